@@ -1,0 +1,78 @@
+/** What went wrong, as a program reads it. Stable: scripts, metrics and tests rely on these words. */
+export type ErrorCode =
+  // What the person at the command line gave us.
+  | 'USAGE_INVALID'
+  | 'CONFIG_INVALID'
+  // What a caller on the socket gave us.
+  | 'REQUEST_INVALID'
+  | 'CIPHERTEXT_INVALID'
+  | 'KEY_ID_UNKNOWN'
+  | 'ANNOTATIONS_INVALID'
+  | 'CLUSTER_FOREIGN'
+  | 'KEY_VERSION_DISABLED'
+  // Limits of one call.
+  | 'DEADLINE_EXCEEDED'
+  | 'CANCELLED'
+  | 'OVERLOADED'
+  // Vault cannot answer: an outage, which passes by itself.
+  | 'VAULT_UNREACHABLE'
+  | 'VAULT_TIMEOUT'
+  | 'VAULT_SEALED'
+  | 'VAULT_UNAVAILABLE'
+  | 'VAULT_RATE_LIMITED'
+  // Vault answers and says no: a refusal, which somebody must mend.
+  | 'VAULT_DENIED'
+  | 'VAULT_REJECTED'
+  | 'VAULT_NOT_FOUND'
+  | 'VAULT_ANSWER_INVALID'
+  | 'VAULT_TLS_INVALID'
+  | 'VAULT_REDIRECT_REFUSED'
+  | 'LOGIN_REFUSED'
+  | 'KEY_MISSING'
+  | 'KEY_UNSUITABLE'
+  // Who we are.
+  | 'IDENTITY_MISSING'
+  | 'IDENTITY_INVALID'
+  // This host.
+  | 'SOCKET_IN_USE'
+  | 'SOCKET_BLOCKED'
+  | 'SOCKET_FAILED'
+  | 'INTERNAL'
+
+export interface ErrorOptions {
+  /** What led to this error; kept for the log, never sent to a caller. */
+  readonly cause?: unknown
+}
+
+/**
+ * The one error class of the program. `message` is a lower-case sentence without a full stop that says
+ * what is wrong, where and what to do; it never holds a secret and may be sent to a caller.
+ */
+export class BridgeError extends Error {
+  override readonly name = 'BridgeError'
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+  }
+
+  /** The only place where an unknown thrown value becomes one of ours: INTERNAL, with the cause kept. */
+  static from(thrown: unknown): BridgeError {
+    if (thrown instanceof BridgeError) return thrown
+    return new BridgeError('INTERNAL', 'internal error', { cause: thrown })
+  }
+}
+
+const OUTAGES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'VAULT_UNREACHABLE',
+  'VAULT_TIMEOUT',
+  'VAULT_SEALED',
+  'VAULT_UNAVAILABLE',
+  'VAULT_RATE_LIMITED',
+])
+
+/** Whether an error says that Vault cannot answer now, as opposed to Vault saying no (design §2.6). */
+export function isOutage(error: BridgeError): boolean {
+  return OUTAGES.has(error.code)
+}

@@ -1,0 +1,33 @@
+import { inspect } from 'node:util'
+
+const REDACTED = '[secret]'
+
+/** A value that must not be printed: every way to turn it into text gives "[secret]". */
+export class Secret<T> {
+  readonly #value: T
+
+  constructor(value: T) {
+    this.#value = value
+  }
+
+  /** The value itself. Call it where the value leaves the program, and nowhere before. */
+  reveal(): T {
+    return this.#value
+  }
+
+  toString(): string {
+    return REDACTED
+  }
+
+  toJSON(): string {
+    return REDACTED
+  }
+
+  [Symbol.toPrimitive](): string {
+    return REDACTED
+  }
+
+  [inspect.custom](): string {
+    return REDACTED
+  }
+}

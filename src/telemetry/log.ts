@@ -1,0 +1,53 @@
+import { pino, type Logger } from 'pino'
+
+export type { Logger }
+
+/** Levels from loud to silent, as `log.level` takes them. */
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** Keys of log lines, each named here and nowhere else, so that a line can be searched for. */
+export const logKey = {
+  code: 'code',
+  uid: 'uid',
+  method: 'method',
+  durationMs: 'duration_ms',
+  address: 'vault_address',
+  operation: 'operation',
+  keyId: 'key_id',
+  keyVersion: 'key_version',
+  reason: 'reason',
+  expiresAt: 'expires_at',
+  socket: 'socket',
+} as const
+
+/** JSON lines on standard output; an error is written with its code and its chain of causes. */
+export function createLogger(level: LogLevel): Logger {
+  return pino({
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+    serializers: { err: describeError },
+  })
+}
+
+interface DescribedError {
+  readonly type: string
+  readonly message: string
+  readonly code?: unknown
+  readonly stack?: string
+  readonly cause?: DescribedError
+}
+
+/** Only these fields of an error are logged: others may hold a request with its secrets. */
+export function describeError(error: unknown): DescribedError {
+  if (!(error instanceof Error)) return { type: typeof error, message: 'not an error object' }
+  return {
+    type: error.name,
+    message: error.message,
+    ...('code' in error ? { code: error.code } : {}),
+    ...(error.stack === undefined ? {} : { stack: error.stack }),
+    ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
+  }
+}
