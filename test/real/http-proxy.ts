@@ -1,0 +1,189 @@
+import { once } from 'node:events'
+import { Agent, createServer, request as send } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { pipeline } from 'node:stream'
+
+export type HttpAnswer = {
+  status: number
+  headers?: Record<string, string>
+  /** A string is sent as it is, anything else as JSON. */
+  body?: unknown
+}
+
+export type Rule = {
+  /** How many requests it is for. Default: all until `clear()`. */
+  times?: number
+  /** Which requests it is for; `path` has no query. Default: all. */
+  match?: (method: string, path: string) => boolean
+}
+
+/** A request that came through. Secrets are not kept: of the token, only whether there was one. */
+export type SeenRequest = {
+  method: string
+  path: string
+  hasToken: boolean
+  /** Without `x-vault-token` and `authorization`. */
+  headers: IncomingHttpHeaders
+  /** Who answered: the real server, or a rule of the test. */
+  by: 'server' | 'test'
+}
+
+type Effect =
+  { kind: 'respond'; answer: HttpAnswer } | { kind: 'hold' } | { kind: 'delay'; ms: number }
+
+type Active = { effect: Effect; left: number; match: (method: string, path: string) => boolean }
+
+const remembered = 1000
+
+/**
+ * An HTTP proxy in front of a real server that speaks plain HTTP. It answers chosen requests itself, as a
+ * load balancer or a rate limit would, passes all others, and knows what was asked.
+ */
+export class HttpProxy {
+  readonly address: string
+  readonly port: number
+  readonly #target: URL
+  readonly #server: Server
+  readonly #agent = new Agent({ keepAlive: true })
+  #rules: Active[] = []
+  #seen: SeenRequest[] = []
+  readonly #counts = new Map<string, number>()
+  #connections = 0
+
+  /** Starts one; `target` is the real server's address, as `http://127.0.0.1:8200`. */
+  static async start(target: string): Promise<HttpProxy> {
+    const server = createServer({ keepAliveTimeout: 60_000 })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return new HttpProxy(new URL(target), server)
+  }
+
+  private constructor(target: URL, server: Server) {
+    this.#target = target
+    this.#server = server
+    this.port = (server.address() as AddressInfo).port
+    this.address = `http://127.0.0.1:${this.port}`
+    server.on('connection', () => {
+      this.#connections += 1
+    })
+    server.on('request', (request, response) => this.#take(request, response))
+  }
+
+  /** How many connections were accepted so far. */
+  get accepted(): number {
+    return this.#connections
+  }
+
+  /** Answers requests with this, without asking the server. Of several rules the first one counts. */
+  respond(answer: HttpAnswer, rule: Rule = {}): void {
+    this.#add({ kind: 'respond', answer }, rule)
+  }
+
+  /** Never answers these requests; they do not reach the server. */
+  hold(rule: Rule = {}): void {
+    this.#add({ kind: 'hold' }, rule)
+  }
+
+  /** Passes these requests on, so much later. */
+  delay(ms: number, rule: Rule = {}): void {
+    this.#add({ kind: 'delay', ms }, rule)
+  }
+
+  /** Takes all rules away: everything is passed. */
+  clear(): void {
+    this.#rules = []
+  }
+
+  /** How many requests came with this method and path (without a query), or in all. */
+  count(method?: string, path?: string): number {
+    let sum = 0
+    for (const [key, count] of this.#counts) {
+      const [ofMethod, ofPath] = key.split(' ')
+      if ((method ?? ofMethod) === ofMethod && (path ?? ofPath) === ofPath) sum += count
+    }
+    return sum
+  }
+
+  /** The last requests (1000 at most), oldest first. */
+  seen(match: Rule['match'] = () => true): SeenRequest[] {
+    return this.#seen.filter(({ method, path }) => match(method, path))
+  }
+
+  /** Forgets what was seen and counted. */
+  forget(): void {
+    this.#seen = []
+    this.#counts.clear()
+    this.#connections = 0
+  }
+
+  async stop(): Promise<void> {
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    this.#server.closeAllConnections()
+    this.#agent.destroy()
+    await closed
+  }
+
+  #add(effect: Effect, { times = Infinity, match = () => true }: Rule): void {
+    this.#rules.push({ effect, left: times, match })
+  }
+
+  #take(request: IncomingMessage, response: ServerResponse): void {
+    const method = request.method ?? ''
+    const path = (request.url ?? '').split('?', 1)[0] ?? ''
+    const rule = this.#rules.find((each) => each.left > 0 && each.match(method, path))
+    if (rule !== undefined) rule.left -= 1
+    const effect = rule?.effect
+    this.#note(request, method, path, effect === undefined || effect.kind === 'delay')
+    if (effect === undefined) this.#pass(request, response)
+    else if (effect.kind === 'delay') {
+      setTimeout(() => {
+        if (!response.destroyed) this.#pass(request, response)
+      }, effect.ms)
+    } else {
+      // Read to the end, so that the connection can be used again or its end be seen.
+      request.resume()
+      if (effect.kind === 'respond') request.once('end', () => answer(response, effect.answer))
+    }
+  }
+
+  #note(request: IncomingMessage, method: string, path: string, passed: boolean): void {
+    const { 'x-vault-token': token, authorization, ...headers } = request.headers
+    const hasToken = token !== undefined || authorization !== undefined
+    this.#seen.push({ method, path, hasToken, headers, by: passed ? 'server' : 'test' })
+    if (this.#seen.length > remembered) this.#seen.shift()
+    const key = `${method} ${path}`
+    this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1)
+  }
+
+  #pass(request: IncomingMessage, response: ServerResponse): void {
+    const upstream = send(
+      {
+        host: this.#target.hostname,
+        port: this.#target.port,
+        method: request.method,
+        path: request.url,
+        headers: request.rawHeaders,
+        agent: this.#agent,
+      },
+      (answered) => {
+        response.writeHead(answered.statusCode ?? 502, answered.statusMessage, answered.rawHeaders)
+        pipeline(answered, response, () => undefined)
+      },
+    )
+    // The server is away: the client sees what it would have seen without the proxy, a broken connection.
+    upstream.on('error', () => response.destroy())
+    response.once('close', () => {
+      if (!response.writableFinished) upstream.destroy()
+    })
+    pipeline(request, upstream, () => undefined)
+  }
+}
+
+function answer(response: ServerResponse, { status, headers = {}, body }: HttpAnswer): void {
+  const text = typeof body === 'string' ? body : body === undefined ? '' : JSON.stringify(body)
+  const type = typeof body === 'string' ? 'text/plain' : 'application/json'
+  response.writeHead(status, { 'content-type': type, ...headers })
+  response.end(text)
+}
