@@ -1,0 +1,44 @@
+import type { Clock } from '../../clock.ts'
+import type { VaultRequester } from '../request.ts'
+import { describeIdentity } from './jwt-facts.ts'
+import { requestLogin } from './login-request.ts'
+import {
+  VAULT_AUTH_SETTINGS,
+  type Login,
+  type LoginSettingNames,
+  type ReadIdentity,
+} from './login.ts'
+import type { KnownRefusal } from './refusal.ts'
+
+/** What the logins with a service account's JWT need: jwt and kubernetes. */
+export interface ServiceAccountLoginOptions {
+  readonly client: VaultRequester
+  readonly mount: string
+  readonly role: string
+  readonly readJwt: ReadIdentity
+  readonly clock: Clock
+  /** Default: {@link VAULT_AUTH_SETTINGS}. */
+  readonly settings?: LoginSettingNames
+}
+
+/** What a method says when it refuses, told for these settings and this mount. */
+export type RefusalTable = (settings: LoginSettingNames, mount: string) => KnownRefusal[]
+
+/** Posts role and JWT: the two methods differ in how Vault checks the JWT and in what it then says. */
+export function serviceAccountLogin(
+  method: 'jwt' | 'kubernetes',
+  refusals: RefusalTable,
+  options: ServiceAccountLoginOptions,
+): Login {
+  const { client, mount, role, readJwt, clock, settings = VAULT_AUTH_SETTINGS } = options
+  const known = refusals(settings, mount)
+  return {
+    method,
+    async login(context) {
+      const { token, claims } = await readJwt()
+      const credential = describeIdentity(claims, clock.now())
+      const facts = { method, mount, role, known, credential }
+      return requestLogin(client, facts, { role, jwt: token.reveal() }, context)
+    },
+  }
+}
