@@ -1,0 +1,58 @@
+import { setImmediate } from 'node:timers/promises'
+import type { CancelTimer, Clock } from '../../src/clock.ts'
+
+interface Timer {
+  readonly at: number
+  readonly run: () => void
+}
+
+/** A clock that stands still until a test turns it. */
+export class HandClock implements Clock {
+  /** Where the time since 1970 begins; moving it does not move {@link HandClock.monotonic}. */
+  epoch = Date.UTC(2026, 0, 1)
+  #elapsed = 0
+  readonly #timers = new Set<Timer>()
+
+  now(): number {
+    return this.epoch + this.#elapsed
+  }
+
+  monotonic(): number {
+    return this.#elapsed
+  }
+
+  after(milliseconds: number, run: () => void): CancelTimer {
+    const timer = { at: this.#elapsed + milliseconds, run }
+    this.#timers.add(timer)
+    return () => void this.#timers.delete(timer)
+  }
+
+  /** How many timers wait. */
+  get pending(): number {
+    return this.#timers.size
+  }
+
+  /** Turns the clock: timers run at their time, in order, and promises settle after each. */
+  async advance(milliseconds: number): Promise<void> {
+    const end = this.#elapsed + milliseconds
+    await settle()
+    for (let timer = this.#next(end); timer !== undefined; timer = this.#next(end)) {
+      this.#timers.delete(timer)
+      this.#elapsed = Math.max(this.#elapsed, timer.at)
+      timer.run()
+      await settle()
+    }
+    this.#elapsed = end
+  }
+
+  #next(end: number): Timer | undefined {
+    return [...this.#timers]
+      .filter((timer) => timer.at <= end)
+      .toSorted((one, other) => one.at - other.at)[0]
+  }
+}
+
+/** Lets every promise that can settle now settle. */
+export async function settle(): Promise<void> {
+  await setImmediate()
+}
