@@ -20,6 +20,8 @@ export type ErrorCode =
   | 'VAULT_SEALED'
   | 'VAULT_UNAVAILABLE'
   | 'VAULT_RATE_LIMITED'
+  // A node of Vault does not know a key version yet that another node told us of.
+  | 'KEY_VERSION_UNKNOWN'
   // Vault answers and says no: a refusal, which somebody must mend.
   | 'VAULT_DENIED'
   | 'VAULT_REJECTED'
@@ -70,6 +72,7 @@ const OUTAGES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'VAULT_SEALED',
   'VAULT_UNAVAILABLE',
   'VAULT_RATE_LIMITED',
+  'KEY_VERSION_UNKNOWN',
 ])
 
 /** Whether an error says that Vault cannot answer now, as opposed to Vault saying no (design §2.6). */

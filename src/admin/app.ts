@@ -1,0 +1,56 @@
+import express, { type Express, type Request, type Response } from 'express'
+
+/** Whether the program can do its work, and why not, for people and for scripts. */
+export interface Readiness {
+  readonly ready: boolean
+  /** "ok", "starting" or an error code. */
+  readonly reason: string
+  /** The reason in words. */
+  readonly message: string
+  /** Further facts, none of them secret. */
+  readonly details: Readonly<Record<string, string | number | boolean>>
+}
+
+/** What the admin server shows; asked at each request, so it must be cheap. */
+export interface AdminSources {
+  /** Whether the process serves its socket; nothing else may make this false, or a kubelet kills it. */
+  readonly isServing: () => boolean
+  readonly readiness: () => Readiness
+  /** The metrics in the text format of Prometheus, and their content type. */
+  readonly renderMetrics: () => Promise<string>
+  readonly metricsContentType: string
+}
+
+/** /livez, /readyz and /metrics. */
+export function createAdminApp(sources: AdminSources): Express {
+  const app = express()
+  app.disable('x-powered-by')
+  app.set('etag', false)
+  app.get('/livez', (_request, response) => {
+    const serving = sources.isServing()
+    sendText(response, serving ? 200 : 503, serving ? 'ok' : 'the socket is not served')
+  })
+  app.get('/readyz', (request, response) => {
+    sendReadiness(request, response, sources.readiness())
+  })
+  app.get('/metrics', async (_request, response) => {
+    response.type(sources.metricsContentType).send(await sources.renderMetrics())
+  })
+  app.use((_request, response) => {
+    sendText(response, 404, 'there is /livez, /readyz and /metrics')
+  })
+  return app
+}
+
+/** JSON for who asks for it (Accept, or ?format=json), one line of text for the others. */
+function sendReadiness(request: Request, response: Response, readiness: Readiness): void {
+  const status = readiness.ready ? 200 : 503
+  const wantsJson =
+    request.query['format'] === 'json' || request.accepts(['text', 'json']) === 'json'
+  if (wantsJson) response.status(status).json(readiness)
+  else sendText(response, status, readiness.message)
+}
+
+function sendText(response: Response, status: number, text: string): void {
+  response.status(status).type('text/plain').send(`${text}\n`)
+}

@@ -1,0 +1,77 @@
+import { createServer, type Server } from 'node:http'
+import type { CancelTimer, Clock } from '../clock.ts'
+import type { Logger } from '../telemetry/log.ts'
+import { createAdminApp, type AdminSources } from './app.ts'
+
+/** Where the admin server listens. */
+export interface AdminAddress {
+  readonly host: string
+  readonly port: number
+}
+
+export interface AdminServerOptions {
+  readonly listen: AdminAddress
+  readonly sources: AdminSources
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+export interface AdminServer {
+  /** The port that is listened on, once it is; undefined while it cannot be had. */
+  readonly port: number | undefined
+  stop(): Promise<void>
+}
+
+/** Clients that hang cost a file descriptor each and no more, and not for long (milliseconds). */
+const HEADERS_TIMEOUT = 3_000
+const REQUEST_TIMEOUT = 5_000
+const IDLE_TIMEOUT = 10_000
+const MAX_CONNECTIONS = 128
+/** A port that is taken is tried again: metrics must never decide whether Secrets can be read. */
+const LISTEN_RETRY = 15_000
+
+/** Starts the admin server; a port that cannot be had is logged and tried again, never fatal. */
+export function startAdminServer(options: AdminServerOptions): AdminServer {
+  const { listen, clock, log } = options
+  const server = createServer(
+    {
+      headersTimeout: HEADERS_TIMEOUT,
+      requestTimeout: REQUEST_TIMEOUT,
+      keepAliveTimeout: IDLE_TIMEOUT,
+      connectionsCheckingInterval: 1_000,
+    },
+    createAdminApp(options.sources),
+  )
+  server.maxConnections = MAX_CONNECTIONS
+  let cancelRetry: CancelTimer = () => undefined
+  const tryToListen = () => void server.listen(listen.port, listen.host)
+  server.on('error', (error: NodeJS.ErrnoException) => {
+    const address = `${listen.host}:${String(listen.port)}`
+    log.error(
+      `admin.listen: cannot listen on ${address} (${error.code ?? error.message}); trying again`,
+    )
+    cancelRetry = clock.after(LISTEN_RETRY, tryToListen)
+  })
+  tryToListen()
+  return {
+    get port() {
+      return portOf(server)
+    },
+    stop: () => {
+      cancelRetry()
+      return closeServer(server)
+    },
+  }
+}
+
+function portOf(server: Server): number | undefined {
+  const address = server.address()
+  return typeof address === 'object' ? address?.port : undefined
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  })
+}

@@ -1,0 +1,168 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import type { DescMethodUnary, DescMessage, Message, MessageShape } from '@bufbuild/protobuf'
+import {
+  Metadata,
+  status,
+  type sendUnaryData,
+  type ServerUnaryCall,
+  type UntypedHandleCall,
+} from '@grpc/grpc-js'
+import type { CallContext } from '../call-context.ts'
+import type { Clock } from '../clock.ts'
+import { BridgeError } from '../errors.ts'
+import { logKey, type Logger } from '../telemetry/log.ts'
+import { toGrpcStatus } from './status.ts'
+
+/** All fields of a message and nothing else: a forgotten or misspelt field of an answer does not compile. */
+export type Fields<M extends DescMessage> = Omit<MessageShape<M>, keyof Message>
+
+/** One call, in generated types: it gets a decoded request and answers with the fields of the response. */
+export type UnaryHandler<I extends DescMessage, O extends DescMessage> = (
+  request: MessageShape<I>,
+  context: CallContext,
+) => Promise<Fields<O>> | Fields<O>
+
+export interface UnaryFunnelOptions {
+  readonly clock: Clock
+  readonly log: Logger
+  /** Told of every call: its method, the name of its gRPC status, and its time in seconds. */
+  readonly onCall: (method: string, code: string, seconds: number) => void
+  /** Told how many calls are being answered, whenever that changes. */
+  readonly onInFlight: (calls: number) => void
+  /** Calls answered at once; one more is refused with RESOURCE_EXHAUSTED. */
+  readonly maxInFlight: number
+}
+
+/** Longest time of a call whose caller set none, and of any call (milliseconds). */
+const LONGEST_CALL = 30_000
+
+interface UnaryCallFacts {
+  readonly method: string
+  uid?: string
+}
+
+/**
+ * The one way of every unary call: limit, decoding, deadline, log line, metric, error to status, and zeroing
+ * of what held plaintext. Handlers are a few lines.
+ */
+export class UnaryFunnel {
+  readonly #options: UnaryFunnelOptions
+  #inFlight = 0
+
+  constructor(options: UnaryFunnelOptions) {
+    this.#options = options
+  }
+
+  /** Makes grpc-js's handler of one method; request and response pass through grpc-js as bytes. */
+  serve<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    handle: UnaryHandler<I, O>,
+  ): UntypedHandleCall {
+    return (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => {
+      void this.#answer(method, handle, call, reply)
+    }
+  }
+
+  async #answer<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    handle: UnaryHandler<I, O>,
+    call: ServerUnaryCall<Buffer, Buffer>,
+    reply: sendUnaryData<Buffer>,
+  ): Promise<void> {
+    const startedAt = this.#options.clock.monotonic()
+    const facts: UnaryCallFacts = { method: method.name }
+    this.#options.onInFlight((this.#inFlight += 1))
+    try {
+      const bytes = await this.#run(method, handle, call, facts)
+      reply(null, bytes)
+      this.#report(facts, startedAt, status.OK)
+    } catch (thrown) {
+      const error = BridgeError.from(thrown)
+      const code = toGrpcStatus(error.code)
+      reply({ code, details: error.message, metadata: new Metadata() })
+      this.#report(facts, startedAt, code, error)
+    } finally {
+      this.#options.onInFlight((this.#inFlight -= 1))
+    }
+  }
+
+  async #run<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    handle: UnaryHandler<I, O>,
+    call: ServerUnaryCall<Buffer, Buffer>,
+    facts: UnaryCallFacts,
+  ): Promise<Buffer> {
+    if (this.#inFlight > this.#options.maxInFlight) {
+      throw new BridgeError(
+        'OVERLOADED',
+        `${String(this.#options.maxInFlight)} calls are being answered already (kms.maxCallsInFlight)`,
+      )
+    }
+    const request = decode(method.input, call.request)
+    try {
+      const context = this.#contextOf(call, request, facts)
+      const fields = await handle(request, context)
+      return encode(method.output, fields)
+    } finally {
+      wipe(request)
+    }
+  }
+
+  #contextOf(
+    call: ServerUnaryCall<Buffer, Buffer>,
+    request: object,
+    facts: UnaryCallFacts,
+  ): CallContext {
+    const { clock } = this.#options
+    const remaining = Math.min(Number(call.getDeadline()) - clock.now(), LONGEST_CALL)
+    const abort = new AbortController()
+    call.once('cancelled', () => abort.abort())
+    const deadline = clock.monotonic() + remaining
+    const uid = 'uid' in request ? request.uid : undefined
+    if (typeof uid !== 'string' || uid === '') return { deadline, signal: abort.signal }
+    facts.uid = uid.slice(0, 128)
+    return { deadline, signal: abort.signal, uid: facts.uid }
+  }
+
+  #report(facts: UnaryCallFacts, startedAt: number, code: status, error?: BridgeError): void {
+    const { clock, log, onCall } = this.#options
+    const milliseconds = clock.monotonic() - startedAt
+    onCall(facts.method, status[code], milliseconds / 1000)
+    const isBug = error?.code === 'INTERNAL'
+    if (!isBug && !log.isLevelEnabled('debug')) return
+    const line = {
+      [logKey.method]: facts.method,
+      [logKey.code]: status[code],
+      [logKey.durationMs]: Math.round(milliseconds * 1000) / 1000,
+      ...(facts.uid === undefined ? {} : { [logKey.uid]: facts.uid }),
+    }
+    if (error === undefined) log.debug(line, 'call answered')
+    else if (isBug) log.error({ ...line, err: error }, 'call failed by a fault of this program')
+    else log.debug({ ...line, [logKey.reason]: error.code }, `call refused: ${error.message}`)
+  }
+}
+
+function decode<M extends DescMessage>(schema: M, bytes: Buffer): MessageShape<M> {
+  try {
+    return fromBinary(schema, bytes)
+  } catch (cause) {
+    throw new BridgeError('REQUEST_INVALID', 'the request is not a valid message of its method', {
+      cause,
+    })
+  }
+}
+
+/** Encodes an answer and zeroes the fields that were copied into it. */
+function encode<M extends DescMessage>(schema: M, fields: Fields<M>): Buffer {
+  const bytes = toBinary(schema, Object.assign(create(schema), fields))
+  wipe(fields)
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+/** The fields that carry a DEK seed: `plaintext` in v2, `plain` in v1beta1. */
+function wipe(message: object): void {
+  for (const field of ['plaintext', 'plain'] as const) {
+    const value: unknown = (message as Record<string, unknown>)[field]
+    if (value instanceof Uint8Array) value.fill(0)
+  }
+}

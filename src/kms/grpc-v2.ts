@@ -1,0 +1,25 @@
+import { KeyManagementService } from '../gen/kms/v2/api_pb.ts'
+import { defineService, type GrpcService } from '../grpc/service.ts'
+import type { UnaryFunnel } from '../grpc/unary.ts'
+import type { KeyService } from './service.ts'
+
+/** "v2" and "v2beta1" mean the same; an API server insists that it stays what it was (KEP-3299). */
+const API_VERSION = 'v2'
+
+/** KMS v2 of kube-apiserver, by the key encryption service. */
+export function serveKmsV2(service: KeyService, funnel: UnaryFunnel): GrpcService {
+  const { method } = KeyManagementService
+  return {
+    definition: defineService(KeyManagementService),
+    implementation: {
+      Status: funnel.serve(method.status, () => ({ version: API_VERSION, ...service.status() })),
+      Encrypt: funnel.serve(method.encrypt, async (request, context) => {
+        const envelope = await service.encrypt(request.plaintext, context)
+        return { ...envelope, annotations: { ...envelope.annotations } }
+      }),
+      Decrypt: funnel.serve(method.decrypt, async (request, context) => ({
+        plaintext: await service.decrypt(request, context),
+      })),
+    },
+  }
+}

@@ -1,0 +1,28 @@
+import { createHash } from 'node:crypto'
+import { encodeCanonically } from './canonical-encoding.ts'
+
+const PREFIX = 'tb1-'
+const DOMAIN = 'transit-bridge/key-id/v1'
+
+export interface KeyIdParts {
+  readonly clusterId: string
+  /** Name of the Transit key. Address and mount are left out, so that a restore elsewhere still matches. */
+  readonly keyName: string
+  readonly keyVersion: number
+  /** When Vault made this version, in seconds since 1970: a key made again has another id. */
+  readonly createdAt: number
+}
+
+/**
+ * The opaque, public id of one version of one key in one cluster (KEP-3299: a key id is never used again).
+ * What goes into it is fixed for ever: a change would orphan all stored data.
+ */
+export function makeKeyId(parts: KeyIdParts): string {
+  const encoded = encodeCanonically(DOMAIN, [
+    parts.clusterId,
+    parts.keyName,
+    String(parts.keyVersion),
+    String(parts.createdAt),
+  ])
+  return PREFIX + createHash('sha256').update(encoded).digest('base64url')
+}

@@ -1,0 +1,116 @@
+import * as v from 'valibot'
+import { BridgeError } from '../errors.ts'
+
+/** One version of a Transit key. */
+export interface TransitKeyVersion {
+  /** Seconds since 1970. With name and version it tells a key from one that was deleted and made again. */
+  readonly createdAt: number
+  /** PEM, or for ed25519 the raw key in base64; absent for symmetric keys. */
+  readonly publicKey?: string
+}
+
+/** What Vault tells of a Transit key: never key material. */
+export interface TransitKey {
+  readonly name: string
+  readonly type: string
+  readonly latestVersion: number
+  readonly minDecryptionVersion: number
+  /** 0 means: the latest only is not required; any version down to minDecryptionVersion encrypts. */
+  readonly minEncryptionVersion: number
+  readonly derived: boolean
+  readonly softDeleted: boolean
+  /** Versions from minDecryptionVersion on; Vault does not list older ones. */
+  readonly versions: ReadonlyMap<number, TransitKeyVersion>
+}
+
+/** Key types with authenticated additional data (Vault: builtin/logical/transit, vault-transit facts §1.1). */
+const AEAD_TYPES: ReadonlySet<string> = new Set([
+  'aes256-gcm96',
+  'aes128-gcm96',
+  'chacha20-poly1305',
+  'xchacha20-poly1305',
+])
+
+const PositiveInteger = v.pipe(v.number(), v.integer(), v.minValue(1))
+
+/** Symmetric keys: seconds since 1970. Asymmetric keys: an object with an RFC 3339 time. */
+const Version = v.union([
+  PositiveInteger,
+  v.object({ creation_time: v.string(), public_key: v.optional(v.string()) }),
+])
+
+const KeyAnswer = v.object({
+  data: v.object({
+    name: v.string(),
+    type: v.string(),
+    latest_version: PositiveInteger,
+    min_decryption_version: v.optional(v.number(), 1),
+    min_encryption_version: v.optional(v.number(), 0),
+    derived: v.optional(v.boolean(), false),
+    // OpenBao only.
+    soft_deleted: v.optional(v.boolean(), false),
+    keys: v.record(v.string(), Version),
+  }),
+})
+
+/** Reads the answer to GET keys/<name>; throws VAULT_ANSWER_INVALID if it is anything else. */
+export function parseTransitKey(body: unknown): TransitKey {
+  const parsed = v.safeParse(KeyAnswer, body)
+  if (!parsed.success) {
+    const where = parsed.issues[0]?.path?.map((item) => String(item.key)).join('.') ?? 'the answer'
+    throw new BridgeError(
+      'VAULT_ANSWER_INVALID',
+      `vault answered a read of the transit key with something else (${where}); does vault.address lead to vault?`,
+    )
+  }
+  const { data } = parsed.output
+  return {
+    name: data.name,
+    type: data.type,
+    latestVersion: data.latest_version,
+    minDecryptionVersion: data.min_decryption_version,
+    minEncryptionVersion: data.min_encryption_version,
+    derived: data.derived,
+    softDeleted: data.soft_deleted,
+    versions: new Map(
+      Object.entries(data.keys).map(([number, version]) => [Number(number), readVersion(version)]),
+    ),
+  }
+}
+
+function readVersion(version: v.InferOutput<typeof Version>): TransitKeyVersion {
+  if (typeof version === 'number') return { createdAt: version }
+  const milliseconds = Date.parse(version.creation_time)
+  if (Number.isNaN(milliseconds)) {
+    throw new BridgeError(
+      'VAULT_ANSWER_INVALID',
+      'vault gave a key version without a creation time',
+    )
+  }
+  const createdAt = Math.floor(milliseconds / 1000)
+  return version.public_key === undefined
+    ? { createdAt }
+    : { createdAt, publicKey: version.public_key }
+}
+
+/** Throws KEY_UNSUITABLE or KEY_MISSING unless the key can wrap with authenticated annotations. */
+export function requireWrappingKey(key: TransitKey): void {
+  if (key.softDeleted) {
+    throw new BridgeError(
+      'KEY_MISSING',
+      `transit key ${key.name} is soft-deleted; restore it by a write to keys/${key.name}/soft-delete-restore`,
+    )
+  }
+  if (!AEAD_TYPES.has(key.type)) {
+    throw new BridgeError(
+      'KEY_UNSUITABLE',
+      `transit key ${key.name} has type ${key.type}, which cannot authenticate annotations; use a key of type aes256-gcm96`,
+    )
+  }
+  if (key.derived) {
+    throw new BridgeError(
+      'KEY_UNSUITABLE',
+      `transit key ${key.name} is a derived key, which needs a context for each use; make one without "derived"`,
+    )
+  }
+}

@@ -1,0 +1,143 @@
+import type { CallContext } from '../call-context.ts'
+import { BridgeError } from '../errors.ts'
+import type { VaultRequester } from '../vault/request.ts'
+import { readCiphertextVersion } from './ciphertext.ts'
+import { explainTransitFault, rethrowTransitFault } from './fault.ts'
+import { parseTransitKey, type TransitKey } from './key.ts'
+
+export interface EncryptInput {
+  readonly plaintext: Uint8Array
+  readonly associatedData: Uint8Array
+  /** The exact version to encrypt with: the answer never depends on a rotation that happens meanwhile. */
+  readonly keyVersion: number
+}
+
+export interface DecryptInput {
+  /** `vault:v<version>:<base64>` */
+  readonly ciphertext: string
+  readonly associatedData?: Uint8Array
+}
+
+/** The result of one item of a batch: its plaintext, which the receiver owns and zeroes, or its error. */
+export type DecryptResult = Buffer | BridgeError
+
+export interface TransitOptions {
+  readonly vault: VaultRequester
+  /** Where the Transit engine is mounted, without slashes at the ends. */
+  readonly mount: string
+}
+
+/** Transit as a typed thing. Every method throws BridgeErrors: those of VaultRequester and of `fault.ts`. */
+export class Transit {
+  readonly #vault: VaultRequester
+  readonly #mount: string
+
+  constructor(options: TransitOptions) {
+    this.#vault = options.vault
+    this.#mount = options.mount
+  }
+
+  /** Versions and settings of a key; KEY_MISSING if there is none. */
+  async readKey(key: string, context: CallContext): Promise<TransitKey> {
+    const path = this.#path('keys', key)
+    try {
+      const answer = await this.#vault.request(
+        { operation: 'read_key', method: 'GET', path },
+        context,
+      )
+      return parseTransitKey(answer.body)
+    } catch (error) {
+      rethrowTransitFault(key, error)
+    }
+  }
+
+  /** The ciphertext in Transit's text form, checked to be of the version that was asked for. */
+  async encrypt(key: string, input: EncryptInput, context: CallContext): Promise<string> {
+    const body = {
+      plaintext: toBase64(input.plaintext),
+      associated_data: toBase64(input.associatedData),
+      key_version: input.keyVersion,
+    }
+    const data = await this.#post('encrypt', key, body, context)
+    const ciphertext = readField(data, 'ciphertext')
+    if (ciphertext === undefined || readCiphertextVersion(ciphertext) !== input.keyVersion) {
+      throw new BridgeError(
+        'VAULT_ANSWER_INVALID',
+        `vault did not encrypt with version ${String(input.keyVersion)} of transit key ${key} as asked`,
+      )
+    }
+    return ciphertext
+  }
+
+  /** Decrypts values in one request; a value's own fault is its result, a fault of all is thrown. */
+  async decrypt(
+    key: string,
+    inputs: readonly DecryptInput[],
+    context: CallContext,
+  ): Promise<DecryptResult[]> {
+    const [first] = inputs
+    if (inputs.length === 1 && first !== undefined) {
+      return [readPlaintext(await this.#post('decrypt', key, decryptItem(first), context))]
+    }
+    const body = { batch_input: inputs.map(decryptItem) }
+    return readBatch(await this.#post('decrypt', key, body, context), inputs.length)
+  }
+
+  async #post(
+    operation: 'encrypt' | 'decrypt',
+    key: string,
+    body: object,
+    context: CallContext,
+  ): Promise<unknown> {
+    const path = this.#path(operation, key)
+    try {
+      const answer = await this.#vault.request({ operation, method: 'POST', path, body }, context)
+      return (answer.body as { data?: unknown } | undefined)?.data
+    } catch (error) {
+      rethrowTransitFault(key, error)
+    }
+  }
+
+  #path(operation: string, key: string): string {
+    return `${this.#mount}/${operation}/${encodeURIComponent(key)}`
+  }
+}
+
+function decryptItem(input: DecryptInput): object {
+  return input.associatedData === undefined
+    ? { ciphertext: input.ciphertext }
+    : { ciphertext: input.ciphertext, associated_data: toBase64(input.associatedData) }
+}
+
+/** Results stand at the index of their input (path_decrypt.go); a shorter list would mix up values. */
+function readBatch(data: unknown, length: number): DecryptResult[] {
+  const results: unknown = (data as { batch_results?: unknown } | undefined)?.batch_results
+  if (!Array.isArray(results) || results.length !== length) {
+    throw new BridgeError(
+      'VAULT_ANSWER_INVALID',
+      'vault answered a batch with another number of results',
+    )
+  }
+  return results.map((result: unknown) => {
+    const words = readField(result, 'error')
+    return words === undefined || words === '' ? readPlaintext(result) : explainTransitFault(words)
+  })
+}
+
+function readPlaintext(data: unknown): Buffer {
+  const plaintext = readField(data, 'plaintext')
+  if (plaintext === undefined) {
+    throw new BridgeError('VAULT_ANSWER_INVALID', 'vault answered a decrypt without a plaintext')
+  }
+  return Buffer.from(plaintext, 'base64')
+}
+
+function readField(data: unknown, field: string): string | undefined {
+  if (typeof data !== 'object' || data === null) return undefined
+  const value = (data as Record<string, unknown>)[field]
+  return typeof value === 'string' ? value : undefined
+}
+
+function toBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
+}
