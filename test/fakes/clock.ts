@@ -6,6 +6,9 @@ interface Timer {
   readonly run: () => void
 }
 
+/** As with setTimeout, a longer timer runs early. */
+const LONGEST_TIMER_MS = 0x7fff_ffff
+
 /** A clock that stands still until a test turns it. */
 export class HandClock implements Clock {
   /** Where the time since 1970 begins; moving it does not move {@link HandClock.monotonic}. */
@@ -22,7 +25,7 @@ export class HandClock implements Clock {
   }
 
   after(milliseconds: number, run: () => void): CancelTimer {
-    const timer = { at: this.#elapsed + milliseconds, run }
+    const timer = { at: this.#elapsed + Math.min(milliseconds, LONGEST_TIMER_MS), run }
     this.#timers.add(timer)
     return () => void this.#timers.delete(timer)
   }

@@ -1,0 +1,512 @@
+import { test } from 'tap'
+import type { CallContext } from '../../src/call-context.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { createVaultSession } from '../../src/vault/session.ts'
+import type { VaultRequest } from '../../src/vault/request.ts'
+import { HandClock, settle } from '../fakes/clock.ts'
+import { memoryLog } from '../fakes/log.ts'
+import { ScriptedLogin, ScriptedVault } from '../fakes/scripted-vault.ts'
+
+const encrypt: VaultRequest = { operation: 'encrypt', method: 'POST', path: 'transit/encrypt/k' }
+const ok = { status: 200, body: {} }
+
+/** A session with everything around it in the test's hand; jitter stands in its middle. */
+function scene() {
+  const clock = new HandClock()
+  const vault = new ScriptedVault()
+  const login = new ScriptedLogin()
+  const { log, lines } = memoryLog()
+  const metrics = createMetrics('test')
+  const session = createVaultSession({
+    client: vault,
+    login,
+    clock,
+    log,
+    metrics,
+    random: () => 0.5,
+  })
+  const within = (milliseconds: number): CallContext => ({
+    deadline: clock.monotonic() + milliseconds,
+  })
+  const ask = (context = within(3_000)) => outcome(session.request(encrypt, context))
+  return { clock, vault, login, lines, metrics, session, within, ask }
+}
+
+/** How a request ended, as a word; it can be looked at while the request runs. */
+function outcome(result: Promise<unknown>) {
+  const state = { ended: 'open', result }
+  const ended = (word: string) => void (state.ended = word)
+  result.then(
+    () => ended('ok'),
+    (error: { code?: string }) => ended(error.code ?? 'no code'),
+  )
+  return state
+}
+
+/** A scene with a token "t1" (lease 100 s) that is `age` old. */
+async function loggedIn(age = 0) {
+  const given = scene()
+  given.session.start()
+  await given.login.grant('t1')
+  await given.clock.advance(age)
+  return given
+}
+
+void test('start begins a login and does not wait for it', async (t) => {
+  const { session, login } = scene()
+  session.start()
+  t.equal(login.calls.length, 1)
+  t.equal(session.fault, undefined, 'no login has ended yet')
+  t.equal(session.tokenExpiresAt, undefined)
+})
+
+void test('a session that is not started has no timers and logs in when asked', async (t) => {
+  const { session, login, clock, vault, ask } = scene()
+  t.equal(clock.pending, 0)
+  const asked = ask()
+  await login.grant('t1')
+  await vault.call(0).answer(ok)
+  t.equal(asked.ended, 'ok')
+  t.equal(clock.pending, 0)
+  t.equal(session.tokenExpiresAt, clock.now() + 100_000)
+})
+
+void test('an unstarted session renews in the background when a request finds it due', async (t) => {
+  const { login, clock, vault, ask } = scene()
+  ask()
+  await login.grant('t1')
+  await clock.advance(71_000)
+  ask()
+  await settle()
+  t.strictSame(vault.seen, ['encrypt t1', 'encrypt t1'], 'the request did not wait')
+  t.equal(login.calls.length, 2)
+})
+
+void test('a request adds the token and leaves the rest of the request alone', async (t) => {
+  const { vault, ask, within } = await loggedIn()
+  const context = within(1_000)
+  ask(context)
+  await settle()
+  const { token, ...rest } = vault.call(0).given
+  t.strictSame(rest, encrypt)
+  t.equal(token?.reveal(), 't1')
+  t.equal(vault.call(0).context, context)
+})
+
+void test('many requests without a token share one login', async (t) => {
+  const { session, login, vault, ask } = scene()
+  session.start()
+  const asked = Array.from({ length: 20 }, () => ask())
+  await login.grant('t1')
+  t.equal(login.calls.length, 1)
+  for (const call of vault.calls) await call.answer(ok)
+  t.strictSame(new Set(asked.map(({ ended }) => ended)), new Set(['ok']))
+})
+
+void test('a request waits for a login only until its own deadline', async (t) => {
+  const { clock, login, vault, ask, within } = scene()
+  const short = ask(within(500))
+  const long = ask(within(3_000))
+  await clock.advance(501)
+  t.equal(short.ended, 'DEADLINE_EXCEEDED')
+  await login.grant('t1')
+  t.strictSame(vault.seen, ['encrypt t1'], 'the login went on for the other')
+  t.equal(long.ended, 'open')
+})
+
+void test('a request stops waiting for a login when its caller goes away', async (t) => {
+  const { ask, within, clock } = scene()
+  const caller = new AbortController()
+  const asked = ask({ ...within(3_000), signal: caller.signal })
+  caller.abort()
+  await settle()
+  t.equal(asked.ended, 'CANCELLED')
+  t.equal(clock.pending, 0, 'its timer is gone')
+})
+
+void test('a caller that has already gone does not wait at all', async (t) => {
+  const { ask, within } = scene()
+  const asked = ask({ ...within(3_000), signal: AbortSignal.abort() })
+  await settle()
+  t.equal(asked.ended, 'CANCELLED')
+})
+
+void test('after a failed login requests fail at once until a retry is due', async (t) => {
+  const { login, ask, clock, session } = scene()
+  const first = ask()
+  await login.fail('VAULT_SEALED')
+  t.equal(first.ended, 'VAULT_SEALED')
+  t.equal(session.fault?.code, 'VAULT_SEALED')
+  const second = ask()
+  await settle()
+  t.equal(second.ended, 'VAULT_SEALED')
+  t.equal(login.calls.length, 1)
+  await clock.advance(500)
+  ask()
+  t.equal(login.calls.length, 2)
+})
+
+void test('failed logins are tried again from 0.5 s up to at most 5 s apart', async (t) => {
+  const { session, login, clock } = scene()
+  session.start()
+  const pauses: number[] = []
+  for (let round = 0; round < 7; round += 1) {
+    await login.fail('VAULT_UNREACHABLE')
+    const before = clock.monotonic()
+    const count = login.calls.length
+    while (login.calls.length === count) await clock.advance(25)
+    pauses.push(clock.monotonic() - before)
+  }
+  t.strictSame(pauses, [450, 875, 1_750, 3_500, 4_375, 4_375, 4_375])
+})
+
+void test('a login that hangs is given up after 4 s and is an outage', async (t) => {
+  const { session, login, clock } = scene()
+  session.start()
+  t.equal(login.call(0).context.deadline, 4_000)
+  await clock.advance(4_000)
+  await login.fail('DEADLINE_EXCEEDED')
+  t.equal(session.fault?.code, 'VAULT_TIMEOUT')
+  t.match(session.fault?.message, /did not answer the login within 4000 ms/)
+})
+
+void test('Vault is noticed within 10 s of its return, whatever the retry was doing', async (t) => {
+  const { session, login, clock } = scene()
+  session.start()
+  for (let round = 0; round < 8; round += 1) {
+    await clock.advance(4_000)
+    await login.fail('DEADLINE_EXCEEDED')
+    const count = login.calls.length
+    await clock.advance(5_000)
+    t.ok(login.calls.length > count, `the next login began within 9 s of round ${round}`)
+  }
+})
+
+void test('the token is renewed at 70 % of its lease, jitter apart', async (t) => {
+  for (const [random, at] of [
+    [0, 63_000],
+    [0.5, 70_000],
+    [0.999_999, 77_000],
+  ] as const) {
+    const { clock, vault, login, metrics } = scene()
+    const { log } = memoryLog()
+    const options = { client: vault, login, clock, log, metrics, random: () => random }
+    createVaultSession(options).start()
+    await login.grant('t1')
+    await clock.advance(at - 2)
+    t.equal(login.calls.length, 1, `not before ${at} ms`)
+    await clock.advance(2)
+    t.equal(login.calls.length, 2, `at ${at} ms`)
+  }
+})
+
+void test('the old token is used until the new one is there, and then revoked', async (t) => {
+  const { vault, login, clock, ask } = await loggedIn()
+  await clock.advance(70_000)
+  const during = ask()
+  await settle()
+  await vault.call(0).answer(ok)
+  t.equal(during.ended, 'ok')
+  await login.grant('t2')
+  ask()
+  await settle()
+  t.strictSame(vault.seen, ['encrypt t1', 'revoke_token t1', 'encrypt t2'])
+})
+
+void test('an old token is not revoked before the last request with it has ended', async (t) => {
+  const { vault, login, clock, ask } = await loggedIn(70_000)
+  ask()
+  ask()
+  await settle()
+  await login.grant('t2')
+  await clock.advance(1_000)
+  await vault.call(0).answer(ok)
+  t.strictSame(vault.seen, ['encrypt t1', 'encrypt t1'])
+  await vault.call(1).fail('VAULT_TIMEOUT')
+  t.strictSame(vault.seen.slice(2), ['revoke_token t1'])
+})
+
+void test('tokens that are not ours to revoke, or ended, or the same again, are left alone', async (t) => {
+  const cases = {
+    'a batch token': [{ revocable: false }, 't2', 70_000],
+    'a token past its lease': [{}, 't2', 101_000],
+    'the same token, renewed': [{}, 't1', 70_000],
+  } as const
+  for (const [name, [given, next, age]] of Object.entries(cases)) {
+    const { session, login, clock, vault } = scene()
+    session.start()
+    await login.grant('t1', given)
+    await clock.advance(age)
+    await login.grant(next)
+    t.strictSame(vault.seen, [], name)
+  }
+})
+
+void test('a revocation that fails harms nothing', async (t) => {
+  const { vault, login, ask } = await loggedIn(70_000)
+  await login.grant('t2')
+  await vault.call(0).fail('VAULT_DENIED')
+  const asked = ask()
+  await settle()
+  await vault.call(1).answer(ok)
+  t.equal(asked.ended, 'ok')
+})
+
+void test('a failed renewal leaves the old token in use until its lease ends', async (t) => {
+  const { session, login, vault, clock, ask } = await loggedIn(70_000)
+  await login.fail('VAULT_UNREACHABLE')
+  t.equal(session.fault, undefined, 'there is a usable token')
+  ask()
+  await settle()
+  t.strictSame(vault.seen, ['encrypt t1'])
+  while (clock.monotonic() < 100_000) {
+    await clock.advance(100)
+    if (login.calls.length > 0) await login.fail('VAULT_UNREACHABLE')
+  }
+  t.equal(session.fault?.code, 'VAULT_UNREACHABLE')
+  t.equal(session.tokenExpiresAt, undefined)
+  const asked = ask()
+  await settle()
+  t.equal(asked.ended, 'VAULT_UNREACHABLE')
+  t.equal(vault.calls.length, 1, 'a token past its lease is not sent')
+})
+
+void test('a token that never ends is never renewed', async (t) => {
+  const { session, login, clock, metrics } = scene()
+  session.start()
+  await login.grant('t1', { leaseSeconds: 0 })
+  t.equal(clock.pending, 0)
+  await clock.advance(1e12)
+  t.equal(login.calls.length, 1)
+  t.equal(session.tokenExpiresAt, Infinity)
+  t.match(await metrics.registry.metrics(), /vault_token_expiry_timestamp_seconds \+Inf/)
+})
+
+void test('leases of a second or less do not make logins spin', async (t) => {
+  const { session, login, clock } = scene()
+  session.start()
+  await login.grant('t1', { leaseSeconds: 1 })
+  for (let tick = 0; tick < 100; tick += 1) {
+    const count = login.calls.length
+    await clock.advance(100)
+    if (login.calls.length > count) await login.grant(`t${count}`, { leaseSeconds: 0.001 })
+  }
+  t.equal(login.calls.length, 11, 'ten seconds, one login a second')
+})
+
+void test('a timer that runs early, as the longest ones do, is set again', async (t) => {
+  const { session, login, clock } = scene()
+  session.start()
+  await login.grant('t1', { leaseSeconds: 100 * 86_400 })
+  await clock.advance(69 * 86_400_000)
+  t.equal(login.calls.length, 1)
+  await clock.advance(1 * 86_400_000)
+  t.equal(login.calls.length, 2)
+})
+
+void test('on a denial one forced login and one retry are made', async (t) => {
+  const { vault, login, ask } = await loggedIn(10_000)
+  const asked = ask()
+  await settle()
+  await vault.call(0).fail('VAULT_DENIED')
+  await login.grant('t2')
+  t.strictSame(vault.seen, ['encrypt t1', 'revoke_token t1', 'encrypt t2'])
+  await vault.call(2).answer(ok)
+  t.equal(asked.ended, 'ok')
+  t.equal(login.calls.length, 2)
+})
+
+void test('a denial of the fresh token of a forced login is a real refusal', async (t) => {
+  const { vault, login, ask } = await loggedIn(10_000)
+  const asked = ask()
+  await settle()
+  await vault.call(0).fail('VAULT_DENIED')
+  await login.grant('t2')
+  await vault.call(2).fail('VAULT_DENIED', 'denied again')
+  t.equal(asked.ended, 'VAULT_DENIED')
+  t.equal(login.calls.length, 2)
+  const next = ask()
+  await settle()
+  await vault.call(3).fail('VAULT_DENIED')
+  t.equal(next.ended, 'VAULT_DENIED')
+  t.equal(login.calls.length, 2, 'a missing policy is no login storm')
+})
+
+void test('a denial that comes after somebody else logged in is retried without a login', async (t) => {
+  const { vault, login, ask } = await loggedIn(70_000)
+  const asked = ask()
+  await settle()
+  await login.grant('t2')
+  await vault.call(0).fail('VAULT_DENIED')
+  t.strictSame(vault.seen, ['encrypt t1', 'revoke_token t1', 'encrypt t2'])
+  await vault.call(2).answer(ok)
+  t.equal(asked.ended, 'ok')
+  t.equal(login.calls.length, 2)
+})
+
+void test('many denials of one token make one forced login', async (t) => {
+  const { vault, login, ask } = await loggedIn(10_000)
+  const asked = Array.from({ length: 10 }, () => ask())
+  await settle()
+  for (const call of vault.calls.slice(0, 10)) await call.fail('VAULT_DENIED')
+  await login.grant('t2')
+  for (const call of vault.calls.slice(10)) await call.answer(ok)
+  t.equal(login.calls.length, 2)
+  t.strictSame(new Set(asked.map(({ ended }) => ended)), new Set(['ok']))
+})
+
+void test('when the forced login fails the request fails with its error, and the next one at once', async (t) => {
+  const { session, vault, login, ask } = await loggedIn(10_000)
+  const asked = ask()
+  await settle()
+  await vault.call(0).fail('VAULT_DENIED')
+  await login.fail('LOGIN_REFUSED')
+  t.equal(asked.ended, 'LOGIN_REFUSED')
+  t.equal(session.fault?.code, 'LOGIN_REFUSED', 'Vault denies the token that is left')
+  const next = ask()
+  await settle()
+  await vault.call(1).fail('VAULT_DENIED')
+  t.equal(next.ended, 'LOGIN_REFUSED')
+  t.equal(login.calls.length, 2)
+  ask()
+  await settle()
+  await vault.call(2).answer(ok)
+  t.equal(session.fault, undefined, 'it was good for something after all')
+})
+
+void test('an error that is no denial passes through without a login', async (t) => {
+  for (const code of ['VAULT_SEALED', 'VAULT_REJECTED', 'VAULT_NOT_FOUND', 'CANCELLED'] as const) {
+    const { vault, login, ask } = await loggedIn(10_000)
+    const asked = ask()
+    await settle()
+    await vault.call(0).fail(code)
+    t.equal(asked.ended, code)
+    t.equal(login.calls.length, 1)
+  }
+})
+
+void test('stop revokes the token of the session and ends its timers', async (t) => {
+  const { session, vault, clock, within, ask, metrics } = await loggedIn()
+  const context = within(1_000)
+  const stopped = outcome(session.stop(context))
+  await settle()
+  t.strictSame(vault.seen, ['revoke_token t1'])
+  t.equal(vault.call(0).given.path, 'auth/token/revoke-self')
+  t.equal(vault.call(0).context, context)
+  await vault.call(0).answer({ status: 204, body: undefined })
+  t.equal(stopped.ended, 'ok')
+  t.equal(clock.pending, 0)
+  const asked = ask()
+  await settle()
+  t.equal(asked.ended, 'CANCELLED')
+  t.match(await metrics.registry.metrics(), /vault_token_expiry_timestamp_seconds 0/)
+})
+
+void test('stop waits for requests in flight and then revokes', async (t) => {
+  const { session, vault, within, ask } = await loggedIn()
+  ask()
+  await settle()
+  const stopped = outcome(session.stop(within(1_000)))
+  await settle()
+  t.strictSame(vault.seen, ['encrypt t1'])
+  await vault.call(0).answer(ok)
+  await vault.call(1).answer(ok)
+  t.strictSame(vault.seen, ['encrypt t1', 'revoke_token t1'])
+  t.equal(stopped.ended, 'ok')
+})
+
+void test('stop ends at its deadline even when Vault does not answer', async (t) => {
+  const { session, clock, within } = await loggedIn()
+  const stopped = outcome(session.stop(within(1_000)))
+  await clock.advance(1_001)
+  t.equal(stopped.ended, 'ok')
+})
+
+void test('stop during a login revokes the token that it brings, and nobody gets it', async (t) => {
+  const { session, vault, login, within, ask } = scene()
+  const asked = ask()
+  const stopped = outcome(session.stop(within(1_000)))
+  await login.grant('t1')
+  t.strictSame(vault.seen, ['revoke_token t1'])
+  t.equal(asked.ended, 'CANCELLED')
+  await vault.call(0).answer(ok)
+  t.equal(stopped.ended, 'ok')
+})
+
+void test('stop does not revoke a token that is not ours', async (t) => {
+  const { session, login, vault, within } = scene()
+  session.start()
+  await login.grant('t1', { revocable: false })
+  await session.stop(within(1_000))
+  t.strictSame(vault.seen, [])
+})
+
+void test('a lasting failure is one warning, a reminder a minute, and one line when it ends', async (t) => {
+  const { session, login, clock, lines } = scene()
+  session.start()
+  while (clock.monotonic() < 150_000) {
+    await login.fail(clock.monotonic() % 2 === 0 ? 'VAULT_UNREACHABLE' : 'VAULT_TIMEOUT')
+    const count = login.calls.length
+    while (login.calls.length === count) await clock.advance(100)
+  }
+  await login.grant('t1')
+  t.strictSame(
+    lines.map(({ level }) => level),
+    ['warn', 'warn', 'warn', 'info'],
+  )
+  t.match(lines.at(-1)?.msg, /logged in to vault again after 2 min of failures/)
+})
+
+void test('another kind of failure is news', async (t) => {
+  const { session, login, clock, lines } = scene()
+  session.start()
+  await login.fail('IDENTITY_MISSING')
+  await clock.advance(500)
+  await login.fail('LOGIN_REFUSED')
+  t.strictSame(
+    lines.map(({ level, code }) => [level, code]),
+    [
+      ['warn', 'IDENTITY_MISSING'],
+      ['warn', 'LOGIN_REFUSED'],
+    ],
+  )
+})
+
+void test('a login is one line with its method and expiry, and no token', async (t) => {
+  const { lines } = await loggedIn()
+  t.strictSame(lines, [
+    {
+      level: 'info',
+      method: 'scripted',
+      expires_at: '2026-01-01T00:01:40.000Z',
+      msg: 'logged in to vault; the token ends in 100 s',
+    },
+  ])
+})
+
+void test('logins are counted by method and outcome, and the expiry is a gauge', async (t) => {
+  const { session, login, clock, metrics } = scene()
+  const gauge = async () => (await metrics.vaultTokenExpiry.get()).values[0]?.value
+  session.start()
+  await login.fail('VAULT_SEALED')
+  t.equal(await gauge(), 0)
+  await clock.advance(500)
+  await login.grant('t1')
+  t.equal(await gauge(), (session.tokenExpiresAt ?? 0) / 1000)
+  const { values } = await metrics.vaultLogins.get()
+  t.strictSame(
+    values.map(({ labels, value }) => ({ ...labels, value })),
+    [
+      { method: 'scripted', outcome: 'VAULT_SEALED', value: 1 },
+      { method: 'scripted', outcome: 'ok', value: 1 },
+    ],
+  )
+})
+
+void test('the wall clock may jump without moving the lease', async (t) => {
+  const { clock, session, login } = await loggedIn()
+  clock.epoch += 365 * 86_400_000
+  await clock.advance(69_000)
+  t.equal(login.calls.length, 1)
+  t.equal(session.fault, undefined)
+})
