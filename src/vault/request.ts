@@ -14,6 +14,8 @@ export interface VaultRequest {
   readonly body?: object
   /** Sent as X-Vault-Token; without it the request is anonymous (a login). */
   readonly token?: Secret<string>
+  /** Instead of the configured namespace (a login may live in another); empty for the root namespace. */
+  readonly namespace?: string
 }
 
 /** An answer that is not an error; `body` is parsed JSON, undefined for an empty answer. */

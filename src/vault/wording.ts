@@ -1,0 +1,46 @@
+import type { VaultRequest } from './request.ts'
+
+/** Longest text of Vault's that a message repeats, in characters. */
+const MAX_LENGTH = 400
+/** Shorter strings of a body are names and numbers, and would blot out ordinary words. */
+const MIN_SECRET_LENGTH = 9
+/** A login's role is no secret, and "role x could not be found" is of no use without it. */
+const NEVER_SECRET = new Set(['role'])
+
+/**
+ * Vault's own words as one clean line that may stand in a message: without control characters, bounded, and with
+ * "[secret]" for whatever of the request's token and body a server repeats.
+ */
+export function cleanWords(words: readonly string[], request: VaultRequest): string {
+  const shown = words.map((text) => flatten(hideSecrets(text, request)))
+  return shorten(shown.filter((text) => text !== '').join('; '))
+}
+
+/** Removes the decoration of hashicorp/go-multierror: "1 error occurred:\n\t* permission denied\n\n". */
+function flatten(text: string): string {
+  return text
+    .replaceAll(/\d+ errors? occurred:\s*/g, '')
+    .replaceAll(/\s*\n\s*\* /g, '; ')
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
+    .replaceAll(/ {2,}/g, ' ')
+    .replace(/^[\s;*]+/, '')
+    .replace(/[\s.;]+$/, '')
+}
+
+function shorten(text: string): string {
+  return text.length <= MAX_LENGTH ? text : `${text.slice(0, MAX_LENGTH - 3)}...`
+}
+
+function hideSecrets(text: string, request: VaultRequest): string {
+  const secrets = stringsOf(request.body)
+  if (request.token !== undefined) secrets.push(request.token.reveal())
+  return secrets.reduce((hidden, secret) => hidden.replaceAll(secret, '[secret]'), text)
+}
+
+function stringsOf(value: unknown): string[] {
+  if (typeof value === 'string') return value.length >= MIN_SECRET_LENGTH ? [value] : []
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value)
+    .filter(([name]) => !NEVER_SECRET.has(name))
+    .flatMap(([, inner]) => stringsOf(inner))
+}
