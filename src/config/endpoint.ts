@@ -1,0 +1,94 @@
+import { isIP } from 'node:net'
+import * as v from 'valibot'
+
+import type { ListenAddress } from './config.ts'
+
+const SCHEME = /^https?:\/\//
+const ENDPOINT = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/
+/** Loopback has no wire to listen on. `localhost` is there because resolvers answer it locally (RFC 6761 §6.3). */
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
+
+const DESCRIPTION =
+  'Where Vault or OpenBao answers, such as https://vault.example.com:8200: scheme, host and port, nothing behind. ' +
+  'Of a list, the first that works is kept until it fails.'
+
+/** The address of one server. Messages never repeat it: people paste addresses with passwords in them. */
+const serverAddress = v.pipe(
+  v.string(),
+  v.regex(SCHEME, 'must begin with https://'),
+  v.check(
+    (text) => URL.canParse(text),
+    'is not a URL; write it like https://vault.example.com:8200',
+  ),
+  v.check((text) => !hasCredentials(text), 'has a user or a password in it; leave them away'),
+  v.check((text) => !hasMore(text), 'has something behind the port; leave it away, /v1 too'),
+)
+
+/** One address or a list of them, as origins. */
+export const addresses = v.pipe(
+  v.union([
+    serverAddress,
+    v.pipe(
+      v.array(serverAddress),
+      v.minLength(1, 'is an empty list; give at least one address'),
+      v.check((list) => new Set(list).size === list.length, 'names an address twice'),
+    ),
+  ]),
+  v.description(DESCRIPTION),
+  v.metadata({ kind: 'address, or a list of them' }),
+  v.transform((given) => [given].flat().map((text) => new URL(text).origin)),
+)
+
+/** Whether what is sent to this origin could be read on the way. */
+export function isPlaintext(origin: string): boolean {
+  const url = new URL(origin)
+  return url.protocol === 'http:' && !LOOPBACK.test(url.hostname)
+}
+
+function hasCredentials(text: string): boolean {
+  const url = URL.parse(text)
+  return url !== null && (url.username !== '' || url.password !== '')
+}
+
+function hasMore(text: string): boolean {
+  const url = URL.parse(text)
+  return url !== null && (url.pathname !== '/' || /[?#]/.test(text))
+}
+
+/** `host:port`, `[address]:port`, or the word `none`. */
+export const listenAddress = v.pipe(
+  v.string(),
+  v.check(
+    (text) => !/^:\d+$/.test(text),
+    'names no host; write 127.0.0.1 in front of the port, or 0.0.0.0 for all',
+  ),
+  v.regex(
+    /^(none|.+:\d{1,5})$/,
+    'must be a host and a port, not {value}; write for example 127.0.0.1:9390, or none',
+  ),
+  v.check(
+    isEndpoint,
+    'must be a host and a port, not {value}; write for example 127.0.0.1:9390 or [::1]:9390',
+  ),
+  v.description(
+    'Host and port of the HTTP listener for /livez, /readyz and /metrics; none opens no listener. ' +
+      'Port 0 takes one that is free.',
+  ),
+  v.metadata({ kind: 'host:port, or none' }),
+  v.transform(parseEndpoint),
+)
+
+function isEndpoint(text: string): boolean {
+  if (text === 'none') return true
+  const endpoint = parseEndpoint(text)
+  if (endpoint === undefined || endpoint.port > 65_535) return false
+  if (text.startsWith('[')) return isIP(endpoint.host) === 6
+  // Digits and dots alone are meant as an address: 127.0.0 or 10.0.0.256 is no name.
+  return !/^[\d.]+$/.test(endpoint.host) || isIP(endpoint.host) === 4
+}
+
+function parseEndpoint(text: string): ListenAddress | undefined {
+  const [, host, port] = ENDPOINT.exec(text) ?? []
+  if (host === undefined || port === undefined) return undefined
+  return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) }
+}

@@ -1,0 +1,36 @@
+import { distance } from 'fastest-levenshtein'
+
+/**
+ * The known name that somebody most likely meant: the same but for case and separators, the start of a known name
+ * (`token` for `tokenFile`), or a few letters off. Undefined when none is near.
+ */
+export function findNearest(name: string, known: Iterable<string>): string | undefined {
+  const wanted = simplify(name)
+  const allowed = Math.max(1, Math.floor(wanted.length / 3))
+  let best: string | undefined
+  let bestDistance = allowed + 1
+  for (const candidate of known) {
+    const found = nearness(wanted, simplify(candidate))
+    if (found < bestDistance) {
+      best = candidate
+      bestDistance = found
+    }
+  }
+  return best
+}
+
+function nearness(wanted: string, candidate: string): number {
+  if (wanted === candidate) return 0
+  if (wanted.length >= 2 && candidate.startsWith(wanted)) return 0.5
+  return distance(wanted, candidate)
+}
+
+function simplify(name: string): string {
+  return name.toLowerCase().replaceAll(/[-_ ]/g, '')
+}
+
+/** "a, b or c". */
+export function listChoices(choices: readonly string[]): string {
+  if (choices.length < 2) return choices.join('')
+  return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`
+}

@@ -1,0 +1,98 @@
+import * as v from 'valibot'
+
+import { CSI_OBJECT_TYPES } from './config.ts'
+import { duration } from './duration.ts'
+import { socketPath } from './socket.ts'
+import { authMount, claim, mountPath } from './text.ts'
+
+const METHOD = 'How the token of a pod logs in: jwt or kubernetes.'
+
+function podLogin<const Name extends 'jwt' | 'kubernetes'>(name: Name) {
+  return {
+    method: v.pipe(v.literal(name), v.description(METHOD), v.metadata({ kind: 'word' })),
+    mount: v.optional(authMount('Mount of the auth method, without auth/.'), name),
+  }
+}
+
+const jwtLogin = podLogin('jwt')
+const auth = v.pipe(
+  v.variant('method', [
+    v.strictObject({ ...jwtLogin, method: v.optional(jwtLogin.method, 'jwt') }),
+    v.strictObject(podLogin('kubernetes')),
+  ]),
+  v.description('How the token of a pod logs in to Vault.'),
+)
+
+/** A list of names in which `*` stands for any text. */
+function patterns(meaning: string, allowed: RegExp, letters: string) {
+  return v.pipe(
+    v.array(
+      v.pipe(v.string(), v.regex(allowed, `is not a pattern; use ${letters}, and * for any text`)),
+    ),
+    v.minLength(1, 'is an empty list, which matches nothing; write ["*"] to match all'),
+    v.description(`${meaning} * stands for any text.`),
+    v.metadata({ kind: 'list of patterns' }),
+  )
+}
+
+/** Names of objects in Kubernetes: DNS subdomains, RFC 1123. */
+const OBJECT_NAME = /^[a-z0-9.*-]{1,253}$/
+const OBJECT_LETTERS = 'lower-case letters, digits, . and -'
+const VAULT_NAME = /^[\w.*-]{1,253}$/
+const VAULT_LETTERS = 'letters, digits, _, . and -'
+
+const rule = v.strictObject({
+  namespaces: patterns('Namespaces of the pods.', OBJECT_NAME, OBJECT_LETTERS),
+  serviceAccounts: patterns('Service accounts of the pods.', OBJECT_NAME, OBJECT_LETTERS),
+  roles: patterns('Vault roles that the pods may log in as.', VAULT_NAME, VAULT_LETTERS),
+  keys: patterns('Transit keys that may be used.', VAULT_NAME, VAULT_LETTERS),
+  types: v.pipe(
+    v.array(v.picklist(CSI_OBJECT_TYPES)),
+    v.minLength(1, 'is an empty list, which allows nothing; name at least one type'),
+    v.description(`Object types that may be had: ${CSI_OBJECT_TYPES.join(', ')}.`),
+    v.metadata({ kind: 'list of words' }),
+  ),
+})
+
+/** The section `csi`. The default of its `mount` is `transit.mount`, which schema.ts fills in. */
+export const csiSection = v.pipe(
+  v.strictObject({
+    socket: v.optional(
+      socketPath('Unix socket that the Secrets Store CSI driver calls.'),
+      '/var/run/secrets-store-csi-providers/transit-bridge.sock',
+    ),
+    audience: claim('Audience that the tokens of the pods must have.'),
+    auth: v.optional(auth, {}),
+    mount: v.exactOptional(
+      mountPath(
+        'Mount of the Transit engine with the keys of the workloads. By default transit.mount.',
+      ),
+    ),
+    refreshInterval: v.optional(
+      duration('How old the metadata of a key may be.', '1s', '5m'),
+      '30s',
+    ),
+    revalidateAfter: v.optional(
+      duration(
+        'How long decrypted content may serve its own volume before Vault decides anew; 0s keeps none.',
+        '0s',
+        '1h',
+      ),
+      '10m',
+    ),
+    rules: v.optional(
+      v.pipe(
+        v.array(rule),
+        v.description('What is allowed; nothing is that no rule allows.'),
+        v.metadata({ kind: 'list of rules' }),
+      ),
+      [],
+    ),
+  }),
+  v.description('The provider for the Secrets Store CSI driver: transit-bridge csi.'),
+  v.transform(({ refreshInterval, revalidateAfter, ...rest }) => ({
+    ...rest,
+    refreshIntervalMs: refreshInterval,
+    revalidateAfterMs: revalidateAfter,
+  })),
+)

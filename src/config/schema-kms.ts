@@ -1,0 +1,92 @@
+import * as v from 'valibot'
+
+import { ACCEPTED_PLUGINS, type KmsConfig } from './config.ts'
+import { duration } from './duration.ts'
+import { toggle, wholeNumber } from './number.ts'
+import { socketGroup, socketMode, socketPath } from './socket.ts'
+import { clusterId } from './text.ts'
+
+const decryptCache = v.pipe(
+  v.strictObject({
+    enabled: v.optional(
+      toggle(
+        'Whether keys that were decrypted stay in memory, so that an API server can restart while Vault is away.',
+      ),
+      false,
+    ),
+    maxEntries: v.optional(
+      wholeNumber('How many are kept; the one not used for longest goes first.', 1, 1_000_000),
+      4096,
+    ),
+    ttl: v.optional(duration('How long one is kept.', '1s', '7d'), '24h'),
+  }),
+  v.description('Memory of keys that were decrypted.'),
+  v.transform(({ ttl, ...rest }) => ({ ...rest, ttlMs: ttl })),
+)
+
+/** The section `kms`. */
+export const kmsSection = v.pipe(
+  v.strictObject({
+    socket: v.optional(
+      socketPath(
+        'Unix socket that the API server calls; its EncryptionConfiguration names it with unix:// in front.',
+      ),
+      '/run/transit-bridge/kms.sock',
+    ),
+    socketMode: v.optional(socketMode, '0600'),
+    socketGroup: v.exactOptional(socketGroup),
+    clusterId: clusterId(
+      'Name of the cluster, for good: it is part of key ids and of what is authenticated, so data written under ' +
+        'one name is not decrypted under another.',
+    ),
+    refreshInterval: v.optional(
+      duration('How often the versions of the key are read from Vault.', '1s', '5m'),
+      '30s',
+    ),
+    outageGrace: v.optional(
+      duration(
+        'How long Status stays ok while Vault cannot answer. A refusal by Vault has no grace.',
+        '0s',
+        '30m',
+      ),
+      '2m',
+    ),
+    maxCallsInFlight: v.optional(
+      wholeNumber('How many calls are worked on at once; more are refused as overload.', 1, 65_536),
+      1024,
+    ),
+    decryptCache: v.optional(decryptCache, {}),
+    alsoDecryptClusters: v.optional(
+      v.pipe(
+        v.array(clusterId('Name of another cluster.')),
+        v.description(
+          'Other cluster ids whose data is decrypted too, for a restore under a new name.',
+        ),
+        v.metadata({ kind: 'list of texts' }),
+      ),
+      [],
+    ),
+    acceptFrom: v.optional(
+      v.pipe(
+        v.array(v.picklist(ACCEPTED_PLUGINS)),
+        v.description(
+          'Other plugins whose data is decrypted too, for a change without a re-encryption first.',
+        ),
+        v.metadata({ kind: 'list of words' }),
+      ),
+      [],
+    ),
+    v1beta1: v.optional(
+      toggle(
+        'Whether KMS v1 is served on the same socket, for clusters that still have data written through it.',
+      ),
+      false,
+    ),
+  }),
+  v.description('The KMS plugin: transit-bridge kms.'),
+  v.transform(({ refreshInterval, outageGrace, ...rest }): KmsConfig => ({
+    ...rest,
+    refreshIntervalMs: refreshInterval,
+    outageGraceMs: outageGrace,
+  })),
+)

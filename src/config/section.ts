@@ -1,0 +1,20 @@
+import { BridgeError } from '../errors.ts'
+import type { Config } from './config.ts'
+
+export type OptionalSection = 'kms' | 'csi'
+
+const EXAMPLES: Readonly<Record<OptionalSection, string>> = {
+  kms: 'kms: {clusterId: NAME-OF-THE-CLUSTER}',
+  csi: 'csi: {audience: vault, rules: […]}',
+}
+
+/** A section that a command cannot do without. Throws CONFIG_INVALID with what to add when there is none. */
+export function requireSection<Name extends OptionalSection>(
+  config: Config,
+  name: Name,
+): NonNullable<Config[Name]> {
+  const section = config[name]
+  if (section !== undefined) return section
+  const text = `${name}: is missing; transit-bridge ${name} needs this section in the configuration, at least ${EXAMPLES[name]}`
+  throw new BridgeError('CONFIG_INVALID', text)
+}

@@ -1,0 +1,72 @@
+import * as v from 'valibot'
+
+/** sockaddr_un.sun_path is 108 bytes with the zero at the end: unix(7). */
+const LONGEST = 107
+// eslint-disable-next-line no-control-regex -- that is what is kept out
+const ABSOLUTE = /^\/[^\u0000-\u001f\u007f]*[^/\u0000-\u001f\u007f]$/
+const MODE = /^0[0-7]{3}$/
+/** The portable names of useradd(8), and upper case, which directories have. */
+const GROUP = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$|^\d{1,10}$/
+/** 2^32 - 1 means "no change" to chown(2). */
+const HIGHEST_GID = 4_294_967_294
+
+/** A key that takes the path of a unix socket. */
+export function socketPath(meaning: string) {
+  return v.pipe(
+    v.string(),
+    v.check((text) => !/^unix:/i.test(text), 'is a path here, not a URL; leave unix:// away'),
+    v.regex(ABSOLUTE, 'is not the path of a socket; write it in full, from / on'),
+    v.check(
+      (text) => Buffer.byteLength(text) <= LONGEST,
+      `is too long for a socket; the kernel takes at most ${LONGEST} bytes`,
+    ),
+    v.description(`${meaning} A full path of at most ${LONGEST} bytes.`),
+    v.metadata({ kind: 'file' }),
+  )
+}
+
+/** Permission bits as octal text, because YAML reads 0600 as the number six hundred. */
+export const socketMode = v.pipe(
+  v.string(explainModeType),
+  v.regex(MODE, 'must be four octal digits in quotes, not {value}; write "0600"'),
+  v.check(
+    (text) => (Number.parseInt(text, 8) & 0o007) === 0,
+    'is {value}, which lets every user of the host in; write "0600", or "0660" with kms.socketGroup',
+  ),
+  v.description(
+    'Permission bits of the socket: four octal digits in quotes, of which the last must be 0, since ' +
+      'whoever can open the socket can have Secrets decrypted.',
+  ),
+  v.metadata({ kind: 'octal text' }),
+  v.transform((text) => Number.parseInt(text, 8)),
+)
+
+function explainModeType({ input }: v.BaseIssue<unknown>): string {
+  if (typeof input !== 'number') return 'must be four octal digits in quotes; write "0600"'
+  const meant = /^[0-7]{3}$/.test(String(input)) ? `0${input}` : input.toString(8).padStart(4, '0')
+  return `is a number to YAML; put it in quotes: "${MODE.test(meant) ? meant : '0600'}"`
+}
+
+/** A group by name or by number. */
+export const socketGroup = v.pipe(
+  v.union([
+    v.pipe(
+      v.string(),
+      v.regex(GROUP, 'is not the name of a group, nor a gid'),
+      v.check(isGid, 'is not a gid'),
+    ),
+    v.pipe(
+      v.number(),
+      v.integer('is not a gid'),
+      v.minValue(0, 'is not a gid'),
+      v.maxValue(HIGHEST_GID, 'is not a gid'),
+    ),
+  ]),
+  v.description('Group that owns the socket, by name or gid. Without it the group of the process.'),
+  v.metadata({ kind: 'name or number' }),
+  v.transform((given) => (/^\d+$/.test(String(given)) ? Number(given) : given)),
+)
+
+function isGid(text: string): boolean {
+  return !/^\d+$/.test(text) || Number(text) <= HIGHEST_GID
+}

@@ -1,0 +1,131 @@
+import {
+  isPair,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  visit,
+  type Document,
+  type ErrorCode,
+  type YAMLError,
+} from 'yaml'
+
+import { formatPath, type Fault, type Path } from './fault.ts'
+
+/** A YAML text that was read, and where its parts are. */
+export interface Source {
+  readonly value: unknown
+  /** The line of a key or a list item; of a missing one the line of what it is missing from. */
+  readonly lineOf: (path: Path) => number
+}
+
+/** Reads YAML 1.2; tags and variables are not its business. Gives faults instead when it is not YAML. */
+export function readYaml(text: string): Source | readonly Fault[] {
+  const lines = new LineCounter()
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    stringKeys: true,
+  })
+  // A warning is about a tag that would be ignored; what is ignored is not what somebody meant.
+  const errors = [...document.errors, ...document.warnings]
+  if (errors.length > 0) {
+    return withoutEchoes(errors).map((error) => describeError(error, document, lines))
+  }
+  try {
+    return { value: document.toJS() as unknown, lineOf: (path) => lineOf(document, lines, path) }
+  } catch {
+    // The library refuses aliases of aliases that would grow without bound.
+    return [{ path: '', message: 'has too many aliases', hint: 'write the values out' }]
+  }
+}
+
+/** A syntax error makes others up to the end of the file; only the first is one to mend. */
+function withoutEchoes(errors: readonly YAMLError[]): readonly YAMLError[] {
+  const inOrder = errors.toSorted((one, other) => one.pos[0] - other.pos[0])
+  const first = inOrder.findIndex(({ code }) => code !== 'DUPLICATE_KEY')
+  return first < 0 ? inOrder : inOrder.slice(0, first + 1)
+}
+
+function lineOf(document: Document, lines: LineCounter, path: Path): number {
+  let node: unknown = document.contents
+  let offset = 0
+  for (const part of path) {
+    const found = findChild(node, part)
+    if (found === undefined) break
+    offset = found.offset ?? offset
+    node = found.node
+  }
+  return lines.linePos(offset).line
+}
+
+interface Child {
+  readonly node: unknown
+  readonly offset: number | undefined
+}
+
+function findChild(node: unknown, part: string | number): Child | undefined {
+  if (typeof node !== 'object' || node === null || !('items' in node)) return undefined
+  const items = node.items as readonly unknown[]
+  if (typeof part === 'number') return { node: items[part], offset: offsetOf(items[part]) }
+  const pair = items.filter(isPair).find(({ key }) => isScalar(key) && String(key.value) === part)
+  return pair && { node: pair.value, offset: offsetOf(pair.key) }
+}
+
+function offsetOf(node: unknown): number | undefined {
+  if (typeof node !== 'object' || node === null || !('range' in node)) return undefined
+  return Array.isArray(node.range) && typeof node.range[0] === 'number' ? node.range[0] : undefined
+}
+
+/** The library's own messages quote the source, which may be a secret; so each code has words of ours. */
+const WORDS: Readonly<Record<ErrorCode, string>> = {
+  ALIAS_PROPS: 'an alias cannot have a tag or an anchor',
+  BAD_ALIAS: 'an alias names no anchor; text that begins with * must be in quotes',
+  BAD_COLLECTION_TYPE: 'a tag does not fit what it is on; leave the tag away',
+  BAD_DIRECTIVE: 'a line that begins with % is not a directive of YAML; put the text in quotes',
+  BAD_DQ_ESCAPE: 'text in double quotes has a \\ that begins no escape; use single quotes',
+  BAD_INDENT: 'the indentation does not fit the lines above',
+  BAD_PROP_ORDER: 'an anchor or a tag is in the wrong place',
+  BAD_SCALAR_START: 'text cannot begin with this character; put it in quotes',
+  BLOCK_AS_IMPLICIT_KEY:
+    'a mapping cannot begin on this line; put text that has ": " in it in quotes',
+  BLOCK_IN_FLOW: 'a block cannot be inside [] or {}',
+  DUPLICATE_KEY: 'is given twice; keep one',
+  IMPOSSIBLE: 'cannot be read as YAML',
+  KEY_OVER_1024_CHARS: 'a key is too long',
+  MISSING_CHAR:
+    'a character is missing before this: a closing quote or bracket, a comma, or a colon',
+  MULTILINE_IMPLICIT_KEY:
+    'a line has no ": " after its key, or text over several lines is not in quotes',
+  MULTIPLE_ANCHORS: 'a value has two anchors',
+  MULTIPLE_DOCS: 'a second document begins here; one file holds one configuration',
+  MULTIPLE_TAGS: 'a value has two tags',
+  NON_STRING_KEY: 'a key must be text',
+  RESOURCE_EXHAUSTION: 'is nested too deeply',
+  TAB_AS_INDENT: 'a tab is used to indent; use spaces',
+  TAG_RESOLVE_FAILED:
+    'a tag (a word that begins with !) is not known; leave it away, or put the text in quotes',
+  UNEXPECTED_TOKEN:
+    'something is here that YAML does not expect; text with special characters must be in quotes, ${NAME} inside [] or {} too',
+}
+
+function describeError(error: YAMLError, document: Document, lines: LineCounter): Fault {
+  const { line, col } = lines.linePos(error.pos[0])
+  const [message = '', hint] = WORDS[error.code].split('; ')
+  const path = error.code === 'DUPLICATE_KEY' ? formatPath(findKey(document, error.pos[0])) : ''
+  return { path, message, ...(hint === undefined ? {} : { hint }), line, column: col }
+}
+
+/** The path of the key that begins at an offset. */
+function findKey(document: Document, offset: number): Path {
+  let found: Path = []
+  visit(document, {
+    Pair(_position, pair, ancestors) {
+      if (offsetOf(pair.key) !== offset) return undefined
+      found = [...ancestors.filter(isPair), pair].map(({ key }) =>
+        isScalar(key) ? String(key.value) : '?',
+      )
+      return visit.BREAK
+    },
+  })
+  return found
+}

@@ -1,0 +1,54 @@
+import type { AuthConfig, CsiConfig, KmsConfig } from './config.ts'
+import { formatDuration } from './duration.ts'
+import type { LoadedConfig } from './load.ts'
+
+type Show = (path: string, value: string) => string
+
+/** What would run with a configuration, in a few lines. A value from the environment is shown as it was written. */
+export function summarize({ config, written }: LoadedConfig): readonly string[] {
+  const show: Show = (path, value) => written.get(path) ?? value
+  const { vault, transit, kms, csi, admin } = config
+  return [
+    `vault: ${showAddresses(vault.addresses, show)}, ${describeLogin(vault.auth, show)}`,
+    `transit: key ${show('transit.key', transit.key)} in ${show('transit.mount', transit.mount)}`,
+    kms === undefined ? 'kms: not configured' : describeKms(kms, show),
+    csi === undefined ? 'csi: not configured' : describeCsi(csi, show),
+    `admin: ${admin.listen === undefined ? 'none' : describeListen(admin.listen, show)}`,
+  ]
+}
+
+function showAddresses(addresses: readonly string[], show: Show): string {
+  const shown = addresses.map((address, index) => show(`vault.address[${index}]`, address))
+  return show('vault.address', shown.join(', '))
+}
+
+function describeLogin(auth: AuthConfig, show: Show): string {
+  const method = show('vault.auth.method', auth.method)
+  if (auth.method === 'token') return 'token from a file'
+  const role =
+    'role' in auth && auth.role !== undefined ? ` as ${show('vault.auth.role', auth.role)}` : ''
+  return `login by ${method} at auth/${show('vault.auth.mount', auth.mount)}${role}`
+}
+
+function describeKms(kms: KmsConfig, show: Show): string {
+  const extras = [
+    ...(kms.decryptCache.enabled ? [`decrypt memory of ${kms.decryptCache.maxEntries}`] : []),
+    ...(kms.v1beta1 ? ['v1beta1'] : []),
+  ]
+  const cluster = `cluster ${show('kms.clusterId', kms.clusterId)}`
+  const grace = `outage grace ${formatDuration(kms.outageGraceMs)}`
+  return [`kms: ${show('kms.socket', kms.socket)}`, cluster, grace, ...extras].join(', ')
+}
+
+function describeCsi(csi: CsiConfig, show: Show): string {
+  const rules = csi.rules.length === 1 ? '1 rule' : `${csi.rules.length} rules`
+  return `csi: ${show('csi.socket', csi.socket)}, audience ${show('csi.audience', csi.audience)}, ${rules}`
+}
+
+function describeListen(
+  listen: { readonly host: string; readonly port: number },
+  show: Show,
+): string {
+  const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
+  return `http://${show('admin.listen', `${host}:${listen.port}`)}`
+}
