@@ -1,0 +1,35 @@
+import type { Terminal } from './terminal.ts'
+
+/** An option as the command line takes it: `--config FILE` has a value, `--json` has none. */
+export interface OptionRule {
+  readonly takes?: string
+  readonly required?: boolean
+}
+
+/** Values by name; an option without a value is `true`. */
+export type OptionValues = Readonly<Record<string, string | true | undefined>>
+
+/** Something that can be run by name. */
+export interface Command {
+  readonly usage: string
+  readonly options: Readonly<Record<string, OptionRule>>
+  /** Gives the exit code. Its code is loaded when it is called, so that no command pays for another. */
+  readonly run: (values: OptionValues, terminal: Terminal) => Promise<number>
+}
+
+/** A name in front of other names. */
+export interface CommandGroup {
+  readonly usage: string
+  readonly commands: Readonly<Record<string, Command>>
+}
+
+export function isGroup(entry: Command | CommandGroup): entry is CommandGroup {
+  return 'commands' in entry
+}
+
+/** The value of an option that the parser has made sure of. */
+export function requireValue(values: OptionValues, name: string): string {
+  const value = values[name]
+  if (typeof value !== 'string') throw new TypeError(`option ${name} is not marked as required`)
+  return value
+}

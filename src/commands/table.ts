@@ -1,0 +1,39 @@
+import { requireValue, type Command, type CommandGroup } from './command.ts'
+import { CONFIG_CHECK_USAGE, CONFIG_SCHEMA_USAGE, CONFIG_USAGE, KMS_USAGE } from './usage.ts'
+
+const config = { takes: 'FILE', required: true }
+
+/** Every command, by name. */
+export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
+  kms: {
+    usage: KMS_USAGE,
+    options: { config },
+    run: async (values, terminal) => {
+      const { loadConfig } = await import('../config/load.ts')
+      const loaded = await loadConfig(requireValue(values, 'config'), terminal.environment)
+      const { runKms } = await import('./kms.ts')
+      return runKms(loaded, terminal)
+    },
+  },
+  config: {
+    usage: CONFIG_USAGE,
+    commands: {
+      check: {
+        usage: CONFIG_CHECK_USAGE,
+        options: { config, json: {} },
+        run: async (values, terminal) => {
+          const { checkConfig } = await import('./config-check.ts')
+          return checkConfig(requireValue(values, 'config'), values['json'] === true, terminal)
+        },
+      },
+      schema: {
+        usage: CONFIG_SCHEMA_USAGE,
+        options: {},
+        run: async (_values, terminal) => {
+          const { printSchema } = await import('./config-schema.ts')
+          return printSchema(terminal)
+        },
+      },
+    },
+  },
+}

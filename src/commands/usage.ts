@@ -1,0 +1,84 @@
+/** The texts of --help, as they are printed. The tests hold them against the options that commands take. */
+
+export const USAGE = `Usage:
+    transit-bridge kms --config FILE
+    transit-bridge config check --config FILE [--json]
+    transit-bridge config schema
+    transit-bridge help [COMMAND]
+
+Vault or OpenBao Transit as the key manager of a Kubernetes cluster.
+
+Commands:
+    kms              Serve the KMS v2 plugin that the API server calls.
+    config check     Say whether a configuration is right, and what would run.
+    config schema    Print the JSON Schema of the configuration.
+    help             Print this text, or the one of a command.
+
+Options:
+    -h, --help       Print this text, or the one of a command.
+    --version        Print the version.
+
+Exit code: 0 stopped as asked, 1 failed, 2 wrong usage or configuration.
+
+Example:
+    $ transit-bridge config check --config /etc/transit-bridge/config.yaml
+    $ transit-bridge kms --config /etc/transit-bridge/config.yaml`
+
+export const KMS_USAGE = `Usage:
+    transit-bridge kms --config FILE
+
+Serve the KMS v2 plugin on a unix socket, until SIGTERM or SIGINT.
+
+It starts whether or not Vault answers: until it does, the API server is told
+the reason in words. Only a wrong configuration ends the program, with code 2.
+
+Options:
+    --config FILE    The configuration, in YAML; it needs the section kms.
+    -h, --help       Print this text.
+
+Example:
+    $ transit-bridge kms --config /etc/transit-bridge/config.yaml`
+
+export const CONFIG_USAGE = `Usage:
+    transit-bridge config check --config FILE [--json]
+    transit-bridge config schema
+
+Commands:
+    check            Say whether a configuration is right, and what would run.
+    schema           Print the JSON Schema of the configuration.
+
+Options:
+    -h, --help       Print this text, or the one of a command.`
+
+export const CONFIG_CHECK_USAGE = `Usage:
+    transit-bridge config check --config FILE [--json]
+
+Say whether a configuration is right. Prints "FILE: ok" and what would run, or
+all that is wrong, one fault a line, and exits with code 2:
+
+    FILE:LINE: vault.auth.role: is missing; role of the auth method to log in as
+
+It asks nobody: neither Vault nor the files that the configuration names. The
+variables that the configuration names must be set, as they are for the program.
+
+Options:
+    --config FILE    The configuration, in YAML.
+    --json           Print one JSON object: file, ok, and faults or summary.
+    -h, --help       Print this text.
+
+Example:
+    $ transit-bridge config check --config /etc/transit-bridge/config.yaml`
+
+export const CONFIG_SCHEMA_USAGE = `Usage:
+    transit-bridge config schema
+
+Print the JSON Schema (draft 7) of the configuration, for editors and for CI.
+
+Options:
+    -h, --help       Print this text.
+
+Example:
+    $ transit-bridge config schema > transit-bridge.schema.json
+
+    In the first line of a configuration, for the YAML language server:
+    # yaml-language-server: $schema=transit-bridge.schema.json`
