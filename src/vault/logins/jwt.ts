@@ -11,8 +11,8 @@ export function jwtLogin(options: ServiceAccountLoginOptions): Login {
 }
 
 /** Texts of openbao/builtin/credential/jwt/path_login.go and hashicorp/cap/jwt, checked on OpenBao 2.7.2. */
-const knownRefusals: RefusalTable = (settings, mount) => {
-  const role = `auth/${mount}/role/…`
+const knownRefusals: RefusalTable = (settings, mount, roleName) => {
+  const role = `auth/${mount}/role/${roleName}`
   return [
     {
       says: /role ".*" could not be found/,

@@ -14,8 +14,8 @@ export function kubernetesLogin(options: ServiceAccountLoginOptions): Login {
 }
 
 /** Texts of vault-plugin-auth-kubernetes path_login.go and token_review.go. */
-const knownRefusals: RefusalTable = (settings, mount) => {
-  const role = `auth/${mount}/role/…`
+const knownRefusals: RefusalTable = (settings, mount, roleName) => {
+  const role = `auth/${mount}/role/${roleName}`
   return [
     {
       says: /invalid role name/,

@@ -21,8 +21,12 @@ export interface ServiceAccountLoginOptions {
   readonly settings?: LoginSettingNames
 }
 
-/** What a method says when it refuses, told for these settings and this mount. */
-export type RefusalTable = (settings: LoginSettingNames, mount: string) => KnownRefusal[]
+/** What a method says when it refuses, with advice that names the settings and the paths in Vault. */
+export type RefusalTable = (
+  settings: LoginSettingNames,
+  mount: string,
+  role: string,
+) => KnownRefusal[]
 
 /** Posts role and JWT: the two methods differ in how Vault checks the JWT and in what it then says. */
 export function serviceAccountLogin(
@@ -31,7 +35,7 @@ export function serviceAccountLogin(
   options: ServiceAccountLoginOptions,
 ): Login {
   const { client, mount, role, readJwt, clock, settings = VAULT_AUTH_SETTINGS } = options
-  const known = refusals(settings, mount)
+  const known = refusals(settings, mount, role)
   return {
     method,
     async login(context) {

@@ -1,0 +1,52 @@
+import { systemClock } from '../../src/clock.ts'
+import { createLogger } from '../../src/telemetry/log.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { createVaultClient, type VaultClient } from '../../src/vault/client.ts'
+import type { TlsFiles } from '../../src/vault/tls-files.ts'
+import { OpenBao, type OpenBaoOptions } from '../real/openbao.ts'
+
+export interface RealVault {
+  readonly bao: OpenBao
+  readonly client: VaultClient
+  /** What Vault says of a token when root asks; undefined when it knows no such token. */
+  readonly lookUp: (token: string) => Promise<TokenFacts | undefined>
+  readonly stop: () => Promise<void>
+}
+
+export interface TokenFacts {
+  readonly type: string
+  readonly ttl: number
+}
+
+/** A running OpenBao and our client of it. */
+export async function startVault(
+  options: OpenBaoOptions & { client?: TlsFiles } = {},
+): Promise<RealVault> {
+  const { client: tlsFiles = {}, ...server } = options
+  const bao = await OpenBao.start(server)
+  const client = createVaultClient({
+    ...tlsFiles,
+    addresses: [bao.address],
+    timeoutMs: 2_000,
+    clock: systemClock,
+    log: createLogger('silent'),
+    metrics: createMetrics('test'),
+  })
+  return {
+    bao,
+    client,
+    lookUp: async (token) => {
+      const { status, body } = await bao.request('POST', 'auth/token/lookup', { token })
+      return status === 200 ? body.data : undefined
+    },
+    stop: async () => {
+      await client.close()
+      await bao.stop()
+    },
+  }
+}
+
+/** A call's context that ends in a few seconds. */
+export function soon(): { deadline: number } {
+  return { deadline: systemClock.monotonic() + 5_000 }
+}
