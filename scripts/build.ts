@@ -20,8 +20,8 @@ const result = await build({
   target: 'node24',
   format: 'cjs',
   metafile: true,
-  // Beside the bundle and not named in it: read it with node --enable-source-maps --require, or by hand.
-  sourcemap: 'external',
+  // Node.js reads it only with --enable-source-maps.
+  sourcemap: 'linked',
   sourcesContent: false,
   legalComments: 'external',
   logLevel: 'warning',

@@ -24,9 +24,13 @@ function place(mount: string) {
 
 const loginNamespace = namespace('Namespace to log in to, where it is not vault.namespace.')
 
+const tokenFile = filePath(
+  'File with the service-account token; with method token, with a Vault token. It is read anew when it is needed.',
+)
+
 const serviceAccount = {
   role: vaultName('Role of the auth method to log in as.'),
-  tokenFile: filePath('File with the service-account token; it is read anew for every login.'),
+  tokenFile,
   audience: v.exactOptional(
     claim('Audience that the token must have; checked before Vault sees the token.'),
   ),
@@ -58,7 +62,7 @@ const auth = v.pipe(
     }),
     v.strictObject({
       method: method('token'),
-      tokenFile: filePath('File with a Vault token; it is read anew when it changes.'),
+      tokenFile,
       namespace: v.exactOptional(loginNamespace),
     }),
   ]),
