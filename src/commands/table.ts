@@ -12,7 +12,7 @@ export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
       const { loadConfig } = await import('../config/load.ts')
       const loaded = await loadConfig(requireValue(values, 'config'), terminal.environment)
       const { runKms } = await import('./kms.ts')
-      return runKms(loaded, terminal)
+      return runKms(loaded)
     },
   },
   config: {

@@ -12,7 +12,7 @@ export interface SocketAccess {
   /** Permission bits of the socket, such as 0o600. */
   readonly mode: number
   /** Group that owns the socket: a name of /etc/group or a number. Default: the process's group. */
-  readonly group?: string
+  readonly group?: string | number
 }
 
 /**
@@ -92,8 +92,8 @@ function isAlive(path: string): Promise<boolean> {
   })
 }
 
-async function findGroup(group: string): Promise<number> {
-  if (/^[0-9]+$/.test(group)) return Number(group)
+async function findGroup(group: string | number): Promise<number> {
+  if (typeof group === 'number') return group
   const file = await readFile('/etc/group', 'utf8')
   const id = file
     .split('\n')

@@ -5,6 +5,7 @@ import { BridgeError, isOutage } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { requireWrappingKey, type TransitKey } from '../transit/key.ts'
+import { waitWithin } from '../vault/bounded-wait.ts'
 import { HealthLog } from './health-log.ts'
 import type { Health } from './health.ts'
 import { isStepBack, makeSnapshot, type ClusterIds, type KeySnapshot } from './snapshot.ts'
@@ -82,8 +83,8 @@ export class KeyWatch {
     const before = this.#snapshot
     const { clock } = this.#options
     // A check under way may have read the key before the caller learnt what made it ask.
-    if (this.#checking !== undefined) await withinDeadline(this.#checking, context, clock)
-    await withinDeadline(this.#check(), context, clock)
+    if (this.#checking !== undefined) await waitWithin(this.#checking, context, clock, 'vault')
+    await waitWithin(this.#check(), context, clock, 'vault')
     if (this.#snapshot === undefined || this.#snapshot === before) {
       throw this.#lastError ?? new BridgeError('VAULT_UNAVAILABLE', 'vault has not answered yet')
     }
@@ -195,21 +196,4 @@ function toHealthError(thrown: unknown): BridgeError {
     `vault did not answer within ${String(CHECK_TIMEOUT / 1000)} s`,
     { cause: error },
   )
-}
-
-/** Waits for shared work no longer than this caller may. */
-async function withinDeadline(
-  work: Promise<void>,
-  context: CallContext,
-  clock: Clock,
-): Promise<void> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const cancel = clock.after(Math.max(0, context.deadline - clock.monotonic()), () =>
-    reject(new BridgeError('DEADLINE_EXCEEDED', 'vault did not answer before the deadline')),
-  )
-  try {
-    await Promise.race([work, promise])
-  } finally {
-    cancel()
-  }
 }

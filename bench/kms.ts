@@ -1,0 +1,204 @@
+// Speed of the KMS plugin beside Transit called directly: npm run bench.
+//
+// Everything is real: OpenBao, the built program in its own process, gRPC over its unix socket. Base and
+// plugin take turns in one run, so that a noisy machine disturbs both; each figure is the middle of the rounds.
+import { randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { encodeAssociatedData, makeAnnotations } from '../src/kms/annotations.ts'
+import { KEY, KmsWorld } from '../test/real/kms-world.ts'
+import type { WrappedSeed } from '../test/real/kms-client.ts'
+import { Plugin } from '../test/real/plugin.ts'
+import { DirectTransit } from './direct-transit.ts'
+import { load, median, middle, type LoadResult } from './latency.ts'
+import { readProcessorTime, readResidentMemory } from './process-memory.ts'
+import { printTable, type Row } from './table.ts'
+
+const ROUNDS = 5
+const CALLERS = 64
+const SINGLE_CALLS = 1_000
+const CONCURRENT_CALLS = 6_000
+const MEMORY_CALLS = 50_000
+const STARTS = 10
+
+const CONFIGURATION = { log: { level: 'info' } }
+
+type Measured = Record<'status' | 'encrypt' | 'decrypt' | 'direct', LoadResult>
+
+const world = await KmsWorld.start({ audit: false })
+const plugin = await Plugin.start({ ...world.configuration(), ...CONFIGURATION })
+const direct = new DirectTransit(world.bao, CALLERS)
+try {
+  await plugin.waitForHealth('ok')
+  const rows: Row[] = []
+  const restMemory = await readResidentMemory(plugin.program.pid)
+  const seed = await plugin.client.encrypt(randomBytes(32))
+  await warmUp(seed)
+  const one = await measure(1, SINGLE_CALLS, seed)
+  const many = await measure(CALLERS, CONCURRENT_CALLS, seed)
+  addLoadRows(rows, one, many)
+  rows.push(...(await measureShares(seed)))
+  await load(CALLERS, MEMORY_CALLS, () => plugin.client.decrypt(seed))
+  const loadedMemory = await readResidentMemory(plugin.program.pid)
+  rows.push(...(await measureStarts()))
+  rows.push(
+    {
+      what: 'memory at rest',
+      value: `${restMemory.toFixed(0)} MiB`,
+      floor: '< 110 MiB',
+      ok: restMemory < 110,
+    },
+    {
+      what: `memory after ${MEMORY_CALLS.toLocaleString('en')} more calls`,
+      value: `${loadedMemory.toFixed(0)} MiB`,
+      floor: '< 140 MiB',
+      ok: loadedMemory < 140,
+    },
+  )
+  printTable(rows)
+} finally {
+  await direct.close()
+  await plugin.stop()
+  await world.stop()
+}
+
+async function warmUp(wrapped: WrappedSeed): Promise<void> {
+  await measureOnce(CALLERS, 2_000, wrapped)
+}
+
+async function measure(callers: number, calls: number, wrapped: WrappedSeed): Promise<Measured> {
+  const rounds: Measured[] = []
+  for (let round = 0; round < ROUNDS; round += 1) {
+    rounds.push(await measureOnce(callers, calls, wrapped))
+  }
+  const middleOf = (name: keyof Measured) => middle(rounds.map((round) => round[name]))
+  return {
+    direct: middleOf('direct'),
+    decrypt: middleOf('decrypt'),
+    encrypt: middleOf('encrypt'),
+    status: middleOf('status'),
+  }
+}
+
+async function measureOnce(
+  callers: number,
+  calls: number,
+  wrapped: WrappedSeed,
+): Promise<Measured> {
+  const ciphertext = Buffer.from(wrapped.ciphertext).toString('latin1')
+  const associatedData = encodeAssociatedData(makeAnnotations('test-cluster')).toString('base64')
+  const plaintext = randomBytes(32)
+  return {
+    direct: await load(callers, calls, () => direct.decrypt(KEY, ciphertext, associatedData)),
+    decrypt: await load(callers, calls, () => plugin.client.decrypt(wrapped)),
+    encrypt: await load(callers, Math.ceil(calls / 4), () => plugin.client.encrypt(plaintext)),
+    status: await load(callers, calls, () => plugin.client.status()),
+  }
+}
+
+function addLoadRows(rows: Row[], one: Measured, many: Measured): void {
+  const milliseconds = (value: number) => `${value.toFixed(3)} ms`
+  const rate = (value: number) => `${Math.round(value).toLocaleString('en')}/s`
+  const against = (value: number, base: number, limit: string, ok: boolean) => ({
+    ratio: (value / base).toFixed(2),
+    floor: limit,
+    ok,
+  })
+  rows.push(
+    { what: 'direct decrypt, 1 caller: p50', value: milliseconds(one.direct.p50) },
+    { what: 'direct decrypt, 1 caller: p99', value: milliseconds(one.direct.p99) },
+    {
+      what: 'Status, 1 caller: p50',
+      value: milliseconds(one.status.p50),
+      ...against(one.status.p50, one.direct.p50, '<= 1.0', one.status.p50 <= one.direct.p50),
+    },
+    {
+      what: 'Decrypt, 1 caller: p50',
+      value: milliseconds(one.decrypt.p50),
+      ...against(one.decrypt.p50, one.direct.p50, '<= 3', one.decrypt.p50 <= 3 * one.direct.p50),
+    },
+    { what: 'Decrypt, 1 caller: p99', value: milliseconds(one.decrypt.p99) },
+    { what: 'Encrypt, 1 caller: p50', value: milliseconds(one.encrypt.p50) },
+    { what: `direct decrypts, ${CALLERS} callers`, value: rate(many.direct.perSecond) },
+    {
+      what: `Decrypts, ${CALLERS} callers`,
+      value: rate(many.decrypt.perSecond),
+      ...against(
+        many.decrypt.perSecond,
+        many.direct.perSecond,
+        '> 1.2',
+        many.decrypt.perSecond > 1.2 * many.direct.perSecond,
+      ),
+    },
+    { what: `Decrypts, ${CALLERS} callers: p99`, value: milliseconds(many.decrypt.p99) },
+    { what: `Encrypts, ${CALLERS} callers`, value: rate(many.encrypt.perSecond) },
+    { what: `Statuses, ${CALLERS} callers`, value: rate(many.status.perSecond) },
+  )
+}
+
+/** Where the time of a lone Decrypt goes, by the plugin's own histograms over the same calls. */
+async function measureShares(wrapped: WrappedSeed): Promise<Row[]> {
+  const before = await readSums()
+  const processor = await readProcessorTime(plugin.program.pid)
+  const result = await load(1, SINGLE_CALLS, () => plugin.client.decrypt(wrapped))
+  const busy = (await readProcessorTime(plugin.program.pid)) - processor
+  const after = await readSums()
+  const mean = 1000 / result.perSecond
+  const inPlugin = ((after.kms - before.kms) / SINGLE_CALLS) * 1000
+  const inVault = ((after.vault - before.vault) / SINGLE_CALLS) * 1000
+  const part = (what: string, value: number): Row => ({
+    what: `  ${what}`,
+    value: `${value.toFixed(3)} ms`,
+    ratio: (value / mean).toFixed(2),
+  })
+  return [
+    { what: 'a lone Decrypt: mean', value: `${mean.toFixed(3)} ms`, ratio: '1.00' },
+    part('request to Vault and its answer', inVault),
+    part('checks, encoding, batching in the plugin', inPlugin - inVault),
+    part('gRPC on both sides and the socket', mean - inPlugin),
+    part('processor time of the plugin', (busy / SINGLE_CALLS) * 1000),
+  ]
+}
+
+async function readSums(): Promise<{ kms: number; vault: number }> {
+  // One rendering serves all scrapes of a second, so wait for the next.
+  await new Promise((resolve) => setTimeout(resolve, 1_100))
+  const { text } = await plugin.admin('/metrics')
+  const sum = (name: string, label: string) =>
+    text
+      .split('\n')
+      .filter((line) => line.startsWith(`transit_bridge_${name}_sum{`) && line.includes(label))
+      .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' '))), 0)
+  return {
+    kms: sum('kms_request_duration_seconds', 'method="Decrypt"'),
+    vault: sum('vault_request_duration_seconds', 'operation="decrypt"'),
+  }
+}
+
+/** From exec to the first answer of Status, as an API server that waits for the socket sees it. */
+async function measureStarts(): Promise<Row[]> {
+  const times: number[] = []
+  for (let start = 0; start <= STARTS; start += 1) {
+    const startedAt = performance.now()
+    const fresh = await Plugin.launch({ ...world.configuration(), ...CONFIGURATION })
+    await firstStatus(fresh)
+    // The first start fills the compile cache; a machine does that once an installation.
+    if (start > 0) times.push(performance.now() - startedAt)
+    await fresh.stop()
+    rmSync(join(fresh.folder, 'kms.sock'), { force: true })
+  }
+  const value = median(times)
+  return [
+    {
+      what: `start to first Status, median of ${STARTS}`,
+      value: `${value.toFixed(0)} ms`,
+      floor: '< 250 ms',
+      ok: value < 250,
+    },
+  ]
+}
+
+async function firstStatus(fresh: Plugin): Promise<void> {
+  await fresh.program.waitForSocket(fresh.socket, { intervalMs: 2 })
+  await fresh.client.status()
+}

@@ -1,0 +1,16 @@
+import { readFile } from 'node:fs/promises'
+
+/** Resident memory of a process in MiB (proc(5): VmRSS). */
+export async function readResidentMemory(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${String(pid)}/status`, 'utf8')
+  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]
+  if (kibibytes === undefined) throw new Error(`no VmRSS of process ${String(pid)}`)
+  return Number(kibibytes) / 1024
+}
+
+/** Processor time of a process in seconds, user and system (proc(5): fields 14 and 15 of stat). */
+export async function readProcessorTime(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}

@@ -1,0 +1,31 @@
+export type Row = {
+  readonly what: string
+  readonly value: string
+  /** The value divided by its base. */
+  readonly ratio?: string
+  /** The least that a version must reach, and whether this one did. */
+  readonly floor?: string
+  readonly ok?: boolean
+}
+
+/** Prints rows as a Markdown table, which is readable on a terminal too. */
+export function printTable(rows: readonly Row[]): void {
+  const cells = [
+    ['what', 'value', 'ratio', 'floor', ''],
+    ...rows.map((row) => [
+      row.what,
+      row.value,
+      row.ratio ?? '',
+      row.floor ?? '',
+      row.ok === undefined ? '' : row.ok ? 'ok' : 'MISSED',
+    ]),
+  ]
+  const widths = cells[0]?.map((_, column) =>
+    Math.max(...cells.map((row) => row[column]?.length ?? 0)),
+  )
+  const lines = cells.map(
+    (row) => `| ${row.map((cell, column) => cell.padEnd(widths?.[column] ?? 0)).join(' | ')} |`,
+  )
+  const rule = `|${widths?.map((width) => '-'.repeat(width + 2)).join('|') ?? ''}|`
+  process.stdout.write(`${[lines[0], rule, ...lines.slice(1)].join('\n')}\n`)
+}

@@ -1,0 +1,78 @@
+import type { AuthConfig, VaultConfig } from '../config/config.ts'
+import type { Clock } from '../clock.ts'
+import { identityFromFile } from '../identity/identity-source.ts'
+import type { Logger } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { createVaultClient, type VaultClient } from '../vault/client.ts'
+import { appRoleLogin } from '../vault/logins/approle.ts'
+import { certLogin } from '../vault/logins/cert.ts'
+import { jwtLogin } from '../vault/logins/jwt.ts'
+import { kubernetesLogin } from '../vault/logins/kubernetes.ts'
+import type { Login } from '../vault/logins/login.ts'
+import { tokenLogin } from '../vault/logins/token.ts'
+import type { VaultRequester } from '../vault/request.ts'
+import { createVaultSession, type VaultSession } from '../vault/session.ts'
+
+export interface VaultAccessOptions {
+  readonly config: VaultConfig
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+/** A client and a session under the program's own identity, as the configuration's `vault` section says. */
+export interface VaultAccess {
+  readonly client: VaultClient
+  readonly session: VaultSession
+}
+
+/** Joins client, login and session; nothing is asked of Vault before the session is started or used. */
+export function createVaultAccess(options: VaultAccessOptions): VaultAccess {
+  const { config, clock, log, metrics } = options
+  const { addresses, namespace, caFile, serverName, timeoutMs, auth } = config
+  const client = createVaultClient({
+    addresses,
+    timeoutMs,
+    clock,
+    log,
+    metrics,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(caFile === undefined ? {} : { caFile }),
+    ...(serverName === undefined ? {} : { serverName }),
+    ...(auth.method === 'cert'
+      ? { clientCertificate: { certFile: auth.certFile, keyFile: auth.keyFile } }
+      : {}),
+  })
+  const login = createLogin(auth, client, options)
+  return { client, session: createVaultSession({ client, login, clock, log, metrics }) }
+}
+
+function createLogin(auth: AuthConfig, client: VaultClient, options: VaultAccessOptions): Login {
+  const through = inNamespace(client, auth.namespace)
+  switch (auth.method) {
+    case 'jwt':
+    case 'kubernetes': {
+      const { clock, metrics } = options
+      const { role, mount, tokenFile, audience, issuer } = auth
+      const expectations = {
+        ...(audience === undefined ? {} : { audience }),
+        ...(issuer === undefined ? {} : { issuer }),
+      }
+      const readJwt = identityFromFile({ file: tokenFile, expectations, clock, metrics })
+      const login = auth.method === 'jwt' ? jwtLogin : kubernetesLogin
+      return login({ client: through, mount, role, readJwt, clock })
+    }
+    case 'approle':
+      return appRoleLogin({ client: through, ...auth })
+    case 'cert':
+      return certLogin({ client: through, ...auth, beforeLogin: () => client.refreshTls() })
+    case 'token':
+      return tokenLogin({ client: through, tokenFile: auth.tokenFile })
+  }
+}
+
+/** Logins may live in another namespace than the work (vault.auth.namespace). */
+function inNamespace(client: VaultRequester, namespace: string | undefined): VaultRequester {
+  if (namespace === undefined) return client
+  return { request: (request, context) => client.request({ ...request, namespace }, context) }
+}

@@ -1,0 +1,63 @@
+import type { AdminSources, Readiness } from '../admin/app.ts'
+import type { Clock } from '../clock.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { createMetricsRenderer } from '../telemetry/metrics-text.ts'
+import type { VaultSession } from '../vault/session.ts'
+import type { KmsPlugin } from './plugin.ts'
+
+export interface KmsAdminOptions {
+  readonly plugin: Pick<KmsPlugin, 'watch' | 'health'>
+  readonly session: Pick<VaultSession, 'tokenExpiresAt' | 'fault'>
+  readonly clock: Clock
+  readonly metrics: Metrics
+}
+
+/** What the admin server shows of the KMS plugin. */
+export function createKmsAdminSources(options: KmsAdminOptions): AdminSources {
+  const { clock, metrics } = options
+  return {
+    // This code runs in the process that serves the socket: that it answers is the proof.
+    isServing: () => true,
+    readiness: () => readReadiness(options),
+    renderMetrics: createMetricsRenderer(metrics.registry, clock, () => updateGauges(options)),
+    metricsContentType: metrics.registry.contentType,
+  }
+}
+
+function readReadiness({ plugin, session, clock }: KmsAdminOptions): Readiness {
+  const now = clock.monotonic()
+  const state = plugin.health.state(now)
+  const { snapshot } = plugin.watch
+  const { tokenExpiresAt, fault } = session
+  return {
+    ready: state.healthy,
+    reason: state.reason,
+    message: state.text,
+    details: {
+      ...(snapshot === undefined
+        ? {}
+        : {
+            keyId: snapshot.keyId,
+            keyVersion: snapshot.keyVersion,
+            snapshotAgeSeconds: (now - snapshot.takenAt) / 1000,
+          }),
+      ...(state.failingSince === undefined
+        ? {}
+        : { failingSeconds: (now - state.failingSince) / 1000 }),
+      ...(tokenExpiresAt === undefined || !Number.isFinite(tokenExpiresAt)
+        ? {}
+        : { vaultTokenExpiresAt: new Date(tokenExpiresAt).toISOString() }),
+      ...(fault === undefined ? {} : { loginFault: fault.message }),
+    },
+  }
+}
+
+/** Gauges that change by themselves are set at each scrape. */
+function updateGauges({ plugin, clock, metrics }: KmsAdminOptions): void {
+  const now = clock.monotonic()
+  const { snapshot } = plugin.watch
+  metrics.statusSnapshotAge.set(snapshot === undefined ? -1 : (now - snapshot.takenAt) / 1000)
+  const state = plugin.health.state(now)
+  metrics.kmsHealthy.reset()
+  metrics.kmsHealthy.set({ reason: state.reason }, state.healthy ? 1 : 0)
+}
