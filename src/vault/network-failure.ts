@@ -78,7 +78,7 @@ export function readNetworkFailure(
 ): AttemptFailure {
   const codes = [...codesOf(thrown)]
   const known = codes.find((code) => code in TLS || code in UNREACHABLE) ?? codes[0] ?? ''
-  if (known.startsWith('HPE_') && !(known in UNREACHABLE)) return readParserFailure(thrown, address)
+  if (isParserFault(thrown) && !(known in UNREACHABLE)) return readParserFailure(thrown, address)
   if (isTls(known))
     return tlsFailure(address, TLS[known] ?? `refuses the TLS handshake (${known})`, thrown)
   if (known === 'UND_ERR_RES_EXCEEDED_MAX_SIZE' || known === 'UND_ERR_HEADERS_OVERFLOW') {
@@ -120,9 +120,14 @@ function isTls(code: string): boolean {
   )
 }
 
+/** undici gives such an error a code only sometimes (lib/dispatcher/client-h1.js, createError). */
+function isParserFault(thrown: unknown): thrown is Error {
+  return thrown instanceof Error && thrown.name === 'HTTPParserError'
+}
+
 /** llhttp could not read the answer. A TLS record begins with its type, 0x15 for an alert (RFC 8446 §5.1). */
-function readParserFailure(thrown: unknown, address: string): AttemptFailure {
-  const data = thrown instanceof Error && 'data' in thrown ? thrown.data : undefined
+function readParserFailure(thrown: Error, address: string): AttemptFailure {
+  const data = 'data' in thrown ? thrown.data : undefined
   if (typeof data === 'string' && data.startsWith('\u0015\u0003')) {
     return tlsFailure(address, SPEAKS_TLS)
   }

@@ -1,0 +1,38 @@
+import t from 'tap'
+import { AddressBook } from '../../src/vault/address-book.ts'
+
+t.test('addresses are compared as URLs, and the same one counts once', async (t) => {
+  const book = new AddressBook([
+    'https://Vault.example.com:443/',
+    'https://vault.example.com',
+    'http://b:8200/vault/',
+  ])
+  t.strictSame(book.addresses, [
+    { text: 'https://vault.example.com', origin: 'https://vault.example.com', secure: true },
+    { text: 'http://b:8200/vault', origin: 'http://b:8200', secure: false },
+  ])
+  t.equal(book.find('http://b:8200'), 1)
+  t.equal(book.find('https://b:8200'), undefined)
+})
+
+for (const [text, words] of [
+  ['', 'must be a URL'],
+  ['vault.example.com:8200', 'must be a URL'],
+  ['ftp://vault', 'must be a URL'],
+  ['https://user:hunter2@vault', 'must not hold a user name or password'],
+  ['https://vault?x=hunter2', 'must not hold a query'],
+  ['https://vault#hunter2', 'must not hold a query'],
+] as const) {
+  t.test(`"${text}" is refused: ${words}`, async (t) => {
+    t.throws(() => new AddressBook([text]), { code: 'CONFIG_INVALID', message: new RegExp(words) })
+    try {
+      new AddressBook([text])
+    } catch (error) {
+      t.notMatch(String(error), 'hunter2')
+    }
+  })
+}
+
+t.test('no address at all is refused', async (t) => {
+  t.throws(() => new AddressBook([]), { code: 'CONFIG_INVALID' })
+})

@@ -1,0 +1,128 @@
+import t from 'tap'
+import { readAnswer, type RawAnswer } from '../../src/vault/answer.ts'
+import { AttemptFailure } from '../../src/vault/attempt.ts'
+import { decrypt } from './client-scene.ts'
+
+const NOW = Date.UTC(2026, 0, 1)
+
+function raw(status: number, body: unknown, more: Partial<RawAnswer> = {}): RawAnswer {
+  return {
+    attempt: { request: decrypt, context: { deadline: 0 }, endsAt: 0 },
+    status,
+    text: typeof body === 'string' ? body : JSON.stringify(body),
+    retryAfter: undefined,
+    rateLimitReset: undefined,
+    location: undefined,
+    ...more,
+  }
+}
+
+const read = (answer: RawAnswer) => readAnswer(answer, 'https://vault:8200', NOW)
+const refused = (answer: RawAnswer): AttemptFailure => {
+  const outcome = read(answer)
+  if (outcome instanceof AttemptFailure) return outcome
+  throw new Error('taken as an answer')
+}
+
+/** Status, Vault's text, code, where it is tried again. Texts are those of OpenBao 2.6 and Vault 1.21. */
+const ROWS = [
+  [400, 'encryption key not found', 'VAULT_REJECTED', 'never'],
+  [400, 'refusing to use soft-deleted key', 'VAULT_REJECTED', 'never'],
+  [400, 'invalid ciphertext: version is too new', 'VAULT_REJECTED', 'never'],
+  [400, 'cipher: message authentication failed', 'VAULT_REJECTED', 'never'],
+  [403, 'permission denied', 'VAULT_DENIED', 'never'],
+  [403, 'invalid token', 'VAULT_DENIED', 'never'],
+  [404, 'no handler for route "x". route entry not found.', 'VAULT_NOT_FOUND', 'never'],
+  [404, 'namespace not found', 'VAULT_NOT_FOUND', 'never'],
+  [405, 'unsupported operation', 'VAULT_REJECTED', 'never'],
+  [412, 'required index state not present', 'VAULT_REJECTED', 'never'],
+  [413, 'request body too large', 'VAULT_REJECTED', 'never'],
+  [429, 'request path "x": rate limit quota exceeded', 'VAULT_RATE_LIMITED', 'later'],
+  [472, '', 'VAULT_UNAVAILABLE', 'soon'],
+  [473, '', 'VAULT_UNAVAILABLE', 'soon'],
+  [500, 'failed to parse batch input: x', 'VAULT_REJECTED', 'never'],
+  [500, 'internal error', 'VAULT_UNAVAILABLE', 'soon'],
+  [500, 'local node not active but active cluster node not found', 'VAULT_UNAVAILABLE', 'soon'],
+  [501, '', 'VAULT_UNAVAILABLE', 'elsewhere'],
+  [502, '', 'VAULT_UNAVAILABLE', 'soon'],
+  [503, 'Vault is sealed', 'VAULT_SEALED', 'elsewhere'],
+  [503, 'namespace is sealed', 'VAULT_SEALED', 'elsewhere'],
+  [503, 'node is not active', 'VAULT_UNAVAILABLE', 'soon'],
+] as const
+
+for (const [status, text, code, retry] of ROWS) {
+  t.test(`${String(status)} "${text}" is ${code}, tried again ${retry}`, async (t) => {
+    const { error, ...failure } = refused(raw(status, { errors: text === '' ? [] : [text] }))
+    t.equal(error.code, code)
+    t.equal(failure.retry, retry)
+    const words = text.replace(/\.$/, '')
+    t.equal(
+      error.message.endsWith(
+        `${words}${text === '' ? '' : ' ('}status ${String(status)}${text === '' ? '' : ')'}`,
+      ),
+      true,
+      error.message,
+    )
+  })
+}
+
+t.test('a batch with failed items is an answer, whatever its status', async (t) => {
+  const body = { data: { batch_results: [{ error: 'x' }] } }
+  for (const status of [200, 207, 400, 500, 503])
+    t.strictSame(read(raw(status, body)), { status, body })
+})
+
+t.test('an empty answer has no body', async (t) => {
+  t.strictSame(read(raw(204, '')), { status: 204, body: undefined })
+})
+
+t.test('all errors of an answer are told', async (t) => {
+  t.match(refused(raw(400, { errors: ['one', 'two'] })).error.message, 'one; two')
+})
+
+t.test('what is not JSON is not of vault, and its text is told nowhere', async (t) => {
+  const text = '{"data":{"plaintext":"c2VjcmV0'
+  for (const [status, code] of [
+    [200, 'VAULT_ANSWER_INVALID'],
+    [400, 'VAULT_ANSWER_INVALID'],
+    [403, 'VAULT_ANSWER_INVALID'],
+    [404, 'VAULT_ANSWER_INVALID'],
+    [429, 'VAULT_RATE_LIMITED'],
+    [502, 'VAULT_UNAVAILABLE'],
+    [503, 'VAULT_UNAVAILABLE'],
+  ] as const) {
+    const { error } = refused(raw(status, text))
+    t.equal(error.code, code)
+    t.notMatch(error.message, 'c2VjcmV0')
+    t.equal(error.cause, undefined)
+  }
+})
+
+t.test('JSON that is no object is no answer', async (t) => {
+  for (const text of ['null', '[]', '1', '"x"']) {
+    t.equal(refused(raw(200, text)).error.code, 'VAULT_ANSWER_INVALID')
+  }
+})
+
+t.test('a server that wants TLS is told by its words', async (t) => {
+  for (const text of [
+    'Client sent an HTTP request to an HTTPS server.\n',
+    '<center>The plain HTTP request was sent to HTTPS port</center>',
+  ]) {
+    const { error } = refused(raw(400, text))
+    t.equal(error.code, 'VAULT_TLS_INVALID')
+    t.match(error.message, 'write https:// in vault.address')
+  }
+})
+
+t.test('the wait that a rate limit asks for is read from its headers', async (t) => {
+  const limited = (more: Partial<RawAnswer>) => refused(raw(429, { errors: [] }, more)).waitMs
+  t.equal(limited({}), undefined)
+  t.equal(limited({ retryAfter: '2' }), 2000)
+  t.equal(limited({ retryAfter: 'Thu, 01 Jan 2026 00:00:03 GMT' }), 3000)
+  t.equal(limited({ retryAfter: 'Thu, 01 Jan 2025 00:00:03 GMT' }), 0)
+  t.equal(limited({ retryAfter: '2', rateLimitReset: '9' }), 2000)
+  t.equal(limited({ rateLimitReset: '9' }), 9000)
+  for (const retryAfter of ['', '-1', 'soon', '1.5', '99999999999'])
+    t.equal(limited({ retryAfter }), undefined)
+})

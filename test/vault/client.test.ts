@@ -1,0 +1,555 @@
+import t, { type Test } from 'tap'
+import { Secret } from '../../src/secret.ts'
+import type { VaultRequest } from '../../src/vault/request.ts'
+import { TOKEN, clientScene, decrypt, failureOf, readKey, within } from './client-scene.ts'
+import { LocalVault, answer, inTurn, silence } from './local-vault.ts'
+
+/** An address where nobody listens. */
+async function deadAddress(t: Test): Promise<string> {
+  const server = await LocalVault.start(t, silence)
+  const { address } = server
+  await server.stop()
+  return address
+}
+
+t.test('what goes over the wire', async (t) => {
+  const vault = await LocalVault.start(t, answer(200, { data: { plaintext: 'x' } }))
+  const { client } = clientScene(t, [`${vault.address}/`], { namespace: 'team-a' })
+  const last = () => vault.requests.at(-1)
+
+  t.test('a POST with token, namespace and uid', async (t) => {
+    const response = await client.request(decrypt, within(5000, { uid: 'a-1,b-2' }))
+    t.strictSame(response, { status: 200, body: { data: { plaintext: 'x' } } })
+    t.match(last(), {
+      method: 'POST',
+      url: '/v1/transit/decrypt/k8s-etcd',
+      body: JSON.stringify(decrypt.body),
+      headers: {
+        'content-type': 'application/json',
+        'x-vault-request': 'true',
+        'x-vault-token': TOKEN,
+        'x-vault-namespace': 'team-a',
+        'x-transit-bridge-uid': 'a-1,b-2',
+      },
+    })
+  })
+
+  t.test(
+    'without a token the request is anonymous; a request may name its own namespace',
+    async (t) => {
+      const login: VaultRequest = {
+        operation: 'login',
+        method: 'POST',
+        path: 'auth/jwt/login',
+        body: {},
+      }
+      await client.request({ ...login, namespace: 'admin' }, within(5000))
+      t.equal(last()?.headers['x-vault-token'], undefined)
+      t.equal(last()?.headers['x-vault-namespace'], 'admin')
+      await client.request({ ...login, namespace: '' }, within(5000))
+      t.equal(last()?.headers['x-vault-namespace'], undefined)
+    },
+  )
+
+  t.test('GET, LIST, DELETE and a POST without a body', async (t) => {
+    await client.request(readKey, within(5000))
+    t.match(last(), { method: 'GET', url: '/v1/transit/keys/k8s-etcd', body: '' })
+    await client.request({ ...readKey, method: 'LIST', path: 'transit/keys' }, within(5000))
+    t.match(last(), { method: 'GET', url: '/v1/transit/keys?list=1' })
+    await client.request({ ...readKey, method: 'DELETE' }, within(5000))
+    t.match(last(), { method: 'DELETE', url: '/v1/transit/keys/k8s-etcd' })
+    await client.request(
+      { operation: 'revoke_token', method: 'POST', path: 'auth/token/revoke-self' },
+      within(5000),
+    )
+    t.match(last(), { method: 'POST', body: '' })
+  })
+
+  t.test('percent-encoded segments arrive as they are', async (t) => {
+    await client.request(
+      { ...readKey, path: `transit/keys/${encodeURIComponent('my=key&#x2F;a')}` },
+      within(5000),
+    )
+    t.equal(last()?.url, '/v1/transit/keys/my%3Dkey%26%23x2F%3Ba')
+  })
+
+  for (const uid of ['a b', 'a\r\nX-Evil: 1', 'ü', '', 'x'.repeat(4097)]) {
+    t.test(
+      `the uid ${JSON.stringify(uid.slice(0, 20))} is no safe header and is dropped`,
+      async (t) => {
+        await client.request(decrypt, within(5000, { uid }))
+        t.equal(last()?.headers['x-transit-bridge-uid'], undefined)
+      },
+    )
+  }
+
+  t.test('requests that follow each other share connections', async (t) => {
+    // Two, because undici gives a connection one turn of the event loop before it takes it again.
+    t.ok(vault.sockets.length <= 2)
+  })
+})
+
+t.test('nothing is taken from the environment', async (t) => {
+  const vault = await LocalVault.start(t, answer(200))
+  const elsewhere = await LocalVault.start(t, answer(200))
+  t.intercept(process, 'env', {
+    value: {
+      ...process.env,
+      VAULT_ADDR: elsewhere.address,
+      VAULT_TOKEN: 'from-the-environment',
+      VAULT_NAMESPACE: 'from-the-environment',
+      VAULT_PREFIX: '/from-the-environment',
+      HTTP_PROXY: elsewhere.address,
+      http_proxy: elsewhere.address,
+      NODE_USE_ENV_PROXY: '1',
+    },
+  })
+  const { client } = clientScene(t, [vault.address])
+  await client.request(
+    { operation: 'login', method: 'POST', path: 'auth/jwt/login', body: {} },
+    within(5000),
+  )
+  t.equal(elsewhere.requests.length, 0)
+  t.equal(vault.requests[0]?.url, '/v1/auth/jwt/login')
+  t.notMatch(JSON.stringify(vault.requests), 'from-the-environment')
+})
+
+t.test('answers that fail', async (t) => {
+  const rows = [
+    [
+      'a denial',
+      answer(403, { errors: ['1 error occurred:\n\t* permission denied\n\n'] }),
+      'VAULT_DENIED',
+      /denies decrypt: permission denied/,
+      1,
+    ],
+    ['HTML with 200', answer(200, '<html>'), 'VAULT_ANSWER_INVALID', /not vault's/, 1],
+    ['HTML with 502', answer(502, '<html>'), 'VAULT_UNAVAILABLE', /stands before it/, 3],
+    [
+      'too long an answer',
+      answer(200, `"${'x'.repeat(4 * 1024 * 1024)}"`),
+      'VAULT_ANSWER_INVALID',
+      /4194304 bytes/,
+      1,
+    ],
+    [
+      'an answer cut off',
+      ((response) => {
+        response.writeHead(200, { 'Content-Length': '100' }).write('{"data')
+        setImmediate(() => response.destroy())
+      }) as typeof silence,
+      'VAULT_UNREACHABLE',
+      /cut off/,
+      3,
+    ],
+    [
+      'a chunked answer cut off',
+      ((response) => {
+        response.write('{"data')
+        setImmediate(() => response.destroy())
+      }) as typeof silence,
+      'VAULT_UNREACHABLE',
+      /cut off/,
+      3,
+    ],
+    [
+      'a connection closed without an answer',
+      ((response) => {
+        response.destroy()
+      }) as typeof silence,
+      'VAULT_UNREACHABLE',
+      /cannot be reached/,
+      3,
+    ],
+    [
+      'something that is not HTTP',
+      ((response) => {
+        response.socket?.end('SSH-2.0-OpenSSH_9.9\r\n')
+      }) as typeof silence,
+      'VAULT_ANSWER_INVALID',
+      /not answer in HTTP/,
+      1,
+    ],
+    ['sealed', answer(503, { errors: ['Vault is sealed'] }), 'VAULT_SEALED', /sealed/, 1],
+    [
+      'a rate limit without a time',
+      answer(429, { errors: ['rate limit quota exceeded'] }),
+      'VAULT_RATE_LIMITED',
+      /limits the rate/,
+      3,
+    ],
+    [
+      'a rate limit beyond the deadline',
+      answer(429, { errors: [] }, { 'Retry-After': '60' }),
+      'VAULT_RATE_LIMITED',
+      /429/,
+      1,
+    ],
+  ] as const
+  for (const [name, handler, code, words, asked] of rows) {
+    t.test(`${name}: ${code} after ${String(asked)}`, async (t) => {
+      const vault = await LocalVault.start(t, handler)
+      const { client } = clientScene(t, [vault.address])
+      const error = await failureOf(client.request(decrypt, within(5000)))
+      t.equal(error.code, code)
+      t.match(error.message, words)
+      t.match(error.message, vault.address)
+      t.equal(vault.requests.length, asked)
+    })
+  }
+})
+
+t.test('what passes by is tried again', async (t) => {
+  const good = answer(200, { data: {} })
+  const rows = [
+    ['a 500', answer(500, { errors: ['internal error'] })],
+    ['a rate limit that ends at once', answer(429, { errors: [] }, { 'Retry-After': '0' })],
+    [
+      'a stale connection',
+      ((response) => {
+        response.destroy()
+      }) as typeof silence,
+    ],
+    [
+      'an answer cut off',
+      ((response) => {
+        response.writeHead(200, { 'Content-Length': '100' }).write('{')
+        setImmediate(() => response.destroy())
+      }) as typeof silence,
+    ],
+  ] as const
+  for (const [name, handler] of rows) {
+    t.test(name, async (t) => {
+      const vault = await LocalVault.start(t, inTurn(handler, good))
+      const { client } = clientScene(t, [vault.address])
+      t.equal((await client.request(decrypt, within(5000))).status, 200)
+      t.equal(vault.requests.length, 2)
+    })
+  }
+
+  t.test('but not the revocation of a token', async (t) => {
+    const vault = await LocalVault.start(t, answer(500, { errors: [] }))
+    const { client } = clientScene(t, [vault.address])
+    const revoke: VaultRequest = {
+      operation: 'revoke_token',
+      method: 'POST',
+      path: 'auth/token/revoke-self',
+    }
+    t.equal((await failureOf(client.request(revoke, within(5000)))).code, 'VAULT_UNAVAILABLE')
+    t.equal(vault.requests.length, 1)
+  })
+})
+
+t.test('a kept connection that the server closed costs one more try, not the call', async (t) => {
+  const vault = await LocalVault.start(t, answer(200))
+  const { client } = clientScene(t, [vault.address])
+  await client.request(decrypt, within(5000))
+  // Closed at the moment in which the next request is on its way.
+  vault.handle = (response, request, count) => {
+    if (count === 2) response.socket?.destroy()
+    else answer(200)(response, request, count)
+  }
+  t.equal((await client.request(decrypt, within(5000))).status, 200)
+  t.equal(vault.requests.length, 3)
+})
+
+t.test('limits of time', async (t) => {
+  const vault = await LocalVault.start(t, silence)
+
+  t.test('a deadline that has passed asks nobody', async (t) => {
+    const { client } = clientScene(t, [vault.address])
+    const asked = vault.requests.length
+    t.equal((await failureOf(client.request(decrypt, within(-1)))).code, 'DEADLINE_EXCEEDED')
+    t.equal(vault.requests.length, asked)
+    t.equal(vault.sockets.length, 0)
+  })
+
+  t.test('the deadline of the caller ends a request', async (t) => {
+    const { client } = clientScene(t, [vault.address])
+    t.equal((await failureOf(client.request(decrypt, within(50)))).code, 'DEADLINE_EXCEEDED')
+  })
+
+  t.test('vault.timeout ends an attempt, which is an outage and tried again', async (t) => {
+    const { client } = clientScene(t, [vault.address], { timeoutMs: 20 })
+    const asked = vault.requests.length
+    const error = await failureOf(client.request(decrypt, within(5000)))
+    t.equal(error.code, 'VAULT_TIMEOUT')
+    t.match(error.message, 'vault.timeout')
+    t.equal(vault.requests.length, asked + 3)
+  })
+
+  t.test('an answer that stops in its middle is timed out as well', async (t) => {
+    const slow = await LocalVault.start(t, (response) => void response.writeHead(200).write('{'))
+    const { client } = clientScene(t, [slow.address])
+    t.equal((await failureOf(client.request(decrypt, within(50)))).code, 'DEADLINE_EXCEEDED')
+  })
+
+  t.test('a caller that went away cancels, before and during a request', async (t) => {
+    const { client } = clientScene(t, [vault.address])
+    t.equal(
+      (await failureOf(client.request(decrypt, within(5000, { signal: AbortSignal.abort() }))))
+        .code,
+      'CANCELLED',
+    )
+    const controller = new AbortController()
+    const asked = new Promise<void>((resolve) => (vault.handle = () => resolve()))
+    const failure = failureOf(client.request(decrypt, within(5000, { signal: controller.signal })))
+    await asked
+    const closed = new Promise((resolve) => vault.sockets.at(-1)?.once('close', resolve))
+    controller.abort()
+    t.equal((await failure).code, 'CANCELLED')
+    await closed
+  })
+
+  t.test('a caller that goes away while a retry waits cancels', async (t) => {
+    const controller = new AbortController()
+    const limited = await LocalVault.start(t, (...given) => {
+      answer(429, { errors: [] }, { 'Retry-After': '30' })(...given)
+      setTimeout(() => controller.abort(), 20)
+    })
+    const { client } = clientScene(t, [limited.address])
+    const context = within(60_000, { signal: controller.signal })
+    t.equal((await failureOf(client.request(decrypt, context))).code, 'CANCELLED')
+  })
+})
+
+t.test('several addresses', async (t) => {
+  const good = answer(200, { data: {} })
+  const bad = [
+    ['5xx', answer(502, { errors: [] })],
+    ['sealed', answer(503, { errors: ['Vault is sealed'] })],
+    ['not vault', answer(200, 'hello')],
+    ['silent', silence],
+  ] as const
+  for (const [name, handler] of bad) {
+    t.test(`${name}: the next is tried, and kept`, async (t) => {
+      const first = await LocalVault.start(t, handler)
+      const second = await LocalVault.start(t, good)
+      const { client } = clientScene(t, [first.address, second.address], { timeoutMs: 100 })
+      await client.request(decrypt, within(5000))
+      await client.request(decrypt, within(5000))
+      t.equal(first.requests.length, 1)
+      t.equal(second.requests.length, 2)
+    })
+  }
+
+  t.test('refused: the next is tried, and the one that died later is left again', async (t) => {
+    const second = await LocalVault.start(t, good)
+    const third = await LocalVault.start(t, good)
+    const { client } = clientScene(t, [await deadAddress(t), second.address, third.address])
+    await client.request(decrypt, within(5000))
+    await second.stop()
+    await client.request(decrypt, within(5000))
+    t.equal(third.requests.length, 1)
+  })
+
+  t.test('an answer with failed batch items stays where it is', async (t) => {
+    const first = await LocalVault.start(
+      t,
+      answer(500, { data: { batch_results: [{ error: 'x' }] } }),
+    )
+    const second = await LocalVault.start(t, good)
+    const { client } = clientScene(t, [first.address, second.address])
+    t.equal((await client.request(decrypt, within(5000))).status, 500)
+    t.equal(second.requests.length, 0)
+  })
+
+  t.test('a denial is not tried elsewhere', async (t) => {
+    const first = await LocalVault.start(t, answer(403, { errors: [] }))
+    const second = await LocalVault.start(t, good)
+    const { client } = clientScene(t, [first.address, second.address])
+    t.equal((await failureOf(client.request(decrypt, within(5000)))).code, 'VAULT_DENIED')
+    t.equal(second.requests.length, 0)
+  })
+
+  t.test('callers with short deadlines leave a silent address too', async (t) => {
+    const first = await LocalVault.start(t, silence)
+    const second = await LocalVault.start(t, good)
+    const { client } = clientScene(t, [first.address, second.address], { timeoutMs: 100 })
+    t.equal((await failureOf(client.request(decrypt, within(60)))).code, 'DEADLINE_EXCEEDED')
+    t.equal((await client.request(decrypt, within(5000))).status, 200)
+  })
+
+  t.test('all dead: three attempts, and the words name address and reason', async (t) => {
+    const address = await deadAddress(t)
+    const { client } = clientScene(t, [address])
+    const error = await failureOf(client.request(decrypt, within(5000)))
+    t.equal(error.code, 'VAULT_UNREACHABLE')
+    t.equal(error.message, `vault at ${address} cannot be reached: connection refused`)
+  })
+})
+
+t.test('redirects', async (t) => {
+  const good = answer(200, { data: {} })
+  const to = (location: string, status = 307) => answer(status, '', { Location: location })
+
+  t.test(
+    'are followed to another configured address, with token and body, and that one is kept',
+    async (t) => {
+      for (const status of [307, 308]) {
+        const active = await LocalVault.start(t, good)
+        const standby = await LocalVault.start(
+          t,
+          to(`${active.address}/v1/transit/decrypt/k8s-etcd`, status),
+        )
+        const { client } = clientScene(t, [standby.address, active.address])
+        await client.request(decrypt, within(5000))
+        await client.request(decrypt, within(5000))
+        t.equal(standby.requests.length, 1)
+        t.match(active.requests, [
+          {
+            method: 'POST',
+            body: JSON.stringify(decrypt.body),
+            headers: { 'x-vault-token': TOKEN },
+          },
+          { method: 'POST' },
+        ])
+      }
+    },
+  )
+
+  t.test('a relative one stays at its address', async (t) => {
+    const vault = await LocalVault.start(t, inTurn(to('/v1/transit/keys/other'), good))
+    const { client } = clientScene(t, [vault.address])
+    await client.request(readKey, within(5000))
+    t.equal(vault.requests[1]?.url, '/v1/transit/keys/other')
+  })
+
+  t.test('301 and 302 are followed for reads alone', async (t) => {
+    for (const status of [301, 302]) {
+      const vault = await LocalVault.start(
+        t,
+        inTurn(to('/v1/x', status), good, to('/v1/x', status)),
+      )
+      const { client } = clientScene(t, [vault.address])
+      await client.request(readKey, within(5000))
+      const error = await failureOf(client.request(decrypt, within(5000)))
+      t.equal(error.code, 'VAULT_REDIRECT_REFUSED')
+      t.match(error.message, 'loses the request')
+    }
+  })
+
+  t.test('nobody else ever sees the token', async (t) => {
+    const stranger = await LocalVault.start(t, good)
+    const vault = await LocalVault.start(t, to(`${stranger.address}/v1/transit/decrypt/k8s-etcd`))
+    const { client } = clientScene(t, [vault.address])
+    const error = await failureOf(client.request(decrypt, within(5000)))
+    t.equal(error.code, 'VAULT_REDIRECT_REFUSED')
+    t.match(error.message, stranger.address)
+    t.match(error.message, 'vault.address')
+    t.equal(stranger.sockets.length, 0)
+  })
+
+  t.test('two are followed, a third is refused', async (t) => {
+    const vault = await LocalVault.start(t, to('/v1/again'))
+    const { client } = clientScene(t, [vault.address])
+    const error = await failureOf(client.request(decrypt, within(5000)))
+    t.equal(error.code, 'VAULT_REDIRECT_REFUSED')
+    t.equal(vault.requests.length, 3)
+  })
+
+  t.test('to nowhere is refused', async (t) => {
+    for (const handler of [answer(307), answer(304), to('http://')]) {
+      const vault = await LocalVault.start(t, handler)
+      const { client } = clientScene(t, [vault.address])
+      t.equal(
+        (await failureOf(client.request(readKey, within(5000)))).code,
+        'VAULT_REDIRECT_REFUSED',
+      )
+    }
+  })
+})
+
+t.test('what is told of requests', async (t) => {
+  t.test(
+    'one observation a request and one debug line a failure, however many attempts',
+    async (t) => {
+      const vault = await LocalVault.start(t, inTurn(answer(200), answer(502)))
+      const { client, lines, metrics } = clientScene(t, [vault.address])
+      await client.request(decrypt, within(5000))
+      t.strictSame(lines, [])
+      t.equal((await metrics.vaultUp.get()).values[0]?.value, 1)
+      await failureOf(client.request(decrypt, within(5000, { uid: 'u-1' })))
+      t.match(lines, [
+        {
+          level: 'debug',
+          operation: 'decrypt',
+          vault_address: vault.address,
+          code: 'VAULT_UNAVAILABLE',
+          uid: 'u-1',
+        },
+      ])
+      t.equal(lines.length, 1)
+      t.type(lines[0]?.['duration_ms'], 'number')
+      t.equal((await metrics.vaultUp.get()).values[0]?.value, 0)
+      const counts = (await metrics.vaultRequestDuration.get()).values.filter(({ metricName }) =>
+        metricName?.endsWith('_count'),
+      )
+      t.match(counts, [
+        { labels: { operation: 'decrypt', outcome: 'ok' }, value: 1 },
+        { labels: { operation: 'decrypt', outcome: 'vault_unavailable' }, value: 1 },
+      ])
+    },
+  )
+
+  t.test('a refusal shows that vault is up; a caller that goes away shows nothing', async (t) => {
+    const vault = await LocalVault.start(t, answer(403, { errors: [] }))
+    const { client, metrics } = clientScene(t, [vault.address])
+    const up = async () => (await metrics.vaultUp.get()).values[0]?.value
+    await failureOf(client.request(decrypt, within(-1)))
+    t.equal(await up(), 0)
+    await failureOf(client.request(decrypt, within(5000)))
+    t.equal(await up(), 1)
+    await failureOf(client.request(decrypt, within(-1)))
+    t.equal(await up(), 1)
+  })
+
+  t.test(
+    'a server that repeats token and body does not bring them into messages or the log',
+    async (t) => {
+      const vault = await LocalVault.start(t, (response, request, count) => {
+        const echo = `${request.body} ${String(request.headers['x-vault-token'])}`
+        answer(400, count === 1 ? { errors: [echo] } : echo)(response, request, count)
+      })
+      const { client, lines } = clientScene(t, [vault.address])
+      for (const _ of [1, 2]) {
+        const error = await failureOf(client.request(decrypt, within(5000)))
+        t.notMatch(
+          `${String(error)} ${String(error.cause)} ${JSON.stringify(lines)}`,
+          /hvs\.|c2VjcmV0/,
+        )
+      }
+    },
+  )
+
+  t.test('a token that is no header value is refused without showing it', async (t) => {
+    const vault = await LocalVault.start(t, answer(200))
+    const { client } = clientScene(t, [vault.address])
+    const error = await failureOf(
+      client.request({ ...decrypt, token: new Secret('hvs.one\nhvs.two') }, within(5000)),
+    )
+    t.equal(error.code, 'VAULT_REJECTED')
+    t.match(error.message, 'X-Vault-Token')
+    t.notMatch(String(error), 'hvs.')
+  })
+})
+
+t.test('close lets a request end, and refuses later ones', async (t) => {
+  let release = () => {}
+  const vault = await LocalVault.start(t, (...given) => (release = () => answer(200)(...given)))
+  const { client } = clientScene(t, [vault.address])
+  const asked = new Promise<void>((resolve) => {
+    const { handle } = vault
+    vault.handle = (...given) => {
+      handle(...given)
+      resolve()
+    }
+  })
+  const pending = client.request(decrypt, within(5000))
+  await asked
+  const closing = client.close()
+  release()
+  t.equal((await pending).status, 200)
+  await closing
+  t.equal((await failureOf(client.request(decrypt, within(5000)))).code, 'CANCELLED')
+})
