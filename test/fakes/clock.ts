@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import type { CancelTimer, Clock } from '../../src/clock.ts'
+import { systemClock, type CancelTimer, type Clock } from '../../src/clock.ts'
 
 interface Timer {
   readonly at: number
@@ -58,4 +58,26 @@ export class HandClock implements Clock {
 /** Lets every promise that can settle now settle. */
 export async function settle(): Promise<void> {
   await setImmediate()
+}
+
+/** The real clock, plus what a test skips: for real servers, whose time cannot be turned. */
+export class SkippingClock implements Clock {
+  #skipped = 0
+
+  /** Lets time pass at once; timers that are set already do not notice. */
+  skip(milliseconds: number): void {
+    this.#skipped += milliseconds
+  }
+
+  now(): number {
+    return systemClock.now() + this.#skipped
+  }
+
+  monotonic(): number {
+    return systemClock.monotonic() + this.#skipped
+  }
+
+  after(milliseconds: number, run: () => void): CancelTimer {
+    return systemClock.after(milliseconds, run)
+  }
 }

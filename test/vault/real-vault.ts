@@ -1,4 +1,4 @@
-import { systemClock } from '../../src/clock.ts'
+import { systemClock, type Clock } from '../../src/clock.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { createVaultClient, type VaultClient } from '../../src/vault/client.ts'
@@ -20,15 +20,15 @@ export interface TokenFacts {
 
 /** A running OpenBao and our client of it. */
 export async function startVault(
-  options: OpenBaoOptions & { client?: TlsFiles } = {},
+  options: OpenBaoOptions & { client?: TlsFiles; clock?: Clock } = {},
 ): Promise<RealVault> {
-  const { client: tlsFiles = {}, ...server } = options
+  const { client: tlsFiles = {}, clock = systemClock, ...server } = options
   const bao = await OpenBao.start(server)
   const client = createVaultClient({
     ...tlsFiles,
     addresses: [bao.address],
     timeoutMs: 2_000,
-    clock: systemClock,
+    clock,
     log: createLogger('silent'),
     metrics: createMetrics('test'),
   })
@@ -47,6 +47,6 @@ export async function startVault(
 }
 
 /** A call's context that ends in a few seconds. */
-export function soon(): { deadline: number } {
-  return { deadline: systemClock.monotonic() + 5_000 }
+export function soon(clock: Clock = systemClock): { deadline: number } {
+  return { deadline: clock.monotonic() + 5_000 }
 }
