@@ -189,7 +189,10 @@ class Session implements VaultSession {
   async #attempt(): Promise<HeldToken> {
     const began = { now: this.#clock.now(), monotonic: this.#clock.monotonic() }
     try {
-      const grant = await this.#login.login({ deadline: began.monotonic + this.#loginTimeout })
+      const context = { deadline: began.monotonic + this.#loginTimeout }
+      // A login may hang where no deadline reaches (a file on a dead network mount); then others must still get theirs.
+      const login = this.#login.login(context)
+      const grant = await waitWithin(login, context, this.#clock, 'the login')
       return this.#adopt(new HeldToken(grant, began, this.#random()))
     } catch (thrown) {
       throw this.#failed(BridgeError.from(thrown))
@@ -263,7 +266,7 @@ function isDenial(thrown: unknown): boolean {
 /** The deadline of a login is ours and not a caller's: that it passed is an outage of Vault. */
 function asLoginError(error: BridgeError, timeout: number): BridgeError {
   if (error.code !== 'DEADLINE_EXCEEDED') return error
-  return new BridgeError('VAULT_TIMEOUT', `vault did not answer the login within ${timeout} ms`, {
+  return new BridgeError('VAULT_TIMEOUT', `the login to vault did not end within ${timeout} ms`, {
     cause: error,
   })
 }

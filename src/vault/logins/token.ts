@@ -51,7 +51,7 @@ async function lookUp(
   try {
     return grantOfGivenToken(token, await client.request(request, context))
   } catch (thrown) {
-    throw isRefusal(thrown) ? explain(thrown, tokenFile, 'lookup-self (read)') : thrown
+    throw isRefusal(thrown) ? explain(thrown, tokenFile) : thrown
   }
 }
 
@@ -81,10 +81,10 @@ function tokenRequest(
   return { operation, method, path, token } as const
 }
 
-function explain(refusal: BridgeError, tokenFile: string, right: string): BridgeError {
+function explain(refusal: BridgeError, tokenFile: string): BridgeError {
   return new BridgeError(
     'LOGIN_REFUSED',
-    `vault refuses the token in vault.auth.tokenFile (${tokenFile}): ${refusal.message}; it has expired, was revoked, or its policies lack auth/token/${right}: write a new token to that file`,
+    `vault refuses the token in vault.auth.tokenFile (${tokenFile}): ${refusal.message}; it has expired, was revoked, or its policies lack auth/token/lookup-self (read): write a new token to that file`,
     { cause: refusal },
   )
 }

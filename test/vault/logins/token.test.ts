@@ -96,3 +96,15 @@ void test('a file that is not there is told in words', async (t) => {
     message: /^vault.auth.tokenFile: .* does not exist yet; write a vault token there/,
   })
 })
+
+void test('a sealed Vault is an outage and passes through unchanged', async (t) => {
+  const { login } = await given(t.testdir({}), await make({ ttl: '10m' }))
+  await bao.seal()
+  await t.rejects(login(), { code: 'VAULT_SEALED' }, 'looking the token up')
+  await bao.unseal()
+  t.match(await login(), { renewable: true })
+  await bao.seal()
+  await t.rejects(login(), { code: 'VAULT_SEALED' }, 'renewing it')
+  await bao.unseal()
+  t.match(await login(), { leaseSeconds: 600 })
+})
