@@ -57,7 +57,7 @@ function hasMore(text: string): boolean {
 
 /** `host:port`, `[address]:port`, or the word `none`. */
 export const listenAddress = v.pipe(
-  v.string(),
+  v.string('must be a host and a port; write for example 127.0.0.1:9390, or none'),
   v.check(
     (text) => !/^:\d+$/.test(text),
     'names no host; write 127.0.0.1 in front of the port, or 0.0.0.0 for all',

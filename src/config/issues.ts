@@ -1,11 +1,8 @@
-import type { BaseIssue } from 'valibot'
-
 import { formatPath, splitMessage, type Fault, type Path } from './fault.ts'
+import { explainType, nameType, type Issue } from './type-words.ts'
 import { findNearest, listChoices } from './nearest.ts'
-import { findEntries } from './shape.ts'
+import { findEntries, findListsForMappings } from './shape.ts'
 import { explainUnknownKey, findMeantKey } from './unknown-key.ts'
-
-export type Issue = BaseIssue<unknown>
 
 /** What a fault is told from, beside valibot's issue. */
 export interface Situation {
@@ -23,8 +20,12 @@ export function describeIssues(
   issues: readonly Issue[],
   situation: Situation,
 ): readonly LocatedFault[] {
-  const faults = new Map<string, LocatedFault>()
+  const lists = findListsForMappings(situation.value)
+  const listFaults = lists.map((at) => locate(at, { message: 'must be a mapping, not a list' }))
+  const faults = new Map(listFaults.map((fault) => [fault.path, fault]))
+  const isInList = (issue: Issue) => lists.some((list) => startsWith(pathOf(issue), list))
   for (const issue of issues.flatMap(openUnion)) {
+    if (isInList(issue)) continue
     const fault = describe(issue, situation)
     // Of several complaints about one value the first is the one to mend: the schema puts it first.
     if (fault !== undefined && !faults.has(fault.path)) faults.set(fault.path, fault)
@@ -44,16 +45,12 @@ function openUnion(issue: Issue): readonly Issue[] {
 
 function describe(issue: Issue, situation: Situation): LocatedFault | undefined {
   const at = pathOf(issue)
-  const listAt =
-    issue.path?.findIndex(({ type, input }) => type === 'object' && Array.isArray(input)) ?? -1
-  // valibot takes a list for an object; nothing below it is worth a message.
-  if (listAt >= 0) return locate(at.slice(0, listAt), { message: 'must be a mapping, not a list' })
   if (issue.path?.at(-1)?.origin === 'key') return describeKey(issue, at, situation)
   if (issue.type === 'picklist' || issue.type === 'literal' || isWrongOption(issue)) {
     return locate(at, describeChoice(issue, at, situation))
   }
-  const shown = show(issue.input, at, situation)
-  return locate(at, splitMessage(issue.message.replaceAll('{value}', shown)))
+  const message = issue.message.replaceAll('{value}', () => show(issue.input, at, situation))
+  return locate(at, splitMessage(message))
 }
 
 function isWrongOption(issue: Issue): boolean {
@@ -87,7 +84,8 @@ function describeChoice(
   at: Path,
   situation: Situation,
 ): Pick<Fault, 'message' | 'hint'> {
-  const choices = (issue.expected ?? '').match(/[^"|() ]+/g) ?? []
+  // What valibot expects is written `("a" | "b")`, with `undefined` for a default.
+  const choices = [...(issue.expected ?? '').matchAll(/"([^"]+)"/g)].map(([, word = '']) => word)
   const nearest = typeof issue.input === 'string' ? findNearest(issue.input, choices) : undefined
   const allowed =
     choices.length === 1 ? `the only word here is ${choices[0]}` : `write ${listChoices(choices)}`
@@ -106,41 +104,12 @@ function show(input: unknown, at: Path, situation: Situation): string {
   return JSON.stringify(input.length > 40 ? `${input.slice(0, 40)}…` : input)
 }
 
-/** The message for a value of the wrong type; given to valibot for every schema that has none of its own. */
-export function explainType(issue: Issue): string {
-  if (issue.input === null)
-    return `has no value; give it ${expectedType(issue)}, or take the key away`
-  const message = `must be ${expectedType(issue)}, not ${nameType(issue.input)}`
-  const wantsText = issue.type === 'string' || issue.type === 'union'
-  const isScalar = typeof issue.input === 'number' || typeof issue.input === 'boolean'
-  if (wantsText && isScalar) return `${message}; put it in quotes`
-  if (issue.type === 'boolean' && typeof issue.input === 'string')
-    return `${message}; write it without quotes`
-  if (issue.type === 'number' && typeof issue.input === 'string')
-    return `${message}; write it without quotes`
-  return message
-}
-
-function expectedType(issue: Issue): string {
-  if (issue.type === 'string') return 'text'
-  if (issue.type === 'number') return 'a number'
-  if (issue.type === 'boolean') return 'true or false'
-  if (issue.type === 'array') return 'a list'
-  if (issue.type === 'union')
-    return issue.expected?.includes('Array') === true ? 'text or a list' : 'text or a number'
-  return 'a mapping'
-}
-
-function nameType(value: unknown): string {
-  if (value === null || value === undefined) return 'nothing'
-  if (typeof value === 'string') return 'text'
-  if (typeof value === 'number') return 'a number'
-  if (typeof value === 'boolean') return String(value)
-  return Array.isArray(value) ? 'a list' : 'a mapping'
-}
-
 function pathOf(issue: Issue): Path {
   return (issue.path ?? []).map(({ key }) => (typeof key === 'number' ? key : String(key)))
+}
+
+function startsWith(path: Path, beginning: Path): boolean {
+  return beginning.every((part, index) => path[index] === part)
 }
 
 function locate(at: Path, text: Pick<Fault, 'message' | 'hint'>): LocatedFault {

@@ -4,8 +4,9 @@ import * as v from 'valibot'
 import type { Config } from './config.ts'
 import { substituteEnvironment, type Environment } from './environment.ts'
 import { ConfigError, type Fault } from './fault.ts'
-import { describeIssues, explainType, type LocatedFault } from './issues.ts'
+import { describeIssues, type LocatedFault } from './issues.ts'
 import { configSchema } from './schema.ts'
+import { explainType } from './type-words.ts'
 import { readYaml, type Source } from './source.ts'
 
 /** A configuration together with how it was written. */
@@ -32,9 +33,9 @@ export function parseConfig(file: string, text: string, environment: Environment
   // An empty file is a mapping without keys: then the message says which sections are missing.
   const { value, written, faults } = substituteEnvironment(source.value ?? {}, environment)
   const result = v.safeParse(configSchema, value, { message: explainType })
-  if (result.success && faults.length === 0) return { config: freeze(result.output), written }
-  const issues = result.success ? [] : describeIssues(result.issues, { value, written })
-  throw new ConfigError(file, arrange([...faults, ...issues], source))
+  const found = [...faults, ...describeIssues(result.issues ?? [], { value, written })]
+  if (result.success && found.length === 0) return { config: freeze(result.output), written }
+  throw new ConfigError(file, arrange(found, source))
 }
 
 /** With lines and in their order; of several faults of one value the first, so a missing variable is no second one. */

@@ -45,7 +45,7 @@ const rule = v.strictObject({
   namespaces: patterns('Namespaces of the pods.', OBJECT_NAME, OBJECT_LETTERS),
   serviceAccounts: patterns('Service accounts of the pods.', OBJECT_NAME, OBJECT_LETTERS),
   roles: patterns('Vault roles that the pods may log in as.', VAULT_NAME, VAULT_LETTERS),
-  keys: patterns('Transit keys that may be used.', VAULT_NAME, VAULT_LETTERS),
+  keys: patterns('Keys of Transit that may be used.', VAULT_NAME, VAULT_LETTERS),
   types: v.pipe(
     v.array(v.picklist(CSI_OBJECT_TYPES)),
     v.minLength(1, 'is an empty list, which allows nothing; name at least one type'),

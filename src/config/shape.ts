@@ -124,3 +124,20 @@ function readKey(value: unknown, key: string | number): unknown {
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
   return (value as Readonly<Record<string | number, unknown>>)[key]
 }
+
+/** Places that hold a list where keys belong. valibot takes a list for a mapping, an empty one for an empty mapping. */
+export function findListsForMappings(
+  value: unknown,
+  shape = configShape,
+  path: Path = [],
+): readonly Path[] {
+  if (shape.kind === 'value') return []
+  if (shape.kind === 'list') {
+    if (!Array.isArray(value)) return []
+    return value.flatMap((item, index) => findListsForMappings(item, shape.item, [...path, index]))
+  }
+  if (Array.isArray(value)) return [path]
+  return [...entriesOf(shape, value)].flatMap(([key, entry]) =>
+    findListsForMappings(readKey(value, key), entry.shape, [...path, key]),
+  )
+}

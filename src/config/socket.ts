@@ -43,8 +43,13 @@ export const socketMode = v.pipe(
 
 function explainModeType({ input }: v.BaseIssue<unknown>): string {
   if (typeof input !== 'number') return 'must be four octal digits in quotes; write "0600"'
-  const meant = /^[0-7]{3}$/.test(String(input)) ? `0${input}` : input.toString(8).padStart(4, '0')
-  return `is a number to YAML; put it in quotes: "${MODE.test(meant) ? meant : '0600'}"`
+  return `is a number to YAML; put it in quotes: "${guessMode(input)}"`
+}
+
+/** YAML makes 600 of 0600, and 384 of 0o600: whichever reading is a mode that would be taken was meant. */
+function guessMode(given: number): string {
+  const readings = [`0${given}`, given.toString(8).padStart(4, '0')]
+  return readings.find((text) => MODE.test(text) && text.endsWith('0')) ?? '0600'
 }
 
 /** A group by name or by number. */

@@ -9,7 +9,7 @@ import {
   type YAMLError,
 } from 'yaml'
 
-import { formatPath, type Fault, type Path } from './fault.ts'
+import { formatPath, splitMessage, type Fault, type Path } from './fault.ts'
 
 /** A YAML text that was read, and where its parts are. */
 export interface Source {
@@ -34,9 +34,21 @@ export function readYaml(text: string): Source | readonly Fault[] {
   try {
     return { value: document.toJS() as unknown, lineOf: (path) => lineOf(document, lines, path) }
   } catch {
-    // The library refuses aliases of aliases that would grow without bound.
-    return [{ path: '', message: 'has too many aliases', hint: 'write the values out' }]
+    return explainAliases(document, lines)
   }
+}
+
+/** The library gives up on an alias without an anchor, and on aliases of aliases that would grow without bound. */
+function explainAliases(document: Document.Parsed, lines: LineCounter): readonly Fault[] {
+  const faults: Fault[] = []
+  visit(document, {
+    Alias(_position, alias) {
+      if (alias.resolve(document) !== undefined) return
+      faults.push(locate('', WORDS.BAD_ALIAS, lines, offsetOf(alias) ?? 0))
+    },
+  })
+  if (faults.length > 0) return faults
+  return [locate('', 'has too many aliases; write the values out', lines, 0)]
 }
 
 /** A syntax error makes others up to the end of the file; only the first is one to mend. */
@@ -109,10 +121,14 @@ const WORDS: Readonly<Record<ErrorCode, string>> = {
 }
 
 function describeError(error: YAMLError, document: Document, lines: LineCounter): Fault {
-  const { line, col } = lines.linePos(error.pos[0])
-  const [message = '', hint] = WORDS[error.code].split('; ')
-  const path = error.code === 'DUPLICATE_KEY' ? formatPath(findKey(document, error.pos[0])) : ''
-  return { path, message, ...(hint === undefined ? {} : { hint }), line, column: col }
+  const [offset] = error.pos
+  const path = error.code === 'DUPLICATE_KEY' ? formatPath(findKey(document, offset)) : ''
+  return locate(path, WORDS[error.code], lines, offset)
+}
+
+function locate(path: string, text: string, lines: LineCounter, offset: number): Fault {
+  const { line, col } = lines.linePos(offset)
+  return { path, ...splitMessage(text), line, column: col }
 }
 
 /** The path of the key that begins at an offset. */
