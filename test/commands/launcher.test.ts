@@ -1,0 +1,99 @@
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readlinkSync, symlinkSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { dirname, join } from 'node:path'
+import { test, type Test } from 'tap'
+
+import { version } from '../../src/version.ts'
+import { buildProgram, PROGRAM, ROOT, run } from './program.ts'
+
+buildProgram()
+
+const SYSTEM_PATH = '/usr/bin:/bin'
+const OK = { code: 0, stdout: `transit-bridge ${version}\n`, stderr: '' }
+
+/** An installed program without a Node.js of its own, and folders with stand-ins for one. */
+function install(t: Test, built: boolean): string {
+  const stub = (answer: string) => ({ node: `#!/bin/sh\necho "${answer}"\n` })
+  const folder = t.testdir({ bin: {}, dist: {}, old: stub('v22.9.0'), none: {}, new: {} })
+  copyFileSync(PROGRAM, join(folder, 'bin/transit-bridge'))
+  if (built)
+    copyFileSync(join(ROOT, 'dist/transit-bridge.cjs'), join(folder, 'dist/transit-bridge.cjs'))
+  symlinkSync(process.execPath, join(folder, 'new/node'))
+  chmodSync(join(folder, 'old/node'), 0o755)
+  return folder
+}
+
+function launch(folder: string, path: string) {
+  return run(['--version'], {
+    program: join(folder, 'bin/transit-bridge'),
+    env: { PATH: `${join(folder, path)}:${SYSTEM_PATH}` },
+  })
+}
+
+void test('the program is found through links, absolute and relative, from any folder', async (t) => {
+  const folder = t.testdir({ a: {}, b: {} })
+  symlinkSync(PROGRAM, join(folder, 'a/absolute'))
+  symlinkSync('../a/absolute', join(folder, 'b/relative'))
+  t.strictSame(await run(['--version'], { program: join(folder, 'b/relative'), cwd: '/' }), OK)
+})
+
+void test('a path with spaces is no trouble', async (t) => {
+  const folder = join(install(t, true), 'with space')
+  mkdirSync(folder)
+  symlinkSync(PROGRAM, join(folder, 'transit bridge'))
+  t.strictSame(await run(['--version'], { program: join(folder, 'transit bridge') }), OK)
+})
+
+void test('without a Node.js of its own the one on PATH is taken, if it is new enough', async (t) => {
+  const folder = install(t, true)
+  t.strictSame(await launch(folder, 'new'), OK)
+  t.strictSame(await launch(folder, 'old'), {
+    code: 1,
+    stdout: '',
+    stderr: `transit-bridge: needs Node.js 24 or newer; ${folder}/old/node is v22.9.0\n`,
+  })
+})
+
+void test('a program that is not built says so', async (t) => {
+  const folder = install(t, false)
+  t.strictSame(await launch(folder, 'new'), {
+    code: 1,
+    stdout: '',
+    stderr: `transit-bridge: is not built; run npm run build in ${folder}\n`,
+  })
+})
+
+void test('NODE_OPTIONS from outside neither breaks the program nor gets into it', async (t) => {
+  for (const options of ['--no-such-option', '--require /nowhere.cjs', '--inspect-brk']) {
+    t.strictSame(await run(['--version'], { env: { NODE_OPTIONS: options } }), OK, options)
+  }
+})
+
+void test(
+  'the process that was started is Node.js itself, so a signal reaches it',
+  { skip: process.platform !== 'linux' },
+  async (t) => {
+    // A configuration that never ends keeps the process where it is.
+    const child = spawn(PROGRAM, ['config', 'check', '--config', '/dev/stdin'], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+    })
+    t.teardown(() => child.kill('SIGKILL'))
+    const deadline = Date.now() + 10_000
+    const executable = () => readlinkSync(`/proc/${child.pid}/exe`)
+    while (!executable().endsWith('/node') && Date.now() < deadline)
+      await new Promise((wake) => setTimeout(wake, 10))
+    t.match(executable(), /\/node$/)
+    child.kill('SIGTERM')
+    t.strictSame(await once(child, 'exit'), [null, 'SIGTERM'])
+  },
+)
+
+void test('nothing is written to a folder that others can write to', async (t) => {
+  const folder = install(t, true)
+  mkdirSync(join(folder, 'tmp'))
+  const env = { PATH: `${dirname(process.execPath)}:${SYSTEM_PATH}`, TMPDIR: join(folder, 'tmp') }
+  t.strictSame(await run(['--version'], { program: join(folder, 'bin/transit-bridge'), env }), OK)
+  t.strictSame(readdirSync(join(folder, 'tmp')), [])
+  t.strictSame(readdirSync(join(folder, 'dist')), ['compile-cache', 'transit-bridge.cjs'])
+})

@@ -1,0 +1,53 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+
+export const ROOT = join(import.meta.dirname, '../..')
+export const PROGRAM = join(ROOT, 'bin/transit-bridge')
+const BUNDLE = join(ROOT, 'dist/transit-bridge.cjs')
+
+/** Builds the program, unless the last build has all of the source in it. */
+export function buildProgram(): void {
+  const built = statSync(BUNDLE, { throwIfNoEntry: false })?.mtimeMs ?? 0
+  if (newestChange() < built) return
+  execFileSync(process.execPath, [join(ROOT, 'scripts/build.ts')], { stdio: 'ignore' })
+}
+
+function newestChange(): number {
+  const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+  const files = ['package.json', 'scripts/build.ts', ...sources.map((name) => join('src', name))]
+  return Math.max(
+    ...files.map((name) => statSync(join(ROOT, name), { throwIfNoEntry: false })?.mtimeMs ?? 0),
+  )
+}
+
+export interface Outcome {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+interface Circumstances {
+  readonly program?: string
+  readonly cwd?: string
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** Runs the real program, as a shell would, in an environment of its own. */
+export function run(
+  args: readonly string[],
+  { program = PROGRAM, cwd = ROOT, env = {} }: Circumstances = {},
+) {
+  const { promise, resolve, reject } = Promise.withResolvers<Outcome>()
+  const child = spawn(program, args, {
+    cwd,
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const output = { stdout: '', stderr: '' }
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text))
+  child.on('error', reject)
+  child.on('close', (code) => resolve({ code, ...output }))
+  return promise
+}

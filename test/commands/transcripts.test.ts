@@ -1,0 +1,200 @@
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+
+import { COMMANDS } from '../../src/commands/table.ts'
+import { isGroup } from '../../src/commands/command.ts'
+import { KMS_USAGE, USAGE, CONFIG_CHECK_USAGE, CONFIG_USAGE } from '../../src/commands/usage.ts'
+import { version } from '../../src/version.ts'
+import { VALID } from '../config/valid-config.ts'
+import { buildProgram, run } from './program.ts'
+
+buildProgram()
+
+const WRONG = VALID.replace('role: transit', 'rol: transit').replace('timeout: 2s', 'timeout: 2')
+
+function folderOf(t: Test): string {
+  return t.testdir({
+    'ok.yaml': VALID,
+    'wrong.yaml': WRONG,
+    'no-kms.yaml': VALID.replace(/kms:\n(  .*\n)+/, ''),
+  })
+}
+
+type Mistake = readonly [commandLine: string, message: string]
+
+/** Command lines that are wrong, and the one line that is said of each. */
+const MISTAKES: readonly Mistake[] = [
+  ['', 'needs a command: kms or config; see --help'],
+  ['kmss', '"kmss" is not a command; did you mean kms'],
+  ['decrypt', '"decrypt" is not a command; the commands are kms or config'],
+  ['constructor', '"constructor" is not a command; the commands are kms or config'],
+  ['config', 'config needs a command: check or schema; see config --help'],
+  ['config chek', 'config "chek" is not a command; did you mean config check'],
+  ['config check', 'config check: needs --config FILE; see config check --help'],
+  ['config check --confg x', 'config check: --confg is not an option; did you mean --config'],
+  [
+    'config check --verbose',
+    'config check: --verbose is not an option; the options are --config, --json or --help',
+  ],
+  [
+    'config check -x',
+    'config check: -x is not an option; the options are --config, --json or --help',
+  ],
+  ['config check --config', 'config check: --config needs a value: --config FILE'],
+  ['config check --config=', 'config check: --config needs a value: --config FILE'],
+  ['config check --config --json', 'config check: --config needs a value: --config FILE'],
+  ['config check --config a --config b', 'config check: --config is given twice'],
+  ['config check --config a --json=yes', 'config check: --json takes no value'],
+  ['config check a.yaml', 'config check: "a.yaml" is one argument too many'],
+  ['config schema --config a', 'config schema: --config is not an option; the options are --help'],
+  ['kms a.yaml', 'kms: "a.yaml" is one argument too many'],
+  ['--versoin', '--versoin is not an option; did you mean --version'],
+  ['--version extra', '"extra" is one argument too many'],
+  ['help kmss', '"kmss" is not a command; did you mean kms'],
+  ['help kms now', 'help: kms has no commands of its own; see kms --help'],
+]
+
+for (const [commandLine, message] of MISTAKES) {
+  void test(`"transit-bridge ${commandLine}" is told what is wrong`, async (t) => {
+    const args = commandLine.split(' ').filter((word) => word !== '')
+    t.strictSame(await run(args), { code: 2, stdout: '', stderr: `transit-bridge: ${message}\n` })
+  })
+}
+
+void test('help is on standard output, however it is asked for', async (t) => {
+  const asked = [
+    [['--help'], USAGE],
+    [['-h'], USAGE],
+    [['help'], USAGE],
+    [['kms', '--help'], KMS_USAGE],
+    [['help', 'kms'], KMS_USAGE],
+    [['config', '-h'], CONFIG_USAGE],
+    [['help', 'config'], CONFIG_USAGE],
+    [['config', 'check', '--config', 'x', '-h'], CONFIG_CHECK_USAGE],
+    [['help', 'config', 'check'], CONFIG_CHECK_USAGE],
+  ] as const
+  for (const [args, usage] of asked) {
+    t.strictSame(await run(args), { code: 0, stdout: `${usage}\n`, stderr: '' }, args.join(' '))
+  }
+})
+
+void test('every option of every command is in its help, within 80 columns', async (t) => {
+  for (const entry of Object.values(COMMANDS)) {
+    for (const command of isGroup(entry) ? Object.values(entry.commands) : [entry]) {
+      for (const option of Object.keys(command.options)) t.match(command.usage, `--${option}`)
+      for (const line of command.usage.split('\n')) t.ok(line.length <= 80, line)
+    }
+  }
+})
+
+void test('the version is the one of package.json', async (t) => {
+  t.strictSame(await run(['--version']), {
+    code: 0,
+    stdout: `transit-bridge ${version}\n`,
+    stderr: '',
+  })
+})
+
+void test('config check says ok, and what would run', async (t) => {
+  const cwd = folderOf(t)
+  t.strictSame(await run(['config', 'check', '--config', 'ok.yaml'], { cwd }), {
+    code: 0,
+    stdout: `ok.yaml: ok
+  vault: https://vault.example.com:8200, login by jwt at auth/jwt as transit-bridge-kms
+  transit: key k8s-etcd in transit
+  kms: /run/transit-bridge/kms.sock, cluster prod-eu-1, outage grace 2m
+  csi: /var/run/secrets-store-csi-providers/transit-bridge.sock, audience vault, 1 rule
+  admin: http://127.0.0.1:9390
+`,
+    stderr: '',
+  })
+})
+
+void test('config check prints all faults, with file and line', async (t) => {
+  const cwd = folderOf(t)
+  t.strictSame(await run(['config', 'check', '--config', 'wrong.yaml'], { cwd }), {
+    code: 2,
+    stdout: `wrong.yaml:3: vault.timeout: is a number without a unit; write for example 2s
+wrong.yaml:6: vault.auth.rol: is not known; did you mean role
+`,
+    stderr: 'transit-bridge: wrong.yaml has 2 faults\n',
+  })
+})
+
+void test('config check --json is one object either way', async (t) => {
+  const cwd = folderOf(t)
+  const right = await run(['config', 'check', '--json', '--config', 'ok.yaml'], { cwd })
+  t.match(JSON.parse(right.stdout), { file: 'ok.yaml', ok: true, summary: [/^vault: /] })
+  const wrong = await run(['config', 'check', '--json', '--config', 'wrong.yaml'], { cwd })
+  t.equal(wrong.code, 2)
+  t.match(JSON.parse(wrong.stdout), {
+    file: 'wrong.yaml',
+    ok: false,
+    faults: [
+      { path: 'vault.timeout', line: 3 },
+      { path: 'vault.auth.rol', hint: 'did you mean role' },
+    ],
+  })
+})
+
+void test('config check shows a variable, never what it holds', async (t) => {
+  const file = join(
+    t.testdir({ 'a.yaml': VALID.replace('transit-bridge-kms', '${ROLE}') }),
+    'a.yaml',
+  )
+  const args = ['config', 'check', '--config', file]
+  t.match(await run(args, { env: { ROLE: 'hunter2' } }), { code: 0, stdout: /as \$\{ROLE\}\n/ })
+  t.match(await run(args), {
+    code: 2,
+    stdout: /: vault.auth.role: needs the environment variable ROLE/,
+  })
+})
+
+void test('kms ends with code 2 for a configuration that is wrong, every line marked', async (t) => {
+  const cwd = folderOf(t)
+  const { code, stdout, stderr } = await run(['kms', '--config', 'wrong.yaml'], { cwd })
+  t.equal(code, 2)
+  t.equal(stdout, '')
+  t.match(stderr, /^(transit-bridge: wrong\.yaml:\d+: .*\n){2}$/)
+})
+
+void test('kms says what to add when its section is missing', async (t) => {
+  const outcome = await run(['kms', '--config', 'no-kms.yaml'], { cwd: folderOf(t) })
+  t.match(outcome, {
+    code: 2,
+    stdout: '',
+    stderr: /^transit-bridge: kms: is missing; .* needs this section/,
+  })
+})
+
+void test('a file that is not there is one line', async (t) => {
+  t.strictSame(await run(['kms', '--config', '/nowhere.yaml']), {
+    code: 2,
+    stdout: '',
+    stderr: 'transit-bridge: /nowhere.yaml: cannot be read: there is no such file\n',
+  })
+})
+
+void test('config schema prints JSON', async (t) => {
+  const { code, stdout, stderr } = await run(['config', 'schema'])
+  t.strictSame({ code, stderr }, { code: 0, stderr: '' })
+  t.match(JSON.parse(stdout), {
+    title: 'transit-bridge',
+    required: ['vault', 'transit'],
+    additionalProperties: false,
+  })
+})
+
+void test('a reader that goes away early is no error; a full disk is one', async (t) => {
+  const shell = (command: string) => run(['-c', command], { program: '/bin/sh' })
+  t.strictSame(await shell('{ bin/transit-bridge config schema; echo $? >&2; } | true'), {
+    code: 0,
+    stdout: '',
+    stderr: '0\n',
+  })
+  t.strictSame(await shell('bin/transit-bridge config schema > /dev/full'), {
+    code: 1,
+    stdout: '',
+    stderr: 'transit-bridge: cannot write to standard output: ENOSPC\n',
+  })
+})

@@ -1,0 +1,69 @@
+import { parseConfig } from '../../src/config/load.ts'
+import type { Config } from '../../src/config/config.ts'
+import type { Environment } from '../../src/config/environment.ts'
+import { ConfigError, type Fault } from '../../src/config/fault.ts'
+
+/** A configuration with all sections and nothing wrong. Rows of tests change one thing of it. */
+export const VALID = `vault:
+  address: https://vault.example.com:8200
+  timeout: 2s
+  auth:
+    method: jwt
+    role: transit-bridge-kms
+    tokenFile: /run/secrets/token
+transit:
+  mount: transit
+  key: k8s-etcd
+kms:
+  socket: /run/transit-bridge/kms.sock
+  socketMode: "0600"
+  clusterId: prod-eu-1
+  refreshInterval: 30s
+  outageGrace: 2m
+  maxCallsInFlight: 1024
+  decryptCache: {enabled: false, maxEntries: 4096, ttl: 24h}
+  alsoDecryptClusters: []
+  acceptFrom: []
+  v1beta1: false
+csi:
+  audience: vault
+  rules:
+    - namespaces: [shop-*]
+      serviceAccounts: ["*"]
+      roles: [web]
+      keys: [app-*]
+      types: [publicKey]
+admin:
+  listen: 127.0.0.1:9390
+log:
+  level: info
+`
+
+/** The valid configuration with one piece of text put in place of another, which must be there. */
+export function change(from: string, to: string): string {
+  if (!VALID.includes(from)) throw new Error(`the valid configuration has no ${from}`)
+  return VALID.replace(from, () => to)
+}
+
+export function parse(text: string, environment: Environment = {}): Config {
+  return parseConfig('config.yaml', text, environment).config
+}
+
+/** What is wrong with a text, each as `path: message; hint`. */
+export function findFaults(text: string, environment: Environment = {}): readonly string[] {
+  return faultsOf(text, environment).map(({ path, message, hint }) =>
+    [path === '' ? message : `${path}: ${message}`, ...(hint === undefined ? [] : [hint])].join(
+      '; ',
+    ),
+  )
+}
+
+export function faultsOf(text: string, environment: Environment = {}): readonly Fault[] {
+  try {
+    parse(text, environment)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults
+    throw error
+  }
+}
