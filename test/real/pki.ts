@@ -2,6 +2,8 @@ import { webcrypto } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { rename, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+// The x509 library's own dependency looks for it when it is loaded.
+import 'reflect-metadata'
 import * as x509 from '@peculiar/x509'
 import { tempFolder } from './temp-folder.ts'
 

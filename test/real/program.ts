@@ -23,8 +23,8 @@ export type Patience = { timeoutMs?: number; intervalMs?: number }
 const running = new Set<Program>()
 
 /**
- * A child process of this one, which it never outlives: it is killed when this process exits, is
- * signalled, or is itself killed.
+ * A child process of this one, which it never outlives: it is killed when this process exits or is
+ * ended by a signal, SIGKILL included.
  */
 export class Program {
   readonly name: string
@@ -229,17 +229,7 @@ function said(exit: Exit): string {
   return `exited with code ${exit.code}`
 }
 
-function killAll(): void {
+// A signal needs no handler: when it ends this process, the guards see it.
+process.on('exit', () => {
   for (const program of running) program.signal('SIGKILL')
-}
-
-process.on('exit', killAll)
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  const end = (): void => {
-    killAll()
-    process.off(signal, end)
-    // With no other listener the signal does now what it would have done without us.
-    if (process.listenerCount(signal) === 0) process.kill(process.pid, signal)
-  }
-  process.on(signal, end)
-}
+})

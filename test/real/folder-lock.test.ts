@@ -1,0 +1,75 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { withLock } from './folder-lock.ts'
+
+const run = promisify(execFile)
+const lockModule = JSON.stringify(join(import.meta.dirname, 'folder-lock.ts'))
+const cacheModule = JSON.stringify(join(import.meta.dirname, 'cache.ts'))
+
+t.test('one process at a time', async (t) => {
+  const folder = t.testdir()
+  const lock = JSON.stringify(join(folder, 'lock'))
+  const log = JSON.stringify(join(folder, 'log'))
+  const script = `
+    import { appendFileSync } from 'node:fs'
+    import { withLock } from ${lockModule}
+    await withLock(${lock}, async () => {
+      appendFileSync(${log}, 'in\\n')
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      appendFileSync(${log}, 'out\\n')
+    })`
+  const one = (): Promise<unknown> =>
+    run(process.execPath, ['--input-type=module-typescript', '-e', script])
+  await Promise.all([one(), one(), one()])
+  t.equal(readFileSync(join(folder, 'log'), 'utf8'), 'in\nout\n'.repeat(3))
+  t.notOk(existsSync(join(folder, 'lock')))
+})
+
+t.test('the lock of a dead process is taken over', async (t) => {
+  const lock = join(t.testdir(), 'lock')
+  const dead = spawn(process.execPath, ['-e', ''])
+  await once(dead, 'exit')
+  mkdirSync(lock)
+  writeFileSync(join(lock, 'pid'), String(dead.pid))
+  t.equal(await withLock(lock, async () => 'mine'), 'mine')
+  t.notOk(existsSync(lock))
+})
+
+t.test('it is given back when the work fails', async (t) => {
+  const lock = join(t.testdir(), 'lock')
+  await t.rejects(
+    withLock(lock, () => Promise.reject(new Error('no'))),
+    { message: 'no' },
+  )
+  t.equal(await withLock(lock, async () => 1), 1)
+})
+
+t.test('the cache makes a thing once, and never counts a half one', async (t) => {
+  const folder = t.testdir()
+  const make = (body: string): Promise<{ stdout: string }> =>
+    run(
+      process.execPath,
+      [
+        '--input-type=module-typescript',
+        '-e',
+        `import { appendFileSync, writeFileSync } from 'node:fs'
+         import { cached } from ${cacheModule}
+         const made = await cached('thing-1', async (folder) => { ${body} })
+         console.log(made)`,
+      ],
+      { env: { ...process.env, XDG_CACHE_HOME: folder } },
+    )
+  await t.rejects(make(`writeFileSync(folder + '/half', ''); throw new Error('interrupted')`))
+  await t.rejects(make(`writeFileSync(folder + '/half', ''); process.kill(process.pid, 'SIGKILL')`))
+  const log = JSON.stringify(join(folder, 'log'))
+  const whole = `appendFileSync(${log}, 'made '); writeFileSync(folder + '/whole', '')`
+  const [first] = await Promise.all([make(whole), make(whole), make(whole)])
+  t.equal(first.stdout.trim(), join(folder, 'transit-bridge', 'thing-1'))
+  t.equal(readFileSync(join(folder, 'log'), 'utf8'), 'made ')
+  t.ok(existsSync(join(folder, 'transit-bridge', 'thing-1', 'whole')))
+  t.notOk(existsSync(join(folder, 'transit-bridge', 'thing-1', 'half')))
+})
