@@ -142,7 +142,11 @@ class Client implements VaultClient {
         ? failure
         : new AttemptFailure(failure.error, 'at-once')
     }
-    if (code === 'VAULT_UNREACHABLE') void this.#tls?.refresh()
+    if (code === 'VAULT_UNREACHABLE') {
+      const reading = this.#tls?.refresh()
+      // A server may close the connection in place of saying that it does not like our certificate.
+      if (failure.retry === 'at-once') await reading
+    }
     const silentMs = this.#options.clock.monotonic() - startedAt
     // Callers whose deadlines are shorter than the timeout would else come back to a dead address for ever.
     if (code === 'DEADLINE_EXCEEDED' && silentMs >= this.#options.timeoutMs / 2)

@@ -56,16 +56,25 @@ const TLS: Readonly<Record<string, string>> = {
     'has a certificate for another name; set vault.serverName to a name in it, or correct vault.address',
   ERR_SSL_WRONG_VERSION_NUMBER: PLAIN,
   ERR_SSL_PACKET_LENGTH_TOO_LONG: PLAIN,
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED:
-    'requires a client certificate; set vault.auth.certFile and vault.auth.keyFile',
-  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: CLIENT,
-  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: CLIENT,
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN: CLIENT,
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: CLIENT,
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED: CLIENT,
-  ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE: CLIENT,
-  ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: 'speaks only TLS versions older than 1.2',
 }
+
+/**
+ * The same for what the server says by an alert. The middle of these codes changes with OpenSSL
+ * (SSLV3, TLSV1, TLSV13, SSL/TLS), the end does not (RFC 8446 §6.2).
+ */
+const ALERTS: readonly (readonly [RegExp, string])[] = [
+  [
+    /ALERT_CERTIFICATE_REQUIRED$/,
+    'requires a client certificate; set vault.auth.certFile and vault.auth.keyFile',
+  ],
+  [
+    /ALERT_HANDSHAKE_FAILURE$/,
+    'refuses the TLS handshake; if it requires a client certificate, set vault.auth.certFile and vault.auth.keyFile',
+  ],
+  [/ALERT_(?:UNKNOWN_CA|(?:BAD|UNSUPPORTED)_CERTIFICATE|CERTIFICATE_[A-Z]+)$/, CLIENT],
+  [/ALERT_PROTOCOL_VERSION$/, 'speaks only TLS versions older than 1.2'],
+  [/ALERT_UNRECOGNIZED_NAME$/, 'does not know the name it is asked for; check vault.serverName'],
+]
 
 /** Sentence for an address at which TLS answers although vault.address says http. */
 export const SPEAKS_TLS = 'answers with TLS; write https:// in vault.address'
@@ -79,12 +88,11 @@ export function readNetworkFailure(
   const codes = [...codesOf(thrown)]
   const known = codes.find((code) => code in TLS || code in UNREACHABLE) ?? codes[0] ?? ''
   if (isParserFault(thrown) && !(known in UNREACHABLE)) return readParserFailure(thrown, address)
-  if (isTls(known))
-    return tlsFailure(address, TLS[known] ?? `refuses the TLS handshake (${known})`, thrown)
-  if (known === 'UND_ERR_RES_EXCEEDED_MAX_SIZE' || known === 'UND_ERR_HEADERS_OVERFLOW') {
+  if (isTls(known)) return tlsFailure(address, describeTls(known), thrown)
+  if (known === 'UND_ERR_HEADERS_OVERFLOW') {
     return failure(
       'VAULT_ANSWER_INVALID',
-      `vault at ${address} sent too long an answer`,
+      `vault at ${address} sent too long headers`,
       'elsewhere',
       thrown,
     )
@@ -112,6 +120,11 @@ export function readNetworkFailure(
 /** A TLS fault is a refusal: somebody must mend it, and this address stays as it is. */
 export function tlsFailure(address: string, words: string, cause?: unknown): AttemptFailure {
   return failure('VAULT_TLS_INVALID', `vault at ${address} ${words}`, 'elsewhere', cause)
+}
+
+function describeTls(code: string): string {
+  const alert = ALERTS.find(([pattern]) => pattern.test(code))?.[1]
+  return TLS[code] ?? alert ?? `refuses the TLS handshake (${code})`
 }
 
 function isTls(code: string): boolean {

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { Address } from './address-book.ts'
 import type { RawAnswer } from './answer.ts'
 import { AttemptFailure, type Attempt } from './attempt.ts'
+import { createConnector } from './connector.ts'
 import { Exchange, cancelled, timeIsUp } from './exchange.ts'
 import type { TlsMaterial } from './tls-material.ts'
 
@@ -28,10 +29,7 @@ export interface Message {
   readonly body: object | undefined
 }
 
-/**
- * Connections to one address, kept alive. undici's Pool takes no proxy and no TLS setting from the environment; checks
- * are switched on by hand, so that NODE_TLS_REJECT_UNAUTHORIZED cannot switch them off.
- */
+/** Connections to one address, kept alive. undici's Pool takes no proxy from the environment. */
 export class Transport {
   readonly address: Address
   readonly #options: TransportOptions
@@ -109,18 +107,11 @@ export class Transport {
       connections: MAX_CONNECTIONS,
       keepAliveTimeout: KEEP_ALIVE_MS,
       keepAliveMaxTimeout: KEEP_ALIVE_MS,
-      // HTTP/2 would put all requests on one connection, and one lost packet would hold up all of them.
       allowH2: false,
       // The time of an exchange is kept by the Exchange, with one timer for all of it.
       headersTimeout: 0,
       bodyTimeout: 0,
-      connectTimeout: timeoutMs,
-      connect: {
-        rejectUnauthorized: true,
-        minVersion: 'TLSv1.2',
-        ...(serverName === undefined ? {} : { servername: serverName }),
-        ...tls?.contents,
-      },
+      connect: createConnector({ timeoutMs, serverName, contents: tls?.contents }),
     })
   }
 }

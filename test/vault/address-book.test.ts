@@ -1,7 +1,7 @@
-import t from 'tap'
+import { test } from 'tap'
 import { AddressBook } from '../../src/vault/address-book.ts'
 
-t.test('addresses are compared as URLs, and the same one counts once', async (t) => {
+void test('addresses are compared as URLs, and the same one counts once', async (t) => {
   const book = new AddressBook([
     'https://Vault.example.com:443/',
     'https://vault.example.com',
@@ -23,16 +23,13 @@ for (const [text, words] of [
   ['https://vault?x=hunter2', 'must not hold a query'],
   ['https://vault#hunter2', 'must not hold a query'],
 ] as const) {
-  t.test(`"${text}" is refused: ${words}`, async (t) => {
-    t.throws(() => new AddressBook([text]), { code: 'CONFIG_INVALID', message: new RegExp(words) })
-    try {
-      new AddressBook([text])
-    } catch (error) {
-      t.notMatch(String(error), 'hunter2')
-    }
+  void test(`"${text}" is refused: ${words}`, async (t) => {
+    const error = t.throws(() => new AddressBook([text]), { code: 'CONFIG_INVALID' })
+    t.match(String(error), words)
+    t.notMatch(String(error), 'hunter2')
   })
 }
 
-t.test('no address at all is refused', async (t) => {
+void test('no address at all is refused', async (t) => {
   t.throws(() => new AddressBook([]), { code: 'CONFIG_INVALID' })
 })

@@ -1,4 +1,4 @@
-import t from 'tap'
+import { test } from 'tap'
 import { readAnswer, type RawAnswer } from '../../src/vault/answer.ts'
 import { AttemptFailure } from '../../src/vault/attempt.ts'
 import { decrypt } from './client-scene.ts'
@@ -51,12 +51,12 @@ const ROWS = [
 ] as const
 
 for (const [status, text, code, retry] of ROWS) {
-  t.test(`${String(status)} "${text}" is ${code}, tried again ${retry}`, async (t) => {
+  void test(`${String(status)} "${text}" is ${code}, tried again ${retry}`, async (s) => {
     const { error, ...failure } = refused(raw(status, { errors: text === '' ? [] : [text] }))
-    t.equal(error.code, code)
-    t.equal(failure.retry, retry)
+    s.equal(error.code, code)
+    s.equal(failure.retry, retry)
     const words = text.replace(/\.$/, '')
-    t.equal(
+    s.equal(
       error.message.endsWith(
         `${words}${text === '' ? '' : ' ('}status ${String(status)}${text === '' ? '' : ')'}`,
       ),
@@ -66,21 +66,21 @@ for (const [status, text, code, retry] of ROWS) {
   })
 }
 
-t.test('a batch with failed items is an answer, whatever its status', async (t) => {
+void test('a batch with failed items is an answer, whatever its status', async (t) => {
   const body = { data: { batch_results: [{ error: 'x' }] } }
   for (const status of [200, 207, 400, 500, 503])
     t.strictSame(read(raw(status, body)), { status, body })
 })
 
-t.test('an empty answer has no body', async (t) => {
+void test('an empty answer has no body', async (t) => {
   t.strictSame(read(raw(204, '')), { status: 204, body: undefined })
 })
 
-t.test('all errors of an answer are told', async (t) => {
+void test('all errors of an answer are told', async (t) => {
   t.match(refused(raw(400, { errors: ['one', 'two'] })).error.message, 'one; two')
 })
 
-t.test('what is not JSON is not of vault, and its text is told nowhere', async (t) => {
+void test('what is not JSON is not of vault, and its text is told nowhere', async (t) => {
   const text = '{"data":{"plaintext":"c2VjcmV0'
   for (const [status, code] of [
     [200, 'VAULT_ANSWER_INVALID'],
@@ -98,13 +98,13 @@ t.test('what is not JSON is not of vault, and its text is told nowhere', async (
   }
 })
 
-t.test('JSON that is no object is no answer', async (t) => {
+void test('JSON that is no object is no answer', async (t) => {
   for (const text of ['null', '[]', '1', '"x"']) {
     t.equal(refused(raw(200, text)).error.code, 'VAULT_ANSWER_INVALID')
   }
 })
 
-t.test('a server that wants TLS is told by its words', async (t) => {
+void test('a server that wants TLS is told by its words', async (t) => {
   for (const text of [
     'Client sent an HTTP request to an HTTPS server.\n',
     '<center>The plain HTTP request was sent to HTTPS port</center>',
@@ -115,7 +115,7 @@ t.test('a server that wants TLS is told by its words', async (t) => {
   }
 })
 
-t.test('the wait that a rate limit asks for is read from its headers', async (t) => {
+void test('the wait that a rate limit asks for is read from its headers', async (t) => {
   const limited = (more: Partial<RawAnswer>) => refused(raw(429, { errors: [] }, more)).waitMs
   t.equal(limited({}), undefined)
   t.equal(limited({ retryAfter: '2' }), 2000)

@@ -1,6 +1,7 @@
-import t, { type Test } from 'tap'
+import { test, type Test } from 'tap'
 import { Secret } from '../../src/secret.ts'
 import type { VaultRequest } from '../../src/vault/request.ts'
+import { HandClock } from '../fakes/clock.ts'
 import { TOKEN, clientScene, decrypt, failureOf, readKey, within } from './client-scene.ts'
 import { LocalVault, answer, inTurn, silence } from './local-vault.ts'
 
@@ -12,15 +13,15 @@ async function deadAddress(t: Test): Promise<string> {
   return address
 }
 
-t.test('what goes over the wire', async (t) => {
+void test('what goes over the wire', async (t) => {
   const vault = await LocalVault.start(t, answer(200, { data: { plaintext: 'x' } }))
   const { client } = clientScene(t, [`${vault.address}/`], { namespace: 'team-a' })
   const last = () => vault.requests.at(-1)
 
-  t.test('a POST with token, namespace and uid', async (t) => {
+  void t.test('a POST with token, namespace and uid', async (s) => {
     const response = await client.request(decrypt, within(5000, { uid: 'a-1,b-2' }))
-    t.strictSame(response, { status: 200, body: { data: { plaintext: 'x' } } })
-    t.match(last(), {
+    s.strictSame(response, { status: 200, body: { data: { plaintext: 'x' } } })
+    s.match(last(), {
       method: 'POST',
       url: '/v1/transit/decrypt/k8s-etcd',
       body: JSON.stringify(decrypt.body),
@@ -34,9 +35,9 @@ t.test('what goes over the wire', async (t) => {
     })
   })
 
-  t.test(
+  void t.test(
     'without a token the request is anonymous; a request may name its own namespace',
-    async (t) => {
+    async (s) => {
       const login: VaultRequest = {
         operation: 'login',
         method: 'POST',
@@ -44,52 +45,52 @@ t.test('what goes over the wire', async (t) => {
         body: {},
       }
       await client.request({ ...login, namespace: 'admin' }, within(5000))
-      t.equal(last()?.headers['x-vault-token'], undefined)
-      t.equal(last()?.headers['x-vault-namespace'], 'admin')
+      s.equal(last()?.headers['x-vault-token'], undefined)
+      s.equal(last()?.headers['x-vault-namespace'], 'admin')
       await client.request({ ...login, namespace: '' }, within(5000))
-      t.equal(last()?.headers['x-vault-namespace'], undefined)
+      s.equal(last()?.headers['x-vault-namespace'], undefined)
     },
   )
 
-  t.test('GET, LIST, DELETE and a POST without a body', async (t) => {
+  void t.test('GET, LIST, DELETE and a POST without a body', async (s) => {
     await client.request(readKey, within(5000))
-    t.match(last(), { method: 'GET', url: '/v1/transit/keys/k8s-etcd', body: '' })
+    s.match(last(), { method: 'GET', url: '/v1/transit/keys/k8s-etcd', body: '' })
     await client.request({ ...readKey, method: 'LIST', path: 'transit/keys' }, within(5000))
-    t.match(last(), { method: 'GET', url: '/v1/transit/keys?list=1' })
+    s.match(last(), { method: 'GET', url: '/v1/transit/keys?list=1' })
     await client.request({ ...readKey, method: 'DELETE' }, within(5000))
-    t.match(last(), { method: 'DELETE', url: '/v1/transit/keys/k8s-etcd' })
+    s.match(last(), { method: 'DELETE', url: '/v1/transit/keys/k8s-etcd' })
     await client.request(
       { operation: 'revoke_token', method: 'POST', path: 'auth/token/revoke-self' },
       within(5000),
     )
-    t.match(last(), { method: 'POST', body: '' })
+    s.match(last(), { method: 'POST', body: '' })
   })
 
-  t.test('percent-encoded segments arrive as they are', async (t) => {
+  void t.test('percent-encoded segments arrive as they are', async (s) => {
     await client.request(
       { ...readKey, path: `transit/keys/${encodeURIComponent('my=key&#x2F;a')}` },
       within(5000),
     )
-    t.equal(last()?.url, '/v1/transit/keys/my%3Dkey%26%23x2F%3Ba')
+    s.equal(last()?.url, '/v1/transit/keys/my%3Dkey%26%23x2F%3Ba')
   })
 
   for (const uid of ['a b', 'a\r\nX-Evil: 1', 'ü', '', 'x'.repeat(4097)]) {
-    t.test(
+    void t.test(
       `the uid ${JSON.stringify(uid.slice(0, 20))} is no safe header and is dropped`,
-      async (t) => {
+      async (s) => {
         await client.request(decrypt, within(5000, { uid }))
-        t.equal(last()?.headers['x-transit-bridge-uid'], undefined)
+        s.equal(last()?.headers['x-transit-bridge-uid'], undefined)
       },
     )
   }
 
-  t.test('requests that follow each other share connections', async (t) => {
+  void t.test('requests that follow each other share connections', async (s) => {
     // Two, because undici gives a connection one turn of the event loop before it takes it again.
-    t.ok(vault.sockets.length <= 2)
+    s.ok(vault.sockets.length <= 2)
   })
 })
 
-t.test('nothing is taken from the environment', async (t) => {
+void test('nothing is taken from the environment', async (t) => {
   const vault = await LocalVault.start(t, answer(200))
   const elsewhere = await LocalVault.start(t, answer(200))
   t.intercept(process, 'env', {
@@ -114,7 +115,7 @@ t.test('nothing is taken from the environment', async (t) => {
   t.notMatch(JSON.stringify(vault.requests), 'from-the-environment')
 })
 
-t.test('answers that fail', async (t) => {
+void test('answers that fail', async (t) => {
   const rows = [
     [
       'a denial',
@@ -187,19 +188,19 @@ t.test('answers that fail', async (t) => {
     ],
   ] as const
   for (const [name, handler, code, words, asked] of rows) {
-    t.test(`${name}: ${code} after ${String(asked)}`, async (t) => {
-      const vault = await LocalVault.start(t, handler)
-      const { client } = clientScene(t, [vault.address])
+    void t.test(`${name}: ${code} after ${String(asked)}`, async (s) => {
+      const vault = await LocalVault.start(s, handler)
+      const { client } = clientScene(s, [vault.address])
       const error = await failureOf(client.request(decrypt, within(5000)))
-      t.equal(error.code, code)
-      t.match(error.message, words)
-      t.match(error.message, vault.address)
-      t.equal(vault.requests.length, asked)
+      s.equal(error.code, code)
+      s.match(error.message, words)
+      s.match(error.message, vault.address)
+      s.equal(vault.requests.length, asked)
     })
   }
 })
 
-t.test('what passes by is tried again', async (t) => {
+void test('what passes by is tried again', async (t) => {
   const good = answer(200, { data: {} })
   const rows = [
     ['a 500', answer(500, { errors: ['internal error'] })],
@@ -219,28 +220,28 @@ t.test('what passes by is tried again', async (t) => {
     ],
   ] as const
   for (const [name, handler] of rows) {
-    t.test(name, async (t) => {
-      const vault = await LocalVault.start(t, inTurn(handler, good))
-      const { client } = clientScene(t, [vault.address])
-      t.equal((await client.request(decrypt, within(5000))).status, 200)
-      t.equal(vault.requests.length, 2)
+    void t.test(name, async (s) => {
+      const vault = await LocalVault.start(s, inTurn(handler, good))
+      const { client } = clientScene(s, [vault.address])
+      s.equal((await client.request(decrypt, within(5000))).status, 200)
+      s.equal(vault.requests.length, 2)
     })
   }
 
-  t.test('but not the revocation of a token', async (t) => {
-    const vault = await LocalVault.start(t, answer(500, { errors: [] }))
-    const { client } = clientScene(t, [vault.address])
+  void t.test('but not the revocation of a token', async (s) => {
+    const vault = await LocalVault.start(s, answer(500, { errors: [] }))
+    const { client } = clientScene(s, [vault.address])
     const revoke: VaultRequest = {
       operation: 'revoke_token',
       method: 'POST',
       path: 'auth/token/revoke-self',
     }
-    t.equal((await failureOf(client.request(revoke, within(5000)))).code, 'VAULT_UNAVAILABLE')
-    t.equal(vault.requests.length, 1)
+    s.equal((await failureOf(client.request(revoke, within(5000)))).code, 'VAULT_UNAVAILABLE')
+    s.equal(vault.requests.length, 1)
   })
 })
 
-t.test('a kept connection that the server closed costs one more try, not the call', async (t) => {
+void test('a kept connection that the server closed costs one more try, not the call', async (t) => {
   const vault = await LocalVault.start(t, answer(200))
   const { client } = clientScene(t, [vault.address])
   await client.request(decrypt, within(5000))
@@ -253,40 +254,47 @@ t.test('a kept connection that the server closed costs one more try, not the cal
   t.equal(vault.requests.length, 3)
 })
 
-t.test('limits of time', async (t) => {
+void test('limits of time', async (t) => {
   const vault = await LocalVault.start(t, silence)
 
-  t.test('a deadline that has passed asks nobody', async (t) => {
-    const { client } = clientScene(t, [vault.address])
+  void t.test('a deadline that has passed asks nobody', async (s) => {
+    const { client } = clientScene(s, [vault.address])
     const asked = vault.requests.length
-    t.equal((await failureOf(client.request(decrypt, within(-1)))).code, 'DEADLINE_EXCEEDED')
-    t.equal(vault.requests.length, asked)
-    t.equal(vault.sockets.length, 0)
+    s.equal((await failureOf(client.request(decrypt, within(-1)))).code, 'DEADLINE_EXCEEDED')
+    s.equal(vault.requests.length, asked)
+    s.equal(vault.sockets.length, 0)
   })
 
-  t.test('the deadline of the caller ends a request', async (t) => {
-    const { client } = clientScene(t, [vault.address])
-    t.equal((await failureOf(client.request(decrypt, within(50)))).code, 'DEADLINE_EXCEEDED')
+  void t.test('the deadline of the caller ends a request', async (s) => {
+    const { client } = clientScene(s, [vault.address])
+    s.equal((await failureOf(client.request(decrypt, within(50)))).code, 'DEADLINE_EXCEEDED')
   })
 
-  t.test('vault.timeout ends an attempt, which is an outage and tried again', async (t) => {
-    const { client } = clientScene(t, [vault.address], { timeoutMs: 20 })
+  void t.test('vault.timeout ends an attempt, which is an outage and tried again', async (s) => {
+    const clock = new HandClock()
+    const { client } = clientScene(s, [vault.address], { clock, timeoutMs: 2000 })
     const asked = vault.requests.length
-    const error = await failureOf(client.request(decrypt, within(5000)))
-    t.equal(error.code, 'VAULT_TIMEOUT')
-    t.match(error.message, 'vault.timeout')
-    t.equal(vault.requests.length, asked + 3)
+    const failure = failureOf(client.request(decrypt, { deadline: 60_000 }))
+    for (const attempt of [1, 2, 3]) {
+      await vault.arrival(asked + attempt)
+      await clock.advance(2000)
+      await clock.advance(50)
+    }
+    const error = await failure
+    s.equal(error.code, 'VAULT_TIMEOUT')
+    s.match(error.message, 'vault.timeout')
+    s.equal(clock.pending, 0)
   })
 
-  t.test('an answer that stops in its middle is timed out as well', async (t) => {
-    const slow = await LocalVault.start(t, (response) => void response.writeHead(200).write('{'))
-    const { client } = clientScene(t, [slow.address])
-    t.equal((await failureOf(client.request(decrypt, within(50)))).code, 'DEADLINE_EXCEEDED')
+  void t.test('an answer that stops in its middle is timed out as well', async (s) => {
+    const slow = await LocalVault.start(s, (response) => void response.writeHead(200).write('{'))
+    const { client } = clientScene(s, [slow.address])
+    s.equal((await failureOf(client.request(decrypt, within(50)))).code, 'DEADLINE_EXCEEDED')
   })
 
-  t.test('a caller that went away cancels, before and during a request', async (t) => {
-    const { client } = clientScene(t, [vault.address])
-    t.equal(
+  void t.test('a caller that went away cancels, before and during a request', async (s) => {
+    const { client } = clientScene(s, [vault.address])
+    s.equal(
       (await failureOf(client.request(decrypt, within(5000, { signal: AbortSignal.abort() }))))
         .code,
       'CANCELLED',
@@ -297,23 +305,23 @@ t.test('limits of time', async (t) => {
     await asked
     const closed = new Promise((resolve) => vault.sockets.at(-1)?.once('close', resolve))
     controller.abort()
-    t.equal((await failure).code, 'CANCELLED')
+    s.equal((await failure).code, 'CANCELLED')
     await closed
   })
 
-  t.test('a caller that goes away while a retry waits cancels', async (t) => {
+  void t.test('a caller that goes away while a retry waits cancels', async (s) => {
     const controller = new AbortController()
-    const limited = await LocalVault.start(t, (...given) => {
+    const limited = await LocalVault.start(s, (...given) => {
       answer(429, { errors: [] }, { 'Retry-After': '30' })(...given)
       setTimeout(() => controller.abort(), 20)
     })
-    const { client } = clientScene(t, [limited.address])
+    const { client } = clientScene(s, [limited.address])
     const context = within(60_000, { signal: controller.signal })
-    t.equal((await failureOf(client.request(decrypt, context))).code, 'CANCELLED')
+    s.equal((await failureOf(client.request(decrypt, context))).code, 'CANCELLED')
   })
 })
 
-t.test('several addresses', async (t) => {
+void test('several addresses', async (t) => {
   const good = answer(200, { data: {} })
   const bad = [
     ['5xx', answer(502, { errors: [] })],
@@ -322,81 +330,84 @@ t.test('several addresses', async (t) => {
     ['silent', silence],
   ] as const
   for (const [name, handler] of bad) {
-    t.test(`${name}: the next is tried, and kept`, async (t) => {
-      const first = await LocalVault.start(t, handler)
-      const second = await LocalVault.start(t, good)
-      const { client } = clientScene(t, [first.address, second.address], { timeoutMs: 100 })
+    void t.test(`${name}: the next is tried, and kept`, async (s) => {
+      const first = await LocalVault.start(s, handler)
+      const second = await LocalVault.start(s, good)
+      const { client } = clientScene(s, [first.address, second.address], { timeoutMs: 500 })
       await client.request(decrypt, within(5000))
       await client.request(decrypt, within(5000))
-      t.equal(first.requests.length, 1)
-      t.equal(second.requests.length, 2)
+      s.equal(first.requests.length, 1)
+      s.equal(second.requests.length, 2)
     })
   }
 
-  t.test('refused: the next is tried, and the one that died later is left again', async (t) => {
-    const second = await LocalVault.start(t, good)
-    const third = await LocalVault.start(t, good)
-    const { client } = clientScene(t, [await deadAddress(t), second.address, third.address])
-    await client.request(decrypt, within(5000))
-    await second.stop()
-    await client.request(decrypt, within(5000))
-    t.equal(third.requests.length, 1)
-  })
+  void t.test(
+    'refused: the next is tried, and the one that died later is left again',
+    async (s) => {
+      const second = await LocalVault.start(s, good)
+      const third = await LocalVault.start(s, good)
+      const { client } = clientScene(s, [await deadAddress(s), second.address, third.address])
+      await client.request(decrypt, within(5000))
+      await second.stop()
+      await client.request(decrypt, within(5000))
+      s.equal(third.requests.length, 1)
+    },
+  )
 
-  t.test('an answer with failed batch items stays where it is', async (t) => {
+  void t.test('an answer with failed batch items stays where it is', async (s) => {
     const first = await LocalVault.start(
       t,
       answer(500, { data: { batch_results: [{ error: 'x' }] } }),
     )
-    const second = await LocalVault.start(t, good)
-    const { client } = clientScene(t, [first.address, second.address])
-    t.equal((await client.request(decrypt, within(5000))).status, 500)
-    t.equal(second.requests.length, 0)
+    const second = await LocalVault.start(s, good)
+    const { client } = clientScene(s, [first.address, second.address])
+    s.equal((await client.request(decrypt, within(5000))).status, 500)
+    s.equal(second.requests.length, 0)
   })
 
-  t.test('a denial is not tried elsewhere', async (t) => {
-    const first = await LocalVault.start(t, answer(403, { errors: [] }))
-    const second = await LocalVault.start(t, good)
-    const { client } = clientScene(t, [first.address, second.address])
-    t.equal((await failureOf(client.request(decrypt, within(5000)))).code, 'VAULT_DENIED')
-    t.equal(second.requests.length, 0)
+  void t.test('a denial is not tried elsewhere', async (s) => {
+    const first = await LocalVault.start(s, answer(403, { errors: [] }))
+    const second = await LocalVault.start(s, good)
+    const { client } = clientScene(s, [first.address, second.address])
+    s.equal((await failureOf(client.request(decrypt, within(5000)))).code, 'VAULT_DENIED')
+    s.equal(second.requests.length, 0)
   })
 
-  t.test('callers with short deadlines leave a silent address too', async (t) => {
-    const first = await LocalVault.start(t, silence)
-    const second = await LocalVault.start(t, good)
-    const { client } = clientScene(t, [first.address, second.address], { timeoutMs: 100 })
-    t.equal((await failureOf(client.request(decrypt, within(60)))).code, 'DEADLINE_EXCEEDED')
-    t.equal((await client.request(decrypt, within(5000))).status, 200)
+  void t.test('callers with short deadlines leave a silent address too', async (s) => {
+    const first = await LocalVault.start(s, silence)
+    const second = await LocalVault.start(s, good)
+    const { client } = clientScene(s, [first.address, second.address], { timeoutMs: 400 })
+    s.equal((await failureOf(client.request(decrypt, within(250)))).code, 'DEADLINE_EXCEEDED')
+    s.equal((await client.request(decrypt, within(5000))).status, 200)
   })
 
-  t.test('all dead: three attempts, and the words name address and reason', async (t) => {
-    const address = await deadAddress(t)
-    const { client } = clientScene(t, [address])
+  void t.test('all dead: three attempts, and the words name address and reason', async (s) => {
+    const address = await deadAddress(s)
+    const { client } = clientScene(s, [address])
     const error = await failureOf(client.request(decrypt, within(5000)))
-    t.equal(error.code, 'VAULT_UNREACHABLE')
-    t.equal(error.message, `vault at ${address} cannot be reached: connection refused`)
+    s.equal(error.code, 'VAULT_UNREACHABLE')
+    s.equal(error.message, `vault at ${address} cannot be reached: connection refused`)
   })
 })
 
-t.test('redirects', async (t) => {
+void test('redirects', async (t) => {
   const good = answer(200, { data: {} })
   const to = (location: string, status = 307) => answer(status, '', { Location: location })
 
-  t.test(
+  void t.test(
     'are followed to another configured address, with token and body, and that one is kept',
-    async (t) => {
+    async (s) => {
       for (const status of [307, 308]) {
-        const active = await LocalVault.start(t, good)
+        const active = await LocalVault.start(s, good)
         const standby = await LocalVault.start(
           t,
           to(`${active.address}/v1/transit/decrypt/k8s-etcd`, status),
         )
-        const { client } = clientScene(t, [standby.address, active.address])
+        const { client } = clientScene(s, [standby.address, active.address])
         await client.request(decrypt, within(5000))
         await client.request(decrypt, within(5000))
-        t.equal(standby.requests.length, 1)
-        t.match(active.requests, [
+        s.equal(standby.requests.length, 1)
+        s.match(active.requests, [
           {
             method: 'POST',
             body: JSON.stringify(decrypt.body),
@@ -408,51 +419,51 @@ t.test('redirects', async (t) => {
     },
   )
 
-  t.test('a relative one stays at its address', async (t) => {
-    const vault = await LocalVault.start(t, inTurn(to('/v1/transit/keys/other'), good))
-    const { client } = clientScene(t, [vault.address])
+  void t.test('a relative one stays at its address', async (s) => {
+    const vault = await LocalVault.start(s, inTurn(to('/v1/transit/keys/other'), good))
+    const { client } = clientScene(s, [vault.address])
     await client.request(readKey, within(5000))
-    t.equal(vault.requests[1]?.url, '/v1/transit/keys/other')
+    s.equal(vault.requests[1]?.url, '/v1/transit/keys/other')
   })
 
-  t.test('301 and 302 are followed for reads alone', async (t) => {
+  void t.test('301 and 302 are followed for reads alone', async (s) => {
     for (const status of [301, 302]) {
       const vault = await LocalVault.start(
         t,
         inTurn(to('/v1/x', status), good, to('/v1/x', status)),
       )
-      const { client } = clientScene(t, [vault.address])
+      const { client } = clientScene(s, [vault.address])
       await client.request(readKey, within(5000))
       const error = await failureOf(client.request(decrypt, within(5000)))
-      t.equal(error.code, 'VAULT_REDIRECT_REFUSED')
-      t.match(error.message, 'loses the request')
+      s.equal(error.code, 'VAULT_REDIRECT_REFUSED')
+      s.match(error.message, 'loses the request')
     }
   })
 
-  t.test('nobody else ever sees the token', async (t) => {
-    const stranger = await LocalVault.start(t, good)
-    const vault = await LocalVault.start(t, to(`${stranger.address}/v1/transit/decrypt/k8s-etcd`))
-    const { client } = clientScene(t, [vault.address])
+  void t.test('nobody else ever sees the token', async (s) => {
+    const stranger = await LocalVault.start(s, good)
+    const vault = await LocalVault.start(s, to(`${stranger.address}/v1/transit/decrypt/k8s-etcd`))
+    const { client } = clientScene(s, [vault.address])
     const error = await failureOf(client.request(decrypt, within(5000)))
-    t.equal(error.code, 'VAULT_REDIRECT_REFUSED')
-    t.match(error.message, stranger.address)
-    t.match(error.message, 'vault.address')
-    t.equal(stranger.sockets.length, 0)
+    s.equal(error.code, 'VAULT_REDIRECT_REFUSED')
+    s.match(error.message, stranger.address)
+    s.match(error.message, 'vault.address')
+    s.equal(stranger.sockets.length, 0)
   })
 
-  t.test('two are followed, a third is refused', async (t) => {
-    const vault = await LocalVault.start(t, to('/v1/again'))
-    const { client } = clientScene(t, [vault.address])
+  void t.test('two are followed, a third is refused', async (s) => {
+    const vault = await LocalVault.start(s, to('/v1/again'))
+    const { client } = clientScene(s, [vault.address])
     const error = await failureOf(client.request(decrypt, within(5000)))
-    t.equal(error.code, 'VAULT_REDIRECT_REFUSED')
-    t.equal(vault.requests.length, 3)
+    s.equal(error.code, 'VAULT_REDIRECT_REFUSED')
+    s.equal(vault.requests.length, 3)
   })
 
-  t.test('to nowhere is refused', async (t) => {
+  void t.test('to nowhere is refused', async (s) => {
     for (const handler of [answer(307), answer(304), to('http://')]) {
-      const vault = await LocalVault.start(t, handler)
-      const { client } = clientScene(t, [vault.address])
-      t.equal(
+      const vault = await LocalVault.start(s, handler)
+      const { client } = clientScene(s, [vault.address])
+      s.equal(
         (await failureOf(client.request(readKey, within(5000)))).code,
         'VAULT_REDIRECT_REFUSED',
       )
@@ -460,17 +471,17 @@ t.test('redirects', async (t) => {
   })
 })
 
-t.test('what is told of requests', async (t) => {
-  t.test(
+void test('what is told of requests', async (t) => {
+  void t.test(
     'one observation a request and one debug line a failure, however many attempts',
-    async (t) => {
-      const vault = await LocalVault.start(t, inTurn(answer(200), answer(502)))
-      const { client, lines, metrics } = clientScene(t, [vault.address])
+    async (s) => {
+      const vault = await LocalVault.start(s, inTurn(answer(200), answer(502)))
+      const { client, lines, metrics } = clientScene(s, [vault.address])
       await client.request(decrypt, within(5000))
-      t.strictSame(lines, [])
-      t.equal((await metrics.vaultUp.get()).values[0]?.value, 1)
+      s.strictSame(lines, [])
+      s.equal((await metrics.vaultUp.get()).values[0]?.value, 1)
       await failureOf(client.request(decrypt, within(5000, { uid: 'u-1' })))
-      t.match(lines, [
+      s.match(lines, [
         {
           level: 'debug',
           operation: 'decrypt',
@@ -479,42 +490,45 @@ t.test('what is told of requests', async (t) => {
           uid: 'u-1',
         },
       ])
-      t.equal(lines.length, 1)
-      t.type(lines[0]?.['duration_ms'], 'number')
-      t.equal((await metrics.vaultUp.get()).values[0]?.value, 0)
+      s.equal(lines.length, 1)
+      s.type(lines[0]?.['duration_ms'], 'number')
+      s.equal((await metrics.vaultUp.get()).values[0]?.value, 0)
       const counts = (await metrics.vaultRequestDuration.get()).values.filter(({ metricName }) =>
         metricName?.endsWith('_count'),
       )
-      t.match(counts, [
+      s.match(counts, [
         { labels: { operation: 'decrypt', outcome: 'ok' }, value: 1 },
         { labels: { operation: 'decrypt', outcome: 'vault_unavailable' }, value: 1 },
       ])
     },
   )
 
-  t.test('a refusal shows that vault is up; a caller that goes away shows nothing', async (t) => {
-    const vault = await LocalVault.start(t, answer(403, { errors: [] }))
-    const { client, metrics } = clientScene(t, [vault.address])
-    const up = async () => (await metrics.vaultUp.get()).values[0]?.value
-    await failureOf(client.request(decrypt, within(-1)))
-    t.equal(await up(), 0)
-    await failureOf(client.request(decrypt, within(5000)))
-    t.equal(await up(), 1)
-    await failureOf(client.request(decrypt, within(-1)))
-    t.equal(await up(), 1)
-  })
+  void t.test(
+    'a refusal shows that vault is up; a caller that goes away shows nothing',
+    async (s) => {
+      const vault = await LocalVault.start(s, answer(403, { errors: [] }))
+      const { client, metrics } = clientScene(s, [vault.address])
+      const up = async () => (await metrics.vaultUp.get()).values[0]?.value
+      await failureOf(client.request(decrypt, within(-1)))
+      s.equal(await up(), 0)
+      await failureOf(client.request(decrypt, within(5000)))
+      s.equal(await up(), 1)
+      await failureOf(client.request(decrypt, within(-1)))
+      s.equal(await up(), 1)
+    },
+  )
 
-  t.test(
+  void t.test(
     'a server that repeats token and body does not bring them into messages or the log',
-    async (t) => {
-      const vault = await LocalVault.start(t, (response, request, count) => {
+    async (s) => {
+      const vault = await LocalVault.start(s, (response, request, count) => {
         const echo = `${request.body} ${String(request.headers['x-vault-token'])}`
         answer(400, count === 1 ? { errors: [echo] } : echo)(response, request, count)
       })
-      const { client, lines } = clientScene(t, [vault.address])
+      const { client, lines } = clientScene(s, [vault.address])
       for (const _ of [1, 2]) {
         const error = await failureOf(client.request(decrypt, within(5000)))
-        t.notMatch(
+        s.notMatch(
           `${String(error)} ${String(error.cause)} ${JSON.stringify(lines)}`,
           /hvs\.|c2VjcmV0/,
         )
@@ -522,19 +536,19 @@ t.test('what is told of requests', async (t) => {
     },
   )
 
-  t.test('a token that is no header value is refused without showing it', async (t) => {
-    const vault = await LocalVault.start(t, answer(200))
-    const { client } = clientScene(t, [vault.address])
+  void t.test('a token that is no header value is refused without showing it', async (s) => {
+    const vault = await LocalVault.start(s, answer(200))
+    const { client } = clientScene(s, [vault.address])
     const error = await failureOf(
       client.request({ ...decrypt, token: new Secret('hvs.one\nhvs.two') }, within(5000)),
     )
-    t.equal(error.code, 'VAULT_REJECTED')
-    t.match(error.message, 'X-Vault-Token')
-    t.notMatch(String(error), 'hvs.')
+    s.equal(error.code, 'VAULT_REJECTED')
+    s.match(error.message, 'X-Vault-Token')
+    s.notMatch(String(error), 'hvs.')
   })
 })
 
-t.test('close lets a request end, and refuses later ones', async (t) => {
+void test('close lets a request end, and refuses later ones', async (t) => {
   let release = () => {}
   const vault = await LocalVault.start(t, (...given) => (release = () => answer(200)(...given)))
   const { client } = clientScene(t, [vault.address])

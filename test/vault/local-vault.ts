@@ -23,6 +23,7 @@ export class LocalVault {
   readonly sockets: Socket[] = []
   readonly #server: ReturnType<typeof createServer> | ReturnType<typeof createTlsServer>
   readonly #scheme: string
+  #onRequest = () => {}
   handle: Handler
 
   static async start(t: Test, handle: Handler, tls?: ServerOptions): Promise<LocalVault> {
@@ -52,6 +53,13 @@ export class LocalVault {
     if ('setSecureContext' in this.#server) this.#server.setSecureContext(options)
   }
 
+  /** Resolves when so many requests have come since the start. */
+  async arrival(count: number): Promise<void> {
+    while (this.requests.length < count) {
+      await new Promise<void>((resolve) => (this.#onRequest = resolve))
+    }
+  }
+
   async stop(): Promise<void> {
     if (!this.#server.listening) return
     const stopped = new Promise((resolve) => this.#server.close(resolve))
@@ -65,6 +73,7 @@ export class LocalVault {
     for await (const chunk of request) body += String(chunk)
     const seen = { method, url, headers, body }
     this.requests.push(seen)
+    this.#onRequest()
     this.handle(response, seen, this.requests.length)
   }
 }

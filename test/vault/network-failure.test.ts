@@ -1,4 +1,4 @@
-import t from 'tap'
+import { test } from 'tap'
 import { readNetworkFailure } from '../../src/vault/network-failure.ts'
 
 const ADDRESS = 'https://vault:8200'
@@ -32,6 +32,14 @@ const ROWS = [
     'vault.auth.certFile',
     'elsewhere',
   ],
+  ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'VAULT_TLS_INVALID', 'refuses the client', 'elsewhere'],
+  [
+    'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_EXPIRED',
+    'VAULT_TLS_INVALID',
+    'refuses the client',
+    'elsewhere',
+  ],
+  ['ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE', 'VAULT_TLS_INVALID', 'if it requires', 'elsewhere'],
   ['ERR_SSL_SOMETHING_NEW', 'VAULT_TLS_INVALID', 'ERR_SSL_SOMETHING_NEW', 'elsewhere'],
   ['EPROTO', 'VAULT_TLS_INVALID', 'EPROTO', 'elsewhere'],
   ['UND_ERR_HEADERS_OVERFLOW', 'VAULT_ANSWER_INVALID', 'too long', 'elsewhere'],
@@ -39,15 +47,15 @@ const ROWS = [
 ] as const
 
 for (const [code, expected, words, retry] of ROWS) {
-  t.test(`${code} is ${expected}: ${words}`, async (t) => {
+  void test(`${code} is ${expected}: ${words}`, async (s) => {
     const failure = readNetworkFailure(coded(code), ADDRESS, false)
-    t.equal(failure.error.code, expected)
-    t.match(failure.error.message, words)
-    t.equal(failure.retry, retry)
+    s.equal(failure.error.code, expected)
+    s.match(failure.error.message, words)
+    s.equal(failure.retry, retry)
   })
 }
 
-t.test('the reason is found along the chain of causes and in an AggregateError', async (t) => {
+void test('the reason is found along the chain of causes and in an AggregateError', async (t) => {
   const wrapped = coded('UND_ERR', coded('ECONNREFUSED'))
   t.match(readNetworkFailure(wrapped, ADDRESS, false).error.message, 'connection refused')
   const aggregate = new AggregateError([coded('EHOSTUNREACH'), coded('ECONNREFUSED')])
@@ -58,13 +66,13 @@ t.test('the reason is found along the chain of causes and in an AggregateError',
   t.equal(readNetworkFailure('text', ADDRESS, false).error.code, 'VAULT_UNREACHABLE')
 })
 
-t.test('an answer that had begun was cut off, and its connection was not stale', async (t) => {
+void test('an answer that had begun was cut off, and its connection was not stale', async (t) => {
   const failure = readNetworkFailure(coded('UND_ERR_SOCKET'), ADDRESS, true)
   t.match(failure.error.message, 'the answer was cut off')
   t.equal(failure.retry, 'soon')
 })
 
-t.test('an answer that is no HTTP is told as that, with nothing of it', async (t) => {
+void test('an answer that is no HTTP is told as that, with nothing of it', async (t) => {
   for (const code of [undefined, 'HPE_INVALID_CONSTANT']) {
     const thrown = Object.assign(new Error('x'), { name: 'HTTPParserError', code, data: 'SSH-2.0' })
     const { error } = readNetworkFailure(thrown, ADDRESS, false)

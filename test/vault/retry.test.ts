@@ -1,4 +1,4 @@
-import t from 'tap'
+import { test } from 'tap'
 import { BridgeError, type ErrorCode } from '../../src/errors.ts'
 import { AddressBook } from '../../src/vault/address-book.ts'
 import { AttemptFailure, type Retry } from '../../src/vault/attempt.ts'
@@ -22,23 +22,23 @@ function bookOf(count: number): AddressBook {
 const planOf = (count: number, random = 0.5) => new RetryPlan(bookOf(count), () => random)
 const codeOf = (next: number | BridgeError) => (typeof next === 'number' ? next : next.code)
 
-t.test('one address is tried three times with waits in between', async (t) => {
+void test('one address is tried three times with waits in between', async (t) => {
   const plan = planOf(1)
   t.equal(plan.next(down, LONG, true), 150)
   t.equal(plan.next(down, LONG, true), 150)
   t.equal(codeOf(plan.next(down, LONG, true)), 'VAULT_UNREACHABLE')
 })
 
-t.test('waits lie between 50 and 250 ms', async (t) => {
+void test('waits lie between 50 and 250 ms', async (t) => {
   t.equal(planOf(1, 0).next(down, LONG, true), 50)
   t.equal(planOf(1, 1).next(down, LONG, true), 250)
 })
 
-t.test('a wait that does not fit the deadline is not begun', async (t) => {
+void test('a wait that does not fit the deadline is not begun', async (t) => {
   t.equal(codeOf(planOf(1).next(down, 150, true)), 'VAULT_UNREACHABLE')
 })
 
-t.test('the next address is tried at once, and kept for later calls', async (t) => {
+void test('the next address is tried at once, and kept for later calls', async (t) => {
   const book = bookOf(2)
   const plan = new RetryPlan(book, () => 0)
   t.equal(plan.next(down, LONG, true), 0)
@@ -46,7 +46,7 @@ t.test('the next address is tried at once, and kept for later calls', async (t) 
   t.equal(new RetryPlan(book, () => 0).index, 1)
 })
 
-t.test('callers that fail at the same address move on by one, not by one each', async (t) => {
+void test('callers that fail at the same address move on by one, not by one each', async (t) => {
   const book = bookOf(3)
   const plans = [1, 2, 3].map(() => new RetryPlan(book, () => 0))
   for (const plan of plans) plan.next(down, LONG, true)
@@ -56,26 +56,23 @@ t.test('callers that fail at the same address move on by one, not by one each', 
   )
 })
 
-t.test(
-  'many dead addresses cost three attempts a call, and the next call goes on from there',
-  async (t) => {
-    const book = bookOf(5)
-    const plan = new RetryPlan(book, () => 0)
-    plan.next(down, LONG, true)
-    plan.next(down, LONG, true)
-    t.equal(codeOf(plan.next(down, LONG, true)), 'VAULT_UNREACHABLE')
-    t.equal(book.current, 3)
-  },
-)
+void test('many dead addresses cost three attempts a call, and the next call goes on from there', async (t) => {
+  const book = bookOf(5)
+  const plan = new RetryPlan(book, () => 0)
+  plan.next(down, LONG, true)
+  plan.next(down, LONG, true)
+  t.equal(codeOf(plan.next(down, LONG, true)), 'VAULT_UNREACHABLE')
+  t.equal(book.current, 3)
+})
 
-t.test('a sealed vault is not asked again, another address is', async (t) => {
+void test('a sealed vault is not asked again, another address is', async (t) => {
   t.equal(codeOf(planOf(1).next(sealed, LONG, true)), 'VAULT_SEALED')
   const plan = planOf(2)
   t.equal(plan.next(sealed, LONG, true), 0)
   t.equal(codeOf(plan.next(sealed, LONG, true)), 'VAULT_SEALED')
 })
 
-t.test('a stale connection costs no wait the first time', async (t) => {
+void test('a stale connection costs no wait the first time', async (t) => {
   const plan = planOf(2)
   t.equal(plan.next(stale, LONG, true), 0)
   t.equal(plan.index, 0)
@@ -83,7 +80,7 @@ t.test('a stale connection costs no wait the first time', async (t) => {
   t.equal(plan.index, 1)
 })
 
-t.test('a rate limit is waited for at the same address if that fits', async (t) => {
+void test('a rate limit is waited for at the same address if that fits', async (t) => {
   const plan = planOf(2)
   t.equal(plan.next(failure('VAULT_RATE_LIMITED', 'later', 1000), 2000, true), 1000)
   t.equal(plan.index, 0)
@@ -93,36 +90,30 @@ t.test('a rate limit is waited for at the same address if that fits', async (t) 
   )
 })
 
-t.test('what vault refuses is not tried again', async (t) => {
+void test('what vault refuses is not tried again', async (t) => {
   t.equal(codeOf(planOf(3).next(failure('VAULT_DENIED', 'never'), LONG, true)), 'VAULT_DENIED')
 })
 
-t.test('what may not be repeated is not tried again', async (t) => {
+void test('what may not be repeated is not tried again', async (t) => {
   t.equal(codeOf(planOf(3).next(down, LONG, false)), 'VAULT_UNREACHABLE')
 })
 
-t.test(
-  'an outage stays the reason when another address is merely wrong or time runs out',
-  async (t) => {
-    for (const last of [untrusted, failure('DEADLINE_EXCEEDED', 'never')]) {
-      const plan = planOf(2)
-      plan.next(down, LONG, true)
-      t.equal(codeOf(plan.next(last, LONG, true)), 'VAULT_UNREACHABLE')
-    }
+void test('an outage stays the reason when another address is merely wrong or time runs out', async (t) => {
+  for (const last of [untrusted, failure('DEADLINE_EXCEEDED', 'never')]) {
     const plan = planOf(2)
-    plan.next(untrusted, LONG, true)
     plan.next(down, LONG, true)
-    t.equal(codeOf(plan.next(untrusted, LONG, true)), 'VAULT_UNREACHABLE')
-  },
-)
+    t.equal(codeOf(plan.next(last, LONG, true)), 'VAULT_UNREACHABLE')
+  }
+  const plan = planOf(2)
+  plan.next(untrusted, LONG, true)
+  plan.next(down, LONG, true)
+  t.equal(codeOf(plan.next(untrusted, LONG, true)), 'VAULT_UNREACHABLE')
+})
 
-t.test(
-  'what vault says in the end, and a caller that went away, stand above an outage before',
-  async (t) => {
-    for (const code of ['VAULT_DENIED', 'CANCELLED'] as const) {
-      const plan = planOf(2)
-      plan.next(down, LONG, true)
-      t.equal(codeOf(plan.next(failure(code, 'never'), LONG, true)), code)
-    }
-  },
-)
+void test('what vault says in the end, and a caller that went away, stand above an outage before', async (t) => {
+  for (const code of ['VAULT_DENIED', 'CANCELLED'] as const) {
+    const plan = planOf(2)
+    plan.next(down, LONG, true)
+    t.equal(codeOf(plan.next(failure(code, 'never'), LONG, true)), code)
+  }
+})
