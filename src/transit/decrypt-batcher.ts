@@ -21,7 +21,10 @@ export interface DecryptBatcherOptions {
 interface Waiting {
   readonly input: DecryptInput
   readonly context: CallContext
+  /** Gives the result to the caller; does nothing but zero it when the caller has one. */
   readonly settle: (result: DecryptResult) => void
+  /** Whether the caller still waits: not when its deadline passed or it went away. */
+  readonly isOpen: () => boolean
 }
 
 /**
@@ -47,8 +50,7 @@ export class DecryptBatcher {
 
   #enqueue(input: DecryptInput, context: CallContext): Promise<DecryptResult> {
     return new Promise((resolve) => {
-      const waiting = { input, context, settle: this.#settleOnce(context, resolve) }
-      this.#queue.push(waiting)
+      this.#queue.push({ input, context, ...this.#settleOnce(context, resolve) })
       this.#flush()
     })
   }
@@ -57,7 +59,7 @@ export class DecryptBatcher {
   #settleOnce(
     context: CallContext,
     resolve: (result: DecryptResult) => void,
-  ): (result: DecryptResult) => void {
+  ): Pick<Waiting, 'settle' | 'isOpen'> {
     const { clock } = this.#options
     let settled = false
     const settle = (result: DecryptResult) => {
@@ -76,18 +78,19 @@ export class DecryptBatcher {
       settle(new BridgeError('DEADLINE_EXCEEDED', 'vault did not answer before the deadline')),
     )
     context.signal?.addEventListener('abort', onAbort, { once: true })
-    return settle
+    if (context.signal?.aborted === true) onAbort()
+    return { settle, isOpen: () => !settled }
   }
 
   #flush(): void {
     while (this.#queue.length > 0 && this.#inFlight < this.#options.maxInFlight) {
-      void this.#send(this.#queue.splice(0, this.#options.maxBatchSize))
+      const batch = this.#queue.splice(0, this.#options.maxBatchSize).filter(isOpen)
+      if (batch.length > 0) void this.#send(batch)
     }
   }
 
   async #send(batch: readonly Waiting[]): Promise<void> {
     this.#inFlight += 1
-    this.#options.onBatch(batch.length)
     const results = await this.#resultsOf(batch)
     this.#inFlight -= 1
     batch.forEach((waiting, index) => {
@@ -98,6 +101,7 @@ export class DecryptBatcher {
 
   async #resultsOf(batch: readonly Waiting[]): Promise<readonly DecryptResult[]> {
     const inputs = batch.map((waiting) => waiting.input)
+    this.#options.onBatch(batch.length)
     try {
       return await this.#options.decrypt(inputs, joinContexts(batch))
     } catch (thrown) {
@@ -109,9 +113,14 @@ export class DecryptBatcher {
   }
 
   async #oneByOne(batch: readonly Waiting[]): Promise<DecryptResult[]> {
-    const results = await Promise.all(batch.map((waiting) => this.#resultsOf([waiting])))
+    const ask = async (waiting: Waiting) => (isOpen(waiting) ? this.#resultsOf([waiting]) : [])
+    const results = await Promise.all(batch.map(ask))
     return results.map((result) => result[0] ?? new BridgeError('INTERNAL', 'internal error'))
   }
+}
+
+function isOpen(waiting: Waiting): boolean {
+  return waiting.isOpen()
 }
 
 /** A batch lives as long as its most patient caller; a lone call is aborted with its caller. */

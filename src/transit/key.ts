@@ -49,7 +49,7 @@ const KeyAnswer = v.object({
     derived: v.optional(v.boolean(), false),
     // OpenBao only.
     soft_deleted: v.optional(v.boolean(), false),
-    keys: v.record(v.string(), Version),
+    keys: v.record(v.pipe(v.string(), v.regex(/^[1-9][0-9]{0,8}$/)), Version),
   }),
 })
 

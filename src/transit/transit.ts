@@ -1,6 +1,7 @@
 import type { CallContext } from '../call-context.ts'
 import { BridgeError } from '../errors.ts'
-import type { VaultRequester } from '../vault/request.ts'
+import type { VaultRequest, VaultRequester, VaultResponse } from '../vault/request.ts'
+import { cleanWords } from '../vault/wording.ts'
 import { readCiphertextVersion } from './ciphertext.ts'
 import { explainTransitFault, rethrowTransitFault } from './fault.ts'
 import { parseTransitKey, type TransitKey } from './key.ts'
@@ -58,8 +59,8 @@ export class Transit {
       associated_data: toBase64(input.associatedData),
       key_version: input.keyVersion,
     }
-    const data = await this.#post('encrypt', key, body, context)
-    const ciphertext = readField(data, 'ciphertext')
+    const { answer } = await this.#post('encrypt', key, body, context)
+    const ciphertext = readField(dataOf(answer), 'ciphertext')
     if (ciphertext === undefined || readCiphertextVersion(ciphertext) !== input.keyVersion) {
       throw new BridgeError(
         'VAULT_ANSWER_INVALID',
@@ -77,10 +78,12 @@ export class Transit {
   ): Promise<DecryptResult[]> {
     const [first] = inputs
     if (inputs.length === 1 && first !== undefined) {
-      return [readPlaintext(await this.#post('decrypt', key, decryptItem(first), context))]
+      const { answer } = await this.#post('decrypt', key, decryptItem(first), context)
+      return [readPlaintext(dataOf(answer))]
     }
     const body = { batch_input: inputs.map(decryptItem) }
-    return readBatch(await this.#post('decrypt', key, body, context), inputs.length)
+    const { request, answer } = await this.#post('decrypt', key, body, context)
+    return readBatch(request, answer, inputs.length)
   }
 
   async #post(
@@ -88,11 +91,11 @@ export class Transit {
     key: string,
     body: object,
     context: CallContext,
-  ): Promise<unknown> {
+  ): Promise<{ readonly request: VaultRequest; readonly answer: VaultResponse }> {
     const path = this.#path(operation, key)
+    const request: VaultRequest = { operation, method: 'POST', path, body }
     try {
-      const answer = await this.#vault.request({ operation, method: 'POST', path, body }, context)
-      return (answer.body as { data?: unknown } | undefined)?.data
+      return { request, answer: await this.#vault.request(request, context) }
     } catch (error) {
       rethrowTransitFault(key, error)
     }
@@ -109,9 +112,14 @@ function decryptItem(input: DecryptInput): object {
     : { ciphertext: input.ciphertext, associated_data: toBase64(input.associatedData) }
 }
 
+function dataOf(answer: VaultResponse): unknown {
+  return (answer.body as { data?: unknown } | undefined)?.data
+}
+
 /** Results stand at the index of their input (path_decrypt.go); a shorter list would mix up values. */
-function readBatch(data: unknown, length: number): DecryptResult[] {
-  const results: unknown = (data as { batch_results?: unknown } | undefined)?.batch_results
+function readBatch(request: VaultRequest, answer: VaultResponse, length: number): DecryptResult[] {
+  const data = dataOf(answer) as { batch_results?: unknown } | undefined
+  const results: unknown = data?.batch_results
   if (!Array.isArray(results) || results.length !== length) {
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',
@@ -120,8 +128,21 @@ function readBatch(data: unknown, length: number): DecryptResult[] {
   }
   return results.map((result: unknown) => {
     const words = readField(result, 'error')
-    return words === undefined || words === '' ? readPlaintext(result) : explainTransitFault(words)
+    if (words === undefined || words === '') return readItem(result)
+    const fault = explainTransitFault(cleanWords([words], request))
+    // 500 is for faults of Vault's own (path_decrypt.go); a 400 names the caller's.
+    const isVaults = fault.code === 'VAULT_REJECTED' && answer.status >= 500
+    return isVaults ? new BridgeError('VAULT_UNAVAILABLE', fault.message) : fault
   })
+}
+
+/** One item's answer; what is wrong with it is its own result, for the others are right. */
+function readItem(result: unknown): DecryptResult {
+  try {
+    return readPlaintext(result)
+  } catch (error) {
+    return BridgeError.from(error)
+  }
 }
 
 function readPlaintext(data: unknown): Buffer {

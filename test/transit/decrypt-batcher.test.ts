@@ -1,0 +1,267 @@
+import { test } from 'tap'
+import type { CallContext } from '../../src/call-context.ts'
+import { BridgeError, type ErrorCode } from '../../src/errors.ts'
+import { DecryptBatcher } from '../../src/transit/decrypt-batcher.ts'
+import type { DecryptInput, DecryptResult } from '../../src/transit/transit.ts'
+import { HandClock, settle } from '../fakes/clock.ts'
+import { OpenCall } from '../fakes/scripted-vault.ts'
+
+type Request = OpenCall<readonly DecryptInput[], DecryptResult[]>
+
+/** A batcher whose requests the test answers by hand. */
+function scene() {
+  const clock = new HandClock()
+  const requests: Request[] = []
+  const sizes: number[] = []
+  const batcher = new DecryptBatcher({
+    decrypt: (inputs, context) => {
+      const request: Request = new OpenCall(inputs, context)
+      requests.push(request)
+      return request.result
+    },
+    clock,
+    onBatch: (size) => void sizes.push(size),
+  })
+  let made = 0
+  /** Starts a call; its value is "c1", "c2", … */
+  const call = (context: Partial<CallContext> = {}) => {
+    made += 1
+    const name = `c${made}`
+    const result = batcher.decrypt(
+      { ciphertext: name },
+      { deadline: clock.monotonic() + 3_000, uid: `u${made}`, ...context },
+    )
+    const state: { ended?: string } = {}
+    result.then(
+      (plaintext) => void (state.ended = plaintext.toString()),
+      (error: { code: ErrorCode }) => void (state.ended = error.code),
+    )
+    return { result, state }
+  }
+  const request = (index: number): Request => {
+    const found = requests[index]
+    if (found === undefined) throw new Error(`request ${index} was not made`)
+    return found
+  }
+  const namesOf = (index: number) => request(index).given.map(({ ciphertext }) => ciphertext)
+  /** Answers a request with the name of each value in capitals. */
+  const answer = (index: number) =>
+    request(index).answer(namesOf(index).map((name) => Buffer.from(name.toUpperCase())))
+  return { clock, batcher, requests, request, sizes, call, namesOf, answer }
+}
+
+/** Two lone requests under way, so that every further call waits. */
+function busy() {
+  const given = scene()
+  given.call()
+  given.call()
+  return given
+}
+
+void test('a lone call is sent in the same tick, with its own context, and waits for no timer', async (t) => {
+  const { call, requests, request, clock, answer, sizes } = scene()
+  const context = { deadline: 3_000, uid: 'u1', signal: new AbortController().signal }
+  const { result } = call(context)
+  t.equal(requests.length, 1)
+  t.equal(clock.pending, 1, 'the timer of its deadline alone')
+  t.same(request(0).context, context)
+  await answer(0)
+  t.equal((await result).toString(), 'C1')
+  t.equal(clock.pending, 0)
+  t.same(sizes, [1])
+})
+
+void test('two requests may be under way; calls that come meanwhile leave together', async (t) => {
+  const { call, requests, namesOf, answer, sizes, request } = busy()
+  const waiting = [call(), call(), call()]
+  t.equal(requests.length, 2)
+  await answer(1)
+  t.same(namesOf(2), ['c3', 'c4', 'c5'], 'in the order they came')
+  t.equal(request(2).context.uid, 'u3,u4,u5')
+  t.same(sizes, [1, 1, 3])
+  await answer(2)
+  t.same(
+    waiting.map(({ state }) => state.ended),
+    ['C3', 'C4', 'C5'],
+  )
+})
+
+void test('at most 64 values are in a request; the rest goes with the next', async (t) => {
+  const { call, namesOf, answer, requests, sizes } = busy()
+  const calls = Array.from({ length: 150 }, () => call())
+  await answer(0)
+  t.equal(namesOf(2).length, 64)
+  await answer(1)
+  t.equal(namesOf(3).length, 64)
+  await answer(2)
+  t.equal(namesOf(4).length, 22)
+  await answer(3)
+  await answer(4)
+  t.equal(requests.length, 5)
+  t.same(sizes, [1, 1, 64, 64, 22])
+  t.same(
+    calls.map(({ state }) => state.ended),
+    calls.map((_call, index) => `C${index + 3}`),
+    'each got its own value',
+  )
+})
+
+void test('each value has its own error', async (t) => {
+  const { call, request, answer } = busy()
+  const calls = [call(), call(), call()]
+  await answer(0)
+  await request(2).answer([
+    Buffer.from('one'),
+    new BridgeError('CIPHERTEXT_INVALID', 'changed'),
+    Buffer.from('three'),
+  ])
+  t.same(
+    calls.map(({ state }) => state.ended),
+    ['one', 'CIPHERTEXT_INVALID', 'three'],
+  )
+})
+
+void test('a batch that is refused as a whole is asked one by one', async (t) => {
+  const { call, request, requests, namesOf, answer, sizes } = busy()
+  const calls = [call(), call()]
+  await answer(0)
+  await request(2).fail('VAULT_REJECTED')
+  t.same(sizes, [1, 1, 2, 1, 1], 'every request is counted')
+  t.same([namesOf(3), namesOf(4)], [['c3'], ['c4']])
+  t.equal(request(3).context.uid, 'u3')
+  await request(3).fail('VAULT_REJECTED')
+  await answer(4)
+  t.same(
+    calls.map(({ state }) => state.ended),
+    ['VAULT_REJECTED', 'C4'],
+    'a lone refusal is not asked again',
+  )
+  t.equal(requests.length, 5)
+})
+
+void test('callers that gave up are not asked for again when a batch is refused', async (t) => {
+  const { call, request, namesOf, answer, requests } = busy()
+  const caller = new AbortController()
+  call({ signal: caller.signal })
+  call()
+  await answer(0)
+  caller.abort()
+  await request(2).fail('VAULT_REJECTED')
+  t.same(namesOf(3), ['c4'])
+  t.equal(requests.length, 4)
+})
+
+for (const code of ['VAULT_SEALED', 'VAULT_DENIED', 'KEY_MISSING', 'DEADLINE_EXCEEDED'] as const) {
+  void test(`${code} of a batch is given to each of its callers, and nothing is asked again`, async (t) => {
+    const { call, request, requests, answer } = busy()
+    const calls = [call(), call()]
+    await answer(0)
+    await request(2).fail(code)
+    t.same(
+      calls.map(({ state }) => state.ended),
+      [code, code],
+    )
+    t.equal(requests.length, 3)
+  })
+}
+
+void test('something unknown that is thrown is an internal error of each caller', async (t) => {
+  const batcher = new DecryptBatcher({
+    decrypt: () => Promise.reject(new TypeError('bug')),
+    clock: new HandClock(),
+    onBatch: () => undefined,
+  })
+  await t.rejects(batcher.decrypt({ ciphertext: 'c' }, { deadline: 1 }), {
+    code: 'INTERNAL',
+    message: 'internal error',
+  })
+})
+
+void test('a batch lives as long as its most patient caller; the others end at their deadlines', async (t) => {
+  const { call, request, clock, answer } = busy()
+  const hasty = call({ deadline: 1_000 })
+  const patient = call({ deadline: 5_000 })
+  await answer(0)
+  t.equal(request(2).context.deadline, 5_000)
+  t.equal(request(2).context.signal, undefined, 'no single caller aborts it')
+  await clock.advance(999)
+  t.equal(hasty.state.ended, undefined)
+  await clock.advance(1)
+  t.equal(hasty.state.ended, 'DEADLINE_EXCEEDED')
+  await answer(2)
+  t.equal(patient.state.ended, 'C4')
+})
+
+void test('a caller that goes away ends alone; its plaintext is zeroed when it comes', async (t) => {
+  const { call, request, answer } = busy()
+  const caller = new AbortController()
+  const gone = call({ signal: caller.signal })
+  const other = call()
+  await answer(0)
+  caller.abort()
+  await settle()
+  t.equal(gone.state.ended, 'CANCELLED')
+  const late = Buffer.from('late')
+  await request(2).answer([late, Buffer.from('other')])
+  t.same(late, Buffer.alloc(4))
+  t.equal(other.state.ended, 'other')
+})
+
+void test('a plaintext that comes after the deadline is zeroed', async (t) => {
+  const { call, request, clock } = scene()
+  const { state } = call({ deadline: 100 })
+  await clock.advance(100)
+  t.equal(state.ended, 'DEADLINE_EXCEEDED')
+  const late = Buffer.from('late')
+  await request(0).answer([late])
+  t.same(late, Buffer.alloc(4))
+})
+
+void test('a caller that gave up while it waited for its turn is not sent', async (t) => {
+  const { call, clock, namesOf, answer } = busy()
+  const caller = new AbortController()
+  call({ signal: caller.signal })
+  call({ deadline: 10 })
+  call()
+  caller.abort()
+  await clock.advance(10)
+  await answer(0)
+  t.same(namesOf(2), ['c5'])
+})
+
+void test('a caller that was gone before it called costs no request', async (t) => {
+  const { call, requests } = scene()
+  const { result } = call({ signal: AbortSignal.abort() })
+  await t.rejects(result, { code: 'CANCELLED' })
+  t.equal(requests.length, 0)
+})
+
+void test('nothing of a call stays behind: no timer, no listener', async (t) => {
+  const { call, clock, answer } = scene()
+  const caller = new AbortController()
+  let listeners = 0
+  const { signal } = caller
+  const add = signal.addEventListener.bind(signal)
+  const remove = signal.removeEventListener.bind(signal)
+  signal.addEventListener = (...given: Parameters<typeof add>) => {
+    listeners += 1
+    add(...given)
+  }
+  signal.removeEventListener = (...given: Parameters<typeof remove>) => {
+    listeners -= 1
+    remove(...given)
+  }
+  const { result } = call({ signal })
+  t.equal(listeners, 1)
+  await answer(0)
+  await result
+  t.equal(listeners, 0)
+  t.equal(clock.pending, 0)
+})
+
+void test('a result that is missing is an internal error, never a wait without end', async (t) => {
+  const { call, request } = scene()
+  const { state } = call()
+  await request(0).answer([])
+  t.equal(state.ended, 'INTERNAL')
+})

@@ -1,0 +1,194 @@
+import { test } from 'tap'
+import type { CallContext } from '../../src/call-context.ts'
+import { BridgeError } from '../../src/errors.ts'
+import { Transit } from '../../src/transit/transit.ts'
+import type { VaultRequest, VaultRequester, VaultResponse } from '../../src/vault/request.ts'
+
+const context: CallContext = { deadline: 1_000, uid: 'u1' }
+const bytes = (text: string) => Buffer.from(text)
+const base64 = (text: string) => bytes(text).toString('base64')
+
+/** Transit over a Vault that gives one answer, or one error, and keeps what it was asked. */
+function transitOf(answer: Partial<VaultResponse> | BridgeError, mount = 'transit') {
+  const requests: VaultRequest[] = []
+  const contexts: CallContext[] = []
+  const vault: VaultRequester = {
+    request: async (request, given) => {
+      requests.push(request)
+      contexts.push(given)
+      if (answer instanceof BridgeError) throw answer
+      return { status: 200, body: undefined, ...answer }
+    },
+  }
+  return { transit: new Transit({ vault, mount }), requests, contexts }
+}
+
+const answerWith = (data: unknown, status = 200) => ({ status, body: { data } })
+
+void test('encrypt asks for the exact version, with plaintext and additional data in base64', async (t) => {
+  const { transit, requests, contexts } = transitOf(answerWith({ ciphertext: 'vault:v3:AAAA' }))
+  const input = { plaintext: bytes('seed'), associatedData: bytes('aad'), keyVersion: 3 }
+  t.equal(await transit.encrypt('k8s-etcd', input, context), 'vault:v3:AAAA')
+  t.same(requests, [
+    {
+      operation: 'encrypt',
+      method: 'POST',
+      path: 'transit/encrypt/k8s-etcd',
+      body: { plaintext: base64('seed'), associated_data: base64('aad'), key_version: 3 },
+    },
+  ])
+  t.equal(contexts[0], context)
+})
+
+void test('bytes that are a part of a larger buffer are sent alone', async (t) => {
+  const { transit, requests } = transitOf(answerWith({ ciphertext: 'vault:v1:AAAA' }))
+  const plaintext = new Uint8Array(bytes('xxseedxx').buffer.slice(0)).subarray(0, 0)
+  const inside = Buffer.from('..seed..').subarray(2, 6)
+  await transit.encrypt(
+    'k',
+    { plaintext: inside, associatedData: plaintext, keyVersion: 1 },
+    context,
+  )
+  t.match(requests[0]?.body, { plaintext: base64('seed'), associated_data: '' })
+})
+
+const WRONG_ENCRYPTIONS: readonly (readonly [string, unknown])[] = [
+  ['another version', { ciphertext: 'vault:v2:AAAA' }],
+  ['no Transit text', { ciphertext: 'plain' }],
+  ['a number', { ciphertext: 7 }],
+  ['nothing', {}],
+  ['no data', undefined],
+  ['a list', []],
+]
+
+for (const [what, data] of WRONG_ENCRYPTIONS) {
+  void test(`encrypt answered by ${what} is VAULT_ANSWER_INVALID`, async (t) => {
+    const { transit } = transitOf(answerWith(data))
+    const input = { plaintext: bytes('s'), associatedData: bytes('a'), keyVersion: 1 }
+    await t.rejects(transit.encrypt('k', input, context), { code: 'VAULT_ANSWER_INVALID' })
+  })
+}
+
+void test('a lone value is decrypted by the plain form of the request', async (t) => {
+  const { transit, requests } = transitOf(answerWith({ plaintext: base64('seed') }))
+  const input = { ciphertext: 'vault:v1:AAAA', associatedData: bytes('aad') }
+  t.same(await transit.decrypt('k', [input], context), [bytes('seed')])
+  t.same(requests[0]?.body, { ciphertext: 'vault:v1:AAAA', associated_data: base64('aad') })
+  t.equal(requests[0]?.path, 'transit/decrypt/k')
+})
+
+void test('without additional data none is sent, as for data of another plugin', async (t) => {
+  const { transit, requests } = transitOf(answerWith({ plaintext: '' }))
+  t.same(await transit.decrypt('k', [{ ciphertext: 'vault:v1:AAAA' }], context), [bytes('')])
+  t.same(requests[0]?.body, { ciphertext: 'vault:v1:AAAA' })
+})
+
+void test('several values go in one batch, each with its own result or error', async (t) => {
+  const results = [
+    { plaintext: base64('one') },
+    { plaintext: '', error: 'cipher: message authentication failed' },
+    { plaintext: base64('three'), error: '' },
+  ]
+  const { transit, requests } = transitOf(answerWith({ batch_results: results }, 400))
+  const inputs = ['vault:v1:AAAA', 'vault:v1:BBBB', 'vault:v1:CCCC'].map((ciphertext) => ({
+    ciphertext,
+    associatedData: bytes('aad'),
+  }))
+  const [one, two, three] = await transit.decrypt('k', inputs, context)
+  t.same(one, bytes('one'))
+  t.match(two, { code: 'CIPHERTEXT_INVALID' })
+  t.same(three, bytes('three'))
+  t.same(
+    requests[0]?.body,
+    {
+      batch_input: inputs.map(({ ciphertext }) => ({
+        ciphertext,
+        associated_data: base64('aad'),
+      })),
+    },
+    'in the order of the inputs',
+  )
+})
+
+const WRONG_BATCHES: readonly (readonly [string, unknown])[] = [
+  ['a result too few', { batch_results: [{ plaintext: '' }] }],
+  ['a result too many', { batch_results: [{}, {}, {}] }],
+  ['no list', { batch_results: { 0: {}, 1: {} } }],
+  ['a lone plaintext', { plaintext: '' }],
+  ['no data', undefined],
+]
+
+for (const [what, data] of WRONG_BATCHES) {
+  void test(`a batch of two answered by ${what} is refused as a whole`, async (t) => {
+    const { transit } = transitOf(answerWith(data))
+    const inputs = [{ ciphertext: 'vault:v1:AAAA' }, { ciphertext: 'vault:v1:BBBB' }]
+    await t.rejects(transit.decrypt('k', inputs, context), { code: 'VAULT_ANSWER_INVALID' })
+  })
+}
+
+for (const item of [{}, null, 'text', { plaintext: 7 }]) {
+  void test(`an item answered by ${JSON.stringify(item)} does not spoil the other's result`, async (t) => {
+    const { transit } = transitOf(
+      answerWith({ batch_results: [item, { plaintext: base64('two') }] }),
+    )
+    const inputs = [{ ciphertext: 'vault:v1:AAAA' }, { ciphertext: 'vault:v1:BBBB' }]
+    const [one, two] = await transit.decrypt('k', inputs, context)
+    t.match(one, { code: 'VAULT_ANSWER_INVALID' })
+    t.same(two, bytes('two'))
+  })
+}
+
+void test('an unknown fault of an item is an outage when Vault answers 500, else a refusal', async (t) => {
+  const batch = { batch_results: [{ error: 'context canceled' }, { error: 'context canceled' }] }
+  const inputs = [{ ciphertext: 'vault:v1:AAAA' }, { ciphertext: 'vault:v1:BBBB' }]
+  for (const [status, code] of [
+    [500, 'VAULT_UNAVAILABLE'],
+    [400, 'VAULT_REJECTED'],
+  ] as const) {
+    const { transit } = transitOf(answerWith(batch, status))
+    t.match(await transit.decrypt('k', inputs, context), [{ code }, { code }])
+  }
+})
+
+void test("an item's fault is one clean line of bounded length, for it is sent to callers", async (t) => {
+  const error = `1 error occurred:\n\t* ${'x\u0000\u001b[31m'.repeat(1_000)}`
+  const { transit } = transitOf(answerWith({ batch_results: [{ error }, { error }] }, 400))
+  const inputs = [{ ciphertext: 'vault:v1:AAAA' }, { ciphertext: 'vault:v1:BBBB' }]
+  for (const result of await transit.decrypt('k', inputs, context)) {
+    const message = result instanceof BridgeError ? result.message : ''
+    t.match(message, /^[\x20-\x7e]{1,400}$/)
+    t.notMatch(message, /error occurred/)
+  }
+})
+
+for (const [key, mount, path] of [
+  ['k8s-etcd', 'transit', 'transit/keys/k8s-etcd'],
+  ['my key', 'teams/a/transit', 'teams/a/transit/keys/my%20key'],
+  ['a/b?c#d', 'transit', 'transit/keys/a%2Fb%3Fc%23d'],
+  ['ключ', 'transit', 'transit/keys/%D0%BA%D0%BB%D1%8E%D1%87'],
+] as const) {
+  void test(`key ${key} of mount ${mount} is read at ${path}`, async (t) => {
+    const body = {
+      data: { name: key, type: 'aes256-gcm96', latest_version: 1, keys: { 1: 1_700_000_000 } },
+    }
+    const { transit, requests } = transitOf({ body }, mount)
+    t.equal((await transit.readKey(key, context)).latestVersion, 1)
+    t.same(requests, [{ operation: 'read_key', method: 'GET', path }])
+  })
+}
+
+for (const call of ['readKey', 'encrypt', 'decrypt'] as const) {
+  void test(`${call} gives Vault's refusals their meaning`, async (t) => {
+    const run = (error: BridgeError): Promise<unknown> => {
+      const { transit } = transitOf(error)
+      const input = { plaintext: bytes(''), associatedData: bytes(''), keyVersion: 1 }
+      if (call === 'readKey') return transit.readKey('k', context)
+      if (call === 'encrypt') return transit.encrypt('k', input, context)
+      return transit.decrypt('k', [{ ciphertext: 'vault:v1:AAAA' }], context)
+    }
+    const rejected = new BridgeError('VAULT_REJECTED', 'vault rejects it: encryption key not found')
+    await t.rejects(run(rejected), { code: 'KEY_MISSING' })
+    await t.rejects(run(new BridgeError('VAULT_NOT_FOUND', 'no route')), { code: 'KEY_MISSING' })
+    await t.rejects(run(new BridgeError('VAULT_SEALED', 'sealed')), { code: 'VAULT_SEALED' })
+  })
+}
