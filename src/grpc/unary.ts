@@ -36,6 +36,9 @@ export interface UnaryFunnelOptions {
 /** Longest time of a call whose caller set none, and of any call (milliseconds). */
 const LONGEST_CALL = 30_000
 
+/** Made once: an abort without a reason makes an exception with a stack for each call. */
+const CALLER_GONE = new Error('the caller went away')
+
 interface UnaryCallFacts {
   readonly method: string
   uid?: string
@@ -99,11 +102,16 @@ export class UnaryFunnel {
       )
     }
     const request = decode(method.input, call.request)
+    const abort = new AbortController()
+    const onCancel = () => abort.abort(CALLER_GONE)
+    call.on('cancelled', onCancel)
     try {
-      const context = this.#contextOf(call, request, facts)
+      const context = this.#contextOf(call, request, facts, abort.signal)
       const fields = await handle(request, context)
       return encode(method.output, fields)
     } finally {
+      // grpc-js says "cancelled" at the end of every call, also of one that was answered.
+      call.off('cancelled', onCancel)
       wipe(request)
     }
   }
@@ -112,16 +120,15 @@ export class UnaryFunnel {
     call: ServerUnaryCall<Buffer, Buffer>,
     request: object,
     facts: UnaryCallFacts,
+    signal: AbortSignal,
   ): CallContext {
     const { clock } = this.#options
     const remaining = Math.min(Number(call.getDeadline()) - clock.now(), LONGEST_CALL)
-    const abort = new AbortController()
-    call.once('cancelled', () => abort.abort())
     const deadline = clock.monotonic() + remaining
     const uid = 'uid' in request ? request.uid : undefined
-    if (typeof uid !== 'string' || uid === '') return { deadline, signal: abort.signal }
+    if (typeof uid !== 'string' || uid === '') return { deadline, signal }
     facts.uid = uid.slice(0, 128)
-    return { deadline, signal: abort.signal, uid: facts.uid }
+    return { deadline, signal, uid: facts.uid }
   }
 
   #report(facts: UnaryCallFacts, startedAt: number, code: status, error?: BridgeError): void {
