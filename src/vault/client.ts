@@ -56,7 +56,6 @@ class Client implements VaultClient {
   readonly #report: RequestReport
   readonly #namespace: string
   readonly #random: () => number
-  #closed = false
 
   constructor(options: VaultClientOptions) {
     const { clock, log, timeoutMs, serverName } = options
@@ -94,7 +93,6 @@ class Client implements VaultClient {
   }
 
   async close(): Promise<void> {
-    this.#closed = true
     await Promise.all(this.#endpoints.map(({ transport }) => transport.close()))
   }
 
@@ -103,7 +101,6 @@ class Client implements VaultClient {
   }
 
   async #try(request: VaultRequest, context: CallContext, index: number): Promise<Outcome> {
-    if (this.#closed) return closed()
     const { clock, timeoutMs } = this.#options
     const startedAt = clock.monotonic()
     const endpoint = this.#endpoint(index)
@@ -217,8 +214,4 @@ async function readFirst(tls: TlsMaterial): Promise<AttemptFailure | undefined> 
   return tls.contents === undefined && tls.problem !== undefined
     ? new AttemptFailure(tls.problem, 'elsewhere')
     : undefined
-}
-
-function closed(): AttemptFailure {
-  return new AttemptFailure(new BridgeError('CANCELLED', 'the vault client is closed'), 'never')
 }

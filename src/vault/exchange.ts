@@ -6,7 +6,7 @@ import { AttemptFailure, nameOperation, type Attempt } from './attempt.ts'
 import { readNetworkFailure } from './network-failure.ts'
 
 /** Longest answer that is read, in bytes. A full batch of 64 takes some 20 KiB. */
-export const MAX_ANSWER_BYTES = 4 * 1024 * 1024
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 /** What ends the socket of a request whose result nobody waits for any more; it is never shown. */
 const GIVEN_UP = new Error('given up')
@@ -122,6 +122,11 @@ export function timeIsUp(attempt: Attempt, address: string): AttemptFailure {
 export function cancelled(): AttemptFailure {
   const message = 'the caller went away before vault answered'
   return new AttemptFailure(new BridgeError('CANCELLED', message), 'never')
+}
+
+/** The program stops. */
+export function closed(): AttemptFailure {
+  return new AttemptFailure(new BridgeError('CANCELLED', 'the vault client is closed'), 'never')
 }
 
 function tooLong(address: string): AttemptFailure {

@@ -3,7 +3,7 @@ import type { AddressBook } from './address-book.ts'
 import type { AttemptFailure } from './attempt.ts'
 
 /** Requests of one call at most, so that many callers do not hammer a Vault that comes back. */
-export const MAX_ATTEMPTS = 3
+const MAX_ATTEMPTS = 3
 const MIN_WAIT_MS = 50
 const MAX_WAIT_MS = 250
 

@@ -4,7 +4,7 @@ import type { Address } from './address-book.ts'
 import type { RawAnswer } from './answer.ts'
 import { AttemptFailure, type Attempt } from './attempt.ts'
 import { createConnector } from './connector.ts'
-import { Exchange, cancelled, timeIsUp } from './exchange.ts'
+import { Exchange, cancelled, closed, timeIsUp } from './exchange.ts'
 import type { TlsMaterial } from './tls-material.ts'
 
 /** Well below the 5 minutes after which Vault closes an idle connection (http_idle_timeout). */
@@ -35,6 +35,7 @@ export class Transport {
   readonly #options: TransportOptions
   #pool: Pool | undefined
   #tlsVersion = 0
+  #closed = false
   #answeredAt = Number.NEGATIVE_INFINITY
 
   constructor(address: Address, options: TransportOptions) {
@@ -44,6 +45,7 @@ export class Transport {
 
   /** Sends a message once. Redirects are answers like others. */
   exchange(attempt: Attempt, message: Message): Promise<RawAnswer | AttemptFailure> {
+    if (this.#closed) return Promise.resolve(closed())
     const { clock } = this.#options
     const startedAt = clock.monotonic()
     const leftMs = attempt.endsAt - startedAt
@@ -67,6 +69,7 @@ export class Transport {
 
   /** Lets requests that are under way end, then closes all connections. */
   async close(): Promise<void> {
+    this.#closed = true
     const pool = this.#pool
     this.#pool = undefined
     await pool?.close()

@@ -272,3 +272,21 @@ void test('a client certificate', async (t) => {
     s.notMatch(`${error.message} ${String(error.cause)}`, 'c2VjcmV0')
   })
 })
+
+void test('a redirect never leads from TLS to none, not even to a configured address', async (t) => {
+  const authority = await CertificateAuthority.create()
+  const plain = await LocalVault.start(t, good)
+  const secure = await startTls(t, authority)
+  secure.handle = answer(307, '', { Location: `${plain.address}/v1/x` })
+  const { client } = clientScene(t, [secure.address, plain.address], { caFile: authority.caFile })
+  await client.request(decrypt, within(5000))
+  t.equal(
+    plain.requests[0]?.url,
+    '/v1/transit/decrypt/k8s-etcd',
+    'asked on its own, not by the redirect',
+  )
+  const alone = clientScene(t, [secure.address], { caFile: authority.caFile })
+  const error = await failureOf(alone.client.request(decrypt, within(5000)))
+  t.equal(error.code, 'VAULT_REDIRECT_REFUSED')
+  t.match(error.message, `${plain.address}, which has no TLS`)
+})
