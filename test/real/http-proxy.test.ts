@@ -14,9 +14,9 @@ type Setup = {
 }
 
 async function setup(t: Test): Promise<Setup> {
-  const server = createServer((request, response) => {
-    text(request).then(
-      (body) => response.writeHead(201, { 'x-by': 'server' }).end(`${request.method} ${body}`),
+  const server = createServer((asked, response) => {
+    text(asked).then(
+      (body) => response.writeHead(201, { 'x-by': 'server' }).end(`${asked.method} ${body}`),
       () => undefined,
     )
   })
@@ -42,7 +42,7 @@ async function setup(t: Test): Promise<Setup> {
   return { proxy, ask }
 }
 
-t.test('passes requests and answers as they are', async (t) => {
+void t.test('passes requests and answers as they are', async (t) => {
   const { proxy, ask } = await setup(t)
   t.match(await ask('/v1/a?x=1', 'hello'), {
     status: 201,
@@ -56,7 +56,7 @@ t.test('passes requests and answers as they are', async (t) => {
   t.equal(proxy.accepted, 1)
 })
 
-t.test('remembers what was asked and no secret', async (t) => {
+void t.test('remembers what was asked and no secret', async (t) => {
   const { proxy, ask } = await setup(t)
   await ask('/v1/a')
   const [seen] = proxy.seen()
@@ -68,7 +68,7 @@ t.test('remembers what was asked and no secret', async (t) => {
   t.equal(proxy.count(), 0)
 })
 
-t.test('answers itself: so often, and only what matches', async (t) => {
+void t.test('answers itself: so often, and only what matches', async (t) => {
   const { proxy, ask } = await setup(t)
   proxy.respond(
     { status: 429, headers: { 'retry-after': '1' }, body: { errors: ['slow down'] } },
@@ -97,7 +97,7 @@ t.test('answers itself: so often, and only what matches', async (t) => {
   t.equal((await ask('/')).status, 201)
 })
 
-t.test('holds and delays', async (t) => {
+void t.test('holds and delays', async (t) => {
   const { proxy, ask } = await setup(t)
   proxy.hold({ match: (_method, path) => path === '/login' })
   await t.rejects(ask('/login', '{}', 100), { name: 'TimeoutError' })
@@ -109,7 +109,7 @@ t.test('holds and delays', async (t) => {
   t.ok(performance.now() - start >= 79)
 })
 
-t.test('the real server is away', async (t) => {
+void t.test('the real server is away', async (t) => {
   const proxy = await HttpProxy.start('http://127.0.0.1:1')
   t.teardown(() => proxy.stop())
   await t.rejects(request(proxy.address))

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { Agent, createServer, request as send } from 'node:http'
+import { Agent, createServer, request as ask } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pipeline } from 'node:stream'
@@ -144,7 +144,7 @@ export class HttpProxy {
     } else {
       // Read to the end, so that the connection can be used again or its end be seen.
       request.resume()
-      if (effect.kind === 'respond') request.once('end', () => answer(response, effect.answer))
+      if (effect.kind === 'respond') request.once('end', () => send(response, effect.answer))
     }
   }
 
@@ -158,7 +158,7 @@ export class HttpProxy {
   }
 
   #pass(request: IncomingMessage, response: ServerResponse): void {
-    const upstream = send(
+    const upstream = ask(
       {
         host: this.#target.hostname,
         port: this.#target.port,
@@ -181,7 +181,7 @@ export class HttpProxy {
   }
 }
 
-function answer(response: ServerResponse, { status, headers = {}, body }: HttpAnswer): void {
+function send(response: ServerResponse, { status, headers = {}, body }: HttpAnswer): void {
   const text = typeof body === 'string' ? body : body === undefined ? '' : JSON.stringify(body)
   const type = typeof body === 'string' ? 'text/plain' : 'application/json'
   response.writeHead(status, { 'content-type': type, ...headers })

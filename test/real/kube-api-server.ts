@@ -3,6 +3,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Agent, request } from 'undici'
 import type { Etcd } from './etcd.ts'
+import type { JsonBody } from './json-body.ts'
 import { obtain } from './parts.ts'
 import { CertificateAuthority } from './pki.ts'
 import { freePort } from './port.ts'
@@ -28,7 +29,7 @@ export type KubeApiServerOptions = {
   waitReady?: boolean
 }
 
-export type KubeAnswer = { status: number; body: any }
+export type KubeAnswer = { status: number; body: JsonBody }
 
 type Place = {
   dir: string
@@ -122,7 +123,7 @@ export class KubeApiServer {
     method: Parameters<KubeApiServer['request']>[0],
     path: string,
     body?: unknown,
-  ): Promise<any> {
+  ): Promise<JsonBody> {
     const answer = await this.request(method, path, body)
     if (answer.status < 400) return answer.body
     throw new Error(`${method} ${path}: ${answer.status} ${answer.body?.message ?? answer.body}`)
@@ -130,9 +131,9 @@ export class KubeApiServer {
 
   /** The values of a Secret. */
   async getSecret(namespace: string, name: string): Promise<Record<string, string>> {
-    const secret = await this.api('GET', secretPath(namespace, name))
+    const found = await this.api('GET', secretPath(namespace, name))
     return Object.fromEntries(
-      Object.entries((secret.data ?? {}) as Record<string, string>).map(([key, value]) => [
+      Object.entries((found.data ?? {}) as Record<string, string>).map(([key, value]) => [
         key,
         Buffer.from(value, 'base64').toString('utf8'),
       ]),

@@ -17,7 +17,7 @@ import {
 
 const plaintext = Buffer.from('x').toString('base64')
 
-t.test('seals, dies and comes back with its data', async (t) => {
+void t.test('seals, dies and comes back with its data', async (t) => {
   const bao = await OpenBao.start()
   t.teardown(() => bao.stop())
   await enableTransit(bao)
@@ -37,7 +37,7 @@ t.test('seals, dies and comes back with its data', async (t) => {
   await t.rejects(bao.api('POST', 'transit/decrypt/app', { ciphertext: 'no' }), /400 .*ciphertext/)
 })
 
-t.test('audits what was asked since a mark', async (t) => {
+void t.test('audits what was asked since a mark', async (t) => {
   const bao = await OpenBao.start()
   t.teardown(() => bao.stop())
   await enableTransit(bao)
@@ -56,7 +56,7 @@ t.test('audits what was asked since a mark', async (t) => {
   t.notMatch(bao.rawAudit(since), new RegExp(`"${plaintext}"`), 'values are hashed')
 })
 
-t.test('logs service accounts in against a pinned key, least privilege', async (t) => {
+void t.test('logs service accounts in against a pinned key, least privilege', async (t) => {
   const bao = await OpenBao.start()
   t.teardown(() => bao.stop())
   await enableTransit(bao, 'kube')
@@ -87,7 +87,7 @@ t.test('logs service accounts in against a pinned key, least privilege', async (
   t.match(await login({ ...own, name: 'other' }), { status: 400 })
 })
 
-t.test('TLS, a client certificate, a renewal while it runs', async (t) => {
+void t.test('TLS, a client certificate, a renewal while it runs', async (t) => {
   const authority = await CertificateAuthority.create()
   const serving = await authority.server('openbao')
   const bao = await OpenBao.start({ tls: { ...serving, clientCaFile: authority.caFile } })

@@ -6,6 +6,7 @@ import { Agent, request } from 'undici'
 import { parseAudit } from './audit-log.ts'
 import type { AuditFilter, AuditRequest } from './audit-log.ts'
 import { cached } from './cache.ts'
+import type { JsonBody } from './json-body.ts'
 import { obtain } from './parts.ts'
 import { freePort } from './port.ts'
 import { Program } from './program.ts'
@@ -25,7 +26,7 @@ export type OpenBaoOptions = {
   fresh?: boolean
 }
 
-export type Answer = { status: number; body: any }
+export type Answer = { status: number; body: JsonBody }
 
 export type RequestOptions = {
   /** Default: the root token; null sends none. */
@@ -162,7 +163,7 @@ export class OpenBao {
     path: string,
     body?: unknown,
     options?: RequestOptions,
-  ): Promise<any> {
+  ): Promise<JsonBody> {
     const answer = await this.request(method, path, body, options)
     if (answer.status < 400) return answer.body
     const words = JSON.stringify(answer.body?.errors ?? answer.body)

@@ -25,7 +25,7 @@ export class CertificateAuthority {
   readonly #key: CryptoKey
 
   static async create(name = 'transit-bridge test CA'): Promise<CertificateAuthority> {
-    x509.cryptoProvider.set(webcrypto as Crypto)
+    x509.cryptoProvider.set(webcrypto)
     const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
     const certificate = await x509.X509CertificateGenerator.createSelfSigned({
       serialNumber: serialNumber(),

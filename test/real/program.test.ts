@@ -24,7 +24,7 @@ async function ends(pid: number): Promise<boolean> {
   return !isRunning(pid)
 }
 
-t.test('a program that ends too early is told with its exit code and its last words', async (t) => {
+void t.test('a program that ends too early is told with its exit code and its last words', async (t) => {
   const program = node(t.testdir(), 'console.error("no such option"); process.exit(3)')
   await t.rejects(
     program.waitForLine(/never/),
@@ -35,7 +35,7 @@ t.test('a program that ends too early is told with its exit code and its last wo
   t.match(await program.terminate(), { code: 3 }, 'ending what has ended is no error')
 })
 
-t.test('a wait that is too long is told with the last reason', async (t) => {
+void t.test('a wait that is too long is told with the last reason', async (t) => {
   const program = node(t.testdir(), 'setInterval(() => {}, 1000)')
   const never = (): never => {
     throw new Error('still booting')
@@ -47,7 +47,7 @@ t.test('a wait that is too long is told with the last reason', async (t) => {
   t.match(await program.terminate(), { signal: 'SIGTERM' })
 })
 
-t.test('a program that does not exist', async (t) => {
+void t.test('a program that does not exist', async (t) => {
   const program = Program.start({
     name: 'nothing',
     command: '/nonexistent/program',
@@ -57,7 +57,7 @@ t.test('a program that does not exist', async (t) => {
   await t.rejects(program.waitForLine(/x/), /nothing: did not start \(.*ENOENT/)
 })
 
-t.test('one that ignores SIGTERM is killed when its grace is over', async (t) => {
+void t.test('one that ignores SIGTERM is killed when its grace is over', async (t) => {
   const program = node(
     t.testdir(),
     'process.on("SIGTERM", () => {}); setInterval(() => {}, 1000); console.log("up")',
@@ -66,7 +66,7 @@ t.test('one that ignores SIGTERM is killed when its grace is over', async (t) =>
   t.match(await program.terminate({ graceMs: 100 }), { signal: 'SIGKILL' })
 })
 
-t.test('a paused program answers when it goes on', async (t) => {
+void t.test('a paused program answers when it goes on', async (t) => {
   const port = await freePort()
   const program = node(
     t.testdir(),
@@ -83,7 +83,7 @@ t.test('a paused program answers when it goes on', async (t) => {
   t.match(await program.terminate(), { signal: 'SIGTERM' }, 'a paused one can be ended')
 })
 
-t.test('servers see nothing of the environment of the tests', async (t) => {
+void t.test('servers see nothing of the environment of the tests', async (t) => {
   const folder = t.testdir()
   process.env['VAULT_SKIP_VERIFY'] = 'true'
   t.teardown(() => delete process.env['VAULT_SKIP_VERIFY'])
@@ -93,7 +93,7 @@ t.test('servers see nothing of the environment of the tests', async (t) => {
 })
 
 for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
-  t.test(`it does not outlive a parent that is ended by ${signal}`, async (t) => {
+  void t.test(`it does not outlive a parent that is ended by ${signal}`, async (t) => {
     const folder = t.testdir()
     const script = join(folder, 'parent.mjs')
     writeFileSync(
@@ -115,7 +115,7 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
   })
 }
 
-t.test('a forgotten program does not keep its parent from ending', async (t) => {
+void t.test('a forgotten program does not keep its parent from ending', async (t) => {
   const folder = t.testdir()
   const script = join(folder, 'parent.mjs')
   writeFileSync(

@@ -2,9 +2,13 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { OpenBao } from './openbao.ts'
 
-const loginDefaults = { role: 'transit-bridge-kms', ttl: '1h', tokenType: 'service' } as const
-
 export type TokenType = 'service' | 'batch'
+
+const loginDefaults: { role: string; ttl: string; tokenType: TokenType } = {
+  role: 'transit-bridge-kms',
+  ttl: '1h',
+  tokenType: 'service',
+}
 
 type Login = {
   /** Default: the method's name. */
@@ -115,7 +119,7 @@ export async function enableAppRole(
 /** Makes another secret id for a role of AppRole. */
 export async function newSecretId(
   bao: OpenBao,
-  { mount = 'approle', role = loginDefaults.role as string } = {},
+  { mount = 'approle', role = loginDefaults.role } = {},
 ): Promise<string> {
   const answer = await bao.api('POST', `auth/${mount}/role/${role}/secret-id`, {})
   return answer.data.secret_id
