@@ -10,6 +10,14 @@ export type ErrorCode =
   | 'ANNOTATIONS_INVALID'
   | 'CLUSTER_FOREIGN'
   | 'KEY_VERSION_DISABLED'
+  // What a pod asks of the CSI provider, and who it is.
+  | 'CLASS_INVALID'
+  | 'POD_TOKEN_MISSING'
+  | 'POD_TOKEN_INVALID'
+  | 'RULE_DENIED'
+  | 'OBJECT_MISSING'
+  | 'OBJECT_UNSUITABLE'
+  | 'CONTENT_TOO_LARGE'
   // Limits of one call.
   | 'DEADLINE_EXCEEDED'
   | 'CANCELLED'

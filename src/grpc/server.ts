@@ -3,7 +3,7 @@ import { BridgeError } from '../errors.ts'
 import type { GrpcService } from './service.ts'
 import { bindTightly, clearSocketPath, type SocketAccess } from './unix-socket.ts'
 
-/** Largest request: annotations may have 32 KiB (kmsv2/envelope.go, annotationsMaxSize), a seed 32 bytes. */
+/** Largest request of the KMS plugin: annotations may have 32 KiB (kmsv2/envelope.go, annotationsMaxSize), a seed 32 bytes. */
 const MAX_REQUEST_BYTES = 128 * 1024
 
 export interface GrpcServerOptions {
@@ -11,6 +11,8 @@ export interface GrpcServerOptions {
   readonly socket: string
   readonly access: SocketAccess
   readonly services: readonly GrpcService[]
+  /** Largest request, in bytes. Default: 131,072, which holds any KMS request. */
+  readonly maxRequestBytes?: number
 }
 
 /** A gRPC server on a unix socket. */
@@ -25,7 +27,7 @@ export interface GrpcServer {
 /** Serves; throws SOCKET_IN_USE, SOCKET_BLOCKED or SOCKET_FAILED if the socket cannot be had. */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   const server = new Server({
-    'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
+    'grpc.max_receive_message_length': options.maxRequestBytes ?? MAX_REQUEST_BYTES,
     // Our own time limit of a call ends it before the HTTP/2 session is looked at; no pings on a socket.
     'grpc.max_concurrent_streams': 4096,
   })

@@ -166,10 +166,13 @@ function encode<M extends DescMessage>(schema: M, fields: Fields<M>): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** The fields that carry a DEK seed: `plaintext` in v2, `plain` in v1beta1. */
+/** The fields that carry plaintext: `plaintext` of KMS v2, `plain` of v1beta1, `contents` of the files of CSI. */
 function wipe(message: object): void {
-  for (const field of ['plaintext', 'plain'] as const) {
-    const value: unknown = (message as Record<string, unknown>)[field]
+  const fields = message as Readonly<Record<string, unknown>>
+  for (const value of [fields['plaintext'], fields['plain'], fields['contents']]) {
     if (value instanceof Uint8Array) value.fill(0)
+  }
+  if (Array.isArray(fields['files'])) {
+    for (const file of fields['files'] as readonly object[]) wipe(file)
   }
 }

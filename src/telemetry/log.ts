@@ -19,6 +19,8 @@ export const logKey = {
   reason: 'reason',
   expiresAt: 'expires_at',
   socket: 'socket',
+  namespace: 'namespace',
+  serviceAccount: 'service_account',
 } as const
 
 /** JSON lines on standard output; an error is written with its code and its chain of causes. */

@@ -88,6 +88,49 @@ export function createMetrics(version: string) {
       help: 'Decrypt calls answered from the decrypt memory (kms.decryptCache).',
       registers,
     }),
+    csiMountDuration: new Histogram({
+      name: `${PREFIX}csi_mount_duration_seconds`,
+      help: 'Time to answer a Mount of the CSI driver, by gRPC status code.',
+      labelNames: ['code'] as const,
+      buckets: [...LATENCY_BUCKETS, 10, 20],
+      registers,
+    }),
+    csiMountsInFlight: new Gauge({
+      name: `${PREFIX}csi_mounts_in_flight`,
+      help: 'Calls of the CSI driver that are being answered now.',
+      registers,
+    }),
+    csiObjects: new Counter({
+      name: `${PREFIX}csi_objects_total`,
+      help: 'Objects of Mounts, by type and outcome: vault or memory (where the content came from), absent (optional and not there), or the error code of the Mount.',
+      labelNames: ['type', 'outcome'] as const,
+      registers,
+    }),
+    csiContentHits: new Counter({
+      name: `${PREFIX}csi_content_hits_total`,
+      help: 'Mounts whose decrypted content came from memory (csi.revalidateAfter).',
+      registers,
+    }),
+    csiSessions: new Gauge({
+      name: `${PREFIX}csi_sessions`,
+      help: 'Vault sessions of pods that are held now, one for each service-account token and role.',
+      registers,
+    }),
+    csiVolumes: new Gauge({
+      name: `${PREFIX}csi_volumes`,
+      help: 'Volumes that were asked for within the last five minutes.',
+      registers,
+    }),
+    csiOldestContentAge: new Gauge({
+      name: `${PREFIX}csi_oldest_content_age_seconds`,
+      help: 'Since when Vault has not confirmed the content of the volume that waits longest for it; 0 without volumes.',
+      registers,
+    }),
+    csiStreamsRefused: new Counter({
+      name: `${PREFIX}csi_streams_refused_total`,
+      help: 'Streams that HTTP/2 refused before any call could be read, as for a CSI driver older than 1.6.0.',
+      registers,
+    }),
     buildInfo: new Gauge({
       name: `${PREFIX}build_info`,
       help: 'Always 1; the labels say which program runs.',

@@ -12,6 +12,8 @@ const MEANINGS: readonly (readonly [RegExp, ErrorCode])[] = [
   [/higher than the latest key version/i, 'KEY_VERSION_UNKNOWN'],
   [/message authentication failed/i, 'CIPHERTEXT_INVALID'],
   [/invalid ciphertext|could not decode base64/i, 'CIPHERTEXT_INVALID'],
+  [/not exportable/i, 'KEY_UNSUITABLE'],
+  [/version does not exist|invalid key version/i, 'KEY_MISSING'],
   [/not supported for key type|missing 'context' for key derivation/i, 'KEY_UNSUITABLE'],
   [/associated_data|associated data/i, 'KEY_UNSUITABLE'],
 ]

@@ -1,9 +1,11 @@
 import type { CallContext } from '../call-context.ts'
 import { BridgeError } from '../errors.ts'
+import type { Secret } from '../secret.ts'
 import type { VaultRequest, VaultRequester, VaultResponse } from '../vault/request.ts'
 import { cleanWords } from '../vault/wording.ts'
 import { readCiphertextVersion } from './ciphertext.ts'
 import { explainTransitFault, rethrowTransitFault } from './fault.ts'
+import { parseExportedKey } from './exported-key.ts'
 import { parseTransitKey, type TransitKey } from './key.ts'
 
 export interface EncryptInput {
@@ -17,7 +19,12 @@ export interface DecryptInput {
   /** `vault:v<version>:<base64>` */
   readonly ciphertext: string
   readonly associatedData?: Uint8Array
+  /** Of a derived key alone, which needs one for each use. */
+  readonly context?: Uint8Array
 }
+
+/** The kinds of key material that Transit exports, as its paths name them. */
+export type ExportKind = 'encryption-key' | 'signing-key' | 'hmac-key'
 
 /** The result of one item of a batch: its plaintext, which the receiver owns and zeroes, or its error. */
 export type DecryptResult = Buffer | BridgeError
@@ -86,6 +93,29 @@ export class Transit {
     return readBatch(request, answer, inputs.length)
   }
 
+  /**
+   * The material of an exportable key by version, in Transit's text form (base64, or PEM for RSA and ECDSA).
+   * KEY_UNSUITABLE if it is not exportable, KEY_MISSING if there is no such key or version.
+   */
+  async exportKey(
+    key: string,
+    kind: ExportKind,
+    version: number | 'all',
+    context: CallContext,
+  ): Promise<ReadonlyMap<number, Secret<string>>> {
+    const place = this.#path(`export/${kind}`, key)
+    const path = version === 'all' ? place : `${place}/${String(version)}`
+    try {
+      const answer = await this.#vault.request(
+        { operation: 'export_key', method: 'GET', path },
+        context,
+      )
+      return parseExportedKey(answer.body)
+    } catch (error) {
+      rethrowTransitFault(key, error)
+    }
+  }
+
   async #post(
     operation: 'encrypt' | 'decrypt',
     key: string,
@@ -106,10 +136,12 @@ export class Transit {
   }
 }
 
-function decryptItem(input: DecryptInput): object {
-  return input.associatedData === undefined
-    ? { ciphertext: input.ciphertext }
-    : { ciphertext: input.ciphertext, associated_data: toBase64(input.associatedData) }
+function decryptItem({ ciphertext, associatedData, context }: DecryptInput): object {
+  return {
+    ciphertext,
+    ...(associatedData === undefined ? {} : { associated_data: toBase64(associatedData) }),
+    ...(context === undefined ? {} : { context: toBase64(context) }),
+  }
 }
 
 function dataOf(answer: VaultResponse): unknown {

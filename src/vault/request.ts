@@ -3,7 +3,14 @@ import type { Secret } from '../secret.ts'
 
 /** What a request is for: the label of its metric and log line, so the set is closed. */
 export type VaultOperation =
-  'encrypt' | 'decrypt' | 'read_key' | 'login' | 'lookup_token' | 'renew_token' | 'revoke_token'
+  | 'encrypt'
+  | 'decrypt'
+  | 'read_key'
+  | 'export_key'
+  | 'login'
+  | 'lookup_token'
+  | 'renew_token'
+  | 'revoke_token'
 
 /** One request to Vault, without the address: the client knows where Vault is. */
 export interface VaultRequest {

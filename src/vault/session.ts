@@ -35,6 +35,8 @@ export interface VaultSession extends VaultRequester {
    * session that is not started has no timers and logs in when a request needs it.
    */
   start(): void
+  /** Resolves when there is a usable token, for which it logs in if need be; throws why there is none. */
+  ready(context: CallContext): Promise<void>
   /** Ends the session: revokes its own tokens, as far as the deadline allows. Never throws. */
   stop(context: CallContext): Promise<void>
   /** Why there is no usable token now; undefined when there is one or no login has ended yet. */
@@ -106,6 +108,11 @@ class Session implements VaultSession {
     await waitWithin(ending, context, this.#clock, 'tokens to be revoked').catch(() => {
       this.#log.debug('stopped before every token of this session was revoked')
     })
+  }
+
+  async ready(context: CallContext): Promise<void> {
+    const held = await this.#acquire(context)
+    held.release()
   }
 
   async request(request: VaultRequest, context: CallContext): Promise<VaultResponse> {

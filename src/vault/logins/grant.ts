@@ -14,6 +14,8 @@ const loginAnswer = v.object({
     renewable: v.optional(v.boolean(), false),
     token_type: v.optional(v.string()),
     accessor: v.optional(v.string()),
+    entity_id: v.optional(v.string()),
+    policies: v.nullish(v.array(v.string())),
   }),
 })
 
@@ -34,6 +36,8 @@ export function grantOfLogin(response: VaultResponse): Grant {
     renewable: auth.renewable,
     revocable: !isBatchToken(auth.client_token, auth.token_type),
     ...accessorOf(auth.accessor),
+    ...(auth.entity_id ? { entityId: auth.entity_id } : {}),
+    ...(auth.policies ? { policies: auth.policies } : {}),
   }
 }
 

@@ -10,6 +10,10 @@ export interface Grant {
   /** Whether the token is ours to revoke: not a batch token, and not one that somebody gave us. */
   readonly revocable: boolean
   readonly accessor?: string
+  /** Vault's name for who logged in; with the policies it decides what the token may do. */
+  readonly entityId?: string
+  /** All policies of the token, those of its entity included. */
+  readonly policies?: readonly string[]
 }
 
 /** One way to get a token from Vault. It reads what it proves itself with anew on every call. */

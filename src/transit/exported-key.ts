@@ -1,0 +1,22 @@
+import * as v from 'valibot'
+import { BridgeError } from '../errors.ts'
+import { Secret } from '../secret.ts'
+
+const ExportAnswer = v.object({
+  data: v.object({ keys: v.record(v.pipe(v.string(), v.digits()), v.string()) }),
+})
+
+/** Reads the answer to GET export/<kind>/<name>; the issues of a failed parse quote key material and are not kept. */
+export function parseExportedKey(body: unknown): ReadonlyMap<number, Secret<string>> {
+  const parsed = v.safeParse(ExportAnswer, body)
+  if (!parsed.success) {
+    throw new BridgeError(
+      'VAULT_ANSWER_INVALID',
+      'vault answered an export of the transit key with something else',
+    )
+  }
+  const { keys } = parsed.output.data
+  return new Map(
+    Object.entries(keys).map(([version, material]) => [Number(version), new Secret(material)]),
+  )
+}
