@@ -9,7 +9,10 @@ import { encodeAssociatedData, makeAnnotations } from '../src/kms/annotations.ts
 import { KEY, KmsWorld } from '../test/real/kms-world.ts'
 import type { WrappedSeed } from '../test/real/kms-client.ts'
 import { Plugin } from '../test/real/plugin.ts'
+import { create, toBinary } from '@bufbuild/protobuf'
+import { KeyManagementService } from '../src/gen/kms/v2/api_pb.ts'
 import { DirectTransit } from './direct-transit.ts'
+import { GrpcLoad } from './grpc-load.ts'
 import { load, median, middle, type LoadResult } from './latency.ts'
 import { readProcessorTime, readResidentMemory } from './process-memory.ts'
 import { printTable, type Row } from './table.ts'
@@ -24,21 +27,23 @@ const STARTS = 10
 const CONFIGURATION = { log: { level: 'info' } }
 
 type Measured = Record<'status' | 'encrypt' | 'decrypt' | 'direct', LoadResult>
+type Calls = Record<keyof Measured, () => Promise<unknown>>
 
 const world = await KmsWorld.start({ audit: false })
 const plugin = await Plugin.start({ ...world.configuration(), ...CONFIGURATION })
-const direct = new DirectTransit(world.bao, CALLERS)
+const direct = new DirectTransit(world.bao.address, await world.login(), CALLERS)
 try {
   await plugin.waitForHealth('ok')
   const rows: Row[] = []
   const restMemory = await readResidentMemory(plugin.program.pid)
   const seed = await plugin.client.encrypt(randomBytes(32))
-  await warmUp(seed)
-  const one = await measure(1, SINGLE_CALLS, seed)
-  const many = await measure(CALLERS, CONCURRENT_CALLS, seed)
+  const calls = await openCalls(seed)
+  await measureOnce(CALLERS, 2_000, calls)
+  const one = await measure(1, SINGLE_CALLS, calls)
+  const many = await measure(CALLERS, CONCURRENT_CALLS, calls)
   addLoadRows(rows, one, many)
-  rows.push(...(await measureShares(seed)))
-  await load(CALLERS, MEMORY_CALLS, () => plugin.client.decrypt(seed))
+  rows.push(...(await measureShares(calls.decrypt)))
+  await load(CALLERS, MEMORY_CALLS, calls.decrypt)
   const loadedMemory = await readResidentMemory(plugin.program.pid)
   rows.push(...(await measureStarts()))
   rows.push(
@@ -62,14 +67,31 @@ try {
   await world.stop()
 }
 
-async function warmUp(wrapped: WrappedSeed): Promise<void> {
-  await measureOnce(CALLERS, 2_000, wrapped)
+/** Each call that is measured, ready to be made over and over. */
+async function openCalls(wrapped: WrappedSeed): Promise<Calls> {
+  const { method, typeName } = KeyManagementService
+  const ciphertext = Buffer.from(wrapped.ciphertext).toString('latin1')
+  const associatedData = encodeAssociatedData(makeAnnotations('test-cluster')).toString('base64')
+  const open = async (name: string, bytes: Uint8Array) => {
+    const connection = await GrpcLoad.open(plugin.socket, `/${typeName}/${name}`, bytes)
+    return () => connection.call()
+  }
+  const { input } = method.encrypt
+  return {
+    direct: () => direct.decrypt(KEY, ciphertext, associatedData),
+    status: await open('Status', new Uint8Array()),
+    encrypt: await open('Encrypt', toBinary(input, create(input, { plaintext: randomBytes(32) }))),
+    decrypt: await open(
+      'Decrypt',
+      toBinary(method.decrypt.input, create(method.decrypt.input, wrapped)),
+    ),
+  }
 }
 
-async function measure(callers: number, calls: number, wrapped: WrappedSeed): Promise<Measured> {
+async function measure(callers: number, count: number, calls: Calls): Promise<Measured> {
   const rounds: Measured[] = []
   for (let round = 0; round < ROUNDS; round += 1) {
-    rounds.push(await measureOnce(callers, calls, wrapped))
+    rounds.push(await measureOnce(callers, count, calls))
   }
   const middleOf = (name: keyof Measured) => middle(rounds.map((round) => round[name]))
   return {
@@ -80,19 +102,12 @@ async function measure(callers: number, calls: number, wrapped: WrappedSeed): Pr
   }
 }
 
-async function measureOnce(
-  callers: number,
-  calls: number,
-  wrapped: WrappedSeed,
-): Promise<Measured> {
-  const ciphertext = Buffer.from(wrapped.ciphertext).toString('latin1')
-  const associatedData = encodeAssociatedData(makeAnnotations('test-cluster')).toString('base64')
-  const plaintext = randomBytes(32)
+async function measureOnce(callers: number, count: number, calls: Calls): Promise<Measured> {
   return {
-    direct: await load(callers, calls, () => direct.decrypt(KEY, ciphertext, associatedData)),
-    decrypt: await load(callers, calls, () => plugin.client.decrypt(wrapped)),
-    encrypt: await load(callers, Math.ceil(calls / 4), () => plugin.client.encrypt(plaintext)),
-    status: await load(callers, calls, () => plugin.client.status()),
+    direct: await load(callers, count, calls.direct),
+    decrypt: await load(callers, count, calls.decrypt),
+    encrypt: await load(callers, Math.ceil(count / 4), calls.encrypt),
+    status: await load(callers, count, calls.status),
   }
 }
 
@@ -137,10 +152,10 @@ function addLoadRows(rows: Row[], one: Measured, many: Measured): void {
 }
 
 /** Where the time of a lone Decrypt goes, by the plugin's own histograms over the same calls. */
-async function measureShares(wrapped: WrappedSeed): Promise<Row[]> {
+async function measureShares(decrypt: Calls['decrypt']): Promise<Row[]> {
   const before = await readSums()
   const processor = await readProcessorTime(plugin.program.pid)
-  const result = await load(1, SINGLE_CALLS, () => plugin.client.decrypt(wrapped))
+  const result = await load(1, SINGLE_CALLS, decrypt)
   const busy = (await readProcessorTime(plugin.program.pid)) - processor
   const after = await readSums()
   const mean = 1000 / result.perSecond

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { OpenBao } from './openbao.ts'
 import type { PluginConfiguration } from './plugin.ts'
@@ -75,6 +75,13 @@ export class KmsWorld {
   async writeToken(wanted: ServiceAccountToken = {}): Promise<void> {
     const token = await this.#issuer.token({ ...SERVICE_ACCOUNT, ...wanted })
     writeFileSync(this.tokenFile, token, { mode: 0o600 })
+  }
+
+  /** Logs in as the plugin does; gives the Vault token. */
+  async login(): Promise<string> {
+    const jwt = readFileSync(this.tokenFile, 'utf8')
+    const answer = await this.bao.api('POST', 'auth/jwt/login', { role: ROLE, jwt })
+    return String(answer.auth.client_token)
   }
 
   /** A plugin configuration for this world; `address` may be that of a proxy. */

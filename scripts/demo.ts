@@ -1,0 +1,211 @@
+// The main job, shown: npm run demo.
+//
+// A real OpenBao (or the vault on PATH) and the built plugin; this script acts as kube-apiserver does on the
+// plugin's socket. Everything runs on 127.0.0.1 and in temporary folders, and is gone at the end.
+import { randomBytes } from 'node:crypto'
+import { KmsCallError, type WrappedSeed } from '../test/real/kms-client.ts'
+import { KEY, KmsWorld } from '../test/real/kms-world.ts'
+import { Plugin } from '../test/real/plugin.ts'
+import { TcpProxy } from '../test/real/tcp-proxy.ts'
+import { rotateKey } from '../test/real/transit-setup.ts'
+import { expect, Narration, paint } from './narration.ts'
+
+const SEEDS = 50
+const REFRESH_INTERVAL = '2s'
+const OUTAGE_GRACE = '1s'
+const CALLER_TIMEOUT = 1_000
+
+const narration = new Narration()
+
+/** Runs the whole demonstration; everything that was started is ended, whatever happens. */
+async function demonstrate(): Promise<void> {
+  narration.say(paint('bold', 'transit-bridge: the KMS plugin of a Kubernetes cluster, on Transit'))
+  await using stack = new AsyncDisposableStack()
+  const world = await startVault(stack)
+  const proxy = await TcpProxy.start(world.bao.address)
+  stack.defer(() => proxy.stop())
+  const plugin = await startPlugin(world, proxy, stack)
+  const seeds = await wrapSeeds(plugin)
+  await rotate(world, plugin, seeds)
+  await loseVault(world, proxy, plugin, seeds)
+  await stopPlugin(plugin)
+}
+
+async function startVault(stack: AsyncDisposableStack): Promise<KmsWorld> {
+  let started: KmsWorld | undefined
+  await narration.step('start a real OpenBao, with a key, a policy and a JWT login', async () => {
+    const world = await KmsWorld.start()
+    stack.defer(() => world.stop())
+    started = world
+    return `transit key ${KEY}, vault-policies/kms.hcl, role bound to one service account`
+  })
+  expect(started !== undefined, 'OpenBao did not start')
+  return started
+}
+
+async function startPlugin(
+  world: KmsWorld,
+  proxy: TcpProxy,
+  stack: AsyncDisposableStack,
+): Promise<Plugin> {
+  let started: Plugin | undefined
+  await narration.step(
+    'start the built plugin (bin/transit-bridge kms --config FILE)',
+    async () => {
+      const plugin = await Plugin.start(
+        world.configuration(proxy.address, {
+          refreshInterval: REFRESH_INTERVAL,
+          outageGrace: OUTAGE_GRACE,
+        }),
+      )
+      stack.defer(async () => void (await plugin.stop()))
+      started = plugin
+      await plugin.waitForHealth('ok')
+      return `logged in by service-account JWT, Status says ok on ${plugin.socket}`
+    },
+  )
+  expect(started !== undefined, 'the plugin did not start')
+  return started
+}
+
+type Seed = { readonly plaintext: Buffer; readonly wrapped: WrappedSeed }
+
+async function wrapSeeds(plugin: Plugin): Promise<Seed[]> {
+  const seeds: Seed[] = []
+  await narration.step('Status, as the API server polls it', async () => {
+    const status = await plugin.client.status()
+    expect(status.healthz === 'ok', `healthz is "${status.healthz}"`)
+    return `version ${status.version}, key id ${shorten(status.keyId)}`
+  })
+  await narration.step(`Encrypt ${String(SEEDS)} DEK seeds`, async () => {
+    const startedAt = performance.now()
+    for (let count = 0; count < SEEDS; count += 1) seeds.push(await wrapSeed(plugin))
+    const [first] = seeds
+    const text = Buffer.from(first?.wrapped.ciphertext ?? []).toString('latin1')
+    return `${perCall(startedAt, SEEDS)} each; etcd would hold "${text.slice(0, 24)}…"`
+  })
+  await narration.step('Decrypt them, one after the other', async () => {
+    const startedAt = performance.now()
+    for (const seed of seeds) await expectReadable(plugin, seed)
+    return `all ${String(SEEDS)} are the same bytes again, ${perCall(startedAt, SEEDS)} each`
+  })
+  await narration.step('Decrypt them all at once, as an API server that starts cold', async () => {
+    const mark = performance.now()
+    await Promise.all(seeds.map((seed) => expectReadable(plugin, seed)))
+    return `${String(SEEDS)} in ${(performance.now() - mark).toFixed(1)} ms`
+  })
+  await narration.step('Decrypt one whose annotations were changed', async () => {
+    const [first] = seeds
+    expect(first !== undefined, 'there is no seed')
+    const annotations = {
+      ...first.wrapped.annotations,
+      'cluster.transit-bridge.internal': Buffer.from('elsewhere'),
+    }
+    const code = await codeOf(plugin.client.decrypt({ ...first.wrapped, annotations }))
+    expect(code === 'FAILED_PRECONDITION', `it was answered with ${code}`)
+    return `refused with ${code}, without asking Vault`
+  })
+  return seeds
+}
+
+async function rotate(world: KmsWorld, plugin: Plugin, seeds: Seed[]): Promise<void> {
+  await narration.step('rotate the key in Transit', async () => {
+    const before = (await plugin.client.status()).keyId
+    const startedAt = performance.now()
+    await rotateKey(world.bao, KEY)
+    await plugin.program.waitUntil(
+      'a new key id',
+      async () => (await plugin.client.status()).keyId !== before,
+    )
+    const { keyId } = await plugin.client.status()
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
+    return `Status announces ${shorten(keyId)} after ${seconds} s (refreshInterval ${REFRESH_INTERVAL})`
+  })
+  await narration.step('read what was written before, and write anew', async () => {
+    for (const seed of seeds) await expectReadable(plugin, seed)
+    const fresh = await wrapSeed(plugin)
+    await expectReadable(plugin, fresh)
+    seeds.push(fresh)
+    const text = Buffer.from(fresh.wrapped.ciphertext).toString('latin1')
+    expect(text.startsWith('vault:v2:'), 'the new seed is not of version 2')
+    return `old data reads, new data is "${text.slice(0, 9)}…"`
+  })
+}
+
+async function loseVault(
+  world: KmsWorld,
+  proxy: TcpProxy,
+  plugin: Plugin,
+  seeds: readonly Seed[],
+): Promise<void> {
+  await narration.step('take Vault away (connections hang)', async () => {
+    await proxy.hang()
+    const startedAt = performance.now()
+    const call = plugin.client.encrypt(randomBytes(32), { timeout: CALLER_TIMEOUT })
+    const statusAt = performance.now()
+    await plugin.client.status()
+    const statusTime = (performance.now() - statusAt).toFixed(1)
+    const code = await codeOf(call)
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(2)
+    return `Encrypt ends with ${code} after ${seconds} s, its caller's deadline; Status still answers in ${statusTime} ms`
+  })
+  await narration.step(`wait for the end of the grace (outageGrace ${OUTAGE_GRACE})`, async () => {
+    await plugin.waitForHealth(/vault/)
+    const status = await plugin.client.status()
+    return `healthz says "${status.healthz}", the key id stays ${shorten(status.keyId)}`
+  })
+  await narration.step('kill OpenBao, start it again and let it through', async () => {
+    await world.bao.kill()
+    await world.bao.restart()
+    const startedAt = performance.now()
+    await proxy.pass()
+    await plugin.waitForHealth('ok')
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
+    for (const seed of seeds) await expectReadable(plugin, seed)
+    return `healthy after ${seconds} s by itself, everything reads`
+  })
+}
+
+async function stopPlugin(plugin: Plugin): Promise<void> {
+  await narration.step('stop the plugin (SIGTERM)', async () => {
+    const code = await plugin.stop()
+    expect(code === 0, `it ended with exit code ${String(code)}`)
+    return 'own token revoked, socket removed, exit code 0'
+  })
+}
+
+async function wrapSeed(plugin: Plugin): Promise<Seed> {
+  const plaintext = randomBytes(32)
+  return { plaintext, wrapped: await plugin.client.encrypt(plaintext) }
+}
+
+async function expectReadable(plugin: Plugin, { plaintext, wrapped }: Seed): Promise<void> {
+  const read = await plugin.client.decrypt(wrapped)
+  expect(read.equals(plaintext), 'a seed was decrypted to something else')
+}
+
+async function codeOf(call: Promise<unknown>): Promise<string> {
+  try {
+    await call
+    return 'OK'
+  } catch (error) {
+    if (error instanceof KmsCallError) return error.code
+    throw error
+  }
+}
+
+function perCall(startedAt: number, calls: number): string {
+  return `${((performance.now() - startedAt) / calls).toFixed(2)} ms`
+}
+
+function shorten(keyId: string): string {
+  return `${keyId.slice(0, 16)}…`
+}
+
+try {
+  await demonstrate()
+  narration.say('done; nothing is left running')
+} catch (error) {
+  process.stderr.write(`demo failed: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+}

@@ -1,0 +1,37 @@
+import { stdout } from 'node:process'
+import { styleText } from 'node:util'
+
+/** Tells a demonstration step by step: one line each, with what was measured and how long it took. */
+export class Narration {
+  #count = 0
+
+  /** Does the work and tells its result; `work` returns what was seen, in words. A failure is told and thrown on. */
+  async step(what: string, work: () => Promise<string>): Promise<void> {
+    this.#count += 1
+    const number = `${String(this.#count)}.`.padStart(3)
+    const startedAt = performance.now()
+    try {
+      const seen = await work()
+      const seconds = ((performance.now() - startedAt) / 1000).toFixed(2)
+      this.say(`${number} ${what}: ${paint('green', seen)} ${paint('dim', `(${seconds} s)`)}`)
+    } catch (error) {
+      this.say(`${number} ${what}: ${paint('red', 'failed')}`)
+      throw error
+    }
+  }
+
+  /** A line that is no step. */
+  say(text: string): void {
+    stdout.write(`${text}\n`)
+  }
+}
+
+/** Colour for people, none for pipes (styleText looks at the stream, NO_COLOR and FORCE_COLOR). */
+export function paint(format: 'green' | 'red' | 'dim' | 'bold', text: string): string {
+  return styleText(format, text, { stream: stdout })
+}
+
+/** Throws unless what the demonstration tells is so. */
+export function expect(holds: boolean, otherwise: string): asserts holds {
+  if (!holds) throw new Error(otherwise)
+}

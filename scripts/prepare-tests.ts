@@ -1,0 +1,41 @@
+// Makes ready what tests, demos and benchmarks use, so that none of them waits for a download or a build with
+// its own clock running: the built program, tap's own set-up, and the real servers.
+//
+// usage: prepare-tests.ts [PART...]    OpenBao is always among them; the parts are named in test/real/parts.ts
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { buildProgram } from '../test/commands/program.ts'
+import { obtain, partNames, type Part } from '../test/real/parts.ts'
+
+const root = join(import.meta.dirname, '..')
+
+/** A fresh install has tap with its TypeScript compiler, which `.taprc` leaves out; `tap build` does that once. */
+function buildTap(): void {
+  const built = join(root, 'node_modules/@tapjs/test/test-built/dist/esm/index.js')
+  if (!readFileSync(built, 'utf8').includes('@tapjs/typescript')) return
+  execFileSync(join(root, 'node_modules/.bin/tap'), ['build'], { cwd: root, stdio: 'ignore' })
+}
+
+function isPart(name: string): name is Part {
+  return (partNames as readonly string[]).includes(name)
+}
+
+async function prepare(names: readonly string[]): Promise<void> {
+  const unknown = names.filter((name) => !isPart(name))
+  if (unknown.length > 0) {
+    throw new Error(`there is no part ${unknown.join(', ')}; known are ${partNames.join(', ')}`)
+  }
+  buildProgram()
+  buildTap()
+  for (const name of ['bao', ...names]) {
+    if (isPart(name)) await obtain(name)
+  }
+}
+
+try {
+  await prepare(process.argv.slice(2))
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+}
