@@ -7,6 +7,8 @@ export interface DecryptCacheOptions {
   readonly maxEntries: number
   /** Milliseconds that a seed is kept at most. */
   readonly ttl: number
+  /** Milliseconds that never go back. Default: performance.now. */
+  readonly now?: () => number
 }
 
 /**
@@ -22,6 +24,8 @@ export class DecryptCache {
       ttl: options.ttl,
       // One timer for each seed: it must be gone from memory at its end, not at the next look.
       ttlAutopurge: true,
+      ttlResolution: 0,
+      perf: { now: options.now ?? (() => performance.now()) },
       dispose: (seed) => seed.fill(0),
     })
   }

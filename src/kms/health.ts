@@ -81,7 +81,9 @@ export class Health {
   }
 }
 
+/** One line for a Status answer and for a terminal: no control characters, no half of a surrogate pair. */
 function shorten(text: string): string {
-  const line = text.replaceAll(/\s+/g, ' ').trim()
-  return line.length <= MAX_REASON_LENGTH ? line : `${line.slice(0, MAX_REASON_LENGTH - 1)}…`
+  const line = text.replaceAll(/[\s\p{Cc}]+/gu, ' ').trim()
+  if (line.length <= MAX_REASON_LENGTH) return line
+  return `${line.slice(0, MAX_REASON_LENGTH - 1).replace(/[\ud800-\udbff]$/, '')}…`
 }

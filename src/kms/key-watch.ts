@@ -78,12 +78,12 @@ export class KeyWatch {
     return this.#snapshot ?? this.refresh(context)
   }
 
-  /** A snapshot that Vault gave after this call began. Calls at the same time share one request. */
+  /** A snapshot that Vault gave after this call began. Calls at the same time cost two reads at most. */
   async refresh(context: CallContext): Promise<KeySnapshot> {
-    const before = this.#snapshot
     const { clock } = this.#options
     // A check under way may have read the key before the caller learnt what made it ask.
     if (this.#checking !== undefined) await waitWithin(this.#checking, context, clock, 'vault')
+    const before = this.#snapshot
     await waitWithin(this.#check(), context, clock, 'vault')
     if (this.#snapshot === undefined || this.#snapshot === before) {
       throw this.#lastError ?? new BridgeError('VAULT_UNAVAILABLE', 'vault has not answered yet')
@@ -101,7 +101,8 @@ export class KeyWatch {
   /** The data path met a fault that may concern every call: look at once, but not more than once a second. */
   suspect(): void {
     const { clock, health } = this.#options
-    if (health.doubt() || this.#checking !== undefined) return
+    if (health.doubt()) return
+    // Also while a check is under way: it may be past its proof. Until it ends the timer starts no second one.
     this.#schedule(Math.max(0, this.#checkedAt + MIN_CHECK_GAP - clock.monotonic()))
   }
 

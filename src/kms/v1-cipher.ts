@@ -25,6 +25,8 @@ export function openV1Cipher(
   const match = CIPHER.exec(cipher)
   if (match?.[1] === undefined || match[2] === undefined) return undefined
   const clusterId = Buffer.from(match[1], 'base64url').toString('utf8')
+  // base64url may be written in several ways; what is not as we write it was changed.
+  if (makeV1Cipher(clusterId, match[2]).toString('latin1') !== cipher) return undefined
   const associatedData = encodeV1AssociatedData(clusterId)
   return { opened: { ...openCiphertext(match[2]), associatedData }, clusterId }
 }

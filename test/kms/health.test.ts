@@ -1,0 +1,139 @@
+import { test } from 'tap'
+import { BridgeError } from '../../src/errors.ts'
+import { HealthLog } from '../../src/kms/health-log.ts'
+import { Health } from '../../src/kms/health.ts'
+import { memoryLog } from '../fakes/log.ts'
+
+const GRACE = 120_000
+const sealed = new BridgeError('VAULT_SEALED', 'vault is sealed')
+const denied = new BridgeError('VAULT_DENIED', 'vault denies it')
+
+function provenHealth(): Health {
+  const health = new Health(GRACE)
+  health.prove()
+  return health
+}
+
+void test('before the first proof it is starting, and not healthy', (t) => {
+  const health = new Health(GRACE)
+  t.match(health.state(0), { healthy: false, reason: 'starting', text: /^starting: / })
+  t.equal(health.needsProof, true)
+  t.end()
+})
+
+void test('a proof makes it healthy, whatever was before', (t) => {
+  const health = new Health(GRACE)
+  health.fail(denied, 0)
+  health.fail(sealed, 1)
+  health.doubt()
+  health.prove()
+  t.same(health.state(2), { healthy: true, reason: 'ok', text: 'ok' })
+  t.equal(health.needsProof, false)
+  t.end()
+})
+
+void test('an outage at the start has no grace: nothing was proven that could be trusted', (t) => {
+  const health = new Health(GRACE)
+  health.fail(sealed, 0)
+  t.same(health.state(0), {
+    healthy: false,
+    reason: 'VAULT_SEALED',
+    text: 'vault is sealed',
+    failingSince: 0,
+  })
+  t.end()
+})
+
+void test('an outage shows when its grace, counted from its first failure, is over', (t) => {
+  const health = provenHealth()
+  health.fail(sealed, 1_000)
+  health.fail(new BridgeError('VAULT_TIMEOUT', 'late'), 60_000)
+  const inGrace = { healthy: true, reason: 'VAULT_TIMEOUT', text: 'ok', failingSince: 1_000 }
+  t.same(health.state(60_000), inGrace)
+  t.same(health.state(1_000 + GRACE - 1), inGrace)
+  t.match(health.state(1_000 + GRACE), { healthy: false, text: 'late' })
+  t.end()
+})
+
+void test('a new outage after a proof has a new grace', (t) => {
+  const health = provenHealth()
+  health.fail(sealed, 0)
+  health.prove()
+  health.fail(sealed, GRACE)
+  t.match(health.state(GRACE + 1), { healthy: true, failingSince: GRACE })
+  t.end()
+})
+
+void test('with a grace of 0 an outage shows at once', (t) => {
+  const health = new Health(0)
+  health.prove()
+  health.fail(sealed, 5)
+  t.match(health.state(5), { healthy: false })
+  t.end()
+})
+
+void test('a refusal has no grace, and takes that of an outage which follows it', (t) => {
+  const health = provenHealth()
+  health.fail(denied, 0)
+  t.match(health.state(0), { healthy: false, reason: 'VAULT_DENIED', text: 'vault denies it' })
+  health.fail(sealed, 1)
+  t.match(health.state(1), { healthy: false, reason: 'VAULT_SEALED' })
+  t.end()
+})
+
+void test('a doubt changes nothing but what the next success must be, and is new once', (t) => {
+  const health = provenHealth()
+  t.equal(health.doubt(), false, 'was not known')
+  t.equal(health.doubt(), true)
+  t.equal(health.needsProof, true)
+  t.equal(health.state(0).text, 'ok')
+  health.prove()
+  t.equal(health.doubt(), false)
+  t.end()
+})
+
+const TEXTS: readonly (readonly [string, string, string])[] = [
+  ['line breaks and tabs', 'one\n\ttwo\r\n  three\u2028four ', 'one two three four'],
+  ['control characters', 'one\u0000two\u001b[31m', 'one two [31m'],
+  ['500 characters', 'x'.repeat(500), 'x'.repeat(500)],
+  ['501 characters', 'x'.repeat(501), `${'x'.repeat(499)}…`],
+  ['a pair of surrogates at the end', `${'x'.repeat(498)}😀😀`, `${'x'.repeat(498)}…`],
+]
+
+for (const [what, message, text] of TEXTS) {
+  void test(`the reason is one line of bounded length: ${what}`, (t) => {
+    const health = new Health(0)
+    health.fail(new BridgeError('VAULT_DENIED', message), 0)
+    t.equal(health.state(0).text, text)
+    t.end()
+  })
+}
+
+void test('health is logged when it changes, and a failure again once a minute', (t) => {
+  const { log, lines } = memoryLog()
+  const healthLog = new HealthLog(log)
+  const health = new Health(GRACE)
+  const report = (now: number, detail = 'why') => {
+    lines.length = 0
+    healthLog.report(health.state(now), detail, now)
+    return lines.map(({ level, reason, msg }) => `${level} ${String(reason)}: ${msg}`)
+  }
+  t.same(report(0), ['info starting: starting'])
+  t.same(report(100_000), [], 'nothing changed and nothing fails')
+  health.prove()
+  t.same(report(100_001), ['info ok: healthy'])
+  t.same(report(200_000), [], 'health is not repeated')
+  health.fail(sealed, 200_001)
+  const inGrace = 'warn VAULT_SEALED: vault does not answer; status stays ok for now: why'
+  t.same(report(200_001), [inGrace])
+  t.same(report(260_000), [])
+  t.same(report(260_001), [inGrace], 'a minute later')
+  t.same(report(320_001, 'still'), ['error VAULT_SEALED: unhealthy: still'], 'the grace is over')
+  t.same(report(380_000, 'still'), [])
+  t.same(report(380_001, 'still'), ['error VAULT_SEALED: unhealthy: still'])
+  health.fail(denied, 380_002)
+  t.same(report(380_002), ['error VAULT_DENIED: unhealthy: why'], 'another reason')
+  health.prove()
+  t.same(report(380_003), ['info ok: healthy'])
+  t.end()
+})
