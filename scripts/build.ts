@@ -64,13 +64,6 @@ for (const { path, contents } of result.outputFiles) {
   writeFileSync(unfinished, contents)
   renameSync(unfinished, path)
 }
-// Moved into place whole: a program that starts meanwhile, or another build, never meets half a file.
-mkdirSync(dirname(outfile), { recursive: true })
-for (const file of result.outputFiles) {
-  const unfinished = `${file.path}.${String(process.pid)}`
-  writeFileSync(unfinished, file.contents)
-  renameSync(unfinished, file.path)
-}
 
 // What Node.js compiled from the last build only takes room now.
 rmSync(join(root, 'dist/compile-cache'), { recursive: true, force: true })
