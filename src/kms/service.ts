@@ -2,6 +2,7 @@ import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../clock.ts'
 import { BridgeError, isOutage, type ErrorCode } from '../errors.ts'
 import type { DecryptInput, EncryptInput } from '../transit/transit.ts'
+import { waitWithin } from '../vault/bounded-wait.ts'
 import { encodeAssociatedData, makeAnnotations } from './annotations.ts'
 import type { DecryptCache } from './decrypt-cache.ts'
 import {
@@ -205,7 +206,8 @@ export class KeyService {
         const isLagging = error instanceof BridgeError && error.code === 'KEY_VERSION_UNKNOWN'
         const hasTime = clock.monotonic() + STANDBY_LAG_WAIT < context.deadline
         if (!isLagging || tries >= STANDBY_LAG_TRIES || !hasTime) throw error
-        await new Promise<void>((resolve) => void clock.after(STANDBY_LAG_WAIT, resolve))
+        const pause = new Promise<void>((resolve) => void clock.after(STANDBY_LAG_WAIT, resolve))
+        await waitWithin(pause, context, clock, 'vault')
       }
     }
   }

@@ -1,0 +1,173 @@
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
+import type { CallContext } from '../../src/call-context.ts'
+import { BridgeError, type ErrorCode } from '../../src/errors.ts'
+import { DecryptCache } from '../../src/kms/decrypt-cache.ts'
+import { Health } from '../../src/kms/health.ts'
+import { KeyWatch } from '../../src/kms/key-watch.ts'
+import { KeyService, type KeyServiceOptions } from '../../src/kms/service.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { readCiphertextVersion } from '../../src/transit/ciphertext.ts'
+import type { TransitKey } from '../../src/transit/key.ts'
+import type { DecryptInput, EncryptInput } from '../../src/transit/transit.ts'
+import { HandClock } from '../fakes/clock.ts'
+import { memoryLog } from '../fakes/log.ts'
+import { transitKey } from './transit-key.ts'
+
+/**
+ * A key in memory that does what Transit does with one: AES-256-GCM with additional data, a version in the
+ * ciphertext, and Transit's refusals.
+ */
+export class MemoryTransit {
+  key: TransitKey
+  /** Thrown by the next calls, one a call. */
+  readonly faults: ErrorCode[] = []
+  /** Thrown by every call. */
+  bug: Error | undefined
+  /** Answered by every decrypt. */
+  answer: Buffer | undefined
+  /** Bytes that a ciphertext has more than needed, as one of a large RSA key would. */
+  padding = 0
+  reads = 0
+  encrypts = 0
+  decrypts = 0
+
+  constructor(key: TransitKey) {
+    this.key = key
+  }
+
+  readonly readKey = async (): Promise<TransitKey> => {
+    this.reads += 1
+    this.#fail()
+    return this.key
+  }
+
+  readonly encrypt = async (input: EncryptInput): Promise<string> => {
+    this.encrypts += 1
+    this.#fail()
+    const { keyVersion } = input
+    if (keyVersion > this.key.latestVersion) throw refusal('KEY_VERSION_UNKNOWN')
+    if (keyVersion < this.key.minEncryptionVersion) throw refusal('KEY_VERSION_DISABLED')
+    const nonce = randomBytes(12)
+    const cipher = createCipheriv('aes-256-gcm', this.#material(keyVersion), nonce)
+    cipher.setAAD(input.associatedData)
+    if (this.padding > 0) return `vault:v${keyVersion}:${'A'.repeat(this.padding + 100)}`
+    const sealed = [nonce, cipher.update(input.plaintext), cipher.final(), cipher.getAuthTag()]
+    return `vault:v${keyVersion}:${Buffer.concat(sealed).toString('base64')}`
+  }
+
+  readonly decrypt = async (input: DecryptInput): Promise<Buffer> => {
+    this.decrypts += 1
+    this.#fail()
+    if (this.answer !== undefined) return this.answer
+    const version = readCiphertextVersion(input.ciphertext) ?? 0
+    if (version > this.key.latestVersion) throw refusal('KEY_VERSION_UNKNOWN')
+    if (version < this.key.minDecryptionVersion) throw refusal('KEY_VERSION_DISABLED')
+    const sealed = Buffer.from(input.ciphertext.split(':')[2] ?? '', 'base64')
+    const decipher = createDecipheriv(
+      'aes-256-gcm',
+      this.#material(version),
+      sealed.subarray(0, 12),
+    )
+    decipher.setAuthTag(sealed.subarray(-16))
+    decipher.setAAD(input.associatedData ?? Buffer.alloc(0))
+    try {
+      return Buffer.concat([decipher.update(sealed.subarray(12, -16)), decipher.final()])
+    } catch {
+      throw refusal('CIPHERTEXT_INVALID')
+    }
+  }
+
+  #material(version: number): Buffer {
+    return createHash('sha256').update(`${this.key.name} ${version}`).digest()
+  }
+
+  #fail(): void {
+    if (this.bug !== undefined) throw this.bug
+    const code = this.faults.shift()
+    if (code !== undefined) throw refusal(code)
+  }
+}
+
+function refusal(code: ErrorCode): BridgeError {
+  return new BridgeError(code, `scripted ${code}`)
+}
+
+export type SceneOptions = Partial<
+  Pick<KeyServiceOptions, 'clusterId' | 'alsoDecryptClusters' | 'acceptVaultKubernetesKms'>
+> & {
+  readonly key?: TransitKey
+  readonly cache?: boolean
+  /** The watch is not started: nothing is known of the key. */
+  readonly unreached?: boolean
+}
+
+/** A service with its watch over a key in memory; it has read and proven the key. */
+export async function serviceScene(options: SceneOptions = {}) {
+  const { clusterId = 'prod', alsoDecryptClusters = [], acceptVaultKubernetesKms = false } = options
+  const clock = new HandClock()
+  const transit = new MemoryTransit(options.key ?? transitKey(1))
+  const health = new Health(120_000)
+  const cache =
+    options.cache === true
+      ? new DecryptCache({ maxEntries: 8, ttl: 3_600_000, now: () => clock.monotonic() })
+      : undefined
+  const watch = new KeyWatch({
+    readKey: transit.readKey,
+    proveKey: (snapshot, context) => service.prove(snapshot, context),
+    clusters: { clusterId, alsoDecryptClusters },
+    refreshInterval: 3_600_000,
+    health,
+    onRefusal: () => cache?.clear(),
+    clock,
+    log: memoryLog().log,
+    metrics: createMetrics('test'),
+  })
+  let cacheHits = 0
+  const service: KeyService = new KeyService({
+    clusterId,
+    alsoDecryptClusters,
+    acceptVaultKubernetesKms,
+    watch,
+    health,
+    encrypt: transit.encrypt,
+    decrypt: transit.decrypt,
+    ...(cache === undefined ? {} : { cache }),
+    onCacheHit: () => void (cacheHits += 1),
+    clock,
+  })
+  if (options.unreached !== true) watch.start()
+  await clock.advance(0)
+  // Checks that follow are looked at one by one: away from the second in which no further one is made.
+  await clock.advance(10_000)
+  const counts = () => ({
+    reads: transit.reads,
+    encrypts: transit.encrypts,
+    decrypts: transit.decrypts,
+  })
+  return {
+    clock,
+    transit,
+    health,
+    cache,
+    watch,
+    service,
+    get cacheHits() {
+      return cacheHits
+    },
+    within: (milliseconds = 3_000): CallContext => ({
+      deadline: clock.monotonic() + milliseconds,
+    }),
+    counts,
+    /** What Transit was asked while `work` ran. */
+    cost: async (work: () => Promise<unknown>) => {
+      const before = counts()
+      await work().catch(() => undefined)
+      const after = counts()
+      return {
+        reads: after.reads - before.reads,
+        encrypts: after.encrypts - before.encrypts,
+        decrypts: after.decrypts - before.decrypts,
+      }
+    },
+  }
+}
