@@ -6,7 +6,10 @@ export const ROOT = join(import.meta.dirname, '../..')
 export const PROGRAM = join(ROOT, 'bin/transit-bridge')
 const BUNDLE = join(ROOT, 'dist/transit-bridge.cjs')
 
-/** Builds the program, unless the last build has all of the source in it. */
+/**
+ * Builds the program, unless the last build has all of the source in it. When several processes do so at
+ * once it is only built more often than needed.
+ */
 export function buildProgram(): void {
   const built = statSync(BUNDLE, { throwIfNoEntry: false })?.mtimeMs ?? 0
   if (newestChange() < built) return

@@ -1,10 +1,12 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import { buildProgram } from '../commands/program.ts'
 import { KmsClient } from './kms-client.ts'
 import { freePort } from './port.ts'
 import { Program, type Patience } from './program.ts'
 import { tempFolder } from './temp-folder.ts'
+import { requireNoSecret } from './told-secrets.ts'
 
 const LAUNCHER = join(import.meta.dirname, '..', '..', 'bin', 'transit-bridge')
 
@@ -35,6 +37,7 @@ export class Plugin {
 
   /** Starts it and waits for nothing. */
   static async launch(configuration: PluginConfiguration): Promise<Plugin> {
+    buildProgram()
     const folder = tempFolder('plugin')
     return new Plugin(folder, configuration, await freePort())
   }
@@ -108,10 +111,27 @@ export class Plugin {
     await this.#program.waitForSocket(this.socket, patience)
   }
 
-  /** Ends it by SIGTERM; resolves with its exit code. */
+  /**
+   * Ends it by SIGTERM; resolves with its exit code. Throws when anything that it told, to a log, to a caller
+   * or to the admin server, holds a secret.
+   */
   async stop(): Promise<number | null> {
+    const pages = await this.#adminPages()
     this.client.close()
-    return (await this.#program.terminate()).code
+    const { code } = await this.#program.terminate()
+    requireNoSecret(`the plugin in ${this.folder}`, `${this.#program.output()}\n${pages}`)
+    return code
+  }
+
+  /** All that the admin server shows; empty when there is none, or it has ended. */
+  async #adminPages(): Promise<string> {
+    const pages = ['/metrics', '/readyz', '/readyz?format=json'].map((path) =>
+      this.admin(path).then(
+        ({ text }) => text,
+        () => '',
+      ),
+    )
+    return (await Promise.all(pages)).join('\n')
   }
 
   #launch(): Program {

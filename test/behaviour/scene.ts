@@ -1,0 +1,121 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { after } from 'tap'
+import type { AuditRequest } from '../real/audit-log.ts'
+import type { AuditMark } from '../real/openbao.ts'
+import { KmsWorld, type KmsWorldOptions } from '../real/kms-world.ts'
+import { Plugin, type PluginConfiguration } from '../real/plugin.ts'
+
+export type Settings = {
+  /** Where the plugin finds Vault, when that is a proxy. */
+  address?: string | string[]
+  kms?: Record<string, unknown>
+  vault?: Record<string, unknown>
+  auth?: Record<string, unknown>
+} & Pick<PluginConfiguration, 'transit' | 'admin' | 'log'>
+
+/**
+ * A real OpenBao and the built program as users run it. What is started here is stopped at the end of the test
+ * file, and Plugin.stop then looks for secrets in all that it told.
+ */
+export class Scene {
+  readonly world: KmsWorld
+  readonly #plugins: Plugin[] = []
+
+  static async open(options: KmsWorldOptions = {}): Promise<Scene> {
+    const scene = new Scene(await KmsWorld.start(options))
+    after(() => scene.#close())
+    return scene
+  }
+
+  private constructor(world: KmsWorld) {
+    this.world = world
+  }
+
+  get bao(): KmsWorld['bao'] {
+    return this.world.bao
+  }
+
+  /** A plugin whose socket accepts; Vault may be away. */
+  async start(settings: Settings = {}): Promise<Plugin> {
+    return this.#keep(await Plugin.start(this.configuration(settings)))
+  }
+
+  /** A plugin that says "ok". */
+  async startHealthy(settings: Settings = {}): Promise<Plugin> {
+    const plugin = await this.start(settings)
+    await plugin.waitForHealth('ok')
+    return plugin
+  }
+
+  /** A plugin of which nothing is awaited: it may end by itself. */
+  async launch(settings: Settings = {}): Promise<Plugin> {
+    return this.#keep(await Plugin.launch(this.configuration(settings)))
+  }
+
+  configuration({ address, kms, vault, auth, ...rest }: Settings): PluginConfiguration {
+    const base = this.world.configuration(address ?? this.bao.address)
+    const login = { ...(base.vault['auth'] as object), ...auth }
+    const method = auth?.['method'] === undefined ? login : auth
+    return { vault: { ...base.vault, ...vault, auth: method }, ...rest, kms: { ...kms } }
+  }
+
+  /** What plugins asked of Vault since a place in the audit file; the test's own requests are root's. */
+  asked(since: AuditMark, path: RegExp = /./): AuditRequest[] {
+    return this.bao
+      .auditRequests({ since, path })
+      .filter(({ displayName, path: asked }) => displayName !== 'root' && !asked.startsWith('sys/'))
+  }
+
+  #keep(plugin: Plugin): Plugin {
+    this.#plugins.push(plugin)
+    return plugin
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await Promise.all(this.#plugins.map((plugin) => plugin.stop()))
+    } finally {
+      await this.world.stop()
+    }
+  }
+}
+
+/** A DEK seed, as an API server makes one. */
+export function newSeed(): Buffer {
+  return randomBytes(32)
+}
+
+/** Waits until something holds; an error that it throws counts as "not yet". */
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  timeoutMs = 20_000,
+): Promise<void> {
+  const end = Date.now() + timeoutMs
+  let last: unknown
+  while (Date.now() < end) {
+    try {
+      if (await holds()) return
+      last = undefined
+    } catch (error) {
+      last = error
+    }
+    await sleep(20)
+  }
+  const reason = last instanceof Error ? ` (last: ${last.message})` : ''
+  throw new Error(`waited ${String(timeoutMs)} ms for ${what}${reason}`)
+}
+
+/** Calls that a plugin answers, and the answer it gave: for assertions on what a caller sees. */
+export async function outcomeOf(
+  call: Promise<unknown>,
+): Promise<{ code: string; message: string }> {
+  try {
+    await call
+    return { code: 'OK', message: '' }
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'none'
+    return { code, message: error instanceof Error ? error.message : String(error) }
+  }
+}

@@ -1,0 +1,47 @@
+/** Forms that no output may hold, whoever's secret it is. */
+const FORMS: readonly (readonly [string, RegExp])[] = [
+  ['a Vault token', /\b(?:hv[sbr]|[sbr])\.(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{24,}/],
+  ['a JWT', /\beyJ[A-Za-z0-9_-]{12,}/],
+  ['a Transit ciphertext', /vault:v\d+:[A-Za-z0-9+/]{12,}/],
+]
+
+/** So many characters of a secret prove that it was told; shorter secrets are not looked for. */
+const TELLING = 12
+
+const beginnings = new Set<string>()
+const said: string[] = []
+
+/** Takes note of a secret that a test used, in the forms in which a program could tell it. */
+export function rememberSecret(secret: string | Uint8Array): void {
+  const bytes = Buffer.from(secret)
+  if (bytes.length < TELLING) return
+  for (const form of ['latin1', 'utf8', 'base64', 'base64url', 'hex'] as const) {
+    beginnings.add(bytes.toString(form).slice(0, TELLING))
+  }
+  beginnings.add(bytes.join(',').slice(0, TELLING))
+}
+
+/** Takes note of what the program said to a caller, to be looked at with the rest. */
+export function rememberSaid(text: string): void {
+  said.push(text)
+}
+
+/** Throws when `text`, or anything that was said to a caller so far, holds a secret. */
+export function requireNoSecret(where: string, text: string): void {
+  const fault = findSecret(text) ?? findSecret(said.join('\n'))
+  if (fault !== undefined) throw new Error(`${where} tells ${fault}`)
+}
+
+/** What is told, with the words before it; undefined when nothing is. The secret itself is not repeated. */
+export function findSecret(text: string): string | undefined {
+  for (const [name, form] of FORMS) {
+    const at = text.search(form)
+    if (at !== -1) return `${name}, after ${JSON.stringify(text.slice(Math.max(0, at - 80), at))}`
+  }
+  for (let at = 0; at + TELLING <= text.length; at += 1) {
+    if (beginnings.has(text.slice(at, at + TELLING))) {
+      return `a secret of this test, after ${JSON.stringify(text.slice(Math.max(0, at - 80), at))}`
+    }
+  }
+  return undefined
+}
