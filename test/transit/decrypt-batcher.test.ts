@@ -21,6 +21,7 @@ function scene() {
     },
     clock,
     onBatch: (size) => void sizes.push(size),
+    afterArrivals: (run) => run(),
   })
   let made = 0
   /** Starts a call; its value is "c1", "c2", … */
@@ -264,4 +265,18 @@ void test('a result that is missing is an internal error, never a wait without e
   const { state } = call()
   await request(0).answer([])
   t.equal(state.ended, 'INTERNAL')
+})
+
+void test('calls that arrive together share a request, also when none is under way', async (t) => {
+  const sizes: number[] = []
+  const batcher = new DecryptBatcher({
+    decrypt: (inputs) => Promise.resolve(inputs.map(({ ciphertext }) => Buffer.from(ciphertext))),
+    clock: new HandClock(),
+    onBatch: (size) => void sizes.push(size),
+  })
+  const answers = await Promise.all(
+    ['a', 'b', 'c'].map((ciphertext) => batcher.decrypt({ ciphertext }, { deadline: 1 })),
+  )
+  t.same(answers.map(String), ['a', 'b', 'c'])
+  t.same(sizes, [3])
 })
