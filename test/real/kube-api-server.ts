@@ -29,6 +29,12 @@ export type KubeApiServerOptions = {
   waitReady?: boolean
 }
 
+export type TokenOptions = {
+  audience?: string
+  expirationSeconds?: number
+  pod?: { name: string; uid: string }
+}
+
 export type KubeAnswer = { status: number; body: JsonBody }
 
 type Place = {
@@ -186,21 +192,40 @@ export class KubeApiServer {
     return findSamples(await this.metrics(), name, labels)
   }
 
-  /** Makes a service account, if it is not there, and asks for a token of it (TokenRequest). */
+  /**
+   * Makes a service account, if it is not there, and asks for a token of it (TokenRequest), which is bound to
+   * a pod if one is given.
+   */
   async serviceAccountToken(
     namespace: string,
     name: string,
-    { audience, expirationSeconds = 3600 }: { audience?: string; expirationSeconds?: number } = {},
+    options: TokenOptions = {},
   ): Promise<string> {
+    const { audience, expirationSeconds = 3600, pod } = options
+    await this.createServiceAccount(namespace, name)
+    const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${name}/token`
+    const answer = await this.api('POST', path, {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'TokenRequest',
+      spec: {
+        expirationSeconds,
+        ...(audience === undefined ? {} : { audiences: [audience] }),
+        ...(pod === undefined ? {} : { boundObjectRef: { apiVersion: 'v1', kind: 'Pod', ...pod } }),
+      },
+    })
+    return answer.status.token
+  }
+
+  /** Makes a service account and its namespace, if they are not there. */
+  async createServiceAccount(namespace: string, name: string): Promise<void> {
     const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`
     await this.#ensure('/api/v1/namespaces', { metadata: { name: namespace } })
     await this.#ensure(accounts, { metadata: { name } })
-    const answer = await this.api('POST', `${accounts}/${name}/token`, {
-      apiVersion: 'authentication.k8s.io/v1',
-      kind: 'TokenRequest',
-      spec: { expirationSeconds, ...(audience === undefined ? {} : { audiences: [audience] }) },
-    })
-    return answer.status.token
+  }
+
+  /** Waits until `holds` is true; says the end of the server's log when it does not come to be. */
+  waitUntil(...args: Parameters<Program['waitUntil']>): Promise<void> {
+    return this.#program.waitUntil(...args)
   }
 
   /** Replaces the file in one step. The server reads it again within a minute, or at a restart. */

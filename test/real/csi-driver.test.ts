@@ -1,0 +1,115 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { CsiCluster } from './csi-cluster.ts'
+import { FixedProvider } from './fixed-provider.ts'
+import { whyNoMounts } from './mount-namespace.ts'
+
+const PROVIDER = 'fixed'
+
+/** The harness itself: driver, cluster and volumes around a provider that is a stand-in. */
+void t.test('a driver with a stand-in for the provider', { skip: whyNoMounts() }, async (t) => {
+  const cluster = await CsiCluster.start()
+  t.teardown(() => cluster.stop())
+  const { driver } = cluster
+  const socket = join(driver.providersFolder, `${PROVIDER}.sock`)
+  const provider = await FixedProvider.start(socket, {
+    files: [
+      { path: 'a.txt', mode: 0o400, text: 'one' },
+      { path: 'deep/b.txt', mode: 0o644, text: 'two' },
+    ],
+    versions: { 'a.txt': '1', 'deep/b.txt': '1' },
+  })
+  t.teardown(() => provider.stop())
+  await cluster.writeClass({
+    name: 'files',
+    provider: PROVIDER,
+    objects: [],
+    secretObjects: [
+      { secretName: 'synced', type: 'Opaque', data: [{ objectName: 'a.txt', key: 'a' }] },
+    ],
+  })
+  const pod = await cluster.createPod({ name: 'web', classes: 'files' })
+
+  await t.test('publishes on tmpfs, with modes, status and Secret', async (t) => {
+    const volume = await cluster.publish(pod, 'files')
+    t.equal(volume.type, 'tmpfs')
+    t.same(volume.files(), ['a.txt', 'deep/b.txt'])
+    t.same([volume.text('a.txt'), volume.text('deep/b.txt')], ['one', 'two'])
+    t.same([volume.mode('a.txt'), volume.mode('deep/b.txt')], ['0400', '0644'])
+    t.equal(volume.owner('a.txt'), '0:0')
+    t.match(provider.attributes, {
+      role: 'web',
+      secretProviderClass: 'files',
+      'csi.storage.k8s.io/pod.name': 'web',
+      'csi.storage.k8s.io/serviceAccount.name': 'web',
+      'csi.storage.k8s.io/serviceAccount.tokens': /"vault":/,
+    })
+    t.match(await cluster.podStatus(pod, 'files'), {
+      mounted: true,
+      versions: { 'a.txt': '1', 'deep/b.txt': '1' },
+    })
+    await driver.waitUntil('the synced Secret', async () => {
+      const { a } = await cluster.api.getSecret(pod.namespace, 'synced')
+      return a === 'one'
+    })
+    t.ok((await driver.count('node_publish_total', { provider: PROVIDER })) >= 1)
+    t.notMatch(readFileSync('/proc/self/mountinfo', 'utf8'), pod.uid, 'nobody else sees it')
+  })
+
+  await t.test('republishes: the files are changed in one step', async (t) => {
+    const volume = driver.volume(pod, 'files')
+    const before = volume.generation
+    const status = await cluster.podStatus(pod, 'files')
+    await cluster.publish(pod, 'files')
+    t.equal(volume.generation, before, 'the same content changes nothing')
+    t.same(await cluster.podStatus(pod, 'files'), status)
+    provider.content = {
+      files: [{ path: 'a.txt', mode: 0o400, text: 'three' }],
+      versions: { 'a.txt': '2' },
+    }
+    await cluster.publish(pod, 'files')
+    t.not(volume.generation, before)
+    t.same(volume.files(), ['a.txt'])
+    t.equal(volume.text('a.txt'), 'three')
+    t.match(await cluster.podStatus(pod, 'files'), { versions: { 'a.txt': '2' } })
+    await driver.waitUntil('the synced Secret', async () => {
+      const { a } = await cluster.api.getSecret(pod.namespace, 'synced')
+      return a === 'three'
+    })
+  })
+
+  await t.test('an error on republish is hidden, and the files stay', async (t) => {
+    const errors = await driver.count('rotation_reconcile_error_total')
+    provider.failure = 'not now'
+    const volume = await cluster.publish(pod, 'files')
+    t.equal(volume.text('a.txt'), 'three')
+    t.equal(await driver.count('rotation_reconcile_error_total'), errors + 1)
+  })
+
+  await t.test('an error on first publish is told, and nothing stays mounted', async (t) => {
+    const late = await cluster.createPod({ name: 'late', classes: 'files' })
+    const failed = cluster.publish(late, 'files')
+    await t.rejects(failed, { code: 'FAILED_PRECONDITION', message: /not now/ })
+    t.equal(driver.volume(late, 'files').type, undefined)
+    provider.failure = undefined
+    t.equal((await cluster.publish(late, 'files')).text('a.txt'), 'three')
+  })
+
+  await t.test('tokens come in secrets, too', async (t) => {
+    const tokens = await cluster.tokens(pod, 'other')
+    await driver.publish(pod, { class: 'files', tokens, tokensInSecrets: true })
+    t.match(provider.attributes['csi.storage.k8s.io/serviceAccount.tokens'], /"other":/)
+    t.match(provider.requests.at(-1)?.secrets, /other/)
+  })
+
+  await t.test('survives a restart of the driver, and unmounts', async (t) => {
+    await driver.restart()
+    const volume = await cluster.publish(pod, 'files')
+    t.equal(volume.type, 'tmpfs')
+    await driver.unpublish(pod, 'files')
+    t.equal(volume.type, undefined)
+    t.notOk(driver.hasLeaf(pod, 'files'))
+    await driver.unpublish(pod, 'files')
+  })
+})
