@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { CsiCluster } from './csi-cluster.ts'
-import { FixedProvider } from './fixed-provider.ts'
-import { whyNoMounts } from './mount-namespace.ts'
+import { CsiCluster } from '../real/csi-cluster.ts'
+import { FixedProvider } from '../real/fixed-provider.ts'
+import { whyNoMounts } from '../real/mount-namespace.ts'
 
 const PROVIDER = 'fixed'
 
