@@ -1,10 +1,10 @@
 import { decodeProtectedHeader } from 'jose'
 import t from 'tap'
-import { Etcd } from './etcd.ts'
-import { KubeApiServer } from './kube-api-server.ts'
-import { OpenBao } from './openbao.ts'
-import { ServiceAccountIssuer } from './service-account.ts'
-import { enableJwtLogin } from './transit-setup.ts'
+import { Etcd } from '../real/etcd.ts'
+import { KubeApiServer } from '../real/kube-api-server.ts'
+import { OpenBao } from '../real/openbao.ts'
+import { ServiceAccountIssuer } from '../real/service-account.ts'
+import { enableJwtLogin } from '../real/transit-setup.ts'
 
 const encryptionConfig = `apiVersion: apiserver.config.k8s.io/v1
 kind: EncryptionConfiguration
