@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { status } from '@grpc/grpc-js'
 import t from 'tap'
 import { CsiCluster } from '../real/csi-cluster.ts'
+import { CsiDriver } from '../real/csi-driver.ts'
 import { FixedProvider } from '../real/fixed-provider.ts'
 import { whyNoMounts } from '../real/mount-namespace.ts'
 
@@ -60,10 +62,10 @@ void t.test('a driver with a stand-in for the provider', { skip: whyNoMounts() }
   await t.test('republishes: the files are changed in one step', async (t) => {
     const volume = driver.volume(pod, 'files')
     const before = volume.generation
-    const status = await cluster.podStatus(pod, 'files')
+    const written = await cluster.podStatus(pod, 'files')
     await cluster.publish(pod, 'files')
     t.equal(volume.generation, before, 'the same content changes nothing')
-    t.same(await cluster.podStatus(pod, 'files'), status)
+    t.same(await cluster.podStatus(pod, 'files'), written)
     provider.content = {
       files: [{ path: 'a.txt', mode: 0o400, text: 'three' }],
       versions: { 'a.txt': '2' },
@@ -81,7 +83,7 @@ void t.test('a driver with a stand-in for the provider', { skip: whyNoMounts() }
 
   await t.test('an error on republish is hidden, and the files stay', async (t) => {
     const errors = await driver.count('rotation_reconcile_error_total')
-    provider.failure = 'not now'
+    provider.failure = { code: status.FAILED_PRECONDITION, details: 'not now' }
     const volume = await cluster.publish(pod, 'files')
     t.equal(volume.text('a.txt'), 'three')
     t.equal(await driver.count('rotation_reconcile_error_total'), errors + 1)
@@ -112,4 +114,36 @@ void t.test('a driver with a stand-in for the provider', { skip: whyNoMounts() }
     t.notOk(driver.hasLeaf(pod, 'files'))
     await driver.unpublish(pod, 'files')
   })
+
+  await t.test(
+    'an error that kubelet finds uncertain makes the next try a false success',
+    async (t) => {
+      const other = await CsiDriver.start({
+        api: cluster.api,
+        nodeId: 'node-2',
+        rotationMs: 60_000,
+      })
+      t.teardown(() => other.stop())
+      const { content } = provider
+      const second = await FixedProvider.start(
+        join(other.providersFolder, `${PROVIDER}.sock`),
+        content,
+      )
+      t.teardown(() => second.stop())
+      const publication = { class: 'files', tokens: await cluster.tokens(pod) }
+      second.failure = { code: status.UNAVAILABLE, details: 'away' }
+      await t.rejects(other.publish(pod, publication), { code: 'UNAVAILABLE', message: /away/ })
+      t.equal(second.requests.length, 3, 'the driver itself tried three times')
+      second.failure = undefined
+      const empty = await other.publish(pod, publication)
+      t.equal(empty.type, undefined, 'no error, and nothing is mounted')
+      t.equal(second.requests.length, 3, 'nor was the provider asked')
+
+      second.failure = { code: status.FAILED_PRECONDITION, details: 'away' }
+      const certain = { ...publication, volumeName: 'certain' }
+      await t.rejects(other.publish(pod, certain), { code: 'FAILED_PRECONDITION', message: /away/ })
+      second.failure = undefined
+      t.equal((await other.publish(pod, certain)).type, 'tmpfs')
+    },
+  )
 })

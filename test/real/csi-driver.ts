@@ -4,7 +4,7 @@ import { stringify } from 'yaml'
 import { CsiVolume } from './csi-volume.ts'
 import { Node } from './gen/csi/v1/node_pb.ts'
 import { VolumeCapability_AccessMode_Mode as Mode } from './gen/csi/v1/node_pb.ts'
-import { GrpcClient, type CallOptions } from './grpc-client.ts'
+import { CallError, GrpcClient, type CallOptions } from './grpc-client.ts'
 import type { KubeApiServer } from './kube-api-server.ts'
 import { MountNamespace } from './mount-namespace.ts'
 import { obtain } from './parts.ts'
@@ -17,6 +17,15 @@ import { tempFolder } from './temp-folder.ts'
 const KUBELET_TIMEOUT = 120_000
 const NAME = 'secrets-store.csi.k8s.io'
 const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens'
+/** Errors that kubelet 1.37 takes for "may still be going on" (pkg/volume/csi/csi_client.go, isFinalError). */
+const UNCERTAIN = new Set([
+  'CANCELLED',
+  'DEADLINE_EXCEEDED',
+  'UNAVAILABLE',
+  'RESOURCE_EXHAUSTED',
+  'ABORTED',
+])
+const DELETE = { recursive: true, force: true } as const
 
 /** A pod as kubelet knows it. */
 export type CsiPod = { namespace: string; name: string; uid: string; serviceAccount: string }
@@ -122,12 +131,31 @@ export class CsiDriver {
   }
 
   /**
-   * Asks the driver to publish a volume, as kubelet does when a pod starts and about once a minute from then
-   * on. Rejects with the CallError that would be the pod's FailedMount event. As kubelet does then, it leaves
-   * the driver's own clean-up to the driver.
+   * Publishes a volume, as kubelet does when a pod starts and about once a minute from then on. Rejects with
+   * the CallError that would be the pod's FailedMount event. After a first publish that failed for certain it
+   * removes the folder, as kubelet does; after an error that says too little (UNCERTAIN) the folder stays.
    */
   async publish(pod: CsiPod, wanted: Publication, options?: CallOptions): Promise<CsiVolume> {
-    const { volumeName = wanted.class, tokens, tokensInSecrets = false } = wanted
+    const { volumeName = wanted.class } = wanted
+    const volume = this.volume(pod, volumeName)
+    const isRepublish = volume.type !== undefined
+    try {
+      await this.#publish(pod, volumeName, wanted, options)
+    } catch (error) {
+      const isFinal = error instanceof CallError && !UNCERTAIN.has(error.code)
+      if (isFinal && !isRepublish) rmSync(this.#targetOf(pod, volumeName), DELETE)
+      throw error
+    }
+    return volume
+  }
+
+  async #publish(
+    pod: CsiPod,
+    volumeName: string,
+    wanted: Publication,
+    options: CallOptions | undefined,
+  ): Promise<void> {
+    const { tokens, tokensInSecrets = false } = wanted
     const targetPath = this.#targetOf(pod, volumeName)
     // The parent is kubelet's; the leaf is the driver's.
     mkdirSync(dirname(targetPath), { recursive: true, mode: 0o750 })
@@ -156,7 +184,6 @@ export class CsiDriver {
       },
       options,
     )
-    return this.volume(pod, volumeName)
   }
 
   /** Takes a volume away, as kubelet does when its pod is gone. */
@@ -164,14 +191,6 @@ export class CsiDriver {
     const targetPath = this.#targetOf(pod, volumeName)
     const volumeId = volumeIdOf(pod, volumeName)
     await this.#client.call(Node.method.nodeUnpublishVolume, { volumeId, targetPath })
-  }
-
-  /**
-   * Removes the leaf of a volume that could not be mounted, as kubelet does after an error that is final. A
-   * leaf that stays and is younger than the rotation interval makes the driver take the next try for done.
-   */
-  forgetFailed(pod: CsiPod, volumeName: string): void {
-    rmSync(this.#targetOf(pod, volumeName), { recursive: true, force: true })
   }
 
   /** Whether the leaf of a volume is there on the disk, mounted or not. */

@@ -1,5 +1,6 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import { Server, ServerCredentials, status } from '@grpc/grpc-js'
+import { Server, ServerCredentials } from '@grpc/grpc-js'
+import type { sendUnaryData, ServerUnaryCall, status } from '@grpc/grpc-js'
 import {
   CSIDriverProvider,
   MountRequestSchema,
@@ -20,7 +21,7 @@ export type FixedContent = {
 export class FixedProvider {
   content: FixedContent
   /** Answer Mount with this error instead. */
-  failure: string | undefined
+  failure: { code: status; details: string } | undefined
   readonly requests: MountRequest[] = []
   readonly #server = new Server()
 
@@ -48,11 +49,11 @@ export class FixedProvider {
         mount: { path: `/${typeName}/Mount`, ...unary },
       },
       {
-        version: (_call: unknown, answer: Answer) => answer(null, versionAnswer()),
-        mount: ({ request }: { request: Buffer }, answer: Answer) => {
+        version: (_call: Call, answer: Answer) => answer(null, versionAnswer()),
+        mount: ({ request }: Call, answer: Answer) => {
           this.requests.push(fromBinary(MountRequestSchema, request))
           if (this.failure === undefined) answer(null, this.#mountAnswer())
-          else answer({ code: status.FAILED_PRECONDITION, details: this.failure })
+          else answer(this.failure)
         },
       },
     )
@@ -81,7 +82,8 @@ export class FixedProvider {
   }
 }
 
-type Answer = (error: { code: number; details: string } | null, answer?: Buffer) => void
+type Call = ServerUnaryCall<Buffer, Buffer>
+type Answer = sendUnaryData<Buffer>
 
 function versionAnswer(): Buffer {
   const answer = { version: 'v1alpha1', runtimeName: 'fixed', runtimeVersion: '0.0.0' }
