@@ -1,7 +1,7 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { BridgeError } from '../errors.ts'
 import type { GrpcService } from './service.ts'
-import { bindTightly, clearSocketPath, type SocketAccess } from './unix-socket.ts'
+import { serveSocket, type ServedSocket, type SocketAccess } from './unix-socket.ts'
 
 /** Largest request of the KMS plugin: annotations may have 32 KiB (kmsv2/envelope.go, annotationsMaxSize), a seed 32 bytes. */
 const MAX_REQUEST_BYTES = 128 * 1024
@@ -34,14 +34,20 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   for (const service of options.services) {
     server.addService(service.definition, service.implementation)
   }
-  await clearSocketPath(options.socket)
-  await bindTightly(options.socket, options.access, () => bind(server, options.socket))
-  return { stop: (grace) => stop(server, grace) }
+  try {
+    const socket = await serveSocket(options.socket, options.access, (path) =>
+      bind(server, path, options.socket),
+    )
+    return { stop: (grace) => stop(server, socket, grace) }
+  } catch (error) {
+    server.forceShutdown()
+    throw error
+  }
 }
 
-function bind(server: Server, socket: string): Promise<void> {
+function bind(server: Server, path: string, socket: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(`unix://${socket}`, ServerCredentials.createInsecure(), (cause) => {
+    server.bindAsync(`unix://${path}`, ServerCredentials.createInsecure(), (cause) => {
       if (cause === null) resolve()
       else {
         const message = `cannot listen on ${socket} (${cause.message}); is the folder writable for this user?`
@@ -52,8 +58,10 @@ function bind(server: Server, socket: string): Promise<void> {
 }
 
 /** tryShutdown waits for ever for a client that is silent (grpc-node#2091), so it gets a limit. */
-function stop(server: Server, grace: number): Promise<void> {
-  return new Promise((resolve) => {
+async function stop(server: Server, socket: ServedSocket, grace: number): Promise<void> {
+  // A socket that cannot be removed is found dead and removed by the next start.
+  await socket.release().catch(() => undefined)
+  await new Promise<void>((resolve) => {
     const timer = setTimeout(() => {
       server.forceShutdown()
       resolve()

@@ -31,6 +31,8 @@ export interface UnaryFunnelOptions {
   readonly onInFlight: (calls: number) => void
   /** Calls answered at once; one more is refused with RESOURCE_EXHAUSTED. */
   readonly maxInFlight: number
+  /** The key of the configuration that sets this limit; empty where none does. Default: kms.maxCallsInFlight. */
+  readonly limitSetting?: string
 }
 
 /** Longest time of a call whose caller set none, and of any call (milliseconds). */
@@ -56,14 +58,29 @@ export class UnaryFunnel {
     this.#options = options
   }
 
-  /** Makes grpc-js's handler of one method; request and response pass through grpc-js as bytes. */
+  /**
+   * Makes grpc-js's handler of one method; request and response pass through grpc-js as bytes. A method
+   * that answers from memory is "unlimited": a burst of others must not make it fail.
+   */
   serve<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     handle: UnaryHandler<I, O>,
+    limit: 'limited' | 'unlimited' = 'limited',
   ): UntypedHandleCall {
     return (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => {
-      void this.#answer(method, handle, call, reply)
+      const isRefused = limit === 'limited' && this.#inFlight >= this.#options.maxInFlight
+      const answer = isRefused ? () => this.#refuse() : handle
+      void this.#answer(method, answer, call, reply)
     }
+  }
+
+  #refuse(): never {
+    const { maxInFlight, limitSetting = 'kms.maxCallsInFlight' } = this.#options
+    const setting = limitSetting === '' ? '' : ` (${limitSetting})`
+    throw new BridgeError(
+      'OVERLOADED',
+      `${String(maxInFlight)} calls are being answered already${setting}`,
+    )
   }
 
   async #answer<I extends DescMessage, O extends DescMessage>(
@@ -82,7 +99,7 @@ export class UnaryFunnel {
     } catch (thrown) {
       const error = BridgeError.from(thrown)
       const code = toGrpcStatus(error.code)
-      reply({ code, details: error.message, metadata: new Metadata() })
+      reply({ code, details: toDetails(error.message), metadata: new Metadata() })
       this.#report(facts, startedAt, code, error)
     } finally {
       this.#options.onInFlight((this.#inFlight -= 1))
@@ -95,12 +112,6 @@ export class UnaryFunnel {
     call: ServerUnaryCall<Buffer, Buffer>,
     facts: UnaryCallFacts,
   ): Promise<Buffer> {
-    if (this.#inFlight > this.#options.maxInFlight) {
-      throw new BridgeError(
-        'OVERLOADED',
-        `${String(this.#options.maxInFlight)} calls are being answered already (kms.maxCallsInFlight)`,
-      )
-    }
     const request = decode(method.input, call.request)
     const abort = new AbortController()
     const onCancel = () => abort.abort(CALLER_GONE)
@@ -161,9 +172,20 @@ function decode<M extends DescMessage>(schema: M, bytes: Buffer): MessageShape<M
 
 /** Encodes an answer and zeroes the fields that were copied into it. */
 function encode<M extends DescMessage>(schema: M, fields: Fields<M>): Buffer {
-  const bytes = toBinary(schema, Object.assign(create(schema), fields))
-  wipe(fields)
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  try {
+    const bytes = toBinary(schema, Object.assign(create(schema), fields))
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  } finally {
+    wipe(fields)
+  }
+}
+
+/** Longest text that is sent with a status: it goes into a header, and a peer that finds it too large ends the connection. */
+const MAX_DETAILS_LENGTH = 1_000
+
+/** grpc-js percent-encodes the text of a status and throws on half a surrogate pair, in nobody's hands. */
+function toDetails(message: string): string {
+  return message.slice(0, MAX_DETAILS_LENGTH).toWellFormed()
 }
 
 /** The fields that carry plaintext: `plaintext` of KMS v2, `plain` of v1beta1, `contents` of the files of CSI. */

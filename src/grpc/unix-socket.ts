@@ -1,12 +1,26 @@
-import { chmod, chown, lstat, mkdir, readFile, unlink } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import {
+  chmod,
+  chown,
+  link,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rename,
+  rm,
+  unlink,
+} from 'node:fs/promises'
 import { connect } from 'node:net'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { BridgeError } from '../errors.ts'
 
 /** How long a server may take to accept before its socket counts as alive but silent (milliseconds). */
 const CONNECT_TIMEOUT = 1_000
 /** sockaddr_un.sun_path holds 108 bytes with the closing zero (unix(7)). */
 const MAX_PATH_LENGTH = 107
+/** What is added to a folder's path while its socket is made: "/.abcdef/s". */
+const ROOM_LENGTH = 10
 
 export interface SocketAccess {
   /** Permission bits of the socket, such as 0o600. */
@@ -15,18 +29,67 @@ export interface SocketAccess {
   readonly group?: string | number
 }
 
+/** A socket that is served at its path. */
+export interface ServedSocket {
+  /** Removes the socket from its path, unless a successor's stands there by now. */
+  release(): Promise<void>
+}
+
 /**
- * Makes the path free for a new socket (design §2.12): makes the folder, removes a dead socket, and throws
- * SOCKET_IN_USE for a live one and SOCKET_BLOCKED for anything that is not a socket; both are left alone.
+ * Makes a socket at `path` (design §2.12). `bind` makes it in a folder that no other user can enter, where it
+ * gets its mode and group; only then is it linked to its path. So it is never open to others, of two that
+ * start at once one wins, and the end of this server (libuv unlinks the name that was bound) never takes a
+ * successor's socket away. A dead socket is removed; SOCKET_IN_USE for a live one and SOCKET_BLOCKED for
+ * anything that is not a socket, and both are left alone.
  */
-export async function clearSocketPath(path: string): Promise<void> {
-  if (Buffer.byteLength(path) > MAX_PATH_LENGTH) {
-    throw new BridgeError(
-      'SOCKET_BLOCKED',
-      `${path}: a socket path has at most ${String(MAX_PATH_LENGTH)} bytes; choose a shorter kms.socket`,
-    )
-  }
+export async function serveSocket(
+  path: string,
+  access: SocketAccess,
+  bind: (path: string) => Promise<void>,
+): Promise<ServedSocket> {
   await makeFolder(path)
+  const room = await makeRoom(path)
+  try {
+    const born = join(room, 's')
+    requireShort(path, Math.max(Buffer.byteLength(path), Buffer.byteLength(born)))
+    await clearPath(path, room)
+    await bind(born)
+    await setAccess(born, path, access)
+    const own = await lstat(born)
+    await publish(born, path, room)
+    return { release: () => release(path, own) }
+  } finally {
+    await rm(room, { recursive: true, force: true })
+  }
+}
+
+/** Tries of who starts at the same time as others: each try either wins or finds the winner. */
+const PUBLISH_TRIES = 5
+
+async function publish(born: string, path: string, room: string): Promise<void> {
+  for (let tries = 1; tries <= PUBLISH_TRIES; tries += 1) {
+    try {
+      return await link(born, path)
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') {
+        throw failSocket(path, 'make', cause)
+      }
+    }
+    await clearPath(path, room)
+  }
+  throw inUse(path)
+}
+
+async function release(path: string, own: Stats): Promise<void> {
+  const found = await lstat(path).catch(ignoreMissing(path))
+  if (found !== undefined && isSame(found, own)) await unlink(path).catch(ignoreMissing(path))
+}
+
+function isSame(one: Stats, other: Stats): boolean {
+  return one.ino === other.ino && one.dev === other.dev
+}
+
+async function clearPath(path: string, room: string): Promise<void> {
   const found = await lstat(path).catch(ignoreMissing(path))
   if (found === undefined) return
   if (!found.isSocket()) {
@@ -35,33 +98,52 @@ export async function clearSocketPath(path: string): Promise<void> {
       `${path} exists and is not a socket; it was left alone: remove it or choose another kms.socket`,
     )
   }
-  if (await isAlive(path)) {
-    throw new BridgeError(
-      'SOCKET_IN_USE',
-      `another process serves ${path}; it was left alone: stop it first, or choose another kms.socket`,
-    )
-  }
-  await unlink(path).catch(ignoreMissing(path))
+  if (await isAlive(path)) throw inUse(path)
+  await removeDead(path, found, room)
 }
 
-/** Runs `bind` such that the socket it makes is never open to others, then sets mode and group. */
-export async function bindTightly(
-  path: string,
-  access: SocketAccess,
-  bind: () => Promise<void>,
-): Promise<void> {
-  // The mode of a new socket is 0777 less the umask, and there is no other way to set it at birth.
-  const before = process.umask(0o177)
+/** Takes the dead socket away; one that somebody else put there since it was looked at is put back. */
+async function removeDead(path: string, dead: Stats, room: string): Promise<void> {
+  const taken = join(room, 'dead')
   try {
-    await bind()
-  } finally {
-    process.umask(before)
+    await rename(path, taken)
+    if (!isSame(await lstat(taken), dead)) await link(taken, path)
+    await unlink(taken)
+  } catch (cause) {
+    ignoreMissing(path)(cause as NodeJS.ErrnoException)
   }
+}
+
+async function setAccess(born: string, path: string, access: SocketAccess): Promise<void> {
   try {
-    if (access.group !== undefined) await chown(path, -1, await findGroup(access.group))
-    await chmod(path, access.mode)
+    if (access.group !== undefined) await chown(born, -1, await findGroup(access.group))
+    await chmod(born, access.mode)
   } catch (cause) {
     throw cause instanceof BridgeError ? cause : failSocket(path, 'set mode and group of', cause)
+  }
+}
+
+function requireShort(path: string, length: number): void {
+  if (length <= MAX_PATH_LENGTH) return
+  throw new BridgeError(
+    'SOCKET_BLOCKED',
+    `${path}: a socket path has at most ${String(MAX_PATH_LENGTH)} bytes, and its folder at most ${String(MAX_PATH_LENGTH - ROOM_LENGTH)}; choose a shorter kms.socket`,
+  )
+}
+
+function inUse(path: string): BridgeError {
+  return new BridgeError(
+    'SOCKET_IN_USE',
+    `another process serves ${path}; it was left alone: stop it first, or choose another kms.socket`,
+  )
+}
+
+/** A folder for this process alone beside the socket (mkdtemp(3) makes it with mode 0700). */
+async function makeRoom(path: string): Promise<string> {
+  try {
+    return await mkdtemp(`${dirname(path)}/.`)
+  } catch (cause) {
+    throw failSocket(path, 'make', cause)
   }
 }
 

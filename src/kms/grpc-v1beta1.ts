@@ -16,11 +16,15 @@ export function serveKmsV1Beta1(
   return {
     definition: defineService(KeyManagementService),
     implementation: {
-      Version: funnel.serve(method.version, () => ({
-        version: API_VERSION,
-        runtimeName: RUNTIME_NAME,
-        runtimeVersion: programVersion,
-      })),
+      Version: funnel.serve(
+        method.version,
+        () => ({
+          version: API_VERSION,
+          runtimeName: RUNTIME_NAME,
+          runtimeVersion: programVersion,
+        }),
+        'unlimited',
+      ),
       Encrypt: funnel.serve(method.encrypt, async (request, context) => ({
         cipher: await service.encryptV1(request.plain, context),
       })),

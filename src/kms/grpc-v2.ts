@@ -12,7 +12,11 @@ export function serveKmsV2(service: KeyService, funnel: UnaryFunnel): GrpcServic
   return {
     definition: defineService(KeyManagementService),
     implementation: {
-      Status: funnel.serve(method.status, () => ({ version: API_VERSION, ...service.status() })),
+      Status: funnel.serve(
+        method.status,
+        () => ({ version: API_VERSION, ...service.status() }),
+        'unlimited',
+      ),
       Encrypt: funnel.serve(method.encrypt, async (request, context) => {
         const envelope = await service.encrypt(request.plaintext, context)
         return { ...envelope, annotations: { ...envelope.annotations } }

@@ -1,0 +1,244 @@
+import { once } from 'node:events'
+import { lstatSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmod, link, rename, unlink } from 'node:fs/promises'
+import { createServer, type Server } from 'node:net'
+import { dirname, join } from 'node:path'
+import { test } from 'tap'
+import { serveSocket, type SocketAccess } from '../../src/grpc/unix-socket.ts'
+import { startGrpcServer } from '../../src/grpc/server.ts'
+import { KmsClient } from '../real/kms-client.ts'
+import { tempFolder } from '../real/temp-folder.ts'
+import { grpcScene } from './scene.ts'
+
+const access: SocketAccess = { mode: 0o600 }
+const newPath = () => join(tempFolder('socket'), 'kms.sock')
+
+/** A plain server for what a socket is, without gRPC. */
+function plainServer() {
+  const server = createServer((connection) => void connection.end())
+  const bind = async (path: string) => {
+    server.listen(path)
+    await once(server, 'listening')
+  }
+  return { server, bind, close: () => closed(server) }
+}
+
+async function closed(server: Server): Promise<void> {
+  server.close()
+  await once(server, 'close')
+}
+
+/** Leaves a socket behind that nobody serves, as a power cut does. */
+async function leaveDeadSocket(path: string): Promise<void> {
+  const { bind, close } = plainServer()
+  await bind(`${path}.1`)
+  await link(`${path}.1`, path)
+  await close()
+}
+
+const mode = (path: string) => (statSync(path).mode & 0o7777).toString(8)
+
+for (const wanted of [0o600, 0o660, 0o666]) {
+  void test(`the socket has mode ${wanted.toString(8)} when it appears, whatever the umask`, async (t) => {
+    const path = newPath()
+    const { bind, close } = plainServer()
+    const seen: string[] = []
+    await serveSocket(path, { mode: wanted }, async (born) => {
+      await bind(born)
+      seen.push(mode(dirname(born)))
+      t.equal(dirname(dirname(born)), dirname(path), 'on the same file system')
+      t.equal(lstatSync(path, { throwIfNoEntry: false }), undefined, 'it is not there yet')
+    })
+    t.same(seen, ['700'], 'born where no other user can enter')
+    t.equal(mode(path), wanted.toString(8))
+    t.same(readdirSync(dirname(path)), ['kms.sock'], 'nothing else is left in the folder')
+    await close()
+  })
+}
+
+void test('the group is taken by number or by name', async (t) => {
+  for (const [group, gid] of [
+    [process.getgid?.() ?? 0, process.getgid?.() ?? 0],
+    ['root', 0],
+  ] as const) {
+    if (gid === 0 && process.getuid?.() !== 0) continue
+    const path = newPath()
+    const { bind, close } = plainServer()
+    await serveSocket(path, { mode: 0o660, group }, bind)
+    t.equal(statSync(path).gid, gid)
+    await close()
+  }
+})
+
+void test('a group that does not exist is told by name, and nothing is left behind', async (t) => {
+  const path = newPath()
+  const { bind, close } = plainServer()
+  await t.rejects(serveSocket(path, { mode: 0o660, group: 'no-such-group' }, bind), {
+    code: 'SOCKET_FAILED',
+    message: /kms\.socketGroup: there is no group no-such-group/,
+  })
+  t.same(readdirSync(dirname(path)), [])
+  await close()
+})
+
+void test('a folder that is missing is made, closed to others', async (t) => {
+  const path = join(tempFolder('socket'), 'a', 'b', 'kms.sock')
+  const { bind, close } = plainServer()
+  await serveSocket(path, access, bind)
+  t.equal(mode(dirname(path)), '750')
+  await close()
+})
+
+void test('a dead socket is replaced', async (t) => {
+  const path = newPath()
+  await leaveDeadSocket(path)
+  t.ok(lstatSync(path).isSocket())
+  const { bind, close } = plainServer()
+  await serveSocket(path, access, bind)
+  const { server } = await import('node:net').then(({ connect }) => ({ server: connect(path) }))
+  await once(server, 'connect')
+  server.destroy()
+  t.same(readdirSync(dirname(path)), ['kms.sock'])
+  await close()
+})
+
+void test('a live socket is SOCKET_IN_USE and goes on serving', async (t) => {
+  const { socket, client, stop } = await grpcScene()
+  const before = lstatSync(socket)
+  let bound = false
+  await t.rejects(
+    serveSocket(socket, access, async () => void (bound = true)),
+    { code: 'SOCKET_IN_USE', message: /another process serves .*kms\.sock/ },
+  )
+  t.equal(bound, false)
+  t.equal(lstatSync(socket).ino, before.ino)
+  t.match(await client.status(), { healthz: 'ok' })
+  await stop()
+})
+
+const BLOCKERS: readonly (readonly [string, (path: string) => void])[] = [
+  ['a file', (path) => writeFileSync(path, 'precious')],
+  ['a folder', (path) => mkdirSync(path)],
+  ['a symbolic link to nowhere', (path) => symlinkSync('/nowhere', path)],
+  ['a symbolic link to a socket', (path) => symlinkSync(`${path}.other`, path)],
+]
+
+for (const [what, make] of BLOCKERS) {
+  void test(`${what} in its place is SOCKET_BLOCKED and left alone`, async (t) => {
+    const path = newPath()
+    make(path)
+    const before = lstatSync(path)
+    const { bind } = plainServer()
+    await t.rejects(serveSocket(path, access, bind), { code: 'SOCKET_BLOCKED' })
+    t.same([lstatSync(path).ino, lstatSync(path).mtimeMs], [before.ino, before.mtimeMs])
+    t.equal(readdirSync(dirname(path)).length, 1)
+  })
+}
+
+void test('a path that is too long for a socket is told as such', async (t) => {
+  const folder = tempFolder('socket')
+  const { bind, close } = plainServer()
+  const fits = join(folder, 'x'.repeat(106 - folder.length))
+  t.equal(fits.length, 107)
+  await serveSocket(fits, access, bind)
+  t.ok(lstatSync(fits).isSocket())
+  await close()
+  const deep = join(folder, 'x'.repeat(97 - folder.length), 'kms')
+  for (const path of [`${fits}x`, deep]) {
+    await t.rejects(serveSocket(path, access, bind), {
+      code: 'SOCKET_BLOCKED',
+      message: /at most 107 bytes, and its folder at most 97; choose a shorter kms\.socket/,
+    })
+  }
+})
+
+void test('a folder that cannot be had is told with what to check', async (t) => {
+  const folder = tempFolder('socket')
+  writeFileSync(join(folder, 'file'), '')
+  const { bind } = plainServer()
+  const message =
+    /cannot make the folder of .*\((?:EEXIST|ENOTDIR)\); does this user have the right to\?/
+  const path = join(folder, 'file', 'kms.sock')
+  await t.rejects(serveSocket(path, access, bind), { code: 'SOCKET_FAILED', message })
+})
+
+void test('a folder that is not writable is told as such', async (t) => {
+  const path = newPath()
+  await chmod(dirname(path), 0o555)
+  const { bind } = plainServer()
+  // Root may write anywhere, so it becomes nobody for a moment.
+  const isRoot = process.geteuid?.() === 0
+  if (isRoot) process.seteuid?.(65_534)
+  try {
+    const message = /cannot make .*kms\.sock \(EACCES\); does this user have the right to\?/
+    await t.rejects(serveSocket(path, access, bind), { code: 'SOCKET_FAILED', message })
+  } finally {
+    if (isRoot) process.seteuid?.(0)
+  }
+})
+
+for (const dead of [false, true]) {
+  void test(`of ten that start at once ${dead ? 'over a dead socket ' : ''}one serves, the others say so`, async (t) => {
+    const path = newPath()
+    if (dead) await leaveDeadSocket(path)
+    const servers = Array.from({ length: 10 }, () => plainServer())
+    const results = await Promise.allSettled(
+      servers.map(({ bind }) => serveSocket(path, access, bind)),
+    )
+    const won = results.flatMap((result, index) => (result.status === 'fulfilled' ? [index] : []))
+    t.equal(won.length, 1)
+    for (const result of results) {
+      if (result.status === 'rejected') t.match(result.reason, { code: 'SOCKET_IN_USE' })
+    }
+    t.same(readdirSync(dirname(path)), ['kms.sock'])
+    await Promise.all(
+      servers.map(async ({ close, server }) => (server.listening ? close() : undefined)),
+    )
+  })
+}
+
+void test('a stopped server leaves no socket, and its successor may come at once', async (t) => {
+  const first = await grpcScene()
+  const { socket, service } = first
+  const stopping = first.server.stop(1_000)
+  await stopping
+  t.equal(lstatSync(socket, { throwIfNoEntry: false }), undefined)
+  const second = await startGrpcServer({ socket, access, services: [service] })
+  const client = new KmsClient(socket)
+  t.match(await client.status(), { healthz: 'ok' })
+  client.close()
+  first.client.close()
+  await second.stop(100)
+})
+
+void test("an old server's stop does not take its successor's socket away", async (t) => {
+  const first = await grpcScene()
+  const { socket, service } = first
+  // Somebody cleans up by hand, and a second one starts while the first still runs.
+  await unlink(socket)
+  const second = await startGrpcServer({ socket, access, services: [service] })
+  await first.stop()
+  const client = new KmsClient(socket)
+  t.match(await client.status(), { healthz: 'ok' })
+  client.close()
+  await second.stop(100)
+  t.equal(lstatSync(socket, { throwIfNoEntry: false }), undefined)
+})
+
+void test('a stop leaves alone what is no socket of its own by now', async (t) => {
+  const { socket, stop } = await grpcScene()
+  await rename(socket, `${socket}.moved`)
+  writeFileSync(socket, 'precious')
+  await stop()
+  t.ok(lstatSync(socket).isFile())
+})
+
+void test('a client that is silent does not hold up a stop for longer than its grace', async (t) => {
+  const { socket, server, client } = await grpcScene()
+  await client.status()
+  const startedAt = performance.now()
+  await server.stop(50)
+  t.ok(performance.now() - startedAt < 2_000)
+  t.equal(lstatSync(socket, { throwIfNoEntry: false }), undefined)
+  client.close()
+})
