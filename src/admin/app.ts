@@ -1,4 +1,4 @@
-import express, { type Express, type Request, type Response } from 'express'
+import express, { type Express, type NextFunction, type Request, type Response } from 'express'
 
 /** Whether the program can do its work, and why not, for people and for scripts. */
 export interface Readiness {
@@ -38,6 +38,11 @@ export function createAdminApp(sources: AdminSources): Express {
   })
   app.use((_request, response) => {
     sendText(response, 404, 'there is /livez, /readyz and /metrics')
+  })
+  // Four parameters, or express takes it for an ordinary handler. Its own one prints stacks, to clients and to stderr.
+  app.use((_error: unknown, _request: Request, response: Response, next: NextFunction) => {
+    if (response.headersSent) next(_error)
+    else sendText(response, 500, 'internal error')
   })
   return app
 }

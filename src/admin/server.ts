@@ -44,12 +44,18 @@ export function startAdminServer(options: AdminServerOptions): AdminServer {
   )
   server.maxConnections = MAX_CONNECTIONS
   let cancelRetry: CancelTimer = () => undefined
+  let stopped = false
   const tryToListen = () => void server.listen(listen.port, listen.host)
   server.on('error', (error: NodeJS.ErrnoException) => {
     const address = `${listen.host}:${String(listen.port)}`
-    log.error(
-      `admin.listen: cannot listen on ${address} (${error.code ?? error.message}); trying again`,
-    )
+    const reason = error.code ?? error.message
+    // A connection that cannot be accepted ends up here, too; then it listens on, and listening twice throws.
+    if (server.listening) {
+      log.warn(`admin.listen: a connection to ${address} failed (${reason})`)
+      return
+    }
+    if (stopped) return
+    log.error(`admin.listen: cannot listen on ${address} (${reason}); trying again`)
     cancelRetry = clock.after(LISTEN_RETRY, tryToListen)
   })
   tryToListen()
@@ -58,6 +64,7 @@ export function startAdminServer(options: AdminServerOptions): AdminServer {
       return portOf(server)
     },
     stop: () => {
+      stopped = true
       cancelRetry()
       return closeServer(server)
     },

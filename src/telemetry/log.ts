@@ -37,19 +37,29 @@ export function createLogger(level: LogLevel): Logger {
 interface DescribedError {
   readonly type: string
   readonly message: string
-  readonly code?: unknown
+  readonly code?: string | number
   readonly stack?: string
   readonly cause?: DescribedError
 }
 
+/** Causes of causes that are written; a chain that bites its own tail has an end, too. */
+const MAX_CAUSES = 8
+
 /** Only these fields of an error are logged: others may hold a request with its secrets. */
 export function describeError(error: unknown): DescribedError {
+  return describe(error, MAX_CAUSES)
+}
+
+function describe(error: unknown, causes: number): DescribedError {
   if (!(error instanceof Error)) return { type: typeof error, message: 'not an error object' }
+  const code = 'code' in error ? error.code : undefined
   return {
     type: error.name,
     message: error.message,
-    ...('code' in error ? { code: error.code } : {}),
+    ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
     ...(error.stack === undefined ? {} : { stack: error.stack }),
-    ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
+    ...(error.cause === undefined || causes === 0
+      ? {}
+      : { cause: describe(error.cause, causes - 1) }),
   }
 }

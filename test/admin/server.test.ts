@@ -1,0 +1,132 @@
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { request } from 'undici'
+import { test } from 'tap'
+import { startAdminServer } from '../../src/admin/server.ts'
+import { systemClock } from '../../src/clock.ts'
+import { HandClock } from '../fakes/clock.ts'
+import { memoryLog } from '../fakes/log.ts'
+
+const sources = {
+  isServing: () => true,
+  readiness: () => ({ ready: true, reason: 'ok', message: 'ok', details: {} }),
+  renderMetrics: async () => 'up 1\n',
+  metricsContentType: 'text/plain',
+}
+
+/** Waits until something is so that no event tells of. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve))
+}
+
+async function adminScene(port = 0) {
+  const clock = new HandClock()
+  const { log, lines } = memoryLog()
+  const admin = startAdminServer({ listen: { host: '127.0.0.1', port }, sources, clock, log })
+  if (port === 0) await until(() => admin.port !== undefined)
+  return { admin, clock, lines, url: () => `http://127.0.0.1:${String(admin.port)}` }
+}
+
+async function statusOf(url: string): Promise<number> {
+  const { statusCode, body } = await request(url, { reset: true })
+  await body.dump()
+  return statusCode
+}
+
+/** A connection that sends `text` and nothing more; resolves when the server ends it. */
+async function hang(port: number, text: string): Promise<number> {
+  const startedAt = systemClock.monotonic()
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => undefined)
+  socket.write(text)
+  socket.resume()
+  await once(socket, 'close')
+  return systemClock.monotonic() - startedAt
+}
+
+void test('it serves until it is stopped', async (t) => {
+  const { admin, url } = await adminScene()
+  t.equal(await statusOf(`${url()}/livez`), 200)
+  const address = url()
+  await admin.stop()
+  t.equal(admin.port, undefined)
+  await t.rejects(statusOf(`${address}/livez`), { code: 'ECONNREFUSED' })
+})
+
+void test('clients that hang are dropped, and do not hold up others', async (t) => {
+  const { admin, url } = await adminScene()
+  t.teardown(() => admin.stop())
+  const port = admin.port ?? 0
+  const hanging = [
+    hang(port, 'GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: '),
+    hang(port, 'GET /li'),
+    hang(port, 'POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nabc'),
+  ]
+  t.equal(await statusOf(`${url()}/livez`), 200)
+  for (const milliseconds of await Promise.all(hanging)) {
+    t.ok(milliseconds < 15_000, `dropped after ${Math.round(milliseconds)} ms`)
+  }
+})
+
+void test('more connections than there is room for are dropped; then there is room again', async (t) => {
+  const { admin, url } = await adminScene()
+  t.teardown(() => admin.stop())
+  const sockets: Socket[] = []
+  for (let count = 0; count < 128; count += 1) {
+    const socket = connect(admin.port ?? 0, '127.0.0.1')
+    socket.on('error', () => undefined)
+    await once(socket, 'connect')
+    sockets.push(socket)
+  }
+  await t.rejects(statusOf(`${url()}/livez`))
+  for (const socket of sockets) socket.destroy()
+  let status = 0
+  while (status !== 200) status = await statusOf(`${url()}/livez`).catch(() => 0)
+  t.equal(status, 200)
+})
+
+void test('a port that is taken is logged and tried again, never fatal', async (t) => {
+  const taker = createServer().listen(0, '127.0.0.1')
+  await once(taker, 'listening')
+  const { port } = taker.address() as AddressInfo
+  const { admin, clock, lines, url } = await adminScene(port)
+  await until(() => lines.length === 1)
+  t.match(lines, [
+    {
+      level: 'error',
+      msg: `admin.listen: cannot listen on 127.0.0.1:${port} (EADDRINUSE); trying again`,
+    },
+  ])
+  t.equal(admin.port, undefined)
+  await clock.advance(15_000)
+  await until(() => lines.length === 2)
+  taker.close()
+  await once(taker, 'close')
+  await clock.advance(15_000)
+  await until(() => admin.port !== undefined)
+  t.equal(await statusOf(`${url()}/livez`), 200)
+  await admin.stop()
+  t.equal(clock.pending, 0)
+})
+
+void test('a stop while the port is waited for ends the waiting', async (t) => {
+  const taker = createServer().listen(0, '127.0.0.1')
+  await once(taker, 'listening')
+  const { port } = taker.address() as AddressInfo
+  const { admin, clock, lines } = await adminScene(port)
+  await until(() => lines.length === 1)
+  await admin.stop()
+  t.equal(clock.pending, 0)
+  taker.close()
+})
+
+void test('a stop before the port could be asked for leaves nothing behind', async (t) => {
+  const taker = createServer().listen(0, '127.0.0.1')
+  await once(taker, 'listening')
+  const { port } = taker.address() as AddressInfo
+  const { admin, clock } = await adminScene(port)
+  await admin.stop()
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+  t.equal(clock.pending, 0)
+  taker.close()
+})
