@@ -1,6 +1,5 @@
 import { test } from 'tap'
 import type { AuditRequest } from '../real/audit-log.ts'
-import { HttpProxy } from '../real/http-proxy.ts'
 import type { WrappedSeed } from '../real/kms-client.ts'
 import { newSeed, Scene, until } from './scene.ts'
 
@@ -81,7 +80,7 @@ void test('at rest the key is read once in each refresh interval, and nothing el
   const intervals = [1, 2]
   const watched = await Promise.all(
     intervals.map(async (seconds) => {
-      const proxy = await HttpProxy.start(scene.bao.address)
+      const proxy = await scene.httpProxy()
       const resting = await scene.startHealthy({
         address: proxy.address,
         kms: { refreshInterval: `${String(seconds)}s` },
@@ -103,11 +102,12 @@ void test('at rest the key is read once in each refresh interval, and nothing el
     )
     t.equal(proxy.count('GET', '/v1/transit/keys/k8s-etcd'), count, 'all are reads of the key')
     await resting.stop()
-    await proxy.stop()
   }
   const [fast, slow] = watched
   t.ok((fast?.proxy.count() ?? 0) > (slow?.proxy.count() ?? 0), 'the interval decides')
 })
+
+scene.end()
 
 function uidsOf(requests: AuditRequest[]): string[] {
   return requests.flatMap(({ headers }) => headers['x-transit-bridge-uid'] ?? [])

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { after } from 'tap'
+import { test } from 'tap'
 import type { AuditRequest } from '../real/audit-log.ts'
 import type { AuditMark } from '../real/openbao.ts'
 import { KmsWorld, type KmsWorldOptions } from '../real/kms-world.ts'
+import { HttpProxy } from '../real/http-proxy.ts'
 import { Plugin, type PluginConfiguration } from '../real/plugin.ts'
+import { TcpProxy } from '../real/tcp-proxy.ts'
 
 export type Settings = {
   /** Where the plugin finds Vault, when that is a proxy. */
@@ -15,17 +17,15 @@ export type Settings = {
 } & Pick<PluginConfiguration, 'transit' | 'admin' | 'log'>
 
 /**
- * A real OpenBao and the built program as users run it. What is started here is stopped at the end of the test
- * file, and Plugin.stop then looks for secrets in all that it told.
+ * A real OpenBao and the built program as users run it. {@link Scene.end} belongs at the end of each test file.
  */
 export class Scene {
   readonly world: KmsWorld
   readonly #plugins: Plugin[] = []
+  readonly #proxies: { stop(): Promise<void> }[] = []
 
   static async open(options: KmsWorldOptions = {}): Promise<Scene> {
-    const scene = new Scene(await KmsWorld.start(options))
-    after(() => scene.#close())
-    return scene
+    return new Scene(await KmsWorld.start(options))
   }
 
   private constructor(world: KmsWorld) {
@@ -53,6 +53,20 @@ export class Scene {
     return this.#keep(await Plugin.launch(this.configuration(settings)))
   }
 
+  /** A network that can fail, before Vault or what else is at the address. */
+  async tcpProxy(target = this.bao.address): Promise<TcpProxy> {
+    const proxy = await TcpProxy.start(target)
+    this.#proxies.push(proxy)
+    return proxy
+  }
+
+  /** Something before Vault that can answer in its place. */
+  async httpProxy(target = this.bao.address): Promise<HttpProxy> {
+    const proxy = await HttpProxy.start(target)
+    this.#proxies.push(proxy)
+    return proxy
+  }
+
   configuration({ address, kms, vault, auth, ...rest }: Settings): PluginConfiguration {
     const base = this.world.configuration(address ?? this.bao.address)
     const login = { ...(base.vault['auth'] as object), ...auth }
@@ -72,12 +86,16 @@ export class Scene {
     return plugin
   }
 
-  async #close(): Promise<void> {
-    try {
-      await Promise.all(this.#plugins.map((plugin) => plugin.stop()))
-    } finally {
-      await this.world.stop()
-    }
+  /** The last test of a file: stops all that was started, and looks for secrets in what the plugins told. */
+  end(): void {
+    void test('all that was told holds no token, plaintext or ciphertext', async () => {
+      try {
+        await Promise.all(this.#plugins.map((plugin) => plugin.stop()))
+      } finally {
+        await Promise.all(this.#proxies.map((proxy) => proxy.stop()))
+        await this.world.stop()
+      }
+    })
   }
 }
 

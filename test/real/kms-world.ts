@@ -11,6 +11,7 @@ import {
   makeKey,
   renderPolicy,
   writePolicy,
+  type JwtLogin,
 } from './transit-setup.ts'
 
 export const KEY = 'k8s-etcd'
@@ -60,15 +61,19 @@ export class KmsWorld {
 
   /** Lets the plugin's service account log in by its JWT. */
   async enableLogin({ ttl = '1h' }: { ttl?: string } = {}): Promise<void> {
-    await enableJwtLogin(this.bao, {
+    await enableJwtLogin(this.bao, { ...this.jwtLogin(), ttl })
+  }
+
+  /** What Vault must know to let the plugin's service account log in: for roles of one's own. */
+  jwtLogin(): JwtLogin {
+    return {
       issuer: this.#issuer.issuer,
       publicKeysPem: [this.#issuer.publicKeyPem],
       audience: 'vault',
       subject: `system:serviceaccount:${SERVICE_ACCOUNT.namespace}:${SERVICE_ACCOUNT.name}`,
       role: ROLE,
       policies: [POLICY],
-      ttl,
-    })
+    }
   }
 
   /** Puts a fresh token of the plugin's service account where the plugin reads it. */

@@ -135,10 +135,15 @@ export class Program {
     await this.waitUntil(`a connection to ${at}`, () => accepts(at), patience)
   }
 
+  /** Waits for the end of a program, however it ends. */
+  async ended(): Promise<Exit> {
+    this.#child.ref()
+    return this.exited
+  }
+
   /** Waits for the end of a program that does its work and ends; throws unless the exit code is 0. */
   async finished(): Promise<void> {
-    this.#child.ref()
-    const exit = await this.exited
+    const exit = await this.ended()
     if (exit.code === 0) return
     throw new Error(`${this.name}: ${said(exit)}; its output ends:\n${this.tail()}`)
   }

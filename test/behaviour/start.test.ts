@@ -1,0 +1,149 @@
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+import { freePort } from '../real/port.ts'
+import { tempFolder } from '../real/temp-folder.ts'
+import type { Plugin } from '../real/plugin.ts'
+import { newSeed, outcomeOf, Scene } from './scene.ts'
+
+const scene = await Scene.open()
+const { bao, world } = scene
+const KMS = { refreshInterval: '1s' }
+
+/** What Status says although Vault cannot be asked, and that the other calls fail without harm. */
+async function servesWithoutVault(t: Test, plugin: Plugin, told: RegExp): Promise<void> {
+  const first = await plugin.client.status()
+  t.match(first, { version: 'v2', keyId: '' })
+  t.not(first.healthz, 'ok')
+  await plugin.waitForHealth(told)
+  t.match(await outcomeOf(plugin.client.encrypt(newSeed(), { timeout: 500 })), {
+    code: /^(UNAVAILABLE|DEADLINE_EXCEEDED|PERMISSION_DENIED)$/,
+  })
+  t.match(await plugin.admin('/livez'), { status: 200 })
+  t.match(await plugin.admin('/readyz'), { status: 503, text: told })
+  t.ok(plugin.program.running)
+}
+
+async function works(t: Test, plugin: Plugin): Promise<void> {
+  await plugin.waitForHealth('ok')
+  const plaintext = newSeed()
+  t.same(await plugin.client.decrypt(await plugin.client.encrypt(plaintext)), plaintext)
+}
+
+void test('started before Vault: Status at once, healthy by itself later', async (t) => {
+  const network = await scene.tcpProxy()
+  await network.refuse()
+  const plugin = await scene.start({ address: network.address, kms: KMS })
+  await servesWithoutVault(t, plugin, /connection refused/)
+  await network.pass()
+  await works(t, plugin)
+})
+
+void test('started while Vault hangs', async (t) => {
+  const network = await scene.tcpProxy()
+  await network.hang()
+  const vault = { timeout: '500ms' }
+  const plugin = await scene.start({ address: network.address, kms: KMS, vault })
+  await servesWithoutVault(t, plugin, /did not (answer|end)/)
+  await network.pass()
+  await works(t, plugin)
+})
+
+void test('started while Vault is sealed', async (t) => {
+  await bao.seal()
+  const plugin = await scene.start({ kms: KMS })
+  await servesWithoutVault(t, plugin, /is sealed and must be unsealed/)
+  await bao.unseal()
+  await works(t, plugin)
+})
+
+void test('started before the token file exists, then with tokens that are of no use', async (t) => {
+  rmSync(world.tokenFile)
+  const plugin = await scene.start({ kms: KMS, auth: { audience: 'vault' } })
+  await servesWithoutVault(t, plugin, /vault.auth.tokenFile: .* does not exist yet; the kubelet/)
+  writeFileSync(world.tokenFile, '')
+  await plugin.waitForHealth(/vault.auth.tokenFile: .* is empty/)
+  writeFileSync(world.tokenFile, 'no token')
+  await plugin.waitForHealth(/vault.auth.tokenFile/)
+  await world.writeToken({ expiresIn: -3600 })
+  await plugin.waitForHealth(/the service-account token expired at .* no longer refreshes it/)
+  await world.writeToken({ audience: 'somebody else' })
+  await plugin.waitForHealth(
+    /has audience "somebody else", but vault.auth.audience is "vault"; ask for that audience/,
+  )
+  await world.writeToken()
+  await works(t, plugin)
+})
+
+void test('started before DNS answers', async (t) => {
+  const plugin = await scene.start({
+    address: ['http://vault.invalid:8200'],
+    kms: KMS,
+    vault: { allowPlaintext: true },
+  })
+  await servesWithoutVault(t, plugin, /vault\.invalid:8200 cannot be reached: the host name/)
+  t.equal(plugin.logLines().filter(({ level }) => level === 'error').length, 1, 'one line of it')
+})
+
+void test('killed with SIGKILL: starts again over its stale socket', async (t) => {
+  const plugin = await scene.startHealthy({ kms: KMS })
+  const kept = await plugin.client.encrypt(newSeed())
+  await plugin.kill()
+  t.ok(statSync(plugin.socket).isSocket(), 'the socket file is still there')
+  await plugin.restart()
+  await plugin.waitForHealth('ok')
+  t.equal((await plugin.client.status()).keyId, kept.keyId)
+  t.match(await outcomeOf(plugin.client.decrypt(kept)), { code: 'OK' })
+  t.equal(await plugin.stop(), 0)
+  t.notOk(existsSync(plugin.socket))
+})
+
+void test('a live socket is left alone: error, exit 1', async (t) => {
+  const first = await scene.startHealthy({ kms: KMS })
+  const second = await scene.launch({ kms: { ...KMS, socket: first.socket } })
+  t.equal((await second.program.ended()).code, 1)
+  t.match(
+    second.program.output(),
+    /transit-bridge: another process serves .*kms.sock; it was left alone/,
+  )
+  t.match(await first.client.status(), { healthz: 'ok' })
+  t.equal((await first.client.encrypt(newSeed())).keyId, (await first.client.status()).keyId)
+})
+
+void test('a file or a folder in place of the socket is left alone: error, exit 1', async (t) => {
+  const folder = tempFolder('blocked')
+  const file = join(folder, 'file')
+  writeFileSync(file, 'precious')
+  const inner = join(folder, 'folder')
+  mkdirSync(inner)
+  for (const socket of [file, inner]) {
+    const plugin = await scene.launch({ kms: { ...KMS, socket } })
+    t.equal((await plugin.program.ended()).code, 1)
+    t.match(
+      plugin.program.output(),
+      /transit-bridge: .* exists and is not a socket; it was left alone/,
+    )
+  }
+  t.equal(readFileSync(file, 'utf8'), 'precious')
+  t.ok(statSync(inner).isDirectory())
+})
+
+void test('the socket has the mode of the configuration, 0600 by default', async (t) => {
+  const modeOf = ({ socket }: Plugin) => statSync(socket).mode & 0o777
+  t.equal(modeOf(await scene.startHealthy({ kms: KMS })), 0o600)
+  t.equal(modeOf(await scene.startHealthy({ kms: { ...KMS, socketMode: '0660' } })), 0o660)
+})
+
+void test('the admin port is taken: KMS is served all the same', async (t) => {
+  const port = await freePort()
+  const taken = createServer().listen(port, '127.0.0.1')
+  await once(taken, 'listening')
+  const plugin = await scene.start({ kms: KMS, admin: { listen: `127.0.0.1:${String(port)}` } })
+  await works(t, plugin)
+  await plugin.program.waitForLine(/admin.listen: cannot listen on .*EADDRINUSE/)
+  taken.close()
+})
+
+scene.end()
