@@ -1,0 +1,78 @@
+import { test } from 'tap'
+import { BridgeError } from '../../src/errors.ts'
+import { createKmsAdminSources } from '../../src/kms/admin-sources.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { findSamples } from '../real/prometheus-text.ts'
+import { serviceScene, type SceneOptions } from './service-scene.ts'
+
+async function adminScene(
+  options: SceneOptions = {},
+  session: { tokenExpiresAt: number | undefined; fault: BridgeError | undefined } = {
+    tokenExpiresAt: undefined,
+    fault: undefined,
+  },
+) {
+  const scene = await serviceScene(options)
+  const { watch, health, clock } = scene
+  const metrics = createMetrics('test')
+  const sources = createKmsAdminSources({ plugin: { watch, health }, session, clock, metrics })
+  return { ...scene, sources }
+}
+
+void test('ready: which key, how old its metadata, when the token ends', async (t) => {
+  const tokenExpiresAt = Date.UTC(2026, 0, 1, 1)
+  const { sources, watch } = await adminScene({}, { tokenExpiresAt, fault: undefined })
+  t.equal(sources.isServing(), true)
+  t.same(sources.readiness(), {
+    ready: true,
+    reason: 'ok',
+    message: 'ok',
+    details: {
+      keyId: watch.snapshot?.keyId,
+      keyVersion: 1,
+      snapshotAgeSeconds: 10,
+      vaultTokenExpiresAt: '2026-01-01T01:00:00.000Z',
+    },
+  })
+})
+
+void test('not ready: since when and why, and what the login says', async (t) => {
+  const fault = new BridgeError('LOGIN_REFUSED', 'role x could not be found')
+  const { sources, health, clock } = await adminScene(
+    { unreached: true },
+    { tokenExpiresAt: Infinity, fault },
+  )
+  health.fail(new BridgeError('VAULT_DENIED', 'denied'), clock.monotonic() - 7_000)
+  t.equal(sources.isServing(), true, 'a kubelet must not kill it for that')
+  t.same(sources.readiness(), {
+    ready: false,
+    reason: 'VAULT_DENIED',
+    message: 'denied',
+    details: { failingSeconds: 7, loginFault: 'role x could not be found' },
+  })
+})
+
+void test('a scrape shows health under one reason, and the age of the metadata', async (t) => {
+  const { sources, health, clock } = await adminScene()
+  const healthy = async () =>
+    findSamples(await sources.renderMetrics(), 'transit_bridge_kms_healthy')
+  t.match(await healthy(), [{ labels: { reason: 'ok' }, value: 1 }])
+  health.fail(new BridgeError('VAULT_SEALED', 'sealed'), clock.monotonic())
+  await clock.advance(2_000)
+  t.match(await healthy(), [{ labels: { reason: 'VAULT_SEALED' }, value: 1 }], 'in its grace')
+  await clock.advance(120_000)
+  const text = await sources.renderMetrics()
+  const samples = findSamples(text, 'transit_bridge_kms_healthy')
+  t.same([samples.length, samples[0]?.value], [1, 0])
+  const [age] = findSamples(text, 'transit_bridge_status_snapshot_age_seconds')
+  t.equal(age?.value, 132)
+})
+
+void test('before the first read the age is -1', async (t) => {
+  const { sources } = await adminScene({ unreached: true })
+  const [age] = findSamples(
+    await sources.renderMetrics(),
+    'transit_bridge_status_snapshot_age_seconds',
+  )
+  t.equal(age?.value, -1)
+})
