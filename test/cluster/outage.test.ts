@@ -1,0 +1,109 @@
+// Vault is away: what an API server and its users see (design §2.6), and what a restart meanwhile does.
+import t, { type Test } from 'tap'
+import { eventually } from './eventually.ts'
+import { apiServerCalls, kmsProviders, lastStatus, pluginCalls, vaultRequests } from './observe.ts'
+import { storedV2 } from './stored.ts'
+import { startCluster, type Cluster } from './world.ts'
+
+const OUTAGE_GRACE = 5_000
+const VALUES = { password: 'written-before' }
+
+void t.test('an outage shows after its grace, in words, and writes go on', async (t) => {
+  const { api, plugin, proxy, etcd } = await startCluster(t, { kms: { outageGrace: '5s' } })
+  await api.createSecret('default', 'before', VALUES)
+  const { keyId } = await plugin.client.status()
+  await kmsProviders(api, 'ok')
+
+  await proxy.refuse()
+  const lostAt = performance.now()
+  await plugin.waitForHealth(/vault/)
+  const seconds = (performance.now() - lostAt) / 1000
+  t.ok(seconds > OUTAGE_GRACE / 1000 - 1, `healthz is ok for ${seconds.toFixed(1)} s`)
+  const { healthz } = await plugin.client.status()
+  const words = await kmsProviders(api, /got unexpected healthz status/)
+  t.match(words, healthz, 'the API server says what the plugin says')
+  t.comment(words)
+  const { status, text } = await api.readyz()
+  t.equal(status, 500)
+  t.match(text, /\[-\]kms-providers failed/)
+
+  // Each Status, though unhealthy, lets the write key live three minutes more.
+  const seen = await lastStatus(api, keyId)
+  await eventually('another Status', async () => {
+    await api.readyz('kms-providers')
+    return (await lastStatus(api, keyId)) > seen + 1
+  })
+  await api.createSecret('default', 'during', VALUES)
+  t.match(await storedV2(etcd, 'during'), { keyId })
+  t.same(await api.getSecret('default', 'before'), VALUES)
+  t.equal(await apiServerCalls(api, 'Encrypt', 'Unavailable'), 0, 'nothing asks for another seed')
+
+  await proxy.pass()
+  const backAt = performance.now()
+  await plugin.waitForHealth('ok')
+  t.ok(performance.now() - backAt < 10_000, 'the plugin is healthy within 10 s')
+  await kmsProviders(api, 'ok')
+  t.comment(`the API server is ready ${((performance.now() - backAt) / 1000).toFixed(1)} s after`)
+  t.same(await api.getSecret('default', 'during'), VALUES)
+})
+
+void t.test('Vault that refuses shows at once, and so does its mending', async (t) => {
+  const { api, plugin, world } = await startCluster(t, { kms: { outageGrace: '30m' } })
+  await kmsProviders(api, 'ok')
+  await world.writePolicy('path "sys/none" { capabilities = ["read"] }')
+  await plugin.waitForHealth(/denies read key: permission denied/)
+  const words = await kmsProviders(api, /denies read key: permission denied/)
+  t.comment(words)
+  await api.createSecret('default', 'during', VALUES)
+  await world.writePolicy()
+  await plugin.waitForHealth('ok')
+  await kmsProviders(api, 'ok')
+})
+
+for (const enabled of [false, true]) {
+  void t.test(`an API server restarts while Vault is away, decryptCache ${String(enabled)}`, (t) =>
+    restartWithoutVault(t, enabled),
+  )
+}
+
+async function restartWithoutVault(test: Test, enabled: boolean): Promise<void> {
+  const cluster = await startCluster(test, {
+    kms: { outageGrace: '2s', decryptCache: { enabled } },
+  })
+  const { api, plugin, proxy } = cluster
+  await api.createSecret('default', 'before', VALUES)
+  await api.restart()
+  test.same(await api.getSecret('default', 'before'), VALUES)
+  test.equal(await pluginCalls(plugin, { method: 'Decrypt', code: 'OK' }), 1)
+  await expectMemory(test, cluster, enabled)
+
+  const decrypts = await pluginCalls(plugin, { method: 'Decrypt' })
+  await proxy.refuse()
+  await plugin.waitForHealth(/vault/)
+  await api.restart({ waitReady: false })
+  // It has no write key of its own yet, and without one it does not even ask for Decrypt.
+  await kmsProviders(api, /errGen=.*encrypt/i)
+  const { status, body } = await api.request('GET', '/api/v1/namespaces/default/secrets/before')
+  test.equal(status, 500)
+  test.match(body.message, /got unexpected nil transformer/)
+  test.equal(await pluginCalls(plugin, { method: 'Decrypt' }), decrypts)
+  test.ok((await apiServerCalls(api, 'Encrypt', 'Unavailable')) > 0)
+  const write = { metadata: { name: 'during' }, stringData: VALUES }
+  test.equal((await api.request('POST', '/api/v1/namespaces/default/secrets', write)).status, 500)
+  test.equal((await api.livez('ping')).status, 200)
+
+  await proxy.pass()
+  const backAt = performance.now()
+  await eventually('the API server to be ready', async () => (await api.readyz()).status === 200)
+  test.comment(`ready ${((performance.now() - backAt) / 1000).toFixed(1)} s after Vault is back`)
+  test.same(await api.getSecret('default', 'before'), VALUES)
+}
+
+/** With the memory a restart of the API server alone needs no Decrypt of Vault. */
+async function expectMemory(test: Test, cluster: Cluster, enabled: boolean): Promise<void> {
+  const { api, plugin } = cluster
+  const before = await vaultRequests(plugin, 'decrypt')
+  await api.restart()
+  test.same(await api.getSecret('default', 'before'), VALUES)
+  test.equal((await vaultRequests(plugin, 'decrypt')) - before, enabled ? 0 : 1)
+}

@@ -1,0 +1,87 @@
+import type { Test } from 'tap'
+import { buildProgram } from '../commands/program.ts'
+import { Etcd } from '../real/etcd.ts'
+import { KmsWorld } from '../real/kms-world.ts'
+import { KubeApiServer, type KubeApiServerOptions } from '../real/kube-api-server.ts'
+import { Plugin } from '../real/plugin.ts'
+import { TcpProxy } from '../real/tcp-proxy.ts'
+import { encryptionConfig, identity, kms } from './encryption-config.ts'
+
+/** The plugin looks for rotations this often, so that no test waits for 30 s. */
+const REFRESH_INTERVAL = '1s'
+
+export type ClusterOptions = {
+  /** Put over the section `kms` of the plugin's configuration. */
+  kms?: Record<string, unknown>
+  /** Default: Secrets by the plugin, and what is plain is read too. */
+  encryptionConfig?: (socket: string) => string
+  api?: Omit<KubeApiServerOptions, 'etcd' | 'encryptionConfig'>
+}
+
+/** OpenBao behind a proxy, etcd, the built plugin and a kube-apiserver that encrypts by it. */
+export type Cluster = {
+  world: KmsWorld
+  /** Between the plugin and OpenBao. */
+  proxy: TcpProxy
+  etcd: Etcd
+  plugin: Plugin
+  api: KubeApiServer
+}
+
+/** Starts all of them, ready; they end with the test. */
+export async function startCluster(t: Test, options: ClusterOptions = {}): Promise<Cluster> {
+  const [{ world, proxy }, etcd] = await Promise.all([startVault(t), startEtcd(t)])
+  const plugin = await startPlugin(t, world, proxy, options.kms)
+  const config = (options.encryptionConfig ?? usualConfig)(plugin.socket)
+  const api = await startApiServer(t, { etcd, encryptionConfig: config, ...options.api })
+  return { world, proxy, etcd, plugin, api }
+}
+
+export async function startVault(t: Test): Promise<{ world: KmsWorld; proxy: TcpProxy }> {
+  buildProgram()
+  const world = await KmsWorld.start({ audit: false })
+  t.teardown(() => world.stop())
+  const proxy = await TcpProxy.start(world.bao.address)
+  t.teardown(() => proxy.stop())
+  return { world, proxy }
+}
+
+export async function startEtcd(t: Test): Promise<Etcd> {
+  const etcd = await Etcd.start()
+  t.teardown(() => etcd.stop())
+  return etcd
+}
+
+/** A plugin that is healthy when this returns. */
+export async function startPlugin(
+  t: Test,
+  world: KmsWorld,
+  proxy: TcpProxy,
+  kmsSection: Record<string, unknown> = {},
+): Promise<Plugin> {
+  const plugin = await Plugin.start(pluginConfiguration(world, proxy, kmsSection))
+  t.teardown(() => plugin.stop())
+  await plugin.waitForHealth('ok')
+  return plugin
+}
+
+export function pluginConfiguration(
+  world: KmsWorld,
+  proxy: TcpProxy,
+  kmsSection: Record<string, unknown> = {},
+) {
+  return world.configuration(proxy.address, { refreshInterval: REFRESH_INTERVAL, ...kmsSection })
+}
+
+export async function startApiServer(
+  t: Test,
+  options: KubeApiServerOptions,
+): Promise<KubeApiServer> {
+  const api = await KubeApiServer.start(options)
+  t.teardown(() => api.stop())
+  return api
+}
+
+export function usualConfig(socket: string): string {
+  return encryptionConfig([kms(socket), identity])
+}
