@@ -36,6 +36,8 @@ function readCommand(args: readonly string[]): Request {
   if (!isGroup(entry)) return readCall(entry, name, rest)
   const [inner, ...others] = rest
   if (inner === '--help' || inner === '-h') return { kind: 'help', usage: entry.usage }
+  const isOwn = inner === undefined || inner.startsWith('-')
+  if (isOwn && entry.own !== undefined) return readCall(entry.own, name, rest)
   if (inner === undefined || inner.startsWith('-')) {
     throw mistake(
       `${name} needs a command: ${listChoices(Object.keys(entry.commands))}; see ${name} --help`,
@@ -45,12 +47,17 @@ function readCommand(args: readonly string[]): Request {
 }
 
 function readCall(command: Command, name: string, args: readonly string[]): Request {
-  const { options } = readOptions(args, { ...command.options, ...COMMON }, `${name}: `)
+  const rules = { ...command.options, ...COMMON }
+  const { options } = readOptions(args, rules, `${name}: `, command.operand)
   if (options['help'] === true) return { kind: 'help', usage: command.usage }
   for (const [option, rule] of Object.entries(command.options)) {
     if (rule.required === true && options[option] === undefined) {
       throw mistake(`${name}: needs --${option} ${rule.takes ?? ''}; see ${name} --help`)
     }
+  }
+  const { operand } = command
+  if (operand !== undefined && options[operand] === undefined) {
+    throw mistake(`${name}: needs ${operand}; see ${name} --help`)
   }
   return { kind: 'run', command, values: options }
 }
@@ -80,6 +87,7 @@ function readOptions(
   args: readonly string[],
   rules: Readonly<Record<string, OptionRule>>,
   prefix: string,
+  operand?: string,
 ) {
   const types = Object.entries(rules).map(([name, { takes }]) => {
     const type = takes === undefined ? ('boolean' as const) : ('string' as const)
@@ -94,8 +102,11 @@ function readOptions(
   })
   const options: Record<string, string | true> = {}
   for (const token of tokens) {
-    if (token.kind === 'positional')
-      throw mistake(`${prefix}${JSON.stringify(token.value)} is one argument too many`)
+    if (token.kind === 'positional') {
+      if (operand === undefined || Object.hasOwn(options, operand))
+        throw mistake(`${prefix}${JSON.stringify(token.value)} is one argument too many`)
+      options[operand] = token.value
+    }
     if (token.kind !== 'option') continue
     if (Object.hasOwn(options, token.name))
       throw mistake(`${prefix}${token.rawName} is given twice`)

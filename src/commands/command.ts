@@ -13,6 +13,8 @@ export type OptionValues = Readonly<Record<string, string | true | undefined>>
 export interface Command {
   readonly usage: string
   readonly options: Readonly<Record<string, OptionRule>>
+  /** What it must be given without an option, as usage texts call it: FILE. Its value has this very name. */
+  readonly operand?: string
   /** Gives the exit code. Its code is loaded when it is called, so that no command pays for another. */
   readonly run: (values: OptionValues, terminal: Terminal) => Promise<number>
 }
@@ -20,6 +22,8 @@ export interface Command {
 /** A name in front of other names. */
 export interface CommandGroup {
   readonly usage: string
+  /** What the name does without another one behind it; by default it needs one. */
+  readonly own?: Command
   readonly commands: Readonly<Record<string, Command>>
 }
 

@@ -1,13 +1,12 @@
-import { systemClock, type Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import { requireSection } from '../config/section.ts'
 import { startGrpcServer } from '../grpc/server.ts'
-import { createKmsPlugin, type KmsPlugin } from '../kms/plugin.ts'
-import { createLogger, logKey, type Logger } from '../telemetry/log.ts'
-import { createMetrics, type Metrics } from '../telemetry/metrics.ts'
-import type { VaultSession } from '../vault/session.ts'
+import { createKmsPlugin } from '../kms/plugin.ts'
+import { logKey } from '../telemetry/log.ts'
 import { version } from '../version.ts'
+import { startAdmin } from './admin.ts'
 import { endOnUncaughtFault, waitForStopSignal } from './process-end.ts'
+import { createTelemetry } from './telemetry.ts'
 import { EXIT_OK } from './terminal.ts'
 import { createVaultAccess } from './vault-access.ts'
 
@@ -23,7 +22,7 @@ const REVOKE_TIME = 1_000
 export async function runKms(config: Config): Promise<number> {
   const kms = requireSection(config, 'kms')
   const telemetry = createTelemetry(config)
-  const { clock, log } = telemetry
+  const { clock, log, metrics } = telemetry
   endOnUncaughtFault(log)
   const { client, session } = createVaultAccess({ config: config.vault, ...telemetry })
   const plugin = createKmsPlugin({
@@ -45,7 +44,10 @@ export async function runKms(config: Config): Promise<number> {
   log.info({ [logKey.socket]: kms.socket }, `transit-bridge ${version} serves KMS`)
   session.start()
   plugin.watch.start()
-  const admin = await startAdmin(config, plugin, session, telemetry)
+  const admin = await startAdmin(config, telemetry, async () => {
+    const { createKmsAdminSources } = await import('../kms/admin-sources.ts')
+    return createKmsAdminSources({ plugin, session, clock, metrics })
+  })
 
   await stopSignal
   plugin.watch.stop()
@@ -54,32 +56,4 @@ export async function runKms(config: Config): Promise<number> {
   await Promise.all([client.close(), admin?.stop()])
   log.info('stopped')
   return EXIT_OK
-}
-
-interface Telemetry {
-  readonly clock: Clock
-  readonly log: Logger
-  readonly metrics: Metrics
-}
-
-function createTelemetry(config: Config): Telemetry {
-  const log = createLogger(config.log.level)
-  return { clock: systemClock, log, metrics: createMetrics(version) }
-}
-
-/** Loaded after the socket is served: express takes longer to load than all the rest. */
-async function startAdmin(
-  config: Config,
-  plugin: KmsPlugin,
-  session: VaultSession,
-  { clock, log, metrics }: Telemetry,
-) {
-  const { listen } = config.admin
-  if (listen === undefined) return undefined
-  const [{ startAdminServer }, { createKmsAdminSources }] = await Promise.all([
-    import('../admin/server.ts'),
-    import('../kms/admin-sources.ts'),
-  ])
-  const sources = createKmsAdminSources({ plugin, session, clock, metrics })
-  return startAdminServer({ listen, sources, clock, log })
 }

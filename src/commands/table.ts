@@ -1,5 +1,12 @@
 import { requireValue, type Command, type CommandGroup } from './command.ts'
-import { CONFIG_CHECK_USAGE, CONFIG_SCHEMA_USAGE, CONFIG_USAGE, KMS_USAGE } from './usage.ts'
+import {
+  CONFIG_CHECK_USAGE,
+  CONFIG_SCHEMA_USAGE,
+  CONFIG_USAGE,
+  CSI_CHECK_USAGE,
+  CSI_USAGE,
+  KMS_USAGE,
+} from './usage.ts'
 
 const config = { takes: 'FILE', required: true }
 
@@ -13,6 +20,35 @@ export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
       const loaded = await loadConfig(requireValue(values, 'config'), terminal.environment)
       const { runKms } = await import('./kms.ts')
       return runKms(loaded)
+    },
+  },
+  csi: {
+    usage: CSI_USAGE,
+    own: {
+      usage: CSI_USAGE,
+      options: { config },
+      run: async (values, terminal) => {
+        const { loadConfig } = await import('../config/load.ts')
+        const loaded = await loadConfig(requireValue(values, 'config'), terminal.environment)
+        const { runCsi } = await import('./csi.ts')
+        return runCsi(loaded)
+      },
+    },
+    commands: {
+      check: {
+        usage: CSI_CHECK_USAGE,
+        options: {
+          config: { takes: 'FILE' },
+          namespace: { takes: 'NAME' },
+          'service-account': { takes: 'NAME' },
+          json: {},
+        },
+        operand: 'FILE',
+        run: async (values, terminal) => {
+          const { checkClasses } = await import('./csi-check.ts')
+          return checkClasses(requireValue(values, 'FILE'), values, terminal)
+        },
+      },
     },
   },
   config: {

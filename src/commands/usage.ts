@@ -2,6 +2,8 @@
 
 export const USAGE = `Usage:
     transit-bridge kms --config FILE
+    transit-bridge csi --config FILE
+    transit-bridge csi check FILE [--config FILE]
     transit-bridge config check --config FILE [--json]
     transit-bridge config schema
     transit-bridge help [COMMAND]
@@ -10,6 +12,8 @@ Vault or OpenBao Transit as the key manager of a Kubernetes cluster.
 
 Commands:
     kms              Serve the KMS v2 plugin that the API server calls.
+    csi              Serve the provider that the Secrets Store CSI driver calls.
+    csi check        Say what is wrong with SecretProviderClass manifests.
     config check     Say whether a configuration is right, and what would run.
     config schema    Print the JSON Schema of the configuration.
     help             Print this text, or the one of a command.
@@ -38,6 +42,55 @@ Options:
 
 Example:
     $ transit-bridge kms --config /etc/transit-bridge/config.yaml`
+
+export const CSI_USAGE = `Usage:
+    transit-bridge csi --config FILE
+    transit-bridge csi check FILE [--config FILE]
+
+Serve the provider for the Secrets Store CSI driver (1.6.0 or newer) on a unix
+socket, until SIGTERM or SIGINT. Pods get what Transit's keys make, as files,
+under their own identity: public keys, JWKS, data keys, decrypted values.
+
+It starts whether or not Vault answers. Only a wrong configuration ends the
+program, with code 2.
+
+Commands:
+    check            Say what is wrong with SecretProviderClass manifests.
+
+Options:
+    --config FILE    The configuration, in YAML; it needs the section csi.
+    -h, --help       Print this text.
+
+Example:
+    $ transit-bridge csi --config /etc/transit-bridge/config.yaml`
+
+export const CSI_CHECK_USAGE = `Usage:
+    transit-bridge csi check FILE [--config FILE] [--namespace NAME]
+                             [--service-account NAME] [--json]
+
+Say what is wrong with the SecretProviderClass manifests in a file, without a
+cluster: all faults at once, one a line. FILE may hold several documents, of
+which those of other kinds and providers are passed over; - is standard input.
+
+    FILE:LINE: objects[1].key: is missing; the name of a transit key
+
+With --config it also says what csi.rules do not allow.
+
+Options:
+    --config FILE             The configuration of the provider, in YAML.
+    --namespace NAME          Namespace of the pods. By default that of the
+                              manifest, else default. Needs --config.
+    --service-account NAME    Service account of the pods. By default default.
+                              Needs --config.
+    --json                    Print one JSON object: file, ok, classes, faults.
+    -h, --help                Print this text.
+
+Exit code: 0 nothing is wrong, 1 something is, 2 wrong usage or configuration.
+
+Example:
+    $ transit-bridge csi check web.yaml --config /etc/transit-bridge/config.yaml \\
+          --namespace shop --service-account web
+    $ helm template . | transit-bridge csi check -`
 
 export const CONFIG_USAGE = `Usage:
     transit-bridge config check --config FILE [--json]

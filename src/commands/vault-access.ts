@@ -26,11 +26,10 @@ export interface VaultAccess {
   readonly session: VaultSession
 }
 
-/** Joins client, login and session; nothing is asked of Vault before the session is started or used. */
-export function createVaultAccess(options: VaultAccessOptions): VaultAccess {
-  const { config, clock, log, metrics } = options
+/** A client without an identity, as the configuration's `vault` section says. */
+export function createClient({ config, clock, log, metrics }: VaultAccessOptions): VaultClient {
   const { addresses, namespace, caFile, serverName, timeoutMs, auth } = config
-  const client = createVaultClient({
+  return createVaultClient({
     addresses,
     timeoutMs,
     clock,
@@ -43,7 +42,13 @@ export function createVaultAccess(options: VaultAccessOptions): VaultAccess {
       ? { clientCertificate: { certFile: auth.certFile, keyFile: auth.keyFile } }
       : {}),
   })
-  const login = createLogin(auth, client, options)
+}
+
+/** Joins client, login and session; nothing is asked of Vault before the session is started or used. */
+export function createVaultAccess(options: VaultAccessOptions): VaultAccess {
+  const { config, clock, log, metrics } = options
+  const client = createClient(options)
+  const login = createLogin(config.auth, client, options)
   return { client, session: createVaultSession({ client, login, clock, log, metrics }) }
 }
 

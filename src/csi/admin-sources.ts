@@ -1,0 +1,38 @@
+import type { AdminSources } from '../admin/app.ts'
+import type { Clock } from '../clock.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { createMetricsRenderer } from '../telemetry/metrics-text.ts'
+import type { CsiProvider } from './provider.ts'
+
+export interface CsiAdminOptions {
+  readonly provider: Pick<CsiProvider, 'ledger' | 'sessions'>
+  readonly clock: Clock
+  readonly metrics: Metrics
+}
+
+/** What the admin server shows of the CSI provider. It is ready when it serves: no restart brings Vault back. */
+export function createCsiAdminSources(options: CsiAdminOptions): AdminSources {
+  const { clock, metrics, provider } = options
+  return {
+    // This code runs in the process that serves the socket: that it answers is the proof.
+    isServing: () => true,
+    readiness: () => {
+      const { volumes, oldest } = provider.ledger.summary()
+      const details = {
+        volumes,
+        oldestContentAgeSeconds: oldest / 1000,
+        sessions: provider.sessions.size,
+      }
+      return { ready: true, reason: 'ok', message: 'ok', details }
+    },
+    renderMetrics: createMetricsRenderer(metrics.registry, clock, () => updateGauges(options)),
+    metricsContentType: metrics.registry.contentType,
+  }
+}
+
+/** Ages grow by themselves, so they are set at each scrape. */
+function updateGauges({ provider, metrics }: CsiAdminOptions): void {
+  const { volumes, oldest } = provider.ledger.summary()
+  metrics.csiVolumes.set(volumes)
+  metrics.csiOldestContentAge.set(oldest / 1000)
+}

@@ -1,0 +1,170 @@
+import { LRUCache } from 'lru-cache'
+import type { CallContext } from '../call-context.ts'
+import type { Clock } from '../clock.ts'
+import { BridgeError, isOutage } from '../errors.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { AccessRules } from './access-rules.ts'
+import { fingerprint, requireUsableContent, zeroFiles, type ContentFile } from './content.ts'
+import { readMountRequest, type MountRequest } from './mount-request.ts'
+import { isAbsence, joinFaults, type ObjectFault } from './object-fault.ts'
+import type { ClassObject } from './object-types.ts'
+import { requirePodToken } from './pod-token.ts'
+import { parseClass, type SecretProviderClass } from './secret-provider-class.ts'
+import type { SessionMemory } from './session-memory.ts'
+import type { SharedMounts } from './shared-mounts.ts'
+import type { Gathered, Volume, VolumeContent } from './volume-content.ts'
+import type { VolumeLedger } from './volume-ledger.ts'
+
+/**
+ * How long the work of a Mount may take. The driver tries three times, with waits of up to 10 s between, and
+ * kubelet waits 2 minutes: a publish that runs out of that time leaves a folder which the driver then takes for a
+ * volume that is young (csi facts §1.4).
+ */
+const MOUNT_TIMEOUT_MS = 20_000
+const MAX_CLASSES = 500
+
+export interface MountServiceOptions {
+  /** Of the pods' tokens (csi.audience). */
+  readonly audience: string
+  /** Mount of the Transit engine. */
+  readonly mount: string
+  readonly rules: AccessRules
+  readonly sessions: SessionMemory
+  readonly content: VolumeContent
+  readonly shared: SharedMounts
+  readonly ledger: VolumeLedger
+  readonly clock: Clock
+  readonly metrics: Pick<Metrics, 'csiObjects' | 'csiContentHits'>
+}
+
+/** The two JSON texts of a Mount. */
+export interface MountInput {
+  readonly attributes: string
+  readonly secrets: string
+}
+
+/**
+ * Answers Mounts, in plain types. Everything that can be refused without Vault is refused before Vault is asked:
+ * a request that is malformed, a class that is wrong, a token that is not the pod's, what no rule allows.
+ */
+export class MountService {
+  readonly #options: MountServiceOptions
+  /** A republish brings the same text as the one before. */
+  readonly #classes = new LRUCache<string, SecretProviderClass>({ max: MAX_CLASSES })
+
+  constructor(options: MountServiceOptions) {
+    this.#options = options
+  }
+
+  /** The whole content of a volume, never empty. The caller owns the files and zeroes them. */
+  async mount(input: MountInput, context: CallContext): Promise<ContentFile[]> {
+    const request = readMountRequest(input.attributes, input.secrets)
+    const { pod } = request
+    const place = fingerprint([pod.namespace, pod.serviceAccount, pod.uid, ...textsOf(request)])
+    try {
+      const { files, confirmedAt } = await this.#serve(request, context)
+      this.#options.ledger.served(place, pod, confirmedAt)
+      return files
+    } catch (thrown) {
+      const error = BridgeError.from(thrown)
+      if (error.code !== 'CANCELLED') this.#options.ledger.failed(place, pod, error)
+      throw error
+    }
+  }
+
+  async #serve(request: MountRequest, context: CallContext) {
+    const { audience, rules, sessions, shared, clock } = this.#options
+    const { pod } = request
+    const wanted = this.#classOf(request)
+    const token = requirePodToken(request, audience, clock.now())
+    rules.require(pod, wanted)
+    const session = sessions.open(token, wanted.role)
+    const id = fingerprint([pod.uid, wanted.digest, session.id])
+    const volume: Volume = { id, objects: wanted.objects, session }
+    let confirmedAt = clock.monotonic()
+    const work = async () => {
+      const collected = await this.#collect(volume, wanted.role, pod.uid)
+      confirmedAt = collected.confirmedAt
+      return collected.files
+    }
+    return { files: await shared.run(id, work, context), confirmedAt }
+  }
+
+  #classOf({ parameters }: MountRequest): SecretProviderClass {
+    const text = fingerprint(Object.entries(parameters).flat())
+    const known = this.#classes.get(text)
+    if (known !== undefined) return known
+    const parsed = parseClass(parameters)
+    this.#classes.set(text, parsed)
+    return parsed
+  }
+
+  async #collect(volume: Volume, role: string, uid: string) {
+    const { content, metrics, clock } = this.#options
+    const context = { deadline: clock.monotonic() + MOUNT_TIMEOUT_MS, uid }
+    try {
+      const gathered = await content.gather(volume, context)
+      const files = this.#arrange(volume, gathered, role)
+      if (gathered.remembered) metrics.csiContentHits.inc()
+      return { files, confirmedAt: gathered.confirmedAt }
+    } catch (thrown) {
+      const error = asMountError(thrown)
+      if (!isOutage(error)) content.forget(volume)
+      for (const { type } of volume.objects) metrics.csiObjects.inc({ type, outcome: error.code })
+      throw error
+    }
+  }
+
+  /** The files in the order of the class; throws with every object that could not be had. */
+  #arrange(volume: Volume, gathered: Gathered, role: string): ContentFile[] {
+    const { mount } = this.#options
+    const contents = [...gathered.contents.values()]
+    const all = contents.flatMap((content) => (content instanceof BridgeError ? [] : content))
+    try {
+      const faults = findFaults(volume.objects, gathered)
+      if (faults.length > 0) throw joinFaults(faults, { role, mount })
+      const files = volume.objects.flatMap(({ index }) => {
+        const content = gathered.contents.get(index)
+        return content === undefined || content instanceof BridgeError ? [] : content
+      })
+      requireUsableContent(files)
+      this.#count(volume.objects, gathered)
+      return files
+    } catch (thrown) {
+      zeroFiles(all)
+      throw thrown
+    }
+  }
+
+  #count(objects: readonly ClassObject[], { contents, remembered }: Gathered): void {
+    for (const { index, type } of objects) {
+      const outcome =
+        contents.get(index) instanceof BridgeError ? 'absent' : remembered ? 'memory' : 'vault'
+      this.#options.metrics.csiObjects.inc({ type, outcome })
+    }
+  }
+}
+
+/** Objects by the error that they share; an optional object that does not exist is none. */
+function findFaults(objects: readonly ClassObject[], { contents }: Gathered): ObjectFault[] {
+  const byError = new Map<BridgeError, ClassObject[]>()
+  for (const object of objects) {
+    const content = contents.get(object.index)
+    if (!(content instanceof BridgeError)) continue
+    if (object.optional && isAbsence(content)) continue
+    byError.set(content, [...(byError.get(content) ?? []), object])
+  }
+  return [...byError].map(([error, failed]) => ({ objects: failed, error }))
+}
+
+/** The deadline of a Mount's work is ours and not the caller's: that it passed is an outage of Vault. */
+function asMountError(thrown: unknown): BridgeError {
+  const error = BridgeError.from(thrown)
+  if (error.code !== 'DEADLINE_EXCEEDED') return error
+  const message = `vault did not bring what the volume needs within ${String(MOUNT_TIMEOUT_MS / 1000)} s`
+  return new BridgeError('VAULT_TIMEOUT', message, { cause: error })
+}
+
+function textsOf({ parameters }: MountRequest): string[] {
+  return Object.entries(parameters).flat()
+}

@@ -1,0 +1,33 @@
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { BridgeError } from '../errors.ts'
+import type { TransitKey } from './key.ts'
+
+/** DER of SubjectPublicKeyInfo for Ed25519 up to its 32 bytes (RFC 8410 §4): Transit gives those bytes alone. */
+const ED25519_SPKI = Buffer.from('302a300506032b6570032100', 'hex')
+
+/**
+ * The public key of one version. KEY_UNSUITABLE for a symmetric key; the version must be one that Vault lists.
+ */
+export function readPublicKey(key: TransitKey, version: number): KeyObject {
+  const text = key.versions.get(version)?.publicKey
+  if (text === undefined || text === '') {
+    throw new BridgeError(
+      'KEY_UNSUITABLE',
+      `transit key ${key.name} has type ${key.type}, which has no public key`,
+    )
+  }
+  try {
+    return key.type === 'ed25519' ? readEd25519(text) : createPublicKey(text)
+  } catch (cause) {
+    throw new BridgeError(
+      'VAULT_ANSWER_INVALID',
+      `vault gave no usable public key for version ${String(version)} of transit key ${key.name} (type ${key.type})`,
+      { cause },
+    )
+  }
+}
+
+function readEd25519(text: string): KeyObject {
+  const der = Buffer.concat([ED25519_SPKI, Buffer.from(text, 'base64')])
+  return createPublicKey({ key: der, format: 'der', type: 'spki' })
+}

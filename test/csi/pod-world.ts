@@ -1,0 +1,122 @@
+import { randomUUID } from 'node:crypto'
+import { OpenBao } from '../real/openbao.ts'
+import { ServiceAccountIssuer, type ServiceAccountToken } from '../real/service-account.ts'
+import {
+  auditHeader,
+  enableJwtLogin,
+  enableTransit,
+  makeKey,
+  writePolicy,
+} from '../real/transit-setup.ts'
+
+/** The role that classes of the tests name, with a policy of the same name. */
+export const ROLE = 'web'
+const AUDIENCE = 'vault'
+
+/** What the tests' pods may do by default; vault-policies/csi.hcl has a test of its own. */
+const POLICY = `
+path "transit/keys/+" { capabilities = ["read"] }
+path "transit/decrypt/+" { capabilities = ["update"] }
+path "transit/export/+/+" { capabilities = ["read"] }
+path "transit/export/+/+/+" { capabilities = ["read"] }
+`
+
+export type PodFacts = {
+  namespace?: string
+  serviceAccount?: string
+  name?: string
+  uid?: string
+}
+
+export type Pod = Required<PodFacts>
+
+export type AttributesChange = Record<string, string | undefined>
+
+/** A real OpenBao that pods can log in to by their tokens, and what signs these tokens. */
+export class PodWorld {
+  readonly bao: OpenBao
+  readonly issuer: ServiceAccountIssuer
+
+  static async start(): Promise<PodWorld> {
+    const [bao, issuer] = await Promise.all([OpenBao.start(), ServiceAccountIssuer.create()])
+    const world = new PodWorld(bao, issuer)
+    await enableTransit(bao)
+    await auditHeader(bao, 'X-Transit-Bridge-UID')
+    await world.enableRole(ROLE, POLICY)
+    return world
+  }
+
+  private constructor(bao: OpenBao, issuer: ServiceAccountIssuer) {
+    this.bao = bao
+    this.issuer = issuer
+  }
+
+  /** A role of the jwt method with a policy of its own. */
+  async enableRole(role: string, policy: string, given: { ttl?: string } = {}): Promise<void> {
+    await writePolicy(this.bao, role, policy)
+    await enableJwtLogin(this.bao, {
+      issuer: this.issuer.issuer,
+      publicKeysPem: [this.issuer.publicKeyPem],
+      audience: AUDIENCE,
+      role,
+      policies: [role],
+      ...given,
+    })
+  }
+
+  async makeKey(name: string, type = 'aes256-gcm96', more: Record<string, unknown> = {}) {
+    await makeKey(this.bao, name, { type, ...more })
+  }
+
+  /** Encrypts with Transit, as whoever writes a class does. */
+  async encrypt(key: string, plaintext: string | Buffer, more: object = {}): Promise<string> {
+    const body = { plaintext: Buffer.from(plaintext).toString('base64'), ...more }
+    const answer = await this.bao.api('POST', `transit/encrypt/${key}`, body)
+    return answer.data.ciphertext as string
+  }
+
+  /** A token for a pod, in the form in which the driver hands tokens on. */
+  async tokens(pod: Pod, wanted: ServiceAccountToken & { forAudience?: string } = {}) {
+    const { forAudience = AUDIENCE, ...rest } = wanted
+    const token = await this.issuer.token({
+      namespace: pod.namespace,
+      name: pod.serviceAccount,
+      audience: forAudience,
+      pod: { name: pod.name, uid: pod.uid },
+      ...rest,
+    })
+    return JSON.stringify({
+      [forAudience]: { token, expirationTimestamp: new Date(Date.now() + 3.6e6).toISOString() },
+    })
+  }
+
+  /** The attributes of a Mount as driver 1.6.0 writes them, with some changed or (undefined) left away. */
+  async attributes(
+    pod: Pod,
+    objects: string | readonly object[],
+    change: AttributesChange = {},
+  ): Promise<string> {
+    const tokens = 'csi.storage.k8s.io/serviceAccount.tokens'
+    return JSON.stringify({
+      role: ROLE,
+      objects: typeof objects === 'string' ? objects : JSON.stringify(objects),
+      secretProviderClass: 'keys',
+      'csi.storage.k8s.io/ephemeral': 'true',
+      'csi.storage.k8s.io/pod.name': pod.name,
+      'csi.storage.k8s.io/pod.namespace': pod.namespace,
+      'csi.storage.k8s.io/pod.uid': pod.uid,
+      'csi.storage.k8s.io/serviceAccount.name': pod.serviceAccount,
+      ...(tokens in change ? {} : { [tokens]: await this.tokens(pod) }),
+      ...change,
+    })
+  }
+
+  async stop(): Promise<void> {
+    await this.bao.stop()
+  }
+}
+
+export function newPod(given: PodFacts = {}): Pod {
+  const { namespace = 'shop', serviceAccount = 'web' } = given
+  return { namespace, serviceAccount, name: `${serviceAccount}-0`, uid: randomUUID(), ...given }
+}

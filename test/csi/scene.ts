@@ -1,0 +1,94 @@
+import { join } from 'node:path'
+import { systemClock, type Clock } from '../../src/clock.ts'
+import type { CsiConfig, CsiRule } from '../../src/config/config.ts'
+import { CSI_OBJECT_TYPES } from '../../src/config/config.ts'
+import { createCsiProvider } from '../../src/csi/provider.ts'
+import { startGrpcServer } from '../../src/grpc/server.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { createVaultClient } from '../../src/vault/client.ts'
+import { memoryLog } from '../fakes/log.ts'
+import { CsiClient } from '../real/csi-client.ts'
+import type { PodWorld } from './pod-world.ts'
+import { tempFolder } from '../real/temp-folder.ts'
+
+export const ALLOW_ALL: CsiRule = {
+  namespaces: ['*'],
+  serviceAccounts: ['*'],
+  roles: ['*'],
+  keys: ['*'],
+  types: CSI_OBJECT_TYPES,
+}
+
+export interface SceneOptions extends Partial<CsiConfig> {
+  readonly clock?: Clock
+  /** Default: that of the world's OpenBao. */
+  readonly address?: string
+}
+
+/** The provider in this process, behind a real socket and in front of a real OpenBao. */
+export async function startScene(world: PodWorld, options: SceneOptions = {}) {
+  const { clock = systemClock, address = world.bao.address, ...csi } = options
+  const { log, lines } = memoryLog()
+  const metrics = createMetrics('test')
+  const client = createVaultClient({ addresses: [address], timeoutMs: 2_000, clock, log, metrics })
+  const provider = createCsiProvider({
+    csi: {
+      socket: '',
+      audience: 'vault',
+      auth: { method: 'jwt', mount: 'jwt' },
+      mount: 'transit',
+      refreshIntervalMs: 30_000,
+      revalidateAfterMs: 600_000,
+      rules: [ALLOW_ALL],
+      ...csi,
+    },
+    transit: { mount: 'transit', key: 'k8s-etcd' },
+    client,
+    programVersion: '1.2.3',
+    clock,
+    log,
+    metrics,
+  })
+  const socket = join(tempFolder('csi'), 'transit-bridge.sock')
+  const server = await startGrpcServer({
+    socket,
+    access: { mode: 0o600 },
+    services: provider.services,
+    maxRequestBytes: 4 * 1024 * 1024,
+  })
+  const driver = new CsiClient(socket)
+  return {
+    driver,
+    provider,
+    metrics,
+    lines,
+    socket,
+    async stop() {
+      driver.close()
+      await server.stop(1_000)
+      await provider.stop({ deadline: clock.monotonic() + 2_000 })
+      await client.close()
+    },
+  }
+}
+
+export type Scene = Awaited<ReturnType<typeof startScene>>
+
+/** How a Mount failed; fails itself when it did not. */
+export async function failure(mount: Promise<unknown>): Promise<{ code: string; message: string }> {
+  try {
+    await mount
+  } catch (error) {
+    const { code, message } = error as { code: string; message: string }
+    return { code, message }
+  }
+  throw new Error('the mount succeeded')
+}
+
+/** Requests that are not the test's own: those of pods, by operation and path. */
+export function podRequests(world: PodWorld, since: number): string[] {
+  return world.bao
+    .auditRequests({ since })
+    .filter(({ displayName, path }) => displayName !== 'root' && !path.startsWith('sys/'))
+    .map(({ operation, path }) => `${operation} ${path}`)
+}
