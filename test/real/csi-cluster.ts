@@ -11,6 +11,8 @@ import {
   type PodStatus,
 } from './kube-objects.ts'
 
+export type Tokens = NonNullable<Publication['tokens']>
+
 export type CsiClusterOptions = {
   rotationMs?: number | null
   /** Of the tokens that kubelet asks for. Default: vault. */
@@ -44,6 +46,8 @@ export class CsiCluster {
   readonly api: KubeApiServer
   readonly driver: CsiDriver
   readonly #audience: string
+  /** By pod and audience. */
+  readonly #tokens = new Map<string, Tokens>()
 
   static readonly namespace = 'shop'
 
@@ -102,19 +106,29 @@ export class CsiCluster {
     return { namespace, name, uid: made.metadata.uid, serviceAccount }
   }
 
-  /** A token of a pod's service account that is bound to the pod, as kubelet hands it to a driver. */
-  async tokens(
-    pod: CsiPod,
-    audience = this.#audience,
-  ): Promise<NonNullable<Publication['tokens']>> {
+  /**
+   * A token of a pod's service account that is bound to the pod, as kubelet hands it to a driver: the same each
+   * time, for most of its life.
+   */
+  async tokens(pod: CsiPod, audience = this.#audience): Promise<Tokens> {
+    const id = `${pod.uid} ${audience}`
+    const known = this.#tokens.get(id)
+    if (known !== undefined) return known
+    const tokens = await this.newTokens(pod, audience)
+    this.#tokens.set(id, tokens)
+    return tokens
+  }
+
+  /** Another token, as after most of the life of the last one. */
+  async newTokens(pod: CsiPod, audience = this.#audience): Promise<Tokens> {
     const { namespace, serviceAccount, name, uid } = pod
-    const options = { audience, expirationSeconds: 600, pod: { name, uid } }
+    const options = { audience, expirationSeconds: 3_600, pod: { name, uid } }
     const token = await this.api.serviceAccountToken(namespace, serviceAccount, options)
-    const expirationTimestamp = new Date(Date.now() + 600_000).toISOString()
+    const expirationTimestamp = new Date(Date.now() + 3_600_000).toISOString()
     return { [audience]: { token, expirationTimestamp } }
   }
 
-  /** Publishes or republishes a volume of a pod with a token of its own, unless `wanted` brings some. */
+  /** Publishes or republishes a volume of a pod with the pod's token, unless `wanted` brings some. */
   async publish(pod: CsiPod, wanted: string | Publication): Promise<CsiVolume> {
     const publication = typeof wanted === 'string' ? { class: wanted } : wanted
     const tokens = publication.tokens ?? (await this.tokens(pod))

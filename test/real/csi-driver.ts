@@ -12,6 +12,7 @@ import { freePort } from './port.ts'
 import { Program } from './program.ts'
 import { findSamples, type Sample } from './prometheus-text.ts'
 import { tempFolder } from './temp-folder.ts'
+import { rememberSaid } from './told-secrets.ts'
 
 /** How long kubelet waits for a driver. */
 const KUBELET_TIMEOUT = 120_000
@@ -142,6 +143,7 @@ export class CsiDriver {
     try {
       await this.#publish(pod, volumeName, wanted, options)
     } catch (error) {
+      if (error instanceof CallError) rememberSaid(error.message)
       const isFinal = error instanceof CallError && !UNCERTAIN.has(error.code)
       if (isFinal && !isRepublish) rmSync(this.#targetOf(pod, volumeName), DELETE)
       throw error

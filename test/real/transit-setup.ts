@@ -24,7 +24,12 @@ export async function enableTransit(bao: OpenBao, mount = 'transit'): Promise<vo
   await bao.api('POST', `sys/mounts/${mount}`, { type: 'transit' })
 }
 
-export type KeyPlace = { mount?: string; type?: string; exportable?: boolean }
+export type KeyPlace = {
+  mount?: string
+  type?: string
+  exportable?: boolean
+  derived?: boolean
+}
 
 export async function makeKey(bao: OpenBao, name: string, given: KeyPlace = {}): Promise<void> {
   const { mount = 'transit', ...rest } = given

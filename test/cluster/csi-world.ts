@@ -1,0 +1,72 @@
+import type { Test } from 'tap'
+import { CsiCluster, type CsiClusterOptions } from '../real/csi-cluster.ts'
+import type { CsiDriver } from '../real/csi-driver.ts'
+import { CsiVault } from '../real/csi-vault.ts'
+import { Provider, type ProviderConfiguration } from '../real/provider.ts'
+import { TcpProxy } from '../real/tcp-proxy.ts'
+
+export type CsiSection = Partial<ProviderConfiguration['csi']>
+
+/** Everything from the API server to Vault. */
+export type CsiWorld = {
+  cluster: CsiCluster
+  driver: CsiDriver
+  vault: CsiVault
+  /** Between the provider and OpenBao. */
+  proxy: TcpProxy
+  /** The built program. */
+  provider: Provider
+}
+
+/** Starts all of them, ready; they end with the test. */
+export async function startCsiWorld(
+  t: Test,
+  options: CsiClusterOptions & { csi?: CsiSection } = {},
+): Promise<CsiWorld> {
+  const cluster = await CsiCluster.start(options)
+  t.teardown(() => cluster.stop())
+  const { driver } = cluster
+  const vault = await CsiVault.start(cluster.api)
+  t.teardown(() => vault.stop())
+  await vault.writeRole({ role: 'web', subjects: ['system:serviceaccount:shop:*'] })
+  const proxy = await TcpProxy.start(vault.bao.address)
+  t.teardown(() => proxy.stop())
+  const provider = await startProvider(t, driver, csiConfiguration(proxy.address, options.csi))
+  return { cluster, driver, vault, proxy, provider }
+}
+
+/** The built provider where a driver looks for it. */
+export async function startProvider(
+  t: Test,
+  driver: CsiDriver,
+  configuration: ProviderConfiguration,
+): Promise<Provider> {
+  const provider = await Provider.start(driver.providersFolder, configuration)
+  t.teardown(() => provider.stop())
+  return provider
+}
+
+/** What an administrator writes: pods of namespace shop may have all of the keys named app-*. */
+export function csiConfiguration(address: string, csi: CsiSection = {}): ProviderConfiguration {
+  return {
+    vault: {
+      address,
+      // Nobody logs in by it: pods bring their own tokens.
+      auth: { method: 'token', tokenFile: '/nonexistent' },
+    },
+    transit: { key: 'k8s-etcd' },
+    csi: {
+      audience: 'vault',
+      rules: [
+        {
+          namespaces: ['shop'],
+          serviceAccounts: ['*'],
+          roles: ['web'],
+          keys: ['app-*'],
+          types: ['publicKey', 'jwks', 'dataKey', 'decrypt', 'exportedKey', 'keyInfo'],
+        },
+      ],
+      ...csi,
+    },
+  }
+}
