@@ -156,6 +156,13 @@ void test('an outage leaves Status "ok" for outageGrace, then it says why, with 
   const graced = await startBehindNetwork({ outageGrace: '3s', clusterId: 'graced' })
   const { keyId } = await graced.client.status()
   const from = graced.logLines().length
+  const told = (level: string) =>
+    graced
+      .logLines()
+      .slice(from)
+      .filter((line) => line['level'] === level)
+      .map(({ msg }) => String(msg))
+  const refusedAt = performance.now()
   await network.refuse()
   const health: string[] = []
   await until('the end of the grace', async () => {
@@ -166,25 +173,19 @@ void test('an outage leaves Status "ok" for outageGrace, then it says why, with 
     return status.healthz !== 'ok'
   })
   t.match(health, ['ok', /vault at .* cannot be reached: connection refused/])
-  // Longer on, so that what is logged again and again would show.
-  const seen = performance.now()
-  await until('two more seconds', async () => {
+  const grace = performance.now() - refusedAt
+  t.ok(grace > 2_500, `Status was "ok" for ${grace.toFixed(0)} ms`)
+  // Until the log says so, which is at the next check, and some more calls, so that repeated lines would show.
+  await until('the line in the log', async () => {
     await outcomeOf(graced.client.encrypt(newSeed(), { timeout: 500 }))
-    return performance.now() - seen > 2_000
+    return told('error').length > 0
   })
   await network.pass()
   await graced.waitForHealth('ok', { timeoutMs: RETURN })
-  const told = (level: string) =>
-    graced
-      .logLines()
-      .slice(from)
-      .filter((line) => line['level'] === level)
-      .map(({ msg }) => String(msg))
   await until('the line of its return', () => told('info').length > 0)
   t.match(told('warn'), [/^vault does not answer; status stays ok for now: .*connection refused/])
   t.match(told('error'), [/^unhealthy: .*connection refused/])
   t.match(told('info'), ['healthy'])
-  t.ok(timeBetween(graced, 'warn', 'error') >= 2_900, 'the grace was kept')
   await graced.stop()
 })
 
@@ -215,10 +216,4 @@ scene.end()
 
 async function startBehindNetwork(kms: Record<string, unknown>): Promise<Plugin> {
   return scene.startHealthy({ address: network.address, kms: { ...FAST, ...kms } })
-}
-
-function timeBetween(of: Plugin, first: string, second: string): number {
-  const at = (level: string) =>
-    Date.parse(String(of.logLines().find((line) => line['level'] === level)?.['time']))
-  return at(second) - at(first)
 }

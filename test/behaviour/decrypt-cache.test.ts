@@ -1,0 +1,96 @@
+import { test } from 'tap'
+import type { Plugin } from '../real/plugin.ts'
+import { renderPolicy } from '../real/transit-setup.ts'
+import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+
+const scene = await Scene.open()
+const network = await scene.tcpProxy()
+const KMS = { refreshInterval: '1s', outageGrace: '0s' }
+
+function startRemembering(decryptCache: Record<string, unknown> = {}): Promise<Plugin> {
+  return scene.startHealthy({
+    address: network.address,
+    kms: { ...KMS, decryptCache: { enabled: true, ...decryptCache } },
+    vault: { timeout: '500ms' },
+  })
+}
+
+async function newData({ client }: Plugin) {
+  const plaintext = newSeed()
+  return { plaintext, wrapped: await client.encrypt(plaintext) }
+}
+
+void test('with the memory a seed that was decrypted before is read while Vault is away', async (t) => {
+  const plugin = await startRemembering()
+  const { client } = plugin
+  const known = await newData(plugin)
+  const unknown = await newData(plugin)
+  const since = scene.bao.auditMark()
+  t.same(await client.decrypt(known.wrapped), known.plaintext)
+  t.same(await client.decrypt(known.wrapped), known.plaintext)
+  t.equal(scene.asked(since, /decrypt/).length, 1, 'the second time without a request')
+
+  await network.refuse()
+  await plugin.waitForHealth(/refused/)
+  t.same(await client.decrypt(known.wrapped), known.plaintext)
+  t.match(await outcomeOf(client.decrypt(unknown.wrapped)), { code: 'UNAVAILABLE' }, 'an unknown')
+  const other = { ...known.wrapped.annotations, 'cluster.transit-bridge.internal': newSeed() }
+  t.match(
+    await outcomeOf(client.decrypt({ ...known.wrapped, annotations: other })),
+    { code: 'FAILED_PRECONDITION' },
+    'the known one with other annotations is refused as ever',
+  )
+  t.match(
+    (await plugin.admin('/metrics')).text,
+    /transit_bridge_decrypt_cache_hits_total 2/,
+    'the hits are counted',
+  )
+  await network.pass()
+  await plugin.waitForHealth('ok')
+  t.same(await client.decrypt(unknown.wrapped), unknown.plaintext)
+  await plugin.stop()
+})
+
+void test('a refusal by Vault empties the memory', async (t) => {
+  const plugin = await startRemembering()
+  const known = await newData(plugin)
+  await plugin.client.decrypt(known.wrapped)
+  await scene.world.writePolicy('path "transit/keys/k8s-etcd" { capabilities = ["read"] }')
+  await outcomeOf(plugin.client.encrypt(newSeed()))
+  await plugin.waitForHealth(/denies/)
+  t.match(await outcomeOf(plugin.client.decrypt(known.wrapped)), { code: 'PERMISSION_DENIED' })
+  await scene.world.writePolicy(await renderPolicy('kms.hcl'))
+  await plugin.waitForHealth('ok')
+  t.same(await plugin.client.decrypt(known.wrapped), known.plaintext)
+  await plugin.stop()
+})
+
+void test('the memory holds no more than maxEntries, and none for longer than its ttl', async (t) => {
+  const plugin = await startRemembering({ maxEntries: 2, ttl: '1s' })
+  const { client } = plugin
+  const seeds = [await newData(plugin), await newData(plugin), await newData(plugin)]
+  for (const { wrapped } of seeds) await client.decrypt(wrapped)
+  const since = scene.bao.auditMark()
+  for (const { wrapped, plaintext } of seeds) t.same(await client.decrypt(wrapped), plaintext)
+  t.ok(scene.asked(since, /decrypt/).length >= 1, 'the first one made room')
+  const [, , last] = seeds
+  await until('the end of the ttl', async () => {
+    const mark = scene.bao.auditMark()
+    if (last !== undefined) await client.decrypt(last.wrapped)
+    return scene.asked(mark, /decrypt/).length === 1
+  })
+  await plugin.stop()
+})
+
+void test('without the memory, which is the default, nothing is read while Vault is away', async (t) => {
+  const plugin = await scene.startHealthy({ address: network.address, kms: KMS })
+  const known = await newData(plugin)
+  await plugin.client.decrypt(known.wrapped)
+  await network.refuse()
+  t.match(await outcomeOf(plugin.client.decrypt(known.wrapped)), { code: 'UNAVAILABLE' })
+  await network.pass()
+  await plugin.waitForHealth('ok')
+  await plugin.stop()
+})
+
+scene.end()

@@ -1,0 +1,119 @@
+import { readFileSync } from 'node:fs'
+import { test } from 'tap'
+import { KEY } from '../real/kms-world.ts'
+import { findSecret, rememberSecret } from '../real/told-secrets.ts'
+import { renderPolicy, rotateKey } from '../real/transit-setup.ts'
+import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+
+const scene = await Scene.open({ ttl: '5s' })
+const { bao, world } = scene
+
+void test('what looks for secrets finds them', (t) => {
+  const seed = newSeed()
+  rememberSecret(seed)
+  const forms = [
+    seed.toString('base64'),
+    seed.toString('base64url'),
+    seed.toString('hex'),
+    seed.toString('latin1'),
+    JSON.stringify(seed),
+    readFileSync(world.tokenFile, 'utf8'),
+    bao.rootToken,
+    `vault:v1:${'A'.repeat(80)}`,
+  ]
+  for (const form of forms) t.ok(findSecret(`{"msg":"before ${form} after"}`))
+  t.equal(findSecret('the ciphertext does not have the form of transit ("vault:v1:…")'), undefined)
+  t.end()
+})
+
+// Plugin.stop, in every test file, looks through the whole output, what callers were told and the admin pages.
+// This one does all the work there is, at level trace, and looks at each of these itself.
+void test('no token, JWT, plaintext or ciphertext is told by any of the work', async (t) => {
+  const http = await scene.httpProxy()
+  const network = await scene.tcpProxy(http.address)
+  const plugin = await scene.startHealthy({
+    address: network.address,
+    kms: { refreshInterval: '1s', outageGrace: '0s', v1beta1: true },
+    vault: { timeout: '500ms' },
+    log: { level: 'trace' },
+  })
+  const { client } = plugin
+  const told: string[] = []
+  const tell = async (call: Promise<unknown>) => void told.push((await outcomeOf(call)).message)
+  const long = Buffer.from('a plaintext in words, so that it would be seen as it is')
+
+  const wrapped = await client.encrypt(long)
+  const text = Buffer.from(wrapped.ciphertext).toString('latin1')
+  rememberSecret(text.replace(/^vault:v\d+:/, ''))
+  await client.decrypt(wrapped)
+  await client.decryptV1(await client.encryptV1(long))
+
+  // Wrong data, of which nothing may come back.
+  for (const ciphertext of [long, Buffer.from(`${text}AAAA`), Buffer.from(text.slice(0, -8))]) {
+    await tell(client.decrypt({ ...wrapped, ciphertext }))
+    await tell(client.decryptV1(ciphertext))
+  }
+  await tell(client.decrypt({ ...wrapped, annotations: { 'a.example': long } }))
+  await tell(client.send('/v2.KeyManagementService/Encrypt', Buffer.concat([long, long])))
+
+  // Rotation, and a login anew: the lease is 5 s.
+  await rotateKey(bao, KEY)
+  await until('the rotation', async () => (await client.status()).keyId !== wrapped.keyId)
+  const logins = () =>
+    plugin.logLines().filter(({ msg }) => /^logged in to vault/.test(String(msg))).length
+  await until('another login', () => logins() > 1)
+
+  // Denial.
+  await world.writePolicy('path "nothing" { capabilities = ["read"] }')
+  await tell(client.encrypt(long))
+  await plugin.waitForHealth(/denies/)
+  told.push((await plugin.admin('/readyz')).text)
+  await world.writePolicy(await renderPolicy('kms.hcl'))
+  await plugin.waitForHealth('ok')
+
+  // A server that repeats what it was sent.
+  const repeats = [
+    { path: /encrypt/, sent: long.toString('base64'), call: () => client.encrypt(long) },
+    { path: /decrypt/, sent: text, call: () => client.decrypt(wrapped) },
+  ]
+  for (const { path, sent, call } of repeats) {
+    for (const status of [400, 403, 500]) {
+      const body = { errors: [`1 error occurred:\n\t* cannot take ${sent}\n\n`] }
+      http.respond({ status, body }, { match: (_, asked) => path.test(asked) })
+      await tell(call())
+      http.clear()
+    }
+  }
+  const body = { errors: [`no login with ${readFileSync(world.tokenFile, 'utf8')}`] }
+  http.respond({ status: 400, body }, { match: (_, asked) => /login/.test(asked) })
+  await plugin.program.waitForLine(/login to vault failed/)
+  http.clear()
+  http.respond({ status: 200, body: `<html>${text}</html>` })
+  await tell(client.decrypt(wrapped))
+  http.clear()
+  await plugin.waitForHealth('ok')
+
+  // Outages.
+  for (const fail of ['hang', 'refuse', 'reset'] as const) {
+    await network[fail]()
+    await tell(client.encrypt(long))
+    await tell(client.decrypt(wrapped))
+    await plugin.waitForHealth(/vault/)
+    told.push((await plugin.admin('/readyz?format=json')).text)
+    await network.pass()
+    await plugin.waitForHealth('ok')
+  }
+
+  const metrics = (await plugin.admin('/metrics')).text
+  plugin.program.signal('SIGTERM')
+  await plugin.program.ended()
+  const output = plugin.program.output()
+  t.match(output, /"level":"debug"/)
+  t.ok(plugin.logLines().length > 40, `${String(plugin.logLines().length)} lines`)
+  t.ok(told.filter((words) => words !== '').length >= 15, `${String(told.length)} texts`)
+  t.equal(findSecret(output), undefined, 'in the output')
+  t.equal(findSecret(metrics), undefined, 'in the metrics')
+  t.equal(findSecret(told.join('\n')), undefined, 'in what callers and the admin pages were told')
+})
+
+scene.end()
