@@ -43,6 +43,12 @@ export type ErrorCode =
   // Who we are.
   | 'IDENTITY_MISSING'
   | 'IDENTITY_INVALID'
+  // The cluster's own store, and copies of it.
+  | 'ETCD_UNREACHABLE'
+  | 'ETCD_DENIED'
+  | 'ETCD_FAILED'
+  | 'SNAPSHOT_INVALID'
+  | 'STORE_EMPTY'
   // This host.
   | 'SOCKET_IN_USE'
   | 'SOCKET_BLOCKED'
@@ -86,4 +92,18 @@ const OUTAGES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 /** Whether an error says that Vault cannot answer now, as opposed to Vault saying no (design §2.6). */
 export function isOutage(error: BridgeError): boolean {
   return OUTAGES.has(error.code)
+}
+
+const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'VAULT_DENIED',
+  'VAULT_REJECTED',
+  'VAULT_NOT_FOUND',
+  'LOGIN_REFUSED',
+  'KEY_MISSING',
+  'KEY_UNSUITABLE',
+])
+
+/** Whether an error is Vault saying no: what it gave before must not be given out any longer (design §2.9). */
+export function isRefusal(error: BridgeError): boolean {
+  return REFUSALS.has(error.code)
 }

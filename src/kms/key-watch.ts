@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { CallContext } from '../call-context.ts'
 import type { CancelTimer, Clock } from '../clock.ts'
-import { BridgeError, isOutage } from '../errors.ts'
+import { BridgeError, isRefusal } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { requireWrappingKey, type TransitKey } from '../transit/key.ts'
@@ -75,7 +75,11 @@ export class KeyWatch {
 
   /** The snapshot, waiting for the first one within the caller's deadline; throws why there is none. */
   async current(context: CallContext): Promise<KeySnapshot> {
-    return this.#snapshot ?? this.refresh(context)
+    if (this.#snapshot !== undefined) return this.#snapshot
+    // Callers that wait for the first snapshot must not ask a Vault that refuses connections over and over.
+    const isRecent = this.#options.clock.monotonic() - this.#checkedAt < FIRST_RETRY_DELAY
+    if (this.#lastError !== undefined && isRecent) throw this.#lastError
+    return this.refresh(context)
   }
 
   /** A snapshot that Vault gave after this call began. Calls at the same time cost two reads at most. */
@@ -148,7 +152,7 @@ export class KeyWatch {
   #fail(error: BridgeError, startedAt: number): void {
     this.#options.health.fail(error, startedAt)
     this.#lastError = error
-    if (!isOutage(error)) this.#options.onRefusal(error)
+    if (isRefusal(error)) this.#options.onRefusal(error)
     this.#schedule(Math.min(FIRST_RETRY_DELAY * 2 ** this.#failures, LONGEST_RETRY_DELAY))
     this.#failures += 1
   }

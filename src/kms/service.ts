@@ -1,6 +1,6 @@
 import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../clock.ts'
-import { BridgeError, isOutage, type ErrorCode } from '../errors.ts'
+import { BridgeError, isRefusal, type ErrorCode } from '../errors.ts'
 import type { DecryptInput, EncryptInput } from '../transit/transit.ts'
 import { waitWithin } from '../vault/bounded-wait.ts'
 import { encodeAssociatedData, makeAnnotations } from './annotations.ts'
@@ -24,7 +24,7 @@ import { encodeV1AssociatedData, makeV1Cipher, openV1Cipher } from './v1-cipher.
 const MAX_SEED_CIPHERTEXT_LENGTH = 1024
 /** A snapshot older than this is read again before a key id that is not in it is refused (milliseconds). */
 const UNKNOWN_KEY_ID_AGE = 5_000
-/** The same for a ciphertext of a version newer than the snapshot: another node saw a rotation first. */
+/** A ciphertext of a newer version waits until the snapshot is this old: another node saw a rotation first. */
 const NEWER_VERSION_AGE = 250
 /** Wait before an HA standby is asked again for a key version that it does not have yet (milliseconds). */
 const STANDBY_LAG_WAIT = 100
@@ -158,8 +158,9 @@ export class KeyService {
       } catch (error) {
         if (!isVersionRefused(error)) throw error
         const fresh = await watch.refresh(context)
-        if (fresh.keyId === announced.keyId) throw error
-        return wrapWith(fresh)
+        const isSame = fresh.keyId === announced.keyId
+        if (isSame && error.code === 'KEY_VERSION_DISABLED') throw error
+        return await this.#tryPatiently(() => wrapWith(fresh), context)
       }
     })
   }
@@ -173,7 +174,10 @@ export class KeyService {
         this.#options.onCacheHit()
         return remembered
       }
-      const plaintext = await this.#decryptPatiently(opened, context)
+      const plaintext = await this.#tryPatiently(
+        () => this.#options.decrypt(opened, context),
+        context,
+      )
       cache?.keep(opened, plaintext)
       return plaintext
     })
@@ -185,31 +189,38 @@ export class KeyService {
     if (claim !== undefined) this.#requireKnownCluster(claim.clusterId)
     const isKnown = ({ references, key }: KeySnapshot) =>
       claim === undefined ? key.versions.has(keyVersion) : references.has(claim.keyId)
-    const { watch } = this.#options
+    const { watch, clock } = this.#options
     let snapshot = await watch.current(context)
-    if (!isKnown(snapshot)) {
-      const isNewer = keyVersion > snapshot.keyVersion
-      const age = isNewer ? NEWER_VERSION_AGE : UNKNOWN_KEY_ID_AGE
-      snapshot = await watch.refreshIfOlderThan(age, context)
+    if (!isKnown(snapshot) && keyVersion > snapshot.keyVersion) {
+      await this.#pause(snapshot.takenAt + NEWER_VERSION_AGE - clock.monotonic(), context)
+      snapshot = await watch.refreshIfOlderThan(NEWER_VERSION_AGE, context)
+    } else if (!isKnown(snapshot)) {
+      snapshot = await watch.refreshIfOlderThan(UNKNOWN_KEY_ID_AGE, context)
     }
     if (!isKnown(snapshot)) throw refuseUnknown(opened, snapshot)
     if (claim !== undefined) requireSameReference(opened, claim, snapshot)
   }
 
   /** An HA standby may not know the newest version for a moment (vault-transit facts §1.3). */
-  async #decryptPatiently(opened: OpenedEnvelope, context: CallContext): Promise<Buffer> {
-    const { clock, decrypt } = this.#options
+  async #tryPatiently<T>(work: () => Promise<T>, context: CallContext): Promise<T> {
+    const { clock } = this.#options
     for (let tries = 1; ; tries += 1) {
       try {
-        return await decrypt(opened, context)
+        return await work()
       } catch (error) {
         const isLagging = error instanceof BridgeError && error.code === 'KEY_VERSION_UNKNOWN'
         const hasTime = clock.monotonic() + STANDBY_LAG_WAIT < context.deadline
         if (!isLagging || tries >= STANDBY_LAG_TRIES || !hasTime) throw error
-        const pause = new Promise<void>((resolve) => void clock.after(STANDBY_LAG_WAIT, resolve))
-        await waitWithin(pause, context, clock, 'vault')
+        await this.#pause(STANDBY_LAG_WAIT, context)
       }
     }
+  }
+
+  async #pause(milliseconds: number, context: CallContext): Promise<void> {
+    if (milliseconds <= 0) return
+    const { clock } = this.#options
+    const pause = new Promise<void>((resolve) => void clock.after(milliseconds, resolve))
+    await waitWithin(pause, context, clock, 'vault')
   }
 
   #requireKnownCluster(clusterId: string): void {
@@ -228,7 +239,7 @@ export class KeyService {
     } catch (thrown) {
       const error = BridgeError.from(thrown)
       if (!CALLER_FAULTS.has(error.code)) {
-        if (!isOutage(error) && error.code !== 'DEADLINE_EXCEEDED') this.#options.cache?.clear()
+        if (isRefusal(error)) this.#options.cache?.clear()
         this.#options.watch.suspect()
       }
       throw error
@@ -236,7 +247,7 @@ export class KeyService {
   }
 }
 
-function isVersionRefused(error: unknown): boolean {
+function isVersionRefused(error: unknown): error is BridgeError {
   return (
     error instanceof BridgeError &&
     (error.code === 'KEY_VERSION_DISABLED' || error.code === 'KEY_VERSION_UNKNOWN')

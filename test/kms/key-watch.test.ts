@@ -157,12 +157,15 @@ void test('a rotation is announced, logged and counted once', async (t) => {
 })
 
 void test('callers wait for the first snapshot, or hear why there is none', async (t) => {
-  const { watch, give, failRead, prove, within } = scene()
+  const { watch, give, failRead, prove, within, reads, clock } = scene()
   watch.start()
   const early = follow(watch.current(within()))
   await failRead('VAULT_SEALED')
   await failRead('VAULT_UNREACHABLE')
   t.equal(early.ended, 'VAULT_UNREACHABLE')
+  await t.rejects(watch.current(within()), { code: 'VAULT_UNREACHABLE' })
+  t.equal(reads.length, 2, 'what was heard a moment ago is not asked again')
+  await clock.advance(250)
   const call = follow(watch.current(within()))
   await give(transitKey(1))
   await prove()
