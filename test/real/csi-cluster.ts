@@ -4,6 +4,7 @@ import type { CsiVolume } from './csi-volume.ts'
 import { Etcd } from './etcd.ts'
 import { KubeApiServer } from './kube-api-server.ts'
 import {
+  hasClass,
   installDriverResources,
   readPodStatus,
   writeClass,
@@ -128,11 +129,26 @@ export class CsiCluster {
     return { [audience]: { token, expirationTimestamp } }
   }
 
-  /** Publishes or republishes a volume of a pod with the pod's token, unless `wanted` brings some. */
+  /**
+   * Publishes or republishes a volume of a pod with the pod's token, unless `wanted` brings some. The driver
+   * reads classes from a cache that is some moments behind; that alone is waited for.
+   */
   async publish(pod: CsiPod, wanted: string | Publication): Promise<CsiVolume> {
     const publication = typeof wanted === 'string' ? { class: wanted } : wanted
     const tokens = publication.tokens ?? (await this.tokens(pod))
-    return this.driver.publish(pod, { ...publication, tokens })
+    const publish = () => this.driver.publish(pod, { ...publication, tokens })
+    let settled: Promise<CsiVolume> = publish()
+    await this.driver.waitUntil(`class ${publication.class} in the driver's cache`, async () => {
+      const isBehind = await settled.then(
+        () => false,
+        (error: Error) =>
+          error.message.startsWith('failed to get secretproviderclass') &&
+          hasClass(this.api, pod.namespace, publication.class),
+      )
+      if (isBehind) settled = publish()
+      return !isBehind
+    })
+    return settled
   }
 
   /** What the driver wrote about a pod's volume, or undefined. */

@@ -59,6 +59,15 @@ export async function writeClass(api: KubeApiServer, wanted: ProviderClass): Pro
   else await api.api('POST', folder, object)
 }
 
+export async function hasClass(
+  api: KubeApiServer,
+  namespace: string,
+  name: string,
+): Promise<boolean> {
+  const path = `${CLASSES}/${namespace}/secretproviderclasses/${name}`
+  return (await api.request('GET', path)).status === 200
+}
+
 function pick(metadata: { resourceVersion: string }): { resourceVersion: string } {
   return { resourceVersion: metadata.resourceVersion }
 }

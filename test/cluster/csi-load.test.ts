@@ -1,0 +1,100 @@
+import t from 'tap'
+import type { CsiPod } from '../real/csi-driver.ts'
+import { whyNoMounts } from '../real/mount-namespace.ts'
+import { makeKey, rotateKey } from '../real/transit-setup.ts'
+import { startCsiWorld } from './csi-world.ts'
+
+const PODS = 30
+const OBJECTS = 5
+const REPUBLISHES = 3
+
+/** A whole node of pods starts at once, as after a power cut. */
+void t.test('30 pods with 5 objects each', { skip: whyNoMounts() }, async (t) => {
+  const { cluster, driver, vault, provider } = await startCsiWorld(t)
+  const { bao } = vault
+  await makeKey(bao, 'app-signing', { type: 'ecdsa-p256' })
+  await makeKey(bao, 'app-data')
+  const { plain, wrapped } = await vault.makeDataKey('app-data')
+  const one = await vault.encrypt('app-data', 'the first password')
+  const two = await vault.encrypt('app-data', 'the second password')
+  await cluster.writeClass({
+    name: 'web',
+    objects: [
+      { path: 'signing.pem', type: 'publicKey', key: 'app-signing' },
+      { path: 'jwks.json', type: 'jwks', key: 'app-signing' },
+      { path: 'dek', type: 'dataKey', key: 'app-data', wrapped },
+      { path: 'one', type: 'decrypt', key: 'app-data', ciphertext: one },
+      { path: 'two', type: 'decrypt', key: 'app-data', ciphertext: two },
+    ],
+  })
+  const pods: CsiPod[] = []
+  for (let number = 0; number < PODS; number += 1) {
+    pods.push(await cluster.createPod({ name: `web-${number}`, classes: 'web' }))
+  }
+  await Promise.all(pods.map((pod) => cluster.tokens(pod)))
+  const publishAll = () => Promise.all(pods.map((pod) => cluster.publish(pod, 'web')))
+
+  await t.test('all start, within seconds', async (t) => {
+    const since = bao.auditMark()
+    const startedAt = performance.now()
+    const volumes = await publishAll()
+    const elapsed = performance.now() - startedAt
+    t.comment(`${PODS} pods started after ${Math.round(elapsed)} ms`)
+    t.ok(elapsed < 15_000)
+    for (const volume of volumes) {
+      t.same(volume.files(), ['dek', 'jwks.json', 'one', 'signing.pem', 'two'])
+      t.ok(volume.read('dek').equals(plain))
+      t.equal(
+        `${volume.text('one')}, ${volume.text('two')}`,
+        'the first password, the second password',
+      )
+    }
+    const requests = bao.auditRequests({ since })
+    t.comment(`${requests.length} requests to Vault; one an object and login would be ${PODS * 6}`)
+    // For each pod a login, one batch of its three values, and at most one proof that it may read the key.
+    t.ok(requests.length <= 3 * PODS)
+  })
+
+  await t.test('republishes cost Vault next to nothing', async (t) => {
+    const since = bao.auditMark()
+    const startedAt = performance.now()
+    for (let round = 0; round < REPUBLISHES; round += 1) await publishAll()
+    const each = (performance.now() - startedAt) / (REPUBLISHES * PODS)
+    t.comment(
+      `a republish: ${each.toFixed(1)} ms, most of it the pause that the driver makes between its API requests`,
+    )
+    const requests = bao.auditRequests({ since })
+    t.comment(`${requests.length} requests to Vault for ${REPUBLISHES * PODS} republishes`)
+    t.ok(requests.length < 0.05 * REPUBLISHES * PODS * (OBJECTS + 1))
+    t.ok(requests.every(({ path }) => path === 'transit/keys/app-signing'))
+  })
+
+  await t.test('one rotation reaches all of them', async (t) => {
+    await rotateKey(bao, 'app-signing')
+    const { data } = await bao.api('GET', 'transit/keys/app-signing')
+    const pem = String(data.keys['2'].public_key)
+    await driver.waitUntil('the new key in every volume', async () => {
+      const volumes = await publishAll()
+      return volumes.every((volume) => volume.text('signing.pem') === pem)
+    })
+    const statuses = await Promise.all(pods.map((pod) => cluster.podStatus(pod, 'web')))
+    t.equal(new Set(statuses.map((each) => JSON.stringify(each?.versions))).size, 1)
+  })
+
+  await t.test('the metrics know them', async (t) => {
+    await provider.program.waitUntil('the volumes in the metrics', async () => {
+      const { text } = await provider.admin('/metrics')
+      return new RegExp(`^transit_bridge_csi_volumes ${PODS}$`, 'm').test(text)
+    })
+    t.equal(await driver.count('rotation_reconcile_error_total'), 0)
+    t.equal(await driver.count('node_publish_error_total'), 0)
+  })
+
+  await t.test('all are gone in the end, and their Vault tokens with them', async (t) => {
+    await Promise.all(pods.map((pod) => driver.unpublish(pod, 'web')))
+    t.ok(pods.every((pod) => driver.volume(pod, 'web').type === undefined))
+    const since = bao.auditMark()
+    await provider.stop()
+    t.equal(bao.auditRequests({ since, path: 'auth/token/revoke-self' }).length, PODS)
+  })
+})
