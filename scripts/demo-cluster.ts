@@ -1,0 +1,232 @@
+// The same as scripts/demo.ts with a real kube-apiserver: npm run demo:cluster.
+//
+// A real OpenBao (or the vault on PATH), etcd, the built plugin and kube-apiserver, all on 127.0.0.1 and in
+// temporary folders, and gone at the end.
+import { encryptionConfig, identity, kms } from '../test/cluster/encryption-config.ts'
+import { eventually } from '../test/cluster/eventually.ts'
+import { kmsProviders, newKeyId, noticed, pluginCalls } from '../test/cluster/observe.ts'
+import {
+  findInEtcd,
+  parseStored,
+  SECRETS,
+  seedsOfSecrets,
+  storedV2,
+} from '../test/cluster/stored.ts'
+import { Etcd } from '../test/real/etcd.ts'
+import { KEY, KmsWorld } from '../test/real/kms-world.ts'
+import { KubeApiServer } from '../test/real/kube-api-server.ts'
+import { obtain } from '../test/real/parts.ts'
+import { Plugin } from '../test/real/plugin.ts'
+import { TcpProxy } from '../test/real/tcp-proxy.ts'
+import { rotateKey } from '../test/real/transit-setup.ts'
+import { expect, Narration, paint } from './narration.ts'
+
+const NAME = 'database'
+const VALUES = { password: 'correct-horse-battery-staple' }
+const REFRESH_INTERVAL = '2s'
+const OUTAGE_GRACE = '5s'
+/** Bytes of a value in etcd that are shown: of its start, and of its end. */
+const HEAD = 48
+const TAIL = 128
+
+type Cluster = { world: KmsWorld; proxy: TcpProxy; etcd: Etcd; plugin: Plugin; api: KubeApiServer }
+
+const narration = new Narration()
+
+/** Runs the whole demonstration; everything that was started is ended, whatever happens. */
+async function demonstrate(): Promise<void> {
+  narration.say(
+    paint('bold', 'transit-bridge: Secrets of a real kube-apiserver, under a Transit key'),
+  )
+  await narration.step('get the parts (built or downloaded once, then kept)', async () => {
+    await obtain('bao')
+    await obtain('etcd')
+    await obtain('kube-apiserver')
+    return 'OpenBao, etcd and kube-apiserver are there'
+  })
+  await using stack = new AsyncDisposableStack()
+  const cluster = await startCluster(stack)
+  await encrypt(cluster)
+  await rotate(cluster)
+  await restart(cluster)
+  await loseVault(cluster)
+}
+
+async function startCluster(stack: AsyncDisposableStack): Promise<Cluster> {
+  const [world, proxy] = await start('start a real OpenBao', async () => {
+    const bao = await KmsWorld.start({ audit: false })
+    stack.defer(() => bao.stop())
+    const between = await TcpProxy.start(bao.bao.address)
+    stack.defer(() => between.stop())
+    return [[bao, between] as const, `transit key ${KEY}, vault-policies/kms.hcl, a JWT login`]
+  })
+  const etcd = await start('start etcd', async () => {
+    const started = await Etcd.start()
+    stack.defer(() => started.stop())
+    return [started, started.address]
+  })
+  const plugin = await start('start the built plugin (bin/transit-bridge kms)', async () => {
+    const started = await Plugin.start(
+      world.configuration(proxy.address, {
+        refreshInterval: REFRESH_INTERVAL,
+        outageGrace: OUTAGE_GRACE,
+      }),
+    )
+    stack.defer(async () => void (await started.stop()))
+    await started.waitForHealth('ok')
+    return [started, `logged in by service-account JWT, Status says ok`]
+  })
+  const api = await start('start kube-apiserver, without encryption', async () => {
+    const started = await KubeApiServer.start({
+      etcd,
+      encryptionConfig: encryptionConfig([identity]),
+    })
+    stack.defer(() => started.stop())
+    const { body } = await started.request('GET', '/version')
+    return [started, `${String(body.gitVersion)} is ready`]
+  })
+  return { world, proxy, etcd, plugin, api }
+}
+
+async function encrypt({ etcd, plugin, api }: Cluster): Promise<void> {
+  await narration.step(`create Secret ${NAME} and look at the bytes in etcd`, async () => {
+    await api.createSecret('default', NAME, VALUES)
+    const places = await findInEtcd(etcd, VALUES.password)
+    expect(places.includes(`${SECRETS}default/${NAME}`), 'the password is not where it should be')
+    return 'the password is plain'
+  })
+  await showStored(etcd)
+  await narration.step('turn encryption on (EncryptionConfiguration) and restart', async () => {
+    const providers = [kms(plugin.socket), identity]
+    await api.restart({ encryptionConfig: encryptionConfig(providers) })
+    expect((await api.getSecret('default', NAME))['password'] === VALUES.password, 'not readable')
+    return 'the API server is ready, the plain Secret still reads'
+  })
+  await narration.step('write the Secret again (a PUT that changes nothing)', async () => {
+    await api.patchSecret('default', NAME)
+    const stored = await storedV2(etcd, NAME)
+    const values = await etcd.range('/registry/')
+    const plain = values.filter(({ value }) => value.includes(VALUES.password))
+    expect(plain.length === 0, 'the password is still in etcd')
+    return `the seed is ${shorten(stored.source)}, the key id ${shorten(stored.keyId)}; none of ${String(values.length)} values in etcd holds the password (its history does until the next compaction)`
+  })
+  await showStored(etcd)
+}
+
+async function rotate({ world, etcd, plugin, api }: Cluster): Promise<void> {
+  const { keyId: old } = await plugin.client.status()
+  await narration.step('rotate the key in Transit', async () => {
+    await rotateKey(world.bao, KEY)
+    const keyId = await newKeyId(plugin, old)
+    return `the plugin announces ${shorten(keyId)}`
+  })
+  const { keyId } = await plugin.client.status()
+  await narration.step(
+    'wait until the API server has asked for Status (20 s at most)',
+    async () => {
+      await noticed(api, keyId)
+      return 'it has the new key id'
+    },
+  )
+  await narration.step('write a new Secret, read the old one', async () => {
+    await api.createSecret('default', 'new', VALUES)
+    const [before, after] = [await storedV2(etcd, NAME), await storedV2(etcd, 'new')]
+    expect(before.keyId === old && after.keyId === keyId, 'the key ids are not as they should be')
+    expect((await api.getSecret('default', NAME))['password'] === VALUES.password, 'not readable')
+    return `the new one is ${shorten(after.source)}, the old one, ${shorten(before.source)}, reads`
+  })
+  await narration.step('write both again without a change', async () => {
+    const modified = async () => [...(await etcd.range(SECRETS))].map((each) => each.modRevision)
+    const before = await modified()
+    for (const name of [NAME, 'new']) await api.patchSecret('default', name)
+    const after = await modified()
+    const rewritten = after.filter((revision, index) => revision !== before[index]).length
+    expect(rewritten === 1, `${String(rewritten)} of 2 were rewritten`)
+    expect((await storedV2(etcd, NAME)).keyId === keyId, 'it still has the old key id')
+    return 'the stale one is rewritten under the new key id, the other one not touched'
+  })
+}
+
+async function restart({ etcd, plugin, api }: Cluster): Promise<void> {
+  await narration.step('kill the API server, start it again, read the Secrets', async () => {
+    const before = await pluginCalls(plugin, { method: 'Decrypt', code: 'OK' })
+    await api.kill()
+    await api.restart()
+    for (const name of [NAME, 'new']) {
+      expect((await api.getSecret('default', name))['password'] === VALUES.password, 'wrong')
+    }
+    const decrypts = (await pluginCalls(plugin, { method: 'Decrypt', code: 'OK' })) - before
+    const seeds = (await seedsOfSecrets(etcd)).size
+    return `both read; ${String(decrypts)} Decrypt for ${String(seeds)} seed in etcd`
+  })
+}
+
+async function loseVault({ etcd, proxy, plugin, api }: Cluster): Promise<void> {
+  const { keyId } = await plugin.client.status()
+  await narration.step(`take Vault away (outageGrace ${OUTAGE_GRACE})`, async () => {
+    await proxy.refuse()
+    const words = await kmsProviders(api, /healthz status/)
+    return `/readyz/kms-providers: "${/healthz status: (.*)/.exec(words)?.[1]?.trim() ?? words}"`
+  })
+  await narration.step('write and read meanwhile', async () => {
+    await api.createSecret('default', 'meanwhile', VALUES)
+    expect((await storedV2(etcd, 'meanwhile')).keyId === keyId, 'it has another key id')
+    expect((await api.getSecret('default', NAME))['password'] === VALUES.password, 'not readable')
+    return 'both work, under the key that the API server has'
+  })
+  await narration.step('bring Vault back', async () => {
+    await proxy.pass()
+    await plugin.waitForHealth('ok')
+    await eventually('the API server to be ready', async () => (await api.readyz()).status === 200)
+    return 'plugin healthy and API server ready, by themselves'
+  })
+}
+
+/** A step that makes something. */
+async function start<T>(what: string, work: () => Promise<readonly [T, string]>): Promise<T> {
+  const made: T[] = []
+  await narration.step(what, async () => {
+    const [thing, seen] = await work()
+    made.push(thing)
+    return seen
+  })
+  const [thing] = made
+  expect(thing !== undefined, `${what}: nothing was made`)
+  return thing
+}
+
+async function showStored(etcd: Etcd): Promise<void> {
+  const key = `${SECRETS}default/${NAME}`
+  const value = await etcd.get(key)
+  expect(value !== undefined, `etcd has no ${key}`)
+  narration.say(`    ${key} (${parseStored(value).format}, ${String(value.length)} bytes):`)
+  const tailStart = Math.max(HEAD, 16 * Math.floor((value.length - TAIL) / 16))
+  show(hexdump(value, 0, HEAD))
+  if (tailStart > HEAD) show(['…'])
+  show(hexdump(value, tailStart, value.length))
+}
+
+function show(lines: Iterable<string>): void {
+  for (const line of lines) narration.say(paint('dim', `    ${line}`))
+}
+
+function* hexdump(bytes: Buffer, from: number, to: number): Generator<string> {
+  for (let offset = from; offset < to; offset += 16) {
+    const row = bytes.subarray(offset, Math.min(offset + 16, to))
+    const hex = (row.toString('hex').match(/../g) ?? []).join(' ').padEnd(47)
+    const text = row.toString('latin1').replaceAll(/[^\x20-\x7e]/g, '.')
+    yield `${offset.toString(16).padStart(4, '0')}  ${hex}  ${text}`
+  }
+}
+
+function shorten(text: string): string {
+  return `${text.slice(0, 16)}…`
+}
+
+try {
+  await demonstrate()
+  narration.say('done; nothing is left running')
+} catch (error) {
+  process.stderr.write(`demo failed: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+}
