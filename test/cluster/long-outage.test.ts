@@ -1,7 +1,7 @@
 // More than three minutes of outage, in real time: an API server lets its write key live for three minutes
 // after the last Status that it could use, and nothing shortens that (kmsv2PluginWriteDEKSourceMaxTTL).
 import t from 'tap'
-import { KubeApiServer } from '../real/kube-api-server.ts'
+import type { KubeApiServer } from '../real/kube-api-server.ts'
 import { eventually } from './eventually.ts'
 import { kmsProviders, lastStatus } from './observe.ts'
 import { storedV2 } from './stored.ts'

@@ -130,6 +130,7 @@ void t.test('a plugin that is killed and started again is found again', async (t
   await plugin.kill()
   // With a plugin that is gone, a call waits out its whole time.
   await kmsProviders(api, /DeadlineExceeded/)
+  t.ok((await apiServerCalls(api, 'Status', 'DeadlineExceeded')) > 0)
   t.equal((await api.readyz()).status, 500)
   t.same(await api.getSecret('default', 'first'), { password: PASSWORD })
   await api.createSecret('default', 'meanwhile', { password: PASSWORD })
