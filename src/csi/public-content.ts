@@ -67,11 +67,14 @@ function encodeKeyInfo(key: TransitKey): Buffer {
     latestVersion: key.latestVersion,
     minDecryptionVersion: key.minDecryptionVersion,
     minEncryptionVersion: key.minEncryptionVersion,
-    versions: findVersions(key, 'all').map((version) => ({
-      version,
-      createdAt: new Date((key.versions.get(version)?.createdAt ?? 0) * 1000).toISOString(),
-    })),
+    versions: findVersions(key, 'all').map((version) => describeVersion(key, version)),
   })
+}
+
+function describeVersion({ versions }: TransitKey, version: number) {
+  const createdAt = versions.get(version)?.createdAt ?? 0
+  if (createdAt === 0) return { version }
+  return { version, createdAt: new Date(createdAt * 1000).toISOString() }
 }
 
 function encodeJson(value: object): Buffer {

@@ -3,7 +3,10 @@ import { BridgeError } from '../errors.ts'
 
 /** One version of a Transit key. */
 export interface TransitKeyVersion {
-  /** Seconds since 1970. With name and version it tells a key from one that was deleted and made again. */
+  /**
+   * Seconds since 1970. With name and version it tells a key from one that was deleted and made again. 0 for keys
+   * of type hmac, whose versions Vault does not list.
+   */
   readonly createdAt: number
   /** PEM, or for ed25519 the raw key in base64; absent for symmetric keys. */
   readonly publicKey?: string
@@ -49,15 +52,18 @@ const KeyAnswer = v.object({
     derived: v.optional(v.boolean(), false),
     // OpenBao only.
     soft_deleted: v.optional(v.boolean(), false),
-    keys: v.record(v.pipe(v.string(), v.regex(/^[1-9][0-9]{0,8}$/)), Version),
+    keys: v.optional(v.record(v.pipe(v.string(), v.regex(/^[1-9][0-9]{0,8}$/)), Version)),
   }),
 })
+type KeyData = v.InferOutput<typeof KeyAnswer>['data']
 
 /** Reads the answer to GET keys/<name>; throws VAULT_ANSWER_INVALID if it is anything else. */
 export function parseTransitKey(body: unknown): TransitKey {
   const parsed = v.safeParse(KeyAnswer, body)
-  if (!parsed.success) {
-    const where = parsed.issues[0]?.path?.map((item) => String(item.key)).join('.') ?? 'the answer'
+  const versions = parsed.success ? readVersions(parsed.output.data) : undefined
+  if (!parsed.success || versions === undefined) {
+    const path = parsed.issues?.[0]?.path?.map((item) => String(item.key)).join('.')
+    const where = path ?? (parsed.success ? 'data.keys' : 'the answer')
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',
       `vault answered a read of the transit key with something else (${where}); does vault.address lead to vault?`,
@@ -72,10 +78,21 @@ export function parseTransitKey(body: unknown): TransitKey {
     minEncryptionVersion: data.min_encryption_version,
     derived: data.derived,
     softDeleted: data.soft_deleted,
-    versions: new Map(
-      Object.entries(data.keys).map(([number, version]) => [Number(number), readVersion(version)]),
-    ),
+    versions,
   }
+}
+
+/** Undefined where Vault should have listed them. */
+function readVersions(data: KeyData): ReadonlyMap<number, TransitKeyVersion> | undefined {
+  if (data.keys !== undefined) {
+    return new Map(
+      Object.entries(data.keys).map(([number, version]) => [Number(number), readVersion(version)]),
+    )
+  }
+  if (data.type !== 'hmac') return undefined
+  const first = Math.max(1, data.min_decryption_version)
+  const count = Math.max(0, data.latest_version - first + 1)
+  return new Map(Array.from({ length: count }, (_none, index) => [first + index, { createdAt: 0 }]))
 }
 
 function readVersion(version: v.InferOutput<typeof Version>): TransitKeyVersion {
