@@ -115,11 +115,11 @@ void test('vault hangs: Encrypt fails at the deadline of its caller, and Status 
   const patient = await startBehindNetwork({ outageGrace: '2m', clusterId: 'deadline' })
   await network.hang()
   const began = performance.now()
-  let settled = false
+  const state = { settled: false }
   const encrypt = outcomeOf(patient.client.encrypt(newSeed(), { timeout: 700, uid: 'deadline' }))
-  void encrypt.then(() => (settled = true))
+  void encrypt.then(() => (state.settled = true))
   let answered = 0
-  while (!settled) {
+  while (!state.settled) {
     t.equal((await patient.client.status()).healthz, 'ok')
     answered += 1
   }

@@ -50,35 +50,34 @@ void test('through rotations an API server sees one key id for each version, and
   const rotations = 3
   const versions = new Map<string, Set<number>>()
   const kept: Kept[] = []
-  let seenKeyId = ''
-  let disagreements = 0
-  let done = false
+  const state = { seenKeyId: '', done: false }
+  const disagreements = { apiServer: 0, writer: 0 }
 
   const note = ({ keyId }: { keyId: string }, version: number) =>
     versions.set(keyId, (versions.get(keyId) ?? new Set()).add(version))
   /** As kube-apiserver: an Encrypt whenever Status names another key id, thrown away when it disagrees. */
   const apiServer = async () => {
-    while (!done) {
+    while (!state.done) {
       const { keyId, healthz } = await plugin.client.status()
       if (healthz !== 'ok') throw new Error(`healthz is "${healthz}"`)
-      if (keyId === seenKeyId) continue
+      if (keyId === state.seenKeyId) continue
       const seed = await keep()
       note(seed.wrapped, versionOf(seed.wrapped))
-      if (seed.wrapped.keyId === keyId) seenKeyId = keyId
-      else disagreements += 1
+      if (seed.wrapped.keyId === keyId) state.seenKeyId = keyId
+      else disagreements.apiServer += 1
     }
   }
   const writer = async () => {
-    while (!done) {
+    while (!state.done) {
       const before = await keyIdOf()
       const seed = await keep()
       note(seed.wrapped, versionOf(seed.wrapped))
-      if (seed.wrapped.keyId !== before) disagreements += 1
+      if (seed.wrapped.keyId !== before) disagreements.writer += 1
       if (kept.length < 500) kept.push(seed)
     }
   }
   const reader = async () => {
-    while (!done) {
+    while (!state.done) {
       const seed = kept[Math.floor(Math.random() * kept.length)] ?? (await keep())
       const answer = await plugin.client.decrypt(seed.wrapped)
       if (!answer.equals(seed.plaintext)) throw new Error('another plaintext than was encrypted')
@@ -87,14 +86,17 @@ void test('through rotations an API server sees one key id for each version, and
   const driver = async () => {
     for (let count = 0; count < rotations; count += 1) {
       const keyId = await rotate()
-      await until('the API server to follow', () => seenKeyId === keyId)
+      await until('the API server to follow', () => state.seenKeyId === keyId)
     }
   }
   const all = [apiServer(), writer(), reader()]
-  await Promise.race([driver(), ...all]).finally(() => (done = true))
+  await Promise.race([driver(), ...all]).finally(() => (state.done = true))
   await Promise.all(all)
 
-  t.ok(disagreements <= 2 * rotations, `${String(disagreements)} disagreements of two streams`)
+  t.ok(
+    state.disagreements <= 2 * rotations,
+    `${String(state.disagreements)} disagreements of two streams`,
+  )
   t.equal(versions.size, rotations + 1)
   for (const [keyId, of] of versions) t.equal(of.size, 1, `${keyId} stands for one version`)
   t.ok(kept.length > 50, `${String(kept.length)} seeds`)

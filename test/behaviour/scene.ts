@@ -125,7 +125,12 @@ export async function until(
   throw new Error(`waited ${String(timeoutMs)} ms for ${what}${reason}`)
 }
 
-/** Calls that a plugin answers, and the answer it gave: for assertions on what a caller sees. */
+/** The log lines whose message begins so. */
+export function linesSaying(plugin: Plugin, words: string): Record<string, unknown>[] {
+  return plugin.logLines().filter(({ msg }) => String(msg).startsWith(words))
+}
+
+/** What a caller sees of a call: the code, and the words that came with it. */
 export async function outcomeOf(
   call: Promise<unknown>,
 ): Promise<{ code: string; message: string }> {

@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { KEY } from '../real/kms-world.ts'
 import { findSecret, rememberSecret } from '../real/told-secrets.ts'
 import { renderPolicy, rotateKey } from '../real/transit-setup.ts'
-import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { linesSaying, newSeed, outcomeOf, Scene, until } from './scene.ts'
 
 const scene = await Scene.open({ ttl: '5s' })
 const { bao, world } = scene
@@ -59,9 +59,7 @@ void test('no token, JWT, plaintext or ciphertext is told by any of the work', a
   // Rotation, and a login anew: the lease is 5 s.
   await rotateKey(bao, KEY)
   await until('the rotation', async () => (await client.status()).keyId !== wrapped.keyId)
-  const logins = () =>
-    plugin.logLines().filter(({ msg }) => /^logged in to vault/.test(String(msg))).length
-  await until('another login', () => logins() > 1)
+  await until('another login', () => linesSaying(plugin, 'logged in to vault').length > 1)
 
   // Denial.
   await world.writePolicy('path "nothing" { capabilities = ["read"] }')

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { OpenBao } from './openbao.ts'
+import { OpenBao, type OpenBaoOptions } from './openbao.ts'
 import type { PluginConfiguration } from './plugin.ts'
 import { ServiceAccountIssuer, type ServiceAccountToken } from './service-account.ts'
 import { tempFolder } from './temp-folder.ts'
@@ -24,6 +24,8 @@ export type KmsWorldOptions = {
   ttl?: string
   /** Whether OpenBao writes an audit file. Default: true. */
   audit?: boolean
+  /** Serve TLS; plugins then trust this CA. */
+  tls?: NonNullable<OpenBaoOptions['tls']>
 }
 
 /** A real OpenBao that is ready for the KMS plugin: key, policy, jwt login, and a token file. */
@@ -31,14 +33,15 @@ export class KmsWorld {
   readonly bao: OpenBao
   readonly tokenFile: string
   readonly #issuer: ServiceAccountIssuer
+  readonly #caFile: string | undefined
 
   static async start(options: KmsWorldOptions = {}): Promise<KmsWorld> {
-    const { audit = true } = options
+    const { audit = true, tls } = options
     const [bao, issuer] = await Promise.all([
-      OpenBao.start({ audit }),
+      OpenBao.start({ audit, ...(tls === undefined ? {} : { tls }) }),
       ServiceAccountIssuer.create(),
     ])
-    const world = new KmsWorld(bao, issuer)
+    const world = new KmsWorld(bao, issuer, tls?.caFile)
     await enableTransit(bao)
     await makeKey(bao, KEY)
     await world.writePolicy()
@@ -48,8 +51,9 @@ export class KmsWorld {
     return world
   }
 
-  private constructor(bao: OpenBao, issuer: ServiceAccountIssuer) {
+  private constructor(bao: OpenBao, issuer: ServiceAccountIssuer, caFile: string | undefined) {
     this.bao = bao
+    this.#caFile = caFile
     this.#issuer = issuer
     this.tokenFile = join(tempFolder('identity'), 'token')
   }
@@ -97,6 +101,7 @@ export class KmsWorld {
     return {
       vault: {
         address,
+        ...(this.#caFile === undefined ? {} : { caFile: this.#caFile }),
         auth: { method: 'jwt', role: ROLE, tokenFile: this.tokenFile },
       },
       kms,

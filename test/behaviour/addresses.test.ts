@@ -1,0 +1,101 @@
+import { test } from 'tap'
+import { freePort } from '../real/port.ts'
+import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+
+const scene = await Scene.open()
+const { bao } = scene
+const KMS = { refreshInterval: '1s', outageGrace: '0s' }
+
+void test('the first address is dead: the second is used, and kept', async (t) => {
+  const [first, second] = await Promise.all([scene.tcpProxy(), scene.httpProxy()])
+  await first.refuse()
+  const plugin = await scene.startHealthy({ address: [first.address, second.address], kms: KMS })
+  await first.pass()
+  const before = second.count()
+  for (let call = 0; call < 20; call += 1) await plugin.client.encrypt(newSeed())
+  t.ok(second.count() - before >= 20)
+  t.equal(first.accepted, 0, 'that the first is back changes nothing')
+  await plugin.stop()
+})
+
+void test('an address that dies is left within the call, and healthz stays "ok"', async (t) => {
+  const [first, second] = await Promise.all([scene.tcpProxy(), scene.tcpProxy()])
+  const plugin = await scene.startHealthy({
+    address: [first.address, second.address],
+    kms: KMS,
+    vault: { timeout: '500ms' },
+  })
+  for (const [name, fail] of [
+    ['refuses', () => first.refuse()],
+    ['hangs', () => second.hang()],
+  ] as const) {
+    await fail()
+    t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' }, name)
+    t.equal((await plugin.client.status()).healthz, 'ok', name)
+    await first.pass()
+  }
+  await plugin.stop()
+})
+
+void test('an address that is sealed is left for another', async (t) => {
+  const [first, second] = await Promise.all([scene.httpProxy(), scene.httpProxy()])
+  const plugin = await scene.startHealthy({ address: [first.address, second.address], kms: KMS })
+  first.respond({ status: 503, body: { errors: ['Vault is sealed'] } })
+  t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
+  second.respond({ status: 503, body: { errors: ['Vault is sealed'] } })
+  await plugin.waitForHealth(/is sealed/)
+  first.clear()
+  await plugin.waitForHealth('ok')
+  await plugin.stop()
+})
+
+void test('a standby that sends the caller to a known address is followed, with the token', async (t) => {
+  const [standby, active] = await Promise.all([scene.httpProxy(), scene.httpProxy()])
+  const headers = (path: string) => ({ location: `${active.address}${path}` })
+  const path = '/v1/auth/jwt/login'
+  standby.respond({ status: 307, headers: headers(path) }, { match: (_, asked) => asked === path })
+  const plugin = await scene.startHealthy({ address: [standby.address, active.address], kms: KMS })
+  t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
+  t.equal(active.count('POST', path), 1)
+  t.ok(active.count('POST', '/v1/transit/encrypt/k8s-etcd') >= 1, 'and the active one is kept')
+  await plugin.stop()
+})
+
+void test('a standby that sends the caller to a foreign host is refused in words, and that host sees nothing', async (t) => {
+  const [standby, foreign] = await Promise.all([scene.httpProxy(), scene.httpProxy()])
+  const plugin = await scene.startHealthy({ address: standby.address, kms: KMS })
+  for (const status of [301, 302, 307, 308]) {
+    standby.respond({
+      status,
+      headers: { location: `${foreign.address}/v1/transit/keys/k8s-etcd` },
+    })
+    const told =
+      /redirects to http:\/\/127.0.0.1:\d+, which is not in vault.address|loses the request/
+    t.match(await outcomeOf(plugin.client.encrypt(newSeed())), {
+      code: 'UNAVAILABLE',
+      message: told,
+    })
+    await plugin.waitForHealth(/is not in vault.address; add it if it is yours/)
+    standby.clear()
+    await plugin.waitForHealth('ok')
+  }
+  t.equal(foreign.accepted, 0, 'not even a connection')
+  await plugin.stop()
+})
+
+void test('no address answers: the reason is told, and the first to come back is used', async (t) => {
+  const dead = `http://127.0.0.1:${String(await freePort())}`
+  const network = await scene.tcpProxy()
+  await network.refuse()
+  const plugin = await scene.start({ address: [dead, network.address], kms: KMS })
+  await plugin.waitForHealth(/connection refused/)
+  await network.pass()
+  await plugin.waitForHealth('ok')
+  const since = bao.auditMark()
+  await plugin.client.encrypt(newSeed())
+  await until('the audit line', () => scene.asked(since, /encrypt/).length === 1)
+  t.ok(plugin.program.running)
+  await plugin.stop()
+})
+
+scene.end()

@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { findSamples } from '../real/prometheus-text.ts'
+import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+
+const scene = await Scene.open()
+const plugin = await scene.startHealthy({ kms: { refreshInterval: '1s' } })
+
+void test('/livez, /readyz and nothing else', async (t) => {
+  t.match(await plugin.admin('/livez'), { status: 200, text: 'ok\n' })
+  t.match(await plugin.admin('/readyz'), { status: 200, text: 'ok\n' })
+  t.match(await plugin.admin('/debug/pprof'), { status: 404 })
+  const { status, text } = await plugin.admin('/readyz', 'application/json')
+  t.equal(status, 200)
+  t.match(JSON.parse(text), {
+    ready: true,
+    reason: 'ok',
+    message: 'ok',
+    details: { keyId: /^tb1-/, keyVersion: 1, vaultTokenExpiresAt: /^20\d\d-/ },
+  })
+})
+
+void test('/metrics has every metric of docs/metrics.md, and tells of the work', async (t) => {
+  const wrapped = await plugin.client.encrypt(newSeed())
+  await Promise.all(Array.from({ length: 8 }, () => plugin.client.decrypt(wrapped)))
+  await outcomeOf(plugin.client.decrypt({ ...wrapped, keyId: 'none' }))
+  // One rendering serves all scrapes within a second.
+  const sample = async (name: string, labels: Record<string, string> = {}) =>
+    findSamples((await plugin.admin('/metrics')).text, `transit_bridge_${name}`, labels)[0]?.value
+  const count = (method: string, code: string) =>
+    sample('kms_request_duration_seconds_count', { method, code })
+  await until('the calls to be shown', async () => (await count('Decrypt', 'OK')) === 8)
+  t.equal(await count('Encrypt', 'OK'), 1)
+  t.equal(await count('Decrypt', 'FAILED_PRECONDITION'), 1)
+  t.equal(await sample('kms_healthy', { reason: 'ok' }), 1)
+  t.equal(await sample('vault_up'), 1)
+  t.equal(await sample('key_version'), 1)
+  t.equal(await sample('vault_logins_total', { method: 'jwt', outcome: 'ok' }), 1)
+  t.ok(Number(await sample('vault_token_expiry_timestamp_seconds')) > Date.now() / 1000)
+  t.ok(Number(await sample('identity_token_expiry_timestamp_seconds')) > Date.now() / 1000)
+  t.ok(Number(await sample('status_snapshot_age_seconds')) < 5)
+
+  const { text } = await plugin.admin('/metrics')
+  const docs = readFileSync(join(import.meta.dirname, '../../docs/metrics.md'), 'utf8')
+  const named = [...docs.matchAll(/^\| `(transit_bridge_\w+)`/gm)].map(([, name]) => name)
+  t.ok(named.length >= 14)
+  for (const name of named) t.match(text, new RegExp(`^# TYPE ${String(name)} `, 'm'))
+  for (const name of named.filter((each) => !each?.startsWith('transit_bridge_csi_'))) {
+    const parts = [name, `${String(name)}_count`]
+    const has = parts.some((part) => findSamples(text, String(part)).length > 0)
+    t.ok(has, `${String(name)} has a value after work`)
+  }
+})
+
+void test('hundreds of admin clients that hang change nothing for the socket, and are dropped', async (t) => {
+  const hanging = Array.from({ length: 400 }, () => {
+    const socket = connect(plugin.adminPort, '127.0.0.1')
+    socket.on('error', () => undefined)
+    socket.on('data', () => undefined)
+    // A request that never ends.
+    socket.write('GET /metrics HTTP/1.1\r\nhost: x\r\nx-slow: ')
+    return socket
+  })
+  const plaintext = newSeed()
+  for (let call = 0; call < 50; call += 1) {
+    t.match(await plugin.client.status(), { healthz: 'ok' })
+    t.same(await plugin.client.decrypt(await plugin.client.encrypt(plaintext)), plaintext)
+  }
+  await until('the admin server to have room', async () => {
+    return (await plugin.admin('/livez')).status === 200
+  })
+  await until('the clients to be dropped', () => hanging.every(({ destroyed }) => destroyed))
+  t.ok(plugin.program.running)
+})
+
+void test('many scrapes at once change nothing for the socket', async (t) => {
+  const scrapes = Array.from({ length: 100 }, () => plugin.admin('/metrics'))
+  for (let call = 0; call < 20; call += 1) t.match(await plugin.client.status(), { healthz: 'ok' })
+  const answers = await Promise.allSettled(scrapes)
+  t.ok(answers.some((answer) => answer.status === 'fulfilled' && answer.value.status === 200))
+  t.match(await plugin.admin('/livez'), { status: 200 })
+})
+
+void test('without admin.listen there is no admin server', async (t) => {
+  const closed = await scene.startHealthy({ admin: { listen: 'none' } })
+  await t.rejects(closed.admin('/livez'))
+})
+
+scene.end()
