@@ -10,7 +10,8 @@ const decryptCache = v.pipe(
   v.strictObject({
     enabled: v.optional(
       toggle(
-        'Whether keys that were decrypted stay in memory, so that an API server can restart while Vault is away.',
+        'Whether keys that were decrypted stay in memory, so that an API server that restarts reads without asking ' +
+          'Vault for each of them. It still needs Vault once: to encrypt, before it reads anything.',
       ),
       false,
     ),
