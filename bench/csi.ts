@@ -1,0 +1,273 @@
+// Speed of the CSI provider, and what it costs Vault, beside a client that logs in for each pod and asks for each
+// object: part of npm run bench.
+//
+// Everything is real: OpenBao with its audit file, the built program in its own process, gRPC over its unix
+// socket. No driver and no kubelet: what they do would be most of what is measured.
+import { create, toBinary } from '@bufbuild/protobuf'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CSIDriverProvider } from '../src/gen/csi/v1alpha1/service_pb.ts'
+import { newPod, PodWorld, ROLE, type Pod } from '../test/csi/pod-world.ts'
+import { Provider, type ProviderConfiguration } from '../test/real/provider.ts'
+import { tempFolder } from '../test/real/temp-folder.ts'
+import { GrpcLoad } from './grpc-load.ts'
+import { load, middle, type LoadResult } from './latency.ts'
+import { readResidentMemory } from './process-memory.ts'
+import { printTable, type Row } from './table.ts'
+
+const PODS = 100
+const OBJECTS = 5
+const REPUBLISHES = 10
+/** Pods of one Deployment have one service account. */
+const PODS_OF_A_DEPLOYMENT = 10
+const CALLERS = 32
+const UNCHANGED_CALLS = 10_000
+const LONE_CALLS = 1_000
+const ROUNDS = 5
+const COLD_MOUNTS = 40
+/** A second stands for half a minute: the defaults are 30 s and 10 min, and kubelet comes every 62 to 83 s. */
+const SCALED = { refreshInterval: '1s', revalidateAfter: '20s' }
+const SCALED_PAUSE_MS = 2_400
+
+type Objects = readonly object[]
+
+const world = await PodWorld.start()
+try {
+  const objects = await makeObjects()
+  const rows: Row[] = []
+  await withProvider({}, (provider) => measureSpeed(provider, objects, rows))
+  await withProvider({}, (provider) => countRequests(provider, objects, rows))
+  await withProvider(SCALED, (provider) => countOverTime(provider, objects, rows))
+  printTable(rows)
+} finally {
+  await world.stop()
+}
+
+/** Two files from one key's metadata, and three values of another key. */
+async function makeObjects(): Promise<Objects> {
+  await world.makeKey('app-signing', 'ecdsa-p256')
+  await world.makeKey('app-data')
+  const value = async (path: string) => ({
+    path,
+    type: 'decrypt',
+    key: 'app-data',
+    ciphertext: await world.encrypt('app-data', `the value of ${path}`),
+  })
+  return [
+    { path: 'signing.pem', type: 'publicKey', key: 'app-signing' },
+    { path: 'jwks.json', type: 'jwks', key: 'app-signing' },
+    await value('one'),
+    await value('two'),
+    await value('three'),
+  ]
+}
+
+async function withProvider(
+  csi: Partial<ProviderConfiguration['csi']>,
+  use: (provider: Provider) => Promise<void>,
+): Promise<void> {
+  const provider = await Provider.start(tempFolder('providers'), {
+    vault: { address: world.bao.address, auth: { method: 'token', tokenFile: '/nonexistent' } },
+    transit: { key: 'k8s-etcd' },
+    csi: {
+      audience: 'vault',
+      rules: [
+        {
+          namespaces: ['shop'],
+          serviceAccounts: ['*'],
+          roles: [ROLE],
+          keys: ['app-*'],
+          types: ['publicKey', 'jwks', 'decrypt'],
+        },
+      ],
+      refreshInterval: '30s',
+      ...csi,
+    },
+    log: { level: 'info' },
+  })
+  try {
+    await use(provider)
+  } finally {
+    await provider.stop()
+  }
+}
+
+async function measureSpeed(provider: Provider, objects: Objects, rows: Row[]): Promise<void> {
+  const restMemory = await readResidentMemory(provider.program.pid)
+  // Compilers need some calls; these are of pods of their own.
+  const warm = await openVolumes(provider, makePods(PODS, 10), objects)
+  await load(CALLERS, PODS, takeTurns(warm))
+  await load(CALLERS, 2_000, takeTurns(warm))
+  const byHand: LoadResult[] = []
+  const coldOne: LoadResult[] = []
+  const coldMany: LoadResult[] = []
+  const volumes: GrpcLoad[] = []
+  for (let round = 0; round < ROUNDS; round += 1) {
+    byHand.push(await measureByHand(objects))
+    for (const [callers, results] of [
+      [1, coldOne],
+      [CALLERS, coldMany],
+    ] as const) {
+      const fresh = await openVolumes(provider, makePods(COLD_MOUNTS, 1), objects)
+      results.push(await load(callers, fresh.length, takeTurns(fresh)))
+      volumes.push(...fresh)
+    }
+  }
+  const sameOne = await load(1, LONE_CALLS, takeTurns(volumes))
+  const sameMany = await load(CALLERS, UNCHANGED_CALLS, takeTurns(volumes))
+  const memory = await readResidentMemory(provider.program.pid)
+  for (const volume of [...warm, ...volumes]) volume.close()
+  addSpeedRows(rows, {
+    byHand: middle(byHand),
+    coldOne: middle(coldOne),
+    coldMany: middle(coldMany),
+    sameOne,
+    sameMany,
+  })
+  rows.push(
+    { what: 'memory at rest', value: `${restMemory.toFixed(0)} MiB` },
+    {
+      what: `memory after ${(UNCHANGED_CALLS + LONE_CALLS).toLocaleString('en')} more Mounts of ${volumes.length} volumes`,
+      value: `${memory.toFixed(0)} MiB`,
+    },
+  )
+}
+
+/** A login, and then a request for each object, one after the other. */
+async function measureByHand(objects: Objects): Promise<LoadResult> {
+  const { bao } = world
+  const pods = makePods(COLD_MOUNTS, 1)
+  const logins = await Promise.all(
+    pods.map(async (pod) => {
+      const tokens = JSON.parse(await world.tokens(pod)) as { vault: { token: string } }
+      return { role: ROLE, jwt: tokens.vault.token }
+    }),
+  )
+  const requests = objects as readonly { key: string; ciphertext?: string }[]
+  return load(1, pods.length, async () => {
+    const login = await bao.request('POST', 'auth/jwt/login', logins.pop(), { token: null })
+    const token = String(login.body.auth.client_token)
+    for (const { key, ciphertext } of requests) {
+      await (ciphertext === undefined
+        ? bao.request('GET', `transit/keys/${key}`, undefined, { token })
+        : bao.request('POST', `transit/decrypt/${key}`, { ciphertext }, { token }))
+    }
+  })
+}
+
+function addSpeedRows(
+  rows: Row[],
+  results: Record<'byHand' | 'coldOne' | 'coldMany' | 'sameOne' | 'sameMany', LoadResult>,
+): void {
+  const { byHand, coldOne, coldMany, sameOne, sameMany } = results
+  const milliseconds = (value: number) => `${value.toFixed(3)} ms`
+  const rate = (value: number) => `${Math.round(value).toLocaleString('en')}/s`
+  const against = (value: number) => (value / byHand.p50).toFixed(2)
+  rows.push(
+    {
+      what: `a login and ${OBJECTS} requests, one by one: p50`,
+      value: milliseconds(byHand.p50),
+      ratio: '1.00',
+    },
+    {
+      what: 'cold Mount, 1 caller: p50',
+      value: milliseconds(coldOne.p50),
+      ratio: against(coldOne.p50),
+      floor: '<= 1.2',
+      ok: coldOne.p50 <= 1.2 * byHand.p50,
+    },
+    { what: 'cold Mount, 1 caller: p99', value: milliseconds(coldOne.p99) },
+    { what: `cold Mounts, ${CALLERS} callers`, value: rate(coldMany.perSecond) },
+    { what: `cold Mounts, ${CALLERS} callers: p99`, value: milliseconds(coldMany.p99) },
+    {
+      what: 'unchanged Mount, 1 caller: p50',
+      value: milliseconds(sameOne.p50),
+      ratio: against(sameOne.p50),
+      floor: '< 5 ms',
+      ok: sameOne.p50 < 5,
+    },
+    { what: 'unchanged Mount, 1 caller: p99', value: milliseconds(sameOne.p99) },
+    {
+      what: `unchanged Mounts, ${CALLERS} callers`,
+      value: rate(sameMany.perSecond),
+      floor: '> 1,000/s',
+      ok: sameMany.perSecond > 1_000,
+    },
+    { what: `unchanged Mounts, ${CALLERS} callers: p99`, value: milliseconds(sameMany.p99) },
+  )
+}
+
+/** All republishes within revalidateAfter: what starting costs. */
+async function countRequests(provider: Provider, objects: Objects, rows: Row[]): Promise<void> {
+  for (const [podsOfOne, what] of [
+    [PODS_OF_A_DEPLOYMENT, `${PODS_OF_A_DEPLOYMENT} pods an account`],
+    [1, 'each its own account'],
+  ] as const) {
+    const volumes = await openVolumes(provider, makePods(PODS, podsOfOne), objects)
+    const since = world.bao.auditMark()
+    const mount = takeTurns(volumes)
+    await load(CALLERS, PODS, mount)
+    await load(CALLERS, REPUBLISHES * PODS, mount)
+    for (const volume of volumes) volume.close()
+    rows.push(rowOfRequests(what, since, podsOfOne > 1))
+  }
+}
+
+/** Republishes some 72 s apart, on a clock that runs 30 times as fast: what running costs, with a revalidation. */
+async function countOverTime(provider: Provider, objects: Objects, rows: Row[]): Promise<void> {
+  const pods = makePods(PODS, PODS_OF_A_DEPLOYMENT)
+  const volumes = await openVolumes(provider, pods, objects)
+  const since = world.bao.auditMark()
+  const mount = takeTurns(volumes)
+  const startedAt = performance.now()
+  for (let round = 0; round <= REPUBLISHES; round += 1) {
+    await load(CALLERS, PODS, mount)
+    await sleep(Math.max(0, startedAt + (round + 1) * SCALED_PAUSE_MS - performance.now()))
+  }
+  for (const volume of volumes) volume.close()
+  rows.push(rowOfRequests('over 12 minutes', since, false))
+}
+
+function rowOfRequests(what: string, since: number, hasFloor: boolean): Row {
+  const requests = world.bao.auditRequests({ since })
+  const refused = requests.filter(({ error }) => error !== undefined)
+  if (refused.length > 0) throw new Error(`Vault refused: ${String(refused[0]?.error)}`)
+  const peer = PODS + PODS * OBJECTS * (1 + REPUBLISHES)
+  const share = requests.length / peer
+  return {
+    what: `requests to Vault, ${PODS} pods x ${OBJECTS} objects x (1 + ${REPUBLISHES}), ${what}`,
+    value: `${requests.length} of ${peer.toLocaleString('en')}`,
+    ratio: `${(share * 100).toFixed(1)} %`,
+    ...(hasFloor ? { floor: '< 5 %', ok: share < 0.05 } : {}),
+  }
+}
+
+/** Pods, so many of them with the same service account. */
+function makePods(count: number, ofOneAccount: number): Pod[] {
+  const group = crypto.randomUUID().slice(0, 8)
+  return Array.from({ length: count }, (_, index) =>
+    newPod({ serviceAccount: `web-${group}-${Math.floor(index / ofOneAccount)}` }),
+  )
+}
+
+/** A connection for each volume, with its request ready to be sent. */
+function openVolumes(provider: Provider, pods: Pod[], objects: Objects): Promise<GrpcLoad[]> {
+  const { method, typeName } = CSIDriverProvider
+  const { input } = method.mount
+  return Promise.all(
+    pods.map(async (pod) => {
+      const attributes = await world.attributes(pod, objects)
+      const request = { attributes, secrets: 'null', targetPath: '/mnt', permission: '420' }
+      const bytes = toBinary(input, create(input, request))
+      return GrpcLoad.open(provider.socket, `/${typeName}/${method.mount.name}`, bytes)
+    }),
+  )
+}
+
+function takeTurns(volumes: readonly GrpcLoad[]): () => Promise<void> {
+  let turn = 0
+  return async () => {
+    const volume = volumes[turn % volumes.length]
+    turn += 1
+    await volume?.call()
+  }
+}
