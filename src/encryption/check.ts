@@ -1,0 +1,49 @@
+import { formatPath, type Path } from '../config/fault.ts'
+import { readYaml, type Source } from '../config/source.ts'
+import type { Problem } from './decoder.ts'
+import { decodeDocument } from './document.ts'
+import type { EncryptionFault, Severity } from './fault.ts'
+import { checkProviders } from './provider-rules.ts'
+import { checkResources } from './resource-rules.ts'
+import { checkSafety } from './safety.ts'
+
+export interface CheckOptions {
+  /** kms.socket of the plugin; without it nobody looks whether a provider leads there. */
+  readonly socket?: string
+}
+
+/**
+ * Says of an EncryptionConfiguration, in the order of its lines, all that kube-apiserver would refuse, and what it would
+ * take though it is unsafe.
+ */
+export function checkEncryptionConfig(
+  text: string,
+  { socket }: CheckOptions = {},
+): readonly EncryptionFault[] {
+  if (text === '') return [{ severity: 'refused', path: '', message: 'the file is empty' }]
+  const source = readYaml(text)
+  if (!('value' in source)) return source.map((fault) => ({ severity: 'refused', ...fault }))
+  const { document, problems } = decodeDocument(source.value)
+  const { rules } = document
+  const refused = [...problems, ...checkProviders(rules), ...checkResources(rules)]
+  if (rules.length === 0) {
+    refused.push({ at: ['resources'], message: 'holds no rule', hint: 'add one for secrets' })
+  }
+  const found = [
+    ...refused.map((problem) => locate(problem, 'refused', source)),
+    ...checkSafety(rules, socket).map((problem) => locate(problem, problem.severity, source)),
+  ]
+  return found.toSorted((one, other) => (one.line ?? 0) - (other.line ?? 0))
+}
+
+function locate(problem: Problem, severity: Severity, source: Source): EncryptionFault {
+  const { at, message, hint } = problem
+  const path: Path = at
+  return {
+    severity,
+    path: formatPath(path),
+    message,
+    ...(hint === undefined ? {} : { hint }),
+    line: source.lineOf(path),
+  }
+}

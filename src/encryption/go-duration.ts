@@ -1,0 +1,22 @@
+const UNITS: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  μs: 1e-3,
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+}
+const PART = /(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g
+const WHOLE = /^[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)$/
+
+/** Milliseconds of a duration as Go writes it (`1m30s`, `1.5h`); undefined for anything else. Go: time.ParseDuration. */
+export function parseGoDuration(text: string): number | undefined {
+  if (!WHOLE.test(text)) return undefined
+  const sum = [...text.matchAll(PART)].reduce(
+    (total, [, amount = '0', unit = 's']) => total + Number(amount) * (UNITS[unit] ?? 0),
+    0,
+  )
+  return text.startsWith('-') ? -sum : sum
+}

@@ -1,0 +1,54 @@
+/** What encrypts, or does not, before transit-bridge does. */
+export type OldProvider =
+  | { readonly kind: 'aescbc' | 'secretbox' | 'aesgcm' | 'identity' }
+  | { readonly kind: 'kms'; readonly name: string; readonly socket: string }
+
+/** The steps of a move, in their order. `rewrite` has the file of `write`: what is done is done elsewhere. */
+export const MOVE_STEPS = ['read', 'write', 'rewrite', 'remove'] as const
+export type MoveStep = (typeof MOVE_STEPS)[number]
+
+/** `aescbc`, `secretbox`, `aesgcm`, `identity` or `kms:NAME=SOCKET`; undefined for anything else. */
+export function parseOldProvider(text: string): OldProvider | undefined {
+  if (text === 'aescbc' || text === 'secretbox' || text === 'aesgcm' || text === 'identity') {
+    return { kind: text }
+  }
+  const [, name, socket] = /^kms:([^:=\s]+)=(?:unix:\/\/)?(\/\S+)$/.exec(text) ?? []
+  return name === undefined || socket === undefined ? undefined : { kind: 'kms', name, socket }
+}
+
+export function parseMoveStep(text: string): MoveStep | undefined {
+  return MOVE_STEPS.find((step) => step === text)
+}
+
+/** What to do with the file of a step, and what comes after it. */
+export function explainStep(step: MoveStep): readonly string[] {
+  return [...WHAT_TO_DO[step], NEXT[step]]
+}
+
+const WHAT_TO_DO: Readonly<Record<MoveStep, readonly string[]>> = {
+  read: [
+    'Step 1 of 4, read: every API server learns to read with transit-bridge; the old provider still writes.',
+    'Put this file on every API server and let each read it (a restart, or automatic reload within a minute).',
+  ],
+  write: [
+    'Step 2 of 4, write: transit-bridge writes; what the old provider wrote is still read.',
+    'Only when every API server has the file of step 1. Put this file on every API server.',
+  ],
+  rewrite: [
+    'Step 3 of 4, rewrite: the file is that of step 2. Write what is stored anew, for every resource below:',
+    '  kubectl get secrets -A -o json | kubectl replace -f -',
+    'Repeat what fails with a conflict, until nothing in etcd has the prefix of the old provider.',
+  ],
+  remove: [
+    'Step 4 of 4, remove: nothing but transit-bridge reads and writes.',
+    'Only when nothing in etcd has the prefix of the old provider, or it can never be read again. Keep the keys of the',
+    'old provider as long as a backup of etcd is older than the move.',
+  ],
+}
+
+const NEXT: Readonly<Record<MoveStep, string>> = {
+  read: 'Next: --step write.',
+  write: 'Next: --step rewrite.',
+  rewrite: 'Next: --step remove.',
+  remove: 'This is the last step.',
+}

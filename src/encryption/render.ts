@@ -1,0 +1,80 @@
+import { explainStep, type MoveStep, type OldProvider } from './move.ts'
+
+export interface EncryptionConfigOptions {
+  /** kms.socket of the plugin. */
+  readonly socket: string
+  /** Part of what is stored, so for good. */
+  readonly name: string
+  readonly resources: readonly string[]
+  readonly timeout: string
+  /** Without it: for a cluster that encrypts nothing yet and has one API server. */
+  readonly move?: { readonly from: OldProvider; readonly step: MoveStep }
+}
+
+/** The text of an EncryptionConfiguration, with what to do with it as comments. */
+export function renderEncryptionConfig(options: EncryptionConfigOptions): string {
+  const { move, resources } = options
+  const explanation = move === undefined ? FRESH : explainStep(move.step)
+  return [
+    ...explanation.map((line) => `# ${line}`),
+    'apiVersion: apiserver.config.k8s.io/v1',
+    'kind: EncryptionConfiguration',
+    'resources:',
+    '  - resources:',
+    ...resources.map((name) => `      - ${JSON.stringify(name)}`),
+    '    providers:',
+    ...orderProviders(options).map((line) => `      ${line}`),
+    '',
+  ].join('\n')
+}
+
+const FRESH = [
+  'For --encryption-provider-config of kube-apiserver. With several API servers, or with data that another provider',
+  'encrypts, use --from and --step: an API server that has not got this file cannot read what the others write.',
+]
+
+function orderProviders({ move, ...ours }: EncryptionConfigOptions): readonly string[] {
+  const kms = renderKms(
+    ours.name,
+    ours.socket,
+    ours.timeout,
+    '      # never change it: it is part of what is stored',
+  )
+  const identity = [
+    '- identity: {}      # reads what is not encrypted; remove it when nothing is left',
+  ]
+  if (move === undefined) return [...kms, ...identity]
+  const old = renderOld(move.from, ours.timeout)
+  // With another provider there may be older data in the clear, too, unless identity is what is moved away from.
+  const rest = move.from.kind === 'identity' ? [] : identity
+  if (move.step === 'remove') return kms
+  return move.step === 'read' ? [...old, ...kms, ...rest] : [...kms, ...old, ...rest]
+}
+
+function renderKms(name: string, socket: string, timeout: string, remark = ''): readonly string[] {
+  return [
+    '- kms:',
+    '    apiVersion: v2',
+    `    name: ${JSON.stringify(name)}${remark}`,
+    `    endpoint: ${JSON.stringify(`unix://${encodeURI(socket)}`)}`,
+    `    timeout: ${timeout}`,
+  ]
+}
+
+function renderOld(from: OldProvider, timeout: string): readonly string[] {
+  switch (from.kind) {
+    case 'kms':
+      return renderKms(from.name, from.socket, timeout)
+    case 'identity':
+      return ['- identity: {}']
+    case 'aescbc':
+    case 'aesgcm':
+    case 'secretbox':
+      return [
+        `- ${from.kind}:      # as it is in the file that is in use now: all of its keys, in their order`,
+        '    keys:',
+        '      - name: NAME-OF-THE-KEY',
+        '        secret: ITS-SECRET',
+      ]
+  }
+}

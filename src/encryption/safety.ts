@@ -1,0 +1,130 @@
+import type { Problem } from './decoder.ts'
+import type { EncryptionRule, KmsProvider, Provider } from './document.ts'
+import { readSocketPath } from './endpoint.ts'
+import type { Severity } from './fault.ts'
+import { parseGoDuration } from './go-duration.ts'
+import { isCovered } from './resource-rules.ts'
+
+/** Above this a plugin that hangs holds up every write of a Secret for longer than clients wait. */
+const LONG_TIMEOUT_MS = 10_000
+/** Below this an ordinary login to Vault, or one retry, does not fit in. */
+const SHORT_TIMEOUT_MS = 1_000
+
+export type SafetyProblem = Problem & { readonly severity: Exclude<Severity, 'refused'> }
+
+/** What kube-apiserver takes and a person should know. `socket`: kms.socket of the plugin. */
+export function checkSafety(
+  rules: readonly EncryptionRule[],
+  socket: string | undefined,
+): readonly SafetyProblem[] {
+  if (rules.length === 0) return []
+  const forSecrets = rules.find((rule) => isCovered(rule, 'secrets'))
+  return [
+    ...checkSecretsAreCovered(rules),
+    ...(socket === undefined ? [] : checkSocket(rules, socket)),
+    ...rules.flatMap((rule) => [
+      ...checkOrder(rule, rule === forSecrets),
+      ...checkEverything(rule),
+      ...rule.providers.flatMap(({ kms }) => (kms === undefined ? [] : checkKms(kms))),
+    ]),
+  ]
+}
+
+function checkSecretsAreCovered(rules: readonly EncryptionRule[]): readonly SafetyProblem[] {
+  if (rules.some((rule) => isCovered(rule, 'secrets'))) return []
+  const hint = 'add a rule with resources: [secrets]'
+  return [{ at: ['resources'], severity: 'unsafe', message: 'no rule encrypts secrets', hint }]
+}
+
+function checkSocket(rules: readonly EncryptionRule[], socket: string): readonly SafetyProblem[] {
+  const ours = rules.flatMap(({ providers }) => providers.filter((one) => speaksTo(one, socket)))
+  if (ours.length === 0) {
+    const message = `no provider has the socket of the plugin, ${socket}`
+    return [{ at: ['resources'], severity: 'unsafe', message, hint: `endpoint: unix://${socket}` }]
+  }
+  return rules
+    .filter(({ providers }) => providers.slice(1).some((one) => speaksTo(one, socket)))
+    .map(({ at }) => ({
+      at: [...at, 'providers'],
+      severity: 'note' as const,
+      message: 'reads with transit-bridge and still writes with another provider',
+      hint: 'put kms first once every API server has this file',
+    }))
+}
+
+function speaksTo({ kms }: Provider, socket: string): boolean {
+  return kms?.endpoint !== undefined && readSocketPath(kms.endpoint) === socket
+}
+
+/** A rule of identity alone takes resources out of a wider rule behind it, which is right for all but secrets. */
+function checkOrder(
+  { at, providers }: EncryptionRule,
+  holdsSecrets: boolean,
+): readonly SafetyProblem[] {
+  const [first] = providers
+  const kind = first?.kinds[0]
+  if (first === undefined || kind === undefined) return []
+  if (kind === 'identity') {
+    if (providers.length === 1 && !holdsSecrets) return []
+    const message = 'is first, so everything is written in the clear'
+    return [{ at: first.at, severity: 'unsafe', message, hint: 'put it last, or take it away' }]
+  }
+  const identity = providers.find(({ kinds }) => kinds.includes('identity'))
+  return [
+    ...(kind === 'aescbc' ? [weakCipher(first)] : []),
+    ...(identity === undefined ? [] : [leftOver(identity, identity === providers.at(-1), at)]),
+  ]
+}
+
+function weakCipher({ at }: Provider): SafetyProblem {
+  const message = 'writes with AES-CBC, which does not notice a changed ciphertext'
+  return { at, severity: 'unsafe', message, hint: 'put kms first' }
+}
+
+function leftOver({ at }: Provider, isLast: boolean, rule: Problem['at']): SafetyProblem {
+  const where = isLast ? '' : ', and is not last'
+  const message = `lets data be read that is not encrypted${where}`
+  const hint = 'right while old data is rewritten; remove it when etcd holds none in the clear'
+  return { at: at.length === 0 ? rule : at, severity: 'note', message, hint }
+}
+
+/** rbac/bootstrap-roles and others end the process when they cannot read for 30 s (contract facts §7.1). */
+function checkEverything({ at, resources }: EncryptionRule): readonly SafetyProblem[] {
+  const index = resources.indexOf('*.*')
+  if (index < 0) return []
+  const message = 'encrypts everything, so an API server without its plugin ends itself every 30 s'
+  const hint = 'the plugin must not depend on this API server: a static pod or systemd'
+  return [{ at: [...at, 'resources', index], severity: 'note', message, hint }]
+}
+
+function checkKms(kms: KmsProvider): readonly SafetyProblem[] {
+  return [...checkEndpoint(kms), ...checkTimeout(kms)]
+}
+
+function checkEndpoint({ at, endpoint }: KmsProvider): readonly SafetyProblem[] {
+  const path = endpoint === undefined ? undefined : readSocketPath(endpoint)
+  if (endpoint === undefined || path === undefined) return []
+  const place = [...at, 'endpoint']
+  if (path.startsWith('/@')) {
+    const message = 'is an abstract socket, which any process of the host can open'
+    return [{ at: place, severity: 'unsafe', message, hint: 'use a path' }]
+  }
+  if (/^unix:\/\/\/[^/]/i.test(endpoint)) return []
+  const message = 'does not have three slashes, so another path is dialled than it seems'
+  return [
+    { at: place, severity: 'unsafe', message, hint: 'write unix:///run/transit-bridge/kms.sock' },
+  ]
+}
+
+function checkTimeout({ at, timeout }: KmsProvider): readonly SafetyProblem[] {
+  const milliseconds = timeout === undefined ? undefined : parseGoDuration(timeout)
+  if (milliseconds === undefined || milliseconds <= 0) return []
+  const place = [...at, 'timeout']
+  if (milliseconds > LONG_TIMEOUT_MS) {
+    const message = 'is long: each write of a Secret waits so long when the plugin hangs'
+    return [{ at: place, severity: 'unsafe', message, hint: 'write 3s' }]
+  }
+  if (milliseconds >= SHORT_TIMEOUT_MS || timeout === '') return []
+  const message = 'is too short for a login to vault or a second try'
+  return [{ at: place, severity: 'unsafe', message, hint: 'write 3s' }]
+}
