@@ -15,6 +15,7 @@ import { ContentMemory } from './content-memory.ts'
 import { serveCsiProvider } from './grpc.ts'
 import { KeyMemory } from './key-memory.ts'
 import { MountService } from './mount-service.ts'
+import { toMountStatus } from './mount-status.ts'
 import { PodSession } from './pod-session.ts'
 import { SessionMemory } from './session-memory.ts'
 import { SharedMounts } from './shared-mounts.ts'
@@ -133,5 +134,6 @@ function createFunnel({ clock, log, metrics }: CsiProviderOptions): UnaryFunnel 
     onInFlight: (calls) => metrics.csiMountsInFlight.set(calls),
     maxInFlight: MAX_MOUNTS_IN_FLIGHT,
     limitSetting: '',
+    toStatus: toMountStatus,
   })
 }

@@ -9,7 +9,7 @@ import {
 } from '@grpc/grpc-js'
 import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../clock.ts'
-import { BridgeError } from '../errors.ts'
+import { BridgeError, type ErrorCode } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
 import { toGrpcStatus } from './status.ts'
 
@@ -33,6 +33,8 @@ export interface UnaryFunnelOptions {
   readonly maxInFlight: number
   /** The key of the configuration that sets this limit; empty where none does. Default: kms.maxCallsInFlight. */
   readonly limitSetting?: string
+  /** Default: the table of status.ts. */
+  readonly toStatus?: (code: ErrorCode) => status
 }
 
 /** Longest time of a call whose caller set none, and of any call (milliseconds). */
@@ -98,7 +100,7 @@ export class UnaryFunnel {
       this.#report(facts, startedAt, status.OK)
     } catch (thrown) {
       const error = BridgeError.from(thrown)
-      const code = toGrpcStatus(error.code)
+      const code = (this.#options.toStatus ?? toGrpcStatus)(error.code)
       reply({ code, details: toDetails(error.message), metadata: new Metadata() })
       this.#report(facts, startedAt, code, error)
     } finally {

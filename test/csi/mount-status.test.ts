@@ -1,0 +1,25 @@
+import { status } from '@grpc/grpc-js'
+import t from 'tap'
+import { toMountStatus } from '../../src/csi/mount-status.ts'
+
+/** The real driver and a folder that stays: test/cluster/csi-driver.test.ts and csi-outage.test.ts. */
+void t.test('no failed Mount leaves kubelet in doubt', (t) => {
+  for (const code of [
+    'VAULT_UNREACHABLE',
+    'VAULT_TIMEOUT',
+    'VAULT_SEALED',
+    'VAULT_UNAVAILABLE',
+    'VAULT_RATE_LIMITED',
+    'VAULT_TLS_INVALID',
+    'DEADLINE_EXCEEDED',
+    'CANCELLED',
+    'OVERLOADED',
+  ] as const) {
+    t.equal(toMountStatus(code), status.FAILED_PRECONDITION, code)
+  }
+  t.equal(toMountStatus('RULE_DENIED'), status.PERMISSION_DENIED)
+  t.equal(toMountStatus('POD_TOKEN_MISSING'), status.UNAUTHENTICATED)
+  t.equal(toMountStatus('CLASS_INVALID'), status.INVALID_ARGUMENT)
+  t.equal(toMountStatus('OBJECT_MISSING'), status.NOT_FOUND)
+  t.end()
+})
