@@ -26,11 +26,14 @@ export class GrpcClient {
   readonly #client: Client
   readonly #timeout: number
 
-  /** @param timeout of a call that names none, in milliseconds */
-  constructor(socket: string, timeout: number) {
+  /**
+   * @param timeout of a call that names none, in milliseconds
+   * @param authority as the pseudo-header :authority has it
+   */
+  constructor(socket: string, timeout: number, authority = 'localhost') {
     this.#timeout = timeout
     this.#client = new Client(`unix://${socket}`, credentials.createInsecure(), {
-      'grpc.default_authority': 'localhost',
+      'grpc.default_authority': authority,
       'grpc.initial_reconnect_backoff_ms': 50,
       'grpc.max_reconnect_backoff_ms': 500,
       'grpc.max_receive_message_length': -1,
