@@ -52,7 +52,13 @@ export class ContentMemory {
   find(volume: string): RememberedContent | undefined {
     const kept = this.#kept.get(volume)
     if (kept === undefined) return undefined
-    kept.askedAt = this.#options.clock.monotonic()
+    const now = this.#options.clock.monotonic()
+    // A timer may be late, as after a host slept.
+    if (now - kept.fetchedAt >= this.#options.maxAge) {
+      this.forget(volume)
+      return undefined
+    }
+    kept.askedAt = now
     return { files: copyAll(kept.files), fetchedAt: kept.fetchedAt }
   }
 

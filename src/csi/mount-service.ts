@@ -16,9 +16,8 @@ import type { Gathered, Volume, VolumeContent } from './volume-content.ts'
 import type { VolumeLedger } from './volume-ledger.ts'
 
 /**
- * How long the work of a Mount may take. The driver tries three times, with waits of up to 10 s between, and
- * kubelet waits 2 minutes: a publish that runs out of that time leaves a folder which the driver then takes for a
- * volume that is young (csi facts §1.4).
+ * How long the work of a Mount may take. kubelet waits 2 minutes: a publish that runs out of that time leaves a
+ * folder which the driver then takes for a volume that is young (see mount-status.ts).
  */
 const MOUNT_TIMEOUT_MS = 20_000
 const MAX_CLASSES = 500

@@ -55,13 +55,13 @@ export function readObject(
 
 /** A place that is wrong is told and never used, so what stands for it does not matter. */
 function readCommon(index: number, reader: FieldReader): Place {
-  const path = reader.text('path', 'the name of the file in the volume') ?? ''
-  const pathFault = reader.has('path') && path !== '' ? findPathFault(path) : undefined
+  const path = reader.text('path', 'the name of the file in the volume')
+  const pathFault = path === undefined ? undefined : findPathFault(path)
   if (pathFault !== undefined) reader.fault('path', pathFault)
   const mode = reader.has('mode') ? reader.text('mode', '', MODE) : undefined
   return {
     index,
-    path,
+    path: path ?? '',
     key: reader.text('key', 'the name of a transit key', VAULT_NAME) ?? '',
     mode: mode === undefined ? DEFAULT_MODE : Number.parseInt(mode, 8),
     optional: reader.toggle('optional'),

@@ -40,7 +40,8 @@ export class SessionMemory {
     this.#options = options
     this.#held = new LRUCache({
       max: options.maxSessions ?? MAX_SESSIONS,
-      dispose: (held) => this.#end(held),
+      // After, so that the size that is told is without it.
+      disposeAfter: (held) => this.#end(held),
     })
   }
 

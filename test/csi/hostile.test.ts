@@ -1,0 +1,410 @@
+import { after, end, test } from 'tap'
+import type { CsiRule } from '../../src/config/config.ts'
+import { PodWorld, newPod, type AttributesChange, type Pod } from './pod-world.ts'
+import { ALLOW_ALL, failure, podRequests, startScene } from './scene.ts'
+
+const world = await PodWorld.start()
+const rules: readonly CsiRule[] = [
+  {
+    namespaces: ['shop'],
+    serviceAccounts: ['web', 'job-*'],
+    roles: ['web'],
+    keys: ['app-*'],
+    types: ['publicKey', 'jwks', 'decrypt'],
+  },
+  { ...ALLOW_ALL, namespaces: ['vault-team'], keys: ['*'] },
+]
+const scene = await startScene(world, { rules })
+after(async () => {
+  await scene.stop()
+  await world.stop()
+})
+
+/** What every refusal must not repeat. */
+const CIPHERTEXT = 'vault:v1:c2VjcmV0LWNpcGhlcnRleHQ='
+const GOOD = { path: 'db/password', type: 'decrypt', key: 'app-data', ciphertext: CIPHERTEXT }
+const PUBLIC = { path: 'a.pem', type: 'publicKey', key: 'app-signing' }
+
+interface Case {
+  readonly name: string
+  readonly objects?: string | readonly unknown[]
+  readonly change?: AttributesChange | ((pod: Pod) => Promise<AttributesChange>)
+  readonly pod?: Partial<Pod>
+  readonly code: string
+  readonly words: RegExp
+}
+
+const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens'
+const invalid = (name: string, objects: Case['objects'], words: RegExp): Case => ({
+  name,
+  ...(objects === undefined ? {} : { objects }),
+  code: 'INVALID_ARGUMENT',
+  words,
+})
+const path = (name: string, given: string, words: RegExp): Case =>
+  invalid(name, [{ ...PUBLIC, path: given }], words)
+const parameter = (name: string, value: string, words: RegExp): Case => ({
+  name: `a parameter ${name}`,
+  change: { [name]: value },
+  code: 'INVALID_ARGUMENT',
+  words,
+})
+const token = (name: string, wanted: Parameters<PodWorld['tokens']>[1], words: RegExp): Case => ({
+  name,
+  change: async (pod) => ({ [TOKENS]: await world.tokens(pod, wanted) }),
+  code: 'UNAUTHENTICATED',
+  words,
+})
+
+const CASES: readonly Case[] = [
+  parameter(
+    'vaultAddress',
+    'http://evil',
+    /vaultAddress is not known; addresses, TLS, mounts, namespaces and audiences are set in the configuration/,
+  ),
+  parameter('vaultSkipTLSVerify', 'true', /vaultSkipTLSVerify is not known; addresses, TLS/),
+  parameter('audience', 'other', /audience is not known; addresses/),
+  parameter('mount', 'other', /mount is not known; addresses/),
+  parameter('vaultNamespace', 'root', /vaultNamespace is not known; addresses/),
+  parameter('caCertFile', '/etc/shadow', /caCertFile is not known; addresses/),
+  parameter('roleName', 'admin', /roleName is not known; known here: role, objects/),
+  parameter('object', '[]', /object is not known; did you mean objects/),
+  parameter('role', '../admin', /role is not a name that vault takes/),
+  parameter('role', '', /role is not a name that vault takes/),
+  {
+    name: 'no role',
+    change: { role: undefined },
+    code: 'INVALID_ARGUMENT',
+    words: /role is missing; the vault role/,
+  },
+  {
+    name: 'no objects',
+    change: { objects: undefined },
+    code: 'INVALID_ARGUMENT',
+    words: /objects is missing; a list/,
+  },
+  invalid(
+    'objects that are no list',
+    'path: x',
+    /objects must be a list, not a mapping; begin each object/,
+  ),
+  invalid('an empty list', '[]', /objects is an empty list; a volume needs/),
+  invalid('objects that are no YAML', '- {path: "x', /objects \(line 1\) a character is missing/),
+  invalid(
+    'a billion laughs',
+    'a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nd: [*c,*c]',
+    /objects has a YAML alias in it; write the values out/,
+  ),
+  invalid(
+    'aliases beyond number',
+    `a: &a [x]\nb: [${Array.from({ length: 300 }, () => '*a').join(',')}]`,
+    /objects \(line 1\) has too many aliases; write the values out/,
+  ),
+  invalid('a YAML tag', '- !!js/function "x"', /objects \(line 1\) a tag .* is not known/),
+  invalid('a nesting without end', '['.repeat(20_000), /objects \(line 1\) /),
+  invalid(
+    'more objects than a class may have',
+    Array.from({ length: 101 }, (_none, index) => ({ ...PUBLIC, path: `p${String(index)}` })),
+    /objects has 101 objects, above the most: 100/,
+  ),
+  invalid(
+    'more text than a class may have',
+    `# ${'x'.repeat(300 * 1024)}`,
+    /objects is longer than 256 KiB; spread it/,
+  ),
+  invalid('an object that is text', ['x'], /objects\[0\] must be a mapping, not text/),
+  invalid('an object that is null', [null], /objects\[0\] must be a mapping, not nothing/),
+  path('an absolute path', '/etc/passwd', /objects\[0\]\.path is absolute/),
+  path('a path out of the volume', '../../etc/passwd', /objects\[0\]\.path has \.\. in it/),
+  path('a path out of the volume in the middle', 'a/../../b', /has \.\. in it/),
+  path('a path that the driver uses', '..data/x', /objects\[0\]\.path begins with \.\./),
+  path('a path with a dot element', './x', /is not clean/),
+  path('a path with two slashes', 'a//b', /is not clean/),
+  path('a path that ends in a slash', 'a/', /is not clean/),
+  path('a path with a NUL', 'a\u0000b', /has a control character/),
+  path('a path with a line end', 'a\nb', /has a control character/),
+  path('an empty path', '', /objects\[0\]\.path is empty; write the name of a file/),
+  path('a name of 256 bytes', 'x'.repeat(256), /has a name in it that is longer than 255 bytes/),
+  path('a path of 5000 bytes', 'x/'.repeat(2500).slice(0, -1), /is longer than 4084 bytes/),
+  invalid(
+    'the same path twice',
+    [PUBLIC, PUBLIC],
+    /objects\[1\]\.path is the path of objects\[0\], too/,
+  ),
+  invalid(
+    'a file where another has a folder',
+    [PUBLIC, { ...PUBLIC, path: 'a.pem/b' }],
+    /objects\[1\]\.path lies under the path of objects\[0\]; a path is a file or a folder/,
+  ),
+  invalid(
+    'a file inside the folder of all versions',
+    [
+      { ...PUBLIC, version: 'all' },
+      { ...PUBLIC, path: 'a.pem/1' },
+    ],
+    /objects\[1\]\.path lies under/,
+  ),
+  invalid(
+    'no type',
+    [{ path: 'x', key: 'app-x' }],
+    /objects\[0\]\.type is missing; write publicKey/,
+  ),
+  invalid(
+    'an unknown type',
+    [{ ...PUBLIC, type: 'publickey' }],
+    /objects\[0\]\.type is not known: "publickey"; did you mean publicKey/,
+  ),
+  invalid(
+    'a type from Object.prototype',
+    [{ ...PUBLIC, type: 'constructor' }],
+    /type is not known: "constructor"/,
+  ),
+  invalid(
+    'a field of another type',
+    [{ ...PUBLIC, ciphertext: CIPHERTEXT }],
+    /objects\[0\]\.ciphertext is not known; it belongs to type decrypt/,
+  ),
+  invalid(
+    'an unknown field',
+    [{ ...PUBLIC, pth: 'x' }],
+    /objects\[0\]\.pth is not known; did you mean path/,
+  ),
+  invalid(
+    'the field __proto__',
+    '[{"path":"x","type":"publicKey","key":"app-x","__proto__":{"mode":"0777"}}]',
+    /objects\[0\]\.__proto__ is not known/,
+  ),
+  invalid(
+    'a key with a slash',
+    [{ ...PUBLIC, key: 'app-x/../../sys' }],
+    /objects\[0\]\.key is not a name that vault takes/,
+  ),
+  invalid(
+    'a key with an escape',
+    [{ ...PUBLIC, key: 'app-%2e%2e' }],
+    /objects\[0\]\.key is not a name that vault takes/,
+  ),
+  invalid(
+    'a key that is a number',
+    [{ ...PUBLIC, key: 7 }],
+    /objects\[0\]\.key must be text, not a number; put it in quotes/,
+  ),
+  invalid(
+    'a mode that is a number',
+    [{ ...PUBLIC, mode: 444 }],
+    /objects\[0\]\.mode must be text, not a number/,
+  ),
+  invalid('a set-uid mode', [{ ...PUBLIC, mode: '4755' }], /objects\[0\]\.mode is not a mode/),
+  invalid(
+    'a mode that nobody can read',
+    [{ ...PUBLIC, mode: '0000' }],
+    /objects\[0\]\.mode is not a mode/,
+  ),
+  invalid(
+    'a version below 1',
+    [{ ...PUBLIC, version: 0 }],
+    /objects\[0\]\.version is not a version/,
+  ),
+  invalid(
+    'a version that is a word',
+    [{ ...PUBLIC, version: 'newest' }],
+    /version is not a version: "newest"; write a number/,
+  ),
+  invalid(
+    'a format that is none',
+    [{ ...PUBLIC, format: 'p12' }],
+    /objects\[0\]\.format is not known: "p12"/,
+  ),
+  invalid(
+    'an algorithm that is none',
+    [{ ...PUBLIC, alg: 'none' }],
+    /objects\[0\]\.alg is not known: "none"/,
+  ),
+  invalid(
+    'a ciphertext that is none',
+    [{ ...GOOD, ciphertext: 'hunter2' }],
+    /objects\[0\]\.ciphertext is not a ciphertext of transit/,
+  ),
+  invalid(
+    'a data key without its wrapped form',
+    [{ path: 'x', type: 'dataKey', key: 'app-x' }],
+    /objects\[0\]\.wrapped is missing/,
+  ),
+  invalid(
+    'associated data that is no base64',
+    [{ ...GOOD, associatedData: 'a b' }],
+    /objects\[0\]\.associatedData is not base64/,
+  ),
+  invalid(
+    'optional that is text',
+    [{ ...PUBLIC, optional: 'yes' }],
+    /objects\[0\]\.optional must be true or false/,
+  ),
+  {
+    name: 'attributes without a namespace',
+    change: { 'csi.storage.k8s.io/pod.namespace': undefined },
+    code: 'INVALID_ARGUMENT',
+    words:
+      /no usable csi\.storage\.k8s\.io\/pod\.namespace; its CSIDriver object needs podInfoOnMount/,
+  },
+  {
+    name: 'a pod uid with a path in it',
+    change: { 'csi.storage.k8s.io/pod.uid': '../x' },
+    code: 'INVALID_ARGUMENT',
+    words: /no usable csi\.storage\.k8s\.io\/pod\.uid/,
+  },
+  {
+    name: 'no token',
+    change: { [TOKENS]: undefined },
+    code: 'UNAUTHENTICATED',
+    words: /sent no token at all; add \{audience: vault\} to spec\.tokenRequests/,
+  },
+  {
+    name: 'tokens that are no JSON',
+    change: { [TOKENS]: 'x' },
+    code: 'UNAUTHENTICATED',
+    words: /are not JSON of tokens by audience/,
+  },
+  {
+    name: 'a token that is no JWT',
+    change: { [TOKENS]: JSON.stringify({ vault: { token: 'x.y.z' } }) },
+    code: 'UNAUTHENTICATED',
+    words: /the token of pod shop\/web-0 is not a JWT/,
+  },
+  {
+    name: 'an endless token',
+    change: { [TOKENS]: JSON.stringify({ vault: { token: 'x'.repeat(20_000) } }) },
+    code: 'UNAUTHENTICATED',
+    words: /has no service-account token for audience "vault"/,
+  },
+  token(
+    'a token for another audience',
+    { forAudience: 'other' },
+    /sent tokens for audience "other"; add/,
+  ),
+  token(
+    'a token under our audience that is for another',
+    { audience: 'other', claims: { aud: ['other'] } },
+    /has audience "other", but csi\.audience is "vault"/,
+  ),
+  token(
+    'an expired token',
+    { expiresIn: -600 },
+    /the service-account token expired at .* kubelet no longer refreshes it/,
+  ),
+  token(
+    'the token of another service account',
+    { name: 'admin' },
+    /it is a token of "system:serviceaccount:shop:admin", but the volume is of "system:serviceaccount:shop:web"/,
+  ),
+  token(
+    'the token of another namespace',
+    { namespace: 'bank' },
+    /it is a token of "system:serviceaccount:bank:web"/,
+  ),
+  token(
+    'a token whose claims disagree',
+    { claims: { 'kubernetes.io': { namespace: 'bank' } } },
+    /its namespace claim is "bank"/,
+  ),
+  token(
+    'the token of another pod',
+    { pod: { name: 'web-1', uid: 'other-uid' } },
+    /it is bound to another pod \("web-1", uid "other-uid"\)/,
+  ),
+  {
+    name: 'a namespace that no rule has',
+    pod: { namespace: 'bank' },
+    code: 'PERMISSION_DENIED',
+    words: /no rule has namespace "bank" \(namespaces\)/,
+  },
+  {
+    name: 'a service account that no rule has',
+    pod: { serviceAccount: 'admin' },
+    code: 'PERMISSION_DENIED',
+    words: /no rule for namespace "shop" has service account "admin" \(serviceAccounts\)/,
+  },
+  {
+    name: 'a role that no rule has',
+    change: { role: 'admin' },
+    code: 'PERMISSION_DENIED',
+    words: /no rule for shop\/web has role "admin" \(roles\)/,
+  },
+  {
+    name: 'a key that no rule has',
+    objects: [{ ...PUBLIC, key: 'bank-signing' }],
+    code: 'PERMISSION_DENIED',
+    words:
+      /objects\[0\] \(a\.pem\): no rule for shop\/web with this role has key "bank-signing" \(keys\)/,
+  },
+  {
+    name: 'a type that no rule has',
+    objects: [PUBLIC, { path: 'x', type: 'exportedKey', key: 'app-x' }],
+    code: 'PERMISSION_DENIED',
+    words: /: objects\[1\] \(x\): no rule .* and key "app-x" has type exportedKey \(types\); ask/,
+  },
+  {
+    name: 'the key of the KMS plugin under a rule with a wildcard',
+    pod: { namespace: 'vault-team' },
+    objects: [{ ...PUBLIC, key: 'k8s-etcd' }],
+    code: 'PERMISSION_DENIED',
+    words: /names key "k8s-etcd" in full \(keys\), which the key of the KMS plugin needs/,
+  },
+]
+
+for (const { name, objects = [PUBLIC], change = {}, pod: given = {}, code, words } of CASES) {
+  void test(`${name} is refused in its own words, and Vault is asked nothing`, async (t) => {
+    const pod = newPod(given)
+    const mark = world.bao.auditMark()
+    const text = typeof objects === 'string' ? objects : JSON.stringify(objects)
+    const changed = typeof change === 'function' ? await change(pod) : change
+    const attributes = await world.attributes(pod, text, changed)
+    const refusal = await failure(scene.driver.mount({ attributes }))
+    t.match(refusal, { code, message: words })
+    t.ok(refusal.message.length < 1_500, 'it fits into an event')
+    t.notMatch(refusal.message, /eyJ|c2VjcmV0|hunter2/, 'neither a token nor a value is told')
+    t.same(podRequests(world, mark), [])
+  })
+}
+
+void test('attributes and secrets that are no JSON of texts are refused', async (t) => {
+  const mark = world.bao.auditMark()
+  const attributes = await world.attributes(newPod(), [PUBLIC])
+  for (const [input, field] of [
+    [{ attributes: 'x' }, 'attributes'],
+    [{ attributes: '[]' }, 'attributes'],
+    [{ attributes: '{"role":{"a":"b"}}' }, 'attributes'],
+    [
+      { attributes: attributes.replace(TOKENS, 'csi.storage.k8s.io/other'), secrets: '{"x":1}' },
+      'secrets',
+    ],
+  ] as const) {
+    t.match(await failure(scene.driver.mount(input)), {
+      code: 'INVALID_ARGUMENT',
+      message: `${field} of the request is not a JSON object of texts; only the Secrets Store CSI driver may call this socket`,
+    })
+  }
+  t.same(podRequests(world, mark), [])
+})
+
+void test('all faults of a class are told at once', async (t) => {
+  const objects = [
+    { ...PUBLIC, path: '/x' },
+    { path: 'y', type: 'decrypt', key: 'app-x' },
+  ]
+  const attributes = await world.attributes(newPod(), JSON.stringify(objects), { role: 'a/b' })
+  const { message } = await failure(scene.driver.mount({ attributes }))
+  t.match(
+    message,
+    /\(1\) role is not .* \(2\) objects\[0\]\.path is absolute.* \(3\) objects\[1\]\.ciphertext is missing/,
+  )
+})
+
+void test('the log tells of refusals without a token or a value', async (t) => {
+  const told = JSON.stringify(scene.lines)
+  t.match(told, /could not be served, it cannot start/)
+  t.notMatch(told, /eyJ|c2VjcmV0|hunter2/)
+})
+
+// Said by hand, since the open socket keeps tap from noticing that nothing is left to do.
+end()
