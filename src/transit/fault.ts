@@ -4,9 +4,13 @@ import { BridgeError, type ErrorCode } from '../errors.ts'
  * What Transit's words mean. Vault tells these cases apart by text alone; the texts are those of
  * OpenBao's and Vault's builtin/logical/transit and sdk/helper/keysutil/policy.go.
  */
-const MEANINGS: readonly (readonly [RegExp, ErrorCode])[] = [
+const MEANINGS: readonly (readonly [RegExp, ErrorCode, advice?: string])[] = [
   [/encryption key not found|key not found|soft-deleted/i, 'KEY_MISSING'],
-  [/disallowed by policy \(too old\)/i, 'KEY_VERSION_DISABLED'],
+  [
+    /disallowed by policy \(too old\)/i,
+    'KEY_VERSION_DISABLED',
+    'min_decryption_version of the key is above the version of the data; lower it to read the data',
+  ],
   [/less than the minimum encryption key version/i, 'KEY_VERSION_DISABLED'],
   [/version is too new/i, 'KEY_VERSION_UNKNOWN'],
   [/higher than the latest key version/i, 'KEY_VERSION_UNKNOWN'],
@@ -20,8 +24,9 @@ const MEANINGS: readonly (readonly [RegExp, ErrorCode])[] = [
 
 /** The error that Transit's own words stand for; VAULT_REJECTED where they are not known. */
 export function explainTransitFault(words: string, cause?: unknown): BridgeError {
-  const code = MEANINGS.find(([pattern]) => pattern.test(words))?.[1] ?? 'VAULT_REJECTED'
-  return new BridgeError(code, words, { cause })
+  const meaning = MEANINGS.find(([pattern]) => pattern.test(words))
+  const [, code = 'VAULT_REJECTED', advice] = meaning ?? []
+  return new BridgeError(code, advice === undefined ? words : `${words}; ${advice}`, { cause })
 }
 
 /** Makes a rejected Transit request say what it means; anything else is thrown as it came. */

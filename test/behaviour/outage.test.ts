@@ -111,6 +111,28 @@ for (const outage of outages) {
   })
 }
 
+void test('a fault that passes within the deadline costs no call', async (t) => {
+  const once = { times: 1, match: (_: string, path: string) => path.includes('/encrypt/') }
+  const encrypt = (timeout: number) => outcomeOf(plugin.client.encrypt(newSeed(), { timeout }))
+  http.respond({ status: 500, body: errors('internal error') }, once)
+  t.match(await encrypt(3_000), { code: 'OK' }, 'a 500')
+  http.respond({ status: 429, body: errors('quota exceeded') }, once)
+  t.match(await encrypt(3_000), { code: 'OK' }, 'a 429 that does not say for how long')
+  const limited = { status: 429, body: errors('quota exceeded'), headers: { 'retry-after': '1' } }
+  http.respond(limited, once)
+  const began = performance.now()
+  t.match(await encrypt(5_000), { code: 'OK' }, 'a 429 for a second')
+  t.ok(performance.now() - began > 900, 'which was waited for')
+  http.respond(limited, once)
+  t.match(
+    await encrypt(700),
+    { code: 'UNAVAILABLE', message: /limits the rate/ },
+    'no time to wait',
+  )
+  http.clear()
+  await plugin.waitForHealth('ok')
+})
+
 void test('vault hangs: Encrypt fails at the deadline of its caller, and Status answers meanwhile', async (t) => {
   const patient = await startBehindNetwork({ outageGrace: '2m', clusterId: 'deadline' })
   await network.hang()

@@ -93,10 +93,9 @@ void test('through rotations an API server sees one key id for each version, and
   await Promise.race([driver(), ...all]).finally(() => (state.done = true))
   await Promise.all(all)
 
-  t.ok(
-    state.disagreements <= 2 * rotations,
-    `${String(state.disagreements)} disagreements of two streams`,
-  )
+  for (const [stream, count] of Object.entries(disagreements)) {
+    t.ok(count <= rotations, `${String(count)} answers to the ${stream} disagree with Status`)
+  }
   t.equal(versions.size, rotations + 1)
   for (const [keyId, of] of versions) t.equal(of.size, 1, `${keyId} stands for one version`)
   t.ok(kept.length > 50, `${String(kept.length)} seeds`)
@@ -140,7 +139,7 @@ void test('min_decryption_version raised: old data is refused in words, and read
   await rotate()
   const now = await keep()
   await configKey(bao, KEY, { min_decryption_version: versionOf(now.wrapped) })
-  const refused = { code: 'FAILED_PRECONDITION', message: /min_decryption_version|too old/ }
+  const refused = { code: 'FAILED_PRECONDITION', message: /min_decryption_version .*lower it/ }
   t.match(await outcomeOf(late.client.decrypt(old.wrapped)), refused, 'by Vault')
   await until('the plugin to know', async () =>
     /min_decryption_version \d+ disables/.test(
