@@ -4,9 +4,10 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { freePort } from '../real/port.ts'
+import { findSamples } from '../real/prometheus-text.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import type { Plugin } from '../real/plugin.ts'
-import { newSeed, outcomeOf, Scene } from './scene.ts'
+import { newSeed, outcomeOf, Scene, until } from './scene.ts'
 
 const scene = await Scene.open()
 const { bao, world } = scene
@@ -84,7 +85,20 @@ void test('started before DNS answers', async (t) => {
     vault: { allowPlaintext: true },
   })
   await servesWithoutVault(t, plugin, /vault\.invalid:8200 cannot be reached: the host name/)
-  t.equal(plugin.logLines().filter(({ level }) => level === 'error').length, 1, 'one line of it')
+  await until('some more logins', async () => {
+    const { text } = await plugin.admin('/metrics')
+    const failed = { outcome: 'VAULT_UNREACHABLE' }
+    return (findSamples(text, 'transit_bridge_vault_logins_total', failed)[0]?.value ?? 0) >= 3
+  })
+  const count = (wanted: string) => plugin.logLines().filter(({ level }) => level === wanted).length
+  t.equal(count('error'), 1, 'one line says that it is unhealthy')
+  t.equal(count('warn'), 1, 'one line says that the login fails')
+})
+
+void test('started while only one of two host names is known', async (t) => {
+  const address = ['http://vault.invalid:8200', bao.address]
+  const plugin = await scene.start({ address, kms: KMS, vault: { allowPlaintext: true } })
+  await works(t, plugin)
 })
 
 void test('killed with SIGKILL: starts again over its stale socket', async (t) => {

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { test } from 'tap'
+import { KmsClient } from '../real/kms-client.ts'
 import type { Plugin } from '../real/plugin.ts'
 import { enableJwtLogin } from '../real/transit-setup.ts'
 import { newSeed, outcomeOf, Scene, until } from './scene.ts'
@@ -91,6 +92,27 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     t.notOk(existsSync(plugin.socket))
   })
 }
+
+void test('a successor takes the socket over while calls in flight are finished, and keeps it', async (t) => {
+  const network = await scene.tcpProxy()
+  const old = await scene.startHealthy({ address: network.address, kms: KMS })
+  await network.hang()
+  const call = outcomeOf(old.client.encrypt(newSeed(), { timeout: 20_000 }))
+  await until('the call to be in flight', async () =>
+    /kms_calls_in_flight 1/.test((await old.admin('/metrics')).text),
+  )
+  old.program.signal('SIGTERM')
+  await until('the socket to go', () => !existsSync(old.socket))
+  const successor = await scene.start({ kms: { ...KMS, socket: old.socket } })
+  t.ok(old.program.running, 'both run')
+  await successor.waitForHealth('ok')
+  t.match(await endOf(old), { code: 0 })
+  t.not((await call).code, 'OK')
+  t.ok(existsSync(successor.socket), 'its end takes only its own socket away')
+  const next = new KmsClient(successor.socket)
+  t.match(await next.status(), { healthz: 'ok' })
+  next.close()
+})
 
 void test('a second signal ends it at once, with 1', async (t) => {
   const network = await scene.tcpProxy()
