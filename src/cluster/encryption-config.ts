@@ -1,37 +1,16 @@
 import { readFile } from 'node:fs/promises'
-import * as v from 'valibot'
-import { parse } from 'yaml'
 
+import { readYaml } from '../config/source.ts'
+import { decodeDocument, type EncryptionRule, type Provider } from '../encryption/document.ts'
+import { isCovered } from '../encryption/resource-rules.ts'
 import { BridgeError } from '../errors.ts'
 import { formatResource, type Resource } from './resource.ts'
 
-/** One rule of an EncryptionConfiguration, as far as it says what stored data looks like. */
-export interface EncryptionRule {
-  /** As written: `secrets`, `*.apps`, `*.`, `*.*`. */
-  readonly resources: readonly string[]
-  /** What writes, in the form of {@link labelProvider}; undefined for identity, which writes plain. */
-  readonly writer: string | undefined
-}
-
-const Keys = v.object({ keys: v.array(v.object({ name: v.string() })) })
-const Provider = v.object({
-  identity: v.optional(v.unknown()),
-  kms: v.optional(v.object({ apiVersion: v.optional(v.string(), 'v1'), name: v.string() })),
-  aescbc: v.optional(Keys),
-  aesgcm: v.optional(Keys),
-  secretbox: v.optional(Keys),
-})
-const Rule = v.object({ resources: v.array(v.string()), providers: v.array(Provider) })
-const EncryptionConfiguration = v.object({
-  kind: v.literal('EncryptionConfiguration'),
-  resources: v.array(Rule),
-})
-
 /**
- * The rules of the file that kube-apiserver's --encryption-provider-config names; keys in it are not looked at. Throws
- * CONFIG_INVALID if it is no such file.
+ * The rules of the file that kube-apiserver's --encryption-provider-config names. Whether kube-apiserver takes it is
+ * for `config encryption --check`; here it must only be one. Throws CONFIG_INVALID if it is not.
  */
-export async function readEncryptionConfig(file: string): Promise<readonly EncryptionRule[]> {
+export async function readEncryptionRules(file: string): Promise<readonly EncryptionRule[]> {
   let text: string
   try {
     text = await readFile(file, 'utf8')
@@ -39,23 +18,20 @@ export async function readEncryptionConfig(file: string): Promise<readonly Encry
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
     throw fault(file, `cannot be read: ${code === 'ENOENT' ? 'there is no such file' : code}`)
   }
-  return parseEncryptionConfig(file, text)
+  return parseEncryptionRules(file, text)
 }
 
-/** As {@link readEncryptionConfig}, for a text; `file` is what messages call it. */
-export function parseEncryptionConfig(file: string, text: string): readonly EncryptionRule[] {
-  const parsed = v.safeParse(EncryptionConfiguration, parseYaml(file, text))
-  if (!parsed.success) {
-    const where = parsed.issues[0]?.path?.map(({ key }) => String(key)).join('.') ?? ''
+/** As {@link readEncryptionRules}, for a text; `file` is what messages call it. */
+export function parseEncryptionRules(file: string, text: string): readonly EncryptionRule[] {
+  const source = readYaml(text)
+  const decoded = 'value' in source ? decodeDocument(source.value) : undefined
+  if (decoded === undefined || decoded.problems.length > 0 || decoded.document.rules.length === 0) {
     throw fault(
       file,
-      `is not an EncryptionConfiguration${where === '' ? '' : ` (${where})`}; give the file that the API server's --encryption-provider-config names`,
+      `is not a right EncryptionConfiguration; see transit-bridge config encryption --check ${file}`,
     )
   }
-  return parsed.output.resources.map(({ resources, providers }) => ({
-    resources,
-    writer: labelWriter(providers[0]),
-  }))
+  return decoded.document.rules
 }
 
 /** The first rule that is for a resource, as kube-apiserver picks it. */
@@ -63,13 +39,15 @@ export function findRule(
   rules: readonly EncryptionRule[],
   resource: Resource,
 ): EncryptionRule | undefined {
-  return rules.find(({ resources }) => resources.some((pattern) => matches(pattern, resource)))
+  return rules.find((rule) => isCovered(rule, formatResource(resource)))
 }
 
-function matches(pattern: string, resource: Resource): boolean {
-  if (pattern === '*.*') return true
-  if (pattern.startsWith('*.')) return pattern.slice(2) === resource.group
-  return pattern === formatResource(resource)
+/** What writes under a rule, in the form of {@link labelProvider}; undefined for identity, which writes plain. */
+export function findWriter({ providers }: EncryptionRule): string | undefined {
+  const [first] = providers
+  const [kind] = first?.kinds ?? []
+  if (first === undefined || kind === undefined || kind === 'identity') return undefined
+  return kind === 'kms' ? labelKms(first) : labelProvider(kind, first.keys[0]?.name ?? '')
 }
 
 /** How a provider is called in reports: its kind, and its name or that of its key. */
@@ -77,23 +55,10 @@ export function labelProvider(kind: string, name: string): string {
   return `${kind} ${name}`
 }
 
-function labelWriter(provider: v.InferOutput<typeof Provider> | undefined): string | undefined {
-  if (provider?.kms !== undefined)
-    return labelProvider(`kms ${provider.kms.apiVersion}`, provider.kms.name)
-  for (const scheme of ['aescbc', 'aesgcm', 'secretbox'] as const) {
-    const [key] = provider?.[scheme]?.keys ?? []
-    if (key !== undefined) return labelProvider(scheme, key.name)
-  }
-  return undefined
-}
-
-function parseYaml(file: string, text: string): unknown {
-  try {
-    return parse(text)
-  } catch {
-    // The parser's own message quotes the text, which holds keys.
-    throw fault(file, 'is not YAML')
-  }
+/** Without an apiVersion it is v1 (apis/apiserver/v1/defaults.go). */
+function labelKms({ kms }: Provider): string {
+  const version = kms?.apiVersion === undefined || kms.apiVersion === '' ? 'v1' : kms.apiVersion
+  return labelProvider(`kms ${version}`, kms?.name ?? '')
 }
 
 function fault(file: string, words: string): BridgeError {

@@ -1,4 +1,5 @@
-import { findRule, type EncryptionRule } from './encryption-config.ts'
+import type { EncryptionRule } from '../encryption/document.ts'
+import { findRule, findWriter } from './encryption-config.ts'
 import { formatResource, type Resource } from './resource.ts'
 
 /** What is to be encrypted. */
@@ -22,14 +23,17 @@ export interface ExpectationOptions {
 export function makeExpectation(options: ExpectationOptions): Expectation {
   const { rules, resources } = options
   const allowed = new Set(options.allowed.map(formatResource))
-  const rule = (resource: Resource) => (rules === undefined ? undefined : findRule(rules, resource))
+  const writerOf = (resource: Resource) => {
+    const rule = rules === undefined ? undefined : findRule(rules, resource)
+    return rule === undefined ? undefined : findWriter(rule)
+  }
   return {
     isToBeEncrypted(resource) {
       if (allowed.has(formatResource(resource))) return false
-      if (rules !== undefined) return rule(resource)?.writer !== undefined
+      if (rules !== undefined) return writerOf(resource) !== undefined
       if (resources !== undefined) return true
       return formatResource(resource) === 'secrets' ? true : undefined
     },
-    writerOf: (resource) => rule(resource)?.writer,
+    writerOf,
   }
 }

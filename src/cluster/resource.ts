@@ -55,10 +55,12 @@ export function resourceOfPath(path: string): Resource {
   return { name, group: GROUP_OF[name] ?? '' }
 }
 
-/** Where the objects of a resource are, without the prefix, with a slash at the end. */
+/** Where the objects of a resource are, without the prefix; with a slash at the end, unless it is one key alone. */
 export function pathOfResource({ name, group }: Resource): string {
   const isBuiltIn = GROUP_OF[name] === group && !STORED_BY_GROUP.has(group)
-  return isBuiltIn ? `${PATH_OF[name] ?? name}/` : `${group}/${name}/`
+  if (!isBuiltIn) return `${group}/${name}/`
+  const path = PATH_OF[name] ?? name
+  return path.startsWith('ranges/') ? path : `${path}/`
 }
 
 /** Groups of Kubernetes that are served as custom resources are: with the group in the path. */

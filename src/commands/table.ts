@@ -6,6 +6,7 @@ import {
   CSI_CHECK_USAGE,
   CSI_USAGE,
   KMS_USAGE,
+  VERIFY_USAGE,
 } from './usage.ts'
 
 const config = { takes: 'FILE', required: true }
@@ -70,6 +71,31 @@ export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
           return printSchema(terminal)
         },
       },
+    },
+  },
+  verify: {
+    usage: VERIFY_USAGE,
+    options: {
+      endpoints: { takes: 'LIST' },
+      cacert: { takes: 'FILE' },
+      cert: { takes: 'FILE' },
+      key: { takes: 'FILE' },
+      user: { takes: 'NAME' },
+      'password-file': { takes: 'FILE' },
+      rate: { takes: 'N' },
+      snapshot: { takes: 'FILE' },
+      'etcd-prefix': { takes: 'PREFIX' },
+      resources: { takes: 'LIST' },
+      allow: { takes: 'LIST' },
+      'encryption-config': { takes: 'FILE' },
+      deep: {},
+      objects: {},
+      config: { takes: 'FILE' },
+      json: {},
+    },
+    run: async (values, terminal) => {
+      const { runVerify } = await import('./verify.ts')
+      return runVerify(values, terminal)
     },
   },
 }

@@ -6,6 +6,7 @@ export const USAGE = `Usage:
     transit-bridge csi check FILE [--config FILE]
     transit-bridge config check --config FILE [--json]
     transit-bridge config schema
+    transit-bridge verify [--snapshot FILE] [OPTIONS]
     transit-bridge help [COMMAND]
 
 Vault or OpenBao Transit as the key manager of a Kubernetes cluster.
@@ -16,6 +17,7 @@ Commands:
     csi check        Say what is wrong with SecretProviderClass manifests.
     config check     Say whether a configuration is right, and what would run.
     config schema    Print the JSON Schema of the configuration.
+    verify           Prove from etcd, or a snapshot of it, that all is encrypted.
     help             Print this text, or the one of a command.
 
 Options:
@@ -135,3 +137,48 @@ Example:
 
     In the first line of a configuration, for the YAML language server:
     # yaml-language-server: $schema=transit-bridge.schema.json`
+
+export const VERIFY_USAGE = `Usage:
+    transit-bridge verify [ETCD OPTIONS] [OPTIONS]
+    transit-bridge verify --snapshot FILE [OPTIONS]
+
+Read etcd itself, or a snapshot of it, and report by resource how objects are
+stored: provider, Transit key version, key id, seeds, and what is plain. Reads
+only, in pages at one revision. On a node of kubeadm, k3s or RKE2 it finds etcd
+and its certificates by itself, and says so.
+
+Which resources are to be encrypted is said by --encryption-config; without it
+they are secrets, and every resource of which any object is encrypted.
+
+Etcd options:
+    --endpoints LIST        As etcdctl takes them: https://127.0.0.1:2379,...
+    --cacert FILE           The authority of etcd's certificates.
+    --cert FILE             The certificate to show, and
+    --key FILE              its key.
+    --user NAME             The user, where etcd has users, and
+    --password-file FILE    the file with the password.
+    --rate N                Objects a second at most; by default 5000.
+
+Options:
+    --snapshot FILE         What "etcdctl snapshot save" wrote; its checksum is
+                            checked. No etcd is needed to read it.
+    --etcd-prefix PREFIX    The API server's; by default /registry.
+    --resources LIST        Read these alone, and expect them to be encrypted:
+                            secrets,configmaps,widgets.example.com
+    --allow LIST            Resources that are meant to be plain.
+    --encryption-config FILE
+                            The API server's EncryptionConfiguration.
+    --deep                  Decrypt every seed through Transit.
+    --objects               With --deep: decrypt every object by its seed, too.
+                            No value is ever printed.
+    --config FILE           With --deep: the configuration of the plugin.
+    --json                  Print one JSON object.
+    -h, --help              Print this text.
+
+Exit code: 0 nothing is plain and nothing unreadable, 1 something is or it could
+not be read, 2 wrong usage or configuration.
+
+Example:
+    $ transit-bridge verify
+    $ transit-bridge verify --snapshot backup.db --deep --objects \\
+          --config /etc/transit-bridge/config.yaml`

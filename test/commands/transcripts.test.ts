@@ -24,10 +24,10 @@ type Mistake = readonly [commandLine: string, message: string]
 
 /** Command lines that are wrong, and the one line that is said of each. */
 const MISTAKES: readonly Mistake[] = [
-  ['', 'needs a command: kms, csi or config; see --help'],
+  ['', 'needs a command: kms, csi, config or verify; see --help'],
   ['kmss', '"kmss" is not a command; did you mean kms'],
-  ['decrypt', '"decrypt" is not a command; the commands are kms, csi or config'],
-  ['constructor', '"constructor" is not a command; the commands are kms, csi or config'],
+  ['decrypt', '"decrypt" is not a command; the commands are kms, csi, config or verify'],
+  ['constructor', '"constructor" is not a command; the commands are kms, csi, config or verify'],
   ['config', 'config needs a command: check or schema; see config --help'],
   ['config chek', 'config "chek" is not a command; did you mean config check'],
   ['config check', 'config check: needs --config FILE; see config check --help'],

@@ -1,0 +1,27 @@
+import { Writable } from 'node:stream'
+import { main } from '../../src/main.ts'
+import type { Report } from '../../src/cluster/report.ts'
+
+export type VerifyOutcome = { code: number; stdout: string; stderr: string }
+
+/** Runs `transit-bridge verify` in this process, where coverage sees it. */
+export async function runVerify(...args: string[]): Promise<VerifyOutcome> {
+  const output = { stdout: '', stderr: '' }
+  const sink = (name: keyof typeof output) =>
+    new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        output[name] += chunk.toString('utf8')
+        done()
+      },
+    })
+  const terminal = { stdout: sink('stdout'), stderr: sink('stderr'), environment: {} }
+  const code = await main(['verify', ...args], terminal)
+  return { code, ...output }
+}
+
+/** The same with --json; throws what was said if there is no report. */
+export async function reportOf(...args: string[]): Promise<{ code: number; report: Report }> {
+  const { code, stdout, stderr } = await runVerify(...args, '--json')
+  if (stdout === '') throw new Error(stderr)
+  return { code, report: JSON.parse(stdout) as Report }
+}
