@@ -168,14 +168,14 @@ void test('a rotation shows after the refresh interval, and changes the versions
   await rotateKey(world.bao, 'turning')
   t.same((await scene.driver.mount({ attributes })).versions, before.versions, 'not yet')
   clock.skip(31_000)
-  const after_ = await scene.driver.mount({ attributes })
+  const turned = await scene.driver.mount({ attributes })
   for (const path of ['a', 'jwks', 'private']) {
-    t.not(after_.versions.get(path), before.versions.get(path), path)
-    t.notSame(after_.files.get(path), before.files.get(path), path)
+    t.not(turned.versions.get(path), before.versions.get(path), path)
+    t.notSame(turned.files.get(path), before.files.get(path), path)
   }
   for (const path of ['one', 's/0']) {
-    t.equal(after_.versions.get(path), before.versions.get(path), path)
-    t.same(after_.files.get(path), before.files.get(path), path)
+    t.equal(turned.versions.get(path), before.versions.get(path), path)
+    t.same(turned.files.get(path), before.files.get(path), path)
   }
 })
 

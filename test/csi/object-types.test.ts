@@ -102,7 +102,7 @@ for (const signing of SIGNING) {
     writeFileSync(join(folder, 'key.pem'), files.get('key.pem')?.contents ?? '')
     writeFileSync(join(folder, 'signature'), signature)
     writeFileSync(join(folder, 'input'), input)
-    const hash = `sha${String(signing.alg.slice(2))}`
+    const hash = `sha${signing.alg.slice(2)}`
     const args =
       signing.type === 'ed25519'
         ? [

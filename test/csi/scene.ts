@@ -63,7 +63,7 @@ export async function startScene(world: PodWorld, options: SceneOptions = {}) {
     metrics,
     lines,
     socket,
-    async stop() {
+    stop: async () => {
       driver.close()
       await server.stop(1_000)
       await provider.stop({ deadline: clock.monotonic() + 2_000 })

@@ -1,0 +1,146 @@
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { VALID } from '../config/valid-config.ts'
+import { buildProgram, PROGRAM, ROOT, run } from './program.ts'
+
+buildProgram()
+
+const RIGHT = `apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata:
+  name: web
+  namespace: shop
+spec:
+  provider: transit-bridge
+  parameters:
+    role: web
+    objects: |
+      - {path: keys/signing.pem, type: publicKey, key: app-signing}
+      - {path: jwks.json, type: jwks, key: app-signing}
+  secretObjects:
+    - secretName: web
+      type: Opaque
+      data: [{objectName: keys/signing.pem, key: pem}]
+`
+const OTHERS = `---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: x}
+---
+apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata: {name: of-vault}
+spec: {provider: vault, parameters: {roleName: x}}
+---
+`
+const WRONG = RIGHT.replace(
+  'key: app-signing}\n      - {path: j',
+  'ky: app-signing}\n      - {path: /j',
+)
+  .replace('objectName: keys/signing.pem', 'objectName: keys/signing.pam')
+  .replace('role: web', 'role: web\n    vaultAddress: https://evil')
+  .replace('name: web', 'name: wrong')
+
+const CONFIG = VALID.includes('csi:') ? VALID : `${VALID}csi: {audience: vault, rules: []}\n`
+
+void test('a right manifest is ok, whatever else is in the file', async (t) => {
+  const dir = t.testdir({ 'a.yaml': `${OTHERS}${RIGHT}` })
+  const file = join(dir, 'a.yaml')
+  t.strictSame(await run(['csi', 'check', file]), {
+    code: 0,
+    stdout: `${file}: ok\n  web: role web, 2 objects\n`,
+    stderr: '',
+  })
+})
+
+void test('all faults are told with their lines in the file', async (t) => {
+  const dir = t.testdir({ 'a.yaml': `${OTHERS}${WRONG}` })
+  const file = join(dir, 'a.yaml')
+  const { code, stdout, stderr } = await run(['csi', 'check', file])
+  t.equal(code, 1)
+  const told = stdout.trimEnd().split('\n')
+  t.match(
+    told,
+    [
+      `${file}:20: vaultAddress: is not known; addresses, TLS`,
+      `${file}:22: objects[0].key: is missing`,
+      `${file}:22: objects[0].ky: is not known; did you mean key`,
+      `${file}:23: objects[1].path: is absolute`,
+    ].map((line) => new RegExp(line.replaceAll(/[[\].]/g, '\\$&'))),
+  )
+  t.equal(told.length, 4)
+  t.equal(stderr, `transit-bridge: ${file} has 4 faults\n`)
+})
+
+void test('a Secret that is made from a file which no object makes is told', async (t) => {
+  const text = RIGHT.replace('objectName: keys/signing.pem', 'objectName: keys/signing.pam')
+  const dir = t.testdir({ 'a.yaml': text })
+  const { code, stdout } = await run(['csi', 'check', join(dir, 'a.yaml')])
+  t.equal(code, 1)
+  t.match(
+    stdout,
+    /a\.yaml:16: secretObjects\[0\]\.data\[0\]\.objectName: is the path of no object; did you mean keys\/signing\.pem/,
+  )
+})
+
+void test('--json gives one object with classes and faults', async (t) => {
+  const dir = t.testdir({ 'right.yaml': RIGHT, 'wrong.yaml': WRONG })
+  const right = await run(['csi', 'check', join(dir, 'right.yaml'), '--json'])
+  t.match(JSON.parse(right.stdout), {
+    ok: true,
+    classes: [{ name: 'web', namespace: 'shop', role: 'web', objects: 2 }],
+    faults: [],
+  })
+  const wrong = await run(['csi', 'check', '--json', join(dir, 'wrong.yaml')])
+  t.equal(wrong.code, 1)
+  t.match(JSON.parse(wrong.stdout), { ok: false, classes: [], faults: [{ path: 'vaultAddress' }] })
+})
+
+void test('with a configuration it says what the rules do not allow, for whom', async (t) => {
+  const dir = t.testdir({ 'a.yaml': RIGHT, 'config.yaml': CONFIG })
+  const file = join(dir, 'a.yaml')
+  const options = ['--config', join(dir, 'config.yaml'), '--namespace', 'bank']
+  const { code, stdout } = await run(['csi', 'check', file, ...options])
+  t.equal(code, 1)
+  t.match(stdout, /csi\.rules: no rule has namespace "bank" \(namespaces\)/)
+})
+
+void test('a manifest comes from standard input, too', async (t) => {
+  const child = spawn(PROGRAM, ['csi', 'check', '-'], { cwd: ROOT })
+  let stdout = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+  child.stdin.end(RIGHT)
+  const code = await new Promise((resolve) => child.on('close', resolve))
+  t.equal(code, 0)
+  t.equal(stdout, 'standard input: ok\n  web: role web, 2 objects\n')
+})
+
+const MISTAKES: readonly (readonly [string, string])[] = [
+  ['csi check', 'csi check: needs FILE; see csi check --help'],
+  ['csi check a b', 'csi check: "b" is one argument too many'],
+  [
+    'csi check a --namespace x',
+    'csi check: --namespace is about csi.rules, which are in the configuration; add --config FILE',
+  ],
+  ['csi check /nonexistent', 'csi check: cannot read /nonexistent (ENOENT)'],
+  ['csi', 'csi: needs --config FILE; see csi --help'],
+  ['csi chek x', 'csi "chek" is not a command; did you mean csi check'],
+]
+
+for (const [commandLine, message] of MISTAKES) {
+  void test(`"transit-bridge ${commandLine}" is told what is wrong`, async (t) => {
+    t.strictSame(await run(commandLine.split(' ')), {
+      code: 2,
+      stdout: '',
+      stderr: `transit-bridge: ${message}\n`,
+    })
+  })
+}
+
+void test('a file without a class of ours is a fault', async (t) => {
+  const dir = t.testdir({ 'a.yaml': OTHERS })
+  const { code, stdout } = await run(['csi', 'check', join(dir, 'a.yaml')])
+  t.equal(code, 1)
+  t.match(stdout, /has no SecretProviderClass of provider transit-bridge in it/)
+})

@@ -1,0 +1,74 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, end, test } from 'tap'
+import { parse } from 'yaml'
+import type { CsiRule } from '../../src/config/config.ts'
+import { readManifests } from '../../src/csi/class-manifest.ts'
+import { rotateKey } from '../real/transit-setup.ts'
+import { PodWorld, newPod } from './pod-world.ts'
+import { startScene } from './scene.ts'
+
+const DOCUMENT = readFileSync(join(import.meta.dirname, '../../docs/csi.md'), 'utf8')
+
+/** The text of the block of code behind a mark. */
+function exampleOf(name: string): string {
+  const pattern = new RegExp(`<!-- example: ${name} -->\\s+\`\`\`yaml\\n([^]*?)\`\`\``)
+  const text = pattern.exec(DOCUMENT)?.[1]
+  if (text === undefined) throw new Error(`docs/csi.md has no example ${name}`)
+  return text
+}
+
+const world = await PodWorld.start()
+const { rules } = parse(exampleOf('rules')) as { rules: CsiRule[] }
+const [rule] = rules
+const exporting = { ...rule, types: ['exportedKey'] } as CsiRule
+const scene = await startScene(world, { rules: [...rules, exporting] })
+after(async () => {
+  await scene.stop()
+  await world.stop()
+})
+await world.makeKey('app-signing', 'ecdsa-p256')
+await rotateKey(world.bao, 'app-signing')
+await world.makeKey('app-data')
+await world.makeKey('app-exported', 'aes256-gcm96', { exportable: true })
+const ciphertext = await world.encrypt('app-data', 'hunter2')
+
+async function mount(objects: string) {
+  const filled = objects.replaceAll('vault:v1:REPLACE', ciphertext)
+  return (await scene.driver.mount({ attributes: await world.attributes(newPod(), filled) })).files
+}
+
+const EXPECTED: Readonly<Record<string, readonly string[]>> = {
+  publicKey: ['signing.pem', 'signing.jwk', 'first.der', 'keys/signing/1', 'keys/signing/2'],
+  jwks: ['jwks.json'],
+  dataKey: ['db/dek'],
+  decrypt: ['db/password'],
+  exportedKey: ['material', 'all/1'],
+  keyInfo: ['info.json'],
+}
+
+for (const [type, paths] of Object.entries(EXPECTED)) {
+  void test(`the example of ${type} in docs/csi.md makes the files that it says`, async (t) => {
+    const files = await mount(exampleOf(type))
+    t.same([...files.keys()], paths)
+    for (const [path, { contents }] of files) t.ok(contents.byteLength > 0, path)
+  })
+}
+
+void test('the class of docs/csi.md is right, and mounts', async (t) => {
+  const text = exampleOf('class').replace('vault:v1:REPLACE', ciphertext)
+  const [manifest] = readManifests(text)
+  t.match(manifest, { name: 'web', namespace: 'shop', faults: [], read: { role: 'web' } })
+  const { spec } = parse(text) as { spec: { parameters: { objects: string } } }
+  const files = await mount(spec.parameters.objects)
+  t.same([...files.keys()], ['keys/signing.pem', 'jwks.json', 'db/password'])
+  t.equal(String(files.get('db/password')?.contents), 'hunter2')
+})
+
+void test('every object type has an example', async (t) => {
+  const { CSI_OBJECT_TYPES } = await import('../../src/config/config.ts')
+  t.same(new Set(Object.keys(EXPECTED)), new Set(CSI_OBJECT_TYPES))
+})
+
+// Said by hand, since the open socket keeps tap from noticing that nothing is left to do.
+end()

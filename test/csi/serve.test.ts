@@ -1,0 +1,99 @@
+import { statSync } from 'node:fs'
+import { after, end, test } from 'tap'
+import { CsiClient } from '../real/csi-client.ts'
+import { Provider } from '../real/provider.ts'
+import { tempFolder } from '../real/temp-folder.ts'
+import { PodWorld, newPod } from './pod-world.ts'
+import { ALLOW_ALL, failure, podRequests } from './scene.ts'
+
+const world = await PodWorld.start()
+after(() => world.stop())
+await world.makeKey('app-signing', 'ed25519')
+await world.makeKey('app-data')
+
+function configurationOf(address: string) {
+  return {
+    vault: {
+      address,
+      // Of the program itself, which pods never use.
+      auth: { method: 'jwt', role: 'unused', tokenFile: '/nonexistent/token' },
+    },
+    transit: { key: 'k8s-etcd' },
+    csi: { audience: 'vault', rules: [{ ...ALLOW_ALL }] },
+  }
+}
+
+async function attributesOf(pod = newPod()) {
+  const ciphertext = await world.encrypt('app-data', 'hunter2')
+  return world.attributes(pod, [
+    { path: 'a.pem', type: 'publicKey', key: 'app-signing' },
+    { path: 'password', type: 'decrypt', key: 'app-data', ciphertext },
+  ])
+}
+
+void test('the built program serves Mounts, shows them in its metrics, and revokes tokens at its end', async (t) => {
+  const provider = await Provider.start(tempFolder('providers'), configurationOf(world.bao.address))
+  const driver = new CsiClient(provider.socket)
+  t.teardown(() => driver.close())
+  t.equal(statSync(provider.socket).mode & 0o777, 0o600)
+  const attributes = await attributesOf()
+  await driver.mount({ attributes })
+  const { files } = await driver.mount({ attributes })
+  t.equal(String(files.get('password')?.contents), 'hunter2')
+  await failure(driver.mount({ attributes: await world.attributes(newPod(), []) }))
+  const { text } = await provider.admin('/metrics')
+  for (const line of [
+    'transit_bridge_csi_mount_duration_seconds_count{code="OK"} 2',
+    'transit_bridge_csi_mount_duration_seconds_count{code="INVALID_ARGUMENT"} 1',
+    'transit_bridge_csi_objects_total{type="decrypt",outcome="vault"} 1',
+    'transit_bridge_csi_objects_total{type="decrypt",outcome="memory"} 1',
+    'transit_bridge_csi_content_hits_total 1',
+    'transit_bridge_csi_sessions 1',
+    'transit_bridge_csi_volumes 2',
+    'transit_bridge_vault_logins_total{method="jwt",outcome="ok"} 1',
+  ]) {
+    t.ok(text.includes(`${line}\n`), line)
+  }
+  t.match(text, /^transit_bridge_csi_oldest_content_age_seconds \d/m)
+  t.match(await provider.admin('/readyz'), { status: 200 })
+  const mark = world.bao.auditMark()
+  t.equal(await provider.stop(), 0)
+  t.same(podRequests(world, mark), ['update auth/token/revoke-self'])
+})
+
+void test('what a driver older than 1.6.0 sends is refused by HTTP/2, and the log says what to do', async (t) => {
+  const provider = await Provider.start(tempFolder('providers'), configurationOf(world.bao.address))
+  t.teardown(() => provider.stop())
+  const old = new CsiClient(provider.socket, provider.socket)
+  t.teardown(() => old.close())
+  t.match(await failure(old.mount({ attributes: '{}' })), { code: 'INTERNAL' })
+  await provider.program.waitForLine(
+    /a Secrets Store CSI driver older than 1\.6\.0 sends such an :authority .* update the driver to 1\.6\.0/,
+  )
+  const { text } = await provider.admin('/metrics')
+  t.match(text, /^transit_bridge_csi_streams_refused_total [1-9]/m)
+  const driver = new CsiClient(provider.socket)
+  t.teardown(() => driver.close())
+  t.ok((await driver.mount({ attributes: await attributesOf() })).files.size)
+})
+
+void test('it serves before Vault is there, and after a kill it serves again', async (t) => {
+  const provider = await Provider.start(
+    tempFolder('providers'),
+    configurationOf('http://127.0.0.1:1'),
+  )
+  t.teardown(() => provider.stop())
+  const driver = new CsiClient(provider.socket)
+  t.teardown(() => driver.close())
+  const attributes = await attributesOf()
+  t.match(await failure(driver.mount({ attributes })), {
+    message: /vault at http:\/\/127\.0\.0\.1:1/,
+  })
+  provider.configure(configurationOf(world.bao.address))
+  await provider.kill()
+  await provider.restart()
+  t.equal((await driver.mount({ attributes })).files.size, 2)
+})
+
+// Said by hand, since an open socket keeps tap from noticing that nothing is left to do.
+end()
