@@ -64,6 +64,17 @@ export async function newKeyId(plugin: Plugin, before: string): Promise<string> 
   })
 }
 
+/** When an API server last read or wrote under this key id (seconds since 1970), 0 if never. */
+export async function lastUse(
+  api: KubeApiServer,
+  keyId: string,
+  direction: 'from_storage' | 'to_storage',
+): Promise<number> {
+  const name = 'apiserver_envelope_encryption_key_id_hash_last_timestamp_seconds'
+  const labels = { key_id_hash: hashOf(keyId), transformation_type: direction }
+  return (await api.samples(name, labels))[0]?.value ?? 0
+}
+
 /** Looks at an API server's health, which makes it ask for Status, until it has seen this key id. */
 export async function noticed(api: KubeApiServer, keyId: string): Promise<void> {
   await eventually(

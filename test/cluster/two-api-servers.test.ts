@@ -4,7 +4,7 @@ import { KEY } from '../real/kms-world.ts'
 import type { KubeApiServer } from '../real/kube-api-server.ts'
 import { ServiceAccountIssuer } from '../real/service-account.ts'
 import { rotateKey } from '../real/transit-setup.ts'
-import { keyIdUses, lastStatus } from './observe.ts'
+import { keyIdUses, lastStatus, lastUse } from './observe.ts'
 import { eventually } from './eventually.ts'
 import { storedV2 } from './stored.ts'
 import { startApiServer, startCluster, startPlugin, usualConfig } from './world.ts'
@@ -60,6 +60,7 @@ void t.test('they converge after a rotation, and read each other at every moment
     t.same([...(used.get(server) ?? [])], [old, keyId], 'no key id comes back')
     t.ok((await lastStatus(server, keyId)) > (await lastStatus(server, old)))
     t.ok((await keyIdUses(server, keyId, 'to_storage')) > 0)
+    t.ok((await lastUse(server, keyId, 'to_storage')) > (await lastUse(server, old, 'to_storage')))
   }
 
   // Through either of them, everything becomes new.
