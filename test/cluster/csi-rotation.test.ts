@@ -1,6 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import type { CsiPod } from '../real/csi-driver.ts'
 import { whyNoMounts } from '../real/mount-namespace.ts'
 import { configKey, makeKey, rotateKey } from '../real/transit-setup.ts'
 import { startCsiWorld } from './csi-world.ts'
@@ -123,8 +122,14 @@ void t.test('files follow the key and the class', { skip: whyNoMounts() }, async
     await publishing
     t.equal(await driver.count('rotation_reconcile_error_total'), errors, 'the driver waits for it')
     t.equal(volume.text('password'), 'the second password')
-    const fresh: CsiPod = await cluster.createPod({ name: 'fresh', classes: 'web' })
-    t.equal((await cluster.publish(fresh, 'web')).text('password'), 'the second password')
+
+    // A pod that starts while it is away waits in the driver, and is told of nothing.
+    const fresh = await cluster.createPod({ name: 'fresh', classes: 'web' })
+    await cluster.tokens(fresh)
+    await provider.kill()
+    const starting = cluster.publish(fresh, 'web')
+    await provider.restart()
+    t.equal((await starting).text('password'), 'the second password')
   })
 
   /** As kubelet does about once a minute, only sooner. */
