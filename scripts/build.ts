@@ -54,6 +54,9 @@ const result = await build({
   logLevel: 'warning',
   define: {
     TRANSIT_BRIDGE_VERSION: JSON.stringify(version),
+    TRANSIT_BRIDGE_KMS_POLICY: JSON.stringify(
+      readFileSync(join(root, 'vault-policies/kms.hcl'), 'utf8'),
+    ),
     'import.meta.main': 'true',
     'import.meta.dirname': '__dirname',
   },

@@ -1,11 +1,14 @@
 import { requireValue, type Command, type CommandGroup } from './command.ts'
 import {
   CONFIG_CHECK_USAGE,
+  CONFIG_ENCRYPTION_USAGE,
+  CONFIG_NODE_USAGE,
   CONFIG_SCHEMA_USAGE,
   CONFIG_USAGE,
   CSI_CHECK_USAGE,
   CSI_USAGE,
   KMS_USAGE,
+  SETUP_USAGE,
   VERIFY_USAGE,
 } from './usage.ts'
 
@@ -71,6 +74,61 @@ export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
           return printSchema(terminal)
         },
       },
+      encryption: {
+        usage: CONFIG_ENCRYPTION_USAGE,
+        options: {
+          config: { takes: 'FILE' },
+          resources: { takes: 'LIST' },
+          name: { takes: 'NAME' },
+          timeout: { takes: 'DURATION' },
+          from: { takes: 'PROVIDER' },
+          step: { takes: 'STEP' },
+          check: { takes: 'FILE' },
+          json: {},
+        },
+        run: async (values, terminal) => {
+          const { runConfigEncryption } = await import('./config-encryption.ts')
+          return runConfigEncryption(values, terminal)
+        },
+      },
+      node: {
+        usage: CONFIG_NODE_USAGE,
+        options: {
+          config,
+          shape: { takes: 'SHAPE', required: true },
+          'host-config': { takes: 'FILE' },
+          image: { takes: 'IMAGE' },
+          program: { takes: 'FILE' },
+        },
+        run: async (values, terminal) => {
+          const { runConfigNode } = await import('./config-node.ts')
+          return runConfigNode(values, terminal)
+        },
+      },
+    },
+  },
+  setup: {
+    usage: SETUP_USAGE,
+    options: {
+      config,
+      'token-file': { takes: 'FILE' },
+      kubeconfig: { takes: 'FILE' },
+      jwks: { takes: 'FILE' },
+      'service-account-key': { takes: 'FILE' },
+      issuer: { takes: 'ISSUER' },
+      'service-account': { takes: 'NAMESPACE/NAME' },
+      audience: { takes: 'NAME' },
+      policy: { takes: 'NAME' },
+      'kubernetes-host': { takes: 'URL' },
+      'kubernetes-ca': { takes: 'FILE' },
+      remove: {},
+      'dry-run': {},
+      output: { takes: 'FORM' },
+      yes: {},
+    },
+    run: async (values, terminal) => {
+      const { runSetup } = await import('./setup.ts')
+      return runSetup(values, terminal)
     },
   },
   verify: {

@@ -6,6 +6,9 @@ export const USAGE = `Usage:
     transit-bridge csi check FILE [--config FILE]
     transit-bridge config check --config FILE [--json]
     transit-bridge config schema
+    transit-bridge config encryption (--config FILE | --check FILE) [OPTIONS]
+    transit-bridge config node --shape SHAPE --config FILE
+    transit-bridge setup --config FILE [OPTIONS]
     transit-bridge verify [--snapshot FILE] [OPTIONS]
     transit-bridge help [COMMAND]
 
@@ -17,6 +20,10 @@ Commands:
     csi check        Say what is wrong with SecretProviderClass manifests.
     config check     Say whether a configuration is right, and what would run.
     config schema    Print the JSON Schema of the configuration.
+    config encryption
+                     Print or check an EncryptionConfiguration.
+    config node      Print the files that make a node run the plugin.
+    setup            Make Vault ready, or show what would change in it.
     verify           Prove from etcd, or a snapshot of it, that all is encrypted.
     help             Print this text, or the one of a command.
 
@@ -97,10 +104,14 @@ Example:
 export const CONFIG_USAGE = `Usage:
     transit-bridge config check --config FILE [--json]
     transit-bridge config schema
+    transit-bridge config encryption (--config FILE | --check FILE) [OPTIONS]
+    transit-bridge config node --shape SHAPE --config FILE
 
 Commands:
     check            Say whether a configuration is right, and what would run.
     schema           Print the JSON Schema of the configuration.
+    encryption       Print or check an EncryptionConfiguration.
+    node             Print the files that make a node run the plugin.
 
 Options:
     -h, --help       Print this text, or the one of a command.`
@@ -137,6 +148,95 @@ Example:
 
     In the first line of a configuration, for the YAML language server:
     # yaml-language-server: $schema=transit-bridge.schema.json`
+
+export const CONFIG_ENCRYPTION_USAGE = `Usage:
+    transit-bridge config encryption --config FILE [--resources LIST]
+        [--name NAME] [--timeout DURATION] [--from PROVIDER [--step STEP]]
+    transit-bridge config encryption --check FILE [--config FILE] [--json]
+
+Print the EncryptionConfiguration for kube-apiserver, with the plugin's socket
+and what to do with the file as comments. Or check one: what kube-apiserver
+would refuse (exit code 2), what it takes though it is unsafe (1), one a line:
+
+    refused  FILE:LINE: resources[0].providers[0].kms.cachesize: is not ...
+
+Options:
+    --config FILE    The plugin's configuration, for the socket.
+    --resources LIST What is encrypted, with commas between. Default: secrets.
+    --name NAME      Name of the provider: for good, it is stored with the data.
+                     Default: transit-bridge.
+    --timeout DURATION
+                     Of one call to the plugin. Default: 3s.
+    --from PROVIDER  Who encrypts now: identity (nobody), aescbc, secretbox,
+                     aesgcm, or kms:NAME=SOCKET for another plugin.
+    --step STEP      Step of the move: read (default), write, rewrite, remove.
+    --check FILE     Check this file. With --config: is the plugin in it?
+    --json           Print one JSON object: file, ok, faults.
+    -h, --help       Print this text.
+
+Example:
+    $ transit-bridge config encryption --config config.yaml --from aescbc
+    $ transit-bridge config encryption --check encryption.yaml`
+
+export const CONFIG_NODE_USAGE = `Usage:
+    transit-bridge config node --shape SHAPE --config FILE
+        [--host-config FILE] [--image IMAGE] [--program FILE]
+
+Print what makes a node run the plugin, for those who do not use Helm.
+
+Options:
+    --shape SHAPE    static-pod, systemd (also for k3s and RKE2) or daemonset.
+    --config FILE    The plugin's configuration.
+    --host-config FILE
+                     Its place on the nodes. Default: the same.
+    --image IMAGE    For the pods. Default: transit-bridge:VERSION.
+    --program FILE   For systemd. Default: /usr/local/bin/transit-bridge.
+    -h, --help       Print this text.
+
+Example:
+    $ transit-bridge config node --shape systemd \\
+        --config /etc/transit-bridge/config.yaml \\
+        > /etc/systemd/system/transit-bridge-kms.service`
+
+export const SETUP_USAGE = `Usage:
+    transit-bridge setup --config FILE [KEYS] [--dry-run | --yes] [OPTIONS]
+    transit-bridge setup --config FILE --remove [--dry-run | --yes] [OPTIONS]
+
+Make Vault ready for the plugin that a configuration describes: Transit and
+its key, the login, role and policy, the audited header. It shows first what
+would change, and asks; what is right already is left alone. The token of an
+administrator is read from VAULT_TOKEN, BAO_TOKEN or ~/.vault-token.
+
+Keys of the cluster, for vault.auth.method jwt:
+    --kubeconfig FILE
+                     Ask the cluster's API server.
+    --jwks FILE      What kubectl get --raw /openid/v1/jwks prints.
+    --service-account-key FILE
+                     PEM: kube-apiserver's --service-account-key-file.
+    --issuer ISSUER  With the two files: --service-account-issuer.
+
+Options:
+    --config FILE    The plugin's configuration.
+    --token-file FILE
+                     The administrator's token, in a file.
+    --service-account NAMESPACE/NAME
+                     Who logs in. Default: kube-system/transit-bridge-kms.
+    --audience NAME  Of its token. Default: vault.auth.audience, or vault.
+    --policy NAME    Default: the name of the role.
+    --kubernetes-host URL
+                     For method kubernetes. Default: that of --kubeconfig.
+    --kubernetes-ca FILE
+                     For method kubernetes. Default: that of --kubeconfig.
+    --remove         Take away what setup made; never a key.
+    --dry-run        Only show what would change.
+    --output FORM    With --dry-run: text, hcl (Terraform), commands or json.
+    --yes            Do not ask.
+    -h, --help       Print this text.
+
+Exit code: 0 done or nothing to do, 1 failed, 2 wrong usage or not confirmed.
+
+Example:
+    $ transit-bridge setup --config config.yaml --kubeconfig admin.conf`
 
 export const VERIFY_USAGE = `Usage:
     transit-bridge verify [ETCD OPTIONS] [OPTIONS]

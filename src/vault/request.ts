@@ -11,6 +11,12 @@ export type VaultOperation =
   | 'lookup_token'
   | 'renew_token'
   | 'revoke_token'
+  // What setup and doctor ask; the servers never do.
+  | 'read_setting'
+  | 'list_settings'
+  | 'write_setting'
+  | 'remove_setting'
+  | 'look_up_rights'
 
 /** One request to Vault, without the address: the client knows where Vault is. */
 export interface VaultRequest {

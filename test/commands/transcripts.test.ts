@@ -3,6 +3,7 @@ import { test, type Test } from 'tap'
 
 import { COMMANDS } from '../../src/commands/table.ts'
 import { isGroup } from '../../src/commands/command.ts'
+import { listChoices } from '../../src/config/nearest.ts'
 import { KMS_USAGE, USAGE, CONFIG_CHECK_USAGE, CONFIG_USAGE } from '../../src/commands/usage.ts'
 import { version } from '../../src/version.ts'
 import { VALID } from '../config/valid-config.ts'
@@ -20,15 +21,18 @@ function folderOf(t: Test): string {
   })
 }
 
+/** Every command, as messages list them. */
+const NAMES = listChoices(Object.keys(COMMANDS))
+
 type Mistake = readonly [commandLine: string, message: string]
 
 /** Command lines that are wrong, and the one line that is said of each. */
 const MISTAKES: readonly Mistake[] = [
-  ['', 'needs a command: kms, csi, config or verify; see --help'],
+  ['', `needs a command: ${NAMES}; see --help`],
   ['kmss', '"kmss" is not a command; did you mean kms'],
-  ['decrypt', '"decrypt" is not a command; the commands are kms, csi, config or verify'],
-  ['constructor', '"constructor" is not a command; the commands are kms, csi, config or verify'],
-  ['config', 'config needs a command: check or schema; see config --help'],
+  ['decrypt', `"decrypt" is not a command; the commands are ${NAMES}`],
+  ['constructor', `"constructor" is not a command; the commands are ${NAMES}`],
+  ['config', 'config needs a command: check, schema, encryption or node; see config --help'],
   ['config chek', 'config "chek" is not a command; did you mean config check'],
   ['config check', 'config check: needs --config FILE; see config check --help'],
   ['config check --confg x', 'config check: --confg is not an option; did you mean --config'],

@@ -1,0 +1,91 @@
+import { createPublicKey, X509Certificate } from 'node:crypto'
+import { exportSPKI, importJWK } from 'jose'
+import * as v from 'valibot'
+
+import { BridgeError } from '../errors.ts'
+
+/** Who signs the service-account tokens of a cluster. */
+export interface ClusterKeys {
+  readonly issuer: string
+  /** SPKI in PEM, at least one. */
+  readonly publicKeys: readonly string[]
+}
+
+const Jwks = v.object({
+  keys: v.array(
+    v.looseObject({ kty: v.picklist(['RSA', 'EC', 'OKP']), alg: v.optional(v.string()) }),
+  ),
+})
+const Discovery = v.object({ issuer: v.pipe(v.string(), v.minLength(1)) })
+
+/** The public keys in what `/openid/v1/jwks` answers, as JSON; `place` is what messages call it. */
+export async function readJwks(value: unknown, place: string): Promise<readonly string[]> {
+  const parsed = v.safeParse(Jwks, value)
+  if (!parsed.success || parsed.output.keys.length === 0)
+    throw mistake(
+      `${place} is no JWKS with public keys; kubectl get --raw /openid/v1/jwks prints one`,
+    )
+  return Promise.all(
+    parsed.output.keys.map(async ({ kty, n, e, crv, x, y, alg = 'RS256' }) => {
+      try {
+        // Only the public members: a private key that somebody put there stays where it is.
+        const jwk = { kty, ...pick({ n, e, crv, x, y }) }
+        const key = await importJWK(jwk, alg, { extractable: true })
+        if (key instanceof Uint8Array) throw new TypeError('symmetric')
+        return await exportSPKI(key)
+      } catch {
+        throw mistake(`${place} holds a key that cannot be used`)
+      }
+    }),
+  )
+}
+
+function pick(fields: Readonly<Record<string, unknown>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(fields).filter(
+      (field): field is [string, string] => typeof field[1] === 'string',
+    ),
+  )
+}
+
+/** The issuer in what `/.well-known/openid-configuration` answers, as JSON. */
+export function readIssuer(value: unknown, place: string): string {
+  const parsed = v.safeParse(Discovery, value)
+  if (parsed.success) return parsed.output.issuer
+  throw mistake(`${place} names no issuer; give it with --issuer`)
+}
+
+/** The public keys in a PEM file of kube-apiserver: public keys, certificates, or the private key of which only the public half is used. */
+export function readPem(text: string, place: string): readonly string[] {
+  const blocks = text.match(/-----BEGIN [A-Z0-9 ]+-----[^]*?-----END [A-Z0-9 ]+-----/g) ?? []
+  const keys = blocks
+    .filter((block) => !block.includes('PARAMETERS'))
+    .map((block) => toPublic(block, place))
+  if (keys.length === 0) throw mistake(`${place} holds no key in PEM`)
+  return [...new Set(keys)]
+}
+
+function toPublic(block: string, place: string): string {
+  try {
+    const key = block.includes('BEGIN CERTIFICATE')
+      ? new X509Certificate(block).publicKey
+      : createPublicKey(block)
+    return key.export({ type: 'spki', format: 'pem' })
+  } catch {
+    // Without the cause, which may quote what it could not parse.
+    throw mistake(`${place} holds a key that cannot be read`)
+  }
+}
+
+/** Undefined for what is no JSON. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    return undefined
+  }
+}
+
+function mistake(message: string): BridgeError {
+  return new BridgeError('USAGE_INVALID', message)
+}

@@ -1,0 +1,142 @@
+import { change, join, NOTHING, remark, type Plan, type Values } from './plan.ts'
+import { jwtRole, planJwtConfig } from './jwt-part.ts'
+import { kubernetesRole, planKubernetesConfig } from './kubernetes-part.ts'
+import { compareRole } from './role-difference.ts'
+import { asSettings, type Settings, type VaultSettings } from './vault-settings.ts'
+import { MADE_BY, type Wanted, type WantedLogin } from './wanted.ts'
+
+const OTHER_METHODS =
+  'the login is not made ready: setup knows jwt and kubernetes; give the policy to the role that vault.auth logs in as'
+
+/** The auth method, its configuration and the plugin's role. */
+export async function planLogin(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
+  const { login, policy } = wanted
+  if (login === undefined) return remark('note', OTHER_METHODS)
+  const mount = await readAuthMount(vault, login)
+  if (mount === undefined)
+    return join(addMount(login), await planConfig(login, undefined), addRole(login, policy.name))
+  const type = String(mount['type'])
+  // The plugin of jwt is also known by the name oidc.
+  if (type !== login.method && !(login.method === 'jwt' && type === 'oidc')) {
+    const text = `at auth/${login.mount}/ there is a method of type ${type}; set vault.auth.mount to another place`
+    return remark('stop', text)
+  }
+  const config = await vault.read(`auth/${login.mount}/config`)
+  return join(await planConfig(login, config), await planRole(vault, login, policy.name))
+}
+
+export function rolePath({ mount, role }: WantedLogin): string {
+  return `auth/${mount}/role/${role}`
+}
+
+async function readAuthMount(
+  vault: VaultSettings,
+  { mount }: WantedLogin,
+): Promise<Settings | undefined> {
+  return asSettings((await vault.read('sys/auth'))?.[`${mount}/`])
+}
+
+function addMount({ mount, method }: WantedLogin): Plan {
+  return change({
+    action: 'add',
+    what: `login by ${method} at auth/${mount}/`,
+    path: `sys/auth/${mount}`,
+    body: { type: method, description: MADE_BY },
+    needs: ['update', 'sudo'],
+  })
+}
+
+async function planConfig(login: WantedLogin, found: Settings | undefined): Promise<Plan> {
+  return login.method === 'jwt' ? planJwtConfig(login, found) : planKubernetesConfig(login, found)
+}
+
+/** What the plugin's role must say, by field. */
+function roleOf(login: WantedLogin, policy: string): Values {
+  return login.method === 'jwt' ? jwtRole(login, policy) : kubernetesRole(login, policy)
+}
+
+function describeRole({ role, mount }: WantedLogin): string {
+  return `role ${role} at auth/${mount}/`
+}
+
+function addRole(login: WantedLogin, policy: string): Plan {
+  const body: Values = { ...roleOf(login, policy), token_ttl: 3600 }
+  return change({
+    action: 'add',
+    what: describeRole(login),
+    details: Object.entries(body).map(([name, value]) => `${name}: ${[value].flat().join(', ')}`),
+    path: rolePath(login),
+    body,
+    needs: ['create'],
+  })
+}
+
+async function planRole(vault: VaultSettings, login: WantedLogin, policy: string): Promise<Plan> {
+  const found = await vault.read(rolePath(login))
+  if (found === undefined) return addRole(login, policy)
+  const what = describeRole(login)
+  const stranger = findStranger(login, found)
+  if (stranger !== undefined) {
+    const text = `${what} is for ${stranger}: does another cluster use it? set vault.auth.role to another name, or delete ${rolePath(login)}`
+    return remark('stop', text)
+  }
+  const { body, details, wider } = compareRole(found, roleOf(login, policy))
+  if (details.length === 0) return NOTHING
+  return change({
+    action: 'change',
+    what,
+    details,
+    wider: wider.map((one) => `${what} is wider: ${one}`),
+    path: rolePath(login),
+    // Vault checks a role as a whole, so what it must have is sent whole.
+    body: { ...roleOf(login, policy), ...body },
+    needs: ['update'],
+  })
+}
+
+/** A role that was bound to somebody else on purpose is not ours to bend. */
+function findStranger(login: WantedLogin, found: Settings): string | undefined {
+  const { namespace, name } = login.serviceAccount
+  const subject = found['bound_subject']
+  if (login.method !== 'jwt' || typeof subject !== 'string' || subject === '') return undefined
+  return subject === `system:serviceaccount:${namespace}:${name}` ? undefined : subject
+}
+
+/** Takes the role away, and the auth method if setup made it and nobody else has a role there. */
+export async function planLoginRemoval(vault: VaultSettings, { login }: Wanted): Promise<Plan> {
+  if (login === undefined) return NOTHING
+  const mount = await readAuthMount(vault, login)
+  if (mount === undefined) return NOTHING
+  const found = await vault.read(rolePath(login))
+  const stranger = found === undefined ? undefined : findStranger(login, found)
+  if (stranger !== undefined)
+    return remark('note', `${describeRole(login)} is for ${stranger} and stays`)
+  const role =
+    found === undefined
+      ? NOTHING
+      : change({
+          action: 'remove',
+          what: describeRole(login),
+          path: rolePath(login),
+          needs: ['delete'],
+        })
+  return join(role, await planMountRemoval(vault, login, mount))
+}
+
+async function planMountRemoval(
+  vault: VaultSettings,
+  { mount, role }: WantedLogin,
+  found: Settings,
+): Promise<Plan> {
+  const others = (await vault.list(`auth/${mount}/role`)).filter((name) => name !== role)
+  if (others.length > 0)
+    return remark('note', `auth/${mount}/ stays, for its roles: ${others.slice(0, 5).join(', ')}`)
+  if (found['description'] !== MADE_BY)
+    return remark('note', `auth/${mount}/ was not made by setup and stays`)
+  return change({
+    action: 'remove',
+    what: `login at auth/${mount}/, which has no other role`,
+    path: `sys/auth/${mount}`,
+    needs: ['delete', 'sudo'],
+  })
+}

@@ -1,0 +1,99 @@
+import type { Plan, Value, Values } from './plan.ts'
+
+/**
+ * The changes as HCL for Terraform or OpenTofu with their provider "vault". What has no resource that says exactly the
+ * same is a vault_generic_endpoint: the path and the body are those that setup itself would write.
+ */
+export function formatHcl({ changes, remarks }: Plan, namespace: string | undefined): string {
+  const names = new Set<string>()
+  let before: string | undefined
+  const blocks = changes.map((change) => {
+    if (change.body === undefined) return `# - ${change.what}: remove it from the configuration`
+    const { type, fields } = describe(change.path, change.body)
+    const name = unique(nameOf(change.path), names)
+    // In their order: a role needs its mount, and Terraform cannot see that from a path.
+    const order = before === undefined ? [] : [`  depends_on = [${before}]`]
+    before = `${type}.${name}`
+    const place = namespace === undefined ? [] : [`  namespace = ${quote(namespace)}`]
+    return [
+      `# ${change.what}`,
+      `resource "${type}" "${name}" {`,
+      ...place,
+      ...fields,
+      ...order,
+      '}',
+    ].join('\n')
+  })
+  return [...remarks.map(({ level, text }) => `# ${level}: ${text}`), ...blocks].join('\n\n')
+}
+
+interface Resource {
+  readonly type: string
+  readonly fields: readonly string[]
+}
+
+function describe(path: string, body: Values): Resource {
+  const policy = /^sys\/policies\/acl\/(.*)$/.exec(path)?.[1]
+  if (policy !== undefined) {
+    return {
+      type: 'vault_policy',
+      fields: [field('name', policy), policyText(String(body['policy']))],
+    }
+  }
+  const engine = /^sys\/(mounts|auth)\/(.*)$/.exec(path)
+  if (engine !== null) {
+    const type = engine[1] === 'auth' ? 'vault_auth_backend' : 'vault_mount'
+    const { type: kind = '', description = '' } = body
+    return {
+      type,
+      fields: [
+        field('path', engine[2] ?? ''),
+        field('type', kind),
+        field('description', description),
+      ],
+    }
+  }
+  const entries = Object.entries(body).map(([name, value]) => `    ${name} = ${format(value)}`)
+  return {
+    type: 'vault_generic_endpoint',
+    fields: [
+      field('path', path),
+      '  ignore_absent_fields = true',
+      ...(/\/(config|config\/keys|keys\/[^/]+)$/.test(path) ? ['  disable_delete = true'] : []),
+      '  data_json = jsonencode({',
+      ...entries,
+      '  })',
+    ],
+  }
+}
+
+function policyText(policy: string): string {
+  return `  policy = <<-END_OF_POLICY\n${policy.trimEnd().replaceAll(/^(?=.)/gm, '    ')}\n  END_OF_POLICY`
+}
+
+function field(name: string, value: Value): string {
+  return `  ${name} = ${format(value)}`
+}
+
+function format(value: Value): string {
+  if (typeof value === 'string') return quote(value)
+  return typeof value === 'object' ? `[${value.map(quote).join(', ')}]` : String(value)
+}
+
+/** Quoted text of HCL: that of JSON, where `${` and `%{` begin templates. */
+function quote(text: string): string {
+  return JSON.stringify(text).replaceAll('${', '$${').replaceAll('%{', '%%{')
+}
+
+function nameOf(path: string): string {
+  return path
+    .replace(/^sys\/(?:policies\/acl|mounts|config\/auditing)\//, '')
+    .replaceAll(/[^A-Za-z0-9]+/g, '_')
+    .toLowerCase()
+}
+
+function unique(name: string, names: Set<string>): string {
+  const free = names.has(name) ? `${name}_${names.size}` : name
+  names.add(free)
+  return free
+}

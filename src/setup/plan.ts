@@ -1,0 +1,61 @@
+/** A right that a token needs: all of the capabilities on the path. */
+export interface Right {
+  readonly path: string
+  readonly capabilities: readonly Capability[]
+}
+export type Capability = 'create' | 'read' | 'update' | 'delete' | 'list' | 'sudo'
+
+/** A value of a setting, as JSON. */
+export type Value = string | number | boolean | readonly string[]
+export type Values = Readonly<Record<string, Value>>
+
+/** One request that changes one thing in Vault. */
+export interface Change {
+  readonly action: 'add' | 'change' | 'remove'
+  /** "role transit-bridge-kms at auth/jwt/" */
+  readonly what: string
+  /** How it will be, or what changes: "bound_audiences: other, vault -> vault". */
+  readonly details: readonly string[]
+  /** What was wider than it should be, one sentence each. */
+  readonly wider: readonly string[]
+  readonly path: string
+  /** Absent: the path is deleted. */
+  readonly body?: Values
+  readonly right: Right
+}
+
+/** Something to say that is no change. With `stop` nothing is changed until somebody decides. */
+export interface Remark {
+  readonly level: 'note' | 'warn' | 'stop'
+  readonly text: string
+}
+
+/** What must change in Vault, in this order, and what to say about it. */
+export interface Plan {
+  readonly changes: readonly Change[]
+  readonly remarks: readonly Remark[]
+}
+
+export const NOTHING: Plan = { changes: [], remarks: [] }
+
+/** Several plans as one, in their order. */
+export function join(...plans: readonly Plan[]): Plan {
+  return {
+    changes: plans.flatMap(({ changes }) => changes),
+    remarks: plans.flatMap(({ remarks }) => remarks),
+  }
+}
+
+export function remark(level: Remark['level'], text: string): Plan {
+  return { changes: [], remarks: [{ level, text }] }
+}
+
+/** A plan of one change; what is not given is empty. */
+export function change(
+  given: Omit<Change, 'details' | 'wider' | 'right'> &
+    Partial<Pick<Change, 'details' | 'wider'>> & { readonly needs: readonly Capability[] },
+): Plan {
+  const { needs, ...rest } = given
+  const right = { path: given.path, capabilities: needs }
+  return { changes: [{ details: [], wider: [], ...rest, right }], remarks: [] }
+}

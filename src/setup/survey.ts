@@ -1,0 +1,86 @@
+import { BridgeError } from '../errors.ts'
+import { HEADERS_PATH, planHeader } from './header-part.ts'
+import { planLogin, planLoginRemoval, rolePath } from './login-part.ts'
+import { join, type Plan, type Right } from './plan.ts'
+import { planPolicy, planPolicyRemoval, policyPath } from './policy-part.ts'
+import { planTransit, planTransitRemoval } from './transit-part.ts'
+import type { VaultSettings } from './vault-settings.ts'
+import { UID_HEADER, type Wanted } from './wanted.ts'
+
+/** Looks at all that setup is about and says what must change. Throws VAULT_DENIED with every right that reading lacks. */
+export async function planSetup(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
+  await requireRights(vault, readingRights(wanted))
+  return join(
+    await planTransit(vault, wanted),
+    await planPolicy(vault, wanted),
+    await planLogin(vault, wanted),
+    await planHeader(vault, wanted),
+  )
+}
+
+/** The same for `setup --remove`. */
+export async function planRemoval(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
+  await requireRights(vault, [...readingRights(wanted), ...listingRights(wanted)])
+  const kept = {
+    changes: [],
+    remarks: [
+      {
+        level: 'note' as const,
+        text: `the audited header ${UID_HEADER} and disable_upsert stay: they harm nobody, and others may rely on them`,
+      },
+    ],
+  }
+  return join(
+    await planLoginRemoval(vault, wanted),
+    await planPolicyRemoval(vault, wanted),
+    await planTransitRemoval(vault, wanted),
+    kept,
+  )
+}
+
+/** Makes the changes, in their order, and tells of each. Throws VAULT_DENIED before the first if rights are missing. */
+export async function applyPlan(
+  vault: VaultSettings,
+  { changes }: Plan,
+  onDone: (what: string) => void,
+): Promise<void> {
+  await requireRights(
+    vault,
+    changes.map(({ right }) => right),
+  )
+  for (const { path, body, what } of changes) {
+    await (body === undefined ? vault.remove(path) : vault.write(path, body))
+    onDone(what)
+  }
+}
+
+function readingRights({ transit, policy, login, inNamespace }: Wanted): readonly Right[] {
+  const { mount, key } = transit
+  const read = (path: string): Right => ({ path, capabilities: ['read'] })
+  return [
+    read('sys/mounts'),
+    read(`${mount}/keys/${key}`),
+    read(`${mount}/config/keys`),
+    read(policyPath(policy.name)),
+    ...(login === undefined
+      ? []
+      : [read('sys/auth'), read(`auth/${login.mount}/config`), read(rolePath(login))]),
+    ...(inNamespace ? [] : [{ path: HEADERS_PATH, capabilities: ['read', 'sudo'] as const }]),
+  ]
+}
+
+function listingRights({ transit, login }: Wanted): readonly Right[] {
+  const paths = [
+    `${transit.mount}/keys`,
+    ...(login === undefined ? [] : [`auth/${login.mount}/role`]),
+  ]
+  return paths.map((path) => ({ path, capabilities: ['list'] }))
+}
+
+async function requireRights(vault: VaultSettings, rights: readonly Right[]): Promise<void> {
+  const missing = await vault.findMissing(rights)
+  if (missing.length === 0) return
+  const lines = missing.map(({ path, capabilities }) => `  ${path}: ${capabilities.join(', ')}`)
+  const text = "the administrator's token lacks rights; nothing was changed. It needs a policy with"
+  throw new BridgeError('VAULT_DENIED', [`${text}:`, ...lines].join('\n'))
+}

@@ -1,0 +1,142 @@
+import { change, join, NOTHING, remark, type Plan } from './plan.ts'
+import { asSettings, type Settings, type VaultSettings } from './vault-settings.ts'
+import { MADE_BY, type Wanted } from './wanted.ts'
+
+/** Types that authenticate additional data, which the plugin relies on (design §2.3). */
+const FIT = new Set(['aes256-gcm96', 'aes128-gcm96', 'chacha20-poly1305', 'xchacha20-poly1305'])
+
+/** The engine, the key, and that a misspelt key name makes no key. */
+export async function planTransit(vault: VaultSettings, { transit }: Wanted): Promise<Plan> {
+  const { mount } = transit
+  const found = await readMount(vault, mount)
+  if (found === undefined) return join(addMount(mount), addKey(transit), disableUpsert(mount))
+  if (found['type'] !== 'transit') {
+    const text = `at ${mount}/ there is an engine of type ${String(found['type'])}; set transit.mount to another place`
+    return remark('stop', text)
+  }
+  return join(await planKey(vault, transit), await planUpsert(vault, mount))
+}
+
+/** What is mounted at a place of secrets engines. */
+async function readMount(vault: VaultSettings, mount: string): Promise<Settings | undefined> {
+  return asSettings((await vault.read('sys/mounts'))?.[`${mount}/`])
+}
+
+function addMount(mount: string): Plan {
+  return change({
+    action: 'add',
+    what: `transit engine at ${mount}/`,
+    path: `sys/mounts/${mount}`,
+    body: { type: 'transit', description: MADE_BY },
+    needs: ['update'],
+  })
+}
+
+function addKey({ mount, key }: Wanted['transit']): Plan {
+  return change({
+    action: 'add',
+    what: `key ${key} in ${mount}/`,
+    details: ['type: aes256-gcm96', 'exportable: false', 'deletion_allowed: false'],
+    path: `${mount}/keys/${key}`,
+    // deletion_allowed is false for a new key, and only keys/KEY/config takes it.
+    body: { type: 'aes256-gcm96', exportable: false, allow_plaintext_backup: false },
+    needs: ['update'],
+  })
+}
+
+async function planKey(vault: VaultSettings, transit: Wanted['transit']): Promise<Plan> {
+  const { mount, key } = transit
+  const found = await vault.read(`${mount}/keys/${key}`)
+  if (found === undefined) return addKey(transit)
+  return join(judgeKey(found, `key ${key} in ${mount}/`), forbidDeletion(found, transit))
+}
+
+/** What cannot be changed: somebody must decide. */
+function judgeKey(key: Settings, what: string): Plan {
+  const type = String(key['type'])
+  const instead = 'it is left alone; set transit.key to another name'
+  const unfit: readonly Plan[] = [
+    ...(FIT.has(type)
+      ? []
+      : [
+          remark(
+            'stop',
+            `${what} is of type ${type}, not aes256-gcm96, and cannot be used; ${instead}`,
+          ),
+        ]),
+    ...(key['derived'] === true
+      ? [remark('stop', `${what} is a derived key and cannot be used; ${instead}`)]
+      : []),
+    ...(key['soft_deleted'] === true
+      ? [
+          remark(
+            'stop',
+            `${what} is soft-deleted; restore it with a write to its soft-delete-restore`,
+          ),
+        ]
+      : []),
+  ]
+  const weak = ['exportable', 'allow_plaintext_backup']
+    .filter((name) => key[name] === true)
+    .map((name) =>
+      remark(
+        'warn',
+        `${what} has ${name}: true, so the key can leave vault, and that cannot be taken back; ${instead}`,
+      ),
+    )
+  const other =
+    FIT.has(type) && type !== 'aes256-gcm96'
+      ? [remark('note', `${what} is of type ${type}, which works; setup makes aes256-gcm96`)]
+      : []
+  return join(...unfit, ...weak, ...other)
+}
+
+function forbidDeletion(found: Settings, { mount, key }: Wanted['transit']): Plan {
+  if (found['deletion_allowed'] !== true) return NOTHING
+  return change({
+    action: 'change',
+    what: `key ${key} in ${mount}/`,
+    details: ['deletion_allowed: true -> false'],
+    wider: [`key ${key} in ${mount}/ may be deleted, and with it all that it encrypts is lost`],
+    path: `${mount}/keys/${key}/config`,
+    body: { deletion_allowed: false },
+    needs: ['update'],
+  })
+}
+
+async function planUpsert(vault: VaultSettings, mount: string): Promise<Plan> {
+  const found = await vault.read(`${mount}/config/keys`)
+  return found?.['disable_upsert'] === true ? NOTHING : disableUpsert(mount)
+}
+
+function disableUpsert(mount: string): Plan {
+  return change({
+    action: 'change',
+    what: `all keys in ${mount}/`,
+    details: ['disable_upsert: true, so that an encrypt with a misspelt name makes no key'],
+    path: `${mount}/config/keys`,
+    body: { disable_upsert: true },
+    needs: ['update'],
+  })
+}
+
+/** Takes an engine away that setup made and that holds nothing; a key is never deleted. */
+export async function planTransitRemoval(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
+  const { mount } = wanted.transit
+  const found = await readMount(vault, mount)
+  if (found === undefined || found['type'] !== 'transit') return NOTHING
+  const keys = await vault.list(`${mount}/keys`)
+  if (keys.length > 0)
+    return remark(
+      'note',
+      `the engine at ${mount}/ stays, with its keys: ${keys.slice(0, 5).join(', ')}`,
+    )
+  if (found['description'] !== MADE_BY)
+    return remark('note', `the engine at ${mount}/ was not made by setup and stays`)
+  return change({
+    action: 'remove',
+    what: `transit engine at ${mount}/, which holds no key`,
+    path: `sys/mounts/${mount}`,
+    needs: ['delete'],
+  })
+}

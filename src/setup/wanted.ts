@@ -1,0 +1,38 @@
+/** How Vault should be for a plugin, as its configuration and the options of `setup` say. */
+export interface Wanted {
+  readonly transit: { readonly mount: string; readonly key: string }
+  readonly policy: { readonly name: string; readonly hcl: string }
+  /** Undefined for a method that setup does not make ready: approle, cert, token. */
+  readonly login: WantedLogin | undefined
+  /** Whether vault.namespace is set; then what belongs to the whole of Vault is somebody else's. */
+  readonly inNamespace: boolean
+}
+
+export type WantedLogin = JwtLogin | KubernetesLogin
+
+interface LoginRole {
+  readonly mount: string
+  readonly role: string
+  readonly serviceAccount: { readonly namespace: string; readonly name: string }
+  readonly audience: string
+}
+
+export interface JwtLogin extends LoginRole {
+  readonly method: 'jwt'
+  readonly issuer: string
+  /** SPKI in PEM. None, and no issuer, with --remove, which does not need them. */
+  readonly publicKeys: readonly string[]
+}
+
+export interface KubernetesLogin extends LoginRole {
+  readonly method: 'kubernetes'
+  readonly host: string
+  /** In PEM. Empty, as `host`, with --remove, which does not need them. */
+  readonly ca: string
+}
+
+/** In the description of the mounts that setup makes, so that --remove knows them. */
+export const MADE_BY = 'made by transit-bridge setup'
+
+/** Every request of ours carries the API server's uid in it (design §3.6). */
+export const UID_HEADER = 'X-Transit-Bridge-UID'
