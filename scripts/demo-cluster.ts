@@ -27,7 +27,7 @@ const REFRESH_INTERVAL = '2s'
 const OUTAGE_GRACE = '5s'
 /** Bytes of a value in etcd that are shown: of its start, and of its end. */
 const HEAD = 48
-const TAIL = 128
+const TAIL = 176
 
 type Cluster = { world: KmsWorld; proxy: TcpProxy; etcd: Etcd; plugin: Plugin; api: KubeApiServer }
 
@@ -157,7 +157,7 @@ async function restart({ etcd, plugin, api }: Cluster): Promise<void> {
     }
     const decrypts = (await pluginCalls(plugin, { method: 'Decrypt', code: 'OK' })) - before
     const seeds = (await seedsOfSecrets(etcd)).size
-    return `both read; ${String(decrypts)} Decrypt for ${String(seeds)} seed in etcd`
+    return `both read; Decrypts: ${String(decrypts)}, seeds in etcd: ${String(seeds)}`
   })
 }
 
