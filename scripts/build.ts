@@ -17,13 +17,13 @@ const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
  */
 const leaveOutUnused: Plugin = {
   name: 'leave-out-unused',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^axios$/ }, () => ({ path: 'axios', namespace: 'unused' }))
-    onLoad({ filter: /.*/, namespace: 'unused' }, () => ({
+  setup(bundle) {
+    bundle.onResolve({ filter: /^axios$/ }, () => ({ path: 'axios', namespace: 'unused' }))
+    bundle.onLoad({ filter: /.*/, namespace: 'unused' }, () => ({
       contents: `exports.create = () => { throw new Error('axios is not part of this program') }`,
     }))
-    onResolve({ filter: /^undici$/ }, () => ({ path: 'undici', namespace: 'pool-only' }))
-    onLoad({ filter: /.*/, namespace: 'pool-only' }, () => ({
+    bundle.onResolve({ filter: /^undici$/ }, () => ({ path: 'undici', namespace: 'pool-only' }))
+    bundle.onLoad({ filter: /.*/, namespace: 'pool-only' }, () => ({
       contents: `
         exports.Pool = require('undici/lib/dispatcher/pool.js')
         exports.buildConnector = require('undici/lib/core/connect.js')`,
