@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { checkServerIdentity } from 'node:tls'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type {
   DescMessage,
@@ -119,13 +121,15 @@ export class EtcdClient {
 }
 
 function openChannel(endpoint: string, access: EtcdAccess): Client {
-  const { host, protocol } = new URL(endpoint)
+  const { host, hostname, protocol } = new URL(endpoint)
+  const name = hostname.replace(/^\[|\]$/g, '')
   const security =
     protocol === 'https:'
       ? credentials.createSsl(
           readOption('--cacert', access.caFile),
           readOption('--key', access.keyFile),
           readOption('--cert', access.certFile),
+          { checkServerIdentity: (_name, certificate) => checkServerIdentity(name, certificate) },
         )
       : credentials.createInsecure()
   return new Client(`dns:///${host}`, security, {
@@ -134,6 +138,9 @@ function openChannel(endpoint: string, access: EtcdAccess): Client {
     'grpc.enable_retries': 0,
     'grpc.initial_reconnect_backoff_ms': 200,
     'grpc.max_reconnect_backoff_ms': 2_000,
+    // grpc-js would send an address as the server's name, which node:tls refuses (RFC 6066, section 3): another
+    // name is sent, and the certificate is held against the address all the same.
+    ...(isIP(name) === 0 ? {} : { 'grpc.ssl_target_name_override': 'localhost' }),
   })
 }
 

@@ -87,7 +87,9 @@ function explainRefusal(details: string): string {
     return 'the name is not known; check --endpoints'
   if (/DEADLINE_EXCEEDED|Deadline exceeded/i.test(details))
     return 'does not answer in time; is it overloaded, or behind a firewall'
-  if (/Protocol error|ECONNRESET|socket hang up|Connection dropped/i.test(details))
+  if (
+    /Protocol error|ECONNRESET|socket hang up|Connection dropped|Failed to connect/i.test(details)
+  )
     return 'ends the connection; if it speaks TLS, write https:// in --endpoints and give --cacert, --cert and --key'
   return `cannot be reached: ${details}`
 }
@@ -135,7 +137,8 @@ function explainTls(error: NodeJS.ErrnoException): string {
     return 'wants a client certificate; give --cert and --key'
   if (/ALERT/i.test(code))
     return 'does not accept the client certificate; --cert must be of the authority that etcd trusts (kubeadm: apiserver-etcd-client)'
-  if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG/.test(code))
+  // What is no TLS answers the greeting with other bytes, or by hanging up.
+  if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|ECONNRESET/.test(code))
     return 'does not speak TLS; write http:// in --endpoints'
   if (/KEY_VALUES_MISMATCH/.test(code)) return '--cert and --key do not belong together'
   return `TLS fails: ${clean(error.message)}`

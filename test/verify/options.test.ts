@@ -1,0 +1,116 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { findEtcd, ETCD_PLACES } from '../../src/cluster/etcd-places.ts'
+import { readVerifyOptions } from '../../src/commands/verify-options.ts'
+import { tempFolder } from '../real/temp-folder.ts'
+import { runVerify } from './run-verify.ts'
+
+type Mistake = readonly [args: string, message: string | RegExp]
+
+/** Command lines that are wrong, and the one line that is said of each. */
+const MISTAKES: readonly Mistake[] = [
+  ['--deep --endpoints a:1', '--deep needs --config FILE, that of the plugin'],
+  ['--objects --endpoints a:1', '--objects needs --deep'],
+  ['--config c --endpoints a:1', '--config is for --deep alone'],
+  ['--snapshot f --endpoints a:1', '--snapshot reads a file: leave out --endpoints'],
+  ['--snapshot f --cert c --key k', '--snapshot reads a file: leave out --cert, --key'],
+  ['--endpoints a:1 --cert c', '--cert and --key go together'],
+  ['--endpoints a:1 --user u', '--user and --password-file go together'],
+  ['--endpoints http://a:1 --cacert c', /^--endpoints has http:\/\//],
+  ['--endpoints a:b:c', /^--endpoints: "a:b:c" is not an endpoint; write for example https:/],
+  ['--endpoints ftp://a:1', /is not an endpoint/],
+  ['--endpoints https://u@a:1', /is not an endpoint/],
+  ['--endpoints a:1 --rate 0', '--rate: is objects a second, a whole number from 1 to 1000000'],
+  ['--endpoints a:1 --rate fast', /^--rate: is objects a second/],
+  [
+    '--endpoints a:1 --resources secret',
+    /"secret" is not a resource of Kubernetes; did you mean secrets/,
+  ],
+  ['--endpoints a:1 --allow widgets', /custom resources are written with their group: NAME\.GROUP/],
+  [
+    '--endpoints a:1 --user u --password-file /nowhere',
+    /^--password-file \/nowhere: cannot be read/,
+  ],
+]
+
+for (const [args, message] of MISTAKES) {
+  void test(`"verify ${args}" is told what is wrong`, async (t) => {
+    const { code, stdout, stderr } = await runVerify(...args.split(' '))
+    t.strictSame([code, stdout], [2, ''])
+    t.match(stderr, /^transit-bridge: verify: .*\n$/)
+    t.match(stderr.slice('transit-bridge: verify: '.length, -1), message)
+  })
+}
+
+void test('a password does not leave the machine in the clear', async (t) => {
+  const file = join(tempFolder('password'), 'password')
+  writeFileSync(file, 'hunter2')
+  const login = ['--user', 'u', '--password-file', file]
+  const { code, stderr } = await runVerify('--endpoints', 'http://10.1.2.3:2379', ...login)
+  t.equal(code, 2)
+  t.match(stderr, /would send its password in the clear/)
+  t.notMatch(stderr, /hunter2/)
+})
+
+void test('endpoints are taken as etcdctl takes them', (t) => {
+  const read = (values: Record<string, string>) => readVerifyOptions(values).source
+  t.match(read({ endpoints: '127.0.0.1:2379, [::1]:2379' }), {
+    access: { endpoints: ['http://127.0.0.1:2379', 'http://[::1]:2379'] },
+  })
+  t.match(read({ endpoints: 'a:1', cacert: 'ca' }), { access: { endpoints: ['https://a:1'] } })
+  t.match(read({ cacert: 'ca' }), { access: { endpoints: ['https://127.0.0.1:2379'] } })
+  t.end()
+})
+
+void test('defaults are gentle', (t) => {
+  t.match(readVerifyOptions({ endpoints: 'a:1' }), {
+    prefix: '/registry/',
+    rate: 5000,
+    allowed: [],
+    deep: false,
+  })
+  t.equal(readVerifyOptions({ snapshot: 'f' }).rate, undefined, 'nobody else reads a file')
+  t.equal(readVerifyOptions({ endpoints: 'a:1', 'etcd-prefix': 'a/b' }).prefix, '/a/b/')
+  t.equal(readVerifyOptions({ endpoints: 'a:1', 'etcd-prefix': '/' }).prefix, '/')
+  t.end()
+})
+
+void test('the etcd of a known distribution is found by its files', (t) => {
+  for (const place of ETCD_PLACES) {
+    const files: readonly string[] = [place.caFile, place.certFile, place.keyFile]
+    t.equal(
+      findEtcd((file) => files.includes(file)),
+      place,
+      place.name,
+    )
+    t.equal(
+      findEtcd((file) => files.slice(1).includes(file)),
+      undefined,
+      'all of them are needed',
+    )
+  }
+  t.end()
+})
+
+void test('an EncryptionConfiguration that is none is a mistake', async (t) => {
+  const file = join(tempFolder('encryption'), 'encryption.yaml')
+  const ask = (text: string) => {
+    writeFileSync(file, text)
+    return runVerify('--endpoints', '127.0.0.1:1', '--encryption-config', file)
+  }
+  const secret = Buffer.alloc(32, 65).toString('base64')
+  for (const text of ['kind: Secret', '[', '', `kind: EncryptionConfiguration\nkey: ${secret}`]) {
+    const { code, stderr } = await ask(text)
+    t.equal(code, 2, stderr)
+    t.match(
+      stderr,
+      /^transit-bridge: --encryption-config .* is not a right EncryptionConfiguration/,
+    )
+    t.notMatch(stderr, secret)
+  }
+  t.match(await runVerify('--endpoints', 'a:1', '--encryption-config', '/nowhere'), {
+    code: 2,
+    stderr: /there is no such file/,
+  })
+})
