@@ -59,6 +59,13 @@ export class Health {
     if (!isOutage(error)) this.#proven = false
   }
 
+  /** Milliseconds until an outage shows in Status by itself; Infinity where there is no such moment. */
+  graceLeft(now: number): number {
+    if (this.#failure === undefined || !this.#proven) return Infinity
+    const left = this.#failure.since + this.#outageGrace - now
+    return left > 0 ? left : Infinity
+  }
+
   state(now: number): HealthState {
     const failure = this.#failure
     if (failure === undefined) {

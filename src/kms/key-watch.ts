@@ -150,10 +150,13 @@ export class KeyWatch {
   }
 
   #fail(error: BridgeError, startedAt: number): void {
-    this.#options.health.fail(error, startedAt)
+    const { health, clock } = this.#options
+    health.fail(error, startedAt)
     this.#lastError = error
     if (isRefusal(error)) this.#options.onRefusal(error)
-    this.#schedule(Math.min(FIRST_RETRY_DELAY * 2 ** this.#failures, LONGEST_RETRY_DELAY))
+    const delay = Math.min(FIRST_RETRY_DELAY * 2 ** this.#failures, LONGEST_RETRY_DELAY)
+    // The log says that the grace is over when Status does.
+    this.#schedule(Math.min(delay, health.graceLeft(clock.monotonic())))
     this.#failures += 1
   }
 

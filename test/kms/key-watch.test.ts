@@ -309,6 +309,21 @@ void test('an outage shows after its grace, and only a full proof ends it', asyn
   t.same(refusals, [])
 })
 
+void test('the read that ends the grace comes with its end, so that the log says it when Status does', async (t) => {
+  const { clock, failRead, state, untilNextRead, lines } = await watching()
+  await untilNextRead()
+  await failRead('VAULT_SEALED')
+  const end = (state().failingSince ?? NaN) + GRACE
+  for (;;) {
+    await untilNextRead()
+    if (clock.monotonic() >= end) break
+    await failRead('VAULT_SEALED')
+  }
+  t.equal(clock.monotonic(), end)
+  await failRead('VAULT_SEALED')
+  t.match(lines.at(-1), { level: 'error', msg: 'unhealthy: scripted VAULT_SEALED' })
+})
+
 void test('a refusal shows at once and is told', async (t) => {
   const { failRead, state, untilNextRead, refusals, lines } = await watching()
   await untilNextRead()
