@@ -53,6 +53,7 @@ export type ErrorCode =
   | 'SOCKET_IN_USE'
   | 'SOCKET_BLOCKED'
   | 'SOCKET_FAILED'
+  | 'HOST_FAILED'
   | 'INTERNAL'
 
 export interface ErrorOptions {

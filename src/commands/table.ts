@@ -11,6 +11,7 @@ import {
   SETUP_USAGE,
   VERIFY_USAGE,
 } from './usage.ts'
+import { INSTALL_NODE_USAGE, RETIRE_NODES_USAGE, ROUND_TRIP_USAGE } from './usage-node.ts'
 
 const config = { takes: 'FILE', required: true }
 
@@ -156,4 +157,42 @@ export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
       return runVerify(values, terminal)
     },
   },
+  'install-node': {
+    usage: INSTALL_NODE_USAGE,
+    options: {
+      config,
+      image: { takes: 'IMAGE', required: true },
+      token: { takes: 'FILE' },
+      ca: { takes: 'FILE' },
+      root: { takes: 'DIR' },
+      'host-config': { takes: 'FILE' },
+      manifests: { takes: 'DIR' },
+      interval: { takes: 'DURATION' },
+      listen: { takes: 'HOST:PORT' },
+      once: {},
+      remove: {},
+    },
+    run: async (values, terminal) => {
+      const { runInstallNode } = await import('./install-node.ts')
+      return runInstallNode(values, terminal)
+    },
+  },
+  'retire-nodes': {
+    usage: RETIRE_NODES_USAGE,
+    options: {
+      daemonset: { takes: 'NAMESPACE/NAME', required: true },
+      timeout: { takes: 'DURATION' },
+    },
+    run: async (values, terminal) => {
+      const { runRetireNodes } = await import('./retire-nodes.ts')
+      return runRetireNodes(values, terminal)
+    },
+  },
+  'round-trip': {
+    usage: ROUND_TRIP_USAGE,
+    options: { socket: { takes: 'FILE', required: true } },
+    run: async (values, terminal) => {
+      const { runRoundTrip } = await import('./round-trip.ts')
+      return runRoundTrip(values, terminal)
+    },
 }

@@ -10,6 +10,9 @@ export const USAGE = `Usage:
     transit-bridge config node --shape SHAPE --config FILE
     transit-bridge setup --config FILE [OPTIONS]
     transit-bridge verify [--snapshot FILE] [OPTIONS]
+    transit-bridge install-node --config FILE --image IMAGE [OPTIONS]
+    transit-bridge retire-nodes --daemonset NAMESPACE/NAME
+    transit-bridge round-trip --socket FILE
     transit-bridge help [COMMAND]
 
 Vault or OpenBao Transit as the key manager of a Kubernetes cluster.
@@ -25,6 +28,9 @@ Commands:
     config node      Print the files that make a node run the plugin.
     setup            Make Vault ready, or show what would change in it.
     verify           Prove from etcd, or a snapshot of it, that all is encrypted.
+    install-node     Put the KMS plugin on this node, and keep its files fresh.
+    retire-nodes     Take it off all nodes, before a Helm release is removed.
+    round-trip       Ask a plugin what kube-apiserver asks it.
     help             Print this text, or the one of a command.
 
 Options:

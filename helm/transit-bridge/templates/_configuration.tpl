@@ -1,0 +1,82 @@
+{{/* What both programs' configurations say of Vault. Call with a dict: root, folder (of the CA file). */}}
+{{- define "transit-bridge.vaultSection" -}}
+{{- $vault := .root.Values.vault -}}
+{{- $section := dict "address" $vault.address "timeout" $vault.timeout -}}
+{{- with $vault.namespace }}{{- $_ := set $section "namespace" . }}{{ end -}}
+{{- with $vault.serverName }}{{- $_ := set $section "serverName" . }}{{ end -}}
+{{- if $vault.caBundle }}{{- $_ := set $section "caFile" (printf "%s/vault-ca.pem" .folder) }}{{ end -}}
+{{- toYaml $section -}}
+{{- end -}}
+
+{{/* The KMS plugin's configuration. Call with a dict: root, folder (of token and CA, where the plugin runs). */}}
+{{- define "transit-bridge.kmsConfiguration" -}}
+{{- $root := .root -}}
+{{- $kms := $root.Values.kms -}}
+{{- $auth := dict "method" $kms.auth.method -}}
+{{- if ne $kms.auth.method "token" }}{{- $_ := set $auth "mount" ($kms.auth.mount | default $kms.auth.method) }}{{ end -}}
+{{- if has $kms.auth.method (list "jwt" "kubernetes" "cert") }}{{- $_ := set $auth "role" $kms.auth.role }}{{ end -}}
+{{- if include "transit-bridge.takesToken" $root -}}
+{{- $_ := set $auth "tokenFile" (printf "%s/token" .folder) -}}
+{{- $_ := set $auth "audience" $kms.token.audience -}}
+{{- with $kms.auth.issuer }}{{- $_ := set $auth "issuer" . }}{{ end -}}
+{{- end -}}
+{{- $vault := include "transit-bridge.vaultSection" . | fromYaml -}}
+{{- $_ := set $vault "auth" (merge $auth $kms.auth.files) -}}
+{{- $section := dict "socket" (printf "%s/kms.sock" $kms.socketFolder) "clusterId" $kms.clusterId -}}
+{{- $host := ternary "0.0.0.0" "127.0.0.1" $root.Values.podMonitor.enabled -}}
+vault:
+  {{- toYaml $vault | nindent 2 }}
+transit:
+  mount: {{ $root.Values.transit.mount | quote }}
+  key: {{ $root.Values.transit.key | quote }}
+kms:
+  {{- toYaml (merge $section $kms.settings) | nindent 2 }}
+admin:
+  listen: {{ printf "%s:%v" $host $kms.adminPort | quote }}
+log:
+  level: {{ $kms.logLevel }}
+{{- end -}}
+
+{{/* The CSI provider's configuration. It needs no identity of its own: pods bring theirs. */}}
+{{- define "transit-bridge.csiConfiguration" -}}
+{{- $csi := .Values.csi -}}
+{{- $vault := include "transit-bridge.vaultSection" (dict "root" . "folder" "/etc/transit-bridge") | fromYaml -}}
+{{- $_ := set $vault "auth" (dict "method" "token" "tokenFile" "/nonexistent") -}}
+{{- $section := dict "socket" (printf "%s/transit-bridge.sock" $csi.providersFolder) "audience" $csi.audience "rules" $csi.rules -}}
+{{- $_ := set $section "auth" (dict "method" $csi.auth.method "mount" ($csi.auth.mount | default $csi.auth.method)) -}}
+{{- with $csi.mount }}{{- $_ := set $section "mount" . }}{{ end -}}
+vault:
+  {{- toYaml $vault | nindent 2 }}
+transit:
+  mount: {{ .Values.transit.mount | quote }}
+  key: {{ .Values.transit.key | quote }}
+csi:
+  {{- toYaml (merge $section $csi.settings) | nindent 2 }}
+admin:
+  listen: 0.0.0.0:{{ $csi.adminPort }}
+log:
+  level: {{ $csi.logLevel }}
+{{- end -}}
+
+{{/* What only a template can check, in words. */}}
+{{- define "transit-bridge.validate" -}}
+{{- $kms := .Values.kms -}}
+{{- $auth := $kms.auth -}}
+{{- if ne $kms.mode "none" }}
+{{- $files := dict "approle" (list "roleIdFile" "secretIdFile") "cert" (list "certFile" "keyFile") "token" (list "tokenFile") }}
+{{- $needed := get $files $auth.method | default list }}
+{{- range $name := $needed }}
+{{- if not (get $auth.files $name) }}
+{{- fail (printf "kms.auth.files.%s is not set, and kms.auth.method %s needs it; give a file in %s on the hosts" $name $auth.method $kms.staticPod.hostFolder) }}
+{{- end }}
+{{- end }}
+{{- range $name, $file := $auth.files }}
+{{- if not (has $name $needed) }}
+{{- fail (printf "kms.auth.files.%s is of no use to kms.auth.method %s; leave it away" $name $auth.method) }}
+{{- end }}
+{{- if not (hasPrefix (printf "%s/" $kms.staticPod.hostFolder) $file) }}
+{{- fail (printf "kms.auth.files.%s must lie in kms.staticPod.hostFolder (%s)" $name $kms.staticPod.hostFolder) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,73 @@
+{{/* The name of the chart. */}}
+{{- define "transit-bridge.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The release's name with the chart's behind it, unless that is in it. */}}
+{{- define "transit-bridge.fullname" -}}
+{{- $name := include "transit-bridge.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels that select; they never change. Call with a dict: root, component. */}}
+{{- define "transit-bridge.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "transit-bridge.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "transit-bridge.labels" -}}
+{{ include "transit-bridge.selectorLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/part-of: transit-bridge
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "transit-bridge.image" -}}
+{{- $image := .Values.image -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
+{{- else -}}
+{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{- define "transit-bridge.kmsServiceAccount" -}}
+{{- .Values.kms.serviceAccount.name | default (printf "%s-kms" (include "transit-bridge.fullname" .)) -}}
+{{- end -}}
+
+{{- define "transit-bridge.csiServiceAccount" -}}
+{{- .Values.csi.serviceAccount.name | default (printf "%s-csi" (include "transit-bridge.fullname" .)) -}}
+{{- end -}}
+
+{{/* Whether the KMS login takes a service-account token: "true" or nothing. */}}
+{{- define "transit-bridge.takesToken" -}}
+{{- if has .Values.kms.auth.method (list "jwt" "kubernetes") -}}true{{- end -}}
+{{- end -}}
+
+{{/* What no container of ours does without. */}}
+{{- define "transit-bridge.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* /livez never asks Vault: a probe that did would make an outage of Vault a restart. Call with the port. */}}
+{{- define "transit-bridge.livenessProbes" -}}
+startupProbe:
+  httpGet: {path: /livez, port: {{ . }}}
+  periodSeconds: 1
+  failureThreshold: 30
+livenessProbe:
+  httpGet: {path: /livez, port: {{ . }}}
+  periodSeconds: 10
+  failureThreshold: 3
+{{- end -}}

@@ -1,0 +1,63 @@
+import { startAdminServer } from '../admin/server.ts'
+import type { ListenAddress } from '../config/config.ts'
+import { createInstallerAdminSources } from '../node-install/installer-admin.ts'
+import { createInstaller } from '../node-install/installer.ts'
+import { below, type installOnNode, type NodeInstallOptions } from '../node-install/node-install.ts'
+import { startPluginProbe } from '../node-install/plugin-probe.ts'
+import { watchSources } from '../node-install/source-watch.ts'
+import { createLogger } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { version } from '../version.ts'
+import { endOnUncaughtFault, waitForStopSignal } from './process-end.ts'
+import { EXIT_OK } from './terminal.ts'
+
+/** What shall be kept, and how. */
+export interface NodeKeeping {
+  readonly options: NodeInstallOptions
+  readonly act: typeof installOnNode
+  readonly verb: 'written' | 'removed'
+  readonly interval: number
+  readonly listen: ListenAddress
+}
+
+/** Makes the host as it shall be, at once and from then on, until SIGTERM; gives the exit code. */
+export async function keepNode(keeping: NodeKeeping): Promise<number> {
+  const { options, act, verb, interval, listen } = keeping
+  const { clock } = options
+  const log = createLogger('info')
+  const metrics = createMetrics(version)
+  endOnUncaughtFault(log)
+  const stopSignal = waitForStopSignal(log)
+  // The timers of the clock keep no process alive.
+  const alive = setInterval(() => undefined, 60_000)
+  const installer = createInstaller({
+    act: () => act(options),
+    verb,
+    interval,
+    clock,
+    log,
+    metrics,
+  })
+  const unwatch = watchSources(sourcesOf(options), () => void installer.act())
+  await installer.start()
+  const socket = () =>
+    installer.state.kind === 'done' ? below(options, installer.state.outcome.socket) : undefined
+  const probe = startPluginProbe(socket, clock)
+  const wanted = verb === 'written' ? ('running' as const) : ('gone' as const)
+  const pluginAccepts = () => probe.accepts
+  const sources = createInstallerAdminSources({ installer, wanted, pluginAccepts, clock, metrics })
+  const admin = startAdminServer({ listen, sources, clock, log })
+  log.info(`transit-bridge ${version} keeps this node's files; a stop leaves them where they are`)
+
+  await stopSignal
+  unwatch()
+  probe.stop()
+  await Promise.all([installer.stop(), admin.stop()])
+  clearInterval(alive)
+  log.info('stopped')
+  return EXIT_OK
+}
+
+function sourcesOf({ configSource, tokenSource, caSource }: NodeInstallOptions): string[] {
+  return [configSource, tokenSource, caSource].filter((file) => file !== undefined)
+}

@@ -1,0 +1,73 @@
+import { randomBytes, randomUUID, timingSafeEqual } from 'node:crypto'
+import {
+  create,
+  fromBinary,
+  toBinary,
+  type DescMessage,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+} from '@bufbuild/protobuf'
+import { Client, credentials, status } from '@grpc/grpc-js'
+
+import { BridgeError } from '../errors.ts'
+import { KeyManagementService } from '../gen/kms/v2/api_pb.ts'
+
+/** As kube-apiserver gives a call by default (milliseconds). */
+const TIMEOUT = 3_000
+/** The size of the seeds that kube-apiserver has encrypted. */
+const SEED_BYTES = 32
+
+/** What a plugin that works said. */
+export interface RoundTrip {
+  readonly keyId: string
+  readonly milliseconds: number
+}
+
+/**
+ * Does what kube-apiserver does with the plugin behind a socket: Status, Encrypt, Decrypt. Throws SOCKET_FAILED with
+ * the step that failed and the plugin's own words.
+ */
+export async function makeRoundTrip(socket: string): Promise<RoundTrip> {
+  const client = new Client(`unix://${socket}`, credentials.createInsecure(), {
+    'grpc.default_authority': 'localhost',
+  })
+  const { method } = KeyManagementService
+  const seed = randomBytes(SEED_BYTES)
+  const start = performance.now()
+  try {
+    const { healthz, keyId } = await call(client, method.status, {})
+    if (healthz !== 'ok') throw failed(`${socket}: Status is not ok: ${healthz}`)
+    const uid = randomUUID()
+    const sealed = await call(client, method.encrypt, { plaintext: seed, uid })
+    const { ciphertext, annotations } = sealed
+    const request = { ciphertext, annotations, keyId: sealed.keyId, uid }
+    const { plaintext } = await call(client, method.decrypt, request)
+    if (plaintext.length !== SEED_BYTES || !timingSafeEqual(plaintext, seed))
+      throw failed(`${socket}: Decrypt gave something else than what Encrypt was given`)
+    return { keyId, milliseconds: performance.now() - start }
+  } finally {
+    client.close()
+  }
+}
+
+function call<I extends DescMessage, O extends DescMessage>(
+  client: Client,
+  method: DescMethodUnary<I, O>,
+  request: MessageInitShape<I>,
+): Promise<MessageShape<O>> {
+  const bytes = Buffer.from(toBinary(method.input, create(method.input, request)))
+  const path = `/${method.parent.typeName}/${method.name}`
+  const pass = (buffer: Buffer) => buffer
+  const deadline = Date.now() + TIMEOUT
+  return new Promise((resolve, reject) => {
+    client.makeUnaryRequest(path, pass, pass, bytes, { deadline }, (error, answer) => {
+      if (error === null) resolve(fromBinary(method.output, answer ?? Buffer.alloc(0)))
+      else reject(failed(`${method.name} failed with ${status[error.code]}: ${error.details}`))
+    })
+  })
+}
+
+function failed(message: string): BridgeError {
+  return new BridgeError('SOCKET_FAILED', message)
+}

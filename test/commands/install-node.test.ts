@@ -1,0 +1,110 @@
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+
+import { runInstallNode } from '../../src/commands/install-node.ts'
+import { runRetireNodes } from '../../src/commands/retire-nodes.ts'
+import { runRoundTrip } from '../../src/commands/round-trip.ts'
+import { eventually } from '../cluster/eventually.ts'
+import { makePlace, MANIFEST } from '../node-install/place.ts'
+import { KmsWorld } from '../real/kms-world.ts'
+import { Plugin } from '../real/plugin.ts'
+import { freePort } from '../real/port.ts'
+import { Program } from '../real/program.ts'
+import { tempFolder } from '../real/temp-folder.ts'
+import { memoryTerminal } from './memory-terminal.ts'
+import { buildProgram, PROGRAM, run } from './program.ts'
+
+buildProgram()
+
+async function makeNode(t: Test) {
+  const place = await makePlace(t)
+  await place.writeToken()
+  const { configSource, tokenSource, caSource, root, image } = place.options
+  const values = {
+    config: configSource,
+    token: tokenSource,
+    ca: caSource,
+    root,
+    image,
+    'host-config': '/etc/tb/config.yaml',
+    manifests: '/manifests',
+  }
+  const args = Object.entries(values).map(([name, value]) => `--${name}=${String(value)}`)
+  return { ...place, values, args }
+}
+
+void test('install-node --once says what it wrote, and --remove what it took away', async (t) => {
+  const { values } = await makeNode(t)
+  const installed = memoryTerminal()
+  t.equal(await runInstallNode({ ...values, once: true }, installed), 0)
+  t.match(installed.text(), /^\/etc\/tb\/token: written\n.*\n.*\n\/manifests\/.*: written\n$/)
+  const again = memoryTerminal()
+  t.equal(await runInstallNode({ ...values, once: true }, again), 0)
+  t.equal(again.text(), 'nothing to do\n')
+  const removed = memoryTerminal()
+  t.equal(await runInstallNode({ ...values, once: true, remove: true }, removed), 0)
+  t.match(removed.text(), new RegExp(`^${MANIFEST}: removed\n`))
+})
+
+void test('install-node refuses options that cannot be meant', async (t) => {
+  const { values } = await makeNode(t)
+  const wrong: readonly (readonly [string, string, RegExp])[] = [
+    ['root', 'host', /--root must be a full path/],
+    ['image', 'a b', /--image is not the name of an image/],
+    ['interval', '5', /--interval must be a duration/],
+    ['listen', 'everywhere', /--listen must be host:port/],
+  ]
+  for (const [name, value, message] of wrong) {
+    const result = runInstallNode({ ...values, [name]: value }, memoryTerminal())
+    await t.rejects(result, { code: 'USAGE_INVALID', message })
+  }
+})
+
+void test('the installer keeps the node, follows its sources, and leaves all where it is', async (t) => {
+  const { args, read, writeToken } = await makeNode(t)
+  const port = await freePort()
+  const installer = Program.start({
+    name: 'installer',
+    command: PROGRAM,
+    args: ['install-node', ...args, `--listen=127.0.0.1:${String(port)}`, '--interval=1h'],
+    folder: tempFolder('installer'),
+  })
+  t.teardown(() => installer.kill())
+  const ask = (path: string) => fetch(`http://127.0.0.1:${String(port)}${path}`)
+  await installer.waitUntil('liveness', async () => (await ask('/livez')).ok)
+  const readiness = await ask('/readyz')
+  t.equal(readiness.status, 503, 'nothing serves the socket')
+  t.match(await readiness.text(), /nothing serves \/run\/tb\/kms.sock yet/)
+  const renewed = await writeToken()
+  await eventually('the new token', () => read('/etc/tb/token') === `${renewed}\n`)
+  t.match(await (await ask('/metrics')).text(), /identity_token_expiry_timestamp_seconds \d{10}/)
+  t.equal((await installer.terminate()).code, 0)
+  t.equal(read('/etc/tb/token'), `${renewed}\n`)
+  t.notOk(installer.output().includes(renewed), 'the token is not in the log')
+})
+
+void test('retire-nodes needs a DaemonSet, and a pod to run in', async (t) => {
+  const retire = (values: Record<string, string>) => runRetireNodes(values, memoryTerminal())
+  await t.rejects(retire({ daemonset: 'name' }), { message: /must be NAMESPACE\/NAME/ })
+  await t.rejects(retire({ daemonset: 'a/b', timeout: 'x' }), { message: /must be a duration/ })
+  await t.rejects(retire({ daemonset: 'a/b' }), { code: 'HOST_FAILED', message: /this is no pod/ })
+})
+
+void test('round-trip proves a plugin, and gives its words when it cannot', async (t) => {
+  const world = await KmsWorld.start({ audit: false })
+  t.teardown(() => world.stop())
+  const plugin = await Plugin.start(world.configuration(undefined, { outageGrace: '0s' }))
+  t.teardown(() => plugin.stop())
+  await plugin.waitForHealth('ok')
+  const terminal = memoryTerminal()
+  t.equal(await runRoundTrip({ socket: plugin.socket }, terminal), 0)
+  t.match(terminal.text(), /^\/.*kms\.sock: ok, key id tb1-\S+, [\d.]+ ms\n$/)
+  await world.bao.stop()
+  await plugin.waitForHealth(/./)
+  await eventually('Status to say so', async () => {
+    const outcome = await run(['round-trip', '--socket', plugin.socket])
+    return outcome.code === 1 && /Status is not ok: /.test(outcome.stderr)
+  })
+  const nowhere = runRoundTrip({ socket: join(t.testdir(), 'x.sock') }, memoryTerminal())
+  await t.rejects(nowhere, { code: 'SOCKET_FAILED' })
+})
