@@ -25,9 +25,11 @@ export function readYaml(text: string): Source | readonly Fault[] {
     lineCounter: lines,
     prettyErrors: false,
     stringKeys: true,
+    // The library compares each key with every other: a text of some 100 KiB would keep it busy for minutes.
+    uniqueKeys: false,
   })
   // A warning is about a tag that would be ignored; what is ignored is not what somebody meant.
-  const errors = [...document.errors, ...document.warnings]
+  const errors = [...document.errors, ...document.warnings, ...findDuplicates(document)]
   if (errors.length > 0) {
     return withoutEchoes(errors).map((error) => describeError(error, document, lines))
   }
@@ -36,6 +38,29 @@ export function readYaml(text: string): Source | readonly Fault[] {
   } catch {
     return explainAliases(document, lines)
   }
+}
+
+type SourceError = Pick<YAMLError, 'code' | 'pos'>
+
+/** Each costs a walk through the whole document, and who gave so many keys twice knows where to look. */
+const MAX_DUPLICATES = 20
+
+function findDuplicates(document: Document): readonly SourceError[] {
+  const duplicates: SourceError[] = []
+  visit(document, {
+    Map(_position, map) {
+      if (duplicates.length >= MAX_DUPLICATES) return visit.BREAK
+      const seen = new Set<unknown>()
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue
+        const offset = offsetOf(key) ?? 0
+        if (seen.has(key.value)) duplicates.push({ code: 'DUPLICATE_KEY', pos: [offset, offset] })
+        seen.add(key.value)
+      }
+      return undefined
+    },
+  })
+  return duplicates.slice(0, MAX_DUPLICATES)
 }
 
 /** The library gives up on an alias without an anchor, and on aliases of aliases that would grow without bound. */
@@ -52,7 +77,7 @@ function explainAliases(document: Document.Parsed, lines: LineCounter): readonly
 }
 
 /** A syntax error makes others up to the end of the file; only the first is one to mend. */
-function withoutEchoes(errors: readonly YAMLError[]): readonly YAMLError[] {
+function withoutEchoes(errors: readonly SourceError[]): readonly SourceError[] {
   const inOrder = errors.toSorted((one, other) => one.pos[0] - other.pos[0])
   const first = inOrder.findIndex(({ code }) => code !== 'DUPLICATE_KEY')
   return first < 0 ? inOrder : inOrder.slice(0, first + 1)
@@ -120,7 +145,7 @@ const WORDS: Readonly<Record<ErrorCode, string>> = {
     'something is here that YAML does not expect; text with special characters must be in quotes, ${NAME} inside [] or {} too',
 }
 
-function describeError(error: YAMLError, document: Document, lines: LineCounter): Fault {
+function describeError(error: SourceError, document: Document, lines: LineCounter): Fault {
   const [offset] = error.pos
   const path = error.code === 'DUPLICATE_KEY' ? formatPath(findKey(document, offset)) : ''
   return locate(path, WORDS[error.code], lines, offset)

@@ -49,7 +49,7 @@ export interface MountInput {
 export class MountService {
   readonly #options: MountServiceOptions
   /** A republish brings the same text as the one before. */
-  readonly #classes = new LRUCache<string, SecretProviderClass>({ max: MAX_CLASSES })
+  readonly #classes = new LRUCache<string, SecretProviderClass | BridgeError>({ max: MAX_CLASSES })
 
   constructor(options: MountServiceOptions) {
     this.#options = options
@@ -91,11 +91,10 @@ export class MountService {
 
   #classOf({ parameters }: MountRequest): SecretProviderClass {
     const text = fingerprint(Object.entries(parameters).flat())
-    const known = this.#classes.get(text)
-    if (known !== undefined) return known
-    const parsed = parseClass(parameters)
-    this.#classes.set(text, parsed)
-    return parsed
+    const known = this.#classes.get(text) ?? parseOrExplain(parameters)
+    this.#classes.set(text, known)
+    if (known instanceof BridgeError) throw known
+    return known
   }
 
   async #collect(volume: Volume, role: string, uid: string) {
@@ -141,6 +140,15 @@ export class MountService {
         contents.get(index) instanceof BridgeError ? 'absent' : remembered ? 'memory' : 'vault'
       this.#options.metrics.csiObjects.inc({ type, outcome })
     }
+  }
+}
+
+/** What is wrong with a class stays wrong, and is asked for again by kubelet. */
+function parseOrExplain(parameters: MountRequest['parameters']): SecretProviderClass | BridgeError {
+  try {
+    return parseClass(parameters)
+  } catch (thrown) {
+    return BridgeError.from(thrown)
   }
 }
 

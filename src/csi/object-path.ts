@@ -1,6 +1,8 @@
 /** Limits of the driver's AtomicWriter (pkg/util/fileutil/atomic_writer.go, validatePath). */
 const LONGEST_PATH = 4096
 const LONGEST_ELEMENT = 255
+/** No limit of the driver's, but nobody needs more. */
+const DEEPEST = 32
 /** What `/<version>` may add where a path becomes a folder. */
 const LONGEST_VERSION = 12
 
@@ -19,6 +21,7 @@ export function findPathFault(path: string): string | undefined {
     return 'begins with ..; such names are used by the driver itself'
   if (elements.includes('.') || elements.includes(''))
     return 'is not clean; take away . and // and a / at the end'
+  if (elements.length > DEEPEST) return `has more than ${String(DEEPEST)} names in it`
   if (elements.some((element) => Buffer.byteLength(element) > LONGEST_ELEMENT))
     return `has a name in it that is longer than ${String(LONGEST_ELEMENT)} bytes`
   return undefined

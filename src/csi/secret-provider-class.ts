@@ -14,6 +14,9 @@ export const CLASS_PARAMETERS: readonly string[] = ['role', 'objects']
 /** Most objects of one class, and most bytes of their text: a class is parsed where every pod's volumes are served. */
 const MAX_OBJECTS = 100
 const MAX_TEXT_BYTES = 256 * 1024
+/** What YAML is built with. Ciphertexts, which make texts long, have none of it, and parsing takes time for each. */
+const STRUCTURE = /[[\]{},:?&*!|>"'\n-]/g
+const MAX_STRUCTURE = 20_000
 /** kubelet cuts an event at 1 KiB, and a gRPC status travels in a header of at most some KiB. */
 const MAX_FAULTS_TOLD = 12
 
@@ -66,6 +69,11 @@ function readObjects(text: string, faults: Fault[]): ClassObject[] {
   if (Buffer.byteLength(text) > MAX_TEXT_BYTES) {
     const message = `is longer than ${String(MAX_TEXT_BYTES / 1024)} KiB`
     faults.push({ path, message, hint: 'spread it over several classes' })
+    return []
+  }
+  if ((text.match(STRUCTURE)?.length ?? 0) > MAX_STRUCTURE) {
+    const message = `has more than ${String(MAX_STRUCTURE)} of the characters that YAML is built with`
+    faults.push({ path, message, hint: 'a list of objects needs far fewer' })
     return []
   }
   const source = readYaml(text)

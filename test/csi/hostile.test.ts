@@ -101,7 +101,17 @@ const CASES: readonly Case[] = [
     /objects \(line 1\) has too many aliases; write the values out/,
   ),
   invalid('a YAML tag', '- !!js/function "x"', /objects \(line 1\) a tag .* is not known/),
-  invalid('a nesting without end', '['.repeat(20_000), /objects \(line 1\) /),
+  invalid(
+    'a nesting without end',
+    '['.repeat(30_000),
+    /objects has more than 20000 of the characters that YAML is built with; a list/,
+  ),
+  invalid('a deep nesting', '['.repeat(9_000), /objects \(line 1\) /),
+  invalid(
+    'thousands of keys that are the same',
+    'k: 1\n'.repeat(4_900),
+    /objects: k \(line 2\) is given twice; keep one/,
+  ),
   invalid(
     'more objects than a class may have',
     Array.from({ length: 101 }, (_none, index) => ({ ...PUBLIC, path: `p${String(index)}` })),
@@ -123,6 +133,7 @@ const CASES: readonly Case[] = [
   path('a path that ends in a slash', 'a/', /is not clean/),
   path('a path with a NUL', 'a\u0000b', /has a control character/),
   path('a path with a line end', 'a\nb', /has a control character/),
+  path('a path that is too deep', 'x/'.repeat(40) + 'y', /has more than 32 names in it/),
   path('an empty path', '', /objects\[0\]\.path is empty; write the name of a file/),
   path('a name of 256 bytes', 'x'.repeat(256), /has a name in it that is longer than 255 bytes/),
   path('a path of 5000 bytes', 'x/'.repeat(2500).slice(0, -1), /is longer than 4084 bytes/),
