@@ -76,9 +76,14 @@ async function askCluster(file: string, issuer: string | undefined): Promise<Clu
   const client = new KubeClient(await readKubeconfig(file), systemClock)
   const jwks = '/openid/v1/jwks'
   const discovery = '/.well-known/openid-configuration'
+  // JSON alone is not acceptable to this path (kubernetes: pkg/routes/openidmetadata.go).
+  const accept = 'application/jwk-set+json, application/json'
   try {
     return {
-      publicKeys: await readJwks(await client.get(jwks), client.server + jwks),
+      publicKeys: await readJwks(
+        await client.read({ method: 'GET', path: jwks, accept }),
+        client.server + jwks,
+      ),
       issuer: issuer ?? readIssuer(await client.get(discovery), client.server + discovery),
     }
   } finally {

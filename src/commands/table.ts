@@ -7,6 +7,7 @@ import {
   CONFIG_USAGE,
   CSI_CHECK_USAGE,
   CSI_USAGE,
+  DOCTOR_USAGE,
   KMS_USAGE,
   SETUP_USAGE,
   VERIFY_USAGE,
@@ -132,29 +133,19 @@ export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
       return runSetup(values, terminal)
     },
   },
-  verify: {
-    usage: VERIFY_USAGE,
+  doctor: {
+    usage: DOCTOR_USAGE,
     options: {
-      endpoints: { takes: 'LIST' },
-      cacert: { takes: 'FILE' },
-      cert: { takes: 'FILE' },
-      key: { takes: 'FILE' },
-      user: { takes: 'NAME' },
-      'password-file': { takes: 'FILE' },
-      rate: { takes: 'N' },
-      snapshot: { takes: 'FILE' },
-      'etcd-prefix': { takes: 'PREFIX' },
-      resources: { takes: 'LIST' },
-      allow: { takes: 'LIST' },
+      config,
+      survive: { takes: 'DURATION' },
+      manifest: { takes: 'FILE' },
       'encryption-config': { takes: 'FILE' },
-      deep: {},
-      objects: {},
-      config: { takes: 'FILE' },
+      peers: { takes: 'LIST' },
       json: {},
     },
     run: async (values, terminal) => {
-      const { runVerify } = await import('./verify.ts')
-      return runVerify(values, terminal)
+      const { runDoctor } = await import('./doctor.ts')
+      return runDoctor(values, terminal)
     },
   },
   'install-node': {
@@ -195,4 +186,30 @@ export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
       const { runRoundTrip } = await import('./round-trip.ts')
       return runRoundTrip(values, terminal)
     },
+  },
+  verify: {
+    usage: VERIFY_USAGE,
+    options: {
+      endpoints: { takes: 'LIST' },
+      cacert: { takes: 'FILE' },
+      cert: { takes: 'FILE' },
+      key: { takes: 'FILE' },
+      user: { takes: 'NAME' },
+      'password-file': { takes: 'FILE' },
+      rate: { takes: 'N' },
+      snapshot: { takes: 'FILE' },
+      'etcd-prefix': { takes: 'PREFIX' },
+      resources: { takes: 'LIST' },
+      allow: { takes: 'LIST' },
+      'encryption-config': { takes: 'FILE' },
+      deep: {},
+      objects: {},
+      config: { takes: 'FILE' },
+      json: {},
+    },
+    run: async (values, terminal) => {
+      const { runVerify } = await import('./verify.ts')
+      return runVerify(values, terminal)
+    },
+  },
 }

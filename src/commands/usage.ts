@@ -9,10 +9,11 @@ export const USAGE = `Usage:
     transit-bridge config encryption (--config FILE | --check FILE) [OPTIONS]
     transit-bridge config node --shape SHAPE --config FILE
     transit-bridge setup --config FILE [OPTIONS]
-    transit-bridge verify [--snapshot FILE] [OPTIONS]
+    transit-bridge doctor --config FILE [OPTIONS]
     transit-bridge install-node --config FILE --image IMAGE [OPTIONS]
     transit-bridge retire-nodes --daemonset NAMESPACE/NAME
     transit-bridge round-trip --socket FILE
+    transit-bridge verify [--snapshot FILE] [OPTIONS]
     transit-bridge help [COMMAND]
 
 Vault or OpenBao Transit as the key manager of a Kubernetes cluster.
@@ -27,10 +28,11 @@ Commands:
                      Print or check an EncryptionConfiguration.
     config node      Print the files that make a node run the plugin.
     setup            Make Vault ready, or show what would change in it.
-    verify           Prove from etcd, or a snapshot of it, that all is encrypted.
+    doctor           Say what works on this node, and what to mend.
     install-node     Put the KMS plugin on this node, and keep its files fresh.
     retire-nodes     Take it off all nodes, before a Helm release is removed.
     round-trip       Ask a plugin what kube-apiserver asks it.
+    verify           Prove from etcd, or a snapshot of it, that all is encrypted.
     help             Print this text, or the one of a command.
 
 Options:
@@ -243,6 +245,34 @@ Exit code: 0 done or nothing to do, 1 failed, 2 wrong usage or not confirmed.
 
 Example:
     $ transit-bridge setup --config config.yaml --kubeconfig admin.conf`
+
+export const DOCTOR_USAGE = `Usage:
+    transit-bridge doctor --config FILE [--survive DURATION] [--json]
+        [--manifest FILE] [--encryption-config FILE] [--peers LIST]
+
+Say line by line what works on this control-plane node and what to mend:
+
+    fail     token life: expires in 50 min; it must last 72h ...; ask for ...
+
+It changes nothing. Exit code 1 when a line says fail, 2 for a configuration
+that is wrong.
+
+Options:
+    --config FILE    The plugin's configuration.
+    --survive DURATION
+                     Longest outage of the control plane after which the token
+                     must still be good. Default: 72h.
+    --manifest FILE  Static pod of kube-apiserver.
+                     Default: /etc/kubernetes/manifests/kube-apiserver.yaml.
+    --encryption-config FILE
+                     Default: what the manifest names.
+    --peers LIST     host:port of /readyz of the other nodes, with commas
+                     between: do all see the same key?
+    --json           Print one JSON object: ok, findings.
+    -h, --help       Print this text.
+
+Example:
+    $ transit-bridge doctor --config /etc/transit-bridge/config.yaml`
 
 export const VERIFY_USAGE = `Usage:
     transit-bridge verify [ETCD OPTIONS] [OPTIONS]

@@ -1,0 +1,118 @@
+import { dirname } from 'node:path'
+
+import { checkEncryptionConfig } from '../encryption/check.ts'
+import type { EncryptionFault } from '../encryption/fault.ts'
+import { formatFault } from '../config/fault.ts'
+import { readManifest, type ApiServerManifest } from './api-server-manifest.ts'
+import { fail, ok, unknown, warn, type Finding } from './finding.ts'
+import { formatMode, readHostFile } from './host-file.ts'
+
+export interface ApiServerCheck {
+  /** kms.socket of the plugin. */
+  readonly socket: string
+  /** The static pod of kube-apiserver. */
+  readonly manifest: string
+  /** Instead of the one that the manifest names. */
+  readonly encryptionConfig: string | undefined
+}
+
+const FLAG = 'encryption-provider-config'
+
+/** kube-apiserver's flags and its EncryptionConfiguration. */
+export async function checkApiServer(check: ApiServerCheck): Promise<readonly Finding[]> {
+  const file = await readHostFile(check.manifest)
+  if ('problem' in file) return checkWithoutManifest(check, `${check.manifest} ${file.problem}`)
+  const manifest = readManifest(file.text)
+  if (manifest === undefined)
+    return checkWithoutManifest(check, `${check.manifest} is no static pod of kube-apiserver`)
+  const inside = manifest.flags.get(FLAG)
+  if (inside === undefined) {
+    const fix = `add --${FLAG}=FILE; transit-bridge config encryption prints the file`
+    return [fail('api server', `${check.manifest} has no --${FLAG}: nothing is encrypted`, fix)]
+  }
+  return [
+    ok('api server', `reads ${inside}`),
+    checkReload(manifest),
+    checkSocketMount(manifest, check),
+    ...(await checkNamedFile(manifest, inside, check)),
+  ]
+}
+
+async function checkWithoutManifest(
+  { encryptionConfig, socket }: ApiServerCheck,
+  why: string,
+): Promise<readonly Finding[]> {
+  const fix = 'name it with --manifest, or the EncryptionConfiguration with --encryption-config'
+  if (encryptionConfig === undefined) return [unknown('api server', why, fix)]
+  return [unknown('api server', why), ...(await checkFile(encryptionConfig, socket))]
+}
+
+/** Without it each step of a move, and each new provider, needs a restart of every API server. */
+function checkReload({ flags }: ApiServerManifest): Finding {
+  const flag = `${FLAG}-automatic-reload`
+  if (flags.get(flag) === 'true') return ok('api server reload', `--${flag}`)
+  return warn('api server reload', 'a changed file is read at a restart only', `add --${flag}=true`)
+}
+
+function checkSocketMount({ hostPathOf }: ApiServerManifest, check: ApiServerCheck): Finding {
+  const host = hostPathOf(check.socket)
+  if (host === check.socket) return ok('api server mount', `sees ${dirname(check.socket)}`)
+  const why =
+    host === undefined
+      ? `its pod does not see ${dirname(check.socket)}`
+      : `its pod has ${dirname(host)} at ${dirname(check.socket)}`
+  return fail(
+    'api server mount',
+    why,
+    `add a hostPath volume of ${dirname(check.socket)} to ${check.manifest}, mounted at the same path`,
+  )
+}
+
+async function checkNamedFile(
+  { hostPathOf }: ApiServerManifest,
+  inside: string,
+  { encryptionConfig, manifest, socket }: ApiServerCheck,
+): Promise<readonly Finding[]> {
+  const path = encryptionConfig ?? hostPathOf(inside)
+  if (path !== undefined) return checkFile(path, socket)
+  return [
+    fail(
+      'encryption',
+      `its pod does not see ${inside}`,
+      `add a hostPath volume for it to ${manifest}`,
+    ),
+  ]
+}
+
+async function checkFile(path: string, socket: string): Promise<readonly Finding[]> {
+  const file = await readHostFile(path)
+  if ('problem' in file) {
+    const text = `${path} ${file.problem}`
+    return [
+      file.missing ? fail('encryption', text) : unknown('encryption', text, 'run doctor as root'),
+    ]
+  }
+  const faults = checkEncryptionConfig(file.text, { socket })
+  const holdsKeys = /\bsecret:/.test(file.text)
+  const open = holdsKeys && (file.mode & 0o007) !== 0
+  return [
+    ...faults.map((fault) => toFinding(path, fault)),
+    ...(open
+      ? [
+          fail(
+            'encryption',
+            `${path} holds keys and has mode ${formatMode(file.mode)}`,
+            `chmod 0600 ${path}`,
+          ),
+        ]
+      : []),
+    ...(faults.every(({ severity }) => severity === 'note') && !open
+      ? [ok('encryption', `${path} is what kube-apiserver takes, with the plugin in it`)]
+      : []),
+  ]
+}
+
+function toFinding(path: string, { severity, hint, ...fault }: EncryptionFault): Finding {
+  const make = severity === 'note' ? warn : fail
+  return make('encryption', formatFault(path, fault), hint)
+}

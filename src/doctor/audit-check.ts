@@ -1,0 +1,18 @@
+import { BridgeError } from '../errors.ts'
+import type { VaultSettings } from '../setup/vault-settings.ts'
+import { fail, ok, unknown, type Finding } from './finding.ts'
+
+/** Whether Vault writes down who asks what. The plugin's own token rarely may look. */
+export async function checkAudit(vault: VaultSettings): Promise<readonly Finding[]> {
+  try {
+    const devices = Object.keys((await vault.read('sys/audit')) ?? {})
+    if (devices.length > 0) return [ok('audit', `goes to ${devices.join(', ')}`)]
+    const why = 'vault has no audit device, so nobody can say afterwards what was decrypted'
+    return [fail('audit', why, 'enable one: bao audit enable, or in the configuration of OpenBao')]
+  } catch (thrown) {
+    if (!(thrown instanceof BridgeError)) throw thrown
+    return [
+      unknown('audit', 'the plugin may not read sys/audit', 'ask an administrator: bao audit list'),
+    ]
+  }
+}

@@ -1,0 +1,74 @@
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/config.ts'
+import { requireSection } from '../config/section.ts'
+import { VaultSettings } from '../setup/vault-settings.ts'
+import { inWords } from '../vault/logins/jwt-facts.ts'
+import type { VaultSession } from '../vault/session.ts'
+import { checkApiServer } from './api-server-check.ts'
+import { checkAudit } from './audit-check.ts'
+import { fail, ok, unknown, wordsOf, type Finding } from './finding.ts'
+import { checkIdentity } from './identity-check.ts'
+import { checkKey } from './key-check.ts'
+import { checkPeers } from './peers-check.ts'
+import { checkPolicy } from './policy-check.ts'
+import { checkSocket } from './socket-check.ts'
+import { checkVault } from './vault-check.ts'
+import { viewVault, type VaultView } from './vault-probe.ts'
+
+/** A login and its answer, with all tries. */
+const LOGIN_TIME = 10_000
+
+export interface ExamineOptions {
+  readonly config: Config
+  readonly session: VaultSession
+  readonly clock: Clock
+  readonly surviveMs: number
+  readonly manifest: string
+  readonly encryptionConfig: string | undefined
+  readonly peers: readonly string[]
+}
+
+/** Looks at everything, in the order in which things depend on each other. It changes nothing. */
+export async function examine(options: ExamineOptions): Promise<readonly Finding[]> {
+  const { config, clock, surviveMs, manifest, encryptionConfig, peers } = options
+  const kms = requireSection(config, 'kms')
+  const { vault } = config
+  const views = await Promise.all(vault.addresses.map((address) => viewVault(address, vault)))
+  return [
+    ...(await checkIdentity({ auth: vault.auth, surviveMs, clock })),
+    ...checkVault(views, clock),
+    ...(await checkAsPlugin(options, views)),
+    ...(await checkSocket(kms)),
+    ...(await checkApiServer({ socket: kms.socket, manifest, encryptionConfig })),
+    ...(await checkPeers(peers)),
+  ]
+}
+
+/** What only somebody who has logged in can see. */
+async function checkAsPlugin(
+  { config, session, clock }: ExamineOptions,
+  views: readonly VaultView[],
+): Promise<readonly Finding[]> {
+  const usable = views.some(({ health }) => health?.initialized === true && !health.sealed)
+  if (!usable) return [unknown('login', 'vault cannot be asked now', 'mend that first')]
+  try {
+    await session.ready({ deadline: clock.monotonic() + LOGIN_TIME })
+  } catch (thrown) {
+    return [fail('login', wordsOf(thrown))]
+  }
+  const vault = new VaultSettings({ client: session, clock })
+  return [
+    describeLogin(config, session.tokenExpiresAt, clock.now()),
+    ...(await checkPolicy(vault, config.transit)),
+    ...(await checkKey(vault, config.transit)),
+    ...(await checkAudit(vault)),
+  ]
+}
+
+function describeLogin({ vault }: Config, expiresAt: number | undefined, now: number): Finding {
+  const life =
+    expiresAt === undefined || expiresAt === Infinity
+      ? 'a token that never ends'
+      : `a token for ${inWords(expiresAt - now)}`
+  return ok('login', `${vault.auth.method} gives ${life}`)
+}

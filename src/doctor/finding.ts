@@ -1,0 +1,47 @@
+import { BridgeError } from '../errors.ts'
+
+/** ok: works. warn: works, and could be better. fail: must be mended. unknown: could not be looked at. */
+export type Level = 'ok' | 'warn' | 'fail' | 'unknown'
+
+/** One thing that doctor looked at. */
+export interface Finding {
+  readonly level: Level
+  /** What was looked at, in a word or two: "token file". */
+  readonly what: string
+  /** What was found. */
+  readonly why: string
+  /** What to do. */
+  readonly fix?: string
+}
+
+export function ok(what: string, why: string): Finding {
+  return { level: 'ok', what, why }
+}
+
+export function warn(what: string, why: string, fix?: string): Finding {
+  return { level: 'warn', what, why, ...(fix === undefined ? {} : { fix }) }
+}
+
+export function fail(what: string, why: string, fix?: string): Finding {
+  return { level: 'fail', what, why, ...(fix === undefined ? {} : { fix }) }
+}
+
+export function unknown(what: string, why: string, fix?: string): Finding {
+  return { level: 'unknown', what, why, ...(fix === undefined ? {} : { fix }) }
+}
+
+/** What an error of ours says; a bug stays a bug. */
+export function wordsOf(thrown: unknown): string {
+  const error = BridgeError.from(thrown)
+  if (error.code === 'INTERNAL') throw error
+  return error.message
+}
+
+/** Findings as lines: `fail     token file: expires in 50 min; refresh it`. */
+export function formatFindings(findings: readonly Finding[]): string {
+  return findings
+    .map(({ level, what, why, fix }) => {
+      return `${level.padEnd(7)}  ${what}: ${why}${fix === undefined ? '' : `; ${fix}`}`
+    })
+    .join('\n')
+}

@@ -1,0 +1,85 @@
+import type { TransitConfig } from '../config/config.ts'
+import { BridgeError } from '../errors.ts'
+import type { Settings, VaultSettings } from '../setup/vault-settings.ts'
+import { parseTransitKey, requireWrappingKey } from '../transit/key.ts'
+import { inWords } from '../vault/logins/jwt-facts.ts'
+import { fail, ok, unknown, warn, wordsOf, type Finding } from './finding.ts'
+
+/** The settings of the key, and that no misspelt name makes another. */
+export async function checkKey(
+  vault: VaultSettings,
+  { mount, key }: TransitConfig,
+): Promise<readonly Finding[]> {
+  const path = `${mount}/keys/${key}`
+  try {
+    const found = await vault.read(path)
+    if (found === undefined)
+      return [
+        fail(
+          'key',
+          `there is no key at ${path}`,
+          'transit-bridge setup makes it; or correct transit.key',
+        ),
+      ]
+    return [checkUse(found), ...checkSettings(found, path), await checkUpsert(vault, mount)]
+  } catch (thrown) {
+    return [unknown('key', wordsOf(thrown))]
+  }
+}
+
+function checkUse(found: Settings): Finding {
+  try {
+    const parsed = parseTransitKey({ data: found })
+    requireWrappingKey(parsed)
+    return ok('key', `${parsed.name}, ${parsed.type}, version ${parsed.latestVersion}`)
+  } catch (thrown) {
+    return fail('key', wordsOf(thrown))
+  }
+}
+
+function checkSettings(found: Settings, path: string): readonly Finding[] {
+  const leaving = ['exportable', 'allow_plaintext_backup'].filter((name) => found[name] === true)
+  return [
+    leaving.length === 0
+      ? ok('key export', 'the key cannot leave vault')
+      : warn(
+          'key export',
+          `${leaving.join(' and ')}: the key can leave vault`,
+          'it cannot be taken back; only another key is without it',
+        ),
+    found['deletion_allowed'] === true
+      ? fail(
+          'key deletion',
+          'is allowed, and with the key all that it encrypts would be lost',
+          `bao write ${path}/config deletion_allowed=false`,
+        )
+      : ok('key deletion', 'is not allowed'),
+    describeRotation(Number(found['auto_rotate_period'] ?? 0)),
+  ]
+}
+
+function describeRotation(seconds: number): Finding {
+  if (!(seconds > 0)) return ok('key rotation', 'by hand')
+  return ok(
+    'key rotation',
+    `by vault, every ${inWords(seconds * 1000)}; data written before keeps its version`,
+  )
+}
+
+async function checkUpsert(vault: VaultSettings, mount: string): Promise<Finding> {
+  const path = `${mount}/config/keys`
+  try {
+    const found = await vault.read(path)
+    if (found?.['disable_upsert'] === true) return ok('key upsert', 'a misspelt name makes no key')
+    const why = 'whoever may create can make a key by a misspelt name'
+    return fail('key upsert', why, `bao write ${path} disable_upsert=true`)
+  } catch (thrown) {
+    const denied = thrown instanceof BridgeError && thrown.code === 'VAULT_DENIED'
+    if (!denied) throw thrown
+    return unknown(
+      'key upsert',
+      `the plugin may not read ${path}`,
+      'transit-bridge setup --dry-run says it',
+    )
+  }
+}

@@ -1,0 +1,51 @@
+import { lstat } from 'node:fs/promises'
+
+import type { KmsConfig } from '../config/config.ts'
+import { makeRoundTrip } from '../kms/round-trip.ts'
+import { fail, ok, unknown, wordsOf, type Finding } from './finding.ts'
+import { formatMode } from './host-file.ts'
+
+const RUN_IT = 'start the plugin: transit-bridge kms, by its static pod or systemd unit'
+
+/** The plugin's socket: whether it is there, who may open it, and whether the plugin does its work. */
+export async function checkSocket(kms: KmsConfig): Promise<readonly Finding[]> {
+  const { socket } = kms
+  try {
+    const found = await lstat(socket)
+    if (!found.isSocket())
+      return [fail('socket', `${socket} is not a socket`, 'remove it, then start the plugin')]
+    return [checkMode(kms, found.mode & 0o777), await checkService(socket)]
+  } catch (thrown) {
+    const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'unknown'
+    if (code === 'EACCES')
+      return [
+        unknown('socket', `${socket} may not be looked at by this user`, 'run doctor as root'),
+      ]
+    return [fail('socket', `${socket} does not exist`, RUN_IT)]
+  }
+}
+
+function checkMode({ socket, socketMode }: KmsConfig, mode: number): Finding {
+  if ((mode & 0o006) !== 0) {
+    const why = `${socket} has mode ${formatMode(mode)}: every user of this host can have Secrets decrypted`
+    return fail(
+      'socket rights',
+      why,
+      `chmod ${formatMode(socketMode)} ${socket}, and find out who changed it`,
+    )
+  }
+  if (mode !== socketMode) {
+    const why = `${socket} has mode ${formatMode(mode)}, and kms.socketMode is ${formatMode(socketMode)}`
+    return fail('socket rights', why, 'start the plugin anew')
+  }
+  return ok('socket rights', formatMode(mode))
+}
+
+async function checkService(socket: string): Promise<Finding> {
+  try {
+    const { keyId, milliseconds } = await makeRoundTrip(socket)
+    return ok('plugin', `encrypts and decrypts in ${milliseconds.toFixed(0)} ms, key id ${keyId}`)
+  } catch (thrown) {
+    return fail('plugin', wordsOf(thrown), 'the lines below may say why; its log does')
+  }
+}

@@ -1,0 +1,117 @@
+import { request as requestPlain } from 'node:http'
+import { request as requestTls } from 'node:https'
+import { TLSSocket, type DetailedPeerCertificate } from 'node:tls'
+import * as v from 'valibot'
+
+import type { VaultConfig } from '../config/config.ts'
+import { readNetworkFailure } from '../vault/network-failure.ts'
+import { readTlsFiles } from '../vault/tls-files.ts'
+import { wordsOf } from './finding.ts'
+
+const TIMEOUT = 5_000
+const LONGEST = 64 * 1024
+
+/** What one address of Vault shows to anybody. */
+export interface VaultView {
+  readonly address: string
+  /** Why there is no more. */
+  readonly problem?: string
+  readonly health?: {
+    readonly initialized: boolean
+    readonly sealed: boolean
+    readonly version: string
+  }
+  /** Its clock, in milliseconds since 1970, to the second. */
+  readonly time?: number
+  /** Each certificate of the chain that it sent, its own first. */
+  readonly certificates: readonly CertificateLife[]
+}
+
+export interface CertificateLife {
+  readonly name: string
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number
+}
+
+const Health = v.object({
+  initialized: v.boolean(),
+  sealed: v.boolean(),
+  version: v.optional(v.string(), 'unknown'),
+})
+
+/** Asks an address for sys/health, which needs no token; never throws. */
+export async function viewVault(address: string, config: VaultConfig): Promise<VaultView> {
+  try {
+    const { auth, caFile } = config
+    const files = auth.method === 'cert' ? { caFile, clientCertificate: auth } : { caFile }
+    const tls = address.startsWith('https:') ? await readTlsFiles(files) : {}
+    return await ask(address, {
+      ...tls,
+      ...(config.serverName === undefined ? {} : { servername: config.serverName }),
+    })
+  } catch (thrown) {
+    return { address, problem: wordsOf(thrown), certificates: [] }
+  }
+}
+
+function ask(address: string, tls: object): Promise<VaultView> {
+  const { promise, resolve, reject } = Promise.withResolvers<VaultView>()
+  const url = new URL('/v1/sys/health?standbyok=true&sealedcode=200&uninitcode=200', address)
+  const request = url.protocol === 'https:' ? requestTls : requestPlain
+  // By hand, so that NODE_TLS_REJECT_UNAUTHORIZED cannot switch it off.
+  const call = request(
+    url,
+    { ...tls, rejectUnauthorized: true, timeout: TIMEOUT, agent: false },
+    (answer) => {
+      const certificates = answer.socket instanceof TLSSocket ? chainOf(answer.socket) : []
+      const date = Date.parse(answer.headers.date ?? '')
+      let text = ''
+      answer.setEncoding('utf8')
+      answer.on('data', (part: string) => {
+        text += part
+        if (text.length > LONGEST) call.destroy()
+      })
+      answer.on('end', () => {
+        const health = parseHealth(text)
+        resolve({
+          address,
+          certificates,
+          ...(Number.isNaN(date) ? {} : { time: date }),
+          ...(health === undefined
+            ? { problem: `what answers at ${address} is not vault` }
+            : { health }),
+        })
+      })
+    },
+  )
+  call.on('timeout', () => call.destroy(Object.assign(new Error('late'), { code: 'ETIMEDOUT' })))
+  call.on('error', (error) => reject(readNetworkFailure(error, address, false).error))
+  call.end()
+  return promise
+}
+
+function parseHealth(text: string): VaultView['health'] {
+  try {
+    const parsed = v.safeParse(Health, JSON.parse(text))
+    return parsed.success ? parsed.output : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function chainOf(socket: TLSSocket): readonly CertificateLife[] {
+  const chain: CertificateLife[] = []
+  const seen = new Set<string>()
+  let one: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true)
+  // A root is its own issuer.
+  while (one?.valid_to !== undefined && !seen.has(one.fingerprint256)) {
+    seen.add(one.fingerprint256)
+    const { CN } = one.subject
+    chain.push({
+      name: [CN ?? 'without a name'].flat().join(' '),
+      expiresAt: Date.parse(one.valid_to),
+    })
+    one = one.issuerCertificate
+  }
+  return chain
+}

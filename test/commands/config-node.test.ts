@@ -1,0 +1,112 @@
+import { spawnSync } from 'node:child_process'
+import { accessSync, constants, writeFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { test, type Test } from 'tap'
+import { parse } from 'yaml'
+
+import { VALID } from '../config/valid-config.ts'
+import { runHere } from '../setup/scene.ts'
+
+const FULL = VALID.replace('  timeout: 2s', '  caFile: /etc/transit-bridge/ca.pem')
+
+async function print(t: Test, shape: string, ...more: readonly string[]) {
+  const config = join(t.testdir({ 'config.yaml': FULL }), 'config.yaml')
+  const place = ['--host-config', '/etc/transit-bridge/config.yaml']
+  return runHere(['config', 'node', '--shape', shape, '--config', config, ...place, ...more])
+}
+
+const POD = {
+  hostNetwork: true,
+  automountServiceAccountToken: false,
+  containers: [
+    {
+      args: ['kms', '--config', '/etc/transit-bridge/config.yaml'],
+      livenessProbe: { httpGet: { host: '127.0.0.1', port: 9390, path: '/livez' } },
+      securityContext: {
+        readOnlyRootFilesystem: true,
+        allowPrivilegeEscalation: false,
+        capabilities: { drop: ['ALL'] },
+      },
+    },
+  ],
+  volumes: [
+    { name: 'socket', hostPath: { path: '/run/transit-bridge', type: 'DirectoryOrCreate' } },
+    { hostPath: { path: '/etc/transit-bridge' } },
+    { hostPath: { path: '/run/secrets' } },
+  ],
+}
+
+void test('the static pod needs nothing of any API server', async (t) => {
+  const { code, stdout } = await print(t, 'static-pod', '--image', 'registry.example.com/tb:1')
+  t.equal(code, 0)
+  const pod = parse(stdout) as { spec: { containers: { image: string }[] } }
+  t.match(pod, { kind: 'Pod', spec: POD })
+  t.equal(pod.spec.containers[0]?.image, 'registry.example.com/tb:1')
+  t.notMatch(stdout.replaceAll(/^#.*/gm, ''), /serviceAccountName|configMap|secretName/)
+})
+
+void test('the daemonset says its limits first', async (t) => {
+  const { stdout } = await print(t, 'daemonset')
+  t.match(stdout, /^# Only where an API server that does not depend on this plugin is always there/)
+  t.match(parse(stdout), {
+    kind: 'DaemonSet',
+    spec: {
+      template: { spec: { ...POD, nodeSelector: { 'node-role.kubernetes.io/control-plane': '' } } },
+    },
+  })
+})
+
+void test('the unit starts before kubelet and never gives up', async (t) => {
+  const { stdout } = await print(t, 'systemd', '--program', '/opt/tb/bin/transit-bridge')
+  for (const line of [
+    'ExecStart=/opt/tb/bin/transit-bridge kms --config /etc/transit-bridge/config.yaml',
+    'Before=kubelet.service k3s.service rke2-server.service',
+    'Restart=always',
+    'StartLimitIntervalSec=0',
+    'RuntimeDirectory=transit-bridge',
+    'NoNewPrivileges=yes',
+  ]) {
+    t.ok(stdout.split('\n').includes(line), line)
+  }
+})
+
+function isInstalled(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
+const skip = isInstalled('systemd-analyze') ? false : 'systemd-analyze is not installed'
+void test('systemd takes the unit without a word', { skip }, async (t) => {
+  const { stdout } = await print(t, 'systemd', '--program', process.execPath)
+  const file = join(t.testdir(), 'transit-bridge-kms.service')
+  // The manual page is named, and need not be installed.
+  writeFileSync(file, stdout.replace(/^Documentation=.*\n/m, ''))
+  const {
+    status,
+    stdout: said,
+    stderr,
+  } = spawnSync('systemd-analyze', ['verify', file], { encoding: 'utf8' })
+  const about = `${said}${stderr}`.split('\n').filter((line) => line.includes('transit-bridge'))
+  t.strictSame({ status, about }, { status: 0, about: [] })
+})
+
+void test('wrong usage is told', async (t) => {
+  t.match(await print(t, 'pod'), {
+    code: 2,
+    stderr: /--shape is not a shape; write static-pod, systemd or daemonset/,
+  })
+  t.match(await print(t, 'static-pod', '--image', 'a b'), {
+    code: 2,
+    stderr: /--image is not the name of an image/,
+  })
+  t.match(await print(t, 'systemd', '--program', 'bin/tb'), {
+    code: 2,
+    stderr: /--program must be a full path/,
+  })
+})

@@ -1,0 +1,376 @@
+import { chmodSync, rmSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'tap'
+
+import { GOOD } from '../encryption/faulty-configs.ts'
+import { DoctorScene } from './scene.ts'
+
+void test('doctor', async (t) => {
+  const scene = await DoctorScene.start(t)
+  const { world, plugin } = scene
+  const usual = structuredClone(scene.config)
+  const { flags, folders, encryption } = scene
+  t.beforeEach(() =>
+    Object.assign(scene, { config: structuredClone(usual), flags, folders, encryption }),
+  )
+
+  await t.test(
+    'on a node where all is well nothing fails, and its lines can be read',
+    async (t) => {
+      const { code, stdout, stderr } = await scene.print()
+      t.strictSame({ code, stderr }, { code: 0, stderr: '' })
+      t.notMatch(stdout, /^fail/m)
+      for (const what of [
+        'configuration',
+        'login file',
+        'token',
+        'token life',
+        'vault reach',
+        'vault seal',
+        'clock',
+        'login',
+        'policy',
+        'policy limits',
+        'key',
+        'key export',
+        'key deletion',
+        'socket rights',
+        'plugin',
+        'api server',
+        'api server mount',
+        'encryption',
+      ]) {
+        t.match(stdout, new RegExp(`^ok {7}${what}: `, 'm'))
+      }
+      t.match(stdout, /^unknown {2}key upsert: the plugin may not read transit\/config\/keys; /m)
+      t.match(
+        stdout,
+        /^unknown {2}audit: the plugin may not read sys\/audit; ask an administrator/m,
+      )
+      t.notMatch(stdout, /hv[sb]\.|eyJ/, 'no token is shown')
+    },
+  )
+
+  await t.test('it changes nothing in vault but its own login', async (t) => {
+    const since = world.bao.auditMark()
+    await scene.run()
+    const asked = world.bao
+      .auditRequests({ since })
+      .filter(
+        ({ operation, path }) =>
+          operation !== 'read' && !/capabilities|login|revoke-self|encrypt|decrypt/.test(path),
+      )
+    t.strictSame(asked, [])
+  })
+
+  await t.test('socket: not there', async (t) => {
+    scene.config.kms['socket'] = join(scene.folder, 'none.sock')
+    t.match(await scene.find('socket'), /^fail: .*none\.sock does not exist; start the plugin/)
+  })
+
+  await t.test('socket: something else', async (t) => {
+    scene.config.kms['socket'] = scene.write('file.sock', '')
+    t.match(await scene.find('socket'), /^fail: .* is not a socket/)
+  })
+
+  await t.test('socket: open to all', async (t) => {
+    chmodSync(plugin.socket, 0o666)
+    t.match(await scene.find('socket rights'), /^fail: .* has mode 0666: every user/)
+    chmodSync(plugin.socket, 0o600)
+  })
+
+  await t.test('socket: another mode than configured', async (t) => {
+    scene.config.kms['socketMode'] = '0660'
+    t.match(await scene.find('socket rights'), /^fail: .* mode 0600, and kms\.socketMode is 0660/)
+  })
+
+  await t.test('socket: nobody serves it', async (t) => {
+    const server = createServer()
+    const socket = join(scene.folder, 'dead.sock')
+    await new Promise<void>((resolve) => void server.listen(socket, resolve))
+    chmodSync(socket, 0o600)
+    scene.config.kms['socket'] = socket
+    t.match(await scene.find('plugin'), /^fail: Status failed with/)
+    server.close()
+  })
+
+  await t.test('token file: readable by all', async (t) => {
+    chmodSync(world.tokenFile, 0o644)
+    t.match(await scene.find('login file'), /^fail: .* has mode 0644, so every user/)
+    chmodSync(world.tokenFile, 0o600)
+  })
+
+  await t.test('token file: not there', async (t) => {
+    scene.config.vault = {
+      ...scene.config.vault,
+      auth: { method: 'jwt', role: 'x', tokenFile: '/nowhere/token' },
+    }
+    t.match(await scene.find('login file'), /^fail: \/nowhere\/token does not exist/)
+  })
+
+  await t.test('token: of another audience, of another issuer', async (t) => {
+    const auth = { method: 'jwt', role: 'transit-bridge-kms', tokenFile: world.tokenFile }
+    scene.config.vault = { ...scene.config.vault, auth: { ...auth, audience: 'other' } }
+    t.match(
+      await scene.find('token'),
+      /^fail: .*audience "vault", but vault\.auth\.audience is "other"/,
+    )
+    scene.config.vault = { ...scene.config.vault, auth: { ...auth, issuer: 'https://other' } }
+    t.match(
+      await scene.find('token'),
+      /^fail: .*is of issuer .*but vault\.auth\.issuer is "https:\/\/other"/,
+    )
+  })
+
+  await t.test('token: expired', async (t) => {
+    await world.writeToken({ expiresIn: -3600 })
+    t.match(await scene.find('token'), /^fail: .*expired at/)
+    await world.writeToken({ expiresIn: 7 * 24 * 3600 })
+  })
+
+  await t.test('token life: shorter than the outage that it must survive', async (t) => {
+    t.match(
+      await scene.find('token life', '--survive', '30d'),
+      /^fail: expires in 6 days; it must last 30d/,
+    )
+    t.match(await scene.find('token life', '--survive', '24h'), /^ok: expires in 6 days/)
+  })
+
+  await t.test('token age: nothing refreshes it', async (t) => {
+    const now = Math.floor(Date.now() / 1000)
+    await world.writeToken({ expiresIn: 600, claims: { iat: now - 6000 } })
+    t.match(await scene.find('token age'), /^warn: made 100 min ago, 91 % of its life/)
+    await world.writeToken({ expiresIn: 7 * 24 * 3600 })
+  })
+
+  await t.test('vault reach: nobody answers', async (t) => {
+    scene.config.vault = { ...scene.config.vault, address: 'http://127.0.0.1:1' }
+    const { findings, code } = await scene.run()
+    t.equal(code, 1)
+    t.match(
+      findings.find(({ what }) => what === 'vault reach'),
+      { level: 'fail', why: /connection refused/ },
+    )
+    t.match(
+      findings.find(({ what }) => what === 'login'),
+      { level: 'unknown' },
+    )
+  })
+
+  await t.test('vault reach: one of two addresses', async (t) => {
+    scene.config.vault = {
+      ...scene.config.vault,
+      address: ['http://127.0.0.1:1', world.bao.address],
+    }
+    t.match(await scene.find('vault reach'), /^warn: .*connection refused\nok: /)
+  })
+
+  await t.test('vault reach: something else answers', async (t) => {
+    const server = createServer((_request, response) => response.end('hello'))
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+    const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    scene.config.vault = { ...scene.config.vault, address }
+    t.match(await scene.find('vault reach'), /^fail: what answers at .* is not vault/)
+    server.close()
+  })
+
+  await t.test('vault seal: sealed', async (t) => {
+    await world.bao.seal()
+    t.match(await scene.find('vault seal'), /^fail: .* is sealed; unseal it/)
+    await world.bao.unseal()
+  })
+
+  await t.test('login: refused, with what to change', async (t) => {
+    const auth = { method: 'jwt', role: 'misspelt', tokenFile: world.tokenFile }
+    scene.config.vault = { ...scene.config.vault, auth }
+    t.match(await scene.find('login'), /^fail: .*misspelt/)
+  })
+
+  const policy = (
+    encrypt: string,
+    more = '',
+  ) => `path "transit/encrypt/k8s-etcd" { capabilities = [${encrypt}] }
+path "transit/decrypt/k8s-etcd" { capabilities = ["update"] }
+path "transit/keys/k8s-etcd" { capabilities = ["read"] }
+${more}`
+
+  await t.test('policy: too little', async (t) => {
+    await world.writePolicy(policy('"read"'))
+    t.match(
+      await scene.find('policy'),
+      /^fail: lacks update on transit\/encrypt\/k8s-etcd; compare/,
+    )
+    await world.writePolicy()
+  })
+
+  await t.test('policy: create on encrypt', async (t) => {
+    await world.writePolicy(policy('"create", "update"'))
+    t.match(
+      await scene.find('policy limits'),
+      /^fail: allows too much: create on transit\/encrypt\/k8s-etcd;/,
+    )
+    await world.writePolicy()
+  })
+
+  await t.test('policy: broad paths', async (t) => {
+    await world.writePolicy(
+      policy('"update"', 'path "transit/export/*" { capabilities = ["read"] }'),
+    )
+    t.match(
+      await scene.find('policy limits'),
+      /^fail: .*read on transit\/export\/encryption-key\/k8s-etcd/,
+    )
+    await world.writePolicy(
+      policy('"update"', 'path "transit/decrypt/*" { capabilities = ["update"] }'),
+    )
+    t.match(
+      await scene.find('policy limits'),
+      /^fail: .*update on transit\/decrypt\/k8s-etcd-transit-bridge-doctor/,
+    )
+    await world.writePolicy()
+  })
+
+  await t.test('key: not there', async (t) => {
+    scene.config.transit = { key: 'none' }
+    await world.writePolicy(
+      policy('"update"', 'path "transit/keys/none" { capabilities = ["read"] }'),
+    )
+    t.match(
+      await scene.find('key'),
+      /^fail: there is no key at transit\/keys\/none; transit-bridge setup/,
+    )
+    await world.writePolicy()
+  })
+
+  await t.test(
+    'key: of a type that cannot be used, exportable, deletable, rotated by vault',
+    async (t) => {
+      const keys = (name: string) => `path "transit/keys/${name}" { capabilities = ["read"] }\n`
+      await world.writePolicy(policy('"update"', keys('rsa') + keys('loose')))
+      await world.bao.api('POST', 'transit/keys/rsa', { type: 'rsa-2048' })
+      await world.bao.api('POST', 'transit/keys/loose', {
+        exportable: true,
+        auto_rotate_period: '720h',
+      })
+      await world.bao.api('POST', 'transit/keys/loose/config', { deletion_allowed: true })
+      scene.config.transit = { key: 'rsa' }
+      t.match(await scene.find('key'), /^fail: transit key rsa has type rsa-2048/)
+      scene.config.transit = { key: 'loose' }
+      t.match(await scene.find('key export'), /^warn: exportable: the key can leave vault/)
+      t.match(
+        await scene.find('key deletion'),
+        /^fail: is allowed, .* bao write transit\/keys\/loose\/config/,
+      )
+      t.match(await scene.find('key rotation'), /^ok: by vault, every 30 days/)
+      await world.writePolicy()
+    },
+  )
+
+  await t.test('key upsert and audit, where the policy lets doctor look', async (t) => {
+    const more =
+      'path "transit/config/keys" { capabilities = ["read"] }\npath "sys/audit" { capabilities = ["read", "sudo"] }'
+    await world.writePolicy(policy('"update"', more))
+    t.match(await scene.find('key upsert'), /^ok: /)
+    t.match(await scene.find('audit'), /^ok: goes to requests\//)
+    await world.bao.api('POST', 'transit/config/keys', { disable_upsert: false })
+    t.match(
+      await scene.find('key upsert'),
+      /^fail: .* bao write transit\/config\/keys disable_upsert=true/,
+    )
+    await world.bao.api('POST', 'transit/config/keys', { disable_upsert: true })
+    await world.writePolicy()
+  })
+
+  await t.test('api server: no manifest, or not one', async (t) => {
+    t.match(
+      await scene.find('api server', '--manifest', '/nowhere.yaml'),
+      /^unknown: \/nowhere\.yaml does not exist; name it/,
+    )
+    const other = scene.write('other.yaml', 'kind: Pod')
+    t.match(await scene.find('api server', '--manifest', other), /^unknown: .* is no static pod/)
+  })
+
+  await t.test('api server: no encryption at all', async (t) => {
+    scene.flags = '--secure-port=6443'
+    t.match(
+      await scene.find('api server'),
+      /^fail: .* has no --encryption-provider-config: nothing is encrypted/,
+    )
+  })
+
+  await t.test('api server: does not reload', async (t) => {
+    scene.flags = flags.split(', ')[0] ?? ''
+    t.match(
+      await scene.find('api server reload'),
+      /^warn: .*add --encryption-provider-config-automatic-reload=true/,
+    )
+  })
+
+  await t.test('api server: does not see the socket, or the file', async (t) => {
+    scene.folders = folders.slice(0, 1)
+    t.match(
+      await scene.find('api server mount'),
+      /^fail: its pod does not see .*; add a hostPath volume/,
+    )
+    scene.folders = folders.slice(1)
+    t.match(await scene.find('encryption'), /^fail: its pod does not see .*encryption\.yaml/)
+  })
+
+  await t.test('encryption: faults of the file, with their lines', async (t) => {
+    scene.encryption = encryption.replace('timeout: 3s', 'cachesize: 5')
+    t.match(
+      await scene.find('encryption'),
+      /^fail: .*encryption\.yaml:11: .*cachesize: is not supported in v2; take it away/m,
+    )
+    scene.encryption = GOOD
+    t.match(await scene.find('encryption'), /^fail: .*no provider has the socket of the plugin/m)
+  })
+
+  await t.test('encryption: keys in a file that all can read', async (t) => {
+    const key = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='
+    const text = encryption.replace('identity: {}', `aesgcm: {keys: [{name: a, secret: ${key}}]}`)
+    const file = scene.write('keys.yaml', text, 0o644)
+    t.match(
+      await scene.find('encryption', '--encryption-config', file),
+      /^fail: .* holds keys and has mode 0644/m,
+    )
+    rmSync(file)
+    t.match(await scene.find('encryption', '--encryption-config', file), /^fail: .* does not exist/)
+  })
+
+  await t.test('drift: the nodes announce the same key, or not', async (t) => {
+    const peer = `127.0.0.1:${plugin.adminPort}`
+    const other = createServer((_request, response) => {
+      response.end(
+        JSON.stringify({
+          ready: true,
+          message: 'ok',
+          details: { keyId: 'tb1-other', keyVersion: 9 },
+        }),
+      )
+    })
+    await new Promise<void>((resolve) => void other.listen(0, '127.0.0.1', resolve))
+    const stranger = `127.0.0.1:${(other.address() as AddressInfo).port}`
+    t.match(await scene.find('drift', '--peers', `${peer},${peer}`), /^ok: the nodes agree/)
+    t.match(
+      await scene.find('drift', '--peers', `${peer},${stranger}`),
+      /^fail: the nodes announce different keys/,
+    )
+    t.match(
+      await scene.find('node', '--peers', '127.0.0.1:1'),
+      /^unknown: 127\.0\.0\.1:1 does not answer/,
+    )
+    other.close()
+  })
+
+  await t.test('wrong usage and a wrong configuration end with 2', async (t) => {
+    t.match(await scene.print('--survive', 'long'), {
+      code: 2,
+      stderr: /--survive is not a duration/,
+    })
+    scene.config.kms['clusterID'] = 'x'
+    t.match(await scene.print(), { code: 2, stderr: /clusterID/ })
+  })
+})

@@ -1,0 +1,70 @@
+import { test } from 'tap'
+
+import { systemClock } from '../../src/clock.ts'
+import { viewVault } from '../../src/doctor/vault-probe.ts'
+import { checkVault } from '../../src/doctor/vault-check.ts'
+import { OpenBao } from '../real/openbao.ts'
+import { CertificateAuthority } from '../real/pki.ts'
+import { parse, VALID } from '../config/valid-config.ts'
+
+const DAY = 24 * 3600_000
+const clock = { ...systemClock, now: () => 1_800_000_000_000 }
+const answering = {
+  address: 'https://vault.example.com:8200',
+  health: { initialized: true, sealed: false, version: '2.7.2' },
+}
+
+function about(what: string, view: object) {
+  return checkVault([{ ...answering, certificates: [], ...view }], clock).find(
+    (one) => one.what === what,
+  )
+}
+
+void test('a certificate of the chain that soon ends is told, whichever it is', async (t) => {
+  const certificates = [
+    { name: 'vault', expiresAt: clock.now() + 200 * DAY },
+    { name: 'between', expiresAt: clock.now() + 10 * DAY },
+  ]
+  t.match(about('vault tls', { certificates }), {
+    level: 'warn',
+    why: /"between" expires in 10 days/,
+  })
+  t.match(about('vault tls', { certificates: certificates.slice(0, 1) }), { level: 'ok' })
+})
+
+void test('a clock that is off is told, and fails where tokens would', async (t) => {
+  t.match(about('clock', { time: clock.now() - 1_000 }), { level: 'ok' })
+  t.match(about('clock', { time: clock.now() - 20_000 }), { level: 'warn', why: /20 s ahead of/ })
+  t.match(about('clock', { time: clock.now() + 600_000 }), { level: 'fail', why: /10 min behind/ })
+})
+
+void test('a vault that is not initialised is told', async (t) => {
+  const health = { ...answering.health, initialized: false }
+  t.match(about('vault seal', { health }), { level: 'fail', why: /is not initialised/ })
+})
+
+void test('the chain of a real server is read, and a wrong authority is told in words', async (t) => {
+  const [authority, other] = await Promise.all([
+    CertificateAuthority.create('one'),
+    CertificateAuthority.create('other'),
+  ])
+  const tls = await authority.server('vault', { expiresIn: 5 * 24 * 3600 })
+  const bao = await OpenBao.start({ tls, audit: false })
+  t.teardown(() => bao.stop())
+  const config = (caFile: string) =>
+    parse(VALID.replace('  timeout: 2s', `  caFile: ${caFile}`)).vault
+  const view = await viewVault(bao.address, config(authority.caFile))
+  t.match(view, { health: { sealed: false }, certificates: [{ name: 'vault' }] })
+  t.match(
+    checkVault([view], systemClock).find(({ what }) => what === 'vault tls'),
+    {
+      level: 'warn',
+      why: /certificate "(vault|one)" expires in/,
+    },
+  )
+  const refused = await viewVault(bao.address, config(other.caFile))
+  t.match(refused.problem, /has a certificate that is signed by an authority that is not trusted/)
+  t.match(await viewVault(bao.address, config('/nowhere.pem')), {
+    problem: /vault\.caFile: \/nowhere\.pem/,
+  })
+})
