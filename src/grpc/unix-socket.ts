@@ -95,7 +95,7 @@ async function clearPath(path: string, room: string): Promise<void> {
   if (!found.isSocket()) {
     throw new BridgeError(
       'SOCKET_BLOCKED',
-      `${path} exists and is not a socket; it was left alone: remove it or choose another kms.socket`,
+      `${path} exists and is not a socket; it was left alone: remove it, or configure another socket`,
     )
   }
   if (await isAlive(path)) throw inUse(path)
@@ -127,14 +127,14 @@ function requireShort(path: string, length: number): void {
   if (length <= MAX_PATH_LENGTH) return
   throw new BridgeError(
     'SOCKET_BLOCKED',
-    `${path}: a socket path has at most ${String(MAX_PATH_LENGTH)} bytes, and its folder at most ${String(MAX_PATH_LENGTH - ROOM_LENGTH)}; choose a shorter kms.socket`,
+    `${path}: a socket path has at most ${String(MAX_PATH_LENGTH)} bytes, and its folder at most ${String(MAX_PATH_LENGTH - ROOM_LENGTH)}; configure a shorter path`,
   )
 }
 
 function inUse(path: string): BridgeError {
   return new BridgeError(
     'SOCKET_IN_USE',
-    `another process serves ${path}; it was left alone: stop it first, or choose another kms.socket`,
+    `another process serves ${path}; it was left alone: stop it first, or configure another socket`,
   )
 }
 
