@@ -147,7 +147,7 @@ void test('a path that is too long for a socket is told as such', async (t) => {
   for (const path of [`${fits}x`, deep]) {
     await t.rejects(serveSocket(path, access, bind), {
       code: 'SOCKET_BLOCKED',
-      message: /at most 107 bytes, and its folder at most 97; choose a shorter kms\.socket/,
+      message: /at most 107 bytes, and its folder at most 97; configure a shorter path/,
     })
   }
 })
