@@ -11,7 +11,7 @@ import {
   type StoredObject,
 } from './stored-object.ts'
 
-const PAGE_BYTES = 1024 * 1024
+const PAGE_BYTES = 512 * 1024
 const MOST_PREFIXES = 20
 /** The end of a range that has none. */
 const NO_END = Buffer.of(0)

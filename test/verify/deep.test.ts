@@ -1,0 +1,73 @@
+import t from 'tap'
+import { Etcd } from '../real/etcd.ts'
+import { KEY, KmsWorld } from '../real/kms-world.ts'
+import { configKey, rotateKey } from '../real/transit-setup.ts'
+import { reportOf, runVerify } from './run-verify.ts'
+import { makeSeeds, sealedValue, writeConfig } from './sealed-values.ts'
+import { putAll, saveSnapshot } from './snapshot-of.ts'
+
+const [world, etcd] = await Promise.all([KmsWorld.start(), Etcd.start()])
+t.teardown(() => Promise.all([world.stop(), etcd.stop()]))
+await rotateKey(world.bao, KEY)
+const seeds = await makeSeeds(world, 150)
+const entries = Array.from({ length: 300 }, (_, at) => {
+  const key = `/registry/secrets/a/s${String(at)}`
+  return [key, sealedValue(key, 'k8s\0 hunter2', seeds[at % seeds.length])] as const
+})
+await putAll(etcd, entries)
+
+const live = ['--endpoints', etcd.address]
+const deep = ['--deep', '--config', writeConfig(world)]
+
+void t.test('every seed is decrypted once, in few requests, under a uid of its own', async (t) => {
+  for (const objects of [[], ['--objects']]) {
+    const mark = world.bao.auditMark()
+    const { code, report } = await reportOf(...live, ...deep, ...objects)
+    t.match(report, { ok: true, objects: 300, seeds: 150, unreadable: 0, unproven: 0 })
+    t.equal(code, 0)
+    const asked = world.bao.auditRequests({ since: mark, path: `transit/decrypt/${KEY}` })
+    t.ok(asked.length <= 5, `${String(asked.length)} requests`)
+    for (const { headers } of asked) {
+      t.same(headers['x-transit-bridge-uid'], [report.vaultUid], 'so that an audit tells who asked')
+    }
+  }
+})
+
+void t.test('a snapshot is proven like the live store', async (t) => {
+  const file = await saveSnapshot(etcd)
+  const { code, report } = await reportOf('--snapshot', file, ...deep, '--objects')
+  t.match(report, { ok: true, objects: 300, seeds: 150, depth: 'objects' })
+  t.equal(code, 0)
+})
+
+void t.test('what cannot be read is counted and named; no value is printed', async (t) => {
+  await configKey(world.bao, KEY, { min_decryption_version: 2 })
+  const { code, stdout, stderr } = await runVerify(...live, ...deep, '--objects')
+  t.equal(code, 1)
+  t.match(stdout, /\nNOT ok: of 300 objects 150 unreadable\n$/)
+  t.match(stdout, /\n {2}\/registry\/secrets\/a\/s\d+: its DEK source: .*disables/)
+  t.match(stdout, /\n {2}and 130 more\n/)
+  t.equal(stderr, '')
+  t.notMatch(stdout, /hunter2/)
+  await configKey(world.bao, KEY, { min_decryption_version: 1 })
+})
+
+void t.test(
+  'a Vault that refuses or is away is one line, and nothing is said of the data',
+  async (t) => {
+    await world.writePolicy('path "transit/keys/*" { capabilities = ["read"] }')
+    t.match(await runVerify(...live, ...deep), {
+      code: 1,
+      stdout: '',
+      stderr: /^transit-bridge: .*\n$/,
+    })
+    await world.writePolicy()
+    await world.bao.seal()
+    t.match(await runVerify(...live, ...deep), {
+      code: 1,
+      stdout: '',
+      stderr: /^transit-bridge: .*\n$/,
+    })
+    await world.bao.unseal()
+  },
+)

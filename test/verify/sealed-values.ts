@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import { encodeAssociatedData, makeAnnotations } from '../../src/kms/annotations.ts'
+import { makeKeyId } from '../../src/kms/key-id.ts'
+import { KEY, type KmsWorld } from '../real/kms-world.ts'
+import { tempFolder } from '../real/temp-folder.ts'
+import { kmsV2Value, sealBySeed } from './envelopes.ts'
+
+const CLUSTER = 'test-cluster'
+
+/** A seed as an API server has it in memory, and as etcd has it. */
+export type SeedInUse = { seed: Buffer; ciphertext: string; keyId: string }
+
+/** The plugin's configuration file, as --deep takes it. */
+export function writeConfig(world: KmsWorld): string {
+  const file = join(tempFolder('verify'), 'config.yaml')
+  const { vault } = world.configuration()
+  const document = { vault, transit: { key: KEY }, kms: { clusterId: CLUSTER } }
+  writeFileSync(file, stringify(document))
+  return file
+}
+
+/** Seeds that the real Transit wrapped as the plugin has it do so, with all versions of the key in turn. */
+export async function makeSeeds(world: KmsWorld, count: number): Promise<SeedInUse[]> {
+  const { data } = await world.bao.api('GET', `transit/keys/${KEY}`)
+  const associated_data = encodeAssociatedData(makeAnnotations(CLUSTER)).toString('base64')
+  const seeds: SeedInUse[] = []
+  for (let at = 0; at < count; at += 1) {
+    const keyVersion = 1 + (at % Number(data.latest_version))
+    const seed = randomBytes(32)
+    const plaintext = seed.toString('base64')
+    const request = { plaintext, associated_data, key_version: keyVersion }
+    const answer = await world.bao.api('POST', `transit/encrypt/${KEY}`, request)
+    const createdAt = Number(data.keys[String(keyVersion)])
+    const keyId = makeKeyId({ clusterId: CLUSTER, keyName: KEY, keyVersion, createdAt })
+    seeds.push({ seed, ciphertext: String(answer.data.ciphertext), keyId })
+  }
+  return seeds
+}
+
+/** An object as kube-apiserver stores it under such a seed. */
+export function sealedValue(key: string, plaintext: string, use: SeedInUse | undefined): Buffer {
+  if (use === undefined) throw new Error('there is no seed')
+  return kmsV2Value({
+    keyId: use.keyId,
+    source: Buffer.from(use.ciphertext),
+    annotations: { ...makeAnnotations(CLUSTER) },
+    data: sealBySeed(use.seed, key, plaintext),
+  })
+}
