@@ -87,7 +87,7 @@ async function askCluster(file: string, issuer: string | undefined): Promise<Clu
       issuer: issuer ?? readIssuer(await client.get(discovery), client.server + discovery),
     }
   } finally {
-    await client.close()
+    client.close()
   }
 }
 

@@ -54,11 +54,25 @@ export function planJwtConfig(login: JwtLogin, found: Settings | undefined): Pla
           ? [`${what} is wider: bound_issuer is empty, so any issuer will do`]
           : [],
       path,
-      body: { bound_issuer: login.issuer, jwt_validation_pubkeys: [...theirs, ...missing] },
+      body: {
+        ...keepOthers(found),
+        bound_issuer: login.issuer,
+        jwt_validation_pubkeys: [...theirs, ...missing],
+      },
       needs: ['update'],
     }),
     told,
   )
+}
+
+/** A write replaces the whole configuration (vault-plugin-auth-jwt, path_config.go), so what somebody set is sent again. */
+function keepOthers(found: Settings | undefined): Values {
+  const role = readText(found?.['default_role'])
+  const algorithms = readTexts(found?.['jwt_supported_algs'])
+  return {
+    ...(role === '' ? {} : { default_role: role }),
+    ...(algorithms.length === 0 ? {} : { jwt_supported_algs: algorithms }),
+  }
 }
 
 function tellForeign(key: string, what: string): Plan {

@@ -47,7 +47,7 @@ export function join(...plans: readonly Plan[]): Plan {
 }
 
 export function remark(level: Remark['level'], text: string): Plan {
-  return { changes: [], remarks: [{ level, text }] }
+  return { changes: [], remarks: [{ level, text: onOneLine(text) }] }
 }
 
 /** A plan of one change; what is not given is empty. */
@@ -55,7 +55,13 @@ export function change(
   given: Omit<Change, 'details' | 'wider' | 'right'> &
     Partial<Pick<Change, 'details' | 'wider'>> & { readonly needs: readonly Capability[] },
 ): Plan {
-  const { needs, ...rest } = given
+  const { needs, details = [], wider = [], ...rest } = given
   const right = { path: given.path, capabilities: needs }
-  return { changes: [{ details: [], wider: [], ...rest, right }], remarks: [] }
+  const texts = { details: details.map(onOneLine), wider: wider.map(onOneLine) }
+  return { changes: [{ ...rest, ...texts, right }], remarks: [] }
+}
+
+/** Texts quote what Vault holds; a line end in one would be a line of a plan, and of a shell's input, of its own. */
+function onOneLine(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ')
 }

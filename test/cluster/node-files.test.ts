@@ -53,7 +53,7 @@ void test('a real API server', async (t) => {
     const client = new KubeClient(await readKubeconfig(kubeconfig), systemClock)
     const accept = 'application/jwk-set+json'
     const answer = await client.read({ method: 'GET', path: '/openid/v1/jwks', accept })
-    await client.close()
+    client.close()
     const jwks = scene.write('jwks.json', JSON.stringify(answer))
     const files = ['--jwks', jwks, '--issuer', server.issuer]
     t.match(await scene.bare([...files, '--yes']), { code: 0, stdout: 'nothing to change\n' })

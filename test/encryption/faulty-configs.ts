@@ -15,9 +15,9 @@ resources:
 
 const AES_KEY = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='
 
-/** A rule more, for `resources`, behind the first. */
-function rule(resources: string, provider = 'identity: {}'): string {
-  return `${GOOD}  - resources: [${resources}]\n    providers:\n      - ${provider}\n`
+/** A rule more, for these resources, behind the first. */
+function rule(names: string, provider = 'identity: {}'): string {
+  return `${GOOD}  - resources: [${names}]\n    providers:\n      - ${provider}\n`
 }
 
 function resources(list: string): string {

@@ -1,0 +1,153 @@
+import { join } from 'node:path'
+import { Writable } from 'node:stream'
+import { test } from 'tap'
+
+import { runSetup } from '../../src/commands/setup.ts'
+import { buildProgram, run } from '../commands/program.ts'
+import { runHere, SetupScene } from './scene.ts'
+
+void test('a person at a terminal is asked, and only yes applies', async (t) => {
+  const scene = await SetupScene.start(t)
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
+  const values = {
+    config: join(scene.folder, 'config.yaml'),
+    'service-account-key': scene.keyFile,
+    issuer: scene.issuer.issuer,
+  }
+  const terminal = {
+    stdout: silent,
+    stderr: silent,
+    environment: { BAO_TOKEN: scene.bao.rootToken },
+  }
+  const questions: string[] = []
+  const answer = (yes: boolean) => async (question: string) => {
+    questions.push(question)
+    return yes
+  }
+  t.equal(await runSetup(values, terminal, answer(false)), 2)
+  t.match(await scene.setup(['--dry-run']), { stdout: /7 to add/ })
+  t.equal(await runSetup(values, terminal, answer(true)), 0)
+  t.equal(await runSetup(values, terminal, answer(true)), 0)
+  t.strictSame(
+    questions,
+    ['Apply these changes?', 'Apply these changes?'],
+    'nothing to do, nothing to ask',
+  )
+})
+
+void test("the administrator's token comes from a file, the environment, or bao login", async (t) => {
+  const scene = await SetupScene.start(t)
+  const config = ['setup', '--config', join(scene.folder, 'config.yaml'), '--dry-run']
+  const keys = ['--service-account-key', scene.keyFile, '--issuer', scene.issuer.issuer]
+  const args = [...config, ...keys]
+  t.match(await runHere(args), {
+    code: 2,
+    stderr: /there is no administrator's token; log in with bao login/,
+  })
+  t.match(await runHere(args, { HOME: scene.folder }), {
+    code: 2,
+    stderr: /there is no administrator's token/,
+  })
+  scene.write('.vault-token', `${scene.bao.rootToken}\n`)
+  t.match(await runHere(args, { HOME: scene.folder }), { code: 0 })
+  const file = ['--token-file', join(scene.folder, '.vault-token')]
+  t.match(await runHere([...args, ...file], { VAULT_TOKEN: 'wrong' }), { code: 0 })
+  const refused = await runHere(args, { VAULT_TOKEN: 'hvs.secret-that-is-wrong' })
+  t.match(refused, { code: 1, stderr: /denies look up rights/ })
+  t.notMatch(refused.stderr, 'secret-that-is-wrong')
+})
+
+/** Command lines that are wrong, and what is said. */
+const MISTAKES: readonly (readonly [args: string, words: RegExp])[] = [
+  ['--dry-run', /needs one of --kubeconfig, --jwks and --service-account-key/],
+  ['--jwks @sa.pub --service-account-key @sa.pub', /takes only one of --kubeconfig/],
+  ['--jwks @sa.pub', /needs --issuer ISSUER/],
+  ['--jwks @sa.pub --issuer x', /sa\.pub is no JWKS with public keys/],
+  ['--service-account-key @none --issuer x', /none cannot be read \(ENOENT\)/],
+  ['--kubeconfig @none', /none: cannot be read: there is no such file/],
+  [
+    '--service-account-key @sa.pub --issuer x --service-account me',
+    /--service-account is none; write NAMESPACE\/NAME/,
+  ],
+  [
+    '--service-account-key @sa.pub --issuer x --policy root',
+    /--policy is not a name that vault takes/,
+  ],
+  ['--output yaml', /--output is not a form; write text, hcl, commands or json/],
+  ['--output hcl', /--output is of use only with --dry-run/],
+  ['--dry-run --yes', /--dry-run and --yes exclude each other/],
+]
+void test('what is wrong with a command line is told before vault is asked', async (t) => {
+  const scene = await SetupScene.start(t)
+  const since = scene.bao.auditMark()
+  for (const [args, words] of MISTAKES) {
+    const given = args.split(' ').map((word) => word.replace('@', `${scene.folder}/`))
+    t.match(await scene.bare(given), { code: 2, stdout: '', stderr: words }, args)
+  }
+  scene.configure({ auth: '{method: kubernetes, role: x, tokenFile: /token}' })
+  t.match(await scene.bare([]), {
+    code: 2,
+    stderr: /needs --kubernetes-host URL or --kubeconfig FILE/,
+  })
+  t.match(await scene.bare(['--kubernetes-host', 'https://x']), {
+    code: 2,
+    stderr: /needs --kubernetes-ca FILE/,
+  })
+  scene.configure({ auth: '{method: jwt, namespace: other, role: x, tokenFile: /token}' })
+  t.match(await scene.setup(), {
+    code: 2,
+    stderr: /vault\.auth\.namespace is another than vault\.namespace/,
+  })
+  t.strictSame(scene.bao.auditRequests({ since }), [])
+})
+
+void test('the built program has the policy in it', async (t) => {
+  buildProgram()
+  const scene = await SetupScene.start(t)
+  const args = [
+    'setup',
+    '--config',
+    join(scene.folder, 'config.yaml'),
+    '--dry-run',
+    '--output',
+    'commands',
+  ]
+  const keys = ['--service-account-key', scene.keyFile, '--issuer', scene.issuer.issuer]
+  const outcome = await run([...args, ...keys], { env: { VAULT_TOKEN: scene.bao.rootToken } })
+  t.match(outcome, {
+    code: 0,
+    stderr: '',
+    stdout: /path "transit\/encrypt\/k8s-etcd" \{\n {2}capabilities = \["update"\]/,
+  })
+})
+
+void test('in a namespace all is made there, but what belongs to the whole of vault', async (t) => {
+  const scene = await SetupScene.start(t)
+  await scene.bao.api('POST', 'sys/namespaces/team', {})
+  scene.write(
+    'config.yaml',
+    `vault: {address: "${scene.bao.address}", namespace: team, auth: {method: jwt, role: kms, tokenFile: /token}}
+transit: {key: etcd}
+kms: {clusterId: x}
+`,
+  )
+  const first = await scene.setup(['--yes'])
+  t.equal(first.code, 0, first.stderr)
+  t.match(first.stdout, /note: the audited header is set for the whole of vault/)
+  const inside = { namespace: 'team' }
+  t.equal((await scene.bao.request('GET', 'transit/keys/etcd', undefined, inside)).status, 200)
+  t.match(await scene.setup(['--yes']), { code: 0, stdout: /nothing to change\n$/ })
+  t.match(await scene.setup(['--dry-run', '--output', 'commands']), {
+    stdout: /export BAO_NAMESPACE=team/,
+  })
+})
+
+void test('what vault holds cannot add a line to a plan or to the commands', async (t) => {
+  const scene = await SetupScene.start(t)
+  await scene.bao.api('PUT', 'sys/policies/acl/transit-bridge-kms', {
+    policy: 'path "x\\nrm -rf /" { capabilities = ["read"] }',
+  })
+  const { stdout } = await scene.setup(['--dry-run', '--output', 'commands'])
+  t.notMatch(stdout, /^rm/m)
+  t.match(stdout, /^# stop: policy transit-bridge-kms is for other paths \(x rm -rf \/\)/m)
+})
