@@ -49,6 +49,18 @@ export type ErrorCode =
   | 'ETCD_FAILED'
   | 'SNAPSHOT_INVALID'
   | 'STORE_EMPTY'
+  // The cluster, as its API servers tell of it.
+  | 'KUBE_UNREACHABLE'
+  | 'KUBE_DENIED'
+  | 'KUBE_NOT_FOUND'
+  | 'KUBE_CONFLICT'
+  | 'KUBE_BUSY'
+  | 'KUBE_FAILED'
+  | 'PLUGIN_UNREACHABLE'
+  // A procedure that must not begin, or not go on, as things are.
+  | 'NOT_CONVERGED'
+  | 'NOT_FINISHED'
+  | 'STATE_INVALID'
   // This host.
   | 'SOCKET_IN_USE'
   | 'SOCKET_BLOCKED'

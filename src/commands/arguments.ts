@@ -2,7 +2,13 @@ import { parseArgs } from 'node:util'
 
 import { findNearest, listChoices } from '../config/nearest.ts'
 import { BridgeError } from '../errors.ts'
-import { isGroup, type Command, type OptionRule, type OptionValues } from './command.ts'
+import {
+  isGroup,
+  SEPARATOR,
+  type Command,
+  type OptionRule,
+  type OptionValues,
+} from './command.ts'
 import { COMMANDS } from './table.ts'
 import { USAGE } from './usage.ts'
 
@@ -48,7 +54,7 @@ function readCommand(args: readonly string[]): Request {
 
 function readCall(command: Command, name: string, args: readonly string[]): Request {
   const rules = { ...command.options, ...COMMON }
-  const { options } = readOptions(args, rules, `${name}: `, command.operand)
+  const { options } = readOptions(args, rules, `${name}: `, command)
   if (options['help'] === true) return { kind: 'help', usage: command.usage }
   for (const [option, rule] of Object.entries(command.options)) {
     if (rule.required === true && options[option] === undefined) {
@@ -87,7 +93,7 @@ function readOptions(
   args: readonly string[],
   rules: Readonly<Record<string, OptionRule>>,
   prefix: string,
-  operand?: string,
+  { operand, operandRepeats = false }: Pick<Command, 'operand' | 'operandRepeats'> = {},
 ) {
   const types = Object.entries(rules).map(([name, { takes }]) => {
     const type = takes === undefined ? ('boolean' as const) : ('string' as const)
@@ -103,16 +109,22 @@ function readOptions(
   const options: Record<string, string | true> = {}
   for (const token of tokens) {
     if (token.kind === 'positional') {
-      if (operand === undefined || Object.hasOwn(options, operand))
+      if (operand === undefined || (Object.hasOwn(options, operand) && !operandRepeats))
         throw mistake(`${prefix}${JSON.stringify(token.value)} is one argument too many`)
-      options[operand] = token.value
+      options[operand] = join(options[operand], token.value)
     }
     if (token.kind !== 'option') continue
-    if (Object.hasOwn(options, token.name))
+    const isRepeatable = Object.hasOwn(rules, token.name) && rules[token.name]?.repeats === true
+    if (Object.hasOwn(options, token.name) && !isRepeatable)
       throw mistake(`${prefix}${token.rawName} is given twice`)
-    options[token.name] = readOption(token, rules, prefix)
+    options[token.name] = join(options[token.name], readOption(token, rules, prefix))
   }
   return { options }
+}
+
+/** Several values of one name are one text, so that nobody else need know of lists. */
+function join(known: string | true | undefined, value: string | true): string | true {
+  return typeof known === 'string' && value !== true ? known + SEPARATOR + value : value
 }
 
 interface OptionToken {

@@ -1,3 +1,4 @@
+import { CLUSTER_COMMANDS } from './cluster-commands.ts'
 import { requireValue, type Command, type CommandGroup } from './command.ts'
 import {
   CONFIG_CHECK_USAGE,
@@ -212,4 +213,5 @@ export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
       return runVerify(values, terminal)
     },
   },
+  ...CLUSTER_COMMANDS,
 }

@@ -14,6 +14,7 @@ export const USAGE = `Usage:
     transit-bridge retire-nodes --daemonset NAMESPACE/NAME
     transit-bridge round-trip --socket FILE
     transit-bridge verify [--snapshot FILE] [OPTIONS]
+    transit-bridge rewrite --encryption-config FILE [OPTIONS]
     transit-bridge help [COMMAND]
 
 Vault or OpenBao Transit as the key manager of a Kubernetes cluster.
@@ -33,6 +34,7 @@ Commands:
     retire-nodes     Take it off all nodes, before a Helm release is removed.
     round-trip       Ask a plugin what kube-apiserver asks it.
     verify           Prove from etcd, or a snapshot of it, that all is encrypted.
+    rewrite          Re-encrypt what is stored under an old key, or in plaintext.
     help             Print this text, or the one of a command.
 
 Options:

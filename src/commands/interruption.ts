@@ -1,0 +1,19 @@
+/**
+ * Runs work that SIGINT and SIGTERM end at a place where it can go on later. A second signal ends the process at once.
+ */
+export async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const abort = new AbortController()
+  const stop = () => {
+    process.off('SIGINT', stop).off('SIGTERM', stop)
+    abort.abort()
+  }
+  process.on('SIGINT', stop).on('SIGTERM', stop)
+  // Timers of the clock do not keep the process alive, and between two requests nothing else does.
+  const alive = setInterval(() => undefined, 0x7fff_ffff)
+  try {
+    return await work(abort.signal)
+  } finally {
+    clearInterval(alive)
+    process.off('SIGINT', stop).off('SIGTERM', stop)
+  }
+}
