@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+const CHART = join(import.meta.dirname, '../../helm/transit-bridge')
+
+export type Panel = {
+  id: number
+  type: string
+  title: string
+  description?: string
+  gridPos: { h: number; w: number; x: number; y: number }
+  targets?: { expr: string; legendFormat: string }[]
+}
+
+export type Dashboard = {
+  uid: string
+  panels: Panel[]
+  templating: { list: { name: string; definition?: string }[] }
+  annotations: { list: { expr: string }[] }
+}
+
+export function readDashboard(): Dashboard {
+  return JSON.parse(
+    readFileSync(join(CHART, 'dashboards/transit-bridge.json'), 'utf8'),
+  ) as Dashboard
+}
+
+/** Every query of the dashboard, by the title of its panel. */
+export function queriesOf({ panels }: Dashboard): { title: string; expr: string }[] {
+  return panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => ({ title, expr })))
+}
+
+/** A query as Grafana would send it with all variables at All. */
+export function fillVariables(expr: string): string {
+  return expr
+    .replaceAll(/"\$(cluster|instance|provider)"/g, '".*"')
+    .replaceAll('$__rate_interval', '1m')
+}
