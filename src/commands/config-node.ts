@@ -28,11 +28,13 @@ export async function runConfigNode(values: OptionValues, terminal: Terminal): P
   const file = requireValue(values, 'config')
   const config = await loadConfig(file, terminal.environment)
   const configFile = readPath(values, 'host-config', file)
+  const kms = requireSection(config, 'kms')
   print(
     terminal,
     render({
       configFile,
-      socketFolder: dirname(requireSection(config, 'kms').socket),
+      socketFolder: dirname(kms.socket),
+      hasSocketGroup: kms.socketGroup !== undefined,
       files: filesOf(config),
       admin: config.admin.listen,
       image: readWord(values, 'image', `transit-bridge:${version}`),

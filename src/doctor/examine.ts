@@ -40,8 +40,16 @@ export async function examine(options: ExamineOptions): Promise<readonly Finding
     ...(await checkAsPlugin(options, views)),
     ...(await checkSocket(kms)),
     ...(await checkApiServer({ socket: kms.socket, manifest, encryptionConfig })),
-    ...(await checkPeers(peers)),
+    ...(await checkPeers(peers.length === 0 ? [] : [...ownAdmin(config), ...peers])),
   ]
+}
+
+/** This node is one of those that must agree. */
+function ownAdmin({ admin }: Config): readonly string[] {
+  if (admin.listen === undefined) return []
+  const { host, port } = admin.listen
+  const asked = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+  return [`${asked.includes(':') ? `[${asked}]` : asked}:${port}`]
 }
 
 /** What only somebody who has logged in can see. */

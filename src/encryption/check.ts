@@ -1,3 +1,5 @@
+import { parse } from 'yaml'
+
 import { formatPath, type Path } from '../config/fault.ts'
 import { readYaml, type Source } from '../config/source.ts'
 import type { Problem } from './decoder.ts'
@@ -23,7 +25,7 @@ export function checkEncryptionConfig(
   if (text === '') return [{ severity: 'refused', path: '', message: 'the file is empty' }]
   const source = readYaml(text)
   if (!('value' in source)) return source.map((fault) => ({ severity: 'refused', ...fault }))
-  const { document, problems } = decodeDocument(source.value)
+  const { document, problems } = decodeDocument(withOldBooleans(source.value, text))
   const { rules } = document
   const refused = [...problems, ...checkProviders(rules), ...checkResources(rules)]
   if (rules.length === 0) {
@@ -46,4 +48,29 @@ function locate(problem: Problem, severity: Severity, source: Source): Encryptio
     ...(hint === undefined ? {} : { hint }),
     line: source.lineOf(path),
   }
+}
+
+/** kube-apiserver reads YAML 1.1, to which `yes`, `no`, `on` and `off` without quotes are no texts (sigs.k8s.io/yaml). */
+function withOldBooleans(value: unknown, text: string): unknown {
+  try {
+    return pickBooleans(value, parse(text, { version: '1.1', logLevel: 'silent' }))
+  } catch {
+    // What the older version cannot read at all is rare enough to be left to kube-apiserver.
+    return value
+  }
+}
+
+function pickBooleans(value: unknown, old: unknown): unknown {
+  if (typeof value === 'string') return typeof old === 'boolean' ? old : value
+  if (typeof value !== 'object' || value === null || typeof old !== 'object' || old === null)
+    return value
+  if (Array.isArray(value))
+    return value.map((item: unknown, index) => pickBooleans(item, (old as unknown[])[index]))
+  const fields = Object.entries(value as Record<string, unknown>)
+  return Object.fromEntries(
+    fields.map(([name, item]) => [
+      name,
+      pickBooleans(item, (old as Record<string, unknown>)[name]),
+    ]),
+  )
 }

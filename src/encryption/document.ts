@@ -98,6 +98,9 @@ function decodeKms(decoder: Decoder, value: unknown, at: Path): KmsProvider | un
   const fields = decoder.object(value, at, known)
   if (fields === undefined) return undefined
   const text = (name: string) => decoder.text(fields[name], [...at, name])
+  // Absent it is 3 s; given it must be a duration.
+  if (fields['timeout'] === '')
+    decoder.problems.push({ at: [...at, 'timeout'], message: 'is empty', hint: 'write 3s' })
   return {
     at,
     apiVersion: text('apiVersion'),

@@ -7,6 +7,8 @@ export interface NodeFilesOptions {
   readonly files: readonly string[]
   /** Where /livez answers; undefined when admin.listen is none. */
   readonly admin: { readonly host: string; readonly port: number } | undefined
+  /** Whether kms.socketGroup is set: the pod then needs the right to give its socket away. Default: not. */
+  readonly hasSocketGroup?: boolean
   /** The image, for static pod and DaemonSet. */
   readonly image: string
   /** The installed program, for systemd. */

@@ -20,7 +20,9 @@ export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
     '    securityContext:',
     '      readOnlyRootFilesystem: true',
     '      allowPrivilegeEscalation: false',
-    '      capabilities: {drop: [ALL]}',
+    options.hasSocketGroup === true
+      ? '      capabilities: {drop: [ALL], add: [CHOWN]}   # for kms.socketGroup'
+      : '      capabilities: {drop: [ALL]}',
     '    resources:',
     '      requests: {cpu: 20m, memory: 64Mi}',
     '      limits: {memory: 256Mi}',

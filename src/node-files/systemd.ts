@@ -15,7 +15,7 @@ export function renderSystemdUnit(options: NodeFilesOptions): string {
     'Wants=network-online.target',
     'After=network-online.target',
     'Before=kubelet.service k3s.service rke2-server.service',
-    '# Vault may be away for hours; never give up.',
+    '# Never give up: a configuration that is mended is read at the next try.',
     'StartLimitIntervalSec=0',
     '',
     '[Service]',
@@ -23,8 +23,6 @@ export function renderSystemdUnit(options: NodeFilesOptions): string {
     `ExecStart=${quote(program)} kms --config ${quote(configFile)}`,
     'Restart=always',
     'RestartSec=1',
-    '# A wrong configuration (code 2) is not cured by a start; a restart follows when it is mended.',
-    'RestartPreventExitStatus=2',
     'TimeoutStopSec=10',
     ...(runtime === undefined
       ? [`ReadWritePaths=-${quote(socketFolder)}`]

@@ -45,6 +45,17 @@ void test('the static pod needs nothing of any API server', async (t) => {
   t.notMatch(stdout.replaceAll(/^#.*/gm, ''), /serviceAccountName|configMap|secretName/)
 })
 
+void test('a socket with a group of its own needs one capability, and no more', async (t) => {
+  const text = FULL.replace('socketMode: "0600"', 'socketMode: "0660"\n  socketGroup: kube')
+  const config = join(t.testdir({ 'config.yaml': text }), 'config.yaml')
+  const { stdout } = await runHere(['config', 'node', '--shape', 'static-pod', '--config', config])
+  t.match(parse(stdout), {
+    spec: {
+      containers: [{ securityContext: { capabilities: { drop: ['ALL'], add: ['CHOWN'] } } }],
+    },
+  })
+})
+
 void test('the daemonset says its limits first', async (t) => {
   const { stdout } = await print(t, 'daemonset')
   t.match(stdout, /^# Only where an API server that does not depend on this plugin is always there/)

@@ -358,6 +358,13 @@ ${more}`
       await scene.find('drift', '--peers', `${peer},${stranger}`),
       /^fail: the nodes announce different keys/,
     )
+    scene.config.admin = { listen: peer }
+    t.match(
+      await scene.find('drift', '--peers', stranger),
+      /^fail: .*different keys/,
+      'this node is one of them',
+    )
+    scene.config.admin = { listen: 'none' }
     t.match(
       await scene.find('node', '--peers', '127.0.0.1:1'),
       /^unknown: 127\.0\.0\.1:1 does not answer/,

@@ -72,6 +72,13 @@ export const REFUSED: readonly FaultyConfig[] = [
   ['a timeout that is a number', change('timeout: 3s', 'timeout: 3'), 11, 'must be text'],
   ['a name that is a number', change('name: transit-bridge', 'name: 7'), 9, 'must be text'],
   [
+    'a name that is a boolean to YAML 1.1',
+    change('name: transit-bridge', 'name: yes'),
+    9,
+    'must be text',
+  ],
+  ['an empty timeout', change('timeout: 3s', 'timeout: ""'), 11, 'is empty'],
+  [
     'a name twice',
     rule(
       'configmaps',
@@ -211,6 +218,7 @@ export const TAKEN: readonly (readonly [what: string, text: string])[] = [
   ['the usual one', GOOD],
   ['a rule for everything behind a narrow one', rule('"*.*"')],
   ['the same resource in two rules', rule('secrets')],
+  ['a boolean of YAML 1.1 in quotes', change('name: transit-bridge', "name: 'yes'")],
   ['no timeout', change('          timeout: 3s\n', '')],
   ['a timeout as Go writes it', change('timeout: 3s', 'timeout: 1.5s')],
   ['a resource of the core group with its dot', change('- secrets', '- secrets.')],
