@@ -13,6 +13,12 @@ import {
 
 const PAGE_BYTES = 512 * 1024
 const MOST_PREFIXES = 20
+/**
+ * For each page etcd walks through its index to the end of the range that was asked for, whatever the limit is
+ * (server/storage/mvcc/index.go: Revisions counts on). So a long range is cut into pieces first, or the work of etcd would
+ * grow with the square of the keys: measured with 300,000, 16 s of processor time instead of 4.
+ */
+const SPAN = 10_000
 /** The end of a range that has none. */
 const NO_END = Buffer.of(0)
 
@@ -20,6 +26,19 @@ export interface EtcdStoreOptions {
   readonly client: EtcdClient
   /** Told when etcd was compacted while it was read, and from where the reading went on. */
   readonly onCompaction: (revision: bigint, key: string) => void
+}
+
+/** Keys from one up to another, which is not among them. */
+interface Piece {
+  readonly key: Uint8Array
+  readonly end: Uint8Array
+}
+
+interface Question {
+  readonly key: Uint8Array
+  readonly rangeEnd: Uint8Array
+  readonly limit: bigint
+  readonly keysOnly?: boolean
 }
 
 /**
@@ -59,11 +78,15 @@ export class EtcdStore implements Store {
     signal: AbortSignal,
   ): AsyncIterable<readonly StoredObject[]> {
     const ranges = prefixesOf(selection).map((prefix) => Buffer.from(prefix))
-    let total = 0
-    for (const range of ranges) total += await this.#count(range)
-    this.#total = total
+    const counts: number[] = []
+    for (const range of ranges) counts.push(await this.#count(range))
+    this.#total = counts.reduce((sum, count) => sum + count, 0)
     const size = new PageSize(PAGE_BYTES)
-    for (const range of ranges) yield* this.#readRange(range, size, signal)
+    for (const [index, range] of ranges.entries()) {
+      const isLong = (counts[index] ?? 0) > SPAN
+      const pieces = isLong ? this.#cut(range, signal) : [{ key: range, end: endOf(range) }]
+      for await (const piece of pieces) yield* this.#readPiece(piece, size, signal)
+    }
   }
 
   /** Jumps from each first part of keys to the one behind it. */
@@ -105,15 +128,27 @@ export class EtcdStore implements Store {
     return Number(answer.count)
   }
 
-  async *#readRange(
-    range: Buffer,
+  async *#cut(range: Buffer, signal: AbortSignal): AsyncIterable<Piece> {
+    const end = endOf(range)
+    let key: Uint8Array = range
+    while (!signal.aborted) {
+      const limit = BigInt(SPAN + 1)
+      const { kvs, more } = await this.#ask({ key, rangeEnd: end, limit, keysOnly: true })
+      const next = more ? kvs.at(-1)?.key : undefined
+      yield { key, end: next ?? end }
+      if (next === undefined) return
+      key = next
+    }
+  }
+
+  async *#readPiece(
+    { key: first, end }: Piece,
     size: PageSize,
     signal: AbortSignal,
   ): AsyncIterable<readonly StoredObject[]> {
-    const rangeEnd = endOf(range)
-    let key: Uint8Array = range
+    let key = first
     for (let more = true; more && !signal.aborted;) {
-      const page = await this.#readPage(key, rangeEnd, size)
+      const page = await this.#readPage(key, end, size)
       size.learn(page.kvs.length, bytesOf(page))
       this.#read += page.kvs.length
       yield page.kvs
@@ -125,14 +160,25 @@ export class EtcdStore implements Store {
 
   async #readPage(key: Uint8Array, rangeEnd: Uint8Array, size: PageSize): Promise<RangeResponse> {
     for (;;) {
-      const revision = this.#revisions.at(-1) ?? 0n
       try {
-        return await this.#client.range({ key, rangeEnd, limit: BigInt(size.limit), revision })
+        return await this.#ask({ key, rangeEnd, limit: BigInt(size.limit) })
       } catch (thrown) {
         const error = BridgeError.from(thrown)
-        if (isCompacted(error)) await this.#moveOn(key)
-        else if (error.code !== 'OVERLOADED') throw error
-        else if (!size.shrink()) throw tooLarge(key)
+        if (error.code !== 'OVERLOADED') throw error
+        if (!size.shrink()) throw tooLarge(key)
+      }
+    }
+  }
+
+  /** Asks at the revision of all pages; at a newer one when etcd has that one no longer. */
+  async #ask(request: Question): Promise<RangeResponse> {
+    for (;;) {
+      try {
+        return await this.#client.range({ ...request, revision: this.#revisions.at(-1) ?? 0n })
+      } catch (thrown) {
+        const error = BridgeError.from(thrown)
+        if (!isCompacted(error)) throw error
+        await this.#moveOn(request.key)
       }
     }
   }
