@@ -6,9 +6,9 @@ import type { Report } from '../../src/cluster/report.ts'
 import { eventually } from '../cluster/eventually.ts'
 import { buildProgram } from '../commands/program.ts'
 import { Etcd } from '../real/etcd.ts'
-import { kmsV2Value } from './envelopes.ts'
-import { runMeasured } from './measured-run.ts'
-import { putAll, saveSnapshot } from './snapshot-of.ts'
+import { kmsV2Value } from '../verify/envelopes.ts'
+import { runMeasured } from '../verify/measured-run.ts'
+import { putAll, saveSnapshot } from '../verify/snapshot-of.ts'
 
 const SECRETS = 10_000
 const MOST_MEMORY = 150

@@ -5,8 +5,8 @@ import t, { type Test } from 'tap'
 import { SnapshotStore } from '../../src/cluster/snapshot-store.ts'
 import { Etcd } from '../real/etcd.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import { openLive, readAll, readSnapshot } from './read-all.ts'
-import { callEtcd, putAll, saveSnapshot } from './snapshot-of.ts'
+import { openLive, readAll, readSnapshot } from '../verify/read-all.ts'
+import { callEtcd, putAll, saveSnapshot } from '../verify/snapshot-of.ts'
 
 const etcd = await Etcd.start()
 t.teardown(() => etcd.stop())

@@ -7,10 +7,10 @@ import { Etcd } from '../real/etcd.ts'
 import { CertificateAuthority } from '../real/pki.ts'
 import { freePort } from '../real/port.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import { ALL, openLive, readAll } from './read-all.ts'
-import { reportOf, runVerify } from './run-verify.ts'
-import { callEtcd, putAll } from './snapshot-of.ts'
-import { startTlsEtcd } from './tls-etcd.ts'
+import { ALL, openLive, readAll } from '../verify/read-all.ts'
+import { reportOf, runVerify } from '../verify/run-verify.ts'
+import { callEtcd, putAll } from '../verify/snapshot-of.ts'
+import { startTlsEtcd } from '../verify/tls-etcd.ts'
 
 const etcd = await Etcd.start()
 t.teardown(() => etcd.stop())

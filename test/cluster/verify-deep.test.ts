@@ -2,9 +2,9 @@ import t from 'tap'
 import { Etcd } from '../real/etcd.ts'
 import { KEY, KmsWorld } from '../real/kms-world.ts'
 import { configKey, rotateKey } from '../real/transit-setup.ts'
-import { reportOf, runVerify } from './run-verify.ts'
-import { makeSeeds, sealedValue, writeConfig } from './sealed-values.ts'
-import { putAll, saveSnapshot } from './snapshot-of.ts'
+import { reportOf, runVerify } from '../verify/run-verify.ts'
+import { makeSeeds, sealedValue, writeConfig } from '../verify/sealed-values.ts'
+import { putAll, saveSnapshot } from '../verify/snapshot-of.ts'
 
 const [world, etcd] = await Promise.all([KmsWorld.start(), Etcd.start()])
 t.teardown(() => Promise.all([world.stop(), etcd.stop()]))
