@@ -32,7 +32,17 @@ export function explainAnswer(
 }
 
 export function statusOf(body: unknown): KubeStatus {
+  if (typeof body === 'string' && body.startsWith('{')) return statusOf(parse(body))
   return typeof body === 'object' && body !== null ? body : {}
+}
+
+/** What was asked for as text is answered as JSON, too, where it is refused. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 function codeOf(status: number): ErrorCode {

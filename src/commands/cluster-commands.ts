@@ -1,6 +1,6 @@
 import type { Command, CommandGroup } from './command.ts'
 import { CLUSTER_OPTIONS, ETCD_OPTIONS } from './option-sets.ts'
-import { REWRITE_USAGE } from './usage-cluster.ts'
+import { REWRITE_USAGE, ROTATE_USAGE, STATUS_USAGE } from './usage-cluster.ts'
 
 /** The commands that look after a cluster's stored data. */
 export const CLUSTER_COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
@@ -20,6 +20,44 @@ export const CLUSTER_COMMANDS: Readonly<Record<string, Command | CommandGroup>> 
     run: async (values, terminal) => {
       const { runRewriteCommand } = await import('./rewrite.ts')
       return runRewriteCommand(values, terminal)
+    },
+  },
+  rotate: {
+    usage: ROTATE_USAGE,
+    options: {
+      config: { takes: 'FILE', required: true },
+      'token-file': { takes: 'FILE' },
+      ...CLUSTER_OPTIONS,
+      ...ETCD_OPTIONS,
+      'encryption-config': { takes: 'FILE' },
+      resources: { takes: 'LIST' },
+      backup: { takes: 'SNAPSHOT', repeats: true },
+      finish: {},
+      plan: {},
+      rate: { takes: 'N' },
+      patience: { takes: 'DURATION' },
+      state: { takes: 'DIR' },
+      'yes-raise-min-decryption-version': { takes: 'N' },
+    },
+    run: async (values, terminal) => {
+      const { runRotate } = await import('./rotate.ts')
+      return runRotate(values, terminal)
+    },
+  },
+  status: {
+    usage: STATUS_USAGE,
+    options: {
+      config: { takes: 'FILE' },
+      'token-file': { takes: 'FILE' },
+      ...CLUSTER_OPTIONS,
+      ...ETCD_OPTIONS,
+      'encryption-config': { takes: 'FILE' },
+      'rotate-every': { takes: 'DURATION' },
+      json: {},
+    },
+    run: async (values, terminal) => {
+      const { runStatus } = await import('./status.ts')
+      return runStatus(values, terminal)
     },
   },
 }

@@ -12,37 +12,136 @@ It refuses to begin while API servers disagree on the key, for that would make
 new data old. Interrupted at any time, the same command goes on.
 
 Options:
-    --encryption-config FILE  Rewrite all resources that this file names, the
-                              one of the API server.
-    --resources LIST          Rewrite these: secrets,configmaps,NAME.GROUP
-    --kubeconfig FILE         The cluster. By default $KUBECONFIG, ~/.kube/config
-                              or the service account of the pod.
-    --context NAME            A context of it. By default the current one.
-    --api-server URL          Address of one API server; once for each of them.
-                              By default the endpoints of Service kubernetes.
-    --plugin URL              Admin address of a plugin, to ask it, too; once for
-                              each: http://192.0.2.10:9390
-    --configs-may-differ      The EncryptionConfigurations of the API servers are
-                              meant to differ, in the path of a socket.
-    --method METHOD           patch, migration (StorageVersionMigration) or auto:
-                              migration where a controller does it. Default: auto
-    --rate N                  Objects a second, at most. Default: 200
-    --patience DURATION       How long a failing request is tried. Default: 2m
-    --state FILE              Where it keeps how far it is. By default a file of
-                              the cluster in $XDG_STATE_HOME/transit-bridge.
-    --dry-run                 Check everything, count, and change nothing.
-    --endpoints LIST          Of etcd, as for verify: then etcd has the last word
-                              at the end. With it go:
-    --cacert FILE             Authority of etcd's certificate.
-    --cert FILE               Client certificate for etcd.
-    --key FILE                Its key.
-    --user NAME               User of etcd.
-    --password-file FILE      Its password.
-    --etcd-prefix PREFIX      As the API server's. Default: /registry
-    -h, --help                Print this text.
+    --encryption-config FILE Rewrite all resources that this file names, the
+                             one of the API server.
+    --resources LIST         Rewrite these: secrets,configmaps,NAME.GROUP
+    --kubeconfig FILE        The cluster. By default $KUBECONFIG, ~/.kube/config
+                             or the service account of the pod.
+    --context NAME           A context of it. By default the current one.
+    --api-server URL         Address of one API server; once for each of them.
+                             By default the endpoints of Service kubernetes.
+    --plugin URL             Admin address of a plugin, to ask it, too; once for
+                             each: http://192.0.2.10:9390
+    --configs-may-differ     The API servers' EncryptionConfigurations are
+                             meant to differ, in the path of a socket.
+    --method METHOD          patch, migration (StorageVersionMigration) or auto:
+                             migration where a controller does it. Default: auto
+    --rate N                 Objects a second, at most. Default: 200
+    --patience DURATION      How long a failing request is tried. Default: 2m
+    --state FILE             Where it keeps how far it is. By default a file of
+                             the cluster in $XDG_STATE_HOME/transit-bridge.
+    --dry-run                Check everything, count, and change nothing.
+    --endpoints LIST         Of etcd, as for verify: then etcd has the last
+                             word at the end. With it go:
+    --cacert FILE            Authority of etcd's certificate.
+    --cert FILE              Client certificate for etcd.
+    --key FILE               Its key.
+    --user NAME              User of etcd.
+    --password-file FILE     Its password.
+    --etcd-prefix PREFIX     As the API server's. Default: /registry
+    -h, --help               Print this text.
 
 Exit code: 0 all is rewritten, 1 it is not, 2 wrong usage or configuration.
 
 Example:
     $ transit-bridge rewrite --kubeconfig /etc/kubernetes/admin.conf \\
           --encryption-config /etc/kubernetes/encryption.yaml --dry-run`
+
+export const ROTATE_USAGE = `Usage:
+    transit-bridge rotate --config FILE --encryption-config FILE [--plan]
+        [OPTIONS]
+    transit-bridge rotate --config FILE --resources LIST [--plan] [OPTIONS]
+
+Rotate the key, to the end: check the cluster, make a new version in Vault (or
+notice that there is one), wait until every plugin and API server uses it,
+rewrite everything, verify by etcd, say which versions are still needed, and
+give older ones up if you say so. Ended at any time, the same command goes on.
+
+It needs the token of an operator of Vault (VAULT_TOKEN, BAO_TOKEN, --token-file
+or ~/.vault-token) that may read, rotate and configure the key: the plugin's own
+role may not.
+
+Options:
+    --config FILE            The plugin's configuration: Vault, key, cluster.
+    --token-file FILE        The operator's token.
+    --encryption-config FILE Rewrite all resources that this file names, the
+                             one of the API server.
+    --resources LIST         Rewrite these: secrets,configmaps,NAME.GROUP
+    --kubeconfig FILE        The cluster. By default $KUBECONFIG, ~/.kube/config
+                             or the service account of the pod.
+    --context NAME           A context of it. By default the current one.
+    --api-server URL         Address of one API server; once for each of them.
+                             By default the endpoints of Service kubernetes.
+    --plugin URL             Admin address of a plugin; once for each of them:
+                             http://192.0.2.10:9390
+    --configs-may-differ     The API servers' EncryptionConfigurations are
+                             meant to differ, in the path of a socket.
+    --endpoints LIST         Of etcd, as for verify. Without it nothing is
+                             proven, and nothing given up. With it go:
+    --cacert FILE            Authority of etcd's certificate.
+    --cert FILE              Client certificate for etcd.
+    --key FILE               Its key.
+    --user NAME              User of etcd.
+    --password-file FILE     Its password.
+    --etcd-prefix PREFIX     As the API server's. Default: /registry
+    --backup SNAPSHOT        An etcd snapshot that must stay readable; once for
+                             each of them.
+    --finish                 Take the latest version as it is: finish a rotation
+                             that Vault or somebody made.
+    --plan                   Show the steps, and where it is. Change nothing.
+    --rate N                 Objects a second, at most. Default: 200
+    --patience DURATION      How long plugins and API servers are waited for.
+                             Default: 15m
+    --state DIR              Where it keeps how far it is. By default
+                             $XDG_STATE_HOME/transit-bridge.
+    --yes-raise-min-decryption-version N
+                             Give up versions below N, without a question, if
+                             neither etcd nor a --backup needs them.
+    -h, --help               Print this text.
+
+Exit code: 0 the rotation is done, 1 it is not, 2 wrong usage or configuration.
+
+Example:
+    $ transit-bridge rotate --config /etc/transit-bridge/config.yaml \\
+          --kubeconfig /etc/kubernetes/admin.conf \\
+          --encryption-config /etc/kubernetes/encryption.yaml --plan`
+
+export const STATUS_USAGE = `Usage:
+    transit-bridge status [--config FILE] [OPTIONS]
+
+Say at a glance how the cluster's encryption is: plugins and API servers with
+their health, key, key version and token life; the key in Vault and when it is
+to be rotated; what share of the objects in etcd is under which version.
+
+Options:
+    --config FILE            The plugin's configuration: then Vault is asked
+                             about the key, with an operator's token.
+    --token-file FILE        That token. By default VAULT_TOKEN, BAO_TOKEN or
+                             ~/.vault-token.
+    --kubeconfig FILE        The cluster. By default $KUBECONFIG, ~/.kube/config
+                             or the service account of the pod.
+    --context NAME           A context of it. By default the current one.
+    --api-server URL         Address of one API server; once for each of them.
+                             By default the endpoints of Service kubernetes.
+    --plugin URL             Admin address of a plugin; once for each of them:
+                             http://192.0.2.10:9390
+    --configs-may-differ     The API servers' EncryptionConfigurations are
+                             meant to differ, in the path of a socket.
+    --rotate-every DURATION  How often you mean to rotate, as 90d, where Vault
+                             does not do it by itself.
+    --encryption-config FILE Which resources are to be encrypted.
+    --endpoints LIST         Of etcd, as for verify. With it go:
+    --cacert FILE            Authority of etcd's certificate.
+    --cert FILE              Client certificate for etcd.
+    --key FILE               Its key.
+    --user NAME              User of etcd.
+    --password-file FILE     Its password.
+    --etcd-prefix PREFIX     As the API server's. Default: /registry
+    --json                   Print one JSON object.
+    -h, --help               Print this text.
+
+Exit code: 0 all is well, 1 it is not, 2 wrong usage or configuration.
+
+Example:
+    $ transit-bridge status --kubeconfig /etc/kubernetes/admin.conf \\
+          --plugin http://192.0.2.10:9390 --plugin http://192.0.2.11:9390`

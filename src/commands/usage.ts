@@ -15,6 +15,8 @@ export const USAGE = `Usage:
     transit-bridge round-trip --socket FILE
     transit-bridge verify [--snapshot FILE] [OPTIONS]
     transit-bridge rewrite --encryption-config FILE [OPTIONS]
+    transit-bridge rotate --config FILE --encryption-config FILE [OPTIONS]
+    transit-bridge status [--config FILE] [OPTIONS]
     transit-bridge help [COMMAND]
 
 Vault or OpenBao Transit as the key manager of a Kubernetes cluster.
@@ -35,6 +37,8 @@ Commands:
     round-trip       Ask a plugin what kube-apiserver asks it.
     verify           Prove from etcd, or a snapshot of it, that all is encrypted.
     rewrite          Re-encrypt what is stored under an old key, or in plaintext.
+    rotate           Rotate the key, to the end: from Vault to the last object.
+    status           Plugins, API servers, key and stored data at a glance.
     help             Print this text, or the one of a command.
 
 Options:

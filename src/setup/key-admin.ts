@@ -1,0 +1,71 @@
+import type { TransitConfig } from '../config/config.ts'
+import { BridgeError } from '../errors.ts'
+import { parseTransitKey, type TransitKey } from '../transit/key.ts'
+import type { VaultSettings } from './vault-settings.ts'
+
+/** A Transit key with what only its administrators care about. */
+export interface AdministeredKey extends TransitKey {
+  /** How often Vault rotates it by itself, in seconds; 0: never. */
+  readonly autoRotateSeconds: number
+}
+
+/** The Transit key in the hands of an operator: the plugin's own policy may neither rotate nor configure it. */
+export class KeyAdmin {
+  readonly #vault: VaultSettings
+  readonly #path: string
+
+  constructor(vault: VaultSettings, { mount, key }: TransitConfig) {
+    this.#vault = vault
+    this.#path = `${mount}/keys/${encodeURIComponent(key)}`
+  }
+
+  /** Throws KEY_MISSING if there is none. */
+  async read(): Promise<AdministeredKey> {
+    const data = await this.#vault.read(this.#path)
+    if (data === undefined) {
+      throw new BridgeError(
+        'KEY_MISSING',
+        `vault has no key at ${this.#path}; check transit.mount and transit.key`,
+      )
+    }
+    return {
+      ...parseTransitKey({ data }),
+      autoRotateSeconds: readPeriod(data['auto_rotate_period']),
+    }
+  }
+
+  /** Makes another version, which is the latest from then on. */
+  async rotate(): Promise<void> {
+    await this.#vault.write(`${this.#path}/rotate`, {})
+  }
+
+  /** From then on nothing of an older version can be decrypted; it can be lowered again until the key is trimmed. */
+  async raiseMinDecryptionVersion(version: number): Promise<void> {
+    await this.#vault.write(`${this.#path}/config`, { min_decryption_version: version })
+  }
+
+  /** Throws VAULT_DENIED, naming what is missing, unless the token may read the key and do these things to it. */
+  async requireRights(verbs: readonly ('rotate' | 'config')[]): Promise<void> {
+    const rights = verbs.map((verb) => ({
+      path: `${this.#path}/${verb}`,
+      capabilities: ['update'] as const,
+    }))
+    const missing = await this.#vault.findMissing([
+      { path: this.#path, capabilities: ['read'] },
+      ...rights,
+    ])
+    if (missing.length === 0) return
+    const words = missing.map(
+      ({ path, capabilities }) => `${capabilities.join(' and ')} on ${path}`,
+    )
+    throw new BridgeError(
+      'VAULT_DENIED',
+      `the operator's token lacks ${words.join(', ')}; rotating is for an operator, not for the plugin's role`,
+    )
+  }
+}
+
+/** Seconds (Vault: builtin/logical/transit/path_keys.go). */
+function readPeriod(value: unknown): number {
+  return typeof value === 'number' ? value : 0
+}
