@@ -1,6 +1,6 @@
 import type { Command, CommandGroup } from './command.ts'
 import { CLUSTER_OPTIONS, ETCD_OPTIONS } from './option-sets.ts'
-import { REWRITE_USAGE, ROTATE_USAGE, STATUS_USAGE } from './usage-cluster.ts'
+import { AUDIT_USAGE, REWRITE_USAGE, ROTATE_USAGE, STATUS_USAGE } from './usage-cluster.ts'
 
 /** The commands that look after a cluster's stored data. */
 export const CLUSTER_COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
@@ -58,6 +58,16 @@ export const CLUSTER_COMMANDS: Readonly<Record<string, Command | CommandGroup>> 
     run: async (values, terminal) => {
       const { runStatus } = await import('./status.ts')
       return runStatus(values, terminal)
+    },
+  },
+  audit: {
+    usage: AUDIT_USAGE,
+    options: { key: { takes: 'NAME' }, events: {}, json: {} },
+    operand: 'FILE',
+    operandRepeats: true,
+    run: async (values, terminal) => {
+      const { runAudit } = await import('./audit.ts')
+      return runAudit(values, terminal)
     },
   },
 }

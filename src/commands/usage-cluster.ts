@@ -145,3 +145,27 @@ Exit code: 0 all is well, 1 it is not, 2 wrong usage or configuration.
 Example:
     $ transit-bridge status --kubeconfig /etc/kubernetes/admin.conf \\
           --plugin http://192.0.2.10:9390 --plugin http://192.0.2.11:9390`
+
+export const AUDIT_USAGE = `Usage:
+    transit-bridge audit FILE... [--key NAME] [--events] [--json]
+
+Join audit files of Vault or OpenBao with logs of plugins, by the uid that each
+request carries: who used which key, when, from which node, with what result.
+What gives something away (decrypt, rewrap, datakey, export, backup) and was
+asked for by no plugin among the files stands out.
+
+The files may be given in any order; each is read twice, a line at a time. The
+plugins must log at level debug, and Vault must write the header
+X-Transit-Bridge-UID to its audit device, as setup tells it to. A plugin's node
+is told by the name of its file.
+
+Options:
+    --key NAME       Only this key.
+    --events         Print every use, not only what stands out and the sums.
+    --json           Print one JSON object a line: the uses, then the summary.
+    -h, --help       Print this text.
+
+Exit code: 0 nothing stands out, 1 something does, 2 wrong usage.
+
+Example:
+    $ transit-bridge audit audit.log node-1.log node-2.log --key k8s-etcd`

@@ -17,6 +17,7 @@ export const USAGE = `Usage:
     transit-bridge rewrite --encryption-config FILE [OPTIONS]
     transit-bridge rotate --config FILE --encryption-config FILE [OPTIONS]
     transit-bridge status [--config FILE] [OPTIONS]
+    transit-bridge audit FILE... [OPTIONS]
     transit-bridge help [COMMAND]
 
 Vault or OpenBao Transit as the key manager of a Kubernetes cluster.
@@ -39,6 +40,7 @@ Commands:
     rewrite          Re-encrypt what is stored under an old key, or in plaintext.
     rotate           Rotate the key, to the end: from Vault to the last object.
     status           Plugins, API servers, key and stored data at a glance.
+    audit            Join Vault's audit files with logs of plugins, by uid.
     help             Print this text, or the one of a command.
 
 Options:
