@@ -1,6 +1,6 @@
 import type { AdminSources } from '../admin/app.ts'
 import type { AdminServer } from '../admin/server.ts'
-import type { Config } from '../config/config.ts'
+import type { ProviderConfig } from '../config/config.ts'
 import type { Telemetry } from './telemetry.ts'
 
 /**
@@ -8,7 +8,7 @@ import type { Telemetry } from './telemetry.ts'
  * to load than all the rest.
  */
 export async function startAdmin(
-  config: Config,
+  config: ProviderConfig,
   { clock, log }: Telemetry,
   loadSources: () => Promise<AdminSources>,
 ): Promise<AdminServer | undefined> {

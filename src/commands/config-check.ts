@@ -1,5 +1,5 @@
 import { ConfigError, formatFault } from '../config/fault.ts'
-import { readConfig } from '../config/load.ts'
+import { readProviderConfig } from '../config/load.ts'
 import { summarize } from '../config/summary.ts'
 import { complain, EXIT_MISTAKE, EXIT_OK, print, type Terminal } from './terminal.ts'
 
@@ -10,7 +10,7 @@ export async function checkConfig(
   terminal: Terminal,
 ): Promise<number> {
   try {
-    const summary = summarize(await readConfig(file, terminal.environment))
+    const summary = summarize(await readProviderConfig(file, terminal.environment))
     const text = [`${file}: ok`, ...summary.map((line) => `  ${line}`)].join('\n')
     print(terminal, json ? toJson({ file, ok: true, summary }) : text)
     return EXIT_OK

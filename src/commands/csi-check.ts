@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
-import type { Config } from '../config/config.ts'
+import type { ProviderConfig } from '../config/config.ts'
 import { formatFault, type Fault } from '../config/fault.ts'
-import { loadConfig } from '../config/load.ts'
+import { loadProviderConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
 import { AccessRules } from '../csi/access-rules.ts'
 import { PROVIDER_NAME, readManifests, type ClassManifest } from '../csi/class-manifest.ts'
@@ -54,7 +54,7 @@ async function readSubject(
   const { config: file, namespace, 'service-account': serviceAccount } = values
   if (typeof file === 'string') {
     return {
-      rules: rulesOf(await loadConfig(file, environment)),
+      rules: rulesOf(await loadProviderConfig(file, environment)),
       namespace: typeof namespace === 'string' ? namespace : undefined,
       serviceAccount: typeof serviceAccount === 'string' ? serviceAccount : 'default',
     }
@@ -67,7 +67,7 @@ async function readSubject(
   )
 }
 
-function rulesOf(config: Config): AccessRules {
+function rulesOf(config: ProviderConfig): AccessRules {
   const { rules, mount } = requireSection(config, 'csi')
   const { transit } = config
   return new AccessRules({ rules, guardedKey: transit.mount === mount ? transit.key : undefined })

@@ -1,4 +1,4 @@
-import type { Config } from '../config/config.ts'
+import type { ProviderConfig } from '../config/config.ts'
 import { requireSection } from '../config/section.ts'
 import { createCsiProvider } from '../csi/provider.ts'
 import { watchRefusedStreams } from '../csi/refused-streams.ts'
@@ -24,7 +24,7 @@ const MAX_REQUEST_BYTES = 4 * 1024 * 1024
  * Serves the CSI provider until SIGTERM or SIGINT; gives the exit code. Throws SOCKET_* if the socket cannot be
  * had. Vault is not waited for: until a pod comes there is nothing to ask it.
  */
-export async function runCsi(config: Config): Promise<number> {
+export async function runCsi(config: ProviderConfig): Promise<number> {
   const csi = requireSection(config, 'csi')
   const telemetry = createTelemetry(config)
   const { clock, log, metrics } = telemetry

@@ -35,8 +35,11 @@ export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
       usage: CSI_USAGE,
       options: { config },
       run: async (values, terminal) => {
-        const { loadConfig } = await import('../config/load.ts')
-        const loaded = await loadConfig(requireValue(values, 'config'), terminal.environment)
+        const { loadProviderConfig } = await import('../config/load.ts')
+        const loaded = await loadProviderConfig(
+          requireValue(values, 'config'),
+          terminal.environment,
+        )
         const { runCsi } = await import('./csi.ts')
         return runCsi(loaded)
       },

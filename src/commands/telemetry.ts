@@ -1,5 +1,5 @@
 import { systemClock, type Clock } from '../clock.ts'
-import type { Config } from '../config/config.ts'
+import type { ProviderConfig } from '../config/config.ts'
 import { createLogger, type Logger } from '../telemetry/log.ts'
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts'
 import { version } from '../version.ts'
@@ -11,7 +11,7 @@ export interface Telemetry {
   readonly metrics: Metrics
 }
 
-export function createTelemetry(config: Config): Telemetry {
+export function createTelemetry(config: ProviderConfig): Telemetry {
   return {
     clock: systemClock,
     log: createLogger(config.log.level),

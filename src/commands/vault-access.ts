@@ -1,4 +1,4 @@
-import type { AuthConfig, VaultConfig } from '../config/config.ts'
+import type { AuthConfig, VaultConfig, VaultConnection } from '../config/config.ts'
 import type { Clock } from '../clock.ts'
 import { identityFromFile } from '../identity/identity-source.ts'
 import type { Logger } from '../telemetry/log.ts'
@@ -13,11 +13,15 @@ import { tokenLogin } from '../vault/logins/token.ts'
 import type { VaultRequester } from '../vault/request.ts'
 import { createVaultSession, type VaultSession } from '../vault/session.ts'
 
-export interface VaultAccessOptions {
-  readonly config: VaultConfig
+export interface ClientOptions {
+  readonly config: VaultConnection
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
+}
+
+export interface VaultAccessOptions extends ClientOptions {
+  readonly config: VaultConfig
 }
 
 /** A client and a session under the program's own identity, as the configuration's `vault` section says. */
@@ -27,7 +31,7 @@ export interface VaultAccess {
 }
 
 /** A client without an identity, as the configuration's `vault` section says. */
-export function createClient({ config, clock, log, metrics }: VaultAccessOptions): VaultClient {
+export function createClient({ config, clock, log, metrics }: ClientOptions): VaultClient {
   const { addresses, namespace, caFile, serverName, timeoutMs, auth } = config
   return createVaultClient({
     addresses,
@@ -38,7 +42,7 @@ export function createClient({ config, clock, log, metrics }: VaultAccessOptions
     ...(namespace === undefined ? {} : { namespace }),
     ...(caFile === undefined ? {} : { caFile }),
     ...(serverName === undefined ? {} : { serverName }),
-    ...(auth.method === 'cert'
+    ...(auth?.method === 'cert'
       ? { clientCertificate: { certFile: auth.certFile, keyFile: auth.keyFile } }
       : {}),
   })

@@ -4,9 +4,18 @@ import type { LogLevel } from '../telemetry/log.ts'
  * The configuration as the program uses it: defaults filled, durations in milliseconds, frozen at every
  * depth. What a person writes, and the limits of each key, is in the schema-*.ts files beside this one.
  */
-export interface Config {
+export interface Config extends ProviderConfig {
   readonly vault: VaultConfig
   readonly transit: TransitConfig
+}
+
+/**
+ * What `transit-bridge csi` needs. The provider is nobody to Vault, since pods bring their own tokens, and it has no
+ * key: a file without a `kms` section may leave out both.
+ */
+export interface ProviderConfig {
+  readonly vault: VaultConnection
+  readonly transit: TransitPlace
   /** Undefined when the file has no `kms` section; see requireSection. */
   readonly kms?: KmsConfig
   /** Undefined when the file has no `csi` section; see requireSection. */
@@ -15,7 +24,11 @@ export interface Config {
   readonly log: LogConfig
 }
 
-export interface VaultConfig {
+export interface VaultConfig extends VaultConnection {
+  readonly auth: AuthConfig
+}
+
+export interface VaultConnection {
   /** At least one; each an origin such as `https://vault.example.com:8200`, without a slash at the end. */
   readonly addresses: readonly string[]
   readonly namespace?: string
@@ -25,7 +38,7 @@ export interface VaultConfig {
   readonly timeoutMs: number
   /** Whether http:// to another host was allowed by name. */
   readonly allowPlaintext: boolean
-  readonly auth: AuthConfig
+  readonly auth?: AuthConfig
 }
 
 export type AuthConfig = TokenFileLogin | AppRoleLogin | CertLogin | TokenLogin
@@ -67,9 +80,14 @@ export interface TokenLogin {
   readonly namespace?: string
 }
 
-export interface TransitConfig {
-  readonly mount: string
+export interface TransitConfig extends TransitPlace {
   readonly key: string
+}
+
+export interface TransitPlace {
+  readonly mount: string
+  /** The KMS plugin's key. */
+  readonly key?: string
 }
 
 export interface KmsConfig {

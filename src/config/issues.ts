@@ -58,12 +58,17 @@ function isWrongOption(issue: Issue): boolean {
 }
 
 function describeKey(issue: Issue, at: Path, situation: Situation): LocatedFault | undefined {
+  if (issue.expected !== 'never') return describeMissing(at, situation.value)
+  return locate(at, explainUnknownKey(at.slice(0, -1), String(at.at(-1)), situation.value))
+}
+
+/** The fault of a key that a file leaves out; undefined when the file has it misspelt. */
+export function describeMissing(at: Path, value: unknown): LocatedFault | undefined {
   const parent = at.slice(0, -1)
   const key = String(at.at(-1))
-  if (issue.expected === 'never') return locate(at, explainUnknownKey(parent, key, situation.value))
   // A misspelt key is one fault, not two: the line that says what was meant is enough.
-  if (findMeantKey(parent, situation.value).has(key)) return undefined
-  return locate(at, { message: 'is missing', hint: explainMissing(parent, key, situation.value) })
+  if (findMeantKey(parent, value).has(key)) return undefined
+  return locate(at, { message: 'is missing', hint: explainMissing(parent, key, value) })
 }
 
 function explainMissing(parent: Path, key: string, value: unknown): string {

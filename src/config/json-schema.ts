@@ -1,5 +1,7 @@
 import { toJsonSchema, type JsonSchema } from '@valibot/to-json-schema'
 
+import type { Path } from './fault.ts'
+import { NEEDED_WITH_KMS } from './needed.ts'
 import { configSchema } from './schema.ts'
 
 /** Checks of the program that JSON Schema has no words for; what they say is in the descriptions. */
@@ -12,7 +14,24 @@ export function createJsonSchema(): JsonSchema {
     target: 'draft-07',
     ignoreActions: BEYOND_JSON_SCHEMA,
   })
-  return { title: 'transit-bridge', ...adapt(schema) }
+  return {
+    title: 'transit-bridge',
+    ...adapt(schema),
+    if: requireKeys([['kms']]),
+    // eslint-disable-next-line unicorn/no-thenable -- a word of JSON Schema
+    then: requireKeys(NEEDED_WITH_KMS),
+  }
+}
+
+/** A schema that asks for keys, each below those that are asked for or may be left out. */
+function requireKeys(paths: readonly Path[]): JsonSchema {
+  const keys = new Set(paths.map(([key]) => String(key)))
+  const inside = (key: string) =>
+    paths.filter((path) => path.length > 1 && path[0] === key).map((path) => path.slice(1))
+  return {
+    required: paths.filter((path) => path.length === 1).map(([key]) => String(key)),
+    properties: Object.fromEntries([...keys].map((key) => [key, requireKeys(inside(key))])),
+  }
 }
 
 /** Makes a schema, and all inside it, fit what a person writes in an editor. */

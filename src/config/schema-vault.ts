@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 
-import type { AuthConfig, TransitConfig, VaultConfig } from './config.ts'
+import type { AuthConfig, TransitPlace, VaultConnection } from './config.ts'
 import { duration } from './duration.ts'
 import { addresses, isPlaintext } from './endpoint.ts'
 import { toggle } from './number.ts'
@@ -66,7 +66,9 @@ const auth = v.pipe(
       namespace: v.exactOptional(loginNamespace),
     }),
   ]),
-  v.description('How the program proves to Vault who it is.'),
+  v.description(
+    'How the program proves to Vault who it is. The CSI provider never logs in by it: pods do, by csi.auth.',
+  ),
 )
 
 const PLAINTEXT_REFUSED =
@@ -75,7 +77,7 @@ const PLAINTEXT_REFUSED =
 const CERT_NEEDS_TLS =
   'must be https:// with vault.auth.method cert; the certificate is shown inside TLS'
 
-/** The section `vault`. */
+/** The section `vault`; needed.ts says when `auth` may be left out. */
 export const vaultSection = v.pipe(
   v.strictObject({
     address: addresses,
@@ -104,7 +106,7 @@ export const vaultSection = v.pipe(
       toggle('Whether http:// to another host is allowed. To loopback it always is.'),
       false,
     ),
-    auth,
+    auth: v.exactOptional(auth),
   }),
   v.description('Where Vault or OpenBao is, and who the program is to it.'),
   v.forward(
@@ -119,27 +121,31 @@ export const vaultSection = v.pipe(
     v.partialCheck(
       [['address'], ['auth', 'method']],
       (section) =>
-        section.auth.method !== 'cert' || section.address.every((url) => url.startsWith('https:')),
+        section.auth?.method !== 'cert' || section.address.every((url) => url.startsWith('https:')),
       CERT_NEEDS_TLS,
     ),
     ['address'],
   ),
-  v.transform(({ address, timeout, ...rest }): VaultConfig => ({
+  v.transform(({ address, timeout, ...rest }): VaultConnection => ({
     ...rest,
     addresses: address,
     timeoutMs: timeout,
   })),
 )
 
-/** The section `transit`. */
+/** The section `transit`; needed.ts says when `key` may be left out. */
 export const transitSection = v.pipe(
   v.strictObject({
     mount: v.optional(
       mountPath('Mount of the Transit engine; it may have several segments.'),
       'transit',
     ),
-    key: vaultName('Name of the Transit key that encrypts the cluster.'),
+    key: v.exactOptional(
+      vaultName(
+        'Name of the Transit key that encrypts the cluster. Pods get it only where a rule of csi.rules names it in full.',
+      ),
+    ),
   }),
   v.description('The Transit engine and its key.'),
-  v.transform((section): TransitConfig => section),
+  v.transform((section): TransitPlace => section),
 )

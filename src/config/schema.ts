@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 
 import { LOG_LEVELS } from '../telemetry/log.ts'
-import type { AdminConfig, Config } from './config.ts'
+import type { AdminConfig, ProviderConfig } from './config.ts'
 import { listenAddress } from './endpoint.ts'
 import { csiSection } from './schema-csi.ts'
 import { kmsSection } from './schema-kms.ts'
@@ -27,18 +27,21 @@ const logSection = v.pipe(
   v.description('JSON lines on standard output.'),
 )
 
-/** Everything that a configuration file may hold. It takes what YAML gives and makes a Config of it. */
+/**
+ * Everything that a configuration file may hold. It takes what YAML gives and makes a ProviderConfig of it; what most
+ * commands need beyond that is in needed.ts.
+ */
 export const configSchema = v.pipe(
   v.strictObject({
     vault: vaultSection,
-    transit: transitSection,
+    transit: v.optional(transitSection, {}),
     kms: v.exactOptional(kmsSection),
     csi: v.exactOptional(csiSection),
     admin: v.optional(adminSection, {}),
     log: v.optional(logSection, {}),
   }),
   v.description('Configuration of transit-bridge.'),
-  v.transform(({ csi, ...rest }): Config => {
+  v.transform(({ csi, ...rest }): ProviderConfig => {
     if (csi === undefined) return rest
     return { ...rest, csi: { ...csi, mount: csi.mount ?? rest.transit.mount } }
   }),

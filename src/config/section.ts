@@ -1,5 +1,5 @@
 import { BridgeError } from '../errors.ts'
-import type { Config } from './config.ts'
+import type { ProviderConfig } from './config.ts'
 
 export type OptionalSection = 'kms' | 'csi'
 
@@ -10,9 +10,9 @@ const EXAMPLES: Readonly<Record<OptionalSection, string>> = {
 
 /** A section that a command cannot do without. Throws CONFIG_INVALID with what to add when there is none. */
 export function requireSection<Name extends OptionalSection>(
-  config: Config,
+  config: ProviderConfig,
   name: Name,
-): NonNullable<Config[Name]> {
+): NonNullable<ProviderConfig[Name]> {
   const section = config[name]
   if (section !== undefined) return section
   const text = `${name}: is missing; transit-bridge ${name} needs this section in the configuration, at least ${EXAMPLES[name]}`

@@ -1,16 +1,16 @@
-import type { AuthConfig, CsiConfig, KmsConfig } from './config.ts'
+import type { AuthConfig, CsiConfig, KmsConfig, ProviderConfig, TransitPlace } from './config.ts'
 import { formatDuration } from './duration.ts'
 import type { LoadedConfig } from './load.ts'
 
 type Show = (path: string, value: string) => string
 
 /** What would run with a configuration, in a few lines. A value from the environment is shown as it was written. */
-export function summarize({ config, written }: LoadedConfig): readonly string[] {
+export function summarize({ config, written }: LoadedConfig<ProviderConfig>): readonly string[] {
   const show: Show = (path, value) => written.get(path) ?? value
   const { vault, transit, kms, csi, admin } = config
   return [
     `vault: ${showAddresses(vault.addresses, show)}, ${describeLogin(vault.auth, show)}`,
-    `transit: key ${show('transit.key', transit.key)} in ${show('transit.mount', transit.mount)}`,
+    describeTransit(transit, show),
     kms === undefined ? 'kms: not configured' : describeKms(kms, show),
     csi === undefined ? 'csi: not configured' : describeCsi(csi, show),
     `admin: ${admin.listen === undefined ? 'none' : describeListen(admin.listen, show)}`,
@@ -22,12 +22,18 @@ function showAddresses(addresses: readonly string[], show: Show): string {
   return show('vault.address', shown.join(', '))
 }
 
-function describeLogin(auth: AuthConfig, show: Show): string {
+function describeLogin(auth: AuthConfig | undefined, show: Show): string {
+  if (auth === undefined) return 'no login but those of pods'
   const method = show('vault.auth.method', auth.method)
   if (auth.method === 'token') return 'token from a file'
   const role =
     'role' in auth && auth.role !== undefined ? ` as ${show('vault.auth.role', auth.role)}` : ''
   return `login by ${method} at auth/${show('vault.auth.mount', auth.mount)}${role}`
+}
+
+function describeTransit({ mount, key }: TransitPlace, show: Show): string {
+  const what = key === undefined ? 'no key' : `key ${show('transit.key', key)}`
+  return `transit: ${what} in ${show('transit.mount', mount)}`
 }
 
 function describeKms(kms: KmsConfig, show: Show): string {

@@ -1,6 +1,6 @@
 import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../clock.ts'
-import type { CsiConfig, TransitConfig } from '../config/config.ts'
+import type { CsiConfig, TransitPlace } from '../config/config.ts'
 import type { GrpcService } from '../grpc/service.ts'
 import { UnaryFunnel } from '../grpc/unary.ts'
 import type { ServiceAccountToken } from '../identity/service-account-token.ts'
@@ -34,8 +34,8 @@ const POD_LOGIN_SETTINGS: LoginSettingNames = {
 
 export interface CsiProviderOptions {
   readonly csi: CsiConfig
-  /** Where the KMS plugin's key is, which workloads get only where a rule names it. */
-  readonly transit: TransitConfig
+  /** Where the KMS plugin's key is, if one is named: workloads get it only where a rule names it. */
+  readonly transit: TransitPlace
   /** Requests to Vault without an identity: each pod brings its own. */
   readonly client: VaultRequester
   /** Told to drivers that ask. */

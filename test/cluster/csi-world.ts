@@ -49,11 +49,7 @@ export async function startProvider(
 /** What an administrator writes: pods of namespace shop may have all of the keys named app-*. */
 export function csiConfiguration(address: string, csi: CsiSection = {}): ProviderConfiguration {
   return {
-    vault: {
-      address,
-      // Nobody logs in by it: pods bring their own tokens.
-      auth: { method: 'token', tokenFile: '/nonexistent' },
-    },
+    vault: { address },
     transit: { key: 'k8s-etcd' },
     csi: {
       audience: 'vault',

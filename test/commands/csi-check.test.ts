@@ -106,6 +106,24 @@ void test('with a configuration it says what the rules do not allow, for whom', 
   t.match(stdout, /csi\.rules: no rule has namespace "bank" \(namespaces\)/)
 })
 
+void test('a configuration of the provider alone guards a key only where it names one', async (t) => {
+  const rule =
+    '{namespaces: ["*"], serviceAccounts: ["*"], roles: ["*"], keys: ["*"], types: [publicKey, jwks]}'
+  const alone = `vault: {address: https://vault}\ncsi: {audience: vault, rules: [${rule}]}\n`
+  const dir = t.testdir({
+    'a.yaml': RIGHT,
+    'alone.yaml': alone,
+    'guards.yaml': `${alone}transit: {key: app-signing}\n`,
+  })
+  const check = (config: string) =>
+    run(['csi', 'check', join(dir, 'a.yaml'), '--config', join(dir, config)])
+  t.match(await check('alone.yaml'), { code: 0, stderr: '' })
+  t.match(await check('guards.yaml'), {
+    code: 1,
+    stdout: /names key "app-signing" in full \(keys\), which the key of the KMS plugin needs/,
+  })
+})
+
 void test('a manifest comes from standard input, too', async (t) => {
   const child = spawn(PROGRAM, ['csi', 'check', '-'], { cwd: ROOT })
   let stdout = ''

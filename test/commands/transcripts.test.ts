@@ -17,6 +17,7 @@ function folderOf(t: Test): string {
   return t.testdir({
     'ok.yaml': VALID,
     'wrong.yaml': WRONG,
+    'csi-alone.yaml': 'vault: {address: https://vault}\ncsi: {audience: vault}\n',
     'no-kms.yaml': VALID.replace(/kms:\n(  .*\n)+/, ''),
   })
 }
@@ -114,6 +115,21 @@ void test('config check says ok, and what would run', async (t) => {
   })
 })
 
+void test('config check says ok of the provider alone, and that it has no login', async (t) => {
+  const cwd = folderOf(t)
+  t.strictSame(await run(['config', 'check', '--config', 'csi-alone.yaml'], { cwd }), {
+    code: 0,
+    stdout: `csi-alone.yaml: ok
+  vault: https://vault, no login but those of pods
+  transit: no key in transit
+  kms: not configured
+  csi: /var/run/secrets-store-csi-providers/transit-bridge.sock, audience vault, 0 rules
+  admin: http://127.0.0.1:9390
+`,
+    stderr: '',
+  })
+})
+
 void test('config check prints all faults, with file and line', async (t) => {
   const cwd = folderOf(t)
   t.strictSame(await run(['config', 'check', '--config', 'wrong.yaml'], { cwd }), {
@@ -171,6 +187,15 @@ void test('kms says what to add when its section is missing', async (t) => {
   })
 })
 
+void test('kms says what a file for the provider alone leaves out', async (t) => {
+  const outcome = await run(['kms', '--config', 'csi-alone.yaml'], { cwd: folderOf(t) })
+  t.match(outcome, {
+    code: 2,
+    stdout: '',
+    stderr: /: vault\.auth: is missing; how the program proves .*\n.*: transit: is missing; /,
+  })
+})
+
 void test('a file that is not there is one line', async (t) => {
   t.strictSame(await run(['kms', '--config', '/nowhere.yaml']), {
     code: 2,
@@ -184,7 +209,7 @@ void test('config schema prints JSON', async (t) => {
   t.strictSame({ code, stderr }, { code: 0, stderr: '' })
   t.match(JSON.parse(stdout), {
     title: 'transit-bridge',
-    required: ['vault', 'transit'],
+    required: ['vault'],
     additionalProperties: false,
   })
 })

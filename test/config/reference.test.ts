@@ -52,6 +52,22 @@ void test('the JSON Schema refuses what the program refuses, where JSON Schema h
   for (const [text, instead] of wrong) t.notOk(validate(parseYaml(change(text, instead))), instead)
 })
 
+void test('the JSON Schema asks for a login and a key where the section kms is', async (t) => {
+  const alone = { vault: { address: 'https://vault' }, csi: { audience: 'vault' } }
+  t.ok(validate(alone), JSON.stringify(validate.errors))
+  t.ok(validate({ ...alone, transit: {} }), JSON.stringify(validate.errors))
+  const auth = { role: 'kms', tokenFile: '/token' }
+  const whole = {
+    vault: { ...alone.vault, auth },
+    transit: { key: 'k8s' },
+    kms: { clusterId: 'c' },
+  }
+  t.ok(validate(whole), JSON.stringify(validate.errors))
+  t.notOk(validate({ ...whole, vault: alone.vault }))
+  t.notOk(validate({ ...whole, transit: {} }))
+  t.notOk(validate({ vault: whole.vault, kms: whole.kms }))
+})
+
 void test('the JSON Schema lets a variable stand for any text', async (t) => {
   for (const text of ['2s', 'k8s-etcd', '127.0.0.1:9390', '"0600"']) {
     t.ok(validate(parseYaml(change(`: ${text}`, ': ${NAME}'))), text)

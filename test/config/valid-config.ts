@@ -49,18 +49,28 @@ export function parse(text: string, environment: Environment = {}): Config {
   return parseConfig('config.yaml', text, environment).config
 }
 
+type Read = (text: string, environment: Environment) => unknown
+
 /** What is wrong with a text, each as `path: message; hint`. */
-export function findFaults(text: string, environment: Environment = {}): readonly string[] {
-  return faultsOf(text, environment).map(({ path, message, hint }) =>
+export function findFaults(
+  text: string,
+  environment: Environment = {},
+  read: Read = parse,
+): readonly string[] {
+  return faultsOf(text, environment, read).map(({ path, message, hint }) =>
     [path === '' ? message : `${path}: ${message}`, ...(hint === undefined ? [] : [hint])].join(
       '; ',
     ),
   )
 }
 
-export function faultsOf(text: string, environment: Environment = {}): readonly Fault[] {
+export function faultsOf(
+  text: string,
+  environment: Environment = {},
+  read: Read = parse,
+): readonly Fault[] {
   try {
-    parse(text, environment)
+    read(text, environment)
     return []
   } catch (error) {
     if (error instanceof ConfigError) return error.faults

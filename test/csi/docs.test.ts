@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { after, end, test } from 'tap'
 import { parse } from 'yaml'
 import type { CsiRule } from '../../src/config/config.ts'
+import { parseProviderConfig } from '../../src/config/load.ts'
 import { readManifests } from '../../src/csi/class-manifest.ts'
 import { rotateKey } from '../real/transit-setup.ts'
 import { PodWorld, newPod } from './pod-world.ts'
@@ -63,6 +64,13 @@ void test('the class of docs/csi.md is right, and mounts', async (t) => {
   const files = await mount(spec.parameters.objects)
   t.same([...files.keys()], ['keys/signing.pem', 'jwks.json', 'db/password'])
   t.equal(String(files.get('db/password')?.contents), 'hunter2')
+})
+
+void test('the configuration of docs/csi.md is right, without a login of its own', (t) => {
+  const { config } = parseProviderConfig('csi.md', exampleOf('configuration'), {})
+  t.equal(config.vault.auth, undefined)
+  t.equal(config.csi?.rules.length, 1)
+  t.end()
 })
 
 void test('every object type has an example', async (t) => {

@@ -13,12 +13,7 @@ await world.makeKey('app-data')
 
 function configurationOf(address: string) {
   return {
-    vault: {
-      address,
-      // Of the program itself, which pods never use.
-      auth: { method: 'jwt', role: 'unused', tokenFile: '/nonexistent/token' },
-    },
-    transit: { key: 'k8s-etcd' },
+    vault: { address },
     csi: { audience: 'vault', rules: [{ ...ALLOW_ALL }] },
   }
 }

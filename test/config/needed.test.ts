@@ -1,0 +1,95 @@
+import { test } from 'tap'
+
+import { parseProviderConfig } from '../../src/config/load.ts'
+import { summarize } from '../../src/config/summary.ts'
+import { change, faultsOf, findFaults, parse, VALID } from './valid-config.ts'
+
+const ALONE = `
+vault: {address: https://vault}
+csi: {audience: vault}
+`
+const AUTH = 'vault.auth: is missing; how the program proves to Vault who it is'
+const TRANSIT = 'transit: is missing; the Transit engine and its key'
+const KEY = 'transit.key: is missing; name of the Transit key that encrypts the cluster'
+
+const parseForProvider = (text: string) => parseProviderConfig('config.yaml', text, {})
+const findProviderFaults = (text: string) => findFaults(text, {}, parseForProvider)
+/** VALID without its login. */
+const NO_LOGIN = change(/ {2}auth:\n( {4}.*\n)+/.exec(VALID)?.[0] ?? '', '')
+
+void test('the provider alone needs neither a login nor a key', (t) => {
+  const { config } = parseForProvider(ALONE)
+  t.strictSame(config.vault, {
+    addresses: ['https://vault'],
+    timeoutMs: 2_000,
+    allowPlaintext: false,
+  })
+  t.strictSame(config.transit, { mount: 'transit' })
+  t.equal(config.csi?.mount, 'transit')
+  t.end()
+})
+
+void test('the provider alone may have a mount without a key, and a key to guard', (t) => {
+  const mount = parseForProvider(`${ALONE}transit: {mount: apps}`).config
+  t.strictSame([mount.transit, mount.csi?.mount], [{ mount: 'apps' }, 'apps'])
+  const key = parseForProvider(`${ALONE}transit: {key: k8s}`).config
+  t.strictSame(key.transit, { mount: 'transit', key: 'k8s' })
+  t.end()
+})
+
+void test('what the provider may leave out is right where it is given', (t) => {
+  t.strictSame(findProviderFaults(`${ALONE}transit: {key: a/b, mont: x}`), [
+    'transit.key: is not a name that Vault takes; use letters, digits, _, and inside . and -',
+    'transit.mont: is not known; did you mean mount',
+  ])
+  const auth = ALONE.replace('vault}', 'vault, auth: {method: token}}')
+  t.match(findProviderFaults(auth), [/^vault\.auth\.tokenFile: is missing/])
+  t.match(findProviderFaults(`${ALONE}transit:`), [/^transit: has no value/])
+  t.end()
+})
+
+void test('with a section kms, right or wrong, the provider needs what all others do', (t) => {
+  for (const kms of ['kms: {clusterId: c}', 'kms:']) {
+    const faults = findProviderFaults(`${ALONE}${kms}`)
+    for (const fault of [AUTH, TRANSIT]) t.ok(faults.includes(fault), `${kms} ${fault}`)
+  }
+  t.strictSame(findProviderFaults(change('  key: k8s-etcd\n', '')), [KEY])
+  t.strictSame(parseForProvider(VALID).config, parse(VALID))
+  t.end()
+})
+
+void test('every other command says what is missing, with or without a section kms', (t) => {
+  t.strictSame(findFaults(ALONE), [TRANSIT, AUTH])
+  t.strictSame(findFaults(`${ALONE}transit: {}`), [AUTH, KEY])
+  t.strictSame(findFaults(NO_LOGIN), [AUTH])
+  t.strictSame(
+    faultsOf(NO_LOGIN).map(({ line }) => line),
+    [1],
+  )
+  t.end()
+})
+
+void test('a login that is misspelt is one fault', (t) => {
+  t.strictSame(findFaults(change('  auth:', '  aut:')), [
+    'vault.aut: is not known; did you mean auth',
+  ])
+  t.end()
+})
+
+void test('a login that is missing hides no fault of the address', (t) => {
+  const text = NO_LOGIN.replace('https://vault.example.com:8200', 'http://vault')
+  t.match(findFaults(text), [AUTH, /^vault\.address: is http:\/\/ to another host/])
+  t.end()
+})
+
+void test('the summary says that nobody but pods logs in, and whether a key is guarded', (t) => {
+  t.match(summarize(parseForProvider(ALONE)), [
+    'vault: https://vault, no login but those of pods',
+    'transit: no key in transit',
+    'kms: not configured',
+    /^csi: .*, audience vault, 0 rules$/,
+  ])
+  const [, transit] = summarize(parseForProvider(`${ALONE}transit: {key: k8s}`))
+  t.equal(transit, 'transit: key k8s in transit')
+  t.end()
+})
