@@ -1,5 +1,7 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
 
+import type { DrillAnswer, DrillCall, DrillSwitch } from './drill-switch.ts'
+
 /** Whether the program can do its work, and why not, for people and for scripts. */
 export interface Readiness {
   readonly ready: boolean
@@ -19,6 +21,8 @@ export interface AdminSources {
   /** The metrics in the text format of Prometheus, and their content type. */
   readonly renderMetrics: () => Promise<string>
   readonly metricsContentType: string
+  /** Only where a rehearsal is allowed (admin.drill). */
+  readonly drill?: Pick<DrillSwitch, 'begin' | 'end'>
 }
 
 /** /livez, /readyz and /metrics. */
@@ -36,6 +40,7 @@ export function createAdminApp(sources: AdminSources): Express {
   app.get('/metrics', async (_request, response) => {
     response.type(sources.metricsContentType).send(await sources.renderMetrics())
   })
+  if (sources.drill !== undefined) addDrill(app, sources.drill)
   app.use((_request, response) => {
     sendText(response, 404, 'there is /livez, /readyz and /metrics')
   })
@@ -45,6 +50,25 @@ export function createAdminApp(sources: AdminSources): Express {
     else sendText(response, 500, 'internal error')
   })
   return app
+}
+
+/** POST begins an outage of so many seconds, DELETE ends it. */
+function addDrill(app: Express, drill: NonNullable<AdminSources['drill']>): void {
+  const tell = (response: Response) => (answer: DrillAnswer) =>
+    sendText(response, answer.status, answer.text)
+  app.post('/drill/outage', (request, response, next) => {
+    drill.begin(callOf(request), Number(request.query['seconds'])).then(tell(response)).catch(next)
+  })
+  app.delete('/drill/outage', (request, response, next) => {
+    drill.end(callOf(request)).then(tell(response)).catch(next)
+  })
+}
+
+function callOf(request: Request): DrillCall {
+  return {
+    authorization: request.headers.authorization,
+    remoteAddress: request.socket.remoteAddress,
+  }
 }
 
 /** JSON for who asks for it (Accept, or ?format=json), one line of text for the others. */

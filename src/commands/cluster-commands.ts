@@ -1,6 +1,15 @@
 import type { Command, CommandGroup } from './command.ts'
 import { CLUSTER_OPTIONS, ETCD_OPTIONS } from './option-sets.ts'
-import { AUDIT_USAGE, REWRITE_USAGE, ROTATE_USAGE, STATUS_USAGE } from './usage-cluster.ts'
+import {
+  AUDIT_USAGE,
+  DRILL_BACKUP_USAGE,
+  DRILL_OUTAGE_USAGE,
+  DRILL_RESTORE_USAGE,
+  DRILL_USAGE,
+  REWRITE_USAGE,
+  ROTATE_USAGE,
+  STATUS_USAGE,
+} from './usage-cluster.ts'
 
 /** The commands that look after a cluster's stored data. */
 export const CLUSTER_COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
@@ -68,6 +77,58 @@ export const CLUSTER_COMMANDS: Readonly<Record<string, Command | CommandGroup>> 
     run: async (values, terminal) => {
       const { runAudit } = await import('./audit.ts')
       return runAudit(values, terminal)
+    },
+  },
+  drill: {
+    usage: DRILL_USAGE,
+    commands: {
+      backup: {
+        usage: DRILL_BACKUP_USAGE,
+        options: {
+          config: { takes: 'FILE', required: true },
+          'etcd-prefix': { takes: 'PREFIX' },
+          'encryption-config': { takes: 'FILE' },
+          allow: { takes: 'LIST' },
+          json: {},
+        },
+        operand: 'SNAPSHOT',
+        run: async (values, terminal) => {
+          const { runDrillBackup } = await import('./drill-backup.ts')
+          return runDrillBackup(values, terminal)
+        },
+      },
+      outage: {
+        usage: DRILL_OUTAGE_USAGE,
+        options: {
+          kubeconfig: { takes: 'FILE' },
+          context: { takes: 'NAME' },
+          'api-server': { takes: 'URL', repeats: true },
+          plugin: { takes: 'URL', repeats: true },
+          'drill-token': { takes: 'FILE', required: true },
+          for: { takes: 'DURATION' },
+          namespace: { takes: 'NAME' },
+          'i-know-this-can-stop-the-api-server': {},
+          json: {},
+        },
+        run: async (values, terminal) => {
+          const { runDrillOutage } = await import('./drill-outage.ts')
+          return runDrillOutage(values, terminal)
+        },
+      },
+      restore: {
+        usage: DRILL_RESTORE_USAGE,
+        options: {
+          config: { takes: 'FILE', required: true },
+          plugin: { takes: 'URL', repeats: true },
+          ...ETCD_OPTIONS,
+          json: {},
+        },
+        operand: 'SNAPSHOT',
+        run: async (values, terminal) => {
+          const { runDrillRestore } = await import('./drill-restore.ts')
+          return runDrillRestore(values, terminal)
+        },
+      },
     },
   },
 }

@@ -6,7 +6,7 @@ import { logKey } from '../telemetry/log.ts'
 import { version } from '../version.ts'
 import { startAdmin } from './admin.ts'
 import { endOnUncaughtFault, waitForStopSignal } from './process-end.ts'
-import { createTelemetry } from './telemetry.ts'
+import { createTelemetry, type Telemetry } from './telemetry.ts'
 import { EXIT_OK } from './terminal.ts'
 import { createVaultAccess } from './vault-access.ts'
 
@@ -25,10 +25,11 @@ export async function runKms(config: Config): Promise<number> {
   const { clock, log, metrics } = telemetry
   endOnUncaughtFault(log)
   const { client, session } = createVaultAccess({ config: config.vault, ...telemetry })
+  const drill = await createDrill(config, telemetry)
   const plugin = createKmsPlugin({
     kms,
     transit: config.transit,
-    vault: session,
+    vault: drill?.wrap(session) ?? session,
     programVersion: version,
     ...telemetry,
   })
@@ -46,7 +47,8 @@ export async function runKms(config: Config): Promise<number> {
   plugin.watch.start()
   const admin = await startAdmin(config, telemetry, async () => {
     const { createKmsAdminSources } = await import('../kms/admin-sources.ts')
-    return createKmsAdminSources({ plugin, session, clock, metrics })
+    const sources = createKmsAdminSources({ plugin, session, clock, metrics })
+    return drill === undefined ? sources : { ...sources, drill }
   })
 
   await stopSignal
@@ -56,4 +58,12 @@ export async function runKms(config: Config): Promise<number> {
   await Promise.all([client.close(), admin?.stop()])
   log.info('stopped')
   return EXIT_OK
+}
+
+/** Loaded only where a rehearsal is allowed. */
+async function createDrill(config: Config, { clock, log }: Telemetry) {
+  const { drill } = config.admin
+  if (drill === undefined) return undefined
+  const { DrillSwitch } = await import('../admin/drill-switch.ts')
+  return new DrillSwitch({ config: drill, clock, log })
 }

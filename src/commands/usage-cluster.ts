@@ -169,3 +169,93 @@ Exit code: 0 nothing stands out, 1 something does, 2 wrong usage.
 
 Example:
     $ transit-bridge audit audit.log node-1.log node-2.log --key k8s-etcd`
+
+export const DRILL_USAGE = `Usage:
+    transit-bridge drill backup SNAPSHOT --config FILE
+    transit-bridge drill outage --plugin URL --drill-token FILE
+    transit-bridge drill restore SNAPSHOT --config FILE
+
+Rehearse the bad day, with a written result.
+
+Commands:
+    backup           Is a snapshot encrypted, and can today's Vault read it.
+    outage           Take Vault away from a plugin, and see what happens.
+    restore          The order of a restore into a new cluster, step by step.
+
+Options:
+    -h, --help       Print this text, or the one of a command.`
+
+export const DRILL_BACKUP_USAGE = `Usage:
+    transit-bridge drill backup SNAPSHOT --config FILE [OPTIONS]
+
+Read every object of an etcd snapshot by today's Vault, as after a restore: is
+it encrypted, which versions of the key does it need, can all of it be read. No
+value is printed, and nothing is changed.
+
+Options:
+    --config FILE            The plugin's configuration.
+    --etcd-prefix PREFIX     As the API server's. Default: /registry
+    --encryption-config FILE Which resources are to be encrypted.
+    --allow LIST             Resources that are meant to be plain.
+    --json                   Print one JSON object, that of verify.
+    -h, --help               Print this text.
+
+Exit code: 0 all can be read, 1 it cannot, 2 wrong usage or configuration.
+
+Example:
+    $ transit-bridge drill backup backup.db --config config.yaml`
+
+export const DRILL_OUTAGE_USAGE = `Usage:
+    transit-bridge drill outage --plugin URL --drill-token FILE
+        --i-know-this-can-stop-the-api-server [OPTIONS]
+
+Take Vault away from one plugin for a while and write down, once a second, what
+its API server does: readiness, writes, reads, and how long recovery takes. It
+runs on the plugin's node and needs admin.drill in the plugin's configuration;
+Vault itself and the other nodes notice nothing. The result is Markdown.
+
+Options:
+    --plugin URL             Admin address of the plugin: http://127.0.0.1:9390
+    --drill-token FILE       A copy of admin.drill.tokenFile.
+    --for DURATION           How long Vault is away. Default: 1m
+    --kubeconfig FILE        The cluster.
+    --context NAME           A context of it.
+    --api-server URL         The API server that the plugin serves.
+    --namespace NAME         Where a Secret is written. Default: default
+    --i-know-this-can-stop-the-api-server
+                             Say that this cluster may be broken.
+    --json                   Print one JSON object.
+    -h, --help               Print this text.
+
+Exit code: 0 all works again, 1 it does not, 2 wrong usage or configuration.
+
+Example:
+    $ transit-bridge drill outage --plugin http://127.0.0.1:9390 \\
+          --api-server https://127.0.0.1:6443 --drill-token drill-token \\
+          --for 4m --i-know-this-can-stop-the-api-server > rehearsal.md`
+
+export const DRILL_RESTORE_USAGE = `Usage:
+    transit-bridge drill restore SNAPSHOT --config FILE [OPTIONS]
+
+The order of a restore into a new cluster, with each step checked as far as it
+can be: the Transit key, kms.alsoDecryptClusters, the snapshot, the plugins, the
+new etcd. It changes nothing; run it again after each step.
+
+Options:
+    --config FILE            The configuration of the new cluster's plugins.
+    --plugin URL             Admin address of a plugin; once for each of them.
+    --endpoints LIST         Of the new etcd, as for verify. With it go:
+    --cacert FILE            Authority of etcd's certificate.
+    --cert FILE              Client certificate for etcd.
+    --key FILE               Its key.
+    --user NAME              User of etcd.
+    --password-file FILE     Its password.
+    --etcd-prefix PREFIX     As the API server's. Default: /registry
+    --json                   Print one JSON object.
+    -h, --help               Print this text.
+
+Exit code: 0 nothing that was looked at is left to do, 1 something is, 2 wrong
+usage or configuration.
+
+Example:
+    $ transit-bridge drill restore backup.db --config new-cluster.yaml`

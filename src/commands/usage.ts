@@ -18,6 +18,7 @@ export const USAGE = `Usage:
     transit-bridge rotate --config FILE --encryption-config FILE [OPTIONS]
     transit-bridge status [--config FILE] [OPTIONS]
     transit-bridge audit FILE... [OPTIONS]
+    transit-bridge drill backup|outage|restore [OPTIONS]
     transit-bridge help [COMMAND]
 
 Vault or OpenBao Transit as the key manager of a Kubernetes cluster.
@@ -41,6 +42,7 @@ Commands:
     rotate           Rotate the key, to the end: from Vault to the last object.
     status           Plugins, API servers, key and stored data at a glance.
     audit            Join Vault's audit files with logs of plugins, by uid.
+    drill            Rehearse the bad day: a backup, an outage, a restore.
     help             Print this text, or the one of a command.
 
 Options:

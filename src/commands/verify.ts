@@ -32,15 +32,20 @@ const REVOKE_TIME = 1_000
 /** Reads all of a cluster's store and says whether it is encrypted. Nothing is written anywhere. */
 export async function runVerify(values: OptionValues, terminal: Terminal): Promise<number> {
   const options = readVerifyOptions(values)
+  const report = await verify(options, terminal)
+  print(terminal, options.json ? JSON.stringify(report, null, 2) : formatReport(report))
+  return report.ok ? EXIT_OK : EXIT_FAILED
+}
+
+/** What {@link runVerify} prints. */
+export async function verify(options: VerifyOptions, terminal: Terminal): Promise<Report> {
   const vault = await openVault(options, terminal)
   try {
     const store = await openStore(options, terminal)
     try {
-      const report = await untilInterrupted((signal) =>
+      return await untilInterrupted((signal) =>
         verifyStore(store, options, vault, { terminal, signal }),
       )
-      print(terminal, options.json ? JSON.stringify(report, null, 2) : formatReport(report))
-      return report.ok ? EXIT_OK : EXIT_FAILED
     } finally {
       await store.close()
     }

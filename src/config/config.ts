@@ -156,6 +156,15 @@ export interface CsiRule {
 export interface AdminConfig {
   /** Undefined: `none`, nothing listens. */
   readonly listen?: ListenAddress
+  /** Undefined: Vault cannot be taken away for a rehearsal. */
+  readonly drill?: DrillConfig
+}
+
+/** A switch that takes Vault away for a rehearsal. */
+export interface DrillConfig {
+  /** Holds what a caller must show. */
+  readonly tokenFile: string
+  readonly maxDurationMs: number
 }
 
 export interface ListenAddress {

@@ -2,16 +2,47 @@ import * as v from 'valibot'
 
 import { LOG_LEVELS } from '../telemetry/log.ts'
 import type { AdminConfig, ProviderConfig } from './config.ts'
+import { duration } from './duration.ts'
 import { listenAddress } from './endpoint.ts'
 import { csiSection } from './schema-csi.ts'
 import { kmsSection } from './schema-kms.ts'
 import { transitSection, vaultSection } from './schema-vault.ts'
+import { filePath } from './text.ts'
+
+const drill = v.pipe(
+  v.strictObject({
+    tokenFile: filePath(
+      'File with the token, of 16 characters or more, that who begins a drill must show.',
+    ),
+    maxDuration: v.optional(
+      duration('The longest that a drill may take Vault away.', '1s', '1h'),
+      '10m',
+    ),
+  }),
+  v.description(
+    'Lets transit-bridge drill outage take Vault away from the plugin for a while, from this host alone. Leave it out where no rehearsal is planned.',
+  ),
+  v.transform(({ maxDuration, ...rest }) => ({ ...rest, maxDurationMs: maxDuration })),
+)
 
 const adminSection = v.pipe(
-  v.strictObject({ listen: v.optional(listenAddress, '127.0.0.1:9390') }),
+  v.strictObject({
+    listen: v.optional(listenAddress, '127.0.0.1:9390'),
+    drill: v.exactOptional(drill),
+  }),
   v.description('The HTTP listener for probes and metrics.'),
-  v.transform(({ listen }): AdminConfig => (listen === undefined ? {} : { listen })),
+  v.check(
+    (section) => section.drill === undefined || isLoopback(section.listen?.host),
+    'has drill, which needs a listener on loopback; write listen: 127.0.0.1:9390',
+  ),
+  v.transform(({ listen, ...rest }): AdminConfig =>
+    listen === undefined ? rest : { listen, ...rest },
+  ),
 )
+
+function isLoopback(host: string | undefined): boolean {
+  return host !== undefined && /^(localhost|127\.\d+\.\d+\.\d+|::1)$/.test(host)
+}
 
 const logSection = v.pipe(
   v.strictObject({

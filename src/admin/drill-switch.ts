@@ -1,0 +1,103 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+
+import type { Clock } from '../clock.ts'
+import type { DrillConfig } from '../config/config.ts'
+import { BridgeError } from '../errors.ts'
+import type { Logger } from '../telemetry/log.ts'
+import type { VaultRequester } from '../vault/request.ts'
+
+export interface DrillSwitchOptions {
+  readonly config: DrillConfig
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** Who wants to begin or end a drill, as the admin server sees it. */
+export interface DrillCall {
+  readonly authorization: string | undefined
+  readonly remoteAddress: string | undefined
+}
+
+export interface DrillAnswer {
+  readonly status: number
+  readonly text: string
+}
+
+const LOOPBACK = /^(::1|(::ffff:)?127\.\d+\.\d+\.\d+)$/
+/** A token that could be guessed is none. */
+const SHORTEST_TOKEN = 16
+
+/**
+ * Takes Vault away from the plugin for a while, for a rehearsal: requests fail as if nothing listened there. It works for
+ * callers on this host alone that show the token, never longer than the configuration allows, and ends by itself.
+ */
+export class DrillSwitch {
+  readonly #options: DrillSwitchOptions
+  #endsAt = -Infinity
+
+  constructor(options: DrillSwitchOptions) {
+    this.#options = options
+  }
+
+  /** Vault, as long as there is no drill. */
+  wrap(vault: VaultRequester): VaultRequester {
+    return {
+      request: (request, context) => {
+        if (this.#options.clock.monotonic() >= this.#endsAt) return vault.request(request, context)
+        const message =
+          'a drill has taken vault away from this plugin (admin.drill); it ends by itself'
+        return Promise.reject(new BridgeError('VAULT_UNREACHABLE', message))
+      },
+    }
+  }
+
+  /** Begins one of so many seconds, or changes the end of the one that runs. */
+  async begin(call: DrillCall, seconds: number): Promise<DrillAnswer> {
+    const refusal = await this.#refuse(call)
+    if (refusal !== undefined) return refusal
+    const { config, clock, log } = this.#options
+    const most = Math.floor(config.maxDurationMs / 1000)
+    if (!Number.isInteger(seconds) || seconds < 1 || seconds > most) {
+      return {
+        status: 400,
+        text: `seconds must be a whole number from 1 to ${String(most)} (admin.drill.maxDuration)`,
+      }
+    }
+    this.#endsAt = clock.monotonic() + seconds * 1000
+    log.warn(`a drill takes vault away for ${String(seconds)} s (admin.drill)`)
+    return { status: 200, text: `vault is away for ${String(seconds)} s` }
+  }
+
+  async end(call: DrillCall): Promise<DrillAnswer> {
+    const refusal = await this.#refuse(call)
+    if (refusal !== undefined) return refusal
+    this.#endsAt = -Infinity
+    this.#options.log.warn('the drill was ended')
+    return { status: 200, text: 'vault is back' }
+  }
+
+  async #refuse({ authorization, remoteAddress }: DrillCall): Promise<DrillAnswer | undefined> {
+    if (remoteAddress === undefined || !LOOPBACK.test(remoteAddress))
+      return { status: 403, text: 'a drill can be begun from this host alone' }
+    const { tokenFile } = this.#options.config
+    const token = await readFile(tokenFile, 'utf8').then(
+      (text) => text.trim(),
+      () => '',
+    )
+    if (token.length < SHORTEST_TOKEN) {
+      return {
+        status: 403,
+        text: `admin.drill.tokenFile holds no token of ${String(SHORTEST_TOKEN)} characters or more`,
+      }
+    }
+    const isRight = timingSafeEqual(digest(`Bearer ${token}`), digest(authorization ?? ''))
+    return isRight
+      ? undefined
+      : { status: 401, text: 'the token is not the one in admin.drill.tokenFile' }
+  }
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}

@@ -1,0 +1,101 @@
+import { readFile } from 'node:fs/promises'
+
+import { systemClock } from '../clock.ts'
+import { runOutageDrill } from '../cluster/outage-drill.ts'
+import { formatRecord, makeRecord } from '../cluster/outage-record.ts'
+import { BridgeError } from '../errors.ts'
+import { durationValue, openCluster, readPlugins, textValue, usage } from './cluster-options.ts'
+import { requireValue, type OptionValues } from './command.ts'
+import { untilInterrupted } from './interruption.ts'
+import { complain, EXIT_FAILED, EXIT_OK, print, type Terminal } from './terminal.ts'
+
+const DANGER = 'i-know-this-can-stop-the-api-server'
+const PATIENCE = 3 * 60_000
+
+/** Rehearses an outage of Vault on one node, and writes down what it did. */
+export async function runDrillOutage(values: OptionValues, terminal: Terminal): Promise<number> {
+  if (values[DANGER] !== true) {
+    throw usage(
+      `drill outage takes Vault away from a running plugin: its API server may become not ready and stop writing Secrets; on a cluster where that may be, add --${DANGER}`,
+    )
+  }
+  const [plugin, ...others] = readPlugins(values)
+  if (plugin === undefined || others.length > 0) throw usage('drill outage: needs one --plugin URL')
+  const seconds = Math.ceil((durationValue(values, 'for') ?? 60_000) / 1000)
+  const token = await readToken(requireValue(values, 'drill-token'))
+  const servers = await openCluster(values, terminal, systemClock)
+  try {
+    if (servers.clients.length !== 1)
+      throw usage('drill outage: needs --api-server URL, the one that this plugin serves')
+    const startedAt = new Date(systemClock.now()).toISOString()
+    const call = (method: 'POST' | 'DELETE', query: string) =>
+      callSwitch(plugin, token, method, query)
+    const samples = await untilInterrupted((signal) =>
+      runOutageDrill(
+        {
+          client: servers.first,
+          namespace: textValue(values, 'namespace') ?? 'default',
+          seconds,
+          patience: PATIENCE,
+          begin: () => call('POST', `?seconds=${String(seconds)}`),
+          end: () => call('DELETE', ''),
+          clock: systemClock,
+          onSample: ({ at, ready, write, read }) => {
+            const words = [
+              ready ? 'ready' : 'not ready',
+              write ? 'writes' : 'no writes',
+              read ? 'reads' : 'no reads',
+            ]
+            complain(terminal, `${at.toFixed(0)} s: ${words.join(', ')}`)
+          },
+        },
+        signal,
+      ),
+    )
+    const record = makeRecord({ server: servers.first.server, plugin, startedAt, seconds, samples })
+    print(
+      terminal,
+      values['json'] === true ? JSON.stringify(record, null, 2) : formatRecord(record),
+    )
+    return record.recovered ? EXIT_OK : EXIT_FAILED
+  } finally {
+    servers.close()
+  }
+}
+
+async function callSwitch(plugin: string, token: string, method: 'POST' | 'DELETE', query: string) {
+  let answer: Response
+  try {
+    answer = await fetch(`${plugin}/drill/outage${query}`, {
+      method,
+      headers: { authorization: `Bearer ${token}` },
+      redirect: 'error',
+      signal: AbortSignal.timeout(5_000),
+    })
+  } catch (error) {
+    throw new BridgeError(
+      'PLUGIN_UNREACHABLE',
+      `the plugin at ${plugin} cannot be reached; drill outage runs on its node, where admin.listen is`,
+      { cause: error },
+    )
+  }
+  const words = (await answer.text()).trim()
+  if (answer.ok) return
+  if (answer.status === 404)
+    throw new BridgeError(
+      'USAGE_INVALID',
+      `the plugin at ${plugin} allows no drill; give it admin.drill: {tokenFile: FILE} and restart it`,
+    )
+  throw new BridgeError('USAGE_INVALID', `the plugin at ${plugin} refuses the drill: ${words}`)
+}
+
+async function readToken(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).trim()
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    throw usage(
+      `--drill-token ${file}: cannot be read: ${code === 'ENOENT' ? 'there is no such file' : code}`,
+    )
+  }
+}

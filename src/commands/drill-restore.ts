@@ -1,0 +1,138 @@
+import { systemClock } from '../clock.ts'
+import { isSilentPlugin, readPlugin } from '../cluster/plugin-view.ts'
+import type { Report } from '../cluster/report.ts'
+import { loadConfig } from '../config/load.ts'
+import { requireSection } from '../config/section.ts'
+import { BridgeError } from '../errors.ts'
+import { readPlugins } from './cluster-options.ts'
+import { requireValue, type OptionValues } from './command.ts'
+import { readSnapshot } from './drill-backup.ts'
+import { untilInterrupted } from './interruption.ts'
+import { checkEtcdOptions, namesEtcd, reportEtcd } from './stored-report.ts'
+import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './terminal.ts'
+
+type State = 'ok' | 'to do' | 'not looked at'
+
+interface Step {
+  readonly what: string
+  readonly state: State
+  readonly words: string
+}
+
+/** The order of a restore into a new cluster, with what can be checked of each step checked. Nothing is changed. */
+export async function runDrillRestore(values: OptionValues, terminal: Terminal): Promise<number> {
+  const snapshot = requireValue(values, 'SNAPSHOT')
+  checkEtcdOptions(values)
+  const config = await loadConfig(requireValue(values, 'config'), terminal.environment)
+  const { clusterId, alsoDecryptClusters } = requireSection(config, 'kms')
+  const { mount, key } = config.transit
+  const reading = await tryToRead(() => readSnapshot(snapshot, values, terminal))
+  const steps: readonly Step[] = [
+    {
+      what: `restore the Transit key ${mount}/${key} from its backup, with all of its versions, and let the plugin log in`,
+      ...(reading instanceof BridgeError
+        ? { state: 'to do', words: reading.message }
+        : { state: 'ok', words: `vault has it, and the plugin's login works` }),
+    },
+    {
+      what: `name the cluster that the snapshot is of in kms.alsoDecryptClusters (now: ${clusterId}${alsoDecryptClusters.map((id) => `, ${id}`).join('')})`,
+      ...judgeClusters(reading),
+    },
+    { what: `prove that this vault reads all of ${snapshot}`, ...judgeSnapshot(reading) },
+    await judgePlugins(values),
+    {
+      what: 'restore the snapshot (etcdutl snapshot restore), start etcd, then the API servers',
+      ...(await judgeEtcd(values, terminal)),
+    },
+    {
+      what: 'rewrite everything under the new cluster id and key (transit-bridge rewrite), then take alsoDecryptClusters away',
+      state: 'not looked at',
+      words: 'transit-bridge verify says when nothing of the old cluster is left',
+    },
+  ]
+  print(
+    terminal,
+    values['json'] === true
+      ? JSON.stringify({ at: new Date(systemClock.now()).toISOString(), steps }, null, 2)
+      : format(steps),
+  )
+  return steps.some(({ state }) => state === 'to do') ? EXIT_FAILED : EXIT_OK
+}
+
+/** What Vault says no to is a step to do; anything else is a mistake of the caller. */
+async function tryToRead(read: () => Promise<Report>): Promise<Report | BridgeError> {
+  try {
+    return await read()
+  } catch (thrown) {
+    const error = BridgeError.from(thrown)
+    if (/^(VAULT_|KEY_|LOGIN_|IDENTITY_)/.test(error.code)) return error
+    throw error
+  }
+}
+
+const FOREIGN = /kms\.alsoDecryptClusters/
+
+function judgeClusters(reading: Report | BridgeError): Pick<Step, 'state' | 'words'> {
+  if (reading instanceof BridgeError)
+    return { state: 'not looked at', words: 'first the step before it' }
+  const foreign = faultsOf(reading).find(({ why }) => FOREIGN.test(why))
+  if (foreign === undefined) return { state: 'ok', words: 'no object is of another cluster' }
+  return { state: 'to do', words: foreign.why }
+}
+
+function judgeSnapshot(reading: Report | BridgeError): Pick<Step, 'state' | 'words'> {
+  if (reading instanceof BridgeError)
+    return { state: 'not looked at', words: 'first the steps before it' }
+  const objects = `${reading.objects.toLocaleString('en')} objects`
+  if (reading.unreadable === 0 && reading.unproven === 0)
+    return { state: 'ok', words: `${objects} were read back` }
+  const [first] = faultsOf(reading)
+  const count = (reading.unreadable + reading.unproven).toLocaleString('en')
+  return {
+    state: 'to do',
+    words: `${count} of ${objects} cannot be read; ${first?.key ?? ''}: ${first?.why ?? ''}`,
+  }
+}
+
+function faultsOf({ resources }: Report) {
+  return resources.flatMap(({ unreadableKeys, unprovenKeys }) => [
+    ...unreadableKeys,
+    ...unprovenKeys,
+  ])
+}
+
+async function judgePlugins(values: OptionValues): Promise<Step> {
+  const what = 'start the plugins on the new nodes'
+  const addresses = readPlugins(values)
+  if (addresses.length === 0)
+    return { what, state: 'not looked at', words: 'give --plugin URL for each' }
+  const readings = await Promise.all(addresses.map(readPlugin))
+  const faults = readings.flatMap((each) => {
+    if (isSilentPlugin(each)) return [each.silence.message]
+    return each.ready ? [] : [`the plugin at ${each.address}: ${each.message}`]
+  })
+  return faults.length === 0
+    ? { what, state: 'ok', words: `${String(readings.length)} are ready` }
+    : { what, state: 'to do', words: faults.join('; ') }
+}
+
+async function judgeEtcd(
+  values: OptionValues,
+  terminal: Terminal,
+): Promise<Pick<Step, 'state' | 'words'>> {
+  if (!namesEtcd(values))
+    return { state: 'not looked at', words: 'give --endpoints LIST of the new etcd' }
+  try {
+    const { objects } = await untilInterrupted((signal) => reportEtcd(values, terminal, signal))
+    return { state: 'ok', words: `the new etcd holds ${objects.toLocaleString('en')} objects` }
+  } catch (error) {
+    return { state: 'to do', words: BridgeError.from(error).message }
+  }
+}
+
+function format(steps: readonly Step[]): string {
+  const lines = steps.map(
+    ({ what, state, words }, index) => `${String(index + 1)}. [${state}] ${what}\n   ${words}`,
+  )
+  return lines.join('\n')
+}
