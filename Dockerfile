@@ -18,7 +18,7 @@ FROM scratch
 COPY --from=build /image /
 LABEL org.opencontainers.image.title="transit-bridge" \
       org.opencontainers.image.licenses="Apache-2.0"
-ENV NODE_COMPILE_CACHE=/app/dist/compile-cache
+ENV NODE_COMPILE_CACHE=/app/dist/compile-cache MALLOC_ARENA_MAX=1
 # The chart says runAsUser 0 where folders of the host are root's.
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/node", "--max-semi-space-size=4", "--max-old-space-size=64", "/app/dist/transit-bridge.cjs"]

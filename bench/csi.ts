@@ -66,7 +66,7 @@ async function withProvider(
   use: (provider: Provider) => Promise<void>,
 ): Promise<void> {
   const provider = await Provider.start(tempFolder('providers'), {
-    vault: { address: world.bao.address, auth: { method: 'token', tokenFile: '/nonexistent' } },
+    vault: { address: world.bao.address },
     transit: { key: 'k8s-etcd' },
     csi: {
       audience: 'vault',
