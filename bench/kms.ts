@@ -26,12 +26,13 @@ const STARTS = 10
 
 const CONFIGURATION = { log: { level: 'info' } }
 
-type Measured = Record<'status' | 'encrypt' | 'decrypt' | 'direct', LoadResult>
+type Measured = Record<'status' | 'encrypt' | 'decrypt' | 'direct' | 'directAsRoot', LoadResult>
 type Calls = Record<keyof Measured, () => Promise<unknown>>
 
 const world = await KmsWorld.start({ audit: false })
 const plugin = await Plugin.start({ ...world.configuration(), ...CONFIGURATION })
 const direct = new DirectTransit(world.bao.address, await world.login(), CALLERS)
+const directAsRoot = new DirectTransit(world.bao.address, world.bao.rootToken, CALLERS)
 try {
   await plugin.waitForHealth('ok')
   const rows: Row[] = []
@@ -63,6 +64,7 @@ try {
   printTable(rows)
 } finally {
   await direct.close()
+  await directAsRoot.close()
   await plugin.stop()
   await world.stop()
 }
@@ -79,6 +81,7 @@ async function openCalls(wrapped: WrappedSeed): Promise<Calls> {
   const { input } = method.encrypt
   return {
     direct: () => direct.decrypt(KEY, ciphertext, associatedData),
+    directAsRoot: () => directAsRoot.decrypt(KEY, ciphertext, associatedData),
     status: await open('Status', new Uint8Array()),
     encrypt: await open('Encrypt', toBinary(input, create(input, { plaintext: randomBytes(32) }))),
     decrypt: await open(
@@ -96,6 +99,7 @@ async function measure(callers: number, count: number, calls: Calls): Promise<Me
   const middleOf = (name: keyof Measured) => middle(rounds.map((round) => round[name]))
   return {
     direct: middleOf('direct'),
+    directAsRoot: middleOf('directAsRoot'),
     decrypt: middleOf('decrypt'),
     encrypt: middleOf('encrypt'),
     status: middleOf('status'),
@@ -105,6 +109,7 @@ async function measure(callers: number, count: number, calls: Calls): Promise<Me
 async function measureOnce(callers: number, count: number, calls: Calls): Promise<Measured> {
   return {
     direct: await load(callers, count, calls.direct),
+    directAsRoot: await load(callers, count, calls.directAsRoot),
     decrypt: await load(callers, count, calls.decrypt),
     encrypt: await load(callers, Math.ceil(count / 4), calls.encrypt),
     status: await load(callers, count, calls.status),
@@ -123,6 +128,11 @@ function addLoadRows(rows: Row[], one: Measured, many: Measured): void {
     { what: 'direct decrypt, 1 caller: p50', value: milliseconds(one.direct.p50) },
     { what: 'direct decrypt, 1 caller: p99', value: milliseconds(one.direct.p99) },
     {
+      what: 'direct decrypt as root, without policies to check: p50',
+      value: milliseconds(one.directAsRoot.p50),
+      ratio: (one.directAsRoot.p50 / one.direct.p50).toFixed(2),
+    },
+    {
       what: 'Status, 1 caller: p50',
       value: milliseconds(one.status.p50),
       ...against(one.status.p50, one.direct.p50, '<= 1.0', one.status.p50 <= one.direct.p50),
@@ -135,6 +145,11 @@ function addLoadRows(rows: Row[], one: Measured, many: Measured): void {
     { what: 'Decrypt, 1 caller: p99', value: milliseconds(one.decrypt.p99) },
     { what: 'Encrypt, 1 caller: p50', value: milliseconds(one.encrypt.p50) },
     { what: `direct decrypts, ${CALLERS} callers`, value: rate(many.direct.perSecond) },
+    {
+      what: `direct decrypts as root, ${CALLERS} callers`,
+      value: rate(many.directAsRoot.perSecond),
+      ratio: (many.directAsRoot.perSecond / many.direct.perSecond).toFixed(2),
+    },
     {
       what: `Decrypts, ${CALLERS} callers`,
       value: rate(many.decrypt.perSecond),
