@@ -1,5 +1,8 @@
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { Pool } from 'undici'
+import type { IncomingMessage } from 'node:http'
+import { Agent, request as sendRequest } from 'node:https'
+import { text } from 'node:stream/consumers'
 
 import type { Environment } from '../config/environment.ts'
 import { BridgeError } from '../errors.ts'
@@ -29,30 +32,37 @@ export async function connectInCluster(
   if (host === undefined) throw failed('KUBERNETES_SERVICE_HOST is not set: this is no pod')
   const [ca, token] = await Promise.all([read(`${folder}/ca.crt`), read(`${folder}/token`)])
   const origin = `https://${host.includes(':') ? `[${host}]` : host}:${port}`
-  const pool = new Pool(origin, {
-    connect: { ca },
-    headersTimeout: TIMEOUT,
-    bodyTimeout: TIMEOUT,
-  })
-  const headers = { authorization: `Bearer ${token.trim()}`, accept: 'application/json' }
+  const agent = new Agent({ ca, keepAlive: true })
+  const authorization = `Bearer ${token.trim()}`
   return {
-    async request(method, path, patch) {
-      const answer = await pool
-        .request({
-          method,
-          path,
-          headers:
-            patch === undefined
-              ? headers
-              : { ...headers, 'content-type': 'application/json-patch+json' },
-          ...(patch === undefined ? {} : { body: JSON.stringify(patch) }),
-        })
-        .catch((cause: unknown) => {
-          throw failed(`the API server at ${origin} does not answer`, cause)
-        })
-      return { status: answer.statusCode, body: await answer.body.json() }
+    request: (method, path, patch) =>
+      send(new URL(path, origin), { agent, method, authorization, patch }),
+    close() {
+      agent.destroy()
+      return Promise.resolve()
     },
-    close: () => pool.close(),
+  }
+}
+
+interface Sending {
+  readonly agent: Agent
+  readonly method: string
+  readonly authorization: string
+  readonly patch: readonly object[] | undefined
+}
+
+async function send(url: URL, sending: Sending): Promise<KubeAnswer> {
+  const { agent, method, authorization, patch } = sending
+  const type = patch === undefined ? {} : { 'content-type': 'application/json-patch+json' }
+  const headers = { authorization, accept: 'application/json', ...type }
+  try {
+    const request = sendRequest(url, { agent, method, headers, timeout: TIMEOUT })
+    request.on('timeout', () => request.destroy(new Error('timeout')))
+    request.end(patch === undefined ? undefined : JSON.stringify(patch))
+    const [answer] = (await once(request, 'response')) as [IncomingMessage]
+    return { status: answer.statusCode ?? 0, body: JSON.parse(await text(answer)) as unknown }
+  } catch (cause) {
+    throw failed(`the API server at ${url.origin} does not answer`, cause)
   }
 }
 
