@@ -1,0 +1,74 @@
+// Time, memory and load of `rewrite` over many Secrets: node bench/rewrite.ts [COUNT] [RATE]
+//
+// Everything is real: OpenBao, etcd, kube-apiserver, the built plugin and the built program in their own processes.
+import { rmSync } from 'node:fs'
+import { forEachOf, Operator } from '../test/cluster/command.ts'
+import { encryptionConfig, identity, kms } from '../test/cluster/encryption-config.ts'
+import { newKeyId, noticed } from '../test/cluster/observe.ts'
+import { Etcd } from '../test/real/etcd.ts'
+import { KEY, KmsWorld } from '../test/real/kms-world.ts'
+import { KubeApiServer } from '../test/real/kube-api-server.ts'
+import { Plugin } from '../test/real/plugin.ts'
+import { rotateKey } from '../test/real/transit-setup.ts'
+import { readProcessorTime, readResidentMemory } from './process-memory.ts'
+import { printTable } from './table.ts'
+
+const count = Number(process.argv[2] ?? 100_000)
+const rate = process.argv[3] ?? '1000000'
+/** The issue's own limit. */
+const MOST_MEMORY = 150
+
+const world = await KmsWorld.start({ audit: false })
+const etcd = await Etcd.start()
+const plugin = await Plugin.start(world.configuration(world.bao.address, { refreshInterval: '1s' }))
+await plugin.waitForHealth('ok')
+const api = await KubeApiServer.start({
+  etcd,
+  encryptionConfig: encryptionConfig([kms(plugin.socket), identity]),
+})
+try {
+  const value = 'x'.repeat(500)
+  const filledAt = performance.now()
+  await forEachOf(count, (index) => api.createSecret('default', `s-${String(index)}`, { value }))
+  const filling = (performance.now() - filledAt) / 1000
+  const { keyId } = await plugin.client.status()
+  await rotateKey(world.bao, KEY)
+  await noticed(api, await newKeyId(plugin, keyId))
+  const operator = await Operator.of({ apis: [api], plugins: [plugin], etcd })
+  const before = await readProcessorTime(api.pid)
+  const startedAt = performance.now()
+  const program = operator.start(['rewrite', '--resources', 'secrets', '--rate', rate])
+  let memory = 0
+  const sampler = setInterval(() => {
+    void readResidentMemory(program.pid).then(
+      (now) => (memory = Math.max(memory, now)),
+      () => undefined,
+    )
+  }, 200)
+  const { code } = await program.ended()
+  clearInterval(sampler)
+  const seconds = (performance.now() - startedAt) / 1000
+  const load = (await readProcessorTime(api.pid)) - before
+  process.stdout.write(program.output())
+  printTable([
+    { what: 'Secrets made', value: `${String(count)} in ${filling.toFixed(0)} s` },
+    { what: 'rewrite, with the reading of etcd at its end', value: `${seconds.toFixed(1)} s` },
+    { what: 'objects a second', value: (count / seconds).toFixed(0) },
+    { what: 'processor time of kube-apiserver', value: `${load.toFixed(1)} s` },
+    {
+      what: 'most memory',
+      value: `${memory.toFixed(0)} MiB`,
+      floor: `< ${String(MOST_MEMORY)} MiB`,
+      ok: memory < MOST_MEMORY,
+    },
+    { what: 'exit code', value: String(code), floor: '0', ok: code === 0 },
+  ])
+  process.exitCode = code === 0 && memory < MOST_MEMORY ? 0 : 1
+} finally {
+  await api.stop()
+  await plugin.stop()
+  await etcd.stop()
+  await world.stop()
+  for (const folder of [etcd.dir, api.dir, world.bao.dir])
+    rmSync(folder, { recursive: true, force: true })
+}

@@ -1,0 +1,184 @@
+import { createServer } from 'node:https'
+import { readFileSync } from 'node:fs'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { CertificateAuthority } from '../real/pki.ts'
+
+export type FakeObject = {
+  name: string
+  namespace: string
+  uid: string
+  version: number
+  stale: boolean
+}
+type Reply = { status: number; body: unknown; headers?: Record<string, string> }
+export type Call = { method: string; path: string; query: URLSearchParams; body: unknown }
+
+/** An API server as far as `rewrite` sees one, in memory, with faults that a real one shows only now and then. */
+export class FakeKubeServer {
+  readonly address: string
+  readonly authority: CertificateAuthority
+  readonly objects = new Map<string, FakeObject>()
+  readonly calls: Call[] = []
+  /** Answers in place of the usual ones, while it gives something. */
+  intercept: (call: Call) => Reply | undefined = () => undefined
+  keyHash = `sha256:${'a'.repeat(64)}`
+  health = 'ok'
+  metrics: string | undefined
+  /** API groups besides the core. */
+  groups: { name: string; versions: { version: string }[] }[] = []
+  #version = 100
+  readonly #close: () => void
+
+  static async start(): Promise<FakeKubeServer> {
+    const authority = await CertificateAuthority.create()
+    const { certFile, keyFile } = await authority.server('kube')
+    const server = createServer({ cert: readFileSync(certFile), key: readFileSync(keyFile) })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const fake = new FakeKubeServer(`https://127.0.0.1:${String(port)}`, authority, () => {
+      server.close()
+      server.closeAllConnections()
+    })
+    server.on('request', (request, response) => void fake.#serve(request, response))
+    return fake
+  }
+
+  private constructor(address: string, authority: CertificateAuthority, close: () => void) {
+    this.address = address
+    this.authority = authority
+    this.#close = close
+  }
+
+  add(name: string): FakeObject {
+    const object = {
+      name,
+      namespace: 'default',
+      uid: `uid-${name}`,
+      version: (this.#version += 1),
+      stale: true,
+    }
+    this.objects.set(name, object)
+    return object
+  }
+
+  /** Another client's change: the object has another version, and is new. */
+  touch(name: string): void {
+    const object = this.objects.get(name)
+    if (object !== undefined) Object.assign(object, { version: (this.#version += 1), stale: false })
+  }
+
+  stop(): void {
+    this.#close()
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', this.address)
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk as Buffer)
+    const text = Buffer.concat(chunks).toString('utf8')
+    const call: Call = {
+      method: request.method ?? '',
+      path: url.pathname,
+      query: url.searchParams,
+      body: text === '' ? undefined : JSON.parse(text),
+    }
+    this.calls.push(call)
+    const { status, body, headers } = this.intercept(call) ?? this.#answer(call)
+    const isText = typeof body === 'string'
+    response.writeHead(status, {
+      'content-type': isText ? 'text/plain' : 'application/json',
+      ...headers,
+    })
+    response.end(isText ? body : JSON.stringify(body))
+  }
+
+  #answer(call: Call): Reply {
+    const { method, path } = call
+    const [, name] = /^\/api\/v1\/namespaces\/default\/secrets\/([^/]+)$/.exec(path) ?? []
+    if (name !== undefined)
+      return method === 'PATCH' ? this.#patch(name, call.body) : this.#get(name)
+    switch (path) {
+      case '/metrics':
+        return { status: 200, body: this.metrics ?? this.#metrics() }
+      case '/readyz/kms-providers':
+        return { status: this.health === 'ok' ? 200 : 500, body: this.health }
+      case '/api/v1/namespaces/kube-system':
+        return { status: 200, body: { metadata: { uid: 'cluster-uid' } } }
+      case '/apis':
+        return { status: 200, body: { groups: this.groups } }
+      case '/api/v1':
+        return { status: 200, body: { resources: RESOURCES } }
+      case '/apis/apiregistration.k8s.io/v1/apiservices':
+        return {
+          status: 200,
+          body: { items: [{ spec: { group: 'metrics.k8s.io', service: { name: 'm' } } }] },
+        }
+      case '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews':
+        return { status: 201, body: { status: { allowed: true } } }
+      case '/api/v1/secrets':
+        return this.#list(call.query)
+      default:
+        return {
+          status: 404,
+          body: { message: 'the server could not find the requested resource' },
+        }
+    }
+  }
+
+  #metrics(): string {
+    const now = Date.now() / 1000
+    const name = 'apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds'
+    return [
+      `${name}{apiserver_id_hash="sha256:i",key_id_hash="sha256:old",provider_name="tb"} ${String(now - 90)}`,
+      `${name}{apiserver_id_hash="sha256:i",key_id_hash="${this.keyHash}",provider_name="tb"} ${String(now - 5)}`,
+      `apiserver_encryption_config_controller_last_config_info{apiserver_id_hash="sha256:i",hash="sha256:c"} 1`,
+    ].join('\n')
+  }
+
+  #list(query: URLSearchParams): Reply {
+    const limit = Number(query.get('limit'))
+    const from = query.get('continue') ?? ''
+    const behind = [...this.objects.values()]
+      .filter(({ name }) => name > from)
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    const page = behind.slice(0, limit)
+    const left = behind.length - page.length
+    return {
+      status: 200,
+      body: {
+        metadata: left === 0 ? {} : { continue: page.at(-1)?.name, remainingItemCount: left },
+        items: page.length === 0 ? null : page.map(metadataOf),
+      },
+    }
+  }
+
+  #get(name: string): Reply {
+    const object = this.objects.get(name)
+    return object === undefined
+      ? { status: 404, body: {} }
+      : { status: 200, body: metadataOf(object) }
+  }
+
+  #patch(name: string, body: unknown): Reply {
+    const object = this.objects.get(name)
+    if (object === undefined) return { status: 404, body: {} }
+    const { metadata } = body as { metadata: { uid: string; resourceVersion: string } }
+    if (metadata.uid !== object.uid || metadata.resourceVersion !== String(object.version))
+      return { status: 409, body: { message: 'the object has been modified' } }
+    if (object.stale) Object.assign(object, { stale: false, version: (this.#version += 1) })
+    return { status: 200, body: metadataOf(object) }
+  }
+}
+
+const RESOURCES = [
+  { name: 'secrets', namespaced: true, verbs: ['list', 'patch'] },
+  { name: 'secrets/status', namespaced: true, verbs: ['patch'] },
+  { name: 'bindings', namespaced: true, verbs: ['create'] },
+]
+
+function metadataOf({ name, namespace, uid, version }: FakeObject) {
+  return { metadata: { name, namespace, uid, resourceVersion: String(version) } }
+}
