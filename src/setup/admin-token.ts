@@ -32,6 +32,6 @@ async function readTokenFile(path: string, setting: string): Promise<Secret<stri
 
 function none(): BridgeError {
   const text =
-    "setup: there is no administrator's token; log in with bao login, set VAULT_TOKEN, or name a file with --token-file"
+    "there is no administrator's token; log in with bao login, set VAULT_TOKEN, or name a file with --token-file"
   return new BridgeError('USAGE_INVALID', text)
 }
