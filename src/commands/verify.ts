@@ -21,6 +21,7 @@ import { createMetrics } from '../telemetry/metrics.ts'
 import { Transit } from '../transit/transit.ts'
 import { version } from '../version.ts'
 import type { OptionValues } from './command.ts'
+import { untilInterrupted } from './interruption.ts'
 import { Progress } from './progress.ts'
 import { complain, EXIT_FAILED, EXIT_OK, print, type Terminal } from './terminal.ts'
 import { createVaultAccess } from './vault-access.ts'
@@ -171,23 +172,4 @@ async function openVault(
   }
   const acceptVaultKubernetesKms = kms.acceptFrom.includes('vault-kubernetes-kms')
   return { proof: new DeepProof({ reader, acceptVaultKubernetesKms, objects }), uid, close }
-}
-
-/** Runs work that SIGINT and SIGTERM end between two pages, so that the token is revoked and the bar is gone. */
-async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const abort = new AbortController()
-  const stop = () => {
-    // A second signal ends the process at once.
-    process.off('SIGINT', stop).off('SIGTERM', stop)
-    abort.abort()
-  }
-  process.on('SIGINT', stop).on('SIGTERM', stop)
-  // Timers of the clock do not keep the process alive, and between two pages nothing else does.
-  const alive = setInterval(() => undefined, 0x7fff_ffff)
-  try {
-    return await work(abort.signal)
-  } finally {
-    clearInterval(alive)
-    process.off('SIGINT', stop).off('SIGTERM', stop)
-  }
 }
