@@ -115,8 +115,8 @@ Options:
 Exit code: 0 nothing is wrong, 1 something is, 2 wrong usage or configuration.
 
 Example:
-    $ transit-bridge csi check web.yaml --config /etc/transit-bridge/config.yaml \\
-          --namespace shop --service-account web
+    $ transit-bridge csi check web.yaml --namespace shop \\
+          --service-account web --config /etc/transit-bridge/config.yaml
     $ helm template . | transit-bridge csi check -`
 
 export const CONFIG_USAGE = `Usage:
