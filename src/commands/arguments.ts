@@ -2,13 +2,7 @@ import { parseArgs } from 'node:util'
 
 import { findNearest, listChoices } from '../config/nearest.ts'
 import { BridgeError } from '../errors.ts'
-import {
-  isGroup,
-  SEPARATOR,
-  type Command,
-  type OptionRule,
-  type OptionValues,
-} from './command.ts'
+import { isGroup, SEPARATOR, type Command, type OptionRule, type OptionValues } from './command.ts'
 import { COMMANDS } from './table.ts'
 import { USAGE } from './usage.ts'
 

@@ -1,11 +1,11 @@
 import { dirname } from 'node:path'
 
-import type { AuthConfig, Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { listChoices } from '../config/nearest.ts'
 import { requireSection } from '../config/section.ts'
 import { BridgeError } from '../errors.ts'
 import { renderDaemonSet } from '../node-files/daemonset.ts'
+import { namedFiles } from '../node-files/named-files.ts'
 import type { NodeFilesOptions } from '../node-files/node-files.ts'
 import { renderStaticPod } from '../node-files/static-pod.ts'
 import { renderSystemdUnit } from '../node-files/systemd.ts'
@@ -35,7 +35,7 @@ export async function runConfigNode(values: OptionValues, terminal: Terminal): P
       configFile,
       socketFolder: dirname(kms.socket),
       hasSocketGroup: kms.socketGroup !== undefined,
-      files: filesOf(config),
+      files: namedFiles(config),
       admin: config.admin.listen,
       image: readWord(values, 'image', `transit-bridge:${version}`),
       program: readPath(values, 'program', '/usr/local/bin/transit-bridge'),
@@ -56,23 +56,6 @@ function readWord(values: OptionValues, name: string, usual: string): string {
   const word = String(values[name] ?? usual)
   if (/^[\w./:@-]+$/.test(word)) return word
   throw mistake(`--${name} is not the name of an image`)
-}
-
-function filesOf({ vault }: Config): readonly string[] {
-  return [...(vault.caFile === undefined ? [] : [vault.caFile]), ...filesOfLogin(vault.auth)]
-}
-
-function filesOfLogin(auth: AuthConfig): readonly string[] {
-  switch (auth.method) {
-    case 'jwt':
-    case 'kubernetes':
-    case 'token':
-      return [auth.tokenFile]
-    case 'approle':
-      return [auth.roleIdFile, auth.secretIdFile]
-    case 'cert':
-      return [auth.certFile, auth.keyFile]
-  }
 }
 
 function mistake(message: string): BridgeError {

@@ -42,7 +42,6 @@ export interface VaultConnection {
 }
 
 export type AuthConfig = TokenFileLogin | AppRoleLogin | CertLogin | TokenLogin
-export type AuthMethod = AuthConfig['method']
 
 interface LoginPlace {
   /** Where the auth method is mounted, without `auth/` and without slashes at the ends. */

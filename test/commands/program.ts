@@ -18,7 +18,12 @@ export function buildProgram(): void {
 
 function newestChange(): number {
   const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
-  const files = ['package.json', 'scripts/build.ts', 'vault-policies/kms.hcl', ...sources.map((name) => join('src', name))]
+  const files = [
+    'package.json',
+    'scripts/build.ts',
+    'vault-policies/kms.hcl',
+    ...sources.map((name) => join('src', name)),
+  ]
   return Math.max(
     ...files.map((name) => statSync(join(ROOT, name), { throwIfNoEntry: false })?.mtimeMs ?? 0),
   )

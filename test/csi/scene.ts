@@ -72,8 +72,6 @@ export async function startScene(world: PodWorld, options: SceneOptions = {}) {
   }
 }
 
-export type Scene = Awaited<ReturnType<typeof startScene>>
-
 /** How a Mount failed; fails itself when it did not. */
 export async function failure(mount: Promise<unknown>): Promise<{ code: string; message: string }> {
   try {

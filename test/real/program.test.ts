@@ -24,16 +24,19 @@ async function ends(pid: number): Promise<boolean> {
   return !isRunning(pid)
 }
 
-void t.test('a program that ends too early is told with its exit code and its last words', async (t) => {
-  const program = node(t.testdir(), 'console.error("no such option"); process.exit(3)')
-  await t.rejects(
-    program.waitForLine(/never/),
-    /script: exited with code 3 before a line like \/never\/; its output ends:\nno such option/,
-  )
-  t.match(await program.exited, { code: 3, signal: null })
-  t.equal(program.running, false)
-  t.match(await program.terminate(), { code: 3 }, 'ending what has ended is no error')
-})
+void t.test(
+  'a program that ends too early is told with its exit code and its last words',
+  async (t) => {
+    const program = node(t.testdir(), 'console.error("no such option"); process.exit(3)')
+    await t.rejects(
+      program.waitForLine(/never/),
+      /script: exited with code 3 before a line like \/never\/; its output ends:\nno such option/,
+    )
+    t.match(await program.exited, { code: 3, signal: null })
+    t.equal(program.running, false)
+    t.match(await program.terminate(), { code: 3 }, 'ending what has ended is no error')
+  },
+)
 
 void t.test('a wait that is too long is told with the last reason', async (t) => {
   const program = node(t.testdir(), 'setInterval(() => {}, 1000)')
