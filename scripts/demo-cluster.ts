@@ -19,7 +19,7 @@ import { obtain } from '../test/real/parts.ts'
 import { Plugin } from '../test/real/plugin.ts'
 import { TcpProxy } from '../test/real/tcp-proxy.ts'
 import { rotateKey } from '../test/real/transit-setup.ts'
-import { expect, Narration, paint } from './narration.ts'
+import { expect, Narration, paint, runDemonstration, shorten } from './narration.ts'
 
 const NAME = 'database'
 const VALUES = { password: 'correct-horse-battery-staple' }
@@ -219,14 +219,4 @@ function* hexdump(bytes: Buffer, from: number, to: number): Generator<string> {
   }
 }
 
-function shorten(text: string): string {
-  return `${text.slice(0, 16)}…`
-}
-
-try {
-  await demonstrate()
-  narration.say('done; nothing is left running')
-} catch (error) {
-  process.stderr.write(`demo failed: ${error instanceof Error ? error.message : String(error)}\n`)
-  process.exitCode = 1
-}
+await runDemonstration(demonstrate)

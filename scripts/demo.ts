@@ -8,7 +8,7 @@ import { KEY, KmsWorld } from '../test/real/kms-world.ts'
 import { Plugin } from '../test/real/plugin.ts'
 import { TcpProxy } from '../test/real/tcp-proxy.ts'
 import { rotateKey } from '../test/real/transit-setup.ts'
-import { expect, Narration, paint } from './narration.ts'
+import { expect, Narration, paint, runDemonstration, shorten } from './narration.ts'
 
 const SEEDS = 50
 const REFRESH_INTERVAL = '2s'
@@ -198,14 +198,4 @@ function perCall(startedAt: number, calls: number): string {
   return `${((performance.now() - startedAt) / calls).toFixed(2)} ms`
 }
 
-function shorten(keyId: string): string {
-  return `${keyId.slice(0, 16)}…`
-}
-
-try {
-  await demonstrate()
-  narration.say('done; nothing is left running')
-} catch (error) {
-  process.stderr.write(`demo failed: ${error instanceof Error ? error.message : String(error)}\n`)
-  process.exitCode = 1
-}
+await runDemonstration(demonstrate)

@@ -35,3 +35,19 @@ export function paint(format: 'green' | 'red' | 'dim' | 'bold', text: string): s
 export function expect(holds: boolean, otherwise: string): asserts holds {
   if (!holds) throw new Error(otherwise)
 }
+
+/** Runs a whole demonstration; a failure is one line and exit code 1. */
+export async function runDemonstration(demonstrate: () => Promise<void>): Promise<void> {
+  try {
+    await demonstrate()
+    stdout.write('done; nothing is left running\n')
+  } catch (error) {
+    process.stderr.write(`demo failed: ${error instanceof Error ? error.message : String(error)}\n`)
+    process.exitCode = 1
+  }
+}
+
+/** The beginning of an id that is too long for a line. */
+export function shorten(id: string): string {
+  return `${id.slice(0, 16)}…`
+}
