@@ -3,16 +3,34 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Least share of lines in percent, of the whole and of each file; wiring that only runs as a process is named. */
+/** Least share of lines in percent: of all files together, and of each. */
 const LEAST_OF_ALL = 95
-const LEAST_OF_FILE = 80
-const RUN_AS_PROCESS_ONLY = [
+const LEAST_OF_FILE = 70
+
+/** Files that the gate is not about, since their tests run the built program or need more than `npm test` asks for. */
+const TESTED_ELSEWHERE = new Set([
+  // The built program: test/behaviour, test/csi/serve.test.ts, test/commands/transcripts.test.ts.
+  'src/commands/admin.ts',
+  'src/commands/config-check.ts',
+  'src/commands/config-schema.ts',
+  'src/commands/csi-check.ts',
   'src/commands/csi.ts',
   'src/commands/keep-node.ts',
   'src/commands/kms.ts',
   'src/commands/process-end.ts',
+  'src/csi/admin-sources.ts',
+  'src/csi/refused-streams.ts',
+  'src/kms/plugin.ts',
   'src/main.ts',
-  // Their tests need a real cluster: npm run test:cluster.
+  // A real etcd and its snapshots: test/cluster/verify-*.test.ts.
+  'src/cluster/bolt-file.ts',
+  'src/cluster/bolt-page.ts',
+  'src/cluster/etcd-client.ts',
+  'src/cluster/etcd-fault.ts',
+  'src/cluster/etcd-store.ts',
+  'src/cluster/snapshot-checksum.ts',
+  'src/cluster/snapshot-store.ts',
+  // A real cluster: test/cluster.
   'src/cluster/outage-drill.ts',
   'src/commands/drill-backup.ts',
   'src/commands/drill-outage.ts',
@@ -21,10 +39,10 @@ const RUN_AS_PROCESS_ONLY = [
   'src/commands/rotate.ts',
   'src/commands/stored-report.ts',
   'src/setup/key-admin.ts',
-]
+])
 
 interface Summary {
-  readonly lines: { readonly pct: number }
+  readonly lines: { readonly total: number; readonly covered: number; readonly pct: number }
 }
 
 const root = join(import.meta.dirname, '..')
@@ -32,14 +50,20 @@ const report = JSON.parse(
   readFileSync(join(root, '.tap/report/coverage-summary.json'), 'utf8'),
 ) as Record<string, Summary>
 
-const faults = Object.entries(report).flatMap(([file, { lines }]) => {
-  if (file === 'total') {
-    return lines.pct < LEAST_OF_ALL ? [`all files: ${lines.pct} % of ${LEAST_OF_ALL} %`] : []
-  }
-  const name = file.slice(root.length + 1)
-  if (!name.startsWith('src/') || name.startsWith('src/gen/')) return []
-  if (RUN_AS_PROCESS_ONLY.includes(name) || lines.pct >= LEAST_OF_FILE) return []
-  return [`${name}: ${lines.pct} % of ${LEAST_OF_FILE} %`]
-})
+const files = Object.entries(report)
+  .map(([file, { lines }]) => ({ name: file.slice(root.length + 1), lines }))
+  .filter(({ name }) => name.startsWith('src/') && !name.startsWith('src/gen/'))
+  .filter(({ name }) => !TESTED_ELSEWHERE.has(name))
+const sum = (count: 'total' | 'covered') =>
+  files.reduce((total, { lines }) => total + lines[count], 0)
+const ofAll = (sum('covered') / sum('total')) * 100
+
+const faults = files
+  .filter(({ lines }) => lines.pct < LEAST_OF_FILE)
+  .map(({ name, lines }) => `${name}: ${String(lines.pct)} % of ${String(LEAST_OF_FILE)} %`)
+if (ofAll < LEAST_OF_ALL) {
+  faults.push(`all files: ${ofAll.toFixed(2)} % of ${String(LEAST_OF_ALL)} %`)
+}
 for (const fault of faults) process.stderr.write(`coverage of lines is too low: ${fault}\n`)
+process.stdout.write(`coverage of lines: ${ofAll.toFixed(2)} % of ${String(files.length)} files\n`)
 process.exitCode = faults.length === 0 ? 0 : 1
