@@ -1,9 +1,9 @@
-import type { Test } from 'tap'
 import { CsiCluster, type CsiClusterOptions } from '../real/csi-cluster.ts'
 import type { CsiDriver } from '../real/csi-driver.ts'
 import { CsiVault } from '../real/csi-vault.ts'
 import { Provider, type ProviderConfiguration } from '../real/provider.ts'
 import { TcpProxy } from '../real/tcp-proxy.ts'
+import type { Scope } from './world.ts'
 
 export type CsiSection = Partial<ProviderConfiguration['csi']>
 
@@ -20,7 +20,7 @@ export type CsiWorld = {
 
 /** Starts all of them, ready; they end with the test. */
 export async function startCsiWorld(
-  t: Test,
+  t: Scope,
   options: CsiClusterOptions & { csi?: CsiSection } = {},
 ): Promise<CsiWorld> {
   const cluster = await CsiCluster.start(options)
@@ -37,7 +37,7 @@ export async function startCsiWorld(
 
 /** The built provider where a driver looks for it. */
 export async function startProvider(
-  t: Test,
+  t: Scope,
   driver: CsiDriver,
   configuration: ProviderConfiguration,
 ): Promise<Provider> {

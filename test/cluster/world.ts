@@ -7,6 +7,9 @@ import { Plugin } from '../real/plugin.ts'
 import { TcpProxy } from '../real/tcp-proxy.ts'
 import { encryptionConfig, identity, kms } from './encryption-config.ts'
 
+/** What ends what was started: a test, or the stack of a script. */
+export type Scope = Pick<Test, 'teardown'>
+
 /** The plugin looks for rotations this often, so that no test waits for 30 s. */
 const REFRESH_INTERVAL = '1s'
 
@@ -15,6 +18,8 @@ export type ClusterOptions = {
   kms?: Record<string, unknown>
   /** Default: Secrets by the plugin, and what is plain is read too. */
   encryptionConfig?: (socket: string) => string
+  /** Seconds that the plugin's service-account token lives. Default: an hour. */
+  tokenLife?: number
   api?: Omit<KubeApiServerOptions, 'etcd' | 'encryptionConfig'>
 }
 
@@ -29,15 +34,16 @@ export type Cluster = {
 }
 
 /** Starts all of them, ready; they end with the test. */
-export async function startCluster(t: Test, options: ClusterOptions = {}): Promise<Cluster> {
+export async function startCluster(t: Scope, options: ClusterOptions = {}): Promise<Cluster> {
   const [{ world, proxy }, etcd] = await Promise.all([startVault(t), startEtcd(t)])
+  if (options.tokenLife !== undefined) await world.writeToken({ expiresIn: options.tokenLife })
   const plugin = await startPlugin(t, world, proxy, options.kms)
   const config = (options.encryptionConfig ?? usualConfig)(plugin.socket)
   const api = await startApiServer(t, { etcd, encryptionConfig: config, ...options.api })
   return { world, proxy, etcd, plugin, api }
 }
 
-export async function startVault(t: Test): Promise<{ world: KmsWorld; proxy: TcpProxy }> {
+export async function startVault(t: Scope): Promise<{ world: KmsWorld; proxy: TcpProxy }> {
   buildProgram()
   const world = await KmsWorld.start({ audit: false })
   t.teardown(() => world.stop())
@@ -46,7 +52,7 @@ export async function startVault(t: Test): Promise<{ world: KmsWorld; proxy: Tcp
   return { world, proxy }
 }
 
-export async function startEtcd(t: Test): Promise<Etcd> {
+export async function startEtcd(t: Scope): Promise<Etcd> {
   const etcd = await Etcd.start()
   t.teardown(() => etcd.stop())
   return etcd
@@ -54,7 +60,7 @@ export async function startEtcd(t: Test): Promise<Etcd> {
 
 /** A plugin that is healthy when this returns. */
 export async function startPlugin(
-  t: Test,
+  t: Scope,
   world: KmsWorld,
   proxy: TcpProxy,
   kmsSection: Record<string, unknown> = {},
@@ -74,7 +80,7 @@ export function pluginConfiguration(
 }
 
 export async function startApiServer(
-  t: Test,
+  t: Scope,
   options: KubeApiServerOptions,
 ): Promise<KubeApiServer> {
   const api = await KubeApiServer.start(options)

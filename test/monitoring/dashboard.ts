@@ -10,6 +10,14 @@ export type Panel = {
   description?: string
   gridPos: { h: number; w: number; x: number; y: number }
   targets?: { expr: string; legendFormat: string }[]
+  fieldConfig?: {
+    defaults: {
+      unit?: string
+      min?: number
+      max?: number
+      thresholds?: { steps: { color: string; value: number | null }[] }
+    }
+  }
 }
 
 export type Dashboard = {
@@ -31,8 +39,8 @@ export function queriesOf({ panels }: Dashboard): { title: string; expr: string 
 }
 
 /** A query as Grafana would send it with all variables at All. */
-export function fillVariables(expr: string): string {
+export function fillVariables(expr: string, rateInterval = '1m'): string {
   return expr
     .replaceAll(/"\$(cluster|instance|provider)"/g, '".*"')
-    .replaceAll('$__rate_interval', '1m')
+    .replaceAll('$__rate_interval', rateInterval)
 }

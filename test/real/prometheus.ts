@@ -14,6 +14,9 @@ export type ScrapeTarget = {
   tls?: { caFile: string; token: string }
 }
 
+/** One series over time, in seconds since 1970. */
+export type Line = { labels: Record<string, string>; points: [time: number, value: number][] }
+
 /** One series of an answer. */
 export type Series = { labels: Record<string, string>; value: number }
 
@@ -52,10 +55,32 @@ export class Prometheus {
 
   /** The series that a query gives now. Throws, with Prometheus's words, when it is none. */
   async query(expression: string): Promise<Series[]> {
-    const url = `${this.address}/api/v1/query?${new URLSearchParams({ query: expression }).toString()}`
-    const { data, error } = (await (await fetch(url)).json()) as Answer
-    if (data === undefined) throw new Error(`${expression}: ${error ?? 'no answer'}`)
-    return data.result.map(({ metric, value }) => ({ labels: metric, value: Number(value[1]) }))
+    const found = await this.#ask<{ value: Sample }>('query', { query: expression })
+    return found.map(({ metric, value }) => ({ labels: metric, value: Number(value[1]) }))
+  }
+
+  /** As query, at each `step` seconds from `start` to `end`. */
+  async queryRange(
+    expression: string,
+    { start, end, step }: { start: number; end: number; step: number },
+  ): Promise<Line[]> {
+    const range = { start: String(start), end: String(end), step: String(step) }
+    const found = await this.#ask<{ values: Sample[] }>('query_range', {
+      query: expression,
+      ...range,
+    })
+    return found.map(({ metric, values }) => ({
+      labels: metric,
+      points: values.map(([time, value]) => [time, Number(value)]),
+    }))
+  }
+
+  async #ask<Found>(path: string, parameters: Record<string, string>): Promise<Result<Found>[]> {
+    const url = `${this.address}/api/v1/${path}?${new URLSearchParams(parameters).toString()}`
+    const { data, error } = (await (await fetch(url)).json()) as Answer<Found>
+    if (data === undefined)
+      throw new Error(`${parameters['query'] ?? path}: ${error ?? 'no answer'}`)
+    return data.result
   }
 
   async stop(): Promise<void> {
@@ -63,10 +88,9 @@ export class Prometheus {
   }
 }
 
-type Answer = {
-  error?: string
-  data?: { result: { metric: Record<string, string>; value: [number, string] }[] }
-}
+type Sample = [time: number, value: string]
+type Result<Found> = Found & { metric: Record<string, string> }
+type Answer<Found> = { error?: string; data?: { result: Result<Found>[] } }
 
 function configuration(targets: ScrapeTarget[]): object {
   return {

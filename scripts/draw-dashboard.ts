@@ -1,0 +1,57 @@
+// Draws docs/images/dashboard.svg, from the dashboard's JSON and what a real Prometheus saw of a short load with a
+// rotation of the key in the middle. It needs what test/cluster/monitoring-panels.test.ts needs: Linux, and root.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { startWatchedWorld } from '../test/cluster/watched-world.ts'
+import { fillVariables, readDashboard } from '../test/monitoring/dashboard.ts'
+import { KEY } from '../test/real/kms-world.ts'
+import type { Prometheus } from '../test/real/prometheus.ts'
+import { rotateKey } from '../test/real/transit-setup.ts'
+import { drawDashboard, type Filled, type Span } from './dashboard-picture.ts'
+
+const FOLDER = join(import.meta.dirname, '../docs/images')
+const CAPTION =
+  "rendered from the dashboard's JSON and a Prometheus that scraped a plugin, a provider and an API server"
+/** Until rates have something to be made of. */
+const WARM_UP_MS = 20_000
+const HALF_MS = 75_000
+const STEP_S = 3
+const WEEK_S = 7 * 86_400
+
+async function fill(prometheus: Prometheus, span: Span): Promise<Filled[]> {
+  const ask = (expr: string) =>
+    prometheus.queryRange(fillVariables(expr, '15s'), { ...span, step: STEP_S })
+  return Promise.all(
+    readDashboard().panels.map(async (panel) => {
+      const found = await Promise.all(
+        (panel.targets ?? []).map(async ({ expr, legendFormat }) =>
+          (await ask(expr)).map((line) => ({ line, legend: legendOf(legendFormat, line.labels) })),
+        ),
+      )
+      return { panel, lines: found.flat() }
+    }),
+  )
+}
+
+/** What Grafana makes of a legend; hashes are shortened. */
+function legendOf(form: string, labels: Record<string, string>): string {
+  const legend = form.replaceAll(/\{\{(\w+)\}\}/g, (_all, name: string) => labels[name] ?? '')
+  return legend.trim().replaceAll(/[\w:]{24,}/g, (long) => `${long.slice(0, 14)}…`)
+}
+
+await using stack = new AsyncDisposableStack()
+const teardown = (end: () => unknown) => stack.defer(async () => void (await end()))
+const { kms, prometheus } = await startWatchedWorld(
+  { teardown },
+  { between: 250, tokenLife: WEEK_S },
+)
+await pause(WARM_UP_MS)
+const start = Date.now() / 1000
+await pause(HALF_MS)
+await rotateKey(kms.world.bao, KEY)
+await pause(HALF_MS)
+const filled = await fill(prometheus, { start, end: Date.now() / 1000 })
+mkdirSync(FOLDER, { recursive: true })
+const svg = drawDashboard(filled, { start, end: Date.now() / 1000 }, CAPTION)
+writeFileSync(join(FOLDER, 'dashboard.svg'), svg)
