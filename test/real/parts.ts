@@ -79,6 +79,7 @@ const parts = {
   'kube-apiserver': kubernetes('kube-apiserver'),
   'kube-controller-manager': kubernetes('kube-controller-manager'),
   'kube-scheduler': kubernetes('kube-scheduler'),
+  kubectl: kubernetes('kubectl'),
   kubelet: kubernetes('kubelet'),
   prometheus: { from: 'system', package: 'prometheus' },
   promtool: { from: 'system', package: 'prometheus' },
