@@ -68,8 +68,10 @@ export interface MigrationOptions {
   readonly clock: Clock
 }
 
-/** What became of a migration. */
-export type MigrationEnd = 'succeeded' | 'not-taken-up'
+/** What became of a migration. One that is gone was taken away by somebody, or by a run that was ended just then. */
+export type MigrationEnd =
+  | { readonly kind: 'succeeded' | 'not-taken-up' | 'gone' }
+  | { readonly kind: 'failed'; readonly why: string }
 
 /** Lets the cluster's own controller rewrite a resource. */
 export class Migrations {
@@ -100,58 +102,51 @@ export class Migrations {
   }
 
   /**
-   * Waits for its end. Throws KUBE_FAILED if the controller gives up. One that nobody begins within half a minute is
-   * taken back, and `not-taken-up`: then the controller does not migrate (gate StorageVersionMigrator).
+   * Waits for its end. One that nobody begins within half a minute is taken back, and `not-taken-up`: then the controller
+   * does not migrate (gate StorageVersionMigrator, on by itself since Kubernetes 1.37). One that failed stays, to be looked at.
    */
   async finish(name: string, signal: AbortSignal): Promise<MigrationEnd> {
     const { clock } = this.#options
     const startedAt = clock.monotonic()
     for (;;) {
-      const { status } = await this.#read(name, signal)
+      const found = await this.#read(name, signal)
+      if (found === undefined) return { kind: 'gone' }
+      const { status } = found
       const holds = (type: string) =>
         status.conditions?.find((each) => each.type === type && each.status === 'True')
       if (holds('Succeeded') !== undefined) {
         await this.#remove(name, signal)
-        return 'succeeded'
+        return { kind: 'succeeded' }
       }
       const failed = holds('Failed')
-      if (failed !== undefined) {
-        throw new BridgeError(
-          'KUBE_FAILED',
-          `the StorageVersionMigration ${name} failed: ${failed.message}; --method patch does without it`,
-        )
-      }
+      if (failed !== undefined) return { kind: 'failed', why: failed.message }
       const isTakenUp = holds('Running') !== undefined || status.resourceVersion !== undefined
       if (!isTakenUp && clock.monotonic() - startedAt > TAKE_UP) {
         await this.#remove(name, signal)
-        return 'not-taken-up'
+        return { kind: 'not-taken-up' }
       }
       await wait(POLL, clock, signal)
     }
   }
 
-  async #read(name: string, signal: AbortSignal): Promise<v.InferOutput<typeof Migration>> {
-    return this.#options.persistence.run(
-      async (client) =>
-        check(
-          Migration,
-          await client.read({ method: 'GET', path: this.#path(name), signal }),
-          client,
-        ),
-      signal,
-    )
+  async #read(name: string, signal: AbortSignal) {
+    const read = async (client: KubeClient) =>
+      check(Migration, await client.read({ method: 'GET', path: this.#path(name), signal }), client)
+    return this.#options.persistence.run(read, signal).catch(undefinedIfNotFound)
   }
 
   async #remove(name: string, signal: AbortSignal): Promise<void> {
     await this.#options.persistence
       .run((client) => client.read({ method: 'DELETE', path: this.#path(name), signal }), signal)
-      .catch((error: unknown) => {
-        if (BridgeError.from(error).code !== 'KUBE_NOT_FOUND') throw error
-      })
+      .catch(undefinedIfNotFound)
   }
 
   #path(name?: string): string {
     const list = `/apis/${GROUP}/${this.#options.version}/storageversionmigrations`
     return name === undefined ? list : `${list}/${encodeURIComponent(name)}`
   }
+}
+
+function undefinedIfNotFound(error: unknown): undefined {
+  if (BridgeError.from(error).code !== 'KUBE_NOT_FOUND') throw error
 }

@@ -8,6 +8,7 @@ import {
   findMigrationVersion,
   isControllerLeading,
   Migrations,
+  type MigrationEnd,
   type MigrationVersion,
 } from './migration.ts'
 import { listPage } from './object-list.ts'
@@ -214,18 +215,25 @@ function makeMigrator(
     if (version === undefined || progress.next !== undefined) return false
     const migrations = new Migrations({ persistence, version, clock })
     const name = formatResource(served.resource)
-    progress.migration ??= await migrations.begin(served, signal)
-    await save()
-    onNote(
-      `${name}: the cluster's own controller rewrites it (StorageVersionMigration ${progress.migration})`,
-    )
-    const end = await migrations.finish(progress.migration, signal)
-    delete progress.migration
-    if (end === 'succeeded') {
-      progress.done = true
-      progress.migrated = true
+    let asked: string
+    let end: MigrationEnd
+    do {
+      asked = progress.migration ?? (await migrations.begin(served, signal))
+      progress.migration = asked
       await save()
-      return true
+      onNote(`${name}: the cluster's own controller rewrites it (StorageVersionMigration ${asked})`)
+      end = await migrations.finish(asked, signal)
+      delete progress.migration
+    } while (end.kind === 'gone')
+    progress.done = progress.migrated = end.kind === 'succeeded'
+    // Whatever comes now, a later run begins another.
+    await save()
+    if (end.kind === 'succeeded') return true
+    if (end.kind === 'failed') {
+      throw new BridgeError(
+        'KUBE_FAILED',
+        `the StorageVersionMigration ${asked} failed: ${end.why}; --method patch does without it`,
+      )
     }
     if (method === 'migration') {
       throw new BridgeError(
