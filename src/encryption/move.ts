@@ -36,8 +36,8 @@ const WHAT_TO_DO: Readonly<Record<MoveStep, readonly string[]>> = {
   ],
   rewrite: [
     'Step 3 of 4, rewrite: the file is that of step 2. Write what is stored anew, for every resource below:',
-    '  kubectl get secrets -A -o json | kubectl replace -f -',
-    'Repeat what fails with a conflict, until nothing in etcd has the prefix of the old provider.',
+    '  transit-bridge rewrite --encryption-config FILE',
+    'until transit-bridge verify counts nothing of the old provider in etcd.',
   ],
   remove: [
     'Step 4 of 4, remove: nothing but transit-bridge reads and writes.',
