@@ -116,7 +116,7 @@ export class KubeNode {
   }
 
   async request(
-    method: 'GET' | 'POST' | 'DELETE' | 'PATCH',
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE' | 'PATCH',
     path: string,
     body?: unknown,
   ): Promise<{ status: number; body: JsonBody }> {

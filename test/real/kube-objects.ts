@@ -2,13 +2,14 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseAllDocuments } from 'yaml'
 import type { KubeApiServer } from './kube-api-server.ts'
+import type { KubeNode } from './kube-node.ts'
 import { moduleFolder } from './parts.ts'
 
 const GROUP = 'secrets-store.csi.x-k8s.io'
 const CLASSES = `/apis/${GROUP}/v1/namespaces`
 
 /** Installs the custom resources that the driver comes with, and waits until they are served. */
-export async function installDriverResources(api: KubeApiServer): Promise<void> {
+export async function installDriverResources(api: KubeApiServer | KubeNode): Promise<void> {
   const deploy = join(await moduleFolder('secrets-store-csi-driver'), 'deploy')
   const kinds = ['secretproviderclasses', 'secretproviderclasspodstatuses']
   for (const kind of kinds) {
@@ -45,7 +46,7 @@ export type ProviderClass = {
 }
 
 /** Writes a SecretProviderClass, over the one of that name if there is one. */
-export async function writeClass(api: KubeApiServer, wanted: ProviderClass): Promise<void> {
+export async function writeClass(api: Pick<KubeApiServer, 'api' | 'request'>, wanted: ProviderClass): Promise<void> {
   const { namespace, name, provider = 'transit-bridge', parameters, secretObjects } = wanted
   const folder = `${CLASSES}/${namespace}/secretproviderclasses`
   const { body, status } = await api.request('GET', `${folder}/${name}`)
