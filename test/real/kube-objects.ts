@@ -46,7 +46,10 @@ export type ProviderClass = {
 }
 
 /** Writes a SecretProviderClass, over the one of that name if there is one. */
-export async function writeClass(api: Pick<KubeApiServer, 'api' | 'request'>, wanted: ProviderClass): Promise<void> {
+export async function writeClass(
+  api: Pick<KubeApiServer, 'api' | 'request'>,
+  wanted: ProviderClass,
+): Promise<void> {
   const { namespace, name, provider = 'transit-bridge', parameters, secretObjects } = wanted
   const folder = `${CLASSES}/${namespace}/secretproviderclasses`
   const { body, status } = await api.request('GET', `${folder}/${name}`)
