@@ -24,7 +24,7 @@ export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
       ? '      capabilities: {drop: [ALL], add: [CHOWN]}   # for kms.socketGroup'
       : '      capabilities: {drop: [ALL]}',
     '    resources:',
-    '      requests: {cpu: 20m, memory: 64Mi}',
+    '      requests: {cpu: 20m, memory: 128Mi}',
     '      limits: {memory: 256Mi}',
     '    volumeMounts:',
     `      - {name: socket, mountPath: ${JSON.stringify(options.socketFolder)}}`,
