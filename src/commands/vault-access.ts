@@ -24,6 +24,9 @@ export interface VaultAccessOptions extends ClientOptions {
   readonly config: VaultConfig
 }
 
+/** With the session's pauses it keeps the promise that Vault's return is noticed within 10 s (milliseconds). */
+const SHORTEST_LOGIN_TIMEOUT = 4_000
+
 /** A client and a session under the program's own identity, as the configuration's `vault` section says. */
 export interface VaultAccess {
   readonly client: VaultClient
@@ -53,7 +56,10 @@ export function createVaultAccess(options: VaultAccessOptions): VaultAccess {
   const { config, clock, log, metrics } = options
   const client = createClient(options)
   const login = createLogin(config.auth, client, options)
-  return { client, session: createVaultSession({ client, login, clock, log, metrics }) }
+  // Whoever gives Vault more time for a request means logins, too.
+  const loginTimeout = Math.max(config.timeoutMs, SHORTEST_LOGIN_TIMEOUT)
+  const session = createVaultSession({ client, login, clock, log, metrics, loginTimeout })
+  return { client, session }
 }
 
 function createLogin(auth: AuthConfig, client: VaultClient, options: VaultAccessOptions): Login {
