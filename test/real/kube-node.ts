@@ -3,6 +3,8 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { delimiter, join } from 'node:path'
 import { Agent, request } from 'undici'
 import { stringify } from 'yaml'
+import { cacheFolder } from './cache.ts'
+import { withLock } from './folder-lock.ts'
 import type { JsonBody } from './json-body.ts'
 import { PAUSE_IMAGE } from './node-image.ts'
 import { obtain } from './parts.ts'
@@ -31,6 +33,29 @@ export function whyNoNode(): string | false {
   return `a real node needs ${missing.join(', ')}: apt-get install --no-install-recommends containerd runc containernetworking-plugins iproute2`
 }
 
+interface NodePlace {
+  readonly folder: string
+  readonly signer: ServiceAccountIssuer
+  readonly environment: Record<string, string>
+  readonly token: string
+  readonly endTurn: () => void
+}
+
+/**
+ * Nodes share the machine's cgroups of pods, and each kubelet tidies away what it does not know: one node at a
+ * time. Gives what ends the turn; that of a process that died ends with it.
+ */
+async function takeTurn(): Promise<() => void> {
+  const turn = Promise.withResolvers<void>()
+  const begun = Promise.withResolvers<void>()
+  withLock(join(cacheFolder(), 'kube-node.lock'), () => {
+    begun.resolve()
+    return turn.promise
+  }).catch(begun.reject)
+  await begun.promise
+  return turn.resolve
+}
+
 /** A real control-plane node: etcd, API server, controllers, kubelet, containerd, in namespaces of its own. */
 export class KubeNode {
   readonly folder: string
@@ -39,10 +64,12 @@ export class KubeNode {
   readonly #environment: Record<string, string>
   readonly #agent: Agent
   readonly #token: string
+  readonly #endTurn: () => void
   #init: Program
 
   /** Boots it and waits until it is ready to run pods. */
   static async start(imageArchive: string): Promise<KubeNode> {
+    const endTurn = await takeTurn()
     const folder = tempFolder('kube-node')
     const authority = await CertificateAuthority.create('kube-node test CA')
     const names = [ADDRESS, SERVICE_ADDRESS, 'kubernetes.default.svc']
@@ -68,24 +95,22 @@ export class KubeNode {
       PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`,
     }
     const connect = { ca: authority.caPem, socketPath: join(folder, 'api.sock') }
-    const node = new KubeNode(folder, signer, environment, new Agent({ connect }), token)
+    const node = new KubeNode(
+      { folder, signer, environment, token, endTurn },
+      new Agent({ connect }),
+    )
     await node.#importImage(imageArchive)
     await node.waitReady()
     return node
   }
 
-  private constructor(
-    folder: string,
-    signer: ServiceAccountIssuer,
-    environment: Record<string, string>,
-    agent: Agent,
-    token: string,
-  ) {
-    this.folder = folder
-    this.signer = signer
-    this.#environment = environment
+  private constructor(place: NodePlace, agent: Agent) {
+    this.folder = place.folder
+    this.signer = place.signer
+    this.#environment = place.environment
     this.#agent = agent
-    this.#token = token
+    this.#token = place.token
+    this.#endTurn = place.endTurn
     this.#init = this.#boot()
   }
 
@@ -184,6 +209,7 @@ export class KubeNode {
     await this.cutPower()
     await this.#agent.destroy()
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
+    this.#endTurn()
   }
 
   #boot(): Program {
