@@ -1,6 +1,4 @@
-import { open } from 'node:fs/promises'
-
-import { BridgeError } from '../errors.ts'
+import { openRegularFile } from './regular-file.ts'
 
 /** A line longer than this is passed over: no audit entry is, and memory stays bounded. */
 const LONGEST_LINE = 4 * 1024 * 1024
@@ -10,7 +8,7 @@ const LONGEST_LINE = 4 * 1024 * 1024
  * that are none are passed over; the last line may be half written.
  */
 export async function* readJsonLines(path: string): AsyncIterable<unknown> {
-  const file = await openFile(path)
+  const file = await openRegularFile(path, path, ', and it is read twice')
   try {
     for await (const line of file.readLines({ encoding: 'utf8' })) {
       const start = line.indexOf('{')
@@ -21,21 +19,6 @@ export async function* readJsonLines(path: string): AsyncIterable<unknown> {
   } finally {
     await file.close()
   }
-}
-
-async function openFile(path: string) {
-  try {
-    const file = await open(path, 'r')
-    if ((await file.stat()).isFile()) return file
-    await file.close()
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    throw new BridgeError(
-      'USAGE_INVALID',
-      `${path}: cannot be read: ${code === 'ENOENT' ? 'there is no such file' : code}`,
-    )
-  }
-  throw new BridgeError('USAGE_INVALID', `${path}: is not a file, and it is read twice`)
 }
 
 function parse(text: string): unknown {

@@ -1,4 +1,4 @@
-import { open, type FileHandle } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { fromBinary } from '@bufbuild/protobuf'
 
@@ -7,6 +7,7 @@ import { KeyValueSchema, type KeyValue } from '../gen/etcd/v3/rpc_pb.ts'
 import { BoltFile } from './bolt-file.ts'
 import { damagedSnapshot, type LeafItem } from './bolt-page.ts'
 import { DigestSet } from './digest-set.ts'
+import { openRegularFile } from './regular-file.ts'
 import { checkSnapshot, type Checksum } from './snapshot-checksum.ts'
 import {
   firstPart,
@@ -44,7 +45,7 @@ export class SnapshotStore implements Store {
 
   /** Throws USAGE_INVALID if there is no such file, SNAPSHOT_INVALID if it is not a whole snapshot. */
   static async open(path: string): Promise<SnapshotStore> {
-    const file = await openFile(path)
+    const file = await openRegularFile(path, `--snapshot ${path}`)
     try {
       // First what the file is, then whether it is whole: a wrong file is told as such.
       const bolt = await BoltFile.open(file)
@@ -133,17 +134,4 @@ function decode(bytes: Uint8Array): KeyValue {
   } catch {
     throw damagedSnapshot('an entry is not a key with a value')
   }
-}
-
-async function openFile(path: string): Promise<FileHandle> {
-  try {
-    const file = await open(path, 'r')
-    if ((await file.stat()).isFile()) return file
-    await file.close()
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    const reason = code === 'ENOENT' ? 'there is no such file' : code
-    throw new BridgeError('USAGE_INVALID', `--snapshot ${path}: cannot be read: ${reason}`)
-  }
-  throw new BridgeError('USAGE_INVALID', `--snapshot ${path}: is not a file`)
 }

@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises'
-
 import { loadConfig } from '../config/load.ts'
 import { formatFault } from '../config/fault.ts'
 import { listChoices } from '../config/nearest.ts'
@@ -12,6 +10,7 @@ import { renderEncryptionConfig, type EncryptionConfigOptions } from '../encrypt
 import { BridgeError } from '../errors.ts'
 import type { OptionValues } from './command.ts'
 import { complain, EXIT_FAILED, EXIT_MISTAKE, EXIT_OK, print, type Terminal } from './terminal.ts'
+import { readTextFile } from './text-file.ts'
 
 /** Prints an EncryptionConfiguration, or with --check says what is wrong with one. */
 export async function runConfigEncryption(
@@ -79,7 +78,10 @@ async function checkFile(
   json: boolean,
   terminal: Terminal,
 ): Promise<number> {
-  const faults = checkEncryptionConfig(await read(file), socket === undefined ? {} : { socket })
+  const faults = checkEncryptionConfig(
+    await readTextFile(file),
+    socket === undefined ? {} : { socket },
+  )
   const count = (severity: EncryptionFault['severity']) =>
     faults.filter((fault) => fault.severity === severity).length
   const ok = count('refused') + count('unsafe') === 0
@@ -94,15 +96,6 @@ async function checkFile(
       : `${file}: kube-apiserver takes it, and something is unsafe`,
   )
   return count('refused') > 0 ? EXIT_MISTAKE : EXIT_FAILED
-}
-
-async function read(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
-    throw new BridgeError('USAGE_INVALID', `${file} cannot be read (${code})`, { cause })
-  }
 }
 
 function showHint({ hint }: EncryptionFault): string {

@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises'
-
 import { systemClock } from '../clock.ts'
 import { KubeClient } from '../cluster/kube-client.ts'
 import { readKubeconfig } from '../cluster/kubeconfig.ts'
@@ -15,6 +13,7 @@ import {
 import { renderKmsPolicy } from '../setup/policy-file.ts'
 import type { Wanted, WantedLogin } from '../setup/wanted.ts'
 import type { OptionValues } from './command.ts'
+import { readTextFile } from './text-file.ts'
 
 /** What the configuration and the command line say of how Vault should be. Asks the API server if it is told to. */
 export async function readWanted(config: Config, values: OptionValues): Promise<Wanted> {
@@ -64,7 +63,7 @@ async function readKeys(values: OptionValues): Promise<ClusterKeys> {
   if (issuer === undefined)
     throw mistake('needs --issuer ISSUER, the --service-account-issuer of kube-apiserver')
   const file = jwks ?? pem ?? ''
-  const content = await read(file)
+  const content = await readTextFile(file)
   return {
     issuer,
     publicKeys:
@@ -100,7 +99,7 @@ async function readApiServer(values: OptionValues) {
       'needs --kubernetes-host URL or --kubeconfig FILE: the API server that vault asks about tokens',
     )
   const caFile = text(values, 'kubernetes-ca')
-  const ca = caFile === undefined ? cluster?.ca : await read(caFile)
+  const ca = caFile === undefined ? cluster?.ca : await readTextFile(caFile)
   if (ca === undefined)
     throw mistake('needs --kubernetes-ca FILE: who signs the certificate of that API server')
   return { host, ca }
@@ -125,15 +124,6 @@ function readName(values: OptionValues, option: string, usual: string): string {
 function text(values: OptionValues, name: string): string | undefined {
   const value = values[name]
   return typeof value === 'string' ? value : undefined
-}
-
-async function read(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
-    throw new BridgeError('USAGE_INVALID', `${file} cannot be read (${code})`, { cause })
-  }
 }
 
 function mistake(message: string): BridgeError {

@@ -1,4 +1,5 @@
 import { CLUSTER_COMMANDS } from './cluster-commands.ts'
+import { ETCD_OPTIONS } from './option-sets.ts'
 import { requireValue, type Command, type CommandGroup } from './command.ts'
 import {
   CONFIG_CHECK_USAGE,
@@ -194,15 +195,9 @@ export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
   verify: {
     usage: VERIFY_USAGE,
     options: {
-      endpoints: { takes: 'LIST' },
-      cacert: { takes: 'FILE' },
-      cert: { takes: 'FILE' },
-      key: { takes: 'FILE' },
-      user: { takes: 'NAME' },
-      'password-file': { takes: 'FILE' },
+      ...ETCD_OPTIONS,
       rate: { takes: 'N' },
       snapshot: { takes: 'FILE' },
-      'etcd-prefix': { takes: 'PREFIX' },
       resources: { takes: 'LIST' },
       allow: { takes: 'LIST' },
       'encryption-config': { takes: 'FILE' },

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../clock.ts'
 import { BridgeError, isOutage } from '../errors.ts'
-import type { TransitKey } from '../transit/key.ts'
+import { isStepBack, STEP_BACK_PATIENCE, type TransitKey } from '../transit/key.ts'
 import type { Transit } from '../transit/transit.ts'
 import { waitWithin } from '../vault/bounded-wait.ts'
 
@@ -11,8 +11,6 @@ const MAX_KEYS = 1_000
 const MAX_PROOFS = 10_000
 /** How long one read may take, whoever waits for it. */
 const READ_TIMEOUT_MS = 10_000
-/** How long Vault may show an older key than was known before it is believed: an HA standby lags, a restore stays. */
-const STEP_BACK_PATIENCE_MS = 120_000
 
 export interface KeyMemoryOptions {
   /** Milliseconds that metadata may be old. */
@@ -120,10 +118,11 @@ export class KeyMemory {
     const readAt = this.#options.clock.monotonic()
     const before = this.#known.get(name)
     const next = { key, readAt }
-    if (!isStepBack(before?.key, key)) return this.#keep(name, next)
-    const steppedBackAt = before?.steppedBackAt ?? readAt
-    if (readAt - steppedBackAt >= STEP_BACK_PATIENCE_MS) return this.#keep(name, next)
-    return this.#keep(name, { key: before?.key, readAt, steppedBackAt })
+    const isOlder = before?.key !== undefined && key !== undefined && isStepBack(before.key, key)
+    if (!isOlder) return this.#keep(name, next)
+    const steppedBackAt = before.steppedBackAt ?? readAt
+    if (readAt - steppedBackAt >= STEP_BACK_PATIENCE) return this.#keep(name, next)
+    return this.#keep(name, { key: before.key, readAt, steppedBackAt })
   }
 
   #keep(name: string, known: KnownKey): KnownKey {
@@ -158,11 +157,4 @@ async function readOrNone(
 
 function proofOf(name: string, rights: string): string {
   return `${rights} ${name}`
-}
-
-/** A key that was deleted and made again is younger than all that was known, and so no step back. */
-function isStepBack(before: TransitKey | undefined, next: TransitKey | undefined): boolean {
-  if (before === undefined || next === undefined) return false
-  const newest = (key: TransitKey) => key.versions.get(key.latestVersion)?.createdAt ?? 0
-  return next.latestVersion < before.latestVersion && newest(next) <= newest(before)
 }

@@ -4,11 +4,16 @@ import type { CancelTimer, Clock } from '../clock.ts'
 import { BridgeError, isRefusal } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { requireWrappingKey, type TransitKey } from '../transit/key.ts'
+import {
+  isStepBack,
+  requireWrappingKey,
+  STEP_BACK_PATIENCE,
+  type TransitKey,
+} from '../transit/key.ts'
 import { waitWithin } from '../vault/bounded-wait.ts'
 import { HealthLog } from './health-log.ts'
 import type { Health } from './health.ts'
-import { isStepBack, makeSnapshot, type ClusterIds, type KeySnapshot } from './snapshot.ts'
+import { makeSnapshot, type ClusterIds, type KeySnapshot } from './snapshot.ts'
 
 /** Longest time of one check: read the key, and where a proof is due, encrypt and decrypt. */
 const CHECK_TIMEOUT = 8_000
@@ -19,8 +24,6 @@ const LONGEST_RETRY_DELAY = 4_000
 const REFRESH_SHARE = 0.95
 /** Checks that the data path asks for are at least this far apart. */
 const MIN_CHECK_GAP = 1_000
-/** How long Vault may show an older key than was known before it is believed (see isStepBack). */
-const STEP_BACK_PATIENCE = 120_000
 
 export interface KeyWatchOptions {
   readonly readKey: (context: CallContext) => Promise<TransitKey>
@@ -168,7 +171,11 @@ export class KeyWatch {
 
   #accept(next: KeySnapshot): void {
     const known = this.#snapshot
-    if (known !== undefined && isStepBack(known, next) && !this.#believesStepBack(next.takenAt)) {
+    if (
+      known !== undefined &&
+      isStepBack(known.key, next.key) &&
+      !this.#believesStepBack(next.takenAt)
+    ) {
       this.#snapshot = { ...known, takenAt: next.takenAt }
       return
     }

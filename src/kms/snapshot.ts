@@ -57,12 +57,3 @@ export function makeSnapshot(key: TransitKey, clusters: ClusterIds, takenAt: num
     takenAt,
   }
 }
-
-/**
- * Whether `next` shows less than `known` of the same key: an HA standby that has not seen the last rotation
- * yet (vault-transit facts §1.3), or a Transit backup that was restored. A key that was deleted and made
- * again is younger than all that was known, and so no step back.
- */
-export function isStepBack(known: KeySnapshot, next: KeySnapshot): boolean {
-  return next.keyVersion < known.keyVersion && next.createdAt <= known.createdAt
-}

@@ -131,3 +131,19 @@ export function requireWrappingKey(key: TransitKey): void {
     )
   }
 }
+
+/** How long Vault may show an older key than was known before it is believed: an HA standby lags, a restore stays (milliseconds). */
+export const STEP_BACK_PATIENCE = 120_000
+
+/**
+ * Whether `next` shows less than `known` of the same key: an HA standby that has not seen the last rotation
+ * yet (vault-transit facts §1.3), or a Transit backup that was restored. A key that was deleted and made
+ * again is younger than all that was known, and so no step back.
+ */
+export function isStepBack(known: TransitKey, next: TransitKey): boolean {
+  return next.latestVersion < known.latestVersion && newestOf(next) <= newestOf(known)
+}
+
+function newestOf(key: TransitKey): number {
+  return key.versions.get(key.latestVersion)?.createdAt ?? 0
+}
