@@ -20,6 +20,11 @@ void t.test(
       const wrapped = await plugin.client.encrypt(seed)
       const reading = Array.from({ length: 20 }, () => plugin.client.decrypt(wrapped))
       for (const plain of await Promise.all(reading)) t.same(plain, seed)
+      // A call is answered a moment before its line is written.
+      await plugin.program.waitUntil(
+        'the lines of 20 Decrypts',
+        () => plugin.logLines().filter(({ method }) => method === 'Decrypt').length === 20,
+      )
     }
     const files = [join(world.bao.dir, 'audit.log')]
     for (const [index, plugin] of plugins.entries()) {
