@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { encodeAssociatedData, makeAnnotations } from '../src/kms/annotations.ts'
+import { encodeAssociatedData, makeAnnotations } from '../src/seed/annotations.ts'
 import { KEY, KmsWorld } from '../test/real/kms-world.ts'
 import type { WrappedSeed } from '../test/real/kms-client.ts'
 import { Plugin } from '../test/real/plugin.ts'

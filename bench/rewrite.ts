@@ -2,9 +2,9 @@
 //
 // Everything is real: OpenBao, etcd, kube-apiserver, the built plugin and the built program in their own processes.
 import { rmSync } from 'node:fs'
-import { forEachOf, Operator } from '../test/cluster/command.ts'
-import { encryptionConfig, identity, kms } from '../test/cluster/encryption-config.ts'
-import { newKeyId, noticed } from '../test/cluster/observe.ts'
+import { forEachOf, Operator } from '../test/e2e/command.ts'
+import { encryptionConfig, identity, kms } from '../test/e2e/encryption-config.ts'
+import { newKeyId, noticed } from '../test/e2e/observe.ts'
 import { Etcd } from '../test/real/etcd.ts'
 import { KEY, KmsWorld } from '../test/real/kms-world.ts'
 import { KubeApiServer } from '../test/real/kube-api-server.ts'

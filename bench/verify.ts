@@ -3,7 +3,7 @@
 // etcd, OpenBao and the built program are real. The Secrets are written into etcd as kube-apiserver would, under three
 // versions of the key and twenty seeds each.
 import { request } from 'undici'
-import type { Report } from '../src/cluster/report.ts'
+import type { Report } from '../src/verify/report.ts'
 import { buildProgram } from '../test/commands/program.ts'
 import { Etcd } from '../test/real/etcd.ts'
 import { KEY, KmsWorld } from '../test/real/kms-world.ts'

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { renderSystemdUnit } from '../src/node-files/systemd.ts'
+import { renderSystemdUnit } from '../src/node/files/systemd.ts'
 import { copyProgram, pinnedNode, ROOT, VERSION } from './distribution.ts'
 
 const HOME = '/opt/transit-bridge'

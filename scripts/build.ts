@@ -13,7 +13,7 @@ const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
 /**
  * Leaves out what is loaded at every start and never used, 45 ms of 200 (measured): axios, whose place in node-vault
- * our transport takes (src/vault/endpoint.ts), and all of undici but its pool.
+ * our transport takes (src/vault/client/node-vault-request.ts), and all of undici but its pool.
  */
 const leaveOutUnused: Plugin = {
   name: 'leave-out-unused',

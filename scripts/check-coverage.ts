@@ -10,35 +10,35 @@ const LEAST_OF_FILE = 70
 /** Files that the gate is not about, since their tests run the built program or need more than `npm test` asks for. */
 const TESTED_ELSEWHERE = new Set([
   // The built program: test/behaviour, test/csi/serve.test.ts, test/commands/transcripts.test.ts.
-  'src/commands/admin.ts',
+  'src/commands/cli/admin.ts',
   'src/commands/config-check.ts',
   'src/commands/config-schema.ts',
   'src/commands/csi-check.ts',
   'src/commands/csi.ts',
   'src/commands/keep-node.ts',
   'src/commands/kms.ts',
-  'src/commands/process-end.ts',
+  'src/commands/cli/process-end.ts',
   'src/csi/admin-sources.ts',
   'src/csi/refused-streams.ts',
   'src/kms/plugin.ts',
   'src/main.ts',
-  // A real etcd and its snapshots: test/cluster/verify-*.test.ts.
-  'src/cluster/bolt-file.ts',
-  'src/cluster/bolt-page.ts',
-  'src/cluster/etcd-client.ts',
-  'src/cluster/etcd-fault.ts',
-  'src/cluster/etcd-store.ts',
-  'src/cluster/snapshot-checksum.ts',
-  'src/cluster/snapshot-store.ts',
-  // A real cluster: test/cluster.
-  'src/cluster/outage-drill.ts',
+  // A real etcd and its snapshots: test/e2e/verify-*.test.ts.
+  'src/etcd/snapshot/bolt-file.ts',
+  'src/etcd/snapshot/bolt-page.ts',
+  'src/etcd/client.ts',
+  'src/etcd/fault.ts',
+  'src/etcd/live-store.ts',
+  'src/etcd/snapshot/checksum.ts',
+  'src/etcd/snapshot/snapshot-store.ts',
+  // A real cluster: test/e2e.
+  'src/drill/outage-drill.ts',
   'src/commands/drill-backup.ts',
   'src/commands/drill-outage.ts',
   'src/commands/drill-restore.ts',
-  'src/commands/operator-vault.ts',
+  'src/commands/cli/operator-vault.ts',
   'src/commands/rotate.ts',
-  'src/commands/stored-report.ts',
-  'src/setup/key-admin.ts',
+  'src/commands/cli/stored-report.ts',
+  'src/operator/key-admin.ts',
 ])
 
 interface Summary {

@@ -2,16 +2,16 @@
 //
 // A real OpenBao (or the vault on PATH), etcd, the built plugin and kube-apiserver, all on 127.0.0.1 and in
 // temporary folders, and gone at the end.
-import { encryptionConfig, identity, kms } from '../test/cluster/encryption-config.ts'
-import { eventually } from '../test/cluster/eventually.ts'
-import { kmsProviders, newKeyId, noticed, pluginCalls } from '../test/cluster/observe.ts'
+import { encryptionConfig, identity, kms } from '../test/e2e/encryption-config.ts'
+import { eventually } from '../test/e2e/eventually.ts'
+import { kmsProviders, newKeyId, noticed, pluginCalls } from '../test/e2e/observe.ts'
 import {
   findInEtcd,
   parseStored,
   SECRETS,
   seedsOfSecrets,
   storedV2,
-} from '../test/cluster/stored.ts'
+} from '../test/e2e/stored.ts'
 import { Etcd } from '../test/real/etcd.ts'
 import { KEY, KmsWorld } from '../test/real/kms-world.ts'
 import { KubeApiServer } from '../test/real/kube-api-server.ts'

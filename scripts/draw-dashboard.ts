@@ -1,9 +1,9 @@
 // Draws docs/images/dashboard.svg, from the dashboard's JSON and what a real Prometheus saw of a short load with a
-// rotation of the key in the middle. It needs what test/cluster/monitoring-panels.test.ts needs: Linux, and root.
+// rotation of the key in the middle. It needs what test/e2e/monitoring-panels.test.ts needs: Linux, and root.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { startWatchedWorld } from '../test/cluster/watched-world.ts'
+import { startWatchedWorld } from '../test/e2e/watched-world.ts'
 import { fillVariables, readDashboard } from '../test/monitoring/dashboard.ts'
 import { KEY } from '../test/real/kms-world.ts'
 import type { Prometheus } from '../test/real/prometheus.ts'

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 
 import { format, resolveConfig } from 'prettier'
 
-import { formatPath } from '../src/config/fault.ts'
+import { formatPath } from '../src/yaml/fault.ts'
 import { mergeOptions, type MergedEntry } from '../src/config/key-index.ts'
-import { listChoices } from '../src/config/nearest.ts'
+import { listChoices } from '../src/text/nearest.ts'
 import { NEEDED_WITH_KMS } from '../src/config/needed.ts'
 import { configShape, type Entries, type Entry, type Shape } from '../src/config/shape.ts'
 

@@ -1,4 +1,4 @@
-import { readArguments } from './commands/arguments.ts'
+import { readArguments } from './commands/cli/arguments.ts'
 import {
   complain,
   EXIT_FAILED,
@@ -6,7 +6,7 @@ import {
   print,
   report,
   type Terminal,
-} from './commands/terminal.ts'
+} from './commands/cli/terminal.ts'
 import { version } from './version.ts'
 
 /** Runs one command line; gives the exit code. */

@@ -1,11 +1,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../time/clock.ts'
 import type { DrillConfig } from '../config/config.ts'
 import { BridgeError } from '../errors.ts'
 import type { Logger } from '../telemetry/log.ts'
-import type { VaultRequester } from '../vault/request.ts'
+import type { VaultRequester } from '../vault/client/request.ts'
 
 export interface DrillSwitchOptions {
   readonly config: DrillConfig

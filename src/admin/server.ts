@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:http'
-import type { CancelTimer, Clock } from '../clock.ts'
+import type { CancelTimer, Clock } from '../time/clock.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { createAdminApp, type AdminSources } from './app.ts'
 

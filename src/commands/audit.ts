@@ -1,15 +1,15 @@
 import { basename } from 'node:path'
 
-import { readAuditEntry } from '../cluster/audit-entry.ts'
-import { AuditJoin, type KeyUse } from '../cluster/audit-join.ts'
-import { AuditTally } from '../cluster/audit-summary.ts'
-import { formatAudit, formatUse } from '../cluster/audit-text.ts'
-import { readJsonLines } from '../cluster/json-lines.ts'
-import { readPluginCall } from '../cluster/plugin-call.ts'
+import { readAuditEntry } from '../audit/entry.ts'
+import { AuditJoin, type KeyUse } from '../audit/join.ts'
+import { AuditTally } from '../audit/summary.ts'
+import { formatAudit, formatUse } from '../audit/text.ts'
+import { readJsonLines } from '../files/json-lines.ts'
+import { readPluginCall } from '../audit/plugin-call.ts'
 import { BridgeError } from '../errors.ts'
-import { textValue } from './cluster-options.ts'
-import { listValues, type OptionValues } from './command.ts'
-import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './terminal.ts'
+import { textValue } from './cli/cluster-options.ts'
+import { listValues, type OptionValues } from './cli/command.ts'
+import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 /** Joins audit files of Vault and logs of plugins. Each file is read twice, a line at a time. */
 export async function runAudit(values: OptionValues, terminal: Terminal): Promise<number> {

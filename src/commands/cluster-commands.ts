@@ -1,5 +1,5 @@
-import type { Command, CommandGroup } from './command.ts'
-import { CLUSTER_OPTIONS, ETCD_OPTIONS } from './option-sets.ts'
+import type { Command, CommandGroup } from './cli/command.ts'
+import { CLUSTER_OPTIONS, ETCD_OPTIONS } from './cli/option-sets.ts'
 import {
   AUDIT_USAGE,
   DRILL_BACKUP_USAGE,

@@ -1,7 +1,7 @@
-import { ConfigError, formatFault } from '../config/fault.ts'
+import { ConfigError, formatFault } from '../yaml/fault.ts'
 import { readProviderConfig } from '../config/load.ts'
 import { summarize } from '../config/summary.ts'
-import { complain, EXIT_MISTAKE, EXIT_OK, print, type Terminal } from './terminal.ts'
+import { complain, EXIT_MISTAKE, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 /** Says whether a configuration is right: with a summary, or with all of its faults. */
 export async function checkConfig(

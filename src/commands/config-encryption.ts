@@ -1,6 +1,6 @@
 import { loadConfig } from '../config/load.ts'
-import { formatFault } from '../config/fault.ts'
-import { listChoices } from '../config/nearest.ts'
+import { formatFault } from '../yaml/fault.ts'
+import { listChoices } from '../text/nearest.ts'
 import { requireSection } from '../config/section.ts'
 import { checkEncryptionConfig } from '../encryption/check.ts'
 import type { EncryptionFault } from '../encryption/fault.ts'
@@ -8,9 +8,9 @@ import { parseGoDuration } from '../encryption/go-duration.ts'
 import { MOVE_STEPS, parseMoveStep, parseOldProvider } from '../encryption/move.ts'
 import { renderEncryptionConfig, type EncryptionConfigOptions } from '../encryption/render.ts'
 import { BridgeError } from '../errors.ts'
-import type { OptionValues } from './command.ts'
-import { complain, EXIT_FAILED, EXIT_MISTAKE, EXIT_OK, print, type Terminal } from './terminal.ts'
-import { readTextFile } from './text-file.ts'
+import type { OptionValues } from './cli/command.ts'
+import { complain, EXIT_FAILED, EXIT_MISTAKE, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
+import { readTextFile } from '../files/text-file.ts'
 
 /** Prints an EncryptionConfiguration, or with --check says what is wrong with one. */
 export async function runConfigEncryption(

@@ -1,17 +1,17 @@
 import { dirname } from 'node:path'
 
 import { loadConfig } from '../config/load.ts'
-import { listChoices } from '../config/nearest.ts'
+import { listChoices } from '../text/nearest.ts'
 import { requireSection } from '../config/section.ts'
 import { BridgeError } from '../errors.ts'
-import { renderDaemonSet } from '../node-files/daemonset.ts'
-import { namedFiles } from '../node-files/named-files.ts'
-import type { NodeFilesOptions } from '../node-files/node-files.ts'
-import { renderStaticPod } from '../node-files/static-pod.ts'
-import { renderSystemdUnit } from '../node-files/systemd.ts'
+import { renderDaemonSet } from '../node/files/daemonset.ts'
+import { namedFiles } from '../node/files/named-files.ts'
+import type { NodeFilesOptions } from '../node/files/node-files.ts'
+import { renderStaticPod } from '../node/files/static-pod.ts'
+import { renderSystemdUnit } from '../node/files/systemd.ts'
 import { version } from '../version.ts'
-import { requireValue, type OptionValues } from './command.ts'
-import { EXIT_OK, print, type Terminal } from './terminal.ts'
+import { requireValue, type OptionValues } from './cli/command.ts'
+import { EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 const SHAPES: Readonly<Record<string, (options: NodeFilesOptions) => string>> = {
   'static-pod': renderStaticPod,

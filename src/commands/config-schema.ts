@@ -1,5 +1,5 @@
 import { createJsonSchema } from '../config/json-schema.ts'
-import { EXIT_OK, print, type Terminal } from './terminal.ts'
+import { EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 /** Prints the JSON Schema of the configuration. */
 export function printSchema(terminal: Terminal): number {

@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import type { ProviderConfig } from '../config/config.ts'
-import { formatFault, type Fault } from '../config/fault.ts'
+import { formatFault, type Fault } from '../yaml/fault.ts'
 import { loadProviderConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
-import { AccessRules } from '../csi/access-rules.ts'
-import { PROVIDER_NAME, readManifests, type ClassManifest } from '../csi/class-manifest.ts'
+import { AccessRules } from '../csi/identity/access-rules.ts'
+import { PROVIDER_NAME, readManifests, type ClassManifest } from '../csi/class/class-manifest.ts'
 import { BridgeError } from '../errors.ts'
-import type { OptionValues } from './command.ts'
-import { complain, EXIT_FAILED, EXIT_OK, print, type Terminal } from './terminal.ts'
+import type { OptionValues } from './cli/command.ts'
+import { complain, EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 /** Whom the rules are asked about; what is undefined comes from the manifest, else it is `default`. */
 interface Subject {

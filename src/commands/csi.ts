@@ -5,11 +5,11 @@ import { watchRefusedStreams } from '../csi/refused-streams.ts'
 import { startGrpcServer } from '../grpc/server.ts'
 import { logKey } from '../telemetry/log.ts'
 import { version } from '../version.ts'
-import { startAdmin } from './admin.ts'
-import { endOnUncaughtFault, waitForStopSignal } from './process-end.ts'
-import { createTelemetry } from './telemetry.ts'
-import { EXIT_OK } from './terminal.ts'
-import { createClient } from './vault-access.ts'
+import { startAdmin } from './cli/admin.ts'
+import { endOnUncaughtFault, waitForStopSignal } from './cli/process-end.ts'
+import { createTelemetry } from './cli/telemetry.ts'
+import { EXIT_OK } from './cli/terminal.ts'
+import { createClient } from './cli/vault-access.ts'
 
 /** Mounts in flight at the end get this long (milliseconds); what fails is tried again by kubelet. */
 const STOP_GRACE = 3_000

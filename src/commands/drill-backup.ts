@@ -1,9 +1,9 @@
-import { formatReport } from '../cluster/report-text.ts'
-import type { Report } from '../cluster/report.ts'
-import { textValue } from './cluster-options.ts'
-import { requireValue, type OptionValues } from './command.ts'
-import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './terminal.ts'
-import { readVerifyOptions } from './verify-options.ts'
+import { formatReport } from '../verify/report-text.ts'
+import type { Report } from '../verify/report.ts'
+import { textValue } from './cli/cluster-options.ts'
+import { requireValue, type OptionValues } from './cli/command.ts'
+import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
+import { readVerifyOptions } from './cli/verify-options.ts'
 import { verify } from './verify.ts'
 
 /** Whether a snapshot is encrypted, and whether today's Vault can read all of it. */

@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises'
 
-import { systemClock } from '../clock.ts'
-import { runOutageDrill } from '../cluster/outage-drill.ts'
-import { formatRecord, makeRecord } from '../cluster/outage-record.ts'
+import { systemClock } from '../time/clock.ts'
+import { runOutageDrill } from '../drill/outage-drill.ts'
+import { formatRecord, makeRecord } from '../drill/outage-record.ts'
 import { BridgeError } from '../errors.ts'
-import { durationValue, openCluster, readPlugins, textValue, usage } from './cluster-options.ts'
-import { requireValue, type OptionValues } from './command.ts'
-import { untilInterrupted } from './interruption.ts'
-import { complain, EXIT_FAILED, EXIT_OK, print, type Terminal } from './terminal.ts'
+import { durationValue, openCluster, readPlugins, textValue, usage } from './cli/cluster-options.ts'
+import { requireValue, type OptionValues } from './cli/command.ts'
+import { untilInterrupted } from './cli/interruption.ts'
+import { complain, EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 const DANGER = 'i-know-this-can-stop-the-api-server'
 const PATIENCE = 3 * 60_000

@@ -1,4 +1,4 @@
-import { systemClock } from '../clock.ts'
+import { systemClock } from '../time/clock.ts'
 import type { ListenAddress } from '../config/config.ts'
 import { parseDuration } from '../config/duration.ts'
 import { BridgeError } from '../errors.ts'
@@ -6,9 +6,9 @@ import {
   installOnNode,
   removeFromNode,
   type NodeInstallOptions,
-} from '../node-install/node-install.ts'
-import { requireValue, type OptionValues } from './command.ts'
-import { EXIT_OK, print, type Terminal } from './terminal.ts'
+} from '../node/install/node-install.ts'
+import { requireValue, type OptionValues } from './cli/command.ts'
+import { EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 const DEFAULT_INTERVAL = '30s'
 const DEFAULT_LISTEN = '0.0.0.0:9391'

@@ -4,11 +4,11 @@ import { startGrpcServer } from '../grpc/server.ts'
 import { createKmsPlugin } from '../kms/plugin.ts'
 import { logKey } from '../telemetry/log.ts'
 import { version } from '../version.ts'
-import { startAdmin } from './admin.ts'
-import { endOnUncaughtFault, waitForStopSignal } from './process-end.ts'
-import { createTelemetry, type Telemetry } from './telemetry.ts'
-import { EXIT_OK } from './terminal.ts'
-import { createVaultAccess } from './vault-access.ts'
+import { startAdmin } from './cli/admin.ts'
+import { endOnUncaughtFault, waitForStopSignal } from './cli/process-end.ts'
+import { createTelemetry, type Telemetry } from './cli/telemetry.ts'
+import { EXIT_OK } from './cli/terminal.ts'
+import { createVaultAccess } from './cli/vault-access.ts'
 
 /** Calls in flight at the end get this long (milliseconds); kubelet and systemd wait far longer. */
 const STOP_GRACE = 3_000

@@ -1,10 +1,10 @@
-import type { NeededVersions } from '../cluster/rotation.ts'
+import type { NeededVersions } from '../rotate/rotation.ts'
 import { BridgeError } from '../errors.ts'
-import type { KeyAdmin } from '../setup/key-admin.ts'
-import { countValue } from './cluster-options.ts'
-import type { OptionValues } from './command.ts'
-import type { Ask } from './confirm.ts'
-import { complain, type Terminal } from './terminal.ts'
+import type { KeyAdmin } from '../operator/key-admin.ts'
+import { countValue } from './cli/cluster-options.ts'
+import type { OptionValues } from './cli/command.ts'
+import type { Ask } from './cli/confirm.ts'
+import { complain, type Terminal } from './cli/terminal.ts'
 
 export interface RaiseOptions {
   readonly needed: NeededVersions

@@ -1,9 +1,9 @@
-import { requireValue, type OptionValues } from './command.ts'
-import { EXIT_OK, print, type Terminal } from './terminal.ts'
-import { connectInCluster } from '../node-install/in-cluster.ts'
-import { retireInstallers } from '../node-install/retirement.ts'
+import { requireValue, type OptionValues } from './cli/command.ts'
+import { EXIT_OK, print, type Terminal } from './cli/terminal.ts'
+import { connectInCluster } from '../kube/in-cluster.ts'
+import { retireInstallers } from '../node/install/retirement.ts'
 import { BridgeError } from '../errors.ts'
-import { systemClock } from '../clock.ts'
+import { systemClock } from '../time/clock.ts'
 import { parseDuration } from '../config/duration.ts'
 
 /** Has every installer of a DaemonSet take off its node what it put there; what Helm calls before a removal. */

@@ -1,17 +1,17 @@
 import { join } from 'node:path'
 
-import { systemClock } from '../clock.ts'
-import { countStale } from '../cluster/stored-keys.ts'
+import { systemClock } from '../time/clock.ts'
+import { countStale } from '../verify/stored-keys.ts'
 import {
   planRewrite,
   runRewrite,
   type RewriteMethod,
   type RewriteOptions,
   type RewriteResult,
-} from '../cluster/rewrite-procedure.ts'
-import { RewriteState } from '../cluster/rewrite-state.ts'
-import { formatPlan, formatResult } from '../cluster/rewrite-text.ts'
-import { StateFile, stateFolder } from '../cluster/state-file.ts'
+} from '../rewrite/procedure.ts'
+import { RewriteState } from '../rewrite/state.ts'
+import { formatPlan, formatResult } from '../rewrite/text.ts'
+import { StateFile, stateFolder } from '../files/state-file.ts'
 import { BridgeError } from '../errors.ts'
 import {
   countValue,
@@ -21,12 +21,12 @@ import {
   readPlugins,
   textValue,
   usage,
-} from './cluster-options.ts'
-import type { OptionValues } from './command.ts'
-import { untilInterrupted } from './interruption.ts'
-import { Progress } from './progress.ts'
-import { checkEtcdOptions, namesEtcd, reportEtcd } from './stored-report.ts'
-import { complain, EXIT_FAILED, EXIT_OK, print, type Terminal } from './terminal.ts'
+} from './cli/cluster-options.ts'
+import type { OptionValues } from './cli/command.ts'
+import { untilInterrupted } from './cli/interruption.ts'
+import { Progress } from './cli/progress.ts'
+import { checkEtcdOptions, namesEtcd, reportEtcd } from './cli/stored-report.ts'
+import { complain, EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 /** Gentle: some of what a small API server takes; 100,000 objects take eight minutes. */
 const DEFAULT_RATE = 200

@@ -1,13 +1,13 @@
 import { join } from 'node:path'
 
-import { systemClock } from '../clock.ts'
-import { readClusterUid, type ApiServers } from '../cluster/api-servers.ts'
-import { number, Rotation, type NeededVersions, type RotationActions } from '../cluster/rotation.ts'
-import { RotationState } from '../cluster/rotation-state.ts'
-import { planRewrite, runRewrite } from '../cluster/rewrite-procedure.ts'
-import { RewriteState } from '../cluster/rewrite-state.ts'
-import { formatResult } from '../cluster/rewrite-text.ts'
-import { StateFile, stateFolder } from '../cluster/state-file.ts'
+import { systemClock } from '../time/clock.ts'
+import { readClusterUid, type ApiServers } from '../convergence/api-servers.ts'
+import { number, Rotation, type NeededVersions, type RotationActions } from '../rotate/rotation.ts'
+import { RotationState } from '../rotate/state.ts'
+import { planRewrite, runRewrite } from '../rewrite/procedure.ts'
+import { RewriteState } from '../rewrite/state.ts'
+import { formatResult } from '../rewrite/text.ts'
+import { StateFile, stateFolder } from '../files/state-file.ts'
 import { BridgeError } from '../errors.ts'
 import {
   countValue,
@@ -16,16 +16,16 @@ import {
   readPatterns,
   readPlugins,
   textValue,
-} from './cluster-options.ts'
-import { listValues, type OptionValues } from './command.ts'
-import { askAtTerminal, type Ask } from './confirm.ts'
-import { untilInterrupted } from './interruption.ts'
-import { openOperatorVault, type OperatorVault } from './operator-vault.ts'
-import { Progress } from './progress.ts'
-import { formatNeeded, formatRotationPlan } from './rotate-text.ts'
+} from './cli/cluster-options.ts'
+import { listValues, type OptionValues } from './cli/command.ts'
+import { askAtTerminal, type Ask } from './cli/confirm.ts'
+import { untilInterrupted } from './cli/interruption.ts'
+import { openOperatorVault, type OperatorVault } from './cli/operator-vault.ts'
+import { Progress } from './cli/progress.ts'
+import { formatNeeded, formatRotationPlan } from '../rotate/text.ts'
 import { raiseVersion } from './raise-version.ts'
-import { checkEtcdOptions, namesEtcd, reportEtcd, reportSnapshot } from './stored-report.ts'
-import { complain, EXIT_OK, print, type Terminal } from './terminal.ts'
+import { checkEtcdOptions, namesEtcd, reportEtcd, reportSnapshot } from './cli/stored-report.ts'
+import { complain, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 const DEFAULT_RATE = 200
 const DEFAULT_PATIENCE = 15 * 60_000

@@ -1,6 +1,6 @@
 import { makeRoundTrip } from '../kms/round-trip.ts'
-import { requireValue, type OptionValues } from './command.ts'
-import { EXIT_OK, print, type Terminal } from './terminal.ts'
+import { requireValue, type OptionValues } from './cli/command.ts'
+import { EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 /** Has the plugin that serves a socket encrypt and decrypt something. */
 export async function runRoundTrip(values: OptionValues, terminal: Terminal): Promise<number> {

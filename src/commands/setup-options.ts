@@ -1,6 +1,6 @@
-import { systemClock } from '../clock.ts'
-import { KubeClient } from '../cluster/kube-client.ts'
-import { readKubeconfig } from '../cluster/kubeconfig.ts'
+import { systemClock } from '../time/clock.ts'
+import { KubeClient } from '../kube/client.ts'
+import { readKubeconfig } from '../kube/kubeconfig.ts'
 import type { Config, TokenFileLogin } from '../config/config.ts'
 import { BridgeError } from '../errors.ts'
 import {
@@ -12,8 +12,8 @@ import {
 } from '../setup/cluster-keys.ts'
 import { renderKmsPolicy } from '../setup/policy-file.ts'
 import type { Wanted, WantedLogin } from '../setup/wanted.ts'
-import type { OptionValues } from './command.ts'
-import { readTextFile } from './text-file.ts'
+import type { OptionValues } from './cli/command.ts'
+import { readTextFile } from '../files/text-file.ts'
 
 /** What the configuration and the command line say of how Vault should be. Asks the API server if it is told to. */
 export async function readWanted(config: Config, values: OptionValues): Promise<Wanted> {

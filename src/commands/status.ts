@@ -1,13 +1,13 @@
-import { systemClock } from '../clock.ts'
-import { makeClusterStatus } from '../cluster/cluster-status.ts'
-import { formatStatus } from '../cluster/status-text.ts'
-import { sharesOf } from '../cluster/stored-keys.ts'
-import { durationValue, openCluster, readPlugins } from './cluster-options.ts'
-import type { OptionValues } from './command.ts'
-import { untilInterrupted } from './interruption.ts'
-import { openOperatorVault } from './operator-vault.ts'
-import { checkEtcdOptions, namesEtcd, reportEtcd } from './stored-report.ts'
-import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './terminal.ts'
+import { systemClock } from '../time/clock.ts'
+import { makeClusterStatus } from '../status/cluster-status.ts'
+import { formatStatus } from '../status/text.ts'
+import { sharesOf } from '../verify/stored-keys.ts'
+import { durationValue, openCluster, readPlugins } from './cli/cluster-options.ts'
+import type { OptionValues } from './cli/command.ts'
+import { untilInterrupted } from './cli/interruption.ts'
+import { openOperatorVault } from './cli/operator-vault.ts'
+import { checkEtcdOptions, namesEtcd, reportEtcd } from './cli/stored-report.ts'
+import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 /** Says how a cluster's encryption is at a glance. Nothing is changed. */
 export async function runStatus(values: OptionValues, terminal: Terminal): Promise<number> {

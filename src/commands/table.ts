@@ -1,6 +1,6 @@
 import { CLUSTER_COMMANDS } from './cluster-commands.ts'
-import { ETCD_OPTIONS } from './option-sets.ts'
-import { requireValue, type Command, type CommandGroup } from './command.ts'
+import { ETCD_OPTIONS } from './cli/option-sets.ts'
+import { requireValue, type Command, type CommandGroup } from './cli/command.ts'
 import {
   CONFIG_CHECK_USAGE,
   CONFIG_ENCRYPTION_USAGE,

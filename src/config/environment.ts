@@ -1,4 +1,4 @@
-import { formatPath, type Path } from './fault.ts'
+import { formatPath, type Path } from '../yaml/fault.ts'
 import type { LocatedFault } from './issues.ts'
 
 /** `$${` stands for `${`; `${NAME}` for a variable; any other `${` is a mistake. */

@@ -1,6 +1,6 @@
-import { formatPath, splitMessage, type Fault, type Path } from './fault.ts'
-import { explainType, nameType, type Issue } from './type-words.ts'
-import { findNearest, listChoices } from './nearest.ts'
+import { formatPath, splitMessage, type Fault, type Path } from '../yaml/fault.ts'
+import { explainType, nameType, type Issue } from '../yaml/type-words.ts'
+import { findNearest, listChoices } from '../text/nearest.ts'
 import { findEntries, findListsForMappings } from './shape.ts'
 import { explainUnknownKey, findMeantKey } from './unknown-key.ts'
 

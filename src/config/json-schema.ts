@@ -1,6 +1,6 @@
 import { toJsonSchema, type JsonSchema } from '@valibot/to-json-schema'
 
-import type { Path } from './fault.ts'
+import type { Path } from '../yaml/fault.ts'
 import { NEEDED_WITH_KMS } from './needed.ts'
 import { configSchema } from './schema.ts'
 

@@ -1,4 +1,4 @@
-import { listChoices } from './nearest.ts'
+import { listChoices } from '../text/nearest.ts'
 import { configShape, type Entries, type Entry, type Shape } from './shape.ts'
 
 /** The places where a key of this name is known, such as `transit.mount`. */

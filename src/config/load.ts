@@ -3,12 +3,12 @@ import * as v from 'valibot'
 
 import type { Config, ProviderConfig } from './config.ts'
 import { substituteEnvironment, type Environment } from './environment.ts'
-import { ConfigError, type Fault } from './fault.ts'
+import { ConfigError, type Fault } from '../yaml/fault.ts'
 import { describeIssues, type LocatedFault } from './issues.ts'
 import { findMissing, hasKms, isComplete } from './needed.ts'
 import { configSchema } from './schema.ts'
-import { explainType } from './type-words.ts'
-import { readYaml, type Source } from './source.ts'
+import { explainType } from '../yaml/type-words.ts'
+import { readYaml, type Source } from '../yaml/source.ts'
 
 /** A configuration together with how it was written. */
 export interface LoadedConfig<Kind extends ProviderConfig = Config> {

@@ -1,5 +1,5 @@
 import type { Config, ProviderConfig } from './config.ts'
-import type { Path } from './fault.ts'
+import type { Path } from '../yaml/fault.ts'
 import { describeMissing, type LocatedFault } from './issues.ts'
 import { readAt } from './shape.ts'
 

@@ -1,4 +1,4 @@
-import type { Path } from './fault.ts'
+import type { Path } from '../yaml/fault.ts'
 import { configSchema } from './schema.ts'
 
 /** The schema as a tree of keys: what messages and the reference are written from. */

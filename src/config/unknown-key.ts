@@ -1,6 +1,6 @@
-import type { Fault, Path } from './fault.ts'
+import type { Fault, Path } from '../yaml/fault.ts'
 import { findPlaces } from './key-index.ts'
-import { findNearest, listChoices } from './nearest.ts'
+import { findNearest, listChoices } from '../text/nearest.ts'
 import { findEntries, readAt } from './shape.ts'
 
 /** Says of a key that is not known here which one was meant, or where it belongs. */

@@ -1,5 +1,5 @@
 import type { AdminSources } from '../admin/app.ts'
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../time/clock.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { createMetricsRenderer } from '../telemetry/metrics-text.ts'
 import type { CsiProvider } from './provider.ts'

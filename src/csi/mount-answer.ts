@@ -5,7 +5,7 @@ import {
   type File,
   type ObjectVersion,
 } from '../gen/csi/v1alpha1/service_pb.ts'
-import type { ContentFile } from './content.ts'
+import type { ContentFile } from './volume/content.ts'
 
 /** The funnel zeroes the contents once they are encoded. */
 export function fileOf({ path, mode, contents }: ContentFile): File {

@@ -1,5 +1,5 @@
 import { PerformanceObserver } from 'node:perf_hooks'
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../time/clock.ts'
 import type { Logger } from '../telemetry/log.ts'
 
 const REMIND_EVERY_MS = 60_000

@@ -1,7 +1,7 @@
 import type { CallContext } from '../call-context.ts'
-import type { Clock } from '../clock.ts'
-import { waitWithin } from '../vault/bounded-wait.ts'
-import { copyFiles, zeroFiles, type ContentFile } from './content.ts'
+import type { Clock } from '../time/clock.ts'
+import { waitWithin } from '../time/bounded-wait.ts'
+import { copyFiles, zeroFiles, type ContentFile } from './volume/content.ts'
 
 interface Running {
   readonly result: Promise<readonly ContentFile[]>

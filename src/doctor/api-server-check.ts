@@ -2,7 +2,7 @@ import { dirname } from 'node:path'
 
 import { checkEncryptionConfig } from '../encryption/check.ts'
 import type { EncryptionFault } from '../encryption/fault.ts'
-import { formatFault } from '../config/fault.ts'
+import { formatFault } from '../yaml/fault.ts'
 import { readManifest, type ApiServerManifest } from './api-server-manifest.ts'
 import { fail, ok, unknown, warn, type Finding } from './finding.ts'
 import { formatMode, readHostFile } from './host-file.ts'

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 
-import { readYaml } from '../config/source.ts'
+import { readYaml } from '../yaml/source.ts'
 
 const text = v.optional(v.string(), '')
 const texts = v.optional(v.array(v.string()), [])

@@ -1,5 +1,5 @@
 import { BridgeError } from '../errors.ts'
-import type { VaultSettings } from '../setup/vault-settings.ts'
+import type { VaultSettings } from '../operator/vault-settings.ts'
 import { fail, ok, unknown, type Finding } from './finding.ts'
 
 /** Whether Vault writes down who asks what. The plugin's own token rarely may look. */

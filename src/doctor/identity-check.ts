@@ -1,10 +1,10 @@
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../time/clock.ts'
 import type { AuthConfig, TokenFileLogin } from '../config/config.ts'
 import { formatDuration } from '../config/duration.ts'
 import type { ServiceAccountClaims } from '../identity/service-account-token.ts'
 import { checkServiceAccountToken } from '../identity/token-check.ts'
 import { readServiceAccountToken } from '../identity/token-file.ts'
-import { inWords, quoted, quotedAudiences } from '../vault/logins/jwt-facts.ts'
+import { inWords, quoted, quotedAudiences } from '../identity/token-words.ts'
 import { fail, ok, warn, wordsOf, type Finding } from './finding.ts'
 import { formatMode, readHostFile } from './host-file.ts'
 

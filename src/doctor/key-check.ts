@@ -1,8 +1,8 @@
 import type { TransitConfig } from '../config/config.ts'
 import { BridgeError } from '../errors.ts'
-import type { Settings, VaultSettings } from '../setup/vault-settings.ts'
+import type { Settings, VaultSettings } from '../operator/vault-settings.ts'
 import { parseTransitKey, requireWrappingKey } from '../transit/key.ts'
-import { inWords } from '../vault/logins/jwt-facts.ts'
+import { inWords } from '../identity/token-words.ts'
 import { fail, ok, unknown, warn, wordsOf, type Finding } from './finding.ts'
 
 /** The settings of the key, and that no misspelt name makes another. */

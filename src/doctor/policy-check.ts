@@ -1,5 +1,5 @@
 import type { TransitConfig } from '../config/config.ts'
-import type { VaultSettings } from '../setup/vault-settings.ts'
+import type { VaultSettings } from '../operator/vault-settings.ts'
 import { fail, ok, unknown, wordsOf, type Finding } from './finding.ts'
 
 const FIX =

@@ -1,5 +1,5 @@
-import type { Clock } from '../clock.ts'
-import { inWords } from '../vault/logins/jwt-facts.ts'
+import type { Clock } from '../time/clock.ts'
+import { inWords } from '../identity/token-words.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
 import type { CertificateLife, VaultView } from './vault-probe.ts'
 

@@ -4,8 +4,8 @@ import { TLSSocket, type DetailedPeerCertificate } from 'node:tls'
 import * as v from 'valibot'
 
 import type { VaultConfig } from '../config/config.ts'
-import { readNetworkFailure } from '../vault/network-failure.ts'
-import { readTlsFiles } from '../vault/tls-files.ts'
+import { readNetworkFailure } from '../vault/client/network-failure.ts'
+import { readTlsFiles } from '../vault/tls/tls-files.ts'
 import { wordsOf } from './finding.ts'
 
 const TIMEOUT = 5_000

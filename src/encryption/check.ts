@@ -1,7 +1,7 @@
 import { parse } from 'yaml'
 
-import { formatPath, type Path } from '../config/fault.ts'
-import { readYaml, type Source } from '../config/source.ts'
+import { formatPath, type Path } from '../yaml/fault.ts'
+import { readYaml, type Source } from '../yaml/source.ts'
 import type { Problem } from './decoder.ts'
 import { decodeDocument } from './document.ts'
 import type { EncryptionFault, Severity } from './fault.ts'

@@ -1,6 +1,6 @@
-import { formatPath, type Path } from '../config/fault.ts'
-import { findNearest } from '../config/nearest.ts'
-import { nameType } from '../config/type-words.ts'
+import { formatPath, type Path } from '../yaml/fault.ts'
+import { findNearest } from '../text/nearest.ts'
+import { nameType } from '../yaml/type-words.ts'
 
 /** Something wrong at a place of the document; the line is found later. */
 export interface Problem {

@@ -1,4 +1,4 @@
-import type { Path } from '../config/fault.ts'
+import type { Path } from '../yaml/fault.ts'
 import { Decoder, type Problem } from './decoder.ts'
 
 /** What kube-apiserver reads: k8s.io/apiserver pkg/apis/apiserver/v1/types_encryption.go (v1.37.2). */

@@ -1,4 +1,4 @@
-import type { Fault } from '../config/fault.ts'
+import type { Fault } from '../yaml/fault.ts'
 
 /**
  * How bad something in an EncryptionConfiguration is: kube-apiserver does not start with it, it starts and something is

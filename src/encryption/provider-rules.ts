@@ -1,4 +1,4 @@
-import type { Path } from '../config/fault.ts'
+import type { Path } from '../yaml/fault.ts'
 import { namePlace, type Problem } from './decoder.ts'
 import type { EncryptionRule, KmsProvider, Provider, StaticKey } from './document.ts'
 import { readSocketPath } from './endpoint.ts'

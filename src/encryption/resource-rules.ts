@@ -1,4 +1,4 @@
-import type { Path } from '../config/fault.ts'
+import type { Path } from '../yaml/fault.ts'
 import type { Problem } from './decoder.ts'
 import type { EncryptionRule } from './document.ts'
 

@@ -8,7 +8,7 @@ import {
   type UntypedHandleCall,
 } from '@grpc/grpc-js'
 import type { CallContext } from '../call-context.ts'
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../time/clock.ts'
 import { BridgeError, type ErrorCode } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
 import { toGrpcStatus } from './status.ts'

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../time/clock.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { ReadIdentity } from '../vault/logins/login.ts'
 import { checkServiceAccountToken, type TokenExpectations } from './token-check.ts'

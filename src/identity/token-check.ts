@@ -1,5 +1,5 @@
 import { BridgeError } from '../errors.ts'
-import { inWords, quoted, quotedAudiences } from '../vault/logins/jwt-facts.ts'
+import { inWords, quoted, quotedAudiences } from './token-words.ts'
 import type { ServiceAccountClaims } from './service-account-token.ts'
 
 /** Vault's jwt method and kube-apiserver both allow one minute of clock skew. */

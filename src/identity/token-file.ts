@@ -1,4 +1,4 @@
-import { readCredentialFile } from '../vault/logins/credential-file.ts'
+import { readCredentialFile } from '../files/credential-file.ts'
 import { decodeServiceAccountToken, type ServiceAccountToken } from './service-account-token.ts'
 
 /**

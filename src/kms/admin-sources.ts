@@ -1,8 +1,8 @@
 import type { AdminSources, Readiness } from '../admin/app.ts'
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../time/clock.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { createMetricsRenderer } from '../telemetry/metrics-text.ts'
-import type { VaultSession } from '../vault/session.ts'
+import type { VaultSession } from '../vault/session/session.ts'
 import type { KmsPlugin } from './plugin.ts'
 
 export interface KmsAdminOptions {

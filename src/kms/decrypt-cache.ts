@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import type { OpenedEnvelope } from './envelope.ts'
+import type { OpenedEnvelope } from '../seed/envelope.ts'
 
 export interface DecryptCacheOptions {
   /** Most DEK seeds kept; the least used goes first. */

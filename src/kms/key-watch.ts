@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { CallContext } from '../call-context.ts'
-import type { CancelTimer, Clock } from '../clock.ts'
+import type { CancelTimer, Clock } from '../time/clock.ts'
 import { BridgeError, isRefusal } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -10,10 +10,10 @@ import {
   STEP_BACK_PATIENCE,
   type TransitKey,
 } from '../transit/key.ts'
-import { waitWithin } from '../vault/bounded-wait.ts'
+import { waitWithin } from '../time/bounded-wait.ts'
 import { HealthLog } from './health-log.ts'
 import type { Health } from './health.ts'
-import { makeSnapshot, type ClusterIds, type KeySnapshot } from './snapshot.ts'
+import { makeSnapshot, type ClusterIds, type KeySnapshot } from '../seed/key-snapshot.ts'
 
 /** Longest time of one check: read the key, and where a proof is due, encrypt and decrypt. */
 const CHECK_TIMEOUT = 8_000

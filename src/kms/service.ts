@@ -1,9 +1,9 @@
 import type { CallContext } from '../call-context.ts'
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../time/clock.ts'
 import { BridgeError, isRefusal, type ErrorCode } from '../errors.ts'
 import type { DecryptInput, EncryptInput } from '../transit/transit.ts'
-import { waitWithin } from '../vault/bounded-wait.ts'
-import { encodeAssociatedData, makeAnnotations } from './annotations.ts'
+import { waitWithin } from '../time/bounded-wait.ts'
+import { encodeAssociatedData, makeAnnotations } from '../seed/annotations.ts'
 import type { DecryptCache } from './decrypt-cache.ts'
 import {
   isVaultKubernetesKmsEnvelope,
@@ -13,12 +13,12 @@ import {
   readText,
   type Envelope,
   type OpenedEnvelope,
-} from './envelope.ts'
+} from '../seed/envelope.ts'
 import type { Health } from './health.ts'
 import type { KeyWatch } from './key-watch.ts'
-import { refuseUnknown, requireSameReference } from './key-reference.ts'
-import type { KeySnapshot } from './snapshot.ts'
-import { encodeV1AssociatedData, makeV1Cipher, openV1Cipher } from './v1-cipher.ts'
+import { refuseUnknown, requireSameReference } from '../seed/key-reference.ts'
+import type { KeySnapshot } from '../seed/key-snapshot.ts'
+import { encodeV1AssociatedData, makeV1Cipher, openV1Cipher } from '../seed/v1-cipher.ts'
 
 /** kube-apiserver throws away an answer with a longer one (kmsv2/envelope.go, encryptedDEKSourceMaxSize). */
 const MAX_SEED_CIPHERTEXT_LENGTH = 1024

@@ -1,5 +1,5 @@
 import { change, NOTHING, remark, type Plan } from './plan.ts'
-import { asSettings, type VaultSettings } from './vault-settings.ts'
+import { asSettings, type VaultSettings } from '../operator/vault-settings.ts'
 import { UID_HEADER, type Wanted } from './wanted.ts'
 
 export const HEADERS_PATH = 'sys/config/auditing/request-headers'

@@ -1,7 +1,7 @@
 import { createHash, createPublicKey } from 'node:crypto'
 
 import { change, join, remark, type Plan, type Values } from './plan.ts'
-import { readText, readTexts, type Settings } from './vault-settings.ts'
+import { readText, readTexts, type Settings } from '../operator/vault-settings.ts'
 import type { JwtLogin } from './wanted.ts'
 
 /** The role of the plugin: one service account, one audience, one policy. */

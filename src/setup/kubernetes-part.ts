@@ -1,5 +1,5 @@
 import { change, join, remark, type Plan, type Values } from './plan.ts'
-import { readText, type Settings } from './vault-settings.ts'
+import { readText, type Settings } from '../operator/vault-settings.ts'
 import type { KubernetesLogin } from './wanted.ts'
 
 /** Said whenever this method is made ready (contract facts §7.2, §7.4). */

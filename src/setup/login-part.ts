@@ -2,7 +2,7 @@ import { change, join, NOTHING, remark, type Plan, type Values } from './plan.ts
 import { jwtRole, planJwtConfig } from './jwt-part.ts'
 import { kubernetesRole, planKubernetesConfig } from './kubernetes-part.ts'
 import { compareRole } from './role-difference.ts'
-import { asSettings, type Settings, type VaultSettings } from './vault-settings.ts'
+import { asSettings, type Settings, type VaultSettings } from '../operator/vault-settings.ts'
 import { MADE_BY, type Wanted, type WantedLogin } from './wanted.ts'
 
 const OTHER_METHODS =

@@ -1,6 +1,6 @@
 import { change, join, NOTHING, remark, type Plan } from './plan.ts'
 import { readGrants, type Grants } from './policy-hcl.ts'
-import type { VaultSettings } from './vault-settings.ts'
+import type { VaultSettings } from '../operator/vault-settings.ts'
 import type { Wanted } from './wanted.ts'
 
 export function policyPath(name: string): string {

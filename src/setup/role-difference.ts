@@ -1,5 +1,5 @@
 import type { Value, Values } from './plan.ts'
-import { readTexts, type Settings } from './vault-settings.ts'
+import { readTexts, type Settings } from '../operator/vault-settings.ts'
 
 /** Life of a token that is longer than any plugin needs, in seconds. */
 const LONG_LIFE = 24 * 3600

@@ -4,7 +4,7 @@ import { planLogin, planLoginRemoval, rolePath } from './login-part.ts'
 import { join, type Plan, type Right } from './plan.ts'
 import { planPolicy, planPolicyRemoval, policyPath } from './policy-part.ts'
 import { planTransit, planTransitRemoval } from './transit-part.ts'
-import type { VaultSettings } from './vault-settings.ts'
+import type { VaultSettings } from '../operator/vault-settings.ts'
 import { UID_HEADER, type Wanted } from './wanted.ts'
 
 /** Looks at all that setup is about and says what must change. Throws VAULT_DENIED with every right that reading lacks. */

@@ -1,5 +1,5 @@
 import { change, join, NOTHING, remark, type Plan } from './plan.ts'
-import { asSettings, type Settings, type VaultSettings } from './vault-settings.ts'
+import { asSettings, type Settings, type VaultSettings } from '../operator/vault-settings.ts'
 import { MADE_BY, type Wanted } from './wanted.ts'
 
 /** Types that authenticate additional data, which the plugin relies on (design §2.3). */

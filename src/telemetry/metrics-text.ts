@@ -1,5 +1,5 @@
 import type { Registry } from 'prom-client'
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../time/clock.ts'
 
 /** One rendering serves every scrape within this time, so that many scrapers cost no more than one. */
 const MAX_AGE = 1_000

@@ -1,5 +1,5 @@
 import type { CallContext } from '../call-context.ts'
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../time/clock.ts'
 import { BridgeError } from '../errors.ts'
 import type { DecryptInput, DecryptResult } from './transit.ts'
 

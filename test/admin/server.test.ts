@@ -3,7 +3,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { request } from 'undici'
 import { test } from 'tap'
 import { startAdminServer } from '../../src/admin/server.ts'
-import { systemClock } from '../../src/clock.ts'
+import { systemClock } from '../../src/time/clock.ts'
 import { HandClock } from '../fakes/clock.ts'
 import { memoryLog } from '../fakes/log.ts'
 

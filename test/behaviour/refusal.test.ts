@@ -32,7 +32,7 @@ async function revokeTokens(): Promise<void> {
   }
 }
 
-/** A token this young that is denied is not taken for stale (src/vault/session.ts). */
+/** A token this young that is denied is not taken for stale (src/vault/session/session.ts). */
 async function untilTokenIsOld(of: Plugin): Promise<void> {
   await until('an older token', () => {
     const logins = linesSaying(of, 'logged in to vault')

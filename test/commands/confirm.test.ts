@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream'
 import { test } from 'tap'
 
-import { askAtTerminal } from '../../src/commands/confirm.ts'
+import { askAtTerminal } from '../../src/commands/cli/confirm.ts'
 
 function seat(isTTY: boolean) {
   return {

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream'
 
-import type { Terminal } from '../../src/commands/terminal.ts'
+import type { Terminal } from '../../src/commands/cli/terminal.ts'
 
 /** A terminal that keeps what is written to it, without an environment. */
 export function memoryTerminal(): Terminal & { readonly text: () => string } {

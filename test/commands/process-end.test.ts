@@ -8,7 +8,7 @@ const SOURCE = join(import.meta.dirname, '../../src')
 function runProgram(body: string) {
   const program = `
     import { createLogger } from ${JSON.stringify(join(SOURCE, 'telemetry/log.ts'))}
-    import { endOnUncaughtFault } from ${JSON.stringify(join(SOURCE, 'commands/process-end.ts'))}
+    import { endOnUncaughtFault } from ${JSON.stringify(join(SOURCE, 'commands/cli/process-end.ts'))}
     endOnUncaughtFault(createLogger('info'))
     setInterval(() => undefined, 1_000)
     ${body}`

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { test } from 'tap'
 
-import { ConfigError } from '../../src/config/fault.ts'
+import { ConfigError } from '../../src/yaml/fault.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { requireSection } from '../../src/config/section.ts'
 import { BridgeError } from '../../src/errors.ts'

@@ -1,6 +1,6 @@
 import { test } from 'tap'
 
-import { formatFault, formatPath } from '../../src/config/fault.ts'
+import { formatFault, formatPath } from '../../src/yaml/fault.ts'
 import { change, faultsOf, findFaults, parse, VALID } from './valid-config.ts'
 
 const lines = (text: string, environment = {}) =>

@@ -1,6 +1,6 @@
 import { test } from 'tap'
 
-import { systemClock } from '../../src/clock.ts'
+import { systemClock } from '../../src/time/clock.ts'
 import { viewVault } from '../../src/doctor/vault-probe.ts'
 import { checkVault } from '../../src/doctor/vault-check.ts'
 import { OpenBao } from '../real/openbao.ts'

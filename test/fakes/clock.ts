@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { systemClock, type CancelTimer, type Clock } from '../../src/clock.ts'
+import { systemClock, type CancelTimer, type Clock } from '../../src/time/clock.ts'
 
 interface Timer {
   readonly at: number

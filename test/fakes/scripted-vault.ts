@@ -2,7 +2,7 @@ import type { CallContext } from '../../src/call-context.ts'
 import { BridgeError, type ErrorCode } from '../../src/errors.ts'
 import { Secret } from '../../src/secret.ts'
 import type { Grant, Login } from '../../src/vault/logins/login.ts'
-import type { VaultRequest, VaultRequester, VaultResponse } from '../../src/vault/request.ts'
+import type { VaultRequest, VaultRequester, VaultResponse } from '../../src/vault/client/request.ts'
 import { settle } from './clock.ts'
 
 /** One call that waits for the test to end it. */

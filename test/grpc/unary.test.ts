@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { test } from 'tap'
-import { systemClock } from '../../src/clock.ts'
+import { systemClock } from '../../src/time/clock.ts'
 import { BridgeError } from '../../src/errors.ts'
 import type { CallContext } from '../../src/call-context.ts'
 import { KmsCallError } from '../real/kms-client.ts'

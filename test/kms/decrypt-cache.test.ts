@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import { test } from 'tap'
 import { DecryptCache } from '../../src/kms/decrypt-cache.ts'
-import type { OpenedEnvelope } from '../../src/kms/envelope.ts'
+import type { OpenedEnvelope } from '../../src/seed/envelope.ts'
 
 const TTL = 86_400_000
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { test } from 'tap'
-import { systemClock } from '../../src/clock.ts'
+import { systemClock } from '../../src/time/clock.ts'
 import { startGrpcServer } from '../../src/grpc/server.ts'
 import { UnaryFunnel } from '../../src/grpc/unary.ts'
 import { serveKmsV1Beta1 } from '../../src/kms/grpc-v1beta1.ts'

@@ -2,7 +2,7 @@ import { test } from 'tap'
 import type { CallContext } from '../../src/call-context.ts'
 import { BridgeError } from '../../src/errors.ts'
 import { Transit } from '../../src/transit/transit.ts'
-import type { VaultRequest, VaultRequester, VaultResponse } from '../../src/vault/request.ts'
+import type { VaultRequest, VaultRequester, VaultResponse } from '../../src/vault/client/request.ts'
 
 const context: CallContext = { deadline: 1_000, uid: 'u1' }
 const bytes = (text: string) => Buffer.from(text)

@@ -1,6 +1,6 @@
 import { test } from 'tap'
-import { readAnswer, type RawAnswer } from '../../src/vault/answer.ts'
-import { AttemptFailure } from '../../src/vault/attempt.ts'
+import { readAnswer, type RawAnswer } from '../../src/vault/client/answer.ts'
+import { AttemptFailure } from '../../src/vault/client/attempt.ts'
 import { decrypt } from './client-scene.ts'
 
 const NOW = Date.UTC(2026, 0, 1)

@@ -1,6 +1,6 @@
 import { test, type Test } from 'tap'
 import { Secret } from '../../src/secret.ts'
-import type { VaultRequest } from '../../src/vault/request.ts'
+import type { VaultRequest } from '../../src/vault/client/request.ts'
 import { HandClock } from '../fakes/clock.ts'
 import { TOKEN, clientScene, decrypt, failureOf, readKey, within } from './client-scene.ts'
 import { LocalVault, answer, inTurn, silence } from './local-vault.ts'

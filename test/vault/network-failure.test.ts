@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { readNetworkFailure } from '../../src/vault/network-failure.ts'
+import { readNetworkFailure } from '../../src/vault/client/network-failure.ts'
 
 const ADDRESS = 'https://vault:8200'
 

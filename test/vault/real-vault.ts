@@ -1,8 +1,8 @@
-import { systemClock, type Clock } from '../../src/clock.ts'
+import { systemClock, type Clock } from '../../src/time/clock.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
-import { createVaultClient, type VaultClient } from '../../src/vault/client.ts'
-import type { TlsFiles } from '../../src/vault/tls-files.ts'
+import { createVaultClient, type VaultClient } from '../../src/vault/client/client.ts'
+import type { TlsFiles } from '../../src/vault/tls/tls-files.ts'
 import { OpenBao, type OpenBaoOptions } from '../real/openbao.ts'
 
 export interface RealVault {

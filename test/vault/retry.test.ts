@@ -1,8 +1,8 @@
 import { test } from 'tap'
 import { BridgeError, type ErrorCode } from '../../src/errors.ts'
-import { AddressBook } from '../../src/vault/address-book.ts'
-import { AttemptFailure, type Retry } from '../../src/vault/attempt.ts'
-import { RetryPlan } from '../../src/vault/retry.ts'
+import { AddressBook } from '../../src/vault/client/address-book.ts'
+import { AttemptFailure, type Retry } from '../../src/vault/client/attempt.ts'
+import { RetryPlan } from '../../src/vault/client/retry.ts'
 
 const LONG = 60_000
 

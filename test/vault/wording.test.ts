@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { Secret } from '../../src/secret.ts'
-import type { VaultRequest } from '../../src/vault/request.ts'
-import { cleanWords } from '../../src/vault/wording.ts'
+import type { VaultRequest } from '../../src/vault/client/request.ts'
+import { cleanWords } from '../../src/vault/client/wording.ts'
 
 const request: VaultRequest = {
   operation: 'login',

@@ -4,7 +4,7 @@ import {
   EncryptedDEKSourceType,
   EncryptedObjectSchema,
 } from '../../src/gen/etcd/v2/encrypted_object_pb.ts'
-import { makeAnnotations } from '../../src/kms/annotations.ts'
+import { makeAnnotations } from '../../src/seed/annotations.ts'
 
 export type Envelope = {
   provider: string

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { findEtcd, ETCD_PLACES } from '../../src/cluster/etcd-places.ts'
-import { readVerifyOptions } from '../../src/commands/verify-options.ts'
+import { findEtcd, ETCD_PLACES } from '../../src/etcd/places.ts'
+import { readVerifyOptions } from '../../src/commands/cli/verify-options.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { runVerify } from './run-verify.ts'
 

@@ -1,7 +1,7 @@
-import { EtcdClient } from '../../src/cluster/etcd-client.ts'
-import { EtcdStore } from '../../src/cluster/etcd-store.ts'
-import { SnapshotStore } from '../../src/cluster/snapshot-store.ts'
-import type { KeySelection, Store } from '../../src/cluster/stored-object.ts'
+import { EtcdClient } from '../../src/etcd/client.ts'
+import { EtcdStore } from '../../src/etcd/live-store.ts'
+import { SnapshotStore } from '../../src/etcd/snapshot/snapshot-store.ts'
+import type { KeySelection, Store } from '../../src/etcd/store.ts'
 
 /** Everything below /registry/. */
 export const ALL: KeySelection = { prefix: '/registry/' }

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream'
 import { main } from '../../src/main.ts'
-import type { Report } from '../../src/cluster/report.ts'
+import type { Report } from '../../src/verify/report.ts'
 
 export type VerifyOutcome = { code: number; stdout: string; stderr: string }
 

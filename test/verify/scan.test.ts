@@ -1,12 +1,12 @@
 import { Writable } from 'node:stream'
 import { randomBytes } from 'node:crypto'
 import { test } from 'tap'
-import { DigestSet } from '../../src/cluster/digest-set.ts'
-import { Pace } from '../../src/cluster/pace.ts'
-import { PageSize } from '../../src/cluster/page-size.ts'
-import { scanStore } from '../../src/cluster/scan.ts'
-import type { Store } from '../../src/cluster/stored-object.ts'
-import { Progress } from '../../src/commands/progress.ts'
+import { DigestSet } from '../../src/digest-set.ts'
+import { Pace } from '../../src/time/pace.ts'
+import { PageSize } from '../../src/page-size.ts'
+import { scanStore } from '../../src/verify/scan.ts'
+import type { Store } from '../../src/etcd/store.ts'
+import { Progress } from '../../src/commands/cli/progress.ts'
 import { HandClock } from '../fakes/clock.ts'
 
 void test('a set of digests knows what it was given, also after it grew', (t) => {

@@ -1,5 +1,5 @@
-import type { VaultRequester } from '../request.ts'
-import { readCredentialFile } from './credential-file.ts'
+import type { VaultRequester } from '../client/request.ts'
+import { readCredentialFile } from '../../files/credential-file.ts'
 import { requestLogin } from './login-request.ts'
 import type { Login } from './login.ts'
 import type { KnownRefusal } from './refusal.ts'

@@ -1,4 +1,4 @@
-import type { VaultRequester } from '../request.ts'
+import type { VaultRequester } from '../client/request.ts'
 import { requestLogin } from './login-request.ts'
 import type { Login } from './login.ts'
 import type { KnownRefusal } from './refusal.ts'

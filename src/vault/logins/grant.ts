@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { BridgeError } from '../../errors.ts'
 import { Secret } from '../../secret.ts'
-import type { VaultResponse } from '../request.ts'
+import type { VaultResponse } from '../client/request.ts'
 import type { Grant } from './login.ts'
 
 const seconds = v.pipe(v.number(), v.finite(), v.minValue(0))

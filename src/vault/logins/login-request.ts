@@ -1,6 +1,6 @@
 import type { CallContext } from '../../call-context.ts'
 import { BridgeError, type ErrorCode } from '../../errors.ts'
-import type { VaultRequester } from '../request.ts'
+import type { VaultRequester } from '../client/request.ts'
 import { grantOfLogin } from './grant.ts'
 import type { Grant } from './login.ts'
 import { explainRefusal, type RefusalFacts } from './refusal.ts'

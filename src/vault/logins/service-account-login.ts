@@ -1,6 +1,6 @@
-import type { Clock } from '../../clock.ts'
-import type { VaultRequester } from '../request.ts'
-import { describeIdentity } from './jwt-facts.ts'
+import type { Clock } from '../../time/clock.ts'
+import type { VaultRequester } from '../client/request.ts'
+import { describeIdentity } from '../../identity/token-words.ts'
 import { requestLogin } from './login-request.ts'
 import {
   VAULT_AUTH_SETTINGS,

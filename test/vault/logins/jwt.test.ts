@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { writeFile } from 'node:fs/promises'
 import { after, test } from 'tap'
-import { systemClock } from '../../../src/clock.ts'
+import { systemClock } from '../../../src/time/clock.ts'
 import { decodeServiceAccountToken } from '../../../src/identity/service-account-token.ts'
 import { readServiceAccountToken } from '../../../src/identity/token-file.ts'
 import { jwtLogin } from '../../../src/vault/logins/jwt.ts'

@@ -9,7 +9,7 @@ import { refusedMessage } from './refused.ts'
 
 const jwt = unsigned(projectedPayload)
 
-/** A login that has asked the scripted Vault; the real one with a real API server is in test/cluster. */
+/** A login that has asked the scripted Vault; the real one with a real API server is in test/e2e. */
 async function begin(options: { settings?: LoginSettingNames } = {}) {
   const vault = new ScriptedVault()
   const login = kubernetesLogin({

@@ -1,0 +1,46 @@
+import type { KeyUse } from './join.ts'
+import { nameOrigin, type AuditSummary, type UseCount } from './summary.ts'
+
+/** A summary as a person reads it. */
+export function formatAudit({ uses, standingOut, pluginCalls, ok }: AuditSummary): string {
+  const sorted = uses.toSorted((one, other) => (describe(one) < describe(other) ? -1 : 1))
+  return [
+    ...sorted.map(formatCount),
+    ...(pluginCalls === 0
+      ? ['no plugin log with calls is among the files (log.level: debug), so nothing can be joined']
+      : []),
+    ...standingOut.map((use) => `stands out: ${formatUse(use)}`),
+    ok
+      ? 'every use that gives something away was asked for by a plugin'
+      : `${String(standingOut.length)} uses stand out: no plugin among the files asked for them`,
+  ].join('\n')
+}
+
+/** One use in one line. */
+export function formatUse(use: KeyUse): string {
+  const { time, action, mount, key, result, address, identity, origin, uids } = use
+  const who = identity === '' ? 'somebody' : identity
+  const uid =
+    uids[0] === undefined
+      ? 'no uid'
+      : `uid ${uids[0]}${uids.length > 1 ? ` and ${String(uids.length - 1)} more` : ''}`
+  return `${time} ${action} ${mount}/${key} by ${clean(who)} from ${clean(address)} (${nameOrigin(origin)}, ${clean(uid)}): ${clean(result)}`
+}
+
+function formatCount(use: UseCount): string {
+  const { count, first, last, result } = use
+  const failed = result === 'ok' ? '' : ', failed'
+  return `${describe(use)}: ${count.toLocaleString('en')}${failed}, from ${first} to ${last}`
+}
+
+function describe({ mount, key, action, from }: UseCount): string {
+  return `${mount}/${key} ${action} by ${from}`
+}
+
+/** Lines of a log are what somebody else wrote: no control characters reach a terminal. */
+function clean(text: string): string {
+  return text
+    .replaceAll(/[\s\p{Cc}]+/gu, ' ')
+    .slice(0, 200)
+    .trim()
+}

@@ -1,0 +1,22 @@
+import type { AdminSources } from '../../admin/app.ts'
+import type { AdminServer } from '../../admin/server.ts'
+import type { ProviderConfig } from '../../config/config.ts'
+import type { Telemetry } from './telemetry.ts'
+
+/**
+ * Starts the admin server, unless `admin.listen` is none. Loaded after the socket is served: express takes longer
+ * to load than all the rest.
+ */
+export async function startAdmin(
+  config: ProviderConfig,
+  { clock, log }: Telemetry,
+  loadSources: () => Promise<AdminSources>,
+): Promise<AdminServer | undefined> {
+  const { listen } = config.admin
+  if (listen === undefined) return undefined
+  const [{ startAdminServer }, sources] = await Promise.all([
+    import('../../admin/server.ts'),
+    loadSources(),
+  ])
+  return startAdminServer({ listen, sources, clock, log })
+}

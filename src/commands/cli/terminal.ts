@@ -1,0 +1,66 @@
+import type { Writable } from 'node:stream'
+
+import type { Environment } from '../../config/environment.ts'
+import { ConfigError, formatFault } from '../../yaml/fault.ts'
+import { BridgeError } from '../../errors.ts'
+
+// The rules of the command line:
+//
+//   Standard output is for what was asked for and nothing else: the answer of a one-shot command, the log
+//   lines of a server. It can be piped, and a reader that goes away early is no error.
+//
+//   Everything else goes to standard error, each line with "transit-bridge: " in front, so that it can be
+//   told apart in a pod's log. No capital at the start, no full stop at the end, no colour, no questions.
+//
+//   A message says what is wrong, where (an option, or a key by its path, with file and line), and after a
+//   semicolon what would be right. It never holds a value that could be a secret.
+//
+//   The exit code is 0 for done or stopped as asked, 1 for failed, 2 for wrong usage or configuration.
+
+/** Stopped as asked, or done. */
+export const EXIT_OK = 0
+/** It was tried and did not work. */
+export const EXIT_FAILED = 1
+/** Wrong usage or configuration: trying again cannot help. */
+export const EXIT_MISTAKE = 2
+
+/** What a command has of the world around it. */
+export interface Terminal {
+  readonly stdout: Writable
+  readonly stderr: Writable
+  readonly environment: Environment
+}
+
+/** Writes an answer to standard output, with a line end behind it. */
+export function print(terminal: Terminal, text: string): void {
+  terminal.stdout.write(text.endsWith('\n') ? text : `${text}\n`)
+}
+
+/** Writes a message to standard error, every line of it marked. */
+export function complain(terminal: Pick<Terminal, 'stderr'>, text: string): void {
+  const lines = text.trimEnd().split('\n')
+  terminal.stderr.write(lines.map((line) => `transit-bridge: ${line}\n`).join(''))
+}
+
+/** Tells why a command ended, and gives its exit code. */
+export function report(terminal: Pick<Terminal, 'stderr'>, thrown: unknown): number {
+  if (thrown instanceof ConfigError) {
+    complain(terminal, thrown.faults.map((fault) => formatFault(thrown.file, fault)).join('\n'))
+    return EXIT_MISTAKE
+  }
+  const error = BridgeError.from(thrown)
+  complain(terminal, error.code === 'INTERNAL' ? describeInternal(error) : error.message)
+  return error.code === 'USAGE_INVALID' || error.code === 'CONFIG_INVALID'
+    ? EXIT_MISTAKE
+    : EXIT_FAILED
+}
+
+/** Where it happened, for a bug report; not the messages, which can hold anything. */
+function describeInternal(error: BridgeError): string {
+  const origin = error.cause instanceof Error ? error.cause : error
+  const frames = (origin.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+  return [
+    `internal error: ${origin.name}; this is a bug, please report it with these lines`,
+    ...frames,
+  ].join('\n')
+}

@@ -1,0 +1,93 @@
+import type { AuthConfig, VaultConfig, VaultConnection } from '../../config/config.ts'
+import type { Clock } from '../../time/clock.ts'
+import { identityFromFile } from '../../identity/identity-source.ts'
+import type { Logger } from '../../telemetry/log.ts'
+import type { Metrics } from '../../telemetry/metrics.ts'
+import { createVaultClient, type VaultClient } from '../../vault/client/client.ts'
+import { appRoleLogin } from '../../vault/logins/approle.ts'
+import { certLogin } from '../../vault/logins/cert.ts'
+import { jwtLogin } from '../../vault/logins/jwt.ts'
+import { kubernetesLogin } from '../../vault/logins/kubernetes.ts'
+import type { Login } from '../../vault/logins/login.ts'
+import { tokenLogin } from '../../vault/logins/token.ts'
+import type { VaultRequester } from '../../vault/client/request.ts'
+import { createVaultSession, type VaultSession } from '../../vault/session/session.ts'
+
+export interface ClientOptions {
+  readonly config: VaultConnection
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+export interface VaultAccessOptions extends ClientOptions {
+  readonly config: VaultConfig
+}
+
+/** With the session's pauses it keeps the promise that Vault's return is noticed within 10 s (milliseconds). */
+const SHORTEST_LOGIN_TIMEOUT = 4_000
+
+/** A client and a session under the program's own identity, as the configuration's `vault` section says. */
+export interface VaultAccess {
+  readonly client: VaultClient
+  readonly session: VaultSession
+}
+
+/** A client without an identity, as the configuration's `vault` section says. */
+export function createClient({ config, clock, log, metrics }: ClientOptions): VaultClient {
+  const { addresses, namespace, caFile, serverName, timeoutMs, auth } = config
+  return createVaultClient({
+    addresses,
+    timeoutMs,
+    clock,
+    log,
+    metrics,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(caFile === undefined ? {} : { caFile }),
+    ...(serverName === undefined ? {} : { serverName }),
+    ...(auth?.method === 'cert'
+      ? { clientCertificate: { certFile: auth.certFile, keyFile: auth.keyFile } }
+      : {}),
+  })
+}
+
+/** Joins client, login and session; nothing is asked of Vault before the session is started or used. */
+export function createVaultAccess(options: VaultAccessOptions): VaultAccess {
+  const { config, clock, log, metrics } = options
+  const client = createClient(options)
+  const login = createLogin(config.auth, client, options)
+  // Whoever gives Vault more time for a request means logins, too.
+  const loginTimeout = Math.max(config.timeoutMs, SHORTEST_LOGIN_TIMEOUT)
+  const session = createVaultSession({ client, login, clock, log, metrics, loginTimeout })
+  return { client, session }
+}
+
+function createLogin(auth: AuthConfig, client: VaultClient, options: VaultAccessOptions): Login {
+  const through = inNamespace(client, auth.namespace)
+  switch (auth.method) {
+    case 'jwt':
+    case 'kubernetes': {
+      const { clock, metrics } = options
+      const { role, mount, tokenFile, audience, issuer } = auth
+      const expectations = {
+        ...(audience === undefined ? {} : { audience }),
+        ...(issuer === undefined ? {} : { issuer }),
+      }
+      const readJwt = identityFromFile({ file: tokenFile, expectations, clock, metrics })
+      const login = auth.method === 'jwt' ? jwtLogin : kubernetesLogin
+      return login({ client: through, mount, role, readJwt, clock })
+    }
+    case 'approle':
+      return appRoleLogin({ client: through, ...auth })
+    case 'cert':
+      return certLogin({ client: through, ...auth, beforeLogin: () => client.refreshTls() })
+    case 'token':
+      return tokenLogin({ client: through, tokenFile: auth.tokenFile })
+  }
+}
+
+/** Logins may live in another namespace than the work (vault.auth.namespace). */
+function inNamespace(client: VaultRequester, namespace: string | undefined): VaultRequester {
+  if (namespace === undefined) return client
+  return { request: (request, context) => client.request({ ...request, namespace }, context) }
+}

@@ -1,0 +1,167 @@
+import type { Fault, Path } from '../../yaml/fault.ts'
+import { findNearest } from '../../text/nearest.ts'
+import { readYaml, type Source } from '../../yaml/source.ts'
+import { nameType } from '../../yaml/type-words.ts'
+import { isFolder } from './object-types.ts'
+import { isClass, readClass, type SecretProviderClass } from './secret-provider-class.ts'
+
+export const PROVIDER_NAME = 'transit-bridge'
+const API_VERSION = 'secrets-store.csi.x-k8s.io/v1'
+const KIND = 'SecretProviderClass'
+
+/** A manifest of this provider, and what is wrong with it; lines are those of the whole file. */
+export interface ClassManifest {
+  readonly name: string
+  readonly namespace: string | undefined
+  readonly line: number
+  /** Undefined where there are faults. */
+  readonly read: SecretProviderClass | undefined
+  readonly faults: readonly Fault[]
+}
+
+/** Reads the documents of a file; those of other kinds and providers are passed over. */
+export function readManifests(text: string): readonly ClassManifest[] {
+  return splitDocuments(text).flatMap(({ body, offset }) => readDocument(body, offset) ?? [])
+}
+
+interface Part {
+  readonly body: string
+  /** Lines before it in the file. */
+  readonly offset: number
+}
+
+/** A line that begins with three dashes can be in no block of YAML, so documents are parted by text alone. */
+function splitDocuments(text: string): Part[] {
+  const lines = text.split('\n')
+  const starts = [
+    0,
+    ...lines.flatMap((line, index) => (/^---(?:\s|$)/.test(line) ? index + 1 : [])),
+  ]
+  return starts.map((start, index) => {
+    const next = starts[index + 1]
+    return {
+      body: lines.slice(start, next === undefined ? undefined : next - 1).join('\n'),
+      offset: start,
+    }
+  })
+}
+
+function readDocument(body: string, offset: number): ClassManifest | undefined {
+  const source = readYaml(body)
+  if (!('value' in source)) {
+    const faults = source.map((fault) => moveFault(fault, offset))
+    return { name: '', namespace: undefined, line: offset + 1, read: undefined, faults }
+  }
+  const { value } = source
+  if (textAt(value, ['kind']) !== KIND) return undefined
+  const faults: Fault[] = []
+  const provider = textAt(value, ['spec', 'provider'])
+  if (provider !== PROVIDER_NAME && !isMisspelt(provider)) return undefined
+  const report = (path: Path, label: string, message: string, hint: string) =>
+    faults.push({ path: label, message, hint, line: source.lineOf(path) + offset })
+  if (provider !== PROVIDER_NAME)
+    report(['spec', 'provider'], 'spec.provider', 'is not known', `did you mean ${PROVIDER_NAME}`)
+  if (textAt(value, ['apiVersion']) !== API_VERSION)
+    report(['apiVersion'], 'apiVersion', 'is not that of the driver', `write ${API_VERSION}`)
+  const name = textAt(value, ['metadata', 'name'])
+  if (name === undefined) report(['metadata'], 'metadata.name', 'is missing', 'a pod names it')
+  const read = readParameters(source, offset, faults)
+  if (read !== undefined) checkSecretObjects(source, read, report)
+  return {
+    name: name ?? '',
+    namespace: textAt(value, ['metadata', 'namespace']),
+    line: source.lineOf(['metadata', 'name']) + offset,
+    read: faults.length === 0 ? read : undefined,
+    faults,
+  }
+}
+
+/** A class without a provider, or of one whose name is nearly ours, was meant for us. */
+function isMisspelt(provider: string | undefined): boolean {
+  return provider !== undefined && findNearest(provider, [PROVIDER_NAME]) !== undefined
+}
+
+function readParameters(
+  source: Source,
+  offset: number,
+  faults: Fault[],
+): SecretProviderClass | undefined {
+  const place: Path = ['spec', 'parameters']
+  const parameters = valueAt(source.value, place)
+  if (typeof parameters !== 'object' || parameters === null || Array.isArray(parameters)) {
+    const message =
+      parameters === undefined ? 'is missing' : `must be a mapping, not ${nameType(parameters)}`
+    faults.push({
+      path: 'spec.parameters',
+      message,
+      hint: 'write role and objects there',
+      line: source.lineOf(['spec']) + offset,
+    })
+    return undefined
+  }
+  const read = readClass(parameters as Readonly<Record<string, unknown>>)
+  if (isClass(read)) return read
+  for (const fault of read) faults.push(locate(fault, source, offset))
+  return undefined
+}
+
+/** A fault in the text of `objects` has a line of that text, which begins below its key where it has several. */
+function locate(fault: Fault, source: Source, offset: number): Fault {
+  const [, parameter = ''] = /^([\w-]+)/.exec(fault.path) ?? []
+  const place: Path = ['spec', 'parameters', parameter]
+  const keyLine = source.lineOf(place) + offset
+  const { column: _column, line, ...rest } = fault
+  const hasLines = textAt(source.value, place)?.includes('\n') === true
+  return { ...rest, line: line === undefined || !hasLines ? keyLine : keyLine + line }
+}
+
+/** Secrets of Kubernetes are filled from files by their path; the driver itself fails on others only at run time. */
+function checkSecretObjects(
+  source: Source,
+  { objects }: SecretProviderClass,
+  report: (path: Path, label: string, message: string, hint: string) => void,
+): void {
+  const paths = new Set(objects.filter((object) => !isFolder(object)).map(({ path }) => path))
+  const folders = objects.filter(isFolder).map(({ path }) => `${path}/`)
+  for (const [index, secret] of listAt(source.value, ['spec', 'secretObjects']).entries()) {
+    for (const [position, item] of listAt(secret, ['data']).entries()) {
+      const name = textAt(item, ['objectName'])
+      if (
+        name === undefined ||
+        paths.has(name) ||
+        folders.some((folder) => name.startsWith(folder))
+      )
+        continue
+      const place = ['spec', 'secretObjects', index, 'data', position, 'objectName']
+      const nearest = findNearest(name, paths)
+      const hint = nearest === undefined ? 'write the path of an object' : `did you mean ${nearest}`
+      report(
+        place,
+        `secretObjects[${String(index)}].data[${String(position)}].objectName`,
+        'is the path of no object',
+        hint,
+      )
+    }
+  }
+}
+
+function moveFault(fault: Fault, offset: number): Fault {
+  return fault.line === undefined ? fault : { ...fault, line: fault.line + offset }
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>((inner, part) => {
+    if (typeof inner !== 'object' || inner === null || !Object.hasOwn(inner, part)) return undefined
+    return (inner as Readonly<Record<string | number, unknown>>)[part]
+  }, value)
+}
+
+function textAt(value: unknown, path: Path): string | undefined {
+  const found = valueAt(value, path)
+  return typeof found === 'string' ? found : undefined
+}
+
+function listAt(value: unknown, path: Path): readonly unknown[] {
+  const found = valueAt(value, path)
+  return Array.isArray(found) ? found : []
+}

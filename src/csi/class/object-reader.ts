@@ -1,0 +1,153 @@
+import { CSI_OBJECT_TYPES } from '../../config/config.ts'
+import type { Fault } from '../../yaml/fault.ts'
+import { listChoices } from '../../text/nearest.ts'
+import { nameType } from '../../yaml/type-words.ts'
+import { readCiphertextVersion } from '../../transit/ciphertext.ts'
+import { FieldReader, type TextRule } from './object-fields.ts'
+import { findPathFault } from './object-path.ts'
+import {
+  BINARY_ENCODINGS,
+  COMMON_FIELDS,
+  FIELDS_OF,
+  PUBLIC_KEY_FORMATS,
+  RSA_ALGORITHMS,
+  VALUE_ENCODINGS,
+  type CiphertextObject,
+  type ClassObject,
+} from './object-types.ts'
+
+/**
+ * Files belong to root and the driver can change neither owner nor group (secrets-store-csi-driver#858), so less
+ * than this could not be read by a process that is not root. Only containers that mount the volume see it.
+ */
+const DEFAULT_MODE = 0o444
+
+/** Vault's sdk/framework GenericNameRegex; the length is that of a file name. */
+export const VAULT_NAME: TextRule = {
+  pattern: /^(?=.{1,255}$)\w([\w.-]*\w)?$/,
+  otherwise: 'is not a name that vault takes; use letters, digits, _, and inside . and -',
+}
+const MODE: TextRule = {
+  pattern: /^0[4-7][0-7]{2}$/,
+  otherwise:
+    'is not a mode that its owner can read; write four octal digits in quotes, such as "0444"',
+}
+
+type Place = Pick<ClassObject, 'index' | 'path' | 'mode' | 'optional' | 'key'>
+
+/** One object of a class; undefined when something is wrong with it, which is then among the faults. */
+export function readObject(
+  index: number,
+  value: unknown,
+  faults: Fault[],
+): ClassObject | undefined {
+  const place = `objects[${String(index)}]`
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    faults.push({ path: place, message: `must be a mapping, not ${nameType(value)}` })
+    return undefined
+  }
+  const before = faults.length
+  const reader = new FieldReader(`${place}.`, value as Readonly<Record<string, unknown>>, faults)
+  const common = readCommon(index, reader)
+  const object = readTyped(common, reader)
+  return faults.length === before ? object : undefined
+}
+
+/** A place that is wrong is told and never used, so what stands for it does not matter. */
+function readCommon(index: number, reader: FieldReader): Place {
+  const path = reader.text('path', 'the name of the file in the volume')
+  const pathFault = path === undefined ? undefined : findPathFault(path)
+  if (pathFault !== undefined) reader.fault('path', pathFault)
+  const mode = reader.has('mode') ? reader.text('mode', '', MODE) : undefined
+  return {
+    index,
+    path: path ?? '',
+    key: reader.text('key', 'the name of a transit key', VAULT_NAME) ?? '',
+    mode: mode === undefined ? DEFAULT_MODE : Number.parseInt(mode, 8),
+    optional: reader.toggle('optional'),
+  }
+}
+
+function readTyped(place: Place, reader: FieldReader): ClassObject | undefined {
+  if (!reader.has('type')) {
+    reader.fault('type', `is missing; write ${listChoices(CSI_OBJECT_TYPES)}`)
+    return undefined
+  }
+  const type = reader.choice('type', CSI_OBJECT_TYPES)
+  if (type === undefined) return undefined
+  reader.refuseOthers([...COMMON_FIELDS, ...FIELDS_OF[type]], explainField)
+  switch (type) {
+    case 'publicKey':
+      return {
+        ...place,
+        type,
+        format: optionalChoice(reader, 'format', PUBLIC_KEY_FORMATS) ?? 'pem',
+        version: reader.version('version'),
+        ...readAlgorithm(reader),
+      }
+    case 'jwks':
+      return { ...place, type, ...readAlgorithm(reader) }
+    case 'dataKey':
+      return {
+        ...readCiphertext(place, 'wrapped', reader),
+        type,
+        encoding: optionalChoice(reader, 'encoding', BINARY_ENCODINGS) ?? 'raw',
+      }
+    case 'decrypt':
+      return {
+        ...readCiphertext(place, 'ciphertext', reader),
+        type,
+        encoding: optionalChoice(reader, 'encoding', VALUE_ENCODINGS) ?? 'raw',
+      }
+    case 'exportedKey':
+      return {
+        ...place,
+        type,
+        version: reader.version('version'),
+        encoding: optionalChoice(reader, 'encoding', BINARY_ENCODINGS) ?? 'raw',
+      }
+    case 'keyInfo':
+      return { ...place, type }
+  }
+}
+
+function readCiphertext(
+  place: Place,
+  field: string,
+  reader: FieldReader,
+): Omit<CiphertextObject, 'type' | 'encoding'> {
+  const ciphertext = reader.text(field, 'what transit made: vault:v1:…') ?? ''
+  if (ciphertext !== '' && readCiphertextVersion(ciphertext) === undefined)
+    reader.fault(
+      field,
+      'is not a ciphertext of transit; it looks like vault:v1:… with base64 behind',
+    )
+  else if (ciphertext === '' && reader.has(field)) reader.fault(field, 'is empty')
+  const context = reader.bytes('context')
+  const associatedData = reader.bytes('associatedData')
+  return {
+    ...place,
+    ciphertext,
+    ...(context === undefined ? {} : { context }),
+    ...(associatedData === undefined ? {} : { associatedData }),
+  }
+}
+
+function readAlgorithm(reader: FieldReader) {
+  const alg = optionalChoice(reader, 'alg', RSA_ALGORITHMS)
+  return alg === undefined ? {} : { alg }
+}
+
+function optionalChoice<const T extends string>(
+  reader: FieldReader,
+  name: string,
+  choices: readonly T[],
+): T | undefined {
+  return reader.has(name) ? reader.choice(name, choices) : undefined
+}
+
+/** A field that other types have was hardly a slip of the fingers. */
+function explainField(name: string): string | undefined {
+  const owners = CSI_OBJECT_TYPES.filter((type) => FIELDS_OF[type].includes(name))
+  return owners.length === 0 ? undefined : `it belongs to type ${listChoices(owners)}`
+}

@@ -1,0 +1,96 @@
+import type { CsiObjectType } from '../../config/config.ts'
+
+/** Which versions of a key an object is about; `all` makes a folder with a file a version. */
+export type WantedVersion = number | 'latest' | 'all'
+
+interface ObjectBase {
+  /** Position in the class's list: messages name it. */
+  readonly index: number
+  /** Relative and clean; the folder of the files where there is one for each version. */
+  readonly path: string
+  /** Permission bits of the file. */
+  readonly mode: number
+  /** Left away, instead of an error, where the key or the version does not exist. */
+  readonly optional: boolean
+  /** Name of the Transit key. */
+  readonly key: string
+}
+
+export const RSA_ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'RSA-OAEP-256',
+] as const
+/** What an RSA key is used for: the one thing that a JWK says of it and Transit does not know. */
+export type RsaAlgorithm = (typeof RSA_ALGORITHMS)[number]
+
+export const PUBLIC_KEY_FORMATS = ['pem', 'jwk', 'der'] as const
+export const BINARY_ENCODINGS = ['raw', 'base64'] as const
+export const VALUE_ENCODINGS = ['raw', 'base64', 'utf8'] as const
+
+export interface PublicKeyObject extends ObjectBase {
+  readonly type: 'publicKey'
+  readonly format: (typeof PUBLIC_KEY_FORMATS)[number]
+  readonly version: WantedVersion
+  readonly alg?: RsaAlgorithm
+}
+
+export interface JwksObject extends ObjectBase {
+  readonly type: 'jwks'
+  readonly alg?: RsaAlgorithm
+}
+
+export interface KeyInfoObject extends ObjectBase {
+  readonly type: 'keyInfo'
+}
+
+/** A value that Transit decrypts: of type dataKey its ciphertext is the field `wrapped`. */
+export interface CiphertextObject extends ObjectBase {
+  readonly type: 'dataKey' | 'decrypt'
+  readonly ciphertext: string
+  readonly encoding: (typeof VALUE_ENCODINGS)[number]
+  readonly context?: Buffer
+  readonly associatedData?: Buffer
+}
+
+export interface ExportedKeyObject extends ObjectBase {
+  readonly type: 'exportedKey'
+  readonly version: WantedVersion
+  readonly encoding: (typeof BINARY_ENCODINGS)[number]
+}
+
+/** Made from key metadata alone. */
+export type PublicObject = PublicKeyObject | JwksObject | KeyInfoObject
+/** Needs what only Vault can bring, and is never shared between pods. */
+export type SecretObject = CiphertextObject | ExportedKeyObject
+export type ClassObject = PublicObject | SecretObject
+
+/** The fields of each type beside `path`, `type`, `key`, `mode` and `optional`. */
+export const FIELDS_OF: Readonly<Record<CsiObjectType, readonly string[]>> = {
+  publicKey: ['format', 'version', 'alg'],
+  jwks: ['alg'],
+  dataKey: ['wrapped', 'encoding', 'context', 'associatedData'],
+  decrypt: ['ciphertext', 'encoding', 'context', 'associatedData'],
+  exportedKey: ['version', 'encoding'],
+  keyInfo: [],
+}
+
+export const COMMON_FIELDS: readonly string[] = ['path', 'type', 'key', 'mode', 'optional']
+
+export function isPublic(object: ClassObject): object is PublicObject {
+  return object.type === 'publicKey' || object.type === 'jwks' || object.type === 'keyInfo'
+}
+
+/** Whether the object becomes a folder with a file for each version. */
+export function isFolder(object: ClassObject): boolean {
+  return 'version' in object && object.version === 'all'
+}
+
+/** How messages name an object: by position and path. */
+export function nameObject({ index, path }: Pick<ClassObject, 'index' | 'path'>): string {
+  return `objects[${String(index)}] (${path})`
+}

@@ -1,0 +1,84 @@
+import type { CsiRule } from '../../config/config.ts'
+import { BridgeError } from '../../errors.ts'
+import { quoted } from '../../identity/token-words.ts'
+import type { PodReference } from '../mount-request.ts'
+import { matchesPattern } from './name-pattern.ts'
+import { nameObject, type ClassObject } from '../class/object-types.ts'
+import type { SecretProviderClass } from '../class/secret-provider-class.ts'
+
+const MAX_DENIALS_TOLD = 8
+
+export interface AccessRulesOptions {
+  readonly rules: readonly CsiRule[]
+  /**
+   * The KMS plugin's key, where it is on the same mount: whoever may have values decrypted with it can read
+   * every Secret of a copy of etcd. Only a rule that names it in full is about it.
+   */
+  readonly guardedKey: string | undefined
+}
+
+type Subject = Pick<PodReference, 'namespace' | 'serviceAccount'>
+
+/** The administrator's rules (csi.rules): what no rule allows is denied, before Vault is asked anything. */
+export class AccessRules {
+  readonly #options: AccessRulesOptions
+
+  constructor(options: AccessRulesOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Throws RULE_DENIED, which names each object and the list that has nothing for it. Of other rules it says
+   * nothing but that they do not match.
+   */
+  require(subject: Subject, wanted: SecretProviderClass): void {
+    const denials = this.findDenials(subject, wanted)
+    if (denials.length === 0) return
+    const told = denials.slice(0, MAX_DENIALS_TOLD)
+    const rest = denials.length - told.length
+    const all = rest > 0 ? [...told, `${String(rest)} more`] : told
+    throw new BridgeError(
+      'RULE_DENIED',
+      `csi.rules of transit-bridge do not allow this: ${all.join('; ')}; ask whoever administers it, or change the class`,
+    )
+  }
+
+  /** Why a class is not allowed, each reason a phrase; empty when it is. */
+  findDenials(subject: Subject, wanted: SecretProviderClass): readonly string[] {
+    const { namespace, serviceAccount } = subject
+    const ofNamespace = this.#options.rules.filter((rule) => fits(rule.namespaces, namespace))
+    if (ofNamespace.length === 0) return [`no rule has namespace ${quoted(namespace)} (namespaces)`]
+    const ofAccount = ofNamespace.filter((rule) => fits(rule.serviceAccounts, serviceAccount))
+    const who = `${namespace}/${serviceAccount}`
+    if (ofAccount.length === 0) {
+      return [
+        `no rule for namespace ${quoted(namespace)} has service account ${quoted(serviceAccount)} (serviceAccounts)`,
+      ]
+    }
+    const ofRole = ofAccount.filter((rule) => fits(rule.roles, wanted.role))
+    if (ofRole.length === 0) return [`no rule for ${who} has role ${quoted(wanted.role)} (roles)`]
+    return wanted.objects.flatMap((object) => this.#explain(object, ofRole, who) ?? [])
+  }
+
+  #explain(object: ClassObject, rules: readonly CsiRule[], who: string): string | undefined {
+    const ofKey = rules.filter((rule) => this.#fitsKey(rule, object.key))
+    const key = quoted(object.key)
+    const place = `${nameObject(object)}: no rule for ${who} with this role`
+    if (ofKey.length === 0) {
+      const guarded = object.key === this.#options.guardedKey
+      return guarded
+        ? `${place} names key ${key} in full (keys), which the key of the KMS plugin needs`
+        : `${place} has key ${key} (keys)`
+    }
+    if (ofKey.some((rule) => rule.types.includes(object.type))) return undefined
+    return `${place} and key ${key} has type ${object.type} (types)`
+  }
+
+  #fitsKey({ keys }: CsiRule, key: string): boolean {
+    return key === this.#options.guardedKey ? keys.includes(key) : fits(keys, key)
+  }
+}
+
+function fits(patterns: readonly string[], name: string): boolean {
+  return patterns.some((pattern) => matchesPattern(pattern, name))
+}

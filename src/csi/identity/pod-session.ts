@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto'
+import type { CallContext } from '../../call-context.ts'
+import type { Clock } from '../../time/clock.ts'
+import type { ServiceAccountToken } from '../../identity/service-account-token.ts'
+import type { Logger } from '../../telemetry/log.ts'
+import { Transit } from '../../transit/transit.ts'
+import type { SessionMetrics } from '../../vault/session/login-record.ts'
+import type { Grant, Login } from '../../vault/logins/login.ts'
+import type { VaultRequester } from '../../vault/client/request.ts'
+import { createVaultSession, type VaultSession } from '../../vault/session/session.ts'
+import { fingerprint } from '../volume/content.ts'
+
+export interface PodSessionOptions {
+  readonly token: ServiceAccountToken
+  readonly role: string
+  readonly login: Login
+  readonly client: VaultRequester
+  /** Mount of the Transit engine. */
+  readonly mount: string
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: SessionMetrics
+}
+
+/** What a pod does in Vault, under its own identity: one service-account token and one role. */
+export class PodSession {
+  /** Stands for token and role. */
+  readonly id: string
+  readonly engine: Transit
+  readonly #session: VaultSession
+  #rights: string | undefined
+
+  constructor(options: PodSessionOptions) {
+    const { token, role, login, client, mount, clock, log, metrics } = options
+    this.id = identify(token, role)
+    this.#session = createVaultSession({
+      client,
+      login: this.#watch(login),
+      clock,
+      log,
+      metrics,
+    })
+    this.engine = new Transit({ vault: this.#session, mount })
+  }
+
+  /**
+   * Stands for what Vault lets this identity do. An ACL is made from a token's policies, and their templates
+   * from its entity; so what Vault allowed one token it allows every other one with the same of both. It is
+   * known after a login, which is where Vault proves that the service-account token is genuine.
+   */
+  async rights(context: CallContext): Promise<string> {
+    if (this.#rights === undefined) await this.#session.ready(context)
+    return this.#rights ?? this.id
+  }
+
+  /** Ends the session and revokes its token. Never throws. */
+  async end(context: CallContext): Promise<void> {
+    await this.#session.stop(context)
+  }
+
+  #watch(login: Login): Login {
+    return {
+      method: login.method,
+      login: async (context) => {
+        const grant = await login.login(context)
+        this.#rights = rightsOf(grant) ?? this.id
+        return grant
+      },
+    }
+  }
+}
+
+/** The hash of a service-account token and a role: the token itself is in no memory's key. */
+export function identify({ token }: ServiceAccountToken, role: string): string {
+  return createHash('sha256').update(`${token.reveal()}\n${role}`).digest('base64url')
+}
+
+/** Undefined where Vault does not say enough: then the rights are those of one session alone. */
+function rightsOf({ entityId, policies }: Grant): string | undefined {
+  if (entityId === undefined || policies === undefined) return undefined
+  return fingerprint([entityId, ...policies.toSorted()])
+}

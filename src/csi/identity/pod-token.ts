@@ -1,0 +1,115 @@
+import * as v from 'valibot'
+import { BridgeError } from '../../errors.ts'
+import {
+  decodeServiceAccountToken,
+  type ServiceAccountClaims,
+  type ServiceAccountToken,
+} from '../../identity/service-account-token.ts'
+import { checkServiceAccountToken, type TokenPlaces } from '../../identity/token-check.ts'
+import { quoted, quotedAudiences } from '../../identity/token-words.ts'
+import { namePod, type MountRequest, type PodReference } from '../mount-request.ts'
+
+const LONGEST_TOKEN = 16 * 1024
+const Tokens = v.record(v.string(), v.object({ token: v.pipe(v.string(), v.minLength(1)) }))
+
+/**
+ * The token that proves who the pod is. It must be for our audience and say that it is of this very pod; whether
+ * it is genuine is for Vault to say, at the login. Throws POD_TOKEN_MISSING or POD_TOKEN_INVALID in words.
+ */
+export function requirePodToken(
+  request: MountRequest,
+  audience: string,
+  now: number,
+): ServiceAccountToken {
+  const { pod } = request
+  const token = decode(findToken(request, audience), pod)
+  const places: TokenPlaces = {
+    token: nameToken(pod),
+    audience: 'csi.audience',
+    issuer: 'the issuer',
+    refresher: 'kubelet',
+  }
+  asPodToken(() => checkServiceAccountToken(token.claims, { audience }, now, places))
+  const problem = findForeignClaim(token.claims, pod)
+  if (problem === undefined) return token
+  throw new BridgeError('POD_TOKEN_INVALID', `${nameToken(pod)}: ${problem}`)
+}
+
+function findToken({ tokens, pod }: MountRequest, audience: string): string {
+  if (tokens === undefined || tokens === '') {
+    throw missing(audience, pod, 'the CSI driver sent no token at all')
+  }
+  const byAudience = v.safeParse(Tokens, parseJson(tokens))
+  if (!byAudience.success) {
+    throw new BridgeError(
+      'POD_TOKEN_INVALID',
+      `the tokens that the CSI driver sent for pod ${namePod(pod)} are not JSON of tokens by audience`,
+    )
+  }
+  const { output } = byAudience
+  const found = Object.hasOwn(output, audience) ? output[audience]?.token : undefined
+  if (found !== undefined && found.length <= LONGEST_TOKEN) return found
+  throw missing(
+    audience,
+    pod,
+    `the CSI driver sent tokens for ${quotedAudiences(Object.keys(output))}`,
+  )
+}
+
+/** The tokens come from kubelet, which asks the CSIDriver object for what audiences. */
+function missing(audience: string, pod: PodReference, what: string): BridgeError {
+  return new BridgeError(
+    'POD_TOKEN_MISSING',
+    `pod ${namePod(pod)} has no service-account token for audience ${quoted(audience)} (csi.audience): ${what}; add {audience: ${audience}} to spec.tokenRequests of the CSIDriver secrets-store.csi.k8s.io, which is tokenRequests of the driver's chart`,
+  )
+}
+
+function decode(jwt: string, pod: PodReference): ServiceAccountToken {
+  return asPodToken(() => decodeServiceAccountToken(jwt, nameToken(pod)))
+}
+
+/** The same faults as of our own token, under a code that says whose it is. */
+function asPodToken<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (thrown) {
+    const error = BridgeError.from(thrown)
+    if (error.code !== 'IDENTITY_INVALID') throw error
+    throw new BridgeError('POD_TOKEN_INVALID', error.message)
+  }
+}
+
+/**
+ * The token must be of the namespace and the service account that the request names. The sync controller names
+ * itself as the pod and sends a token that is bound to none, so a pod is compared only where the token has one.
+ */
+function findForeignClaim(claims: ServiceAccountClaims, pod: PodReference): string | undefined {
+  const { namespace, serviceAccount } = pod
+  const subject = `system:serviceaccount:${namespace}:${serviceAccount}`
+  if (claims.subject !== subject) {
+    return `it is a token of ${quoted(claims.subject)}, but the volume is of ${quoted(subject)}`
+  }
+  if (claims.namespace !== undefined && claims.namespace !== namespace) {
+    return `its namespace claim is ${quoted(claims.namespace)}, but the volume is of ${quoted(namespace)}`
+  }
+  const account = claims.serviceAccount?.name
+  if (account !== undefined && account !== serviceAccount) {
+    return `its service account claim is ${quoted(account)}, but the volume is of ${quoted(serviceAccount)}`
+  }
+  if (claims.pod !== undefined && claims.pod.uid !== pod.uid) {
+    return `it is bound to another pod (${quoted(claims.pod.name)}, uid ${quoted(claims.pod.uid)})`
+  }
+  return undefined
+}
+
+function nameToken(pod: PodReference): string {
+  return `the token of pod ${namePod(pod)}`
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

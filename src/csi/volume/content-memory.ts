@@ -1,0 +1,109 @@
+import { LRUCache } from 'lru-cache'
+import type { CancelTimer, Clock } from '../../time/clock.ts'
+import { copyFiles, zeroFiles, type ContentFile } from './content.ts'
+
+/** Of contents of at most 1 MiB each. */
+const MAX_BYTES = 64 * 1024 * 1024
+/** Three to five times what lies between two republishes of kubelet (60 to 90 s). */
+const IDLE_MS = 5 * 60_000
+
+export interface ContentMemoryOptions {
+  /** Milliseconds that content is kept at most (csi.revalidateAfter); 0 keeps nothing. */
+  readonly maxAge: number
+  readonly clock: Clock
+}
+
+/** The secret files of a volume, by the index of their object, and when Vault gave them. */
+export interface RememberedContent {
+  readonly files: ReadonlyMap<number, readonly ContentFile[]>
+  /** Milliseconds of Clock.monotonic. */
+  readonly fetchedAt: number
+}
+
+interface Kept extends RememberedContent {
+  readonly bytes: number
+  askedAt: number
+  cancelTimer: CancelTimer
+}
+
+/**
+ * Decrypted content, kept for the republishes of the one volume that it was decrypted for: the key stands for pod,
+ * class and identity. It is zeroed after `maxAge`, when the volume stops asking, and when Vault refuses; then
+ * Vault decides anew.
+ */
+export class ContentMemory {
+  readonly #options: ContentMemoryOptions
+  readonly #kept: LRUCache<string, Kept>
+
+  constructor(options: ContentMemoryOptions) {
+    this.#options = options
+    this.#kept = new LRUCache({
+      maxSize: MAX_BYTES,
+      sizeCalculation: ({ bytes }) => Math.max(bytes, 1),
+      dispose: wipe,
+    })
+  }
+
+  get size(): number {
+    return this.#kept.size
+  }
+
+  /** Copies, which the caller owns and zeroes. */
+  find(volume: string): RememberedContent | undefined {
+    const kept = this.#kept.get(volume)
+    if (kept === undefined) return undefined
+    const now = this.#options.clock.monotonic()
+    // A timer may be late, as after a host slept.
+    if (now - kept.fetchedAt >= this.#options.maxAge) {
+      this.forget(volume)
+      return undefined
+    }
+    kept.askedAt = now
+    return { files: copyAll(kept.files), fetchedAt: kept.fetchedAt }
+  }
+
+  /** Keeps copies. */
+  keep(volume: string, content: RememberedContent): void {
+    const { maxAge, clock } = this.#options
+    if (maxAge === 0 || content.files.size === 0) return
+    const files = copyAll(content.files)
+    const bytes = [...files.values()]
+      .flat()
+      .reduce((sum, { contents }) => sum + contents.byteLength, 0)
+    const { fetchedAt } = content
+    const askedAt = clock.monotonic()
+    const kept: Kept = { files, fetchedAt, bytes, askedAt, cancelTimer: () => undefined }
+    this.#kept.set(volume, kept)
+    this.#watch(volume, kept)
+  }
+
+  /** Zeroes and forgets what is kept for a volume. */
+  forget(volume: string): void {
+    this.#kept.delete(volume)
+  }
+
+  /** Zeroes and forgets all. */
+  clear(): void {
+    this.#kept.clear()
+  }
+
+  /** Content must be gone at its end and not at the next look, so there is a timer for each. */
+  #watch(volume: string, kept: Kept): void {
+    const { maxAge, clock } = this.#options
+    const end = Math.min(kept.fetchedAt + maxAge, kept.askedAt + IDLE_MS)
+    const left = end - clock.monotonic()
+    if (left <= 0) this.forget(volume)
+    else kept.cancelTimer = clock.after(left, () => this.#watch(volume, kept))
+  }
+}
+
+function wipe(kept: Kept): void {
+  kept.cancelTimer()
+  for (const files of kept.files.values()) zeroFiles(files)
+}
+
+function copyAll(
+  files: ReadonlyMap<number, readonly ContentFile[]>,
+): ReadonlyMap<number, readonly ContentFile[]> {
+  return new Map([...files].map(([index, list]) => [index, copyFiles(list)]))
+}

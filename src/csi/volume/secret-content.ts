@@ -1,0 +1,135 @@
+import type { CallContext } from '../../call-context.ts'
+import { BridgeError } from '../../errors.ts'
+import { decodeExportedKey, exportKindOf } from '../../transit/private-key.ts'
+import type { TransitKey } from '../../transit/key.ts'
+import type { Transit } from '../../transit/transit.ts'
+import { fingerprint, type ContentFile } from './content.ts'
+import type { CiphertextObject, ExportedKeyObject } from '../class/object-types.ts'
+import { findVersions, placeVersion } from './wanted-versions.ts'
+
+/** The files of an object, or why there are none. */
+export type ObjectContent = readonly ContentFile[] | BridgeError
+
+/**
+ * Decrypts all objects of one key in one request; of a derived key those with a context and those without come
+ * in two, since Transit refuses a batch in which only some items have one.
+ */
+export async function decryptObjects(
+  key: string,
+  objects: readonly CiphertextObject[],
+  engine: Transit,
+  context: CallContext,
+): Promise<ReadonlyMap<number, ObjectContent>> {
+  const groups = [
+    objects.filter((object) => object.context === undefined),
+    objects.filter((object) => object.context !== undefined),
+  ].filter((group) => group.length > 0)
+  const contents = await Promise.all(
+    groups.map((group) => decryptGroup(key, group, engine, context)),
+  )
+  return new Map(contents.flat())
+}
+
+type Entry = readonly [number, ObjectContent]
+
+async function decryptGroup(
+  key: string,
+  objects: readonly CiphertextObject[],
+  engine: Transit,
+  context: CallContext,
+): Promise<readonly Entry[]> {
+  try {
+    const results = await engine.decrypt(key, objects, context)
+    return objects.map((object, index) => {
+      const result = results[index] ?? new BridgeError('INTERNAL', 'internal error')
+      return [object.index, result instanceof BridgeError ? result : writeValue(object, result)]
+    })
+  } catch (thrown) {
+    const error = BridgeError.from(thrown)
+    return objects.map((object) => [object.index, error])
+  }
+}
+
+function writeValue(object: CiphertextObject, plaintext: Buffer): ObjectContent {
+  const contents = encodeValue(object, plaintext)
+  if (contents instanceof BridgeError) return contents
+  return [{ path: object.path, mode: object.mode, contents, version: versionOf(object) }]
+}
+
+/** Gives the plaintext itself, or zeroes it. */
+function encodeValue({ encoding }: CiphertextObject, plaintext: Buffer): Buffer | BridgeError {
+  if (encoding === 'base64') return encodeBase64(plaintext)
+  if (encoding === 'raw' || isUtf8(plaintext)) return plaintext
+  plaintext.fill(0)
+  return new BridgeError(
+    'OBJECT_UNSUITABLE',
+    'what was decrypted is not UTF-8 text; write encoding: raw or base64',
+  )
+}
+
+function isUtf8(bytes: Buffer): boolean {
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function encodeBase64(plaintext: Buffer): Buffer {
+  const encoded = Buffer.from(plaintext.toString('base64'))
+  plaintext.fill(0)
+  return encoded
+}
+
+function versionOf({
+  key,
+  ciphertext,
+  encoding,
+  context,
+  associatedData,
+}: CiphertextObject): string {
+  const none = Buffer.alloc(0)
+  return fingerprint([key, ciphertext, encoding, context ?? none, associatedData ?? none])
+}
+
+/** The versions of the files that an object of type exportedKey has now, without the material. */
+export function exportedVersions(object: ExportedKeyObject, key: TransitKey): readonly string[] {
+  return findVersions(key, object.version).map((version) => exportedVersion(object, key, version))
+}
+
+/** Exports what an object is about. Throws KEY_UNSUITABLE if Vault says that the key is not exportable. */
+export async function exportObject(
+  object: ExportedKeyObject,
+  key: TransitKey,
+  engine: Transit,
+  context: CallContext,
+): Promise<ContentFile[]> {
+  const versions = findVersions(key, object.version)
+  const [only] = versions
+  const wanted = object.version === 'all' || only === undefined ? 'all' : only
+  const exported = await engine.exportKey(object.key, exportKindOf(key.type), wanted, context)
+  return versions.map((version) => {
+    const material = exported.get(version)
+    if (material === undefined) {
+      throw new BridgeError('OBJECT_MISSING', `vault did not export version ${String(version)}`)
+    }
+    const bytes = decodeExportedKey(key.type, material)
+    return {
+      path: placeVersion(object.path, object.version, version),
+      mode: object.mode,
+      contents: object.encoding === 'base64' ? encodeBase64(bytes) : bytes,
+      version: exportedVersion(object, key, version),
+    }
+  })
+}
+
+/** A key that was deleted and made again has other creation times. */
+function exportedVersion(
+  { encoding }: ExportedKeyObject,
+  key: TransitKey,
+  version: number,
+): string {
+  const createdAt = key.versions.get(version)?.createdAt ?? 0
+  return `v${String(version)}-${fingerprint([key.name, key.type, String(createdAt), encoding])}`
+}

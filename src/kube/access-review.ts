@@ -1,0 +1,40 @@
+import * as v from 'valibot'
+
+import { BridgeError } from '../errors.ts'
+import type { KubeClient } from './client.ts'
+import { check, type ServedResource } from './discovery.ts'
+import { formatResource } from './resource.ts'
+
+const Review = v.object({ status: v.object({ allowed: v.boolean() }) })
+const PATH = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews'
+
+/** Throws KUBE_DENIED, naming all that is missing, unless this user may do all of this to all of these resources. */
+export async function requireRights(
+  client: KubeClient,
+  resources: readonly ServedResource[],
+  verbs: readonly string[],
+): Promise<void> {
+  const missing: string[] = []
+  for (const { resource } of resources) {
+    for (const verb of verbs) {
+      const attributes = { verb, group: resource.group, resource: resource.name }
+      if (!(await isAllowed(client, attributes)))
+        missing.push(`${verb} ${formatResource(resource)}`)
+    }
+  }
+  if (missing.length === 0) return
+  throw new BridgeError(
+    'KUBE_DENIED',
+    `this user of the kubeconfig may not ${missing.join(', ')} in all namespaces; grant it by a ClusterRole, or use the cluster's admin`,
+  )
+}
+
+async function isAllowed(client: KubeClient, resourceAttributes: object): Promise<boolean> {
+  const body = {
+    apiVersion: 'authorization.k8s.io/v1',
+    kind: 'SelfSubjectAccessReview',
+    spec: { resourceAttributes },
+  }
+  const answer = await client.read({ method: 'POST', path: PATH, body })
+  return check(Review, answer, client).status.allowed
+}

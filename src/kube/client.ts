@@ -1,0 +1,216 @@
+import { readFile } from 'node:fs/promises'
+import type { IncomingMessage, RequestOptions } from 'node:http'
+import { Agent, request as openRequest } from 'node:https'
+import { createInterface } from 'node:readline'
+import { checkServerIdentity, type PeerCertificate } from 'node:tls'
+
+import type { Clock } from '../time/clock.ts'
+import { BridgeError } from '../errors.ts'
+import type { KubeAccess } from './access.ts'
+import { explainAnswer, explainNoAnswer } from './fault.ts'
+
+export interface KubeRequest {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  /** From the root, with what comes from outside percent-encoded. */
+  readonly path: string
+  readonly query?: Readonly<Record<string, string>>
+  readonly body?: object
+  /** Default: JSON; for a PATCH a JSON merge patch (RFC 7396). */
+  readonly contentType?: string
+  /** Default: JSON. */
+  readonly accept?: string
+  readonly signal?: AbortSignal
+}
+
+export interface KubeAnswer {
+  readonly status: number
+  /** Parsed, where it is JSON. */
+  readonly body: unknown
+  /** Seconds to wait, where the server says so. */
+  readonly retryAfter?: number
+}
+
+export interface LineAnswer {
+  readonly lines: AsyncIterable<string>
+  /** The server's own time, in milliseconds since 1970; undefined if it does not say. */
+  readonly time: number | undefined
+}
+
+/** Silence that is taken for no answer: a page, or a write that waits for etcd and a KMS plugin, takes seconds at most. */
+const ANSWER_TIMEOUT = 30_000
+const CONNECTIONS = 16
+/** How long a token from a file is used before the file is looked at again (milliseconds). */
+const TOKEN_AGE = 30_000
+const LARGEST_ANSWER = 64 * 1024 * 1024
+
+/**
+ * One API server. It brings requests and answers; what they mean is for its callers. It stands on node:https: of undici
+ * the built program carries no more than the pool that Vault's transport needs, since it is read at every start.
+ */
+export class KubeClient {
+  readonly #access: KubeAccess
+  readonly #clock: Clock
+  readonly #base: string
+  readonly #agent: Agent
+  #token: { readonly header: string; readonly readAt: number } | undefined
+
+  constructor(access: KubeAccess, clock: Clock) {
+    this.#access = access
+    this.#clock = clock
+    const { pathname } = new URL(access.server)
+    this.#base = pathname === '/' ? '' : pathname
+    this.#agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, ...tlsOptions(access) })
+  }
+
+  get server(): string {
+    return this.#access.server
+  }
+
+  get access(): KubeAccess {
+    return this.#access
+  }
+
+  /** Throws only when no answer comes: KUBE_UNREACHABLE. */
+  async send(request: KubeRequest): Promise<KubeAnswer> {
+    const answer = await this.#request(request)
+    try {
+      const text = await readBounded(answer)
+      const isJson = String(answer.headers['content-type']).includes('json')
+      const retryAfter = Number(answer.headers['retry-after'])
+      return {
+        status: answer.statusCode ?? 0,
+        body: isJson ? (JSON.parse(text) as unknown) : text,
+        ...(retryAfter > 0 ? { retryAfter } : {}),
+      }
+    } catch (error) {
+      throw explainNoAnswer(this.server, error)
+    }
+  }
+
+  /** The body of a good answer; throws KUBE_* for any other. */
+  async read(request: KubeRequest): Promise<unknown> {
+    const { status, body } = await this.send(request)
+    if (status < 400) return body
+    throw explainAnswer(this.server, describe(request), status, body)
+  }
+
+  async get(path: string, query?: Readonly<Record<string, string>>): Promise<unknown> {
+    return this.read({ method: 'GET', path, ...(query === undefined ? {} : { query }) })
+  }
+
+  /** A text of any length, a line at a time. */
+  async lines(path: string): Promise<LineAnswer> {
+    const request = { method: 'GET', path, accept: 'text/plain' } as const
+    const answer = await this.#request(request)
+    const { statusCode = 0, headers } = answer
+    if (statusCode >= 400) {
+      throw explainAnswer(this.server, describe(request), statusCode, await readBounded(answer))
+    }
+    const date = Date.parse(String(headers.date))
+    return {
+      lines: createInterface({ input: answer, crlfDelay: Infinity }),
+      time: Number.isNaN(date) ? undefined : date,
+    }
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+
+  async #request(request: KubeRequest): Promise<IncomingMessage> {
+    const { path, query, signal } = request
+    const authorization = await this.#authorization()
+    const url = new URL(this.server)
+    url.pathname = this.#base + path
+    url.search = new URLSearchParams(query).toString()
+    try {
+      return await exchange(url, request, {
+        agent: this.#agent,
+        headers: {
+          ...headersOf(request),
+          ...(authorization === undefined ? {} : { authorization }),
+        },
+        timeout: ANSWER_TIMEOUT,
+        ...(signal === undefined ? {} : { signal }),
+      })
+    } catch (error) {
+      if (signal?.aborted === true) throw new BridgeError('CANCELLED', 'stopped as asked')
+      throw explainNoAnswer(this.server, error)
+    }
+  }
+
+  async #authorization(): Promise<string | undefined> {
+    const { token, tokenFile } = this.#access
+    if (tokenFile === undefined) return token === undefined ? undefined : `Bearer ${token.reveal()}`
+    const now = this.#clock.monotonic()
+    if (this.#token === undefined || now - this.#token.readAt > TOKEN_AGE) {
+      this.#token = { header: `Bearer ${await readToken(tokenFile)}`, readAt: now }
+    }
+    return this.#token.header
+  }
+}
+
+function exchange(url: URL, { method, body }: KubeRequest, options: RequestOptions) {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  const call = openRequest(url, { method, ...options }, resolve)
+  call.once('error', reject)
+  call.once('timeout', () => call.destroy(new Error('TimeoutError')))
+  call.end(body === undefined ? undefined : JSON.stringify(body))
+  return promise
+}
+
+function headersOf({ method, body, accept, contentType }: KubeRequest): Record<string, string> {
+  const usual = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json'
+  return {
+    accept: accept ?? 'application/json',
+    'user-agent': 'transit-bridge',
+    ...(body === undefined ? {} : { 'content-type': contentType ?? usual }),
+  }
+}
+
+function describe({ method, path }: KubeRequest): string {
+  return `${method} ${path}`
+}
+
+function tlsOptions({ ca, certificate, serverNames }: KubeAccess) {
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(certificate === undefined ? {} : { cert: certificate.cert, key: certificate.key.reveal() }),
+    ...(serverNames.length === 0
+      ? {}
+      : {
+          checkServerIdentity: (_host: string, peer: PeerCertificate) =>
+            checkNames(serverNames, peer),
+        }),
+  }
+}
+
+/** The authority is checked in any case; the certificate must be for one of the names. */
+function checkNames(names: readonly string[], peer: PeerCertificate): Error | undefined {
+  const faults = names.map((name) => checkServerIdentity(name, peer))
+  return faults.includes(undefined) ? undefined : faults[0]
+}
+
+async function readBounded(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of body) {
+    size += chunk.length
+    if (size > LARGEST_ANSWER)
+      throw new BridgeError(
+        'KUBE_FAILED',
+        'an answer of the API server is larger than this program takes in',
+      )
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+async function readToken(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).trim()
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    throw new BridgeError('KUBE_DENIED', `the token file ${file} cannot be read: ${code}`)
+  }
+}

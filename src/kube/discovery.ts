@@ -1,0 +1,165 @@
+import * as v from 'valibot'
+
+import { BridgeError } from '../errors.ts'
+import type { KubeClient } from './client.ts'
+import { formatResource, type Resource } from './resource.ts'
+
+/** A resource as the API server serves it. */
+export interface ServedResource {
+  readonly resource: Resource
+  readonly version: string
+  readonly isNamespaced: boolean
+}
+
+/** Resources that were asked for, and names that could not be had, with the reason. */
+export interface Discovery {
+  readonly served: readonly ServedResource[]
+  readonly passedOver: readonly { readonly name: string; readonly why: string }[]
+}
+
+const Groups = v.object({
+  groups: v.array(
+    v.object({
+      name: v.string(),
+      versions: v.array(v.object({ version: v.string() })),
+    }),
+  ),
+})
+const Resources = v.object({
+  resources: v.array(
+    v.object({ name: v.string(), namespaced: v.boolean(), verbs: v.array(v.string()) }),
+  ),
+})
+const ApiServices = v.object({
+  items: v.array(
+    v.object({
+      spec: v.object({ group: v.optional(v.string(), ''), service: v.nullish(v.unknown()) }),
+    }),
+  ),
+})
+
+/**
+ * What the API server serves of what an EncryptionConfiguration names: `secrets`, `x.group`, `*.group`, `*.`, `*.*`. Only
+ * what can be listed and patched can be rewritten. Groups of another server behind this one (APIService) are kept in
+ * another store, and passed over.
+ */
+export async function discoverResources(
+  client: KubeClient,
+  patterns: readonly string[],
+): Promise<Discovery> {
+  const wanted = patterns.map(parsePattern)
+  const groups = await listGroups(client)
+  const isWanted = (group: string) =>
+    wanted.some((each) => each.group === '*' || each.group === group)
+  const foreign = await listForeignGroups(client)
+  const served: ServedResource[] = []
+  const seen = new Set<string>()
+  for (const group of groups.filter(({ name }) => isWanted(name) && !foreign.has(name))) {
+    for (const found of await listGroup(client, group)) {
+      seen.add(formatResource(found.served.resource))
+      if (found.isRewritable && wanted.some((each) => matches(each, found.served.resource)))
+        served.push(found.served)
+    }
+  }
+  const passedOver = wanted
+    .filter(({ name }) => name !== '*')
+    .filter((each) => !served.some(({ resource }) => matches(each, resource)))
+    .map((each) => ({ name: formatResource(each), why: explain(each, seen, foreign) }))
+  return { served, passedOver }
+}
+
+/** The versions of a group, the preferred first; empty where the API server does not serve it. */
+export async function listVersions(client: KubeClient, name: string): Promise<readonly string[]> {
+  const groups = await listGroups(client)
+  return groups.find((group) => group.name === name)?.versions ?? []
+}
+
+function parsePattern(pattern: string): Resource {
+  const [, name = pattern, group = ''] = /^([^.]+)\.(.*)$/.exec(pattern) ?? []
+  return { name, group }
+}
+
+function matches(pattern: Resource, { name, group }: Resource): boolean {
+  const isName = pattern.name === '*' || pattern.name === name
+  return isName && (pattern.group === '*' || pattern.group === group)
+}
+
+function explain(
+  pattern: Resource,
+  seen: ReadonlySet<string>,
+  foreign: ReadonlySet<string>,
+): string {
+  if (foreign.has(pattern.group))
+    return 'it is served by another API server behind this one, from a store of its own'
+  if (seen.has(formatResource(pattern)))
+    return 'the API server does not let it be listed and patched'
+  return 'the API server does not serve it'
+}
+
+interface Group {
+  readonly name: string
+  /** The preferred one first. */
+  readonly versions: readonly string[]
+}
+
+async function listGroups(client: KubeClient): Promise<readonly Group[]> {
+  const { groups } = check(Groups, await client.get('/apis'), client)
+  const others = groups.map(({ name, versions }) => ({
+    name,
+    versions: versions.map(({ version }) => version),
+  }))
+  return [{ name: '', versions: ['v1'] }, ...others]
+}
+
+/** Without the right to see APIServices nothing is known to be foreign; a PATCH there fails by itself. */
+async function listForeignGroups(client: KubeClient): Promise<ReadonlySet<string>> {
+  try {
+    const answer = await client.get('/apis/apiregistration.k8s.io/v1/apiservices')
+    const { items } = check(ApiServices, answer, client)
+    const foreign = items.filter(({ spec }) => (spec.service ?? null) !== null)
+    return new Set(foreign.map(({ spec }) => spec.group))
+  } catch (error) {
+    const { code } = BridgeError.from(error)
+    if (code === 'KUBE_DENIED' || code === 'KUBE_NOT_FOUND') return new Set()
+    throw error
+  }
+}
+
+interface Found {
+  readonly served: ServedResource
+  readonly isRewritable: boolean
+}
+
+/** Each resource once, in the version that comes first. */
+async function listGroup(client: KubeClient, { name: group, versions }: Group): Promise<Found[]> {
+  const found = new Map<string, Found>()
+  for (const version of versions) {
+    const path = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
+    const { resources } = check(Resources, await client.get(path), client)
+    for (const { name, namespaced: isNamespaced, verbs } of resources) {
+      if (name.includes('/') || found.has(name)) continue
+      // The same objects as the events of the core group.
+      if (group === 'events.k8s.io' && name === 'events') continue
+      const isRewritable = verbs.includes('list') && verbs.includes('patch')
+      found.set(name, {
+        served: { resource: { name, group }, version, isNamespaced },
+        isRewritable,
+      })
+    }
+  }
+  return [...found.values()]
+}
+
+/** Reads an answer; KUBE_FAILED if it is anything else. */
+export function check<Schema extends v.GenericSchema>(
+  schema: Schema,
+  body: unknown,
+  client: KubeClient,
+): v.InferOutput<Schema> {
+  const parsed = v.safeParse(schema, body)
+  if (parsed.success) return parsed.output
+  throw new BridgeError(
+    'KUBE_FAILED',
+    `${client.server} answers with something that no API server of Kubernetes answers; is it one`,
+  )
+}

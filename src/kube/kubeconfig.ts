@@ -1,0 +1,160 @@
+import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import * as v from 'valibot'
+import { parse } from 'yaml'
+
+import { BridgeError } from '../errors.ts'
+import { Secret } from '../secret.ts'
+import type { KubeAccess } from './access.ts'
+
+/** What is read of a kubeconfig (k8s.io/client-go: tools/clientcmd/api/v1/types.go). */
+const Cluster = v.object({
+  server: v.optional(v.string()),
+  'certificate-authority': v.optional(v.string()),
+  'certificate-authority-data': v.optional(v.string()),
+  'insecure-skip-tls-verify': v.optional(v.boolean()),
+  'tls-server-name': v.optional(v.string()),
+  'proxy-url': v.optional(v.string()),
+})
+const User = v.object({
+  'client-certificate': v.optional(v.string()),
+  'client-certificate-data': v.optional(v.string()),
+  'client-key': v.optional(v.string()),
+  'client-key-data': v.optional(v.string()),
+  token: v.optional(v.string()),
+  tokenFile: v.optional(v.string()),
+  exec: v.optional(v.unknown()),
+  'auth-provider': v.optional(v.unknown()),
+  username: v.optional(v.string()),
+})
+const Context = v.object({ cluster: v.string(), user: v.optional(v.string(), '') })
+const list = <Item extends v.GenericSchema>(item: Item) => v.nullish(v.array(item), [])
+const name = v.string()
+const Kubeconfig = v.object({
+  'current-context': v.optional(v.string(), ''),
+  clusters: list(v.object({ name, cluster: Cluster })),
+  users: list(v.object({ name, user: v.nullish(User, {}) })),
+  contexts: list(v.object({ name, context: Context })),
+})
+
+type ClusterPart = v.InferOutput<typeof Cluster>
+type UserPart = v.InferOutput<typeof User>
+
+/**
+ * Who and where a kubeconfig says, for one of its contexts (default: the current one). Throws CONFIG_INVALID. Plugins
+ * that a kubeconfig names are programs, and are not run.
+ */
+export async function readKubeconfig(file: string, context?: string): Promise<KubeAccess> {
+  const config = parseKubeconfig(file, await readText(file, file, 'kubeconfig'))
+  const chosen = context ?? config['current-context']
+  if (chosen === '') throw fault(file, 'names no current-context; give --context NAME')
+  const { cluster: clusterName, user: userName } = find(
+    file,
+    config.contexts,
+    'context',
+    chosen,
+  ).context
+  const { cluster } = find(file, config.clusters, 'cluster', clusterName)
+  const user = userName === '' ? {} : find(file, config.users, 'user', userName).user
+  return { ...(await readCluster(file, cluster)), ...(await readUser(file, user, userName)) }
+}
+
+function find<Item extends { readonly name: string }>(
+  file: string,
+  items: readonly Item[],
+  kind: string,
+  wanted: string,
+): Item {
+  const found = items.find((each) => each.name === wanted)
+  if (found === undefined) throw fault(file, `has no ${kind} ${JSON.stringify(wanted)}`)
+  return found
+}
+
+async function readCluster(file: string, cluster: ClusterPart) {
+  const { server = '' } = cluster
+  if (!server.startsWith('https://') || !URL.canParse(server))
+    throw fault(file, 'has no server that begins with https://')
+  if (cluster['proxy-url'] !== undefined)
+    throw fault(file, 'has a proxy-url, which is not supported; use a context without one')
+  if (cluster['insecure-skip-tls-verify'] === true)
+    throw fault(
+      file,
+      'has insecure-skip-tls-verify, with which anybody could answer; put certificate-authority-data in its place',
+    )
+  const ca = await readPart(file, cluster, 'certificate-authority')
+  const serverName = cluster['tls-server-name']
+  return {
+    server: server.replace(/\/+$/, ''),
+    ...(ca === undefined ? {} : { ca }),
+    serverNames: serverName === undefined ? [] : [serverName],
+  }
+}
+
+async function readUser(file: string, user: UserPart, userName: string) {
+  for (const plugin of ['exec', 'auth-provider'] as const) {
+    if (user[plugin] === undefined || user[plugin] === null) continue
+    throw fault(
+      file,
+      `user ${JSON.stringify(userName)} logs in by ${plugin === 'exec' ? 'an exec plugin' : 'an auth-provider'}, which this program does not run; use a user with a client certificate or a token (kubectl create token)`,
+    )
+  }
+  if (user.username !== undefined)
+    throw fault(file, `user ${JSON.stringify(userName)} has a password, which no API server takes`)
+  const cert = await readPart(file, user, 'client-certificate')
+  const key = await readPart(file, user, 'client-key')
+  if ((cert === undefined) !== (key === undefined))
+    throw fault(
+      file,
+      `user ${JSON.stringify(userName)} has one of client-certificate and client-key`,
+    )
+  const { token, tokenFile } = user
+  return {
+    ...(cert === undefined || key === undefined
+      ? {}
+      : { certificate: { cert, key: new Secret(key) } }),
+    ...(token === undefined || token === '' ? {} : { token: new Secret(token) }),
+    ...(tokenFile === undefined ? {} : { tokenFile: resolve(dirname(file), tokenFile) }),
+  }
+}
+
+/** Inline data wins over a file, as with kubectl; a file is relative to the kubeconfig. */
+async function readPart(
+  file: string,
+  part: Readonly<Record<string, unknown>>,
+  key: string,
+): Promise<string | undefined> {
+  const data = part[`${key}-data`]
+  if (typeof data === 'string' && data !== '') return Buffer.from(data, 'base64').toString('utf8')
+  const path = part[key]
+  if (typeof path !== 'string' || path === '') return undefined
+  return readText(file, resolve(dirname(file), path), key)
+}
+
+async function readText(config: string, file: string, what: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    const reason = code === 'ENOENT' ? 'there is no such file' : code
+    const where = config === file ? '' : `${what} ${file} `
+    throw fault(config, `${where}cannot be read: ${reason}`)
+  }
+}
+
+function parseKubeconfig(file: string, text: string): v.InferOutput<typeof Kubeconfig> {
+  let value: unknown
+  try {
+    value = parse(text)
+  } catch {
+    // The parser's own message quotes the text, which may hold tokens.
+    throw fault(file, 'is not YAML')
+  }
+  const parsed = v.safeParse(Kubeconfig, value)
+  if (parsed.success) return parsed.output
+  const where = parsed.issues[0].path?.map(({ key }) => String(key)).join('.')
+  throw fault(file, `is not a kubeconfig${where === undefined ? '' : ` (${where})`}`)
+}
+
+function fault(file: string, words: string): BridgeError {
+  return new BridgeError('CONFIG_INVALID', `kubeconfig ${file}: ${words}`)
+}

@@ -1,0 +1,117 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import * as v from 'valibot'
+
+import type { Clock } from '../../time/clock.ts'
+import { BridgeError } from '../../errors.ts'
+import type { InClusterApi } from '../../kube/in-cluster.ts'
+
+/** What the installer's container is called in the chart, and what makes it take away instead of bring. */
+export const INSTALLER_CONTAINER = 'installer'
+const REMOVE = '--remove'
+const POLL = 500
+
+export interface RetirementOptions {
+  readonly api: Pick<InClusterApi, 'request'>
+  readonly namespace: string
+  readonly name: string
+  /** Milliseconds. */
+  readonly timeout: number
+  readonly clock: Clock
+}
+
+const daemonSet = v.object({
+  metadata: v.object({ generation: v.number() }),
+  spec: v.object({
+    template: v.object({
+      spec: v.object({
+        containers: v.array(
+          v.object({ name: v.string(), args: v.optional(v.array(v.string()), []) }),
+        ),
+      }),
+    }),
+  }),
+  status: v.optional(
+    v.object({
+      observedGeneration: v.optional(v.number(), 0),
+      desiredNumberScheduled: v.optional(v.number(), 0),
+      updatedNumberScheduled: v.optional(v.number(), 0),
+      numberAvailable: v.optional(v.number(), 0),
+    }),
+    {},
+  ),
+})
+type DaemonSet = v.InferOutput<typeof daemonSet>
+
+/**
+ * Turns a DaemonSet of installers into one of removers and waits until each of its nodes is free; gives how many those
+ * are. An installer is replaced first, so none brings back what was taken away. Throws HOST_FAILED.
+ */
+export async function retireInstallers(options: RetirementOptions): Promise<number> {
+  const { clock, timeout } = options
+  const deadline = clock.monotonic() + timeout
+  let found = await ask(options, 'GET')
+  if (!isRetired(found)) found = await ask(options, 'PATCH', patchOf(found))
+  while (!isFinished(found)) {
+    if (clock.monotonic() > deadline) throw failed(`${place(options)}: ${progress(found)}`)
+    await pause(POLL)
+    found = await ask(options, 'GET')
+  }
+  return found.status.desiredNumberScheduled
+}
+
+/** All nodes at once: whoever removes the release wants it gone from all. */
+function patchOf(found: DaemonSet): readonly object[] {
+  const index = found.spec.template.spec.containers.findIndex(isInstaller)
+  if (index < 0) throw failed(`the DaemonSet has no container named ${INSTALLER_CONTAINER}`)
+  return [
+    { op: 'add', path: `/spec/template/spec/containers/${String(index)}/args/-`, value: REMOVE },
+    { op: 'add', path: '/spec/minReadySeconds', value: 0 },
+    {
+      op: 'add',
+      path: '/spec/updateStrategy',
+      value: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: '100%' } },
+    },
+  ]
+}
+
+function isInstaller({ name }: { readonly name: string }): boolean {
+  return name === INSTALLER_CONTAINER
+}
+
+function isRetired({ spec }: DaemonSet): boolean {
+  return spec.template.spec.containers.find(isInstaller)?.args.includes(REMOVE) === true
+}
+
+function isFinished({ metadata, status }: DaemonSet): boolean {
+  const { desiredNumberScheduled: desired } = status
+  return (
+    status.observedGeneration >= metadata.generation &&
+    status.updatedNumberScheduled >= desired &&
+    status.numberAvailable >= desired
+  )
+}
+
+function progress({ status }: DaemonSet): string {
+  return `${String(status.numberAvailable)} of ${String(status.desiredNumberScheduled)} nodes are free of the plugin; see the pods that are not ready`
+}
+
+async function ask(
+  options: RetirementOptions,
+  method: 'GET' | 'PATCH',
+  patch?: readonly object[],
+): Promise<DaemonSet> {
+  const { api, namespace, name } = options
+  const path = `/apis/apps/v1/namespaces/${namespace}/daemonsets/${name}`
+  const { status, body } = await api.request(method, path, patch)
+  const parsed = v.safeParse(daemonSet, body)
+  if (status === 200 && parsed.success) return parsed.output
+  throw failed(`${place(options)}: ${method} was answered with HTTP ${String(status)}`)
+}
+
+function place({ namespace, name }: RetirementOptions): string {
+  return `DaemonSet ${namespace}/${name}`
+}
+
+function failed(message: string): BridgeError {
+  return new BridgeError('HOST_FAILED', message)
+}

@@ -1,0 +1,24 @@
+import { createHash } from 'node:crypto'
+import { parseDocument } from 'yaml'
+
+import type { NodeFilesOptions } from '../files/node-files.ts'
+import { renderStaticPod } from '../files/static-pod.ts'
+
+/** The only manifest that the installer ever touches. */
+export const MANIFEST_NAME = 'transit-bridge-kms.yaml'
+
+/**
+ * The static pod as the installer writes it: it names the configuration that it runs with, so that the kubelet starts
+ * it anew when that changes, and the port of its metrics, which a PodMonitor looks for.
+ */
+export function renderManifest(options: NodeFilesOptions, configuration: string): string {
+  const pod = parseDocument(renderStaticPod(options))
+  const digest = createHash('sha256').update(configuration).digest('hex').slice(0, 16)
+  pod.setIn(['metadata', 'annotations', 'transit-bridge.io/configuration'], digest)
+  pod.setIn(['metadata', 'labels', 'app.kubernetes.io/managed-by'], 'transit-bridge-installer')
+  if (options.admin !== undefined) {
+    const ports = pod.createNode([{ name: 'metrics', containerPort: options.admin.port }])
+    pod.setIn(['spec', 'containers', 0, 'ports'], ports)
+  }
+  return `# Written by transit-bridge install-node, which undoes changes.\n${pod.toString({ lineWidth: 0 })}`
+}

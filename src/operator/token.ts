@@ -1,0 +1,37 @@
+import { join } from 'node:path'
+
+import type { Environment } from '../config/environment.ts'
+import { BridgeError } from '../errors.ts'
+import { Secret } from '../secret.ts'
+import { readCredentialFile } from '../files/credential-file.ts'
+
+/** The administrator's token: from a file that was named, the environment, or where `bao login` leaves it. */
+export async function findAdminToken(
+  file: string | undefined,
+  environment: Environment,
+): Promise<Secret<string>> {
+  if (file !== undefined) return readTokenFile(file, '--token-file')
+  for (const name of ['VAULT_TOKEN', 'BAO_TOKEN']) {
+    const token = environment[name]?.trim() ?? ''
+    if (token !== '') return new Secret(token)
+  }
+  const home = environment['HOME']
+  if (home === undefined) throw none()
+  try {
+    return await readTokenFile(join(home, '.vault-token'), 'the token of bao login')
+  } catch (thrown) {
+    if (thrown instanceof BridgeError && thrown.code === 'IDENTITY_MISSING') throw none()
+    throw thrown
+  }
+}
+
+async function readTokenFile(path: string, setting: string): Promise<Secret<string>> {
+  const whenMissing = 'write the token of an administrator of vault there'
+  return new Secret(await readCredentialFile({ path, setting, whenMissing }))
+}
+
+function none(): BridgeError {
+  const text =
+    "there is no administrator's token; log in with bao login, set VAULT_TOKEN, or name a file with --token-file"
+  return new BridgeError('USAGE_INVALID', text)
+}

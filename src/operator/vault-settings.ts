@@ -1,0 +1,113 @@
+import * as v from 'valibot'
+
+import type { Clock } from '../time/clock.ts'
+import { BridgeError } from '../errors.ts'
+import type { Secret } from '../secret.ts'
+import type { VaultOperation, VaultRequest, VaultRequester } from '../vault/client/request.ts'
+import type { Right, Values } from '../setup/plan.ts'
+
+/** For one request, with all of its tries. Enabling an engine writes to storage several times. */
+const REQUEST_TIME = 15_000
+
+/** What a path of Vault holds, not yet looked at. */
+export type Settings = Readonly<Record<string, unknown>>
+
+export interface VaultSettingsOptions {
+  readonly client: VaultRequester
+  /** Absent where the requester adds one. */
+  readonly token?: Secret<string>
+  readonly clock: Clock
+}
+
+/** Reads and writes the settings of Vault. Every method throws the BridgeErrors of VaultRequester. */
+export class VaultSettings {
+  readonly #options: VaultSettingsOptions
+
+  constructor(options: VaultSettingsOptions) {
+    this.#options = options
+  }
+
+  /** The `data` at a path; undefined where there is nothing. */
+  async read(path: string): Promise<Settings | undefined> {
+    const body = await this.#ask('read_setting', 'GET', path)
+    const data = asSettings(body)?.['data']
+    return asSettings(data)
+  }
+
+  /** The names below a path; none where there is nothing. */
+  async list(path: string): Promise<readonly string[]> {
+    const body = await this.#ask('list_settings', 'LIST', path)
+    return readTexts(asSettings(asSettings(body)?.['data'])?.['keys'])
+  }
+
+  async write(path: string, body: Values): Promise<void> {
+    await this.#request('write_setting', { method: 'POST', path, body })
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.#request('remove_setting', { method: 'DELETE', path })
+  }
+
+  /** What the token may do at each path. */
+  async capabilities(paths: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
+    if (paths.length === 0) return new Map()
+    const request = { method: 'POST', path: 'sys/capabilities-self', body: { paths } } as const
+    const { body } = await this.#request('look_up_rights', request)
+    const answer = asSettings(body)
+    // Vault gives them at the top and in `data`, OpenBao too; with one path also as `capabilities`.
+    const found = asSettings(answer?.['data']) ?? answer ?? {}
+    return new Map(paths.map((path) => [path, readTexts(found[path])]))
+  }
+
+  /** The rights that the token lacks, each with the capabilities that are missing. */
+  async findMissing(rights: readonly Right[]): Promise<readonly Right[]> {
+    const found = await this.capabilities([...new Set(rights.map(({ path }) => path))])
+    return rights.flatMap(({ path, capabilities }) => {
+      const held = found.get(path) ?? []
+      if (held.includes('root')) return []
+      const missing = capabilities.filter((one) => held.includes('deny') || !held.includes(one))
+      return missing.length === 0 ? [] : [{ path, capabilities: missing }]
+    })
+  }
+
+  async #ask(operation: VaultOperation, method: 'GET' | 'LIST', path: string): Promise<unknown> {
+    try {
+      return (await this.#request(operation, { method, path })).body
+    } catch (thrown) {
+      if (thrown instanceof BridgeError && thrown.code === 'VAULT_NOT_FOUND') return undefined
+      throw thrown
+    }
+  }
+
+  async #request(operation: VaultOperation, request: Omit<VaultRequest, 'operation'>) {
+    const { client, token, clock } = this.#options
+    const whole = { operation, ...request, ...(token === undefined ? {} : { token }) }
+    try {
+      return await client.request(whole, { deadline: clock.monotonic() + REQUEST_TIME })
+    } catch (thrown) {
+      throw namePath(thrown, request.path)
+    }
+  }
+}
+
+/** The client's message names the operation; who reads it must also know at what. */
+function namePath(thrown: unknown, path: string): unknown {
+  if (!(thrown instanceof BridgeError)) return thrown
+  return new BridgeError(thrown.code, `${path}: ${thrown.message}`, { cause: thrown })
+}
+
+/** An object with settings; undefined for anything else. */
+export function asSettings(value: unknown): Settings | undefined {
+  return v.is(v.record(v.string(), v.unknown()), value) ? value : undefined
+}
+
+/** A list of texts, as Vault gives it: null for none. */
+export function readTexts(value: unknown): readonly string[] {
+  if (typeof value === 'string') return value === '' ? [] : value.split(',')
+  return v.is(v.array(v.string()), value) ? value : []
+}
+
+/** A text; empty for anything else. */
+export function readText(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}

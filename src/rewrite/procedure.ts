@@ -1,0 +1,265 @@
+import type { Clock } from '../time/clock.ts'
+import { BridgeError } from '../errors.ts'
+import { requireRights } from '../kube/access-review.ts'
+import { readClusterUid, type ApiServers } from '../convergence/api-servers.ts'
+import { judgeConvergence, type Convergence, type Demand } from '../convergence/convergence.ts'
+import { discoverResources, type Discovery, type ServedResource } from '../kube/discovery.ts'
+import {
+  findMigrationVersion,
+  isControllerLeading,
+  Migrations,
+  type MigrationEnd,
+  type MigrationVersion,
+} from './migration.ts'
+import { listPage } from '../kube/object-list.ts'
+import { Persistence } from '../kube/persistence.ts'
+import { formatResource } from '../kube/resource.ts'
+import {
+  fingerprint,
+  progressOf,
+  type RewriteState,
+  totalOf,
+  type ResourceProgress,
+} from './state.ts'
+import { Rewriter, type Refusal } from './rewriter.ts'
+import type { StateFile } from '../files/state-file.ts'
+
+export type RewriteMethod = 'auto' | 'patch' | 'migration'
+
+/** What a rewriting tells while it runs. */
+export interface RewriteListener {
+  /** A sentence about what it does, or what is in its way. */
+  readonly onNote: (text: string) => void
+  readonly onProgress: (objects: number, total: number) => void
+}
+
+export interface RewriteOptions extends RewriteListener {
+  readonly servers: ApiServers
+  /** Addresses of plugins that are asked, too. */
+  readonly plugins: readonly string[]
+  /** As an EncryptionConfiguration names them. */
+  readonly patterns: readonly string[]
+  readonly method: RewriteMethod
+  /** Objects a second. */
+  readonly rate?: number
+  /** How long a request that fails is tried again (milliseconds). */
+  readonly patience: number
+  readonly state: (cluster: string) => StateFile<typeof RewriteState>
+  readonly clock: Clock
+  readonly demand: Demand
+}
+
+/** What is to be done, with everything checked that can be checked without a change. */
+export interface RewritePlan {
+  readonly cluster: string
+  readonly convergence: Convergence
+  readonly discovery: Discovery
+  readonly migration: MigrationVersion | undefined
+  /** By resource: how many objects there are now. */
+  readonly objects: ReadonlyMap<string, number>
+}
+
+export interface RewriteResult {
+  readonly resources: readonly ResourceProgress[]
+  readonly refusals: readonly Refusal[]
+  readonly convergence: Convergence
+}
+
+/** Checks everything and changes nothing. Throws NOT_CONVERGED while API servers disagree, KUBE_DENIED without rights. */
+export async function planRewrite(
+  options: RewriteOptions,
+  signal: AbortSignal,
+): Promise<RewritePlan> {
+  const { servers, patterns, method, clock } = options
+  const cluster = await readClusterUid(servers.first)
+  const convergence = await requireConvergence(options)
+  const discovery = await discoverResources(servers.first, patterns)
+  await requireRights(servers.first, discovery.served, ['list', 'patch'])
+  const migration = await chooseMigration(servers, method, clock)
+  const objects = new Map<string, number>()
+  for (const served of discovery.served)
+    objects.set(formatResource(served.resource), await countObjects(servers, served, signal))
+  return { cluster, convergence, discovery, migration, objects }
+}
+
+/** The key that all API servers write with; throws NOT_CONVERGED with what is in the way. */
+async function requireConvergence({
+  servers,
+  plugins,
+  demand,
+}: RewriteOptions): Promise<Convergence> {
+  const convergence = judgeConvergence(await servers.read(plugins), demand)
+  if (convergence.isReached) return convergence
+  throw new BridgeError(
+    'NOT_CONVERGED',
+    `nothing is rewritten while API servers may write with different keys, for that would make new data old: ${convergence.reasons.join('; ')}`,
+  )
+}
+
+async function chooseMigration(
+  servers: ApiServers,
+  method: RewriteMethod,
+  clock: Clock,
+): Promise<MigrationVersion | undefined> {
+  if (method === 'patch') return undefined
+  const version = await findMigrationVersion(servers.first)
+  if (method === 'auto')
+    return version !== undefined && (await isControllerLeading(servers.first, clock))
+      ? version
+      : undefined
+  if (version !== undefined) return version
+  throw new BridgeError(
+    'KUBE_FAILED',
+    'the API server does not serve StorageVersionMigration (storagemigration.k8s.io); leave out --method migration',
+  )
+}
+
+async function countObjects(servers: ApiServers, served: ServedResource, signal: AbortSignal) {
+  const page = await listPage(servers.first, served, undefined, signal, 1)
+  return page.objects.length + (page.remaining ?? 0)
+}
+
+/**
+ * Rewrites all that is stale. Throws CANCELLED when the signal is aborted: a later call with the same state file goes on.
+ */
+export async function runRewrite(
+  options: RewriteOptions,
+  plan: RewritePlan,
+  signal: AbortSignal,
+): Promise<RewriteResult> {
+  const file = options.state(plan.cluster)
+  const unlock = await file.lock()
+  try {
+    return await rewriteAll(options, plan, file, signal)
+  } finally {
+    await unlock()
+  }
+}
+
+async function rewriteAll(
+  options: RewriteOptions,
+  plan: RewritePlan,
+  file: StateFile<typeof RewriteState>,
+  signal: AbortSignal,
+): Promise<RewriteResult> {
+  const { servers, patience, clock, rate, onNote, onProgress } = options
+  const state = await loadState(options, plan, file)
+  const persistence = new Persistence({
+    clients: servers.clients,
+    clock,
+    patience,
+    onTrouble: (error) => onNote(`${error.message}; trying again`),
+  })
+  const already = sum(state.resources.map(({ counts }) => totalOf(counts)))
+  const total = Math.max(already, sum([...plan.objects.values()]))
+  let done = already
+  const rewriter = new Rewriter({
+    persistence,
+    state,
+    save: () => file.write(state),
+    ...(rate === undefined ? {} : { rate }),
+    clock,
+    onObject: () => onProgress((done += 1), total),
+  })
+  await file.write(state)
+  const migrate = makeMigrator(options, plan, persistence)
+  for (const served of plan.discovery.served) {
+    const progress = progressOf(state, served.resource)
+    if (progress.done) continue
+    const isMigrated = await migrate(served, progress, () => file.write(state), signal)
+    if (!isMigrated) await rewriter.rewrite(served, signal)
+  }
+  const convergence = await requireSameKey(options, state.key)
+  await file.remove()
+  return { resources: state.resources, refusals: rewriter.refusals, convergence }
+}
+
+async function loadState(
+  { clock, onNote }: RewriteOptions,
+  { cluster, convergence }: RewritePlan,
+  file: StateFile<typeof RewriteState>,
+): Promise<RewriteState> {
+  const known = await file.read()
+  if (known !== undefined && known.cluster !== cluster) {
+    throw new BridgeError(
+      'STATE_INVALID',
+      `the state file ${file.path} is of another cluster (${known.cluster}); give another --state`,
+    )
+  }
+  const key = fingerprint(convergence)
+  if (known?.key === key) {
+    onNote(`goes on with what was begun at ${known.startedAt}`)
+    return known
+  }
+  if (known !== undefined)
+    onNote(`what was begun at ${known.startedAt} was for another key, so all is done anew`)
+  const startedAt = new Date(clock.now()).toISOString()
+  return { version: 1, procedure: 'rewrite', cluster, key, startedAt, resources: [] }
+}
+
+type Migrate = (
+  served: ServedResource,
+  progress: ResourceProgress,
+  save: () => Promise<void>,
+  signal: AbortSignal,
+) => Promise<boolean>
+
+/** Gives false for what has to be done page by page; once nobody takes a migration up, that is everything. */
+function makeMigrator(
+  { method, clock, onNote }: RewriteOptions,
+  { migration }: RewritePlan,
+  persistence: Persistence,
+): Migrate {
+  let version = migration
+  return async (served, progress, save, signal) => {
+    if (version === undefined || progress.next !== undefined) return false
+    const migrations = new Migrations({ persistence, version, clock })
+    const name = formatResource(served.resource)
+    let asked: string
+    let end: MigrationEnd
+    do {
+      asked = progress.migration ?? (await migrations.begin(served, signal))
+      progress.migration = asked
+      await save()
+      onNote(`${name}: the cluster's own controller rewrites it (StorageVersionMigration ${asked})`)
+      end = await migrations.finish(asked, signal)
+      delete progress.migration
+    } while (end.kind === 'gone')
+    progress.done = progress.migrated = end.kind === 'succeeded'
+    // Whatever comes now, a later run begins another.
+    await save()
+    if (end.kind === 'succeeded') return true
+    if (end.kind === 'failed') {
+      throw new BridgeError(
+        'KUBE_FAILED',
+        `the StorageVersionMigration ${asked} failed: ${end.why}; --method patch does without it`,
+      )
+    }
+    if (method === 'migration') {
+      throw new BridgeError(
+        'KUBE_FAILED',
+        'no controller took the StorageVersionMigration up; kube-controller-manager needs the feature gate StorageVersionMigrator, or leave out --method migration',
+      )
+    }
+    onNote(
+      'no controller took the StorageVersionMigration up, so this program does the work itself',
+    )
+    version = undefined
+    return false
+  }
+}
+
+/** A key that changed meanwhile may have made old what was new when it was written. */
+async function requireSameKey(options: RewriteOptions, key: string): Promise<Convergence> {
+  const convergence = judgeConvergence(await options.servers.read(options.plugins), options.demand)
+  if (convergence.isReached && fingerprint(convergence) === key) return convergence
+  const reasons = convergence.isReached ? 'the key changed' : convergence.reasons.join('; ')
+  throw new BridgeError(
+    'NOT_CONVERGED',
+    `all objects were written, but not all with one key: ${reasons}; run the same command again`,
+  )
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((all, each) => all + each, 0)
+}

@@ -1,0 +1,68 @@
+import * as v from 'valibot'
+
+import type { Convergence } from '../convergence/convergence.ts'
+import { formatResource, type Resource } from '../kube/resource.ts'
+
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0))
+
+/** What became of the objects of a resource so far. */
+export const RewriteCounts = v.object({
+  rewritten: Count,
+  current: Count,
+  gone: Count,
+  writtenByOthers: Count,
+  refused: Count,
+})
+export type RewriteCounts = v.InferOutput<typeof RewriteCounts>
+
+const ResourceProgress = v.object({
+  resource: v.string(),
+  done: v.boolean(),
+  /** Where the next page begins. */
+  next: v.optional(v.string()),
+  /** The StorageVersionMigration that does it. */
+  migration: v.optional(v.string()),
+  /** Whether a StorageVersionMigration did it. */
+  migrated: v.optional(v.boolean()),
+  counts: RewriteCounts,
+})
+export type ResourceProgress = v.InferOutput<typeof ResourceProgress>
+
+/** How far a rewriting is: all that a later run needs to go on. */
+export const RewriteState = v.object({
+  version: v.literal(1),
+  procedure: v.literal('rewrite'),
+  /** The uid of the cluster. */
+  cluster: v.string(),
+  /** What all API servers wrote with when it began: progress under another key counts for nothing. */
+  key: v.string(),
+  startedAt: v.string(),
+  resources: v.array(ResourceProgress),
+})
+export type RewriteState = v.InferOutput<typeof RewriteState>
+
+/** A key as state files name it. */
+export function fingerprint({ hashes, configHashes }: Convergence): string {
+  const providers = [...hashes].map(([provider, hash]) => `${provider}=${hash}`).toSorted()
+  return [...providers, `config=${configHashes.join(',')}`].join(' ')
+}
+
+/** The state of a resource, made if there is none. */
+export function progressOf(state: RewriteState, resource: Resource): ResourceProgress {
+  const name = formatResource(resource)
+  const known = state.resources.find((each) => each.resource === name)
+  if (known !== undefined) return known
+  const made = { resource: name, done: false, counts: noCounts() }
+  state.resources.push(made)
+  return made
+}
+
+export function noCounts(): RewriteCounts {
+  return { rewritten: 0, current: 0, gone: 0, writtenByOthers: 0, refused: 0 }
+}
+
+/** All objects that were dealt with. */
+export function totalOf(counts: RewriteCounts): number {
+  const { rewritten, current, gone, writtenByOthers, refused } = counts
+  return rewritten + current + gone + writtenByOthers + refused
+}

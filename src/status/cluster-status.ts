@@ -1,0 +1,154 @@
+import type { AdministeredKey } from '../operator/key-admin.ts'
+import { isSilent, type ApiServerReading } from '../convergence/api-server-view.ts'
+import { judgeConvergence, type ClusterReading, type Demand } from '../convergence/convergence.ts'
+import type { KeyVersions } from '../storage/key-versions.ts'
+import { hashKeyId, isSilentPlugin, type PluginReading } from '../convergence/plugin-view.ts'
+import type { StoredShare } from '../verify/stored-keys.ts'
+
+/** One line of the table of nodes. */
+export interface NodeStatus {
+  readonly kind: 'plugin' | 'api server'
+  readonly address: string
+  /** "ok", or what is wrong in words. */
+  readonly health: string
+  readonly keyIdHash?: string
+  /** Of the Transit key; undefined if it is not known, or the hash is of none. */
+  readonly keyVersion?: number
+  /** When the plugin's Vault token ends (ISO 8601). */
+  readonly tokenExpiresAt?: string
+  /** How long ago the API server last heard from its plugin. */
+  readonly heardSecondsAgo?: number
+}
+
+export interface KeyStatus {
+  readonly name: string
+  readonly latestVersion: number
+  readonly minDecryptionVersion: number
+  /** When the latest version was made (ISO 8601). */
+  readonly rotatedAt?: string
+  /** When it is to be rotated next (ISO 8601). */
+  readonly rotationDueAt?: string
+  /** Who rotates: Vault by itself, or an operator by --rotate-every. */
+  readonly rotatedBy?: 'vault' | 'operator'
+}
+
+/** What `status` answers; this is also its JSON, so names stay. */
+export interface ClusterStatus {
+  readonly ok: boolean
+  /** All that is not as it should be, each a sentence. */
+  readonly faults: readonly string[]
+  readonly nodes: readonly NodeStatus[]
+  /** Only where Vault was asked. */
+  readonly key?: KeyStatus
+  /** Only where etcd was read. */
+  readonly stored?: readonly StoredShare[]
+}
+
+export interface ClusterStatusOptions {
+  readonly reading: ClusterReading
+  readonly demand: Demand
+  readonly key?: AdministeredKey
+  readonly versions?: KeyVersions
+  readonly stored?: readonly StoredShare[]
+  /** How often an operator means to rotate, in milliseconds. */
+  readonly rotateEvery?: number
+  /** Milliseconds since 1970. */
+  readonly now: number
+}
+
+/** Puts together what is known of a cluster. */
+export function makeClusterStatus(options: ClusterStatusOptions): ClusterStatus {
+  const { reading, demand, key, versions, stored, now } = options
+  const keyStatus = key === undefined ? undefined : describeKey(key, options.rotateEvery)
+  const nodes = [
+    ...reading.plugins.map((plugin) => describePlugin(plugin, versions)),
+    ...reading.apiServers.flatMap((server) => describeServer(server, versions)),
+  ]
+  const faults = [
+    ...judgeConvergence(reading, demand).reasons,
+    ...lateRotation(keyStatus, now),
+    ...behind(nodes, key),
+  ]
+  return {
+    ok: faults.length === 0,
+    faults,
+    nodes,
+    ...(keyStatus === undefined ? {} : { key: keyStatus }),
+    ...(stored === undefined ? {} : { stored }),
+  }
+}
+
+function describePlugin(plugin: PluginReading, versions: KeyVersions | undefined): NodeStatus {
+  const common = { kind: 'plugin', address: plugin.address } as const
+  if (isSilentPlugin(plugin)) return { ...common, health: plugin.silence.message }
+  const { ready, reason, message, keyId, tokenExpiresAt } = plugin
+  const outage = reason === 'ok' ? 'ok' : `ok, in its grace (${reason})`
+  return {
+    ...common,
+    health: ready ? outage : message,
+    ...(keyId === undefined ? {} : keyPart(hashKeyId(keyId), versions)),
+    // Its own word where Vault was not asked.
+    ...(plugin.keyVersion === undefined ? {} : { keyVersion: plugin.keyVersion }),
+    ...(tokenExpiresAt === undefined ? {} : { tokenExpiresAt }),
+  }
+}
+
+/** A line for each KMS provider, or one where there is none. */
+function describeServer(
+  server: ApiServerReading,
+  versions: KeyVersions | undefined,
+): readonly NodeStatus[] {
+  const common = { kind: 'api server', address: server.server } as const
+  if (isSilent(server)) return [{ ...common, health: server.silence.message }]
+  const health = server.fault ?? 'ok'
+  if (server.keys.size === 0) return [{ ...common, health }]
+  return [...server.keys.values()].map(({ hash, ageSeconds }) => ({
+    ...common,
+    health,
+    ...keyPart(hash, versions),
+    heardSecondsAgo: Math.round(ageSeconds),
+  }))
+}
+
+function keyPart(keyIdHash: string, versions: KeyVersions | undefined) {
+  const keyVersion = versions?.versionOf(keyIdHash)
+  return { keyIdHash, ...(keyVersion === undefined ? {} : { keyVersion }) }
+}
+
+function describeKey(key: AdministeredKey, rotateEvery: number | undefined): KeyStatus {
+  const { name, latestVersion, minDecryptionVersion, autoRotateSeconds } = key
+  const createdAt = key.versions.get(latestVersion)?.createdAt
+  const byVault = autoRotateSeconds > 0
+  const period = byVault ? autoRotateSeconds * 1000 : rotateEvery
+  const rotatedAt = createdAt === undefined ? undefined : createdAt * 1000
+  return {
+    name,
+    latestVersion,
+    minDecryptionVersion,
+    ...(rotatedAt === undefined ? {} : { rotatedAt: new Date(rotatedAt).toISOString() }),
+    ...(rotatedAt === undefined || period === undefined
+      ? {}
+      : {
+          rotationDueAt: new Date(rotatedAt + period).toISOString(),
+          rotatedBy: byVault ? ('vault' as const) : ('operator' as const),
+        }),
+  }
+}
+
+function lateRotation(key: KeyStatus | undefined, now: number): readonly string[] {
+  if (key?.rotationDueAt === undefined || Date.parse(key.rotationDueAt) > now) return []
+  return [
+    `transit key ${key.name} was due to be rotated at ${key.rotationDueAt}; transit-bridge rotate does it`,
+  ]
+}
+
+/** A key that was rotated in Vault is not rotated until API servers write with it. */
+function behind(nodes: readonly NodeStatus[], key: AdministeredKey | undefined): readonly string[] {
+  if (key === undefined) return []
+  return nodes
+    .filter(({ keyVersion }) => keyVersion !== undefined && keyVersion < key.latestVersion)
+    .map(
+      ({ kind, address, keyVersion }) =>
+        `the ${kind} ${address} has version ${String(keyVersion)} of the key, and vault has version ${String(key.latestVersion)}`,
+    )
+}

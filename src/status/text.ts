@@ -1,0 +1,72 @@
+import type { ClusterStatus, KeyStatus, NodeStatus } from './cluster-status.ts'
+import { shorten } from '../convergence/convergence.ts'
+import type { StoredShare } from '../verify/stored-keys.ts'
+
+/** A status as a person reads it. */
+export function formatStatus(status: ClusterStatus, now: number): string {
+  const { nodes, key, stored, faults } = status
+  return [
+    ...(key === undefined ? [] : [formatKey(key)]),
+    ...formatTable([HEADER, ...nodes.map((node) => cellsOf(node, now))]),
+    ...(stored === undefined ? [] : formatShares(stored)),
+    ...faults.map((fault) => `not as it should be: ${fault}`),
+    ...(faults.length === 0 ? ['all is as it should be'] : []),
+  ].join('\n')
+}
+
+const HEADER = ['NODE', 'ADDRESS', 'KEY', 'VERSION', 'TOKEN', 'HEARD', 'HEALTH']
+
+function cellsOf(node: NodeStatus, now: number): readonly string[] {
+  const { kind, address, keyIdHash, keyVersion, tokenExpiresAt, heardSecondsAgo, health } = node
+  return [
+    kind,
+    address,
+    keyIdHash === undefined ? '-' : shorten(keyIdHash),
+    keyVersion === undefined ? '-' : String(keyVersion),
+    tokenExpiresAt === undefined ? '-' : formatSpan(Date.parse(tokenExpiresAt) - now),
+    heardSecondsAgo === undefined ? '-' : `${String(heardSecondsAgo)} s ago`,
+    health,
+  ]
+}
+
+/** Columns as wide as their widest cell; the last is as it is. */
+function formatTable(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = HEADER.map((_name, column) =>
+    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+  )
+  return rows.map((row) =>
+    row
+      .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))
+      .join('  '),
+  )
+}
+
+function formatKey(key: KeyStatus): string {
+  const { name, latestVersion, minDecryptionVersion, rotatedAt, rotationDueAt, rotatedBy } = key
+  const due =
+    rotationDueAt === undefined
+      ? 'no rotation is planned (--rotate-every, or auto_rotate_period in vault)'
+      : `next rotation due ${rotationDueAt}${rotatedBy === 'vault' ? ', by vault itself' : ''}`
+  const since = rotatedAt === undefined ? '' : ` since ${rotatedAt}`
+  return `transit key ${name}: version ${String(latestVersion)}${since}, decrypts from version ${String(minDecryptionVersion)}; ${due}`
+}
+
+function formatShares(stored: readonly StoredShare[]): readonly string[] {
+  const total = stored.reduce((sum, { objects }) => sum + objects, 0)
+  const lines = stored.map(({ provider, keyVersion, keyIdHash, objects }) => {
+    const share = total === 0 ? 0 : Math.floor((objects / total) * 100)
+    const key = keyIdHash === undefined ? '' : `, key ${shorten(keyIdHash)}`
+    const version = keyVersion === undefined ? '' : `, version ${String(keyVersion)}`
+    return `  ${objects.toLocaleString('en')} (${String(share)} %) by ${provider}${version}${key}`
+  })
+  return [`stored: ${total.toLocaleString('en')} objects that are to be encrypted`, ...lines]
+}
+
+function formatSpan(milliseconds: number): string {
+  if (milliseconds <= 0) return 'expired'
+  const minutes = Math.floor(milliseconds / 60_000)
+  if (minutes < 120) return `${String(minutes)} min`
+  return minutes < 48 * 60
+    ? `${String(Math.floor(minutes / 60))} h`
+    : `${String(Math.floor(minutes / 1440))} d`
+}

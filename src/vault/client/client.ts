@@ -1,0 +1,217 @@
+import type { CallContext } from '../../call-context.ts'
+import type { Clock } from '../../time/clock.ts'
+import { BridgeError } from '../../errors.ts'
+import type { Logger } from '../../telemetry/log.ts'
+import type { Metrics } from '../../telemetry/metrics.ts'
+import { AddressBook } from './address-book.ts'
+import { readAnswer, type RawAnswer } from './answer.ts'
+import { AttemptFailure, type Attempt, type Outcome } from './attempt.ts'
+import { Endpoint } from './node-vault-request.ts'
+import { buildHeaders } from './headers.ts'
+import { MAX_REDIRECTS, isRedirect, refuseLoop, resolveRedirect } from './redirect.ts'
+import { RequestReport } from './request-report.ts'
+import type { VaultRequest, VaultRequester, VaultResponse } from './request.ts'
+import { RetryPlan } from './retry.ts'
+import type { TlsFiles } from '../tls/tls-files.ts'
+import { TlsMaterial } from '../tls/tls-material.ts'
+import { Transport } from './transport.ts'
+import { wait } from '../../time/wait.ts'
+
+export interface VaultClientOptions extends TlsFiles {
+  /** Where Vault is: http or https URLs, at least one. The one that works is kept. */
+  readonly addresses: readonly string[]
+  /** Sent as X-Vault-Namespace unless a request names its own. Default: none. */
+  readonly namespace?: string | undefined
+  /** Longest time of one attempt, from connecting to the end of the answer, in milliseconds; more than 0. */
+  readonly timeoutMs: number
+  /** Name that Vault's certificate must hold, also sent as SNI. Default: the host of the address. */
+  readonly serverName?: string | undefined
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Pick<Metrics, 'vaultRequestDuration' | 'vaultUp'>
+  /** Numbers from 0 to below 1, for jitter. Default: Math.random. */
+  readonly random?: () => number
+}
+
+export interface VaultClient extends VaultRequester {
+  /** Lets requests that are under way end, then closes all connections. Later requests fail with CANCELLED. */
+  close(): Promise<void>
+  /** Reads the TLS files again now; if they changed, the next request opens new connections. Never throws. */
+  refreshTls(): Promise<void>
+}
+
+/**
+ * Brings requests to Vault. A wrong address throws CONFIG_INVALID here; everything else (files that are missing, a
+ * Vault that is away) is the error of each request until it is mended.
+ */
+export function createVaultClient(options: VaultClientOptions): VaultClient {
+  return new Client(options)
+}
+
+class Client implements VaultClient {
+  readonly #options: VaultClientOptions
+  readonly #book: AddressBook
+  readonly #tls: TlsMaterial | undefined
+  readonly #endpoints: readonly Endpoint[]
+  readonly #report: RequestReport
+  readonly #namespace: string
+  readonly #random: () => number
+
+  constructor(options: VaultClientOptions) {
+    const { clock, log, timeoutMs, serverName } = options
+    this.#options = options
+    this.#book = new AddressBook(options.addresses)
+    const { addresses } = this.#book
+    const tls = addresses.some(({ secure }) => secure)
+      ? new TlsMaterial(options, clock, log)
+      : undefined
+    this.#tls = tls
+    this.#endpoints = addresses.map((address, index) => {
+      const transport = new Transport(address, { timeoutMs, serverName, tls, clock })
+      return new Endpoint(transport, (answer) => this.#read(answer, index, 0))
+    })
+    this.#report = new RequestReport(clock, log, options.metrics)
+    this.#namespace = options.namespace ?? ''
+    this.#random = options.random ?? Math.random
+  }
+
+  async request(request: VaultRequest, context: CallContext): Promise<VaultResponse> {
+    const startedAt = this.#options.clock.monotonic()
+    const plan = new RetryPlan(this.#book, this.#random)
+    for (;;) {
+      const outcome = await this.#try(request, context, plan.index)
+      if (!(outcome instanceof AttemptFailure)) {
+        this.#report.answered(request, startedAt)
+        return outcome
+      }
+      const address = this.#endpoint(plan.index).transport.address.text
+      const error = await this.#prepareRetry(plan, outcome, request, context)
+      if (error === undefined) continue
+      this.#report.failed(request, context, address, error, startedAt)
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#endpoints.map(({ transport }) => transport.close()))
+  }
+
+  async refreshTls(): Promise<void> {
+    await this.#tls?.refresh()
+  }
+
+  async #try(request: VaultRequest, context: CallContext, index: number): Promise<Outcome> {
+    const { clock, timeoutMs } = this.#options
+    const startedAt = clock.monotonic()
+    const endpoint = this.#endpoint(index)
+    if (this.#tls !== undefined && endpoint.transport.address.secure) {
+      const problem = this.#tls.contents === undefined ? await readFirst(this.#tls) : undefined
+      if (problem !== undefined) return problem
+      this.#tls.checkSoon(startedAt)
+    }
+    const attempt = { request, context, endsAt: Math.min(context.deadline, startedAt + timeoutMs) }
+    const tlsVersion = this.#tls?.version
+    const outcome = await this.#send(endpoint, attempt)
+    return outcome instanceof AttemptFailure
+      ? this.#examine(outcome, index, startedAt, tlsVersion)
+      : outcome
+  }
+
+  async #send(endpoint: Endpoint, attempt: Attempt): Promise<Outcome> {
+    try {
+      return await endpoint.send(attempt, this.#headers(attempt))
+    } catch (thrown) {
+      return new AttemptFailure(BridgeError.from(thrown), 'never')
+    }
+  }
+
+  /** Looks for what a failure may have to do with on our side: TLS files that were replaced, an address that is dead. */
+  async #examine(
+    failure: AttemptFailure,
+    index: number,
+    startedAt: number,
+    tlsVersion: number | undefined,
+  ): Promise<AttemptFailure> {
+    const { code } = failure.error
+    if (code === 'VAULT_TLS_INVALID') {
+      await this.#tls?.refresh()
+      return this.#tls?.version === tlsVersion
+        ? failure
+        : new AttemptFailure(failure.error, 'at-once')
+    }
+    if (code === 'VAULT_UNREACHABLE') {
+      const reading = this.#tls?.refresh()
+      // A server may close the connection in place of saying that it does not like our certificate.
+      if (failure.retry === 'at-once') await reading
+    }
+    const silentMs = this.#options.clock.monotonic() - startedAt
+    // Callers whose deadlines are shorter than the timeout would else come back to a dead address for ever.
+    if (code === 'DEADLINE_EXCEEDED' && silentMs >= this.#options.timeoutMs / 2)
+      this.#book.leave(index)
+    return failure
+  }
+
+  /** Waits for the time of the next attempt; the error, if there is none. */
+  async #prepareRetry(
+    plan: RetryPlan,
+    failure: AttemptFailure,
+    request: VaultRequest,
+    context: CallContext,
+  ): Promise<BridgeError | undefined> {
+    const { clock } = this.#options
+    const leftMs = context.deadline - clock.monotonic()
+    const next = plan.next(failure, leftMs, request.operation !== 'revoke_token')
+    if (next instanceof BridgeError) return next
+    if (next > 0) await wait(next, clock, context.signal)
+    return undefined
+  }
+
+  #read(
+    answer: RawAnswer | AttemptFailure,
+    index: number,
+    redirects: number,
+  ): Outcome | Promise<Outcome> {
+    if (answer instanceof AttemptFailure) return answer
+    if (isRedirect(answer)) return this.#follow(answer, index, redirects + 1)
+    const outcome = readAnswer(
+      answer,
+      this.#endpoint(index).transport.address.text,
+      this.#options.clock.now(),
+    )
+    if (redirects > 0 && !(outcome instanceof AttemptFailure)) this.#book.prefer(index)
+    return outcome
+  }
+
+  async #follow(raw: RawAnswer, index: number, redirects: number): Promise<Outcome> {
+    const from = this.#endpoint(index).transport.address
+    if (redirects > MAX_REDIRECTS) return refuseLoop(from)
+    const target = resolveRedirect(raw, from, this.#book)
+    if (target instanceof AttemptFailure) return target
+    const { attempt } = raw
+    const answer = await this.#endpoint(target.index).transport.exchange(attempt, {
+      method: attempt.request.method === 'LIST' ? 'GET' : attempt.request.method,
+      path: target.path,
+      headers: this.#headers(attempt),
+      body: attempt.request.body,
+    })
+    return this.#read(answer, target.index, redirects)
+  }
+
+  #headers({ request, context }: Attempt): Record<string, string> {
+    return buildHeaders(request, context, this.#namespace)
+  }
+
+  #endpoint(index: number): Endpoint {
+    const endpoint = this.#endpoints[index]
+    if (endpoint === undefined) throw new RangeError(`no address ${String(index)}`)
+    return endpoint
+  }
+}
+
+/** The files were not good yet, so they are read before the request; it fails while they are not. */
+async function readFirst(tls: TlsMaterial): Promise<AttemptFailure | undefined> {
+  await tls.refresh()
+  return tls.contents === undefined && tls.problem !== undefined
+    ? new AttemptFailure(tls.problem, 'elsewhere')
+    : undefined
+}

@@ -1,0 +1,135 @@
+import type { Dispatcher } from 'undici'
+import type { CancelTimer, Clock } from '../../time/clock.ts'
+import { BridgeError } from '../../errors.ts'
+import type { RawAnswer } from './answer.ts'
+import { AttemptFailure, nameOperation, type Attempt } from './attempt.ts'
+import { readNetworkFailure } from './network-failure.ts'
+
+/** Longest answer that is read, in bytes. A full batch of 64 takes some 20 KiB. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024
+
+/** What ends the socket of a request whose result nobody waits for any more; it is never shown. */
+const GIVEN_UP = new Error('given up')
+
+/**
+ * One HTTP exchange: undici's handler for it, which settles exactly once, by the answer, by an error of the network, by
+ * time or by the caller's signal, whichever comes first. It settles also while undici still connects, when there
+ * is nothing yet that undici could abort.
+ */
+export class Exchange implements Dispatcher.DispatchHandler {
+  readonly #attempt: Attempt
+  readonly #address: string
+  readonly #settle: (result: RawAnswer | AttemptFailure) => void
+  readonly #cancelTimer: CancelTimer
+  readonly #signal: AbortSignal | undefined
+  readonly #onAbort: (() => void) | undefined
+  #controller: Dispatcher.DispatchController | undefined
+  #settled = false
+  #status = 0
+  #headers: Headers = {}
+  #chunks: Buffer[] = []
+  #size = 0
+
+  /** Starts the clock; the caller has seen to it that there is time left and that the signal is not aborted. */
+  constructor(
+    attempt: Attempt,
+    address: string,
+    clock: Clock,
+    leftMs: number,
+    settle: (result: RawAnswer | AttemptFailure) => void,
+  ) {
+    this.#attempt = attempt
+    this.#address = address
+    this.#settle = settle
+    this.#cancelTimer = clock.after(leftMs, () => this.#giveUp(timeIsUp(attempt, address)))
+    this.#signal = attempt.context.signal
+    if (this.#signal !== undefined) {
+      this.#onAbort = () => this.#giveUp(cancelled())
+      this.#signal.addEventListener('abort', this.#onAbort, { once: true })
+    }
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.#settled) controller.abort(GIVEN_UP)
+    else this.#controller = controller
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Headers): void {
+    this.#status = status
+    this.#headers = headers
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#size += chunk.length
+    if (this.#size > MAX_ANSWER_BYTES) this.#giveUp(tooLong(this.#address))
+    else this.#chunks.push(chunk)
+  }
+
+  onResponseEnd(): void {
+    this.#finish({
+      attempt: this.#attempt,
+      status: this.#status,
+      text: this.#text(),
+      retryAfter: first(this.#headers['retry-after']),
+      rateLimitReset: first(this.#headers['x-ratelimit-reset']),
+      location: first(this.#headers['location']),
+    })
+  }
+
+  onResponseError(_: Dispatcher.DispatchController | null, error: Error): void {
+    this.#finish(readNetworkFailure(error, this.#address, this.#status !== 0))
+  }
+
+  #text(): string {
+    const [only] = this.#chunks
+    if (only === undefined) return ''
+    return (this.#chunks.length === 1 ? only : Buffer.concat(this.#chunks)).toString('utf8')
+  }
+
+  #giveUp(failure: AttemptFailure): void {
+    this.#finish(failure)
+    this.#controller?.abort(GIVEN_UP)
+  }
+
+  #finish(result: RawAnswer | AttemptFailure): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.#chunks = []
+    this.#cancelTimer()
+    if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#settle(result)
+  }
+}
+
+type Headers = Record<string, string | string[] | undefined>
+
+function first(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value
+}
+
+/** The caller's own deadline is a limit of the call; that Vault did not answer in `vault.timeout` is an outage. */
+export function timeIsUp(attempt: Attempt, address: string): AttemptFailure {
+  const operation = nameOperation(attempt.request)
+  if (attempt.context.deadline <= attempt.endsAt) {
+    const message = `the caller's deadline passed before vault at ${address} answered ${operation}`
+    return new AttemptFailure(new BridgeError('DEADLINE_EXCEEDED', message), 'never')
+  }
+  const message = `vault at ${address} did not answer ${operation} within vault.timeout`
+  return new AttemptFailure(new BridgeError('VAULT_TIMEOUT', message), 'soon')
+}
+
+/** The caller went away. */
+export function cancelled(): AttemptFailure {
+  const message = 'the caller went away before vault answered'
+  return new AttemptFailure(new BridgeError('CANCELLED', message), 'never')
+}
+
+/** The program stops. */
+export function closed(): AttemptFailure {
+  return new AttemptFailure(new BridgeError('CANCELLED', 'the vault client is closed'), 'never')
+}
+
+function tooLong(address: string): AttemptFailure {
+  const message = `vault at ${address} sent an answer of more than ${String(MAX_ANSWER_BYTES)} bytes`
+  return new AttemptFailure(new BridgeError('VAULT_ANSWER_INVALID', message), 'elsewhere')
+}

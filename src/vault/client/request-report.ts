@@ -1,0 +1,78 @@
+import type { CallContext } from '../../call-context.ts'
+import type { Clock } from '../../time/clock.ts'
+import type { BridgeError, ErrorCode } from '../../errors.ts'
+import { logKey, type Logger } from '../../telemetry/log.ts'
+import type { Metrics } from '../../telemetry/metrics.ts'
+import type { VaultRequest } from './request.ts'
+
+/** Refusals that only a working Vault makes. */
+const FROM_WORKING_VAULT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'VAULT_DENIED',
+  'VAULT_REJECTED',
+  'VAULT_NOT_FOUND',
+  'VAULT_RATE_LIMITED',
+])
+/** What says nothing about Vault. */
+const FROM_CALLER: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'DEADLINE_EXCEEDED',
+  'CANCELLED',
+  'INTERNAL',
+])
+
+/** What is told of a request: one observation, and one line if it failed. Never anything of a body. */
+export class RequestReport {
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #metrics: Pick<Metrics, 'vaultRequestDuration' | 'vaultUp'>
+  #up: boolean | undefined
+
+  constructor(
+    clock: Clock,
+    log: Logger,
+    metrics: Pick<Metrics, 'vaultRequestDuration' | 'vaultUp'>,
+  ) {
+    this.#clock = clock
+    this.#log = log
+    this.#metrics = metrics
+  }
+
+  answered(request: VaultRequest, startedAt: number): void {
+    this.#observe(request, 'ok', this.#clock.monotonic() - startedAt)
+    this.#setUp(true)
+  }
+
+  /** `address`: where the last attempt went. */
+  failed(
+    request: VaultRequest,
+    context: CallContext,
+    address: string,
+    error: BridgeError,
+    startedAt: number,
+  ): void {
+    const durationMs = this.#clock.monotonic() - startedAt
+    this.#observe(request, error.code.toLowerCase(), durationMs)
+    if (!FROM_CALLER.has(error.code)) this.#setUp(FROM_WORKING_VAULT.has(error.code))
+    this.#log.debug(
+      {
+        [logKey.operation]: request.operation,
+        [logKey.address]: address,
+        [logKey.code]: error.code,
+        [logKey.durationMs]: Math.round(durationMs * 1000) / 1000,
+        [logKey.reason]: error.message,
+        ...(context.uid === undefined ? {} : { [logKey.uid]: context.uid }),
+      },
+      'vault request failed',
+    )
+  }
+
+  #observe(request: VaultRequest, outcome: string, durationMs: number): void {
+    const labels = { operation: request.operation, outcome }
+    this.#metrics.vaultRequestDuration.observe(labels, durationMs / 1000)
+  }
+
+  #setUp(up: boolean): void {
+    if (this.#up === up) return
+    this.#up = up
+    this.#metrics.vaultUp.set(up ? 1 : 0)
+  }
+}

@@ -1,0 +1,279 @@
+import type { CallContext } from '../../call-context.ts'
+import type { CancelTimer, Clock } from '../../time/clock.ts'
+import { BridgeError } from '../../errors.ts'
+import type { Logger } from '../../telemetry/log.ts'
+import { waitWithin } from '../../time/bounded-wait.ts'
+import { HeldToken } from './held-token.ts'
+import { LoginRecord, type SessionMetrics } from './login-record.ts'
+import type { Login } from '../logins/login.ts'
+import type { VaultRequest, VaultRequester, VaultResponse } from '../client/request.ts'
+import { TokenRetirement } from './token-retirement.ts'
+
+/** A token younger than this that Vault denies is no stale token: a login would not help. */
+const FRESH_MS = 5_000
+/** With {@link LOGIN_TIMEOUT_MS} this keeps the promise that Vault's return is noticed within 10 s. */
+const FIRST_RETRY_MS = 500
+const MAX_RETRY_MS = 5_000
+const LOGIN_TIMEOUT_MS = 4_000
+
+export interface VaultSessionOptions {
+  readonly client: VaultRequester
+  readonly login: Login
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: SessionMetrics
+  /** From 0 up to 1, for jitter; default: Math.random. */
+  readonly random?: () => number
+  /** How long one login may take, in milliseconds, whoever waits for it; default: 4000. */
+  readonly loginTimeout?: number
+}
+
+/** Requests to Vault under one identity: the session gets the token, keeps it fresh and adds it. */
+export interface VaultSession extends VaultRequester {
+  /**
+   * Begins the first login, without waiting for it, and from then on keeps a token ready by timers. A
+   * session that is not started has no timers and logs in when a request needs it.
+   */
+  start(): void
+  /** Resolves when there is a usable token, for which it logs in if need be; throws why there is none. */
+  ready(context: CallContext): Promise<void>
+  /** Ends the session: revokes its own tokens, as far as the deadline allows. Never throws. */
+  stop(context: CallContext): Promise<void>
+  /** Why there is no usable token now; undefined when there is one or no login has ended yet. */
+  readonly fault: BridgeError | undefined
+  /** Milliseconds since 1970, Infinity if never; undefined while there is no usable token. */
+  readonly tokenExpiresAt: number | undefined
+}
+
+/** A session that is not started yet; see {@link VaultSession}. */
+export function createVaultSession(options: VaultSessionOptions): VaultSession {
+  return new Session(options)
+}
+
+interface Failure {
+  readonly error: BridgeError
+  readonly count: number
+  /** Until then nobody logs in: callers get the error, so that they do not pile up logins. */
+  readonly retryAt: number
+}
+
+class Session implements VaultSession {
+  readonly #client: VaultRequester
+  readonly #login: Login
+  readonly #clock: Clock
+  readonly #random: () => number
+  readonly #loginTimeout: number
+  readonly #log: Logger
+  readonly #record: LoginRecord
+  readonly #retirement: TokenRetirement
+  #current: HeldToken | undefined
+  #inFlight: Promise<HeldToken> | undefined
+  #failure: Failure | undefined
+  #cancelTimer: CancelTimer | undefined
+  #started = false
+  #stopped = false
+
+  constructor(options: VaultSessionOptions) {
+    const { client, login, clock, log, metrics } = options
+    this.#client = client
+    this.#login = login
+    this.#clock = clock
+    this.#log = log
+    this.#random = options.random ?? Math.random
+    this.#loginTimeout = options.loginTimeout ?? LOGIN_TIMEOUT_MS
+    this.#retirement = new TokenRetirement({ client, clock, log, timeout: this.#loginTimeout })
+    this.#record = new LoginRecord({ method: login.method, clock, log, metrics })
+  }
+
+  get fault(): BridgeError | undefined {
+    const usable = this.#usable()
+    return usable === undefined || usable.denied ? this.#failure?.error : undefined
+  }
+
+  get tokenExpiresAt(): number | undefined {
+    return this.#usable()?.expiresAt
+  }
+
+  start(): void {
+    if (this.#started || this.#stopped) return
+    this.#started = true
+    this.#wake()
+  }
+
+  async stop(context: CallContext): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    this.#cancelTimer?.()
+    const ending = this.#end(context)
+    await waitWithin(ending, context, this.#clock, 'tokens to be revoked').catch(() => {
+      this.#log.debug('stopped before every token of this session was revoked')
+    })
+  }
+
+  async ready(context: CallContext): Promise<void> {
+    const held = await this.#acquire(context)
+    held.release()
+  }
+
+  async request(request: VaultRequest, context: CallContext): Promise<VaultResponse> {
+    const held = await this.#acquire(context)
+    try {
+      return await this.#send(request, context, held)
+    } catch (thrown) {
+      if (!isDenial(thrown)) throw thrown
+      const other = await this.#replacement(held, context)
+      if (other === undefined) throw thrown
+      return await this.#send(request, context, other)
+    }
+  }
+
+  /** A token with this request counted among its users; {@link Session.#send} ends the count. */
+  async #acquire(context: CallContext): Promise<HeldToken> {
+    if (this.#stopped) throw stopped()
+    const usable = this.#usable()
+    if (usable !== undefined) {
+      usable.acquire()
+      this.#loginIfDue()
+      return usable
+    }
+    return this.#acquireNew(context)
+  }
+
+  async #acquireNew(context: CallContext): Promise<HeldToken> {
+    const login = this.#inFlight ?? this.#newLogin()
+    const held = await waitWithin(login, context, this.#clock, 'a login to vault')
+    if (this.#stopped) throw stopped()
+    held.acquire()
+    return held
+  }
+
+  async #send(
+    request: VaultRequest,
+    context: CallContext,
+    held: HeldToken,
+  ): Promise<VaultResponse> {
+    try {
+      const response = await this.#client.request({ ...request, token: held.token }, context)
+      held.denied = false
+      return response
+    } catch (thrown) {
+      if (isDenial(thrown)) held.denied = true
+      throw thrown
+    } finally {
+      held.release()
+    }
+  }
+
+  /** The token to try after Vault denied this one; undefined when the denial is a real refusal. */
+  async #replacement(denied: HeldToken, context: CallContext): Promise<HeldToken | undefined> {
+    if (this.#stopped) return undefined
+    const usable = this.#usable()
+    if (usable !== undefined && usable !== denied) {
+      usable.acquire()
+      return usable
+    }
+    if (this.#clock.monotonic() - denied.obtainedAt < FRESH_MS) return undefined
+    return this.#acquireNew(context)
+  }
+
+  #usable(): HeldToken | undefined {
+    return this.#current?.isAlive(this.#clock) === true ? this.#current : undefined
+  }
+
+  /** Single-flight: whoever needs a login waits for the one under way. Throws the last error until a retry is due. */
+  #newLogin(): Promise<HeldToken> {
+    const failure = this.#failure
+    if (failure !== undefined && this.#clock.monotonic() < failure.retryAt) {
+      return Promise.reject(failure.error)
+    }
+    this.#inFlight = this.#attempt().finally(() => {
+      this.#inFlight = undefined
+      this.#schedule()
+    })
+    return this.#inFlight
+  }
+
+  async #attempt(): Promise<HeldToken> {
+    const began = { now: this.#clock.now(), monotonic: this.#clock.monotonic() }
+    try {
+      const context = { deadline: began.monotonic + this.#loginTimeout }
+      // A login may hang where no deadline reaches (a file on a dead network mount); then others must still get theirs.
+      const login = this.#login.login(context)
+      const grant = await waitWithin(login, context, this.#clock, 'the login')
+      return this.#adopt(new HeldToken(grant, began, this.#random()))
+    } catch (thrown) {
+      throw this.#failed(BridgeError.from(thrown))
+    }
+  }
+
+  #adopt(held: HeldToken): HeldToken {
+    const old = this.#current
+    this.#current = held
+    this.#failure = undefined
+    this.#record.succeeded(held)
+    if (old !== undefined && old.token.reveal() !== held.token.reveal())
+      this.#retirement.retire(old)
+    return held
+  }
+
+  #failed(thrown: BridgeError): BridgeError {
+    const error = asLoginError(thrown, this.#loginTimeout)
+    const count = (this.#failure?.count ?? 0) + 1
+    const pause = Math.min(FIRST_RETRY_MS * 2 ** (count - 1), MAX_RETRY_MS)
+    const retryAt = this.#clock.monotonic() + pause * (1 - 0.25 * this.#random())
+    this.#failure = { error, count, retryAt }
+    this.#record.failed(error, this.#usable())
+    return error
+  }
+
+  #wake(): void {
+    this.#loginIfDue()
+    this.#schedule()
+  }
+
+  /** Begins a login that nobody waits for; what comes of it is in the record and in `fault`. */
+  #loginIfDue(): void {
+    if (this.#inFlight !== undefined || this.#stopped) return
+    if (this.#clock.monotonic() < this.#dueAt()) return
+    this.#newLogin().catch(() => {})
+  }
+
+  #dueAt(): number {
+    return this.#failure?.retryAt ?? this.#current?.renewAt ?? -Infinity
+  }
+
+  #schedule(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+    const dueAt = this.#dueAt()
+    if (!this.#started || this.#stopped || this.#inFlight !== undefined || dueAt === Infinity)
+      return
+    // A timer may run early (setTimeout ends at 24 days): #wake looks at the clock and sleeps on.
+    const pause = Math.max(1, dueAt - this.#clock.monotonic())
+    this.#cancelTimer = this.#clock.after(pause, () => this.#wake())
+  }
+
+  async #end(context: CallContext): Promise<void> {
+    await this.#inFlight?.catch(() => {})
+    if (this.#current !== undefined) this.#retirement.retire(this.#current, context)
+    this.#current = undefined
+    this.#record.holds(undefined)
+    await this.#retirement.done()
+  }
+}
+
+function stopped(): BridgeError {
+  return new BridgeError('CANCELLED', 'the vault session has been stopped')
+}
+
+function isDenial(thrown: unknown): boolean {
+  return thrown instanceof BridgeError && thrown.code === 'VAULT_DENIED'
+}
+
+/** The deadline of a login is ours and not a caller's: that it passed is an outage of Vault. */
+function asLoginError(error: BridgeError, timeout: number): BridgeError {
+  if (error.code !== 'DEADLINE_EXCEEDED') return error
+  return new BridgeError('VAULT_TIMEOUT', `the login to vault did not end within ${timeout} ms`, {
+    cause: error,
+  })
+}

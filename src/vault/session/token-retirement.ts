@@ -1,0 +1,50 @@
+import type { CallContext } from '../../call-context.ts'
+import type { Clock } from '../../time/clock.ts'
+import type { Logger } from '../../telemetry/log.ts'
+import type { HeldToken } from './held-token.ts'
+import type { VaultRequester } from '../client/request.ts'
+
+export interface TokenRetirementOptions {
+  readonly client: VaultRequester
+  readonly clock: Clock
+  readonly log: Logger
+  /** How long one revocation may take, in milliseconds. */
+  readonly timeout: number
+}
+
+/** Revokes the tokens that a session no longer gives out, after the requests that still use them. */
+export class TokenRetirement {
+  readonly #options: TokenRetirementOptions
+  readonly #underWay = new Set<Promise<void>>()
+
+  constructor(options: TokenRetirementOptions) {
+    this.#options = options
+  }
+
+  /** The token must get no new users from now on. */
+  retire(held: HeldToken, context?: CallContext): void {
+    if (!held.grant.revocable || !held.isAlive(this.#options.clock)) return
+    const revocation = this.#revokeWhenIdle(held, context).finally(() => {
+      this.#underWay.delete(revocation)
+    })
+    this.#underWay.add(revocation)
+  }
+
+  /** Resolves when every retired token has been revoked, or could not be. */
+  async done(): Promise<void> {
+    await Promise.all(this.#underWay)
+  }
+
+  async #revokeWhenIdle(held: HeldToken, context: CallContext | undefined): Promise<void> {
+    const { client, clock, log, timeout } = this.#options
+    await held.idle()
+    const path = 'auth/token/revoke-self'
+    const request = { operation: 'revoke_token', method: 'POST', path, token: held.token } as const
+    try {
+      await client.request(request, context ?? { deadline: clock.monotonic() + timeout })
+    } catch (thrown) {
+      // Best effort: the token ends with its lease.
+      log.debug({ err: thrown }, 'an old vault token could not be revoked')
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import type { Clock } from '../../time/clock.ts'
+import { BridgeError } from '../../errors.ts'
+import { logKey, type Logger } from '../../telemetry/log.ts'
+import { readTlsFiles, type TlsContents, type TlsFiles } from './tls-files.ts'
+
+/** How long files are taken as unchanged, in milliseconds. */
+const CHECK_INTERVAL_MS = 5000
+
+/**
+ * The TLS files as they are now. They are read again when they may have changed; what was read last and was good
+ * stays in use while a file is missing or broken, as it is for moments when somebody replaces it.
+ */
+export class TlsMaterial {
+  readonly #files: TlsFiles
+  readonly #clock: Clock
+  readonly #log: Logger
+  #contents: TlsContents | undefined
+  #version = 0
+  #checkedAt = Number.NEGATIVE_INFINITY
+  #problem: BridgeError | undefined
+  #reading: Promise<void> | undefined
+  #queued: Promise<void> | undefined
+
+  constructor(files: TlsFiles, clock: Clock, log: Logger) {
+    this.#files = files
+    this.#clock = clock
+    this.#log = log
+  }
+
+  /** Undefined until the files were good once. */
+  get contents(): TlsContents | undefined {
+    return this.#contents
+  }
+
+  /** Grows with each change of the contents; 0 while there are none. */
+  get version(): number {
+    return this.#version
+  }
+
+  /** What was wrong with the files when they were read last. */
+  get problem(): BridgeError | undefined {
+    return this.#problem
+  }
+
+  /** Reads the files in the background unless that was done a moment ago. */
+  checkSoon(now: number): void {
+    if (now - this.#checkedAt < CHECK_INTERVAL_MS) return
+    this.#checkedAt = now
+    void this.refresh()
+  }
+
+  /** Reads the files as they are at this moment or later; resolves when that is done, whatever came of it. */
+  refresh(): Promise<void> {
+    if (this.#queued !== undefined) return this.#queued
+    if (this.#reading === undefined) return (this.#reading = this.#read())
+    // The reading under way may have seen the files before they changed, so one more follows it.
+    this.#queued = this.#reading.then(() => {
+      this.#queued = undefined
+      return (this.#reading = this.#read())
+    })
+    return this.#queued
+  }
+
+  async #read(): Promise<void> {
+    this.#checkedAt = this.#clock.monotonic()
+    try {
+      this.#accept(await readTlsFiles(this.#files))
+    } catch (error) {
+      this.#complain(BridgeError.from(error))
+    } finally {
+      this.#reading = undefined
+    }
+  }
+
+  #accept(contents: TlsContents): void {
+    const before = this.#contents
+    const changed =
+      contents.ca !== before?.ca || contents.cert !== before?.cert || contents.key !== before?.key
+    if (before !== undefined && (changed || this.#problem !== undefined)) {
+      this.#log.info(changed ? 'tls files were replaced' : 'tls files are good again')
+    }
+    this.#problem = undefined
+    if (before !== undefined && !changed) return
+    this.#contents = contents
+    this.#version += 1
+  }
+
+  #complain(problem: BridgeError): void {
+    const known = this.#problem?.message === problem.message
+    this.#problem = problem
+    if (known) return
+    const kept = this.#contents === undefined ? '' : '; what was read before stays in use'
+    this.#log.warn(
+      { [logKey.code]: problem.code, [logKey.reason]: problem.message },
+      `tls files cannot be used${kept}`,
+    )
+  }
+}

@@ -1,0 +1,115 @@
+import { LRUCache } from 'lru-cache'
+
+import { BridgeError } from '../errors.ts'
+import type { KmsV1Value, KmsV2Value } from '../storage/stored-value.ts'
+import { findPayloadFault } from '../storage/payload.ts'
+import { findDamage, type Finding, type ParsedObject, type Proof } from './proof.ts'
+import type { SourceReader } from '../storage/source-reader.ts'
+import { identifySource } from '../storage/source-identity.ts'
+import { openSource, type WrappedSource } from '../storage/wrapped-source.ts'
+
+export interface DeepProofOptions {
+  readonly reader: Pick<SourceReader, 'read'>
+  readonly acceptVaultKubernetesKms: boolean
+  /** Whether every object is decrypted too, and not its DEK source alone. */
+  readonly objects: boolean
+}
+
+/** What is known of a DEK source: that it can be had (with `objects` itself), or why not. */
+type SourceState = { readonly source?: Buffer } | Finding
+
+/** More than the objects of a page, so that none of a page's own sources is dropped while it is looked at. */
+const REMEMBERED = 4096
+
+const FOREIGN: Finding = {
+  kind: 'unproven',
+  why: 'another plugin wrote it, which alone can read it',
+}
+
+/** Decrypts every distinct DEK source by Transit, once; a source that was dropped from memory is asked for again. */
+export class DeepProof implements Proof {
+  readonly #options: DeepProofOptions
+  readonly #known = new LRUCache<string, SourceState>({
+    max: REMEMBERED,
+    dispose: (state) => wipe(state),
+  })
+
+  constructor(options: DeepProofOptions) {
+    this.#options = options
+  }
+
+  async check(objects: readonly ParsedObject[]): Promise<readonly (Finding | undefined)[]> {
+    await this.#learn(objects.flatMap(({ stored }) => (isKms(stored) ? [stored] : [])))
+    return objects.map(({ key, stored }) => {
+      if (isKms(stored)) return this.#judge(stored, key)
+      if (stored.kind !== 'local') return findDamage(stored)
+      return {
+        kind: 'unproven',
+        why: `its ${stored.scheme} key is in the EncryptionConfiguration alone`,
+      }
+    })
+  }
+
+  end(): void {
+    this.#known.clear()
+  }
+
+  #judge(value: KmsV1Value | KmsV2Value, key: Uint8Array): Finding | undefined {
+    const state = this.#known.get(identifySource(value))
+    if (state === undefined) throw new TypeError('a DEK source of this page was dropped')
+    if ('kind' in state) return state
+    if (state.source === undefined) return undefined
+    const why = findPayloadFault(value, state.source, key)
+    return why === undefined ? undefined : { kind: 'unreadable', why }
+  }
+
+  /** Asks for all sources of a page that are not known, at once. */
+  async #learn(values: readonly (KmsV1Value | KmsV2Value)[]): Promise<void> {
+    const ids: string[] = []
+    const wrapped: WrappedSource[] = []
+    const seen = new Set<string>()
+    for (const value of values) {
+      const id = identifySource(value)
+      // Looked at, a source that is known becomes the one that is dropped last.
+      if (seen.has(id) || this.#known.get(id) !== undefined) continue
+      seen.add(id)
+      const source = this.#open(value)
+      if ('kind' in source) this.#known.set(id, source)
+      else {
+        ids.push(id)
+        wrapped.push(source)
+      }
+    }
+    const results = await this.#options.reader.read(wrapped)
+    for (const [index, id] of ids.entries()) this.#known.set(id, this.#keep(results[index]))
+  }
+
+  #open(value: KmsV1Value | KmsV2Value): WrappedSource | Finding {
+    try {
+      return openSource(value, this.#options.acceptVaultKubernetesKms) ?? FOREIGN
+    } catch (error) {
+      return unreadable(BridgeError.from(error))
+    }
+  }
+
+  #keep(result: Buffer | BridgeError | undefined): SourceState {
+    if (result === undefined) throw new TypeError('there is no result for a DEK source')
+    if (result instanceof BridgeError) return unreadable(result)
+    if (this.#options.objects) return { source: result }
+    result.fill(0)
+    return {}
+  }
+}
+
+function isKms(stored: ParsedObject['stored']): stored is KmsV1Value | KmsV2Value {
+  return stored.kind === 'kms-v1' || stored.kind === 'kms-v2'
+}
+
+function unreadable(error: BridgeError): Finding {
+  if (error.code === 'INTERNAL') throw error
+  return { kind: 'unreadable', why: `its DEK source: ${error.message}` }
+}
+
+function wipe(state: SourceState): void {
+  if ('source' in state) state.source?.fill(0)
+}

@@ -1,0 +1,154 @@
+// The commands in this process, against an API server in memory; with a real one they run in test/e2e.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { test, type Test } from 'tap'
+import { stringify } from 'yaml'
+
+import { main } from '../../src/main.ts'
+import { FakeKubeServer } from '../fakes/kube-server.ts'
+
+/** All that was written: one read gives one piece. */
+function drain(stream: PassThrough): string {
+  let text = ''
+  const read = () => stream.read() as Buffer | null
+  for (let piece = read(); piece !== null; piece = read()) text += piece.toString('utf8')
+  return text
+}
+
+async function scene(t: Test) {
+  const kube = await FakeKubeServer.start()
+  t.teardown(() => kube.stop())
+  for (const name of ['a', 'b', 'c']) kube.add(name)
+  const folder = t.testdir()
+  const kubeconfig = join(folder, 'kubeconfig')
+  writeFileSync(
+    kubeconfig,
+    stringify({
+      'current-context': 'x',
+      contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
+      clusters: [
+        {
+          name: 'x',
+          cluster: { server: kube.address, 'certificate-authority': kube.authority.caFile },
+        },
+      ],
+      users: [{ name: 'x', user: { token: 'token' } }],
+    }),
+  )
+  const run = async (...args: string[]) => {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()]
+    const code = await main([...args, '--kubeconfig', kubeconfig], {
+      stdout,
+      stderr,
+      environment: { HOME: folder },
+    })
+    return { code, stdout: drain(stdout), stderr: drain(stderr) }
+  }
+  return { kube, run, folder }
+}
+
+void test('rewrite: dry, done, and refused', async (t) => {
+  const { kube, run, folder } = await scene(t)
+  const dry = await run('rewrite', '--resources', 'secrets', '--dry-run')
+  t.match(dry, { code: 0, stdout: /secrets: 3 objects/, stderr: /has no endpoints, so only https/ })
+  const done = await run('rewrite', '--resources', 'secrets')
+  t.match(done, { code: 0, stdout: /^secrets: 3 rewritten/, stderr: /etcd was not looked at/ })
+  const config = join(folder, 'encryption.yaml')
+  const rule = { resources: ['secrets', 'gone.example.com'], providers: [{ identity: {} }] }
+  writeFileSync(
+    config,
+    stringify({
+      apiVersion: 'apiserver.config.k8s.io/v1',
+      kind: 'EncryptionConfiguration',
+      resources: [rule],
+    }),
+  )
+  t.match(await run('rewrite', '--encryption-config', config), {
+    code: 0,
+    stderr: /gone\.example\.com is passed over/,
+  })
+  kube.health = 'vault is away'
+  t.match(await run('rewrite', '--resources', 'secrets'), {
+    code: 1,
+    stderr: /are not well: vault is away/,
+  })
+})
+
+void test('status: a table, or JSON', async (t) => {
+  const { kube, run } = await scene(t)
+  t.match(await run('status'), {
+    code: 0,
+    stdout: /api server +https.* \d s ago +ok\nall is as it should be/,
+  })
+  kube.metrics = ''
+  const silent = await run('status', '--plugin', '127.0.0.1:1', '--json')
+  t.equal(silent.code, 1)
+  t.match(JSON.parse(silent.stdout), {
+    ok: false,
+    nodes: [{ kind: 'plugin' }, { kind: 'api server' }],
+  })
+})
+
+void test('each wrong option is one line, and nobody is asked', async (t) => {
+  const { kube, run } = await scene(t)
+  for (const [args, message] of [
+    [['rewrite'], /needs --encryption-config FILE/],
+    [['rewrite', '--resources', 'secret'], /did you mean secrets/],
+    [
+      ['rewrite', '--resources', 'secrets', '--method', 'x'],
+      /--method: must be auto, patch or migration/,
+    ],
+    [['rewrite', '--resources', 'secrets', '--rate', '0'], /--rate: must be a whole number/],
+    [['rewrite', '--resources', 'secrets', '--patience', '5'], /--patience: must be a duration/],
+    [
+      ['rewrite', '--resources', 'secrets', '--api-server', 'http://x'],
+      /--api-server: "http:\/\/x" is not an address/,
+    ],
+    [
+      ['rewrite', '--resources', 'secrets', '--cert', 'x', '--endpoints', 'y'],
+      /--cert and --key go together/,
+    ],
+    [['status', '--plugin', 'x/y'], /--plugin: "x\/y" is not an address/],
+    [['status', '--rotate-every', 'x'], /--rotate-every: must be a duration/],
+  ] as const) {
+    const { code, stdout, stderr } = await run(...args)
+    t.equal(code, 2, stderr)
+    t.equal(stdout, '')
+    t.match(stderr, message)
+    t.equal(stderr.trim().split('\n').length, 1)
+  }
+  t.same(kube.calls, [])
+})
+
+void test('audit: files of Vault and of plugins, every use, and what is none', async (t) => {
+  const folder = t.testdir({
+    'audit.log': [
+      JSON.stringify({
+        type: 'response',
+        time: 't1',
+        auth: { display_name: 'root' },
+        request: { id: '1', path: 'transit/decrypt/k', operation: 'update', remote_address: '::1' },
+      }),
+      '{"half": ',
+    ].join('\n'),
+    'node.log': 'x {"uid":"u","method":"Decrypt","code":"OK"}\n',
+    'none.log': 'nothing\n',
+  })
+  const ask = async (...args: string[]) => {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()]
+    const code = await main(['audit', ...args], { stdout, stderr, environment: {} })
+    return { code, stdout: drain(stdout), stderr: drain(stderr) }
+  }
+  const files = [join(folder, 'audit.log'), join(folder, 'node.log')]
+  t.match(await ask(...files, '--events'), {
+    code: 1,
+    stdout: /t1 decrypt .*\n.*\nstands out: t1 decrypt transit\/k by root/,
+  })
+  t.match(await ask(...files, '--json', '--key', 'other'), { code: 0, stdout: /"ok":true/ })
+  t.match(await ask(join(folder, 'none.log')), {
+    code: 2,
+    stderr: /no line is one of a vault audit file/,
+  })
+  t.match(await ask(folder), { code: 2, stderr: /is not a file/ })
+})

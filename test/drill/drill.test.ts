@@ -1,0 +1,109 @@
+import { join } from 'node:path'
+import { writeFileSync } from 'node:fs'
+import { test } from 'tap'
+
+import { DrillSwitch } from '../../src/admin/drill-switch.ts'
+import { formatRecord, makeRecord } from '../../src/drill/outage-record.ts'
+import { StateFile, stateFolder } from '../../src/files/state-file.ts'
+import { RotationState } from '../../src/rotate/state.ts'
+import { createLogger } from '../../src/telemetry/log.ts'
+import { HandClock } from '../fakes/clock.ts'
+
+const TOKEN = 'sixteen-characters-or-more'
+
+void test('the switch: from this host, with the token, within the limit, and it ends by itself', async (t) => {
+  const folder = t.testdir({ token: `${TOKEN}\n`, short: 'short' })
+  const clock = new HandClock()
+  const make = (file: string) =>
+    new DrillSwitch({
+      config: { tokenFile: join(folder, file), maxDurationMs: 60_000 },
+      clock,
+      log: createLogger('silent'),
+    })
+  const drill = make('token')
+  const call = { authorization: `Bearer ${TOKEN}`, remoteAddress: '::ffff:127.0.0.1' }
+  const vault = drill.wrap({ request: () => Promise.resolve({ status: 200, body: 'vault' }) })
+  const ask = () =>
+    vault.request({ operation: 'encrypt', method: 'POST', path: 'x' }, { deadline: 1 })
+  t.match(await ask(), { body: 'vault' })
+  t.match(await drill.begin({ ...call, remoteAddress: '10.0.0.1' }, 5), { status: 403 })
+  t.match(await drill.begin({ ...call, remoteAddress: undefined }, 5), { status: 403 })
+  t.match(await drill.begin({ ...call, authorization: 'Bearer other' }, 5), { status: 401 })
+  t.match(await drill.begin({ ...call, authorization: undefined }, 5), { status: 401 })
+  t.match(await make('short').begin({ ...call, authorization: 'Bearer short' }, 5), { status: 403 })
+  t.match(await make('missing').begin({ ...call, authorization: 'Bearer ' }, 5), { status: 403 })
+  for (const seconds of [0, 61, 1.5, Number.NaN])
+    t.match(await drill.begin(call, seconds), { status: 400 })
+  t.match(await ask(), { body: 'vault' }, 'nothing of that began one')
+  t.match(await drill.begin(call, 5), { status: 200 })
+  await t.rejects(ask(), { code: 'VAULT_UNREACHABLE', message: /a drill has taken vault away/ })
+  await clock.advance(5_000)
+  t.match(await ask(), { body: 'vault' })
+  await drill.begin(call, 60)
+  t.match(await drill.end({ ...call, authorization: 'no' }), { status: 401 })
+  t.match(await drill.end(call), { status: 200 })
+  t.match(await ask(), { body: 'vault' })
+})
+
+void test('what was seen once a second is summed up', (t) => {
+  const sample = (at: number, ready: boolean, write = true) => ({ at, ready, write, read: true })
+  const facts = { server: 's', plugin: 'p', startedAt: 'then', seconds: 3 }
+  const record = makeRecord({
+    ...facts,
+    samples: [
+      sample(0, true),
+      sample(1, false),
+      sample(2, false),
+      sample(4, false),
+      sample(5.04, true),
+    ],
+  })
+  t.match(record, {
+    recovered: true,
+    probes: {
+      ready: { tried: 5, failed: 3, firstFailure: 1, recoveredAfter: 2 },
+      write: { failed: 0 },
+    },
+  })
+  t.match(formatRecord(record), '| readiness (/readyz/kms-providers) | 3 of 5 | 1 s | 2 s |')
+  const lost = makeRecord({ ...facts, samples: [sample(0, true, false)] })
+  t.notOk(lost.recovered)
+  t.match(formatRecord(lost), /writes of a Secret \| 1 of 1 \| 0 s \| not yet/)
+  t.end()
+})
+
+void test('a state file: one holder, nothing but its own, and told when it is something else', async (t) => {
+  const folder = t.testdir({ wrong: '{"version": 2}', torn: '{"ver' })
+  const open = (name: string) => new StateFile(join(folder, name), RotationState)
+  await t.rejects(open('wrong').read(), {
+    code: 'STATE_INVALID',
+    message: /is no state of this command/,
+  })
+  await t.rejects(open('torn').read(), { code: 'STATE_INVALID' })
+  t.equal(await open('none').read(), undefined)
+  const unlock = await open('a').lock()
+  await t.rejects(open('a').lock(), { message: /is in use by process/ })
+  await unlock()
+  writeFileSync(join(folder, 'b.lock'), '999999999')
+  await (
+    await open('b').lock()
+  )()
+  t.equal(stateFolder({ XDG_STATE_HOME: '/s' }), '/s/transit-bridge')
+  t.equal(stateFolder({ HOME: '/h' }), '/h/.local/state/transit-bridge')
+  t.throws(() => stateFolder({}), { code: 'USAGE_INVALID' })
+  await t.rejects(
+    new StateFile(join(folder, 'wrong', 'x'), RotationState).write({
+      version: 1,
+      procedure: 'rotate',
+      cluster: 'c',
+      key: 'k',
+      startedAt: 't',
+      step: 'check',
+      from: 1,
+    }),
+    {
+      code: 'STATE_INVALID',
+      message: /cannot be written/,
+    },
+  )
+})

@@ -1,0 +1,121 @@
+import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'tap'
+
+import { systemClock } from '../../src/time/clock.ts'
+import { BridgeError } from '../../src/errors.ts'
+import { createInstallerAdminSources } from '../../src/node/install/installer-admin.ts'
+import { createInstaller } from '../../src/node/install/installer.ts'
+import type { NodeInstallOutcome } from '../../src/node/install/node-install.ts'
+import { acceptsConnections, startPluginProbe } from '../../src/node/install/plugin-probe.ts'
+import { watchSources } from '../../src/node/install/source-watch.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { HandClock } from '../fakes/clock.ts'
+import { memoryLog } from '../fakes/log.ts'
+import { eventually } from '../e2e/eventually.ts'
+import { tempFolder } from '../real/temp-folder.ts'
+
+const DONE: NodeInstallOutcome = { changed: [], socket: '/run/kms.sock', tokenExpiresAt: 5_000_000 }
+
+function world(act: () => Promise<NodeInstallOutcome>) {
+  const clock = new HandClock()
+  const { log, lines } = memoryLog()
+  const metrics = createMetrics('test')
+  const options = { act, verb: 'written', interval: 30_000, clock, log, metrics } as const
+  return { clock, lines, metrics, installer: createInstaller(options) }
+}
+
+void test('it acts at once, at every interval and on demand, and stops when told to', async (t) => {
+  let acts = 0
+  const { installer, clock } = world(async () => {
+    acts += 1
+    return DONE
+  })
+  await installer.start()
+  t.equal(acts, 1)
+  await clock.advance(61_000)
+  t.equal(acts, 3)
+  await installer.act()
+  t.equal(acts, 4)
+  await installer.stop()
+  await clock.advance(61_000)
+  await installer.act()
+  t.equal(acts, 4)
+})
+
+void test('a failure is logged once for each reason, and tried again', async (t) => {
+  let fault: BridgeError | undefined = new BridgeError('HOST_FAILED', 'the disk is full')
+  const { installer, clock, lines, metrics } = world(async () => {
+    if (fault !== undefined) throw fault
+    return { ...DONE, changed: ['/etc/tb/token'] }
+  })
+  await installer.start()
+  await clock.advance(31_000)
+  t.match(installer.state, { kind: 'failed', code: 'HOST_FAILED', message: 'the disk is full' })
+  fault = new BridgeError('IDENTITY_INVALID', 'the token expired')
+  await clock.advance(30_000)
+  fault = undefined
+  await clock.advance(30_000)
+  t.same(
+    lines.map(({ msg }) => msg),
+    [
+      'the disk is full',
+      'the token expired',
+      'the host is as it shall be again',
+      '/etc/tb/token: written',
+    ],
+  )
+  t.match(await metrics.registry.metrics(), /identity_token_expiry_timestamp_seconds 5000/)
+})
+
+void test('it is ready when the plugin is where it shall be, and says why it is not', async (t) => {
+  let fault: BridgeError | undefined
+  const { installer, clock, metrics } = world(async () => {
+    if (fault !== undefined) throw fault
+    return DONE
+  })
+  let accepts = false
+  const pluginAccepts = () => accepts
+  const common = { installer, pluginAccepts, clock, metrics }
+  const bringing = createInstallerAdminSources({ ...common, wanted: 'running' })
+  const taking = createInstallerAdminSources({ ...common, wanted: 'gone' })
+  t.match(bringing.readiness(), { ready: false, reason: 'starting' })
+  await installer.act()
+  t.match(bringing.readiness(), { ready: false, message: /nothing serves \/run\/kms.sock yet/ })
+  t.match(taking.readiness(), { ready: true })
+  accepts = true
+  t.match(bringing.readiness(), {
+    ready: true,
+    details: { tokenExpiresAt: '1970-01-01T01:23:20.000Z' },
+  })
+  t.match(taking.readiness(), { ready: false, message: /still serves/ })
+  fault = new BridgeError('HOST_FAILED', 'the disk is full')
+  await installer.act()
+  t.match(bringing.readiness(), { ready: false, reason: 'HOST_FAILED' })
+  t.equal(bringing.isServing(), true, 'but nothing restarts it')
+  t.match(await bringing.renderMetrics(), /identity_token/)
+})
+
+void test('the probe knows a socket that is served from one that is not', async (t) => {
+  const socket = join(tempFolder('probe'), 'kms.sock')
+  t.equal(await acceptsConnections(socket), false)
+  const probe = startPluginProbe(() => socket, systemClock)
+  t.teardown(() => probe.stop())
+  t.equal(probe.accepts, false)
+  const server = createServer().listen(socket)
+  t.teardown(() => server.close())
+  await eventually('the probe to see it', () => probe.accepts)
+  server.close()
+  await eventually('the probe to see it go', () => !probe.accepts)
+})
+
+void test('a source that changes is noticed; a folder that cannot be watched is no fault', async (t) => {
+  const folder = t.testdir({ token: 'old' })
+  let changes = 0
+  const files = [join(folder, 'token'), '/nowhere/at/all']
+  const unwatch = watchSources(files, () => void (changes += 1))
+  t.teardown(unwatch)
+  writeFileSync(join(folder, 'token'), 'new')
+  await eventually('the change to be noticed', () => changes > 0)
+})

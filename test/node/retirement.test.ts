@@ -1,0 +1,124 @@
+import { createServer } from 'node:https'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { AddressInfo } from 'node:net'
+import { test } from 'tap'
+
+import { systemClock } from '../../src/time/clock.ts'
+import { connectInCluster, type KubeAnswer } from '../../src/kube/in-cluster.ts'
+import { retireInstallers } from '../../src/node/install/retirement.ts'
+import { CertificateAuthority } from '../real/pki.ts'
+
+type State = {
+  generation: number
+  args: string[]
+  observed: number
+  updated: number
+  ready: number
+}
+
+/** An API server with one DaemonSet of two nodes, whose controller takes one step at each look. */
+function fakeCluster(steps: Partial<State>[], name = 'installer') {
+  const state = { generation: 1, args: ['install-node'], observed: 1, updated: 2, ready: 2 }
+  const patches: unknown[] = []
+  const answer = (): KubeAnswer => ({
+    status: 200,
+    body: {
+      metadata: { generation: state.generation },
+      spec: { template: { spec: { containers: [{ name, args: state.args }] } } },
+      status: {
+        observedGeneration: state.observed,
+        desiredNumberScheduled: 2,
+        updatedNumberScheduled: state.updated,
+        numberAvailable: state.ready,
+      },
+    },
+  })
+  return {
+    patches,
+    api: {
+      request: async (method: string, path: string, patch?: readonly object[]) => {
+        if (!path.endsWith('/namespaces/ns/daemonsets/ds')) return { status: 404, body: {} }
+        if (method === 'PATCH') {
+          patches.push(patch)
+          Object.assign(state, { generation: 2, args: ['install-node', '--remove'] })
+        } else Object.assign(state, steps.shift())
+        return answer()
+      },
+    },
+  }
+}
+
+const common = { namespace: 'ns', name: 'ds', timeout: 10_000, clock: systemClock }
+
+void test('installers become removers, and every node is waited for', async (t) => {
+  const { api, patches } = fakeCluster([
+    {},
+    {},
+    { observed: 2, updated: 1, ready: 2 },
+    { updated: 2, ready: 1 },
+    { ready: 2 },
+  ])
+  t.equal(await retireInstallers({ api, ...common }), 2)
+  t.match(patches, [
+    [
+      { op: 'add', path: '/spec/template/spec/containers/0/args/-', value: '--remove' },
+      { path: '/spec/minReadySeconds', value: 0 },
+      { path: '/spec/updateStrategy' },
+    ],
+  ])
+})
+
+void test('a second try goes on where the first one ended', async (t) => {
+  const { api, patches } = fakeCluster([{ args: ['install-node', '--remove'] }])
+  t.equal(await retireInstallers({ api, ...common }), 2)
+  t.same(patches, [])
+})
+
+void test('it says how far it came, and what it does not find', async (t) => {
+  const late = fakeCluster([])
+  await t.rejects(retireInstallers({ api: late.api, ...common, timeout: 0 }), {
+    code: 'HOST_FAILED',
+    message:
+      'DaemonSet ns/ds: 2 of 2 nodes are free of the plugin; see the pods that are not ready',
+  })
+  await t.rejects(retireInstallers({ api: late.api, ...common, name: 'other' }), {
+    message: 'DaemonSet ns/other: GET was answered with HTTP 404',
+  })
+  const foreign = fakeCluster([], 'something')
+  await t.rejects(retireInstallers({ api: foreign.api, ...common }), { message: /no container/ })
+})
+
+void test('the API server is found and trusted as a pod finds it', async (t) => {
+  const authority = await CertificateAuthority.create('test')
+  const { keyFile, certFile } = await authority.server('kubernetes')
+  const seen: unknown[] = []
+  const server = createServer(
+    { key: readFileSync(keyFile), cert: readFileSync(certFile) },
+    (request, response) => {
+      seen.push([request.method, request.headers.authorization, request.headers['content-type']])
+      request.resume().on('end', () => response.end('{"kind":"DaemonSet"}'))
+    },
+  )
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const port = String((server.address() as AddressInfo).port)
+  const folder = t.testdir({ token: 'the-token\n' })
+  writeFileSync(join(folder, 'ca.crt'), readFileSync(authority.caFile))
+  const environment = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: port }
+  const api = await connectInCluster(environment, folder)
+  t.same(await api.request('GET', '/x'), { status: 200, body: { kind: 'DaemonSet' } })
+  await api.request('PATCH', '/x', [{ op: 'add' }])
+  t.same(seen, [
+    ['GET', 'Bearer the-token', undefined],
+    ['PATCH', 'Bearer the-token', 'application/json-patch+json'],
+  ])
+  await api.close()
+  const gone = await connectInCluster({ ...environment, KUBERNETES_SERVICE_PORT: '1' }, folder)
+  await t.rejects(gone.request('GET', '/x'), { code: 'HOST_FAILED', message: /does not answer/ })
+  await gone.close()
+  await t.rejects(connectInCluster({}), { message: /this is no pod/ })
+  await t.rejects(connectInCluster(environment, '/nowhere'), {
+    message: /no service-account token/,
+  })
+})

@@ -1,0 +1,201 @@
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+
+import { systemClock } from '../../src/time/clock.ts'
+import { ApiServers } from '../../src/convergence/api-servers.ts'
+import {
+  planRewrite,
+  runRewrite,
+  type RewriteOptions,
+} from '../../src/rewrite/procedure.ts'
+import { RewriteState } from '../../src/rewrite/state.ts'
+import { formatPlan, formatResult } from '../../src/rewrite/text.ts'
+import { StateFile } from '../../src/files/state-file.ts'
+import { FakeKubeServer } from '../fakes/kube-server.ts'
+
+async function scene(t: Test, count = 3, given: Partial<RewriteOptions> = {}) {
+  const kube = await FakeKubeServer.start()
+  for (let index = 0; index < count; index += 1) kube.add(`s${String(index).padStart(4, '0')}`)
+  const access = { server: kube.address, ca: kube.authority.caPem, serverNames: [] }
+  const servers = await ApiServers.find({ access, named: [kube.address], clock: systemClock })
+  t.teardown(() => {
+    servers.close()
+    kube.stop()
+  })
+  const notes: string[] = []
+  const folder = t.testdir()
+  const options: RewriteOptions = {
+    servers,
+    plugins: [],
+    patterns: ['secrets'],
+    method: 'auto',
+    patience: 5_000,
+    state: (cluster) => new StateFile(join(folder, `${cluster}.json`), RewriteState),
+    demand: {},
+    clock: systemClock,
+    onNote: (text) => notes.push(text),
+    onProgress: () => undefined,
+    ...given,
+  }
+  const run = async (signal = new AbortController().signal) =>
+    runRewrite(options, await planRewrite(options, signal), signal)
+  return { kube, options, notes, run }
+}
+
+void test('every stale object is rewritten once, over several pages', async (t) => {
+  const { kube, run } = await scene(t, 1201)
+  const { resources } = await run()
+  t.match(resources, [{ resource: 'secrets', counts: { rewritten: 1201, current: 0 } }])
+  t.notOk([...kube.objects.values()].some(({ stale }) => stale))
+  const patches = kube.calls.filter(({ method }) => method === 'PATCH')
+  t.equal(patches.length, 1201)
+  for (const { body } of patches)
+    t.same(Object.keys((body as { metadata: object }).metadata), ['uid', 'resourceVersion'])
+  const again = await run()
+  t.match(formatResult(again), 'secrets: 1,201 new already')
+})
+
+void test('an object that others change is read again; one that is gone, or new under its name, is left alone', async (t) => {
+  const { kube, run } = await scene(t, 4)
+  kube.intercept = ({ method, path }) => {
+    if (method !== 'PATCH') return undefined
+    if (path.endsWith('s0000')) kube.touch('s0000')
+    if (path.endsWith('s0001')) kube.objects.delete('s0001')
+    if (path.endsWith('s0002'))
+      Object.assign(kube.objects.get('s0002') ?? {}, { uid: 'another', version: 900 })
+    return undefined
+  }
+  const { resources } = await run()
+  t.match(resources, [{ counts: { rewritten: 1, gone: 2, writtenByOthers: 1 } }])
+})
+
+void test('what passes is tried again, what the server refuses is named, and a missing right ends it', async (t) => {
+  const { kube, run, notes } = await scene(t, 3)
+  let failures = 0
+  kube.intercept = ({ method, path }) => {
+    if (method !== 'PATCH') return undefined
+    if (path.endsWith('s0001')) return { status: 422, body: { message: 'spec is\u0007 invalid' } }
+    if (path.endsWith('s0002') && (failures += 1) < 3)
+      return { status: 500, body: { message: 'vault is away' } }
+    return undefined
+  }
+  const result = await run()
+  t.match(result.resources, [{ counts: { rewritten: 2, refused: 1 } }])
+  t.match(formatResult(result), /secrets default\/s0001: not rewritten: .*422: spec is invalid/)
+  t.match(notes, [/500: vault is away; trying again/])
+  kube.intercept = ({ path }) =>
+    path.endsWith('selfsubjectaccessreviews')
+      ? { status: 201, body: { status: { allowed: false } } }
+      : undefined
+  await t.rejects(run(), {
+    code: 'KUBE_DENIED',
+    message: /may not list secrets, patch secrets in all namespaces/,
+  })
+})
+
+void test('a page token that is too old, or not taken at all, costs no object', async (t) => {
+  const { kube, run } = await scene(t, 1100)
+  let times = 0
+  kube.intercept = ({ path, query }) => {
+    const token = query.get('continue')
+    if (path !== '/api/v1/secrets' || token === null || token.startsWith('fresh-')) return undefined
+    times += 1
+    if (times === 1)
+      return { status: 410, body: { message: 'too old', metadata: { continue: token } } }
+    return times === 3 ? { status: 400, body: { message: 'continue token is invalid' } } : undefined
+  }
+  const { resources } = await run()
+  t.notOk([...kube.objects.values()].some(({ stale }) => stale))
+  t.match(resources, [{ done: true }])
+})
+
+void test('ended in the middle it goes on, but not under another key, and not in another cluster', async (t) => {
+  const { kube, options, run, notes } = await scene(t, 1100)
+  const abort = new AbortController()
+  let patches = 0
+  kube.intercept = ({ method }) => {
+    if (method === 'PATCH' && (patches += 1) === 700) abort.abort()
+    return undefined
+  }
+  await t.rejects(run(abort.signal), { code: 'CANCELLED' })
+  kube.intercept = () => undefined
+  const before = kube.calls.length
+  const { resources } = await run()
+  t.match(notes.at(-1), 'goes on with what was begun at')
+  t.match(resources, [{ counts: { rewritten: 500 + 400, current: 200 } }])
+  t.equal(kube.calls.slice(before).filter(({ method }) => method === 'PATCH').length, 600)
+
+  const file = options.state('cluster-uid')
+  const state = {
+    version: 1,
+    procedure: 'rewrite',
+    cluster: 'cluster-uid',
+    key: 'old',
+    startedAt: 'then',
+    resources: [],
+  } as const
+  await file.write({ ...state, resources: [] })
+  await run()
+  t.match(notes.at(-1), 'was for another key, so all is done anew')
+  await file.write({ ...state, cluster: 'elsewhere', resources: [] })
+  await t.rejects(run(), { code: 'STATE_INVALID', message: /is of another cluster/ })
+})
+
+void test('a plan counts, names what it passes over, and writes nothing', async (t) => {
+  const { kube, options } = await scene(t, 7, {
+    patterns: ['*.', 'bindings', 'pods.metrics.k8s.io', 'gone.example.com'],
+  })
+  const plan = await planRewrite(options, new AbortController().signal)
+  const text = formatPlan(plan)
+  t.match(text, 'secrets: 7 objects')
+  t.match(text, 'bindings: passed over; the API server does not let it be listed and patched')
+  t.match(text, 'pods.metrics.k8s.io: passed over; it is served by another API server')
+  t.match(text, 'gone.example.com: passed over; the API server does not serve it')
+  t.notOk(kube.calls.some(({ method }) => method === 'PATCH'))
+})
+
+void test('a key that changes while it works is told at the end', async (t) => {
+  const { kube, run } = await scene(t, 3)
+  kube.intercept = ({ method }) => {
+    if (method === 'PATCH') kube.keyHash = `sha256:${'b'.repeat(64)}`
+    return undefined
+  }
+  await t.rejects(run(), {
+    code: 'NOT_CONVERGED',
+    message: /not all with one key: the key changed; run the same command again/,
+  })
+})
+
+const MIGRATIONS = '/apis/storagemigration.k8s.io/v1/storageversionmigrations'
+
+void test('the cluster’s own controller is let do it where it does, and only there', async (t) => {
+  const { kube, run, notes, options } = await scene(t, 3)
+  kube.groups = [{ name: 'storagemigration.k8s.io', versions: [{ version: 'v1' }] }]
+  let asked: unknown
+  let condition = 'Succeeded'
+  kube.intercept = ({ method, path, body }) => {
+    if (path.endsWith('leases/kube-controller-manager'))
+      return { status: 200, body: { spec: { renewTime: new Date().toISOString() } } }
+    if (path === MIGRATIONS && method === 'POST') asked = body
+    if (path.startsWith(MIGRATIONS)) {
+      const conditions = [{ type: condition, status: 'True', message: 'because' }]
+      return { status: 200, body: { metadata: { name: 'm1' }, status: { conditions } } }
+    }
+    return undefined
+  }
+  const { resources } = await run()
+  t.match(asked, { spec: { resource: { group: '', resource: 'secrets' } } })
+  t.match(resources, [{ done: true, migrated: true }])
+  t.match(notes.join(), 'StorageVersionMigration m1')
+  t.ok(kube.calls.some(({ method, path }) => method === 'DELETE' && path === `${MIGRATIONS}/m1`))
+  condition = 'Failed'
+  await t.rejects(run(), {
+    code: 'KUBE_FAILED',
+    message: /m1 failed: because; --method patch does without it/,
+  })
+  kube.groups = []
+  const forced = { ...options, method: 'migration' } as const
+  await t.rejects(planRewrite(forced, new AbortController().signal), {
+    message: /does not serve StorageVersionMigration/,
+  })
+})

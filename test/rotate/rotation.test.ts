@@ -1,0 +1,258 @@
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { test, type Test } from 'tap'
+
+import { KeyVersions } from '../../src/storage/key-versions.ts'
+import type { Report } from '../../src/verify/report.ts'
+import { Rotation, type RotationActions } from '../../src/rotate/rotation.ts'
+import { RotationState } from '../../src/rotate/state.ts'
+import { StateFile } from '../../src/files/state-file.ts'
+import { raiseVersion } from '../../src/commands/raise-version.ts'
+import { formatNeeded, formatRotationPlan } from '../../src/rotate/text.ts'
+import { systemClock } from '../../src/time/clock.ts'
+import { BridgeError } from '../../src/errors.ts'
+import type { AdministeredKey, KeyAdmin } from '../../src/operator/key-admin.ts'
+
+function keyOf(latestVersion: number): AdministeredKey {
+  const numbers = Array.from({ length: latestVersion }, (_none, index) => index + 1)
+  return {
+    name: 'k',
+    type: 'aes256-gcm96',
+    latestVersion,
+    minDecryptionVersion: 1,
+    minEncryptionVersion: 0,
+    derived: false,
+    softDeleted: false,
+    versions: new Map(numbers.map((number) => [number, { createdAt: 1_000 + number }])),
+    autoRotateSeconds: 0,
+  }
+}
+
+function reportOf(versions: readonly number[]): Report {
+  const { hashOf } = {
+    hashOf: (version: number) => new KeyVersions(keyOf(9), 'c').hashOf(version) ?? '',
+  }
+  const groups = versions.map((keyVersion) => ({
+    provider: 'kms v2 tb',
+    objects: 5,
+    seeds: 1,
+    keyVersion,
+    keyIdHash: hashOf(keyVersion),
+  }))
+  const none = {
+    plain: 0,
+    unreadable: 0,
+    unproven: 0,
+    plainKeys: [],
+    unreadableKeys: [],
+    unprovenKeys: [],
+  }
+  return {
+    ok: true,
+    source: 'etcd',
+    prefix: '/registry/',
+    revisions: [],
+    depth: 'envelopes',
+    objects: 5,
+    seeds: 1,
+    plain: 0,
+    unreadable: 0,
+    unproven: 0,
+    resources: [{ resource: 'secrets', toBeEncrypted: true, objects: 5, ...none, groups }],
+    keyVersionsNeeded: [{ provider: 'kms v2 tb', versions }],
+  }
+}
+
+/** A world of numbers: what Vault, the API servers and the store are at. */
+function scene(t: Test, given: Partial<RotationActions> = {}) {
+  const world = { vault: 1, servers: 1, stored: 1, rotations: 0, raised: 0 }
+  const actions: RotationActions = {
+    readKey: () => Promise.resolve(keyOf(world.vault)),
+    versionsOf: (key) => new KeyVersions(key, 'c'),
+    rotateKey: () => {
+      world.vault += 1
+      world.rotations += 1
+      return Promise.resolve()
+    },
+    read: () => {
+      const hash = new KeyVersions(keyOf(9), 'c').hashOf(world.servers) ?? ''
+      world.servers = world.vault
+      return Promise.resolve({
+        apiServers: [{ server: 'a', keys: new Map([['tb', { hash, ageSeconds: 1 }]]) }],
+        plugins: [],
+      })
+    },
+    rewrite: () => {
+      world.stored = world.vault
+      return Promise.resolve()
+    },
+    reportEtcd: () => Promise.resolve(reportOf([world.stored])),
+    reportBackups: () => Promise.resolve([]),
+    raise: () => {
+      world.raised += 1
+      return Promise.resolve()
+    },
+    ...given,
+  }
+  const file = new StateFile(join(t.testdir(), 'rotate.json'), RotationState)
+  const notes: string[] = []
+  const run = async (finishOnly = false) => {
+    const known = await file.read()
+    const state = known ?? {
+      version: 1 as const,
+      procedure: 'rotate' as const,
+      cluster: 'u',
+      key: 'transit/k',
+      startedAt: 'then',
+      step: 'check' as const,
+      from: world.vault,
+    }
+    return new Rotation({
+      actions,
+      state,
+      file,
+      finishOnly,
+      configsMayDiffer: false,
+      patience: 5_000,
+      clock: systemClock,
+      onStep: (step, words) => notes.push(`${step}: ${words}`),
+      onNote: (words) => notes.push(words),
+    }).run(new AbortController().signal)
+  }
+  return { world, file, notes, run, actions }
+}
+
+void test('a rotation to the end leaves no state behind', async (t) => {
+  const { world, file, run } = scene(t)
+  t.same(await run(), { live: 2, backups: [] })
+  t.match(world, { vault: 2, stored: 2, rotations: 1, raised: 1 })
+  t.equal(await file.read(), undefined)
+})
+
+for (const broken of ['rewrite', 'reportEtcd', 'reportBackups', 'raise'] as const) {
+  void test(`ended in ${broken}, it goes on and rotates once`, async (t) => {
+    let isBroken = true
+    const killed = () => Promise.reject(new BridgeError('CANCELLED', 'killed'))
+    const { world, run, actions } = scene(t)
+    const usual = actions[broken]
+    Object.assign(actions, {
+      [broken]: (...args: Parameters<typeof usual>) =>
+        isBroken ? killed() : (usual as (...all: unknown[]) => Promise<unknown>)(...args),
+    })
+    await t.rejects(run(), { code: 'CANCELLED' })
+    isBroken = false
+    await run()
+    t.match(world, { vault: 2, stored: 2, rotations: 1 })
+  })
+}
+
+void test('ended after vault rotated and before that was known, it does not rotate again', async (t) => {
+  let isBroken = true
+  const { world, run } = scene(t, {
+    rotateKey: () => {
+      world.vault += 1
+      world.rotations += 1
+      return isBroken ? Promise.reject(new BridgeError('CANCELLED', 'killed')) : Promise.resolve()
+    },
+  })
+  await t.rejects(run(), { code: 'CANCELLED' })
+  isBroken = false
+  await run()
+  t.match(world, { vault: 2, stored: 2, rotations: 1 })
+})
+
+void test('a rotation that somebody made is finished, and no other begun', async (t) => {
+  const behind = scene(t)
+  behind.world.vault = 2
+  await behind.run()
+  t.match(behind.world, { vault: 2, stored: 2, rotations: 0 })
+  t.match(behind.notes.join(), 'the key was rotated to version 2 already')
+  const unfinished = scene(t)
+  Object.assign(unfinished.world, { vault: 2, servers: 2 })
+  await unfinished.run()
+  t.match(unfinished.world, { rotations: 0, stored: 2 })
+  t.match(unfinished.notes.join(), '5 objects are not under version 2 yet')
+  const asked = scene(t)
+  await asked.run(true)
+  t.equal(asked.world.rotations, 0)
+})
+
+void test('what stays old after the rewriting is told, and rewritten by the next run', async (t) => {
+  let lags = true
+  const { world, run, file } = scene(t, {
+    rewrite: () => {
+      if (!lags) world.stored = world.vault
+      return Promise.resolve()
+    },
+  })
+  await t.rejects(run(), {
+    code: 'NOT_FINISHED',
+    message: /5 objects that are not under version 2/,
+  })
+  t.match(await file.read(), { step: 'rewrite' })
+  lags = false
+  await run()
+  t.match(world, { rotations: 1, stored: 2 })
+})
+
+const text = (stream: PassThrough) => String(stream.read() ?? '')
+
+void test('old versions are given up only if somebody says so and nothing needs them', async (t) => {
+  const raised: number[] = []
+  const key = {
+    read: () => Promise.resolve(keyOf(5)),
+    raiseMinDecryptionVersion: (version: number) => Promise.resolve(void raised.push(version)),
+  } as unknown as KeyAdmin
+  const stderr = new PassThrough()
+  const asked: string[] = []
+  const raise = (
+    flag: string | undefined,
+    needed: Parameters<typeof raiseVersion>[0]['needed'],
+    answer?: boolean,
+  ) =>
+    raiseVersion({
+      needed,
+      key,
+      terminal: { stderr },
+      values: flag === undefined ? {} : { 'yes-raise-min-decryption-version': flag },
+      ask:
+        answer === undefined
+          ? undefined
+          : (question) => Promise.resolve(asked.push(question) > 0 && answer),
+    })
+  const backups = [{ file: 'b.db', oldest: 3 }]
+  await t.rejects(raise('4', { live: 5, backups }), {
+    message: /b\.db needs version 3, and could never be read again; nothing was raised/,
+  })
+  await t.rejects(raise('2', { backups: [] }), { message: /etcd was not read/ })
+  await raise(undefined, { live: 5, backups })
+  t.match(text(stderr), /raised from 1 to 3: .* --yes-raise-min-decryption-version 3 does it/)
+  await raise(undefined, { live: 5, backups: [] }, false)
+  t.match(
+    asked[0],
+    /snapshots with data under versions 1 to 4 can never be read again unless it is lowered, and no backup was named/,
+  )
+  t.same(raised, [])
+  await raise(undefined, { live: 5, backups: [] }, true)
+  await raise('3', { live: 5, backups })
+  await raise('1', { live: 5, backups })
+  t.same(raised, [5, 3])
+  t.match(
+    formatNeeded({ live: 5, backups }),
+    /etcd needs version 5 and newer\nb\.db needs version 3/,
+  )
+  const state = {
+    version: 1,
+    procedure: 'rotate',
+    cluster: 'u',
+    key: 'k',
+    startedAt: 't',
+    step: 'wait',
+    from: 4,
+    to: 5,
+  } as const
+  t.match(
+    formatRotationPlan(state, keyOf(5), false),
+    /> 3 wait: .*\n.*\n.*left out without --endpoints/,
+  )
+})

@@ -1,0 +1,89 @@
+import { test } from 'tap'
+import {
+  encodeAssociatedData,
+  makeAnnotations,
+  readCluster,
+  type Annotations,
+} from '../../src/seed/annotations.ts'
+
+const VERSION = 'version.transit-bridge.internal'
+const CLUSTER = 'cluster.transit-bridge.internal'
+const bytes = (text: string) => Buffer.from(text)
+const valid: Annotations = { [VERSION]: bytes('1'), [CLUSTER]: bytes('prod-eu-1') }
+
+void test('annotations say the format version and the cluster, and nothing else', (t) => {
+  t.same(makeAnnotations('prod-eu-1'), valid)
+  t.equal(readCluster(makeAnnotations('кластер')), 'кластер')
+  t.end()
+})
+
+/** kube-apiserver: validation.IsFullyQualifiedDomainName, and 32 KiB for all (kmsv2/envelope.go). */
+void test('their names are lower-case domain names, and they are small', (t) => {
+  const label = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
+  let size = 0
+  for (const [name, value] of Object.entries(makeAnnotations('c'.repeat(253)))) {
+    const labels = name.split('.')
+    t.ok(labels.length >= 2 && name.length <= 253, name)
+    for (const each of labels) t.match(each, label)
+    size += name.length + value.byteLength
+  }
+  t.ok(size <= 32 * 1024, `${size} bytes`)
+  t.end()
+})
+
+const without = (name: string): Annotations =>
+  Object.fromEntries(Object.entries(valid).filter(([each]) => each !== name))
+
+const DEFECTS: readonly (readonly [string, Annotations, RegExp])[] = [
+  ['no annotations', {}, /another plugin/],
+  ['no version', without(VERSION), /another plugin/],
+  ['no cluster', without(CLUSTER), /another plugin/],
+  ['one more', { ...valid, 'extra.transit-bridge.internal': bytes('') }, /another plugin/],
+  ['the api of KMS v1', { ...valid, 'api.transit-bridge.internal': bytes('v1beta1') }, /another/],
+  ['a name in capitals', { ...without(VERSION), [VERSION.toUpperCase()]: bytes('1') }, /another/],
+  ['a trailing dot', { ...without(CLUSTER), [`${CLUSTER}.`]: bytes('prod-eu-1') }, /another/],
+  ['format version 2', { ...valid, [VERSION]: bytes('2') }, /newer transit-bridge/],
+  ['an empty format version', { ...valid, [VERSION]: bytes('') }, /newer transit-bridge/],
+  ['format version 1 and a zero byte', { ...valid, [VERSION]: bytes('1\0') }, /newer/],
+  ['format version 10', { ...valid, [VERSION]: bytes('10') }, /newer/],
+]
+
+for (const [what, annotations, words] of DEFECTS) {
+  void test(`annotations with ${what} are ANNOTATIONS_INVALID`, (t) => {
+    t.throws(() => readCluster(annotations), { code: 'ANNOTATIONS_INVALID', message: words })
+    t.end()
+  })
+}
+
+/** Computed by another program: domain, then name and value in the order of the names. */
+const GOLDEN_AAD =
+  '0000001d7472616e7369742d6272696467652f616e6e6f746174696f6e732f7631' +
+  '0000001f636c75737465722e7472616e7369742d6272696467652e696e7465726e616c' +
+  '0000000970726f642d65752d31' +
+  '0000001f76657273696f6e2e7472616e7369742d6272696467652e696e7465726e616c' +
+  '0000000131'
+
+void test('the additional data of annotations is what it always was, in whatever order they come', (t) => {
+  t.equal(encodeAssociatedData(valid).toString('hex'), GOLDEN_AAD)
+  const reversed = Object.fromEntries(Object.entries(valid).toReversed())
+  t.equal(encodeAssociatedData(reversed).toString('hex'), GOLDEN_AAD)
+  t.end()
+})
+
+void test('additional data differs when any byte of an annotation does', (t) => {
+  const others: Annotations[] = [
+    { ...valid, [CLUSTER]: bytes('prod-eu-2') },
+    { ...valid, [CLUSTER]: bytes('prod-eu-1 ') },
+    { ...valid, [VERSION]: bytes('2') },
+    { ...valid, [VERSION]: valid[CLUSTER] ?? bytes(''), [CLUSTER]: bytes('1') },
+    { ...valid, 'a.b': bytes('') },
+  ]
+  for (const other of others) t.not(encodeAssociatedData(other).toString('hex'), GOLDEN_AAD)
+  t.end()
+})
+
+void test('bytes that are no UTF-8 name no cluster that a configuration can', (t) => {
+  const cluster = readCluster({ ...valid, [CLUSTER]: Buffer.from([0x70, 0xff]) })
+  t.match(cluster, /\ufffd/)
+  t.end()
+})

@@ -1,0 +1,151 @@
+import { test } from 'tap'
+
+import { makeClusterStatus } from '../../src/status/cluster-status.ts'
+import { KeyVersions } from '../../src/storage/key-versions.ts'
+import { hashKeyId } from '../../src/convergence/plugin-view.ts'
+import type { Report } from '../../src/verify/report.ts'
+import { formatStatus } from '../../src/status/text.ts'
+import { countStale, oldestVersion, sharesOf } from '../../src/verify/stored-keys.ts'
+import { makeKeyId } from '../../src/seed/key-id.ts'
+import type { AdministeredKey } from '../../src/operator/key-admin.ts'
+
+const key: AdministeredKey = {
+  name: 'k',
+  type: 'aes256-gcm96',
+  latestVersion: 2,
+  minDecryptionVersion: 1,
+  minEncryptionVersion: 0,
+  derived: false,
+  softDeleted: false,
+  versions: new Map([
+    [1, { createdAt: 1_000 }],
+    [2, { createdAt: 2_000 }],
+  ]),
+  autoRotateSeconds: 0,
+}
+const idOf = (keyVersion: number) =>
+  makeKeyId({ clusterId: 'c', keyName: 'k', keyVersion, createdAt: keyVersion * 1_000 })
+
+const group = (keyVersion: number, objects: number) => ({
+  provider: 'kms v2 tb',
+  objects,
+  seeds: 1,
+  keyVersion,
+  keyIdHash: hashKeyId(idOf(keyVersion)),
+})
+const none = {
+  plain: 0,
+  unreadable: 0,
+  unproven: 0,
+  plainKeys: [],
+  unreadableKeys: [],
+  unprovenKeys: [],
+}
+const report: Report = {
+  ok: true,
+  source: 'etcd',
+  prefix: '/registry/',
+  revisions: [],
+  depth: 'envelopes',
+  objects: 14,
+  seeds: 2,
+  plain: 0,
+  unreadable: 0,
+  unproven: 0,
+  resources: [
+    {
+      resource: 'secrets',
+      toBeEncrypted: true,
+      objects: 10,
+      ...none,
+      groups: [group(2, 7), group(1, 3)],
+    },
+    {
+      resource: 'configmaps',
+      toBeEncrypted: true,
+      objects: 3,
+      ...none,
+      otherProvider: 1,
+      groups: [group(2, 2), { provider: 'aescbc k1', objects: 1, seeds: 0 }],
+    },
+    {
+      resource: 'pods',
+      toBeEncrypted: false,
+      objects: 1,
+      ...none,
+      groups: [{ provider: 'plain protobuf', objects: 1, seeds: 0 }],
+    },
+  ],
+  keyVersionsNeeded: [{ provider: 'kms v2 tb', versions: [2, 1] }],
+}
+
+void test('what is stored, by key version, and what is old of it', (t) => {
+  t.match(sharesOf(report), [
+    { keyVersion: 2, objects: 9 },
+    { keyVersion: 1, objects: 3 },
+    { provider: 'aescbc k1', objects: 1 },
+  ])
+  t.equal(countStale(report, new Set([hashKeyId(idOf(2))])), 3)
+  t.equal(countStale(report, new Set()), 1, 'without a KMS v2 key, what another provider wrote')
+  t.equal(oldestVersion(report), 1)
+  t.equal(oldestVersion({ ...report, keyVersionsNeeded: [] }), undefined)
+  t.end()
+})
+
+void test('a table with the key, nodes, shares, and all that is not well', (t) => {
+  const now = Date.UTC(2026, 0, 1)
+  const plugin = {
+    address: 'http://p',
+    ready: true,
+    reason: 'VAULT_SEALED',
+    message: 'ok',
+    keyId: idOf(1),
+    keyVersion: 1,
+  }
+  const status = makeClusterStatus({
+    reading: {
+      apiServers: [
+        {
+          server: 'https://a',
+          keys: new Map([['tb', { hash: hashKeyId(idOf(1)), ageSeconds: 4.4 }]]),
+        },
+        { server: 'https://b', keys: new Map() },
+      ],
+      plugins: [
+        { ...plugin, tokenExpiresAt: new Date(now + 3 * 3_600_000).toISOString() },
+        { ...plugin, address: 'http://q', tokenExpiresAt: new Date(now - 1).toISOString() },
+      ],
+    },
+    demand: {},
+    key: { ...key, autoRotateSeconds: 1_000 },
+    versions: new KeyVersions(key, 'c', ['other']),
+    stored: sharesOf(report),
+    now,
+  })
+  t.notOk(status.ok)
+  const text = formatStatus(status, now)
+  t.match(text, /transit key k: version 2 since .*; next rotation due .*, by vault itself/)
+  t.match(text, /plugin +http:\/\/p +[0-9a-f]{12} +1 +3 h +- +ok, in its grace \(VAULT_SEALED\)/)
+  t.match(text, /http:\/\/q .* expired/)
+  t.match(text, /api server +https:\/\/a +[0-9a-f]{12} +1 +- +4 s ago +ok/)
+  t.match(text, /9 \(69 %\) by kms v2 tb, version 2/)
+  t.match(text, 'not as it should be: the API servers do not agree on the key of tb')
+  t.match(text, 'not as it should be: transit key k was due to be rotated at')
+  t.match(text, 'has version 1 of the key, and vault has version 2')
+  const plain = makeClusterStatus({
+    reading: { apiServers: [], plugins: [] },
+    demand: {},
+    key,
+    rotateEvery: 1,
+    now: 0,
+  })
+  t.match(plain.key, { rotatedBy: 'operator' })
+  t.match(
+    formatStatus(
+      makeClusterStatus({ reading: { apiServers: [], plugins: [] }, demand: {}, key, now }),
+      now,
+    ),
+    /no rotation is planned/,
+  )
+  t.end()
+})
