@@ -5,13 +5,7 @@
 import { encryptionConfig, identity, kms } from '../test/e2e/encryption-config.ts'
 import { eventually } from '../test/e2e/eventually.ts'
 import { kmsProviders, newKeyId, noticed, pluginCalls } from '../test/e2e/observe.ts'
-import {
-  findInEtcd,
-  parseStored,
-  SECRETS,
-  seedsOfSecrets,
-  storedV2,
-} from '../test/e2e/stored.ts'
+import { findInEtcd, parseStored, SECRETS, seedsOfSecrets, storedV2 } from '../test/e2e/stored.ts'
 import { Etcd } from '../test/real/etcd.ts'
 import { KEY, KmsWorld } from '../test/real/kms-world.ts'
 import { KubeApiServer } from '../test/real/kube-api-server.ts'

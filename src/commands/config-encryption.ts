@@ -9,7 +9,14 @@ import { MOVE_STEPS, parseMoveStep, parseOldProvider } from '../encryption/move.
 import { renderEncryptionConfig, type EncryptionConfigOptions } from '../encryption/render.ts'
 import { BridgeError } from '../errors.ts'
 import type { OptionValues } from './cli/command.ts'
-import { complain, EXIT_FAILED, EXIT_MISTAKE, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
+import {
+  complain,
+  EXIT_FAILED,
+  EXIT_MISTAKE,
+  EXIT_OK,
+  print,
+  type Terminal,
+} from './cli/terminal.ts'
 import { readTextFile } from '../files/text-file.ts'
 
 /** Prints an EncryptionConfiguration, or with --check says what is wrong with one. */

@@ -1,5 +1,5 @@
 import { systemClock } from '../time/clock.ts'
-import { parseDuration } from '../config/duration.ts'
+import { parseDuration } from '../time/duration.ts'
 import { loadConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
 import { examine } from '../doctor/examine.ts'

@@ -1,6 +1,6 @@
 import { systemClock } from '../time/clock.ts'
 import type { ListenAddress } from '../config/config.ts'
-import { parseDuration } from '../config/duration.ts'
+import { parseDuration } from '../time/duration.ts'
 import { BridgeError } from '../errors.ts'
 import {
   installOnNode,

@@ -4,7 +4,7 @@ import { connectInCluster } from '../kube/in-cluster.ts'
 import { retireInstallers } from '../node/install/retirement.ts'
 import { BridgeError } from '../errors.ts'
 import { systemClock } from '../time/clock.ts'
-import { parseDuration } from '../config/duration.ts'
+import { parseDuration } from '../time/duration.ts'
 
 /** Has every installer of a DaemonSet take off its node what it put there; what Helm calls before a removal. */
 export async function runRetireNodes(values: OptionValues, terminal: Terminal): Promise<number> {

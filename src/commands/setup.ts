@@ -18,7 +18,14 @@ import { version } from '../version.ts'
 import { requireValue, type OptionValues } from './cli/command.ts'
 import { askAtTerminal, type Ask } from './cli/confirm.ts'
 import { readWanted } from './setup-options.ts'
-import { complain, EXIT_FAILED, EXIT_MISTAKE, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
+import {
+  complain,
+  EXIT_FAILED,
+  EXIT_MISTAKE,
+  EXIT_OK,
+  print,
+  type Terminal,
+} from './cli/terminal.ts'
 
 /** One try of one request; enabling an engine takes longer than what vault.timeout is meant for. */
 const REQUEST_TIMEOUT = 10_000

@@ -1,4 +1,4 @@
-import type { LogLevel } from '../telemetry/log.ts'
+import type { LogLevel } from './log-level.ts'
 
 /**
  * The configuration as the program uses it: defaults filled, durations in milliseconds, frozen at every

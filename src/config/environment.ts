@@ -1,10 +1,9 @@
 import { formatPath, type Path } from '../yaml/fault.ts'
+import type { Environment } from '../environment.ts'
 import type { LocatedFault } from './issues.ts'
 
 /** `$${` stands for `${`; `${NAME}` for a variable; any other `${` is a mistake. */
 const REFERENCE = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{/g
-
-export type Environment = Readonly<Record<string, string | undefined>>
 
 /** A value with its variables put in, and what is known about them. */
 export interface Substitution {

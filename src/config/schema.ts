@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 
-import { LOG_LEVELS } from '../telemetry/log.ts'
+import { LOG_LEVELS } from './log-level.ts'
 import type { AdminConfig, ProviderConfig } from './config.ts'
 import { duration } from './duration.ts'
 import { listenAddress } from './endpoint.ts'

@@ -1,5 +1,5 @@
 import type { AuthConfig, CsiConfig, KmsConfig, ProviderConfig, TransitPlace } from './config.ts'
-import { formatDuration } from './duration.ts'
+import { formatDuration } from '../time/duration.ts'
 import type { LoadedConfig } from './load.ts'
 
 type Show = (path: string, value: string) => string

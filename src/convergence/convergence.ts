@@ -1,5 +1,6 @@
 import { isSilent, type ApiServerReading, type ApiServerView } from './api-server-view.ts'
-import { hashKeyId, isSilentPlugin, type PluginReading } from './plugin-view.ts'
+import { isSilentPlugin, type PluginReading } from './plugin-view.ts'
+import { hashKeyId } from '../seed/key-id.ts'
 
 /** All that was asked at one time. */
 export interface ClusterReading {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import * as v from 'valibot'
 
 import { BridgeError } from '../errors.ts'
@@ -62,11 +61,6 @@ export async function readPlugin(address: string): Promise<PluginReading> {
 
 export function isSilentPlugin(reading: PluginReading): reading is SilentPlugin {
   return 'silence' in reading
-}
-
-/** As kube-apiserver's metrics name a key id. */
-export function hashKeyId(keyId: string): string {
-  return `sha256:${createHash('sha256').update(keyId).digest('hex')}`
 }
 
 function explain(address: string, thrown: unknown): BridgeError {

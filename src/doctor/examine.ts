@@ -2,7 +2,7 @@ import type { Clock } from '../time/clock.ts'
 import type { Config } from '../config/config.ts'
 import { requireSection } from '../config/section.ts'
 import { VaultSettings } from '../operator/vault-settings.ts'
-import { inWords } from '../identity/token-words.ts'
+import { describeDuration } from '../time/duration.ts'
 import type { VaultSession } from '../vault/session/session.ts'
 import { checkApiServer } from './api-server-check.ts'
 import { checkAudit } from './audit-check.ts'
@@ -77,6 +77,6 @@ function describeLogin({ vault }: Config, expiresAt: number | undefined, now: nu
   const life =
     expiresAt === undefined || expiresAt === Infinity
       ? 'a token that never ends'
-      : `a token for ${inWords(expiresAt - now)}`
+      : `a token for ${describeDuration(expiresAt - now)}`
   return ok('login', `${vault.auth.method} gives ${life}`)
 }

@@ -1,10 +1,12 @@
 import type { Clock } from '../time/clock.ts'
 import type { AuthConfig, TokenFileLogin } from '../config/config.ts'
-import { formatDuration } from '../config/duration.ts'
+import { formatDuration } from '../time/duration.ts'
 import type { ServiceAccountClaims } from '../identity/service-account-token.ts'
 import { checkServiceAccountToken } from '../identity/token-check.ts'
 import { readServiceAccountToken } from '../identity/token-file.ts'
-import { inWords, quoted, quotedAudiences } from '../identity/token-words.ts'
+import { quotedAudiences } from '../identity/token-words.ts'
+import { describeDuration } from '../time/duration.ts'
+import { quoted } from '../text/quoted.ts'
 import { fail, ok, warn, wordsOf, type Finding } from './finding.ts'
 import { formatMode, readHostFile } from './host-file.ts'
 
@@ -70,7 +72,7 @@ async function checkToken(
 
 function checkLife({ expiresAt }: ServiceAccountClaims, surviveMs: number, now: number): Finding {
   const left = expiresAt - now
-  const why = `expires in ${inWords(left)}`
+  const why = `expires in ${describeDuration(left)}`
   if (left >= surviveMs) return ok('token life', why)
   const needed = `it must last ${formatDuration(surviveMs)} (--survive), since after an outage of the control plane nothing makes another`
   return fail(
@@ -84,7 +86,7 @@ function checkLife({ expiresAt }: ServiceAccountClaims, surviveMs: number, now: 
 function checkAge({ issuedAt, expiresAt }: ServiceAccountClaims, now: number): readonly Finding[] {
   if (issuedAt === undefined) return []
   const share = (now - issuedAt) / (expiresAt - issuedAt)
-  const why = `made ${inWords(now - issuedAt)} ago`
+  const why = `made ${describeDuration(now - issuedAt)} ago`
   if (share <= REFRESHED_AT) return [ok('token age', why)]
   const text = `${why}, ${Math.round(share * 100)} % of its life`
   return [warn('token age', text, 'is whoever refreshes it still at work?')]

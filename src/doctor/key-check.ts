@@ -2,7 +2,7 @@ import type { TransitConfig } from '../config/config.ts'
 import { BridgeError } from '../errors.ts'
 import type { Settings, VaultSettings } from '../operator/vault-settings.ts'
 import { parseTransitKey, requireWrappingKey } from '../transit/key.ts'
-import { inWords } from '../identity/token-words.ts'
+import { describeDuration } from '../time/duration.ts'
 import { fail, ok, unknown, warn, wordsOf, type Finding } from './finding.ts'
 
 /** The settings of the key, and that no misspelt name makes another. */
@@ -62,7 +62,7 @@ function describeRotation(seconds: number): Finding {
   if (!(seconds > 0)) return ok('key rotation', 'by hand')
   return ok(
     'key rotation',
-    `by vault, every ${inWords(seconds * 1000)}; data written before keeps its version`,
+    `by vault, every ${describeDuration(seconds * 1000)}; data written before keeps its version`,
   )
 }
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../time/clock.ts'
-import { inWords } from '../identity/token-words.ts'
+import { describeDuration } from '../time/duration.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
 import type { CertificateLife, VaultView } from './vault-probe.ts'
 
@@ -51,7 +51,7 @@ function checkCertificates({ address, certificates }: VaultView, now: number): r
 }
 
 function checkCertificate({ name, expiresAt }: CertificateLife, now: number): Finding {
-  const why = `certificate ${JSON.stringify(name)} expires in ${inWords(expiresAt - now)}, the first of its chain`
+  const why = `certificate ${JSON.stringify(name)} expires in ${describeDuration(expiresAt - now)}, the first of its chain`
   return expiresAt - now > CERTIFICATE_SOON
     ? ok('vault tls', why)
     : warn('vault tls', why, 'renew it; it is read again by itself')
@@ -60,7 +60,7 @@ function checkCertificate({ name, expiresAt }: CertificateLife, now: number): Fi
 function checkClock({ address, time }: VaultView, now: number): readonly Finding[] {
   if (time === undefined) return []
   const skew = now - time
-  const why = `${inWords(Math.abs(skew))} ${skew > 0 ? 'ahead of' : 'behind'} ${address}`
+  const why = `${describeDuration(Math.abs(skew))} ${skew > 0 ? 'ahead of' : 'behind'} ${address}`
   if (Math.abs(skew) < SKEW_WARNS) return [ok('clock', 'agrees with that of vault')]
   const fix = 'let both hosts take their time from the same source (chrony, NTP)'
   if (Math.abs(skew) < SKEW_FAILS) return [warn('clock', why, fix)]

@@ -3,13 +3,7 @@ import type { RangeResponse } from '../gen/etcd/v3/rpc_pb.ts'
 import type { EtcdClient } from './client.ts'
 import { isCompacted } from './fault.ts'
 import { PageSize } from '../page-size.ts'
-import {
-  firstPart,
-  prefixesOf,
-  type KeySelection,
-  type Store,
-  type StoredObject,
-} from './store.ts'
+import { firstPart, prefixesOf, type KeySelection, type Store, type StoredObject } from './store.ts'
 
 const PAGE_BYTES = 512 * 1024
 const MOST_PREFIXES = 20

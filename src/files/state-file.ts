@@ -2,7 +2,7 @@ import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 
-import type { Environment } from '../config/environment.ts'
+import type { Environment } from '../environment.ts'
 import { BridgeError } from '../errors.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { Clock } from '../time/clock.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { ReadIdentity } from '../vault/logins/login.ts'
+import type { ReadIdentity } from './identity-token.ts'
 import { checkServiceAccountToken, type TokenExpectations } from './token-check.ts'
 import { readServiceAccountToken } from './token-file.ts'
 

@@ -1,5 +1,7 @@
 import { BridgeError } from '../errors.ts'
-import { inWords, quoted, quotedAudiences } from './token-words.ts'
+import { quotedAudiences } from './token-words.ts'
+import { describeDuration } from '../time/duration.ts'
+import { quoted } from '../text/quoted.ts'
 import type { ServiceAccountClaims } from './service-account-token.ts'
 
 /** Vault's jwt method and kube-apiserver both allow one minute of clock skew. */
@@ -49,14 +51,14 @@ export function checkServiceAccountToken(
 
 function expired(claims: ServiceAccountClaims, now: number, places: TokenPlaces) {
   if (now < claims.expiresAt + CLOCK_SKEW_MS) return undefined
-  const since = `${isoTime(claims.expiresAt)} (${inWords(now - claims.expiresAt)} ago)`
+  const since = `${isoTime(claims.expiresAt)} (${describeDuration(now - claims.expiresAt)} ago)`
   return `${places.token}: the service-account token expired at ${since}; ${places.refresher} no longer refreshes it, or this host's clock is wrong`
 }
 
 function notYetValid(claims: ServiceAccountClaims, now: number, places: TokenPlaces) {
   const { notBefore } = claims
   if (notBefore === undefined || now >= notBefore - CLOCK_SKEW_MS) return undefined
-  const from = `${isoTime(notBefore)} (in ${inWords(notBefore - now)})`
+  const from = `${isoTime(notBefore)} (in ${describeDuration(notBefore - now)})`
   return `${places.token}: the service-account token is valid only from ${from}; this host's clock is behind that of the API server`
 }
 

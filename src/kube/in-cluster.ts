@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import { Agent, request as sendRequest } from 'node:https'
 import { text } from 'node:stream/consumers'
 
-import type { Environment } from '../config/environment.ts'
+import type { Environment } from '../environment.ts'
 import { BridgeError } from '../errors.ts'
 
 const FOLDER = '/var/run/secrets/kubernetes.io/serviceaccount'

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import type { Environment } from '../config/environment.ts'
+import type { Environment } from '../environment.ts'
 import { BridgeError } from '../errors.ts'
 import type { KubeAccess } from './access.ts'
 import { readKubeconfig } from './kubeconfig.ts'

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 
-import type { Environment } from '../config/environment.ts'
+import type { Environment } from '../environment.ts'
 import { BridgeError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import { readCredentialFile } from '../files/credential-file.ts'

@@ -4,7 +4,8 @@ import type { Clock } from '../time/clock.ts'
 import { BridgeError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import type { VaultOperation, VaultRequest, VaultRequester } from '../vault/client/request.ts'
-import type { Right, Values } from '../setup/plan.ts'
+import type { Right } from './right.ts'
+import type { Values } from './right.ts'
 
 /** For one request, with all of its tries. Enabling an engine writes to storage several times. */
 const REQUEST_TIME = 15_000

@@ -26,3 +26,8 @@ export function makeKeyId(parts: KeyIdParts): string {
   ])
   return PREFIX + createHash('sha256').update(encoded).digest('base64url')
 }
+
+/** As kube-apiserver's metrics name a key id. */
+export function hashKeyId(keyId: string): string {
+  return `sha256:${createHash('sha256').update(keyId).digest('hex')}`
+}

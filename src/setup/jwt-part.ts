@@ -1,6 +1,7 @@
 import { createHash, createPublicKey } from 'node:crypto'
 
-import { change, join, remark, type Plan, type Values } from './plan.ts'
+import { change, join, remark, type Plan } from './plan.ts'
+import type { Values } from '../operator/right.ts'
 import { readText, readTexts, type Settings } from '../operator/vault-settings.ts'
 import type { JwtLogin } from './wanted.ts'
 

@@ -1,4 +1,5 @@
-import { change, join, remark, type Plan, type Values } from './plan.ts'
+import { change, join, remark, type Plan } from './plan.ts'
+import type { Values } from '../operator/right.ts'
 import { readText, type Settings } from '../operator/vault-settings.ts'
 import type { KubernetesLogin } from './wanted.ts'
 

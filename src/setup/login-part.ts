@@ -1,4 +1,5 @@
-import { change, join, NOTHING, remark, type Plan, type Values } from './plan.ts'
+import { change, join, NOTHING, remark, type Plan } from './plan.ts'
+import type { Values } from '../operator/right.ts'
 import { jwtRole, planJwtConfig } from './jwt-part.ts'
 import { kubernetesRole, planKubernetesConfig } from './kubernetes-part.ts'
 import { compareRole } from './role-difference.ts'

@@ -1,4 +1,5 @@
-import type { Change, Plan, Values } from './plan.ts'
+import type { Change, Plan } from './plan.ts'
+import type { Values } from '../operator/right.ts'
 
 /** The changes as commands of `bao`, which are those of `vault`, too; for a shell. */
 export function formatCommands({ changes, remarks }: Plan, namespace: string | undefined): string {

@@ -1,4 +1,6 @@
-import type { Plan, Value, Values } from './plan.ts'
+import type { Plan } from './plan.ts'
+import type { Value } from '../operator/right.ts'
+import type { Values } from '../operator/right.ts'
 
 /**
  * The changes as HCL for Terraform or OpenTofu with their provider "vault". What has no resource that says exactly the

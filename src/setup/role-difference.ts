@@ -1,4 +1,5 @@
-import type { Value, Values } from './plan.ts'
+import type { Value } from '../operator/right.ts'
+import type { Values } from '../operator/right.ts'
 import { readTexts, type Settings } from '../operator/vault-settings.ts'
 
 /** Life of a token that is longer than any plugin needs, in seconds. */

@@ -2,7 +2,8 @@ import type { AdministeredKey } from '../operator/key-admin.ts'
 import { isSilent, type ApiServerReading } from '../convergence/api-server-view.ts'
 import { judgeConvergence, type ClusterReading, type Demand } from '../convergence/convergence.ts'
 import type { KeyVersions } from '../storage/key-versions.ts'
-import { hashKeyId, isSilentPlugin, type PluginReading } from '../convergence/plugin-view.ts'
+import { isSilentPlugin, type PluginReading } from '../convergence/plugin-view.ts'
+import { hashKeyId } from '../seed/key-id.ts'
 import type { StoredShare } from '../verify/stored-keys.ts'
 
 /** One line of the table of nodes. */

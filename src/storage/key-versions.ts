@@ -1,6 +1,6 @@
 import { makeKeyId } from '../seed/key-id.ts'
 import type { TransitKey } from '../transit/key.ts'
-import { hashKeyId } from '../convergence/plugin-view.ts'
+import { hashKeyId } from '../seed/key-id.ts'
 
 /** Which version of the key each hash of a key id stands for, and the other way round. */
 export class KeyVersions {

@@ -1,10 +1,8 @@
 import { pino, type Logger } from 'pino'
 
-export type { Logger }
+import type { LogLevel } from '../config/log-level.ts'
 
-/** Levels from loud to silent, as `log.level` takes them. */
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
-export type LogLevel = (typeof LOG_LEVELS)[number]
+export type { Logger }
 
 /** Keys of log lines, each named here and nowhere else, so that a line can be searched for. */
 export const logKey = {

@@ -1,6 +1,6 @@
 import { parseConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/config.ts'
-import type { Environment } from '../../src/config/environment.ts'
+import type { Environment } from '../../src/environment.ts'
 import { ConfigError, type Fault } from '../../src/yaml/fault.ts'
 
 /** A configuration with all sections and nothing wrong. Rows of tests change one thing of it. */

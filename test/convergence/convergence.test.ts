@@ -3,7 +3,8 @@ import { test } from 'tap'
 import type { ApiServerView } from '../../src/convergence/api-server-view.ts'
 import { judgeConvergence } from '../../src/convergence/convergence.ts'
 import { explainAnswer, explainNoAnswer } from '../../src/kube/fault.ts'
-import { hashKeyId, readPlugin } from '../../src/convergence/plugin-view.ts'
+import { readPlugin } from '../../src/convergence/plugin-view.ts'
+import { hashKeyId } from '../../src/seed/key-id.ts'
 import { BridgeError } from '../../src/errors.ts'
 
 function server(name: string, hash: string, more: Partial<ApiServerView> = {}): ApiServerView {

@@ -3,11 +3,7 @@ import { test, type Test } from 'tap'
 
 import { systemClock } from '../../src/time/clock.ts'
 import { ApiServers } from '../../src/convergence/api-servers.ts'
-import {
-  planRewrite,
-  runRewrite,
-  type RewriteOptions,
-} from '../../src/rewrite/procedure.ts'
+import { planRewrite, runRewrite, type RewriteOptions } from '../../src/rewrite/procedure.ts'
 import { RewriteState } from '../../src/rewrite/state.ts'
 import { formatPlan, formatResult } from '../../src/rewrite/text.ts'
 import { StateFile } from '../../src/files/state-file.ts'

@@ -2,7 +2,7 @@ import { test } from 'tap'
 
 import { makeClusterStatus } from '../../src/status/cluster-status.ts'
 import { KeyVersions } from '../../src/storage/key-versions.ts'
-import { hashKeyId } from '../../src/convergence/plugin-view.ts'
+import { hashKeyId } from '../../src/seed/key-id.ts'
 import type { Report } from '../../src/verify/report.ts'
 import { formatStatus } from '../../src/status/text.ts'
 import { countStale, oldestVersion, sharesOf } from '../../src/verify/stored-keys.ts'

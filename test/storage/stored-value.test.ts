@@ -4,7 +4,14 @@ import { parseStoredValue } from '../../src/storage/stored-value.ts'
 import { findPayloadFault } from '../../src/storage/payload.ts'
 import { keyVersionOf } from '../../src/storage/wrapped-source.ts'
 import { makeV1Cipher } from '../../src/seed/v1-cipher.ts'
-import { kmsV1Value, kmsV2Value, OURS, sealByCbc, sealByKey, sealBySeed } from '../verify/envelopes.ts'
+import {
+  kmsV1Value,
+  kmsV2Value,
+  OURS,
+  sealByCbc,
+  sealByKey,
+  sealBySeed,
+} from '../verify/envelopes.ts'
 
 const KEY = '/registry/secrets/default/a'
 const bytes = (length: number, first: number) =>

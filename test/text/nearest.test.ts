@@ -1,6 +1,6 @@
 import { test } from 'tap'
 
-import { formatDuration, parseDuration } from '../../src/config/duration.ts'
+import { formatDuration, parseDuration } from '../../src/time/duration.ts'
 import { findNearest, listChoices } from '../../src/text/nearest.ts'
 
 void test('the nearest name is the same but for case and separators, or begins so, or is a few letters off', async (t) => {

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 
-import type { Environment } from '../../config/environment.ts'
+import type { Environment } from '../../environment.ts'
 import { ConfigError, formatFault } from '../../yaml/fault.ts'
 import { BridgeError } from '../../errors.ts'
 

@@ -1,6 +1,6 @@
 import type { CsiRule } from '../../config/config.ts'
 import { BridgeError } from '../../errors.ts'
-import { quoted } from '../../identity/token-words.ts'
+import { quoted } from '../../text/quoted.ts'
 import type { PodReference } from '../mount-request.ts'
 import { matchesPattern } from './name-pattern.ts'
 import { nameObject, type ClassObject } from '../class/object-types.ts'

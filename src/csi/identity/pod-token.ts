@@ -6,7 +6,8 @@ import {
   type ServiceAccountToken,
 } from '../../identity/service-account-token.ts'
 import { checkServiceAccountToken, type TokenPlaces } from '../../identity/token-check.ts'
-import { quoted, quotedAudiences } from '../../identity/token-words.ts'
+import { quotedAudiences } from '../../identity/token-words.ts'
+import { quoted } from '../../text/quoted.ts'
 import { namePod, type MountRequest, type PodReference } from '../mount-request.ts'
 
 const LONGEST_TOKEN = 16 * 1024

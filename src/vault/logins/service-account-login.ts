@@ -2,12 +2,8 @@ import type { Clock } from '../../time/clock.ts'
 import type { VaultRequester } from '../client/request.ts'
 import { describeIdentity } from '../../identity/token-words.ts'
 import { requestLogin } from './login-request.ts'
-import {
-  VAULT_AUTH_SETTINGS,
-  type Login,
-  type LoginSettingNames,
-  type ReadIdentity,
-} from './login.ts'
+import { VAULT_AUTH_SETTINGS, type Login, type LoginSettingNames } from './login.ts'
+import type { ReadIdentity } from '../../identity/identity-token.ts'
 import type { KnownRefusal } from './refusal.ts'
 
 /** What the logins with a service account's JWT need: jwt and kubernetes. */

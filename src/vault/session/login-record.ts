@@ -3,7 +3,7 @@ import { isOutage, type BridgeError } from '../../errors.ts'
 import { logKey, type Logger } from '../../telemetry/log.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import type { HeldToken } from './held-token.ts'
-import { inWords } from '../../identity/token-words.ts'
+import { describeDuration } from '../../time/duration.ts'
 
 const REMIND_EVERY_MS = 60_000
 
@@ -63,9 +63,9 @@ export class LoginRecord {
 
   #successMessage(held: HeldToken): string {
     const lease = held.grant.leaseSeconds
-    const life = lease === 0 ? 'never ends' : `ends in ${inWords(lease * 1000)}`
+    const life = lease === 0 ? 'never ends' : `ends in ${describeDuration(lease * 1000)}`
     if (this.#trouble === undefined) return `logged in to vault; the token ${life}`
-    const lasted = inWords(this.#options.clock.monotonic() - this.#trouble.since)
+    const lasted = describeDuration(this.#options.clock.monotonic() - this.#trouble.since)
     return `logged in to vault again after ${lasted} of failures; the token ${life}`
   }
 
