@@ -1,6 +1,7 @@
 import { requireValue, type OptionValues } from './cli/command.ts'
 import { EXIT_OK, print, type Terminal } from './cli/terminal.ts'
-import { connectInCluster } from '../kube/in-cluster.ts'
+import { KubeClient } from '../kube/client.ts'
+import { requirePodAccess } from '../kube/in-cluster.ts'
 import { retireInstallers } from '../node/install/retirement.ts'
 import { BridgeError } from '../errors.ts'
 import { systemClock } from '../time/clock.ts'
@@ -14,12 +15,12 @@ export async function runRetireNodes(values: OptionValues, terminal: Terminal): 
   const timeout = parseDuration(String(values['timeout'] ?? '4m'))
   if (timeout === undefined)
     throw new BridgeError('USAGE_INVALID', 'retire-nodes: --timeout must be a duration: 4m')
-  const api = await connectInCluster(terminal.environment)
+  const api = new KubeClient(requirePodAccess(terminal.environment), systemClock)
   try {
     const nodes = await retireInstallers({ api, namespace, name, timeout, clock: systemClock })
     print(terminal, `${namespace}/${name}: the files are gone from ${String(nodes)} nodes`)
     return EXIT_OK
   } finally {
-    await api.close()
+    api.close()
   }
 }

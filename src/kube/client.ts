@@ -11,55 +11,53 @@ import { explainAnswer, explainNoAnswer } from './fault.ts'
 
 export interface KubeRequest {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
-  /** From the root, with what comes from outside percent-encoded. */
+  /** Absolute; names in it are percent-encoded. */
   readonly path: string
-  readonly query?: Readonly<Record<string, string>>
-  readonly body?: object
+  readonly query?: Readonly<Record<string, string>> | undefined
+  readonly body?: object | undefined
   /** Default: JSON; for a PATCH a JSON merge patch (RFC 7396). */
-  readonly contentType?: string
+  readonly contentType?: string | undefined
   /** Default: JSON. */
-  readonly accept?: string
-  readonly signal?: AbortSignal
+  readonly accept?: string | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface KubeAnswer {
   readonly status: number
-  /** Parsed, where it is JSON. */
+  /** Parsed if it is JSON, text otherwise. */
   readonly body: unknown
-  /** Seconds to wait, where the server says so. */
-  readonly retryAfter?: number
 }
 
 export interface LineAnswer {
   readonly lines: AsyncIterable<string>
-  /** The server's own time, in milliseconds since 1970; undefined if it does not say. */
+  /** The server's clock in milliseconds since 1970, from the Date header; undefined without one. */
   readonly time: number | undefined
 }
 
-/** Silence that is taken for no answer: a page, or a write that waits for etcd and a KMS plugin, takes seconds at most. */
-const ANSWER_TIMEOUT = 30_000
-const CONNECTIONS = 16
-/** How long a token from a file is used before the file is looked at again (milliseconds). */
-const TOKEN_AGE = 30_000
-const LARGEST_ANSWER = 64 * 1024 * 1024
+/** Without a byte for this long, a request has failed: a page, or a write that waits for etcd and a KMS plugin, takes seconds. */
+const ANSWER_TIMEOUT_MS = 30_000
+const MAX_CONNECTIONS = 16
+/** How long a token from a file is used before the file is read again. */
+const TOKEN_AGE_MS = 30_000
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 /**
- * One API server. It brings requests and answers; what they mean is for its callers. It stands on node:https: of undici
- * the built program carries no more than the pool that Vault's transport needs, since it is read at every start.
+ * A client of one API server. It sends requests and returns responses; callers decide what they mean. It uses node:https
+ * because the bundle includes only the part of undici that the Vault client needs, and all of it is parsed at every start.
  */
 export class KubeClient {
   readonly #access: KubeAccess
   readonly #clock: Clock
   readonly #base: string
   readonly #agent: Agent
-  #token: { readonly header: string; readonly readAt: number } | undefined
+  #token: { readonly authorization: string; readonly readAt: number } | undefined
 
   constructor(access: KubeAccess, clock: Clock) {
     this.#access = access
     this.#clock = clock
     const { pathname } = new URL(access.server)
     this.#base = pathname === '/' ? '' : pathname
-    this.#agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, ...tlsOptions(access) })
+    this.#agent = new Agent({ keepAlive: true, maxSockets: MAX_CONNECTIONS, ...tlsOptions(access) })
   }
 
   get server(): string {
@@ -70,24 +68,22 @@ export class KubeClient {
     return this.#access
   }
 
-  /** Throws only when no answer comes: KUBE_UNREACHABLE. */
+  /** Returns every response, errors too. Throws KUBE_UNREACHABLE if there is none, CANCELLED if the signal is aborted. */
   async send(request: KubeRequest): Promise<KubeAnswer> {
     const answer = await this.#request(request)
     try {
       const text = await readBounded(answer)
       const isJson = String(answer.headers['content-type']).includes('json')
-      const retryAfter = Number(answer.headers['retry-after'])
       return {
         status: answer.statusCode ?? 0,
         body: isJson ? (JSON.parse(text) as unknown) : text,
-        ...(retryAfter > 0 ? { retryAfter } : {}),
       }
     } catch (error) {
       throw explainNoAnswer(this.server, error)
     }
   }
 
-  /** The body of a good answer; throws KUBE_* for any other. */
+  /** Returns the body of a successful response; throws KUBE_* for any other. */
   async read(request: KubeRequest): Promise<unknown> {
     const { status, body } = await this.send(request)
     if (status < 400) return body
@@ -95,10 +91,10 @@ export class KubeClient {
   }
 
   async get(path: string, query?: Readonly<Record<string, string>>): Promise<unknown> {
-    return this.read({ method: 'GET', path, ...(query === undefined ? {} : { query }) })
+    return this.read({ method: 'GET', path, query })
   }
 
-  /** A text of any length, a line at a time. */
+  /** Reads a text of any length line by line. */
   async lines(path: string): Promise<LineAnswer> {
     const request = { method: 'GET', path, accept: 'text/plain' } as const
     const answer = await this.#request(request)
@@ -119,19 +115,15 @@ export class KubeClient {
 
   async #request(request: KubeRequest): Promise<IncomingMessage> {
     const { path, query, signal } = request
-    const authorization = await this.#authorization()
     const url = new URL(this.server)
     url.pathname = this.#base + path
     url.search = new URLSearchParams(query).toString()
     try {
       return await exchange(url, request, {
         agent: this.#agent,
-        headers: {
-          ...headersOf(request),
-          ...(authorization === undefined ? {} : { authorization }),
-        },
-        timeout: ANSWER_TIMEOUT,
-        ...(signal === undefined ? {} : { signal }),
+        headers: { ...headersOf(request), ...(await this.#authorization()) },
+        timeout: ANSWER_TIMEOUT_MS,
+        signal,
       })
     } catch (error) {
       if (signal?.aborted === true) throw new BridgeError('CANCELLED', 'stopped as asked')
@@ -139,14 +131,15 @@ export class KubeClient {
     }
   }
 
-  async #authorization(): Promise<string | undefined> {
+  async #authorization(): Promise<{ readonly authorization?: string }> {
     const { token, tokenFile } = this.#access
-    if (tokenFile === undefined) return token === undefined ? undefined : `Bearer ${token.reveal()}`
+    if (tokenFile === undefined)
+      return token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` }
     const now = this.#clock.monotonic()
-    if (this.#token === undefined || now - this.#token.readAt > TOKEN_AGE) {
-      this.#token = { header: `Bearer ${await readToken(tokenFile)}`, readAt: now }
+    if (this.#token === undefined || now - this.#token.readAt > TOKEN_AGE_MS) {
+      this.#token = { authorization: `Bearer ${await readToken(tokenFile)}`, readAt: now }
     }
-    return this.#token.header
+    return { authorization: this.#token.authorization }
   }
 }
 
@@ -174,8 +167,9 @@ function describe({ method, path }: KubeRequest): string {
 
 function tlsOptions({ ca, certificate, serverNames }: KubeAccess) {
   return {
-    ...(ca === undefined ? {} : { ca }),
-    ...(certificate === undefined ? {} : { cert: certificate.cert, key: certificate.key.reveal() }),
+    ca,
+    cert: certificate?.cert,
+    key: certificate?.key.reveal(),
     ...(serverNames.length === 0
       ? {}
       : {
@@ -185,7 +179,7 @@ function tlsOptions({ ca, certificate, serverNames }: KubeAccess) {
   }
 }
 
-/** The authority is checked in any case; the certificate must be for one of the names. */
+/** Node has already verified the certificate chain; the certificate must also be valid for one of the names. */
 function checkNames(names: readonly string[], peer: PeerCertificate): Error | undefined {
   const faults = names.map((name) => checkServerIdentity(name, peer))
   return faults.includes(undefined) ? undefined : faults[0]
@@ -196,10 +190,10 @@ async function readBounded(body: AsyncIterable<Uint8Array>): Promise<string> {
   let size = 0
   for await (const chunk of body) {
     size += chunk.length
-    if (size > LARGEST_ANSWER)
+    if (size > MAX_ANSWER_BYTES)
       throw new BridgeError(
         'KUBE_FAILED',
-        'an answer of the API server is larger than this program takes in',
+        `the API server's response is larger than ${String(MAX_ANSWER_BYTES)} bytes`,
       )
     chunks.push(chunk)
   }

@@ -1,79 +1,33 @@
-import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
-import type { IncomingMessage } from 'node:http'
-import { Agent, request as sendRequest } from 'node:https'
-import { text } from 'node:stream/consumers'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 
 import type { Environment } from '../environment.ts'
 import { BridgeError } from '../errors.ts'
+import type { KubeAccess } from './access.ts'
 
+/** Where kubelet mounts a pod's service account (kubernetes: plugin/pkg/admission/serviceaccount/admission.go). */
 const FOLDER = '/var/run/secrets/kubernetes.io/serviceaccount'
-/** One request (milliseconds). */
-const TIMEOUT = 10_000
 
-export interface KubeAnswer {
-  readonly status: number
-  readonly body: unknown
-}
-
-/** The API server, as a pod finds it. */
-export interface InClusterApi {
-  /** Sends one request. Throws HOST_FAILED when no answer comes. */
-  request(method: 'GET' | 'PATCH', path: string, patch?: readonly object[]): Promise<KubeAnswer>
-  close(): Promise<void>
-}
-
-/** Connects under the service account of this pod. Throws HOST_FAILED outside of one. */
-export async function connectInCluster(
-  environment: Environment,
-  folder = FOLDER,
-): Promise<InClusterApi> {
+/** The API server as the pod of this process reaches it, with the pod's service account; undefined outside of a pod. */
+export function findPodAccess(environment: Environment, folder = FOLDER): KubeAccess | undefined {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = environment
-  if (host === undefined) throw failed('KUBERNETES_SERVICE_HOST is not set: this is no pod')
-  const [ca, token] = await Promise.all([read(`${folder}/ca.crt`), read(`${folder}/token`)])
-  const origin = `https://${host.includes(':') ? `[${host}]` : host}:${port}`
-  const agent = new Agent({ ca, keepAlive: true })
-  const authorization = `Bearer ${token.trim()}`
+  const [tokenFile, caFile] = [join(folder, 'token'), join(folder, 'ca.crt')]
+  if (host === undefined || !existsSync(tokenFile) || !existsSync(caFile)) return undefined
   return {
-    request: (method, path, patch) =>
-      send(new URL(path, origin), { agent, method, authorization, patch }),
-    close() {
-      agent.destroy()
-      return Promise.resolve()
-    },
+    server: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    ca: readFileSync(caFile, 'utf8'),
+    tokenFile,
+    serverNames: [],
   }
 }
 
-interface Sending {
-  readonly agent: Agent
-  readonly method: string
-  readonly authorization: string
-  readonly patch: readonly object[] | undefined
-}
-
-async function send(url: URL, sending: Sending): Promise<KubeAnswer> {
-  const { agent, method, authorization, patch } = sending
-  const type = patch === undefined ? {} : { 'content-type': 'application/json-patch+json' }
-  const headers = { authorization, accept: 'application/json', ...type }
-  try {
-    const request = sendRequest(url, { agent, method, headers, timeout: TIMEOUT })
-    request.on('timeout', () => request.destroy(new Error('timeout')))
-    request.end(patch === undefined ? undefined : JSON.stringify(patch))
-    const [answer] = (await once(request, 'response')) as [IncomingMessage]
-    return { status: answer.statusCode ?? 0, body: JSON.parse(await text(answer)) as unknown }
-  } catch (cause) {
-    throw failed(`the API server at ${url.origin} does not answer`, cause)
-  }
-}
-
-async function read(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (cause) {
-    throw failed(`${file} cannot be read: this pod has no service-account token mounted`, cause)
-  }
-}
-
-function failed(message: string, cause?: unknown): BridgeError {
-  return new BridgeError('HOST_FAILED', message, { cause })
+/** As {@link findPodAccess}; throws HOST_FAILED outside of a pod. */
+export function requirePodAccess(environment: Environment, folder = FOLDER): KubeAccess {
+  const access = findPodAccess(environment, folder)
+  if (access !== undefined) return access
+  const message =
+    environment['KUBERNETES_SERVICE_HOST'] === undefined
+      ? 'KUBERNETES_SERVICE_HOST is not set; run this command in a pod'
+      : `${folder} has no token and ca.crt; mount the service-account token (automountServiceAccountToken)`
+  throw new BridgeError('HOST_FAILED', message)
 }

@@ -1,23 +1,21 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Environment } from '../environment.ts'
 import { BridgeError } from '../errors.ts'
 import type { KubeAccess } from './access.ts'
+import { findPodAccess } from './in-cluster.ts'
 import { readKubeconfig } from './kubeconfig.ts'
 
-/** Where kubelet puts what a pod needs (kubernetes: plugin/pkg/admission/serviceaccount). */
-const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount'
-
 export interface KubePlace {
-  readonly kubeconfig?: string
-  readonly context?: string
+  readonly kubeconfig?: string | undefined
+  readonly context?: string | undefined
   readonly environment: Environment
 }
 
 /**
- * Finds the cluster as kubectl does: the file that is named, KUBECONFIG, ~/.kube/config; else the service account of the
- * pod that this runs in. Throws USAGE_INVALID if there is none of them, CONFIG_INVALID if what is there is wrong.
+ * Finds the cluster as kubectl does: the given file, KUBECONFIG, ~/.kube/config, or the service account of this pod.
+ * Throws USAGE_INVALID if there is none, CONFIG_INVALID if the kubeconfig is invalid.
  */
 export async function findCluster(place: KubePlace): Promise<KubeAccess> {
   const { kubeconfig, context, environment } = place
@@ -26,11 +24,11 @@ export async function findCluster(place: KubePlace): Promise<KubeAccess> {
   const home = environment['HOME']
   const usual = home === undefined ? undefined : join(home, '.kube', 'config')
   if (usual !== undefined && existsSync(usual)) return readKubeconfig(usual, context)
-  const inside = readServiceAccount(environment)
+  const inside = findPodAccess(environment)
   if (inside !== undefined && context === undefined) return inside
   throw new BridgeError(
     'USAGE_INVALID',
-    'no cluster is known; give --kubeconfig FILE (kubeadm: /etc/kubernetes/admin.conf, k3s: /etc/rancher/k3s/k3s.yaml)',
+    'no kubeconfig found; pass --kubeconfig FILE (kubeadm: /etc/kubernetes/admin.conf, k3s: /etc/rancher/k3s/k3s.yaml)',
   )
 }
 
@@ -39,21 +37,6 @@ function single(paths: string): string {
   if (others.length === 0) return first
   throw new BridgeError(
     'USAGE_INVALID',
-    'KUBECONFIG names several files; give one of them by --kubeconfig FILE',
+    'KUBECONFIG names several files, and they are not merged; pass one of them with --kubeconfig FILE',
   )
-}
-
-function readServiceAccount(environment: Environment): KubeAccess | undefined {
-  const host = environment['KUBERNETES_SERVICE_HOST']
-  const port = environment['KUBERNETES_SERVICE_PORT'] ?? '443'
-  const tokenFile = join(SERVICE_ACCOUNT, 'token')
-  const caFile = join(SERVICE_ACCOUNT, 'ca.crt')
-  if (host === undefined || !existsSync(tokenFile) || !existsSync(caFile)) return undefined
-  const name = host.includes(':') ? `[${host}]` : host
-  return {
-    server: `https://${name}:${port}`,
-    ca: readFileSync(caFile, 'utf8'),
-    tokenFile,
-    serverNames: [],
-  }
 }

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
 import { systemClock } from '../../src/time/clock.ts'
-import { connectInCluster } from '../../src/kube/in-cluster.ts'
+import { KubeClient } from '../../src/kube/client.ts'
+import { requirePodAccess } from '../../src/kube/in-cluster.ts'
 import { retireInstallers } from '../../src/node/install/retirement.ts'
 import { installOnNode } from '../../src/node/install/node-install.ts'
 import { CHART, renderChart } from '../real/helm.ts'
@@ -88,7 +89,7 @@ void t.test(
     writeFileSync(join(folder, 'token'), token)
     const { port } = new URL(api.address)
     const environment = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: port }
-    const inCluster = await connectInCluster(environment, folder)
+    const inCluster = new KubeClient(requirePodAccess(environment, folder), systemClock)
     t.teardown(() => inCluster.close())
     let finished = false
     const retired = retireInstallers({
@@ -116,6 +117,6 @@ void t.test(
     t.equal(await retired, 2)
 
     const other = { method: 'GET', path: installers.replace('kms-installer', 'csi') } as const
-    t.equal((await inCluster.request(other.method, other.path)).status, 403, 'and nothing else')
+    t.equal((await inCluster.send(other)).status, 403, 'and nothing else')
   },
 )

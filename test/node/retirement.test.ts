@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'tap'
 
 import { systemClock } from '../../src/time/clock.ts'
-import { connectInCluster, type KubeAnswer } from '../../src/kube/in-cluster.ts'
+import { KubeClient, type KubeAnswer, type KubeRequest } from '../../src/kube/client.ts'
+import { requirePodAccess } from '../../src/kube/in-cluster.ts'
 import { retireInstallers } from '../../src/node/install/retirement.ts'
 import { CertificateAuthority } from '../real/pki.ts'
 
@@ -37,7 +38,7 @@ function fakeCluster(steps: Partial<State>[], name = 'installer') {
   return {
     patches,
     api: {
-      request: async (method: string, path: string, patch?: readonly object[]) => {
+      send: async ({ method, path, body: patch }: KubeRequest) => {
         if (!path.endsWith('/namespaces/ns/daemonsets/ds')) return { status: 404, body: {} }
         if (method === 'PATCH') {
           patches.push(patch)
@@ -96,6 +97,7 @@ void test('the API server is found and trusted as a pod finds it', async (t) => 
   const server = createServer(
     { key: readFileSync(keyFile), cert: readFileSync(certFile) },
     (request, response) => {
+      response.setHeader('content-type', 'application/json')
       seen.push([request.method, request.headers.authorization, request.headers['content-type']])
       request.resume().on('end', () => response.end('{"kind":"DaemonSet"}'))
     },
@@ -106,19 +108,38 @@ void test('the API server is found and trusted as a pod finds it', async (t) => 
   const folder = t.testdir({ token: 'the-token\n' })
   writeFileSync(join(folder, 'ca.crt'), readFileSync(authority.caFile))
   const environment = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: port }
-  const api = await connectInCluster(environment, folder)
-  t.same(await api.request('GET', '/x'), { status: 200, body: { kind: 'DaemonSet' } })
-  await api.request('PATCH', '/x', [{ op: 'add' }])
+  const connect = (port_: string) =>
+    new KubeClient(
+      requirePodAccess({ ...environment, KUBERNETES_SERVICE_PORT: port_ }, folder),
+      systemClock,
+    )
+  const api = connect(port)
+  t.match(await api.send({ method: 'GET', path: '/x' }), {
+    status: 200,
+    body: { kind: 'DaemonSet' },
+  })
+  await t.rejects(
+    retireInstallers({ api, ...common }),
+    { code: 'HOST_FAILED' },
+    'it asks as a pod does',
+  )
+  await api.send({
+    method: 'PATCH',
+    path: '/x',
+    body: [{ op: 'add' }],
+    contentType: 'application/json-patch+json',
+  })
   t.same(seen, [
+    ['GET', 'Bearer the-token', undefined],
     ['GET', 'Bearer the-token', undefined],
     ['PATCH', 'Bearer the-token', 'application/json-patch+json'],
   ])
-  await api.close()
-  const gone = await connectInCluster({ ...environment, KUBERNETES_SERVICE_PORT: '1' }, folder)
-  await t.rejects(gone.request('GET', '/x'), { code: 'HOST_FAILED', message: /does not answer/ })
-  await gone.close()
-  await t.rejects(connectInCluster({}), { message: /this is no pod/ })
-  await t.rejects(connectInCluster(environment, '/nowhere'), {
-    message: /no service-account token/,
+  api.close()
+  const gone = connect('1')
+  await t.rejects(gone.send({ method: 'GET', path: '/x' }), { code: 'KUBE_UNREACHABLE' })
+  gone.close()
+  t.throws(() => requirePodAccess({}), { code: 'HOST_FAILED', message: /KUBERNETES_SERVICE_HOST/ })
+  t.throws(() => requirePodAccess(environment, '/nowhere'), {
+    message: /mount the service-account token/,
   })
 })

@@ -3,7 +3,7 @@ import * as v from 'valibot'
 
 import type { Clock } from '../../time/clock.ts'
 import { BridgeError } from '../../errors.ts'
-import type { InClusterApi } from '../../kube/in-cluster.ts'
+import type { KubeClient } from '../../kube/client.ts'
 
 /** What the installer's container is called in the chart, and what makes it take away instead of bring. */
 export const INSTALLER_CONTAINER = 'installer'
@@ -11,7 +11,7 @@ const REMOVE = '--remove'
 const POLL = 500
 
 export interface RetirementOptions {
-  readonly api: Pick<InClusterApi, 'request'>
+  readonly api: Pick<KubeClient, 'send'>
   readonly namespace: string
   readonly name: string
   /** Milliseconds. */
@@ -102,7 +102,12 @@ async function ask(
 ): Promise<DaemonSet> {
   const { api, namespace, name } = options
   const path = `/apis/apps/v1/namespaces/${namespace}/daemonsets/${name}`
-  const { status, body } = await api.request(method, path, patch)
+  const { status, body } = await api.send({
+    method,
+    path,
+    body: patch,
+    contentType: patch === undefined ? undefined : 'application/json-patch+json',
+  })
   const parsed = v.safeParse(daemonSet, body)
   if (status === 200 && parsed.success) return parsed.output
   throw failed(`${place(options)}: ${method} was answered with HTTP ${String(status)}`)
