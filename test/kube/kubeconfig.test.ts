@@ -82,7 +82,7 @@ void test('each wrong kubeconfig is told in words, without what it holds', async
   }
 })
 
-void test('the cluster is found as kubectl finds it, or it is said how to name it', async (t) => {
+void test('the cluster is found as kubectl finds it, or a message says how to name it', async (t) => {
   const folder = t.testdir({ '.kube': { config: config({}, { token: 'x' }) } })
   t.match(await findCluster({ environment: { HOME: folder } }), { server: 'https://10.0.0.1:6443' })
   const KUBECONFIG = join(folder, '.kube/config')
@@ -92,6 +92,6 @@ void test('the cluster is found as kubectl finds it, or it is said how to name i
   })
   await t.rejects(findCluster({ environment: {} }), {
     code: 'USAGE_INVALID',
-    message: /give --kubeconfig FILE/,
+    message: /pass --kubeconfig FILE/,
   })
 })
