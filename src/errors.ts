@@ -47,6 +47,7 @@ export type ErrorCode =
   | 'ETCD_UNREACHABLE'
   | 'ETCD_DENIED'
   | 'ETCD_FAILED'
+  | 'ETCD_COMPACTED'
   | 'SNAPSHOT_INVALID'
   | 'STORE_EMPTY'
   // The cluster, as its API servers tell of it.
@@ -119,4 +120,34 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 /** Whether an error is Vault saying no: what it gave before must not be given out any longer (design §2.9). */
 export function isRefusal(error: BridgeError): boolean {
   return REFUSALS.has(error.code)
+}
+
+const OF_VAULT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  ...OUTAGES,
+  ...REFUSALS,
+  'VAULT_ANSWER_INVALID',
+  'VAULT_TLS_INVALID',
+  'VAULT_REDIRECT_REFUSED',
+  'KEY_ID_UNKNOWN',
+  'KEY_VERSION_DISABLED',
+  'IDENTITY_MISSING',
+  'IDENTITY_INVALID',
+])
+
+/** Whether an error is about Vault, its key, or the identity that logs in to it. */
+export function isVaultError(error: BridgeError): boolean {
+  return OF_VAULT.has(error.code)
+}
+
+const OF_KUBE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'KUBE_UNREACHABLE',
+  'KUBE_NOT_FOUND',
+  'KUBE_CONFLICT',
+  'KUBE_BUSY',
+  'KUBE_FAILED',
+])
+
+/** Whether a request to an API server failed for another reason than missing rights. */
+export function isKubeFailure(error: BridgeError): boolean {
+  return OF_KUBE.has(error.code)
 }

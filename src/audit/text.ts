@@ -1,5 +1,8 @@
+import { oneLine } from '../text/one-line.ts'
 import type { KeyUse } from './join.ts'
 import { nameOrigin, type AuditSummary, type UseCount } from './summary.ts'
+
+const MAX_SHOWN = 200
 
 /** A summary as a person reads it. */
 export function formatAudit({ uses, standingOut, pluginCalls, ok }: AuditSummary): string {
@@ -24,7 +27,7 @@ export function formatUse(use: KeyUse): string {
     uids[0] === undefined
       ? 'no uid'
       : `uid ${uids[0]}${uids.length > 1 ? ` and ${String(uids.length - 1)} more` : ''}`
-  return `${time} ${action} ${mount}/${key} by ${clean(who)} from ${clean(address)} (${nameOrigin(origin)}, ${clean(uid)}): ${clean(result)}`
+  return `${time} ${action} ${mount}/${key} by ${oneLine(who, MAX_SHOWN)} from ${oneLine(address, MAX_SHOWN)} (${nameOrigin(origin)}, ${oneLine(uid, MAX_SHOWN)}): ${oneLine(result, MAX_SHOWN)}`
 }
 
 function formatCount(use: UseCount): string {
@@ -35,12 +38,4 @@ function formatCount(use: UseCount): string {
 
 function describe({ mount, key, action, from }: UseCount): string {
   return `${mount}/${key} ${action} by ${from}`
-}
-
-/** Lines of a log are what somebody else wrote: no control characters reach a terminal. */
-function clean(text: string): string {
-  return text
-    .replaceAll(/[\s\p{Cc}]+/gu, ' ')
-    .slice(0, 200)
-    .trim()
 }

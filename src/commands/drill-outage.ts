@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises'
-
 import { systemClock } from '../time/clock.ts'
 import { runOutageDrill } from '../drill/outage-drill.ts'
 import { formatRecord, makeRecord } from '../drill/outage-record.ts'
 import { BridgeError } from '../errors.ts'
+import { readTextFile } from '../files/text-file.ts'
 import { durationValue, openCluster, readPlugins, textValue, usage } from './cli/cluster-options.ts'
 import { requireValue, type OptionValues } from './cli/command.ts'
 import { untilInterrupted } from './cli/interruption.ts'
@@ -90,12 +89,5 @@ async function callSwitch(plugin: string, token: string, method: 'POST' | 'DELET
 }
 
 async function readToken(file: string): Promise<string> {
-  try {
-    return (await readFile(file, 'utf8')).trim()
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    throw usage(
-      `--drill-token ${file}: cannot be read: ${code === 'ENOENT' ? 'there is no such file' : code}`,
-    )
-  }
+  return (await readTextFile(file, `--drill-token ${file}`)).trim()
 }

@@ -3,7 +3,7 @@ import { isSilentPlugin, readPlugin } from '../convergence/plugin-view.ts'
 import type { Report } from '../verify/report.ts'
 import { loadConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
-import { BridgeError } from '../errors.ts'
+import { BridgeError, isVaultError } from '../errors.ts'
 import { readPlugins } from './cli/cluster-options.ts'
 import { requireValue, type OptionValues } from './cli/command.ts'
 import { readSnapshot } from './drill-backup.ts'
@@ -65,17 +65,15 @@ async function tryToRead(read: () => Promise<Report>): Promise<Report | BridgeEr
     return await read()
   } catch (thrown) {
     const error = BridgeError.from(thrown)
-    if (/^(VAULT_|KEY_|LOGIN_|IDENTITY_)/.test(error.code)) return error
+    if (isVaultError(error)) return error
     throw error
   }
 }
 
-const FOREIGN = /kms\.alsoDecryptClusters/
-
 function judgeClusters(reading: Report | BridgeError): Pick<Step, 'state' | 'words'> {
   if (reading instanceof BridgeError)
     return { state: 'not looked at', words: 'first the step before it' }
-  const foreign = faultsOf(reading).find(({ why }) => FOREIGN.test(why))
+  const foreign = faultsOf(reading).find(({ code }) => code === 'CLUSTER_FOREIGN')
   if (foreign === undefined) return { state: 'ok', words: 'no object is of another cluster' }
   return { state: 'to do', words: foreign.why }
 }

@@ -8,7 +8,7 @@ import { planRewrite, runRewrite } from '../rewrite/procedure.ts'
 import { RewriteState } from '../rewrite/state.ts'
 import { formatResult } from '../rewrite/text.ts'
 import { StateFile, stateFolder } from '../files/state-file.ts'
-import { BridgeError } from '../errors.ts'
+import { BridgeError, isKubeFailure } from '../errors.ts'
 import {
   countValue,
   durationValue,
@@ -194,7 +194,7 @@ function explainStop(thrown: unknown): BridgeError {
       'CANCELLED',
       'stopped before the end; run the same command again to go on',
     )
-  if (error.code.startsWith('KUBE_') && error.code !== 'KUBE_DENIED')
+  if (isKubeFailure(error))
     return new BridgeError(error.code, `${error.message}; run the same command again to go on`, {
       cause: error,
     })

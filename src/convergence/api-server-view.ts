@@ -1,5 +1,6 @@
 import { BridgeError } from '../errors.ts'
 import type { KubeClient } from '../kube/client.ts'
+import { oneLine } from '../text/one-line.ts'
 import { readSample } from '../kube/metric-sample.ts'
 
 /** The key that an API server last heard of from a KMS v2 plugin. */
@@ -33,7 +34,7 @@ export type ApiServerReading = ApiServerView | SilentApiServer
 
 const STATUS = 'apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds'
 const CONFIG = 'apiserver_encryption_config_controller_last_config_info'
-const LONGEST_REASON = 300
+const MAX_SHOWN = 300
 
 /** Asks one API server; never throws. */
 export async function readApiServer(client: KubeClient): Promise<ApiServerReading> {
@@ -88,6 +89,5 @@ async function readHealth(client: KubeClient): Promise<string | undefined> {
   if (status === 200 || status === 404) return undefined
   if (status === 401 || status === 403)
     return 'this user may not see /readyz/kms-providers; grant it get on the nonResourceURL /readyz/*'
-  const words = String(body).replaceAll(/\s+/g, ' ').trim()
-  return words.slice(0, LONGEST_REASON)
+  return oneLine(String(body), MAX_SHOWN)
 }

@@ -4,6 +4,7 @@ import { readYaml } from '../yaml/source.ts'
 import { decodeDocument, type EncryptionRule, type Provider } from './document.ts'
 import { isCovered } from './resource-rules.ts'
 import { BridgeError } from '../errors.ts'
+import { explainFileError } from '../files/system-error.ts'
 import { formatResource, type Resource } from '../kube/resource.ts'
 
 /**
@@ -11,14 +12,12 @@ import { formatResource, type Resource } from '../kube/resource.ts'
  * for `config encryption --check`; here it must only be one. Throws CONFIG_INVALID if it is not.
  */
 export async function readEncryptionRules(file: string): Promise<readonly EncryptionRule[]> {
-  let text: string
   try {
-    text = await readFile(file, 'utf8')
+    return parseEncryptionRules(file, await readFile(file, 'utf8'))
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    throw fault(file, `cannot be read: ${code === 'ENOENT' ? 'there is no such file' : code}`)
+    if (error instanceof BridgeError) throw error
+    throw fault(file, `cannot be read: ${explainFileError(error)}`)
   }
-  return parseEncryptionRules(file, text)
 }
 
 /** As {@link readEncryptionRules}, for a text; `file` is what messages call it. */

@@ -11,34 +11,27 @@ import type {
 import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js'
 
 import { BridgeError } from '../errors.ts'
+import { explainFileError } from '../files/system-error.ts'
 import { Auth, KV, type RangeRequestSchema, type RangeResponse } from '../gen/etcd/v3/rpc_pb.ts'
 import { Secret } from '../secret.ts'
-import { explainEtcdFault, explainUnreachable } from './fault.ts'
+import type { EtcdAccess } from './access.ts'
+import { explainEtcdFault } from './fault.ts'
+import { explainUnreachable } from './unreachable.ts'
 
-/** Where etcd is, and how one shows who one is: as etcdctl takes it. */
-export interface EtcdAccess {
-  /** Origins, as `https://127.0.0.1:2379`; at least one, of one cluster. */
-  readonly endpoints: readonly string[]
-  readonly caFile?: string
-  readonly certFile?: string
-  readonly keyFile?: string
-  readonly login?: { readonly user: string; readonly password: Secret<string> }
-}
-
-/** An answer larger than this is refused before it is taken in: it bounds what a page can cost. */
-export const LARGEST_ANSWER = 16 * 1024 * 1024
-const CALL_TIMEOUT = 15_000
-/** How often a call is tried on each endpoint before etcd counts as away. */
+/** gRPC rejects a larger response before it is in memory: it bounds the memory of a page. */
+export const MAX_ANSWER_BYTES = 16 * 1024 * 1024
+const CALL_TIMEOUT_MS = 15_000
+/** Attempts on each endpoint before etcd counts as unreachable. */
 const ROUNDS = 2
 
-/** Reads from etcd over gRPC; asks the next endpoint when one is away. It has no way to write. */
+/** A read-only etcd client. When an endpoint is unavailable, it uses the next one. */
 export class EtcdClient {
   readonly #access: EtcdAccess
   readonly #channels: readonly Client[]
   #current = 0
   #token: Secret<string> | undefined
 
-  /** Nothing is asked of etcd yet. Throws USAGE_INVALID if a file cannot be read. */
+  /** Does not connect yet. Throws USAGE_INVALID if a file cannot be read. */
   constructor(access: EtcdAccess) {
     this.#access = access
     this.#channels = access.endpoints.map((endpoint) => openChannel(endpoint, access))
@@ -49,15 +42,15 @@ export class EtcdClient {
   }
 
   /**
-   * Throws ETCD_UNREACHABLE, ETCD_DENIED or ETCD_FAILED. With `limit` 1 an answer can still be as large as one
-   * value; one of over {@link LARGEST_ANSWER} throws OVERLOADED.
+   * Throws ETCD_UNREACHABLE, ETCD_DENIED, ETCD_COMPACTED or ETCD_FAILED, and OVERLOADED if the response is larger than
+   * {@link MAX_ANSWER_BYTES}, which a single value can be.
    */
   async range(request: MessageInitShape<typeof RangeRequestSchema>): Promise<RangeResponse> {
     if (this.#access.login !== undefined && this.#token === undefined) await this.#logIn()
     try {
       return await this.#callAnywhere(KV.method.range, request)
     } catch (error) {
-      // Tokens end after minutes of idleness, or with the member that made them (etcd: auth/simple_token.go).
+      // A token expires when it is unused for five minutes, or when its member restarts (etcd: server/auth/simple_token.go).
       if (!isTokenFault(error) || this.#token === undefined) throw explainEtcdFault(error)
       await this.#logIn()
       return this.#callAnywhere(KV.method.range, request).catch((again: unknown) => {
@@ -92,7 +85,7 @@ export class EtcdClient {
       try {
         return await this.#call(method, request)
       } catch (error) {
-        if (!isAway(error)) throw error
+        if (!isUnavailable(error)) throw error
         if (count >= tries) throw await explainUnreachable(this.endpoint, this.#access, error)
         this.#current = (this.#current + 1) % this.#channels.length
       }
@@ -110,7 +103,7 @@ export class EtcdClient {
     if (this.#token !== undefined) metadata.set('token', this.#token.reveal())
     const path = `/${method.parent.typeName}/${method.name}`
     const pass = (message: Buffer) => message
-    const options = { deadline: Date.now() + CALL_TIMEOUT }
+    const options = { deadline: Date.now() + CALL_TIMEOUT_MS }
     return new Promise((resolve, reject) => {
       channel.makeUnaryRequest(path, pass, pass, bytes, metadata, options, (error, answer) => {
         if (error !== null) reject(error)
@@ -133,30 +126,29 @@ function openChannel(endpoint: string, access: EtcdAccess): Client {
         )
       : credentials.createInsecure()
   return new Client(`dns:///${host}`, security, {
-    'grpc.max_receive_message_length': LARGEST_ANSWER,
+    'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
     'grpc.enable_http_proxy': 0,
     'grpc.enable_retries': 0,
     'grpc.initial_reconnect_backoff_ms': 200,
     'grpc.max_reconnect_backoff_ms': 2_000,
-    // grpc-js would send an address as the server's name, which node:tls refuses (RFC 6066, section 3): another
-    // name is sent, and the certificate is held against the address all the same.
+    // grpc-js sends the host as the server name, and node:tls refuses an address there (RFC 6066, section 3). Another
+    // name is sent instead; checkServerIdentity above still checks the certificate against the address.
     ...(isIP(name) === 0 ? {} : { 'grpc.ssl_target_name_override': 'localhost' }),
   })
 }
 
-/** A file that an option names; null, as grpc-js takes it, where the option is not given. */
+/** Reads the file of an option; null, as grpc-js expects, without the option. */
 function readOption(option: string, file: string | undefined): Buffer | null {
   if (file === undefined) return null
   try {
     return readFileSync(file)
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    const reason = code === 'ENOENT' ? 'there is no such file' : code
-    throw new BridgeError('USAGE_INVALID', `${option} ${file}: cannot be read: ${reason}`)
+  } catch (cause) {
+    const message = `${option} ${file}: cannot be read: ${explainFileError(cause)}`
+    throw new BridgeError('USAGE_INVALID', message, { cause })
   }
 }
 
-function isAway(error: unknown): boolean {
+function isUnavailable(error: unknown): boolean {
   const code = (error as Partial<ServiceError>).code
   return code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED
 }

@@ -1,7 +1,6 @@
 import { BridgeError } from '../errors.ts'
 import type { RangeResponse } from '../gen/etcd/v3/rpc_pb.ts'
 import type { EtcdClient } from './client.ts'
-import { isCompacted } from './fault.ts'
 import { PageSize } from '../page-size.ts'
 import { firstPart, prefixesOf, type KeySelection, type Store, type StoredObject } from './store.ts'
 
@@ -171,7 +170,7 @@ export class EtcdStore implements Store {
         return await this.#client.range({ ...request, revision: this.#revisions.at(-1) ?? 0n })
       } catch (thrown) {
         const error = BridgeError.from(thrown)
-        if (!isCompacted(error)) throw error
+        if (error.code !== 'ETCD_COMPACTED') throw error
         await this.#moveOn(request.key)
       }
     }

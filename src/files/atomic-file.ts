@@ -2,52 +2,52 @@ import { open, lstat, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 import { BridgeError } from '../errors.ts'
+import { systemCodeOf } from './system-error.ts'
 
-/** A file as the host shall have it. */
+/** A file of the host with its content and mode. */
 export interface HostFile {
   readonly path: string
   readonly mode: number
   readonly content: string
 }
 
-/**
- * Makes a file on the host be as it shall be; gives whether it was not. A reader sees the old one or the new one,
- * also after a power cut. Throws HOST_FAILED, with the old one in its place.
- */
+/** Writes a file unless it is there with this content and mode; returns whether it wrote it. Throws HOST_FAILED. */
 export async function putHostFile(file: HostFile): Promise<boolean> {
   try {
-    if (await isAsWanted(file)) return false
-    await replace(file)
+    if (await isUpToDate(file)) return false
+    await replaceFile(file)
     return true
   } catch (cause) {
     throw explain(file.path, 'written', cause)
   }
 }
 
-/** Takes a file off the host; gives whether it was there. Throws HOST_FAILED. */
+/** Removes a file; returns whether it was there. Throws HOST_FAILED. */
 export async function removeHostFile(path: string): Promise<boolean> {
   try {
-    await rm(path)
-    await syncFolder(dirname(path))
-    return true
+    return await removeFile(path)
   } catch (cause) {
-    if (codeOf(cause) === 'ENOENT') return false
     throw explain(path, 'removed', cause)
   }
 }
 
-async function isAsWanted({ path, mode, content }: HostFile): Promise<boolean> {
+async function isUpToDate({ path, mode, content }: HostFile): Promise<boolean> {
   const found = await lstat(path).catch(() => undefined)
   if (found?.isFile() !== true || (found.mode & 0o777) !== mode) return false
   return (await readFile(path, 'utf8')) === content
 }
 
-async function replace({ path, mode, content }: HostFile): Promise<void> {
-  // With a dot in front: the kubelet passes over such files in its folder of static pods.
+/**
+ * Replaces a file in one step: a reader sees the old content or the new, and after a power cut one of the two is there.
+ * Throws what node:fs throws, with the old file in place.
+ */
+export async function replaceFile({ path, mode, content }: HostFile): Promise<void> {
+  // The kubelet ignores files whose name starts with a dot in its folder of static pods (kubernetes: pkg/kubelet/config/file.go).
   const unfinished = join(dirname(path), `.${basename(path)}.new`)
   await rm(unfinished, { force: true })
   const file = await open(unfinished, 'wx', mode)
   try {
+    // Independent of the umask.
     await file.chmod(mode)
     await file.writeFile(content)
     await file.sync()
@@ -58,7 +58,19 @@ async function replace({ path, mode, content }: HostFile): Promise<void> {
   await syncFolder(dirname(path))
 }
 
-/** The name of a file is safe from a power cut once its folder is. */
+/** Removes a file so that it stays removed after a power cut; returns whether it was there. Throws what node:fs throws. */
+export async function removeFile(path: string): Promise<boolean> {
+  try {
+    await rm(path)
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return false
+    throw error
+  }
+  await syncFolder(dirname(path))
+  return true
+}
+
+/** A new name in a folder survives a power cut only once the folder is synced (fsync(2)). */
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r')
   try {
@@ -69,21 +81,17 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'its folder is not there; is the folder of the host mounted?',
-  ENOTDIR: 'its folder is not one',
-  EACCES: 'this user may not; run it as root',
-  EPERM: 'this user may not; run it as root',
-  EROFS: 'it is mounted read-only',
+  ENOENT: 'its folder does not exist; check that the folder of the host is mounted',
+  ENOTDIR: 'part of its path is not a directory',
+  EACCES: 'permission denied; run this command as root',
+  EPERM: 'permission denied; run this command as root',
+  EROFS: 'the file system is mounted read-only',
   ENOSPC: 'the disk is full',
-  EISDIR: 'a folder is in its place; remove it by hand',
+  EISDIR: 'a folder has this name; remove it',
 }
 
 function explain(path: string, done: string, cause: unknown): BridgeError {
-  const code = codeOf(cause)
+  const code = systemCodeOf(cause) ?? 'unknown error'
   const message = `${path} cannot be ${done}: ${REASONS[code] ?? code}`
   return new BridgeError('HOST_FAILED', message, { cause })
-}
-
-function codeOf(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
 }

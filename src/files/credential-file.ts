@@ -1,20 +1,21 @@
 import { constants } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { BridgeError } from '../errors.ts'
+import { systemCodeOf } from './system-error.ts'
 
-/** Far above any JWT or token, far below what would hurt. */
+/** Far above the size of any JWT or token. */
 const MAX_BYTES = 64 * 1024
 
-/** A file that holds one credential and nothing else. */
+/** A file that holds a single credential. */
 export interface CredentialFile {
   readonly path: string
   /** The configuration key that names the file. */
   readonly setting: string
-  /** For a file that is not there: who writes it and what to do, as a phrase. */
+  /** For a missing file: what writes it and what to do, as the end of a message. */
   readonly whenMissing: string
 }
 
-/** The text of a credential file without white space around it; throws IDENTITY_* in words. */
+/** Returns the credential without surrounding white space. Throws IDENTITY_MISSING or IDENTITY_INVALID. */
 export async function readCredentialFile(file: CredentialFile): Promise<string> {
   const handle = await openCredential(file)
   try {
@@ -26,7 +27,7 @@ export async function readCredentialFile(file: CredentialFile): Promise<string> 
 
 async function openCredential(file: CredentialFile): Promise<FileHandle> {
   try {
-    // Without O_NONBLOCK a named pipe would hold the login up until somebody writes to it.
+    // Without O_NONBLOCK, opening a named pipe blocks until another process writes to it.
     return await open(file.path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (thrown) {
     throw explainOpen(file, thrown)
@@ -34,7 +35,7 @@ async function openCredential(file: CredentialFile): Promise<FileHandle> {
 }
 
 function explainOpen(file: CredentialFile, thrown: unknown): BridgeError {
-  const reason = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined
+  const reason = systemCodeOf(thrown)
   if (reason === 'ENOENT') {
     return new BridgeError(
       'IDENTITY_MISSING',
@@ -44,8 +45,8 @@ function explainOpen(file: CredentialFile, thrown: unknown): BridgeError {
   }
   const why =
     reason === 'EACCES'
-      ? `may not be read by user id ${process.getuid?.() ?? 'unknown'}; give this user read permission on the file and its folder`
-      : `cannot be opened (${String(reason)}); it must be a readable file`
+      ? `cannot be read by user id ${process.getuid?.() ?? 'unknown'}; grant this user read permission on the file and its folder`
+      : `cannot be opened (${reason ?? 'unknown error'}); it must be a readable file`
   return new BridgeError('IDENTITY_INVALID', `${file.setting}: ${file.path} ${why}`, {
     cause: thrown,
   })
@@ -55,14 +56,15 @@ async function readCredential(handle: FileHandle, file: CredentialFile): Promise
   const stat = await handle.stat()
   if (stat.isDirectory()) throw invalid(file, 'is a directory; name the file inside it')
   if (!stat.isFile()) throw invalid(file, 'is not a regular file')
-  // Not by stat.size: the file may be exchanged or grow between the two.
+  // Not by stat.size: the file may grow after stat.
   const buffer = Buffer.alloc(MAX_BYTES + 1)
   const length = await readAll(handle, buffer)
   if (length > MAX_BYTES)
     throw invalid(file, `is larger than ${MAX_BYTES} bytes; is it the right file?`)
   const text = buffer.toString('utf8', 0, length).trim()
   buffer.fill(0)
-  if (text === '') throw invalid(file, 'is empty; whoever writes it has not finished or failed')
+  if (text === '')
+    throw invalid(file, 'is empty; the process that writes it has failed or not finished')
   return text
 }
 

@@ -8,7 +8,7 @@ const LONGEST_LINE = 4 * 1024 * 1024
  * that are none are passed over; the last line may be half written.
  */
 export async function* readJsonLines(path: string): AsyncIterable<unknown> {
-  const file = await openRegularFile(path, path, ', and it is read twice')
+  const file = await openRegularFile(path, path)
   try {
     for await (const line of file.readLines({ encoding: 'utf8' })) {
       const start = line.indexOf('{')

@@ -1,13 +1,15 @@
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 
 import type { Environment } from '../environment.ts'
 import { BridgeError } from '../errors.ts'
+import { removeFile, replaceFile } from './atomic-file.ts'
+import { explainFileError, systemCodeOf } from './system-error.ts'
 
 /**
- * How far a procedure is, in a small file that is replaced in one step, so that it can be killed at any time and go on.
- * It holds names and counts, never a key or a value.
+ * The progress of a procedure in a small file that is replaced in one step, so that the procedure can be killed at any
+ * time and resumed. It holds names and counts, never a key or a value.
  */
 export class StateFile<Schema extends v.GenericSchema> {
   readonly path: string
@@ -18,39 +20,36 @@ export class StateFile<Schema extends v.GenericSchema> {
     this.#schema = schema
   }
 
-  /** Undefined if there is none. Throws STATE_INVALID if it is something else. */
+  /** Undefined if there is no file. Throws STATE_INVALID if it cannot be read or does not fit the schema. */
   async read(): Promise<v.InferOutput<Schema> | undefined> {
-    const text = await readFile(this.path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined
-      throw this.#fault(`cannot be read: ${error.code ?? error.name}`)
+    const text = await readFile(this.path, 'utf8').catch((error: unknown) => {
+      if (systemCodeOf(error) === 'ENOENT') return undefined
+      throw this.#fault(`cannot be read: ${explainFileError(error)}`, error)
     })
     if (text === undefined) return undefined
     const parsed = v.safeParse(this.#schema, parseJson(text))
     if (parsed.success) return parsed.output
     throw this.#fault(
-      'is no state of this command; give another --state, or remove it to begin anew',
+      'does not hold the state of this command; pass another --state, or remove the file to start again',
     )
   }
 
-  /** Replaces it; what was written is on the disk when this returns. */
+  /** Replaces the file as {@link replaceFile} does. Throws STATE_INVALID. */
   async write(state: v.InferInput<Schema>): Promise<void> {
     try {
       await mkdir(dirname(this.path), { recursive: true, mode: 0o700 })
-      await writeFile(`${this.path}.new`, `${JSON.stringify(state, null, 2)}\n`, {
-        mode: 0o600,
-        flush: true,
-      })
-      await rename(`${this.path}.new`, this.path)
+      const content = `${JSON.stringify(state, null, 2)}\n`
+      await replaceFile({ path: this.path, mode: 0o600, content })
     } catch (error) {
-      throw this.#fault(`cannot be written: ${codeOf(error)}`)
+      throw this.#fault(`cannot be written: ${explainFileError(error)}`, error)
     }
   }
 
   async remove(): Promise<void> {
-    await rm(this.path, { force: true })
+    await removeFile(this.path)
   }
 
-  /** Keeps a second run of the same procedure away until the returned function is called. Throws STATE_INVALID. */
+  /** Prevents a second run of the same procedure until the returned function is called. Throws STATE_INVALID. */
   async lock(): Promise<() => Promise<void>> {
     const file = `${this.path}.lock`
     await mkdir(dirname(file), { recursive: true, mode: 0o700 }).catch(() => undefined)
@@ -61,29 +60,32 @@ export class StateFile<Schema extends v.GenericSchema> {
         await handle.close()
         return () => rm(file, { force: true })
       } catch (error) {
-        if (codeOf(error) !== 'EEXIST') throw this.#fault(`cannot be written: ${codeOf(error)}`)
+        if (systemCodeOf(error) !== 'EEXIST')
+          throw this.#fault(`cannot be locked: ${explainFileError(error)}`, error)
         const holder = Number(await readFile(file, 'utf8').catch(() => ''))
         if (isAlive(holder)) {
-          throw this.#fault(`is in use by process ${String(holder)}; wait for it, or end it first`)
+          throw this.#fault(
+            `is in use by process ${String(holder)}; wait until it ends, or stop it`,
+          )
         }
-        // Left by a process that was killed.
+        // A process that was killed left it.
         await rm(file, { force: true })
       }
     }
     throw this.#fault('is in use by another process')
   }
 
-  #fault(words: string): BridgeError {
-    return new BridgeError('STATE_INVALID', `the state file ${this.path} ${words}`)
+  #fault(problem: string, cause?: unknown): BridgeError {
+    return new BridgeError('STATE_INVALID', `the state file ${this.path} ${problem}`, { cause })
   }
 }
 
-/** Where state is kept unless --state says otherwise (XDG Base Directory Specification). */
+/** The default folder of state files (XDG Base Directory Specification). Throws USAGE_INVALID. */
 export function stateFolder(environment: Environment): string {
   const { XDG_STATE_HOME: xdg, HOME: home } = environment
   if (xdg !== undefined && xdg !== '') return join(xdg, 'transit-bridge')
   if (home !== undefined && home !== '') return join(home, '.local', 'state', 'transit-bridge')
-  throw new BridgeError('USAGE_INVALID', 'HOME is not set; give --state FILE')
+  throw new BridgeError('USAGE_INVALID', 'HOME is not set; pass --state FILE')
 }
 
 function parseJson(text: string): unknown {
@@ -100,10 +102,7 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0)
     return true
   } catch (error) {
-    return codeOf(error) === 'EPERM'
+    // A process of another user.
+    return systemCodeOf(error) === 'EPERM'
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
 }

@@ -1,13 +1,14 @@
 import { readFile } from 'node:fs/promises'
 
 import { BridgeError } from '../errors.ts'
+import { explainFileError } from './system-error.ts'
 
-/** Reads a file that the command line names. Throws USAGE_INVALID. */
-export async function readTextFile(file: string): Promise<string> {
+/** Reads a file that the command line names. Throws USAGE_INVALID; its message calls the file `place`. */
+export async function readTextFile(file: string, place = file): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
-    throw new BridgeError('USAGE_INVALID', `${file} cannot be read (${code})`, { cause })
+    const message = `${place}: cannot be read: ${explainFileError(cause)}`
+    throw new BridgeError('USAGE_INVALID', message, { cause })
   }
 }

@@ -6,6 +6,7 @@ import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 
 import type { Clock } from '../time/clock.ts'
 import { BridgeError } from '../errors.ts'
+import { explainFileError } from '../files/system-error.ts'
 import type { KubeAccess } from './access.ts'
 import { explainAnswer, explainNoAnswer } from './fault.ts'
 
@@ -204,7 +205,7 @@ async function readToken(file: string): Promise<string> {
   try {
     return (await readFile(file, 'utf8')).trim()
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    throw new BridgeError('KUBE_DENIED', `the token file ${file} cannot be read: ${code}`)
+    const message = `the token file ${file} cannot be read: ${explainFileError(error)}`
+    throw new BridgeError('KUBE_DENIED', message, { cause: error })
   }
 }

@@ -1,4 +1,5 @@
 import { BridgeError, type ErrorCode } from '../errors.ts'
+import { oneLine } from '../text/one-line.ts'
 
 /** What an API server says with an answer that is an error (k8s.io/apimachinery: metav1.Status). */
 export interface KubeStatus {
@@ -7,7 +8,7 @@ export interface KubeStatus {
   readonly metadata?: { readonly continue?: string }
 }
 
-const LONGEST_WORDS = 400
+const MAX_SHOWN = 400
 
 /** An error answer as one of ours; `what` was asked. */
 export function explainAnswer(
@@ -16,7 +17,8 @@ export function explainAnswer(
   status: number,
   body: unknown,
 ): BridgeError {
-  const words = clean(statusOf(body).message ?? (typeof body === 'string' ? body : ''))
+  const text = statusOf(body).message ?? (typeof body === 'string' ? body : '')
+  const words = oneLine(text, MAX_SHOWN)
   if (status === 401) {
     return new BridgeError(
       'KUBE_DENIED',
@@ -92,11 +94,4 @@ function explainTls(code: string): string | undefined {
   if (/PEM|ASN1|KEY_VALUES_MISMATCH|X509/.test(code))
     return 'cannot be asked: certificate and key of the kubeconfig are damaged or do not belong together'
   return undefined
-}
-
-function clean(text: string): string {
-  return text
-    .replaceAll(/[\s\p{Cc}]+/gu, ' ')
-    .slice(0, LONGEST_WORDS)
-    .trim()
 }

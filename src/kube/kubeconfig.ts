@@ -4,6 +4,7 @@ import * as v from 'valibot'
 import { parse } from 'yaml'
 
 import { BridgeError } from '../errors.ts'
+import { explainFileError } from '../files/system-error.ts'
 import { Secret } from '../secret.ts'
 import type { KubeAccess } from './access.ts'
 
@@ -134,10 +135,8 @@ async function readText(config: string, file: string, what: string): Promise<str
   try {
     return await readFile(file, 'utf8')
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    const reason = code === 'ENOENT' ? 'there is no such file' : code
     const where = config === file ? '' : `${what} ${file} `
-    throw fault(config, `${where}cannot be read: ${reason}`)
+    throw fault(config, `${where}cannot be read: ${explainFileError(error)}`)
   }
 }
 

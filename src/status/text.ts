@@ -1,5 +1,7 @@
 import type { ClusterStatus, KeyStatus, NodeStatus } from './cluster-status.ts'
 import { shorten } from '../convergence/convergence.ts'
+import { formatTable } from '../text/table.ts'
+import { describeDuration } from '../time/duration.ts'
 import type { StoredShare } from '../verify/stored-keys.ts'
 
 /** A status as a person reads it. */
@@ -23,22 +25,10 @@ function cellsOf(node: NodeStatus, now: number): readonly string[] {
     address,
     keyIdHash === undefined ? '-' : shorten(keyIdHash),
     keyVersion === undefined ? '-' : String(keyVersion),
-    tokenExpiresAt === undefined ? '-' : formatSpan(Date.parse(tokenExpiresAt) - now),
+    tokenExpiresAt === undefined ? '-' : describeLeft(Date.parse(tokenExpiresAt) - now),
     heardSecondsAgo === undefined ? '-' : `${String(heardSecondsAgo)} s ago`,
     health,
   ]
-}
-
-/** Columns as wide as their widest cell; the last is as it is. */
-function formatTable(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths = HEADER.map((_name, column) =>
-    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
-  )
-  return rows.map((row) =>
-    row
-      .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))
-      .join('  '),
-  )
 }
 
 function formatKey(key: KeyStatus): string {
@@ -62,11 +52,6 @@ function formatShares(stored: readonly StoredShare[]): readonly string[] {
   return [`stored: ${total.toLocaleString('en')} objects that are to be encrypted`, ...lines]
 }
 
-function formatSpan(milliseconds: number): string {
-  if (milliseconds <= 0) return 'expired'
-  const minutes = Math.floor(milliseconds / 60_000)
-  if (minutes < 120) return `${String(minutes)} min`
-  return minutes < 48 * 60
-    ? `${String(Math.floor(minutes / 60))} h`
-    : `${String(Math.floor(minutes / 1440))} d`
+function describeLeft(ms: number): string {
+  return ms <= 0 ? 'expired' : describeDuration(ms)
 }

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../errors.ts'
 import type { StoredValue } from '../storage/stored-value.ts'
 
 /** An object with what its value is. */
@@ -6,10 +7,13 @@ export interface ParsedObject {
   readonly stored: StoredValue
 }
 
-/** Why an object cannot be read, or why that could not be tried. */
-export type Finding =
-  | { readonly kind: 'unreadable'; readonly why: string }
-  | { readonly kind: 'unproven'; readonly why: string }
+/** Why an object cannot be read, or why that was not tried. */
+export interface Finding {
+  readonly kind: 'unreadable' | 'unproven'
+  readonly why: string
+  /** Of the error that Vault or a check before it returned. */
+  readonly code?: ErrorCode | undefined
+}
 
 /** Tries what can be tried of a page of objects; results stand in the order of the objects. */
 export interface Proof {

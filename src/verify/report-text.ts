@@ -1,4 +1,6 @@
 import type { Report, ResourceReport } from './report.ts'
+import { escapeControls } from '../text/one-line.ts'
+import { formatTable } from '../text/table.ts'
 import type { NamedFinding } from './tally.ts'
 
 /** Names shown of each list; the JSON has more. */
@@ -11,7 +13,7 @@ export function formatReport(report: Report): string {
   return [
     formatHeading(report),
     '',
-    formatTable(shown),
+    ...formatResources(shown),
     '',
     ...formatOthers(report.resources.filter((each) => !shown.includes(each))),
     ...formatStale(shown),
@@ -39,7 +41,7 @@ function formatHeading({ source, prefix, revisions }: Report): string {
 const COLUMNS = ['RESOURCE', 'OBJECTS', 'PROVIDER', 'KEY VERSION', 'SEEDS', 'KEY ID']
 const NUMBERS: ReadonlySet<number> = new Set([1, 3, 4])
 
-function formatTable(resources: readonly ResourceReport[]): string {
+function formatResources(resources: readonly ResourceReport[]): readonly string[] {
   const rows = resources.flatMap(({ resource, groups }) =>
     groups.length === 0
       ? [[resource, '0', '-', '-', '-', '-']]
@@ -52,26 +54,12 @@ function formatTable(resources: readonly ResourceReport[]): string {
           keyId === undefined ? '-' : shorten(keyId),
         ]),
   )
-  const table = [COLUMNS, ...rows]
-  const widths = COLUMNS.map((_, column) =>
-    Math.max(...table.map((row) => row[column]?.length ?? 0)),
-  )
-  return table
-    .map((row) =>
-      row
-        .map((cell, column) => {
-          const width = widths[column] ?? 0
-          return NUMBERS.has(column) ? cell.padStart(width) : cell.padEnd(width)
-        })
-        .join('   ')
-        .trimEnd(),
-    )
-    .join('\n')
+  return formatTable([COLUMNS, ...rows], { alignRight: NUMBERS })
 }
 
 /** Key ids come from stored data: whatever is in them must not reach a terminal. */
 function shorten(keyId: string): string {
-  const clean = escape(keyId)
+  const clean = escapeControls(keyId)
   return clean.length <= SHOWN_KEY_ID ? clean : `${clean.slice(0, SHOWN_KEY_ID)}…`
 }
 
@@ -94,7 +82,7 @@ function formatStale(resources: readonly ResourceReport[]): readonly string[] {
 function formatVersions({ keyVersionsNeeded }: Report): readonly string[] {
   return keyVersionsNeeded.map(({ provider, versions }) => {
     const oldest = versions.at(-1) ?? 0
-    return `transit key versions needed by ${escape(provider)}: ${versions.join(', ')}; the oldest is ${String(oldest)}, and older backups may need older ones`
+    return `transit key versions needed by ${escapeControls(provider)}: ${versions.join(', ')}; the oldest is ${String(oldest)}, and older backups may need older ones`
   })
 }
 
@@ -110,7 +98,9 @@ function formatNames(
   if (total === 0) return []
   const lines = names
     .slice(0, SHOWN)
-    .map(({ key, why }) => `  ${escape(key)}${why === '' ? '' : `: ${escape(why)}`}`)
+    .map(
+      ({ key, why }) => `  ${escapeControls(key)}${why === '' ? '' : `: ${escapeControls(why)}`}`,
+    )
   const rest = total - lines.length
   return [`${title}:`, ...lines, ...(rest > 0 ? [`  and ${formatCount(rest)} more`] : [])]
 }
@@ -138,12 +128,4 @@ function count(number: number, thing: string): string {
 
 function formatCount(number: number): string {
   return number.toLocaleString('en')
-}
-
-/** Names of objects are of whoever wrote into etcd; control characters could rewrite a terminal. */
-function escape(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, (character) =>
-    JSON.stringify(character).slice(1, -1),
-  )
 }

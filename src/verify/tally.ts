@@ -1,4 +1,5 @@
 import { labelProvider } from '../encryption/rules-file.ts'
+import type { ErrorCode } from '../errors.ts'
 import type { StoredValue } from '../storage/stored-value.ts'
 import { DigestSet } from '../digest-set.ts'
 import type { Finding, ParsedObject } from './proof.ts'
@@ -24,6 +25,7 @@ export interface Group {
 export interface NamedFinding {
   readonly key: string
   readonly why: string
+  readonly code?: ErrorCode | undefined
 }
 
 /** What was found of one resource. */
@@ -143,8 +145,8 @@ function describe(stored: StoredValue): Omit<Group, 'objects' | 'sources'> {
   }
 }
 
-function countFinding(tally: ResourceTally, key: string, { kind, why }: Finding): void {
+function countFinding(tally: ResourceTally, key: string, { kind, why, code }: Finding): void {
   tally[kind] += 1
   const names = kind === 'unreadable' ? tally.unreadableNames : tally.unprovenNames
-  if (names.length < NAMES) names.push({ key, why })
+  if (names.length < NAMES) names.push({ key, why, code })
 }

@@ -150,5 +150,5 @@ void test('audit: files of Vault and of plugins, every use, and what is none', a
     code: 2,
     stderr: /no line is one of a vault audit file/,
   })
-  t.match(await ask(folder), { code: 2, stderr: /is not a file/ })
+  t.match(await ask(folder), { code: 2, stderr: /is not a regular file/ })
 })

@@ -104,7 +104,7 @@ const MISTAKES: readonly (readonly [args: string, words: RegExp])[] = [
   ['--config @config.yaml --from aescbc --step go', /--step is not a step; write read, write/],
   ['--config @config.yaml --json', /--json is of use only with --check/],
   ['--check @good.yaml --name x', /--check and --name exclude each other/],
-  ['--check @nowhere.yaml', /nowhere\.yaml cannot be read \(ENOENT\)/],
+  ['--check @nowhere.yaml', /nowhere\.yaml: cannot be read: there is no such file/],
 ]
 for (const [args, words] of MISTAKES) {
   void test(`"config encryption ${args}" is told what is wrong`, async (t) => {

@@ -105,14 +105,14 @@ void t.test('an etcd that is away, or goes away, is one line', async (t) => {
   t.strictSame(
     await runVerify('--endpoints', `127.0.0.1:${port}`),
     say(
-      `etcd at http://127.0.0.1:${port}: nothing listens there (connection refused); is etcd running, and is --endpoints right`,
+      `etcd at http://127.0.0.1:${port} refuses the connection; check that etcd is running and that --endpoints is correct`,
     ),
   )
   const both = await reportOf('--endpoints', `127.0.0.1:${port},${etcd.address}`)
   t.ok(both.report.objects > 2500, 'the next endpoint is asked')
   t.match(await runVerify('--endpoints', etcd.address.replace('http:', 'https:')), {
     code: 1,
-    stderr: /does not speak TLS; write http:\/\//,
+    stderr: /does not use TLS; write http:\/\//,
   })
 })
 
@@ -137,15 +137,15 @@ void t.test('wrong certificates are told apart', async (t) => {
   t.match(await ask({ ...right, cacert: other.caFile }), {
     code: 1,
     stderr:
-      /^transit-bridge: etcd at .*: its certificate is not of the authority in --cacert; .*\n$/,
+      /^transit-bridge: etcd at .* has a certificate that is not signed by the authority in --cacert; .*\n$/,
   })
   t.match(await ask({ ...right, cert: wrong.certFile, key: wrong.keyFile }), {
     code: 1,
-    stderr: /^transit-bridge: etcd at .*: does not accept the client certificate; .*\n$/,
+    stderr: /^transit-bridge: etcd at .* rejects the client certificate; .*\n$/,
   })
   t.match(await ask({ cacert: authority.caFile }), {
     code: 1,
-    stderr: /^transit-bridge: etcd at .*: wants a client certificate; give --cert and --key\n$/,
+    stderr: /^transit-bridge: etcd at .* requires a client certificate; pass --cert and --key\n$/,
   })
   t.match(await ask({ ...right, cacert: '/nowhere.pem' }), {
     code: 2,
@@ -157,10 +157,10 @@ void t.test('wrong certificates are told apart', async (t) => {
   t.match(await runVerify('--endpoints', elsewhere.endpoint, ...files), {
     code: 1,
     stderr:
-      /^transit-bridge: etcd at https:\/\/127.0.0.2:.*: its certificate is for other names; .*\n$/,
+      /^transit-bridge: etcd at https:\/\/127.0.0.2:.* has a certificate for other names; .*\n$/,
   })
   const plain = await runVerify('--endpoints', endpoint.replace('https', 'http'))
-  t.match(plain, { code: 1, stderr: /if it speaks TLS, write https:\/\// })
+  t.match(plain, { code: 1, stderr: /if it uses TLS, write https:\/\// })
 })
 
 void t.test('users of etcd: no right, wrong password, none', async (t) => {
@@ -192,10 +192,10 @@ void t.test('users of etcd: no right, wrong password, none', async (t) => {
   })
   t.match(await ask('reader', password('wrong')), {
     code: 1,
-    stderr: /^transit-bridge: etcd does not know this user and password; .*\n$/,
+    stderr: /^transit-bridge: etcd rejects the user name or password; .*\n$/,
   })
   t.match(await runVerify('--endpoints', etcd.address), {
     code: 1,
-    stderr: /^transit-bridge: etcd wants to know a user; .*\n$/,
+    stderr: /^transit-bridge: etcd requires a user; .*\n$/,
   })
 })

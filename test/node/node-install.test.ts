@@ -148,9 +148,15 @@ void test('a folder that is not mounted, and a folder in the place of a file, ar
   const { options, writeToken } = await makePlace(t)
   await writeToken()
   const away = { ...options, manifestFolder: '/not-mounted' }
-  await t.rejects(installOnNode(away), { code: 'HOST_FAILED', message: /is the folder .* mounted/ })
+  await t.rejects(installOnNode(away), {
+    code: 'HOST_FAILED',
+    message: /folder of the host is mounted/,
+  })
   mkdirSync(join(options.root, MANIFEST))
-  await t.rejects(installOnNode(options), { code: 'HOST_FAILED', message: /remove it by hand/ })
+  await t.rejects(installOnNode(options), {
+    code: 'HOST_FAILED',
+    message: /a folder has this name; remove it/,
+  })
   await t.rejects(removeFromNode(options), { code: 'HOST_FAILED', message: /cannot be removed/ })
 })
 

@@ -64,7 +64,7 @@ const MISTAKES: readonly (readonly [args: string, words: RegExp])[] = [
   ['--jwks @sa.pub --service-account-key @sa.pub', /takes only one of --kubeconfig/],
   ['--jwks @sa.pub', /needs --issuer ISSUER/],
   ['--jwks @sa.pub --issuer x', /sa\.pub is no JWKS with public keys/],
-  ['--service-account-key @none --issuer x', /none cannot be read \(ENOENT\)/],
+  ['--service-account-key @none --issuer x', /none: cannot be read: there is no such file/],
   ['--kubeconfig @none', /none: cannot be read: there is no such file/],
   [
     '--service-account-key @sa.pub --issuer x --service-account me',

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 
-import type { EtcdAccess } from '../../etcd/client.ts'
+import type { EtcdAccess } from '../../etcd/access.ts'
 import { findEtcd, type EtcdPlace } from '../../etcd/places.ts'
 import {
   formatResource,
@@ -10,6 +10,7 @@ import {
 } from '../../kube/resource.ts'
 import { findNearest } from '../../text/nearest.ts'
 import { BridgeError } from '../../errors.ts'
+import { explainFileError } from '../../files/system-error.ts'
 import { Secret } from '../../secret.ts'
 import type { OptionValues } from './command.ts'
 
@@ -96,13 +97,7 @@ function readAccess(values: OptionValues): EtcdAccess {
     throw mistake('--endpoints has http://, over which --cacert, --cert and --key have no effect')
   if (isOpen && login !== undefined && !endpoints.every(isLoopback))
     throw mistake('--user would send its password in the clear; write https:// in --endpoints')
-  return {
-    endpoints,
-    ...(caFile === undefined ? {} : { caFile }),
-    ...(certFile === undefined ? {} : { certFile }),
-    ...(keyFile === undefined ? {} : { keyFile }),
-    ...(login === undefined ? {} : { login }),
-  }
+  return { endpoints, caFile, certFile, keyFile, login }
 }
 
 /** As etcdctl takes them: with a scheme or without. */
@@ -133,9 +128,7 @@ function readLogin(values: OptionValues): EtcdAccess['login'] {
     const password = readFileSync(file, 'utf8').replace(/\r?\n$/, '')
     return { user, password: new Secret(password) }
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    const reason = code === 'ENOENT' ? 'there is no such file' : code
-    throw mistake(`--password-file ${file}: cannot be read: ${reason}`)
+    throw mistake(`--password-file ${file}: cannot be read: ${explainFileError(error)}`)
   }
 }
 

@@ -1,0 +1,18 @@
+/** The code of an error of Node.js (`ENOENT`); undefined for anything else. */
+export function systemCodeOf(thrown: unknown): string | undefined {
+  return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : undefined
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EISDIR: 'it is a directory',
+  ENOTDIR: 'part of its path is not a directory',
+}
+
+/** Why a file cannot be read or written, for the end of a message. */
+export function explainFileError(thrown: unknown): string {
+  const code = systemCodeOf(thrown)
+  return code === undefined ? 'unknown error' : (REASONS[code] ?? code)
+}

@@ -1,0 +1,19 @@
+/** Characters that could move the cursor, hide text or reorder it on a terminal. */
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
+
+/** Text from outside on one line: white space is collapsed, control characters are dropped, and the rest is cut. */
+export function oneLine(text: string, maxLength: number): string {
+  return text
+    .replaceAll(/[\s\p{Cc}]+/gu, ' ')
+    .replaceAll(UNSAFE, '')
+    .slice(0, maxLength)
+    .trim()
+}
+
+/** A name from outside in full, with control characters escaped: two names that differ look different. */
+export function escapeControls(text: string): string {
+  return text.replaceAll(
+    UNSAFE,
+    (character) => `\\u${character.codePointAt(0)?.toString(16).padStart(4, '0') ?? ''}`,
+  )
+}

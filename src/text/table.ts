@@ -1,0 +1,27 @@
+import { escapeControls } from './one-line.ts'
+
+export interface TableOptions {
+  /** Indexes of the columns with numbers. */
+  readonly alignRight?: ReadonlySet<number> | undefined
+}
+
+/** The lines of a table as kubectl prints it: columns as wide as their widest cell, three spaces between them. */
+export function formatTable(
+  rows: readonly (readonly string[])[],
+  { alignRight }: TableOptions = {},
+): readonly string[] {
+  const clean = rows.map((row) => row.map(escapeControls))
+  const widths: number[] = []
+  for (const row of clean)
+    for (const [column, { length }] of row.entries())
+      widths[column] = Math.max(widths[column] ?? 0, length)
+  return clean.map((row) =>
+    row
+      .map((cell, column) => {
+        const width = widths[column] ?? 0
+        return alignRight?.has(column) === true ? cell.padStart(width) : cell.padEnd(width)
+      })
+      .join('   ')
+      .trimEnd(),
+  )
+}
