@@ -130,9 +130,9 @@ if (!usesVault()) {
     scene.write(
       'config.yaml',
       `vault: {address: "${scene.bao.address}", namespace: team, auth: {method: jwt, role: kms, tokenFile: /token}}
-  transit: {key: etcd}
-  kms: {clusterId: x}
-  `,
+transit: {key: etcd}
+kms: {clusterId: x}
+`,
     )
     const first = await scene.setup(['--yes'])
     t.equal(first.code, 0, first.stderr)
