@@ -20,7 +20,12 @@ import { copyProgram, librariesOf, pinnedNode, VERSION } from './distribution.ts
 const USERS = [65_532, 0]
 const CACHE = '/app/dist/compile-cache'
 /** As bin/transit-bridge has them; test/image/image.test.ts holds the two together. */
-const NODE = ['/usr/bin/node', '--max-semi-space-size=2', '--max-old-space-size=64']
+const NODE = [
+  '/usr/bin/node',
+  '--disable-sigusr1',
+  '--max-semi-space-size=2',
+  '--max-old-space-size=64',
+]
 const WARM = `vault: {address: "http://127.0.0.1:1", auth: {method: token, tokenFile: /tmp/none}}
 transit: {key: warm}
 kms: {clusterId: warm, socket: /tmp/warm.sock}

@@ -6,29 +6,30 @@ import { startGrpcServer } from '../grpc/server.ts'
 import { logKey } from '../telemetry/log.ts'
 import { version } from '../version.ts'
 import { startAdmin } from './cli/admin.ts'
-import { endOnUncaughtFault, waitForStopSignal } from './cli/process-end.ts'
+import { takeChargeOfEnd } from './cli/process-end.ts'
 import { createTelemetry } from './cli/telemetry.ts'
 import { EXIT_OK } from './cli/terminal.ts'
 import { createClient } from './cli/vault-access.ts'
 
-/** Mounts in flight at the end get this long (milliseconds); what fails is tried again by kubelet. */
-const STOP_GRACE = 3_000
-/** Time to revoke the pods' Vault tokens at the end (milliseconds). */
-const REVOKE_TIME = 3_000
-/** The driver calls as root, so nobody else has to get in. */
+/** Mounts in flight at the end get this long; the kubelet repeats one that fails. */
+const STOP_GRACE_MS = 3_000
+/** Time at the end to revoke the pods' Vault tokens. */
+const REVOKE_TIMEOUT_MS = 3_000
+/** The driver calls as root; no other user needs access. */
 const SOCKET_MODE = 0o600
-/** A class may have 256 KiB of objects, which JSON writes longer, and comes with the tokens of the pod twice. */
+/** A class may have 256 KiB of objects, which are longer as JSON, and a request has the pod's tokens twice. */
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024
+const MAX_INCOMPLETE_BYTES = 64 * 1024 * 1024
 
 /**
- * Serves the CSI provider until SIGTERM or SIGINT; gives the exit code. Throws SOCKET_* if the socket cannot be
- * had. Vault is not waited for: until a pod comes there is nothing to ask it.
+ * Serves the CSI provider until a signal stops it, and then ends the process. Throws SOCKET_* if the socket cannot be
+ * had. It does not wait for Vault: until a pod comes, there is nothing to ask.
  */
-export async function runCsi(config: ProviderConfig): Promise<number> {
+export async function runCsi(config: ProviderConfig): Promise<never> {
   const csi = requireSection(config, 'csi')
-  const telemetry = createTelemetry(config)
+  const telemetry = createTelemetry(config.log.level)
   const { clock, log, metrics } = telemetry
-  endOnUncaughtFault(log)
+  const processEnd = takeChargeOfEnd(log, telemetry.logSink)
   const client = createClient({ config: config.vault, ...telemetry })
   const { transit } = config
   const provider = createCsiProvider({
@@ -38,7 +39,6 @@ export async function runCsi(config: ProviderConfig): Promise<number> {
     programVersion: version,
     ...telemetry,
   })
-  const stopSignal = waitForStopSignal(log)
   const onRefused = (streams: number) => metrics.csiStreamsRefused.inc(streams)
   const stopWatching = watchRefusedStreams({ clock, log, onRefused })
   const server = await startGrpcServer({
@@ -46,18 +46,21 @@ export async function runCsi(config: ProviderConfig): Promise<number> {
     access: { mode: SOCKET_MODE },
     services: provider.services,
     maxRequestBytes: MAX_REQUEST_BYTES,
+    limits: { maxIncompleteBytes: MAX_INCOMPLETE_BYTES },
+    clock,
+    log,
   })
   log.info({ [logKey.socket]: csi.socket }, `transit-bridge ${version} serves CSI`)
   const admin = await startAdmin(config, telemetry, async () => {
     const { createCsiAdminSources } = await import('../csi/admin-sources.ts')
-    return createCsiAdminSources({ provider, clock, metrics })
+    return createCsiAdminSources({ server, provider, clock, metrics })
   })
 
-  await stopSignal
-  await server.stop(STOP_GRACE)
+  await processEnd.requested
+  await server.stop(STOP_GRACE_MS)
   stopWatching()
-  await provider.stop({ deadline: clock.monotonic() + REVOKE_TIME })
+  await provider.stop({ deadline: clock.monotonic() + REVOKE_TIMEOUT_MS })
   await Promise.all([client.close(), admin?.stop()])
   log.info('stopped')
-  return EXIT_OK
+  return processEnd.end(EXIT_OK)
 }

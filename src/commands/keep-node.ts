@@ -5,10 +5,9 @@ import { createInstaller } from '../node/install/installer.ts'
 import { below, type installOnNode, type NodeInstallOptions } from '../node/install/node-install.ts'
 import { startPluginProbe } from '../node/install/plugin-probe.ts'
 import { watchSources } from '../node/install/source-watch.ts'
-import { createLogger } from '../telemetry/log.ts'
-import { createMetrics } from '../telemetry/metrics.ts'
 import { version } from '../version.ts'
-import { endOnUncaughtFault, waitForStopSignal } from './cli/process-end.ts'
+import { takeChargeOfEnd } from './cli/process-end.ts'
+import { createTelemetry } from './cli/telemetry.ts'
 import { EXIT_OK } from './cli/terminal.ts'
 
 /** What shall be kept, and how. */
@@ -20,14 +19,12 @@ export interface NodeKeeping {
   readonly listen: ListenAddress
 }
 
-/** Makes the host as it shall be, at once and from then on, until SIGTERM; gives the exit code. */
-export async function keepNode(keeping: NodeKeeping): Promise<number> {
+/** Makes the host as it shall be, at once and from then on, until a signal stops it. */
+export async function keepNode(keeping: NodeKeeping): Promise<never> {
   const { options, act, verb, interval, listen } = keeping
   const { clock } = options
-  const log = createLogger('info')
-  const metrics = createMetrics(version)
-  endOnUncaughtFault(log)
-  const stopSignal = waitForStopSignal(log)
+  const { log, metrics, logSink } = createTelemetry('info')
+  const processEnd = takeChargeOfEnd(log, logSink)
   // The timers of the clock keep no process alive.
   const alive = setInterval(() => undefined, 60_000)
   const installer = createInstaller({
@@ -49,13 +46,13 @@ export async function keepNode(keeping: NodeKeeping): Promise<number> {
   const admin = startAdminServer({ listen, sources, clock, log })
   log.info(`transit-bridge ${version} keeps this node's files; a stop leaves them where they are`)
 
-  await stopSignal
+  await processEnd.requested
   unwatch()
   probe.stop()
   await Promise.all([installer.stop(), admin.stop()])
   clearInterval(alive)
   log.info('stopped')
-  return EXIT_OK
+  return processEnd.end(EXIT_OK)
 }
 
 function sourcesOf({ configSource, tokenSource, caSource }: NodeInstallOptions): string[] {

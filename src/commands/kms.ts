@@ -5,25 +5,25 @@ import { createKmsPlugin } from '../kms/plugin.ts'
 import { logKey } from '../telemetry/log.ts'
 import { version } from '../version.ts'
 import { startAdmin } from './cli/admin.ts'
-import { endOnUncaughtFault, waitForStopSignal } from './cli/process-end.ts'
+import { takeChargeOfEnd } from './cli/process-end.ts'
 import { createTelemetry, type Telemetry } from './cli/telemetry.ts'
 import { EXIT_OK } from './cli/terminal.ts'
 import { createVaultAccess } from './cli/vault-access.ts'
 
-/** Calls in flight at the end get this long (milliseconds); kubelet and systemd wait far longer. */
-const STOP_GRACE = 3_000
-/** Time to revoke the own token at the end (milliseconds). */
-const REVOKE_TIME = 1_000
+/** Calls in flight at the end get this long. */
+const STOP_GRACE_MS = 3_000
+/** Time at the end to revoke the Vault token. */
+const REVOKE_TIMEOUT_MS = 1_000
 
 /**
- * Serves the KMS plugin until SIGTERM or SIGINT; gives the exit code. Throws SOCKET_* if the socket cannot
- * be had. Vault is not waited for (design §2.7).
+ * Serves the KMS plugin until a signal stops it, and then ends the process. Throws SOCKET_* if the socket cannot be
+ * had. It does not wait for Vault (docs/design.md, "Start and stop").
  */
-export async function runKms(config: Config): Promise<number> {
+export async function runKms(config: Config): Promise<never> {
   const kms = requireSection(config, 'kms')
-  const telemetry = createTelemetry(config)
+  const telemetry = createTelemetry(config.log.level)
   const { clock, log, metrics } = telemetry
-  endOnUncaughtFault(log)
+  const processEnd = takeChargeOfEnd(log, telemetry.logSink)
   const { client, session } = createVaultAccess({ config: config.vault, ...telemetry })
   const drill = await createDrill(config, telemetry)
   const plugin = createKmsPlugin({
@@ -33,34 +33,32 @@ export async function runKms(config: Config): Promise<number> {
     programVersion: version,
     ...telemetry,
   })
-  const stopSignal = waitForStopSignal(log)
   const server = await startGrpcServer({
     socket: kms.socket,
-    access: {
-      mode: kms.socketMode,
-      ...(kms.socketGroup === undefined ? {} : { group: kms.socketGroup }),
-    },
+    access: { mode: kms.socketMode, group: kms.socketGroup },
     services: plugin.services,
+    clock,
+    log,
   })
   log.info({ [logKey.socket]: kms.socket }, `transit-bridge ${version} serves KMS`)
   session.start()
   plugin.watch.start()
   const admin = await startAdmin(config, telemetry, async () => {
     const { createKmsAdminSources } = await import('../kms/admin-sources.ts')
-    const sources = createKmsAdminSources({ plugin, session, clock, metrics })
+    const sources = createKmsAdminSources({ server, plugin, session, clock, metrics })
     return drill === undefined ? sources : { ...sources, drill }
   })
 
-  await stopSignal
+  await processEnd.requested
   plugin.watch.stop()
-  await server.stop(STOP_GRACE)
-  await session.stop({ deadline: clock.monotonic() + REVOKE_TIME })
+  await server.stop(STOP_GRACE_MS)
+  await session.stop({ deadline: clock.monotonic() + REVOKE_TIMEOUT_MS })
   await Promise.all([client.close(), admin?.stop()])
   log.info('stopped')
-  return EXIT_OK
+  return processEnd.end(EXIT_OK)
 }
 
-/** Loaded only where a rehearsal is allowed. */
+/** Loaded only where drills are allowed. */
 async function createDrill(config: Config, { clock, log }: Telemetry) {
   const { drill } = config.admin
   if (drill === undefined) return undefined

@@ -1,10 +1,12 @@
 import type { AdminSources } from '../admin/app.ts'
+import type { GrpcServer } from '../grpc/server.ts'
 import type { Clock } from '../time/clock.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { createMetricsRenderer } from '../telemetry/metrics-text.ts'
 import type { CsiProvider } from './provider.ts'
 
 export interface CsiAdminOptions {
+  readonly server: Pick<GrpcServer, 'isServing'>
   readonly provider: Pick<CsiProvider, 'ledger' | 'sessions'>
   readonly clock: Clock
   readonly metrics: Metrics
@@ -14,8 +16,7 @@ export interface CsiAdminOptions {
 export function createCsiAdminSources(options: CsiAdminOptions): AdminSources {
   const { clock, metrics, provider } = options
   return {
-    // This code runs in the process that serves the socket: that it answers is the proof.
-    isServing: () => true,
+    isServing: () => options.server.isServing,
     readiness: () => {
       const { volumes, oldest } = provider.ledger.summary()
       const details = {

@@ -1,74 +1,93 @@
-import { Server, ServerCredentials } from '@grpc/grpc-js'
+import type { Server } from '@grpc/grpc-js'
+import { setTimeout as sleep } from 'node:timers/promises'
+
 import { BridgeError } from '../errors.ts'
+import type { Logger } from '../telemetry/log.ts'
+import type { Clock } from '../time/clock.ts'
+import { ClientBounds, DEFAULT_LIMITS, type ClientLimits } from './client-bounds.ts'
+import { createHttp2GrpcServer, listen } from './http2-server.ts'
 import type { GrpcService } from './service.ts'
-import { serveSocket, type ServedSocket, type SocketAccess } from './unix-socket.ts'
+import { keepServing } from './socket-keeper.ts'
+import { serveSocket, type SocketAccess } from './unix-socket.ts'
 
 /** Largest request of the KMS plugin: annotations may have 32 KiB (kmsv2/envelope.go, annotationsMaxSize), a seed 32 bytes. */
 const MAX_REQUEST_BYTES = 128 * 1024
+/** After the last call: time for clients to read its answer and to close. */
+const CLOSE_GRACE_MS = 250
 
 export interface GrpcServerOptions {
   /** Path of the unix socket. */
   readonly socket: string
   readonly access: SocketAccess
   readonly services: readonly GrpcService[]
-  /** Largest request, in bytes. Default: 131,072, which holds any KMS request. */
-  readonly maxRequestBytes?: number
+  readonly clock: Clock
+  readonly log: Logger
+  /** Default: 131,072, which holds any KMS request. */
+  readonly maxRequestBytes?: number | undefined
+  /** Default: {@link DEFAULT_LIMITS}. */
+  readonly limits?: Partial<ClientLimits> | undefined
 }
 
 /** A gRPC server on a unix socket. */
 export interface GrpcServer {
+  /** Whether new clients reach it at its path. */
+  readonly isServing: boolean
   /**
-   * Refuses new calls and waits for those in flight, at most `grace` milliseconds; then ends them. The
-   * socket goes at once, so that a successor can bind.
+   * Refuses new calls and waits for those in flight, at most `graceMs`; then ends them. The socket is removed at
+   * once, so that a successor can bind.
    */
-  stop(grace: number): Promise<void>
+  stop(graceMs: number): Promise<void>
 }
 
 /** Serves; throws SOCKET_IN_USE, SOCKET_BLOCKED or SOCKET_FAILED if the socket cannot be had. */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
-  const server = new Server({
-    'grpc.max_receive_message_length': options.maxRequestBytes ?? MAX_REQUEST_BYTES,
-    // Our own time limit of a call ends it before the HTTP/2 session is looked at; no pings on a socket.
-    'grpc.max_concurrent_streams': 4096,
-  })
-  for (const service of options.services) {
-    server.addService(service.definition, service.implementation)
+  const { socket, access, services, clock, log } = options
+  const server = createHttp2GrpcServer(options.maxRequestBytes ?? MAX_REQUEST_BYTES)
+  for (const { definition, implementation } of services) {
+    server.addService(definition, implementation)
   }
+  const bounds = new ClientBounds({ ...DEFAULT_LIMITS, ...options.limits })
+  const serve = () => serveSocket(socket, access, (path) => bind(server, bounds, path, socket))
   try {
-    const socket = await serveSocket(options.socket, options.access, (path) =>
-      bind(server, path, options.socket),
-    )
-    return { stop: (grace) => stop(server, socket, grace) }
+    const keeper = keepServing({ socket, served: await serve(), serve, clock, log })
+    return {
+      get isServing() {
+        return keeper.isServing
+      },
+      stop: async (graceMs) => {
+        // A socket that cannot be removed is found dead and removed by the next start.
+        await keeper.release().catch(() => undefined)
+        await stop(server, bounds, graceMs)
+      },
+    }
   } catch (error) {
+    bounds.end()
     server.forceShutdown()
     throw error
   }
 }
 
-function bind(server: Server, path: string, socket: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(`unix://${path}`, ServerCredentials.createInsecure(), (cause) => {
-      if (cause === null) resolve()
-      else {
-        const message = `cannot listen on ${socket} (${cause.message}); is the folder writable for this user?`
-        reject(new BridgeError('SOCKET_FAILED', message, { cause }))
-      }
-    })
-  })
+async function bind(
+  server: Server,
+  bounds: ClientBounds,
+  path: string,
+  socket: string,
+): Promise<() => void> {
+  try {
+    bounds.watch(await listen(server, path))
+    return () => server.unbind(`unix://${path}`)
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : 'unknown error'
+    const message = `cannot listen on ${socket} (${reason}); is the folder writable for this user?`
+    throw new BridgeError('SOCKET_FAILED', message, { cause })
+  }
 }
 
-/** tryShutdown waits for ever for a client that is silent (grpc-node#2091), so it gets a limit. */
-async function stop(server: Server, socket: ServedSocket, grace: number): Promise<void> {
-  // A socket that cannot be removed is found dead and removed by the next start.
-  await socket.release().catch(() => undefined)
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(() => {
-      server.forceShutdown()
-      resolve()
-    }, grace)
-    server.tryShutdown(() => {
-      clearTimeout(timer)
-      resolve()
-    })
-  })
+/** tryShutdown waits forever for a client that is silent (grpc-node#2091), so only calls are waited for. */
+async function stop(server: Server, bounds: ClientBounds, graceMs: number): Promise<void> {
+  const isClosed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
+  const isIdle = bounds.idle().then(() => sleep(CLOSE_GRACE_MS, undefined))
+  await Promise.race([isClosed, isIdle, sleep(graceMs, undefined)])
+  server.forceShutdown()
+  bounds.end()
 }

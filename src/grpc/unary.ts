@@ -25,31 +25,45 @@ export type UnaryHandler<I extends DescMessage, O extends DescMessage> = (
 export interface UnaryFunnelOptions {
   readonly clock: Clock
   readonly log: Logger
-  /** Told of every call: its method, the name of its gRPC status, and its time in seconds. */
+  /** Called for every call with its method, the name of its gRPC status, and its duration. */
   readonly onCall: (method: string, code: string, seconds: number) => void
-  /** Told how many calls are being answered, whenever that changes. */
+  /** Called with the number of calls being answered whenever that changes. */
   readonly onInFlight: (calls: number) => void
   /** Calls answered at once; one more is refused with RESOURCE_EXHAUSTED. */
   readonly maxInFlight: number
   /** The key of the configuration that sets this limit; empty where none does. Default: kms.maxCallsInFlight. */
-  readonly limitSetting?: string
+  readonly limitSetting?: string | undefined
   /** Default: the table of status.ts. */
-  readonly toStatus?: (code: ErrorCode) => status
+  readonly toStatus?: ((code: ErrorCode) => status) | undefined
 }
 
-/** Longest time of a call whose caller set none, and of any call (milliseconds). */
-const LONGEST_CALL = 30_000
+/** Longest time of any call, also of one whose caller sets no deadline. */
+const MAX_CALL_MS = 30_000
+/**
+ * Kept back from the caller's time, so that the answer arrives before the caller gives up: what a caller sees at its
+ * own deadline is a bare "Deadline Exceeded", without the reason. Work gets the rest; half of this is for its errors.
+ */
+const ANSWER_SHARE = 0.05
+const MAX_ANSWER_MS = 100
 
 /** Made once: an abort without a reason makes an exception with a stack for each call. */
 const CALLER_GONE = new Error('the caller went away')
+const OUT_OF_TIME = new Error('the time of the call is over')
 
 interface UnaryCallFacts {
   readonly method: string
   uid?: string
 }
 
+interface CallTimes {
+  /** When work must be done, by the monotonic clock. */
+  readonly deadline: number
+  /** Until the call is answered without it. */
+  readonly answerAfterMs: number
+}
+
 /**
- * The one way of every unary call: limit, decoding, deadline, log line, metric, error to status, and zeroing
+ * Every unary call passes through here: limit, decoding, deadline, log line, metric, error to status, and zeroing
  * of what held plaintext. Handlers are a few lines.
  */
 export class UnaryFunnel {
@@ -119,25 +133,55 @@ export class UnaryFunnel {
     const onCancel = () => abort.abort(CALLER_GONE)
     call.on('cancelled', onCancel)
     try {
-      const context = this.#contextOf(call, request, facts, abort.signal)
-      const fields = await handle(request, context)
+      const times = this.#timesOf(call)
+      const context = this.#contextOf(times.deadline, request, facts, abort.signal)
+      const answer = handle(request, context)
+      const fields =
+        answer instanceof Promise ? await this.#inTime(answer, times.answerAfterMs, abort) : answer
       return encode(method.output, fields)
     } finally {
-      // grpc-js says "cancelled" at the end of every call, also of one that was answered.
+      // grpc-js emits "cancelled" at the end of every call, also of one that was answered.
       call.off('cancelled', onCancel)
       wipe(request)
     }
   }
 
+  #timesOf(call: ServerUnaryCall<Buffer, Buffer>): CallTimes {
+    const { clock } = this.#options
+    const leftMs = Math.min(Number(call.getDeadline()) - clock.now(), MAX_CALL_MS)
+    const reserveMs = Math.min(Math.max(0, leftMs) * ANSWER_SHARE, MAX_ANSWER_MS)
+    const deadline = clock.monotonic() + leftMs - reserveMs
+    return { deadline, answerAfterMs: Math.max(0, leftMs - reserveMs / 2) }
+  }
+
+  /** The answer, or an error when it takes too long; then the work is aborted, and what it still returns is zeroed. */
+  async #inTime<T extends object>(
+    answer: Promise<T>,
+    limitMs: number,
+    abort: AbortController,
+  ): Promise<T> {
+    let isLate = false
+    const { promise: late, reject } = Promise.withResolvers<never>()
+    const cancelTimer = this.#options.clock.after(limitMs, () => {
+      isLate = true
+      abort.abort(OUT_OF_TIME)
+      const message = "the call was not finished before the caller's deadline"
+      reject(new BridgeError('DEADLINE_EXCEEDED', message))
+    })
+    try {
+      return await Promise.race([answer, late])
+    } finally {
+      cancelTimer()
+      if (isLate) answer.then(wipe, () => undefined)
+    }
+  }
+
   #contextOf(
-    call: ServerUnaryCall<Buffer, Buffer>,
+    deadline: number,
     request: object,
     facts: UnaryCallFacts,
     signal: AbortSignal,
   ): CallContext {
-    const { clock } = this.#options
-    const remaining = Math.min(Number(call.getDeadline()) - clock.now(), LONGEST_CALL)
-    const deadline = clock.monotonic() + remaining
     const uid = 'uid' in request ? request.uid : undefined
     if (typeof uid !== 'string' || uid === '') return { deadline, signal }
     facts.uid = uid.slice(0, 128)
@@ -154,10 +198,11 @@ export class UnaryFunnel {
       [logKey.method]: facts.method,
       [logKey.code]: status[code],
       [logKey.durationMs]: Math.round(milliseconds * 1000) / 1000,
-      ...(facts.uid === undefined ? {} : { [logKey.uid]: facts.uid }),
+      [logKey.uid]: facts.uid,
     }
     if (error === undefined) log.debug(line, 'call answered')
-    else if (isBug) log.error({ ...line, err: error }, 'call failed by a fault of this program')
+    else if (isBug)
+      log.error({ ...line, err: error }, 'call failed because of an error in this program')
     else log.debug({ ...line, [logKey.reason]: error.code }, `call refused: ${error.message}`)
   }
 }
@@ -182,10 +227,10 @@ function encode<M extends DescMessage>(schema: M, fields: Fields<M>): Buffer {
   }
 }
 
-/** Longest text that is sent with a status: it goes into a header, and a peer that finds it too large ends the connection. */
+/** The text of a status goes into a header, and a peer ends the connection when that is too large. */
 const MAX_DETAILS_LENGTH = 1_000
 
-/** grpc-js percent-encodes the text of a status and throws on half a surrogate pair, in nobody's hands. */
+/** grpc-js percent-encodes the text of a status, and throws on half a surrogate pair where no caller can catch it. */
 function toDetails(message: string): string {
   return message.slice(0, MAX_DETAILS_LENGTH).toWellFormed()
 }

@@ -15,131 +15,151 @@ import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import { BridgeError } from '../errors.ts'
 
-/** How long a server may take to accept before its socket counts as alive but silent (milliseconds). */
-const CONNECT_TIMEOUT = 1_000
+/** A server that takes longer to accept counts as alive but silent. */
+const CONNECT_TIMEOUT_MS = 1_000
 /** sockaddr_un.sun_path holds 108 bytes with the closing zero (unix(7)). */
-const MAX_PATH_LENGTH = 107
+const MAX_PATH_BYTES = 107
 /** What is added to a folder's path while its socket is made: "/.abcdef/s". */
-const ROOM_LENGTH = 10
+const PRIVATE_PATH_BYTES = 10
+/** Attempts when several processes start at once: each attempt either wins or finds the winner. */
+const PUBLISH_ATTEMPTS = 5
 
 export interface SocketAccess {
   /** Permission bits of the socket, such as 0o600. */
   readonly mode: number
-  /** Group that owns the socket: a name of /etc/group or a number. Default: the process's group. */
-  readonly group?: string | number
+  /** Group that owns the socket, and its folder if that is made here: a name of /etc/group or a number. Default: the process's group. */
+  readonly group?: string | number | undefined
 }
 
 /** A socket that is served at its path. */
 export interface ServedSocket {
-  /** Removes the socket from its path, unless a successor's stands there by now. */
+  /** Whether its path still leads to it. */
+  isInPlace(): Promise<boolean>
+  /** Stops listening; its path is left as it is. */
+  close(): void
+  /** Removes the socket from its path, unless a successor's is there by now. */
   release(): Promise<void>
 }
 
+/** Listens at a path; returns what ends that. */
+export type Bind = (path: string) => Promise<() => void>
+
 /**
- * Makes a socket at `path` (design §2.12). `bind` makes it in a folder that no other user can enter, where it
- * gets its mode and group; only then is it linked to its path. So it is never open to others, of two that
- * start at once one wins, and the end of this server (libuv unlinks the name that was bound) never takes a
- * successor's socket away. A dead socket is removed; SOCKET_IN_USE for a live one and SOCKET_BLOCKED for
- * anything that is not a socket, and both are left alone.
+ * Makes a socket at `path` (docs/design.md, "The socket"). `bind` makes it in a private folder, where it gets its mode
+ * and group; only then is it linked to its path. So it is never open to others, of two that start at once one wins, and
+ * the end of this server (libuv unlinks the name that was bound) never removes a successor's socket. A dead socket is
+ * removed; SOCKET_IN_USE for a live one and SOCKET_BLOCKED for anything that is not a socket, and both are left alone.
  */
 export async function serveSocket(
   path: string,
   access: SocketAccess,
-  bind: (path: string) => Promise<void>,
+  bind: Bind,
 ): Promise<ServedSocket> {
-  await makeFolder(path)
-  const room = await makeRoom(path)
+  const group = access.group === undefined ? undefined : await findGroup(access.group)
+  await makeFolder(path, group)
+  const privateFolder = await makePrivateFolder(path)
   try {
-    const born = join(room, 's')
-    requireShort(path, Math.max(Buffer.byteLength(path), Buffer.byteLength(born)))
-    await clearPath(path, room)
-    await bind(born)
-    await setAccess(born, path, access)
-    const own = await lstat(born)
-    await publish(born, path, room)
-    return { release: () => release(path, own) }
+    const bound = join(privateFolder, 's')
+    requireShort(path, Math.max(Buffer.byteLength(path), Buffer.byteLength(bound)))
+    await clearPath(path, privateFolder)
+    const close = await bind(bound)
+    try {
+      await setAccess(bound, path, access.mode, group)
+      const own = await lstat(bound)
+      await publish(bound, path, privateFolder)
+      return {
+        isInPlace: async () => isOwn(await lstat(path).catch(ignoreMissing(path)), own),
+        close,
+        release: () => release(path, own),
+      }
+    } catch (error) {
+      close()
+      throw error
+    }
   } finally {
-    await rm(room, { recursive: true, force: true })
+    await rm(privateFolder, { recursive: true, force: true })
   }
 }
 
-/** Tries of who starts at the same time as others: each try either wins or finds the winner. */
-const PUBLISH_TRIES = 5
-
-async function publish(born: string, path: string, room: string): Promise<void> {
-  for (let tries = 1; tries <= PUBLISH_TRIES; tries += 1) {
+async function publish(bound: string, path: string, privateFolder: string): Promise<void> {
+  for (let attempt = 1; attempt <= PUBLISH_ATTEMPTS; attempt += 1) {
     try {
-      return await link(born, path)
+      return await link(bound, path)
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') {
         throw failSocket(path, 'make', cause)
       }
     }
-    await clearPath(path, room)
+    await clearPath(path, privateFolder)
   }
   throw inUse(path)
 }
 
 async function release(path: string, own: Stats): Promise<void> {
   const found = await lstat(path).catch(ignoreMissing(path))
-  if (found !== undefined && isSame(found, own)) await unlink(path).catch(ignoreMissing(path))
+  if (isOwn(found, own)) await unlink(path).catch(ignoreMissing(path))
 }
 
-function isSame(one: Stats, other: Stats): boolean {
-  return one.ino === other.ino && one.dev === other.dev
+function isOwn(found: Stats | undefined, own: Stats): boolean {
+  return found?.ino === own.ino && found.dev === own.dev
 }
 
-async function clearPath(path: string, room: string): Promise<void> {
+async function clearPath(path: string, privateFolder: string): Promise<void> {
   const found = await lstat(path).catch(ignoreMissing(path))
   if (found === undefined) return
   if (!found.isSocket()) {
     throw new BridgeError(
       'SOCKET_BLOCKED',
-      `${path} exists and is not a socket; it was left alone: remove it, or configure another socket`,
+      `${path} exists and is not a socket; remove it, or configure another socket`,
     )
   }
   if (await isAlive(path)) throw inUse(path)
-  await removeDead(path, found, room)
+  await removeDead(path, found, privateFolder)
 }
 
-/** Takes the dead socket away; one that somebody else put there since it was looked at is put back. */
-async function removeDead(path: string, dead: Stats, room: string): Promise<void> {
-  const taken = join(room, 'dead')
+/** Removes the dead socket; another one that was put there since it was looked at is put back. */
+async function removeDead(path: string, dead: Stats, privateFolder: string): Promise<void> {
+  const moved = join(privateFolder, 'dead')
   try {
-    await rename(path, taken)
-    if (!isSame(await lstat(taken), dead)) await link(taken, path)
-    await unlink(taken)
+    await rename(path, moved)
+    if (!isOwn(await lstat(moved), dead)) await link(moved, path)
+    await unlink(moved)
   } catch (cause) {
     ignoreMissing(path)(cause as NodeJS.ErrnoException)
   }
 }
 
-async function setAccess(born: string, path: string, access: SocketAccess): Promise<void> {
+async function setAccess(
+  bound: string,
+  path: string,
+  mode: number,
+  group: number | undefined,
+): Promise<void> {
   try {
-    if (access.group !== undefined) await chown(born, -1, await findGroup(access.group))
-    await chmod(born, access.mode)
+    if (group !== undefined) await chown(bound, -1, group)
+    await chmod(bound, mode)
   } catch (cause) {
-    throw cause instanceof BridgeError ? cause : failSocket(path, 'set mode and group of', cause)
+    throw failSocket(path, 'set mode and group of', cause)
   }
 }
 
 function requireShort(path: string, length: number): void {
-  if (length <= MAX_PATH_LENGTH) return
+  if (length <= MAX_PATH_BYTES) return
   throw new BridgeError(
     'SOCKET_BLOCKED',
-    `${path}: a socket path has at most ${String(MAX_PATH_LENGTH)} bytes, and its folder at most ${String(MAX_PATH_LENGTH - ROOM_LENGTH)}; configure a shorter path`,
+    `${path}: a socket path has at most ${String(MAX_PATH_BYTES)} bytes, and its folder at most ${String(MAX_PATH_BYTES - PRIVATE_PATH_BYTES)}; configure a shorter path`,
   )
 }
 
 function inUse(path: string): BridgeError {
   return new BridgeError(
     'SOCKET_IN_USE',
-    `another process serves ${path}; it was left alone: stop it first, or configure another socket`,
+    `another process serves ${path}; stop it first, or configure another socket`,
   )
 }
 
-/** A folder for this process alone beside the socket (mkdtemp(3) makes it with mode 0700). */
-async function makeRoom(path: string): Promise<string> {
+/** A folder beside the socket that only this process can enter (mkdtemp(3) makes it with mode 0700). */
+async function makePrivateFolder(path: string): Promise<string> {
   try {
     return await mkdtemp(`${dirname(path)}/.`)
   } catch (cause) {
@@ -147,18 +167,28 @@ async function makeRoom(path: string): Promise<string> {
   }
 }
 
-async function makeFolder(path: string): Promise<void> {
+/** Makes the folder of the socket if it is missing. Its group is that of the socket, which could not be reached otherwise. */
+async function makeFolder(path: string, group: number | undefined): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o750 })
+    const made = await mkdir(dirname(path), { recursive: true, mode: 0o750 })
+    if (made === undefined || group === undefined) return
+    for (const folder of foldersBetween(made, dirname(path))) await chown(folder, -1, group)
   } catch (cause) {
     throw failSocket(path, 'make the folder of', cause)
   }
 }
 
-/** A connection that is refused means that nobody listens any more, as after SIGKILL or a power cut. */
+/** `last` and the folders above it down from `first`. */
+function foldersBetween(first: string, last: string): readonly string[] {
+  return last === first || dirname(last) === last
+    ? [last]
+    : [...foldersBetween(first, dirname(last)), last]
+}
+
+/** A refused connection means that no process listens any more, as after SIGKILL or a power cut. */
 function isAlive(path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ path, timeout: CONNECT_TIMEOUT })
+    const socket = connect({ path, timeout: CONNECT_TIMEOUT_MS })
     const end = (alive: boolean) => {
       socket.destroy()
       resolve(alive)
@@ -182,10 +212,7 @@ async function findGroup(group: string | number): Promise<number> {
     .map((line) => line.split(':'))
     .find(([name]) => name === group)?.[2]
   if (id === undefined) {
-    throw new BridgeError(
-      'SOCKET_FAILED',
-      `kms.socketGroup: there is no group ${group} on this host`,
-    )
+    throw new BridgeError('SOCKET_FAILED', `kms.socketGroup: this host has no group ${group}`)
   }
   return Number(id)
 }
@@ -201,9 +228,7 @@ function failSocket(path: string, doing: string, cause: unknown): BridgeError {
   const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error'
   return new BridgeError(
     'SOCKET_FAILED',
-    `cannot ${doing} ${path} (${code}); does this user have the right to?`,
-    {
-      cause,
-    },
+    `cannot ${doing} ${path} (${code}); check that this user is allowed to`,
+    { cause },
   )
 }

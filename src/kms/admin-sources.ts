@@ -1,4 +1,5 @@
 import type { AdminSources, Readiness } from '../admin/app.ts'
+import type { GrpcServer } from '../grpc/server.ts'
 import type { Clock } from '../time/clock.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { createMetricsRenderer } from '../telemetry/metrics-text.ts'
@@ -6,6 +7,7 @@ import type { VaultSession } from '../vault/session/session.ts'
 import type { KmsPlugin } from './plugin.ts'
 
 export interface KmsAdminOptions {
+  readonly server: Pick<GrpcServer, 'isServing'>
   readonly plugin: Pick<KmsPlugin, 'watch' | 'health'>
   readonly session: Pick<VaultSession, 'tokenExpiresAt' | 'fault'>
   readonly clock: Clock
@@ -16,8 +18,7 @@ export interface KmsAdminOptions {
 export function createKmsAdminSources(options: KmsAdminOptions): AdminSources {
   const { clock, metrics } = options
   return {
-    // This code runs in the process that serves the socket: that it answers is the proof.
-    isServing: () => true,
+    isServing: () => options.server.isServing,
     readiness: () => readReadiness(options),
     renderMetrics: createMetricsRenderer(metrics.registry, clock, () => updateGauges(options)),
     metricsContentType: metrics.registry.contentType,

@@ -1,10 +1,11 @@
-import { pino, type Logger } from 'pino'
+import { pino, type Logger, type LoggerOptions } from 'pino'
 
 import type { LogLevel } from '../config/log-level.ts'
+import { LogSink } from './log-sink.ts'
 
 export type { Logger }
 
-/** Keys of log lines, each named here and nowhere else, so that a line can be searched for. */
+/** The keys of log lines. They are named only here, so that a search finds every line. */
 export const logKey = {
   code: 'code',
   uid: 'uid',
@@ -21,26 +22,27 @@ export const logKey = {
   serviceAccount: 'service_account',
 } as const
 
-/** JSON lines on standard output; an error is written with its code and its chain of causes. */
-export function createLogger(level: LogLevel): Logger {
-  return pino({
+/** Writes JSON lines to a sink, by default standard output; an error is written with its code and its chain of causes. */
+export function createLogger(level: LogLevel, sink = new LogSink()): Logger {
+  const options: LoggerOptions = {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
     serializers: { err: describeError },
-  })
+  }
+  return pino(options, sink)
 }
 
 interface DescribedError {
   readonly type: string
   readonly message: string
-  readonly code?: string | number
-  readonly stack?: string
-  readonly cause?: DescribedError
+  readonly code?: string | number | undefined
+  readonly stack?: string | undefined
+  readonly cause?: DescribedError | undefined
 }
 
-/** Causes of causes that are written; a chain that bites its own tail has an end, too. */
+/** Causes of causes that are written, which ends a chain that is a circle. */
 const MAX_CAUSES = 8
 
 /** Only these fields of an error are logged: others may hold a request with its secrets. */
@@ -54,10 +56,9 @@ function describe(error: unknown, causes: number): DescribedError {
   return {
     type: error.name,
     message: error.message,
-    ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
-    ...(error.stack === undefined ? {} : { stack: error.stack }),
-    ...(error.cause === undefined || causes === 0
-      ? {}
-      : { cause: describe(error.cause, causes - 1) }),
+    code: typeof code === 'string' || typeof code === 'number' ? code : undefined,
+    stack: error.stack,
+    cause:
+      error.cause === undefined || causes === 0 ? undefined : describe(error.cause, causes - 1),
   }
 }

@@ -131,6 +131,11 @@ export function createMetrics(version: string) {
       help: 'Streams that HTTP/2 refused before any call could be read, as for a CSI driver older than 1.6.0.',
       registers,
     }),
+    logLinesDropped: new Counter({
+      name: `${PREFIX}log_lines_dropped_total`,
+      help: 'Log lines that could not be written, as to a full disk, or that waited too long for a reader.',
+      registers,
+    }),
     buildInfo: new Gauge({
       name: `${PREFIX}build_info`,
       help: 'Always 1; the labels say which program runs.',

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { connect as connectHttp2 } from 'node:http2'
 import { connect, type Socket } from 'node:net'
 import { test, type Test } from 'tap'
 import { KmsClient, type WrappedSeed } from '../real/kms-client.ts'
@@ -14,6 +15,12 @@ const { client } = plugin
 const plaintext = newSeed()
 const good = await client.encrypt(plaintext)
 const PATH = '/v2.KeyManagementService'
+const ENCRYPT_HEADERS = {
+  ':method': 'POST',
+  ':path': `${PATH}/Encrypt`,
+  'content-type': 'application/grpc',
+  te: 'trailers',
+}
 
 /** Another caller is served as if nothing had happened, and Vault was asked for this caller alone. */
 async function othersAreServed(t: Test, since: number): Promise<void> {
@@ -309,6 +316,27 @@ void test('more calls at once than kms.maxCallsInFlight are refused as overload'
   t.match(await outcomeOf(narrow.client.encrypt(newSeed())), { code: 'OK' })
   t.match(await narrow.client.status(), { healthz: 'ok' })
   await narrow.stop()
+})
+
+void test('14,000 streams without a request do not exhaust the memory', async (t) => {
+  const sessions = Array.from({ length: 8 }, () => {
+    const session = connectHttp2('http://localhost', {
+      createConnection: () => connect(plugin.socket),
+    })
+    session.on('error', () => undefined)
+    return session
+  })
+  const part = Buffer.alloc(16_000)
+  part.writeUInt32BE(120_000, 1)
+  for (let count = 0; count < 14_000; count += 1) {
+    const session = sessions[count % sessions.length]
+    if (session === undefined || session.destroyed) continue
+    const stream = session.request(ENCRYPT_HEADERS, { endStream: false })
+    stream.on('error', () => undefined)
+    if (count % 2 === 0) stream.write(part)
+  }
+  await until('the connections to be closed', () => sessions.every(({ destroyed }) => destroyed))
+  await othersAreServed(t, bao.auditMark())
 })
 
 void test('nothing of it is an error in the log', async (t) => {

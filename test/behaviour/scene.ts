@@ -6,6 +6,7 @@ import type { AuditMark } from '../real/openbao.ts'
 import { KmsWorld, type KmsWorldOptions } from '../real/kms-world.ts'
 import { HttpProxy } from '../real/http-proxy.ts'
 import { Plugin, type PluginConfiguration } from '../real/plugin.ts'
+import type { Wrap } from '../real/served-program.ts'
 import { TcpProxy } from '../real/tcp-proxy.ts'
 
 export type Settings = {
@@ -49,8 +50,8 @@ export class Scene {
   }
 
   /** A plugin of which nothing is awaited: it may end by itself. */
-  async launch(settings: Settings = {}): Promise<Plugin> {
-    return this.#keep(await Plugin.launch(this.configuration(settings)))
+  async launch(settings: Settings = {}, wrap?: Wrap): Promise<Plugin> {
+    return this.#keep(await Plugin.launch(this.configuration(settings), wrap))
   }
 
   /** A network that can fail, before Vault or what else is at the address. */

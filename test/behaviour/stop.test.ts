@@ -1,7 +1,13 @@
-import { existsSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { constants } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'tap'
 import { KmsClient } from '../real/kms-client.ts'
 import type { Plugin } from '../real/plugin.ts'
+import { tempFolder } from '../real/temp-folder.ts'
 import { enableJwtLogin } from '../real/transit-setup.ts'
 import { newSeed, outcomeOf, Scene, until } from './scene.ts'
 
@@ -145,6 +151,69 @@ void test('SIGTERM with an idle caller that keeps its connection open', async (t
   const { code, ms } = await endOf(plugin)
   t.equal(code, 0)
   t.ok(ms < 2_500, `not the whole time for calls in flight (${ms.toFixed(0)} ms)`)
+})
+
+/** A client that connects, says so much, and from then on neither reads, writes nor closes. */
+async function silentClient(path: string, greeting: Buffer): Promise<Socket> {
+  const socket = connect({ path, allowHalfOpen: true })
+  socket.on('error', () => undefined)
+  await once(socket, 'connect')
+  if (greeting.length > 0) socket.write(greeting)
+  return socket
+}
+
+/** HTTP/2's preface (RFC 9113, section 3.4) and an empty SETTINGS frame. */
+const PREFACE = Buffer.concat([
+  Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+  Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
+])
+
+for (const [what, greeting] of [
+  ['says nothing', Buffer.alloc(0)],
+  ['has opened HTTP/2 and then says nothing', PREFACE],
+] as const) {
+  void test(`SIGTERM with a client that ${what}`, async (t) => {
+    const plugin = await scene.startHealthy({ kms: KMS })
+    const client = await silentClient(plugin.socket, greeting)
+    t.teardown(() => client.destroy())
+    plugin.program.signal('SIGTERM')
+    t.match(await endOf(plugin), { code: 0 })
+  })
+}
+
+void test('SIGTERM while a file never answers a read, as on a dead network mount', async (t) => {
+  const caFile = join(tempFolder('ca'), 'ca.pem')
+  execFileSync('mkfifo', [caFile])
+  const plugin = await scene.start({ kms: KMS, vault: { caFile } })
+  plugin.program.signal('SIGTERM')
+  t.match(await endOf(plugin), { code: 0 })
+  t.match(plugin.logLines().at(-1), { msg: 'stopped' })
+})
+
+for (const signal of ['SIGHUP', 'SIGUSR2'] as const) {
+  void test(`${signal} stops it as SIGTERM does`, async (t) => {
+    const plugin = await scene.startHealthy({ kms: KMS })
+    plugin.program.signal(signal)
+    t.match(await endOf(plugin), { code: 0 })
+    t.match(plugin.logLines().at(-1), { level: 'info', msg: 'stopped' })
+  })
+}
+
+/** Whether a signal has reached a process that keeps it waiting (proc_pid_status(5)). */
+function isBlocked(pid: number, number: number): boolean {
+  const pending = /^ShdPnd:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  return (BigInt(`0x${pending?.[1] ?? '0'}`) & (1n << BigInt(number - 1))) !== 0n
+}
+
+void test("SIGUSR1 does not open Node.js's inspector", async (t) => {
+  const plugin = await scene.startHealthy({ kms: KMS })
+  plugin.program.signal('SIGUSR1')
+  const { pid } = plugin.program
+  await until('the signal', () => {
+    return isBlocked(pid, constants.signals.SIGUSR1) || /Debugger/.test(plugin.program.output())
+  })
+  t.notMatch(plugin.program.output(), /Debugger listening/)
+  t.match(await plugin.client.status(), { healthz: 'ok' })
 })
 
 scene.end()

@@ -4,12 +4,13 @@ import { test } from 'tap'
 
 const SOURCE = join(import.meta.dirname, '../../src')
 
-/** Runs a small program of its own, whose output is log lines. */
+/** Runs a small program whose output is log lines. */
 function runProgram(body: string) {
   const program = `
-    import { createLogger } from ${JSON.stringify(join(SOURCE, 'telemetry/log.ts'))}
-    import { endOnUncaughtFault } from ${JSON.stringify(join(SOURCE, 'commands/cli/process-end.ts'))}
-    endOnUncaughtFault(createLogger('info'))
+    import { createTelemetry } from ${JSON.stringify(join(SOURCE, 'commands/cli/telemetry.ts'))}
+    import { takeChargeOfEnd } from ${JSON.stringify(join(SOURCE, 'commands/cli/process-end.ts'))}
+    const { log, logSink } = createTelemetry('info')
+    takeChargeOfEnd(log, logSink)
     setInterval(() => undefined, 1_000)
     ${body}`
   const args = ['--input-type=module', '--eval', program]
@@ -21,15 +22,15 @@ function runProgram(body: string) {
 }
 
 for (const [what, body] of [
-  ['an error that nobody caught', "setImmediate(() => { throw new TypeError('a bug') })"],
-  ['a promise that nobody caught', "void Promise.reject(new TypeError('a bug'))"],
+  ['an uncaught error', "setImmediate(() => { throw new TypeError('a bug') })"],
+  ['an unhandled rejection', "void Promise.reject(new TypeError('a bug'))"],
 ] as const) {
   void test(`${what} is logged with its cause and ends the process with 1`, async (t) => {
     const { status, line } = runProgram(body)
     t.equal(status, 1)
     t.match(line, {
       level: 'fatal',
-      msg: 'uncaught fault; ending',
+      msg: 'uncaught error; ending',
       err: { type: 'TypeError', message: 'a bug', stack: /TypeError: a bug/ },
     })
   })

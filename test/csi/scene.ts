@@ -55,6 +55,8 @@ export async function startScene(world: PodWorld, options: SceneOptions = {}) {
     access: { mode: 0o600 },
     services: provider.services,
     maxRequestBytes: 4 * 1024 * 1024,
+    clock: systemClock,
+    log,
   })
   const driver = new CsiClient(socket)
   return {

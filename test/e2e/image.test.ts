@@ -15,7 +15,12 @@ const BARE = ['-i', `PATH=${process.env['PATH'] ?? ''}`]
 
 /** Runs the program inside the root filesystem, as the image's entry point does. */
 function runInside(root: string, user: string, ...args: string[]) {
-  const node = ['/usr/bin/node', '--max-semi-space-size=2', '--max-old-space-size=64']
+  const node = [
+    '/usr/bin/node',
+    '--disable-sigusr1',
+    '--max-semi-space-size=2',
+    '--max-old-space-size=64',
+  ]
   const inside = ['chroot', `--userspec=${user}:${user}`, root, ...node]
   const cache = 'NODE_COMPILE_CACHE=/app/dist/compile-cache'
   const program = '/app/dist/transit-bridge.cjs'

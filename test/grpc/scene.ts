@@ -3,6 +3,7 @@ import { KeyManagementService as V2 } from '../../src/gen/kms/v2/api_pb.ts'
 import type { DecryptRequest, EncryptRequest } from '../../src/gen/kms/v2/api_pb.ts'
 import type { CallContext } from '../../src/call-context.ts'
 import { systemClock } from '../../src/time/clock.ts'
+import type { ClientLimits } from '../../src/grpc/client-bounds.ts'
 import { startGrpcServer, type GrpcServer } from '../../src/grpc/server.ts'
 import { defineService } from '../../src/grpc/service.ts'
 import { UnaryFunnel } from '../../src/grpc/unary.ts'
@@ -18,7 +19,7 @@ export interface Handlers {
 /** A real server on a temporary socket with handlers of the test, and a real client of it. */
 export async function grpcScene(
   handlers: Handlers = {},
-  options: { maxInFlight?: number; level?: string } = {},
+  options: { maxInFlight?: number; level?: string; limits?: Partial<ClientLimits> } = {},
 ) {
   const { log, lines } = memoryLog()
   log.level = options.level ?? 'trace'
@@ -57,6 +58,9 @@ export async function grpcScene(
     socket,
     access: { mode: 0o600 },
     services: [service],
+    clock: systemClock,
+    log,
+    limits: options.limits,
   })
   const client = new KmsClient(socket)
   return {

@@ -6,10 +6,14 @@ import { dirname, join } from 'node:path'
 import { test } from 'tap'
 import { serveSocket, type SocketAccess } from '../../src/grpc/unix-socket.ts'
 import { startGrpcServer } from '../../src/grpc/server.ts'
+import { systemClock } from '../../src/time/clock.ts'
+import { memoryLog } from '../fakes/log.ts'
 import { KmsClient } from '../real/kms-client.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { grpcScene } from './scene.ts'
 
+const clock = systemClock
+const { log } = memoryLog()
 const access: SocketAccess = { mode: 0o600 }
 const newPath = () => join(tempFolder('socket'), 'kms.sock')
 
@@ -19,6 +23,7 @@ function plainServer() {
   const bind = async (path: string) => {
     server.listen(path)
     await once(server, 'listening')
+    return () => void server.close()
   }
   return { server, bind, close: () => closed(server) }
 }
@@ -28,7 +33,7 @@ async function closed(server: Server): Promise<void> {
   await once(server, 'close')
 }
 
-/** Leaves a socket behind that nobody serves, as a power cut does. */
+/** Leaves a socket behind that no process serves, as a power cut does. */
 async function leaveDeadSocket(path: string): Promise<void> {
   const { bind, close } = plainServer()
   await bind(`${path}.1`)
@@ -43,13 +48,14 @@ for (const wanted of [0o600, 0o660, 0o666]) {
     const path = newPath()
     const { bind, close } = plainServer()
     const seen: string[] = []
-    await serveSocket(path, { mode: wanted }, async (born) => {
-      await bind(born)
-      seen.push(mode(dirname(born)))
-      t.equal(dirname(dirname(born)), dirname(path), 'on the same file system')
+    await serveSocket(path, { mode: wanted }, async (bound) => {
+      const end = await bind(bound)
+      seen.push(mode(dirname(bound)))
+      t.equal(dirname(dirname(bound)), dirname(path), 'on the same file system')
       t.equal(lstatSync(path, { throwIfNoEntry: false }), undefined, 'it is not there yet')
+      return end
     })
-    t.same(seen, ['700'], 'born where no other user can enter')
+    t.same(seen, ['700'], 'made where no other user can enter')
     t.equal(mode(path), wanted.toString(8))
     t.same(readdirSync(dirname(path)), ['kms.sock'], 'nothing else is left in the folder')
     await close()
@@ -70,12 +76,12 @@ void test('the group is taken by number or by name', async (t) => {
   }
 })
 
-void test('a group that does not exist is told by name, and nothing is left behind', async (t) => {
+void test('a group that does not exist is reported by name, and nothing is left behind', async (t) => {
   const path = newPath()
   const { bind, close } = plainServer()
   await t.rejects(serveSocket(path, { mode: 0o660, group: 'no-such-group' }, bind), {
     code: 'SOCKET_FAILED',
-    message: /kms\.socketGroup: there is no group no-such-group/,
+    message: /kms\.socketGroup: this host has no group no-such-group/,
   })
   t.same(readdirSync(dirname(path)), [])
   await close()
@@ -107,7 +113,10 @@ void test('a live socket is SOCKET_IN_USE and goes on serving', async (t) => {
   const before = lstatSync(socket)
   let bound = false
   await t.rejects(
-    serveSocket(socket, access, async () => void (bound = true)),
+    serveSocket(socket, access, async () => {
+      bound = true
+      return () => undefined
+    }),
     { code: 'SOCKET_IN_USE', message: /another process serves .*kms\.sock/ },
   )
   t.equal(bound, false)
@@ -152,17 +161,17 @@ void test('a path that is too long for a socket is told as such', async (t) => {
   }
 })
 
-void test('a folder that cannot be had is told with what to check', async (t) => {
+void test('a folder that cannot be had is reported with what to check', async (t) => {
   const folder = tempFolder('socket')
   writeFileSync(join(folder, 'file'), '')
   const { bind } = plainServer()
   const message =
-    /cannot make the folder of .*\((?:EEXIST|ENOTDIR)\); does this user have the right to\?/
+    /cannot make the folder of .*\((?:EEXIST|ENOTDIR)\); check that this user is allowed to/
   const path = join(folder, 'file', 'kms.sock')
   await t.rejects(serveSocket(path, access, bind), { code: 'SOCKET_FAILED', message })
 })
 
-void test('a folder that is not writable is told as such', async (t) => {
+void test('a folder that is not writable is reported as such', async (t) => {
   const path = newPath()
   await chmod(dirname(path), 0o555)
   const { bind } = plainServer()
@@ -170,7 +179,7 @@ void test('a folder that is not writable is told as such', async (t) => {
   const isRoot = process.geteuid?.() === 0
   if (isRoot) process.seteuid?.(65_534)
   try {
-    const message = /cannot make .*kms\.sock \(EACCES\); does this user have the right to\?/
+    const message = /cannot make .*kms\.sock \(EACCES\); check that this user is allowed to/
     await t.rejects(serveSocket(path, access, bind), { code: 'SOCKET_FAILED', message })
   } finally {
     if (isRoot) process.seteuid?.(0)
@@ -203,7 +212,7 @@ void test('a stopped server leaves no socket, and its successor may come at once
   const stopping = first.server.stop(1_000)
   await stopping
   t.equal(lstatSync(socket, { throwIfNoEntry: false }), undefined)
-  const second = await startGrpcServer({ socket, access, services: [service] })
+  const second = await startGrpcServer({ socket, access, services: [service], clock, log })
   const client = new KmsClient(socket)
   t.match(await client.status(), { healthz: 'ok' })
   client.close()
@@ -211,12 +220,12 @@ void test('a stopped server leaves no socket, and its successor may come at once
   await second.stop(100)
 })
 
-void test("an old server's stop does not take its successor's socket away", async (t) => {
+void test("an old server's stop does not remove its successor's socket", async (t) => {
   const first = await grpcScene()
   const { socket, service } = first
-  // Somebody cleans up by hand, and a second one starts while the first still runs.
+  // The path is cleaned up by hand, and a second one starts while the first still runs.
   await unlink(socket)
-  const second = await startGrpcServer({ socket, access, services: [service] })
+  const second = await startGrpcServer({ socket, access, services: [service], clock, log })
   await first.stop()
   const client = new KmsClient(socket)
   t.match(await client.status(), { healthz: 'ok' })

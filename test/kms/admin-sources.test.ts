@@ -15,7 +15,13 @@ async function adminScene(
   const scene = await serviceScene(options)
   const { watch, health, clock } = scene
   const metrics = createMetrics('test')
-  const sources = createKmsAdminSources({ plugin: { watch, health }, session, clock, metrics })
+  const sources = createKmsAdminSources({
+    server: { isServing: true },
+    plugin: { watch, health },
+    session,
+    clock,
+    metrics,
+  })
   return { ...scene, sources }
 }
 

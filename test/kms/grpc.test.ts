@@ -28,6 +28,8 @@ async function adapterScene(options: SceneOptions = {}, given: { maxInFlight?: n
     socket,
     access: { mode: 0o600 },
     services: [serveKmsV2(scene.service, funnel), serveKmsV1Beta1(scene.service, funnel, '1.2.3')],
+    clock: systemClock,
+    log: memoryLog().log,
   })
   const client = new KmsClient(socket)
   const stop = async () => {

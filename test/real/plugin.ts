@@ -3,7 +3,7 @@ import { buildProgram } from '../commands/program.ts'
 import { KmsClient } from './kms-client.ts'
 import { freePort } from './port.ts'
 import type { Patience } from './program.ts'
-import { ServedProgram } from './served-program.ts'
+import { ServedProgram, type Wrap } from './served-program.ts'
 import { tempFolder } from './temp-folder.ts'
 
 /** A configuration as a person writes it, without what every test has the same. */
@@ -27,14 +27,19 @@ export class Plugin extends ServedProgram {
   }
 
   /** Starts it and waits for nothing. */
-  static async launch(configuration: PluginConfiguration): Promise<Plugin> {
+  static async launch(configuration: PluginConfiguration, wrap?: Wrap): Promise<Plugin> {
     buildProgram()
-    return new Plugin(tempFolder('plugin'), configuration, await freePort())
+    return new Plugin(tempFolder('plugin'), configuration, await freePort(), wrap)
   }
 
-  private constructor(folder: string, configuration: PluginConfiguration, adminPort: number) {
+  private constructor(
+    folder: string,
+    configuration: PluginConfiguration,
+    adminPort: number,
+    wrap?: Wrap,
+  ) {
     const socket = configuration.kms?.socket ?? join(folder, 'kms.sock')
-    const place = { command: 'kms', folder, socket, adminPort } as const
+    const place = { command: 'kms', folder, socket, adminPort, wrap } as const
     super(place, documentOf(configuration, socket, adminPort))
     this.client = new KmsClient(socket)
   }

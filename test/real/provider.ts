@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { buildProgram } from '../commands/program.ts'
 import { freePort } from './port.ts'
 import type { Patience } from './program.ts'
-import { ServedProgram } from './served-program.ts'
+import { ServedProgram, type Wrap } from './served-program.ts'
 import { tempFolder } from './temp-folder.ts'
 
 /** A configuration as a person writes it, without what every test has the same. */
@@ -23,9 +23,10 @@ export class Provider extends ServedProgram {
     providersFolder: string,
     configuration: ProviderConfiguration,
     patience?: Patience,
+    wrap?: Wrap,
   ): Promise<Provider> {
     buildProgram()
-    const provider = new Provider(providersFolder, configuration, await freePort())
+    const provider = new Provider(providersFolder, configuration, await freePort(), wrap)
     await provider.waitForSocket(patience)
     return provider
   }
@@ -34,10 +35,11 @@ export class Provider extends ServedProgram {
     providersFolder: string,
     configuration: ProviderConfiguration,
     adminPort: number,
+    wrap?: Wrap,
   ) {
     const folder = tempFolder('provider')
     const socket = join(providersFolder, 'transit-bridge.sock')
-    const place = { command: 'csi', folder, socket, adminPort } as const
+    const place = { command: 'csi', folder, socket, adminPort, wrap } as const
     super(place, documentOf(configuration, socket, adminPort))
   }
 

@@ -12,7 +12,12 @@ export type Place = {
   folder: string
   socket: string
   adminPort: number
+  /** Changes the command line, as an environment that the program runs in does. */
+  wrap?: Wrap | undefined
 }
+
+export type CommandLine = { command: string; args: string[] }
+export type Wrap = (line: CommandLine) => CommandLine
 
 /** The built program, serving a socket and an admin server as users run it. */
 export class ServedProgram {
@@ -21,15 +26,18 @@ export class ServedProgram {
   readonly socket: string
   readonly adminPort: number
   readonly #command: string
+  readonly #wrap: Wrap
   #program: Program
 
   /** Starts it and waits for nothing. */
-  protected constructor({ command, folder, socket, adminPort }: Place, document: object) {
+  protected constructor(place: Place, document: object) {
+    const { command, folder, socket, adminPort, wrap = (line: CommandLine) => line } = place
     this.folder = folder
     this.socket = socket
     this.adminPort = adminPort
     this.configFile = join(folder, 'config.yaml')
     this.#command = command
+    this.#wrap = wrap
     this.writeConfiguration(document)
     this.#program = this.#launch()
   }
@@ -99,11 +107,8 @@ export class ServedProgram {
   }
 
   #launch(): Program {
-    return Program.start({
-      name: 'transit-bridge',
-      command: LAUNCHER,
-      args: [this.#command, '--config', this.configFile],
-      folder: this.folder,
-    })
+    const args = [this.#command, '--config', this.configFile]
+    const line = this.#wrap({ command: LAUNCHER, args })
+    return Program.start({ name: 'transit-bridge', ...line, folder: this.folder })
   }
 }

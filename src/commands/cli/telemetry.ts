@@ -1,20 +1,20 @@
 import { systemClock, type Clock } from '../../time/clock.ts'
-import type { ProviderConfig } from '../../config/config.ts'
+import type { LogLevel } from '../../config/log-level.ts'
 import { createLogger, type Logger } from '../../telemetry/log.ts'
+import { LogSink } from '../../telemetry/log-sink.ts'
 import { createMetrics, type Metrics } from '../../telemetry/metrics.ts'
 import { version } from '../../version.ts'
 
-/** What every part of a server is watched with. */
+/** The log, the metrics and the clock that every part of a server uses. */
 export interface Telemetry {
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
+  readonly logSink: LogSink
 }
 
-export function createTelemetry(config: ProviderConfig): Telemetry {
-  return {
-    clock: systemClock,
-    log: createLogger(config.log.level),
-    metrics: createMetrics(version),
-  }
+export function createTelemetry(level: LogLevel): Telemetry {
+  const metrics = createMetrics(version)
+  const logSink = new LogSink({ onDropped: (lines) => metrics.logLinesDropped.inc(lines) })
+  return { clock: systemClock, log: createLogger(level, logSink), metrics, logSink }
 }

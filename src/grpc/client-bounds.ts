@@ -1,0 +1,205 @@
+import { constants, type Http2Server, type ServerHttp2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
+
+/**
+ * What clients of a socket may hold, all of them together, so that none can exhaust the memory (docs/design.md, "Memory
+ * bounds"). An API server has one connection a plugin, and as many streams as it has calls.
+ */
+export interface ClientLimits {
+  readonly maxConnections: number
+  /** Streams that are open, of all connections. */
+  readonly maxStreams: number
+  /** Streams whose request has not arrived completely. */
+  readonly maxIncompleteStreams: number
+  /** Such streams that any connection may have, whatever the others have. */
+  readonly minIncompleteStreams: number
+  /** Bytes of requests that have not arrived completely. */
+  readonly maxIncompleteBytes: number
+  /** Time until a request has arrived completely. */
+  readonly requestTimeoutMs: number
+  /** Time until a stream is closed, by which its answer must have been read. */
+  readonly streamTimeoutMs: number
+}
+
+export const DEFAULT_LIMITS: ClientLimits = {
+  maxConnections: 256,
+  maxStreams: 4_096,
+  maxIncompleteStreams: 1_024,
+  minIncompleteStreams: 16,
+  maxIncompleteBytes: 16 * 1024 * 1024,
+  requestTimeoutMs: 5_000,
+  streamTimeoutMs: 60_000,
+}
+
+const SWEEP_INTERVAL_MS = 1_000
+
+interface Connection {
+  readonly socket: Socket
+  streams: number
+  incompleteStreams: number
+  isEnding: boolean
+  /** Whether a request ever arrived completely. */
+  hasAsked: boolean
+}
+
+interface OpenStream {
+  readonly stream: ServerHttp2Stream
+  readonly connection: Connection
+  readonly openedAt: number
+  bytes: number
+}
+
+/**
+ * Keeps the clients of one server within limits. Beyond them a connection is closed: the one that never asked anything,
+ * or whose request has been incomplete for the longest time. What is closed counts until it is released.
+ */
+export class ClientBounds {
+  readonly #limits: ClientLimits
+  /** All three are in the order of age. */
+  readonly #connections = new Set<Connection>()
+  readonly #open = new Set<OpenStream>()
+  readonly #incomplete = new Set<OpenStream>()
+  readonly #sweep: NodeJS.Timeout
+  #incompleteBytes = 0
+  #onIdle: (() => void)[] = []
+
+  constructor(limits: ClientLimits) {
+    this.#limits = limits
+    this.#sweep = setInterval(() => this.#endLateStreams(), SWEEP_INTERVAL_MS)
+    this.#sweep.unref()
+  }
+
+  /** Applies the limits to a listening server. */
+  watch(server: Http2Server): void {
+    let latest: Connection | undefined
+    server.prependListener('connection', (socket: Socket) => {
+      latest = this.#admit(socket)
+    })
+    server.on('session', (session) => {
+      const connection = latest
+      latest = undefined
+      if (connection === undefined) session.destroy()
+      else session.prependListener('stream', (stream) => this.#take(stream, connection))
+    })
+  }
+
+  /** Resolves when no stream is open. */
+  idle(): Promise<void> {
+    if (this.#open.size === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#onIdle.push(resolve))
+  }
+
+  /** Ends every connection now. */
+  end(): void {
+    clearInterval(this.#sweep)
+    for (const connection of this.#connections) this.#close(connection)
+  }
+
+  #admit(socket: Socket): Connection | undefined {
+    if (this.#connections.size >= this.#limits.maxConnections) {
+      const victim = this.#leastUseful()
+      if (victim === undefined) {
+        socket.destroy()
+        return undefined
+      }
+      this.#close(victim)
+    }
+    const connection: Connection = {
+      socket,
+      streams: 0,
+      incompleteStreams: 0,
+      isEnding: false,
+      hasAsked: false,
+    }
+    this.#connections.add(connection)
+    socket.once('close', () => this.#connections.delete(connection))
+    return connection
+  }
+
+  /** A connection that never asked anything, or else one that has no stream open. */
+  #leastUseful(): Connection | undefined {
+    let idle: Connection | undefined
+    for (const connection of this.#connections) {
+      if (!connection.hasAsked) return connection
+      if (connection.streams === 0) idle ??= connection
+    }
+    return idle
+  }
+
+  #close(connection: Connection): void {
+    connection.isEnding = true
+    this.#connections.delete(connection)
+    connection.socket.destroy()
+  }
+
+  #take(stream: ServerHttp2Stream, connection: Connection): void {
+    const { maxStreams, maxIncompleteStreams, minIncompleteStreams } = this.#limits
+    stream.on('error', () => undefined)
+    if (connection.isEnding || this.#open.size >= maxStreams) {
+      stream.close(constants.NGHTTP2_REFUSED_STREAM)
+      return
+    }
+    const entry: OpenStream = { stream, connection, openedAt: performance.now(), bytes: 0 }
+    this.#open.add(entry)
+    this.#incomplete.add(entry)
+    connection.streams += 1
+    connection.incompleteStreams += 1
+    stream.on('data', (chunk: Buffer) => this.#count(entry, chunk.length))
+    stream.once('end', () => {
+      this.#release(entry)
+      this.#touch(connection)
+    })
+    stream.once('close', () => this.#forget(entry))
+    if (this.#incomplete.size > maxIncompleteStreams)
+      this.#closeOldest((each) => each.connection.incompleteStreams > minIncompleteStreams)
+  }
+
+  #forget(entry: OpenStream): void {
+    this.#release(entry)
+    this.#open.delete(entry)
+    entry.connection.streams -= 1
+    if (this.#open.size === 0) for (const resolve of this.#onIdle.splice(0)) resolve()
+  }
+
+  #count(entry: OpenStream, bytes: number): void {
+    if (!this.#incomplete.has(entry)) return
+    entry.bytes += bytes
+    this.#incompleteBytes += bytes
+    if (this.#incompleteBytes > this.#limits.maxIncompleteBytes)
+      this.#closeOldest((each) => each.bytes > 0)
+  }
+
+  #release(entry: OpenStream): void {
+    if (!this.#incomplete.delete(entry)) return
+    this.#incompleteBytes -= entry.bytes
+    entry.connection.incompleteStreams -= 1
+  }
+
+  /** The connection was used just now: it becomes the youngest. */
+  #touch(connection: Connection): void {
+    connection.hasAsked = true
+    if (this.#connections.delete(connection)) this.#connections.add(connection)
+  }
+
+  /** Closes the connection of the oldest incomplete request of this kind. */
+  #closeOldest(isMeant: (entry: OpenStream) => boolean): void {
+    for (const entry of this.#incomplete) {
+      if (entry.connection.isEnding || !isMeant(entry)) continue
+      this.#close(entry.connection)
+      return
+    }
+  }
+
+  #endLateStreams(): void {
+    const { requestTimeoutMs, streamTimeoutMs } = this.#limits
+    const now = performance.now()
+    for (const entry of this.#incomplete) {
+      if (now - entry.openedAt < requestTimeoutMs) break
+      entry.stream.close(constants.NGHTTP2_CANCEL)
+    }
+    for (const entry of this.#open) {
+      if (now - entry.openedAt < streamTimeoutMs) break
+      entry.stream.close(constants.NGHTTP2_CANCEL)
+    }
+  }
+}

@@ -1,0 +1,167 @@
+import { once } from 'node:events'
+import { connect as connectHttp2, constants, type ClientHttp2Session } from 'node:http2'
+import { connect, type Socket } from 'node:net'
+import { test, type Test } from 'tap'
+import type { ClientLimits } from '../../src/grpc/client-bounds.ts'
+import { gate, grpcScene, type Handlers } from './scene.ts'
+
+const seed = Buffer.alloc(32, 7)
+const { NGHTTP2_CANCEL, NGHTTP2_REFUSED_STREAM } = constants
+const HEADERS = {
+  ':method': 'POST',
+  ':path': '/v2.KeyManagementService/Encrypt',
+  'content-type': 'application/grpc',
+  te: 'trailers',
+}
+
+async function boundedScene(t: Test, limits: Partial<ClientLimits>, handlers: Handlers = {}) {
+  const scene = await grpcScene(handlers, { limits })
+  t.teardown(scene.stop)
+  return scene
+}
+
+async function open(t: Test, path: string): Promise<Socket> {
+  const socket = connect(path)
+  socket.on('error', () => undefined)
+  socket.resume()
+  await once(socket, 'connect')
+  t.teardown(() => socket.destroy())
+  return socket
+}
+
+function http2Session(t: Test, path: string): ClientHttp2Session {
+  const session = connectHttp2('http://localhost', { createConnection: () => connect(path) })
+  session.on('error', () => undefined)
+  t.teardown(() => session.destroy())
+  return session
+}
+
+/** A stream whose request never becomes complete; its second part is the code that it is reset with. */
+function incomplete(session: ClientHttp2Session, body: Buffer = Buffer.alloc(0)) {
+  const stream = session.request(HEADERS, { endStream: false })
+  stream.on('error', () => undefined)
+  stream.resume()
+  if (body.length > 0) stream.write(body)
+  const { promise: reset, resolve } = Promise.withResolvers<number | undefined>()
+  stream.once('close', () => resolve(stream.rstCode))
+  return { stream, reset }
+}
+
+function ping(session: ClientHttp2Session): Promise<unknown> {
+  return new Promise((resolve) => session.ping(resolve))
+}
+
+/** The header of a message of gRPC that says how long it is, and less than that. */
+function partOfMessage(bytes: number): Buffer {
+  const part = Buffer.alloc(bytes)
+  part.writeUInt32BE(100_000, 1)
+  return part
+}
+
+void test('of too many connections the oldest that never asked anything is closed', async (t) => {
+  const { socket, client } = await boundedScene(t, { maxConnections: 4 })
+  await client.encrypt(seed)
+  const silent = [await open(t, socket), await open(t, socket), await open(t, socket)]
+  const closed = once(silent[0] ?? t, 'close')
+  silent.push(await open(t, socket))
+  await closed
+  t.match(await client.status(), { healthz: 'ok' }, 'the caller keeps its connection')
+  t.notOk(silent[1]?.destroyed)
+})
+
+void test('where every connection has a call in flight, a new one is closed', async (t) => {
+  const arrived = gate()
+  const ended = gate()
+  const encrypt = async () => {
+    arrived.open()
+    await ended.opened
+    return seed
+  }
+  const { socket, client } = await boundedScene(t, { maxConnections: 1 }, { encrypt })
+  const call = client.encrypt(seed)
+  await arrived.opened
+  const late = await open(t, socket)
+  await once(late, 'close')
+  ended.open()
+  t.match(await call, { keyId: 'k' })
+})
+
+void test('of too many streams without a request, the connection of the oldest is closed', async (t) => {
+  const limits = { maxIncompleteStreams: 8, minIncompleteStreams: 2 }
+  const { socket, client } = await boundedScene(t, limits)
+  await client.encrypt(seed)
+  const [few, many] = [http2Session(t, socket), http2Session(t, socket)]
+  const kept = incomplete(few)
+  await ping(few)
+  const closed = once(many, 'close')
+  for (let count = 0; count < 8; count += 1) incomplete(many)
+  await closed
+  t.match(await client.encrypt(seed), { keyId: 'k' })
+  t.notOk(few.destroyed, 'one with few of them is left alone')
+  t.notOk(kept.stream.destroyed)
+})
+
+void test('of too many bytes of incomplete requests, the connection of the oldest is closed', async (t) => {
+  const { socket, client } = await boundedScene(t, { maxIncompleteBytes: 100_000 })
+  await client.encrypt(seed)
+  const session = http2Session(t, socket)
+  const closed = once(session, 'close')
+  for (let count = 0; count < 5; count += 1) incomplete(session, partOfMessage(30_000))
+  await closed
+  t.match(await client.encrypt(seed), { keyId: 'k' })
+})
+
+void test('a request that does not become complete in time is cancelled', async (t) => {
+  const { socket, client } = await boundedScene(t, { requestTimeoutMs: 50 })
+  const session = http2Session(t, socket)
+  const { reset } = incomplete(session, partOfMessage(10))
+  t.equal(await reset, NGHTTP2_CANCEL)
+  t.match(await client.encrypt(seed), { keyId: 'k' })
+})
+
+void test('an answer that is never read is given up', async (t) => {
+  const encrypt = () => Promise.resolve(Buffer.alloc(500_000))
+  const { socket } = await boundedScene(t, { streamTimeoutMs: 200 }, { encrypt })
+  const session = http2Session(t, socket)
+  const stream = session.request(HEADERS)
+  const { promise: closed, resolve } = Promise.withResolvers<void>()
+  stream.on('error', () => undefined)
+  stream.once('close', resolve)
+  stream.pause()
+  stream.end(Buffer.alloc(5))
+  await closed
+  t.equal(stream.rstCode, NGHTTP2_CANCEL)
+})
+
+void test('more streams than may be open are refused, which a client of gRPC tries again', async (t) => {
+  const ended = gate()
+  const encrypt = async () => {
+    await ended.opened
+    return seed
+  }
+  const { socket } = await boundedScene(t, { maxStreams: 2 }, { encrypt })
+  const session = http2Session(t, socket)
+  const streams = [1, 2, 3].map(() => {
+    const { stream, reset } = incomplete(session)
+    stream.end(Buffer.alloc(5))
+    return { stream, reset }
+  })
+  t.equal(await streams[2]?.reset, NGHTTP2_REFUSED_STREAM)
+  ended.open()
+  t.same(await Promise.all(streams.slice(0, 2).map(({ reset }) => reset)), [0, 0])
+})
+
+void test('thousands of callers that give up leave the connection to the others on it', async (t) => {
+  const { socket } = await boundedScene(t, {})
+  const session = http2Session(t, socket)
+  let goaways = 0
+  session.on('goaway', () => void (goaways += 1))
+  for (let count = 0; count < 3_000; count += 1) {
+    const { stream } = incomplete(session)
+    stream.close(NGHTTP2_CANCEL)
+    if (count % 500 === 499) await ping(session)
+  }
+  await ping(session)
+  t.equal(goaways, 0)
+  t.notOk(session.destroyed)
+})
