@@ -1,11 +1,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 
+import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import type { DrillConfig } from '../config/config.ts'
 import { BridgeError } from '../errors.ts'
 import type { Logger } from '../telemetry/log.ts'
-import type { VaultRequester } from '../vault/client/request.ts'
 
 export interface DrillSwitchOptions {
   readonly config: DrillConfig
@@ -22,6 +22,11 @@ export interface DrillCall {
 export interface DrillAnswer {
   readonly status: number
   readonly text: string
+}
+
+/** A client of Vault, of which a switch knows only that it can fail. */
+interface Requester<Q, R> {
+  request(request: Q, context: CallContext): Promise<R>
 }
 
 const LOOPBACK = /^(::1|(::ffff:)?127\.\d+\.\d+\.\d+)$/
@@ -41,7 +46,7 @@ export class DrillSwitch {
   }
 
   /** Vault, as long as there is no drill. */
-  wrap(vault: VaultRequester): VaultRequester {
+  wrap<Q, R>(vault: Requester<Q, R>): Requester<Q, R> {
     return {
       request: (request, context) => {
         if (this.#options.clock.monotonic() >= this.#endsAt) return vault.request(request, context)
