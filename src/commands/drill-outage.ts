@@ -9,7 +9,7 @@ import { untilInterrupted } from './cli/interruption.ts'
 import { complain, EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 const DANGER = 'i-know-this-can-stop-the-api-server'
-const PATIENCE = 3 * 60_000
+const PATIENCE_MS = 3 * 60_000
 
 /** Rehearses an outage of Vault on one node, and writes down what it did. */
 export async function runDrillOutage(values: OptionValues, terminal: Terminal): Promise<number> {
@@ -35,7 +35,7 @@ export async function runDrillOutage(values: OptionValues, terminal: Terminal): 
           client: servers.first,
           namespace: textValue(values, 'namespace') ?? 'default',
           seconds,
-          patience: PATIENCE,
+          patienceMs: PATIENCE_MS,
           begin: () => call('POST', `?seconds=${String(seconds)}`),
           end: () => call('DELETE', ''),
           clock: systemClock,

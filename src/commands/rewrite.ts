@@ -30,7 +30,7 @@ import { complain, EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/term
 
 /** Gentle: some of what a small API server takes; 100,000 objects take eight minutes. */
 const DEFAULT_RATE = 200
-const DEFAULT_PATIENCE = 2 * 60_000
+const DEFAULT_PATIENCE_MS = 2 * 60_000
 
 const METHODS: readonly RewriteMethod[] = ['auto', 'patch', 'migration']
 
@@ -64,8 +64,7 @@ export async function runRewriteCommand(values: OptionValues, terminal: Terminal
   try {
     return await untilInterrupted(async (signal) => {
       const plan = await planRewrite(options, signal)
-      for (const { name, why } of plan.discovery.passedOver)
-        requireServed(values, name, why, terminal)
+      for (const { name, why } of plan.discovery.skipped) requireServed(values, name, why, terminal)
       if (values['dry-run'] === true) {
         print(terminal, formatPlan(plan))
         return EXIT_OK
@@ -91,7 +90,7 @@ function readSettings(values: OptionValues) {
   return {
     method,
     rate: countValue(values, 'rate') ?? DEFAULT_RATE,
-    patience: durationValue(values, 'patience') ?? DEFAULT_PATIENCE,
+    patienceMs: durationValue(values, 'patience') ?? DEFAULT_PATIENCE_MS,
   }
 }
 

@@ -28,8 +28,8 @@ import { checkEtcdOptions, namesEtcd, reportEtcd, reportSnapshot } from './cli/s
 import { complain, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 const DEFAULT_RATE = 200
-const DEFAULT_PATIENCE = 15 * 60_000
-const REWRITE_PATIENCE = 5 * 60_000
+const DEFAULT_PATIENCE_MS = 15 * 60_000
+const REWRITE_PATIENCE_MS = 5 * 60_000
 
 interface Scene {
   readonly values: OptionValues
@@ -96,7 +96,7 @@ async function rotate(scene: Scene, signal: AbortSignal): Promise<number> {
       file,
       finishOnly: values['finish'] === true,
       configsMayDiffer: values['configs-may-differ'] === true,
-      patience: durationValue(values, 'patience') ?? DEFAULT_PATIENCE,
+      patienceMs: durationValue(values, 'patience') ?? DEFAULT_PATIENCE_MS,
       clock: systemClock,
       onStep: (step, words) => complain(terminal, `step ${number(step)}, ${step}: ${words}`),
       onNote: (words) => complain(terminal, words),
@@ -162,7 +162,7 @@ async function rewrite(
     patterns,
     method: 'auto',
     rate: countValue(values, 'rate') ?? DEFAULT_RATE,
-    patience: REWRITE_PATIENCE,
+    patienceMs: REWRITE_PATIENCE_MS,
     state: (uid: string) => new StateFile(join(folder, `rewrite-${uid}.json`), RewriteState),
     demand,
     clock: systemClock,

@@ -3,28 +3,28 @@ import type { KubeClient } from '../kube/client.ts'
 import { oneLine } from '../text/one-line.ts'
 import { readSample } from '../kube/metric-sample.ts'
 
-/** The key that an API server last heard of from a KMS v2 plugin. */
+/** The key id that an API server last received from a KMS v2 plugin. */
 export interface SeenKey {
   /** `sha256:<hex>` of the key id. */
   readonly hash: string
-  /** How long ago the plugin last said so, in seconds, by the API server's own clock. */
+  /** Time since the plugin last reported it, by the API server's clock. */
   readonly ageSeconds: number
 }
 
-/** What one API server says of its encryption. */
+/** What an API server reports about its encryption. */
 export interface ApiServerView {
   readonly server: string
   /** By name of the KMS provider. */
   readonly keys: ReadonlyMap<string, SeenKey>
-  /** Of the EncryptionConfiguration in use; undefined before Kubernetes 1.34, and where it is not reloaded. */
+  /** Of the EncryptionConfiguration in use; undefined before Kubernetes 1.34 and without automatic reload. */
   readonly configHash?: string
-  /** Of the process, so that two addresses of one server can be told; undefined where there is no KMS. */
+  /** Of the process, which tells API servers behind one address apart; undefined without KMS v2. */
   readonly id?: string
-  /** Why its KMS providers are not well; undefined if they are. */
+  /** Why its KMS providers are unhealthy; undefined if they are healthy. */
   readonly fault?: string
 }
 
-/** An API server that could not be asked. */
+/** An API server that returns no answer. */
 export interface SilentApiServer {
   readonly server: string
   readonly silence: BridgeError
@@ -36,11 +36,12 @@ const STATUS = 'apiserver_envelope_encryption_key_id_hash_status_last_timestamp_
 const CONFIG = 'apiserver_encryption_config_controller_last_config_info'
 const MAX_SHOWN = 300
 
-/** Asks one API server; never throws. */
+/** Reads metrics and health of an API server; never throws. */
 export async function readApiServer(client: KubeClient): Promise<ApiServerReading> {
   try {
     const facts = await readMetrics(client)
-    // In this order: a check that is well after the metrics shows that the key in them is in use, and not only heard of.
+    // In this order: success after the metrics were read shows that the plugin accepted an Encrypt with that key (apiserver:
+    // pkg/server/options/encryptionconfig/config.go, kmsv2PluginProbe.check).
     const fault = await readHealth(client)
     return { server: client.server, ...facts, ...(fault === undefined ? {} : { fault }) }
   } catch (error) {
@@ -79,7 +80,7 @@ async function readMetrics(client: KubeClient) {
   }
 }
 
-/** One check for all KMS v2 providers; 404 where there is none (apiserver: server/options/encryptionconfig/config.go). */
+/** One health check for all KMS v2 providers; 404 without any (apiserver: pkg/server/options/encryptionconfig/config.go). */
 async function readHealth(client: KubeClient): Promise<string | undefined> {
   const { status, body } = await client.send({
     method: 'GET',
@@ -88,6 +89,6 @@ async function readHealth(client: KubeClient): Promise<string | undefined> {
   })
   if (status === 200 || status === 404) return undefined
   if (status === 401 || status === 403)
-    return 'this user may not see /readyz/kms-providers; grant it get on the nonResourceURL /readyz/*'
+    return 'the user of the kubeconfig cannot read /readyz/kms-providers; grant it get on the nonResourceURL /readyz/*'
   return oneLine(String(body), MAX_SHOWN)
 }

@@ -19,22 +19,22 @@ const Slices = v.object({
 })
 const SLICES = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices'
 
-/** How the API servers of the cluster came to be known. */
+/** How the API servers were found: --api-server, the endpoints of the Service `kubernetes`, or the kubeconfig alone. */
 export type ServersSource = 'named' | 'service' | 'kubeconfig'
 
 export interface ApiServersOptions {
   readonly access: KubeAccess
-  /** Addresses of each API server; empty: found by the endpoints of the Service `kubernetes`. */
+  /** Addresses from --api-server; empty means the endpoints of the Service `kubernetes`. */
   readonly named: readonly string[]
   readonly clock: Clock
 }
 
-/** Every API server of a cluster, each by itself and not through a load balancer. */
+/** Every API server of a cluster, each at its own address and not through a load balancer. */
 export class ApiServers {
   readonly clients: readonly KubeClient[]
   readonly source: ServersSource
 
-  /** Throws KUBE_* if they have to be asked for and cannot be. */
+  /** Throws KUBE_* if the endpoints are needed and cannot be read. */
   static async find({ access, named, clock }: ApiServersOptions): Promise<ApiServers> {
     const open = (server: string) => new KubeClient(accessThrough(access, server), clock)
     if (named.length > 0) return new ApiServers(named.map(open), 'named')
@@ -57,14 +57,14 @@ export class ApiServers {
     this.source = source
   }
 
-  /** The first one; requests that are not about one server in particular go there. */
+  /** Receives the requests that any API server can answer. */
   get first(): KubeClient {
     const [first] = this.clients
-    if (first === undefined) throw new TypeError('a cluster has an API server')
+    if (first === undefined) throw new TypeError('a cluster has at least one API server')
     return first
   }
 
-  /** Asks all of them, and all plugins, at the same time. Never throws. */
+  /** Reads all API servers and plugins at the same time. Never throws. */
   async read(plugins: readonly string[]): Promise<ClusterReading> {
     const [apiServers, pluginViews] = await Promise.all([
       Promise.all(this.clients.map(readApiServer)),
@@ -100,7 +100,7 @@ async function findEndpoints(client: KubeClient): Promise<string[]> {
 
 const Namespace = v.object({ metadata: v.object({ uid: v.string() }) })
 
-/** What tells this cluster from every other: the uid of its namespace kube-system. */
+/** The identity of a cluster: the uid of its namespace kube-system. */
 export async function readClusterUid(client: KubeClient): Promise<string> {
   const answer = await client.get('/api/v1/namespaces/kube-system')
   return check(Namespace, answer, client).metadata.uid

@@ -2,38 +2,40 @@ import { isSilent, type ApiServerReading, type ApiServerView } from './api-serve
 import { isSilentPlugin, type PluginReading } from './plugin-view.ts'
 import { hashKeyId } from '../seed/key-id.ts'
 
-/** All that was asked at one time. */
+/** The answers of all API servers and plugins at one time. */
 export interface ClusterReading {
   readonly apiServers: readonly ApiServerReading[]
   readonly plugins: readonly PluginReading[]
 }
 
-/** Whether every API server writes with the same key, and the reasons why not, each a sentence. */
+/** Whether every API server encrypts with the same key. */
 export interface Convergence {
   readonly isReached: boolean
+  /** Why not, each a sentence. */
   readonly reasons: readonly string[]
-  /** The key that all write with, by KMS provider; only if they agree. */
+  /** The write key by KMS provider; without the providers on which API servers disagree. */
   readonly hashes: ReadonlyMap<string, string>
-  /** Of the EncryptionConfigurations in use. */
+  /** Of the EncryptionConfigurations in use, sorted. */
   readonly configHashes: readonly string[]
 }
 
-/** What is asked of the API servers beyond that they agree. */
+/** What API servers must agree on. */
 export interface Demand {
-  /** The hash of the key id that all are to have; undefined: any, as long as it is the same. */
+  /** The hash of the required key id; undefined means any, if it is the same everywhere. */
   readonly wanted?: string
-  /** Whether files that differ are right: in the path of a socket, say. */
+  /** Whether different EncryptionConfigurations are accepted, for example with different socket paths. */
   readonly configsMayDiffer?: boolean
 }
 
-/** An API server asks once a minute while all is well, and refuses to write after three (config.go). */
-const LONGEST_SILENCE = 180
+/** An API server polls a healthy plugin every minute and stops writing after three minutes without an answer (apiserver: pkg/server/options/encryptionconfig/config.go, kmsv2PluginHealthzPositiveInterval and kmsv2 envelope.go, State.ValidateEncryptCapability). */
+const MAX_SILENCE_SECONDS = 180
 const CONFIGS_DIFFER =
-  'the API servers have different EncryptionConfigurations; give all of them the same and wait a minute, or if they differ only in the path of a socket, say so by --configs-may-differ'
+  'the API servers have different EncryptionConfigurations; give all of them the same file and wait a minute, or pass --configs-may-differ if the files differ only in a socket path'
 
 /**
- * Judges a reading. Staleness is what the serving API server thinks of its own key: rewriting through one that still has
- * the old key would make new data old (§3.4 of the KMS contract), so all must agree before anything is rewritten.
+ * Judges a reading. An API server considers an object stale if it is not encrypted with that API server's own write key, so
+ * one with an old key would rewrite new data under the old key (apiserver: pkg/storage/value/encrypt/envelope/kmsv2/envelope.go,
+ * TransformFromStorage). All must agree before anything is rewritten.
  */
 export function judgeConvergence(reading: ClusterReading, demand: Demand = {}): Convergence {
   const { wanted, configsMayDiffer = false } = demand
@@ -60,9 +62,9 @@ function faultsOf(view: ApiServerView, wanted: string | undefined): string[] {
   const faults =
     view.fault === undefined
       ? []
-      : [`the KMS providers of ${view.server} are not well: ${view.fault}`]
+      : [`the KMS providers of ${view.server} are unhealthy: ${view.fault}`]
   for (const [provider, { ageSeconds }] of view.keys) {
-    if (ageSeconds > LONGEST_SILENCE)
+    if (ageSeconds > MAX_SILENCE_SECONDS)
       faults.push(
         `${view.server} has not heard from its plugin ${provider} for ${String(Math.round(ageSeconds))} s`,
       )
@@ -74,7 +76,7 @@ function faultsOf(view: ApiServerView, wanted: string | undefined): string[] {
   return faults
 }
 
-/** Providers whose newest key is not the same everywhere. */
+/** Providers whose newest key differs between API servers. */
 function disagreements(views: readonly ApiServerView[]): string[] {
   return providersOf(views).flatMap((provider) => {
     const lines = views.map((view) => {
@@ -83,7 +85,7 @@ function disagreements(views: readonly ApiServerView[]): string[] {
     })
     if (new Set(lines.map(({ hash }) => hash)).size < 2) return []
     const shown = lines.map(({ server, hash }) => `${server}: ${shorten(hash)}`).join('; ')
-    return [`the API servers do not agree on the key of ${provider} (${shown})`]
+    return [`the API servers have different keys of provider ${provider} (${shown})`]
   })
 }
 
@@ -109,7 +111,7 @@ function pluginFaults(
   if (isSilentPlugin(plugin)) return [plugin.silence.message]
   const { address, ready, message, keyId } = plugin
   if (!ready) return [`the plugin at ${address} is not ready: ${message}`]
-  if (keyId === undefined) return [`the plugin at ${address} knows no key yet`]
+  if (keyId === undefined) return [`the plugin at ${address} has no key yet`]
   const hash = hashKeyId(keyId)
   if (wanted !== undefined && hash !== wanted)
     return [
@@ -122,7 +124,7 @@ function pluginFaults(
   return []
 }
 
-/** A hash as people compare it. */
+/** The part of a hash that messages show. */
 export function shorten(hash: string): string {
   return hash.replace(/^sha256:/, '').slice(0, 12)
 }

@@ -2,18 +2,18 @@ import * as v from 'valibot'
 
 import { BridgeError } from '../errors.ts'
 
-/** What a plugin's admin server says of itself. */
+/** What a plugin reports at its admin port. */
 export interface PluginView {
   readonly address: string
   readonly ready: boolean
   /** "ok", "starting" or an error code. */
   readonly reason: string
   readonly message: string
-  /** Undefined until it has reached Vault once. */
-  readonly keyId?: string
-  readonly keyVersion?: number
-  /** When its Vault token ends (ISO 8601). */
-  readonly tokenExpiresAt?: string
+  /** Undefined until it has read the key from Vault once. */
+  readonly keyId?: string | undefined
+  readonly keyVersion?: number | undefined
+  /** When its Vault token expires (ISO 8601). */
+  readonly tokenExpiresAt?: string | undefined
 }
 
 export interface SilentPlugin {
@@ -34,13 +34,13 @@ const Readiness = v.object({
   }),
 })
 
-const TIMEOUT = 5_000
+const TIMEOUT_MS = 5_000
 
-/** Asks the admin server of a plugin (`admin.listen`); never throws. */
+/** Reads /readyz of a plugin's admin port (`admin.listen`); never throws. */
 export async function readPlugin(address: string): Promise<PluginReading> {
   try {
     const answer = await fetch(`${address}/readyz?format=json`, {
-      signal: AbortSignal.timeout(TIMEOUT),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
       redirect: 'error',
     })
     const { ready, reason, message, details } = v.parse(Readiness, await answer.json())
@@ -50,9 +50,9 @@ export async function readPlugin(address: string): Promise<PluginReading> {
       ready,
       reason,
       message,
-      ...(keyId === undefined ? {} : { keyId }),
-      ...(keyVersion === undefined ? {} : { keyVersion }),
-      ...(vaultTokenExpiresAt === undefined ? {} : { tokenExpiresAt: vaultTokenExpiresAt }),
+      keyId,
+      keyVersion,
+      tokenExpiresAt: vaultTokenExpiresAt,
     }
   } catch (error) {
     return { address, silence: explain(address, error) }
@@ -69,13 +69,14 @@ function explain(address: string, thrown: unknown): BridgeError {
   })
 }
 
-/** fetch puts what went wrong below its own error. */
+/** fetch keeps the network error as the cause of its own (WHATWG Fetch; undici). */
 function reasonOf(thrown: unknown): string {
   if (thrown instanceof DOMException && thrown.name === 'TimeoutError')
     return 'does not answer in time'
   const cause = thrown instanceof TypeError ? thrown.cause : undefined
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  if (code === 'ECONNREFUSED') return 'is not there (connection refused)'
-  if (code === '') return 'answers /readyz with something else; is it the address of admin.listen'
-  return `cannot be reached (${code})`
+  if (code === 'ECONNREFUSED') return 'refuses the connection'
+  if (code === '')
+    return 'does not return the readiness of a plugin; check that this is the address in admin.listen'
+  return `is unreachable (${code})`
 }

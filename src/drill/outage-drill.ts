@@ -5,17 +5,17 @@ import type { KubeClient } from '../kube/client.ts'
 import { explainAnswer } from '../kube/fault.ts'
 import type { OutageSample } from './outage-record.ts'
 
-/** The Secret that is written and read; it holds a number. */
+/** The Secret that the drill writes and reads; it holds a number. */
 const NAME = 'transit-bridge-drill'
-const INTERVAL = 1_000
+const INTERVAL_MS = 1_000
 
 export interface OutageDrillOptions {
   readonly client: KubeClient
   /** Of the Secret. */
   readonly namespace: string
   readonly seconds: number
-  /** How long recovery is waited for (milliseconds). */
-  readonly patience: number
+  /** How long to wait for recovery. */
+  readonly patienceMs: number
   readonly begin: () => Promise<void>
   readonly end: () => Promise<void>
   readonly clock: Clock
@@ -23,8 +23,8 @@ export interface OutageDrillOptions {
 }
 
 /**
- * Takes Vault away and looks at the API server once a second, until all works again. Whatever happens, the outage is ended
- * and the Secret removed.
+ * Simulates an outage of Vault and probes the API server every second until everything works again. It always ends the
+ * outage and removes the Secret.
  */
 export async function runOutageDrill(
   options: OutageDrillOptions,
@@ -33,7 +33,7 @@ export async function runOutageDrill(
   const { client, namespace, begin, end } = options
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets`
   const made = await client.send({ method: 'POST', path, body: { metadata: { name: NAME } } })
-  // One that is there was left by a run that was killed.
+  // 409: a run that was killed left the Secret.
   if (made.status >= 400 && made.status !== 409)
     throw explainAnswer(client.server, `POST ${path}`, made.status, made.body)
   try {
@@ -49,7 +49,7 @@ export async function runOutageDrill(
 }
 
 async function watch(
-  { client, seconds, patience, clock, onSample }: OutageDrillOptions,
+  { client, seconds, patienceMs, clock, onSample }: OutageDrillOptions,
   path: string,
   signal: AbortSignal,
 ): Promise<readonly OutageSample[]> {
@@ -60,10 +60,11 @@ async function watch(
     const sample = await probe(client, path, at, samples.length)
     samples.push(sample)
     onSample(sample)
-    if (signal.aborted) throw new BridgeError('CANCELLED', 'stopped before the end; vault is back')
+    if (signal.aborted)
+      throw new BridgeError('CANCELLED', 'stopped before the end; the outage is over')
     const isWell = sample.ready && sample.write && sample.read
-    if ((at > seconds && isWell) || at > seconds + patience / 1000) return samples
-    await wait(INTERVAL, clock, signal)
+    if ((at > seconds && isWell) || at > seconds + patienceMs / 1000) return samples
+    await wait(INTERVAL_MS, clock, signal)
   }
 }
 

@@ -1,6 +1,6 @@
-/** What an API server does at one moment, as its clients see it. */
+/** What a client of the API server can do at one moment. */
 export interface OutageSample {
-  /** Seconds since the outage began. */
+  /** Seconds since the start of the outage. */
   readonly at: number
   readonly ready: boolean
   readonly write: boolean
@@ -10,23 +10,23 @@ export interface OutageSample {
 export type Probe = 'ready' | 'write' | 'read'
 const PROBES: readonly Probe[] = ['ready', 'write', 'read']
 
-/** What an outage did to one thing. */
+/** The effect of an outage on one probe. */
 export interface ProbeResult {
   readonly tried: number
   readonly failed: number
-  /** Seconds since the beginning; undefined if it never failed. */
-  readonly firstFailure?: number
-  /** Seconds from the end of the outage until it worked for good; undefined if it never failed, or not again. */
-  readonly recoveredAfter?: number
+  /** Seconds since the start of the outage; undefined if it never failed. */
+  readonly firstFailure?: number | undefined
+  /** Seconds from the end of the outage until it worked for good; undefined if it never failed or never recovered. */
+  readonly recoveredAfter?: number | undefined
 }
 
-/** The result of a rehearsal; this is also its JSON, so names stay. */
+/** The result of a drill. Its field names are those of the JSON output and must not change. */
 export interface OutageRecord {
   readonly server: string
   readonly plugin: string
   readonly startedAt: string
   readonly seconds: number
-  /** Whether all works again. */
+  /** Whether every probe succeeds again. */
   readonly recovered: boolean
   readonly probes: Readonly<Record<Probe, ProbeResult>>
 }
@@ -39,7 +39,7 @@ export interface RecordOptions {
   readonly samples: readonly OutageSample[]
 }
 
-/** Sums samples up. */
+/** Summarizes samples. */
 export function makeRecord({ samples, ...facts }: RecordOptions): OutageRecord {
   const results = PROBES.map((probe) => [probe, judge(samples, probe, facts.seconds)] as const)
   const last = samples.at(-1)
@@ -57,8 +57,8 @@ function judge(samples: readonly OutageSample[], probe: Probe, seconds: number):
   return {
     tried: samples.length,
     failed: failures.length,
-    ...(failures[0] === undefined ? {} : { firstFailure: round(failures[0].at) }),
-    ...(back === undefined ? {} : { recoveredAfter: round(Math.max(0, back.at - seconds)) }),
+    firstFailure: failures[0] && round(failures[0].at),
+    recoveredAfter: back && round(Math.max(0, back.at - seconds)),
   }
 }
 
@@ -87,15 +87,15 @@ export function formatRecord(record: OutageRecord): string {
     return `| ${NAMES[probe]} | ${String(failed)} of ${String(tried)} | ${first} | ${back} |`
   })
   return [
-    '# Rehearsal: Vault away',
+    '# Drill: outage of Vault',
     '',
     `- API server: ${server}`,
     `- plugin: ${plugin}`,
-    `- begun: ${startedAt}`,
-    `- Vault was away: ${String(seconds)} s`,
-    `- all works again: ${recovered ? 'yes' : 'no'}`,
+    `- started: ${startedAt}`,
+    `- outage: ${String(seconds)} s`,
+    `- recovered: ${recovered ? 'yes' : 'no'}`,
     '',
-    '| | failed | first failure after | worked again after the end |',
+    '| | failed | first failure after | recovered after the end |',
     '| --- | --- | --- | --- |',
     ...rows,
   ].join('\n')

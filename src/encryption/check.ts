@@ -10,13 +10,13 @@ import { checkResources } from './resource-rules.ts'
 import { checkSafety } from './safety.ts'
 
 export interface CheckOptions {
-  /** kms.socket of the plugin; without it nobody looks whether a provider leads there. */
-  readonly socket?: string
+  /** kms.socket of the plugin; without it, the endpoints are not compared with it. */
+  readonly socket?: string | undefined
 }
 
 /**
- * Says of an EncryptionConfiguration, in the order of its lines, all that kube-apiserver would refuse, and what it would
- * take though it is unsafe.
+ * Returns, in the order of the lines, what kube-apiserver rejects in an EncryptionConfiguration and what it accepts although
+ * it is unsafe.
  */
 export function checkEncryptionConfig(
   text: string,
@@ -29,7 +29,7 @@ export function checkEncryptionConfig(
   const { rules } = document
   const refused = [...problems, ...checkProviders(rules), ...checkResources(rules)]
   if (rules.length === 0) {
-    refused.push({ at: ['resources'], message: 'holds no rule', hint: 'add one for secrets' })
+    refused.push({ at: ['resources'], message: 'has no rule', hint: 'add one for secrets' })
   }
   const found = [
     ...refused.map((problem) => locate(problem, 'refused', source)),
@@ -45,17 +45,17 @@ function locate(problem: Problem, severity: Severity, source: Source): Encryptio
     severity,
     path: formatPath(path),
     message,
-    ...(hint === undefined ? {} : { hint }),
+    hint,
     line: source.lineOf(path),
   }
 }
 
-/** kube-apiserver reads YAML 1.1, to which `yes`, `no`, `on` and `off` without quotes are no texts (sigs.k8s.io/yaml). */
+/** kube-apiserver reads YAML 1.1, in which unquoted `yes`, `no`, `on` and `off` are booleans (sigs.k8s.io/yaml). */
 function withOldBooleans(value: unknown, text: string): unknown {
   try {
     return pickBooleans(value, parse(text, { version: '1.1', logLevel: 'silent' }))
   } catch {
-    // What the older version cannot read at all is rare enough to be left to kube-apiserver.
+    // Not valid YAML 1.1: the value of YAML 1.2 is checked.
     return value
   }
 }

@@ -2,18 +2,18 @@ import { formatPath, type Path } from '../yaml/fault.ts'
 import { findNearest } from '../text/nearest.ts'
 import { nameType } from '../yaml/type-words.ts'
 
-/** Something wrong at a place of the document; the line is found later. */
+/** A problem at a path of the document; the line is added later. */
 export interface Problem {
   readonly at: Path
   readonly message: string
-  readonly hint?: string
+  readonly hint?: string | undefined
 }
 
 type Fields = Readonly<Record<string, unknown>>
 
 /**
- * Takes a document apart as Go's strict JSON decoder does: fields that are not known are refused, null and absent are
- * the same, types must fit. Goes on after a fault, so that all are found at once.
+ * Decodes a document as Go's strict JSON decoder does: unknown fields are rejected, null and absent are the same, types must
+ * match. Continues after a problem, so that all problems are found at once.
  */
 export class Decoder {
   readonly problems: Problem[] = []
@@ -61,12 +61,12 @@ export class Decoder {
 
   #refuseField(at: Path, name: string, known: readonly string[]): void {
     const meant = findNearest(name, known)
-    const hint = meant === undefined ? `known here: ${known.join(', ')}` : `did you mean ${meant}`
+    const hint = meant === undefined ? `known fields: ${known.join(', ')}` : `did you mean ${meant}`
     this.problems.push({ at, message: 'is not a known field', hint })
   }
 }
 
-/** `resources[0].providers[1].kms` for a message about another place. */
+/** `resources[0].providers[1].kms`, for a message about another place. */
 export function namePlace(at: Path): string {
   return formatPath(at)
 }

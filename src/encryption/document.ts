@@ -1,12 +1,12 @@
 import type { Path } from '../yaml/fault.ts'
 import { Decoder, type Problem } from './decoder.ts'
 
-/** What kube-apiserver reads: k8s.io/apiserver pkg/apis/apiserver/v1/types_encryption.go (v1.37.2). */
+/** An EncryptionConfiguration (apiserver: pkg/apis/apiserver/v1/types_encryption.go). */
 export interface EncryptionDocument {
   readonly rules: readonly EncryptionRule[]
 }
 
-/** An element of `resources`: which resources, and what encrypts them. */
+/** An element of `resources`: resource names and the providers for them. */
 export interface EncryptionRule {
   readonly at: Path
   readonly resources: readonly string[]
@@ -16,21 +16,21 @@ export interface EncryptionRule {
 export const PROVIDER_KINDS = ['kms', 'aesgcm', 'aescbc', 'secretbox', 'identity'] as const
 export type ProviderKind = (typeof PROVIDER_KINDS)[number]
 
-/** An element of `providers`. It should have exactly one kind; what it has is told apart by the rules. */
+/** An element of `providers`. provider-rules.ts checks that it has exactly one kind. */
 export interface Provider {
   readonly at: Path
   readonly kinds: readonly ProviderKind[]
-  readonly kms?: KmsProvider
+  readonly kms?: KmsProvider | undefined
   readonly keys: readonly StaticKey[]
 }
 
-/** Undefined stands for a value of a wrong type, which was told already. */
+/** Undefined means a value of a wrong type, which is reported already. */
 export interface KmsProvider {
   readonly at: Path
   readonly apiVersion: string | undefined
   readonly name: string | undefined
   readonly endpoint: string | undefined
-  /** Empty: not given, which is 3 s. */
+  /** Empty means absent: 3 s. */
   readonly timeout: string | undefined
   readonly cacheSize: number | undefined
 }
@@ -44,7 +44,7 @@ export interface StaticKey {
 const API_VERSION = 'apiserver.config.k8s.io/v1'
 const KIND = 'EncryptionConfiguration'
 
-/** The parts of a document that was read as YAML, and what a strict decoder refuses of it. */
+/** Decodes a parsed document, with the problems that a strict decoder reports. */
 export function decodeDocument(value: unknown): {
   readonly document: EncryptionDocument
   readonly problems: readonly Problem[]
@@ -67,7 +67,7 @@ function requireText(
 ): void {
   const found = decoder.text(fields[name], [name])
   if (found === undefined || found === expected) return
-  const message = found === '' ? 'is missing' : 'is not one that kube-apiserver knows'
+  const message = found === '' ? 'is missing' : 'is not supported by kube-apiserver'
   decoder.problems.push({ at: [name], message, hint: `write ${name}: ${expected}` })
 }
 
@@ -90,7 +90,7 @@ function decodeProvider(decoder: Decoder, value: unknown, at: Path): Provider {
     decodeKeys(decoder, fields[kind], [...at, kind]),
   )
   decoder.object(fields['identity'], [...at, 'identity'], [])
-  return { at, kinds, keys, ...(kms === undefined ? {} : { kms }) }
+  return { at, kinds, keys, kms }
 }
 
 function decodeKms(decoder: Decoder, value: unknown, at: Path): KmsProvider | undefined {
@@ -98,7 +98,7 @@ function decodeKms(decoder: Decoder, value: unknown, at: Path): KmsProvider | un
   const fields = decoder.object(value, at, known)
   if (fields === undefined) return undefined
   const text = (name: string) => decoder.text(fields[name], [...at, name])
-  // Absent it is 3 s; given it must be a duration.
+  // The default is 3 s; an empty string is not a duration.
   if (fields['timeout'] === '')
     decoder.problems.push({ at: [...at, 'timeout'], message: 'is empty', hint: 'write 3s' })
   return {

@@ -1,6 +1,6 @@
 /**
- * The path that kube-apiserver dials for an endpoint: that of the URL, so of `unix://run/kms.sock` only `/kms.sock`
- * (k8s.io/kms pkg/util ParseEndpoint). Undefined for what it refuses.
+ * The path that kube-apiserver dials: the path of the endpoint URL, which is only `/kms.sock` for `unix://run/kms.sock`
+ * (k8s.io/kms: pkg/util, ParseEndpoint). Undefined if it rejects the endpoint.
  */
 export function readSocketPath(endpoint: string): string | undefined {
   const [, path] = /^unix:(?:\/\/[^/\s?#]*)?([^?#\p{Cc}]*)/iu.exec(endpoint) ?? []

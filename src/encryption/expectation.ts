@@ -2,24 +2,24 @@ import type { EncryptionRule } from './document.ts'
 import { findRule, findWriter } from './rules-file.ts'
 import { formatResource, type Resource } from '../kube/resource.ts'
 
-/** What is to be encrypted. */
+/** Which resources must be encrypted. */
 export interface Expectation {
-  /** Undefined: if any object of the resource is encrypted, then all must be. */
+  /** Undefined means: all objects of the resource if any of them is encrypted. */
   isToBeEncrypted(resource: Resource): boolean | undefined
-  /** What writes it now, in the form of labelProvider; undefined if that is not known. */
+  /** The provider that writes it, in the form of labelProvider; undefined if unknown. */
   writerOf(resource: Resource): string | undefined
 }
 
 export interface ExpectationOptions {
-  /** Of the API server; undefined if it is not given. */
-  readonly rules?: readonly EncryptionRule[]
-  /** What was asked for by name; undefined: everything. */
-  readonly resources?: readonly Resource[]
-  /** Meant to be plain, whatever else is said. */
+  /** Of the API server's EncryptionConfiguration, if it was passed. */
+  readonly rules?: readonly EncryptionRule[] | undefined
+  /** From --resources; undefined means everything. */
+  readonly resources?: readonly Resource[] | undefined
+  /** From --allow: may be plaintext, whatever the rules say. */
   readonly allowed: readonly Resource[]
 }
 
-/** By the EncryptionConfiguration where it is given; otherwise Secrets, and what is found encrypted. */
+/** By the EncryptionConfiguration if it was passed; otherwise Secrets, and every resource with an encrypted object. */
 export function makeExpectation(options: ExpectationOptions): Expectation {
   const { rules, resources } = options
   const allowed = new Set(options.allowed.map(formatResource))

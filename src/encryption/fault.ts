@@ -1,12 +1,12 @@
 import type { Fault } from '../yaml/fault.ts'
 
 /**
- * How bad something in an EncryptionConfiguration is: kube-apiserver does not start with it, it starts and something is
- * at risk, or it is as it should be for now and somebody must not forget it.
+ * The severity of a finding: kube-apiserver does not start (`refused`), it starts and data is at risk (`unsafe`), or the
+ * configuration is right for now and needs a later change (`note`).
  */
 export type Severity = 'refused' | 'unsafe' | 'note'
 
-/** One thing to say about an EncryptionConfiguration. */
+/** A finding about an EncryptionConfiguration. */
 export interface EncryptionFault extends Fault {
   readonly severity: Severity
 }

@@ -11,7 +11,7 @@ const UNITS: Readonly<Record<string, number>> = {
 const PART = /(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g
 const WHOLE = /^[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)$/
 
-/** Milliseconds of a duration as Go writes it (`1m30s`, `1.5h`); undefined for anything else. Go: time.ParseDuration. */
+/** Milliseconds of a Go duration (`1m30s`, `1.5h`; Go: time.ParseDuration); undefined for anything else. */
 export function parseGoDuration(text: string): number | undefined {
   if (!WHOLE.test(text)) return undefined
   const sum = [...text.matchAll(PART)].reduce(

@@ -1,9 +1,9 @@
-/** What encrypts, or does not, before transit-bridge does. */
+/** The provider before the move to transit-bridge. */
 export type OldProvider =
   | { readonly kind: 'aescbc' | 'secretbox' | 'aesgcm' | 'identity' }
   | { readonly kind: 'kms'; readonly name: string; readonly socket: string }
 
-/** The steps of a move, in their order. `rewrite` has the file of `write`: what is done is done elsewhere. */
+/** The steps of a move in order. `rewrite` has the same file as `write`. */
 export const MOVE_STEPS = ['read', 'write', 'rewrite', 'remove'] as const
 export type MoveStep = (typeof MOVE_STEPS)[number]
 
@@ -20,29 +20,29 @@ export function parseMoveStep(text: string): MoveStep | undefined {
   return MOVE_STEPS.find((step) => step === text)
 }
 
-/** What to do with the file of a step, and what comes after it. */
+/** What to do with the file of a step, and the next step. */
 export function explainStep(step: MoveStep): readonly string[] {
   return [...WHAT_TO_DO[step], NEXT[step]]
 }
 
 const WHAT_TO_DO: Readonly<Record<MoveStep, readonly string[]>> = {
   read: [
-    'Step 1 of 4, read: every API server learns to read with transit-bridge; the old provider still writes.',
-    'Put this file on every API server and let each read it (a restart, or automatic reload within a minute).',
+    'Step 1 of 4, read: every API server can read with transit-bridge; the old provider still writes.',
+    'Put this file on every API server and let each load it (restart, or automatic reload within a minute).',
   ],
   write: [
-    'Step 2 of 4, write: transit-bridge writes; what the old provider wrote is still read.',
-    'Only when every API server has the file of step 1. Put this file on every API server.',
+    'Step 2 of 4, write: transit-bridge writes; data of the old provider is still readable.',
+    'Only when every API server has loaded the file of step 1. Put this file on every API server.',
   ],
   rewrite: [
-    'Step 3 of 4, rewrite: the file is that of step 2. Write what is stored anew, for every resource below:',
+    'Step 3 of 4, rewrite: the file is that of step 2. Rewrite the stored data of every resource in it:',
     '  transit-bridge rewrite --encryption-config FILE',
-    'until transit-bridge verify counts nothing of the old provider in etcd.',
+    'until transit-bridge verify finds no data of the old provider in etcd.',
   ],
   remove: [
-    'Step 4 of 4, remove: nothing but transit-bridge reads and writes.',
-    'Only when nothing in etcd has the prefix of the old provider, or it can never be read again. Keep the keys of the',
-    'old provider as long as a backup of etcd is older than the move.',
+    'Step 4 of 4, remove: only transit-bridge reads and writes.',
+    'Only when no data of the old provider is left in etcd; otherwise that data becomes unreadable. Keep the keys of the',
+    'old provider as long as you keep an etcd snapshot from before the move.',
   ],
 }
 

@@ -7,14 +7,14 @@ import { parseGoDuration } from './go-duration.ts'
 const AES_SIZES = [16, 24, 32]
 const SECRETBOX_SIZES = [32]
 
-/** What kube-apiserver refuses of the providers of all rules (validation_encryption.go of v1.37.2). */
+/** What kube-apiserver rejects in providers (apiserver: pkg/apis/apiserver/validation/validation_encryption.go). */
 export function checkProviders(rules: readonly EncryptionRule[]): readonly Problem[] {
   return [...rules.flatMap(checkRule), ...findRepeatedNames(rules)]
 }
 
 function checkRule({ at, providers }: EncryptionRule): readonly Problem[] {
   if (providers.length > 0) return providers.flatMap(checkProvider)
-  return [{ at: [...at, 'providers'], message: 'names no provider', hint: 'name at least one' }]
+  return [{ at: [...at, 'providers'], message: 'has no provider', hint: 'add at least one' }]
 }
 
 function checkProvider({ at, kinds, kms, keys }: Provider): readonly Problem[] {
@@ -22,7 +22,7 @@ function checkProvider({ at, kinds, kms, keys }: Provider): readonly Problem[] {
   if (kind === undefined) {
     const hint =
       'write identity: {} with its braces, or kms, aesgcm, aescbc or secretbox with settings'
-    return [{ at, message: 'holds no provider', hint }]
+    return [{ at, message: 'has no provider', hint }]
   }
   const several: readonly Problem[] =
     kinds.length === 1
@@ -30,8 +30,8 @@ function checkProvider({ at, kinds, kms, keys }: Provider): readonly Problem[] {
       : [
           {
             at,
-            message: `holds ${kinds.join(' and ')}`,
-            hint: 'make an element of the list for each',
+            message: `has ${kinds.join(' and ')}`,
+            hint: 'write a list element for each',
           },
         ]
   if (kms !== undefined) return [...several, ...checkKms(kms)]
@@ -60,10 +60,10 @@ function isVersion1({ apiVersion }: KmsProvider): boolean {
 function checkVersion({ apiVersion }: KmsProvider, at: Path): readonly Problem[] {
   if (apiVersion === undefined || apiVersion === 'v2') return []
   if (apiVersion === '')
-    return [{ at, message: 'is missing, and without it v1 is meant', hint: 'write apiVersion: v2' }]
+    return [{ at, message: 'is missing, which means v1', hint: 'write apiVersion: v2' }]
   const hint = 'write apiVersion: v2'
   if (apiVersion === 'v1')
-    return [{ at, message: 'is refused without --feature-gates=KMSv1=true', hint }]
+    return [{ at, message: 'is rejected without --feature-gates=KMSv1=true', hint }]
   return [{ at, message: 'is neither v1 nor v2', hint: 'write apiVersion: v2' }]
 }
 
@@ -71,37 +71,41 @@ function checkName(kms: KmsProvider, at: Path): readonly Problem[] {
   if (kms.name === undefined) return []
   if (kms.name === '') return [{ at, message: 'is missing', hint: 'name: transit-bridge' }]
   if (isVersion1(kms) || !kms.name.includes(':')) return []
-  return [{ at, message: 'has a : in it, which v2 does not allow', hint: 'choose a name without' }]
+  return [
+    {
+      at,
+      message: 'contains a colon, which v2 does not allow',
+      hint: 'choose a name without colons',
+    },
+  ]
 }
 
 function checkTimeout(timeout: string | undefined, at: Path): readonly Problem[] {
   if (timeout === undefined || timeout === '') return []
   const milliseconds = parseGoDuration(timeout)
   if (milliseconds === undefined)
-    return [{ at, message: 'is not a duration', hint: 'write for example 3s' }]
-  return milliseconds > 0
-    ? []
-    : [{ at, message: 'must be more than 0', hint: 'write for example 3s' }]
+    return [{ at, message: 'is not a duration', hint: 'for example 3s' }]
+  return milliseconds > 0 ? [] : [{ at, message: 'must be more than 0', hint: 'for example 3s' }]
 }
 
 function checkEndpoint(endpoint: string | undefined, at: Path): readonly Problem[] {
   if (endpoint === undefined) return []
   if (endpoint === '')
-    return [{ at, message: 'is missing', hint: 'unix:// and the path of kms.socket' }]
+    return [{ at, message: 'is missing', hint: 'write unix:// and the path in kms.socket' }]
   if (readSocketPath(endpoint) !== undefined) return []
   return [
     {
       at,
-      message: 'is not the URL of a unix socket',
-      hint: 'write unix:// and the path of kms.socket behind it',
+      message: 'is not the URL of a Unix socket',
+      hint: 'write unix:// and the path in kms.socket',
     },
   ]
 }
 
 function checkCacheSize(kms: KmsProvider, at: Path): readonly Problem[] {
   if (kms.cacheSize === undefined) return []
-  if (!isVersion1(kms)) return [{ at, message: 'is not supported in v2', hint: 'take it away' }]
-  return kms.cacheSize === 0 ? [{ at, message: 'must not be 0', hint: 'take it away' }] : []
+  if (!isVersion1(kms)) return [{ at, message: 'is not supported in v2', hint: 'remove it' }]
+  return kms.cacheSize === 0 ? [{ at, message: 'must not be 0', hint: 'remove it' }] : []
 }
 
 function checkKeys(
@@ -109,11 +113,11 @@ function checkKeys(
   at: Path,
   sizes: readonly number[],
 ): readonly Problem[] {
-  if (keys.length === 0) return [{ at, message: 'names no key', hint: 'give at least one' }]
+  if (keys.length === 0) return [{ at, message: 'has no key', hint: 'add at least one' }]
   return keys.flatMap((key) => checkKey(key, sizes))
 }
 
-/** Messages never hold the secret, and its length only in bytes. */
+/** Messages never contain the secret, only its length in bytes. */
 function checkKey({ at, name, secret }: StaticKey, sizes: readonly number[]): readonly Problem[] {
   const unnamed = name === '' ? [{ at: [...at, 'name'], message: 'is missing' }] : []
   return [...unnamed, ...checkSecret(secret, [...at, 'secret'], sizes)]
@@ -131,12 +135,10 @@ function checkSecret(
     return [{ at, message: 'is not base64', hint: 'head -c 32 /dev/urandom | base64' }]
   const bytes = Buffer.from(text, 'base64').length
   if (sizes.includes(bytes)) return []
-  return [
-    { at, message: `holds ${bytes} bytes`, hint: `it must be ${sizes.join(', ')} bytes in base64` },
-  ]
+  return [{ at, message: `has ${bytes} bytes`, hint: `use ${sizes.join(', ')} bytes in base64` }]
 }
 
-/** The name is part of what is stored, so two providers of one name could not be told apart. */
+/** The name is part of the stored prefix, so two providers with one name are indistinguishable. */
 function findRepeatedNames(rules: readonly EncryptionRule[]): readonly Problem[] {
   const seen = new Map<string, Path>()
   const problems: Problem[] = []
@@ -144,11 +146,15 @@ function findRepeatedNames(rules: readonly EncryptionRule[]): readonly Problem[]
     const { name } = kms
     if (name === undefined || name === '') continue
     const first = seen.get(name)
-    // With automatic reload v1 names must be unique, too; it is what everybody should have.
+    // Names of v1 providers must be unique only with automatic reload, which is recommended.
     if (first === undefined) seen.set(name, kms.at)
     else {
-      const hint = `${namePlace(first)} has it; each provider needs a name of its own, also in two rules for one plugin`
-      problems.push({ at: [...kms.at, 'name'], message: 'is the name of another provider', hint })
+      const hint = `${namePlace(first)} has it; give each provider its own name, even if two rules use the same plugin`
+      problems.push({
+        at: [...kms.at, 'name'],
+        message: 'is already the name of another provider',
+        hint,
+      })
     }
   }
   return problems

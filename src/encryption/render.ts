@@ -3,15 +3,15 @@ import { explainStep, type MoveStep, type OldProvider } from './move.ts'
 export interface EncryptionConfigOptions {
   /** kms.socket of the plugin. */
   readonly socket: string
-  /** Part of what is stored, so for good. */
+  /** Part of the stored prefix, so it can never change. */
   readonly name: string
   readonly resources: readonly string[]
   readonly timeout: string
-  /** Without it: for a cluster that encrypts nothing yet and has one API server. */
-  readonly move?: { readonly from: OldProvider; readonly step: MoveStep }
+  /** Without it: for a cluster with one API server and no encrypted data. */
+  readonly move?: { readonly from: OldProvider; readonly step: MoveStep } | undefined
 }
 
-/** The text of an EncryptionConfiguration, with what to do with it as comments. */
+/** Renders an EncryptionConfiguration with instructions as comments. */
 export function renderEncryptionConfig(options: EncryptionConfigOptions): string {
   const { move, resources } = options
   const explanation = move === undefined ? FRESH : explainStep(move.step)
@@ -29,8 +29,8 @@ export function renderEncryptionConfig(options: EncryptionConfigOptions): string
 }
 
 const FRESH = [
-  'For --encryption-provider-config of kube-apiserver. With several API servers, or with data that another provider',
-  'encrypts, use --from and --step: an API server that has not got this file cannot read what the others write.',
+  'For --encryption-provider-config of kube-apiserver. With several API servers, or with data of another provider,',
+  'use --from and --step: an API server without this file cannot read what the others write.',
 ]
 
 function orderProviders({ move, ...ours }: EncryptionConfigOptions): readonly string[] {
@@ -38,14 +38,12 @@ function orderProviders({ move, ...ours }: EncryptionConfigOptions): readonly st
     ours.name,
     ours.socket,
     ours.timeout,
-    '      # never change it: it is part of what is stored',
+    '      # never change it: it is part of the stored data',
   )
-  const identity = [
-    '- identity: {}      # reads what is not encrypted; remove it when nothing is left',
-  ]
+  const identity = ['- identity: {}      # reads plaintext; remove it when none is left']
   if (move === undefined) return [...kms, ...identity]
   const old = renderOld(move.from, ours.timeout)
-  // With another provider there may be older data in the clear, too, unless identity is what is moved away from.
+  // Besides the data of another provider there may be older plaintext.
   const rest = move.from.kind === 'identity' ? [] : identity
   if (move.step === 'remove') return kms
   return move.step === 'read' ? [...old, ...kms, ...rest] : [...kms, ...old, ...rest]
@@ -71,7 +69,7 @@ function renderOld(from: OldProvider, timeout: string): readonly string[] {
     case 'aesgcm':
     case 'secretbox':
       return [
-        `- ${from.kind}:      # as it is in the file that is in use now: all of its keys, in their order`,
+        `- ${from.kind}:      # copy it from the current file: all of its keys, in the same order`,
         '    keys:',
         '      - name: NAME-OF-THE-KEY',
         '        secret: ITS-SECRET',

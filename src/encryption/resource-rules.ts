@@ -7,10 +7,10 @@ interface GroupResource {
   readonly resource: string
 }
 
-/** Resources without a REST API: k8s.io/apiserver validation_encryption.go, nonRESTAPIResourceErr. */
+/** Resources without a REST API (apiserver: pkg/apis/apiserver/validation/validation_encryption.go, nonRESTAPIResourceErr). */
 const NO_API = new Set(['apiserveripinfo', 'serviceipallocations', 'servicenodeportallocations'])
 
-/** What kube-apiserver refuses of the resources of all rules (validation_encryption.go, config.go of v1.37.2). */
+/** What kube-apiserver rejects in resources (apiserver: validation_encryption.go; pkg/server/options/encryptionconfig/config.go). */
 export function checkResources(rules: readonly EncryptionRule[]): readonly Problem[] {
   return [...rules.flatMap(checkRule), ...findMasked(rules)]
 }
@@ -18,7 +18,7 @@ export function checkResources(rules: readonly EncryptionRule[]): readonly Probl
 function checkRule({ at, resources }: EncryptionRule): readonly Problem[] {
   const place = [...at, 'resources']
   if (resources.length === 0) {
-    return [{ at: place, message: 'names no resource', hint: 'name at least one, such as secrets' }]
+    return [{ at: place, message: 'has no resource', hint: 'add at least one, such as secrets' }]
   }
   return [
     ...resources.flatMap((name, index) => checkName(name, [...place, index])),
@@ -30,15 +30,17 @@ function checkName(name: string, at: Path): readonly Problem[] {
   const { group, resource } = parse(name)
   const problem = (message: string, hint: string): readonly Problem[] => [{ at, message, hint }]
   if (name.toLowerCase() !== name)
-    return problem('has capital letters', `write ${name.toLowerCase()}`)
+    return problem('has uppercase letters', `write ${name.toLowerCase()}`)
   if (name === '*')
-    return problem('is not a form that is known', 'write *. for the core group, or *.* for all')
-  if (NO_API.has(name)) return problem('cannot be encrypted', 'take it away; it has no REST API')
-  if (group === 'events.k8s.io') return problem('is stored under another name', 'write events')
-  if (group === 'extensions') return problem('is of a group that no longer exists', 'take it away')
+    return problem('is not a valid wildcard', 'write *. for the core group, or *.* for all')
+  if (NO_API.has(name)) return problem('cannot be encrypted', 'remove it; it has no REST API')
+  if (group === 'events.k8s.io')
+    return problem('is stored as events of the core group', 'write events')
+  if (group === 'extensions')
+    return problem('belongs to a group that no longer exists', 'remove it')
   if (group === '*' && resource !== '*')
     return problem(
-      'is one resource of all groups, which is not supported',
+      'names one resource in all groups, which is not supported',
       'name the group, or write *.*',
     )
   return []
@@ -55,20 +57,20 @@ function findOverlap(resources: readonly GroupResource[], at: Path): readonly Pr
   return [
     ...(twice === undefined
       ? []
-      : [{ at, message: `names ${format(twice[0])} twice`, hint: 'keep one' }]),
+      : [{ at, message: `has ${format(twice[0])} twice`, hint: 'remove one' }]),
     ...(over === undefined
       ? []
       : [
           {
             at,
-            message: `names ${format(over[0])} and ${format(over[1])}, of which one is part of the other`,
-            hint: 'keep the wider one, or make a rule for each, the narrow one first',
+            message: `has ${format(over[0])} and ${format(over[1])}, and one includes the other`,
+            hint: 'keep the wider one, or write a rule for each, the narrower one first',
           },
         ]),
   ]
 }
 
-/** A rule that can never apply, since an earlier one with a * took all of it: kube-apiserver does not start. */
+/** A rule that never applies because an earlier wildcard covers it: kube-apiserver does not start. */
 function findMasked(rules: readonly EncryptionRule[]): readonly Problem[] {
   const earlier: GroupResource[] = []
   const problems: Problem[] = []
@@ -88,19 +90,19 @@ function findMasked(rules: readonly EncryptionRule[]): readonly Problem[] {
   return problems
 }
 
-/** Whether the first takes in all of the second. */
+/** Whether the first includes the second. */
 function covers(one: GroupResource, other: GroupResource): boolean {
   if (one.resource !== '*') return isSame(one, other)
   return one.group === '*' || one.group === other.group
 }
 
-/** Whether a resource, in the form of the document, is encrypted by a rule. */
+/** Whether a rule covers a resource, in the notation of the document. */
 export function isCovered(rule: EncryptionRule, name: string): boolean {
   const wanted = parse(name)
   return rule.resources.some((resource) => covers(parse(resource), wanted))
 }
 
-/** schema.ParseGroupResource: all behind the first dot is the group. */
+/** Everything after the first dot is the group (apimachinery: pkg/runtime/schema, ParseGroupResource). */
 function parse(name: string): GroupResource {
   const dot = name.indexOf('.')
   return dot < 0

@@ -8,8 +8,8 @@ import { explainFileError } from '../files/system-error.ts'
 import { formatResource, type Resource } from '../kube/resource.ts'
 
 /**
- * The rules of the file that kube-apiserver's --encryption-provider-config names. Whether kube-apiserver takes it is
- * for `config encryption --check`; here it must only be one. Throws CONFIG_INVALID if it is not.
+ * Reads the rules of an EncryptionConfiguration. Throws CONFIG_INVALID if the file is not one. Whether kube-apiserver accepts
+ * it is for `config encryption --check`.
  */
 export async function readEncryptionRules(file: string): Promise<readonly EncryptionRule[]> {
   try {
@@ -20,20 +20,20 @@ export async function readEncryptionRules(file: string): Promise<readonly Encryp
   }
 }
 
-/** As {@link readEncryptionRules}, for a text; `file` is what messages call it. */
+/** As {@link readEncryptionRules} for text; messages call it `file`. */
 export function parseEncryptionRules(file: string, text: string): readonly EncryptionRule[] {
   const source = readYaml(text)
   const decoded = 'value' in source ? decodeDocument(source.value) : undefined
   if (decoded === undefined || decoded.problems.length > 0 || decoded.document.rules.length === 0) {
     throw fault(
       file,
-      `is not a right EncryptionConfiguration; see transit-bridge config encryption --check ${file}`,
+      `is not a valid EncryptionConfiguration; run transit-bridge config encryption --check ${file}`,
     )
   }
   return decoded.document.rules
 }
 
-/** The first rule that is for a resource, as kube-apiserver picks it. */
+/** The rule that kube-apiserver applies to a resource: the first that covers it. */
 export function findRule(
   rules: readonly EncryptionRule[],
   resource: Resource,
@@ -41,7 +41,7 @@ export function findRule(
   return rules.find((rule) => isCovered(rule, formatResource(resource)))
 }
 
-/** What writes under a rule, in the form of {@link labelProvider}; undefined for identity, which writes plain. */
+/** The provider that writes, in the form of {@link labelProvider}; undefined for identity, which writes plaintext. */
 export function findWriter({ providers }: EncryptionRule): string | undefined {
   const [first] = providers
   const [kind] = first?.kinds ?? []
@@ -49,12 +49,12 @@ export function findWriter({ providers }: EncryptionRule): string | undefined {
   return kind === 'kms' ? labelKms(first) : labelProvider(kind, first.keys[0]?.name ?? '')
 }
 
-/** How a provider is called in reports: its kind, and its name or that of its key. */
+/** The label of a provider in reports: its kind, and its name or that of its key. */
 export function labelProvider(kind: string, name: string): string {
   return `${kind} ${name}`
 }
 
-/** Without an apiVersion it is v1 (apis/apiserver/v1/defaults.go). */
+/** The default apiVersion is v1 (apiserver: pkg/apis/apiserver/v1/defaults.go). */
 function labelKms({ kms }: Provider): string {
   const version = kms?.apiVersion === undefined || kms.apiVersion === '' ? 'v1' : kms.apiVersion
   return labelProvider(`kms ${version}`, kms?.name ?? '')

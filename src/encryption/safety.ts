@@ -5,14 +5,14 @@ import type { Severity } from './fault.ts'
 import { parseGoDuration } from './go-duration.ts'
 import { isCovered } from './resource-rules.ts'
 
-/** Above this a plugin that hangs holds up every write of a Secret for longer than clients wait. */
+/** With a longer timeout, a plugin that hangs blocks every write of a Secret for longer than clients wait. */
 const LONG_TIMEOUT_MS = 10_000
-/** Below this an ordinary login to Vault, or one retry, does not fit in. */
+/** A shorter timeout is not enough for a login to Vault or one retry. */
 const SHORT_TIMEOUT_MS = 1_000
 
 export type SafetyProblem = Problem & { readonly severity: Exclude<Severity, 'refused'> }
 
-/** What kube-apiserver takes and a person should know. `socket`: kms.socket of the plugin. */
+/** What kube-apiserver accepts although it is unsafe. `socket` is kms.socket of the plugin. */
 export function checkSafety(
   rules: readonly EncryptionRule[],
   socket: string | undefined,
@@ -39,7 +39,7 @@ function checkSecretsAreCovered(rules: readonly EncryptionRule[]): readonly Safe
 function checkSocket(rules: readonly EncryptionRule[], socket: string): readonly SafetyProblem[] {
   const ours = rules.flatMap(({ providers }) => providers.filter((one) => speaksTo(one, socket)))
   if (ours.length === 0) {
-    const message = `no provider has the socket of the plugin, ${socket}`
+    const message = `no provider uses the socket of the plugin, ${socket}`
     return [{ at: ['resources'], severity: 'unsafe', message, hint: `endpoint: unix://${socket}` }]
   }
   return rules
@@ -56,7 +56,7 @@ function speaksTo({ kms }: Provider, socket: string): boolean {
   return kms?.endpoint !== undefined && readSocketPath(kms.endpoint) === socket
 }
 
-/** A rule of identity alone takes resources out of a wider rule behind it, which is right for all but secrets. */
+/** A rule with identity alone exempts resources from a later, wider rule, which is fine except for secrets. */
 function checkOrder(
   { at, providers }: EncryptionRule,
   holdsSecrets: boolean,
@@ -66,8 +66,8 @@ function checkOrder(
   if (first === undefined || kind === undefined) return []
   if (kind === 'identity') {
     if (providers.length === 1 && !holdsSecrets) return []
-    const message = 'is first, so everything is written in the clear'
-    return [{ at: first.at, severity: 'unsafe', message, hint: 'put it last, or take it away' }]
+    const message = 'is first, so everything is written as plaintext'
+    return [{ at: first.at, severity: 'unsafe', message, hint: 'put it last, or remove it' }]
   }
   const identity = providers.find(({ kinds }) => kinds.includes('identity'))
   return [
@@ -77,23 +77,23 @@ function checkOrder(
 }
 
 function weakCipher({ at }: Provider): SafetyProblem {
-  const message = 'writes with AES-CBC, which does not notice a changed ciphertext'
+  const message = 'writes with AES-CBC, which does not detect changed ciphertext'
   return { at, severity: 'unsafe', message, hint: 'put kms first' }
 }
 
 function leftOver({ at }: Provider, isLast: boolean, rule: Problem['at']): SafetyProblem {
   const where = isLast ? '' : ', and is not last'
-  const message = `lets data be read that is not encrypted${where}`
-  const hint = 'right while old data is rewritten; remove it when etcd holds none in the clear'
+  const message = `allows plaintext to be read${where}`
+  const hint = 'needed while old data is rewritten; remove it when etcd holds no plaintext'
   return { at: at.length === 0 ? rule : at, severity: 'note', message, hint }
 }
 
-/** rbac/bootstrap-roles and others end the process when they cannot read for 30 s (contract facts §7.1). */
+/** Post-start hooks such as rbac/bootstrap-roles end the process when they cannot read for 30 s (kubernetes: pkg/registry/rbac/rest/storage_rbac.go, PostStartHook). */
 function checkEverything({ at, resources }: EncryptionRule): readonly SafetyProblem[] {
   const index = resources.indexOf('*.*')
   if (index < 0) return []
-  const message = 'encrypts everything, so an API server without its plugin ends itself every 30 s'
-  const hint = 'the plugin must not depend on this API server: a static pod or systemd'
+  const message = 'encrypts everything, so an API server without its plugin exits every 30 s'
+  const hint = 'run the plugin independently of this API server: as a static pod or with systemd'
   return [{ at: [...at, 'resources', index], severity: 'note', message, hint }]
 }
 
@@ -106,11 +106,11 @@ function checkEndpoint({ at, endpoint }: KmsProvider): readonly SafetyProblem[] 
   if (endpoint === undefined || path === undefined) return []
   const place = [...at, 'endpoint']
   if (path.startsWith('/@')) {
-    const message = 'is an abstract socket, which any process of the host can open'
+    const message = 'is an abstract socket, which any process on the host can open'
     return [{ at: place, severity: 'unsafe', message, hint: 'use a path' }]
   }
   if (/^unix:\/\/\/[^/]/i.test(endpoint)) return []
-  const message = 'does not have three slashes, so another path is dialled than it seems'
+  const message = 'does not have three slashes, so kube-apiserver dials another path than it seems'
   return [
     { at: place, severity: 'unsafe', message, hint: 'write unix:///run/transit-bridge/kms.sock' },
   ]
@@ -121,10 +121,10 @@ function checkTimeout({ at, timeout }: KmsProvider): readonly SafetyProblem[] {
   if (milliseconds === undefined || milliseconds <= 0) return []
   const place = [...at, 'timeout']
   if (milliseconds > LONG_TIMEOUT_MS) {
-    const message = 'is long: each write of a Secret waits so long when the plugin hangs'
+    const message = 'is too long: if the plugin hangs, every write of a Secret waits that long'
     return [{ at: place, severity: 'unsafe', message, hint: 'write 3s' }]
   }
   if (milliseconds >= SHORT_TIMEOUT_MS || timeout === '') return []
-  const message = 'is too short for a login to vault or a second try'
+  const message = 'is too short for a login to Vault or a retry'
   return [{ at: place, severity: 'unsafe', message, hint: 'write 3s' }]
 }

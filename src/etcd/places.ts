@@ -1,6 +1,6 @@
-/** An etcd beside a control plane, with the files that its API server shows it. */
+/** The etcd of a control-plane node, with the client certificate of its API server. */
 export interface EtcdPlace {
-  /** As a message calls it. */
+  /** The distribution, for messages. */
   readonly name: string
   readonly endpoint: string
   readonly caFile: string
@@ -10,7 +10,7 @@ export interface EtcdPlace {
 
 const ENDPOINT = 'https://127.0.0.1:2379'
 
-/** Where the usual distributions keep what etcd wants to see (kubeadm: phases/certs; k3s: pkg/etcd). */
+/** Where distributions keep the client certificate for etcd (kubeadm: cmd/kubeadm/app/phases/certs; k3s: pkg/etcd). */
 export const ETCD_PLACES: readonly EtcdPlace[] = [
   {
     name: 'kubeadm',
@@ -28,7 +28,7 @@ export const ETCD_PLACES: readonly EtcdPlace[] = [
   })),
 ]
 
-/** The first place whose files are there; undefined if this host has none. */
+/** The first place whose files exist; undefined if this host has none. */
 export function findEtcd(exists: (file: string) => boolean): EtcdPlace | undefined {
   return ETCD_PLACES.find(({ caFile, certFile, keyFile }) =>
     [caFile, certFile, keyFile].every(exists),

@@ -8,7 +8,7 @@ import { formatResource } from './resource.ts'
 const Review = v.object({ status: v.object({ allowed: v.boolean() }) })
 const PATH = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews'
 
-/** Throws KUBE_DENIED, naming all that is missing, unless this user may do all of this to all of these resources. */
+/** Throws KUBE_DENIED with every missing right unless this user has each verb on each resource in all namespaces. */
 export async function requireRights(
   client: KubeClient,
   resources: readonly ServedResource[],
@@ -25,7 +25,7 @@ export async function requireRights(
   if (missing.length === 0) return
   throw new BridgeError(
     'KUBE_DENIED',
-    `this user of the kubeconfig may not ${missing.join(', ')} in all namespaces; grant it by a ClusterRole, or use the cluster's admin`,
+    `the user of the kubeconfig lacks these rights in all namespaces: ${missing.join(', ')}; grant them with a ClusterRole, or use the cluster administrator`,
   )
 }
 

@@ -1,11 +1,11 @@
-/** Resources that come with Kubernetes, by group; a test holds them against a real API server's discovery. */
+/** Built-in resources by group; a test compares them with the discovery of a real API server. */
 const RESOURCES: Readonly<Record<string, readonly string[]>> = {
   '': [
     'apiserveripinfo',
     'apiserverpeeripinfo',
     'configmaps',
     'endpoints',
-    // Also served as events.events.k8s.io, and stored and encrypted as this one.
+    // Also served as events.events.k8s.io, but stored and encrypted as this one.
     'events',
     'limitranges',
     'namespaces',
@@ -73,7 +73,7 @@ const RESOURCES: Readonly<Record<string, readonly string[]>> = {
   'storagemigration.k8s.io': ['storageversionmigrations'],
 }
 
-/** The group of each resource that comes with Kubernetes. */
+/** The group of each built-in resource. */
 export const GROUP_OF: Readonly<Record<string, string | undefined>> = Object.fromEntries(
   Object.entries(RESOURCES).flatMap(([group, names]) => names.map((name) => [name, group])),
 )

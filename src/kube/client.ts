@@ -127,7 +127,7 @@ export class KubeClient {
         signal,
       })
     } catch (error) {
-      if (signal?.aborted === true) throw new BridgeError('CANCELLED', 'stopped as asked')
+      if (signal?.aborted === true) throw new BridgeError('CANCELLED', 'stopped')
       throw explainNoAnswer(this.server, error)
     }
   }
@@ -148,7 +148,9 @@ function exchange(url: URL, { method, body }: KubeRequest, options: RequestOptio
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const call = openRequest(url, { method, ...options }, resolve)
   call.once('error', reject)
-  call.once('timeout', () => call.destroy(new Error('TimeoutError')))
+  call.once('timeout', () =>
+    call.destroy(Object.assign(new Error('no response in time'), { code: 'ETIMEDOUT' })),
+  )
   call.end(body === undefined ? undefined : JSON.stringify(body))
   return promise
 }

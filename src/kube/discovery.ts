@@ -4,17 +4,17 @@ import { BridgeError } from '../errors.ts'
 import type { KubeClient } from './client.ts'
 import { formatResource, type Resource } from './resource.ts'
 
-/** A resource as the API server serves it. */
+/** A resource that an API server serves. */
 export interface ServedResource {
   readonly resource: Resource
   readonly version: string
   readonly isNamespaced: boolean
 }
 
-/** Resources that were asked for, and names that could not be had, with the reason. */
+/** The requested resources that the API server serves, and the requested names that are skipped, with the reason. */
 export interface Discovery {
   readonly served: readonly ServedResource[]
-  readonly passedOver: readonly { readonly name: string; readonly why: string }[]
+  readonly skipped: readonly { readonly name: string; readonly why: string }[]
 }
 
 const Groups = v.object({
@@ -39,9 +39,9 @@ const ApiServices = v.object({
 })
 
 /**
- * What the API server serves of what an EncryptionConfiguration names: `secrets`, `x.group`, `*.group`, `*.`, `*.*`. Only
- * what can be listed and patched can be rewritten. Groups of another server behind this one (APIService) are kept in
- * another store, and passed over.
+ * Finds the served resources that match names of an EncryptionConfiguration: `secrets`, `x.group`, `*.group`, `*.`, `*.*`.
+ * Only resources with the verbs list and patch can be rewritten. Groups of an aggregated API server (APIService) are in
+ * another store and are skipped.
  */
 export async function discoverResources(
   client: KubeClient,
@@ -61,14 +61,14 @@ export async function discoverResources(
         served.push(found.served)
     }
   }
-  const passedOver = wanted
+  const skipped = wanted
     .filter(({ name }) => name !== '*')
     .filter((each) => !served.some(({ resource }) => matches(each, resource)))
     .map((each) => ({ name: formatResource(each), why: explain(each, seen, foreign) }))
-  return { served, passedOver }
+  return { served, skipped }
 }
 
-/** The versions of a group, the preferred first; empty where the API server does not serve it. */
+/** The versions of a group, the preferred one first; empty if the API server does not serve the group. */
 export async function listVersions(client: KubeClient, name: string): Promise<readonly string[]> {
   const groups = await listGroups(client)
   return groups.find((group) => group.name === name)?.versions ?? []
@@ -90,9 +90,9 @@ function explain(
   foreign: ReadonlySet<string>,
 ): string {
   if (foreign.has(pattern.group))
-    return 'it is served by another API server behind this one, from a store of its own'
+    return 'an aggregated API server serves it from a store of its own'
   if (seen.has(formatResource(pattern)))
-    return 'the API server does not let it be listed and patched'
+    return 'the API server does not support both list and patch for it'
   return 'the API server does not serve it'
 }
 
@@ -111,7 +111,7 @@ async function listGroups(client: KubeClient): Promise<readonly Group[]> {
   return [{ name: '', versions: ['v1'] }, ...others]
 }
 
-/** Without the right to see APIServices nothing is known to be foreign; a PATCH there fails by itself. */
+/** Empty without the right to list APIServices: a PATCH of an aggregated resource then fails on its own. */
 async function listForeignGroups(client: KubeClient): Promise<ReadonlySet<string>> {
   try {
     const answer = await client.get('/apis/apiregistration.k8s.io/v1/apiservices')
@@ -130,7 +130,7 @@ interface Found {
   readonly isRewritable: boolean
 }
 
-/** Each resource once, in the version that comes first. */
+/** Each resource once, in the first version that has it. */
 async function listGroup(client: KubeClient, { name: group, versions }: Group): Promise<Found[]> {
   const found = new Map<string, Found>()
   for (const version of versions) {
@@ -138,7 +138,7 @@ async function listGroup(client: KubeClient, { name: group, versions }: Group): 
     const { resources } = check(Resources, await client.get(path), client)
     for (const { name, namespaced: isNamespaced, verbs } of resources) {
       if (name.includes('/') || found.has(name)) continue
-      // The same objects as the events of the core group.
+      // The same objects as events of the core group.
       if (group === 'events.k8s.io' && name === 'events') continue
       const isRewritable = verbs.includes('list') && verbs.includes('patch')
       found.set(name, {
@@ -150,7 +150,7 @@ async function listGroup(client: KubeClient, { name: group, versions }: Group): 
   return [...found.values()]
 }
 
-/** Reads an answer; KUBE_FAILED if it is anything else. */
+/** Parses a response body. Throws KUBE_FAILED if it does not fit the schema. */
 export function check<Schema extends v.GenericSchema>(
   schema: Schema,
   body: unknown,
@@ -160,6 +160,6 @@ export function check<Schema extends v.GenericSchema>(
   if (parsed.success) return parsed.output
   throw new BridgeError(
     'KUBE_FAILED',
-    `${client.server} answers with something that no API server of Kubernetes answers; is it one`,
+    `${client.server} returns a response that no Kubernetes API server returns; check the address`,
   )
 }

@@ -8,7 +8,7 @@ import { explainFileError } from '../files/system-error.ts'
 import { Secret } from '../secret.ts'
 import type { KubeAccess } from './access.ts'
 
-/** What is read of a kubeconfig (k8s.io/client-go: tools/clientcmd/api/v1/types.go). */
+/** The fields of a kubeconfig that this program uses or must reject (k8s.io/client-go: tools/clientcmd/api/v1/types.go). */
 const Cluster = v.object({
   server: v.optional(v.string()),
   'certificate-authority': v.optional(v.string()),
@@ -42,13 +42,13 @@ type ClusterPart = v.InferOutput<typeof Cluster>
 type UserPart = v.InferOutput<typeof User>
 
 /**
- * Who and where a kubeconfig says, for one of its contexts (default: the current one). Throws CONFIG_INVALID. Plugins
- * that a kubeconfig names are programs, and are not run.
+ * Reads the address and credentials of a context (default: the current context). Throws CONFIG_INVALID, also for exec
+ * plugins and auth providers: they are programs, and this program does not run them.
  */
 export async function readKubeconfig(file: string, context?: string): Promise<KubeAccess> {
   const config = parseKubeconfig(file, await readText(file, file, 'kubeconfig'))
   const chosen = context ?? config['current-context']
-  if (chosen === '') throw fault(file, 'names no current-context; give --context NAME')
+  if (chosen === '') throw fault(file, 'has no current-context; pass --context NAME')
   const { cluster: clusterName, user: userName } = find(
     file,
     config.contexts,
@@ -74,19 +74,19 @@ function find<Item extends { readonly name: string }>(
 async function readCluster(file: string, cluster: ClusterPart) {
   const { server = '' } = cluster
   if (!server.startsWith('https://') || !URL.canParse(server))
-    throw fault(file, 'has no server that begins with https://')
+    throw fault(file, 'has no server that starts with https://')
   if (cluster['proxy-url'] !== undefined)
     throw fault(file, 'has a proxy-url, which is not supported; use a context without one')
   if (cluster['insecure-skip-tls-verify'] === true)
     throw fault(
       file,
-      'has insecure-skip-tls-verify, with which anybody could answer; put certificate-authority-data in its place',
+      'has insecure-skip-tls-verify, which lets any server impersonate the API server; replace it with certificate-authority-data',
     )
   const ca = await readPart(file, cluster, 'certificate-authority')
   const serverName = cluster['tls-server-name']
   return {
     server: server.replace(/\/+$/, ''),
-    ...(ca === undefined ? {} : { ca }),
+    ca,
     serverNames: serverName === undefined ? [] : [serverName],
   }
 }
@@ -96,11 +96,14 @@ async function readUser(file: string, user: UserPart, userName: string) {
     if (user[plugin] === undefined || user[plugin] === null) continue
     throw fault(
       file,
-      `user ${JSON.stringify(userName)} logs in by ${plugin === 'exec' ? 'an exec plugin' : 'an auth-provider'}, which this program does not run; use a user with a client certificate or a token (kubectl create token)`,
+      `user ${JSON.stringify(userName)} logs in by ${plugin === 'exec' ? 'an exec plugin' : 'an auth-provider'}, which this program does not support; use a user with a client certificate or a token (kubectl create token)`,
     )
   }
   if (user.username !== undefined)
-    throw fault(file, `user ${JSON.stringify(userName)} has a password, which no API server takes`)
+    throw fault(
+      file,
+      `user ${JSON.stringify(userName)} has a password, which no API server accepts`,
+    )
   const cert = await readPart(file, user, 'client-certificate')
   const key = await readPart(file, user, 'client-key')
   if ((cert === undefined) !== (key === undefined))
@@ -110,15 +113,14 @@ async function readUser(file: string, user: UserPart, userName: string) {
     )
   const { token, tokenFile } = user
   return {
-    ...(cert === undefined || key === undefined
-      ? {}
-      : { certificate: { cert, key: new Secret(key) } }),
-    ...(token === undefined || token === '' ? {} : { token: new Secret(token) }),
-    ...(tokenFile === undefined ? {} : { tokenFile: resolve(dirname(file), tokenFile) }),
+    certificate:
+      cert === undefined || key === undefined ? undefined : { cert, key: new Secret(key) },
+    token: token === undefined || token === '' ? undefined : new Secret(token),
+    tokenFile: tokenFile === undefined ? undefined : resolve(dirname(file), tokenFile),
   }
 }
 
-/** Inline data wins over a file, as with kubectl; a file is relative to the kubeconfig. */
+/** Inline data overrides a file, as with kubectl; a path is relative to the kubeconfig. */
 async function readPart(
   file: string,
   part: Readonly<Record<string, unknown>>,
@@ -145,7 +147,7 @@ function parseKubeconfig(file: string, text: string): v.InferOutput<typeof Kubec
   try {
     value = parse(text)
   } catch {
-    // The parser's own message quotes the text, which may hold tokens.
+    // Without the parser's message: it quotes the text, which may contain tokens.
     throw fault(file, 'is not YAML')
   }
   const parsed = v.safeParse(Kubeconfig, value)

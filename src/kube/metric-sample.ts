@@ -6,7 +6,7 @@ export interface MetricSample {
 
 const LABEL = /([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"/g
 
-/** The sample of a line, if it is one of this metric. Labels of the ones that are read here hold no escapes. */
+/** Parses a line; undefined if it is not a sample of this metric. The label values read here contain no escapes. */
 export function readSample(line: string, metric: string): MetricSample | undefined {
   if (!line.startsWith(metric)) return undefined
   const rest = line.slice(metric.length)

@@ -5,10 +5,10 @@ import type { KubeClient } from './client.ts'
 import { check, type ServedResource } from './discovery.ts'
 import { explainAnswer, statusOf } from './fault.ts'
 
-/** An object by its name, in the state that was seen; none of its content. */
+/** The identity and version of an object, without its content. */
 export interface ObjectState {
   readonly name: string
-  /** Empty for what is in no namespace. */
+  /** Empty for cluster-scoped objects. */
   readonly namespace: string
   readonly uid: string
   readonly resourceVersion: string
@@ -16,16 +16,16 @@ export interface ObjectState {
 
 export interface ObjectPage {
   readonly objects: readonly ObjectState[]
-  /** Where the next page begins; undefined after the last. */
-  readonly next?: string
-  /** How many objects are behind this page, where the server says so. */
-  readonly remaining?: number
+  /** The token of the next page; undefined after the last. */
+  readonly next?: string | undefined
+  /** How many objects follow this page, if the server reports it. */
+  readonly remaining?: number | undefined
 }
 
-/** The server leaves everything but the metadata away, so that no value of a Secret reaches this program. */
+/** The server then returns the metadata only, so that no value of a Secret reaches this program. */
 const METADATA_LIST = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'
 export const METADATA = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1'
-const PAGE = 500
+const PAGE_OBJECTS = 500
 
 const Meta = v.object({
   name: v.string(),
@@ -42,7 +42,7 @@ const List = v.object({
   items: v.nullish(v.array(Single), []),
 })
 
-/** Where a resource, or one object of it, is served. */
+/** The API path of a resource or of one object. */
 export function pathOf(
   served: ServedResource,
   object?: { name: string; namespace: string },
@@ -56,15 +56,16 @@ export function pathOf(
 }
 
 /**
- * One page of a resource, over all namespaces. `from` is the `next` of the page before. One that is too old for the server
- * (it keeps some minutes of the past) goes on in the present from the same name (KEP-2340, "inconsistent continue").
+ * Lists one page of a resource in all namespaces. `from` is the `next` of the previous page. If it has expired, the list
+ * continues from the same name at the current revision with the token in the 410 response (k8s.io/apimachinery:
+ * pkg/apis/meta/v1, ListMeta.Continue).
  */
 export async function listPage(
   client: KubeClient,
   served: ServedResource,
   from: string | undefined,
   signal: AbortSignal,
-  limit = PAGE,
+  limit = PAGE_OBJECTS,
 ): Promise<ObjectPage> {
   const path = pathOf(served)
   const ask = (token: string | undefined) =>
@@ -78,19 +79,19 @@ export async function listPage(
   let answer = await ask(from)
   const { metadata } = statusOf(answer.body)
   if (answer.status === 410 && from !== undefined) answer = await ask(metadata?.continue)
-  // A token that this server does not take at all: the resource is read from its beginning.
+  // The server rejects the token itself, so the list starts again.
   if (answer.status === 400 && from !== undefined) answer = await ask(undefined)
   if (answer.status >= 400)
     throw explainAnswer(client.server, `GET ${path}`, answer.status, answer.body)
   const { metadata: meta, items } = check(List, answer.body, client)
   return {
     objects: (items ?? []).map((item) => item.metadata),
-    ...(meta.continue === '' ? {} : { next: meta.continue }),
-    ...(meta.remainingItemCount === undefined ? {} : { remaining: meta.remainingItemCount }),
+    next: meta.continue === '' ? undefined : meta.continue,
+    remaining: meta.remainingItemCount,
   }
 }
 
-/** The state of an object now; undefined if it is gone. */
+/** The current state of an object; undefined if it does not exist. */
 export async function readState(
   client: KubeClient,
   path: string,
@@ -105,7 +106,7 @@ export async function readState(
   }
 }
 
-/** The state in the answer to a write. */
+/** The state in the response to a write. */
 export function stateOf(client: KubeClient, body: unknown): ObjectState {
   return check(Single, body, client).metadata
 }

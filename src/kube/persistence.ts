@@ -2,47 +2,47 @@ import type { Clock } from '../time/clock.ts'
 import { BridgeError } from '../errors.ts'
 import { wait } from '../time/wait.ts'
 import type { KubeClient } from './client.ts'
-import { isPassing } from './fault.ts'
+import { isTransient } from './fault.ts'
 
-const FIRST_DELAY = 250
-const LONGEST_DELAY = 5_000
+const FIRST_DELAY_MS = 250
+const MAX_DELAY_MS = 5_000
 
 export interface PersistenceOptions {
-  /** API servers that may stand in for each other. */
+  /** API servers of one cluster: each can answer any request. */
   readonly clients: readonly KubeClient[]
   readonly clock: Clock
-  /** How long a request is tried again before its error is told, in milliseconds. */
-  readonly patience: number
-  /** Told of the first failure in a row, and that it is tried again. */
+  /** How long a failing request is repeated before its error is thrown. */
+  readonly patienceMs: number
+  /** Called for the first of several failures in a row. */
   readonly onTrouble: (error: BridgeError) => void
 }
 
-/** Sends what cannot harm when it is sent twice, through whichever API server answers, until patience ends. */
+/** Repeats idempotent requests with increasing delays, on another API server after each failure. */
 export class Persistence {
   readonly #options: PersistenceOptions
   #current = 0
-  #isTold = false
+  #isReported = false
 
   constructor(options: PersistenceOptions) {
     this.#options = options
   }
 
-  /** Throws the last error when patience ends, at once what cannot pass, CANCELLED when the signal is aborted. */
+  /** Throws the last transient error after `patienceMs`, any other error immediately, CANCELLED if the signal is aborted. */
   async run<T>(work: (client: KubeClient) => Promise<T>, signal: AbortSignal): Promise<T> {
-    const { clock, patience } = this.#options
+    const { clock, patienceMs } = this.#options
     const startedAt = clock.monotonic()
     for (let tries = 0; ; tries += 1) {
-      if (signal.aborted) throw new BridgeError('CANCELLED', 'stopped as asked')
+      if (signal.aborted) throw new BridgeError('CANCELLED', 'stopped')
       const index = this.#current
       try {
         const result = await work(this.#client(index))
-        this.#isTold = false
+        this.#isReported = false
         return result
       } catch (thrown) {
         const error = BridgeError.from(thrown)
-        if (!isPassing(error) || clock.monotonic() - startedAt > patience) throw error
-        this.#leave(index, error)
-        await wait(Math.min(FIRST_DELAY * 2 ** tries, LONGEST_DELAY), clock, signal)
+        if (!isTransient(error) || clock.monotonic() - startedAt > patienceMs) throw error
+        this.#useNext(index, error)
+        await wait(Math.min(FIRST_DELAY_MS * 2 ** tries, MAX_DELAY_MS), clock, signal)
       }
     }
   }
@@ -53,11 +53,11 @@ export class Persistence {
     return client
   }
 
-  /** Of many requests that fail at once, the first moves on. */
-  #leave(index: number, error: BridgeError): void {
+  /** If several requests fail at once, only the first switches to the next API server. */
+  #useNext(index: number, error: BridgeError): void {
     if (this.#current === index) this.#current = (index + 1) % this.#options.clients.length
-    if (this.#isTold) return
-    this.#isTold = true
+    if (this.#isReported) return
+    this.#isReported = true
     this.#options.onTrouble(error)
   }
 }

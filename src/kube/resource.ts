@@ -1,14 +1,14 @@
 import { GROUP_OF } from './builtin-groups.ts'
 
-/** A kind of objects, as an EncryptionConfiguration names it. */
+/** A resource as an EncryptionConfiguration names it. */
 export interface Resource {
-  /** The plural, as `secrets`. */
+  /** The plural name: `secrets`. */
   readonly name: string
   /** Empty for the core group. */
   readonly group: string
 }
 
-/** Paths that are not the plural (kubernetes: pkg/kubeapiserver/default_storage_factory_builder.go, and the reconcilers). */
+/** Paths in etcd that are not the plural name (kubernetes: pkg/kubeapiserver/default_storage_factory_builder.go, pkg/registry/core/rest). */
 const SPECIAL_PATHS: Readonly<Record<string, string>> = {
   controllers: 'replicationcontrollers',
   'services/endpoints': 'endpoints',
@@ -25,12 +25,12 @@ const PATH_OF: Readonly<Record<string, string>> = Object.fromEntries(
   Object.entries(SPECIAL_PATHS).map(([path, name]) => [name, path]),
 )
 
-/** `secrets`, `deployments.apps`: as kubectl and an EncryptionConfiguration write it. */
+/** `secrets`, `deployments.apps`: the notation of kubectl and of an EncryptionConfiguration. */
 export function formatResource({ name, group }: Resource): string {
   return group === '' ? name : `${name}.${group}`
 }
 
-/** The other way round; undefined for what is no resource of this form, or of a group that must be named. */
+/** Reads the notation of {@link formatResource}; undefined if it is invalid, or lacks the group of a resource that is not built-in. */
 export function parseResource(text: string): Resource | undefined {
   const match = /^([a-z0-9-]+)(?:\.([a-z0-9.-]+))?$/.exec(text)
   if (match?.[1] === undefined) return undefined
@@ -39,14 +39,14 @@ export function parseResource(text: string): Resource | undefined {
   return GROUP_OF[name] === undefined ? undefined : { name, group: GROUP_OF[name] }
 }
 
-/** Names that need no group, for a message that suggests one. */
+/** Built-in resource names, for suggestions. */
 export function knownResources(): readonly string[] {
   return Object.keys(GROUP_OF)
 }
 
 /**
- * The resource of an object by its etcd key without the prefix: `secrets/default/a`. The groups of resources that
- * come with Kubernetes are not in the path; those of custom resources are, and have a dot.
+ * The resource of an object by its etcd key without the prefix: `secrets/default/a`. The path of a built-in resource does
+ * not contain its group; the path of a custom resource does, and the group has a dot.
  */
 export function resourceOfPath(path: string): Resource {
   const [first = '', second = ''] = path.split('/', 2)
@@ -55,7 +55,7 @@ export function resourceOfPath(path: string): Resource {
   return { name, group: GROUP_OF[name] ?? '' }
 }
 
-/** Where the objects of a resource are, without the prefix; with a slash at the end, unless it is one key alone. */
+/** The path of a resource's objects without the prefix; with a slash at the end unless it is a single key. */
 export function pathOfResource({ name, group }: Resource): string {
   const isBuiltIn = GROUP_OF[name] === group && !STORED_BY_GROUP.has(group)
   if (!isBuiltIn) return `${group}/${name}/`
@@ -63,7 +63,7 @@ export function pathOfResource({ name, group }: Resource): string {
   return path.startsWith('ranges/') ? path : `${path}/`
 }
 
-/** Groups of Kubernetes that are served as custom resources are: with the group in the path. */
+/** Built-in groups whose paths contain the group, as those of custom resources do. */
 const STORED_BY_GROUP: ReadonlySet<string> = new Set([
   'apiextensions.k8s.io',
   'apiregistration.k8s.io',

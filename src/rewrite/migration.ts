@@ -8,7 +8,7 @@ import { check, listVersions, type ServedResource } from '../kube/discovery.ts'
 import type { Persistence } from '../kube/persistence.ts'
 
 const GROUP = 'storagemigration.k8s.io'
-/** The newest first; v1alpha1 names the version of the resource too (KEP-4192). */
+/** The newest first. With v1alpha1 the resource includes its version (KEP-4192). */
 const VERSIONS = ['v1', 'v1beta1', 'v1alpha1'] as const
 export type MigrationVersion = (typeof VERSIONS)[number]
 
@@ -33,13 +33,13 @@ const Migration = v.object({
 })
 const Lease = v.object({ spec: v.object({ renewTime: v.optional(v.string()) }) })
 
-/** How long a controller that runs may take to begin: it looks at once, and its queue is short. */
-const TAKE_UP = 30_000
-const POLL = 1_000
-/** A leader renews every 2 s and loses its lease after 15 s; clocks differ (kube-controller-manager --leader-elect-*). */
-const LEASE_AGE = 60_000
+/** A running controller starts a migration within seconds: it watches them, and its queue is short. */
+const START_TIMEOUT_MS = 30_000
+const POLL_MS = 1_000
+/** A leader renews every 2 s and loses its lease after 15 s (kube-controller-manager --leader-elect-*); the rest is for clock skew. */
+const MAX_LEASE_AGE_MS = 60_000
 
-/** Which version of StorageVersionMigration the cluster serves; undefined if none. */
+/** The newest served version of StorageVersionMigration; undefined if none is served. */
 export async function findMigrationVersion(
   client: KubeClient,
 ): Promise<MigrationVersion | undefined> {
@@ -47,14 +47,14 @@ export async function findMigrationVersion(
   return VERSIONS.find((version) => served.includes(version))
 }
 
-/** Whether a kube-controller-manager leads now, by its Lease. Whether it migrates shows when it takes a migration up. */
+/** Whether a kube-controller-manager is active, by its Lease. Whether it migrates shows only once it starts a migration. */
 export async function isControllerLeading(client: KubeClient, clock: Clock): Promise<boolean> {
   try {
     const path =
       '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager'
     const { spec } = check(Lease, await client.get(path), client)
     const age = clock.now() - Date.parse(spec.renewTime ?? '')
-    return age < LEASE_AGE
+    return age < MAX_LEASE_AGE_MS
   } catch (error) {
     const { code } = BridgeError.from(error)
     if (code === 'KUBE_NOT_FOUND' || code === 'KUBE_DENIED') return false
@@ -68,12 +68,12 @@ export interface MigrationOptions {
   readonly clock: Clock
 }
 
-/** What became of a migration. One that is gone was taken away by somebody, or by a run that was ended just then. */
+/** The outcome of a migration. `gone`: the object was deleted, possibly by a run that was interrupted. */
 export type MigrationEnd =
-  | { readonly kind: 'succeeded' | 'not-taken-up' | 'gone' }
+  | { readonly kind: 'succeeded' | 'not-started' | 'gone' }
   | { readonly kind: 'failed'; readonly why: string }
 
-/** Lets the cluster's own controller rewrite a resource. */
+/** Rewrites resources with the storage version migrator of kube-controller-manager. */
 export class Migrations {
   readonly #options: MigrationOptions
 
@@ -81,7 +81,7 @@ export class Migrations {
     this.#options = options
   }
 
-  /** Asks for a migration; gives its name, by which it is found again. */
+  /** Creates a migration and returns its name. */
   async begin(served: ServedResource, signal: AbortSignal): Promise<string> {
     const { version, persistence } = this.#options
     const { group, name } = served.resource
@@ -102,8 +102,8 @@ export class Migrations {
   }
 
   /**
-   * Waits for its end. One that nobody begins within half a minute is taken back, and `not-taken-up`: then the controller
-   * does not migrate (gate StorageVersionMigrator, on by itself since Kubernetes 1.37). One that failed stays, to be looked at.
+   * Waits for the end of a migration. If no controller starts it within 30 seconds, deletes it and returns `not-started`: the
+   * feature gate StorageVersionMigrator is off (it is on by default since Kubernetes 1.37). A failed one is kept for inspection.
    */
   async finish(name: string, signal: AbortSignal): Promise<MigrationEnd> {
     const { clock } = this.#options
@@ -120,12 +120,12 @@ export class Migrations {
       }
       const failed = holds('Failed')
       if (failed !== undefined) return { kind: 'failed', why: failed.message }
-      const isTakenUp = holds('Running') !== undefined || status.resourceVersion !== undefined
-      if (!isTakenUp && clock.monotonic() - startedAt > TAKE_UP) {
+      const isStarted = holds('Running') !== undefined || status.resourceVersion !== undefined
+      if (!isStarted && clock.monotonic() - startedAt > START_TIMEOUT_MS) {
         await this.#remove(name, signal)
-        return { kind: 'not-taken-up' }
+        return { kind: 'not-started' }
       }
-      await wait(POLL, clock, signal)
+      await wait(POLL_MS, clock, signal)
     }
   }
 

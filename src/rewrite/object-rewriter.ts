@@ -1,30 +1,30 @@
 import type { BridgeError } from '../errors.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { ServedResource } from '../kube/discovery.ts'
-import { explainAnswer, isPassing } from '../kube/fault.ts'
+import { explainAnswer, isTransient } from '../kube/fault.ts'
 import { METADATA, pathOf, readState, stateOf, type ObjectState } from '../kube/object-list.ts'
 
-/** What became of an object. */
+/** The outcome for an object. */
 export type Rewriting =
-  /** It was stale, and is written anew. */
+  /** It was stale and has been rewritten. */
   | { readonly kind: 'rewritten' }
-  /** The API server found nothing to do: it was written under the current key already. */
+  /** The API server had nothing to do: the object was already encrypted with the write key. */
   | { readonly kind: 'current' }
   /** It was deleted meanwhile. */
   | { readonly kind: 'gone' }
-  /** Others wrote it each time it was tried, and each of their writes made it new. */
+  /** Another client changed it before each attempt, and each such change encrypts it with the write key. */
   | { readonly kind: 'written-by-others' }
-  /** The server does not take even a change of nothing: an admission rule, a validation that came later. */
+  /** The server rejects even a no-op update: an admission rule, or a validation that is newer than the object. */
   | { readonly kind: 'refused'; readonly why: string }
 
-/** An object that is changed so often is new by any of those changes. */
+/** Each conflict means that another client has rewritten the object. */
 const TRIES = 5
 
 /**
- * Makes the API server write an object anew without changing it. The patch names uid and resourceVersion alone: if anybody
- * changed the object since it was seen, the server answers 409 and nothing is written, so nobody's change can be lost;
- * and if the object is not stale, the server writes nothing (kubernetes: storage/etcd3/store.go, GuaranteedUpdate).
- * Throws KUBE_* for what may pass, and for a lack of rights.
+ * Makes the API server rewrite an object with a no-op update conditional on uid and resourceVersion. If the object has
+ * changed since, the server returns 409 and writes nothing, so no change is lost. If the object is not stale, the server
+ * writes nothing either (apiserver: pkg/storage/etcd3/store.go, GuaranteedUpdate). Throws KUBE_* for transient errors and
+ * for 401.
  */
 export async function rewriteObject(
   client: KubeClient,
@@ -50,15 +50,15 @@ export async function rewriteObject(
     if (status !== 409)
       return refuse(explainAnswer(client.server, `PATCH ${path}`, status, body), status)
     const now = await readState(client, path, signal)
-    // Another object of this name was made after the first was seen, so by a write under the current key.
+    // A different object with this name was created meanwhile, and so encrypted with the write key.
     if (now === undefined || now.uid !== object.uid) return { kind: 'gone' }
     seen = now
   }
   return { kind: 'written-by-others' }
 }
 
-/** 401 and what may pass concern every object; the rest is about this one. */
+/** 401 and transient errors affect every object; other errors are about this one. */
 function refuse(error: BridgeError, status: number): Rewriting {
-  if (status === 401 || isPassing(error)) throw error
+  if (status === 401 || isTransient(error)) throw error
   return { kind: 'refused', why: error.message }
 }

@@ -26,36 +26,36 @@ import type { StateFile } from '../files/state-file.ts'
 
 export type RewriteMethod = 'auto' | 'patch' | 'migration'
 
-/** What a rewriting tells while it runs. */
+/** Receives the progress of a rewrite. */
 export interface RewriteListener {
-  /** A sentence about what it does, or what is in its way. */
+  /** A message about what it does, or what delays it. */
   readonly onNote: (text: string) => void
   readonly onProgress: (objects: number, total: number) => void
 }
 
 export interface RewriteOptions extends RewriteListener {
   readonly servers: ApiServers
-  /** Addresses of plugins that are asked, too. */
+  /** Addresses of plugins to check as well. */
   readonly plugins: readonly string[]
-  /** As an EncryptionConfiguration names them. */
+  /** Resources in the notation of an EncryptionConfiguration. */
   readonly patterns: readonly string[]
   readonly method: RewriteMethod
-  /** Objects a second. */
-  readonly rate?: number
-  /** How long a request that fails is tried again (milliseconds). */
-  readonly patience: number
+  /** Maximum objects per second. */
+  readonly rate?: number | undefined
+  /** How long a failing request is repeated. */
+  readonly patienceMs: number
   readonly state: (cluster: string) => StateFile<typeof RewriteState>
   readonly clock: Clock
   readonly demand: Demand
 }
 
-/** What is to be done, with everything checked that can be checked without a change. */
+/** What a rewrite will do, after every check that needs no change. */
 export interface RewritePlan {
   readonly cluster: string
   readonly convergence: Convergence
   readonly discovery: Discovery
   readonly migration: MigrationVersion | undefined
-  /** By resource: how many objects there are now. */
+  /** The number of objects by resource. */
   readonly objects: ReadonlyMap<string, number>
 }
 
@@ -65,7 +65,7 @@ export interface RewriteResult {
   readonly convergence: Convergence
 }
 
-/** Checks everything and changes nothing. Throws NOT_CONVERGED while API servers disagree, KUBE_DENIED without rights. */
+/** Checks the preconditions; changes nothing. Throws NOT_CONVERGED while API servers disagree, KUBE_DENIED without rights. */
 export async function planRewrite(
   options: RewriteOptions,
   signal: AbortSignal,
@@ -82,7 +82,7 @@ export async function planRewrite(
   return { cluster, convergence, discovery, migration, objects }
 }
 
-/** The key that all API servers write with; throws NOT_CONVERGED with what is in the way. */
+/** Returns the agreed write key. Throws NOT_CONVERGED with the reasons if there is none. */
 async function requireConvergence({
   servers,
   plugins,
@@ -92,7 +92,7 @@ async function requireConvergence({
   if (convergence.isReached) return convergence
   throw new BridgeError(
     'NOT_CONVERGED',
-    `nothing is rewritten while API servers may write with different keys, for that would make new data old: ${convergence.reasons.join('; ')}`,
+    `not rewriting while API servers may have different write keys, because new data could be rewritten under the old key: ${convergence.reasons.join('; ')}`,
   )
 }
 
@@ -110,7 +110,7 @@ async function chooseMigration(
   if (version !== undefined) return version
   throw new BridgeError(
     'KUBE_FAILED',
-    'the API server does not serve StorageVersionMigration (storagemigration.k8s.io); leave out --method migration',
+    'the API server does not serve StorageVersionMigration (storagemigration.k8s.io); remove --method migration',
   )
 }
 
@@ -120,7 +120,7 @@ async function countObjects(servers: ApiServers, served: ServedResource, signal:
 }
 
 /**
- * Rewrites all that is stale. Throws CANCELLED when the signal is aborted: a later call with the same state file goes on.
+ * Rewrites everything that is stale. Throws CANCELLED if the signal is aborted; a later call with the same state file continues.
  */
 export async function runRewrite(
   options: RewriteOptions,
@@ -142,13 +142,13 @@ async function rewriteAll(
   file: StateFile<typeof RewriteState>,
   signal: AbortSignal,
 ): Promise<RewriteResult> {
-  const { servers, patience, clock, rate, onNote, onProgress } = options
+  const { servers, patienceMs, clock, rate, onNote, onProgress } = options
   const state = await loadState(options, plan, file)
   const persistence = new Persistence({
     clients: servers.clients,
     clock,
-    patience,
-    onTrouble: (error) => onNote(`${error.message}; trying again`),
+    patienceMs,
+    onTrouble: (error) => onNote(`${error.message}; retrying`),
   })
   const already = sum(state.resources.map(({ counts }) => totalOf(counts)))
   const total = Math.max(already, sum([...plan.objects.values()]))
@@ -157,7 +157,7 @@ async function rewriteAll(
     persistence,
     state,
     save: () => file.write(state),
-    ...(rate === undefined ? {} : { rate }),
+    rate,
     clock,
     onObject: () => onProgress((done += 1), total),
   })
@@ -183,16 +183,16 @@ async function loadState(
   if (known !== undefined && known.cluster !== cluster) {
     throw new BridgeError(
       'STATE_INVALID',
-      `the state file ${file.path} is of another cluster (${known.cluster}); give another --state`,
+      `the state file ${file.path} belongs to another cluster (${known.cluster}); pass another --state`,
     )
   }
   const key = fingerprint(convergence)
   if (known?.key === key) {
-    onNote(`goes on with what was begun at ${known.startedAt}`)
+    onNote(`resuming the rewrite of ${known.startedAt}`)
     return known
   }
   if (known !== undefined)
-    onNote(`what was begun at ${known.startedAt} was for another key, so all is done anew`)
+    onNote(`the rewrite of ${known.startedAt} was for another key; starting again`)
   const startedAt = new Date(clock.now()).toISOString()
   return { version: 1, procedure: 'rewrite', cluster, key, startedAt, resources: [] }
 }
@@ -204,7 +204,7 @@ type Migrate = (
   signal: AbortSignal,
 ) => Promise<boolean>
 
-/** Gives false for what has to be done page by page; once nobody takes a migration up, that is everything. */
+/** Returns false for resources to patch instead; after one migration that no controller starts, that is all of them. */
 function makeMigrator(
   { method, clock, onNote }: RewriteOptions,
   { migration }: RewritePlan,
@@ -215,48 +215,48 @@ function makeMigrator(
     if (version === undefined || progress.next !== undefined) return false
     const migrations = new Migrations({ persistence, version, clock })
     const name = formatResource(served.resource)
-    let asked: string
+    let migrationName: string
     let end: MigrationEnd
     do {
-      asked = progress.migration ?? (await migrations.begin(served, signal))
-      progress.migration = asked
+      migrationName = progress.migration ?? (await migrations.begin(served, signal))
+      progress.migration = migrationName
       await save()
-      onNote(`${name}: the cluster's own controller rewrites it (StorageVersionMigration ${asked})`)
-      end = await migrations.finish(asked, signal)
+      onNote(
+        `${name}: kube-controller-manager rewrites it (StorageVersionMigration ${migrationName})`,
+      )
+      end = await migrations.finish(migrationName, signal)
       delete progress.migration
     } while (end.kind === 'gone')
     progress.done = progress.migrated = end.kind === 'succeeded'
-    // Whatever comes now, a later run begins another.
+    // A later run creates another one.
     await save()
     if (end.kind === 'succeeded') return true
     if (end.kind === 'failed') {
       throw new BridgeError(
         'KUBE_FAILED',
-        `the StorageVersionMigration ${asked} failed: ${end.why}; --method patch does without it`,
+        `the StorageVersionMigration ${migrationName} failed: ${end.why}; use --method patch instead`,
       )
     }
     if (method === 'migration') {
       throw new BridgeError(
         'KUBE_FAILED',
-        'no controller took the StorageVersionMigration up; kube-controller-manager needs the feature gate StorageVersionMigrator, or leave out --method migration',
+        'no controller started the StorageVersionMigration; enable the feature gate StorageVersionMigrator of kube-controller-manager, or remove --method migration',
       )
     }
-    onNote(
-      'no controller took the StorageVersionMigration up, so this program does the work itself',
-    )
+    onNote('no controller started the StorageVersionMigration; patching objects instead')
     version = undefined
     return false
   }
 }
 
-/** A key that changed meanwhile may have made old what was new when it was written. */
+/** If the write key changed meanwhile, objects written before the change are stale again. */
 async function requireSameKey(options: RewriteOptions, key: string): Promise<Convergence> {
   const convergence = judgeConvergence(await options.servers.read(options.plugins), options.demand)
   if (convergence.isReached && fingerprint(convergence) === key) return convergence
   const reasons = convergence.isReached ? 'the key changed' : convergence.reasons.join('; ')
   throw new BridgeError(
     'NOT_CONVERGED',
-    `all objects were written, but not all with one key: ${reasons}; run the same command again`,
+    `all objects were rewritten, but possibly with different keys: ${reasons}; run this command again`,
   )
 }
 

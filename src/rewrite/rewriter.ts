@@ -8,12 +8,12 @@ import type { Persistence } from '../kube/persistence.ts'
 import { formatResource } from '../kube/resource.ts'
 import { progressOf, type ResourceProgress, type RewriteState } from './state.ts'
 
-/** Writes in flight at once: an API server takes 200 (--max-mutating-requests-inflight) from everybody together. */
+/** Concurrent writes: an API server accepts 200 from all clients together (--max-mutating-requests-inflight). */
 const WORKERS = 8
-/** Objects that are refused and named; the rest is counted. */
-const NAMED_REFUSALS = 20
+/** Refused objects that are listed by name; the rest are only counted. */
+const MAX_NAMED_REFUSALS = 20
 
-/** Objects that the API server does not take even unchanged. */
+/** An object for which the API server rejects even a no-op update. */
 export interface Refusal {
   readonly object: string
   readonly why: string
@@ -22,16 +22,16 @@ export interface Refusal {
 export interface RewriterOptions {
   readonly persistence: Persistence
   readonly state: RewriteState
-  /** Told after each page, with the state as it is then. */
+  /** Called after each page to save the state. */
   readonly save: () => Promise<void>
-  /** Objects a second at most; undefined: as fast as it goes. */
-  readonly rate?: number
+  /** Maximum objects per second; undefined means no limit. */
+  readonly rate?: number | undefined
   readonly clock: Clock
-  /** Told of each object that was dealt with. */
+  /** Called after each object. */
   readonly onObject: () => void
 }
 
-/** Rewrites resources page by page. What is done before a page is saved when it is done; doing a page twice does no harm. */
+/** Rewrites resources page by page and saves the state after each page. Rewriting a page twice is harmless. */
 export class Rewriter {
   readonly #options: RewriterOptions
   readonly #pace: Pace
@@ -42,7 +42,7 @@ export class Rewriter {
     this.#pace = new Pace(options.rate, options.clock)
   }
 
-  /** Throws CANCELLED if the signal is aborted, and KUBE_* for what does not pass; what is done is saved in either case. */
+  /** Throws CANCELLED if the signal is aborted, KUBE_* for a lasting error; complete pages are saved in either case. */
   async rewrite(served: ServedResource, signal: AbortSignal): Promise<void> {
     const { state, save, persistence } = this.#options
     const progress = progressOf(state, served.resource)
@@ -57,7 +57,7 @@ export class Rewriter {
     }
   }
 
-  /** Counts only if the whole page is done: an interrupted one is done, and counted, by the next run. */
+  /** Counts only a complete page: the next run repeats and counts an interrupted one. */
   async #rewritePage(
     served: ServedResource,
     objects: readonly ObjectState[],
@@ -66,7 +66,7 @@ export class Rewriter {
   ): Promise<void> {
     const counts = { ...progress.counts }
     const queue = objects.values()
-    // When one of the workers fails, the others stop, too.
+    // If one worker fails, the others stop as well.
     const failure = new AbortController()
     const either = AbortSignal.any([signal, failure.signal])
     const work = async () => {
@@ -98,7 +98,7 @@ export class Rewriter {
   }
 
   #keepRefusal({ resource }: ServedResource, { namespace, name }: ObjectState, why: string): void {
-    if (this.refusals.length >= NAMED_REFUSALS) return
+    if (this.refusals.length >= MAX_NAMED_REFUSALS) return
     const place = namespace === '' ? name : `${namespace}/${name}`
     this.refusals.push({ object: `${formatResource(resource)} ${place}`, why })
   }

@@ -5,7 +5,7 @@ import { formatResource, type Resource } from '../kube/resource.ts'
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0))
 
-/** What became of the objects of a resource so far. */
+/** The outcomes for a resource so far. */
 export const RewriteCounts = v.object({
   rewritten: Count,
   current: Count,
@@ -18,36 +18,36 @@ export type RewriteCounts = v.InferOutput<typeof RewriteCounts>
 const ResourceProgress = v.object({
   resource: v.string(),
   done: v.boolean(),
-  /** Where the next page begins. */
+  /** The token of the next page. */
   next: v.optional(v.string()),
-  /** The StorageVersionMigration that does it. */
+  /** The name of the StorageVersionMigration in progress. */
   migration: v.optional(v.string()),
-  /** Whether a StorageVersionMigration did it. */
+  /** Whether a StorageVersionMigration rewrote it. */
   migrated: v.optional(v.boolean()),
   counts: RewriteCounts,
 })
 export type ResourceProgress = v.InferOutput<typeof ResourceProgress>
 
-/** How far a rewriting is: all that a later run needs to go on. */
+/** The progress of a rewrite: all that a later run needs to resume it. */
 export const RewriteState = v.object({
   version: v.literal(1),
   procedure: v.literal('rewrite'),
   /** The uid of the cluster. */
   cluster: v.string(),
-  /** What all API servers wrote with when it began: progress under another key counts for nothing. */
+  /** The write keys at the start: progress under other keys is void. */
   key: v.string(),
   startedAt: v.string(),
   resources: v.array(ResourceProgress),
 })
 export type RewriteState = v.InferOutput<typeof RewriteState>
 
-/** A key as state files name it. */
+/** The write keys as text for the state file. */
 export function fingerprint({ hashes, configHashes }: Convergence): string {
   const providers = [...hashes].map(([provider, hash]) => `${provider}=${hash}`).toSorted()
   return [...providers, `config=${configHashes.join(',')}`].join(' ')
 }
 
-/** The state of a resource, made if there is none. */
+/** The progress of a resource; adds it if it is missing. */
 export function progressOf(state: RewriteState, resource: Resource): ResourceProgress {
   const name = formatResource(resource)
   const known = state.resources.find((each) => each.resource === name)
@@ -61,7 +61,7 @@ export function noCounts(): RewriteCounts {
   return { rewritten: 0, current: 0, gone: 0, writtenByOthers: 0, refused: 0 }
 }
 
-/** All objects that were dealt with. */
+/** The number of objects with an outcome. */
 export function totalOf(counts: RewriteCounts): number {
   const { rewritten, current, gone, writtenByOthers, refused } = counts
   return rewritten + current + gone + writtenByOthers + refused

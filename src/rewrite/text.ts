@@ -5,27 +5,27 @@ import { totalOf, type ResourceProgress } from './state.ts'
 /** What --dry-run prints. */
 export function formatPlan({ discovery, objects, convergence, migration }: RewritePlan): string {
   return [
-    `all API servers write with ${describeKeys(convergence)}`,
+    `write key of all API servers: ${describeKeys(convergence)}`,
     migration === undefined
-      ? 'objects are rewritten page by page, by patches that change nothing'
-      : `objects are rewritten by the cluster's own controller (StorageVersionMigration ${migration})`,
+      ? 'method: no-op updates (patch)'
+      : `method: kube-controller-manager (StorageVersionMigration ${migration})`,
     ...[...objects]
       .filter(([, count]) => count > 0)
       .map(([name, count]) => `  ${name}: ${count.toLocaleString('en')} objects`),
     ...countEmpty([...objects.values()].filter((count) => count === 0).length),
-    ...discovery.passedOver.map(({ name, why }) => `  ${name}: passed over; ${why}`),
-    'nothing was changed',
+    ...discovery.skipped.map(({ name, why }) => `  ${name}: skipped; ${why}`),
+    'no changes made',
   ].join('\n')
 }
 
-/** What a rewriting came to. */
+/** The result for people. */
 export function formatResult({ resources, refusals, convergence }: RewriteResult): string {
   const [some, none] = [resources.filter(hasObjects), resources.filter((each) => !hasObjects(each))]
   return [
     ...some.map(formatResource),
     ...countEmpty(none.length),
     ...refusals.map(({ object, why }) => `  ${object}: not rewritten: ${why}`),
-    `all API servers write with ${describeKeys(convergence)}`,
+    `write key of all API servers: ${describeKeys(convergence)}`,
   ].join('\n')
 }
 
@@ -35,17 +35,17 @@ function countEmpty(count: number): readonly string[] {
     : [`  ${String(count)} ${count === 1 ? 'resource' : 'resources'} without objects`]
 }
 
-/** Those of a migration are counted by nobody. */
+/** A migration reports no counts. */
 function hasObjects({ counts, migrated }: ResourceProgress): boolean {
   return migrated === true || totalOf(counts) > 0
 }
 
 function formatResource({ resource, counts, migrated }: ResourceProgress): string {
-  if (migrated === true) return `${resource}: rewritten by the cluster's own controller`
+  if (migrated === true) return `${resource}: rewritten by kube-controller-manager`
   const parts: readonly (readonly [number, string])[] = [
     [counts.rewritten, 'rewritten'],
-    [counts.current, 'new already'],
-    [counts.writtenByOthers, 'written by others meanwhile'],
+    [counts.current, 'already current'],
+    [counts.writtenByOthers, 'changed by other clients meanwhile'],
     [counts.gone, 'deleted meanwhile'],
     [counts.refused, 'refused by the API server'],
   ]
@@ -55,8 +55,8 @@ function formatResource({ resource, counts, migrated }: ResourceProgress): strin
   return `${resource}: ${shown.join(', ')}`
 }
 
-/** The keys that API servers agree on, for people. */
+/** The agreed write keys, for messages. */
 export function describeKeys({ hashes }: Convergence): string {
-  if (hashes.size === 0) return 'no KMS v2 key'
+  if (hashes.size === 0) return 'none (no KMS v2 provider)'
   return [...hashes].map(([provider, hash]) => `key ${shorten(hash)} of ${provider}`).join(', ')
 }

@@ -10,26 +10,26 @@ import { ROTATION_STEPS, type RotationState, type RotationStep } from './state.t
 import type { StateFile } from '../files/state-file.ts'
 import { countStale, oldestVersion } from '../verify/stored-keys.ts'
 
-/** What a rotation does to the world, each thing by itself. */
+/** The effects of a rotation, each on its own. */
 export interface RotationActions {
   readKey(): Promise<AdministeredKey>
   versionsOf(key: AdministeredKey): KeyVersions
   rotateKey(): Promise<void>
   read(): Promise<ClusterReading>
-  /** Rewrites all that is not under the key that is demanded. */
+  /** Rewrites everything that is not encrypted with the demanded key. */
   rewrite(demand: Demand, signal: AbortSignal): Promise<void>
-  /** What etcd holds; undefined where it may not be read. */
+  /** Verifies etcd; undefined without access to it. */
   reportEtcd(signal: AbortSignal): Promise<Report | undefined>
-  /** What each backup that is to stay readable holds. */
+  /** Verifies each backup that must stay readable. */
   reportBackups(signal: AbortSignal): Promise<readonly { file: string; report: Report }[]>
-  /** Asks whether versions below this one may be given up, and does so; tells what it did. */
+  /** Raises min_decryption_version after confirmation. Throws NOT_FINISHED if it must not. */
   raise(needed: NeededVersions): Promise<void>
 }
 
-/** The Transit key versions without which something cannot be read. */
+/** The key versions that stored data needs. */
 export interface NeededVersions {
-  /** By what etcd holds; undefined if it was not read. */
-  readonly live?: number
+  /** The oldest version in etcd; undefined if etcd was not read or needs none. */
+  readonly live?: number | undefined
   readonly backups: readonly { readonly file: string; readonly oldest: number | undefined }[]
 }
 
@@ -37,21 +37,21 @@ export interface RotationOptions {
   readonly actions: RotationActions
   readonly state: RotationState
   readonly file: StateFile<typeof RotationState>
-  /** Whether the latest version is taken as it is, without another rotation. */
+  /** Whether to finish with the latest version instead of creating another. */
   readonly finishOnly: boolean
   readonly configsMayDiffer: boolean
-  /** How long API servers are waited for (milliseconds). */
-  readonly patience: number
+  /** How long to wait for API servers, and for Vault during an outage. */
+  readonly patienceMs: number
   readonly clock: Clock
-  readonly onStep: (step: RotationStep, words: string) => void
-  readonly onNote: (words: string) => void
+  readonly onStep: (step: RotationStep, description: string) => void
+  readonly onNote: (note: string) => void
 }
 
-const POLL = 2_000
-/** While nothing changes, it is said again what is waited for. */
-const REMIND = 60_000
+const POLL_MS = 2_000
+/** How often to repeat an unchanged note about what it waits for. */
+const REMIND_MS = 60_000
 
-/** The whole rotation. Each step is done again if the program was ended in it, and doing it again does no harm. */
+/** A whole rotation. Every step is idempotent: a run that was interrupted in a step repeats it. */
 export class Rotation {
   readonly #options: RotationOptions
   readonly #state: RotationState
@@ -61,12 +61,12 @@ export class Rotation {
     this.#state = options.state
   }
 
-  /** Throws CANCELLED when the signal is aborted, NOT_CONVERGED or NOT_FINISHED with what to do; a later run goes on. */
+  /** Throws CANCELLED if the signal is aborted, NOT_CONVERGED or NOT_FINISHED with what to do; a later run continues. */
   async run(signal: AbortSignal): Promise<NeededVersions> {
     const { file, onNote } = this.#options
     if (this.#state.step !== 'check')
       onNote(
-        `goes on with the rotation of ${this.#state.startedAt}, at step ${number(this.#state.step)}`,
+        `resuming the rotation of ${this.#state.startedAt} at step ${number(this.#state.step)}`,
       )
     await this.#doUntil('rotate', () => this.#check(signal))
     await this.#doUntil('wait', () => this.#rotate(signal))
@@ -74,11 +74,11 @@ export class Rotation {
     await this.#doUntil('verify', () => this.#rewrite(signal))
     await this.#doUntil('needed', () => this.#verify(signal))
     const needed = await this.#findNeeded(signal)
-    this.#options.onStep('raise', 'older versions of the key are given up only if you say so')
+    this.#options.onStep('raise', 'min_decryption_version is raised only after confirmation')
     try {
       await this.#options.actions.raise(needed)
     } catch (error) {
-      // The rotation is over all the same: the next one must not be taken for a rest of this one.
+      // The rotation itself is complete: the next one must not resume it.
       if (BridgeError.from(error).code === 'NOT_FINISHED') await file.remove()
       throw error
     }
@@ -86,7 +86,7 @@ export class Rotation {
     return needed
   }
 
-  /** Does the step in front of `next`, unless an earlier run did it. */
+  /** Does the step before `next` unless an earlier run completed it. */
   async #doUntil(next: RotationStep, work: () => Promise<void>): Promise<void> {
     if (ROTATION_STEPS.indexOf(this.#state.step) >= ROTATION_STEPS.indexOf(next)) return
     await work()
@@ -94,10 +94,10 @@ export class Rotation {
     await this.#options.file.write(this.#state)
   }
 
-  /** A cluster that is not well is no place to begin; whether it was rotated already shows here, too. */
+  /** Requires a healthy cluster, and detects a rotation that is already in progress. */
   async #check(signal: AbortSignal): Promise<void> {
     const { actions, onStep, configsMayDiffer, finishOnly } = this.#options
-    onStep('check', 'are plugins, API servers and key well, and do they agree')
+    onStep('check', 'plugins and API servers must be healthy and use the same key')
     const reading = await actions.read()
     const { isReached, reasons } = judgeConvergence(reading, { configsMayDiffer })
     const versions = actions.versionsOf(await this.#readKey(signal))
@@ -106,7 +106,7 @@ export class Rotation {
     if (finishOnly || isBehind) {
       this.#state.to = this.#state.from
       this.#options.onNote(
-        `the key was rotated to version ${String(this.#state.from)} already; that rotation is finished, and no other begun`,
+        `the key already has the new version ${String(this.#state.from)}; completing that rotation instead of starting another`,
       )
       return
     }
@@ -115,7 +115,7 @@ export class Rotation {
     await this.#noticeUnfinished(versions, signal)
   }
 
-  /** Data under an older key, though every API server writes with the latest: a rotation that nobody finished. */
+  /** Data under an older version although every API server uses the latest means an incomplete rotation. */
   async #noticeUnfinished(versions: KeyVersions, signal: AbortSignal): Promise<void> {
     const hash = versions.hashOf(this.#state.from)
     const report = await this.#options.actions.reportEtcd(signal)
@@ -124,59 +124,61 @@ export class Rotation {
     if (stale === 0) return
     this.#state.to = this.#state.from
     this.#options.onNote(
-      `${stale.toLocaleString('en')} objects are not under version ${String(this.#state.from)} yet, so that rotation is finished, and no other begun`,
+      `${stale.toLocaleString('en')} objects are not under version ${String(this.#state.from)} yet; completing that rotation instead of starting another`,
     )
   }
 
-  /** The file has the version from before, so a key that was rotated just before the end of a run is not rotated again. */
+  /** The state file holds the version before the rotation, so a run that was interrupted right after it does not rotate again. */
   async #rotate(signal: AbortSignal): Promise<void> {
     const { actions, onStep } = this.#options
     const { from, to } = this.#state
     if (to !== undefined) {
-      onStep('rotate', `nothing to do: version ${String(to)} is to be used`)
+      onStep('rotate', `nothing to do: version ${String(to)} exists`)
       return
     }
-    onStep('rotate', `version ${String(from)} of the key is followed by another in vault`)
+    onStep('rotate', `creating the version after ${String(from)} in Vault`)
     if ((await this.#readKey(signal)).latestVersion === from) await actions.rotateKey()
     this.#state.to = (await this.#readKey(signal)).latestVersion
   }
 
   async #wait(signal: AbortSignal): Promise<void> {
-    const { actions, clock, patience, onStep, onNote } = this.#options
+    const { actions, clock, patienceMs, onStep, onNote } = this.#options
     const demand = await this.#demand(signal)
     onStep(
       'wait',
-      `every plugin and API server is to use version ${String(this.#state.to)}; an API server asks its plugin once a minute at least`,
+      `waiting until every plugin and API server uses version ${String(this.#state.to)}; an API server polls its plugin about once a minute`,
     )
     const startedAt = clock.monotonic()
-    let told = ''
-    let toldAt = startedAt
+    let reported = ''
+    let reportedAt = startedAt
     for (;;) {
       const { isReached, reasons } = judgeConvergence(await actions.read(), demand)
       if (isReached) return
       const now = clock.monotonic()
       const text = reasons.join('; ')
-      if (now - startedAt > patience) throw notConverged(text)
-      if (text !== told || now - toldAt > REMIND) onNote(`waits: ${text}`)
-      if (text !== told || now - toldAt > REMIND) toldAt = now
-      told = text
-      await wait(POLL, clock, signal)
-      if (signal.aborted) throw new BridgeError('CANCELLED', 'stopped as asked')
+      if (now - startedAt > patienceMs) throw notConverged(text)
+      if (text !== reported || now - reportedAt > REMIND_MS) onNote(`waiting: ${text}`)
+      if (text !== reported || now - reportedAt > REMIND_MS) reportedAt = now
+      reported = text
+      await wait(POLL_MS, clock, signal)
+      if (signal.aborted) throw new BridgeError('CANCELLED', 'stopped')
     }
   }
 
   async #rewrite(signal: AbortSignal): Promise<void> {
     const { actions, onStep } = this.#options
-    onStep('rewrite', `everything is written anew under version ${String(this.#state.to)}`)
+    onStep('rewrite', `rewriting everything under version ${String(this.#state.to)}`)
     await actions.rewrite(await this.#demand(signal), signal)
   }
 
   async #verify(signal: AbortSignal): Promise<void> {
     const { actions, onStep, onNote, file } = this.#options
-    onStep('verify', 'what does etcd hold')
+    onStep('verify', 'reading what etcd holds')
     const report = await actions.reportEtcd(signal)
     if (report === undefined) {
-      onNote('etcd is not read (--endpoints), so nothing is proven; transit-bridge verify does it')
+      onNote(
+        'nothing is proven without access to etcd; pass --endpoints, or run transit-bridge verify',
+      )
       return
     }
     const { wanted } = await this.#demand(signal)
@@ -186,40 +188,40 @@ export class Rotation {
     await file.write(this.#state)
     throw new BridgeError(
       'NOT_FINISHED',
-      `etcd holds ${stale.toLocaleString('en')} objects that are not under version ${String(this.#state.to)}, ${String(report.plain)} plain and ${String(report.unreadable)} unreadable ones; transit-bridge verify names them, and the same command rewrites again`,
+      `etcd holds ${stale.toLocaleString('en')} objects that are not under version ${String(this.#state.to)}, ${String(report.plain)} in plaintext and ${String(report.unreadable)} unreadable; transit-bridge verify lists them; run this command again to rewrite again`,
     )
   }
 
   async #findNeeded(signal: AbortSignal): Promise<NeededVersions> {
     const { actions, onStep } = this.#options
-    onStep('needed', 'which versions of the key are still needed')
+    onStep('needed', 'determining which versions of the key are still needed')
     const report = await actions.reportEtcd(signal)
     const live = report === undefined ? undefined : oldestVersion(report)
     const backups = await actions.reportBackups(signal)
     return {
-      ...(live === undefined ? {} : { live }),
+      live,
       backups: backups.map(({ file, report: held }) => ({ file, oldest: oldestVersion(held) })),
     }
   }
 
-  /** An outage of Vault is waited for: it passes, and what was done so far stays right. */
+  /** Waits for the end of an outage: what is done so far stays valid. */
   async #readKey(signal: AbortSignal): Promise<AdministeredKey> {
-    const { actions, clock, patience, onNote } = this.#options
+    const { actions, clock, patienceMs, onNote } = this.#options
     const startedAt = clock.monotonic()
-    for (let isTold = false; ; isTold = true) {
-      if (signal.aborted) throw new BridgeError('CANCELLED', 'stopped as asked')
+    for (let isReported = false; ; isReported = true) {
+      if (signal.aborted) throw new BridgeError('CANCELLED', 'stopped')
       try {
         return await actions.readKey()
       } catch (thrown) {
         const error = BridgeError.from(thrown)
-        if (!isOutage(error) || clock.monotonic() - startedAt > patience) throw error
-        if (!isTold) onNote(`waits for vault: ${error.message}`)
-        await wait(POLL, clock, signal)
+        if (!isOutage(error) || clock.monotonic() - startedAt > patienceMs) throw error
+        if (!isReported) onNote(`waiting for Vault: ${error.message}`)
+        await wait(POLL_MS, clock, signal)
       }
     }
   }
 
-  /** The key that everybody is to use. Read anew: a key that was deleted and made again has other ids. */
+  /** The key id that all must use. It is computed again each time: a key that was deleted and created again has other ids. */
   async #demand(signal: AbortSignal): Promise<Demand> {
     const { actions, configsMayDiffer, file } = this.#options
     const { to } = this.#state
@@ -228,14 +230,14 @@ export class Rotation {
     if (hash === undefined || key.latestVersion !== to) {
       throw new BridgeError(
         'NOT_FINISHED',
-        `vault has version ${String(key.latestVersion)} of the key as its latest, and this rotation is to version ${String(to)}; remove ${file.path} and begin anew with --finish`,
+        `the latest version of the key in Vault is ${String(key.latestVersion)}, but this rotation is to version ${String(to)}; remove ${file.path} and start again with --finish`,
       )
     }
     return { wanted: hash, configsMayDiffer }
   }
 }
 
-/** The place of a step, as a person counts. */
+/** "2 of 7" */
 export function number(step: RotationStep): string {
   return `${String(ROTATION_STEPS.indexOf(step) + 1)} of ${String(ROTATION_STEPS.length)}`
 }
@@ -250,20 +252,20 @@ function usedVersions(reading: ClusterReading, versions: KeyVersions): readonly 
 function notWell(reasons: readonly string[]): BridgeError {
   return new BridgeError(
     'NOT_CONVERGED',
-    `nothing is rotated while the cluster is not well: ${reasons.join('; ')}`,
+    `not rotating while the cluster is unhealthy: ${reasons.join('; ')}`,
   )
 }
 
 function foreignKey(): BridgeError {
   return new BridgeError(
     'NOT_CONVERGED',
-    'no API server uses this key; is --config the configuration of this cluster (transit.key, kms.clusterId)',
+    'no API server uses this key; check that --config is the configuration of this cluster (transit.key, kms.clusterId)',
   )
 }
 
 function notConverged(reasons: string): BridgeError {
   return new BridgeError(
     'NOT_FINISHED',
-    `not every plugin and API server uses the new version: ${reasons}; mend that (a plugin says why at /readyz, an API server at /readyz/kms-providers; restarting either is safe), then run the same command again`,
+    `not every plugin and API server uses the new version: ${reasons}; fix that (a plugin reports why at /readyz, an API server at /readyz/kms-providers; restarting either is safe), then run this command again`,
   )
 }

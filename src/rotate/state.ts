@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 
-/** The steps of a rotation, in their order. */
+/** The steps of a rotation in order. */
 export const ROTATION_STEPS = [
   'check',
   'rotate',
@@ -14,7 +14,7 @@ export type RotationStep = (typeof ROTATION_STEPS)[number]
 
 const Version = v.pipe(v.number(), v.integer(), v.minValue(1))
 
-/** How far a rotation is: all that a later run needs to go on. */
+/** The progress of a rotation: all that a later run needs to resume it. */
 export const RotationState = v.object({
   version: v.literal(1),
   procedure: v.literal('rotate'),
@@ -23,11 +23,11 @@ export const RotationState = v.object({
   /** Mount and name of the Transit key. */
   key: v.string(),
   startedAt: v.string(),
-  /** The step that is to be done next. */
+  /** The next step. */
   step: v.picklist(ROTATION_STEPS),
-  /** The latest version before the rotation: whether the key was rotated shows by this. */
+  /** The latest version before the rotation, which shows whether the key has been rotated. */
   from: Version,
-  /** The version that everything is to be under; undefined until it was made. */
+  /** The new version; undefined until it exists. */
   to: v.optional(Version),
 })
 export type RotationState = v.InferOutput<typeof RotationState>

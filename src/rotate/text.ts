@@ -13,22 +13,22 @@ export function formatRotationPlan(
   const next = (name: RotationState['step']) => (name === step ? '> ' : '  ')
   return [
     `transit key ${key.name}: version ${String(key.latestVersion)}, decrypts from version ${String(key.minDecryptionVersion)}`,
-    `${next('check')}1 check: plugins, API servers and key must be well and agree`,
-    `${next('rotate')}2 rotate: version ${target} is made in vault${to === undefined ? '' : ' (it is)'}`,
-    `${next('wait')}3 wait: until every plugin and API server uses version ${target}, minutes at most`,
+    `${next('check')}1 check: plugins and API servers must be healthy and use the same key`,
+    `${next('rotate')}2 rotate: create version ${target} in Vault${to === undefined ? '' : ' (done)'}`,
+    `${next('wait')}3 wait: until every plugin and API server uses version ${target} (a few minutes)`,
     `${next('rewrite')}4 rewrite: every object that is not under version ${target}`,
-    `${next('verify')}5 verify: ${readsEtcd ? 'by etcd' : 'left out without --endpoints'}`,
-    `${next('needed')}6 needed: the oldest version that etcd and each --backup need`,
-    `${next('raise')}7 raise: min_decryption_version, only if you say so`,
-    'nothing was changed',
+    `${next('verify')}5 verify: ${readsEtcd ? 'read what etcd holds' : 'skipped without --endpoints'}`,
+    `${next('needed')}6 needed: find the oldest version that etcd and each --backup need`,
+    `${next('raise')}7 raise: raise min_decryption_version, only after confirmation`,
+    'no changes made',
   ].join('\n')
 }
 
-/** Which versions of the key must stay. */
+/** Which versions of the key must be kept. */
 export function formatNeeded({ live, backups }: NeededVersions): string {
   return [
     live === undefined
-      ? 'etcd was not read, so it is not known which versions its objects need'
+      ? 'etcd was not read, so the versions that its objects need are unknown'
       : `etcd needs version ${String(live)} and newer`,
     ...backups.map(({ file, oldest }) =>
       oldest === undefined

@@ -2,12 +2,12 @@ import { makeKeyId } from '../seed/key-id.ts'
 import type { TransitKey } from '../transit/key.ts'
 import { hashKeyId } from '../seed/key-id.ts'
 
-/** Which version of the key each hash of a key id stands for, and the other way round. */
+/** Maps hashes of key ids to versions of the Transit key, and back. */
 export class KeyVersions {
   readonly #versions = new Map<string, number>()
   readonly #hashes = new Map<number, string>()
 
-  /** Of a key in one cluster, and in others whose data it reads, too (kms.alsoDecryptClusters). */
+  /** For the key ids of one cluster and of those in kms.alsoDecryptClusters. */
   constructor(key: TransitKey, clusterId: string, otherClusterIds: readonly string[] = []) {
     for (const [keyVersion, { createdAt }] of key.versions) {
       const hashOf = (id: string) =>
@@ -18,12 +18,12 @@ export class KeyVersions {
     }
   }
 
-  /** Undefined for the hash of something else, or of a version that Vault no longer lists. */
+  /** Undefined for an unknown hash, or one of a version that Vault no longer has. */
   versionOf(hash: string): number | undefined {
     return this.#versions.get(hash)
   }
 
-  /** Undefined for a version that Vault does not list. */
+  /** Undefined for a version that Vault does not have. */
   hashOf(version: number): string | undefined {
     return this.#hashes.get(version)
   }

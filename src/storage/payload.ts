@@ -2,16 +2,16 @@ import { createDecipheriv, createHmac } from 'node:crypto'
 
 import type { KmsV1Value, KmsV2Value } from './stored-value.ts'
 
-const INFO = 32
-const NONCE = 12
-const TAG = 16
-const BLOCK = 16
-const SEED = 32
+const INFO_BYTES = 32
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+const BLOCK_BYTES = 16
+const SEED_BYTES = 32
 const KEY_SIZES: readonly number[] = [16, 24, 32]
 
 /**
- * Whether an object can be decrypted with its DEK source: undefined, or why not. What is decrypted is zeroed, never
- * returned. `etcdKey` is authenticated with it: an object that was copied to another place cannot be read.
+ * Decrypts an object with its DEK source and returns why that fails; undefined if it succeeds. The plaintext is zeroed and
+ * never returned. The etcd key is associated data: an object that was copied to another key cannot be decrypted.
  */
 export function findPayloadFault(
   value: KmsV1Value | KmsV2Value,
@@ -20,50 +20,50 @@ export function findPayloadFault(
 ): string | undefined {
   if (value.kind === 'kms-v1') return findV1Fault(value.payload, source, etcdKey)
   if (value.isSeed) return findSeededFault(value.payload, source, etcdKey)
-  if (!KEY_SIZES.includes(source.length)) return 'its DEK has a length that no AES key has'
+  if (!KEY_SIZES.includes(source.length)) return 'its DEK does not have the length of an AES key'
   return opensGcm(value.payload, source, etcdKey) ? undefined : CHANGED
 }
 
 const CHANGED =
-  'its data does not belong to its DEK and this etcd key; it was changed, or copied from another place'
+  'its data does not match its DEK and this etcd key; it was changed, or copied from another key'
 
-/** The key is HKDF-Expand(seed, info), and `info` stands in front (encrypt/aes/aes_extended_nonce.go). */
+/** The key is HKDF-Expand(seed, info), and the payload starts with info (apiserver: pkg/storage/value/encrypt/aes/aes_extended_nonce.go). */
 function findSeededFault(
   payload: Uint8Array,
   seed: Buffer,
   etcdKey: Uint8Array,
 ): string | undefined {
-  if (seed.length < SEED) return 'its DEK seed is shorter than 32 bytes'
-  if (payload.length < INFO + NONCE + TAG) return 'its data is too short'
-  // One round of RFC 5869 gives all of the 32 bytes.
+  if (seed.length < SEED_BYTES) return 'its DEK seed is shorter than 32 bytes'
+  if (payload.length < INFO_BYTES + NONCE_BYTES + TAG_BYTES) return 'its data is too short'
+  // One round yields all 32 bytes (RFC 5869, section 2.3).
   const key = createHmac('sha256', seed)
-    .update(payload.subarray(0, INFO))
+    .update(payload.subarray(0, INFO_BYTES))
     .update(Buffer.of(1))
     .digest()
   try {
-    return opensGcm(payload.subarray(INFO), key, etcdKey) ? undefined : CHANGED
+    return opensGcm(payload.subarray(INFO_BYTES), key, etcdKey) ? undefined : CHANGED
   } finally {
     key.fill(0)
   }
 }
 
-/** AES-GCM since Kubernetes 1.25, AES-CBC before (envelope/envelope.go); both are still read. */
+/** AES-GCM since Kubernetes 1.25, AES-CBC before; API servers still read both (apiserver: pkg/storage/value/encrypt/envelope/envelope.go). */
 function findV1Fault(payload: Uint8Array, key: Buffer, etcdKey: Uint8Array): string | undefined {
-  if (!KEY_SIZES.includes(key.length)) return 'its DEK has a length that no AES key has'
+  if (!KEY_SIZES.includes(key.length)) return 'its DEK does not have the length of an AES key'
   if (opensGcm(payload, key, etcdKey) || opensCbc(payload, key)) return undefined
   return CHANGED
 }
 
 function opensGcm(payload: Uint8Array, key: Buffer, etcdKey: Uint8Array): boolean {
-  if (payload.length < NONCE + TAG) return false
-  const end = payload.length - TAG
+  if (payload.length < NONCE_BYTES + TAG_BYTES) return false
+  const end = payload.length - TAG_BYTES
   const cipher = `aes-${String(key.length * 8) as '128' | '192' | '256'}-gcm` as const
-  const decipher = createDecipheriv(cipher, key, payload.subarray(0, NONCE), {
-    authTagLength: TAG,
+  const decipher = createDecipheriv(cipher, key, payload.subarray(0, NONCE_BYTES), {
+    authTagLength: TAG_BYTES,
   })
   decipher.setAAD(etcdKey)
   decipher.setAuthTag(payload.subarray(end))
-  const plaintext = decipher.update(payload.subarray(NONCE, end))
+  const plaintext = decipher.update(payload.subarray(NONCE_BYTES, end))
   try {
     decipher.final()
     return true
@@ -74,12 +74,12 @@ function opensGcm(payload: Uint8Array, key: Buffer, etcdKey: Uint8Array): boolea
   }
 }
 
-/** CBC authenticates nothing: what comes out must at least begin as objects do. */
+/** CBC does not authenticate: the plaintext must at least start like an object. */
 function opensCbc(payload: Uint8Array, key: Buffer): boolean {
-  if (payload.length < 2 * BLOCK || payload.length % BLOCK !== 0) return false
+  if (payload.length < 2 * BLOCK_BYTES || payload.length % BLOCK_BYTES !== 0) return false
   const cipher = `aes-${String(key.length * 8)}-cbc`
-  const decipher = createDecipheriv(cipher, key, payload.subarray(0, BLOCK))
-  const parts = [decipher.update(payload.subarray(BLOCK))]
+  const decipher = createDecipheriv(cipher, key, payload.subarray(0, BLOCK_BYTES))
+  const parts = [decipher.update(payload.subarray(BLOCK_BYTES))]
   try {
     parts.push(decipher.final())
     const first = parts.find(({ length }) => length > 0)

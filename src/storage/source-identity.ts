@@ -5,7 +5,7 @@ import type { KmsV1Value, KmsV2Value } from './stored-value.ts'
 
 const DOMAIN = 'transit-bridge/dek-source/v1'
 
-/** One text for all that kube-apiserver tells DEK sources apart by (kmsv2/cache.go, generateKey). */
+/** Identifies a DEK source as kube-apiserver's cache does (apiserver: pkg/storage/value/encrypt/envelope/kmsv2/cache.go). */
 export function identifySource(value: KmsV1Value | KmsV2Value): string {
   const fields =
     value.kind === 'kms-v1'

@@ -8,7 +8,7 @@ import {
 export type LocalScheme = 'aescbc' | 'aesgcm' | 'secretbox'
 export type Encoding = 'json' | 'protobuf' | 'cbor' | 'unknown'
 
-/** A value of KMS v1: its data key, wrapped by the plugin, in front of what it encrypts. */
+/** A KMS v1 value: the DEK, wrapped by the plugin, and the data that it encrypts. */
 export interface KmsV1Value {
   readonly kind: 'kms-v1'
   readonly provider: string
@@ -16,20 +16,20 @@ export interface KmsV1Value {
   readonly payload: Uint8Array
 }
 
-/** A value of KMS v2: what a plugin's Encrypt answered, beside what was encrypted with it. */
+/** A KMS v2 value: the response of the plugin's Encrypt, and the data that the DEK source encrypts. */
 export interface KmsV2Value {
   readonly kind: 'kms-v2'
   readonly provider: string
   readonly keyId: string
-  /** The wrapped DEK source: what Encrypt answered. */
+  /** The wrapped DEK source: the ciphertext of the Encrypt response. */
   readonly source: Uint8Array
   readonly annotations: Readonly<Record<string, Uint8Array>>
-  /** Whether the source is a seed (all since Kubernetes 1.29) or a key itself. */
+  /** Whether the source is a seed (always since Kubernetes 1.29) or a DEK. */
   readonly isSeed: boolean
   readonly payload: Uint8Array
 }
 
-/** A value of etcd, as far as it can be read without any key. */
+/** What can be read of an etcd value without a key. */
 export type StoredValue =
   | KmsV1Value
   | KmsV2Value
@@ -38,22 +38,22 @@ export type StoredValue =
   | { readonly kind: 'damaged'; readonly why: string }
 
 const ENCRYPTED = 'k8s:enc:'
-/** Long enough for any prefix: a provider's name has no limit of its own, but no sane one is longer. */
-const LONGEST_PREFIX = 1024
+/** The part of a value that is searched for its prefix. Provider names have no limit, but longer ones are not used. */
+const MAX_PREFIX_BYTES = 1024
 
-/** Limits of kube-apiserver, which refuses to read what is beyond them (kmsv2/envelope.go, ValidateEncryptedObject). */
-const MAX_KEY_ID = 1024
-const MAX_SOURCE = 1024
-const MAX_ANNOTATIONS = 32 * 1024
+/** kube-apiserver does not read values over these limits (apiserver: pkg/storage/value/encrypt/envelope/kmsv2/envelope.go, validateEncryptedObject). */
+const MAX_KEY_ID_BYTES = 1024
+const MAX_SOURCE_BYTES = 1024
+const MAX_ANNOTATIONS_BYTES = 32 * 1024
 const SOURCE_TYPES: ReadonlySet<number> = new Set(Object.values(EncryptedDEKSourceType))
 
-/** Reads the prefix that kube-apiserver writes in front of a value, and what is in the clear behind it. */
+/** Parses the prefix of a value and the unencrypted part that follows it. */
 export function parseStoredValue(value: Uint8Array): StoredValue {
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-  const head = bytes.toString('latin1', 0, LONGEST_PREFIX)
+  const head = bytes.toString('latin1', 0, MAX_PREFIX_BYTES)
   if (!head.startsWith(ENCRYPTED)) return { kind: 'plain', encoding: detectEncoding(bytes) }
   const [, scheme, version, rest] = /^k8s:enc:([^:]*):([^:]*):(.*)$/s.exec(head) ?? []
-  if (rest === undefined) return damaged('it ends inside of its k8s:enc: prefix')
+  if (rest === undefined) return damaged('it ends within its k8s:enc: prefix')
   const start = head.length - rest.length
   switch (`${String(scheme)}:${String(version)}`) {
     case 'kms:v2':
@@ -66,26 +66,26 @@ export function parseStoredValue(value: Uint8Array): StoredValue {
       return parseLocal(scheme as LocalScheme, rest)
     default:
       return damaged(
-        `no provider of kube-apiserver has the prefix ${JSON.stringify(head.slice(0, Math.min(start, 64)))}`,
+        `kube-apiserver has no provider with the prefix ${JSON.stringify(head.slice(0, Math.min(start, 64)))}`,
       )
   }
 }
 
 function parseLocal(scheme: LocalScheme, rest: string): StoredValue {
   const end = rest.indexOf(':')
-  if (end < 0) return damaged(`there is no name of a key behind its ${scheme} prefix`)
+  if (end < 0) return damaged(`its ${scheme} prefix lacks a key name`)
   return { kind: 'local', scheme, keyName: rest.slice(0, end) }
 }
 
-/** Names of KMS v2 providers have no colon (validation_encryption.go). */
+/** Names of KMS v2 providers contain no colon (apiserver: pkg/apis/apiserver/validation/validation_encryption.go). */
 function parseKmsV2(rest: string, bytes: Buffer, start: number): StoredValue {
   const end = rest.indexOf(':')
-  if (end <= 0) return damaged('there is no name of a provider behind its kms:v2 prefix')
+  if (end <= 0) return damaged('its kms:v2 prefix lacks a provider name')
   let object: EncryptedObject
   try {
     object = fromBinary(EncryptedObjectSchema, bytes.subarray(start + end + 1))
   } catch {
-    return damaged('what is behind its kms:v2 prefix is not an envelope')
+    return damaged('its kms:v2 prefix is not followed by an envelope')
   }
   const fault = findEnvelopeFault(object)
   if (fault !== undefined) return damaged(`its envelope ${fault}`)
@@ -103,26 +103,27 @@ function parseKmsV2(rest: string, bytes: Buffer, start: number): StoredValue {
 
 function findEnvelopeFault(object: EncryptedObject): string | undefined {
   const { keyID, encryptedDEKSource, encryptedData, annotations } = object
-  if (encryptedData.length === 0) return 'holds no data'
+  if (encryptedData.length === 0) return 'has no data'
   if (keyID === '') return 'has no key id'
-  if (Buffer.byteLength(keyID) > MAX_KEY_ID)
-    return `has a key id of over ${String(MAX_KEY_ID)} bytes`
+  if (Buffer.byteLength(keyID) > MAX_KEY_ID_BYTES)
+    return `has a key id of over ${String(MAX_KEY_ID_BYTES)} bytes`
   if (encryptedDEKSource.length === 0) return 'has no DEK source'
-  if (encryptedDEKSource.length > MAX_SOURCE)
-    return `has a DEK source of over ${String(MAX_SOURCE)} bytes`
+  if (encryptedDEKSource.length > MAX_SOURCE_BYTES)
+    return `has a DEK source of over ${String(MAX_SOURCE_BYTES)} bytes`
   const size = Object.entries(annotations).reduce(
     (sum, [name, bytes]) => sum + Buffer.byteLength(name) + bytes.length,
     0,
   )
-  if (size > MAX_ANNOTATIONS) return `has annotations of over ${String(MAX_ANNOTATIONS)} bytes`
+  if (size > MAX_ANNOTATIONS_BYTES)
+    return `has annotations of over ${String(MAX_ANNOTATIONS_BYTES)} bytes`
   if (!SOURCE_TYPES.has(object.encryptedDEKSourceType))
-    return `has a DEK source of type ${String(object.encryptedDEKSourceType)}, which no kube-apiserver knows`
+    return `has a DEK source of type ${String(object.encryptedDEKSourceType)}, which kube-apiserver does not support`
   return undefined
 }
 
 /**
- * Names of KMS v1 providers may hold colons, so the end of the name is the first colon behind which a length and
- * as many bytes stand (envelope/envelope.go: a 16-bit length, the wrapped key, the data).
+ * Names of KMS v1 providers may contain colons, so the name ends at the first colon that a valid envelope follows: a 16-bit
+ * length, a wrapped key of that length, and data (apiserver: pkg/storage/value/encrypt/envelope/envelope.go).
  */
 function parseKmsV1(rest: string, bytes: Buffer, start: number): StoredValue {
   for (let end = rest.indexOf(':'); end > 0; end = rest.indexOf(':', end + 1)) {
@@ -138,10 +139,10 @@ function parseKmsV1(rest: string, bytes: Buffer, start: number): StoredValue {
       payload: body.subarray(2 + length),
     }
   }
-  return damaged('what is behind its kms:v1 prefix is not an envelope')
+  return damaged('its kms:v1 prefix is not followed by an envelope')
 }
 
-/** The first bytes of what kube-apiserver stores (runtime/serializer: protobuf, json, cbor). */
+/** By the first bytes (apimachinery: pkg/runtime/serializer/protobuf, json, cbor). */
 function detectEncoding(bytes: Buffer): Encoding {
   if (bytes.subarray(0, 4).equals(PROTOBUF)) return 'protobuf'
   if (bytes.subarray(0, 3).equals(CBOR)) return 'cbor'
@@ -149,7 +150,7 @@ function detectEncoding(bytes: Buffer): Encoding {
 }
 
 const PROTOBUF = Buffer.from('k8s\0', 'latin1')
-/** The tag that says "this is CBOR" (RFC 8949, section 3.4.6). */
+/** The self-described CBOR tag (RFC 8949, section 3.4.6). */
 const CBOR = Buffer.from([0xd9, 0xd9, 0xf7])
 
 function damaged(why: string): StoredValue {

@@ -11,13 +11,13 @@ import { openV1Cipher } from '../seed/v1-cipher.ts'
 import { readCiphertextVersion } from '../transit/ciphertext.ts'
 import type { KmsV1Value, KmsV2Value } from './stored-value.ts'
 
-/** A DEK source as Transit takes it, with the cluster that it says it is of. */
+/** A DEK source as Transit decrypts it, and the cluster that it claims to belong to. */
 export interface WrappedSource {
   readonly opened: OpenedEnvelope
-  readonly clusterId?: string
+  readonly clusterId?: string | undefined
 }
 
-/** The Transit key version that a wrapped DEK source names; undefined if it is not of Transit. */
+/** The Transit key version of a wrapped DEK source; undefined if it is not a Transit ciphertext. */
 export function keyVersionOf(value: KmsV1Value | KmsV2Value): number | undefined {
   const text = textOf(value)
   if (value.kind === 'kms-v1') {
@@ -27,7 +27,7 @@ export function keyVersionOf(value: KmsV1Value | KmsV2Value): number | undefined
   return readCiphertextVersion(text)
 }
 
-/** Whether this plugin wrote it, or it was damaged so little that it still says so. */
+/** Whether this plugin wrote it, even if it was damaged since. */
 export function isOwn(value: KmsV1Value | KmsV2Value): boolean {
   if (value.kind === 'kms-v1') return textOf(value).startsWith('transit-bridge:')
   const names = Object.keys(value.annotations)
@@ -37,8 +37,8 @@ export function isOwn(value: KmsV1Value | KmsV2Value): boolean {
 const OWN_ANNOTATION = /\.transit-bridge\.internal$/
 
 /**
- * What Transit is to be asked; undefined for data of another plugin, unless it is vault-kubernetes-kms and its data is
- * accepted (kms.acceptFrom). Throws CIPHERTEXT_INVALID or ANNOTATIONS_INVALID for data of ours that is damaged.
+ * Opens a DEK source for Transit; undefined for data of another plugin, except vault-kubernetes-kms if kms.acceptFrom names it.
+ * Throws CIPHERTEXT_INVALID or ANNOTATIONS_INVALID for damaged data of this plugin.
  */
 export function openSource(
   value: KmsV1Value | KmsV2Value,
@@ -49,7 +49,7 @@ export function openSource(
   const envelope = { ciphertext, keyId, annotations }
   if (isOwn(value)) {
     const opened = openEnvelope(envelope)
-    return opened.claim === undefined ? { opened } : { opened, clusterId: opened.claim.clusterId }
+    return { opened, clusterId: opened.claim?.clusterId }
   }
   if (!acceptVaultKubernetesKms || !isVaultKubernetesKmsEnvelope(envelope)) return undefined
   return { opened: openVaultKubernetesKmsEnvelope(ciphertext) }

@@ -10,7 +10,7 @@ export interface Fault {
   /** What is wrong: it reads on from the path, "is missing". */
   readonly message: string
   /** What would be right. */
-  readonly hint?: string
+  readonly hint?: string | undefined
   /** From 1; undefined when the file could not be read. */
   readonly line?: number
   /** From 1; given for errors of YAML itself. */

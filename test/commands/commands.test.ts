@@ -71,7 +71,7 @@ void test('rewrite: dry, done, and refused', async (t) => {
   kube.health = 'vault is away'
   t.match(await run('rewrite', '--resources', 'secrets'), {
     code: 1,
-    stderr: /are not well: vault is away/,
+    stderr: /are unhealthy: vault is away/,
   })
 })
 

@@ -96,7 +96,7 @@ void test('name, resources and timeout are as asked', async (t) => {
 /** Command lines that are wrong, and what is said. */
 const MISTAKES: readonly (readonly [args: string, words: RegExp])[] = [
   ['', /needs --config FILE, or --check FILE/],
-  ['--config @config.yaml --name a:b', /this would be refused: .*has a : in it/],
+  ['--config @config.yaml --name a:b', /this would be refused: .*contains a colon/],
   ['--config @config.yaml --resources Secrets', /this would be refused: .*write secrets/],
   ['--config @config.yaml --timeout 3', /--timeout is not a duration/],
   ['--config @config.yaml --from nothing', /--from is no provider; write identity/],
@@ -121,13 +121,13 @@ void test('--check says ok, unsafe or refused by its exit code, with file and li
   }
   t.match(await check(GOOD), {
     code: 0,
-    stdout: /a\.yaml: ok\nnote {5}.*a\.yaml:12: resources\[0\]\.providers\[1\]: lets data/,
+    stdout: /a\.yaml: ok\nnote {5}.*a\.yaml:12: resources\[0\]\.providers\[1\]: allows plaintext/,
   })
   t.match(await check(GOOD, '--config', '@config.yaml'), { code: 0 })
   const other = GOOD.replace('kms.sock', 'other.sock')
   t.match(await check(other, '--config', '@config.yaml'), {
     code: 1,
-    stdout: /^unsafe {3}.*no provider has the socket/m,
+    stdout: /^unsafe {3}.*no provider uses the socket/m,
     stderr: /takes it, and something is unsafe/,
   })
   const refused = GOOD.replace('timeout: 3s', 'cachesize: 3')

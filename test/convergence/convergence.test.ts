@@ -41,7 +41,7 @@ void test('each reason why not is a sentence of its own', (t) => {
   const cases: readonly (readonly [Parameters<typeof judgeConvergence>, RegExp])[] = [
     [
       [{ apiServers: [server('a', old), server('b', next)], plugins: [] }],
-      /do not agree on the key of tb \(a: .*; b: /,
+      /have different keys of provider tb \(a: .*; b: /,
     ],
     [[{ apiServers: [server('a', old), { server: 'b', silence }], plugins: [] }], /b is not there/],
     [
@@ -50,7 +50,7 @@ void test('each reason why not is a sentence of its own', (t) => {
     ],
     [
       [{ apiServers: [server('a', old, { fault: 'vault is away' })], plugins: [] }],
-      /of a are not well: vault is away/,
+      /of a are unhealthy: vault is away/,
     ],
     [
       [{ apiServers: [server('a', old), server('b', old, { configHash: 'd' })], plugins: [] }],
@@ -80,7 +80,7 @@ void test('each reason why not is a sentence of its own', (t) => {
           plugins: [{ address: 'p', ready: true, reason: 'ok', message: 'ok' }],
         },
       ],
-      /knows no key yet/,
+      /has no key yet/,
     ],
     [[{ apiServers: [server('a', old)], plugins: [{ address: 'p', silence }] }], /b is not there/],
     [
@@ -108,25 +108,28 @@ void test('each reason why not is a sentence of its own', (t) => {
 void test('what an API server and the network answer, in words', async (t) => {
   t.match(explainAnswer('s', 'GET /x', 401, {}), {
     code: 'KUBE_DENIED',
-    message: /does not know who asks/,
+    message: /rejects the credentials/,
   })
   t.match(explainAnswer('s', 'GET /x', 403, '{"message":"no\\u0007 right"}'), {
     code: 'KUBE_DENIED',
     message: 'the API server denies GET /x: no right',
   })
-  t.match(explainAnswer('s', 'GET /x', 503, 'busy'), { code: 'KUBE_BUSY', message: /503: busy/ })
+  t.match(explainAnswer('s', 'GET /x', 503, 'busy'), {
+    code: 'KUBE_BUSY',
+    message: /503 for GET \/x: busy/,
+  })
   t.match(explainAnswer('s', 'GET /x', 409, '{'), { code: 'KUBE_CONFLICT' })
   for (const [code, words] of [
-    ['ECONNREFUSED', /is not there/],
-    ['ENOTFOUND', /name that is not known/],
-    ['EHOSTUNREACH', /no way leads to/],
-    ['ECONNRESET', /ended the connection/],
-    ['CERT_HAS_EXPIRED', /has expired/],
+    ['ECONNREFUSED', /refuses the connection/],
+    ['ENOTFOUND', /host name that does not resolve/],
+    ['EHOSTUNREACH', /no route to host/],
+    ['ECONNRESET', /closed the connection/],
+    ['CERT_HAS_EXPIRED', /has an expired certificate/],
     ['ERR_TLS_CERT_ALTNAME_INVALID', /other names/],
-    ['ERR_SSL_WRONG_VERSION_NUMBER', /does not speak TLS/],
-    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', /does not accept the client certificate/],
-    ['ERR_OSSL_PEM_BAD_END_LINE', /do not belong together/],
-    ['EUNKNOWN', /cannot be reached \(EUNKNOWN\)/],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', /does not use TLS/],
+    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', /rejects the client certificate/],
+    ['ERR_OSSL_PEM_BAD_END_LINE', /do not match/],
+    ['EUNKNOWN', /is unreachable \(EUNKNOWN\)/],
   ] as const) {
     t.match(explainNoAnswer('s', Object.assign(new Error('x'), { code })), {
       code: 'KUBE_UNREACHABLE',
@@ -134,6 +137,6 @@ void test('what an API server and the network answer, in words', async (t) => {
     })
   }
   t.match(await readPlugin('http://127.0.0.1:1'), {
-    silence: { message: /cannot be reached|is not there|answers/ },
+    silence: { message: /is unreachable|refuses|does not return/ },
   })
 })

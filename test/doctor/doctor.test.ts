@@ -322,10 +322,10 @@ ${more}`
     scene.encryption = encryption.replace('timeout: 3s', 'cachesize: 5')
     t.match(
       await scene.find('encryption'),
-      /^fail: .*encryption\.yaml:11: .*cachesize: is not supported in v2; take it away/m,
+      /^fail: .*encryption\.yaml:11: .*cachesize: is not supported in v2; remove it/m,
     )
     scene.encryption = GOOD
-    t.match(await scene.find('encryption'), /^fail: .*no provider has the socket of the plugin/m)
+    t.match(await scene.find('encryption'), /^fail: .*no provider uses the socket of the plugin/m)
   })
 
   await t.test('encryption: keys in a file that all can read', async (t) => {

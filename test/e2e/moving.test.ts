@@ -145,7 +145,7 @@ async function moveIn(t: Test, from: Local, giveTo: (text: string) => Promise<vo
   t.same(parse(rewrite), parse(write), 'the file of this step is that of the last')
   const done = await operator.run(['rewrite', '--encryption-config', save(rewrite)])
   t.equal(done.code, 0, done.stdout + done.stderr)
-  t.match(done.stdout, `secrets: ${String(expected.size - 1)} rewritten, 1 new already`)
+  t.match(done.stdout, `secrets: ${String(expected.size - 1)} rewritten, 1 already current`)
   t.match(done.stdout, /0 under another key, 0 plain, 0 unreadable/)
   const all = { code: 0, plain: 0, otherProvider: 0, stored: { [OURS]: expected.size } }
   t.match(await verify(live, rewrite), all, 'nothing is under the old provider')

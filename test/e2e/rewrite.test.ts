@@ -90,7 +90,7 @@ void t.test(
     }
     const { code, stdout, stderr } = await operator.run(command)
     t.equal(code, 0, stdout + stderr)
-    t.match(stderr, 'goes on with what was begun at')
+    t.match(stderr, 'resuming the rewrite of at')
     t.match(stdout, /0 under another key, 0 plain, 0 unreadable/)
     t.equal(stateOf(operator), undefined, 'nothing is left to go on with')
     await writers.stop()
@@ -115,7 +115,7 @@ void t.test(
     const operator = await Operator.of({ apis: [cluster.api], etcd: cluster.etcd })
     const dry = await operator.run(['rewrite', '--encryption-config', file, '--dry-run'])
     t.equal(dry.code, 0, dry.stderr)
-    t.match(dry.stdout, /secrets: 40 objects\n.*nothing was changed/s)
+    t.match(dry.stdout, /secrets: 40 objects\n.*no changes made/s)
     t.same(await keyIdsOfSecrets(cluster), { plain: 40 })
     const { code, stdout, stderr } = await operator.run(['rewrite', '--encryption-config', file])
     t.equal(code, 0, stdout + stderr)
@@ -124,7 +124,7 @@ void t.test(
     t.same(await keyIdsOfSecrets(cluster), { [keyId]: 40 })
     t.same(await readAll(cluster.api), expected)
     const again = await operator.run(['rewrite', '--encryption-config', file])
-    t.match(again.stdout, /^secrets: 40 new already\n/)
+    t.match(again.stdout, /^secrets: 40 already current\n/)
   },
 )
 
@@ -147,9 +147,9 @@ void t.test('it does not begin while an API server has the old key, or is away',
   const refused = await both.run(['rewrite', '--resources', 'secrets'])
   t.equal(refused.code, 1)
   t.equal(refused.stdout, '')
-  t.match(refused.stderr, 'the API servers do not agree on the key of transit-bridge')
+  t.match(refused.stderr, 'the API servers have different keys of provider transit-bridge')
   t.equal(refused.stderr.trim().split('\n').length, 1)
-  t.same(await keyIdsOfSecrets(cluster), before, 'nothing was changed')
+  t.same(await keyIdsOfSecrets(cluster), before, 'no changes made')
 
   await lagging.kill()
   await lagging.restart()
@@ -158,7 +158,7 @@ void t.test('it does not begin while an API server has the old key, or is away',
   await second.kill()
   const away = await both.run(['rewrite', '--resources', 'secrets'])
   t.equal(away.code, 1)
-  t.match(away.stderr, `${second.address} is not there (connection refused)`)
+  t.match(away.stderr, `${second.address} refuses the connection`)
   await second.restart()
   const differing = await both.run(['rewrite', '--resources', 'secrets'])
   t.match(differing.stderr, 'the API servers have different EncryptionConfigurations')
@@ -183,9 +183,9 @@ void t.test('each bad input is one line, and nothing is changed', async (t) => {
     [
       ['--kubeconfig', kubeconfigOf(api, { caFile: foreign.caFile })],
       1,
-      'shows a certificate that is not of the authority in the kubeconfig',
+      'has a certificate that is not signed by the authority in the kubeconfig',
     ],
-    [['--kubeconfig', kubeconfigOf(api, { token: 'wrong' })], 1, 'does not know who asks'],
+    [['--kubeconfig', kubeconfigOf(api, { token: 'wrong' })], 1, 'rejects the credentials'],
     [['--kubeconfig', kubeconfigOf(api, { token })], 1, 'the API server denies GET /apis'],
     [['--kubeconfig', kubeconfigOf(api, { server: 'https://127.0.0.1:1' })], 1, 'is not there'],
   ])

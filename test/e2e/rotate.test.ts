@@ -99,7 +99,7 @@ void t.test(
         const program = operator.start([...command, '--yes-raise-min-decryption-version', '3'], env)
         await program.waitForLine(/waits: .*does not announce key/, { timeoutMs: 60_000 })
         await second.kill()
-        await program.waitForLine(/waits: .*is not there \(connection refused\)/, {
+        await program.waitForLine(/waiting: .*refuses the connection/, {
           timeoutMs: 60_000,
         })
         await second.restart({ waitReady: false })

@@ -46,6 +46,6 @@ void t.test('status at a glance: well, behind, silent, and as JSON', async (t) =
     key: { latestVersion: 2, rotatedBy: 'vault' },
     stored: [{ objects: 30, keyVersion: 1 }],
   })
-  t.match(silent.stdout, 'is not there (connection refused)')
+  t.match(silent.stdout, 'refuses the connection')
   t.notMatch(silent.stdout + silent.stderr, cluster.world.bao.rootToken)
 })

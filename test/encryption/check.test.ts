@@ -51,7 +51,7 @@ void test('the socket of the plugin must be among the endpoints', async (t) => {
   t.strictSame(checkEncryptionConfig(GOOD, ours), checkEncryptionConfig(GOOD))
   t.match(checkEncryptionConfig(GOOD, { socket: '/run/other.sock' })[0], {
     severity: 'unsafe',
-    message: 'no provider has the socket of the plugin, /run/other.sock',
+    message: 'no provider uses the socket of the plugin, /run/other.sock',
   })
 })
 

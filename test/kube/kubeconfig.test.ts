@@ -52,12 +52,12 @@ void test('each wrong kubeconfig is told in words, without what it holds', async
   const wrong: readonly (readonly [string, RegExp])[] = [
     [`{ token: ${SECRET}`, /is not YAML/],
     ['5', /is not a kubeconfig/],
-    [config({}, user, { 'current-context': '' }), /names no current-context/],
+    [config({}, user, { 'current-context': '' }), /has no current-context/],
     [config({}, user, { 'current-context': 'b' }), /has no context "b"/],
     [config({}, user, { clusters: [] }), /has no cluster "c"/],
     [config({}, user, { users: null }), /has no user "u"/],
-    [config({ server: 'http://10.0.0.1' }, user), /has no server that begins with https/],
-    [config({ 'insecure-skip-tls-verify': true }, user), /with which anybody could answer/],
+    [config({ server: 'http://10.0.0.1' }, user), /has no server that starts with https/],
+    [config({ 'insecure-skip-tls-verify': true }, user), /lets any server impersonate/],
     [config({ 'proxy-url': 'http://p' }, user), /has a proxy-url/],
     [
       config({ 'certificate-authority': '/nowhere' }, user),
@@ -65,7 +65,7 @@ void test('each wrong kubeconfig is told in words, without what it holds', async
     ],
     [
       config({}, { exec: { command: 'evil' } }),
-      /user "u" logs in by an exec plugin, which this program does not run/,
+      /user "u" logs in by an exec plugin, which this program does not support/,
     ],
     [config({}, { 'auth-provider': {} }), /by an auth-provider/],
     [config({}, { username: 'x', password: SECRET }), /has a password/],

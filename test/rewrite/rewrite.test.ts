@@ -25,7 +25,7 @@ async function scene(t: Test, count = 3, given: Partial<RewriteOptions> = {}) {
     plugins: [],
     patterns: ['secrets'],
     method: 'auto',
-    patience: 5_000,
+    patienceMs: 5_000,
     state: (cluster) => new StateFile(join(folder, `${cluster}.json`), RewriteState),
     demand: {},
     clock: systemClock,
@@ -48,7 +48,7 @@ void test('every stale object is rewritten once, over several pages', async (t) 
   for (const { body } of patches)
     t.same(Object.keys((body as { metadata: object }).metadata), ['uid', 'resourceVersion'])
   const again = await run()
-  t.match(formatResult(again), 'secrets: 1,201 new already')
+  t.match(formatResult(again), 'secrets: 1,201 already current')
 })
 
 void test('an object that others change is read again; one that is gone, or new under its name, is left alone', async (t) => {
@@ -65,7 +65,7 @@ void test('an object that others change is read again; one that is gone, or new 
   t.match(resources, [{ counts: { rewritten: 1, gone: 2, writtenByOthers: 1 } }])
 })
 
-void test('what passes is tried again, what the server refuses is named, and a missing right ends it', async (t) => {
+void test('transient errors are retried, refused objects are listed, and a missing right is an error', async (t) => {
   const { kube, run, notes } = await scene(t, 3)
   let failures = 0
   kube.intercept = ({ method, path }) => {
@@ -77,15 +77,18 @@ void test('what passes is tried again, what the server refuses is named, and a m
   }
   const result = await run()
   t.match(result.resources, [{ counts: { rewritten: 2, refused: 1 } }])
-  t.match(formatResult(result), /secrets default\/s0001: not rewritten: .*422: spec is invalid/)
-  t.match(notes, [/500: vault is away; trying again/])
+  t.match(
+    formatResult(result),
+    /secrets default\/s0001: not rewritten: .*422 for PATCH .*: spec is invalid/,
+  )
+  t.match(notes, [/returns 500 for PATCH .*: vault is away; retrying/])
   kube.intercept = ({ path }) =>
     path.endsWith('selfsubjectaccessreviews')
       ? { status: 201, body: { status: { allowed: false } } }
       : undefined
   await t.rejects(run(), {
     code: 'KUBE_DENIED',
-    message: /may not list secrets, patch secrets in all namespaces/,
+    message: /lacks these rights in all namespaces: list secrets, patch secrets;/,
   })
 })
 
@@ -105,7 +108,7 @@ void test('a page token that is too old, or not taken at all, costs no object', 
   t.match(resources, [{ done: true }])
 })
 
-void test('ended in the middle it goes on, but not under another key, and not in another cluster', async (t) => {
+void test('an interrupted rewrite resumes, but not with another key or in another cluster', async (t) => {
   const { kube, options, run, notes } = await scene(t, 1100)
   const abort = new AbortController()
   let patches = 0
@@ -117,7 +120,7 @@ void test('ended in the middle it goes on, but not under another key, and not in
   kube.intercept = () => undefined
   const before = kube.calls.length
   const { resources } = await run()
-  t.match(notes.at(-1), 'goes on with what was begun at')
+  t.match(notes.at(-1), 'resuming the rewrite of')
   t.match(resources, [{ counts: { rewritten: 500 + 400, current: 200 } }])
   t.equal(kube.calls.slice(before).filter(({ method }) => method === 'PATCH').length, 600)
 
@@ -132,25 +135,25 @@ void test('ended in the middle it goes on, but not under another key, and not in
   } as const
   await file.write({ ...state, resources: [] })
   await run()
-  t.match(notes.at(-1), 'was for another key, so all is done anew')
+  t.match(notes.at(-1), 'was for another key; starting again')
   await file.write({ ...state, cluster: 'elsewhere', resources: [] })
-  await t.rejects(run(), { code: 'STATE_INVALID', message: /is of another cluster/ })
+  await t.rejects(run(), { code: 'STATE_INVALID', message: /belongs to another cluster/ })
 })
 
-void test('a plan counts, names what it passes over, and writes nothing', async (t) => {
+void test('a plan counts objects, lists what it skips, and writes nothing', async (t) => {
   const { kube, options } = await scene(t, 7, {
     patterns: ['*.', 'bindings', 'pods.metrics.k8s.io', 'gone.example.com'],
   })
   const plan = await planRewrite(options, new AbortController().signal)
   const text = formatPlan(plan)
   t.match(text, 'secrets: 7 objects')
-  t.match(text, 'bindings: passed over; the API server does not let it be listed and patched')
-  t.match(text, 'pods.metrics.k8s.io: passed over; it is served by another API server')
-  t.match(text, 'gone.example.com: passed over; the API server does not serve it')
+  t.match(text, 'bindings: skipped; the API server does not support both list and patch for it')
+  t.match(text, 'pods.metrics.k8s.io: skipped; an aggregated API server serves it')
+  t.match(text, 'gone.example.com: skipped; the API server does not serve it')
   t.notOk(kube.calls.some(({ method }) => method === 'PATCH'))
 })
 
-void test('a key that changes while it works is told at the end', async (t) => {
+void test('a key that changes meanwhile is reported at the end', async (t) => {
   const { kube, run } = await scene(t, 3)
   kube.intercept = ({ method }) => {
     if (method === 'PATCH') kube.keyHash = `sha256:${'b'.repeat(64)}`
@@ -158,13 +161,13 @@ void test('a key that changes while it works is told at the end', async (t) => {
   }
   await t.rejects(run(), {
     code: 'NOT_CONVERGED',
-    message: /not all with one key: the key changed; run the same command again/,
+    message: /possibly with different keys: the key changed; run this command again/,
   })
 })
 
 const MIGRATIONS = '/apis/storagemigration.k8s.io/v1/storageversionmigrations'
 
-void test('the cluster’s own controller is let do it where it does, and only there', async (t) => {
+void test('kube-controller-manager rewrites if it starts the migration, and only then', async (t) => {
   const { kube, run, notes, options } = await scene(t, 3)
   kube.groups = [{ name: 'storagemigration.k8s.io', versions: [{ version: 'v1' }] }]
   let asked: unknown
@@ -187,7 +190,7 @@ void test('the cluster’s own controller is let do it where it does, and only t
   condition = 'Failed'
   await t.rejects(run(), {
     code: 'KUBE_FAILED',
-    message: /m1 failed: because; --method patch does without it/,
+    message: /m1 failed: because; use --method patch instead/,
   })
   kube.groups = []
   const forced = { ...options, method: 'migration' } as const

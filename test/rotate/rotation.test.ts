@@ -113,7 +113,7 @@ function scene(t: Test, given: Partial<RotationActions> = {}) {
       file,
       finishOnly,
       configsMayDiffer: false,
-      patience: 5_000,
+      patienceMs: 5_000,
       clock: systemClock,
       onStep: (step, words) => notes.push(`${step}: ${words}`),
       onNote: (words) => notes.push(words),
@@ -161,12 +161,12 @@ void test('ended after vault rotated and before that was known, it does not rota
   t.match(world, { vault: 2, stored: 2, rotations: 1 })
 })
 
-void test('a rotation that somebody made is finished, and no other begun', async (t) => {
+void test('an existing rotation is completed, and no other started', async (t) => {
   const behind = scene(t)
   behind.world.vault = 2
   await behind.run()
   t.match(behind.world, { vault: 2, stored: 2, rotations: 0 })
-  t.match(behind.notes.join(), 'the key was rotated to version 2 already')
+  t.match(behind.notes.join(), 'the key already has the new version 2')
   const unfinished = scene(t)
   Object.assign(unfinished.world, { vault: 2, servers: 2 })
   await unfinished.run()
@@ -197,7 +197,7 @@ void test('what stays old after the rewriting is told, and rewritten by the next
 
 const text = (stream: PassThrough) => String(stream.read() ?? '')
 
-void test('old versions are given up only if somebody says so and nothing needs them', async (t) => {
+void test('min_decryption_version is raised only after confirmation and if nothing needs older versions', async (t) => {
   const raised: number[] = []
   const key = {
     read: () => Promise.resolve(keyOf(5)),
@@ -253,6 +253,6 @@ void test('old versions are given up only if somebody says so and nothing needs 
   } as const
   t.match(
     formatRotationPlan(state, keyOf(5), false),
-    /> 3 wait: .*\n.*\n.*left out without --endpoints/,
+    /> 3 wait: .*\n.*\n.*skipped without --endpoints/,
   )
 })

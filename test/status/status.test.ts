@@ -129,7 +129,7 @@ void test('a table with the key, nodes, shares, and all that is not well', (t) =
   t.match(text, /http:\/\/q .* expired/)
   t.match(text, /api server +https:\/\/a +[0-9a-f]{12} +1 +- +4 s ago +ok/)
   t.match(text, /9 \(69 %\) by kms v2 tb, version 2/)
-  t.match(text, 'not as it should be: the API servers do not agree on the key of tb')
+  t.match(text, 'not as it should be: the API servers have different keys of provider tb')
   t.match(text, 'not as it should be: transit key k was due to be rotated at')
   t.match(text, 'has version 1 of the key, and vault has version 2')
   const plain = makeClusterStatus({

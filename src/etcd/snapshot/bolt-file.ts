@@ -12,15 +12,15 @@ import {
   type Page,
 } from './bolt-page.ts'
 
-/** What bbolt itself tries when the first meta page is damaged (db.go, getPageSize): 1 KiB to 16 MiB. */
+/** The page sizes that bbolt tries when the first meta page is damaged (bbolt: db.go, getPageSize): 1 KiB to 16 MiB. */
 const PAGE_SIZES = Array.from({ length: 15 }, (_, power) => 1024 * 2 ** power)
-const META_LENGTH = 80
-/** A tree of 16-bit fan-out is never this deep; a loop is. */
-const DEEPEST = 64
+const META_BYTES = 80
+/** A branch page has at least two children, so only a loop is this deep. */
+const MAX_DEPTH = 64
 
 /**
- * Reads one bucket of a bbolt file, page by page, without changing or locking the file. A page and the branch pages
- * above it are all that is in memory.
+ * Reads one bucket of a bbolt file page by page, without changing or locking the file. Only the current page and the branch
+ * pages above it are in memory.
  */
 export class BoltFile {
   readonly #file: FileHandle
@@ -28,14 +28,14 @@ export class BoltFile {
   readonly #size: number
   #pagesRead = 0
 
-  /** Throws SNAPSHOT_INVALID if it is no bbolt file or ends too early. */
+  /** Throws SNAPSHOT_INVALID if the file is not a bbolt file or is truncated. */
   static async open(file: FileHandle): Promise<BoltFile> {
     const { size } = await file.stat()
     const meta = await readNewestMeta(file)
     if (meta === undefined) {
       throw new BridgeError(
         'SNAPSHOT_INVALID',
-        'the file is not an etcd snapshot; give what "etcdctl snapshot save" wrote, or a copy of member/snap/db',
+        'the file is not an etcd snapshot; pass a file that "etcdctl snapshot save" wrote, or a copy of member/snap/db',
       )
     }
     if (meta.pages * meta.pageSize > size) {
@@ -53,12 +53,12 @@ export class BoltFile {
     this.#size = size
   }
 
-  /** Pages read of pages in the file; those that are free are never read. */
+  /** The share of the file's pages that have been read; free pages never are. */
   get fraction(): number {
     return Math.min(1, this.#pagesRead / this.#meta.pages)
   }
 
-  /** All leaves of a bucket from its last key to its first; each leaf's items likewise. Undefined: no such bucket. */
+  /** The leaves of a bucket from its last key to its first, and so the items of each; undefined without such a bucket. */
   async openBucket(name: string): Promise<AsyncIterable<readonly LeafItem[]> | undefined> {
     for await (const items of this.#walk(this.#meta.root, 0)) {
       const bucket = items.find(({ key, isBucket }) => isBucket && key.toString('latin1') === name)
@@ -67,7 +67,7 @@ export class BoltFile {
     return undefined
   }
 
-  /** A bucket is the number of its first page; a small one is a page inside of the value (bucket.go, inlineable). */
+  /** A bucket is stored as the number of its root page; a small one is a page within the value (bbolt: bucket.go, inlineable). */
   async *#leavesOf(bucket: Buffer): AsyncIterable<readonly LeafItem[]> {
     if (bucket.length < PAGE_HEADER) throw damagedSnapshot('a bucket is too short')
     const root = Number(bucket.readBigUInt64LE(0))
@@ -85,28 +85,29 @@ export class BoltFile {
       yield page.items.toReversed()
       return
     }
-    if (depth === DEEPEST) throw damagedSnapshot('its pages form a loop')
+    if (depth === MAX_DEPTH) throw damagedSnapshot('its pages form a loop')
     for (const child of page.children.toReversed()) yield* this.#walk(child, depth + 1)
   }
 
   async #read(id: number): Promise<Page> {
     const { pageSize, pages } = this.#meta
-    if (id >= pages) throw damagedSnapshot(`page ${String(id)} of ${String(pages)} is referred to`)
+    if (id >= pages) throw damagedSnapshot(`it refers to page ${String(id)} of ${String(pages)}`)
     const first = await this.#readBytes(id, pageSize)
     const header = parseHeader(first)
-    if (header.id !== id) throw damagedSnapshot(`page ${String(id)} is not there`)
+    if (header.id !== id) throw damagedSnapshot(`page ${String(id)} is missing`)
     const count = header.overflow + 1
     this.#pagesRead += count
-    // Every page has one parent: who reads more pages than there are is going round in circles.
+    // Every page has one parent, so reading more pages than exist means a loop.
     if (this.#pagesRead > 2 * pages) throw damagedSnapshot('its pages form a loop')
     if (count === 1) return parsePage(first)
-    if (id + count > pages) throw damagedSnapshot(`page ${String(id)} reaches beyond the end`)
+    if (id + count > pages)
+      throw damagedSnapshot(`page ${String(id)} extends past the end of the file`)
     return parsePage(await this.#readBytes(id, count * pageSize))
   }
 
   async #readBytes(id: number, length: number): Promise<Buffer> {
     const position = id * this.#meta.pageSize
-    if (position + length > this.#size) throw damagedSnapshot('it ends inside of a page')
+    if (position + length > this.#size) throw damagedSnapshot('it ends within a page')
     return readExactly(this.#file, position, length)
   }
 }
@@ -126,9 +127,9 @@ async function readNewestMeta(file: FileHandle): Promise<BoltMeta | undefined> {
 }
 
 async function readMetaAt(file: FileHandle, position: number): Promise<BoltMeta | undefined> {
-  const buffer = Buffer.alloc(META_LENGTH)
-  const { bytesRead } = await file.read(buffer, 0, META_LENGTH, position)
-  return bytesRead < META_LENGTH ? undefined : parseMeta(buffer)
+  const buffer = Buffer.alloc(META_BYTES)
+  const { bytesRead } = await file.read(buffer, 0, META_BYTES, position)
+  return bytesRead < META_BYTES ? undefined : parseMeta(buffer)
 }
 
 async function readExactly(file: FileHandle, position: number, length: number): Promise<Buffer> {

@@ -1,7 +1,7 @@
 import { BridgeError } from '../../errors.ts'
 
-// The file format of bbolt, as etcd writes it (go.etcd.io/bbolt v1.4.3, internal/common: page.go, meta.go, bucket.go).
-// Integers are in the byte order of the machine that wrote it; etcd supports little-endian machines alone.
+// The file format of bbolt (go.etcd.io/bbolt v1.4.3, internal/common: page.go, meta.go, bucket.go). Integers are in the byte
+// order of the machine that wrote the file; etcd supports little-endian machines only.
 
 export const PAGE_HEADER = 16
 const ELEMENT = 16
@@ -11,15 +11,15 @@ const VERSION = 2
 const BRANCH = 0x01
 const LEAF = 0x02
 const META = 0x04
-/** Flag of a leaf element whose value is a bucket. */
+/** The flag of a leaf element whose value is a bucket. */
 const BUCKET = 0x01
 
-/** What the newest of the two meta pages says. */
+/** The content of a meta page. */
 export interface BoltMeta {
   readonly pageSize: number
   /** The page of the root bucket. */
   readonly root: number
-  /** The first page number that was never used: how long the file must be. */
+  /** The first unused page number, and so the minimum number of pages in the file. */
   readonly pages: number
   readonly transaction: bigint
 }
@@ -32,7 +32,7 @@ export interface LeafItem {
 
 export interface PageHeader {
   readonly id: number
-  /** Pages that belong to this one and follow it. */
+  /** How many of the following pages belong to this one. */
   readonly overflow: number
 }
 
@@ -40,7 +40,7 @@ export type Page =
   | { readonly kind: 'branch'; readonly children: readonly number[] }
   | { readonly kind: 'leaf'; readonly items: readonly LeafItem[] }
 
-/** A meta page; undefined if these bytes are none, or were not written to their end. */
+/** Reads a meta page; undefined if these bytes are not one, or only part of it was written. */
 export function parseMeta(page: Buffer): BoltMeta | undefined {
   if (page.length < 80 || page.readUInt16LE(8) !== META) return undefined
   const meta = page.subarray(PAGE_HEADER)
@@ -58,7 +58,7 @@ export function parseHeader(page: Buffer): PageHeader {
   return { id: readPageNumber(page, 0), overflow: page.readUInt32LE(12) }
 }
 
-/** A whole page with those that belong to it. Throws SNAPSHOT_INVALID if its parts do not lie in it. */
+/** Reads a page with its overflow pages. Throws SNAPSHOT_INVALID if an element is outside of it. */
 export function parsePage(page: Buffer): Page {
   const flags = page.readUInt16LE(8)
   const count = page.readUInt16LE(10)
@@ -80,7 +80,7 @@ function parseItems(page: Buffer, count: number): readonly LeafItem[] {
     const start = at + page.readUInt32LE(at + 4)
     const middle = start + page.readUInt32LE(at + 8)
     const end = middle + page.readUInt32LE(at + 12)
-    if (end > page.length) throw damagedSnapshot('an entry reaches beyond its page')
+    if (end > page.length) throw damagedSnapshot('an entry extends past its page')
     return {
       key: page.subarray(start, middle),
       value: page.subarray(middle, end),
@@ -91,7 +91,7 @@ function parseItems(page: Buffer, count: number): readonly LeafItem[] {
 
 function readPageNumber(bytes: Buffer, at: number): number {
   const number = bytes.readBigUInt64LE(at)
-  if (number > BigInt(Number.MAX_SAFE_INTEGER)) throw damagedSnapshot('a page number is not one')
+  if (number > BigInt(Number.MAX_SAFE_INTEGER)) throw damagedSnapshot('a page number is too large')
   return Number(number)
 }
 

@@ -17,37 +17,37 @@ import {
   type StoredObject,
 } from '../store.ts'
 
-/** Where etcd keeps all revisions of all keys (etcd: server/storage/schema/bucket.go). */
+/** The bucket with all revisions of all keys (etcd: server/storage/schema/bucket.go). */
 const BUCKET = 'key'
-/** A revision: 8 bytes, an underscore, 8 bytes; a tombstone has a "t" behind it (mvcc/revision.go). */
-const REVISION = 17
-const MOST_PREFIXES = 20
-/** Pages of the file are some objects each; together they go on in pieces as from live etcd. */
+/** A revision is 8 bytes, an underscore, 8 bytes; a tombstone adds a "t" (etcd: server/storage/mvcc/revision.go). */
+const REVISION_BYTES = 17
+const MAX_PREFIXES = 20
+/** A page of the file holds a few objects; they are passed on in pages like those of live etcd. */
 const PAGE_OBJECTS = 200
 const PAGE_BYTES = 1024 * 1024
 
 /**
- * An etcd snapshot, read as the bbolt file that it is: on a user's host there need be no etcd to start on a copy of it,
- * a copy would need as much disk again, and a file that is only read cannot be harmed.
+ * Reads an etcd snapshot directly as a bbolt file: that needs no etcd on the host, no disk space for a copy, and cannot
+ * change the file.
  *
- * Revisions are in the order of time, so the file is read from its end: the first revision of a key that is met is
- * the one that counts, and a tombstone says that the key is gone. What must be remembered is which keys were met, in
- * some 40 bytes each; the file is read twice, once for its checksum.
+ * Revisions are ordered by time, so the file is read from its end: the first revision of a key is its current one, and a
+ * tombstone means that the key was deleted. The set of keys already seen takes about 40 bytes a key. The file is read
+ * twice, the first time for its checksum.
  */
 export class SnapshotStore implements Store {
   readonly name: string
-  /** Whether the file carries a checksum, which then is right. */
+  /** Whether the file carries a checksum; a wrong one is an error of `open`. */
   readonly checksum: Checksum
   readonly #file: FileHandle
   readonly #bolt: BoltFile
   #revision: bigint | undefined
   readonly #prefixes = new Set<string>()
 
-  /** Throws USAGE_INVALID if there is no such file, SNAPSHOT_INVALID if it is not a whole snapshot. */
+  /** Throws USAGE_INVALID if the file cannot be read, SNAPSHOT_INVALID if it is not a complete snapshot. */
   static async open(path: string): Promise<SnapshotStore> {
     const file = await openRegularFile(path, `--snapshot ${path}`)
     try {
-      // First what the file is, then whether it is whole: a wrong file is told as such.
+      // The header first, so that another kind of file is reported as such and not as a truncated snapshot.
       const bolt = await BoltFile.open(file)
       return new SnapshotStore(path, file, bolt, await checkSnapshot(file))
     } catch (error) {
@@ -80,15 +80,15 @@ export class SnapshotStore implements Store {
     if (leaves === undefined) {
       throw new BridgeError(
         'SNAPSHOT_INVALID',
-        'the file is a bbolt database, but not one of etcd 3: it has no bucket of keys',
+        'the file is a bbolt database, but not of etcd 3: it has no bucket of keys',
       )
     }
-    const met = new DigestSet()
+    const seen = new DigestSet()
     let page: StoredObject[] = []
     for await (const items of leaves) {
       if (signal.aborted) return
       for (const item of items) {
-        const live = this.#readItem(item, met)
+        const live = this.#readItem(item, seen)
         if (live !== undefined && isSelected(live.key, prefixes)) page.push(live)
       }
       if (page.length < PAGE_OBJECTS && sizeOf(page) < PAGE_BYTES) continue
@@ -106,14 +106,15 @@ export class SnapshotStore implements Store {
     await this.#file.close()
   }
 
-  /** The live object that an entry is; undefined if it was written over or deleted later. */
-  #readItem(item: LeafItem, met: DigestSet): StoredObject | undefined {
-    const isTombstone = item.key.length === REVISION + 1
-    if (!isTombstone && item.key.length !== REVISION) throw damagedSnapshot('a revision is not one')
+  /** The object of an entry; undefined if it was overwritten or deleted later. */
+  #readItem(item: LeafItem, seen: DigestSet): StoredObject | undefined {
+    const isTombstone = item.key.length === REVISION_BYTES + 1
+    if (!isTombstone && item.key.length !== REVISION_BYTES)
+      throw damagedSnapshot('an entry has no valid revision')
     this.#revision ??= item.key.readBigUInt64BE(0)
     const { key, value } = decode(item.value)
-    if (!met.add(key) || isTombstone) return undefined
-    if (this.#prefixes.size < MOST_PREFIXES) {
+    if (!seen.add(key) || isTombstone) return undefined
+    if (this.#prefixes.size < MAX_PREFIXES) {
       this.#prefixes.add(firstPart(Buffer.from(key).toString('utf8')))
     }
     return { key, value }
@@ -132,6 +133,6 @@ function decode(bytes: Uint8Array): KeyValue {
   try {
     return fromBinary(KeyValueSchema, bytes)
   } catch {
-    throw damagedSnapshot('an entry is not a key with a value')
+    throw damagedSnapshot('an entry is not a key-value pair')
   }
 }
