@@ -92,10 +92,10 @@ for (const [method, version, runIt] of [
   ['migration', 2, runAmongOthers],
   ['auto', 3, (args: string[]) => operator.run(args)],
 ] as const) {
-  void t.test(`--method ${method} lets the cluster's own controller rewrite all`, async (t) => {
+  void t.test(`--method ${method}: kube-controller-manager rewrites everything`, async (t) => {
     await rotate()
     const dry = await operator.run([...COMMAND, '--method', method, '--dry-run'])
-    t.match(dry.stdout, "the cluster's own controller (StorageVersionMigration v1)", dry.stderr)
+    t.match(dry.stdout, 'kube-controller-manager (StorageVersionMigration v1)', dry.stderr)
     t.same(await versions(), { [version - 1]: SIZE })
     const { code, stdout, stderr } = await runIt([...COMMAND, '--method', method])
     t.equal(code, 0, stdout + stderr)
@@ -104,7 +104,7 @@ for (const [method, version, runIt] of [
     t.match(stdout, /0 under another key, 0 plain, 0 unreadable/)
     t.same(await versions(), { [version]: SIZE })
     t.same(await readAll(api), expected)
-    t.same(await migrations(), [], 'it is taken away when it is done')
+    t.same(await migrations(), [], 'it is deleted when it has succeeded')
   })
 }
 
@@ -114,7 +114,7 @@ void t.test('ended in the middle, it goes on with the migration that it began', 
   manager.resume()
   const { code, stdout, stderr } = await runAmongOthers([...COMMAND, '--method', 'migration'])
   t.equal(code, 0, stdout + stderr)
-  t.match(stderr, 'resuming the rewrite of at')
+  t.match(stderr, 'resuming the rewrite of')
   t.match(stderr, `(StorageVersionMigration ${name})`)
   t.same(await versions(), { 4: SIZE })
   t.same(await migrations(), [])
