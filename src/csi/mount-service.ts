@@ -75,7 +75,7 @@ export class MountService {
     const { audience, rules, sessions, shared, clock } = this.#options
     const { pod } = request
     const wanted = this.#classOf(request)
-    const token = requirePodToken(request, audience, clock.now())
+    const token = requirePodToken(request, audience)
     rules.require(pod, wanted)
     const session = sessions.open(token, wanted.role)
     const id = fingerprint([pod.uid, wanted.digest, session.id])

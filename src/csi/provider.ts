@@ -17,6 +17,7 @@ import { KeyMemory } from './volume/key-memory.ts'
 import { MountService } from './mount-service.ts'
 import { toMountStatus } from './mount-status.ts'
 import { PodSession } from './identity/pod-session.ts'
+import { explainPodToken } from './identity/pod-token.ts'
 import { SessionMemory } from './identity/session-memory.ts'
 import { SharedMounts } from './shared-mounts.ts'
 import { VolumeContent } from './volume/volume-content.ts'
@@ -106,7 +107,7 @@ function openSession(
     client,
     mount: csi.auth.mount,
     role,
-    readJwt: () => Promise.resolve(token),
+    readJwt: () => Promise.resolve(explainPodToken(token, csi.audience, clock.now())),
     clock,
     settings: POD_LOGIN_SETTINGS,
   })

@@ -6,7 +6,7 @@ import { describeDuration } from '../time/duration.ts'
 import type { VaultSession } from '../vault/session/session.ts'
 import { checkApiServer } from './api-server-check.ts'
 import { checkAudit } from './audit-check.ts'
-import { fail, ok, unknown, wordsOf, type Finding } from './finding.ts'
+import { fail, ok, unknown, warn, wordsOf, type Finding } from './finding.ts'
 import { checkIdentity } from './identity-check.ts'
 import { checkKey } from './key-check.ts'
 import { checkPeers } from './peers-check.ts'
@@ -15,8 +15,8 @@ import { checkSocket } from './socket-check.ts'
 import { checkVault } from './vault-check.ts'
 import { viewVault, type VaultView } from './vault-probe.ts'
 
-/** A login and its answer, with all tries. */
-const LOGIN_TIME = 10_000
+/** A login and its answer, with all retries. */
+const LOGIN_TIMEOUT_MS = 10_000
 
 export interface ExamineOptions {
   readonly config: Config
@@ -28,7 +28,7 @@ export interface ExamineOptions {
   readonly peers: readonly string[]
 }
 
-/** Looks at everything, in the order in which things depend on each other. It changes nothing. */
+/** Checks everything, in the order in which things depend on each other. It changes nothing. */
 export async function examine(options: ExamineOptions): Promise<readonly Finding[]> {
   const { config, clock, surviveMs, manifest, encryptionConfig, peers } = options
   const kms = requireSection(config, 'kms')
@@ -44,7 +44,7 @@ export async function examine(options: ExamineOptions): Promise<readonly Finding
   ]
 }
 
-/** This node is one of those that must agree. */
+/** This node is one of the nodes that must agree. */
 function ownAdmin({ admin }: Config): readonly string[] {
   if (admin.listen === undefined) return []
   const { host, port } = admin.listen
@@ -52,31 +52,38 @@ function ownAdmin({ admin }: Config): readonly string[] {
   return [`${asked.includes(':') ? `[${asked}]` : asked}:${port}`]
 }
 
-/** What only somebody who has logged in can see. */
+/** What only a logged-in client can see. */
 async function checkAsPlugin(
   { config, session, clock }: ExamineOptions,
   views: readonly VaultView[],
 ): Promise<readonly Finding[]> {
   const usable = views.some(({ health }) => health?.initialized === true && !health.sealed)
-  if (!usable) return [unknown('login', 'vault cannot be asked now', 'mend that first')]
+  if (!usable) return [unknown('login', 'Vault cannot be asked now', 'fix that first')]
   try {
-    await session.ready({ deadline: clock.monotonic() + LOGIN_TIME })
+    await session.ready({ deadline: clock.monotonic() + LOGIN_TIMEOUT_MS })
   } catch (thrown) {
     return [fail('login', wordsOf(thrown))]
   }
   const vault = new VaultSettings({ client: session, clock })
   return [
-    describeLogin(config, session.tokenExpiresAt, clock.now()),
+    ...checkLogin(config, session, clock.now()),
     ...(await checkPolicy(vault, config.transit)),
     ...(await checkKey(vault, config.transit)),
     ...(await checkAudit(vault)),
   ]
 }
 
-function describeLogin({ vault }: Config, expiresAt: number | undefined, now: number): Finding {
-  const life =
-    expiresAt === undefined || expiresAt === Infinity
-      ? 'a token that never ends'
-      : `a token for ${describeDuration(expiresAt - now)}`
-  return ok('login', `${vault.auth.method} gives ${life}`)
+function checkLogin(
+  { vault }: Config,
+  { tokenExpiresAt = Infinity, tokenMaxUses }: VaultSession,
+  now: number,
+): readonly Finding[] {
+  const expiry =
+    tokenExpiresAt === Infinity
+      ? 'a token that never expires'
+      : `a token for ${describeDuration(tokenExpiresAt - now)}`
+  const login = ok('login', `${vault.auth.method} returns ${expiry}`)
+  if (tokenMaxUses === undefined) return [login]
+  const why = `Vault accepts only ${tokenMaxUses} requests with each token (token_num_uses), so the plugin must log in again and again, and each request writes to Vault's storage`
+  return [login, warn('token uses', why, 'set token_num_uses=0 on the role')]
 }

@@ -1,26 +1,24 @@
 import type { Clock } from '../time/clock.ts'
 import type { AuthConfig, TokenFileLogin } from '../config/config.ts'
-import { formatDuration } from '../time/duration.ts'
+import { describeDuration, formatDuration } from '../time/duration.ts'
 import type { ServiceAccountClaims } from '../identity/service-account-token.ts'
-import { checkServiceAccountToken } from '../identity/token-check.ts'
+import { findTokenProblem } from '../identity/token-check.ts'
 import { readServiceAccountToken } from '../identity/token-file.ts'
-import { quotedAudiences } from '../identity/token-words.ts'
-import { describeDuration } from '../time/duration.ts'
-import { quoted } from '../text/quoted.ts'
+import { describeIdentity } from '../identity/token-words.ts'
 import { fail, ok, warn, wordsOf, type Finding } from './finding.ts'
 import { formatMode, readHostFile } from './host-file.ts'
 
-/** Kubelet makes a token anew at 80 % of its life, or after a day (pkg/kubelet/token/token_manager.go). */
+/** The kubelet replaces a token at 80 % of its lifetime, or after a day (pkg/kubelet/token/token_manager.go). */
 const REFRESHED_AT = 0.8
 
 export interface IdentityCheck {
   readonly auth: AuthConfig
-  /** Longest outage of the control plane after which a token must still be good (milliseconds). */
+  /** Longest outage of the control plane after which a token must still be valid. */
   readonly surviveMs: number
   readonly clock: Clock
 }
 
-/** What the plugin logs in with: the files, and of a service-account token all that it says of itself. */
+/** What the plugin logs in with: the files, and what a token claims. */
 export async function checkIdentity(check: IdentityCheck): Promise<readonly Finding[]> {
   const { auth } = check
   switch (auth.method) {
@@ -41,7 +39,7 @@ async function checkFiles(paths: readonly string[]): Promise<readonly Finding[]>
     paths.map(async (path) => {
       const file = await readHostFile(path)
       if ('problem' in file)
-        return fail('login file', `${path} ${file.problem}`, 'whoever refreshes it must write it')
+        return fail('login file', `${path} ${file.problem}`, 'check the program that writes it')
       if ((file.mode & 0o007) === 0)
         return ok('login file', `${path} has mode ${formatMode(file.mode)}`)
       const why = `${path} has mode ${formatMode(file.mode)}, so every user of this host can log in with it`
@@ -56,38 +54,48 @@ async function checkToken(
 ): Promise<readonly Finding[]> {
   try {
     const { claims } = await readServiceAccountToken(auth.tokenFile)
-    checkServiceAccountToken(claims, auth, clock.now())
+    const now = clock.now()
+    const problem = findTokenProblem(claims, auth, now)
     return [
-      ok(
-        'token',
-        `issuer ${quoted(claims.issuer)}, subject ${quoted(claims.subject)}, ${quotedAudiences(claims.audiences)}`,
-      ),
-      checkLife(claims, surviveMs, clock.now()),
-      ...checkAge(claims, clock.now()),
+      problem === undefined
+        ? ok('token', describeIdentity(claims, now))
+        : warn('token', problem, 'Vault decides whether it accepts the token: see "login"'),
+      checkLifetime(claims, surviveMs, now),
+      ...checkAge(claims, now),
     ]
   } catch (thrown) {
     return [fail('token', wordsOf(thrown))]
   }
 }
 
-function checkLife({ expiresAt }: ServiceAccountClaims, surviveMs: number, now: number): Finding {
+function checkLifetime(
+  { expiresAt }: ServiceAccountClaims,
+  surviveMs: number,
+  now: number,
+): Finding {
+  if (expiresAt === undefined) {
+    const fix = 'use a projected token or an SVID, which expires and is replaced'
+    return warn('token lifetime', 'the token never expires', fix)
+  }
   const left = expiresAt - now
-  const why = `expires in ${describeDuration(left)}`
-  if (left >= surviveMs) return ok('token life', why)
-  const needed = `it must last ${formatDuration(surviveMs)} (--survive), since after an outage of the control plane nothing makes another`
+  const why =
+    left > 0
+      ? `expires in ${describeDuration(left)}`
+      : `expired ${describeDuration(-left)} ago by the clock of this host`
+  if (left >= surviveMs) return ok('token lifetime', why)
   return fail(
-    'token life',
-    `${why}; ${needed}`,
-    'ask for a longer one: kubectl create token --duration, or expirationSeconds',
+    'token lifetime',
+    `${why}; it must last ${formatDuration(surviveMs)} (--survive), since no new token is issued while the control plane is down`,
+    'request a longer lifetime: kubectl create token --duration, or expirationSeconds',
   )
 }
 
-/** A token that is old although it should be made anew says that nothing refreshes it. */
+/** An old token that should have been replaced shows that nothing refreshes it. */
 function checkAge({ issuedAt, expiresAt }: ServiceAccountClaims, now: number): readonly Finding[] {
-  if (issuedAt === undefined) return []
+  if (issuedAt === undefined || expiresAt === undefined) return []
   const share = (now - issuedAt) / (expiresAt - issuedAt)
-  const why = `made ${describeDuration(now - issuedAt)} ago`
+  const why = `issued ${describeDuration(now - issuedAt)} ago`
   if (share <= REFRESHED_AT) return [ok('token age', why)]
-  const text = `${why}, ${Math.round(share * 100)} % of its life`
-  return [warn('token age', text, 'is whoever refreshes it still at work?')]
+  const text = `${why}, ${Math.round(share * 100)} % of its lifetime`
+  return [warn('token age', text, 'check that the program that refreshes it still runs')]
 }

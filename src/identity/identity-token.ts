@@ -1,17 +1,19 @@
 import type { Secret } from '../secret.ts'
 
-/** A service-account JWT, as the jwt and kubernetes logins need it; read and checked elsewhere. */
+/** A JWT, as the jwt and kubernetes logins need it: a service-account token or a JWT-SVID. */
 export interface IdentityToken {
   readonly token: Secret<string>
-  /** What the JWT says of itself, unverified: it explains a refusal and proves nothing. */
+  /** What the JWT claims, unverified: it explains a refusal and proves nothing. */
   readonly claims: {
-    readonly issuer: string
-    readonly subject: string
+    readonly issuer?: string | undefined
+    readonly subject?: string | undefined
     readonly audiences: readonly string[]
     /** Milliseconds since 1970. */
-    readonly expiresAt: number
+    readonly expiresAt?: number | undefined
   }
+  /** Why Vault may refuse it, as far as the claims show. */
+  readonly doubt?: string | undefined
 }
 
-/** Brings the JWT for one login; called anew for each. */
+/** Reads the JWT for one login; called again for each. */
 export type ReadIdentity = () => Promise<IdentityToken>

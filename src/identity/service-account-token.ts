@@ -9,12 +9,12 @@ export interface BoundObject {
   readonly uid: string
 }
 
-/** What a service-account token says of itself; nothing here is verified. Times: ms since 1970. */
+/** What a token claims; nothing here is verified. Times are in milliseconds since 1970. */
 export interface ServiceAccountClaims {
-  readonly issuer: string
-  readonly subject: string
+  readonly issuer?: string | undefined
+  readonly subject?: string | undefined
   readonly audiences: readonly string[]
-  readonly expiresAt: number
+  readonly expiresAt?: number | undefined
   readonly notBefore?: number | undefined
   readonly issuedAt?: number | undefined
   readonly namespace?: string | undefined
@@ -24,22 +24,24 @@ export interface ServiceAccountClaims {
   readonly node?: string | undefined
 }
 
-/** A token and what it says of itself. */
+/** A token and what it claims. */
 export interface ServiceAccountToken {
   readonly token: Secret<string>
   readonly claims: ServiceAccountClaims
+  /** The first claim that is present but has a form that no issuer writes; it counts as absent. */
+  readonly malformedClaim?: string | undefined
 }
 
 const text = v.pipe(v.string(), v.minLength(1))
 const date = v.pipe(v.number(), v.finite())
 const boundObject = v.object({ name: text, uid: v.string() })
 
-/** Registered claims of RFC 7519 §4.1, and what kube-apiserver adds (bound service account tokens). */
-const payloadSchema = v.object({
-  iss: text,
-  sub: text,
-  aud: v.optional(v.union([text, v.array(text)]), []),
-  exp: date,
+/** Registered claims of RFC 7519 section 4.1, and those that kube-apiserver adds (bound service-account tokens). */
+const claims = {
+  iss: v.optional(text),
+  sub: v.optional(text),
+  aud: v.optional(v.union([text, v.array(text)])),
+  exp: v.optional(date),
   nbf: v.optional(date),
   iat: v.optional(date),
   'kubernetes.io': v.optional(
@@ -50,17 +52,31 @@ const payloadSchema = v.object({
       node: v.optional(v.object({ name: text })),
     }),
   ),
+}
+const strictPayload = v.object(claims)
+const lenientPayload = v.object({
+  iss: v.fallback(claims.iss, undefined),
+  sub: v.fallback(claims.sub, undefined),
+  aud: v.fallback(claims.aud, undefined),
+  exp: v.fallback(claims.exp, undefined),
+  nbf: v.fallback(claims.nbf, undefined),
+  iat: v.fallback(claims.iat, undefined),
+  'kubernetes.io': v.fallback(claims['kubernetes.io'], undefined),
 })
-type Payload = v.InferOutput<typeof payloadSchema>
+type Payload = v.InferOutput<typeof lenientPayload>
 
 /**
- * Reads the claims of a token without verifying it. `place` says in a message where the token comes from
- * ("vault.auth.tokenFile: FILE", "the token of pod shop/web"); the token itself is never in a message.
+ * Reads the claims of a token without verifying it. `place` names the token's origin in a message
+ * ("vault.auth.tokenFile: FILE", "the token of pod shop/web"); the token itself never appears in a message.
  */
 export function decodeServiceAccountToken(jwt: string, place: string): ServiceAccountToken {
-  const payload = v.safeParse(payloadSchema, decodePayload(jwt, place), { abortEarly: true })
-  if (!payload.success) throw invalid(place, explainClaim(v.getDotPath(payload.issues[0])))
-  return { token: new Secret(jwt), claims: claimsOf(payload.output) }
+  const payload = decodePayload(jwt, place)
+  const strict = v.safeParse(strictPayload, payload, { abortEarly: true })
+  return {
+    token: new Secret(jwt),
+    claims: claimsOf(v.parse(lenientPayload, payload)),
+    malformedClaim: strict.success ? undefined : (v.getDotPath(strict.issues[0]) ?? undefined),
+  }
 }
 
 function decodePayload(jwt: string, place: string): unknown {
@@ -69,18 +85,11 @@ function decodePayload(jwt: string, place: string): unknown {
     return decodeJwt(jwt)
   } catch {
     // Without the cause: a parser's message may quote what it could not parse.
-    throw invalid(
-      place,
-      'is not a JWT; it must be a service-account token (three base64url parts joined by dots)',
+    throw new BridgeError(
+      'IDENTITY_INVALID',
+      `${place} is not a JWT (three base64url parts joined by dots); it must be a service-account token or a JWT-SVID`,
     )
   }
-}
-
-function explainClaim(claim: string | null): string {
-  if (claim === 'exp') {
-    return 'is a JWT without a usable exp claim, so it never ends: use a projected service-account token, not one of a Secret'
-  }
-  return `is a JWT without a usable ${claim ?? 'payload'} claim; is it a service-account token?`
 }
 
 function claimsOf(payload: Payload): ServiceAccountClaims {
@@ -88,8 +97,8 @@ function claimsOf(payload: Payload): ServiceAccountClaims {
   return {
     issuer: payload.iss,
     subject: payload.sub,
-    audiences: typeof payload.aud === 'string' ? [payload.aud] : payload.aud,
-    expiresAt: payload.exp * 1000,
+    audiences: [payload.aud ?? []].flat(),
+    expiresAt: inMilliseconds(payload.exp),
     notBefore: inMilliseconds(payload.nbf),
     issuedAt: inMilliseconds(payload.iat),
     namespace: kubernetes.namespace,
@@ -101,8 +110,4 @@ function claimsOf(payload: Payload): ServiceAccountClaims {
 
 function inMilliseconds(seconds: number | undefined): number | undefined {
   return seconds === undefined ? undefined : seconds * 1000
-}
-
-function invalid(place: string, what: string): BridgeError {
-  return new BridgeError('IDENTITY_INVALID', `${place} ${what}`)
 }

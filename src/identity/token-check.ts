@@ -1,29 +1,28 @@
-import { BridgeError } from '../errors.ts'
 import { quotedAudiences } from './token-words.ts'
 import { describeDuration } from '../time/duration.ts'
 import { quoted } from '../text/quoted.ts'
 import type { ServiceAccountClaims } from './service-account-token.ts'
 
-/** Vault's jwt method and kube-apiserver both allow one minute of clock skew. */
+/** Vault's jwt method and kube-apiserver both allow one minute of clock skew by default. */
 const CLOCK_SKEW_MS = 60_000
 
-/** What a token must say to be of use; what is absent is not looked at. */
+/** What the configuration says about the token; an absent setting is not compared. */
 export interface TokenExpectations {
-  readonly audience?: string
-  readonly issuer?: string
+  readonly audience?: string | undefined
+  readonly issuer?: string | undefined
 }
 
 /** How messages name the places that their reader can change. */
 export interface TokenPlaces {
-  /** Where the token comes from: "vault.auth.tokenFile", "the token of pod shop/web". */
+  /** The origin of the token: "vault.auth.tokenFile", "the token of pod shop/web". */
   readonly token: string
   readonly audience: string
   readonly issuer: string
-  /** Who keeps the token fresh. */
+  /** What keeps the token fresh. */
   readonly refresher: string
 }
 
-/** The places of the KMS plugin's own token (design §6). */
+/** The places of the KMS plugin's own token. */
 export const TOKEN_FILE_PLACES: TokenPlaces = {
   token: 'vault.auth.tokenFile',
   audience: 'vault.auth.audience',
@@ -32,34 +31,41 @@ export const TOKEN_FILE_PLACES: TokenPlaces = {
 }
 
 /**
- * Throws IDENTITY_INVALID when a login with this token cannot succeed, and says why in words. It looks at
- * unverified claims: it spares a person Vault's "permission denied", and protects nothing by itself.
+ * Why Vault may refuse this token, as far as its unverified claims show; undefined if nothing is wrong. It explains
+ * a refusal and must not cause one: only Vault knows its own clock and the leeway of its role.
  */
-export function checkServiceAccountToken(
+export function findTokenProblem(
   claims: ServiceAccountClaims,
   expectations: TokenExpectations,
   now: number,
   places: TokenPlaces = TOKEN_FILE_PLACES,
-): void {
-  const problem =
+): string | undefined {
+  return (
     expired(claims, now, places) ??
     notYetValid(claims, now, places) ??
-    wrongIssuer(claims, expectations, places) ??
-    wrongAudience(claims, expectations, places)
-  if (problem !== undefined) throw new BridgeError('IDENTITY_INVALID', problem)
+    findMismatch(claims, expectations, places)
+  )
 }
 
-function expired(claims: ServiceAccountClaims, now: number, places: TokenPlaces) {
-  if (now < claims.expiresAt + CLOCK_SKEW_MS) return undefined
-  const since = `${isoTime(claims.expiresAt)} (${describeDuration(now - claims.expiresAt)} ago)`
-  return `${places.token}: the service-account token expired at ${since}; ${places.refresher} no longer refreshes it, or this host's clock is wrong`
+/** Where a token contradicts the configuration; undefined if it does not. */
+export function findMismatch(
+  claims: ServiceAccountClaims,
+  expectations: TokenExpectations,
+  places: TokenPlaces,
+): string | undefined {
+  return wrongIssuer(claims, expectations, places) ?? wrongAudience(claims, expectations, places)
 }
 
-function notYetValid(claims: ServiceAccountClaims, now: number, places: TokenPlaces) {
-  const { notBefore } = claims
+function expired({ expiresAt }: ServiceAccountClaims, now: number, places: TokenPlaces) {
+  if (expiresAt === undefined || now < expiresAt + CLOCK_SKEW_MS) return undefined
+  const since = `${isoTime(expiresAt)} (${describeDuration(now - expiresAt)} ago)`
+  return `${places.token}: the token expired at ${since}: ${places.refresher} no longer refreshes it, or this host's clock is wrong`
+}
+
+function notYetValid({ notBefore }: ServiceAccountClaims, now: number, places: TokenPlaces) {
   if (notBefore === undefined || now >= notBefore - CLOCK_SKEW_MS) return undefined
   const from = `${isoTime(notBefore)} (in ${describeDuration(notBefore - now)})`
-  return `${places.token}: the service-account token is valid only from ${from}; this host's clock is behind that of the API server`
+  return `${places.token}: the token is valid only from ${from}: this host's clock is behind that of the token's issuer`
 }
 
 function wrongIssuer(
@@ -67,8 +73,9 @@ function wrongIssuer(
   { issuer }: TokenExpectations,
   places: TokenPlaces,
 ) {
-  if (issuer === undefined || claims.issuer === issuer) return undefined
-  return `${places.token}: the service-account token is of issuer ${quoted(claims.issuer)}, but ${places.issuer} is ${quoted(issuer)}; is it the token of another cluster?`
+  if (issuer === undefined || claims.issuer === undefined || claims.issuer === issuer)
+    return undefined
+  return `${places.token}: the token has issuer ${quoted(claims.issuer)}, but ${places.issuer} is ${quoted(issuer)}: is it the token of another cluster?`
 }
 
 function wrongAudience(
@@ -77,7 +84,7 @@ function wrongAudience(
   places: TokenPlaces,
 ) {
   if (audience === undefined || claims.audiences.includes(audience)) return undefined
-  return `${places.token}: the service-account token has ${quotedAudiences(claims.audiences)}, but ${places.audience} is ${quoted(audience)}; ask for that audience where the token is made, or correct ${places.audience}`
+  return `${places.token}: the token has ${quotedAudiences(claims.audiences)}, but ${places.audience} is ${quoted(audience)}: request that audience where the token is issued, or correct ${places.audience}`
 }
 
 /** A claim may hold any number, and Date refuses some of them. */

@@ -2,8 +2,8 @@ import { readCredentialFile } from '../files/credential-file.ts'
 import { decodeServiceAccountToken, type ServiceAccountToken } from './service-account-token.ts'
 
 /**
- * Reads the service-account token in a file, which the kubelet or the installer exchanges from time to
- * time: call it anew for each login. Throws IDENTITY_MISSING or IDENTITY_INVALID in words.
+ * Reads the JWT in a file, which another program (the kubelet, the installer, a SPIFFE helper) replaces from time to
+ * time: call it again for each login. Throws IDENTITY_MISSING, or IDENTITY_INVALID for what is not a JWT.
  */
 export async function readServiceAccountToken(
   file: string,
@@ -13,7 +13,7 @@ export async function readServiceAccountToken(
     path: file,
     setting,
     whenMissing:
-      'the kubelet (projected volume) or the installer writes it, and it is looked for again before each login',
+      'the kubelet (projected volume) or the installer writes it, and it is read again before each login',
   })
   return decodeServiceAccountToken(jwt, `${setting}: ${file}`)
 }

@@ -4,17 +4,18 @@ import type { IdentityToken } from './identity-token.ts'
 
 const MAX_AUDIENCES = 5
 
-/** What a JWT says of itself, in one phrase for a message: whose it is, for whom, until when. */
+/** What a JWT claims, as one phrase for a message. */
 export function describeIdentity(claims: IdentityToken['claims'], now: number): string {
+  const { issuer, subject, audiences, expiresAt } = claims
   return [
-    `the service-account token says issuer ${quoted(claims.issuer)}`,
-    `subject ${quoted(claims.subject)}`,
-    quotedAudiences(claims.audiences),
-    describeExpiry(claims.expiresAt, now),
+    `the token has ${issuer === undefined ? 'no issuer' : `issuer ${quoted(issuer)}`}`,
+    subject === undefined ? 'no subject' : `subject ${quoted(subject)}`,
+    quotedAudiences(audiences),
+    describeExpiry(expiresAt, now),
   ].join(', ')
 }
 
-/** "audience "vault"", "audiences "a", "b"" or "no audience". */
+/** `audience "vault"`, `audiences "a", "b"` or `no audience`. */
 export function quotedAudiences(audiences: readonly string[]): string {
   if (audiences.length === 0) return 'no audience'
   const shown = audiences.slice(0, MAX_AUDIENCES).map(quoted)
@@ -23,7 +24,8 @@ export function quotedAudiences(audiences: readonly string[]): string {
   return `${audiences.length === 1 ? 'audience' : 'audiences'} ${list.join(', ')}`
 }
 
-function describeExpiry(expiresAt: number, now: number): string {
+function describeExpiry(expiresAt: number | undefined, now: number): string {
+  if (expiresAt === undefined) return 'no expiry'
   return expiresAt > now
     ? `expires in ${describeDuration(expiresAt - now)}`
     : `expired ${describeDuration(now - expiresAt)} ago`

@@ -36,7 +36,7 @@ async function revokeTokens(): Promise<void> {
 /** A token this young that is denied is not taken for stale (src/vault/session/session.ts). */
 async function untilTokenIsOld(of: Plugin): Promise<void> {
   await until('an older token', () => {
-    const logins = linesSaying(of, 'logged in to vault')
+    const logins = linesSaying(of, 'logged in to Vault')
     return Date.now() - Date.parse(String(logins.at(-1)?.['time'])) > 5_500
   })
 }
@@ -133,7 +133,7 @@ for (const {
 void test('a revoked token heals by itself, unnoticed by who calls', async (t) => {
   await untilTokenIsOld(plugin)
   const from = plugin.logLines().length
-  const logins = linesSaying(plugin, 'logged in to vault').length
+  const logins = linesSaying(plugin, 'logged in to Vault').length
   await revokeTokens()
   for (let call = 0; call < 20; call += 1) {
     await plugin.client.encrypt(newSeed())
@@ -141,7 +141,7 @@ void test('a revoked token heals by itself, unnoticed by who calls', async (t) =
   }
   const lines = plugin.logLines().slice(from)
   t.notOk(lines.some(({ level }) => level === 'error' || level === 'warn'))
-  t.equal(linesSaying(plugin, 'logged in to vault').length, logins + 1)
+  t.equal(linesSaying(plugin, 'logged in to Vault').length, logins + 1)
 })
 
 type Wrong = {

@@ -59,7 +59,7 @@ void test('no token, JWT, plaintext or ciphertext is told by any of the work', a
   // Rotation, and a login anew: the lease is 5 s.
   await rotateKey(bao, KEY)
   await until('the rotation', async () => (await client.status()).keyId !== wrapped.keyId)
-  await until('another login', () => linesSaying(plugin, 'logged in to vault').length > 1)
+  await until('another login', () => linesSaying(plugin, 'logged in to Vault').length > 1)
 
   // Denial.
   await world.writePolicy('path "nothing" { capabilities = ["read"] }')
@@ -84,7 +84,7 @@ void test('no token, JWT, plaintext or ciphertext is told by any of the work', a
   }
   const body = { errors: [`no login with ${readFileSync(world.tokenFile, 'utf8')}`] }
   http.respond({ status: 400, body }, { match: (_, asked) => /login/.test(asked) })
-  await plugin.program.waitForLine(/login to vault failed/)
+  await plugin.program.waitForLine(/login to Vault failed/)
   http.clear()
   http.respond({ status: 200, body: `<html>${text}</html>` })
   await tell(client.decrypt(wrapped))

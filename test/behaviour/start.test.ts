@@ -69,10 +69,10 @@ void test('started before the token file exists, then with tokens that are of no
   writeFileSync(world.tokenFile, 'no token')
   await plugin.waitForHealth(/vault.auth.tokenFile/)
   await world.writeToken({ expiresIn: -3600 })
-  await plugin.waitForHealth(/the service-account token expired at .* no longer refreshes it/)
+  await plugin.waitForHealth(/the token expired at .* no longer refreshes it/)
   await world.writeToken({ audience: 'somebody else' })
   await plugin.waitForHealth(
-    /has audience "somebody else", but vault.auth.audience is "vault"; ask for that audience/,
+    /has audience "somebody else", but vault.auth.audience is "vault": request that audience/,
   )
   await world.writeToken()
   await works(t, plugin)

@@ -99,15 +99,10 @@ void test('what somebody changed or removed comes back', async (t) => {
   t.equal(read(MANIFEST), manifest)
 })
 
-void test('a token that Vault would not take never replaces the one that the node has', async (t) => {
+void test('a token that contradicts the configuration never replaces the one that the node has', async (t) => {
   const { options, read, writeToken } = await makePlace(t)
   const good = await writeToken()
   await installOnNode(options)
-  await writeToken({ expiresIn: -600 })
-  await t.rejects(installOnNode(options), {
-    code: 'IDENTITY_INVALID',
-    message: /^--token: .*expired/,
-  })
   await writeToken({ audience: 'somebody-else' })
   await t.rejects(installOnNode(options), { code: 'IDENTITY_INVALID', message: /audience/ })
   rmSync(options.tokenSource ?? '')
@@ -116,6 +111,9 @@ void test('a token that Vault would not take never replaces the one that the nod
   const renewed = await writeToken()
   t.same((await installOnNode(options)).changed, ['/etc/tb/token'])
   t.equal(read('/etc/tb/token'), `${renewed}\n`)
+  const expired = await writeToken({ expiresIn: -600 })
+  t.same((await installOnNode(options)).changed, ['/etc/tb/token'])
+  t.equal(read('/etc/tb/token'), `${expired}\n`, 'the clock of the node may be wrong')
 })
 
 void test('a configuration that is wrong never reaches the node', async (t) => {

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import type { CallContext } from '../../src/call-context.ts'
+import { BridgeError } from '../../src/errors.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { createVaultSession } from '../../src/vault/session/session.ts'
 import type { VaultRequest } from '../../src/vault/client/request.ts'
@@ -166,7 +167,7 @@ void test('a login that hangs is given up after 4 s and is an outage', async (t)
   t.equal(login.call(0).context.deadline, 4_000)
   await clock.advance(4_000)
   t.equal(session.fault?.code, 'VAULT_TIMEOUT')
-  t.match(session.fault?.message, /login to vault did not end within 4000 ms/)
+  t.match(session.fault?.message, /login to Vault did not end within 4000 ms/)
   await clock.advance(500)
   t.equal(login.calls.length, 2)
 })
@@ -276,7 +277,7 @@ void test('a failed renewal leaves the old token in use until its lease ends', a
 void test('a token that never ends is never renewed', async (t) => {
   const { session, login, clock, metrics } = scene()
   session.start()
-  await login.grant('t1', { leaseSeconds: 0 })
+  await login.grant('t1', { leaseSeconds: Infinity })
   t.equal(clock.pending, 0)
   await clock.advance(1e12)
   t.equal(login.calls.length, 1)
@@ -319,19 +320,121 @@ void test('on a denial one forced login and one retry are made', async (t) => {
 })
 
 void test('a denial of the fresh token of a forced login is a real refusal', async (t) => {
-  const { vault, login, ask } = await loggedIn(10_000)
+  const { clock, vault, login, ask } = await loggedIn(10_000)
   const asked = ask()
   await settle()
   await vault.call(0).fail('VAULT_DENIED')
   await login.grant('t2')
-  await vault.call(2).fail('VAULT_DENIED', 'denied again')
+  await denyUntilSettled(clock, vault, 2)
   t.equal(asked.ended, 'VAULT_DENIED')
   t.equal(login.calls.length, 2)
   const next = ask()
   await settle()
+  await vault.call(7).fail('VAULT_DENIED')
+  t.equal(next.ended, 'VAULT_DENIED', 'at once: the token has had its time')
+  t.equal(login.calls.length, 2, 'a missing policy causes no login storm')
+})
+
+/** Denies a request, beginning with a call, as often as a new token is tried. */
+async function denyUntilSettled(clock: HandClock, vault: ScriptedVault, first: number) {
+  for (const [index, pauseMs] of [100, 200, 400, 800, 0].entries()) {
+    await vault.call(first + index).fail('VAULT_DENIED', 'denied again')
+    await clock.advance(pauseMs)
+  }
+}
+
+void test('a new token that a standby does not know yet is tried again', async (t) => {
+  const { clock, vault, login, ask } = await loggedIn()
+  const asked = ask()
+  await settle()
+  await vault.call(0).fail('VAULT_DENIED')
+  await clock.advance(100)
+  await vault.call(1).fail('VAULT_DENIED')
+  await clock.advance(200)
+  await vault.call(2).answer(ok)
+  t.equal(asked.ended, 'ok')
+  t.equal(login.calls.length, 1)
+  const next = ask()
+  await settle()
   await vault.call(3).fail('VAULT_DENIED')
-  t.equal(next.ended, 'VAULT_DENIED')
-  t.equal(login.calls.length, 2, 'a missing policy is no login storm')
+  t.equal(next.ended, 'VAULT_DENIED', 'once accepted, a denial is a refusal')
+})
+
+void test('a new token is not tried again beyond the deadline of the caller', async (t) => {
+  const { vault, ask, within } = await loggedIn()
+  const asked = ask(within(50))
+  await settle()
+  await vault.call(0).fail('VAULT_DENIED')
+  t.equal(asked.ended, 'VAULT_DENIED')
+})
+
+void test('a token with few uses is replaced before they are spent', async (t) => {
+  const { session, vault, login, ask, lines } = scene()
+  session.start()
+  await login.grant('t1', { maxUses: 11 })
+  t.equal(session.tokenMaxUses, 11)
+  for (let use = 0; use < 30; use += 1) {
+    const asked = ask()
+    await settle()
+    await vault.call(vault.calls.length - 1).answer(ok)
+    t.equal(asked.ended, 'ok')
+    const next = login.calls.length
+    if (next > 1 && session.tokenMaxUses !== undefined) await grantOpen(login, `t${next}`)
+  }
+  const uses = new Map<string, number>()
+  for (const seen of vault.seen) {
+    const token = seen.split(' ')[1] ?? ''
+    uses.set(token, (uses.get(token) ?? 0) + 1)
+  }
+  t.ok(Math.max(...uses.values()) <= 11, 'Vault is never asked more often than it allows')
+  t.ok(login.calls.length <= 5)
+  t.equal(lines.filter(({ msg }) => /token_num_uses=0/.test(msg)).length, 1)
+})
+
+/** Ends the newest login with a token that has few uses, if it is still open. */
+async function grantOpen(login: ScriptedLogin, token: string): Promise<void> {
+  const open = await Promise.race([
+    login.call(login.calls.length - 1).result.then(() => false),
+    settle().then(() => true),
+  ])
+  if (open) await login.grant(token, { maxUses: 11 })
+}
+
+void test('requests that wait for a login share the uses of its token', async (t) => {
+  const { vault, login, ask } = scene()
+  const asked = [ask(), ask(), ask()]
+  for (const token of ['t1', 't2', 't3']) {
+    await login.grant(token, { maxUses: 1, revocable: false })
+    await vault.call(vault.calls.length - 1).answer(ok)
+  }
+  t.strictSame(vault.seen, ['encrypt t1', 'encrypt t2', 'encrypt t3'])
+  t.strictSame(new Set(asked.map(({ ended }) => ended)), new Set(['ok']))
+})
+
+void test('a limited token that Vault denies early is replaced, for its uses may be spent', async (t) => {
+  const { vault, login, ask } = scene()
+  ask()
+  await login.grant('t1', { maxUses: 100 })
+  await vault.call(0).answer(ok)
+  const asked = ask()
+  await settle()
+  await vault.call(1).fail('VAULT_DENIED')
+  await login.grant('t2', { maxUses: 100 })
+  t.strictSame(vault.seen.at(-1), 'encrypt t2')
+  await vault.call(vault.calls.length - 1).answer(ok)
+  t.equal(asked.ended, 'ok')
+})
+
+void test('a credential that is held back is no other login', async (t) => {
+  const { clock, vault, metrics } = scene()
+  const { log } = memoryLog()
+  const refusal = new BridgeError('LOGIN_REFUSED', 'refused')
+  const login = { method: 'scripted', login: () => Promise.reject(refusal) }
+  const session = createVaultSession({ client: vault, login, clock, log, metrics })
+  session.start()
+  await clock.advance(60_000)
+  const { values } = await metrics.vaultLogins.get()
+  t.equal(values[0]?.value, 1)
 })
 
 void test('a denial that comes after somebody else logged in is retried without a login', async (t) => {
@@ -485,7 +588,7 @@ void test('a lasting failure is one warning, a reminder a minute, and one line w
     lines.map(({ level }) => level),
     ['warn', 'warn', 'warn', 'info'],
   )
-  t.match(lines.at(-1)?.msg, /logged in to vault again after 2 min of failures/)
+  t.match(lines.at(-1)?.msg, /logged in to Vault again after 2 min of failures/)
 })
 
 void test('another kind of failure is news', async (t) => {
@@ -510,7 +613,7 @@ void test('a login is one line with its method and expiry, and no token', async 
       level: 'info',
       method: 'scripted',
       expires_at: '2026-01-01T00:01:40.000Z',
-      msg: 'logged in to vault; the token ends in 100 s',
+      msg: 'logged in to Vault; the token expires in 100 s',
     },
   ])
 })

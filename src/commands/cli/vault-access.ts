@@ -25,7 +25,7 @@ export interface VaultAccessOptions extends ClientOptions {
 }
 
 /** With the session's pauses it keeps the promise that Vault's return is noticed within 10 s (milliseconds). */
-const SHORTEST_LOGIN_TIMEOUT = 4_000
+const MIN_LOGIN_TIMEOUT_MS = 4_000
 
 /** A client and a session under the program's own identity, as the configuration's `vault` section says. */
 export interface VaultAccess {
@@ -57,32 +57,29 @@ export function createVaultAccess(options: VaultAccessOptions): VaultAccess {
   const client = createClient(options)
   const login = createLogin(config.auth, client, options)
   // Whoever gives Vault more time for a request means logins, too.
-  const loginTimeout = Math.max(config.timeoutMs, SHORTEST_LOGIN_TIMEOUT)
-  const session = createVaultSession({ client, login, clock, log, metrics, loginTimeout })
+  const loginTimeoutMs = Math.max(config.timeoutMs, MIN_LOGIN_TIMEOUT_MS)
+  const session = createVaultSession({ client, login, clock, log, metrics, loginTimeoutMs })
   return { client, session }
 }
 
 function createLogin(auth: AuthConfig, client: VaultClient, options: VaultAccessOptions): Login {
+  const { clock, metrics } = options
   const through = inNamespace(client, auth.namespace)
   switch (auth.method) {
     case 'jwt':
     case 'kubernetes': {
-      const { clock, metrics } = options
       const { role, mount, tokenFile, audience, issuer } = auth
-      const expectations = {
-        ...(audience === undefined ? {} : { audience }),
-        ...(issuer === undefined ? {} : { issuer }),
-      }
+      const expectations = { audience, issuer }
       const readJwt = identityFromFile({ file: tokenFile, expectations, clock, metrics })
       const login = auth.method === 'jwt' ? jwtLogin : kubernetesLogin
       return login({ client: through, mount, role, readJwt, clock })
     }
     case 'approle':
-      return appRoleLogin({ client: through, ...auth })
+      return appRoleLogin({ client: through, ...auth, clock })
     case 'cert':
-      return certLogin({ client: through, ...auth, beforeLogin: () => client.refreshTls() })
+      return certLogin({ client: through, ...auth, clock, beforeLogin: () => client.refreshTls() })
     case 'token':
-      return tokenLogin({ client: through, tokenFile: auth.tokenFile })
+      return tokenLogin({ client: through, tokenFile: auth.tokenFile, clock })
   }
 }
 

@@ -5,7 +5,8 @@ import {
   type ServiceAccountClaims,
   type ServiceAccountToken,
 } from '../../identity/service-account-token.ts'
-import { checkServiceAccountToken, type TokenPlaces } from '../../identity/token-check.ts'
+import type { IdentityToken } from '../../identity/identity-token.ts'
+import { findTokenProblem } from '../../identity/token-check.ts'
 import { quotedAudiences } from '../../identity/token-words.ts'
 import { quoted } from '../../text/quoted.ts'
 import { namePod, type MountRequest, type PodReference } from '../mount-request.ts'
@@ -14,26 +15,30 @@ const LONGEST_TOKEN = 16 * 1024
 const Tokens = v.record(v.string(), v.object({ token: v.pipe(v.string(), v.minLength(1)) }))
 
 /**
- * The token that proves who the pod is. It must be for our audience and say that it is of this very pod; whether
- * it is genuine is for Vault to say, at the login. Throws POD_TOKEN_MISSING or POD_TOKEN_INVALID in words.
+ * The token that proves which pod this is. It must claim to be the token of this pod; Vault decides at the login
+ * whether it is genuine and still valid. Throws POD_TOKEN_MISSING or POD_TOKEN_INVALID.
  */
-export function requirePodToken(
-  request: MountRequest,
-  audience: string,
-  now: number,
-): ServiceAccountToken {
+export function requirePodToken(request: MountRequest, audience: string): ServiceAccountToken {
   const { pod } = request
   const token = decode(findToken(request, audience), pod)
-  const places: TokenPlaces = {
-    token: nameToken(pod),
-    audience: 'csi.audience',
-    issuer: 'the issuer',
-    refresher: 'kubelet',
-  }
-  asPodToken(() => checkServiceAccountToken(token.claims, { audience }, now, places))
-  const problem = findForeignClaim(token.claims, pod)
+  const problem = findMalformedClaim(token) ?? findForeignClaim(token.claims, pod)
   if (problem === undefined) return token
   throw new BridgeError('POD_TOKEN_INVALID', `${nameToken(pod)}: ${problem}`)
+}
+
+/** A pod's token for a login, with the reason why Vault may refuse it. */
+export function explainPodToken(
+  token: ServiceAccountToken,
+  audience: string,
+  now: number,
+): IdentityToken {
+  const doubt = findTokenProblem(token.claims, { audience }, now, {
+    token: "the pod's token",
+    audience: 'csi.audience',
+    issuer: 'the issuer',
+    refresher: 'the kubelet',
+  })
+  return { ...token, doubt }
 }
 
 function findToken({ tokens, pod }: MountRequest, audience: string): string {
@@ -80,6 +85,12 @@ function asPodToken<T>(work: () => T): T {
   }
 }
 
+/** A claim that is not understood must not count as absent: then it would not be compared with the pod. */
+function findMalformedClaim({ malformedClaim }: ServiceAccountToken): string | undefined {
+  if (malformedClaim === undefined) return undefined
+  return `its claim ${malformedClaim} has a form that kube-apiserver does not write`
+}
+
 /**
  * The token must be of the namespace and the service account that the request names. The sync controller names
  * itself as the pod and sends a token that is bound to none, so a pod is compared only where the token has one.
@@ -88,7 +99,7 @@ function findForeignClaim(claims: ServiceAccountClaims, pod: PodReference): stri
   const { namespace, serviceAccount } = pod
   const subject = `system:serviceaccount:${namespace}:${serviceAccount}`
   if (claims.subject !== subject) {
-    return `it is a token of ${quoted(claims.subject)}, but the volume is of ${quoted(subject)}`
+    return `it is a token of ${claims.subject === undefined ? 'no subject' : quoted(claims.subject)}, but the volume is of ${quoted(subject)}`
   }
   if (claims.namespace !== undefined && claims.namespace !== namespace) {
     return `its namespace claim is ${quoted(claims.namespace)}, but the volume is of ${quoted(namespace)}`

@@ -19,6 +19,12 @@ export interface SessionMemoryOptions {
   readonly maxSessions?: number
 }
 
+/**
+ * How long a session is kept whose service-account token has expired by this host's clock. The clock may be wrong, so
+ * Vault decides: it accepts or refuses the token at each new login.
+ */
+const EXPIRED_MS = 60_000
+
 interface Held {
   readonly session: PodSession
   /** Milliseconds since 1970: when the service-account token ends, whatever Vault's own token may do longer. */
@@ -61,7 +67,7 @@ export class SessionMemory {
     const session = open(token, role, id)
     const held: Held = {
       session,
-      expiresAt: token.claims.expiresAt,
+      expiresAt: endOf(token, clock.now()),
       usedAt: clock.monotonic(),
       cancelTimer: () => undefined,
     }
@@ -100,4 +106,9 @@ export class SessionMemory {
     this.#ending.add(ending)
     onSize(this.#held.size)
   }
+}
+
+function endOf({ claims }: ServiceAccountToken, now: number): number {
+  const { expiresAt = Infinity } = claims
+  return expiresAt > now ? expiresAt : now + EXPIRED_MS
 }

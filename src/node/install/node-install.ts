@@ -30,7 +30,7 @@ export interface NodeInstallOutcome {
   /** What was not as it had to be, as paths of the host. */
   readonly changed: readonly string[]
   /** When the host's token ends (ms since 1970); undefined where another kind of login is used. */
-  readonly tokenExpiresAt?: number
+  readonly tokenExpiresAt?: number | undefined
   /** The plugin's socket, as a path of the host. */
   readonly socket: string
 }
@@ -58,7 +58,7 @@ export async function installOnNode(options: NodeInstallOptions): Promise<NodeIn
   return {
     changed: changed.filter((path) => path !== undefined),
     socket: kms.socket,
-    ...(token === undefined ? {} : { tokenExpiresAt: token.expiresAt }),
+    tokenExpiresAt: token?.expiresAt,
   }
 }
 
@@ -108,7 +108,7 @@ async function putToken(
   { vault: { auth } }: Config,
   options: NodeInstallOptions,
 ): Promise<NodeToken | undefined> {
-  const { tokenSource: source, clock } = options
+  const { tokenSource: source } = options
   const takesToken = auth.method === 'jwt' || auth.method === 'kubernetes'
   if (!takesToken) {
     if (source === undefined) return undefined
@@ -116,7 +116,7 @@ async function putToken(
   }
   if (source === undefined)
     throw mismatch(`vault.auth.method ${auth.method} needs a service-account token; give --token`)
-  return putNodeToken({ source, target: below(options, auth.tokenFile), auth, clock })
+  return putNodeToken({ source, target: below(options, auth.tokenFile), auth })
 }
 
 async function caFile({ vault }: Config, options: NodeInstallOptions): Promise<HostFile[]> {

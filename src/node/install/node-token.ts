@@ -1,6 +1,6 @@
-import type { Clock } from '../../time/clock.ts'
 import type { TokenFileLogin } from '../../config/config.ts'
-import { checkServiceAccountToken, type TokenPlaces } from '../../identity/token-check.ts'
+import { BridgeError } from '../../errors.ts'
+import { findMismatch, type TokenPlaces } from '../../identity/token-check.ts'
 import { readServiceAccountToken } from '../../identity/token-file.ts'
 import { putHostFile } from '../../files/atomic-file.ts'
 
@@ -19,23 +19,23 @@ export interface NodeTokenOptions {
   /** The file on the host. */
   readonly target: string
   readonly auth: TokenFileLogin
-  readonly clock: Clock
 }
 
 export interface NodeToken {
   readonly changed: boolean
-  /** When the token that the host has now ends (ms since 1970). */
-  readonly expiresAt: number
+  /** When the host's token expires, in milliseconds since 1970; undefined if it never does. */
+  readonly expiresAt: number | undefined
 }
 
 /**
- * Gives the host the token that the kubelet keeps fresh; gives when it ends and whether the host had another one. Throws
- * IDENTITY_* and leaves the host's alone when Vault would not take it.
+ * Copies the token that the kubelet keeps fresh to the host; returns when it expires, and whether the host had another
+ * one. Throws IDENTITY_*, and keeps the host's token, if the new one contradicts the configuration.
  */
 export async function putNodeToken(options: NodeTokenOptions): Promise<NodeToken> {
-  const { source, target, auth, clock } = options
+  const { source, target, auth } = options
   const { token, claims } = await readServiceAccountToken(source, '--token')
-  checkServiceAccountToken(claims, auth, clock.now(), PLACES)
+  const mismatch = findMismatch(claims, auth, PLACES)
+  if (mismatch !== undefined) throw new BridgeError('IDENTITY_INVALID', mismatch)
   const content = `${token.reveal()}\n`
   const changed = await putHostFile({ path: target, mode: TOKEN_MODE, content })
   return { changed, expiresAt: claims.expiresAt }

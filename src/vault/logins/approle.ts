@@ -1,59 +1,68 @@
+import type { Clock } from '../../time/clock.ts'
 import type { VaultRequester } from '../client/request.ts'
 import { readCredentialFile } from '../../files/credential-file.ts'
-import { requestLogin } from './login-request.ts'
+import { LoginEndpoint } from './login-endpoint.ts'
 import type { Login } from './login.ts'
+import { digestOf } from './refusal-hold.ts'
 import type { KnownRefusal } from './refusal.ts'
 
 export interface AppRoleLoginOptions {
   readonly client: VaultRequester
   readonly mount: string
   readonly roleIdFile: string
-  /** Absent for a role that has bind_secret_id=false. */
-  readonly secretIdFile?: string
+  readonly secretIdFile: string
+  readonly clock: Clock
+  /** From 0 up to 1, for jitter. Default: Math.random. */
+  readonly random?: () => number
 }
 
-/** Method approle: both ids come from files that are read anew for each login, so that they can be rotated. */
+/** Method approle: both ids are read from their files for each login, so that they can be rotated. */
 export function appRoleLogin(options: AppRoleLoginOptions): Login {
-  const { client, mount } = options
-  const facts = { method: 'approle', mount, known: knownRefusals(mount) }
+  const { client, mount, clock, random } = options
+  const endpoint = new LoginEndpoint({
+    client,
+    method: 'approle',
+    mount,
+    known: knownRefusals(mount),
+    clock,
+    countsRefusals: true,
+    random,
+  })
   return {
     method: 'approle',
     async login(context) {
-      return requestLogin(client, facts, await readIds(options), context)
+      const { roleId, secretId } = await readIds(options)
+      const body = { role_id: roleId, secret_id: secretId }
+      return endpoint.login({ body, digest: digestOf(roleId, secretId) }, context)
     },
   }
 }
 
-async function readIds(options: AppRoleLoginOptions): Promise<object> {
+async function readIds({ roleIdFile, secretIdFile }: AppRoleLoginOptions) {
   const roleId = await readCredentialFile({
-    path: options.roleIdFile,
+    path: roleIdFile,
     setting: 'vault.auth.roleIdFile',
-    whenMissing: 'write the role id there (auth/<mount>/role/<role>/role-id in vault)',
+    whenMissing: 'write the role id to it (auth/<mount>/role/<role>/role-id in Vault)',
   })
-  if (options.secretIdFile === undefined) return { role_id: roleId }
   const secretId = await readCredentialFile({
-    path: options.secretIdFile,
+    path: secretIdFile,
     setting: 'vault.auth.secretIdFile',
-    whenMissing: 'write a secret id there (auth/<mount>/role/<role>/secret-id in vault)',
+    whenMissing: 'write a secret id to it (auth/<mount>/role/<role>/secret-id in Vault)',
   })
-  return { role_id: roleId, secret_id: secretId }
+  return { roleId, secretId }
 }
 
-/** Texts of openbao/builtin/credential/approle/path_login.go, checked on OpenBao 2.7.2. */
+/** Messages of builtin/credential/approle/path_login.go, checked on OpenBao 2.7.2 and Vault 1.17.6. */
 function knownRefusals(mount: string): KnownRefusal[] {
   return [
     {
       says: /invalid role or secret ID|invalid secret.?id/i,
       advice:
-        'the secret id has expired, was used up or revoked, or belongs to another role: write a new one to vault.auth.secretIdFile, and check vault.auth.roleIdFile',
+        'the secret id has expired, was used up (secret_id_num_uses) or revoked, or belongs to another role: write a new one to vault.auth.secretIdFile, and check vault.auth.roleIdFile',
     },
     {
       says: /invalid role.?id/i,
-      advice: 'the role was deleted or made again: write its role id to vault.auth.roleIdFile',
-    },
-    {
-      says: /missing secret_id/,
-      advice: 'the role has bind_secret_id: set vault.auth.secretIdFile',
+      advice: 'the role was deleted or created again: write its role id to vault.auth.roleIdFile',
     },
     {
       says: /source address|CIDR/i,
@@ -61,7 +70,7 @@ function knownRefusals(mount: string): KnownRefusal[] {
     },
     {
       says: /permission denied|no handler for route|route entry not found|namespace not found/,
-      advice: `is an approle method enabled at vault.auth.mount = ${mount}, is vault.namespace right, or has vault locked the role out after too many wrong secret ids (user lockout, 15 min)?`,
+      advice: `check that an approle method is enabled at vault.auth.mount = ${mount} and that vault.namespace is right; if they are, Vault has locked the role (user lockout, 15 min by default, shared by all nodes that use the role): find the node that sends a wrong secret id`,
     },
   ]
 }

@@ -1,26 +1,26 @@
 import type { Login } from './login.ts'
 import {
   serviceAccountLogin,
-  type RefusalTable,
+  type JwtMethod,
   type ServiceAccountLoginOptions,
 } from './service-account-login.ts'
 
 /** Method jwt: Vault checks the signature itself, against pinned keys or a JWKS. */
 export function jwtLogin(options: ServiceAccountLoginOptions): Login {
-  return serviceAccountLogin('jwt', knownRefusals, options)
+  return serviceAccountLogin({ name: 'jwt', refusals }, options)
 }
 
-/** Texts of openbao/builtin/credential/jwt/path_login.go and hashicorp/cap/jwt, checked on OpenBao 2.7.2. */
-const knownRefusals: RefusalTable = (settings, mount, roleName) => {
+/** Messages of vault-plugin-auth-jwt path_login.go and hashicorp/cap/jwt, checked on OpenBao 2.7.2 and Vault 1.17.6. */
+const refusals: JwtMethod['refusals'] = (settings, mount, roleName) => {
   const role = `auth/${mount}/role/${roleName}`
   return [
     {
       says: /role ".*" could not be found/,
-      advice: `create that role in vault or correct ${settings.role}`,
+      advice: `create that role in Vault or correct ${settings.role}`,
     },
     {
       says: /oidc role_type is not allowed/,
-      advice: `the role was made for browsers: set role_type=jwt on it`,
+      advice: `the role is for logins by browser: set role_type=jwt on it`,
     },
     {
       says: /no audiences bound to the role/,
@@ -28,27 +28,27 @@ const knownRefusals: RefusalTable = (settings, mount, roleName) => {
     },
     {
       says: /audience/,
-      advice: `make bound_audiences of ${role} and the audience that the token is issued for (${settings.audience}) the same`,
+      advice: `make bound_audiences of ${role} the same as the token's audience (${settings.audience})`,
     },
     {
       says: /issuer/,
-      advice: `bound_issuer in auth/${mount}/config must be the token's issuer, the API server's --service-account-issuer`,
+      advice: `set bound_issuer in auth/${mount}/config to the token's issuer, which for a service-account token is the API server's --service-account-issuer; leave it empty for tokens without one`,
     },
     {
       says: /signature|no known key/,
-      advice: `auth/${mount}/config does not have the public key that signed this token: was the cluster's service-account signing key changed, or is this another cluster's token?`,
+      advice: `auth/${mount}/config does not have the public key that signed this token: has the signing key changed, or is this the token of another cluster?`,
     },
     {
       says: /expired|\bexp\b/,
-      advice: `whoever refreshes the token's file has stopped, or a clock is wrong`,
+      advice: `the program that refreshes the token's file has stopped, or a clock is wrong`,
     },
     {
       says: /not yet valid|before|\bnbf\b|\biat\b/,
-      advice: `the clock of vault or of this host is wrong`,
+      advice: `the clock of Vault or of this host is wrong`,
     },
     {
       says: /\bsub\b|subject|claim/,
-      advice: `bound_subject and bound_claims of ${role} must fit this service account`,
+      advice: `bound_subject and bound_claims of ${role} must match this token`,
     },
     {
       says: /could not load configuration|fetching keys|jwks/i,
@@ -56,7 +56,7 @@ const knownRefusals: RefusalTable = (settings, mount, roleName) => {
     },
     {
       says: /no handler for route|route entry not found|permission denied|namespace not found/,
-      advice: `is a jwt method enabled at ${settings.mount} = ${mount}, and is vault.namespace right?`,
+      advice: `check that a jwt method is enabled at ${settings.mount} = ${mount} and that vault.namespace is right`,
     },
   ]
 }

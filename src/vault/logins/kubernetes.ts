@@ -1,25 +1,27 @@
+import { quotedAudiences } from '../../identity/token-words.ts'
+import { quoted } from '../../text/quoted.ts'
 import type { Login } from './login.ts'
 import {
   serviceAccountLogin,
-  type RefusalTable,
+  type JwtMethod,
   type ServiceAccountLoginOptions,
 } from './service-account-login.ts'
 
 /**
- * Method kubernetes: Vault asks the API server (TokenReview) at every login. The KMS plugin of that same
- * API server then has a circle in its start-up path: prefer jwt with pinned keys there (design §3.1).
+ * Method kubernetes: Vault asks the API server about the token (TokenReview) at every login. The KMS plugin of that
+ * same API server then depends on it at startup: prefer jwt with pinned keys there (docs/design.md, "Logins").
  */
 export function kubernetesLogin(options: ServiceAccountLoginOptions): Login {
-  return serviceAccountLogin('kubernetes', knownRefusals, options)
+  return serviceAccountLogin({ name: 'kubernetes', refusals, suspect: suspectReviewer }, options)
 }
 
-/** Texts of vault-plugin-auth-kubernetes path_login.go and token_review.go. */
-const knownRefusals: RefusalTable = (settings, mount, roleName) => {
+/** Messages of vault-plugin-auth-kubernetes path_login.go and token_review.go, checked on OpenBao 2.7.2 and Vault 1.17.6. */
+const refusals: JwtMethod['refusals'] = (settings, mount, roleName) => {
   const role = `auth/${mount}/role/${roleName}`
   return [
     {
       says: /invalid role name/,
-      advice: `create that role in vault or correct ${settings.role}`,
+      advice: `create that role in Vault or correct ${settings.role}`,
     },
     {
       says: /service account name not authorized/,
@@ -31,24 +33,35 @@ const knownRefusals: RefusalTable = (settings, mount, roleName) => {
     },
     {
       says: /audience/,
-      advice: `make audience of ${role} and the audience that the token is issued for (${settings.audience}) the same`,
+      advice: `make audience of ${role} the same as the token's audience (${settings.audience})`,
     },
     {
       says: /issuer|claim "iss"/,
-      advice: `issuer in auth/${mount}/config must be the token's issuer, or set disable_iss_validation`,
+      advice: `set issuer in auth/${mount}/config to the token's issuer, or set disable_iss_validation`,
     },
     {
       says: /could not load backend configuration/,
       advice: `auth/${mount}/config was never written: set kubernetes_host there`,
     },
     {
-      // The cause is only in Vault's own log, at debug (vault-plugin-auth-kubernetes#373).
+      // Vault writes the cause only to its own log, at debug (hashicorp/vault-plugin-auth-kubernetes#373).
       says: /permission denied|service account unauthorized|lookup failed/,
-      advice: `if a kubernetes method is enabled at ${settings.mount} = ${mount}, its TokenReview failed: does kubernetes_host in auth/${mount}/config reach this cluster, may its token_reviewer_jwt (or this service account) create tokenreviews (system:auth-delegator), does the service account still exist? vault's log says more at level debug`,
+      advice: `if a kubernetes method is enabled at ${settings.mount} = ${mount}, its TokenReview failed: check that kubernetes_host in auth/${mount}/config is this cluster's API server, that the reviewer may create tokenreviews (ClusterRole system:auth-delegator), and that the service account still exists; Vault's log says more at level debug`,
     },
     {
       says: /no handler for route|route entry not found|namespace not found/,
-      advice: `is a kubernetes method enabled at ${settings.mount} = ${mount}, and is vault.namespace right?`,
+      advice: `check that a kubernetes method is enabled at ${settings.mount} = ${mount} and that vault.namespace is right`,
     },
   ]
+}
+
+/**
+ * Without a token_reviewer_jwt, Vault presents the login's own token to the API server, which accepts only tokens for
+ * its own audience (--api-audiences, by default the issuer). A token for audience "vault" alone never works there.
+ */
+const suspectReviewer: JwtMethod['suspect'] = ({ code }, { issuer, audiences }, mount) => {
+  if (code !== 'VAULT_DENIED' || audiences.length === 0) return undefined
+  if (issuer !== undefined && audiences.includes(issuer)) return undefined
+  const own = issuer === undefined ? '' : `, usually ${quoted(issuer)}`
+  return `if auth/${mount}/config has no token_reviewer_jwt, Vault presents this token itself to the API server, which refuses ${quotedAudiences(audiences)}: set token_reviewer_jwt, or issue the token for the API server's audience (--api-audiences${own})`
 }

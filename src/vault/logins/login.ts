@@ -1,37 +1,42 @@
 import type { CallContext } from '../../call-context.ts'
 import type { Secret } from '../../secret.ts'
 
-/** What Vault grants to whoever logged in. */
+/** What a login to Vault returns. */
 export interface Grant {
   readonly token: Secret<string>
-  /** How long the token lives from now; 0 when it never ends. */
+  /** Time until the token expires; Infinity if it never does. */
   readonly leaseSeconds: number
+  /** How many requests Vault accepts with this token (token_num_uses); absent without a limit. */
+  readonly maxUses?: number | undefined
   readonly renewable: boolean
-  /** Whether the token is ours to revoke: not a batch token, and not one that somebody gave us. */
+  /** Whether we may revoke the token: not a batch token, and not one that another program manages. */
   readonly revocable: boolean
-  readonly accessor?: string
-  /** Vault's name for who logged in; with the policies it decides what the token may do. */
-  readonly entityId?: string
-  /** All policies of the token, those of its entity included. */
-  readonly policies?: readonly string[]
+  readonly accessor?: string | undefined
+  /** Vault's identity entity; together with the policies it decides what the token may do. */
+  readonly entityId?: string | undefined
+  /** All policies of the token, including those of its entity. */
+  readonly policies?: readonly string[] | undefined
 }
 
-/** One way to get a token from Vault. It reads what it proves itself with anew on every call. */
+/** A way to get a token from Vault. It reads its credential again on every call. */
 export interface Login {
   /** The name of the method: a label of metrics and log lines. */
   readonly method: string
-  /** Throws LOGIN_REFUSED when Vault says no, IDENTITY_* when there is nothing to log in with. */
+  /**
+   * Throws LOGIN_REFUSED when Vault refuses the credential, and IDENTITY_* when there is no credential. Throws the
+   * same LOGIN_REFUSED object again, without a request to Vault, while a refused credential is held back.
+   */
   login(context: CallContext): Promise<Grant>
 }
 
-/** What the settings of a login are called where the reader of a message can change them. */
+/** The names of a login's settings as the reader of a message knows them. */
 export interface LoginSettingNames {
   readonly mount: string
   readonly role: string
   readonly audience: string
 }
 
-/** The names in the KMS plugin's configuration (design §6). */
+/** The names in the KMS plugin's configuration. */
 export const VAULT_AUTH_SETTINGS: LoginSettingNames = {
   mount: 'vault.auth.mount',
   role: 'vault.auth.role',

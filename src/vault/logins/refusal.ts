@@ -1,40 +1,50 @@
-import { BridgeError } from '../../errors.ts'
+import { BridgeError, type ErrorCode } from '../../errors.ts'
 
-/** Something Vault says, and what the reader should look at then. */
+/** Something that Vault says, and what to check then. It only adds advice to a message; no decision depends on it. */
 export interface KnownRefusal {
   readonly says: RegExp
   readonly advice: string
 }
 
-/** What we know of a login that Vault refused. */
+/** What we know about a login that Vault refused. */
 export interface RefusalFacts {
   readonly method: string
   readonly mount: string
-  /** The role or name we asked for, when the method has one. */
-  readonly role?: string
-  /** Tried in this order; the first that fits gives the advice. */
+  /** The role that we asked for, if the method has one. */
+  readonly role?: string | undefined
+  /** In order of precedence: the first match supplies the advice. */
   readonly known: readonly KnownRefusal[]
-  /** What our own look at the credential says, as a phrase ("the token: issuer …"). */
-  readonly credential?: string
+  /** What a local look at the credential shows: what it claims, and why Vault may refuse it. */
+  readonly credential?: string | undefined
+  /** What happens next, as a phrase. */
+  readonly next?: string | undefined
 }
 
-/** LOGIN_REFUSED: what Vault said, the likely cause and our own look at the credential. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'VAULT_DENIED',
+  'VAULT_REJECTED',
+  'VAULT_NOT_FOUND',
+])
+
+/** Whether Vault understood a login and refused it. */
+export function isRefusedLogin(thrown: unknown): thrown is BridgeError {
+  return thrown instanceof BridgeError && REFUSALS.has(thrown.code)
+}
+
+/** LOGIN_REFUSED: what Vault said, the likely cause, and what we see in the credential. */
 export function explainRefusal(refusal: BridgeError, facts: RefusalFacts): BridgeError {
   const role = facts.role === undefined ? '' : ` with role ${JSON.stringify(facts.role)}`
   const parts = [
-    `the ${facts.method} login at auth/${facts.mount}${role} was refused: ${oneLine(refusal.message)}`,
-    adviceFor(refusal, facts.known),
+    `the ${facts.method} login at auth/${facts.mount}${role} was refused: ${onOneLine(refusal.message)}`,
+    facts.known.find(({ says }) => says.test(refusal.message))?.advice,
     facts.credential,
+    facts.next,
   ]
   const message = parts.filter((part) => part !== undefined).join('; ')
   return new BridgeError('LOGIN_REFUSED', message, { cause: refusal })
 }
 
-function adviceFor(refusal: BridgeError, known: readonly KnownRefusal[]): string | undefined {
-  return known.find(({ says }) => says.test(refusal.message))?.advice
-}
-
 /** Vault writes "1 error occurred:\n\t* permission denied\n\n" for some refusals. */
-function oneLine(text: string): string {
+function onOneLine(text: string): string {
   return text.replace(/\s+/g, ' ').trim()
 }

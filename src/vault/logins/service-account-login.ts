@@ -1,12 +1,14 @@
+import type { BridgeError } from '../../errors.ts'
 import type { Clock } from '../../time/clock.ts'
 import type { VaultRequester } from '../client/request.ts'
 import { describeIdentity } from '../../identity/token-words.ts'
-import { requestLogin } from './login-request.ts'
+import { LoginEndpoint } from './login-endpoint.ts'
 import { VAULT_AUTH_SETTINGS, type Login, type LoginSettingNames } from './login.ts'
-import type { ReadIdentity } from '../../identity/identity-token.ts'
+import type { IdentityToken, ReadIdentity } from '../../identity/identity-token.ts'
+import { digestOf } from './refusal-hold.ts'
 import type { KnownRefusal } from './refusal.ts'
 
-/** What the logins with a service account's JWT need: jwt and kubernetes. */
+/** What the logins with a JWT need: jwt and kubernetes. */
 export interface ServiceAccountLoginOptions {
   readonly client: VaultRequester
   readonly mount: string
@@ -17,28 +19,35 @@ export interface ServiceAccountLoginOptions {
   readonly settings?: LoginSettingNames
 }
 
-/** What a method says when it refuses, with advice that names the settings and the paths in Vault. */
-export type RefusalTable = (
-  settings: LoginSettingNames,
-  mount: string,
-  role: string,
-) => KnownRefusal[]
+export interface JwtMethod {
+  readonly name: 'jwt' | 'kubernetes'
+  /** What the method says when it refuses, with advice that names the settings and the paths in Vault. */
+  readonly refusals: (
+    settings: LoginSettingNames,
+    mount: string,
+    role: string,
+  ) => readonly KnownRefusal[]
+  /** A likely cause that the claims show, beside those that both methods share. */
+  readonly suspect?:
+    | ((refusal: BridgeError, claims: IdentityToken['claims'], mount: string) => string | undefined)
+    | undefined
+}
 
-/** Posts role and JWT: the two methods differ in how Vault checks the JWT and in what it then says. */
-export function serviceAccountLogin(
-  method: 'jwt' | 'kubernetes',
-  refusals: RefusalTable,
-  options: ServiceAccountLoginOptions,
-): Login {
+/** Posts role and JWT: the two methods differ in how Vault checks the JWT and in what it says then. */
+export function serviceAccountLogin(method: JwtMethod, options: ServiceAccountLoginOptions): Login {
   const { client, mount, role, readJwt, clock, settings = VAULT_AUTH_SETTINGS } = options
-  const known = refusals(settings, mount, role)
+  const known = method.refusals(settings, mount, role)
+  const endpoint = new LoginEndpoint({ client, method: method.name, mount, known, clock })
   return {
-    method,
+    method: method.name,
     async login(context) {
-      const { token, claims } = await readJwt()
-      const credential = describeIdentity(claims, clock.now())
-      const facts = { method, mount, role, known, credential }
-      return requestLogin(client, facts, { role, jwt: token.reveal() }, context)
+      const { token, claims, doubt } = await readJwt()
+      const jwt = token.reveal()
+      const describe = (refusal: BridgeError) =>
+        [doubt, method.suspect?.(refusal, claims, mount), describeIdentity(claims, clock.now())]
+          .filter((part) => part !== undefined)
+          .join('; ')
+      return endpoint.login({ body: { role, jwt }, digest: digestOf(jwt), role, describe }, context)
     },
   }
 }

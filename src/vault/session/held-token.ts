@@ -2,15 +2,16 @@ import type { Clock } from '../../time/clock.ts'
 import type { Secret } from '../../secret.ts'
 import type { Grant } from '../logins/login.ts'
 
-/** Part of the lease after which the next login is due, and how far jitter moves it (design §3.2). */
+/** Share of the lease, or of the uses, after which the next login is due. */
 const RENEW_AT = 0.7
+/** How far jitter moves it, so that the nodes of a cluster do not log in together. */
 const RENEW_JITTER = 0.1
-/** However short the lease, logins are at least this far apart. */
+/** Logins are at least this far apart, however short the lease. */
 const MIN_RENEW_MS = 1_000
 
 /**
- * A token that a session holds, with the requests that use it. They are counted so that a token is revoked
- * only after the last of them ended: a delay instead would have to guess the longest deadline of a caller.
+ * A token that a session holds, with the requests that use it. They are counted so that the token is revoked
+ * only after the last of them has ended: a delay would have to guess the longest deadline of a caller.
  */
 export class HeldToken {
   readonly token: Secret<string>
@@ -18,36 +19,62 @@ export class HeldToken {
   /** {@link Clock.monotonic} when the login began: Vault's lease begins later, never earlier. */
   readonly obtainedAt: number
   readonly endsAt: number
-  readonly renewAt: number
-  /** Milliseconds since 1970; Infinity for a token that never ends. */
+  /** Milliseconds since 1970; Infinity for a token that never expires. */
   readonly expiresAt: number
-  /** Whether Vault's last word on a request with this token was 403. */
+  /** Whether Vault's latest answer to a request with this token was 403. */
   denied = false
+  /** Whether Vault has accepted the token at least once. */
+  wasAccepted = false
+  /** Whether a denial is final: Vault has accepted the token before, or denies it for longer than replication takes. */
+  settled = false
+  readonly #renewAt: number
+  readonly #renewAtUses: number
+  #usesLeft: number
   #users = 0
   #whenIdle: (() => void) | undefined
 
   constructor(grant: Grant, began: { now: number; monotonic: number }, random: number) {
-    const lease = grant.leaseSeconds === 0 ? Infinity : grant.leaseSeconds * 1000
-    const part = RENEW_AT * (1 + RENEW_JITTER * (2 * random - 1))
+    const leaseMs = grant.leaseSeconds * 1000
+    const share = RENEW_AT * (1 + RENEW_JITTER * (2 * random - 1))
     this.token = grant.token
     this.grant = grant
     this.obtainedAt = began.monotonic
-    this.endsAt = began.monotonic + lease
-    this.renewAt = began.monotonic + Math.max(lease * part, MIN_RENEW_MS)
-    this.expiresAt = began.now + lease
+    this.endsAt = began.monotonic + leaseMs
+    this.#renewAt = began.monotonic + Math.max(leaseMs * share, MIN_RENEW_MS)
+    this.expiresAt = began.now + leaseMs
+    this.#usesLeft = countUses(grant)
+    this.#renewAtUses = Math.floor(this.#usesLeft * (1 - RENEW_AT))
   }
 
-  /** Whether the lease still runs. */
+  /** When the next login is due, by {@link Clock.monotonic}; -Infinity when most uses are spent. */
+  get renewAt(): number {
+    return this.isLimited && this.#usesLeft <= this.#renewAtUses ? -Infinity : this.#renewAt
+  }
+
+  /** Whether Vault limits the number of requests (token_num_uses). */
+  get isLimited(): boolean {
+    return this.grant.maxUses !== undefined
+  }
+
+  /** Whether the lease has time left and the token has uses left. */
+  isUsable(clock: Clock): boolean {
+    return this.#usesLeft > 0 && clock.monotonic() < this.endsAt
+  }
+
+  /** Whether there is still a token to revoke. */
   isAlive(clock: Clock): boolean {
     return clock.monotonic() < this.endsAt
   }
 
-  /** A request begins to use the token. */
-  acquire(): void {
+  /** A request begins to use the token; false if its uses are spent. */
+  acquire(): boolean {
+    if (this.#usesLeft <= 0) return false
+    this.#usesLeft -= 1
     this.#users += 1
+    return true
   }
 
-  /** The request ended, in whatever way. */
+  /** The request has ended, whatever its result. */
   release(): void {
     this.#users -= 1
     if (this.#users === 0) this.#whenIdle?.()
@@ -60,4 +87,10 @@ export class HeldToken {
       this.#whenIdle = resolve
     })
   }
+}
+
+/** One use is kept for revoking the token. */
+function countUses({ maxUses, revocable }: Grant): number {
+  if (maxUses === undefined) return Infinity
+  return Math.max(1, revocable ? maxUses - 1 : maxUses)
 }

@@ -7,7 +7,7 @@ import { describeDuration } from '../../time/duration.ts'
 
 const REMIND_EVERY_MS = 60_000
 
-/** The gauge is left out where many sessions live in one process: it could show only one of them. */
+/** Without the gauge where one process has many sessions: it could show only one of them. */
 export type SessionMetrics = Pick<Metrics, 'vaultLogins'> &
   Partial<Pick<Metrics, 'vaultTokenExpiry'>>
 
@@ -23,36 +23,41 @@ interface Trouble {
   /** All outages are one kind: they may alternate without being news. */
   readonly kind: string
   readonly warnedAt: number
+  readonly error: BridgeError
 }
 
-/** Tells people and Prometheus how logins go: changes at once, a lasting trouble once a minute. */
+/** Writes to the log and to the metrics how logins go: each change at once, a lasting failure once a minute. */
 export class LoginRecord {
   readonly #options: LoginRecordOptions
   #trouble: Trouble | undefined
+  #warnedOfUses: number | undefined
 
   constructor(options: LoginRecordOptions) {
     this.#options = options
   }
 
-  /** A login worked and its token is in use from now on. */
+  /** A login worked, and its token is in use from now on. */
   succeeded(held: HeldToken): void {
     const { method, metrics, log } = this.#options
     metrics.vaultLogins.inc({ method, outcome: 'ok' })
     this.holds(held)
     log.info({ [logKey.method]: method, ...expiryField(held) }, this.#successMessage(held))
     this.#trouble = undefined
+    this.#warnOfUses(held)
   }
 
-  /** A login failed; `usable` is the older token that still works, if there is one. */
+  /** A login failed; `usable` is the previous token, if it still works. */
   failed(error: BridgeError, usable: HeldToken | undefined): void {
     const { method, metrics } = this.#options
-    metrics.vaultLogins.inc({ method, outcome: error.code })
+    const last = this.#trouble
+    // A credential that is held back throws the error of its last login again: nothing was sent.
+    if (last?.error !== error) metrics.vaultLogins.inc({ method, outcome: error.code })
     this.holds(usable)
     const now = this.#options.clock.monotonic()
-    const last = this.#trouble
     const kind = isOutage(error) ? 'outage' : error.code
     const news = last === undefined || last.kind !== kind || now - last.warnedAt >= REMIND_EVERY_MS
-    this.#trouble = { since: last?.since ?? now, kind, warnedAt: news ? now : last.warnedAt }
+    const warnedAt = news ? now : last.warnedAt
+    this.#trouble = { since: last?.since ?? now, kind, warnedAt, error }
     if (news) this.#warn(error, usable)
   }
 
@@ -62,26 +67,40 @@ export class LoginRecord {
   }
 
   #successMessage(held: HeldToken): string {
-    const lease = held.grant.leaseSeconds
-    const life = lease === 0 ? 'never ends' : `ends in ${describeDuration(lease * 1000)}`
-    if (this.#trouble === undefined) return `logged in to vault; the token ${life}`
+    const { leaseSeconds } = held.grant
+    const expiry =
+      leaseSeconds === Infinity
+        ? 'never expires'
+        : `expires in ${describeDuration(leaseSeconds * 1000)}`
+    if (this.#trouble === undefined) return `logged in to Vault; the token ${expiry}`
     const lasted = describeDuration(this.#options.clock.monotonic() - this.#trouble.since)
-    return `logged in to vault again after ${lasted} of failures; the token ${life}`
+    return `logged in to Vault again after ${lasted} of failures; the token ${expiry}`
+  }
+
+  /** Each use is a write in Vault, and a login replaces the token before its uses are spent. */
+  #warnOfUses({ grant: { maxUses } }: HeldToken): void {
+    if (maxUses === undefined || this.#warnedOfUses === maxUses) return
+    this.#warnedOfUses = maxUses
+    const { method, log } = this.#options
+    log.warn(
+      { [logKey.method]: method },
+      `Vault accepts only ${maxUses} requests with each token, so this program logs in again before they are used up; set token_num_uses=0 on the role`,
+    )
   }
 
   #warn(error: BridgeError, usable: HeldToken | undefined): void {
     const { method, log } = this.#options
     const fields = { [logKey.method]: method, [logKey.code]: error.code, err: error }
     const state =
-      usable === undefined ? 'there is no usable token' : 'the token of before is still used'
+      usable === undefined ? 'there is no usable token' : 'the previous token is still in use'
     log.warn(
       { ...fields, ...expiryField(usable) },
-      `login to vault failed, ${state}: ${error.message}`,
+      `login to Vault failed, ${state}: ${error.message}`,
     )
   }
 }
 
-/** Infinity is no JSON: a token that never ends has no such field. */
+/** JSON has no Infinity: a token that never expires has no such field. */
 function expiryField(held: HeldToken | undefined): object {
   if (held === undefined || !Number.isFinite(held.expiresAt)) return {}
   return { [logKey.expiresAt]: new Date(held.expiresAt).toISOString() }

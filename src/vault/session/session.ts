@@ -3,15 +3,21 @@ import type { CancelTimer, Clock } from '../../time/clock.ts'
 import { BridgeError } from '../../errors.ts'
 import type { Logger } from '../../telemetry/log.ts'
 import { waitWithin } from '../../time/bounded-wait.ts'
+import { wait } from '../../time/wait.ts'
 import { HeldToken } from './held-token.ts'
 import { LoginRecord, type SessionMetrics } from './login-record.ts'
 import type { Login } from '../logins/login.ts'
 import type { VaultRequest, VaultRequester, VaultResponse } from '../client/request.ts'
 import { TokenRetirement } from './token-retirement.ts'
 
-/** A token younger than this that Vault denies is no stale token: a login would not help. */
+/** A token younger than this that Vault denies has not expired: another login would not help. */
 const FRESH_MS = 5_000
-/** With {@link LOGIN_TIMEOUT_MS} this keeps the promise that Vault's return is noticed within 10 s. */
+/**
+ * A standby that serves requests itself denies a token that has not been replicated to it yet
+ * (https://openbao.org/docs/concepts/consistency/): the pauses after which a new token is tried again.
+ */
+const REPLICATION_PAUSES_MS = [100, 200, 400, 800] as const
+/** With {@link LOGIN_TIMEOUT_MS} this ensures that Vault's return is noticed within 10 s. */
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 5_000
 const LOGIN_TIMEOUT_MS = 4_000
@@ -24,25 +30,27 @@ export interface VaultSessionOptions {
   readonly metrics: SessionMetrics
   /** From 0 up to 1, for jitter; default: Math.random. */
   readonly random?: () => number
-  /** How long one login may take, in milliseconds, whoever waits for it; default: 4000. */
-  readonly loginTimeout?: number
+  /** How long one login may take, whatever the deadlines of its callers; default: 4000. */
+  readonly loginTimeoutMs?: number
 }
 
-/** Requests to Vault under one identity: the session gets the token, keeps it fresh and adds it. */
+/** Requests to Vault under one identity: the session gets the token, keeps it fresh, and adds it to each request. */
 export interface VaultSession extends VaultRequester {
   /**
-   * Begins the first login, without waiting for it, and from then on keeps a token ready by timers. A
+   * Begins the first login, without waiting for it, and keeps a token ready by timers from then on. A
    * session that is not started has no timers and logs in when a request needs it.
    */
   start(): void
-  /** Resolves when there is a usable token, for which it logs in if need be; throws why there is none. */
+  /** Resolves when there is a usable token, after a login if needed; throws the reason if there is none. */
   ready(context: CallContext): Promise<void>
-  /** Ends the session: revokes its own tokens, as far as the deadline allows. Never throws. */
+  /** Ends the session and revokes its own tokens, as far as the deadline allows. Never throws. */
   stop(context: CallContext): Promise<void>
   /** Why there is no usable token now; undefined when there is one or no login has ended yet. */
   readonly fault: BridgeError | undefined
   /** Milliseconds since 1970, Infinity if never; undefined while there is no usable token. */
   readonly tokenExpiresAt: number | undefined
+  /** How many requests Vault accepts with one token; undefined without a limit, or while there is no token. */
+  readonly tokenMaxUses: number | undefined
 }
 
 /** A session that is not started yet; see {@link VaultSession}. */
@@ -53,7 +61,7 @@ export function createVaultSession(options: VaultSessionOptions): VaultSession {
 interface Failure {
   readonly error: BridgeError
   readonly count: number
-  /** Until then nobody logs in: callers get the error, so that they do not pile up logins. */
+  /** There is no login until then: callers get the error, so that logins do not pile up. */
   readonly retryAt: number
 }
 
@@ -62,7 +70,7 @@ class Session implements VaultSession {
   readonly #login: Login
   readonly #clock: Clock
   readonly #random: () => number
-  readonly #loginTimeout: number
+  readonly #loginTimeoutMs: number
   readonly #log: Logger
   readonly #record: LoginRecord
   readonly #retirement: TokenRetirement
@@ -80,8 +88,8 @@ class Session implements VaultSession {
     this.#clock = clock
     this.#log = log
     this.#random = options.random ?? Math.random
-    this.#loginTimeout = options.loginTimeout ?? LOGIN_TIMEOUT_MS
-    this.#retirement = new TokenRetirement({ client, clock, log, timeout: this.#loginTimeout })
+    this.#loginTimeoutMs = options.loginTimeoutMs ?? LOGIN_TIMEOUT_MS
+    this.#retirement = new TokenRetirement({ client, clock, log, timeoutMs: this.#loginTimeoutMs })
     this.#record = new LoginRecord({ method: login.method, clock, log, metrics })
   }
 
@@ -92,6 +100,10 @@ class Session implements VaultSession {
 
   get tokenExpiresAt(): number | undefined {
     return this.#usable()?.expiresAt
+  }
+
+  get tokenMaxUses(): number | undefined {
+    return this.#usable()?.grant.maxUses
   }
 
   start(): void {
@@ -118,33 +130,60 @@ class Session implements VaultSession {
   async request(request: VaultRequest, context: CallContext): Promise<VaultResponse> {
     const held = await this.#acquire(context)
     try {
-      return await this.#send(request, context, held)
+      return await this.#sendSettling(request, context, held)
     } catch (thrown) {
       if (!isDenial(thrown)) throw thrown
       const other = await this.#replacement(held, context)
       if (other === undefined) throw thrown
-      return await this.#send(request, context, other)
+      return await this.#sendSettling(request, context, other)
     }
   }
 
-  /** A token with this request counted among its users; {@link Session.#send} ends the count. */
+  /** A token that counts this request among its users; {@link Session.#send} removes it. */
   async #acquire(context: CallContext): Promise<HeldToken> {
     if (this.#stopped) throw stopped()
     const usable = this.#usable()
-    if (usable !== undefined) {
-      usable.acquire()
-      this.#loginIfDue()
-      return usable
-    }
-    return this.#acquireNew(context)
+    if (usable === undefined || !usable.acquire()) return this.#acquireNew(context)
+    this.#loginIfDue()
+    return usable
   }
 
   async #acquireNew(context: CallContext): Promise<HeldToken> {
-    const login = this.#inFlight ?? this.#newLogin()
-    const held = await waitWithin(login, context, this.#clock, 'a login to vault')
-    if (this.#stopped) throw stopped()
-    held.acquire()
-    return held
+    for (;;) {
+      const login = this.#inFlight ?? this.#newLogin()
+      const held = await waitWithin(login, context, this.#clock, 'a login to Vault')
+      if (this.#stopped) throw stopped()
+      // Other requests that waited for this login may have spent its uses already.
+      if (held.acquire()) return held
+    }
+  }
+
+  /** As {@link Session.#send}, but gives a new token the time to reach the node of Vault that answers. */
+  async #sendSettling(
+    request: VaultRequest,
+    context: CallContext,
+    held: HeldToken,
+  ): Promise<VaultResponse> {
+    for (const pauseMs of REPLICATION_PAUSES_MS) {
+      try {
+        return await this.#send(request, context, held)
+      } catch (thrown) {
+        if (!isDenial(thrown) || !this.#maySettle(held, context, pauseMs)) throw thrown
+        await wait(pauseMs, this.#clock, context.signal)
+        if (context.signal?.aborted === true || this.#stopped || !held.acquire()) throw thrown
+      }
+    }
+    try {
+      return await this.#send(request, context, held)
+    } finally {
+      held.settled = true
+    }
+  }
+
+  #maySettle(held: HeldToken, { deadline }: CallContext, pauseMs: number): boolean {
+    const now = this.#clock.monotonic()
+    const young = now - held.obtainedAt < FRESH_MS
+    return young && !held.settled && !this.#stopped && now + pauseMs < deadline
   }
 
   async #send(
@@ -155,6 +194,8 @@ class Session implements VaultSession {
     try {
       const response = await this.#client.request({ ...request, token: held.token }, context)
       held.denied = false
+      held.wasAccepted = true
+      held.settled = true
       return response
     } catch (thrown) {
       if (isDenial(thrown)) held.denied = true
@@ -164,23 +205,26 @@ class Session implements VaultSession {
     }
   }
 
-  /** The token to try after Vault denied this one; undefined when the denial is a real refusal. */
+  /** The token to try after Vault denied this one; undefined when the denial is a refusal. */
   async #replacement(denied: HeldToken, context: CallContext): Promise<HeldToken | undefined> {
     if (this.#stopped) return undefined
     const usable = this.#usable()
-    if (usable !== undefined && usable !== denied) {
-      usable.acquire()
-      return usable
-    }
-    if (this.#clock.monotonic() - denied.obtainedAt < FRESH_MS) return undefined
-    return this.#acquireNew(context)
+    if (usable !== undefined && usable !== denied && usable.acquire()) return usable
+    return this.#isSpent(denied) ? this.#acquireNew(context) : undefined
+  }
+
+  /** Whether another login may help: the token has expired, was revoked, or has no uses left. */
+  #isSpent(denied: HeldToken): boolean {
+    if (this.#clock.monotonic() - denied.obtainedAt >= FRESH_MS) return true
+    // Retries inside the client spend uses, too.
+    return denied.isLimited && denied.wasAccepted
   }
 
   #usable(): HeldToken | undefined {
-    return this.#current?.isAlive(this.#clock) === true ? this.#current : undefined
+    return this.#current?.isUsable(this.#clock) === true ? this.#current : undefined
   }
 
-  /** Single-flight: whoever needs a login waits for the one under way. Throws the last error until a retry is due. */
+  /** Single-flight: every caller waits for the same login. Throws the last error until a retry is due. */
   #newLogin(): Promise<HeldToken> {
     const failure = this.#failure
     if (failure !== undefined && this.#clock.monotonic() < failure.retryAt) {
@@ -196,8 +240,8 @@ class Session implements VaultSession {
   async #attempt(): Promise<HeldToken> {
     const began = { now: this.#clock.now(), monotonic: this.#clock.monotonic() }
     try {
-      const context = { deadline: began.monotonic + this.#loginTimeout }
-      // A login may hang where no deadline reaches (a file on a dead network mount); then others must still get theirs.
+      const context = { deadline: began.monotonic + this.#loginTimeoutMs }
+      // A login may hang where no deadline applies (a file on a dead network mount); a later one must still be possible.
       const login = this.#login.login(context)
       const grant = await waitWithin(login, context, this.#clock, 'the login')
       return this.#adopt(new HeldToken(grant, began, this.#random()))
@@ -217,7 +261,7 @@ class Session implements VaultSession {
   }
 
   #failed(thrown: BridgeError): BridgeError {
-    const error = asLoginError(thrown, this.#loginTimeout)
+    const error = asLoginError(thrown, this.#loginTimeoutMs)
     const count = (this.#failure?.count ?? 0) + 1
     const pause = Math.min(FIRST_RETRY_MS * 2 ** (count - 1), MAX_RETRY_MS)
     const retryAt = this.#clock.monotonic() + pause * (1 - 0.25 * this.#random())
@@ -231,7 +275,7 @@ class Session implements VaultSession {
     this.#schedule()
   }
 
-  /** Begins a login that nobody waits for; what comes of it is in the record and in `fault`. */
+  /** Begins a login in the background; its result is in the record and in `fault`. */
   #loginIfDue(): void {
     if (this.#inFlight !== undefined || this.#stopped) return
     if (this.#clock.monotonic() < this.#dueAt()) return
@@ -263,17 +307,17 @@ class Session implements VaultSession {
 }
 
 function stopped(): BridgeError {
-  return new BridgeError('CANCELLED', 'the vault session has been stopped')
+  return new BridgeError('CANCELLED', 'the Vault session has been stopped')
 }
 
 function isDenial(thrown: unknown): boolean {
   return thrown instanceof BridgeError && thrown.code === 'VAULT_DENIED'
 }
 
-/** The deadline of a login is ours and not a caller's: that it passed is an outage of Vault. */
-function asLoginError(error: BridgeError, timeout: number): BridgeError {
+/** The deadline of a login is ours and not a caller's: when it passes, Vault has an outage. */
+function asLoginError(error: BridgeError, timeoutMs: number): BridgeError {
   if (error.code !== 'DEADLINE_EXCEEDED') return error
-  return new BridgeError('VAULT_TIMEOUT', `the login to vault did not end within ${timeout} ms`, {
+  return new BridgeError('VAULT_TIMEOUT', `the login to Vault did not end within ${timeoutMs} ms`, {
     cause: error,
   })
 }

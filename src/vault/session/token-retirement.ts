@@ -8,11 +8,11 @@ export interface TokenRetirementOptions {
   readonly client: VaultRequester
   readonly clock: Clock
   readonly log: Logger
-  /** How long one revocation may take, in milliseconds. */
-  readonly timeout: number
+  /** How long one revocation may take. */
+  readonly timeoutMs: number
 }
 
-/** Revokes the tokens that a session no longer gives out, after the requests that still use them. */
+/** Revokes the tokens that a session no longer uses, after the requests that still do. */
 export class TokenRetirement {
   readonly #options: TokenRetirementOptions
   readonly #underWay = new Set<Promise<void>>()
@@ -36,15 +36,15 @@ export class TokenRetirement {
   }
 
   async #revokeWhenIdle(held: HeldToken, context: CallContext | undefined): Promise<void> {
-    const { client, clock, log, timeout } = this.#options
+    const { client, clock, log, timeoutMs } = this.#options
     await held.idle()
     const path = 'auth/token/revoke-self'
     const request = { operation: 'revoke_token', method: 'POST', path, token: held.token } as const
     try {
-      await client.request(request, context ?? { deadline: clock.monotonic() + timeout })
+      await client.request(request, context ?? { deadline: clock.monotonic() + timeoutMs })
     } catch (thrown) {
-      // Best effort: the token ends with its lease.
-      log.debug({ err: thrown }, 'an old vault token could not be revoked')
+      // Best effort: the token expires with its lease.
+      log.debug({ err: thrown }, 'an old Vault token could not be revoked')
     }
   }
 }

@@ -1,7 +1,9 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'tap'
+import { systemClock } from '../../../src/time/clock.ts'
 import { appRoleLogin } from '../../../src/vault/logins/approle.ts'
+import { SkippingClock } from '../../fakes/clock.ts'
 import { tempFolder } from '../../real/temp-folder.ts'
 import { enableAppRole, newSecretId } from '../../real/transit-setup.ts'
 import { soon, startVault } from '../real-vault.ts'
@@ -15,54 +17,138 @@ const roleIdFile = join(folder, 'roleId')
 const secretIdFile = join(folder, 'secretId')
 await writeFile(roleIdFile, `${ids.roleId}\n`)
 await writeFile(secretIdFile, `${ids.secretId}\n`)
-const approle = appRoleLogin({ client, mount: 'approle', roleIdFile, secretIdFile })
+const usual = { client, mount: 'approle', roleIdFile, secretIdFile, clock: systemClock }
+const approle = appRoleLogin(usual)
+const minute = 60_000
+
+/** A node with a secret id of its own for the role that all nodes share. */
+async function nodeOf(name: string, secretId: string) {
+  const file = join(folder, name)
+  await writeFile(file, secretId)
+  const clock = new SkippingClock()
+  const login = appRoleLogin({ ...usual, secretIdFile: file, clock, random: () => 0 })
+  return { file, clock, login: () => login.login(soon(clock)) }
+}
+
+async function staleSecretId(): Promise<string> {
+  const secretId = await newSecretId(bao, { role: 'kms' })
+  await bao.api('POST', 'auth/approle/role/kms/secret-id/destroy', { secret_id: secretId })
+  return secretId
+}
+
+const countLogins = (since: number) =>
+  bao.auditRequests({ since, path: 'auth/approle/login' }).length
 
 void test('the ids in the files log in', async (t) => {
   const grant = await approle.login(soon())
-  t.match(grant, { leaseSeconds: 3600, renewable: true, revocable: true })
+  t.match(grant, { leaseSeconds: 3600, maxUses: undefined, renewable: true, revocable: true })
   t.match(await lookUp(grant.token.reveal()), { type: 'service' })
 })
 
-void test('a destroyed secret id is refused, and another in the file is taken', async (t) => {
-  await bao.api('POST', 'auth/approle/role/kms/secret-id/destroy', { secret_id: ids.secretId })
-  const message = await refusedMessage(t, approle.login(soon()))
+void test('a stale secret id on one node does not lock the role for the others', async (t) => {
+  const stale = await nodeOf('stale', await staleSecretId())
+  const healthy = await nodeOf('healthy', await newSecretId(bao, { role: 'kms' }))
+  const since = bao.auditMark()
+  for (let tries = 0; tries < 12; tries += 1) {
+    await t.rejects(stale.login(), { code: 'LOGIN_REFUSED', message: /for every node/ })
+    stale.clock.skip(5_000)
+  }
+  t.equal(countLogins(since), 1)
+  t.match(await healthy.login(), { leaseSeconds: 3600 })
+})
+
+void test('a refused secret id is sent again after 20, 40, 80 and then each 120 minutes', async (t) => {
+  const stale = await nodeOf('stale', await staleSecretId())
+  const message = await refusedMessage(t, stale.login())
+  t.match(message, /not sent again before 20\d\d-\d\d-\d\dT[\d:]+Z, unless its file changes$/)
+  for (const minutes of [20, 40, 80, 120, 120]) {
+    // Between two pauses another node logs in, or Vault would lock the role: its clock does not skip.
+    await approle.login(soon())
+    const since = bao.auditMark()
+    stale.clock.skip((minutes - 1) * minute)
+    await refusedMessage(t, stale.login())
+    t.equal(countLogins(since), 0, `not before ${minutes} minutes`)
+    stale.clock.skip(minute)
+    await refusedMessage(t, stale.login())
+    t.equal(countLogins(since), 1, `after ${minutes} minutes`)
+  }
+  await approle.login(soon())
+})
+
+void test('another secret id in the file is sent at once', async (t) => {
+  const stale = await nodeOf('stale', await staleSecretId())
+  const message = await refusedMessage(t, stale.login())
   t.match(message, /^the approle login at auth\/approle was refused: .*invalid role or secret ID/)
   t.match(message, /write a new one to vault.auth.secretIdFile/)
-  t.notOk(message.includes(ids.secretId))
-  await writeFile(secretIdFile, await newSecretId(bao, { role: 'kms' }))
-  t.match(await approle.login(soon()), { leaseSeconds: 3600 })
+  await writeFile(stale.file, await newSecretId(bao, { role: 'kms' }))
+  t.match(await stale.login(), { leaseSeconds: 3600 })
+})
+
+void test('a role that is locked is named as a cause, and tried again within a minute or two', async (t) => {
+  const { roleId, secretId } = await enableAppRole(bao, { role: 'locked', policies: ['default'] })
+  const wrong = { role_id: roleId, secret_id: 'wrong' }
+  for (let count = 0; count < 6; count += 1) {
+    await bao.request('POST', 'auth/approle/login', wrong, { token: null })
+  }
+  const lockedRoleId = join(folder, 'lockedRoleId')
+  await writeFile(lockedRoleId, roleId)
+  await writeFile(join(folder, 'good'), secretId)
+  const clock = new SkippingClock()
+  const login = appRoleLogin({
+    ...usual,
+    roleIdFile: lockedRoleId,
+    secretIdFile: join(folder, 'good'),
+    clock,
+  })
+  const message = await refusedMessage(t, login.login(soon(clock)))
+  t.match(message, /has locked the role \(user lockout, 15 min by default, shared by all nodes/)
+  const since = bao.auditMark()
+  clock.skip(80_000)
+  await refusedMessage(t, login.login(soon(clock)))
+  t.equal(countLogins(since), 1)
+})
+
+void test('a secret id that is used up is refused once', async (t) => {
+  const { data } = await bao.api('POST', 'auth/approle/role/kms/secret-id', { num_uses: 1 })
+  const node = await nodeOf('used', data.secret_id)
+  await node.login()
+  const since = bao.auditMark()
+  t.match(await refusedMessage(t, node.login()), /was used up \(secret_id_num_uses\)/)
+  node.clock.skip(minute)
+  await refusedMessage(t, node.login())
+  t.equal(countLogins(since), 1)
+})
+
+void test('a role may limit the uses of its tokens', async (t) => {
+  const role = { role: 'limited', policies: ['default'] }
+  const { roleId, secretId } = await enableAppRole(bao, role)
+  await bao.api('POST', 'auth/approle/role/limited', { token_num_uses: 100 })
+  const limited = { ...usual, roleIdFile: join(folder, 'r'), secretIdFile: join(folder, 's') }
+  await writeFile(limited.roleIdFile, roleId)
+  await writeFile(limited.secretIdFile, secretId)
+  t.match(await appRoleLogin(limited).login(soon()), { maxUses: 100 })
 })
 
 void test('a role id that Vault does not know is refused', async (t) => {
   const wrong = join(t.testdir({ roleId: 'no-such-role-id' }), 'roleId')
-  const login = appRoleLogin({ client, mount: 'approle', roleIdFile: wrong, secretIdFile })
+  const login = appRoleLogin({ ...usual, roleIdFile: wrong })
   const message = await refusedMessage(t, login.login(soon()))
   t.match(message, /vault.auth.roleIdFile/)
   t.notMatch(message, /no-such-role-id/)
 })
 
-void test('a role may need no secret id', async (t) => {
-  const login = appRoleLogin({ client, mount: 'approle', roleIdFile })
-  t.match(await refusedMessage(t, login.login(soon())), /set vault.auth.secretIdFile/)
-  await bao.api('POST', 'auth/approle/role/kms', {
-    bind_secret_id: false,
-    token_bound_cidrs: ['127.0.0.0/8'],
-  })
-  t.match(await login.login(soon()), { leaseSeconds: 3600 })
-})
-
 void test('a mount that does not exist is refused', async (t) => {
-  const login = appRoleLogin({ client, mount: 'absent', roleIdFile, secretIdFile })
+  const login = appRoleLogin({ ...usual, mount: 'absent' })
   t.match(await refusedMessage(t, login.login(soon())), /vault.auth.mount = absent/)
 })
 
-void test('a missing file is told with who should write it', async (t) => {
+void test('a missing file is reported with the program that should write it', async (t) => {
   const missing = join(folder, 'absent')
   for (const [given, message] of [
     [{ roleIdFile: missing }, /^vault.auth.roleIdFile: .*absent does not exist yet; write the/],
     [{ secretIdFile: missing }, /^vault.auth.secretIdFile: .*absent does not exist yet; write a/],
   ] as const) {
-    const options = { client, mount: 'approle', roleIdFile, secretIdFile, ...given }
-    await t.rejects(appRoleLogin(options).login(soon()), { code: 'IDENTITY_MISSING', message })
+    const login = appRoleLogin({ ...usual, ...given })
+    await t.rejects(login.login(soon()), { code: 'IDENTITY_MISSING', message })
   }
 })

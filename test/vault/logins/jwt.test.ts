@@ -3,8 +3,11 @@ import { writeFile } from 'node:fs/promises'
 import { after, test } from 'tap'
 import { systemClock } from '../../../src/time/clock.ts'
 import { decodeServiceAccountToken } from '../../../src/identity/service-account-token.ts'
+import { identityFromFile } from '../../../src/identity/identity-source.ts'
 import { readServiceAccountToken } from '../../../src/identity/token-file.ts'
+import { createMetrics } from '../../../src/telemetry/metrics.ts'
 import { jwtLogin } from '../../../src/vault/logins/jwt.ts'
+import { SkippingClock } from '../../fakes/clock.ts'
 import { ServiceAccountIssuer } from '../../real/service-account.ts'
 import { enableJwtLogin } from '../../real/transit-setup.ts'
 import { soon, startVault } from '../real-vault.ts'
@@ -42,14 +45,14 @@ void test('a good token logs in', async (t) => {
   t.ok(grant.accessor)
 })
 
-void test('a role may give batch tokens, which are not ours to revoke', async (t) => {
+void test('a role may return batch tokens, which are not ours to revoke', async (t) => {
   const grant = await login(await issuer.token(account), { role: 'batch' })
   t.match(grant, { leaseSeconds: 600, renewable: false, revocable: false })
   t.match(await lookUp(grant.token.reveal()), { type: 'batch' })
   t.equal(grant.accessor, undefined)
 })
 
-void test('the token is read anew for each login', async (t) => {
+void test('the token is read again for each login', async (t) => {
   const file = join(t.testdir({}), 'token')
   const method = jwtLogin({
     client,
@@ -65,6 +68,57 @@ void test('the token is read anew for each login', async (t) => {
   t.match(await method.login(soon()), { leaseSeconds: 3600 })
 })
 
+void test('a token that this host takes for expired logs in if Vault accepts it', async (t) => {
+  const file = join(t.testdir({}), 'token')
+  const slow = new SkippingClock()
+  slow.skip(2 * 24 * 3600_000)
+  await enableJwtLogin(bao, { ...common, role: 'lenient' })
+  await bao.api('POST', 'auth/jwt/role/lenient', {
+    role_type: 'jwt',
+    user_claim: 'sub',
+    bound_audiences: ['vault'],
+    expiration_leeway: 3600,
+    clock_skew_leeway: 3600,
+    token_ttl: 3600,
+  })
+  const wrongClock = identityFromFile({
+    file,
+    expectations: { audience: 'vault' },
+    clock: slow,
+    metrics: createMetrics('test'),
+  })
+  const cases = [
+    ['kms', await issuer.token(account), "this host's clock is wrong"],
+    ['lenient', await issuer.token({ ...account, expiresIn: -600 }), 'the role allows leeway'],
+  ] as const
+  for (const [role, jwt, why] of cases) {
+    await writeFile(file, jwt)
+    const options = { client, clock: slow, mount: 'jwt', role, readJwt: wrongClock }
+    const grant = await jwtLogin(options).login(soon(slow))
+    t.equal(grant.leaseSeconds, 3600, why)
+  }
+})
+
+void test('a JWT-SVID logs in: no issuer, no Kubernetes claims', async (t) => {
+  const spire = await ServiceAccountIssuer.create()
+  await bao.api('POST', 'sys/auth/spire', { type: 'jwt' })
+  await bao.api('POST', 'auth/spire/config', { jwt_validation_pubkeys: [spire.publicKeyPem] })
+  await bao.api('POST', 'auth/spire/role/kms', {
+    role_type: 'jwt',
+    user_claim: 'sub',
+    bound_audiences: ['vault'],
+    bound_subject: 'spiffe://example.org/transit-bridge-kms',
+    token_ttl: 3600,
+  })
+  const svid = (sub: string) =>
+    spire.token({ claims: { sub, iss: undefined, jti: undefined, 'kubernetes.io': undefined } })
+  const place = { role: 'kms', mount: 'spire' }
+  const grant = await login(await svid('spiffe://example.org/transit-bridge-kms'), place)
+  t.equal(grant.leaseSeconds, 3600)
+  const other = login(await svid('spiffe://example.org/other'), place)
+  t.match(await refusedMessage(t, other), /no issuer, subject "spiffe:\/\/example.org\/other"/)
+})
+
 const stranger = await ServiceAccountIssuer.create(issuer.issuer)
 const cases: [string, () => Promise<string>, object, RegExp[]][] = [
   [
@@ -74,20 +128,23 @@ const cases: [string, () => Promise<string>, object, RegExp[]][] = [
     [
       /^the jwt login at auth\/jwt with role "absent" was refused: /,
       /role "absent" could not be found/,
-      /create that role in vault or correct vault.auth.role/,
+      /create that role in Vault or correct vault.auth.role/,
     ],
   ],
   [
     'another audience',
     () => issuer.token({ ...account, audience: 'other' }),
     {},
-    [/make bound_audiences of auth\/jwt\/role\/kms and .*vault.auth.audience/, /audience "other"/],
+    [
+      /make bound_audiences of auth\/jwt\/role\/kms the same as .*vault.auth.audience/,
+      /audience "other"/,
+    ],
   ],
   [
     'another issuer',
     () => issuer.token({ ...account, claims: { iss: 'https://other' } }),
     {},
-    [/bound_issuer in auth\/jwt\/config must be/, /issuer "https:\/\/other"/],
+    [/set bound_issuer in auth\/jwt\/config to/, /issuer "https:\/\/other"/],
   ],
   [
     'another service account',
@@ -99,13 +156,13 @@ const cases: [string, () => Promise<string>, object, RegExp[]][] = [
     'an expired token',
     () => issuer.token({ ...account, expiresIn: -7200 }),
     {},
-    [/whoever refreshes the token's file has stopped/, /expired 2 h ago/],
+    [/the program that refreshes the token's file has stopped/, /expired 2 h ago/],
   ],
   [
     'a token that is not valid yet',
     () => issuer.token({ ...account, claims: { nbf: Math.floor(Date.now() / 1000) + 3600 } }),
     {},
-    [/the clock of vault or of this host is wrong/],
+    [/the clock of Vault or of this host is wrong/],
   ],
   [
     'a token that another key signed',
@@ -117,7 +174,7 @@ const cases: [string, () => Promise<string>, object, RegExp[]][] = [
     'a mount that does not exist',
     () => issuer.token(account),
     { mount: 'team/jwt' },
-    [/is a jwt method enabled at vault.auth.mount = team\/jwt/],
+    [/a jwt method is enabled at vault.auth.mount = team\/jwt/],
   ],
 ]
 for (const [name, token, options, messages] of cases) {

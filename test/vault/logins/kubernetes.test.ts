@@ -43,7 +43,7 @@ void test('each refusal names what to change', async (t) => {
     [
       'VAULT_REJECTED',
       'invalid role name "kms"',
-      /create that role in vault or correct vault.auth.role/,
+      /create that role in Vault or correct vault.auth.role/,
     ],
     [
       'VAULT_DENIED',
@@ -51,9 +51,13 @@ void test('each refusal names what to change', async (t) => {
       /to bound_service_account_names of auth\/k8s\/prod eu\/role\/kms; .*subject "system:serviceaccount:kube-system:transit-bridge"/,
     ],
     ['VAULT_DENIED', 'namespace not authorized', /to bound_service_account_namespaces of/],
-    ['VAULT_DENIED', 'invalid audience (aud) claim', /vault.auth.audience\) the same/],
-    ['VAULT_DENIED', 'permission denied', /its TokenReview failed: does kubernetes_host/],
-    ['VAULT_NOT_FOUND', 'no handler for route "auth/x"', /is a kubernetes method enabled at/],
+    [
+      'VAULT_DENIED',
+      'invalid audience (aud) claim',
+      /the same as the token's audience \(vault.auth.audience\)/,
+    ],
+    ['VAULT_DENIED', 'permission denied', /its TokenReview failed: check that kubernetes_host/],
+    ['VAULT_NOT_FOUND', 'no handler for route "auth/x"', /a kubernetes method is enabled at/],
   ]
   for (const [code, words, advice] of cases) {
     const { call, login } = await begin()
@@ -62,16 +66,16 @@ void test('each refusal names what to change', async (t) => {
     const message = await refused
     t.match(message, /^the kubernetes login at auth\/k8s\/prod eu with role "kms" was refused: /)
     t.match(message, advice)
-    t.match(message, /expires in 60 min$/)
+    t.match(message, /expires in 60 min; the same credential is not sent again before/)
     t.notOk(message.includes(jwt))
   }
 })
 
-void test('words that nobody knows are passed on with the look at the token', async (t) => {
+void test('unknown words are passed on with what the token claims', async (t) => {
   const { call, login } = await begin()
   const refused = refusedMessage(t, login)
   await call.fail('VAULT_REJECTED', 'vault at http://v:8200 rejects login: something\n\tnew')
-  t.match(await refused, /rejects login: something new; the service-account token says issuer/)
+  t.match(await refused, /rejects login: something new; the token has issuer/)
 })
 
 void test('the settings may have other names', async (t) => {
@@ -86,7 +90,7 @@ void test('the settings may have other names', async (t) => {
   t.match(await refused, /or correct the class parameter role/)
 })
 
-void test('what is no refusal passes through unchanged', async (t) => {
+void test('an error that is not a refusal passes through unchanged', async (t) => {
   const codes = ['VAULT_UNREACHABLE', 'VAULT_SEALED', 'VAULT_TLS_INVALID', 'CANCELLED'] as const
   for (const code of codes) {
     const { call, login } = await begin()

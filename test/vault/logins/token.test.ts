@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'tap'
 import { tokenLogin } from '../../../src/vault/logins/token.ts'
+import { systemClock } from '../../../src/time/clock.ts'
 import { soon, startVault } from '../real-vault.ts'
 import { refusedMessage } from './refused.ts'
 
@@ -15,7 +16,7 @@ const make = async (settings: object): Promise<string> => {
 const given = async (folder: string, token: string) => {
   const tokenFile = join(folder, 'token')
   await writeFile(tokenFile, `${token}\n`)
-  const method = tokenLogin({ client, tokenFile })
+  const method = tokenLogin({ client, tokenFile, clock: systemClock })
   return { login: () => method.login(soon()), tokenFile }
 }
 const operations = (since: number) =>
@@ -60,9 +61,9 @@ void test('a token that ends at its maximum is kept for what is left', async (t)
   t.ok(leaseSeconds > 0 && leaseSeconds <= 90)
 })
 
-void test('a token without an end has lease 0', async (t) => {
+void test('a token that never expires', async (t) => {
   const { login } = await given(t.testdir({}), bao.rootToken)
-  t.match(await login(), { leaseSeconds: 0, renewable: false, revocable: false })
+  t.match(await login(), { leaseSeconds: Infinity, renewable: false, revocable: false })
 })
 
 void test('a changed file is taken at the next login', async (t) => {
@@ -82,8 +83,11 @@ void test('a revoked token is refused until the file has another', async (t) => 
   await bao.api('POST', 'auth/token/revoke', { token })
   t.equal(await lookUp(token), undefined)
   const message = await refusedMessage(t, login())
-  t.match(message, /^vault refuses the token in vault.auth.tokenFile \(.*token\): /)
-  t.match(message, /has expired, was revoked, or its policies lack auth\/token\/lookup-self/)
+  t.match(message, /^Vault refuses the token in vault.auth.tokenFile \(.*token\): /)
+  t.match(
+    message,
+    /has expired, was revoked or used up, or its policies lack auth\/token\/lookup-self/,
+  )
   t.notOk(message.includes(token))
   await writeFile(tokenFile, await make({ ttl: '10m' }))
   t.match(await login(), { renewable: true })
@@ -91,9 +95,9 @@ void test('a revoked token is refused until the file has another', async (t) => 
 
 void test('a file that is not there is told in words', async (t) => {
   const tokenFile = join(t.testdir({}), 'token')
-  await t.rejects(tokenLogin({ client, tokenFile }).login(soon()), {
+  await t.rejects(tokenLogin({ client, tokenFile, clock: systemClock }).login(soon()), {
     code: 'IDENTITY_MISSING',
-    message: /^vault.auth.tokenFile: .* does not exist yet; write a vault token there/,
+    message: /^vault.auth.tokenFile: .* does not exist yet; write a Vault token to it/,
   })
 })
 

@@ -1,0 +1,92 @@
+import type { CallContext } from '../../call-context.ts'
+import type { BridgeError } from '../../errors.ts'
+import type { Clock } from '../../time/clock.ts'
+import type { VaultRequester } from '../client/request.ts'
+import { grantOfLogin } from './grant.ts'
+import type { Grant } from './login.ts'
+import { COUNTED_REFUSAL, HARMLESS_REFUSAL, RefusalHold } from './refusal-hold.ts'
+import { explainRefusal, isRefusedLogin, type KnownRefusal } from './refusal.ts'
+
+export interface LoginEndpointOptions {
+  readonly client: VaultRequester
+  readonly method: string
+  readonly mount: string
+  readonly known: readonly KnownRefusal[]
+  readonly clock: Clock
+  /**
+   * Whether Vault counts a rejected credential toward user lockout: approle, ldap and userpass
+   * (https://developer.hashicorp.com/vault/docs/concepts/user-lockout). Default: false.
+   */
+  readonly countsRefusals?: boolean
+  /** From 0 up to 1, for jitter. Default: Math.random. */
+  readonly random?: (() => number) | undefined
+}
+
+/** One login with one credential. */
+export interface LoginAttempt {
+  readonly body: object
+  /** Identifies the credential, so that a refused one is not sent again too soon. */
+  readonly digest: string
+  readonly role?: string | undefined
+  /** What a local look at the credential shows; called when Vault refused it. */
+  readonly describe?: ((refusal: BridgeError) => string) | undefined
+}
+
+/** `auth/<mount>/login`, which the methods approle, cert, jwt and kubernetes have in common. */
+export class LoginEndpoint {
+  readonly #options: LoginEndpointOptions
+  readonly #path: string
+  readonly #hold: RefusalHold
+
+  constructor(options: LoginEndpointOptions) {
+    this.#options = options
+    this.#path = `auth/${encodeMount(options.mount)}/login`
+    this.#hold = new RefusalHold(options.clock, options.random)
+  }
+
+  /** A refusal becomes LOGIN_REFUSED with an explanation; every other error passes through. */
+  async login(attempt: LoginAttempt, context: CallContext): Promise<Grant> {
+    this.#hold.check(attempt.digest)
+    try {
+      const { body } = attempt
+      const request = { operation: 'login', method: 'POST', path: this.#path, body } as const
+      const grant = grantOfLogin(await this.#options.client.request(request, context))
+      this.#hold.clear()
+      return grant
+    } catch (thrown) {
+      throw isRefusedLogin(thrown) ? this.#refused(thrown, attempt) : thrown
+    }
+  }
+
+  #refused(refusal: BridgeError, { digest, role, describe }: LoginAttempt): BridgeError {
+    const { method, mount, known, countsRefusals = false } = this.#options
+    // A locked login is 403, and is not counted; a rejected credential is 400 (Vault: vault/request_handling.go).
+    const counted = countsRefusals && refusal.code === 'VAULT_REJECTED'
+    return this.#hold.refused(digest, counted ? COUNTED_REFUSAL : HARMLESS_REFUSAL, (until) => {
+      const next = `the same credential is not sent again before ${toSeconds(until)}`
+      const lockout =
+        'Vault locks the role for every node after a few rejected logins (user lockout); '
+      return explainRefusal(refusal, {
+        method,
+        mount,
+        role,
+        known,
+        credential: describe?.(refusal),
+        next: counted ? `${lockout}${next}, unless its file changes` : next,
+      })
+    })
+  }
+}
+
+function toSeconds(date: Date): string {
+  return date.toISOString().replace(/\.\d+Z$/, 'Z')
+}
+
+/** A mount may have several segments ("team/jwt"); each is encoded separately. */
+function encodeMount(mount: string): string {
+  return mount
+    .split('/')
+    .filter((segment) => segment !== '')
+    .map(encodeURIComponent)
+    .join('/')
+}
