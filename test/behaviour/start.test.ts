@@ -118,10 +118,7 @@ void test('a live socket is left alone: error, exit 1', async (t) => {
   const first = await scene.startHealthy({ kms: KMS })
   const second = await scene.launch({ kms: { ...KMS, socket: first.socket } })
   t.equal((await second.program.ended()).code, 1)
-  t.match(
-    second.program.output(),
-    /transit-bridge: another process serves .*kms.sock/,
-  )
+  t.match(second.program.output(), /transit-bridge: another process serves .*kms.sock/)
   t.match(await first.client.status(), { healthz: 'ok' })
   t.equal((await first.client.encrypt(newSeed())).keyId, (await first.client.status()).keyId)
 })
@@ -135,10 +132,7 @@ void test('a file or a folder in place of the socket is left alone: error, exit 
   for (const socket of [file, inner]) {
     const plugin = await scene.launch({ kms: { ...KMS, socket } })
     t.equal((await plugin.program.ended()).code, 1)
-    t.match(
-      plugin.program.output(),
-      /transit-bridge: .* exists and is not a socket/,
-    )
+    t.match(plugin.program.output(), /transit-bridge: .* exists and is not a socket/)
   }
   t.equal(readFileSync(file, 'utf8'), 'precious')
   t.ok(statSync(inner).isDirectory())
