@@ -1,16 +1,16 @@
-/** What went wrong, as a program reads it. Stable: scripts, metrics and tests rely on these words. */
+/** What went wrong, for programs. Stable: scripts, metrics and tests rely on these codes. */
 export type ErrorCode =
-  // What the person at the command line gave us.
+  // Invalid input on the command line.
   | 'USAGE_INVALID'
   | 'CONFIG_INVALID'
-  // What a caller on the socket gave us.
+  // Invalid input from a caller on the socket.
   | 'REQUEST_INVALID'
   | 'CIPHERTEXT_INVALID'
   | 'KEY_ID_UNKNOWN'
   | 'ANNOTATIONS_INVALID'
   | 'CLUSTER_FOREIGN'
   | 'KEY_VERSION_DISABLED'
-  // What a pod asks of the CSI provider, and who it is.
+  // A pod's request to the CSI provider, and the pod's identity.
   | 'CLASS_INVALID'
   | 'POD_TOKEN_MISSING'
   | 'POD_TOKEN_INVALID'
@@ -18,39 +18,40 @@ export type ErrorCode =
   | 'OBJECT_MISSING'
   | 'OBJECT_UNSUITABLE'
   | 'CONTENT_TOO_LARGE'
-  // Limits of one call.
+  // Limits of a call.
   | 'DEADLINE_EXCEEDED'
   | 'CANCELLED'
   | 'OVERLOADED'
-  // Vault cannot answer: an outage, which passes by itself.
+  // Vault cannot answer: an outage, which ends without a change here.
   | 'VAULT_UNREACHABLE'
   | 'VAULT_TIMEOUT'
   | 'VAULT_SEALED'
   | 'VAULT_UNAVAILABLE'
   | 'VAULT_RATE_LIMITED'
-  // A node of Vault does not know a key version yet that another node told us of.
+  // A standby does not know a key version yet that another node already reported.
   | 'KEY_VERSION_UNKNOWN'
-  // Vault answers and says no: a refusal, which somebody must mend.
-  | 'VAULT_DENIED'
-  | 'VAULT_REJECTED'
-  | 'VAULT_NOT_FOUND'
+  // Something other than Vault answers, or Vault cannot be reached through it: an outage once Vault was proven.
   | 'VAULT_ANSWER_INVALID'
   | 'VAULT_TLS_INVALID'
   | 'VAULT_REDIRECT_REFUSED'
+  // Vault itself refuses. Retrying does not help; a person must change something.
+  | 'VAULT_DENIED'
+  | 'VAULT_REJECTED'
+  | 'VAULT_NOT_FOUND'
   | 'LOGIN_REFUSED'
   | 'KEY_MISSING'
   | 'KEY_UNSUITABLE'
-  // Who we are.
+  // Our own identity.
   | 'IDENTITY_MISSING'
   | 'IDENTITY_INVALID'
-  // The cluster's own store, and copies of it.
+  // etcd, and snapshots of it.
   | 'ETCD_UNREACHABLE'
   | 'ETCD_DENIED'
   | 'ETCD_FAILED'
   | 'ETCD_COMPACTED'
   | 'SNAPSHOT_INVALID'
   | 'STORE_EMPTY'
-  // The cluster, as its API servers tell of it.
+  // The cluster as its API servers report it.
   | 'KUBE_UNREACHABLE'
   | 'KUBE_DENIED'
   | 'KUBE_NOT_FOUND'
@@ -58,7 +59,7 @@ export type ErrorCode =
   | 'KUBE_BUSY'
   | 'KUBE_FAILED'
   | 'PLUGIN_UNREACHABLE'
-  // A procedure that must not begin, or not go on, as things are.
+  // A procedure that cannot start or continue in the current state.
   | 'NOT_CONVERGED'
   | 'NOT_FINISHED'
   | 'STATE_INVALID'
@@ -70,13 +71,13 @@ export type ErrorCode =
   | 'INTERNAL'
 
 export interface ErrorOptions {
-  /** What led to this error; kept for the log, never sent to a caller. */
+  /** The original error; kept for the log, never sent to a caller. */
   readonly cause?: unknown
 }
 
 /**
- * The one error class of the program. `message` is a lower-case sentence without a full stop that says
- * what is wrong, where and what to do; it never holds a secret and may be sent to a caller.
+ * The only error class of the program. `message` is a lower-case sentence without a final period that says
+ * what is wrong, where, and what to do next. It never contains a secret and may be sent to a caller.
  */
 export class BridgeError extends Error {
   override readonly name = 'BridgeError'
@@ -87,7 +88,7 @@ export class BridgeError extends Error {
     this.code = code
   }
 
-  /** The only place where an unknown thrown value becomes one of ours: INTERNAL, with the cause kept. */
+  /** The only place where an unknown thrown value becomes a BridgeError: INTERNAL, with the cause kept. */
   static from(thrown: unknown): BridgeError {
     if (thrown instanceof BridgeError) return thrown
     return new BridgeError('INTERNAL', 'internal error', { cause: thrown })
@@ -100,10 +101,16 @@ const OUTAGES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'VAULT_SEALED',
   'VAULT_UNAVAILABLE',
   'VAULT_RATE_LIMITED',
+  'VAULT_ANSWER_INVALID',
+  'VAULT_TLS_INVALID',
+  'VAULT_REDIRECT_REFUSED',
   'KEY_VERSION_UNKNOWN',
 ])
 
-/** Whether an error says that Vault cannot answer now, as opposed to Vault saying no (design §2.6). */
+/**
+ * Whether an error means that Vault cannot answer now, as opposed to {@link isRefusal}. Only Vault's own error
+ * response is a refusal; everything else on the way is an outage (docs/design.md, "Outage and refusal").
+ */
 export function isOutage(error: BridgeError): boolean {
   return OUTAGES.has(error.code)
 }
@@ -117,7 +124,10 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'KEY_UNSUITABLE',
 ])
 
-/** Whether an error is Vault saying no: what it gave before must not be given out any longer (design §2.9). */
+/**
+ * Whether an error is Vault's refusal: what it returned before must no longer be served from a cache
+ * (docs/design.md, "Outage and refusal").
+ */
 export function isRefusal(error: BridgeError): boolean {
   return REFUSALS.has(error.code)
 }

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts'
 import { requireSection } from '../config/section.ts'
 import { startGrpcServer } from '../grpc/server.ts'
-import { createKmsPlugin } from '../kms/plugin.ts'
+import { createKmsPlugin, type KmsPlugin } from '../kms/plugin.ts'
 import { logKey } from '../telemetry/log.ts'
 import { version } from '../version.ts'
 import { startAdmin } from './cli/admin.ts'
@@ -24,12 +24,17 @@ export async function runKms(config: Config): Promise<never> {
   const telemetry = createTelemetry(config.log.level)
   const { clock, log, metrics } = telemetry
   const processEnd = takeChargeOfEnd(log, telemetry.logSink)
-  const { client, session } = createVaultAccess({ config: config.vault, ...telemetry })
+  const { client, session } = createVaultAccess({
+    config: config.vault,
+    ...telemetry,
+    recognize: (vault, context) => plugin.recognizes(vault, context),
+  })
   const drill = await createDrill(config, telemetry)
-  const plugin = createKmsPlugin({
+  const plugin: KmsPlugin = createKmsPlugin({
     kms,
     transit: config.transit,
     vault: drill?.wrap(session) ?? session,
+    onProven: () => client.prove(),
     programVersion: version,
     ...telemetry,
   })

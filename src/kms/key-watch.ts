@@ -33,6 +33,8 @@ export interface KeyWatchOptions {
   /** Milliseconds between reads of the key's metadata while all is well. */
   readonly refreshInterval: number
   readonly health: Health
+  /** Called after each check that passed: the address of Vault that is in use serves this key. */
+  readonly onProven?: (() => void) | undefined
   /** Told when Vault says no, as opposed to not answering. */
   readonly onRefusal: (error: BridgeError) => void
   readonly clock: Clock
@@ -128,6 +130,7 @@ export class KeyWatch {
     try {
       await this.#readKey(context)
       if (health.needsProof) await this.#prove(context)
+      if (!health.needsProof) this.#options.onProven?.()
       this.#lastError = undefined
       this.#failures = 0
       this.#schedule(health.needsProof ? MIN_CHECK_GAP : refreshInterval * REFRESH_SHARE)

@@ -1,3 +1,4 @@
+import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import type { KmsConfig, TransitConfig } from '../config/config.ts'
 import { UnaryFunnel } from '../grpc/unary.ts'
@@ -5,6 +6,7 @@ import type { GrpcService } from '../grpc/service.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { DecryptBatcher } from '../transit/decrypt-batcher.ts'
+import { isSameKey } from '../transit/key.ts'
 import { Transit } from '../transit/transit.ts'
 import type { VaultRequester } from '../vault/client/request.ts'
 import { DecryptCache } from './decrypt-cache.ts'
@@ -19,6 +21,8 @@ export interface KmsPluginOptions {
   readonly transit: TransitConfig
   /** Requests to Vault under the plugin's identity. */
   readonly vault: VaultRequester
+  /** Called after each check that passed: the address of Vault that is in use serves the key. */
+  readonly onProven?: (() => void) | undefined
   /** Told to API servers that ask by KMS v1. */
   readonly programVersion: string
   readonly clock: Clock
@@ -31,6 +35,8 @@ export interface KmsPlugin {
   readonly services: readonly GrpcService[]
   readonly watch: KeyWatch
   readonly health: Health
+  /** Whether the Vault behind a requester has the key that the plugin knows; true while it knows none. */
+  readonly recognizes: (vault: VaultRequester, context: CallContext) => Promise<boolean>
 }
 
 /** Joins the parts of the plugin; nothing is asked of Vault before the watch is started. */
@@ -50,6 +56,7 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     clusters: kms,
     refreshInterval: kms.refreshIntervalMs,
     health,
+    onProven: options.onProven,
     onRefusal: () => cache?.clear(),
     clock,
     log,
@@ -67,7 +74,16 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     onCacheHit: () => metrics.decryptCacheHits.inc(),
     clock,
   })
-  return { services: createServices(options, service), watch, health }
+  return {
+    services: createServices(options, service),
+    watch,
+    health,
+    recognizes: async (vault, context) => {
+      if (watch.snapshot === undefined) return true
+      const found = await new Transit({ vault, mount: transit.mount }).readKey(transit.key, context)
+      return isSameKey(watch.snapshot.key, found)
+    },
+  }
 }
 
 function createCache({ decryptCache }: KmsConfig): DecryptCache | undefined {

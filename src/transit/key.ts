@@ -144,6 +144,13 @@ export function isStepBack(known: TransitKey, next: TransitKey): boolean {
   return next.latestVersion < known.latestVersion && newestOf(next) <= newestOf(known)
 }
 
+/** Whether two answers are about one key: a version of both was created in the same second. */
+export function isSameKey(known: TransitKey, other: TransitKey): boolean {
+  return [...known.versions].some(
+    ([version, { createdAt }]) => other.versions.get(version)?.createdAt === createdAt,
+  )
+}
+
 function newestOf(key: TransitKey): number {
   return key.versions.get(key.latestVersion)?.createdAt ?? 0
 }

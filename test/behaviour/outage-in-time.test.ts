@@ -90,7 +90,7 @@ void test('an outage leaves Status "ok" for outageGrace, then it says why, with 
     await outcomeOf(graced.client.encrypt(newSeed(), { timeout: 500 }))
     return status.healthz !== 'ok'
   })
-  t.match(health, ['ok', /vault at .* cannot be reached: connection refused/])
+  t.match(health, ['ok', /Vault at .* is unreachable: connection refused/])
   const grace = performance.now() - refusedAt
   t.ok(grace > 2_500, `Status was "ok" for ${grace.toFixed(0)} ms`)
   // Until the log says so, which is at the next check, and some more calls, so that repeated lines would show.

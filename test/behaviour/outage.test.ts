@@ -37,7 +37,7 @@ const outages: Outage[] = [
     name: 'resets connections',
     begin: () => network.reset(),
     end: pass,
-    told: /cannot be reached/,
+    told: /is unreachable/,
   },
   { name: 'is cut in mid-answer', begin: () => network.cut(40), end: pass, told: /cut off|closed/ },
   { name: 'is too slow', begin: () => network.slow(1_500), end: pass, told: /did not answer/ },
@@ -51,7 +51,7 @@ const outages: Outage[] = [
     name: 'was killed, and starts again',
     begin: () => bao.kill(),
     end: () => bao.restart(),
-    told: /cannot be reached/,
+    told: /is unreachable/,
   },
   {
     name: 'limits the rate (429)',
@@ -75,13 +75,13 @@ const outages: Outage[] = [
     name: 'fails inside (500)',
     begin: answer(500, errors('internal error')),
     end: clear,
-    told: /cannot now .*internal error \(status 500\)/,
+    told: /cannot currently .*internal error \(status 500\)/,
   },
   {
     name: 'is behind a broken proxy (502, HTML)',
     begin: answer(502, '<html><body>Bad Gateway</body></html>'),
     end: clear,
-    told: /no answer of vault but of what stands before it \(status 502\)/,
+    told: /is not from Vault \(status 502, not JSON\)/,
   },
 ]
 

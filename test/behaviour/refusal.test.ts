@@ -58,7 +58,7 @@ const refusals: Refusal[] = [
     name: 'the policy is gone',
     begin: () => remove(`sys/policies/acl/transit-bridge-kms`),
     end: () => world.writePolicy(),
-    told: /vault at .* denies .*permission denied/,
+    told: /Vault at .* denies .*permission denied/,
   },
   {
     name: 'the policy lacks encrypt',

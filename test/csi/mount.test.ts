@@ -306,13 +306,13 @@ void test('while Vault is away a Mount fails in words and not empty, and works a
   t.same(await scene.driver.mount({ attributes }), before, 'what is young enough needs no Vault')
   clock.skip(31_000)
   const away = await failure(scene.driver.mount({ attributes }))
-  t.match(away, { code: 'FAILED_PRECONDITION', message: /vault at http.*/ })
+  t.match(away, { code: 'FAILED_PRECONDITION', message: /Vault at http.*/ })
   const newcomer = await world.attributes(freshPod(), [PUBLIC])
   t.match(await failure(scene.driver.mount({ attributes: newcomer })), {
     code: 'FAILED_PRECONDITION',
   })
   t.ok(scene.provider.ledger.summary().oldest >= 31_000, 'the age of the content shows it')
-  t.match(scene.lines.map(({ msg }) => msg).join('\n'), /it keeps the files that it has: vault at/)
+  t.match(scene.lines.map(({ msg }) => msg).join('\n'), /it keeps the files that it has: Vault at/)
   await proxy.pass()
   clock.skip(10_000)
   t.same(await scene.driver.mount({ attributes }), before)

@@ -82,7 +82,7 @@ void test('it serves before Vault is there, and after a kill it serves again', a
   t.teardown(() => driver.close())
   const attributes = await attributesOf()
   t.match(await failure(driver.mount({ attributes })), {
-    message: /vault at http:\/\/127\.0\.0\.1:1/,
+    message: /Vault at http:\/\/127\.0\.0\.1:1/,
   })
   provider.configure(configurationOf(world.bao.address))
   await provider.kill()

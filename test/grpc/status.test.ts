@@ -30,7 +30,7 @@ const KINDS: readonly (readonly [status, readonly ErrorCode[]])[] = [
   [status.DEADLINE_EXCEEDED, ['DEADLINE_EXCEEDED']],
   [status.CANCELLED, ['CANCELLED']],
   [status.RESOURCE_EXHAUSTED, ['OVERLOADED']],
-  [status.INTERNAL, ['INTERNAL', 'VAULT_ANSWER_INVALID']],
+  [status.INTERNAL, ['INTERNAL']],
 ]
 
 for (const [expected, group] of KINDS) {

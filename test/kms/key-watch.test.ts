@@ -337,7 +337,6 @@ const UNSUITABLE: readonly (readonly [string, Partial<TransitKey>, ErrorCode])[]
   ['is soft-deleted', { softDeleted: true }, 'KEY_MISSING'],
   ['is derived', { derived: true }, 'KEY_UNSUITABLE'],
   ['is of a type without additional data', { type: 'rsa-4096' }, 'KEY_UNSUITABLE'],
-  ['lists no latest version', { versions: new Map() }, 'VAULT_ANSWER_INVALID'],
 ]
 
 for (const [what, change, code] of UNSUITABLE) {
@@ -349,6 +348,14 @@ for (const [what, change, code] of UNSUITABLE) {
     t.equal(watch.snapshot?.keyVersion, 1)
   })
 }
+
+void test('a response without the latest version is an outage: it is not Vault that refuses', async (t) => {
+  const { give, state, untilNextRead, watch } = await watching()
+  await untilNextRead()
+  await give(transitKey(1, { versions: new Map() }))
+  t.match(state(), { healthy: true, reason: 'VAULT_ANSWER_INVALID' })
+  t.equal(watch.snapshot?.keyVersion, 1)
+})
 
 void test('a check that runs out of time counts as silence of Vault, not as a refusal', async (t) => {
   const { failRead, state, untilNextRead, reads, clock } = await watching()

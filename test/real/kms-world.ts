@@ -26,6 +26,10 @@ export type KmsWorldOptions = {
   audit?: boolean
   /** Serve TLS; plugins then trust this CA. */
   tls?: NonNullable<OpenBaoOptions['tls']>
+  /** An OpenBao that runs already, for example the leader of a cluster. Default: a new one. */
+  bao?: OpenBao
+  /** Another world whose identity this one accepts, too. Default: an identity of its own. */
+  accepts?: KmsWorld
 }
 
 /** A real OpenBao that is ready for the KMS plugin: key, policy, jwt login, and a token file. */
@@ -36,10 +40,10 @@ export class KmsWorld {
   readonly #caFile: string | undefined
 
   static async start(options: KmsWorldOptions = {}): Promise<KmsWorld> {
-    const { audit = true, tls } = options
+    const { audit = true, tls, accepts } = options
     const [bao, issuer] = await Promise.all([
-      OpenBao.start({ audit, ...(tls === undefined ? {} : { tls }) }),
-      ServiceAccountIssuer.create(),
+      options.bao ?? OpenBao.start({ audit, ...(tls === undefined ? {} : { tls }) }),
+      accepts === undefined ? ServiceAccountIssuer.create() : accepts.#issuer,
     ])
     const world = new KmsWorld(bao, issuer, tls?.caFile)
     await enableTransit(bao)

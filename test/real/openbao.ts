@@ -24,6 +24,8 @@ export type OpenBaoOptions = {
    * it starts from a copy of an initialised empty one, which saves 1.5 s.
    */
   fresh?: boolean
+  /** A member of a raft cluster: its name, and a running member to join. See OpenBaoCluster. */
+  member?: { name: string; join?: OpenBao }
 }
 
 export type Answer = { status: number; body: JsonBody }
@@ -51,6 +53,7 @@ export class OpenBao {
   readonly #agent: Agent
   #keys: Keys
   #program: Program
+  #standbyIsReady = false
 
   /** Starts one; it is unsealed and ready for requests when this returns. */
   static async start(options: OpenBaoOptions = {}): Promise<OpenBao> {
@@ -59,7 +62,8 @@ export class OpenBao {
     const continued = existsSync(join(dir, 'keys.json'))
     if (!continued) {
       await mkdir(join(dir, 'raft'), { recursive: true })
-      if (options.fresh !== true) await cp(await seedFolder(binary), dir, { recursive: true })
+      const copied = options.fresh !== true && options.member === undefined
+      if (copied) await cp(await seedFolder(binary), dir, { recursive: true })
     }
     return OpenBao.#startIn(binary, dir, options)
   }
@@ -71,14 +75,24 @@ export class OpenBao {
     const audit = options.audit ?? true
     await writeFile(
       join(dir, 'openbao.hcl'),
-      configuration({ port, clusterPort, isVault, audit, tls: options.tls }),
+      configuration({
+        port,
+        clusterPort,
+        isVault,
+        audit,
+        tls: options.tls,
+        node: options.member?.name ?? 'one',
+      }),
     )
     const scheme = options.tls === undefined ? 'http' : 'https'
     const ca = options.tls === undefined ? undefined : await readFile(options.tls.caFile, 'utf8')
     const bao = new OpenBao(binary, dir, `${scheme}://127.0.0.1:${port}`, ca)
+    bao.#standbyIsReady = options.member !== undefined
     await bao.#answers()
     const keysFile = join(dir, 'keys.json')
-    if (existsSync(keysFile)) bao.#keys = JSON.parse(await readFile(keysFile, 'utf8')) as Keys
+    const leader = options.member?.join
+    if (leader !== undefined) await bao.#join(leader)
+    else if (existsSync(keysFile)) bao.#keys = JSON.parse(await readFile(keysFile, 'utf8')) as Keys
     else {
       const { body } = await bao.request(
         'PUT',
@@ -175,15 +189,22 @@ export class OpenBao {
     await this.api('PUT', 'sys/seal')
   }
 
-  /** Unseals it; it is the active node and serves when this returns. */
+  /** Unseals it; it is the active node (in a cluster: active or standby) and serves when this returns. */
   async unseal(): Promise<void> {
     const { unsealKey } = this.#keys
     await this.api('PUT', 'sys/unseal', { key: unsealKey }, { token: null })
     await this.#program.waitUntil('being active', async () => {
-      // Standby is 429 here; it is active some moments later.
+      // A single node is a standby (429) for a moment before it becomes active.
       const { status } = await this.request('GET', 'sys/health', undefined, { token: null })
-      return status === 200
+      return status === 200 || (status === 429 && this.#standbyIsReady)
     })
+  }
+
+  /** Joins the raft cluster of a running member, whose root token and unseal key become its own. */
+  async #join(leader: OpenBao): Promise<void> {
+    this.#keys = leader.#keys
+    const body = { leader_api_addr: leader.address }
+    await this.api('PUT', 'sys/storage/raft/join', body, { token: null })
   }
 
   /** Kills it, as a power cut would. */
@@ -295,6 +316,7 @@ function configuration(given: {
   isVault: boolean
   audit: boolean
   tls: OpenBaoOptions['tls']
+  node: string
 }): string {
   const { tls } = given
   const scheme = tls === undefined ? 'http' : 'https'
@@ -311,11 +333,12 @@ function configuration(given: {
   const lines = [
     'storage "raft" {',
     '  path = "raft"',
-    '  node_id = "one"',
+    `  node_id = ${JSON.stringify(given.node)}`,
     '  performance_multiplier = 1',
     '}',
     'listener "tcp" {',
     `  address = "127.0.0.1:${given.port}"`,
+    `  cluster_address = "127.0.0.1:${given.clusterPort}"`,
     ...listener.map((line) => `  ${line}`),
     '}',
     `api_addr = "${scheme}://127.0.0.1:${given.port}"`,

@@ -19,9 +19,9 @@ for (const [text, words] of [
   ['', 'must be a URL'],
   ['vault.example.com:8200', 'must be a URL'],
   ['ftp://vault', 'must be a URL'],
-  ['https://user:hunter2@vault', 'must not hold a user name or password'],
-  ['https://vault?x=hunter2', 'must not hold a query'],
-  ['https://vault#hunter2', 'must not hold a query'],
+  ['https://user:hunter2@vault', 'must not contain a user name or password'],
+  ['https://vault?x=hunter2', 'must not contain a query'],
+  ['https://vault#hunter2', 'must not contain a query'],
 ] as const) {
   void test(`"${text}" is refused: ${words}`, async (t) => {
     const error = t.throws(() => new AddressBook([text]), { code: 'CONFIG_INVALID' })
@@ -29,6 +29,16 @@ for (const [text, words] of [
     t.notMatch(String(error), 'hunter2')
   })
 }
+
+void test('an address is doubtful only while another one is proven', async (t) => {
+  const book = new AddressBook(['http://a', 'http://b'])
+  t.equal(book.isDoubtful(1), false)
+  book.prove(0)
+  t.equal(book.isDoubtful(1), true)
+  t.equal(book.isDoubtful(0), false)
+  book.disprove(0)
+  t.equal(book.isDoubtful(1), false)
+})
 
 void test('no address at all is refused', async (t) => {
   t.throws(() => new AddressBook([]), { code: 'CONFIG_INVALID' })

@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { isOutage } from '../../src/errors.ts'
 import { readAnswer, type RawAnswer } from '../../src/vault/client/answer.ts'
 import { AttemptFailure } from '../../src/vault/client/attempt.ts'
 import { decrypt } from './client-scene.ts'
@@ -30,12 +31,15 @@ const ROWS = [
   [400, 'refusing to use soft-deleted key', 'VAULT_REJECTED', 'never'],
   [400, 'invalid ciphertext: version is too new', 'VAULT_REJECTED', 'never'],
   [400, 'cipher: message authentication failed', 'VAULT_REJECTED', 'never'],
-  [403, 'permission denied', 'VAULT_DENIED', 'never'],
-  [403, 'invalid token', 'VAULT_DENIED', 'never'],
-  [404, 'no handler for route "x". route entry not found.', 'VAULT_NOT_FOUND', 'never'],
-  [404, 'namespace not found', 'VAULT_NOT_FOUND', 'never'],
+  [403, 'permission denied', 'VAULT_DENIED', 'ask-others'],
+  [403, 'invalid token', 'VAULT_DENIED', 'ask-others'],
+  [404, 'no handler for route "x". route entry not found.', 'VAULT_NOT_FOUND', 'ask-others'],
+  [404, 'namespace not found', 'VAULT_NOT_FOUND', 'ask-others'],
   [405, 'unsupported operation', 'VAULT_REJECTED', 'never'],
-  [412, 'required index state not present', 'VAULT_REJECTED', 'never'],
+  [400, 'path disabled in replication DR secondary mode', 'VAULT_UNAVAILABLE', 'elsewhere'],
+  [404, '', 'VAULT_NOT_FOUND', 'ask-others'],
+  [405, '', 'VAULT_REJECTED', 'never'],
+  [412, 'required index state not present', 'VAULT_UNAVAILABLE', 'soon'],
   [413, 'request body too large', 'VAULT_REJECTED', 'never'],
   [429, 'request path "x": rate limit quota exceeded', 'VAULT_RATE_LIMITED', 'later'],
   [472, '', 'VAULT_UNAVAILABLE', 'soon'],
@@ -72,29 +76,74 @@ void test('a batch with failed items is an answer, whatever its status', async (
     t.strictSame(read(raw(status, body)), { status, body })
 })
 
-void test('an empty answer has no body', async (t) => {
-  t.strictSame(read(raw(204, '')), { status: 204, body: undefined })
+void test('an empty response has no body', async (t) => {
+  const revoke = { ...decrypt, operation: 'revoke_token' } as const
+  const attempt = { request: revoke, context: { deadline: 0 }, endsAt: 0 }
+  t.strictSame(read(raw(204, '', { attempt })), { status: 204, body: undefined })
+})
+
+void test('a rejected login may be accepted at another address', async (t) => {
+  const login = { ...decrypt, operation: 'login' } as const
+  const attempt = { request: login, context: { deadline: 0 }, endsAt: 0 }
+  const failure = refused(raw(400, { errors: ['role "x" could not be found'] }, { attempt }))
+  t.match(failure, { error: { code: 'VAULT_REJECTED' }, retry: 'ask-others' })
 })
 
 void test('all errors of an answer are told', async (t) => {
   t.match(refused(raw(400, { errors: ['one', 'two'] })).error.message, 'one; two')
 })
 
-void test('what is not JSON is not of vault, and its text is told nowhere', async (t) => {
-  const text = '{"data":{"plaintext":"c2VjcmV0'
+/** What gateways, login pages and other servers send in place of Vault. */
+const FOREIGN: readonly (readonly [status: number, body: unknown])[] = [
+  [200, '<html>Sign in</html>'],
+  [200, {}],
+  [200, { status: 'ok' }],
+  [200, { data: 'c2VjcmV0' }],
+  [204, ''],
+  [400, 'Bad Request'],
+  [400, ''],
+  [400, { errors: [] }],
+  [401, { errors: [{ code: 'UNAUTHORIZED', message: 'c2VjcmV0' }] }],
+  [403, { message: 'c2VjcmV0' }],
+  [403, { errors: 'c2VjcmV0' }],
+  [403, { errors: [] }],
+  [403, 'RBAC: access denied'],
+  [404, { message: 'no Route matched with those values' }],
+  [404, 'default backend - 404'],
+  [404, ''],
+  [407, ''],
+  [408, '<html>c2VjcmV0</html>'],
+  [410, 'Gone'],
+  [418, {}],
+  [421, ''],
+  [425, 'Too Early'],
+  [431, '{"data":{"plaintext":"c2VjcmV0'],
+]
+
+for (const [status, body] of FOREIGN) {
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  void test(`${String(status)} ${text} is not from Vault: an outage, tried again`, async (t) => {
+    const { error, retry } = refused(raw(status, body))
+    t.equal(error.code, 'VAULT_ANSWER_INVALID')
+    t.equal(isOutage(error), true)
+    t.equal(retry, 'soon')
+    t.match(error.message, /is not from Vault/)
+    t.notMatch(error.message, 'c2VjcmV0', 'the text of a stranger is not repeated')
+    t.equal(error.cause, undefined)
+  })
+}
+
+void test('a gateway that is overloaded says so by its status', async (t) => {
   for (const [status, code] of [
-    [200, 'VAULT_ANSWER_INVALID'],
-    [400, 'VAULT_ANSWER_INVALID'],
-    [403, 'VAULT_ANSWER_INVALID'],
-    [404, 'VAULT_ANSWER_INVALID'],
     [429, 'VAULT_RATE_LIMITED'],
+    [500, 'VAULT_UNAVAILABLE'],
     [502, 'VAULT_UNAVAILABLE'],
     [503, 'VAULT_UNAVAILABLE'],
+    [504, 'VAULT_UNAVAILABLE'],
   ] as const) {
-    const { error } = refused(raw(status, text))
+    const { error } = refused(raw(status, '<html>c2VjcmV0</html>'))
     t.equal(error.code, code)
     t.notMatch(error.message, 'c2VjcmV0')
-    t.equal(error.cause, undefined)
   }
 })
 
@@ -111,7 +160,7 @@ void test('a server that wants TLS is told by its words', async (t) => {
   ]) {
     const { error } = refused(raw(400, text))
     t.equal(error.code, 'VAULT_TLS_INVALID')
-    t.match(error.message, 'write https:// in vault.address')
+    t.match(error.message, 'use https:// in vault.address')
   }
 })
 

@@ -119,7 +119,7 @@ void test('a real vault over TLS', async (t) => {
   void t.test('http spoken to it is told in words', async (s) => {
     const { client } = clientScene(s, [bao.address.replace('https:', 'http:')])
     const error = await failureOf(client.request(encrypt(bao), within(5000)))
-    s.match(error, { code: 'VAULT_TLS_INVALID', message: /write https:\/\// })
+    s.match(error, { code: 'VAULT_TLS_INVALID', message: /use https:\/\// })
   })
 
   void t.test('a client certificate that was replaced is the one that vault sees', async (s) => {

@@ -38,7 +38,7 @@ void test('a private authority', async (t) => {
     for (const caFile of [undefined, other.caFile]) {
       const error = await failureOf(ask(caFile))
       s.equal(error.code, 'VAULT_TLS_INVALID')
-      s.match(error.message, `vault at ${vault.address}`)
+      s.match(error.message, `Vault at ${vault.address}`)
       s.match(error.message, 'set vault.caFile')
     }
     s.equal(vault.requests.length, asked)
@@ -69,7 +69,7 @@ void test('the certificate of vault', async (t) => {
     const { client } = clientScene(s, [vault.address], { caFile })
     const error = await failureOf(client.request(decrypt, within(5000)))
     s.equal(error.code, 'VAULT_TLS_INVALID')
-    s.match(error.message, 'time of validity')
+    s.match(error.message, 'validity period')
   })
 
   void t.test(
@@ -109,7 +109,7 @@ void test('the wrong scheme is told in words', async (t) => {
   const https = clientScene(t, [plain.address.replace('http:', 'https:')])
   const noTls = await failureOf(https.client.request(decrypt, within(5000)))
   t.equal(noTls.code, 'VAULT_TLS_INVALID')
-  t.match(noTls.message, 'answers without TLS; write http://')
+  t.match(noTls.message, 'responds without TLS; use http://')
 })
 
 void test('TLS files', async (t) => {
@@ -288,5 +288,5 @@ void test('a redirect never leads from TLS to none, not even to a configured add
   const alone = clientScene(t, [secure.address], { caFile: authority.caFile })
   const error = await failureOf(alone.client.request(decrypt, within(5000)))
   t.equal(error.code, 'VAULT_REDIRECT_REFUSED')
-  t.match(error.message, `${plain.address}, which has no TLS`)
+  t.match(error.message, `${plain.address}, which does not use TLS`)
 })

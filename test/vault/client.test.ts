@@ -14,13 +14,13 @@ async function deadAddress(t: Test): Promise<string> {
 }
 
 void test('what goes over the wire', async (t) => {
-  const vault = await LocalVault.start(t, answer(200, { data: { plaintext: 'x' } }))
+  const vault = await LocalVault.start(t, answer(200, { data: { plaintext: 'x' }, auth: {} }))
   const { client } = clientScene(t, [`${vault.address}/`], { namespace: 'team-a' })
   const last = () => vault.requests.at(-1)
 
   void t.test('a POST with token, namespace and uid', async (s) => {
     const response = await client.request(decrypt, within(5000, { uid: 'a-1,b-2' }))
-    s.strictSame(response, { status: 200, body: { data: { plaintext: 'x' } } })
+    s.strictSame(response, { status: 200, body: { data: { plaintext: 'x' }, auth: {} } })
     s.match(last(), {
       method: 'POST',
       url: '/v1/transit/decrypt/k8s-etcd',
@@ -124,8 +124,8 @@ void test('answers that fail', async (t) => {
       /denies decrypt: permission denied/,
       1,
     ],
-    ['HTML with 200', answer(200, '<html>'), 'VAULT_ANSWER_INVALID', /not vault's/, 1],
-    ['HTML with 502', answer(502, '<html>'), 'VAULT_UNAVAILABLE', /stands before it/, 3],
+    ['HTML with 200', answer(200, '<html>'), 'VAULT_ANSWER_INVALID', /not from Vault/, 3],
+    ['HTML with 502', answer(502, '<html>'), 'VAULT_UNAVAILABLE', /not from Vault/, 3],
     [
       'too long an answer',
       answer(200, `"${'x'.repeat(4 * 1024 * 1024)}"`),
@@ -159,7 +159,7 @@ void test('answers that fail', async (t) => {
         response.destroy()
       }) as typeof silence,
       'VAULT_UNREACHABLE',
-      /cannot be reached/,
+      /is unreachable/,
       3,
     ],
     [
@@ -168,7 +168,7 @@ void test('answers that fail', async (t) => {
         response.socket?.end('SSH-2.0-OpenSSH_9.9\r\n')
       }) as typeof silence,
       'VAULT_ANSWER_INVALID',
-      /not answer in HTTP/,
+      /not respond in HTTP/,
       1,
     ],
     ['sealed', answer(503, { errors: ['Vault is sealed'] }), 'VAULT_SEALED', /sealed/, 1],
@@ -365,12 +365,27 @@ void test('several addresses', async (t) => {
     s.equal(second.requests.length, 0)
   })
 
-  void t.test('a denial is not tried elsewhere', async (s) => {
-    const first = await LocalVault.start(s, answer(403, { errors: [] }))
+  void t.test('the address that accepts what the first denies stays in use', async (s) => {
+    const first = await LocalVault.start(s, answer(403, { errors: ['permission denied'] }))
     const second = await LocalVault.start(s, good)
     const { client } = clientScene(s, [first.address, second.address])
+    for (let call = 0; call < 2; call += 1) await client.request(decrypt, within(5000))
+    s.equal(first.requests.length, 1)
+    s.equal(second.requests.length, 2)
+  })
+
+  void t.test('a denial is reported when every address denies', async (s) => {
+    const denial = answer(403, { errors: ['permission denied'] })
+    const vaults = [await LocalVault.start(s, denial), await LocalVault.start(s, denial)]
+    const { client } = clientScene(
+      s,
+      vaults.map(({ address }) => address),
+    )
     s.equal((await failureOf(client.request(decrypt, within(5000)))).code, 'VAULT_DENIED')
-    s.equal(second.requests.length, 0)
+    s.strictSame(
+      vaults.map(({ requests }) => requests.length),
+      [1, 1],
+    )
   })
 
   void t.test('callers with short deadlines leave a silent address too', async (s) => {
@@ -386,7 +401,7 @@ void test('several addresses', async (t) => {
     const { client } = clientScene(s, [address])
     const error = await failureOf(client.request(decrypt, within(5000)))
     s.equal(error.code, 'VAULT_UNREACHABLE')
-    s.equal(error.message, `vault at ${address} cannot be reached: connection refused`)
+    s.equal(error.message, `Vault at ${address} is unreachable: connection refused`)
   })
 })
 
@@ -436,7 +451,7 @@ void test('redirects', async (t) => {
       await client.request(readKey, within(5000))
       const error = await failureOf(client.request(decrypt, within(5000)))
       s.equal(error.code, 'VAULT_REDIRECT_REFUSED')
-      s.match(error.message, 'loses the request')
+      s.match(error.message, 'drop the request body')
     }
   })
 
@@ -456,7 +471,7 @@ void test('redirects', async (t) => {
     const { client } = clientScene(s, [vault.address])
     const error = await failureOf(client.request(decrypt, within(5000)))
     s.equal(error.code, 'VAULT_REDIRECT_REFUSED')
-    s.equal(vault.requests.length, 3)
+    s.equal(vault.requests.length, 3 * 3, 'each of three attempts')
   })
 
   void t.test('to nowhere is refused', async (s) => {
@@ -506,7 +521,7 @@ void test('what is told of requests', async (t) => {
   void t.test(
     'a refusal shows that vault is up; a caller that goes away shows nothing',
     async (s) => {
-      const vault = await LocalVault.start(s, answer(403, { errors: [] }))
+      const vault = await LocalVault.start(s, answer(403, { errors: ['permission denied'] }))
       const { client, metrics } = clientScene(s, [vault.address])
       const up = async () => (await metrics.vaultUp.get()).values[0]?.value
       await failureOf(client.request(decrypt, within(-1)))

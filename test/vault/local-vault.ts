@@ -81,7 +81,7 @@ export class LocalVault {
 /** Answers as Vault does. */
 export function answer(
   status: number,
-  body: object | string = {},
+  body: object | string = { data: {}, auth: {} },
   headers: Record<string, string> = {},
 ): Handler {
   const text = typeof body === 'string' ? body : JSON.stringify(body)

@@ -10,11 +10,11 @@ function coded(code: string, cause?: unknown): Error {
 /** Code, our code, words, where it is tried again. */
 const ROWS = [
   ['ECONNREFUSED', 'VAULT_UNREACHABLE', 'connection refused', 'soon'],
-  ['ENOTFOUND', 'VAULT_UNREACHABLE', 'host name is not known', 'soon'],
-  ['EAI_AGAIN', 'VAULT_UNREACHABLE', 'could not be looked up', 'soon'],
+  ['ENOTFOUND', 'VAULT_UNREACHABLE', 'unknown host name', 'soon'],
+  ['EAI_AGAIN', 'VAULT_UNREACHABLE', 'cannot be looked up', 'soon'],
   ['EHOSTUNREACH', 'VAULT_UNREACHABLE', 'no route', 'soon'],
-  ['ETIMEDOUT', 'VAULT_UNREACHABLE', 'no connection within the time', 'soon'],
-  ['UND_ERR_CONNECT_TIMEOUT', 'VAULT_UNREACHABLE', 'no connection within the time', 'soon'],
+  ['ETIMEDOUT', 'VAULT_UNREACHABLE', 'the connection timed out', 'soon'],
+  ['UND_ERR_CONNECT_TIMEOUT', 'VAULT_UNREACHABLE', 'the connection timed out', 'soon'],
   ['ECONNRESET', 'VAULT_UNREACHABLE', 'reset', 'at-once'],
   ['EPIPE', 'VAULT_UNREACHABLE', 'closed', 'at-once'],
   ['UND_ERR_SOCKET', 'VAULT_UNREACHABLE', 'closed', 'at-once'],
@@ -25,11 +25,11 @@ const ROWS = [
   ['DEPTH_ZERO_SELF_SIGNED_CERT', 'VAULT_TLS_INVALID', 'vault.caFile', 'elsewhere'],
   ['CERT_HAS_EXPIRED', 'VAULT_TLS_INVALID', 'renew it', 'elsewhere'],
   ['ERR_TLS_CERT_ALTNAME_INVALID', 'VAULT_TLS_INVALID', 'vault.serverName', 'elsewhere'],
-  ['ERR_SSL_WRONG_VERSION_NUMBER', 'VAULT_TLS_INVALID', 'write http://', 'elsewhere'],
+  ['ERR_SSL_WRONG_VERSION_NUMBER', 'VAULT_TLS_INVALID', 'use http://', 'elsewhere'],
   [
     'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED',
     'VAULT_TLS_INVALID',
-    'vault.auth.certFile',
+    'vault.clientCertFile',
     'elsewhere',
   ],
   ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'VAULT_TLS_INVALID', 'refuses the client', 'elsewhere'],
@@ -43,7 +43,7 @@ const ROWS = [
   ['ERR_SSL_SOMETHING_NEW', 'VAULT_TLS_INVALID', 'ERR_SSL_SOMETHING_NEW', 'elsewhere'],
   ['EPROTO', 'VAULT_TLS_INVALID', 'EPROTO', 'elsewhere'],
   ['UND_ERR_HEADERS_OVERFLOW', 'VAULT_ANSWER_INVALID', 'too long', 'elsewhere'],
-  ['UND_ERR_INVALID_ARG', 'VAULT_REJECTED', 'could not be built', 'never'],
+  ['UND_ERR_INVALID_ARG', 'INTERNAL', 'could not be built', 'never'],
 ] as const
 
 for (const [code, expected, words, retry] of ROWS) {
@@ -68,7 +68,7 @@ void test('the reason is found along the chain of causes and in an AggregateErro
 
 void test('an answer that had begun was cut off, and its connection was not stale', async (t) => {
   const failure = readNetworkFailure(coded('UND_ERR_SOCKET'), ADDRESS, true)
-  t.match(failure.error.message, 'the answer was cut off')
+  t.match(failure.error.message, 'the response was cut off')
   t.equal(failure.retry, 'soon')
 })
 

@@ -11,6 +11,8 @@ const failure = (code: ErrorCode, retry: Retry, waitMs?: number) =>
 const down = failure('VAULT_UNREACHABLE', 'soon')
 const sealed = failure('VAULT_SEALED', 'elsewhere')
 const stale = failure('VAULT_UNREACHABLE', 'at-once')
+const denied = failure('VAULT_DENIED', 'ask-others')
+const rejected = failure('VAULT_REJECTED', 'never')
 const untrusted = failure('VAULT_TLS_INVALID', 'elsewhere')
 
 function bookOf(count: number): AddressBook {
@@ -90,8 +92,62 @@ void test('a rate limit is waited for at the same address if that fits', async (
   )
 })
 
-void test('what vault refuses is not tried again', async (t) => {
-  t.equal(codeOf(planOf(3).next(failure('VAULT_DENIED', 'never'), LONG, true)), 'VAULT_DENIED')
+void test('a rejected request is not tried again where the address was proven', async (t) => {
+  const book = bookOf(2)
+  book.prove(0)
+  const plan = new RetryPlan(book, () => 0)
+  t.equal(codeOf(plan.next(rejected, LONG, true)), 'VAULT_REJECTED')
+})
+
+void test('a refusal of an address that was not proven is believed after all others were asked', async (t) => {
+  for (const refusal of [rejected, denied]) {
+    const plan = planOf(2)
+    t.equal(plan.next(refusal, LONG, true), 0)
+    t.equal(plan.index, 1)
+    t.equal(codeOf(plan.next(refusal, LONG, true)), refusal.error.code)
+  }
+})
+
+void test('the others are asked about a denial of a proven address, too, and may contradict it', async (t) => {
+  const book = bookOf(2)
+  book.prove(0)
+  const plan = new RetryPlan(book, () => 0)
+  t.equal(plan.next(denied, LONG, true), 0)
+  t.equal(book.current, 0, 'one refusal does not move other requests')
+  plan.succeed()
+  t.equal(book.current, 1)
+  t.equal(book.isProven(0), false)
+})
+
+void test('a proven address that is down outranks a refusal of another one, in any order', async (t) => {
+  for (const order of [
+    [down, denied],
+    [denied, down],
+  ] as const) {
+    const book = bookOf(2)
+    const proven = order.indexOf(down)
+    book.prove(proven)
+    const plan = new RetryPlan(book, () => 0)
+    plan.next(order[0], LONG, true)
+    t.equal(codeOf(plan.next(order[1], 0, true)), 'VAULT_UNREACHABLE')
+  }
+})
+
+void test('the refusal of a proven address outranks an outage of another one', async (t) => {
+  const book = bookOf(2)
+  book.prove(0)
+  book.prove(1)
+  const plan = new RetryPlan(book, () => 0)
+  plan.next(down, LONG, true)
+  t.equal(codeOf(plan.next(denied, LONG, true)), 'VAULT_DENIED')
+})
+
+void test('proven addresses are tried before the others', async (t) => {
+  const book = bookOf(3)
+  book.prove(2)
+  const plan = new RetryPlan(book, () => 0)
+  plan.next(down, LONG, true)
+  t.equal(plan.index, 2)
 })
 
 void test('what may not be repeated is not tried again', async (t) => {

@@ -4,6 +4,7 @@ import { identityFromFile } from '../../identity/identity-source.ts'
 import type { Logger } from '../../telemetry/log.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { createVaultClient, type VaultClient } from '../../vault/client/client.ts'
+import type { AddressCheck } from '../../vault/client/recognition.ts'
 import { appRoleLogin } from '../../vault/logins/approle.ts'
 import { certLogin } from '../../vault/logins/cert.ts'
 import { jwtLogin } from '../../vault/logins/jwt.ts'
@@ -18,6 +19,7 @@ export interface ClientOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
+  readonly recognize?: AddressCheck | undefined
 }
 
 export interface VaultAccessOptions extends ClientOptions {
@@ -34,7 +36,8 @@ export interface VaultAccess {
 }
 
 /** A client without an identity, as the configuration's `vault` section says. */
-export function createClient({ config, clock, log, metrics }: ClientOptions): VaultClient {
+export function createClient(options: ClientOptions): VaultClient {
+  const { config, clock, log, metrics, recognize } = options
   const { addresses, namespace, caFile, serverName, timeoutMs, auth } = config
   return createVaultClient({
     addresses,
@@ -42,6 +45,7 @@ export function createClient({ config, clock, log, metrics }: ClientOptions): Va
     clock,
     log,
     metrics,
+    recognize,
     ...(namespace === undefined ? {} : { namespace }),
     ...(caFile === undefined ? {} : { caFile }),
     ...(serverName === undefined ? {} : { serverName }),

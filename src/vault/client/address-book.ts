@@ -2,23 +2,26 @@ import { BridgeError } from '../../errors.ts'
 
 /** One place where Vault may be. */
 export interface Address {
-  /** As it stands in messages and log lines, without a slash at the end. */
+  /** As in messages and log lines, without a trailing slash. */
   readonly text: string
-  /** Scheme, host and port, as a URL compares them. */
+  /** Scheme, host and port in the normal form of a URL. */
   readonly origin: string
   readonly secure: boolean
 }
 
-/** The configured addresses, and which of them is used now: the one that worked last. */
+/**
+ * The configured addresses, the one in use (the one that worked last), and those that were proven to be the Vault
+ * that this program works with. See docs/design.md, "Addresses".
+ */
 export class AddressBook {
   readonly addresses: readonly Address[]
+  readonly #proven = new Set<number>()
   #current = 0
 
-  /** Throws CONFIG_INVALID for an empty list and for what is no address of a Vault. */
+  /** Throws CONFIG_INVALID for an empty list and for a text that is not the address of a Vault. */
   constructor(texts: readonly string[]) {
     const addresses = new Map(texts.map(parseAddress).map((address) => [address.text, address]))
-    if (addresses.size === 0)
-      throw new BridgeError('CONFIG_INVALID', 'vault.address names no address')
+    if (addresses.size === 0) throw new BridgeError('CONFIG_INVALID', 'vault.address is empty')
     this.addresses = [...addresses.values()]
   }
 
@@ -27,17 +30,36 @@ export class AddressBook {
     return this.#current
   }
 
-  /** The address answered: later requests begin there. */
+  /** The address answered: later requests start there. */
   prefer(index: number): void {
     this.#current = index
   }
 
-  /** The address failed: later requests begin at the next, unless another request moved on already. */
+  /** The address failed: later requests start at the next one, unless another request already moved on. */
   leave(index: number): void {
     if (this.#current === index) this.#current = (index + 1) % this.addresses.length
   }
 
-  /** The index of the configured address with this origin, undefined if it is nobody we know. */
+  /** What this address says about the key or about our identity is Vault's word. */
+  prove(index: number): void {
+    this.#proven.add(index)
+  }
+
+  /** Another address answered what this one refused: it is a different Vault, or no longer the same one. */
+  disprove(index: number): void {
+    this.#proven.delete(index)
+  }
+
+  isProven(index: number): boolean {
+    return this.#proven.has(index)
+  }
+
+  /** Whether other addresses were proven and this one was not: it may be another Vault. */
+  isDoubtful(index: number): boolean {
+    return this.#proven.size > 0 && !this.#proven.has(index)
+  }
+
+  /** The index of the configured address with this origin; undefined if there is none. */
   find(origin: string): number | undefined {
     const index = this.addresses.findIndex((address) => address.origin === origin)
     return index === -1 ? undefined : index
@@ -47,14 +69,14 @@ export class AddressBook {
 function parseAddress(text: string): Address {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
-    // The text is not repeated: it may hold a password.
+    // The message does not repeat the text, which may contain a password.
     throw invalid('must be a URL like https://vault.example.com:8200')
   }
   if (url.username !== '' || url.password !== '') {
-    throw invalid(`must not hold a user name or password (host ${url.host})`)
+    throw invalid(`must not contain a user name or password (host ${url.host})`)
   }
   if (url.search !== '' || url.hash !== '') {
-    throw invalid(`must not hold a query or fragment (host ${url.host})`)
+    throw invalid(`must not contain a query or fragment (host ${url.host})`)
   }
   const path = url.pathname.replace(/\/+$/, '')
   return { text: url.origin + path, origin: url.origin, secure: url.protocol === 'https:' }

@@ -1,10 +1,11 @@
 import { BridgeError, type ErrorCode } from '../../errors.ts'
 import { AttemptFailure, nameOperation, type Attempt, type Outcome, type Retry } from './attempt.ts'
 import { SPEAKS_TLS, tlsFailure } from './network-failure.ts'
+import type { VaultOperation } from './request.ts'
 import { readWait } from './retry-after.ts'
 import { cleanWords } from './wording.ts'
 
-/** An answer as it came over the wire, and what it answers. */
+/** A response as received, and the attempt it belongs to. */
 export interface RawAnswer {
   readonly attempt: Attempt
   readonly status: number
@@ -17,35 +18,62 @@ export interface RawAnswer {
 interface Verdict {
   readonly code: ErrorCode
   readonly retry: Retry
-  /** What stands between "vault at <address>" and Vault's own words. */
+  /** The verb between "Vault at <address>" and the operation. */
   readonly says: string
 }
 
-const NOT_JSON = Symbol('not JSON')
+/** Marks a response that Vault did not send, with the reason for the message. */
+class Foreign {
+  readonly reason: string
+
+  constructor(reason: string) {
+    this.reason = reason
+  }
+}
+
+/** What a successful response to these operations contains; the others may be empty (204). */
+const CONTENT: Partial<Record<VaultOperation, 'data' | 'auth'>> = {
+  encrypt: 'data',
+  decrypt: 'data',
+  read_key: 'data',
+  export_key: 'data',
+  lookup_token: 'data',
+  login: 'auth',
+  renew_token: 'auth',
+}
 
 /**
- * Reads an answer that is no redirect. `address` is where it came from, `now` the wall clock for Retry-After.
- * A parser's error is never kept as the cause: it quotes the text, which may hold a plaintext.
+ * Reads a response that is not a redirect. `address` is where it came from, `now` the wall clock for Retry-After.
+ * A parser's error is never kept as the cause, because it quotes the text, which may contain a plaintext.
  */
 export function readAnswer(raw: RawAnswer, address: string, now: number): Outcome {
   const body = parseBody(raw.text)
-  if (raw.status >= 200 && raw.status < 300 && body !== NOT_JSON)
-    return { status: raw.status, body }
-  if (body === NOT_JSON) return refuseStranger(raw, address, now)
-  // Transit answers a batch with 400 or 500 when an item fails, and whatever partial_failure_response_code says.
+  if (body instanceof Foreign) return failForeign(body, raw, address, now)
+  // Transit sends batch results with 400 or 500 when an item fails, or with partial_failure_response_code.
   if (hasBatchResults(body)) return { status: raw.status, body }
-  const words = errorsOf(body)
+  if (raw.status >= 200 && raw.status < 300) {
+    const foreign = findMissingContent(body, raw.attempt.request.operation)
+    return foreign === undefined
+      ? { status: raw.status, body }
+      : failForeign(foreign, raw, address, now)
+  }
+  const words = readErrors(raw.status, body)
+  if (words instanceof Foreign) return failForeign(words, raw, address, now)
   const clean = cleanWords(words, raw.attempt.request)
-  return refuse(judge(raw.status, words), raw, clean, address, now)
+  return fail(judge(raw, words), raw, clean, address, now)
 }
 
-/** The one table from Vault's answers to codes; rows are those of openbao's http/handler.go and sdk/logical. */
-function judge(status: number, words: readonly string[]): Verdict {
-  if (status === 403) return { code: 'VAULT_DENIED', retry: 'never', says: 'denies' }
-  if (status === 404) return { code: 'VAULT_NOT_FOUND', retry: 'never', says: 'has nothing for' }
+/**
+ * The one table from Vault's error responses to codes (openbao sdk/logical/response_util.go, http/handler.go). Vault
+ * distinguishes some cases only by text; they are the only ones decided on text here.
+ */
+function judge({ status, attempt }: RawAnswer, words: readonly string[]): Verdict {
+  const mentions = (part: string) => words.some((text) => text.toLowerCase().includes(part))
+  if (status === 403) return { code: 'VAULT_DENIED', retry: 'ask-others', says: 'denies' }
+  if (status === 404) return { code: 'VAULT_NOT_FOUND', retry: 'ask-others', says: 'cannot find' }
   if (status === 429)
     return { code: 'VAULT_RATE_LIMITED', retry: 'later', says: 'limits the rate of' }
-  if (status === 503 && mention(words, 'sealed')) {
+  if (status === 503 && mentions('sealed')) {
     return {
       code: 'VAULT_SEALED',
       retry: 'elsewhere',
@@ -53,41 +81,51 @@ function judge(status: number, words: readonly string[]): Verdict {
     }
   }
   // A 500 that is the request's own fault (builtin/logical/transit/path_encrypt.go): it fails everywhere.
-  if (status === 500 && mention(words, 'failed to parse batch input')) {
+  if (status === 500 && mentions('failed to parse batch input'))
     return { code: 'VAULT_REJECTED', retry: 'never', says: 'rejects' }
-  }
-  if (status === 501) {
-    return { code: 'VAULT_UNAVAILABLE', retry: 'elsewhere', says: 'is not initialised and cannot' }
-  }
-  // 472 and 473 are a DR secondary and a performance standby; Vault Enterprise only.
-  if (status >= 500 || status === 472 || status === 473) {
-    return { code: 'VAULT_UNAVAILABLE', retry: 'soon', says: 'cannot now' }
-  }
-  return { code: 'VAULT_REJECTED', retry: 'never', says: 'rejects' }
+  if (status === 501)
+    return { code: 'VAULT_UNAVAILABLE', retry: 'elsewhere', says: 'is not initialized and cannot' }
+  // Vault Enterprise answers so at every path of a disaster recovery secondary but those of sys/replication.
+  if (status === 400 && mentions('dr secondary'))
+    return { code: 'VAULT_UNAVAILABLE', retry: 'elsewhere', says: 'is a DR secondary and cannot' }
+  if (status >= 500 || PASSING.has(status))
+    return { code: 'VAULT_UNAVAILABLE', retry: 'soon', says: 'cannot currently' }
+  const retry = attempt.request.operation === 'login' ? 'ask-others' : 'never'
+  return { code: 'VAULT_REJECTED', retry, says: 'rejects' }
 }
 
-/** No JSON: something before Vault answered. Its status counts only where it says that this passes by itself. */
-function refuseStranger(raw: RawAnswer, address: string, now: number): AttemptFailure {
-  // The words of Go's net/http and of nginx; both answer 400.
-  if (raw.status === 400 && /HTTP request .*to (?:an )?HTTPS (?:server|port)/i.test(raw.text)) {
+/**
+ * Statuses below 500 that end without a change of the request: a request timeout, a connection for another host
+ * (RFC 9110 §15.5.9, §15.5.20), a standby that lags behind (412), and the health statuses of Vault Enterprise for a
+ * DR secondary (472) and a performance standby (473).
+ */
+const PASSING: ReadonlySet<number> = new Set([408, 412, 421, 425, 472, 473])
+
+/** Something in front of Vault answered, or another server: an outage once Vault was proven. */
+function failForeign(
+  foreign: Foreign,
+  raw: RawAnswer,
+  address: string,
+  now: number,
+): AttemptFailure {
+  // The words of Go's net/http and of nginx; both send them with 400.
+  if (raw.status === 400 && /HTTP request .*to (?:an )?HTTPS (?:server|port)/i.test(raw.text))
     return tlsFailure(address, SPEAKS_TLS)
-  }
-  if (raw.status >= 500 || raw.status === 429) {
-    return refuse(
-      judge(raw.status, []),
-      raw,
-      'no answer of vault but of what stands before it',
-      address,
-      now,
-    )
-  }
+  const isOverload = raw.status >= 500 || raw.status === 429
+  const code = raw.status === 429 ? 'VAULT_RATE_LIMITED' : 'VAULT_UNAVAILABLE'
+  const operation = nameOperation(raw.attempt.request)
   const message =
-    `vault at ${address} sent an answer to ${nameOperation(raw.attempt.request)} that is not vault's ` +
-    `(status ${String(raw.status)}, no JSON); check vault.address and what stands before it`
-  return new AttemptFailure(new BridgeError('VAULT_ANSWER_INVALID', message), 'elsewhere')
+    `the response to ${operation} from ${address} is not from Vault ` +
+    `(status ${String(raw.status)}, ${foreign.reason}); check vault.address and any proxy in front of Vault`
+  return raw.status === 429
+    ? new AttemptFailure(new BridgeError(code, message), 'later', waitOf(raw, now))
+    : new AttemptFailure(
+        new BridgeError(isOverload ? code : 'VAULT_ANSWER_INVALID', message),
+        'soon',
+      )
 }
 
-function refuse(
+function fail(
   verdict: Verdict,
   raw: RawAnswer,
   words: string,
@@ -95,25 +133,42 @@ function refuse(
   now: number,
 ): AttemptFailure {
   const operation = nameOperation(raw.attempt.request)
-  const message = `vault at ${address} ${verdict.says} ${operation}: ${describe(raw.status, words)}`
-  const waitMs =
-    verdict.retry === 'later' ? readWait(raw.retryAfter, raw.rateLimitReset, now) : undefined
+  const message = `Vault at ${address} ${verdict.says} ${operation}: ${describe(raw.status, words)}`
+  const waitMs = verdict.retry === 'later' ? waitOf(raw, now) : undefined
   return new AttemptFailure(new BridgeError(verdict.code, message), verdict.retry, waitMs)
+}
+
+function waitOf(raw: RawAnswer, now: number): number | undefined {
+  return readWait(raw.retryAfter, raw.rateLimitReset, now)
 }
 
 function describe(status: number, words: string): string {
   return words === '' ? `status ${String(status)}` : `${words} (status ${String(status)})`
 }
 
-/** An empty answer is undefined; JSON that is no object is none of Vault's. */
-function parseBody(text: string): object | undefined | typeof NOT_JSON {
+/** An empty response is undefined. Vault's JSON is always an object. */
+function parseBody(text: string): object | undefined | Foreign {
   if (text === '') return undefined
   try {
     const body: unknown = JSON.parse(text)
-    return typeof body === 'object' && body !== null && !Array.isArray(body) ? body : NOT_JSON
+    return typeof body === 'object' && body !== null && !Array.isArray(body)
+      ? body
+      : new Foreign('not a JSON object')
   } catch {
-    return NOT_JSON
+    return new Foreign('not JSON')
   }
+}
+
+function findMissingContent(
+  body: object | undefined,
+  operation: VaultOperation,
+): Foreign | undefined {
+  const field = CONTENT[operation]
+  if (field === undefined) return undefined
+  const content: unknown = body === undefined ? undefined : Reflect.get(body, field)
+  return typeof content === 'object' && content !== null
+    ? undefined
+    : new Foreign(`without "${field}"`)
 }
 
 function hasBatchResults(body: object | undefined): boolean {
@@ -126,11 +181,16 @@ function hasBatchResults(body: object | undefined): boolean {
   )
 }
 
-function errorsOf(body: object | undefined): string[] {
-  const errors: unknown = body !== undefined && 'errors' in body ? body.errors : undefined
-  return Array.isArray(errors) ? errors.filter((error) => typeof error === 'string') : []
-}
-
-function mention(words: readonly string[], part: string): boolean {
-  return words.some((text) => text.toLowerCase().includes(part))
+/**
+ * The texts of an error response. Vault sends a list of strings with every error; it is empty only for a path with
+ * nothing in it (404), an unsupported method (405) and some statuses that are outages anyway
+ * (openbao sdk/logical/response_util.go, RespondError).
+ */
+function readErrors(status: number, body: object | undefined): readonly string[] | Foreign {
+  if (body === undefined) return new Foreign('empty')
+  const errors: unknown = 'errors' in body ? body.errors : undefined
+  if (!Array.isArray(errors) || !errors.every((error) => typeof error === 'string'))
+    return new Foreign('without a list of errors')
+  const mayBeEmpty = status === 404 || status === 405 || status === 429 || status >= 472
+  return errors.length > 0 || mayBeEmpty ? errors : new Foreign('with an empty list of errors')
 }

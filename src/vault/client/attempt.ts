@@ -2,29 +2,31 @@ import type { CallContext } from '../../call-context.ts'
 import type { BridgeError } from '../../errors.ts'
 import type { VaultRequest, VaultResponse } from './request.ts'
 
-/** One try of one request, handed through node-vault to the transport and back to the reader of the answer. */
+/** One try of one request, passed through node-vault to the transport and to the reader of the response. */
 export interface Attempt {
   readonly request: VaultRequest
   readonly context: CallContext
-  /** When this try is given up, in milliseconds of {@link Clock.monotonic}. */
+  /** When this try times out, in milliseconds of {@link Clock.monotonic}. */
   readonly endsAt: number
 }
 
 /**
  * Where a failed request may be tried again.
- * - `never`: Vault said no, or nobody is waiting any more.
- * - `elsewhere`: at another address; this one answers the same again (sealed, wrong certificate).
+ * - `never`: nowhere. Vault rejected the request itself, or the caller is gone.
+ * - `ask-others`: at the other addresses. Vault refused the caller or has nothing there, which another address
+ *   contradicts if this one is a different Vault.
+ * - `elsewhere`: at another address; this one would answer the same again (sealed, wrong certificate).
  * - `soon`: at another address, or at this one after a short wait.
- * - `at-once`: at this address over a new connection, for the old one was stale; the second time as `soon`.
+ * - `at-once`: at this address over a new connection, because the old one was stale; the second time as `soon`.
  * - `later`: at this address after `waitMs`.
  */
-export type Retry = 'never' | 'elsewhere' | 'soon' | 'at-once' | 'later'
+export type Retry = 'never' | 'ask-others' | 'elsewhere' | 'soon' | 'at-once' | 'later'
 
-/** How an attempt failed. It is returned, not thrown: a failed attempt is not yet a failed request. */
+/** How an attempt failed. It is returned, not thrown, because a later attempt may succeed. */
 export class AttemptFailure {
   readonly error: BridgeError
   readonly retry: Retry
-  /** Only with `later`: what Vault asked for; undefined if it asked for nothing. */
+  /** Only with `later`: the wait that Vault asked for; undefined if it named none. */
   readonly waitMs: number | undefined
 
   constructor(error: BridgeError, retry: Retry, waitMs?: number) {
@@ -37,7 +39,7 @@ export class AttemptFailure {
 /** What an attempt ends in. */
 export type Outcome = VaultResponse | AttemptFailure
 
-/** An operation as it stands in a sentence. */
+/** The name of an operation in a sentence. */
 export function nameOperation(request: VaultRequest): string {
   return request.operation.replaceAll('_', ' ')
 }

@@ -8,7 +8,8 @@ import { readAnswer, type RawAnswer } from './answer.ts'
 import { AttemptFailure, type Attempt, type Outcome } from './attempt.ts'
 import { Endpoint } from './node-vault-request.ts'
 import { buildHeaders } from './headers.ts'
-import { MAX_REDIRECTS, isRedirect, refuseLoop, resolveRedirect } from './redirect.ts'
+import { MAX_REDIRECTS, isRedirect, failLoop, resolveRedirect } from './redirect.ts'
+import { Recognition, type AddressCheck, type Sender } from './recognition.ts'
 import { RequestReport } from './request-report.ts'
 import type { VaultRequest, VaultRequester, VaultResponse } from './request.ts'
 import { RetryPlan } from './retry.ts'
@@ -18,31 +19,41 @@ import { Transport } from './transport.ts'
 import { wait } from '../../time/wait.ts'
 
 export interface VaultClientOptions extends TlsFiles {
-  /** Where Vault is: http or https URLs, at least one. The one that works is kept. */
+  /** Addresses of Vault: http or https URLs, at least one. The one that works stays in use. */
   readonly addresses: readonly string[]
   /** Sent as X-Vault-Namespace unless a request names its own. Default: none. */
   readonly namespace?: string | undefined
-  /** Longest time of one attempt, from connecting to the end of the answer, in milliseconds; more than 0. */
+  /** The longest time for one attempt, from connecting to the end of the response; more than 0. */
   readonly timeoutMs: number
-  /** Name that Vault's certificate must hold, also sent as SNI. Default: the host of the address. */
+  /** The name that Vault's certificate must contain, also sent as SNI. Default: the host of the address. */
   readonly serverName?: string | undefined
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Pick<Metrics, 'vaultRequestDuration' | 'vaultUp'>
-  /** Numbers from 0 to below 1, for jitter. Default: Math.random. */
+  /** Returns numbers from 0 up to, but not including, 1, for jitter. Default: Math.random. */
   readonly random?: () => number
+  /**
+   * Recognizes an address that was not proven as the same Vault, before it replaces one that was. Without this check,
+   * an address is proven by its first successful response to a request with a token.
+   */
+  readonly recognize?: AddressCheck | undefined
 }
 
 export interface VaultClient extends VaultRequester {
-  /** Lets requests that are under way end, then closes all connections. Later requests fail with CANCELLED. */
+  /**
+   * The address in use has proven itself (a full proof passed, or the key was read again). From then on, a refusal by
+   * an address that was not proven does not count against it.
+   */
+  prove(): void
+  /** Lets current requests finish, then closes all connections. Later requests fail with CANCELLED. */
   close(): Promise<void>
   /** Reads the TLS files again now; if they changed, the next request opens new connections. Never throws. */
   refreshTls(): Promise<void>
 }
 
 /**
- * Brings requests to Vault. A wrong address throws CONFIG_INVALID here; everything else (files that are missing, a
- * Vault that is away) is the error of each request until it is mended.
+ * Sends requests to Vault. An invalid address throws CONFIG_INVALID here; any other problem (missing files, a Vault
+ * that is down) fails each request until it is fixed.
  */
 export function createVaultClient(options: VaultClientOptions): VaultClient {
   return new Client(options)
@@ -56,6 +67,7 @@ class Client implements VaultClient {
   readonly #report: RequestReport
   readonly #namespace: string
   readonly #random: () => number
+  readonly #send: Sender
 
   constructor(options: VaultClientOptions) {
     const { clock, log, timeoutMs, serverName } = options
@@ -73,14 +85,20 @@ class Client implements VaultClient {
     this.#report = new RequestReport(clock, log, options.metrics)
     this.#namespace = options.namespace ?? ''
     this.#random = options.random ?? Math.random
+    const send: Sender = (request, context, index) => this.#try(request, context, index)
+    const recognition = options.recognize && new Recognition(this.#book, options.recognize, send)
+    this.#send = recognition === undefined ? send : recognition.send.bind(recognition)
   }
 
   async request(request: VaultRequest, context: CallContext): Promise<VaultResponse> {
     const startedAt = this.#options.clock.monotonic()
     const plan = new RetryPlan(this.#book, this.#random)
     for (;;) {
-      const outcome = await this.#try(request, context, plan.index)
+      const outcome = await this.#send(request, context, plan.index)
       if (!(outcome instanceof AttemptFailure)) {
+        plan.succeed()
+        if (this.#options.recognize === undefined && request.token !== undefined)
+          this.#book.prove(plan.index)
         this.#report.answered(request, startedAt)
         return outcome
       }
@@ -90,6 +108,10 @@ class Client implements VaultClient {
       this.#report.failed(request, context, address, error, startedAt)
       throw error
     }
+  }
+
+  prove(): void {
+    this.#book.prove(this.#book.current)
   }
 
   async close(): Promise<void> {
@@ -111,13 +133,13 @@ class Client implements VaultClient {
     }
     const attempt = { request, context, endsAt: Math.min(context.deadline, startedAt + timeoutMs) }
     const tlsVersion = this.#tls?.version
-    const outcome = await this.#send(endpoint, attempt)
+    const outcome = await this.#exchange(endpoint, attempt)
     return outcome instanceof AttemptFailure
       ? this.#examine(outcome, index, startedAt, tlsVersion)
       : outcome
   }
 
-  async #send(endpoint: Endpoint, attempt: Attempt): Promise<Outcome> {
+  async #exchange(endpoint: Endpoint, attempt: Attempt): Promise<Outcome> {
     try {
       return await endpoint.send(attempt, this.#headers(attempt))
     } catch (thrown) {
@@ -125,7 +147,7 @@ class Client implements VaultClient {
     }
   }
 
-  /** Looks for what a failure may have to do with on our side: TLS files that were replaced, an address that is dead. */
+  /** Looks for a cause of a failure on our side: TLS files that were replaced, an address that is dead. */
   async #examine(
     failure: AttemptFailure,
     index: number,
@@ -141,17 +163,17 @@ class Client implements VaultClient {
     }
     if (code === 'VAULT_UNREACHABLE') {
       const reading = this.#tls?.refresh()
-      // A server may close the connection in place of saying that it does not like our certificate.
+      // A server may close the connection instead of saying that it refuses our certificate.
       if (failure.retry === 'at-once') await reading
     }
     const silentMs = this.#options.clock.monotonic() - startedAt
-    // Callers whose deadlines are shorter than the timeout would else come back to a dead address for ever.
+    // Otherwise callers with deadlines shorter than the timeout would return to a dead address forever.
     if (code === 'DEADLINE_EXCEEDED' && silentMs >= this.#options.timeoutMs / 2)
       this.#book.leave(index)
     return failure
   }
 
-  /** Waits for the time of the next attempt; the error, if there is none. */
+  /** Waits until the next attempt; returns the error if there is none. */
   async #prepareRetry(
     plan: RetryPlan,
     failure: AttemptFailure,
@@ -184,7 +206,7 @@ class Client implements VaultClient {
 
   async #follow(raw: RawAnswer, index: number, redirects: number): Promise<Outcome> {
     const from = this.#endpoint(index).transport.address
-    if (redirects > MAX_REDIRECTS) return refuseLoop(from)
+    if (redirects > MAX_REDIRECTS) return failLoop(from)
     const target = resolveRedirect(raw, from, this.#book)
     if (target instanceof AttemptFailure) return target
     const { attempt } = raw
@@ -208,7 +230,7 @@ class Client implements VaultClient {
   }
 }
 
-/** The files were not good yet, so they are read before the request; it fails while they are not. */
+/** The files were never valid so far, so they are read before the request, which fails while they are not. */
 async function readFirst(tls: TlsMaterial): Promise<AttemptFailure | undefined> {
   await tls.refresh()
   return tls.contents === undefined && tls.problem !== undefined

@@ -3,23 +3,25 @@ import type { Address, AddressBook } from './address-book.ts'
 import type { RawAnswer } from './answer.ts'
 import { AttemptFailure } from './attempt.ts'
 
-/** A standby names the active node; more than one step beyond that is a loop. */
+/** A standby redirects to the active node; more than one step beyond that is a loop. */
 export const MAX_REDIRECTS = 2
 
-/** Where a redirect leads. */
+/** The target of a redirect. */
 export interface RedirectTarget {
   readonly index: number
   readonly path: string
 }
 
-/** Whether an answer sends the client elsewhere. */
+/** Whether a response is a redirect. */
 export function isRedirect(raw: RawAnswer): boolean {
   return raw.status >= 300 && raw.status < 400
 }
 
 /**
- * Where to follow a redirect, or the refusal. Only a configured address is followed, because the token and the
- * plaintext go along; only with the method kept (RFC 9110 §15.4: 307 and 308, the others for GET alone).
+ * Where to follow a redirect, or why not to. Only redirects to a configured address are followed, because the token
+ * and the plaintext are sent there, and only with the method kept (RFC 9110 §15.4: 307 and 308, others for GET only).
+ * A redirect that cannot be followed is an outage: a standby that cannot forward redirects to the leader it last knew,
+ * which may be down (openbao http/handler.go, respondStandby), and a gateway may redirect to its login page.
  */
 export function resolveRedirect(
   raw: RawAnswer,
@@ -31,31 +33,32 @@ export function resolveRedirect(
     raw.location !== undefined && URL.canParse(raw.location, base)
       ? new URL(raw.location, base)
       : undefined
-  if (url === undefined) return refuse(from, `redirects (status ${String(raw.status)}) to nowhere`)
+  if (url === undefined)
+    return fail(from, `sent a redirect (status ${String(raw.status)}) without a usable Location`)
   if (!keepsMethod(raw)) {
-    return refuse(
+    return fail(
       from,
-      `redirects to ${url.origin} with status ${String(raw.status)}, which loses the request`,
+      `redirects to ${url.origin} with status ${String(raw.status)}, which would drop the request body; check vault.address and any proxy in front of Vault`,
     )
   }
   if (from.secure && url.protocol !== 'https:') {
-    return refuse(from, `redirects to ${url.origin}, which has no TLS`)
+    return fail(from, `redirects to ${url.origin}, which does not use TLS`)
   }
   const index = book.find(url.origin)
   if (index === undefined) {
-    return refuse(
+    return fail(
       from,
-      `redirects to ${url.origin}, which is not in vault.address; add it if it is yours`,
+      `redirects to ${url.origin}, which is not in vault.address; it may be a leader that is down; add it if it is a node of your Vault`,
     )
   }
   return { index, path: url.pathname + url.search }
 }
 
-/** The refusal of a chain that does not end. */
-export function refuseLoop(from: Address): AttemptFailure {
-  return refuse(
+/** The failure for a redirect chain that does not end. */
+export function failLoop(from: Address): AttemptFailure {
+  return fail(
     from,
-    `redirects for the ${String(MAX_REDIRECTS + 1)}rd time; check the api_addr of the vault servers`,
+    `redirects for the ${String(MAX_REDIRECTS + 1)}rd time; check api_addr of the Vault servers`,
   )
 }
 
@@ -64,7 +67,7 @@ function keepsMethod(raw: RawAnswer): boolean {
   return (raw.status === 301 || raw.status === 302) && raw.attempt.request.method === 'GET'
 }
 
-function refuse(from: Address, words: string): AttemptFailure {
-  const error = new BridgeError('VAULT_REDIRECT_REFUSED', `vault at ${from.text} ${words}`)
-  return new AttemptFailure(error, 'elsewhere')
+function fail(from: Address, words: string): AttemptFailure {
+  const error = new BridgeError('VAULT_REDIRECT_REFUSED', `Vault at ${from.text} ${words}`)
+  return new AttemptFailure(error, 'soon')
 }

@@ -1,27 +1,37 @@
-import { isOutage, type BridgeError } from '../../errors.ts'
+import { isOutage, isRefusal, type BridgeError, type ErrorCode } from '../../errors.ts'
 import type { AddressBook } from './address-book.ts'
-import type { AttemptFailure } from './attempt.ts'
+import type { AttemptFailure, Retry } from './attempt.ts'
 
-/** Requests of one call at most, so that many callers do not hammer a Vault that comes back. */
+/** The most attempts for one request, so that many callers do not overload a Vault that is coming back. */
 const MAX_ATTEMPTS = 3
 const MIN_WAIT_MS = 50
 const MAX_WAIT_MS = 250
 
+/** See {@link RetryPlan}'s choice of the error to report. */
+const RANKS = { misconfigured: 1, outage: 2, refusal: 3, proven: 3, callerGone: 7 }
+const MISCONFIGURED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'VAULT_ANSWER_INVALID',
+  'VAULT_TLS_INVALID',
+  'VAULT_REDIRECT_REFUSED',
+])
+
 /**
- * Decides where and when one call is tried again. Untried addresses come first and at once; the same address comes
- * again after a short wait with jitter. Every operation may be repeated (encrypt, decrypt, reads, logins) but
- * the revocation of a token, of which a second one is denied.
+ * Decides where and when a request is tried again. Untried addresses come first and at once; the same address comes
+ * again after a short wait with jitter. Every operation may be repeated (encrypt, decrypt, reads, logins) except
+ * the revocation of a token, because Vault denies the second one.
  */
 export class RetryPlan {
   readonly #book: AddressBook
   readonly #random: () => number
   readonly #tried = new Set<number>()
+  readonly #refusedAt = new Set<number>()
   #index: number
   #attempts = 0
   #reconnected = false
   #error: BridgeError | undefined
+  #rank = 0
 
-  /** `random` gives numbers from 0 to below 1. */
+  /** `random` returns numbers from 0 up to, but not including, 1. */
   constructor(book: AddressBook, random: () => number) {
     this.#book = book
     this.#random = random
@@ -34,58 +44,85 @@ export class RetryPlan {
   }
 
   /**
-   * Takes note of a failure and picks the next address. Returns how many milliseconds to wait before it, or the error of
-   * the whole call when it is not tried again. `leftMs`: time until the caller's deadline.
+   * Records a failure and picks the next address. Returns how many milliseconds to wait before trying it, or the error
+   * of the whole request when it is not tried again. `leftMs`: time until the caller's deadline.
    */
   next(failure: AttemptFailure, leftMs: number, repeatable: boolean): number | BridgeError {
     this.#attempts += 1
     this.#tried.add(this.#index)
-    this.#error = tellMost(this.#error, failure)
-    if (failure.retry === 'soon' || failure.retry === 'elsewhere') this.#book.leave(this.#index)
-    const waitMs = repeatable ? this.#move(failure) : undefined
-    return waitMs === undefined || waitMs >= leftMs ? this.#error : waitMs
+    const retry = this.#retryOf(failure)
+    const error = this.#choose(failure.error, retry)
+    if (retry === 'ask-others') this.#refusedAt.add(this.#index)
+    if (retry === 'soon' || retry === 'elsewhere') this.#book.leave(this.#index)
+    const waitMs = repeatable ? this.#move(retry, failure.waitMs) : undefined
+    return waitMs === undefined || waitMs >= leftMs ? error : waitMs
   }
 
-  #move(failure: AttemptFailure): number | undefined {
-    if (failure.retry === 'never' || this.#attempts >= MAX_ATTEMPTS) return undefined
-    if (failure.retry === 'later') return failure.waitMs ?? this.#jitter()
-    if (failure.retry === 'at-once' && !this.#reconnected) {
+  /** The address answered. One that refused the same request is a different Vault, and is not used again. */
+  succeed(): void {
+    if (this.#refusedAt.size === 0) return
+    for (const index of this.#refusedAt) this.#book.disprove(index)
+    this.#book.prefer(this.#index)
+  }
+
+  /** A Vault that was never proven may be another one, which knows nothing of our data. */
+  #retryOf({ error, retry }: AttemptFailure): Retry {
+    const isSuspect = isRefusal(error) && !this.#book.isProven(this.#index)
+    return retry === 'never' && isSuspect ? 'ask-others' : retry
+  }
+
+  #move(retry: Retry, waitMs: number | undefined): number | undefined {
+    if (retry === 'never' || this.#attempts >= MAX_ATTEMPTS) return undefined
+    if (retry === 'later') return waitMs ?? this.#jitter()
+    if (retry === 'at-once' && !this.#reconnected) {
       this.#reconnected = true
       return 0
     }
-    if (failure.retry === 'at-once') this.#book.leave(this.#index)
+    if (retry === 'at-once') this.#book.leave(this.#index)
     const untried = this.#untried()
     if (untried !== undefined) {
       this.#index = untried
       return 0
     }
-    if (failure.retry === 'elsewhere') return undefined
+    if (retry === 'elsewhere' || retry === 'ask-others') return undefined
     this.#index = this.#book.current
     return this.#jitter()
   }
 
+  /** Proven addresses first, in the order of the configuration from the one in use. */
   #untried(): number | undefined {
     const { addresses, current } = this.#book
-    for (let step = 0; step < addresses.length; step += 1) {
-      const index = (current + step) % addresses.length
-      if (!this.#tried.has(index)) return index
-    }
-    return undefined
+    const others = addresses
+      .map((_, step) => (current + step) % addresses.length)
+      .filter((index) => !this.#tried.has(index))
+    return others.find((index) => this.#book.isProven(index)) ?? others[0]
   }
 
   #jitter(): number {
     return MIN_WAIT_MS + this.#random() * (MAX_WAIT_MS - MIN_WAIT_MS)
   }
-}
 
-/**
- * The error that says why a call failed. Once one address had an outage, that is the reason: another address that is
- * merely wrong (its certificate, say), or the deadline that passed meanwhile, does not make it a refusal. What Vault
- * itself answered in the end, and a caller that went away, stand above that.
- */
-function tellMost(before: BridgeError | undefined, failure: AttemptFailure): BridgeError {
-  const { error, retry } = failure
-  if (before === undefined || !isOutage(before) || isOutage(error)) return error
-  const final = retry === 'never' && error.code !== 'DEADLINE_EXCEEDED'
-  return final ? error : before
+  /**
+   * The error that says why the request failed: of several, the first of the highest rank, and of several outages the
+   * last. A caller that went away ranks highest, then what a proven address says (a refusal before an outage), then
+   * what the other addresses say. An address that is merely set up wrong does not hide an outage of another one, nor
+   * does a deadline that passes meanwhile.
+   */
+  #choose(error: BridgeError, retry: Retry): BridgeError {
+    const rank = this.#rankOf(error, retry)
+    const isNewer = rank === this.#rank && isOutage(error)
+    if (this.#error === undefined || rank > this.#rank || isNewer) {
+      this.#error = error
+      this.#rank = rank
+    }
+    return this.#error
+  }
+
+  #rankOf(error: BridgeError, retry: Retry): number {
+    if (error.code === 'DEADLINE_EXCEEDED') return 0
+    if (!isRefusal(error) && !isOutage(error)) return retry === 'never' ? RANKS.callerGone : 0
+    const base = this.#book.isProven(this.#index) ? RANKS.proven : 0
+    if (isRefusal(error)) return base + RANKS.refusal
+    return base + (MISCONFIGURED.has(error.code) ? RANKS.misconfigured : RANKS.outage)
+  }
 }
