@@ -87,7 +87,7 @@ export class OpenBao {
     const scheme = options.tls === undefined ? 'http' : 'https'
     const ca = options.tls === undefined ? undefined : await readFile(options.tls.caFile, 'utf8')
     const bao = new OpenBao(binary, dir, `${scheme}://127.0.0.1:${port}`, ca)
-    bao.#standbyIsReady = options.member !== undefined
+    bao.#standbyIsReady = options.member?.join !== undefined
     await bao.#answers()
     const keysFile = join(dir, 'keys.json')
     const leader = options.member?.join
@@ -104,6 +104,7 @@ export class OpenBao {
       await writeFile(keysFile, JSON.stringify(bao.#keys), { mode: 0o600 })
     }
     await bao.unseal()
+    bao.#standbyIsReady = options.member !== undefined
     if (isVault && audit) await bao.#enableAuditByApi()
     return bao
   }

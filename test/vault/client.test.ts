@@ -557,7 +557,7 @@ void test('what is told of requests', async (t) => {
     const error = await failureOf(
       client.request({ ...decrypt, token: new Secret('hvs.one\nhvs.two') }, within(5000)),
     )
-    s.equal(error.code, 'VAULT_REJECTED')
+    s.equal(error.code, 'INTERNAL')
     s.match(error.message, 'X-Vault-Token')
     s.notMatch(String(error), 'hvs.')
   })
