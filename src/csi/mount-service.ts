@@ -9,7 +9,7 @@ import { readMountRequest, type MountRequest } from './mount-request.ts'
 import { isAbsence, joinFaults, type ObjectFault } from './class/object-fault.ts'
 import type { ClassObject } from './class/object-types.ts'
 import { requirePodToken } from './identity/pod-token.ts'
-import { parseClass, type SecretProviderClass } from './class/secret-provider-class.ts'
+import { parseClass, readRole, type SecretProviderClass } from './class/secret-provider-class.ts'
 import type { SessionMemory } from './identity/session-memory.ts'
 import type { SharedMounts } from './shared-mounts.ts'
 import type { Gathered, Volume, VolumeContent } from './volume/volume-content.ts'
@@ -74,8 +74,10 @@ export class MountService {
   async #serve(request: MountRequest, context: CallContext) {
     const { audience, rules, sessions, shared, clock } = this.#options
     const { pod } = request
-    const wanted = this.#classOf(request)
+    // Parsing a class is the one costly step before Vault is asked, so it is for pods that a rule is for.
     const token = requirePodToken(request, audience)
+    rules.requireSubject(pod, readRole(request.parameters))
+    const wanted = this.#classOf(request)
     rules.require(pod, wanted)
     const session = sessions.open(token, wanted.role)
     const id = fingerprint([pod.uid, wanted.digest, session.id])

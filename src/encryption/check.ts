@@ -50,10 +50,13 @@ function locate(problem: Problem, severity: Severity, source: Source): Encryptio
   }
 }
 
+/** `uniqueKeys` compares each key with every other, and readYaml has found duplicates already. */
+const OLD_YAML = { version: '1.1', logLevel: 'silent', uniqueKeys: false } as const
+
 /** kube-apiserver reads YAML 1.1, in which unquoted `yes`, `no`, `on` and `off` are booleans (sigs.k8s.io/yaml). */
 function withOldBooleans(value: unknown, text: string): unknown {
   try {
-    return pickBooleans(value, parse(text, { version: '1.1', logLevel: 'silent' }))
+    return pickBooleans(value, parse(text, OLD_YAML))
   } catch {
     // Not valid YAML 1.1: the value of YAML 1.2 is checked.
     return value

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
-import { parse } from 'yaml'
 
 import { BridgeError } from '../errors.ts'
 import { explainFileError } from '../files/system-error.ts'
 import { Secret } from '../secret.ts'
+import { readYaml } from '../yaml/source.ts'
 import type { KubeAccess } from './access.ts'
 
 /** The fields of a kubeconfig that this program uses or must reject (k8s.io/client-go: tools/clientcmd/api/v1/types.go). */
@@ -143,14 +143,9 @@ async function readText(config: string, file: string, what: string): Promise<str
 }
 
 function parseKubeconfig(file: string, text: string): v.InferOutput<typeof Kubeconfig> {
-  let value: unknown
-  try {
-    value = parse(text)
-  } catch {
-    // Without the parser's message: it quotes the text, which may contain tokens.
-    throw fault(file, 'is not YAML')
-  }
-  const parsed = v.safeParse(Kubeconfig, value)
+  const source = readYaml(text)
+  if (!('value' in source)) throw fault(file, 'is not YAML')
+  const parsed = v.safeParse(Kubeconfig, source.value)
   if (parsed.success) return parsed.output
   const where = parsed.issues[0].path?.map(({ key }) => String(key)).join('.')
   throw fault(file, `is not a kubeconfig${where === undefined ? '' : ` (${where})`}`)

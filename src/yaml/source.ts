@@ -1,9 +1,11 @@
 import {
+  isAlias,
   isPair,
   isScalar,
   LineCounter,
   parseDocument,
   visit,
+  type Alias,
   type Document,
   type ErrorCode,
   type YAMLError,
@@ -18,8 +20,28 @@ export interface Source {
   readonly lineOf: (path: Path) => number
 }
 
-/** Reads YAML 1.2; tags and variables are not its business. Gives faults instead when it is not YAML. */
-export function readYaml(text: string): Source | readonly Fault[] {
+/** A longer text is not one that a person wrote. */
+const MAX_TEXT_BYTES = 1024 * 1024
+const MAX_ALIASES = 100
+
+export interface YamlLimits {
+  /** Most aliases in the text; each repeats what its anchor holds. Default: 100. */
+  readonly maxAliases?: number
+}
+
+/**
+ * Reads YAML 1.2 and returns faults for a text that is not YAML. Tags and variables are left to the caller. Reading
+ * takes time in proportion to the length of the text, whatever it holds: aliases are counted and matched with
+ * their anchors before any of them is expanded.
+ */
+export function readYaml(
+  text: string,
+  { maxAliases = MAX_ALIASES }: YamlLimits = {},
+): Source | readonly Fault[] {
+  if (Buffer.byteLength(text) > MAX_TEXT_BYTES) {
+    const limit = `${String(MAX_TEXT_BYTES / 1024)} KiB`
+    return [{ path: '', message: `is longer than ${limit}`, hint: 'split it' }]
+  }
   const lines = new LineCounter()
   const document = parseDocument(text, {
     lineCounter: lines,
@@ -28,15 +50,21 @@ export function readYaml(text: string): Source | readonly Fault[] {
     // The library compares each key with every other: a text of some 100 KiB would keep it busy for minutes.
     uniqueKeys: false,
   })
-  // A warning is about a tag that would be ignored; what is ignored is not what somebody meant.
+  // A warning is about a tag that would be ignored; what is ignored is not what the author meant.
   const errors = [...document.errors, ...document.warnings, ...findDuplicates(document)]
   if (errors.length > 0) {
     return withoutEchoes(errors).map((error) => describeError(error, document, lines))
   }
+  const alias = findAliasFault(document, maxAliases)
+  if (alias !== undefined) return [locate('', alias.text, lines, alias.offset)]
   try {
-    return { value: document.toJS() as unknown, lineOf: (path) => lineOf(document, lines, path) }
-  } catch {
-    return explainAliases(document, lines)
+    // The library counts an anchor as one, and an alias of aliases as all of them.
+    const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES + 1 })
+    return { value, lineOf: (path) => lineOf(document, lines, path) }
+  } catch (thrown) {
+    // The library's limit on aliases of aliases; anything else is a fault of this program.
+    if (!(thrown instanceof ReferenceError)) throw thrown
+    return [locate('', TOO_MANY_ALIASES, lines, 0)]
   }
 }
 
@@ -63,17 +91,38 @@ function findDuplicates(document: Document): readonly SourceError[] {
   return duplicates.slice(0, MAX_DUPLICATES)
 }
 
-/** The library gives up on an alias without an anchor, and on aliases of aliases that would grow without bound. */
-function explainAliases(document: Document.Parsed, lines: LineCounter): readonly Fault[] {
-  const faults: Fault[] = []
+const TOO_MANY_ALIASES = 'has too many aliases; write the values out'
+
+interface AliasFault {
+  readonly text: string
+  readonly offset: number
+}
+
+/** The first alias that cannot be expanded: it names no anchor before it, it is inside its own anchor, or is one too many. */
+function findAliasFault(document: Document, maxAliases: number): AliasFault | undefined {
+  const anchors = new Map<string, unknown>()
+  let aliases = 0
+  let fault: AliasFault | undefined
+  const refuse = (alias: Alias, text: string) => {
+    fault = { text, offset: offsetOf(alias) ?? 0 }
+    return visit.BREAK
+  }
   visit(document, {
-    Alias(_position, alias) {
-      if (alias.resolve(document) !== undefined) return
-      faults.push(locate('', WORDS.BAD_ALIAS, lines, offsetOf(alias) ?? 0))
+    Node(_position, node, ancestors) {
+      if (!isAlias(node)) {
+        if ('anchor' in node && node.anchor !== undefined) anchors.set(node.anchor, node)
+        return undefined
+      }
+      const target = anchors.get(node.source)
+      if (target === undefined) return refuse(node, WORDS.BAD_ALIAS)
+      if (maxAliases === 0) return refuse(node, 'has a YAML alias in it; write the values out')
+      aliases += 1
+      if (aliases > maxAliases) return refuse(node, TOO_MANY_ALIASES)
+      const isInside = ancestors.some((ancestor) => ancestor === target)
+      return isInside ? refuse(node, 'an alias is inside the value it names') : undefined
     },
   })
-  if (faults.length > 0) return faults
-  return [locate('', 'has too many aliases; write the values out', lines, 0)]
+  return fault
 }
 
 /** A syntax error makes others up to the end of the file; only the first is one to mend. */

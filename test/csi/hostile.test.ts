@@ -93,18 +93,48 @@ const CASES: readonly Case[] = [
   invalid(
     'a billion laughs',
     'a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nd: [*c,*c]',
-    /objects has a YAML alias in it; write the values out/,
+    /objects \(line 2\) has a YAML alias in it; write the values out/,
   ),
   invalid(
-    'aliases beyond number',
-    `a: &a [x]\nb: [${Array.from({ length: 300 }, () => '*a').join(',')}]`,
-    /objects \(line 1\) has too many aliases; write the values out/,
+    'one alias',
+    '[&a x, *a]',
+    /objects \(line 1\) has a YAML alias in it; write the values out/,
+  ),
+  invalid(
+    'an alias to nothing',
+    '- path: *.pem',
+    /objects \(line 1\) an alias names no anchor; text that begins with \* must be in quotes/,
+  ),
+  invalid(
+    'thousands of unknown fields, with an asterisk',
+    `- {${Array.from({ length: 3_000 }, (_none, index) => `k${String(index)}: "*"`).join(',')}}`,
+    /objects has more than 10000 of/,
+  ),
+  invalid(
+    'unknown fields without number',
+    `- {type: keyInfo,${Array.from({ length: 2_000 }, (_none, index) => `k${String(index)}: 1`).join(',')}}`,
+    /objects\[0\]\.k0 is not known.* 10 more/,
+  ),
+  invalid(
+    'a field with an endless name',
+    [{ ...PUBLIC, ['x'.repeat(200_000)]: 1 }],
+    /objects\[0\]\."x{40}…" is not known/,
+  ),
+  invalid(
+    'a version with a method of its own',
+    [{ ...PUBLIC, version: { toString: 1 } }],
+    /objects\[0\]\.version is not a version; write a number/,
+  ),
+  invalid(
+    'a version in a list',
+    [{ ...PUBLIC, version: [1] }],
+    /objects\[0\]\.version is not a version; write a number/,
   ),
   invalid('a YAML tag', '- !!js/function "x"', /objects \(line 1\) a tag .* is not known/),
   invalid(
     'a nesting without end',
     '['.repeat(30_000),
-    /objects has more than 20000 of the characters that YAML is built with; a list/,
+    /objects has more than 10000 of the characters that YAML is built with; a list/,
   ),
   invalid('a deep nesting', '['.repeat(9_000), /objects \(line 1\) /),
   invalid(
@@ -353,7 +383,37 @@ const CASES: readonly Case[] = [
   },
 ]
 
-for (const { name, objects = [PUBLIC], change = {}, pod: given = {}, code, words } of CASES) {
+/** Thousands of aliases: resolving each of them kept the process busy for seconds. */
+const COSTLY = `[&a x, ${'x,'.repeat(2_000)}${'*a,'.repeat(2_000)}]`
+const refusedBeforeParsing: readonly Case[] = [
+  {
+    name: 'a costly class without a token',
+    objects: COSTLY,
+    change: { [TOKENS]: undefined },
+    code: 'UNAUTHENTICATED',
+    words: /sent no token at all/,
+  },
+  {
+    name: 'a costly class of another namespace',
+    objects: COSTLY,
+    pod: { namespace: 'bank' },
+    code: 'PERMISSION_DENIED',
+    words: /no rule has namespace "bank"/,
+  },
+  {
+    name: 'a costly class under a role that no rule has',
+    objects: COSTLY,
+    change: { role: 'admin' },
+    code: 'PERMISSION_DENIED',
+    words: /has role "admin"/,
+  },
+  invalid('a costly class of an allowed pod', COSTLY, /has a YAML alias in it/),
+]
+
+for (const { name, objects = [PUBLIC], change = {}, pod: given = {}, code, words } of [
+  ...CASES,
+  ...refusedBeforeParsing,
+]) {
   void test(`${name} is refused in its own words, and Vault is asked nothing`, async (t) => {
     const pod = newPod(given)
     const mark = world.bao.auditMark()

@@ -4,6 +4,8 @@ import { nameType } from '../../yaml/type-words.ts'
 
 /** Longest part of a value that a message repeats. */
 const MAX_SHOWN = 40
+/** Unknown fields that are reported; looking for the nearest known name takes time for each. */
+const MAX_UNKNOWN = 20
 /** Standard base64 with its padding, as Vault's API takes and gives it. */
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
@@ -96,7 +98,8 @@ export class FieldReader {
     if (!this.has(name)) return 'latest'
     const value = this.#fields[name]
     if (value === 'latest' || value === 'all') return value
-    if (/^[1-9][0-9]{0,8}$/.test(String(value))) return Number(value)
+    const isScalar = typeof value === 'number' || typeof value === 'string'
+    if (isScalar && /^[1-9][0-9]{0,8}$/.test(String(value))) return Number(value)
     const shown = typeof value === 'string' ? `: ${show(value)}` : ''
     this.fault(name, `is not a version${shown}; write a number from 1, latest or all`)
     return 'latest'
@@ -104,8 +107,8 @@ export class FieldReader {
 
   /** Refuses every field that is not known, with what was meant. */
   refuseOthers(known: readonly string[], explain: (name: string) => string | undefined): void {
-    for (const name of Object.keys(this.#fields)) {
-      if (known.includes(name)) continue
+    const unknown = Object.keys(this.#fields).filter((name) => !known.includes(name))
+    for (const name of unknown.slice(0, MAX_UNKNOWN)) {
       const shown = /^[\w.-]{1,64}$/.test(name) ? name : show(name)
       const nearest = findNearest(name.slice(0, MAX_SHOWN), known)
       const hint =

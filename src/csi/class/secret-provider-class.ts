@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { isAlias, parseDocument, visit } from 'yaml'
 import type { Fault } from '../../yaml/fault.ts'
 import { nameType } from '../../yaml/type-words.ts'
 import { readYaml, type Source } from '../../yaml/source.ts'
@@ -14,11 +13,16 @@ export const CLASS_PARAMETERS: readonly string[] = ['role', 'objects']
 /** Most objects of one class, and most bytes of their text: a class is parsed where every pod's volumes are served. */
 const MAX_OBJECTS = 100
 const MAX_TEXT_BYTES = 256 * 1024
-/** What YAML is built with. Ciphertexts, which make texts long, have none of it, and parsing takes time for each. */
-const STRUCTURE = /[[\]{},:?&*!|>"'\n-]/g
-const MAX_STRUCTURE = 20_000
+/**
+ * What YAML is built with: parsing takes time for each. Ciphertexts, which make texts long, have hardly any, and a
+ * hundred objects with all their fields in JSON, one field a line, have some 8,000.
+ */
+const STRUCTURE = /[[\]{},:?&*!|>"'\n]|-(?=\s|$)/g
+const MAX_STRUCTURE = 10_000
 /** kubelet cuts an event at 1 KiB, and a gRPC status travels in a header of at most some KiB. */
-const MAX_FAULTS_TOLD = 12
+const MAX_FAULTS_SHOWN = 12
+/** A key of the class can be as long as the class, and a fault names it. */
+const MAX_FAULT_LENGTH = 400
 
 /** A SecretProviderClass as this provider reads it. */
 export interface SecretProviderClass {
@@ -27,6 +31,12 @@ export interface SecretProviderClass {
   readonly objects: readonly ClassObject[]
   /** Stands for role and objects, as they were written. */
   readonly digest: string
+}
+
+/** The role that parameters name, if it is text: enough to refuse a class before its objects are parsed. */
+export function readRole(parameters: Readonly<Record<string, unknown>>): string | undefined {
+  const { role } = parameters
+  return typeof role === 'string' && VAULT_NAME.pattern.test(role) ? role : undefined
 }
 
 /** A class, or all that is wrong with it. */
@@ -55,7 +65,10 @@ export function readClass(parameters: Readonly<Record<string, unknown>>): ReadCl
 export function parseClass(parameters: Readonly<Record<string, unknown>>): SecretProviderClass {
   const read = readClass(parameters)
   if (isClass(read)) return read
-  throw new BridgeError('CLASS_INVALID', `the SecretProviderClass cannot be used: ${tell(read)}`)
+  throw new BridgeError(
+    'CLASS_INVALID',
+    `the SecretProviderClass cannot be used: ${describeFaults(read)}`,
+  )
 }
 
 /** Names that other providers take and that would put something under a pod's control. */
@@ -76,7 +89,8 @@ function readObjects(text: string, faults: Fault[]): ClassObject[] {
     faults.push({ path, message, hint: 'a list of objects needs far fewer' })
     return []
   }
-  const source = readYaml(text)
+  // No class needs an alias, which makes much of little.
+  const source = readYaml(text, { maxAliases: 0 })
   if (!('value' in source)) {
     faults.push(
       ...source.map((fault) => ({
@@ -84,10 +98,6 @@ function readObjects(text: string, faults: Fault[]): ClassObject[] {
         path: fault.path === '' ? path : `${path}: ${fault.path}`,
       })),
     )
-    return []
-  }
-  if (hasAlias(text)) {
-    faults.push({ path, message: 'has a YAML alias in it', hint: 'write the values out' })
     return []
   }
   const list = source.value
@@ -130,25 +140,15 @@ function readList(list: readonly unknown[], source: Source, faults: Fault[]): Cl
   return sound
 }
 
-/** Aliases make much of little; no class needs one. Without an asterisk there is none. */
-function hasAlias(text: string): boolean {
-  if (!text.includes('*')) return false
-  let found = false
-  visit(parseDocument(text), (_key, node) => {
-    found = isAlias(node)
-    return found ? visit.BREAK : undefined
-  })
-  return found
-}
-
 /** All faults in one line, for an event of Kubernetes. */
-function tell(faults: readonly Fault[]): string {
-  const told = faults.slice(0, MAX_FAULTS_TOLD).map(({ path, message, hint, line, column }) => {
+function describeFaults(faults: readonly Fault[]): string {
+  const shown = faults.slice(0, MAX_FAULTS_SHOWN).map(({ path, message, hint, line, column }) => {
     const place = column === undefined || line === undefined ? '' : ` (line ${String(line)})`
-    return `${path}${place} ${message}${hint === undefined ? '' : `; ${hint}`}`
+    const text = `${path}${place} ${message}${hint === undefined ? '' : `; ${hint}`}`
+    return text.length > MAX_FAULT_LENGTH ? `${text.slice(0, MAX_FAULT_LENGTH)}…` : text
   })
-  const rest = faults.length - told.length
-  const all = rest > 0 ? [...told, `${String(rest)} more`] : told
+  const rest = faults.length - shown.length
+  const all = rest > 0 ? [...shown, `${String(rest)} more`] : shown
   return all.length === 1
     ? all.join('')
     : all.map((text, index) => `(${String(index + 1)}) ${text}`).join(' ')

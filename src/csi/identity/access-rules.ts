@@ -6,7 +6,7 @@ import { matchesPattern } from './name-pattern.ts'
 import { nameObject, type ClassObject } from '../class/object-types.ts'
 import type { SecretProviderClass } from '../class/secret-provider-class.ts'
 
-const MAX_DENIALS_TOLD = 8
+const MAX_DENIALS_SHOWN = 8
 
 export interface AccessRulesOptions {
   readonly rules: readonly CsiRule[]
@@ -15,6 +15,12 @@ export interface AccessRulesOptions {
    * every Secret of a copy of etcd. Only a rule that names it in full is about it.
    */
   readonly guardedKey: string | undefined
+}
+
+/** The rules that are for a subject and its role, or why there are none. */
+interface FoundRules {
+  readonly rules: readonly CsiRule[]
+  readonly denial: string | undefined
 }
 
 type Subject = Pick<PodReference, 'namespace' | 'serviceAccount'>
@@ -28,36 +34,49 @@ export class AccessRules {
   }
 
   /**
+   * Throws RULE_DENIED for a subject that no rule is for, before its class is parsed. An undefined role is one that
+   * the class does not name properly, which its parser reports.
+   */
+  requireSubject(subject: Subject, role: string | undefined): void {
+    const { denial } = this.#findRules(subject, role)
+    if (denial !== undefined) throw denied([denial])
+  }
+
+  /**
    * Throws RULE_DENIED, which names each object and the list that has nothing for it. Of other rules it says
    * nothing but that they do not match.
    */
   require(subject: Subject, wanted: SecretProviderClass): void {
     const denials = this.findDenials(subject, wanted)
     if (denials.length === 0) return
-    const told = denials.slice(0, MAX_DENIALS_TOLD)
-    const rest = denials.length - told.length
-    const all = rest > 0 ? [...told, `${String(rest)} more`] : told
-    throw new BridgeError(
-      'RULE_DENIED',
-      `csi.rules of transit-bridge do not allow this: ${all.join('; ')}; ask whoever administers it, or change the class`,
-    )
+    throw denied(denials)
   }
 
   /** Why a class is not allowed, each reason a phrase; empty when it is. */
   findDenials(subject: Subject, wanted: SecretProviderClass): readonly string[] {
-    const { namespace, serviceAccount } = subject
+    const { rules, denial } = this.#findRules(subject, wanted.role)
+    if (denial !== undefined) return [denial]
+    const who = `${subject.namespace}/${subject.serviceAccount}`
+    return wanted.objects.flatMap((object) => this.#explain(object, rules, who) ?? [])
+  }
+
+  #findRules({ namespace, serviceAccount }: Subject, role: string | undefined): FoundRules {
     const ofNamespace = this.#options.rules.filter((rule) => fits(rule.namespaces, namespace))
-    if (ofNamespace.length === 0) return [`no rule has namespace ${quoted(namespace)} (namespaces)`]
+    if (ofNamespace.length === 0)
+      return { rules: [], denial: `no rule has namespace ${quoted(namespace)} (namespaces)` }
     const ofAccount = ofNamespace.filter((rule) => fits(rule.serviceAccounts, serviceAccount))
-    const who = `${namespace}/${serviceAccount}`
     if (ofAccount.length === 0) {
-      return [
-        `no rule for namespace ${quoted(namespace)} has service account ${quoted(serviceAccount)} (serviceAccounts)`,
-      ]
+      return {
+        rules: [],
+        denial: `no rule for namespace ${quoted(namespace)} has service account ${quoted(serviceAccount)} (serviceAccounts)`,
+      }
     }
-    const ofRole = ofAccount.filter((rule) => fits(rule.roles, wanted.role))
-    if (ofRole.length === 0) return [`no rule for ${who} has role ${quoted(wanted.role)} (roles)`]
-    return wanted.objects.flatMap((object) => this.#explain(object, ofRole, who) ?? [])
+    if (role === undefined) return { rules: ofAccount, denial: undefined }
+    const ofRole = ofAccount.filter((rule) => fits(rule.roles, role))
+    const who = `${namespace}/${serviceAccount}`
+    const denial =
+      ofRole.length > 0 ? undefined : `no rule for ${who} has role ${quoted(role)} (roles)`
+    return { rules: ofRole, denial }
   }
 
   #explain(object: ClassObject, rules: readonly CsiRule[], who: string): string | undefined {
@@ -77,6 +96,16 @@ export class AccessRules {
   #fitsKey({ keys }: CsiRule, key: string): boolean {
     return key === this.#options.guardedKey ? keys.includes(key) : fits(keys, key)
   }
+}
+
+function denied(denials: readonly string[]): BridgeError {
+  const shown = denials.slice(0, MAX_DENIALS_SHOWN)
+  const rest = denials.length - shown.length
+  const all = rest > 0 ? [...shown, `${String(rest)} more`] : shown
+  return new BridgeError(
+    'RULE_DENIED',
+    `csi.rules of transit-bridge do not allow this: ${all.join('; ')}; ask the administrator of transit-bridge, or change the class`,
+  )
 }
 
 function fits(patterns: readonly string[], name: string): boolean {
