@@ -50,5 +50,8 @@ void test('every shape is read or refused, and a refusal repeats nothing of the 
 })
 
 function lines(names: string, line: (name: string, before: string) => string): string {
-  return names.split('').map((name, index) => line(name, names[index - 1] ?? 'z')).join('\n')
+  return names
+    .split('')
+    .map((name, index) => line(name, names[index - 1] ?? 'z'))
+    .join('\n')
 }
