@@ -1,7 +1,7 @@
-# What the KMS plugin may do, and no more: wrap and unwrap with one key, and read that key's versions.
-# Change "transit" and "k8s-etcd" where transit.mount and transit.key are others.
+# What the KMS plugin may do, and nothing more: encrypt and decrypt with one key, and read that key's versions.
+# Replace "transit" and "k8s-etcd" if transit.mount and transit.key differ.
 
-# "update" only. With "create", an encrypt with a misspelt key name would silently make a new key.
+# Only "update": with "create", an encrypt with a misspelled key name would silently create a key.
 path "transit/encrypt/k8s-etcd" {
   capabilities = ["update"]
 }

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
-import { parseConfig } from '../../src/config/load.ts'
+import { parseConfig, parseProviderConfig } from '../../src/config/load.ts'
 import { PROGRAM, buildProgram } from '../commands/program.ts'
 import { CHART, helm, renderChart } from '../real/helm.ts'
 import type { JsonBody } from '../real/json-body.ts'
@@ -27,11 +27,11 @@ const BAD: readonly (readonly [values: string, message: RegExp])[] = [
   ['kms.settings.clusterId=x', /'\/kms\/settings'.*'clusterId' not allowed/],
   ['kms.staticPod.hostFolder=etc', /'\/kms\/staticPod\/hostFolder'/],
   ['kms.auth.method=kubernetes', /'\/kms\/auth\/method'.*one of 'jwt', 'approle'/],
-  ['kms.auth.method=approle', /kms.auth.files.roleIdFile is not set.*approle needs it/],
-  ['kms.auth.files.tokenFile=/etc/transit-bridge/t', /is of no use to kms.auth.method jwt/],
+  ['kms.auth.method=approle', /kms.auth.files.roleIdFile is not set.*approle requires it/],
+  ['kms.auth.files.tokenFile=/etc/transit-bridge/t', /does not apply to kms.auth.method jwt/],
   [
     'kms.auth.method=token,kms.auth.files.tokenFile=/root/t',
-    /must lie in kms.staticPod.hostFolder \(\/etc\/transit-bridge\)/,
+    /must be in kms.staticPod.hostFolder \(\/etc\/transit-bridge\)/,
   ],
   ['kms.mode=daemonSet,kms.removeOnUninstall=true', /'\/kms\/removeOnUninstall'/],
   ['kms.mode=daemonSet,kms.auth.method=cert', /'\/kms\/auth\/method'/],
@@ -84,8 +84,9 @@ void t.test(
     for (const file of GOOD) {
       for (const { kind, metadata, data } of await renderChart([`--values=${file}`])) {
         if (kind !== 'ConfigMap' || data['config.yaml'] === undefined) continue
+        const read = metadata.name.endsWith('-csi') ? parseProviderConfig : parseConfig
         t.doesNotThrow(
-          () => parseConfig(metadata.name, data['config.yaml'], {}),
+          () => read(metadata.name, data['config.yaml'], {}),
           `${file}: ${metadata.name}`,
         )
       }

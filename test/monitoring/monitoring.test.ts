@@ -61,10 +61,10 @@ void test('the dashboard is whole: no two panels overlap, each says what it mean
   t.same(
     panels.filter(({ type }) => type === 'row').map(({ title }) => title),
     [
-      'Are we safe now',
-      'How fast',
-      'Workloads: what the CSI provider gives',
-      'What the API servers saw',
+      'Is the cluster safe',
+      'How fast is the plugin',
+      'What workloads get from the CSI provider',
+      'What API servers report',
     ],
   )
   t.ok(queriesOf({ panels } as never).every(({ expr }) => !expr.includes('undefined')))

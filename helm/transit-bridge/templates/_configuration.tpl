@@ -1,4 +1,4 @@
-{{/* What both programs' configurations say of Vault. Call with a dict: root, folder (of the CA file). */}}
+{{/* The section vault of both configurations. Call with a dict: root, folder (of the CA file). */}}
 {{- define "transit-bridge.vaultSection" -}}
 {{- $vault := .root.Values.vault -}}
 {{- $section := dict "address" $vault.address "timeout" $vault.timeout -}}
@@ -8,7 +8,7 @@
 {{- toYaml $section -}}
 {{- end -}}
 
-{{/* The KMS plugin's configuration. Call with a dict: root, folder (of token and CA, where the plugin runs). */}}
+{{/* The KMS plugin's configuration. Call with a dict: root, folder (of token and CA, as the plugin sees it). */}}
 {{- define "transit-bridge.kmsConfiguration" -}}
 {{- $root := .root -}}
 {{- $kms := $root.Values.kms -}}
@@ -37,11 +37,10 @@ log:
   level: {{ $kms.logLevel }}
 {{- end -}}
 
-{{/* The CSI provider's configuration. It needs no identity of its own: pods bring theirs. */}}
+{{/* The CSI provider's configuration. It has no vault.auth, because the provider logs in with the pods' tokens. */}}
 {{- define "transit-bridge.csiConfiguration" -}}
 {{- $csi := .Values.csi -}}
 {{- $vault := include "transit-bridge.vaultSection" (dict "root" . "folder" "/etc/transit-bridge") | fromYaml -}}
-{{- $_ := set $vault "auth" (dict "method" "token" "tokenFile" "/nonexistent") -}}
 {{- $section := dict "socket" (printf "%s/transit-bridge.sock" $csi.providersFolder) "audience" $csi.audience "rules" $csi.rules -}}
 {{- $_ := set $section "auth" (dict "method" $csi.auth.method "mount" ($csi.auth.mount | default $csi.auth.method)) -}}
 {{- with $csi.mount }}{{- $_ := set $section "mount" . }}{{ end -}}
@@ -58,7 +57,7 @@ log:
   level: {{ $csi.logLevel }}
 {{- end -}}
 
-{{/* What only a template can check, in words. */}}
+{{/* Checks that values.schema.json cannot express. */}}
 {{- define "transit-bridge.validate" -}}
 {{- $kms := .Values.kms -}}
 {{- $auth := $kms.auth -}}
@@ -67,15 +66,15 @@ log:
 {{- $needed := get $files $auth.method | default list }}
 {{- range $name := $needed }}
 {{- if not (get $auth.files $name) }}
-{{- fail (printf "kms.auth.files.%s is not set, and kms.auth.method %s needs it; give a file in %s on the hosts" $name $auth.method $kms.staticPod.hostFolder) }}
+{{- fail (printf "kms.auth.files.%s is not set, but kms.auth.method %s requires it; set a file in %s on the hosts" $name $auth.method $kms.staticPod.hostFolder) }}
 {{- end }}
 {{- end }}
 {{- range $name, $file := $auth.files }}
 {{- if not (has $name $needed) }}
-{{- fail (printf "kms.auth.files.%s is of no use to kms.auth.method %s; leave it away" $name $auth.method) }}
+{{- fail (printf "kms.auth.files.%s does not apply to kms.auth.method %s; remove it" $name $auth.method) }}
 {{- end }}
 {{- if not (hasPrefix (printf "%s/" $kms.staticPod.hostFolder) $file) }}
-{{- fail (printf "kms.auth.files.%s must lie in kms.staticPod.hostFolder (%s)" $name $kms.staticPod.hostFolder) }}
+{{- fail (printf "kms.auth.files.%s must be in kms.staticPod.hostFolder (%s)" $name $kms.staticPod.hostFolder) }}
 {{- end }}
 {{- end }}
 {{- end }}

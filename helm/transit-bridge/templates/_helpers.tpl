@@ -3,7 +3,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* The release's name with the chart's behind it, unless that is in it. */}}
+{{/* The release's name, with the chart's name appended unless the release's name contains it. */}}
 {{- define "transit-bridge.fullname" -}}
 {{- $name := include "transit-bridge.name" . -}}
 {{- if .Values.fullnameOverride -}}
@@ -15,7 +15,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Labels that select; they never change. Call with a dict: root, component. */}}
+{{/* Labels for selectors; they never change. Call with a dict: root, component. */}}
 {{- define "transit-bridge.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "transit-bridge.name" .root }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -52,7 +52,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if has .Values.kms.auth.method (list "jwt" "kubernetes") -}}true{{- end -}}
 {{- end -}}
 
-{{/* What no container of ours does without. */}}
+{{/* The security context of every container. */}}
 {{- define "transit-bridge.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
