@@ -41,6 +41,7 @@ export type ErrorCode =
   | 'LOGIN_REFUSED'
   | 'KEY_MISSING'
   | 'KEY_UNSUITABLE'
+  | 'AAD_IGNORED'
   // Our own identity.
   | 'IDENTITY_MISSING'
   | 'IDENTITY_INVALID'
@@ -122,6 +123,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'LOGIN_REFUSED',
   'KEY_MISSING',
   'KEY_UNSUITABLE',
+  'AAD_IGNORED',
 ])
 
 /**

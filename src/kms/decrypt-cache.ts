@@ -1,57 +1,108 @@
 import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { OpenedEnvelope } from '../seed/envelope.ts'
+import type { CancelTimer, Clock } from '../time/clock.ts'
+import { elapsedTime } from '../time/elapsed-time.ts'
+
+/**
+ * What kube-apiserver encrypts: the DEK seeds of KMS v2 and the DEKs of KMS v1 have 32 bytes
+ * (staging/src/k8s.io/apiserver/pkg/storage/value/encrypt/envelope/envelope.go, generateKey). Anything else, as the
+ * "ping" of KMS v1's health probe, is not read twice and would only evict seeds.
+ */
+const SEED_BYTES = 32
+
+/** Expired seeds are zeroed at intervals of this part of their lifetime, within these bounds. */
+const SWEEP_SHARE = 1 / 60
+const SHORTEST_SWEEP_MS = 1_000
+const LONGEST_SWEEP_MS = 60_000
 
 export interface DecryptCacheOptions {
-  /** Most DEK seeds kept; the least used goes first. */
+  /** Most DEK seeds kept; the least recently used one is evicted first. */
   readonly maxEntries: number
-  /** Milliseconds that a seed is kept at most. */
-  readonly ttl: number
-  /** Milliseconds that never go back. Default: performance.now. */
-  readonly now?: () => number
+  /** Longest time that a seed is kept. Time in which the machine was suspended counts. */
+  readonly ttlMs: number
+  readonly clock: Clock
 }
 
 /**
- * DEK seeds already decrypted (kms.decryptCache, off by default, design §2.9). Whoever can read this
- * process's memory reads them, which is as true of kube-apiserver, which keeps the same seeds for 24 h.
+ * DEK seeds that were decrypted (kms.decryptCache, off by default; docs/design.md, "Decrypt cache"). The seeds are in
+ * one buffer of fixed size. A process that can read this memory reads them; the same is true of kube-apiserver, which
+ * keeps the same seeds for 24 hours.
  */
 export class DecryptCache {
-  readonly #seeds: LRUCache<string, Buffer>
+  readonly #options: DecryptCacheOptions
+  readonly #slots: LRUCache<string, number>
+  readonly #freeSlots: number[] = []
+  readonly #seeds: Buffer
+  #usedSlots = 0
+  #cancelSweep: CancelTimer | undefined
 
   constructor(options: DecryptCacheOptions) {
-    this.#seeds = new LRUCache({
-      max: options.maxEntries,
-      ttl: options.ttl,
-      // One timer for each seed: it must be gone from memory at its end, not at the next look.
-      ttlAutopurge: true,
+    const { maxEntries, ttlMs, clock } = options
+    this.#options = options
+    const age = elapsedTime(clock)
+    // One more than entries: a new seed is written before the one that it evicts is zeroed.
+    this.#seeds = Buffer.alloc((maxEntries + 1) * SEED_BYTES)
+    this.#slots = new LRUCache({
+      max: maxEntries,
+      ttl: ttlMs,
       ttlResolution: 0,
-      perf: { now: options.now ?? (() => performance.now()) },
-      dispose: (seed) => seed.fill(0),
+      // LRUCache takes a start at 0 for one without a ttl.
+      perf: { now: () => 1 + age() },
+      dispose: (slot) => this.#release(slot),
     })
   }
 
   get size(): number {
-    return this.#seeds.size
+    return this.#slots.size
   }
 
-  /** A copy, which the caller owns and zeroes. */
+  /** Returns a copy, which the caller owns and zeroes. */
   find(envelope: OpenedEnvelope): Buffer | undefined {
-    const seed = this.#seeds.get(digest(envelope))
-    return seed === undefined ? undefined : Buffer.from(seed)
+    const slot = this.#slots.get(digest(envelope))
+    return slot === undefined ? undefined : Buffer.from(this.#at(slot))
   }
 
-  /** Keeps a copy of the plaintext. */
+  /** Keeps a copy of a DEK seed; ignores any other plaintext. */
   keep(envelope: OpenedEnvelope, plaintext: Uint8Array): void {
-    this.#seeds.set(digest(envelope), Buffer.from(plaintext))
+    if (plaintext.byteLength !== SEED_BYTES) return
+    const slot = this.#freeSlots.pop() ?? this.#usedSlots++
+    this.#at(slot).set(plaintext)
+    this.#slots.set(digest(envelope), slot)
+    this.#scheduleSweep()
   }
 
-  /** Zeroes and forgets all, as when Vault refuses: then nothing may be read that Vault would not give. */
+  /** Zeroes and removes every seed. Called when Vault refuses: what Vault would not decrypt is not answered from here. */
   clear(): void {
-    this.#seeds.clear()
+    this.#slots.clear()
+    this.#cancelSweep?.()
+    this.#cancelSweep = undefined
+  }
+
+  #at(slot: number): Buffer {
+    return this.#seeds.subarray(slot * SEED_BYTES, (slot + 1) * SEED_BYTES)
+  }
+
+  #release(slot: number): void {
+    this.#at(slot).fill(0)
+    this.#freeSlots.push(slot)
+  }
+
+  #scheduleSweep(): void {
+    const { clock, ttlMs } = this.#options
+    const waitMs = Math.min(Math.max(ttlMs * SWEEP_SHARE, SHORTEST_SWEEP_MS), LONGEST_SWEEP_MS)
+    this.#cancelSweep ??= clock.after(waitMs, () => {
+      this.#cancelSweep = undefined
+      this.#slots.purgeStale()
+      if (this.size > 0) this.#scheduleSweep()
+    })
   }
 }
 
-/** Over ciphertext and AAD, each behind its length: the same ciphertext with other annotations is a miss. */
+/**
+ * Of the ciphertext after its length, and the AAD after it. The AAD needs no length: it is the last part, and its own
+ * encoding has no two forms. So the same ciphertext with other annotations is a miss.
+ */
 function digest({ ciphertext, associatedData }: OpenedEnvelope): string {
   const hash = createHash('sha256').update(`${String(ciphertext.length)}:${ciphertext}`)
   if (associatedData !== undefined) hash.update(associatedData)

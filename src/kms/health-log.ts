@@ -1,10 +1,10 @@
 import { logKey, type Logger } from '../telemetry/log.ts'
 import type { HealthState } from './health.ts'
 
-/** A failure that lasts is said again this often (milliseconds). */
-const REMINDER_INTERVAL = 60_000
+/** How often the log repeats a failure that lasts. */
+const REMINDER_INTERVAL_MS = 60_000
 
-/** Writes a line when health changes, and a reminder each minute while it stays bad. */
+/** Logs changes of health, and a reminder each minute while it is bad. */
 export class HealthLog {
   readonly #log: Logger
   #last: string | undefined
@@ -14,19 +14,19 @@ export class HealthLog {
     this.#log = log
   }
 
-  /** @param detail why, in words, also while the state still says "ok" to the API server */
+  /** @param detail the reason in words, also while Status is still "ok" */
   report(state: HealthState, detail: string, now: number): void {
     const summary = `${String(state.healthy)} ${state.reason}`
     const changed = summary !== this.#last
     const failing = state.failingSince !== undefined
-    if (!changed && !(failing && now - this.#lastAt >= REMINDER_INTERVAL)) return
+    if (!changed && !(failing && now - this.#lastAt >= REMINDER_INTERVAL_MS)) return
     this.#last = summary
     this.#lastAt = now
     const fields = { [logKey.reason]: state.reason }
     if (!failing) {
       this.#log.info(fields, state.healthy ? 'healthy' : 'starting')
     } else if (state.healthy) {
-      this.#log.warn(fields, `vault does not answer; status stays ok for now: ${detail}`)
+      this.#log.warn(fields, `Vault does not answer; Status stays ok for now: ${detail}`)
     } else {
       this.#log.error(fields, `unhealthy: ${detail}`)
     }

@@ -1,13 +1,13 @@
 import { isOutage, type BridgeError, type ErrorCode } from '../errors.ts'
 
-/** Longest reason in a Status answer; kube-apiserver puts it into its own health text. */
+/** Longest reason in a Status answer; kube-apiserver copies it into its own health text. */
 const MAX_REASON_LENGTH = 500
 
 export type HealthReason = 'ok' | 'starting' | ErrorCode
 
 export interface HealthState {
   readonly healthy: boolean
-  /** For metrics and scripts. While an outage is in its grace: the outage's code, with `healthy` true. */
+  /** For metrics and scripts. During the grace of an outage it is the outage's code, and `healthy` is true. */
   readonly reason: HealthReason
   /** For people: "ok" or a sentence. */
   readonly text: string
@@ -16,28 +16,42 @@ export interface HealthState {
 }
 
 /**
- * Whether the plugin can do its work (design §2.6). An outage leaves Status "ok" for the grace, so that a
- * leader election does not take every API server out of its load balancer; a refusal has no grace.
+ * Whether the plugin can do its work (docs/design.md, "Status"). During an outage Status stays "ok" for the grace, so
+ * that a leader election does not take every API server out of its load balancer; a refusal has no grace.
  */
 export class Health {
-  readonly #outageGrace: number
+  readonly #outageGraceMs: number
   #proven = false
   #doubted = false
+  #authenticatesAad = false
   #failure: { readonly error: BridgeError; readonly since: number } | undefined
 
-  /** @param outageGrace milliseconds that an outage may last before it shows */
-  constructor(outageGrace: number) {
-    this.#outageGrace = outageGrace
+  /** @param outageGraceMs how long an outage may last before Status shows it */
+  constructor(outageGraceMs: number) {
+    this.#outageGraceMs = outageGraceMs
   }
 
-  /** Whether the next success must be a full round trip: at start, and after any failure. */
+  /** Whether the next success must be a full proof: at the start, and after any failure. */
   get needsProof(): boolean {
     return !this.#proven || this.#doubted || this.#failure !== undefined
   }
 
   /**
-   * A call failed in a way that may concern every call: the next success must be a full round trip.
-   * Returns whether that was known already.
+   * Whether Encrypt may answer. A Vault that ignores AAD would encrypt what a later Vault, which does not, could never
+   * decrypt; so a proof must come first, and one that shows it ends it.
+   */
+  get mayEncrypt(): boolean {
+    return this.#authenticatesAad
+  }
+
+  /** The last failure of a check; undefined while Vault works. */
+  get failure(): BridgeError | undefined {
+    return this.#failure?.error
+  }
+
+  /**
+   * A call failed in a way that may concern every call: the next success must be a full proof.
+   * Returns whether that was already so.
    */
   doubt(): boolean {
     const known = this.needsProof
@@ -45,24 +59,26 @@ export class Health {
     return known
   }
 
-  /** A full encrypt and decrypt succeeded. */
+  /** A proof succeeded. */
   prove(): void {
     this.#proven = true
     this.#doubted = false
+    this.#authenticatesAad = true
     this.#failure = undefined
   }
 
-  /** Vault could not be used; `since` stays that of the first failure until a proof. */
+  /** A check failed; `since` stays that of the first failure until a proof succeeds. */
   fail(error: BridgeError, now: number): void {
     this.#failure = { error, since: this.#failure?.since ?? now }
-    // A refusal ends the grace of the past: what follows it is not the short outage that grace is for.
+    if (error.code === 'AAD_IGNORED') this.#authenticatesAad = false
+    // A refusal also ends the grace: what follows it is not the short outage that the grace is for.
     if (!isOutage(error)) this.#proven = false
   }
 
-  /** Milliseconds until an outage shows in Status by itself; Infinity where there is no such moment. */
+  /** Milliseconds until Status shows an outage without a further check; Infinity where that never happens. */
   graceLeft(now: number): number {
     if (this.#failure === undefined || !this.#proven) return Infinity
-    const left = this.#failure.since + this.#outageGrace - now
+    const left = this.#failure.since + this.#outageGraceMs - now
     return left > 0 ? left : Infinity
   }
 
@@ -74,11 +90,11 @@ export class Health {
         : {
             healthy: false,
             reason: 'starting',
-            text: 'starting: vault has not been asked to encrypt and decrypt yet',
+            text: 'starting: Vault has not encrypted and decrypted a test value yet',
           }
     }
     const { error, since } = failure
-    const inGrace = this.#proven && now - since < this.#outageGrace
+    const inGrace = this.#proven && now - since < this.#outageGraceMs
     return {
       healthy: inGrace,
       reason: error.code,

@@ -3,18 +3,28 @@ import type { Clock } from '../time/clock.ts'
 import type { KmsConfig, TransitConfig } from '../config/config.ts'
 import { UnaryFunnel } from '../grpc/unary.ts'
 import type { GrpcService } from '../grpc/service.ts'
-import type { Logger } from '../telemetry/log.ts'
+import { logKey, type Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { DecryptBatcher } from '../transit/decrypt-batcher.ts'
 import { isSameKey } from '../transit/key.ts'
 import { Transit } from '../transit/transit.ts'
 import type { VaultRequester } from '../vault/client/request.ts'
+import { ByteBudget } from './byte-budget.ts'
 import { DecryptCache } from './decrypt-cache.ts'
 import { serveKmsV1Beta1 } from './grpc-v1beta1.ts'
 import { serveKmsV2 } from './grpc-v2.ts'
 import { Health } from './health.ts'
 import { KeyWatch } from './key-watch.ts'
+import { KeyProof } from './proof.ts'
 import { KeyService } from './service.ts'
+
+/**
+ * Bytes of plaintext and ciphertext that calls work on at once. Each byte takes about three of the heap (base64, JSON,
+ * body), which bin/transit-bridge limits to 64 MiB. 1,024 calls with DEK seeds take 0.2 MiB.
+ */
+const MAX_ACTIVE_BYTES = 6 * 1024 * 1024
+/** Bytes that may wait for that. They are outside the heap, as gRPC received them. */
+const MAX_WAITING_BYTES = 24 * 1024 * 1024
 
 export interface KmsPluginOptions {
   readonly kms: KmsConfig
@@ -23,14 +33,14 @@ export interface KmsPluginOptions {
   readonly vault: VaultRequester
   /** Called after each check that passed: the address of Vault that is in use serves the key. */
   readonly onProven?: (() => void) | undefined
-  /** Told to API servers that ask by KMS v1. */
+  /** What Version of KMS v1 returns. */
   readonly programVersion: string
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
 }
 
-/** The KMS plugin without its socket: what a server serves, and what admin pages show. */
+/** The KMS plugin without its socket: what a server serves and what the admin server shows. */
 export interface KmsPlugin {
   readonly services: readonly GrpcService[]
   readonly watch: KeyWatch
@@ -39,22 +49,33 @@ export interface KmsPlugin {
   readonly recognizes: (vault: VaultRequester, context: CallContext) => Promise<boolean>
 }
 
-/** Joins the parts of the plugin; nothing is asked of Vault before the watch is started. */
+/** Connects the parts of the plugin; the first request to Vault is that of KeyWatch.start. */
 export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
   const { kms, transit, clock, metrics, log } = options
   const health = new Health(kms.outageGraceMs)
-  const cache = createCache(kms)
+  const cache = createCache(options)
   const engine = new Transit({ vault: options.vault, mount: transit.mount })
   const batcher = new DecryptBatcher({
     decrypt: (inputs, context) => engine.decrypt(transit.key, inputs, context),
     clock,
     onBatch: (size) => metrics.decryptBatchSize.observe(size),
+    onBatchDenied: (error) =>
+      log.warn(
+        { [logKey.reason]: error.code },
+        `Vault denies batches, so concurrent Decrypts are sent one by one, which is slower: allow the parameter batch_input for ${transit.mount}/decrypt/${transit.key} in the policy`,
+      ),
+  })
+  const proof = new KeyProof({
+    transit: engine,
+    keyName: transit.key,
+    clusterId: kms.clusterId,
+    onBatchDenied: (error) => batcher.pauseBatches(error),
   })
   const watch = new KeyWatch({
     readKey: (context) => engine.readKey(transit.key, context),
-    proveKey: (snapshot, context) => service.prove(snapshot, context),
+    proveKey: (snapshot, context) => proof.prove(snapshot, context),
     clusters: kms,
-    refreshInterval: kms.refreshIntervalMs,
+    refreshIntervalMs: kms.refreshIntervalMs,
     health,
     onProven: options.onProven,
     onRefusal: () => cache?.clear(),
@@ -62,7 +83,7 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     log,
     metrics,
   })
-  const service: KeyService = new KeyService({
+  const service = new KeyService({
     clusterId: kms.clusterId,
     alsoDecryptClusters: kms.alsoDecryptClusters,
     acceptVaultKubernetesKms: kms.acceptFrom.includes('vault-kubernetes-kms'),
@@ -70,7 +91,12 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     health,
     encrypt: (input, context) => engine.encrypt(transit.key, input, context),
     decrypt: (input, context) => batcher.decrypt(input, context),
-    ...(cache === undefined ? {} : { cache }),
+    cache,
+    budget: new ByteBudget({
+      maxActiveBytes: MAX_ACTIVE_BYTES,
+      maxWaitingBytes: MAX_WAITING_BYTES,
+      clock,
+    }),
     onCacheHit: () => metrics.decryptCacheHits.inc(),
     clock,
   })
@@ -86,9 +112,9 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
   }
 }
 
-function createCache({ decryptCache }: KmsConfig): DecryptCache | undefined {
-  const { enabled, maxEntries, ttlMs } = decryptCache
-  return enabled ? new DecryptCache({ maxEntries, ttl: ttlMs }) : undefined
+function createCache({ kms, clock }: KmsPluginOptions): DecryptCache | undefined {
+  const { enabled, maxEntries, ttlMs } = kms.decryptCache
+  return enabled ? new DecryptCache({ maxEntries, ttlMs, clock }) : undefined
 }
 
 function createServices(options: KmsPluginOptions, service: KeyService): GrpcService[] {

@@ -4,9 +4,12 @@ import { BridgeError, isRefusal, type ErrorCode } from '../errors.ts'
 import type { DecryptInput, EncryptInput } from '../transit/transit.ts'
 import { waitWithin } from '../time/bounded-wait.ts'
 import { encodeAssociatedData, makeAnnotations } from '../seed/annotations.ts'
+import { checkClaim } from '../seed/claim-check.ts'
+import type { ByteBudget } from './byte-budget.ts'
 import type { DecryptCache } from './decrypt-cache.ts'
 import {
   isVaultKubernetesKmsEnvelope,
+  MAX_PLAINTEXT_BYTES,
   openCiphertext,
   openEnvelope,
   openVaultKubernetesKmsEnvelope,
@@ -16,21 +19,20 @@ import {
 } from '../seed/envelope.ts'
 import type { Health } from './health.ts'
 import type { KeyWatch } from './key-watch.ts'
-import { refuseUnknown, requireSameReference } from '../seed/key-reference.ts'
 import type { KeySnapshot } from '../seed/key-snapshot.ts'
 import { encodeV1AssociatedData, makeV1Cipher, openV1Cipher } from '../seed/v1-cipher.ts'
 
-/** kube-apiserver throws away an answer with a longer one (kmsv2/envelope.go, encryptedDEKSourceMaxSize). */
-const MAX_SEED_CIPHERTEXT_LENGTH = 1024
-/** A snapshot older than this is read again before a key id that is not in it is refused (milliseconds). */
-const UNKNOWN_KEY_ID_AGE = 5_000
+/** kube-apiserver discards an answer with a longer one (kmsv2/envelope.go, encryptedDEKSourceMaxSize). */
+const MAX_SEED_CIPHERTEXT_BYTES = 1024
+/** A snapshot older than this is read again before a key id that it does not contain is refused. */
+const UNKNOWN_KEY_ID_AGE_MS = 5_000
 /** A ciphertext of a newer version waits until the snapshot is this old: another node saw a rotation first. */
-const NEWER_VERSION_AGE = 250
-/** Wait before an HA standby is asked again for a key version that it does not have yet (milliseconds). */
-const STANDBY_LAG_WAIT = 100
+const NEWER_VERSION_AGE_MS = 250
+/** Wait before an HA standby is asked again for a key version that it does not have yet. */
+const STANDBY_LAG_WAIT_MS = 100
 const STANDBY_LAG_TRIES = 3
 
-/** Faults of one call that say nothing about the next one, so health is not looked at for them. */
+/** Faults of one call that say nothing about the next one, so they start no check. */
 const CALLER_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'REQUEST_INVALID',
   'CIPHERTEXT_INVALID',
@@ -45,25 +47,29 @@ const CALLER_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 export interface KeyServiceOptions {
   readonly clusterId: string
   readonly alsoDecryptClusters: readonly string[]
-  /** Also decrypt what vault-kubernetes-kms wrote (kms.acceptFrom). */
+  /** Also decrypt data of vault-kubernetes-kms (kms.acceptFrom). */
   readonly acceptVaultKubernetesKms: boolean
-  readonly watch: KeyWatch
-  readonly health: Health
+  readonly watch: Pick<
+    KeyWatch,
+    'snapshot' | 'current' | 'currentForEncrypt' | 'refresh' | 'refreshIfOlderThan' | 'suspect'
+  >
+  readonly health: Pick<Health, 'state' | 'failure'>
   readonly encrypt: (input: EncryptInput, context: CallContext) => Promise<string>
   readonly decrypt: (input: DecryptInput, context: CallContext) => Promise<Buffer>
-  readonly cache?: DecryptCache
+  readonly cache?: DecryptCache | undefined
+  readonly budget: ByteBudget
   readonly onCacheHit: () => void
   readonly clock: Clock
 }
 
 export interface ServiceStatus {
-  /** "ok" or why not. */
+  /** "ok" or the reason why not. */
   readonly healthz: string
-  /** Empty until Vault was reached once: then there is no key that could be named. */
+  /** Empty until Vault was reached once. */
   readonly keyId: string
 }
 
-/** Key encryption service for one cluster, in plain types: the gRPC adapters of v2 and v1beta1 call it. */
+/** The key encryption service of one cluster in plain types; the gRPC adapters of v2 and v1beta1 call it. */
 export class KeyService {
   readonly #options: KeyServiceOptions
 
@@ -71,35 +77,40 @@ export class KeyService {
     this.#options = options
   }
 
-  /** From memory: no call to Vault is ever made for it (design §2.5). */
+  /** Answers from memory, without a request to Vault (docs/design.md, "Status"). */
   status(): ServiceStatus {
     const { watch, health, clock } = this.#options
     return { healthz: health.state(clock.monotonic()).text, keyId: watch.snapshot?.keyId ?? '' }
   }
 
-  /** Wraps a DEK seed with the version that Status announces. */
+  /** Encrypts a DEK seed with the version that Status announces. */
   async encrypt(plaintext: Uint8Array, context: CallContext): Promise<Envelope> {
     const annotations = makeAnnotations(this.#options.clusterId)
     const associatedData = encodeAssociatedData(annotations)
     const { ciphertext, keyId } = await this.#wrap(plaintext, associatedData, context)
-    // Anything longer than a DEK seed is a test's or a person's; the API server would refuse its answer.
-    if (plaintext.byteLength <= 64 && ciphertext.length > MAX_SEED_CIPHERTEXT_LENGTH) {
-      throw new BridgeError('VAULT_ANSWER_INVALID', 'vault made a ciphertext of over 1024 bytes')
+    // Only tests and people send more than a DEK seed; kube-apiserver would discard the answer.
+    if (plaintext.byteLength <= 64 && ciphertext.length > MAX_SEED_CIPHERTEXT_BYTES) {
+      throw new BridgeError(
+        'VAULT_ANSWER_INVALID',
+        `Vault returned a ciphertext of more than ${String(MAX_SEED_CIPHERTEXT_BYTES)} bytes, which kube-apiserver refuses`,
+      )
     }
     return { ciphertext: Buffer.from(ciphertext, 'latin1'), keyId, annotations }
   }
 
-  /** Unwraps a DEK seed; the caller owns the plaintext and zeroes it. Checks before it asks (design §2.4). */
+  /** Decrypts a DEK seed; the caller owns the plaintext and zeroes it. */
   async decrypt(envelope: Envelope, context: CallContext): Promise<Buffer> {
-    const isForeign =
-      this.#options.acceptVaultKubernetesKms && isVaultKubernetesKmsEnvelope(envelope)
-    return this.#unwrap(
-      isForeign ? openVaultKubernetesKmsEnvelope(envelope.ciphertext) : openEnvelope(envelope),
-      context,
-    )
+    return this.#within(sizeOf(envelope), context, () => {
+      const isForeign =
+        this.#options.acceptVaultKubernetesKms && isVaultKubernetesKmsEnvelope(envelope)
+      const opened = isForeign
+        ? openVaultKubernetesKmsEnvelope(envelope.ciphertext)
+        : openEnvelope(envelope)
+      return this.#unwrap(opened, context)
+    })
   }
 
-  /** KMS v1: like {@link encrypt}, with everything inside one byte string. */
+  /** KMS v1: like {@link encrypt}, with everything in one byte string. */
   async encryptV1(plaintext: Uint8Array, context: CallContext): Promise<Buffer> {
     const { clusterId } = this.#options
     const associatedData = encodeV1AssociatedData(clusterId)
@@ -109,46 +120,37 @@ export class KeyService {
 
   /** KMS v1: like {@link decrypt}. */
   async decryptV1(cipher: Uint8Array, context: CallContext): Promise<Buffer> {
+    return this.#within(cipher.byteLength, context, () =>
+      this.#unwrap(this.#openV1(cipher), context),
+    )
+  }
+
+  #openV1(cipher: Uint8Array): OpenedEnvelope {
     const text = readText(cipher)
     const own = openV1Cipher(text)
-    if (own !== undefined) {
-      this.#requireKnownCluster(own.clusterId)
-      return this.#unwrap(own.opened, context)
-    }
-    if (!this.#options.acceptVaultKubernetesKms) {
-      throw new BridgeError(
-        'CIPHERTEXT_INVALID',
-        'the cipher was not written by transit-bridge; if vault-kubernetes-kms wrote it, set kms.acceptFrom: [vault-kubernetes-kms]',
-      )
-    }
-    return this.#unwrap(openCiphertext(text), context)
+    if (own !== undefined) return own
+    if (this.#options.acceptVaultKubernetesKms) return openCiphertext(text)
+    throw new BridgeError(
+      'CIPHERTEXT_INVALID',
+      'transit-bridge did not write this cipher; if vault-kubernetes-kms did, set kms.acceptFrom: [vault-kubernetes-kms]',
+    )
   }
 
-  /** Encrypts something and decrypts it again: what health is proven by. */
-  async prove(snapshot: KeySnapshot, context: CallContext): Promise<void> {
-    const associatedData = encodeAssociatedData(makeAnnotations(this.#options.clusterId))
-    const plaintext = Buffer.from('transit-bridge health check')
-    const keyVersion = snapshot.keyVersion
-    const { encrypt, decrypt } = this.#options
-    const ciphertext = await encrypt({ plaintext, associatedData, keyVersion }, context)
-    const answer = await decrypt({ ciphertext, associatedData }, context)
-    if (!answer.equals(plaintext)) {
-      throw new BridgeError(
-        'VAULT_ANSWER_INVALID',
-        'vault decrypted something else than it encrypted',
-      )
-    }
-  }
-
-  /** One request; a second one only when Vault refuses the announced version (design §2.2). */
+  /** One request; a second one only when Vault refuses the announced version (docs/design.md, "The life of a DEK seed"). */
   async #wrap(
     plaintext: Uint8Array,
     associatedData: Buffer,
     context: CallContext,
   ): Promise<{ ciphertext: string; keyId: string }> {
+    if (plaintext.byteLength > MAX_PLAINTEXT_BYTES) {
+      throw new BridgeError(
+        'REQUEST_INVALID',
+        `the plaintext has ${String(plaintext.byteLength)} bytes; at most ${String(MAX_PLAINTEXT_BYTES)} bytes are encrypted (a DEK seed has 32)`,
+      )
+    }
     const { watch, encrypt } = this.#options
-    return this.#watchFaults(async () => {
-      const announced = await watch.current(context)
+    return this.#within(plaintext.byteLength, context, async () => {
+      const announced = await watch.currentForEncrypt(context)
       const wrapWith = async ({ keyVersion, keyId }: KeySnapshot) => ({
         ciphertext: await encrypt({ plaintext, associatedData, keyVersion }, context),
         keyId,
@@ -166,42 +168,37 @@ export class KeyService {
   }
 
   async #unwrap(opened: OpenedEnvelope, context: CallContext): Promise<Buffer> {
-    return this.#watchFaults(async () => {
-      await this.#check(opened, context)
-      const { cache } = this.#options
-      const remembered = cache?.find(opened)
-      if (remembered !== undefined) {
-        this.#options.onCacheHit()
-        return remembered
-      }
-      const plaintext = await this.#tryPatiently(
-        () => this.#options.decrypt(opened, context),
-        context,
-      )
-      cache?.keep(opened, plaintext)
-      return plaintext
-    })
-  }
-
-  /** Throws unless the key, as it is known, can have made this and may read it. */
-  async #check(opened: OpenedEnvelope, context: CallContext): Promise<void> {
-    const { claim, keyVersion } = opened
-    if (claim !== undefined) this.#requireKnownCluster(claim.clusterId)
-    const isKnown = ({ references, key }: KeySnapshot) =>
-      claim === undefined ? key.versions.has(keyVersion) : references.has(claim.keyId)
-    const { watch, clock } = this.#options
-    let snapshot = await watch.current(context)
-    if (!isKnown(snapshot) && keyVersion > snapshot.keyVersion) {
-      await this.#pause(snapshot.takenAt + NEWER_VERSION_AGE - clock.monotonic(), context)
-      snapshot = await watch.refreshIfOlderThan(NEWER_VERSION_AGE, context)
-    } else if (!isKnown(snapshot)) {
-      snapshot = await watch.refreshIfOlderThan(UNKNOWN_KEY_ID_AGE, context)
+    const { cache, decrypt, onCacheHit } = this.#options
+    await checkClaim(opened, this.#options, (isKnown) =>
+      this.#snapshotFor(opened, isKnown, context),
+    )
+    const cached = cache?.find(opened)
+    if (cached !== undefined) {
+      onCacheHit()
+      return cached
     }
-    if (!isKnown(snapshot)) throw refuseUnknown(opened, snapshot)
-    if (claim !== undefined) requireSameReference(opened, claim, snapshot)
+    const plaintext = await this.#tryPatiently(() => decrypt(opened, context), context)
+    cache?.keep(opened, plaintext)
+    return plaintext
   }
 
-  /** An HA standby may not know the newest version for a moment (vault-transit facts §1.3). */
+  /** The known snapshot where it suffices: a read of the key is worth a request only for what it may explain. */
+  async #snapshotFor(
+    { keyVersion }: OpenedEnvelope,
+    isKnown: (snapshot: KeySnapshot) => boolean,
+    context: CallContext,
+  ): Promise<KeySnapshot> {
+    const { watch, clock } = this.#options
+    const snapshot = await watch.current(context)
+    if (isKnown(snapshot)) return snapshot
+    if (keyVersion <= snapshot.keyVersion) {
+      return watch.refreshIfOlderThan(UNKNOWN_KEY_ID_AGE_MS, context)
+    }
+    await this.#pause(snapshot.takenAt + NEWER_VERSION_AGE_MS - clock.monotonic(), context)
+    return watch.refreshIfOlderThan(NEWER_VERSION_AGE_MS, context)
+  }
+
+  /** Retries for a moment: an HA standby may not know the newest version yet. */
   async #tryPatiently<T>(work: () => Promise<T>, context: CallContext): Promise<T> {
     const { clock } = this.#options
     for (let tries = 1; ; tries += 1) {
@@ -209,42 +206,50 @@ export class KeyService {
         return await work()
       } catch (error) {
         const isLagging = error instanceof BridgeError && error.code === 'KEY_VERSION_UNKNOWN'
-        const hasTime = clock.monotonic() + STANDBY_LAG_WAIT < context.deadline
+        const hasTime = clock.monotonic() + STANDBY_LAG_WAIT_MS < context.deadline
         if (!isLagging || tries >= STANDBY_LAG_TRIES || !hasTime) throw error
-        await this.#pause(STANDBY_LAG_WAIT, context)
+        await this.#pause(STANDBY_LAG_WAIT_MS, context)
       }
     }
   }
 
-  async #pause(milliseconds: number, context: CallContext): Promise<void> {
-    if (milliseconds <= 0) return
+  async #pause(ms: number, context: CallContext): Promise<void> {
+    if (ms <= 0) return
     const { clock } = this.#options
-    const pause = new Promise<void>((resolve) => void clock.after(milliseconds, resolve))
-    await waitWithin(pause, context, clock, 'vault')
+    const pause = new Promise<void>((resolve) => void clock.after(ms, resolve))
+    await waitWithin(pause, context, clock, 'Vault')
   }
 
-  #requireKnownCluster(clusterId: string): void {
-    const { clusterId: own, alsoDecryptClusters } = this.#options
-    if (clusterId === own || alsoDecryptClusters.includes(clusterId)) return
-    throw new BridgeError(
-      'CLUSTER_FOREIGN',
-      `the data belongs to cluster ${JSON.stringify(clusterId.slice(0, 128))}, this is ${JSON.stringify(own)}; after a restore, list the other one in kms.alsoDecryptClusters`,
-    )
-  }
-
-  /** A fault that may concern every call makes the watch look at once; a refusal empties the memory. */
-  async #watchFaults<T>(work: () => Promise<T>): Promise<T> {
+  /**
+   * Runs a call within the budget of bytes. A fault that may concern every call makes the watch check at once, and a
+   * refusal empties the cache.
+   */
+  async #within<T>(bytes: number, context: CallContext, work: () => Promise<T>): Promise<T> {
+    const { budget, cache, watch } = this.#options
     try {
-      return await work()
+      return await budget.spend(bytes, context, work)
     } catch (thrown) {
       const error = BridgeError.from(thrown)
-      if (!CALLER_FAULTS.has(error.code)) {
-        if (isRefusal(error)) this.#options.cache?.clear()
-        this.#options.watch.suspect()
-      }
-      throw error
+      if (CALLER_FAULTS.has(error.code)) throw error
+      if (isRefusal(error)) cache?.clear()
+      watch.suspect()
+      throw error.code === 'DEADLINE_EXCEEDED' ? this.#explainDeadline(error) : error
     }
   }
+
+  /** A deadline says that time passed; the last failed check says why. */
+  #explainDeadline(error: BridgeError): BridgeError {
+    const { failure } = this.#options.health
+    if (failure === undefined) return error
+    const message = `${error.message}; last failure: ${failure.message}`
+    return new BridgeError('DEADLINE_EXCEEDED', message, { cause: error })
+  }
+}
+
+function sizeOf({ ciphertext, annotations, keyId }: Envelope): number {
+  let bytes = ciphertext.byteLength + keyId.length
+  for (const annotation of Object.values(annotations)) bytes += annotation.byteLength
+  return bytes
 }
 
 function isVersionRefused(error: unknown): error is BridgeError {

@@ -8,14 +8,14 @@ const CLUSTER_KEY = 'cluster.transit-bridge.internal'
 const FORMAT_VERSION = '1'
 const DOMAIN = 'transit-bridge/annotations/v1'
 
-/** What is stored in the clear beside a ciphertext: all that is needed to read it again later. */
+/** What is stored in the clear with a ciphertext: everything that a later Decrypt needs. */
 export function makeAnnotations(clusterId: string): Annotations {
   return { [VERSION_KEY]: Buffer.from(FORMAT_VERSION), [CLUSTER_KEY]: Buffer.from(clusterId) }
 }
 
 /**
  * The cluster that annotations name. Throws ANNOTATIONS_INVALID unless they are exactly what
- * {@link makeAnnotations} makes: nothing missing, nothing more, this format version.
+ * {@link makeAnnotations} produces: nothing missing, nothing more, this format version.
  */
 export function readCluster(annotations: Annotations): string {
   const version = annotations[VERSION_KEY]
@@ -23,19 +23,19 @@ export function readCluster(annotations: Annotations): string {
   if (version === undefined || cluster === undefined || Object.keys(annotations).length !== 2) {
     throw new BridgeError(
       'ANNOTATIONS_INVALID',
-      'the annotations are not those of transit-bridge; this data was written by another plugin or was changed',
+      'the annotations are not those of transit-bridge; another plugin wrote this data or it was changed',
     )
   }
   if (Buffer.from(version).toString('latin1') !== FORMAT_VERSION) {
     throw new BridgeError(
       'ANNOTATIONS_INVALID',
-      `the annotations have a format version other than ${FORMAT_VERSION}; this data was written by a newer transit-bridge or was changed`,
+      `the annotations have a format version other than ${FORMAT_VERSION}; a newer transit-bridge wrote this data or it was changed`,
     )
   }
   return Buffer.from(cluster).toString('utf8')
 }
 
-/** The additional data that Transit authenticates with each ciphertext: annotations, in a fixed order. */
+/** The AAD that Transit authenticates with each ciphertext: the annotations in a fixed order. */
 export function encodeAssociatedData(annotations: Annotations): Buffer {
   const fields = Object.entries(annotations)
     .toSorted(([left], [right]) => (left < right ? -1 : 1))

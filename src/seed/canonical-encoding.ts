@@ -1,6 +1,6 @@
 /**
- * One byte string for a list of fields, such that different lists never give the same bytes: a domain
- * separator, then each field behind its length (4 bytes, big-endian).
+ * Encodes a list of fields as one byte string; different lists never have the same encoding. It is a domain
+ * separator followed by the fields, each after its length (4 bytes, big-endian).
  */
 export function encodeCanonically(
   domain: string,

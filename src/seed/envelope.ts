@@ -2,42 +2,55 @@ import { BridgeError } from '../errors.ts'
 import { readCiphertextVersion } from '../transit/ciphertext.ts'
 import { encodeAssociatedData, readCluster, type Annotations } from './annotations.ts'
 
-/** What Encrypt answers and etcd keeps: all that Decrypt is given later. */
+/** What Encrypt returns and etcd stores: everything that a later Decrypt receives. */
 export interface Envelope {
   readonly ciphertext: Uint8Array
   readonly keyId: string
   readonly annotations: Annotations
 }
 
-/** An envelope whose shape is known, before anything is asked of Vault. */
+/** What data says about itself; nothing of it is trusted before `checkClaim`. */
+export interface Claim {
+  readonly clusterId: string
+  /** Absent for KMS v1, which stores no key id. */
+  readonly keyId?: string | undefined
+}
+
+/** An envelope whose form was checked, before Vault is asked. */
 export interface OpenedEnvelope {
   /** In Transit's text form. */
   readonly ciphertext: string
   readonly keyVersion: number
-  /** Absent only for data of another plugin, which did not authenticate any. */
-  readonly associatedData?: Buffer
-  /** What the key id must stand for; absent where the data carries none that we made. */
-  readonly claim?: { readonly keyId: string; readonly clusterId: string }
+  /** Absent only for data of vault-kubernetes-kms, which authenticates none. */
+  readonly associatedData?: Buffer | undefined
+  /** Absent only for data of vault-kubernetes-kms. */
+  readonly claim?: Claim | undefined
 }
 
 /**
- * Largest ciphertext that is looked at: kube-apiserver accepts 1 KiB from a plugin
- * (kmsv2/envelope.go, encryptedDEKSourceMaxSize); the rest is room for KMS v1 and for tests.
+ * Encrypt refuses a longer plaintext. kube-apiserver sends 32 bytes, and "ping" as the health probe of KMS v1
+ * (staging/src/k8s.io/apiserver/pkg/server/options/encryptionconfig/config.go).
  */
-const MAX_CIPHERTEXT_LENGTH = 96 * 1024
+export const MAX_PLAINTEXT_BYTES = 64 * 1024
 
-/** Opens what this plugin wrote; CIPHERTEXT_INVALID or ANNOTATIONS_INVALID if it did not. */
+/**
+ * Decrypt refuses a longer ciphertext. It admits everything that Encrypt produces: base64 of MAX_PLAINTEXT_BYTES, nonce
+ * and tag takes 87,420 bytes, and the rest is for the prefix with its cluster id.
+ */
+export const MAX_CIPHERTEXT_BYTES = 96 * 1024
+
+/** Opens what this plugin wrote; CIPHERTEXT_INVALID or ANNOTATIONS_INVALID for anything else. */
 export function openEnvelope(envelope: Envelope): OpenedEnvelope {
   const clusterId = readCluster(envelope.annotations)
   return {
     ...openCiphertext(readText(envelope.ciphertext)),
     associatedData: encodeAssociatedData(envelope.annotations),
-    claim: { keyId: envelope.keyId, clusterId },
+    claim: { clusterId, keyId: envelope.keyId },
   }
 }
 
 /**
- * Whether an envelope looks like one of github.com/FalcoSuessgott/vault-kubernetes-kms: the bare Transit
+ * Whether an envelope has the form of github.com/FalcoSuessgott/vault-kubernetes-kms: the bare Transit
  * version as key id, and no annotations (its pkg/plugin/plugin_v2.go).
  */
 export function isVaultKubernetesKmsEnvelope(envelope: Envelope): boolean {
@@ -45,14 +58,14 @@ export function isVaultKubernetesKmsEnvelope(envelope: Envelope): boolean {
 }
 
 /**
- * Opens what vault-kubernetes-kms wrote. Its key id is not checked against the ciphertext's version: it
+ * Opens what vault-kubernetes-kms wrote. Its key id is not compared with the version of the ciphertext: the plugin
  * reads the two one after the other, and a rotation in between makes them differ.
  */
 export function openVaultKubernetesKmsEnvelope(ciphertext: Uint8Array): OpenedEnvelope {
   return openCiphertext(readText(ciphertext))
 }
 
-/** Splits a Transit ciphertext; CIPHERTEXT_INVALID if it is none. */
+/** Splits a Transit ciphertext; CIPHERTEXT_INVALID for anything else. */
 export function openCiphertext(
   ciphertext: string,
 ): Pick<OpenedEnvelope, 'ciphertext' | 'keyVersion'> {
@@ -60,7 +73,7 @@ export function openCiphertext(
   if (keyVersion === undefined) {
     throw new BridgeError(
       'CIPHERTEXT_INVALID',
-      'the ciphertext does not have the form of transit ("vault:v1:…"); it was written by another plugin or is damaged',
+      'the ciphertext does not have the form of Transit ("vault:v1:…"); another plugin wrote it or it is damaged',
     )
   }
   return { ciphertext, keyVersion }
@@ -68,10 +81,10 @@ export function openCiphertext(
 
 /** Ciphertexts are ASCII; other bytes become characters that no pattern matches. */
 export function readText(bytes: Uint8Array): string {
-  if (bytes.byteLength > MAX_CIPHERTEXT_LENGTH) {
+  if (bytes.byteLength > MAX_CIPHERTEXT_BYTES) {
     throw new BridgeError(
       'CIPHERTEXT_INVALID',
-      'the ciphertext is longer than any that this plugin makes',
+      `the ciphertext has ${String(bytes.byteLength)} bytes; this plugin produces at most ${String(MAX_CIPHERTEXT_BYTES)}`,
     )
   }
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')

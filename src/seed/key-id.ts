@@ -6,16 +6,16 @@ const DOMAIN = 'transit-bridge/key-id/v1'
 
 export interface KeyIdParts {
   readonly clusterId: string
-  /** Name of the Transit key. Address and mount are left out, so that a restore elsewhere still matches. */
+  /** Name of the Transit key. Address and mount are not part of the id, so that a restore elsewhere still matches. */
   readonly keyName: string
   readonly keyVersion: number
-  /** When Vault made this version, in seconds since 1970: a key made again has another id. */
+  /** When Vault created this version, in seconds since 1970: a key that was deleted and created again has another id. */
   readonly createdAt: number
 }
 
 /**
- * The opaque, public id of one version of one key in one cluster (KEP-3299: a key id is never used again).
- * What goes into it is fixed for ever: a change would orphan all stored data.
+ * The opaque, public id of one version of one key in one cluster (KEP-3299: a key id is never reused).
+ * Its input must never change: stored data would no longer match its key.
  */
 export function makeKeyId(parts: KeyIdParts): string {
   const encoded = encodeCanonically(DOMAIN, [
@@ -27,7 +27,7 @@ export function makeKeyId(parts: KeyIdParts): string {
   return PREFIX + createHash('sha256').update(encoded).digest('base64url')
 }
 
-/** As kube-apiserver's metrics name a key id. */
+/** The form in which kube-apiserver's metrics show a key id. */
 export function hashKeyId(keyId: string): string {
   return `sha256:${createHash('sha256').update(keyId).digest('hex')}`
 }

@@ -8,17 +8,17 @@ export interface KeyReference {
   readonly keyVersion: number
 }
 
-/** What is known of the key at one moment: Status answers from it, Encrypt and Decrypt check against it. */
+/** The key as Vault described it at one moment: Status answers from it, Encrypt and Decrypt check against it. */
 export interface KeySnapshot {
   readonly key: TransitKey
   /** The version that Encrypt uses, and its id in this cluster. */
   readonly keyVersion: number
   readonly keyId: string
-  /** When Vault made the announced version, in seconds since 1970. */
+  /** When Vault created the announced version, in seconds since 1970. */
   readonly createdAt: number
   /** Every key id that may be decrypted: of this cluster and of those in kms.alsoDecryptClusters. */
   readonly references: ReadonlyMap<string, KeyReference>
-  /** When Vault told it, in milliseconds of Clock.monotonic. */
+  /** When Vault answered, in milliseconds of Clock.monotonic. */
   readonly takenAt: number
 }
 
@@ -33,7 +33,7 @@ export function makeSnapshot(key: TransitKey, clusters: ClusterIds, takenAt: num
   if (latest === undefined) {
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',
-      `vault says that transit key ${key.name} is at version ${String(key.latestVersion)} but does not list that version`,
+      `Vault reports version ${String(key.latestVersion)} as the latest of transit key ${key.name} but does not list that version`,
     )
   }
   const references = new Map<string, KeyReference>()

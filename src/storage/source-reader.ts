@@ -2,31 +2,30 @@ import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import type { KmsConfig, TransitConfig } from '../config/config.ts'
 import { BridgeError, isOutage, type ErrorCode } from '../errors.ts'
-import { refuseUnknown, requireSameReference } from '../seed/key-reference.ts'
+import { checkClaim } from '../seed/claim-check.ts'
+import type { OpenedEnvelope } from '../seed/envelope.ts'
 import { makeSnapshot, type KeySnapshot } from '../seed/key-snapshot.ts'
+import { countNextBatch } from '../transit/batch.ts'
 import type { DecryptInput, DecryptResult, Transit } from '../transit/transit.ts'
-import type { WrappedSource } from './wrapped-source.ts'
 
 export interface SourceReaderOptions {
   readonly transit: Pick<Transit, 'readKey' | 'decrypt'>
   readonly place: TransitConfig
   readonly clusters: Pick<KmsConfig, 'clusterId' | 'alsoDecryptClusters'>
   readonly clock: Clock
-  /** Names this run in Vault's audit log. */
+  /** Identifies this run in Vault's audit log. */
   readonly uid: string
 }
 
-/** What comes of one DEK source: its plaintext, which the receiver owns and zeroes, or why there is none. */
+/** The result for one DEK source: its plaintext, which the receiver owns and zeroes, or why there is none. */
 export type SourceResult = Buffer | BridgeError
 
-const TIMEOUT = 30_000
-/** OpenBao refuses a body of over 1,000 JSON strings. */
-const BATCH = 64
-/** A key id that is not known makes the key be read again, but not for each of a thousand. */
-const KEY_AGE = 2_000
+const TIMEOUT_MS = 30_000
+/** The key is read again for an unknown key id, but not for each of a thousand. */
+const KEY_AGE_MS = 2_000
 
-/** Faults of one ciphertext. Anything else is a fault of Vault or of who asks, and nothing is said about the data. */
-const OF_THE_DATA: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+/** Faults of one ciphertext. Any other fault is Vault's or the caller's, and says nothing about the data. */
+const DATA_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'CIPHERTEXT_INVALID',
   'ANNOTATIONS_INVALID',
   'CLUSTER_FOREIGN',
@@ -35,7 +34,7 @@ const OF_THE_DATA: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'VAULT_REJECTED',
 ])
 
-/** Decrypts DEK sources as the plugin would, with the same checks before Vault is asked. */
+/** Decrypts DEK sources as the plugin does, with the same check before Vault is asked. */
 export class SourceReader {
   readonly #options: SourceReaderOptions
   #snapshot: KeySnapshot | undefined
@@ -44,7 +43,7 @@ export class SourceReader {
     this.#options = options
   }
 
-  /** The key as Vault tells it; throws if Vault cannot be asked. */
+  /** Reads the key from Vault. */
   async readKey(): Promise<KeySnapshot> {
     const { transit, place, clusters, clock } = this.#options
     const key = await transit.readKey(place.key, this.#context())
@@ -52,20 +51,23 @@ export class SourceReader {
     return this.#snapshot
   }
 
-  /** Results stand in the order of the sources. Throws what is no fault of the data. */
-  async read(sources: readonly WrappedSource[]): Promise<readonly SourceResult[]> {
+  /** Results have the order of the sources. Throws any fault that is not one of the data. */
+  async read(sources: readonly OpenedEnvelope[]): Promise<readonly SourceResult[]> {
     const results: SourceResult[] = []
-    const asked: number[] = []
+    const asked: { readonly index: number; readonly source: OpenedEnvelope }[] = []
     for (const [index, source] of sources.entries()) {
       const fault = await this.#findFault(source)
-      if (fault === undefined) asked.push(index)
+      if (fault === undefined) asked.push({ index, source })
       else results[index] = fault
     }
-    for (let start = 0; start < asked.length; start += BATCH) {
-      const batch = asked.slice(start, start + BATCH)
-      const inputs = batch.flatMap((index) => sources[index]?.opened ?? [])
-      const answers = await this.#decrypt(inputs)
-      for (const [at, index] of batch.entries()) results[index] = requireAnswer(answers[at])
+    const inputs = asked.map(({ source }) => source)
+    for (let start = 0; start < asked.length;) {
+      const count = countNextBatch(inputs, start)
+      const answers = await this.#decrypt(inputs.slice(start, start + count))
+      for (const [at, { index }] of asked.slice(start, start + count).entries()) {
+        results[index] = requireAnswer(answers[at])
+      }
+      start += count
     }
     return results
   }
@@ -75,56 +77,40 @@ export class SourceReader {
     try {
       return await transit.decrypt(place.key, inputs, this.#context())
     } catch (error) {
-      // Of a lone value Vault's answer is that of the whole request.
-      if (inputs.length === 1 && isOfTheData(error)) return [error]
+      // The fault of a single value is the fault of the whole request.
+      if (inputs.length === 1 && isDataFault(error)) return [error]
       throw error
     }
   }
 
-  async #findFault({ opened, clusterId }: WrappedSource): Promise<BridgeError | undefined> {
+  async #findFault(source: OpenedEnvelope): Promise<BridgeError | undefined> {
     try {
-      if (clusterId !== undefined) this.#requireKnownCluster(clusterId)
-      const isKnown = ({ references, key }: KeySnapshot) =>
-        opened.claim === undefined
-          ? key.versions.has(opened.keyVersion)
-          : references.has(opened.claim.keyId)
-      const snapshot = await this.#keyThat(isKnown)
-      if (!isKnown(snapshot)) return refuseUnknown(opened, snapshot)
-      if (opened.claim !== undefined) requireSameReference(opened, opened.claim, snapshot)
+      await checkClaim(source, this.#options.clusters, (isKnown) => this.#snapshotFor(isKnown))
       return undefined
     } catch (error) {
-      if (isOfTheData(error)) return error
+      if (isDataFault(error)) return error
       throw error
     }
   }
 
-  /** The key as it is known, read again if it does not hold and is not fresh: it may have been rotated. */
-  async #keyThat(holds: (snapshot: KeySnapshot) => boolean): Promise<KeySnapshot> {
+  /** The key as it is known; read again where that does not suffice and is not fresh, as after a rotation. */
+  async #snapshotFor(isKnown: (snapshot: KeySnapshot) => boolean): Promise<KeySnapshot> {
     const known = this.#snapshot ?? (await this.readKey())
-    const isFresh = this.#options.clock.monotonic() - known.takenAt < KEY_AGE
-    return holds(known) || isFresh ? known : this.readKey()
-  }
-
-  #requireKnownCluster(clusterId: string): void {
-    const { clusterId: own, alsoDecryptClusters } = this.#options.clusters
-    if (clusterId === own || alsoDecryptClusters.includes(clusterId)) return
-    throw new BridgeError(
-      'CLUSTER_FOREIGN',
-      `the data belongs to cluster ${JSON.stringify(clusterId.slice(0, 128))}, kms.clusterId is ${JSON.stringify(own)}; after a restore, list the other one in kms.alsoDecryptClusters`,
-    )
+    const isFresh = this.#options.clock.monotonic() - known.takenAt < KEY_AGE_MS
+    return isKnown(known) || isFresh ? known : this.readKey()
   }
 
   #context(): CallContext {
     const { clock, uid } = this.#options
-    return { deadline: clock.monotonic() + TIMEOUT, uid }
+    return { deadline: clock.monotonic() + TIMEOUT_MS, uid }
   }
 }
 
-function isOfTheData(error: unknown): error is BridgeError {
-  return error instanceof BridgeError && OF_THE_DATA.has(error.code)
+function isDataFault(error: unknown): error is BridgeError {
+  return error instanceof BridgeError && DATA_FAULTS.has(error.code)
 }
 
-/** An outage that hits one item of a batch says nothing about the item. */
+/** An outage that affects one value of a batch says nothing about the value. */
 function requireAnswer(answer: DecryptResult | undefined): SourceResult {
   if (answer === undefined) throw new TypeError('there is no result for a DEK source')
   if (answer instanceof BridgeError && isOutage(answer)) throw answer

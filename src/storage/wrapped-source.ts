@@ -11,12 +11,6 @@ import { openV1Cipher } from '../seed/v1-cipher.ts'
 import { readCiphertextVersion } from '../transit/ciphertext.ts'
 import type { KmsV1Value, KmsV2Value } from './stored-value.ts'
 
-/** A DEK source as Transit decrypts it, and the cluster that it claims to belong to. */
-export interface WrappedSource {
-  readonly opened: OpenedEnvelope
-  readonly clusterId?: string | undefined
-}
-
 /** The Transit key version of a wrapped DEK source; undefined if it is not a Transit ciphertext. */
 export function keyVersionOf(value: KmsV1Value | KmsV2Value): number | undefined {
   const text = textOf(value)
@@ -43,25 +37,20 @@ const OWN_ANNOTATION = /\.transit-bridge\.internal$/
 export function openSource(
   value: KmsV1Value | KmsV2Value,
   acceptVaultKubernetesKms: boolean,
-): WrappedSource | undefined {
+): OpenedEnvelope | undefined {
   if (value.kind === 'kms-v1') return openV1Source(value, acceptVaultKubernetesKms)
   const { source: ciphertext, keyId, annotations } = value
   const envelope = { ciphertext, keyId, annotations }
-  if (isOwn(value)) {
-    const opened = openEnvelope(envelope)
-    return { opened, clusterId: opened.claim?.clusterId }
-  }
+  if (isOwn(value)) return openEnvelope(envelope)
   if (!acceptVaultKubernetesKms || !isVaultKubernetesKmsEnvelope(envelope)) return undefined
-  return { opened: openVaultKubernetesKmsEnvelope(ciphertext) }
+  return openVaultKubernetesKmsEnvelope(ciphertext)
 }
 
-function openV1Source(value: KmsV1Value, accept: boolean): WrappedSource | undefined {
+function openV1Source(value: KmsV1Value, accept: boolean): OpenedEnvelope | undefined {
   const own = openV1Cipher(textOf(value))
   if (own !== undefined) return own
   if (isOwn(value)) throw new BridgeError('CIPHERTEXT_INVALID', 'the wrapped DEK is damaged')
-  return accept && keyVersionOf(value) !== undefined
-    ? { opened: openCiphertext(textOf(value)) }
-    : undefined
+  return accept && keyVersionOf(value) !== undefined ? openCiphertext(textOf(value)) : undefined
 }
 
 function textOf({ source }: KmsV1Value | KmsV2Value): string {

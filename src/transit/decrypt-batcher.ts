@@ -1,24 +1,30 @@
 import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import { BridgeError } from '../errors.ts'
+import { countNextBatch, MAX_BATCH_ITEMS } from './batch.ts'
 import type { DecryptInput, DecryptResult } from './transit.ts'
 
+/** Requests that may be in flight at once. With two, a batch gathers while another one is answered. */
+const MAX_BATCHES_IN_FLIGHT = 2
+/** The same while Vault denies batches and each request holds one value. */
+const MAX_SINGLES_IN_FLIGHT = 16
+/** How long no batch is sent after Vault denied one. */
+const DENIED_BATCH_PAUSE_MS = 60_000
+
 export interface DecryptBatcherOptions {
-  /** Brings one request to Transit; results stand in the order of the inputs. */
+  /** Sends one request to Transit; results have the order of the inputs. */
   readonly decrypt: (
     inputs: readonly DecryptInput[],
     context: CallContext,
   ) => Promise<DecryptResult[]>
   readonly clock: Clock
-  /** Told the number of values of each request. */
+  /** Receives the number of values of each request. */
   readonly onBatch: (size: number) => void
-  /** Most values in one request. Default 64: OpenBao refuses a body of over 1,000 JSON strings. */
-  readonly maxBatchSize?: number
-  /** Requests under way at once; further calls wait and share the next one. Default 2. */
-  readonly maxInFlight?: number
+  /** Called when Vault denies a batch and allows its values one by one. */
+  readonly onBatchDenied: (error: BridgeError) => void
   /**
-   * Runs something when the calls that have arrived already have all been read. Default: setImmediate, which
-   * comes right behind the reading of sockets; it takes no time, and halves the requests of 64 callers.
+   * Runs a function after the calls that have already arrived were read. Default: setImmediate, which runs after the
+   * poll phase of Node's event loop (https://nodejs.org/en/learn/asynchronous-work/event-loop-timers-and-nexttick).
    */
   readonly afterArrivals?: (run: () => void) => void
 }
@@ -26,37 +32,40 @@ export interface DecryptBatcherOptions {
 interface Waiting {
   readonly input: DecryptInput
   readonly context: CallContext
-  /** Gives the result to the caller; does nothing but zero it when the caller has one. */
+  /** Hands the result to the caller; a result that comes too late is zeroed. */
   readonly settle: (result: DecryptResult) => void
-  /** Whether the caller still waits: not when its deadline passed or it went away. */
+  /** Whether the caller still waits: its deadline has not passed and it did not cancel. */
   readonly isOpen: () => boolean
 }
 
 /**
- * Gathers concurrent Decrypts into one Transit request (design §2.8). A lone call goes out at once; calls
- * that arrive together leave together, and so do those that come while requests are under way. Each call keeps its own
- * deadline and its own error.
+ * Gathers concurrent Decrypts into Transit requests (docs/design.md, "Batched Decrypts"). A single call is sent at
+ * once; calls that arrive together share a request, and so do calls that arrive while requests are in flight. Each
+ * call keeps its own deadline and its own error. The caller bounds how much may wait (ByteBudget).
  */
 export class DecryptBatcher {
   readonly #options: Required<DecryptBatcherOptions>
   #queue: Waiting[] = []
   #inFlight = 0
   #isFlushDue = false
+  #batchesDeniedUntil = -Infinity
 
   constructor(options: DecryptBatcherOptions) {
-    this.#options = {
-      maxBatchSize: 64,
-      maxInFlight: 2,
-      afterArrivals: (run) => void setImmediate(run),
-      ...options,
-    }
+    this.#options = { afterArrivals: (run) => void setImmediate(run), ...options }
   }
 
-  /** The plaintext, which the caller owns and zeroes. Throws the value's own error. */
+  /** Returns the plaintext, which the caller owns and zeroes. Throws the value's own error. */
   async decrypt(input: DecryptInput, context: CallContext): Promise<Buffer> {
     const result = await this.#enqueue(input, context)
     if (result instanceof BridgeError) throw result
     return result
+  }
+
+  /** Sends single values for a while: Vault denies batches to this token. */
+  pauseBatches(error: BridgeError): void {
+    const { clock, onBatchDenied } = this.#options
+    this.#batchesDeniedUntil = clock.monotonic() + DENIED_BATCH_PAUSE_MS
+    onBatchDenied(error)
   }
 
   #enqueue(input: DecryptInput, context: CallContext): Promise<DecryptResult> {
@@ -66,7 +75,7 @@ export class DecryptBatcher {
     })
   }
 
-  /** Settles by whichever comes first: the result, the caller's deadline, the caller going away. */
+  /** Settles by whichever comes first: the result, the caller's deadline, the caller's cancellation. */
   #settleOnce(
     context: CallContext,
     resolve: (result: DecryptResult) => void,
@@ -75,7 +84,6 @@ export class DecryptBatcher {
     let settled = false
     const settle = (result: DecryptResult) => {
       if (settled) {
-        // Nobody waits for this plaintext any more.
         if (Buffer.isBuffer(result)) result.fill(0)
         return
       }
@@ -84,17 +92,25 @@ export class DecryptBatcher {
       context.signal?.removeEventListener('abort', onAbort)
       resolve(result)
     }
-    const onAbort = () => settle(new BridgeError('CANCELLED', 'the caller went away'))
+    const onAbort = () => settle(new BridgeError('CANCELLED', 'the caller cancelled the call'))
     const cancelTimer = clock.after(Math.max(0, context.deadline - clock.monotonic()), () =>
-      settle(new BridgeError('DEADLINE_EXCEEDED', 'vault did not answer before the deadline')),
+      settle(new BridgeError('DEADLINE_EXCEEDED', 'Vault did not answer before the deadline')),
     )
     context.signal?.addEventListener('abort', onAbort, { once: true })
     if (context.signal?.aborted === true) onAbort()
     return { settle, isOpen: () => !settled }
   }
 
+  get #sendsSingles(): boolean {
+    return this.#options.clock.monotonic() < this.#batchesDeniedUntil
+  }
+
+  get #hasFreeRequest(): boolean {
+    return this.#inFlight < (this.#sendsSingles ? MAX_SINGLES_IN_FLIGHT : MAX_BATCHES_IN_FLIGHT)
+  }
+
   #flushAfterArrivals(): void {
-    if (this.#isFlushDue || this.#inFlight >= this.#options.maxInFlight) return
+    if (this.#isFlushDue || !this.#hasFreeRequest) return
     this.#isFlushDue = true
     this.#options.afterArrivals(() => {
       this.#isFlushDue = false
@@ -103,51 +119,72 @@ export class DecryptBatcher {
   }
 
   #flush(): void {
-    while (this.#queue.length > 0 && this.#inFlight < this.#options.maxInFlight) {
-      const batch = this.#queue.splice(0, this.#options.maxBatchSize).filter(isOpen)
-      if (batch.length > 0) void this.#send(batch)
-    }
+    // Without this a caller's ciphertext would stay in memory after its deadline, until a request is free.
+    if (!this.#queue.every(isOpen)) this.#queue = this.#queue.filter(isOpen)
+    while (this.#queue.length > 0 && this.#hasFreeRequest) void this.#send(this.#takeBatch())
+  }
+
+  #takeBatch(): readonly Waiting[] {
+    const inputs = this.#queue.slice(0, MAX_BATCH_ITEMS).map(({ input }) => input)
+    return this.#queue.splice(0, this.#sendsSingles ? 1 : countNextBatch(inputs))
   }
 
   async #send(batch: readonly Waiting[]): Promise<void> {
     this.#inFlight += 1
-    const results = await this.#resultsOf(batch)
+    await this.#answer(batch)
     this.#inFlight -= 1
-    batch.forEach((waiting, index) => {
-      waiting.settle(results[index] ?? new BridgeError('INTERNAL', 'internal error'))
-    })
     this.#flush()
   }
 
-  async #resultsOf(batch: readonly Waiting[]): Promise<readonly DecryptResult[]> {
-    const inputs = batch.map((waiting) => waiting.input)
+  /** Settles every call of a batch. Returns the fault that concerns the request as a whole. */
+  async #answer(batch: readonly Waiting[]): Promise<BridgeError | undefined> {
     this.#options.onBatch(batch.length)
     try {
-      return await this.#options.decrypt(inputs, joinContexts(batch))
+      const inputs = batch.map(({ input }) => input)
+      const results = await this.#options.decrypt(inputs, joinContexts(batch))
+      batch.forEach(({ settle }, index) => {
+        settle(results[index] ?? new BridgeError('INTERNAL', 'internal error'))
+      })
+      return undefined
     } catch (thrown) {
       const error = BridgeError.from(thrown)
-      // Transit refused the batch as a whole: find out for each value, so that one cannot spoil the others.
-      if (error.code === 'VAULT_REJECTED' && batch.length > 1) return this.#oneByOne(batch)
-      return batch.map(() => error)
+      if (batch.length > 1 && mayConcernOneValue(error)) await this.#split(batch, error)
+      else for (const { settle } of batch) settle(error)
+      return error
     }
   }
 
-  async #oneByOne(batch: readonly Waiting[]): Promise<DecryptResult[]> {
-    const ask = async (waiting: Waiting) => (isOpen(waiting) ? this.#resultsOf([waiting]) : [])
-    const results = await Promise.all(batch.map(ask))
-    return results.map((result) => result[0] ?? new BridgeError('INTERNAL', 'internal error'))
+  /** Sends the values one by one. After a denial it first sends one, so that a lost permission costs one request more. */
+  async #split(batch: readonly Waiting[], error: BridgeError): Promise<void> {
+    const [first, ...rest] = batch.filter(isOpen)
+    if (first === undefined) return
+    const isDenied = error.code === 'VAULT_DENIED'
+    const probe = this.#answer([first])
+    if (isDenied) {
+      if ((await probe)?.code === 'VAULT_DENIED') {
+        for (const { settle } of rest) settle(error)
+        return
+      }
+      this.pauseBatches(error)
+    }
+    await Promise.all([probe, ...rest.map((waiting) => this.#answer([waiting]))])
   }
+}
+
+/** A value that Vault rejects, or a policy that allows no `batch_input`. */
+function mayConcernOneValue({ code }: BridgeError): boolean {
+  return code === 'VAULT_REJECTED' || code === 'VAULT_DENIED'
 }
 
 function isOpen(waiting: Waiting): boolean {
   return waiting.isOpen()
 }
 
-/** A batch lives as long as its most patient caller; a lone call is aborted with its caller. */
+/** A batch ends with its latest deadline; a single call is aborted with its caller. */
 function joinContexts(batch: readonly Waiting[]): CallContext {
   const [first] = batch
   if (batch.length === 1 && first !== undefined) return first.context
-  const deadline = Math.max(...batch.map((waiting) => waiting.context.deadline))
-  const uids = batch.flatMap((waiting) => waiting.context.uid ?? [])
+  const deadline = Math.max(...batch.map(({ context }) => context.deadline))
+  const uids = batch.flatMap(({ context }) => context.uid ?? [])
   return uids.length === 0 ? { deadline } : { deadline, uid: uids.join(',') }
 }

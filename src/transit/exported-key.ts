@@ -12,7 +12,7 @@ export function parseExportedKey(body: unknown): ReadonlyMap<number, Secret<stri
   if (!parsed.success) {
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',
-      'vault answered an export of the transit key with something else',
+      'the answer to an export of the transit key is not that of Vault',
     )
   }
   const { keys } = parsed.output.data

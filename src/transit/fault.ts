@@ -1,8 +1,8 @@
 import { BridgeError, type ErrorCode } from '../errors.ts'
 
 /**
- * What Transit's words mean. Vault tells these cases apart by text alone; the texts are those of
- * OpenBao's and Vault's builtin/logical/transit and sdk/helper/keysutil/policy.go.
+ * What Transit's error texts mean. Vault distinguishes these cases by text alone, so this table is the one place that
+ * reads it; the texts are those of builtin/logical/transit and sdk/helper/keysutil/policy.go in OpenBao and Vault.
  */
 const MEANINGS: readonly (readonly [RegExp, ErrorCode, advice?: string])[] = [
   [/encryption key not found|key not found|soft-deleted/i, 'KEY_MISSING'],
@@ -22,21 +22,21 @@ const MEANINGS: readonly (readonly [RegExp, ErrorCode, advice?: string])[] = [
   [/associated_data|associated data/i, 'KEY_UNSUITABLE'],
 ]
 
-/** The error that Transit's own words stand for; VAULT_REJECTED where they are not known. */
+/** The error that Transit's own text stands for; VAULT_REJECTED for an unknown text. */
 export function explainTransitFault(words: string, cause?: unknown): BridgeError {
   const meaning = MEANINGS.find(([pattern]) => pattern.test(words))
   const [, code = 'VAULT_REJECTED', advice] = meaning ?? []
   return new BridgeError(code, advice === undefined ? words : `${words}; ${advice}`, { cause })
 }
 
-/** Makes a rejected Transit request say what it means; anything else is thrown as it came. */
+/** Throws the meaning of a rejected Transit request; anything else is thrown unchanged. */
 export function rethrowTransitFault(key: string, thrown: unknown): never {
   if (!(thrown instanceof BridgeError)) throw thrown
   if (thrown.code === 'VAULT_REJECTED') throw explainTransitFault(thrown.message, thrown)
   if (thrown.code === 'VAULT_NOT_FOUND') {
     throw new BridgeError(
       'KEY_MISSING',
-      `vault has no transit key ${key} there (${thrown.message}); check transit.mount, transit.key and vault.namespace`,
+      `Vault has no transit key ${key} at this path (${thrown.message}); check transit.mount, transit.key and vault.namespace`,
       { cause: thrown },
     )
   }

@@ -4,7 +4,7 @@ import { BridgeError } from '../errors.ts'
 /** One version of a Transit key. */
 export interface TransitKeyVersion {
   /**
-   * Seconds since 1970. With name and version it tells a key from one that was deleted and made again. 0 for keys
+   * Seconds since 1970. With name and version it distinguishes a key from one that was deleted and created again. 0 for keys
    * of type hmac, whose versions Vault does not list.
    */
   readonly createdAt: number
@@ -12,21 +12,21 @@ export interface TransitKeyVersion {
   readonly publicKey?: string
 }
 
-/** What Vault tells of a Transit key: never key material. */
+/** What Vault reports of a Transit key: never key material. */
 export interface TransitKey {
   readonly name: string
   readonly type: string
   readonly latestVersion: number
   readonly minDecryptionVersion: number
-  /** 0 means: the latest only is not required; any version down to minDecryptionVersion encrypts. */
+  /** 0 sets no limit: any version from minDecryptionVersion on encrypts. */
   readonly minEncryptionVersion: number
   readonly derived: boolean
   readonly softDeleted: boolean
-  /** Versions from minDecryptionVersion on; Vault does not list older ones. */
+  /** Versions from minDecryptionVersion on; Vault lists no older ones. */
   readonly versions: ReadonlyMap<number, TransitKeyVersion>
 }
 
-/** Key types with authenticated additional data (Vault: builtin/logical/transit, vault-transit facts §1.1). */
+/** Key types with authenticated additional data (sdk/helper/keysutil/policy.go, KeyType.AssociatedDataSupported). */
 const AEAD_TYPES: ReadonlySet<string> = new Set([
   'aes256-gcm96',
   'aes128-gcm96',
@@ -66,7 +66,7 @@ export function parseTransitKey(body: unknown): TransitKey {
     const where = path ?? (parsed.success ? 'data.keys' : 'the answer')
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',
-      `vault answered a read of the transit key with something else (${where}); does vault.address lead to vault?`,
+      `the answer to a read of the transit key is not that of Vault (${where}); check that vault.address is the address of Vault`,
     )
   }
   const { data } = parsed.output
@@ -82,7 +82,7 @@ export function parseTransitKey(body: unknown): TransitKey {
   }
 }
 
-/** Undefined where Vault should have listed them. */
+/** Undefined where versions are missing that Vault lists for this type. */
 function readVersions(data: KeyData): ReadonlyMap<number, TransitKeyVersion> | undefined {
   if (data.keys !== undefined) {
     return new Map(
@@ -101,7 +101,7 @@ function readVersion(version: v.InferOutput<typeof Version>): TransitKeyVersion 
   if (Number.isNaN(milliseconds)) {
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',
-      'vault gave a key version without a creation time',
+      'Vault returned a key version without a creation time',
     )
   }
   const createdAt = Math.floor(milliseconds / 1000)
@@ -115,7 +115,7 @@ export function requireWrappingKey(key: TransitKey): void {
   if (key.softDeleted) {
     throw new BridgeError(
       'KEY_MISSING',
-      `transit key ${key.name} is soft-deleted; restore it by a write to keys/${key.name}/soft-delete-restore`,
+      `transit key ${key.name} is soft-deleted; restore it with a write to keys/${key.name}/soft-delete-restore`,
     )
   }
   if (!AEAD_TYPES.has(key.type)) {
@@ -127,18 +127,17 @@ export function requireWrappingKey(key: TransitKey): void {
   if (key.derived) {
     throw new BridgeError(
       'KEY_UNSUITABLE',
-      `transit key ${key.name} is a derived key, which needs a context for each use; make one without "derived"`,
+      `transit key ${key.name} is a derived key, which needs a context for each use; create a key without "derived"`,
     )
   }
 }
 
-/** How long Vault may show an older key than was known before it is believed: an HA standby lags, a restore stays (milliseconds). */
-export const STEP_BACK_PATIENCE = 120_000
+/** How long Vault may show an older key than was known before it replaces that: a standby lags, a restored backup stays. */
+export const STEP_BACK_PATIENCE_MS = 120_000
 
 /**
- * Whether `next` shows less than `known` of the same key: an HA standby that has not seen the last rotation
- * yet (vault-transit facts §1.3), or a Transit backup that was restored. A key that was deleted and made
- * again is younger than all that was known, and so no step back.
+ * Whether `next` has fewer versions of the same key than `known`: an HA standby has not seen the last rotation yet, or
+ * a backup was restored. A key that was deleted and created again has a younger version, so it is no step back.
  */
 export function isStepBack(known: TransitKey, next: TransitKey): boolean {
   return next.latestVersion < known.latestVersion && newestOf(next) <= newestOf(known)

@@ -6,7 +6,7 @@ import type { ExportKind } from './transit.ts'
 const ED25519_PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex')
 const SEED_LENGTH = 32
 
-/** Under which path Transit exports a key of this type: RSA has two, with the same material. */
+/** The path under which Transit exports a key of this type. RSA keys have two, with the same material. */
 export function exportKindOf(type: string): ExportKind {
   if (type === 'hmac') return 'hmac-key'
   return isAsymmetric(type) ? 'signing-key' : 'encryption-key'
@@ -18,7 +18,7 @@ export function isAsymmetric(type: string): boolean {
 }
 
 /**
- * Exported material as bytes, which the caller owns and zeroes: PKCS #8 in PEM for a private key (Transit gives
+ * Exported material as bytes, which the caller owns and zeroes: PKCS #8 in PEM for a private key (Transit returns
  * PKCS #1, SEC 1 or a bare seed), the key itself for a symmetric one.
  */
 export function decodeExportedKey(type: string, material: Secret<string>): Buffer {
@@ -28,7 +28,7 @@ export function decodeExportedKey(type: string, material: Secret<string>): Buffe
   return Buffer.from(key.export({ type: 'pkcs8', format: 'pem' }))
 }
 
-/** Transit exports seed and public key in one (golang.org/x/crypto/ed25519, PrivateKey). */
+/** Transit exports the seed followed by the public key (golang.org/x/crypto/ed25519, PrivateKey). */
 function readEd25519(material: string) {
   const bytes = Buffer.from(material, 'base64')
   const der = Buffer.concat([ED25519_PKCS8, bytes.subarray(0, SEED_LENGTH)])

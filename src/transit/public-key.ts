@@ -2,7 +2,7 @@ import { createPublicKey, type KeyObject } from 'node:crypto'
 import { BridgeError } from '../errors.ts'
 import type { TransitKey } from './key.ts'
 
-/** DER of SubjectPublicKeyInfo for Ed25519 up to its 32 bytes (RFC 8410 §4): Transit gives those bytes alone. */
+/** DER of SubjectPublicKeyInfo for Ed25519 up to its 32 bytes (RFC 8410 §4): Transit returns only those bytes. */
 const ED25519_SPKI = Buffer.from('302a300506032b6570032100', 'hex')
 
 /**
@@ -21,7 +21,7 @@ export function readPublicKey(key: TransitKey, version: number): KeyObject {
   } catch (cause) {
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',
-      `vault gave no usable public key for version ${String(version)} of transit key ${key.name} (type ${key.type})`,
+      `Vault returned no usable public key for version ${String(version)} of transit key ${key.name} (type ${key.type})`,
       { cause },
     )
   }

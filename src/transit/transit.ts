@@ -11,16 +11,16 @@ import { parseTransitKey, type TransitKey } from './key.ts'
 export interface EncryptInput {
   readonly plaintext: Uint8Array
   readonly associatedData: Uint8Array
-  /** The exact version to encrypt with: the answer never depends on a rotation that happens meanwhile. */
+  /** The exact version to encrypt with, so that a rotation in the meantime changes nothing. */
   readonly keyVersion: number
 }
 
 export interface DecryptInput {
   /** `vault:v<version>:<base64>` */
   readonly ciphertext: string
-  readonly associatedData?: Uint8Array
-  /** Of a derived key alone, which needs one for each use. */
-  readonly context?: Uint8Array
+  readonly associatedData?: Uint8Array | undefined
+  /** Only for a derived key, which needs one for each use. */
+  readonly context?: Uint8Array | undefined
 }
 
 /** The kinds of key material that Transit exports, as its paths name them. */
@@ -31,11 +31,11 @@ export type DecryptResult = Buffer | BridgeError
 
 export interface TransitOptions {
   readonly vault: VaultRequester
-  /** Where the Transit engine is mounted, without slashes at the ends. */
+  /** Where the Transit engine is mounted, without leading or trailing slash. */
   readonly mount: string
 }
 
-/** Transit as a typed thing. Every method throws BridgeErrors: those of VaultRequester and of `fault.ts`. */
+/** Transit in types. Every method throws BridgeErrors: those of VaultRequester and of `fault.ts`. */
 export class Transit {
   readonly #vault: VaultRequester
   readonly #mount: string
@@ -59,7 +59,7 @@ export class Transit {
     }
   }
 
-  /** The ciphertext in Transit's text form, checked to be of the version that was asked for. */
+  /** Returns the ciphertext in Transit's text form; its version is checked to be the requested one. */
   async encrypt(key: string, input: EncryptInput, context: CallContext): Promise<string> {
     const body = {
       plaintext: toBase64(input.plaintext),
@@ -71,13 +71,13 @@ export class Transit {
     if (ciphertext === undefined || readCiphertextVersion(ciphertext) !== input.keyVersion) {
       throw new BridgeError(
         'VAULT_ANSWER_INVALID',
-        `vault did not encrypt with version ${String(input.keyVersion)} of transit key ${key} as asked`,
+        `Vault did not encrypt with version ${String(input.keyVersion)} of transit key ${key} as requested`,
       )
     }
     return ciphertext
   }
 
-  /** Decrypts values in one request; a value's own fault is its result, a fault of all is thrown. */
+  /** Decrypts values in one request. The fault of one value is its result; a fault of the request is thrown. */
   async decrypt(
     key: string,
     inputs: readonly DecryptInput[],
@@ -139,8 +139,9 @@ export class Transit {
 function decryptItem({ ciphertext, associatedData, context }: DecryptInput): object {
   return {
     ciphertext,
-    ...(associatedData === undefined ? {} : { associated_data: toBase64(associatedData) }),
-    ...(context === undefined ? {} : { context: toBase64(context) }),
+    // JSON.stringify omits undefined fields.
+    associated_data: associatedData && toBase64(associatedData),
+    context: context && toBase64(context),
   }
 }
 
@@ -148,27 +149,27 @@ function dataOf(answer: VaultResponse): unknown {
   return (answer.body as { data?: unknown } | undefined)?.data
 }
 
-/** Results stand at the index of their input (path_decrypt.go); a shorter list would mix up values. */
+/** Results have the index of their input (path_decrypt.go); a shorter list would mix up values. */
 function readBatch(request: VaultRequest, answer: VaultResponse, length: number): DecryptResult[] {
   const data = dataOf(answer) as { batch_results?: unknown } | undefined
   const results: unknown = data?.batch_results
   if (!Array.isArray(results) || results.length !== length) {
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',
-      'vault answered a batch with another number of results',
+      'Vault returned another number of results than the batch has values',
     )
   }
   return results.map((result: unknown) => {
     const words = readField(result, 'error')
     if (words === undefined || words === '') return readItem(result)
     const fault = explainTransitFault(cleanWords([words], request))
-    // 500 is for faults of Vault's own (path_decrypt.go); a 400 names the caller's.
+    // Transit answers 500 for its own faults and 400 for the caller's (path_decrypt.go).
     const isVaults = fault.code === 'VAULT_REJECTED' && answer.status >= 500
     return isVaults ? new BridgeError('VAULT_UNAVAILABLE', fault.message) : fault
   })
 }
 
-/** One item's answer; what is wrong with it is its own result, for the others are right. */
+/** The answer for one value. Its fault is its result: the other values are not affected. */
 function readItem(result: unknown): DecryptResult {
   try {
     return readPlaintext(result)
@@ -180,7 +181,7 @@ function readItem(result: unknown): DecryptResult {
 function readPlaintext(data: unknown): Buffer {
   const plaintext = readField(data, 'plaintext')
   if (plaintext === undefined) {
-    throw new BridgeError('VAULT_ANSWER_INVALID', 'vault answered a decrypt without a plaintext')
+    throw new BridgeError('VAULT_ANSWER_INVALID', 'Vault returned no plaintext')
   }
   return Buffer.from(plaintext, 'base64')
 }

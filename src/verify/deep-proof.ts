@@ -6,7 +6,8 @@ import { findPayloadFault } from '../storage/payload.ts'
 import { findDamage, type Finding, type ParsedObject, type Proof } from './proof.ts'
 import type { SourceReader } from '../storage/source-reader.ts'
 import { identifySource } from '../storage/source-identity.ts'
-import { openSource, type WrappedSource } from '../storage/wrapped-source.ts'
+import type { OpenedEnvelope } from '../seed/envelope.ts'
+import { openSource } from '../storage/wrapped-source.ts'
 
 export interface DeepProofOptions {
   readonly reader: Pick<SourceReader, 'read'>
@@ -66,7 +67,7 @@ export class DeepProof implements Proof {
   /** Asks for all sources of a page that are not known, at once. */
   async #learn(values: readonly (KmsV1Value | KmsV2Value)[]): Promise<void> {
     const ids: string[] = []
-    const wrapped: WrappedSource[] = []
+    const wrapped: OpenedEnvelope[] = []
     const seen = new Set<string>()
     for (const value of values) {
       const id = identifySource(value)
@@ -84,7 +85,7 @@ export class DeepProof implements Proof {
     for (const [index, id] of ids.entries()) this.#known.set(id, this.#keep(results[index]))
   }
 
-  #open(value: KmsV1Value | KmsV2Value): WrappedSource | Finding {
+  #open(value: KmsV1Value | KmsV2Value): OpenedEnvelope | Finding {
     try {
       return openSource(value, this.#options.acceptVaultKubernetesKms) ?? FOREIGN
     } catch (error) {

@@ -101,7 +101,7 @@ void test('an outage leaves Status "ok" for outageGrace, then it says why, with 
   await network.pass()
   await graced.waitForHealth('ok', { timeoutMs: RETURN })
   await until('the line of its return', () => told('info').length > 0)
-  t.match(told('warn'), [/^vault does not answer; status stays ok for now: .*connection refused/])
+  t.match(told('warn'), [/^Vault does not answer; Status stays ok for now: .*connection refused/])
   t.match(told('error'), [/^unhealthy: .*connection refused/])
   t.match(told('info'), ['healthy'])
   await graced.stop()

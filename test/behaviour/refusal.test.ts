@@ -167,7 +167,7 @@ const wrongs: Wrong[] = [
     name: 'a key that is not there',
     settings: { transit: { key: 'missing' } },
     policy: { key: 'missing' },
-    told: /no transit key missing there .*check transit.mount, transit.key and vault.namespace/,
+    told: /no transit key missing at this path .*check transit.mount, transit.key and vault.namespace/,
     mend: () => makeKey(bao, 'missing'),
   },
   {

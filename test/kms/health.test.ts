@@ -124,7 +124,7 @@ void test('health is logged when it changes, and a failure again once a minute',
   t.same(report(100_001), ['info ok: healthy'])
   t.same(report(200_000), [], 'health is not repeated')
   health.fail(sealed, 200_001)
-  const inGrace = 'warn VAULT_SEALED: vault does not answer; status stays ok for now: why'
+  const inGrace = 'warn VAULT_SEALED: Vault does not answer; Status stays ok for now: why'
   t.same(report(200_001), [inGrace])
   t.same(report(260_000), [])
   t.same(report(260_001), [inGrace], 'a minute later')

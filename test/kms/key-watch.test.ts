@@ -37,7 +37,7 @@ function scene() {
       return call.result
     },
     clusters: { clusterId: 'prod', alsoDecryptClusters: [] },
-    refreshInterval: REFRESH,
+    refreshIntervalMs: REFRESH,
     health,
     onRefusal: (error) => void refusals.push(error),
     clock,
@@ -149,7 +149,7 @@ void test('a rotation is announced, logged and counted once', async (t) => {
     await give(transitKey(2))
   }
   t.match(watch.snapshot, { keyVersion: 2 })
-  t.match(lines, [{ msg: 'key changed in vault: announcing version 2 instead of 1' }])
+  t.match(lines, [{ msg: 'the key changed in Vault: announcing version 2 instead of 1' }])
   t.equal(lines.length, 1)
   t.equal((await metrics.keyRotationsSeen.get()).values[0]?.value, 1)
   t.equal((await metrics.keyVersion.get()).values[0]?.value, 2)
@@ -229,28 +229,67 @@ void test('a refresh by age takes what is known while that is young', async (t) 
   t.equal(call.ended, 'version 1')
 })
 
-void test('a step back is not believed, but counts as fresh, until it lasted two minutes', async (t) => {
-  const { clock, give, watch, lines, metrics } = await watching(transitKey(3))
+void test('an older key is not accepted, but counts as fresh, until Vault showed it for two minutes', async (t) => {
+  const { clock, give, prove, watch, lines, metrics } = await watching(transitKey(3))
   lines.length = 0
   for (let waited = 0; waited < 120_000; waited += PERIOD) {
     await clock.advance(PERIOD)
     await give(transitKey(2))
     t.equal(watch.snapshot?.keyVersion, 3)
     t.equal(watch.snapshot?.takenAt, clock.monotonic())
-    t.same(lines, [])
+    await prove()
   }
+  t.match(lines, [{ level: 'warn', msg: /^Vault shows version 2 .* version 3 was known/ }])
+  t.equal(lines.length, 1)
   await clock.advance(PERIOD)
   await give(transitKey(2))
   t.equal(watch.snapshot?.keyVersion, 2)
-  t.match(lines, [{ msg: 'key changed in vault: announcing version 2 instead of 3' }])
+  t.match(lines.slice(1), [
+    { level: 'warn', msg: /^Vault lost versions of the key.* version 2 is the latest/ },
+    { level: 'info', msg: 'the key changed in Vault: announcing version 2 instead of 3' },
+  ])
   t.equal((await metrics.keyRotationsSeen.get()).values[0]?.value, 1)
 })
 
-void test('a standby that lags in between does not count towards belief', async (t) => {
-  const { clock, give, watch } = await watching(transitKey(3))
+void test('a Vault that was restored from a backup: its older key is accepted as soon as it refuses the known version', async (t) => {
+  const { clock, give, failProof, prove, proofs, watch, lines, untilNextRead, state } =
+    await watching(transitKey(3))
+  lines.length = 0
+  await clock.advance(PERIOD)
+  const since = clock.monotonic()
+  while (watch.snapshot?.keyVersion === 3) {
+    await give(transitKey(2))
+    t.equal(proofs.at(-1)?.given.keyVersion, 3, 'a proof with the known version')
+    await failProof('KEY_VERSION_UNKNOWN')
+    if (watch.snapshot?.keyVersion === 3) await untilNextRead()
+  }
+  const tookMs = clock.monotonic() - since
+  t.ok(tookMs >= 2_000 && tookMs < 5_000, `after ${String(tookMs)} ms`)
+  t.equal(proofs.at(-1)?.given.keyVersion, 2, 'and a proof with the older one')
+  await prove()
+  t.equal(state().text, 'ok')
+  t.match(
+    lines.filter(({ level }) => level === 'warn').map(({ msg }) => msg),
+    [/^Vault shows version 2/, /Vault does not answer; Status stays ok/, /^Vault lost versions/],
+  )
+})
+
+void test('a standby that encrypts with the known version only lags: its older key is not accepted', async (t) => {
+  const { clock, give, prove, watch } = await watching(transitKey(3))
+  await clock.advance(PERIOD)
+  await give(transitKey(2))
+  await prove()
+  await clock.advance(PERIOD)
+  await give(transitKey(3))
+  t.equal(watch.snapshot?.keyVersion, 3)
+})
+
+void test('a standby that lags now and then: its older key is not accepted', async (t) => {
+  const { clock, give, prove, watch } = await watching(transitKey(3))
   for (let round = 0; round < 20; round += 1) {
     await clock.advance(PERIOD)
     await give(transitKey(round % 3 === 2 ? 3 : 2))
+    if (round % 3 !== 2) await prove()
     t.equal(watch.snapshot?.keyVersion, 3)
   }
 })

@@ -1,14 +1,16 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
 import type { CallContext } from '../../src/call-context.ts'
 import { BridgeError, type ErrorCode } from '../../src/errors.ts'
+import { ByteBudget } from '../../src/kms/byte-budget.ts'
 import { DecryptCache } from '../../src/kms/decrypt-cache.ts'
 import { Health } from '../../src/kms/health.ts'
 import { KeyWatch } from '../../src/kms/key-watch.ts'
+import { KeyProof } from '../../src/kms/proof.ts'
 import { KeyService, type KeyServiceOptions } from '../../src/kms/service.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { readCiphertextVersion } from '../../src/transit/ciphertext.ts'
 import type { TransitKey } from '../../src/transit/key.ts'
-import type { DecryptInput, EncryptInput } from '../../src/transit/transit.ts'
+import type { DecryptInput, DecryptResult, EncryptInput } from '../../src/transit/transit.ts'
 import { HandClock } from '../fakes/clock.ts'
 import { memoryLog } from '../fakes/log.ts'
 import { transitKey } from './transit-key.ts'
@@ -58,6 +60,23 @@ export class MemoryTransit {
   readonly decrypt = async (input: DecryptInput): Promise<Buffer> => {
     this.decrypts += 1
     this.#fail()
+    return this.#open(input)
+  }
+
+  /** One request with several values. */
+  readonly decryptAll = async (inputs: readonly DecryptInput[]): Promise<DecryptResult[]> => {
+    this.decrypts += 1
+    this.#fail()
+    return inputs.map((input) => {
+      try {
+        return this.#open(input)
+      } catch (error) {
+        return BridgeError.from(error)
+      }
+    })
+  }
+
+  #open(input: DecryptInput): Buffer {
     if (this.answer !== undefined) return this.answer
     const version = readCiphertextVersion(input.ciphertext) ?? 0
     if (version > this.key.latestVersion) throw refusal('KEY_VERSION_UNKNOWN')
@@ -109,13 +128,22 @@ export async function serviceScene(options: SceneOptions = {}) {
   const health = new Health(120_000)
   const cache =
     options.cache === true
-      ? new DecryptCache({ maxEntries: 8, ttl: 3_600_000, now: () => clock.monotonic() })
+      ? new DecryptCache({ maxEntries: 8, ttlMs: 3_600_000, clock })
       : undefined
+  const proof = new KeyProof({
+    transit: {
+      encrypt: (_key, input) => transit.encrypt(input),
+      decrypt: (_key, inputs) => transit.decryptAll(inputs),
+    },
+    keyName: 'k8s-etcd',
+    clusterId,
+    onBatchDenied: () => undefined,
+  })
   const watch = new KeyWatch({
     readKey: transit.readKey,
-    proveKey: (snapshot, context) => service.prove(snapshot, context),
+    proveKey: (snapshot, context) => proof.prove(snapshot, context),
     clusters: { clusterId, alsoDecryptClusters },
-    refreshInterval: 3_600_000,
+    refreshIntervalMs: 3_600_000,
     health,
     onRefusal: () => cache?.clear(),
     clock,
@@ -123,7 +151,7 @@ export async function serviceScene(options: SceneOptions = {}) {
     metrics: createMetrics('test'),
   })
   let cacheHits = 0
-  const service: KeyService = new KeyService({
+  const service = new KeyService({
     clusterId,
     alsoDecryptClusters,
     acceptVaultKubernetesKms,
@@ -131,7 +159,8 @@ export async function serviceScene(options: SceneOptions = {}) {
     health,
     encrypt: transit.encrypt,
     decrypt: transit.decrypt,
-    ...(cache === undefined ? {} : { cache }),
+    cache,
+    budget: new ByteBudget({ maxActiveBytes: 1_000_000, maxWaitingBytes: 1_000_000, clock }),
     onCacheHit: () => void (cacheHits += 1),
     clock,
   })

@@ -202,7 +202,7 @@ void test('data of a cluster in alsoDecryptClusters is decrypted, and no other',
   const strict = await serviceScene()
   await t.rejects(strict.service.decrypt(envelope, strict.within()), {
     code: 'CLUSTER_FOREIGN',
-    message: /cluster "old", this is "prod".*kms\.alsoDecryptClusters/,
+    message: /cluster "old", but kms\.clusterId is "prod".*kms\.alsoDecryptClusters/,
   })
   t.match(service.status().keyId, keyIdOf({}), 'new data is its own')
 })
@@ -484,7 +484,7 @@ for (const [code, wakes] of FAULTS) {
     transit.faults.push(code)
     await t.rejects(service.decrypt(envelope, within()), { code })
     t.equal(health.needsProof, wakes)
-    const expected = wakes ? { reads: 1, encrypts: 1, decrypts: 1 } : NOTHING
+    const expected = wakes ? { reads: 1, encrypts: 1, decrypts: 2 } : NOTHING
     t.same(await cost(() => clock.advance(1_000)), expected)
     t.equal(service.status().healthz, 'ok')
   })
@@ -499,15 +499,6 @@ void test('before Vault was reached encrypt reads the key, or says why it cannot
   await clock.advance(250)
   t.match(await service.encrypt(seed, within()), { keyId: /^tb1-/ })
   t.match(service.status(), { healthz: 'ok', keyId: /^tb1-/ })
-})
-
-void test('a proof that Vault answers with something else is a refusal', async (t) => {
-  const { service, within, watch, transit } = await serviceScene()
-  const { snapshot } = watch
-  if (snapshot === undefined) throw new Error('no snapshot')
-  await service.prove(snapshot, within())
-  transit.answer = Buffer.from('something else')
-  await t.rejects(service.prove(snapshot, within()), { code: 'VAULT_ANSWER_INVALID' })
 })
 
 void test('what is thrown is always ours; a bug is INTERNAL and keeps its cause', async (t) => {

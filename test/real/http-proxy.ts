@@ -3,6 +3,7 @@ import { Agent, createServer, request as ask } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pipeline } from 'node:stream'
+import { text } from 'node:stream/consumers'
 
 export type HttpAnswer = {
   status: number
@@ -29,8 +30,14 @@ export type SeenRequest = {
   by: 'server' | 'test'
 }
 
+/** Changes the JSON body of a request. */
+export type BodyChange = (body: Record<string, unknown>) => Record<string, unknown>
+
 type Effect =
-  { kind: 'respond'; answer: HttpAnswer } | { kind: 'hold' } | { kind: 'delay'; ms: number }
+  | { kind: 'respond'; answer: HttpAnswer }
+  | { kind: 'hold' }
+  | { kind: 'delay'; ms: number }
+  | { kind: 'change'; change: BodyChange }
 
 type Active = { effect: Effect; left: number; match: (method: string, path: string) => boolean }
 
@@ -90,6 +97,11 @@ export class HttpProxy {
     this.#add({ kind: 'delay', ms }, rule)
   }
 
+  /** Passes these requests on with a changed body, as a proxy that rewrites requests does. */
+  change(change: BodyChange, rule: Rule = {}): void {
+    this.#add({ kind: 'change', change }, rule)
+  }
+
   /** Takes all rules away: everything is passed. */
   clear(): void {
     this.#rules = []
@@ -135,8 +147,10 @@ export class HttpProxy {
     const rule = this.#rules.find((each) => each.left > 0 && each.match(method, path))
     if (rule !== undefined) rule.left -= 1
     const effect = rule?.effect
-    this.#note(request, method, path, effect === undefined || effect.kind === 'delay')
+    const passes = effect?.kind !== 'respond' && effect?.kind !== 'hold'
+    this.#note(request, method, path, passes)
     if (effect === undefined) this.#pass(request, response)
+    else if (effect.kind === 'change') void this.#passChanged(request, response, effect.change)
     else if (effect.kind === 'delay') {
       setTimeout(() => {
         if (!response.destroyed) this.#pass(request, response)
@@ -157,14 +171,28 @@ export class HttpProxy {
     this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1)
   }
 
-  #pass(request: IncomingMessage, response: ServerResponse): void {
+  async #passChanged(
+    request: IncomingMessage,
+    response: ServerResponse,
+    change: BodyChange,
+  ): Promise<void> {
+    const body = JSON.parse(await text(request)) as Record<string, unknown>
+    this.#pass(request, response, Buffer.from(JSON.stringify(change(body))))
+  }
+
+  /** @param body sent in place of the request's own */
+  #pass(request: IncomingMessage, response: ServerResponse, body?: Buffer): void {
+    const headers =
+      body === undefined
+        ? request.rawHeaders
+        : { ...request.headers, 'content-length': String(body.length) }
     const upstream = ask(
       {
         host: this.#target.hostname,
         port: this.#target.port,
         method: request.method,
         path: request.url,
-        headers: request.rawHeaders,
+        headers,
         agent: this.#agent,
       },
       (answered) => {
@@ -177,13 +205,14 @@ export class HttpProxy {
     response.once('close', () => {
       if (!response.writableFinished) upstream.destroy()
     })
-    pipeline(request, upstream, () => undefined)
+    if (body === undefined) pipeline(request, upstream, () => undefined)
+    else upstream.end(body)
   }
 }
 
 function send(response: ServerResponse, { status, headers = {}, body }: HttpAnswer): void {
-  const text = typeof body === 'string' ? body : body === undefined ? '' : JSON.stringify(body)
+  const content = typeof body === 'string' ? body : body === undefined ? '' : JSON.stringify(body)
   const type = typeof body === 'string' ? 'text/plain' : 'application/json'
   response.writeHead(status, { 'content-type': type, ...headers })
-  response.end(text)
+  response.end(content)
 }

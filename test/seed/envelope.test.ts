@@ -93,12 +93,10 @@ void test('a KMS v1 cipher is what it always was, and opens again', (t) => {
   t.equal(cipher.toString(), 'transit-bridge:v1:cHJvZC1ldS0x:vault:v2:QUJD')
   t.equal(encodeV1AssociatedData('prod-eu-1').toString('hex'), GOLDEN_V1_AAD)
   t.same(openV1Cipher(cipher.toString('latin1')), {
-    clusterId: 'prod-eu-1',
-    opened: {
-      ciphertext: CIPHERTEXT,
-      keyVersion: 2,
-      associatedData: encodeV1AssociatedData('prod-eu-1'),
-    },
+    ciphertext: CIPHERTEXT,
+    keyVersion: 2,
+    associatedData: encodeV1AssociatedData('prod-eu-1'),
+    claim: { clusterId: 'prod-eu-1' },
   })
   t.end()
 })
@@ -126,7 +124,9 @@ for (const text of [
 
 void test('a cluster has one text form in a KMS v1 cipher: another is not ours', (t) => {
   // "YQ" and "YR" both decode to "a"; "Y" decodes to nothing.
-  t.match(openV1Cipher('transit-bridge:v1:YQ:vault:v2:QUJD'), { clusterId: 'a' })
+  t.match(openV1Cipher('transit-bridge:v1:YQ:vault:v2:QUJD'), {
+    claim: { clusterId: 'a' },
+  })
   t.equal(openV1Cipher('transit-bridge:v1:YR:vault:v2:QUJD'), undefined)
   t.equal(openV1Cipher('transit-bridge:v1:Y:vault:v2:QUJD'), undefined)
   t.end()

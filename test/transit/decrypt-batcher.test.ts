@@ -13,6 +13,7 @@ function scene() {
   const clock = new HandClock()
   const requests: Request[] = []
   const sizes: number[] = []
+  const denials: string[] = []
   const batcher = new DecryptBatcher({
     decrypt: (inputs, context) => {
       const request: Request = new OpenCall(inputs, context)
@@ -21,13 +22,14 @@ function scene() {
     },
     clock,
     onBatch: (size) => void sizes.push(size),
+    onBatchDenied: ({ code }) => void denials.push(code),
     afterArrivals: (run) => run(),
   })
   let made = 0
   /** Starts a call; its value is "c1", "c2", … */
-  const call = (context: Partial<CallContext> = {}) => {
+  const call = (context: Partial<CallContext> = {}, padding = '') => {
     made += 1
-    const name = `c${made}`
+    const name = `c${made}${padding}`
     const result = batcher.decrypt(
       { ciphertext: name },
       { deadline: clock.monotonic() + 3_000, uid: `u${made}`, ...context },
@@ -48,7 +50,7 @@ function scene() {
   /** Answers a request with the name of each value in capitals. */
   const answer = (index: number) =>
     request(index).answer(namesOf(index).map((name) => Buffer.from(name.toUpperCase())))
-  return { clock, batcher, requests, request, sizes, call, namesOf, answer }
+  return { clock, batcher, requests, request, sizes, denials, call, namesOf, answer }
 }
 
 /** Two lone requests under way, so that every further call waits. */
@@ -152,8 +154,8 @@ void test('callers that gave up are not asked for again when a batch is refused'
   t.equal(requests.length, 4)
 })
 
-for (const code of ['VAULT_SEALED', 'VAULT_DENIED', 'KEY_MISSING', 'DEADLINE_EXCEEDED'] as const) {
-  void test(`${code} of a batch is given to each of its callers, and nothing is asked again`, async (t) => {
+for (const code of ['VAULT_SEALED', 'KEY_MISSING', 'DEADLINE_EXCEEDED'] as const) {
+  void test(`${code} of a batch is the error of each of its callers, without another request`, async (t) => {
     const { call, request, requests, answer } = busy()
     const calls = [call(), call()]
     await answer(0)
@@ -166,11 +168,73 @@ for (const code of ['VAULT_SEALED', 'VAULT_DENIED', 'KEY_MISSING', 'DEADLINE_EXC
   })
 }
 
+void test('a batch that Vault denies is sent one by one, and no batch for a minute', async (t) => {
+  const { call, clock, request, namesOf, answer, sizes, denials } = busy()
+  const calls = [call(), call(), call()]
+  await answer(0)
+  await request(2).fail('VAULT_DENIED')
+  t.same(namesOf(3), ['c3'], 'first one value, to see whether Vault denies it too')
+  await answer(3)
+  t.same([namesOf(4), namesOf(5)], [['c4'], ['c5']])
+  await answer(4)
+  await answer(5)
+  t.same(
+    calls.map(({ state }) => state.ended),
+    ['C3', 'C4', 'C5'],
+  )
+  t.same(denials, ['VAULT_DENIED'])
+  for (let index = 0; index < 20; index += 1) call()
+  t.same(sizes.slice(6), Array(15).fill(1), 'single values, more of them at once')
+  for (let index = 6; index < 26; index += 1) await answer(index)
+  await answer(1)
+  await clock.advance(60_000)
+  call()
+  call()
+  for (let index = 0; index < 4; index += 1) call()
+  await answer(26)
+  t.equal(namesOf(28).length, 4, 'batches are tried again')
+})
+
+void test('a permission that is lost altogether costs one request more', async (t) => {
+  const { call, request, requests, answer, denials } = busy()
+  const calls = [call(), call(), call()]
+  await answer(0)
+  await request(2).fail('VAULT_DENIED')
+  await request(3).fail('VAULT_DENIED')
+  t.same(
+    calls.map(({ state }) => state.ended),
+    Array(3).fill('VAULT_DENIED'),
+  )
+  t.equal(requests.length, 4)
+  t.same(denials, [])
+})
+
+void test('a batch is cut at 1 MiB', async (t) => {
+  const { call, namesOf, answer } = busy()
+  const large = 'x'.repeat(300 * 1024)
+  for (let index = 0; index < 7; index += 1) call({}, large)
+  await answer(0)
+  t.equal(namesOf(2).length, 3)
+  await answer(1)
+  t.equal(namesOf(3).length, 3)
+  await answer(2)
+  t.equal(namesOf(4).length, 1)
+})
+
+void test('a value larger than 1 MiB is sent alone', async (t) => {
+  const { call, namesOf, answer } = busy()
+  call({}, 'x'.repeat(2 * 1024 * 1024))
+  call()
+  await answer(0)
+  t.equal(namesOf(2).length, 1)
+})
+
 void test('something unknown that is thrown is an internal error of each caller', async (t) => {
   const batcher = new DecryptBatcher({
     decrypt: () => Promise.reject(new TypeError('bug')),
     clock: new HandClock(),
     onBatch: () => undefined,
+    onBatchDenied: () => undefined,
   })
   await t.rejects(batcher.decrypt({ ciphertext: 'c' }, { deadline: 1 }), {
     code: 'INTERNAL',
@@ -273,6 +337,7 @@ void test('calls that arrive together share a request, also when none is under w
     decrypt: (inputs) => Promise.resolve(inputs.map(({ ciphertext }) => Buffer.from(ciphertext))),
     clock: new HandClock(),
     onBatch: (size) => void sizes.push(size),
+    onBatchDenied: () => undefined,
   })
   const answers = await Promise.all(
     ['a', 'b', 'c'].map((ciphertext) => batcher.decrypt({ ciphertext }, { deadline: 1 })),

@@ -116,10 +116,10 @@ void test('what the plugin would refuse is refused before Vault is asked', async
     object('d', kmsV2Value({ source: Buffer.from('opaque') })),
   ])
   t.match(findings, [
-    { kind: 'unreadable', why: /is of no version of transit key/ },
-    { kind: 'unreadable', why: /key version 3, its key id of version 2/ },
+    { kind: 'unreadable', why: /matches no version of transit key/ },
+    { kind: 'unreadable', why: /key version 3, its key id stands for version 2/ },
     { kind: 'unreadable', why: /annotations are not those of transit-bridge/ },
-    { kind: 'unreadable', why: /does not have the form of transit/ },
+    { kind: 'unreadable', why: /does not have the form of Transit/ },
   ])
   t.same(requests, [])
 })

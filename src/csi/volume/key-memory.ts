@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { CallContext } from '../../call-context.ts'
 import type { Clock } from '../../time/clock.ts'
 import { BridgeError, isOutage } from '../../errors.ts'
-import { isStepBack, STEP_BACK_PATIENCE, type TransitKey } from '../../transit/key.ts'
+import { isStepBack, STEP_BACK_PATIENCE_MS, type TransitKey } from '../../transit/key.ts'
 import type { Transit } from '../../transit/transit.ts'
 import { waitWithin } from '../../time/bounded-wait.ts'
 
@@ -121,7 +121,7 @@ export class KeyMemory {
     const isOlder = before?.key !== undefined && key !== undefined && isStepBack(before.key, key)
     if (!isOlder) return this.#keep(name, next)
     const steppedBackAt = before.steppedBackAt ?? readAt
-    if (readAt - steppedBackAt >= STEP_BACK_PATIENCE) return this.#keep(name, next)
+    if (readAt - steppedBackAt >= STEP_BACK_PATIENCE_MS) return this.#keep(name, next)
     return this.#keep(name, { key: before.key, readAt, steppedBackAt })
   }
 

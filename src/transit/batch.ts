@@ -1,0 +1,41 @@
+import type { DecryptInput } from './transit.ts'
+
+/**
+ * Most values in one request. OpenBao refuses a body of more than 1,000 JSON strings, names of fields included
+ * (openbao/openbao#1756, in 2.4.1 and newer).
+ */
+export const MAX_BATCH_ITEMS = 64
+
+/**
+ * Largest body of a batch, unless one value alone is larger. Transit's answer is smaller than the request, so it stays
+ * below what the Vault client reads of one answer (src/vault/client/exchange.ts, MAX_ANSWER_BYTES).
+ */
+export const MAX_BATCH_BYTES = 1024 * 1024
+
+/** Field names, quotes and braces of one item of `batch_input`. */
+const ITEM_OVERHEAD_BYTES = 64
+
+/** How many of the inputs from `start` on go into the next request: at least one, where there is one. */
+export function countNextBatch(inputs: readonly DecryptInput[], start = 0): number {
+  let count = 0
+  let bytes = 0
+  for (const input of inputs.slice(start, start + MAX_BATCH_ITEMS)) {
+    bytes += sizeOf(input)
+    if (count > 0 && bytes > MAX_BATCH_BYTES) break
+    count += 1
+  }
+  return count
+}
+
+function sizeOf({ ciphertext, associatedData, context }: DecryptInput): number {
+  return (
+    ITEM_OVERHEAD_BYTES +
+    ciphertext.length +
+    base64Length(associatedData?.byteLength ?? 0) +
+    base64Length(context?.byteLength ?? 0)
+  )
+}
+
+function base64Length(bytes: number): number {
+  return Math.ceil(bytes / 3) * 4
+}

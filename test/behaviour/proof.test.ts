@@ -1,0 +1,65 @@
+import { test } from 'tap'
+import type { BodyChange } from '../real/http-proxy.ts'
+import { renderPolicy } from '../real/transit-setup.ts'
+import { linesSaying, newSeed, outcomeOf, Scene, until } from './scene.ts'
+
+const scene = await Scene.open()
+const KMS = { refreshInterval: '1s' }
+
+const isDataPath = (_method: string, path: string) =>
+  path.includes('/transit/encrypt/') || path.includes('/transit/decrypt/')
+
+/** What a Vault before 1.13 does: it ignores associated_data without an error (hashicorp/vault#17638). */
+const stripAssociatedData: BodyChange = ({ associated_data: _ignored, batch_input, ...rest }) =>
+  Array.isArray(batch_input)
+    ? { ...rest, batch_input: (batch_input as Record<string, unknown>[]).map(stripAssociatedData) }
+    : rest
+
+void test('a Transit that ignores associated_data is reported, and encrypts nothing', async (t) => {
+  const proxy = await scene.httpProxy()
+  proxy.change(stripAssociatedData, { match: isDataPath })
+  const plugin = await scene.start({ address: proxy.address, kms: KMS })
+  await plugin.waitForHealth(/associated_data.*1\.13/)
+  const { client } = plugin
+  const refused = await outcomeOf(client.encrypt(newSeed()))
+  t.match(refused, { code: 'FAILED_PRECONDITION', message: /associated_data/ })
+
+  proxy.clear()
+  await plugin.waitForHealth('ok')
+  const plaintext = newSeed()
+  t.same(await client.decrypt(await client.encrypt(plaintext)), plaintext)
+  await plugin.stop()
+})
+
+void test('an Encrypt that arrives before the first proof waits for it', async (t) => {
+  const proxy = await scene.httpProxy()
+  proxy.change(stripAssociatedData, { match: isDataPath })
+  const plugin = await scene.start({ address: proxy.address, kms: KMS })
+  t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'FAILED_PRECONDITION' })
+  await plugin.stop()
+})
+
+const STRICT_POLICY = `
+path "transit/keys/k8s-etcd" { capabilities = ["read"] }
+path "transit/encrypt/k8s-etcd" { capabilities = ["update"] }
+path "transit/decrypt/k8s-etcd" {
+  capabilities = ["update"]
+  allowed_parameters = { "ciphertext" = [], "associated_data" = [] }
+}`
+
+void test('a policy that denies batch_input: concurrent Decrypts succeed, and the log names the cause', async (t) => {
+  await scene.world.writePolicy(STRICT_POLICY)
+  const plugin = await scene.startHealthy({ kms: KMS })
+  const { client } = plugin
+  const plaintexts = Array.from({ length: 64 }, newSeed)
+  const wrapped = await Promise.all(plaintexts.map((plaintext) => client.encrypt(plaintext)))
+  t.same(await Promise.all(wrapped.map((each) => client.decrypt(each))), plaintexts)
+  t.equal((await client.status()).healthz, 'ok')
+  const warnings = () => linesSaying(plugin, 'Vault denies batches')
+  await until('the warning', () => warnings().length > 0)
+  t.match(warnings(), [{ level: 'warn', msg: /batch_input/ }])
+  await scene.world.writePolicy(await renderPolicy('kms.hcl'))
+  await plugin.stop()
+})
+
+scene.end()

@@ -1,0 +1,106 @@
+import { test } from 'tap'
+import { BridgeError, type ErrorCode } from '../../src/errors.ts'
+import { KeyProof } from '../../src/kms/proof.ts'
+import { makeSnapshot } from '../../src/seed/key-snapshot.ts'
+import type { DecryptInput, DecryptResult } from '../../src/transit/transit.ts'
+import { MemoryTransit } from './service-scene.ts'
+import { transitKey } from './transit-key.ts'
+
+const CLUSTERS = { clusterId: 'prod', alsoDecryptClusters: [] }
+const CONTEXT = { deadline: 3_000 }
+
+/** A proof over a key in memory; `change` stands for what is wrong with the Transit in front of it. */
+function scene(
+  change: (inputs: readonly DecryptInput[], answer: DecryptResult[]) => DecryptResult[] = (
+    _inputs,
+    answer,
+  ) => answer,
+) {
+  const memory = new MemoryTransit(transitKey(2))
+  const sizes: number[] = []
+  const denials: string[] = []
+  const proof = new KeyProof({
+    transit: {
+      encrypt: (_key, input) => memory.encrypt(input),
+      decrypt: async (_key, inputs) => {
+        sizes.push(inputs.length)
+        const results = change(inputs, await memory.decryptAll(inputs))
+        const [first] = results
+        // As Transit does: the fault of a single value is that of the request.
+        if (inputs.length === 1 && first instanceof BridgeError) throw first
+        return results
+      },
+    },
+    keyName: 'k8s-etcd',
+    clusterId: 'prod',
+    onBatchDenied: ({ code }) => void denials.push(code),
+  })
+  const snapshot = makeSnapshot(memory.key, CLUSTERS, 0)
+  return { memory, sizes, denials, prove: () => proof.prove(snapshot, CONTEXT) }
+}
+
+const fault = (code: ErrorCode) => new BridgeError(code, `scripted ${code}`)
+const plaintext = Buffer.from('transit-bridge health check')
+
+void test('a Transit that works is proven in three requests: encrypt, decrypt, a batch of two', async (t) => {
+  const { prove, sizes, memory, denials } = scene()
+  await prove()
+  t.same(sizes, [1, 2])
+  t.equal(memory.encrypts, 1)
+  t.same(denials, [])
+})
+
+const FAULTS: readonly (readonly [string, Parameters<typeof scene>[0], ErrorCode])[] = [
+  ['ignores AAD', (inputs) => inputs.map(() => Buffer.from(plaintext)), 'AAD_IGNORED'],
+  [
+    'loses AAD in batches',
+    (inputs, answer) =>
+      inputs.length > 1 ? answer.map(() => fault('CIPHERTEXT_INVALID')) : answer,
+    'AAD_IGNORED',
+  ],
+  [
+    'loses AAD in single requests',
+    (inputs, answer) =>
+      inputs.length === 1 ? answer.map(() => fault('CIPHERTEXT_INVALID')) : answer,
+    'AAD_IGNORED',
+  ],
+  [
+    'returns something else',
+    (inputs) => inputs.map(() => Buffer.from('else')),
+    'VAULT_ANSWER_INVALID',
+  ],
+  ['returns nothing', () => [], 'VAULT_ANSWER_INVALID'],
+  [
+    'fails for one value of a batch',
+    (_inputs, [first, ...rest]) => [
+      first ?? fault('INTERNAL'),
+      ...rest.map(() => fault('VAULT_UNAVAILABLE')),
+    ],
+    'VAULT_UNAVAILABLE',
+  ],
+]
+
+for (const [what, change, code] of FAULTS) {
+  void test(`a Transit that ${what} is ${code}`, async (t) => {
+    await t.rejects(scene(change).prove(), { code })
+  })
+}
+
+function denyBatches(inputs: readonly DecryptInput[], answer: DecryptResult[]): DecryptResult[] {
+  if (inputs.length > 1) throw fault('VAULT_DENIED')
+  return answer
+}
+
+void test('a Transit that denies batches is proven value by value, and the denial is reported', async (t) => {
+  const { prove, sizes, denials } = scene(denyBatches)
+  await prove()
+  t.same(sizes, [1, 2, 1])
+  t.same(denials, ['VAULT_DENIED'])
+})
+
+void test('a Transit that denies batches and ignores AAD is AAD_IGNORED', async (t) => {
+  const { prove } = scene((inputs, answer) =>
+    denyBatches(inputs, answer).map(() => Buffer.from(plaintext)),
+  )
+  await t.rejects(prove(), { code: 'AAD_IGNORED' })
+})
