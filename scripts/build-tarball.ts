@@ -42,7 +42,7 @@ function stage(folder: string): void {
 function unit(): string {
   return renderSystemdUnit({
     configFile: '/etc/transit-bridge/config.yaml',
-    socketFolder: '/run/transit-bridge',
+    socket: '/run/transit-bridge/kms.sock',
     files: ['/etc/transit-bridge/token', '/etc/transit-bridge/vault-ca.pem'],
     admin: undefined,
     image: '',

@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:http'
+import type { Socket } from 'node:net'
 import type { CancelTimer, Clock } from '../time/clock.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { createAdminApp, type AdminSources } from './app.ts'
@@ -17,46 +18,46 @@ export interface AdminServerOptions {
 }
 
 export interface AdminServer {
-  /** The port that is listened on, once it is; undefined while it cannot be had. */
+  /** The port that the server listens on; undefined while it cannot be had. */
   readonly port: number | undefined
   stop(): Promise<void>
 }
 
-/** Clients that hang cost a file descriptor each and no more, and not for long (milliseconds). */
-const HEADERS_TIMEOUT = 3_000
-const REQUEST_TIMEOUT = 5_000
-const IDLE_TIMEOUT = 10_000
+/** A client that hangs costs a file descriptor, and not for long. */
+const HEADERS_TIMEOUT_MS = 3_000
+const REQUEST_TIMEOUT_MS = 5_000
+const IDLE_TIMEOUT_MS = 10_000
 const MAX_CONNECTIONS = 128
 /** A port that is taken is tried again: metrics must never decide whether Secrets can be read. */
-const LISTEN_RETRY = 15_000
+const LISTEN_RETRY_MS = 15_000
 
 /** Starts the admin server; a port that cannot be had is logged and tried again, never fatal. */
 export function startAdminServer(options: AdminServerOptions): AdminServer {
   const { listen, clock, log } = options
   const server = createServer(
     {
-      headersTimeout: HEADERS_TIMEOUT,
-      requestTimeout: REQUEST_TIMEOUT,
-      keepAliveTimeout: IDLE_TIMEOUT,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: IDLE_TIMEOUT_MS,
       connectionsCheckingInterval: 1_000,
     },
     createAdminApp(options.sources),
   )
-  server.maxConnections = MAX_CONNECTIONS
+  closeOldest(server, MAX_CONNECTIONS)
   let cancelRetry: CancelTimer = () => undefined
   let stopped = false
   const tryToListen = () => void server.listen(listen.port, listen.host)
   server.on('error', (error: NodeJS.ErrnoException) => {
     const address = `${listen.host}:${String(listen.port)}`
     const reason = error.code ?? error.message
-    // A connection that cannot be accepted ends up here, too; then it listens on, and listening twice throws.
+    // A connection that cannot be accepted ends up here, too. The server still listens then, and listening twice throws.
     if (server.listening) {
       log.warn(`admin.listen: a connection to ${address} failed (${reason})`)
       return
     }
     if (stopped) return
     log.error(`admin.listen: cannot listen on ${address} (${reason}); trying again`)
-    cancelRetry = clock.after(LISTEN_RETRY, tryToListen)
+    cancelRetry = clock.after(LISTEN_RETRY_MS, tryToListen)
   })
   tryToListen()
   return {
@@ -69,6 +70,19 @@ export function startAdminServer(options: AdminServerOptions): AdminServer {
       return closeServer(server)
     },
   }
+}
+
+/** Beyond so many connections the oldest is closed, so that slow clients never keep the next one out. */
+function closeOldest(server: Server, maxConnections: number): void {
+  const connections = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    connections.add(socket)
+    socket.once('close', () => connections.delete(socket))
+    const [oldest] = connections
+    if (connections.size <= maxConnections || oldest === undefined) return
+    connections.delete(oldest)
+    oldest.destroy()
+  })
 }
 
 function portOf(server: Server): number | undefined {

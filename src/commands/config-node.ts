@@ -1,5 +1,3 @@
-import { dirname } from 'node:path'
-
 import { loadConfig } from '../config/load.ts'
 import { listChoices } from '../text/nearest.ts'
 import { requireSection } from '../config/section.ts'
@@ -33,8 +31,8 @@ export async function runConfigNode(values: OptionValues, terminal: Terminal): P
     terminal,
     render({
       configFile,
-      socketFolder: dirname(kms.socket),
-      hasSocketGroup: kms.socketGroup !== undefined,
+      socket: kms.socket,
+      socketGroup: kms.socketGroup,
       files: namedFiles(config),
       admin: config.admin.listen,
       image: readWord(values, 'image', `transit-bridge:${version}`),

@@ -14,7 +14,12 @@ import {
   SETUP_USAGE,
   VERIFY_USAGE,
 } from './usage.ts'
-import { INSTALL_NODE_USAGE, RETIRE_NODES_USAGE, ROUND_TRIP_USAGE } from './usage-node.ts'
+import {
+  INSTALL_NODE_USAGE,
+  PROBE_USAGE,
+  RETIRE_NODES_USAGE,
+  ROUND_TRIP_USAGE,
+} from './usage-node.ts'
 
 const config = { takes: 'FILE', required: true }
 
@@ -182,6 +187,14 @@ export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
     run: async (values, terminal) => {
       const { runRetireNodes } = await import('./retire-nodes.ts')
       return runRetireNodes(values, terminal)
+    },
+  },
+  probe: {
+    usage: PROBE_USAGE,
+    options: { socket: { takes: 'FILE', required: true } },
+    run: async (values, terminal) => {
+      const { runProbe } = await import('./probe.ts')
+      return runProbe(values, terminal)
     },
   },
   'round-trip': {

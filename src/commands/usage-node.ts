@@ -60,3 +60,17 @@ Options:
 
 Example:
     $ transit-bridge round-trip --socket /run/transit-bridge/kms.sock`
+
+export const PROBE_USAGE = `Usage:
+    transit-bridge probe --socket FILE
+
+Check that the plugin or the provider behind a unix socket answers. It asks
+nothing of Vault, and needs no network: the kubelet runs it as the startup and
+liveness probe. The exit code is 0 when it answers.
+
+Options:
+    --socket FILE    The socket, as in kms.socket or csi.socket.
+    -h, --help       Print this text.
+
+Example:
+    $ transit-bridge probe --socket /run/transit-bridge/kms.sock`

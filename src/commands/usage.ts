@@ -13,6 +13,7 @@ export const USAGE = `Usage:
     transit-bridge install-node --config FILE --image IMAGE [OPTIONS]
     transit-bridge retire-nodes --daemonset NAMESPACE/NAME
     transit-bridge round-trip --socket FILE
+    transit-bridge probe --socket FILE
     transit-bridge verify [--snapshot FILE] [OPTIONS]
     transit-bridge rewrite --encryption-config FILE [OPTIONS]
     transit-bridge rotate --config FILE --encryption-config FILE [OPTIONS]
@@ -37,6 +38,7 @@ Commands:
     install-node     Put the KMS plugin on this node, and keep its files fresh.
     retire-nodes     Take it off all nodes, before a Helm release is removed.
     round-trip       Ask a plugin what kube-apiserver asks it.
+    probe            Check that a plugin or a provider answers on its socket.
     verify           Prove from etcd, or a snapshot of it, that all is encrypted.
     rewrite          Re-encrypt what is stored under an old key, or in plaintext.
     rotate           Rotate the key, to the end: from Vault to the last object.

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'tap'
+import { run } from '../commands/program.ts'
+import { freePort } from '../real/port.ts'
 import { findSamples } from '../real/prometheus-text.ts'
 import { newSeed, outcomeOf, Scene, until } from './scene.ts'
 
@@ -22,7 +25,7 @@ void test('/livez, /readyz and nothing else', async (t) => {
   })
 })
 
-void test('/metrics has every metric of docs/metrics.md, and tells of the work', async (t) => {
+void test('/metrics has every metric of docs/metrics.md, and shows the work', async (t) => {
   const wrapped = await plugin.client.encrypt(newSeed())
   await Promise.all(Array.from({ length: 8 }, () => plugin.client.decrypt(wrapped)))
   await outcomeOf(plugin.client.decrypt({ ...wrapped, keyId: 'none' }))
@@ -68,9 +71,7 @@ void test('hundreds of admin clients that hang change nothing for the socket, an
     t.match(await plugin.client.status(), { healthz: 'ok' })
     t.same(await plugin.client.decrypt(await plugin.client.encrypt(plaintext)), plaintext)
   }
-  await until('the admin server to have room', async () => {
-    return (await plugin.admin('/livez')).status === 200
-  })
+  t.match(await plugin.admin('/livez'), { status: 200 }, 'the next one is let in')
   await until('the clients to be dropped', () => hanging.every(({ destroyed }) => destroyed))
   t.ok(plugin.program.running)
 })
@@ -81,6 +82,27 @@ void test('many scrapes at once change nothing for the socket', async (t) => {
   const answers = await Promise.allSettled(scrapes)
   t.ok(answers.some((answer) => answer.status === 'fulfilled' && answer.value.status === 200))
   t.match(await plugin.admin('/livez'), { status: 200 })
+})
+
+void test('the probe goes through the socket: neither slow connections nor a taken port concern it', async (t) => {
+  const port = await freePort()
+  const taker = createServer(() => undefined).listen(port, '127.0.0.1')
+  await once(taker, 'listening')
+  t.teardown(() => taker.close())
+  const admin = { listen: `127.0.0.1:${String(port)}` }
+  const other = await scene.startHealthy({ admin })
+  const probe = await run(['probe', '--socket', other.socket])
+  t.same(probe, { code: 0, stdout: `${other.socket}: ok\n`, stderr: '' })
+
+  other.program.pause()
+  const hung = await run(['probe', '--socket', other.socket])
+  other.program.resume()
+  t.match(hung, { code: 1, stderr: /no server answers at .*kms\.sock/ })
+  await other.stop()
+  t.match(await run(['probe', '--socket', other.socket]), {
+    code: 1,
+    stderr: /no server answers at .*kms\.sock \(ENOENT\)/,
+  })
 })
 
 void test('without admin.listen there is no admin server', async (t) => {

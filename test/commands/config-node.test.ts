@@ -15,13 +15,21 @@ async function print(t: Test, shape: string, ...more: readonly string[]) {
   return runHere(['config', 'node', '--shape', shape, '--config', config, ...place, ...more])
 }
 
+const PROBE = [
+  '/usr/bin/node',
+  '/app/dist/transit-bridge.cjs',
+  'probe',
+  '--socket',
+  '/run/transit-bridge/kms.sock',
+]
 const POD = {
   hostNetwork: true,
   automountServiceAccountToken: false,
   containers: [
     {
       args: ['kms', '--config', '/etc/transit-bridge/config.yaml'],
-      livenessProbe: { httpGet: { host: '127.0.0.1', port: 9390, path: '/livez' } },
+      startupProbe: { exec: { command: PROBE } },
+      livenessProbe: { exec: { command: PROBE } },
       securityContext: {
         readOnlyRootFilesystem: true,
         allowPrivilegeEscalation: false,
@@ -79,6 +87,17 @@ void test('the unit starts before kubelet and never gives up', async (t) => {
   ]) {
     t.ok(stdout.split('\n').includes(line), line)
   }
+})
+
+void test('with kms.socketGroup the folder of the socket is open to the group', async (t) => {
+  const { stdout } = await print(t, 'systemd')
+  t.match(stdout, /^RuntimeDirectoryMode=0700$/m)
+  t.notMatch(stdout, /^Group=/m)
+  const text = FULL.replace('socketMode: "0600"', 'socketMode: "0660"\n  socketGroup: kube')
+  const config = join(t.testdir({ 'config.yaml': text }), 'config.yaml')
+  const unit = await runHere(['config', 'node', '--shape', 'systemd', '--config', config])
+  t.match(unit.stdout, /^RuntimeDirectoryMode=0750$/m)
+  t.match(unit.stdout, /^Group=kube$/m)
 })
 
 function isInstalled(program: string): boolean {

@@ -8,6 +8,7 @@ import { tempFolder } from './temp-folder.ts'
 const ROOT = join(import.meta.dirname, '..', '..')
 const ENTRYPOINT = [
   '/usr/bin/node',
+  '--disable-sigusr1',
   '--max-semi-space-size=2',
   '--max-old-space-size=64',
   '/app/dist/transit-bridge.cjs',

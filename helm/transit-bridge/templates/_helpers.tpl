@@ -60,14 +60,35 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* /livez never asks Vault: a probe that did would make an outage of Vault a restart. Call with the port. */}}
-{{- define "transit-bridge.livenessProbes" -}}
+{{/*
+Probes of a container that serves a unix socket. They go through the socket, since a port can be blocked or taken by
+others, and never ask Vault: an outage of Vault must not restart the container. Call with the path of the socket.
+*/}}
+{{- define "transit-bridge.socketProbes" -}}
+startupProbe:
+  exec:
+    command: [/usr/bin/node, /app/dist/transit-bridge.cjs, probe, --socket, {{ . }}]
+  periodSeconds: 1
+  timeoutSeconds: 5
+  failureThreshold: 30
+livenessProbe:
+  exec:
+    command: [/usr/bin/node, /app/dist/transit-bridge.cjs, probe, --socket, {{ . }}]
+  periodSeconds: 20
+  timeoutSeconds: 5
+  failureThreshold: 3
+{{- end -}}
+
+{{/* Probes of a container without a socket, in a network of its own. Call with the port. */}}
+{{- define "transit-bridge.portProbes" -}}
 startupProbe:
   httpGet: {path: /livez, port: {{ . }}}
   periodSeconds: 1
+  timeoutSeconds: 5
   failureThreshold: 30
 livenessProbe:
   httpGet: {path: /livez, port: {{ . }}}
   periodSeconds: 10
+  timeoutSeconds: 5
   failureThreshold: 3
 {{- end -}}

@@ -1,21 +1,21 @@
-/** What the files of a node are made from. All paths are those of the host. */
+/** The input of a node's files. All paths are paths on the host. */
 export interface NodeFilesOptions {
   /** The configuration on the host. */
   readonly configFile: string
-  readonly socketFolder: string
+  readonly socket: string
   /** Files that the configuration names: CA, token, certificates. */
   readonly files: readonly string[]
-  /** Where /livez answers; undefined when admin.listen is none. */
+  /** Where metrics are served; undefined when admin.listen is none. */
   readonly admin: { readonly host: string; readonly port: number } | undefined
-  /** Whether kms.socketGroup is set: the pod then needs the right to give its socket away. Default: not. */
-  readonly hasSocketGroup?: boolean
+  /** kms.socketGroup, if set: the pod then needs the right to change the group of its socket. */
+  readonly socketGroup?: string | number | undefined
   /** The image, for static pod and DaemonSet. */
   readonly image: string
   /** The installed program, for systemd. */
   readonly program: string
 }
 
-/** Folders that a pod must see, each once, without those that lie in another. */
+/** Folders that a pod must see, each once, without those that are in another one. */
 export function foldersOf(options: NodeFilesOptions): readonly string[] {
   const folders = [options.configFile, ...options.files].map(parentOf)
   const distinct = [...new Set(folders)].toSorted()

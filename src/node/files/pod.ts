@@ -1,8 +1,11 @@
+import { dirname } from 'node:path'
+
 import { foldersOf, type NodeFilesOptions } from './node-files.ts'
 
 /** Lines of the pod's spec that static pod and DaemonSet share, without indentation. */
 export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
   const folders = foldersOf(options)
+  const socketFolder = JSON.stringify(dirname(options.socket))
   return [
     'hostNetwork: true            # it runs before any network plugin does',
     'priorityClassName: system-node-critical',
@@ -20,21 +23,21 @@ export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
     '    securityContext:',
     '      readOnlyRootFilesystem: true',
     '      allowPrivilegeEscalation: false',
-    options.hasSocketGroup === true
+    options.socketGroup !== undefined
       ? '      capabilities: {drop: [ALL], add: [CHOWN]}   # for kms.socketGroup'
       : '      capabilities: {drop: [ALL]}',
     '    resources:',
     '      requests: {cpu: 20m, memory: 128Mi}',
     '      limits: {memory: 256Mi}',
     '    volumeMounts:',
-    `      - {name: socket, mountPath: ${JSON.stringify(options.socketFolder)}}`,
+    `      - {name: socket, mountPath: ${socketFolder}}`,
     ...folders.map(
       (folder, index) =>
         `      - {name: files-${index}, mountPath: ${JSON.stringify(folder)}, readOnly: true}`,
     ),
     'volumes:',
     '  - name: socket',
-    `    hostPath: {path: ${JSON.stringify(options.socketFolder)}, type: DirectoryOrCreate}`,
+    `    hostPath: {path: ${socketFolder}, type: DirectoryOrCreate}`,
     ...folders.flatMap((folder, index) => [
       `  - name: files-${index}`,
       `    hostPath: {path: ${JSON.stringify(folder)}, type: Directory}`,
@@ -42,20 +45,26 @@ export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
   ]
 }
 
-/** /livez never asks Vault: a probe that did would make an outage of Vault a restart of the plugin. */
-function renderProbes({ admin }: NodeFilesOptions): readonly string[] {
-  if (admin === undefined) return ['# No probes: admin.listen is none.']
-  // 0.0.0.0 and :: are where one listens, not where one asks.
-  const host = admin.host === '0.0.0.0' || admin.host === '::' ? '127.0.0.1' : admin.host
-  const get = `httpGet: {host: ${JSON.stringify(host)}, port: ${admin.port}, path: /livez}`
+/** The program in the image, without the flags of its entry point that only a server needs. */
+const PROGRAM = ['/usr/bin/node', '/app/dist/transit-bridge.cjs']
+
+/**
+ * A probe goes through the plugin's socket, since a port can be blocked or taken by others (docs/design.md, "Life
+ * cycle commands"). It never asks Vault: an outage of Vault must not restart the plugin.
+ */
+function renderProbes({ socket }: NodeFilesOptions): readonly string[] {
+  const command = JSON.stringify([...PROGRAM, 'probe', '--socket', socket])
+  const exec = `exec: {command: ${command}}`
   return [
     'startupProbe:',
-    `  ${get}`,
+    `  ${exec}`,
     '  periodSeconds: 1',
+    '  timeoutSeconds: 5',
     '  failureThreshold: 30',
     'livenessProbe:',
-    `  ${get}`,
-    '  periodSeconds: 10',
+    `  ${exec}`,
+    '  periodSeconds: 20',
+    '  timeoutSeconds: 5',
     '  failureThreshold: 3',
   ]
 }

@@ -1,9 +1,12 @@
+import { dirname } from 'node:path'
+
 import { foldersOf, type NodeFilesOptions } from './node-files.ts'
 
 /** A systemd unit: the plugin is there before the kubelet, k3s or RKE2 starts anything. */
 export function renderSystemdUnit(options: NodeFilesOptions): string {
-  const { configFile, program, socketFolder } = options
-  // systemd makes and keeps what is directly below /run; others must be there, with a drop-in or tmpfiles.d.
+  const { configFile, program, socketGroup } = options
+  const socketFolder = dirname(options.socket)
+  // systemd makes and keeps a folder directly in /run; another one must exist, by a drop-in or tmpfiles.d.
   const runtime = /^\/run\/([^/]+)$/.exec(socketFolder)?.[1]
   return [
     '# /etc/systemd/system/transit-bridge-kms.service, on every control-plane node:',
@@ -15,7 +18,7 @@ export function renderSystemdUnit(options: NodeFilesOptions): string {
     'Wants=network-online.target',
     'After=network-online.target',
     'Before=kubelet.service k3s.service rke2-server.service',
-    '# Never give up: a configuration that is mended is read at the next try.',
+    '# Never give up: a configuration that was fixed is read at the next attempt.',
     'StartLimitIntervalSec=0',
     '',
     '[Service]',
@@ -28,9 +31,15 @@ export function renderSystemdUnit(options: NodeFilesOptions): string {
       ? [`ReadWritePaths=-${quote(socketFolder)}`]
       : [
           `RuntimeDirectory=${runtime}`,
-          'RuntimeDirectoryMode=0700',
+          `RuntimeDirectoryMode=${socketGroup === undefined ? '0700' : '0750'}`,
           '# kube-apiserver may have the folder mounted into its pod: it must stay the same one.',
           'RuntimeDirectoryPreserve=yes',
+        ]),
+    ...(socketGroup === undefined
+      ? []
+      : [
+          '# kms.socketGroup: the folder of the socket gets the group of the process.',
+          `Group=${String(socketGroup)}`,
         ]),
     `ReadOnlyPaths=${foldersOf(options)
       .map((folder) => `-${quote(folder)}`)

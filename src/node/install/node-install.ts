@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, join } from 'node:path'
 
 import type { Clock } from '../../time/clock.ts'
 import type { Config, KmsConfig } from '../../config/config.ts'
@@ -128,9 +128,11 @@ async function caFile({ vault }: Config, options: NodeInstallOptions): Promise<H
 }
 
 function manifest(text: string, config: Config, options: NodeInstallOptions): string {
+  const { socket, socketGroup } = requireSection(config, 'kms')
   const node: NodeFilesOptions = {
     configFile: options.hostConfig,
-    socketFolder: dirname(requireSection(config, 'kms').socket),
+    socket,
+    socketGroup,
     files: namedFiles(config),
     admin: config.admin.listen,
     image: options.image,

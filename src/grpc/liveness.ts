@@ -1,0 +1,34 @@
+import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
+import { connect } from 'node:net'
+
+import { BridgeError } from '../errors.ts'
+
+/**
+ * Resolves when the server behind a unix socket answers a ping of HTTP/2 (RFC 9113, section 6.7): it accepts, and its
+ * event loop runs. Nothing is asked of Vault. Throws SOCKET_FAILED otherwise.
+ */
+export async function pingSocket(socket: string, timeoutMs: number): Promise<void> {
+  const session = connectHttp2('http://localhost', { createConnection: () => connect(socket) })
+  session.setTimeout(timeoutMs, () => session.destroy(new Error('no answer in time')))
+  try {
+    await ping(session)
+  } catch (cause) {
+    const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : 'no answer'
+    throw new BridgeError('SOCKET_FAILED', `no server answers at ${socket} (${reason})`, { cause })
+  } finally {
+    session.destroy()
+  }
+}
+
+function ping(session: ClientHttp2Session): Promise<void> {
+  return new Promise((resolve, reject) => {
+    session.once('error', reject)
+    session.once('close', () => reject(new Error('the connection was closed')))
+    session.once('connect', () => {
+      session.ping((error) => {
+        if (error === null) resolve()
+        else reject(error)
+      })
+    })
+  })
+}
