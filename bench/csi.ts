@@ -1,8 +1,8 @@
-// Speed of the CSI provider, and what it costs Vault, beside a client that logs in for each pod and asks for each
+// Speed of the CSI provider and the load on Vault, compared with a client that logs in for each pod and requests each
 // object: part of npm run bench.
 //
 // Everything is real: OpenBao with its audit file, the built program in its own process, gRPC over its unix
-// socket. No driver and no kubelet: what they do would be most of what is measured.
+// socket. There is no driver and no kubelet, because they would take most of the measured time.
 import { create, toBinary } from '@bufbuild/protobuf'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CSIDriverProvider } from '../src/gen/csi/v1alpha1/service_pb.ts'
@@ -24,7 +24,7 @@ const UNCHANGED_CALLS = 10_000
 const LONE_CALLS = 1_000
 const ROUNDS = 5
 const COLD_MOUNTS = 40
-/** A second stands for half a minute: the defaults are 30 s and 10 min, and kubelet comes every 62 to 83 s. */
+/** One second represents half a minute: the defaults are 30 s and 10 min, and kubelet republishes every 62 to 83 s. */
 const SCALED = { refreshInterval: '1s', revalidateAfter: '20s' }
 const SCALED_PAUSE_MS = 2_400
 
@@ -93,7 +93,7 @@ async function withProvider(
 
 async function measureSpeed(provider: Provider, objects: Objects, rows: Row[]): Promise<void> {
   const restMemory = await readResidentMemory(provider.program.pid)
-  // Compilers need some calls; these are of pods of their own.
+  // Warm-up for the JIT compiler, with other pods.
   const warm = await openVolumes(provider, makePods(PODS, 10), objects)
   await load(CALLERS, PODS, takeTurns(warm))
   await load(CALLERS, 2_000, takeTurns(warm))
@@ -196,10 +196,10 @@ function addSpeedRows(
   )
 }
 
-/** All republishes within revalidateAfter: what starting costs. */
+/** All republishes within revalidateAfter: the cost of a start. */
 async function countRequests(provider: Provider, objects: Objects, rows: Row[]): Promise<void> {
   for (const [podsOfOne, what] of [
-    [PODS_OF_A_DEPLOYMENT, `${PODS_OF_A_DEPLOYMENT} pods an account`],
+    [PODS_OF_A_DEPLOYMENT, `${PODS_OF_A_DEPLOYMENT} pods per account`],
     [1, 'each its own account'],
   ] as const) {
     const volumes = await openVolumes(provider, makePods(PODS, podsOfOne), objects)
@@ -212,7 +212,7 @@ async function countRequests(provider: Provider, objects: Objects, rows: Row[]):
   }
 }
 
-/** Republishes some 72 s apart, on a clock that runs 30 times as fast: what running costs, with a revalidation. */
+/** Republishes about 72 s apart, with a clock 30 times as fast: the running cost, including a revalidation. */
 async function countOverTime(provider: Provider, objects: Objects, rows: Row[]): Promise<void> {
   const pods = makePods(PODS, PODS_OF_A_DEPLOYMENT)
   const volumes = await openVolumes(provider, pods, objects)
@@ -241,7 +241,7 @@ function rowOfRequests(what: string, since: number, hasFloor: boolean): Row {
   }
 }
 
-/** Pods, so many of them with the same service account. */
+/** Pods, in groups that share a service account. */
 function makePods(count: number, ofOneAccount: number): Pod[] {
   const group = crypto.randomUUID().slice(0, 8)
   return Array.from({ length: count }, (_, index) =>
@@ -249,7 +249,7 @@ function makePods(count: number, ofOneAccount: number): Pod[] {
   )
 }
 
-/** A connection for each volume, with its request ready to be sent. */
+/** A connection for each volume, with its request encoded. */
 function openVolumes(provider: Provider, pods: Pod[], objects: Objects): Promise<GrpcLoad[]> {
   const { method, typeName } = CSIDriverProvider
   const { input } = method.mount

@@ -1,20 +1,20 @@
 import { Pool } from 'undici'
 
-/** Transit called by undici and nothing else: the base that the plugin is measured against. */
+/** Calls Transit with undici only: the baseline for the plugin. */
 export class DirectTransit {
   readonly #pool: Pool
   readonly #headers: Record<string, string>
 
   /**
-   * @param token of the same login as the plugin's: Vault takes half a request's time to check an ordinary
-   * token and its policies, and none for root
+   * @param token from the same login as the plugin's: Vault spends half of a request on checking an ordinary
+   * token and its policies, and no time for root
    */
   constructor(address: string, token: string, connections: number) {
     this.#pool = new Pool(address, { connections })
     this.#headers = { 'x-vault-token': token, 'content-type': 'application/json' }
   }
 
-  /** One decrypt request, with its answer parsed as any client must. */
+  /** One decrypt request, with its response parsed, as every client has to. */
   async decrypt(key: string, ciphertext: string, associatedData: string): Promise<unknown> {
     const body = JSON.stringify({ ciphertext, associated_data: associatedData })
     return this.#post(`/v1/transit/decrypt/${key}`, body)

@@ -13,16 +13,16 @@ const ACK = 0x1
 const END_HEADERS = 0x4
 const FRAME_HEADER = 9
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
-/** As large as windows may be: the load is of calls, not of bytes. */
+/** The maximum window size, so that flow control never limits the load. */
 const WINDOW = 0x7fff_ffff - 65_535
 const WINDOW_REFILL = 1 << 24
 
 type Waiting = { bytes: number; resolve: () => void; reject: (error: Error) => void }
 
 /**
- * A gRPC client that does nothing but make the same call over and over on one connection, as cheaply as
- * possible: on a machine with two cores an ordinary client would be what is measured. It checks that each
- * answer carries a message, which a failed call does not.
+ * A gRPC client that repeats one call on one connection with as little CPU time as possible: on a machine with two cores, an
+ * ordinary client would dominate the measurement. It checks that each response contains a message, which a failed call does
+ * not.
  */
 export class GrpcLoad {
   readonly #socket: Socket
@@ -57,7 +57,7 @@ export class GrpcLoad {
     this.#send(encodeFrame(WINDOW_UPDATE, 0, 0, encodeUint32(WINDOW)))
   }
 
-  /** One call; rejects unless the answer carries a message. */
+  /** One call; rejects unless the response contains a message. */
   call(): Promise<void> {
     const stream = this.#nextStream
     this.#nextStream += 2
@@ -72,7 +72,7 @@ export class GrpcLoad {
     this.#socket.destroy()
   }
 
-  /** Frames of one turn of the event loop leave in one write. */
+  /** Frames of one turn of the event loop are sent in one write. */
   #send(frame: Buffer): void {
     this.#outgoing.push(frame)
     if (this.#outgoing.length === 1) {
@@ -110,7 +110,7 @@ export class GrpcLoad {
     if (type === RST_STREAM || (flags & END_STREAM && (type === HEADERS || type === DATA))) {
       this.#calls.delete(stream)
       if (call.bytes > 5) call.resolve()
-      else call.reject(new Error('a call was answered with an error'))
+      else call.reject(new Error('a call failed'))
     }
   }
 

@@ -1,7 +1,7 @@
-// Speed of the KMS plugin beside Transit called directly: npm run bench.
+// Speed of the KMS plugin compared with direct calls to Transit: npm run bench.
 //
-// Everything is real: OpenBao, the built program in its own process, gRPC over its unix socket. Base and
-// plugin take turns in one run, so that a noisy machine disturbs both; each figure is the middle of the rounds.
+// Everything is real: OpenBao, the built program in its own process, gRPC over its unix socket. Baseline and
+// plugin take turns in one run, so that a noisy machine affects both; each figure is the median of the rounds.
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -69,7 +69,7 @@ try {
   await world.stop()
 }
 
-/** Each call that is measured, ready to be made over and over. */
+/** The calls to measure, ready to be repeated. */
 async function openCalls(wrapped: WrappedSeed): Promise<Calls> {
   const { method, typeName } = KeyManagementService
   const ciphertext = Buffer.from(wrapped.ciphertext).toString('latin1')
@@ -166,7 +166,7 @@ function addLoadRows(rows: Row[], one: Measured, many: Measured): void {
   )
 }
 
-/** Where the time of a lone Decrypt goes, by the plugin's own histograms over the same calls. */
+/** How the time of a single Decrypt is spent, from the plugin's own histograms for the same calls. */
 async function measureShares(decrypt: Calls['decrypt']): Promise<Row[]> {
   const before = await readSums()
   const processor = await readProcessorTime(plugin.program.pid)
@@ -182,16 +182,16 @@ async function measureShares(decrypt: Calls['decrypt']): Promise<Row[]> {
     ratio: (value / mean).toFixed(2),
   })
   return [
-    { what: 'a lone Decrypt: mean', value: `${mean.toFixed(3)} ms`, ratio: '1.00' },
-    part('request to Vault and its answer', inVault),
+    { what: 'a single Decrypt: mean', value: `${mean.toFixed(3)} ms`, ratio: '1.00' },
+    part('request to Vault and its response', inVault),
     part('checks, encoding, batching in the plugin', inPlugin - inVault),
     part('gRPC on both sides and the socket', mean - inPlugin),
-    part('processor time of the plugin', (busy / SINGLE_CALLS) * 1000),
+    part('CPU time of the plugin', (busy / SINGLE_CALLS) * 1000),
   ]
 }
 
 async function readSums(): Promise<{ kms: number; vault: number }> {
-  // One rendering serves all scrapes of a second, so wait for the next.
+  // Scrapes within a second get the same text, so wait for the next second.
   await new Promise((resolve) => setTimeout(resolve, 1_100))
   const { text } = await plugin.admin('/metrics')
   const sum = (name: string, label: string) =>
@@ -205,14 +205,14 @@ async function readSums(): Promise<{ kms: number; vault: number }> {
   }
 }
 
-/** From exec to the first answer of Status, as an API server that waits for the socket sees it. */
+/** From exec to the first Status response, as an API server that waits for the socket sees it. */
 async function measureStarts(): Promise<Row[]> {
   const times: number[] = []
   for (let start = 0; start <= STARTS; start += 1) {
     const startedAt = performance.now()
     const fresh = await Plugin.launch({ ...world.configuration(), ...CONFIGURATION })
     await firstStatus(fresh)
-    // The first start fills the compile cache; a machine does that once an installation.
+    // The first start after an installation fills the compile cache.
     if (start > 0) times.push(performance.now() - startedAt)
     await fresh.stop()
     rmSync(join(fresh.folder, 'kms.sock'), { force: true })

@@ -1,4 +1,4 @@
-/** Times of many calls, in milliseconds. */
+/** Durations of many calls, in milliseconds. */
 export class Latencies {
   readonly #times: number[] = []
 
@@ -10,7 +10,7 @@ export class Latencies {
     return this.#times.length
   }
 
-  /** The time that this share of the calls (0 to 1) did not exceed. */
+  /** The duration that this share of the calls (0 to 1) did not exceed. */
   quantile(share: number): number {
     const sorted = this.#times.toSorted((left, right) => left - right)
     return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
@@ -28,7 +28,7 @@ export type LoadResult = {
   readonly perSecond: number
 }
 
-/** Makes `calls` calls with so many callers at once, each making its next call when its last one ends. */
+/** Runs `calls` calls with the given number of concurrent callers; each starts its next call when the previous one ends. */
 export async function load(
   callers: number,
   calls: number,
@@ -54,7 +54,7 @@ export async function load(
   }
 }
 
-/** Of several runs, the middle of each figure: one run that the machine disturbed does not count. */
+/** The median of each figure over several runs, so that a disturbed run does not count. */
 export function middle(results: readonly LoadResult[]): LoadResult {
   return {
     p50: median(results.map((result) => result.p50)),

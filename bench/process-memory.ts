@@ -8,7 +8,7 @@ export async function readResidentMemory(pid: number): Promise<number> {
   return Number(kibibytes) / 1024
 }
 
-/** Processor time of a process in seconds, user and system (proc(5): fields 14 and 15 of stat). */
+/** CPU time of a process in seconds, user and system (proc(5): fields 14 and 15 of stat). */
 export async function readProcessorTime(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${String(pid)}/stat`, 'utf8')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')

@@ -15,7 +15,7 @@ import { printTable } from './table.ts'
 
 const count = Number(process.argv[2] ?? 100_000)
 const rate = process.argv[3] ?? '1000000'
-/** The issue's own limit. */
+/** The memory limit that a run must stay below, in MiB. */
 const MOST_MEMORY = 150
 
 const world = await KmsWorld.start({ audit: false })
@@ -51,12 +51,12 @@ try {
   const load = (await readProcessorTime(api.pid)) - before
   process.stdout.write(program.output())
   printTable([
-    { what: 'Secrets made', value: `${String(count)} in ${filling.toFixed(0)} s` },
-    { what: 'rewrite, with the reading of etcd at its end', value: `${seconds.toFixed(1)} s` },
-    { what: 'objects a second', value: (count / seconds).toFixed(0) },
-    { what: 'processor time of kube-apiserver', value: `${load.toFixed(1)} s` },
+    { what: 'Secrets created', value: `${String(count)} in ${filling.toFixed(0)} s` },
+    { what: 'rewrite, including the final read of etcd', value: `${seconds.toFixed(1)} s` },
+    { what: 'objects per second', value: (count / seconds).toFixed(0) },
+    { what: 'CPU time of kube-apiserver', value: `${load.toFixed(1)} s` },
     {
-      what: 'most memory',
+      what: 'peak memory',
       value: `${memory.toFixed(0)} MiB`,
       floor: `< ${String(MOST_MEMORY)} MiB`,
       ok: memory < MOST_MEMORY,

@@ -1,14 +1,14 @@
 export type Row = {
   readonly what: string
   readonly value: string
-  /** The value divided by its base. */
+  /** The value divided by its baseline. */
   readonly ratio?: string
-  /** The least that a version must reach, and whether this one did. */
+  /** The minimum for a release, and whether this run reached it. */
   readonly floor?: string
   readonly ok?: boolean
 }
 
-/** Prints rows as a Markdown table, which is readable on a terminal too. */
+/** Prints rows as a Markdown table, which is also readable on a terminal. */
 export function printTable(rows: readonly Row[]): void {
   const cells = [
     ['what', 'value', 'ratio', 'floor', ''],

@@ -1,7 +1,7 @@
-// Time, memory and load of `verify` over many Secrets: node bench/verify.ts [NUMBER], by default 100,000.
+// Time, memory and load of `verify` over many Secrets: node bench/verify.ts [NUMBER]; default: 100,000.
 //
-// etcd, OpenBao and the built program are real. The Secrets are written into etcd as kube-apiserver would, under three
-// versions of the key and twenty seeds each.
+// etcd, OpenBao and the built program are real. The Secrets are written to etcd in kube-apiserver's format, under three
+// key versions with twenty seeds each.
 import { request } from 'undici'
 import type { Report } from '../src/verify/report.ts'
 import { buildProgram } from '../test/commands/program.ts'
@@ -42,7 +42,7 @@ try {
   const deep = ['--deep', '--config', config]
   const runs: readonly (readonly [what: string, args: readonly string[]])[] = [
     ['live, at the default rate', live],
-    ['live, as fast as it goes', [...live, '--rate', '1000000']],
+    ['live, without a rate limit', [...live, '--rate', '1000000']],
     ['live, --deep', [...live, '--rate', '1000000', ...deep]],
     ['live, --deep --objects', [...live, '--rate', '1000000', ...deep, '--objects']],
     ['snapshot', ['--snapshot', snapshot]],
@@ -77,7 +77,7 @@ async function run(args: readonly string[]): Promise<Run> {
   return { seconds, memory, etcdSeconds, report }
 }
 
-/** Processor time of etcd in seconds, as it tells it itself. */
+/** CPU time of etcd in seconds, from its own metrics. */
 async function readEtcdTime(): Promise<number> {
   const answer = await request(`${etcd.address}/metrics`)
   const text = await answer.body.text()
@@ -91,7 +91,7 @@ function rowsOf(what: string, { seconds, memory, etcdSeconds, report }: Run): re
       what: `${what}: ${SECRETS.toLocaleString('en')} Secrets, ${String(report.seeds)} seeds`,
       value: `${seconds.toFixed(1)} s, ${rate}/s`,
     },
-    { what: '  processor time of etcd', value: `${etcdSeconds.toFixed(1)} s` },
+    { what: '  CPU time of etcd', value: `${etcdSeconds.toFixed(1)} s` },
     {
       what: '  peak memory',
       value: `${memory.toFixed(0)} MiB`,

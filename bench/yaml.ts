@@ -2,8 +2,8 @@ import { readYaml } from '../src/yaml/source.ts'
 import { SHAPES } from '../test/yaml/shapes.ts'
 
 /**
- * Looks for texts that take more than linear time to read: processor time of each shape at two sizes. Four
- * times the time for four times the items is linear.
+ * Finds texts that take more than linear time to parse: CPU time of each shape at two sizes. Four times the time for
+ * four times the items is linear.
  */
 const SIZES = [2_500, 10_000] as const
 const ROUNDS = 3
@@ -14,7 +14,7 @@ for (const [name, make] of Object.entries(SHAPES)) {
   process.stdout.write(`${name.padEnd(28)} ${format(small)} ms  ${format(large)} ms\n`)
 }
 
-/** The best of some rounds, since the first ones are compiled. */
+/** The best of several rounds, because the first ones include compilation. */
 function timeOf(text: string): number {
   return Math.min(...Array.from({ length: ROUNDS }, () => measure(text)))
 }

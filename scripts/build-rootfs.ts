@@ -1,7 +1,7 @@
-// Builds the root filesystem of the container image: Node.js, the libraries that it needs, the program, and nothing else,
-// not even a shell. The Dockerfile calls it, and so can whoever has no Docker engine.
+// Builds the root filesystem of the container image: Node.js, the libraries it needs, and the program. There is not even a
+// shell. The Dockerfile runs this script; it also works without a Docker engine.
 //
-// usage: build-rootfs.ts FOLDER    a folder that is not there yet; as root, or the compile cache stays cold
+// usage: build-rootfs.ts FOLDER    FOLDER must not exist; run it as root, or the compile cache stays cold
 import { execFileSync, spawn } from 'node:child_process'
 import {
   chmodSync,
@@ -16,10 +16,10 @@ import {
 import { dirname, join } from 'node:path'
 import { copyProgram, librariesOf, pinnedNode, VERSION } from './distribution.ts'
 
-/** Whom the image runs as by itself, and whom the chart has it run as where folders of the host are root's. */
+/** The user of the image, and the user that the chart sets because host folders belong to root. */
 const USERS = [65_532, 0]
 const CACHE = '/app/dist/compile-cache'
-/** As bin/transit-bridge has them; test/image/image.test.ts holds the two together. */
+/** The same as in bin/transit-bridge; test/e2e/image.test.ts compares the two. */
 const NODE = [
   '/usr/bin/node',
   '--disable-sigusr1',
@@ -34,7 +34,7 @@ admin: {listen: "127.0.0.1:0"}
 `
 
 function build(folder: string): void {
-  if (existsSync(folder)) throw new Error(`${folder} is there already; remove it, or name another`)
+  if (existsSync(folder)) throw new Error(`${folder} exists; remove it or use another folder`)
   const at = (path: string) => join(folder, path)
   for (const path of ['usr/bin', 'etc', 'app', 'tmp', 'run', 'var'])
     mkdirSync(at(path), { recursive: true })
@@ -51,7 +51,7 @@ function build(folder: string): void {
   writeFileSync(at('etc/nsswitch.conf'), 'hosts: files dns\n')
 }
 
-/** Has each user's compiled code be there from the first start on: a read-only image cannot make it. */
+/** Fills the compile cache for each user, because it cannot be written in a read-only image. */
 async function warm(folder: string): Promise<void> {
   writeFileSync(join(folder, 'tmp/warm.yaml'), WARM)
   mkdirSync(join(folder, CACHE), { recursive: true })
@@ -64,7 +64,7 @@ async function warm(folder: string): Promise<void> {
   for (const name of ['warm.yaml', 'warm.sock']) rmSync(join(folder, 'tmp', name), { force: true })
 }
 
-/** Runs a server until it serves and stops it in the ordinary way, when Node.js writes what it compiled. */
+/** Starts a server and stops it with SIGTERM: Node.js writes its compile cache on exit. */
 function runOnce(folder: string, user: number, command: string): Promise<void> {
   const ids = `--userspec=${String(user)}:${String(user)}`
   const args = [ids, folder, ...NODE, '/app/dist/transit-bridge.cjs', command]
@@ -92,7 +92,7 @@ if (folder === undefined || more.length > 0) {
 } else {
   build(folder)
   if (process.getuid?.() === 0) await warm(folder)
-  else process.stderr.write('not root: the compile cache stays cold, each start takes longer\n')
+  else process.stderr.write('not root: the compile cache stays cold, so each start takes longer\n')
   const size = execFileSync('du', ['-sm', folder], { encoding: 'utf8' }).split('\t')[0]
   process.stdout.write(`${folder}: transit-bridge ${VERSION}, ${String(size)} MiB\n`)
 }

@@ -1,5 +1,5 @@
-// Builds the tarball for hosts that run the plugin under systemd: the program with its Node.js, the unit, policies, and
-// what to do with them. k3s and RKE2 need it: they read Secrets before their kubelet starts any pod.
+// Builds the tarball for hosts that run the plugin under systemd: the program with its Node.js, the unit, the
+// policies and instructions. k3s and RKE2 need it, because they read Secrets before their kubelet starts any pod.
 //
 // usage: build-tarball.ts FOLDER    writes FOLDER/transit-bridge-VERSION-linux-ARCH.tar.gz
 import { execFileSync } from 'node:child_process'
@@ -28,7 +28,7 @@ kms:
 
 function stage(folder: string): void {
   mkdirSync(join(folder, 'bin'), { recursive: true })
-  // The launcher looks for its own Node.js here.
+  // The launcher looks for Node.js here first.
   mkdirSync(join(folder, 'node_modules/.bin'), { recursive: true })
   cpSync(join(ROOT, 'bin/transit-bridge'), join(folder, 'bin/transit-bridge'))
   cpSync(pinnedNode(), join(folder, 'node_modules/.bin/node'))

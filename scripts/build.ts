@@ -1,5 +1,5 @@
 // Builds the program into one file: dist/transit-bridge.cjs. One CommonJS file starts in half the time of a tree
-// of modules, since Node.js reads it at once and can keep its compiled form (see bin/transit-bridge).
+// of modules: Node.js reads it at once and can cache its compiled form (see bin/transit-bridge).
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join, relative } from 'node:path'
 
@@ -12,8 +12,8 @@ const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 }
 
 /**
- * Leaves out what is loaded at every start and never used, 45 ms of 200 (measured): axios, whose place in node-vault
- * our transport takes (src/vault/client/node-vault-request.ts), and all of undici but its pool.
+ * Omits code that is loaded at every start but never used, 45 of 200 ms (measured): axios, which our transport replaces in
+ * node-vault (src/vault/client/node-vault-request.ts), and everything in undici except its pool.
  */
 const leaveOutUnused: Plugin = {
   name: 'leave-out-unused',
@@ -62,7 +62,7 @@ const result = await build({
   },
 })
 
-// Each file takes the place of the old one at once: a program that starts meanwhile reads one or the other.
+// Each file is replaced atomically, so a program that starts meanwhile reads the old one or the new one.
 mkdirSync(join(root, 'dist'), { recursive: true })
 for (const { path, contents } of result.outputFiles) {
   const unfinished = join(root, 'dist', `.${basename(path)}.${String(process.pid)}`)
@@ -70,7 +70,7 @@ for (const { path, contents } of result.outputFiles) {
   renameSync(unfinished, path)
 }
 
-// What Node.js compiled from the last build only takes room now.
+// The compile cache of the previous build is no longer used.
 rmSync(join(root, 'dist/compile-cache'), { recursive: true, force: true })
 
 const bytes = result.outputFiles.find(({ path }) => path === outfile)?.contents.length ?? 0

@@ -1,13 +1,13 @@
-// The gate of coverage, over all tests of `npm test` at once. Much of the program is also run by tests as the built
-// bundle in processes of its own, which coverage does not see: this says what the tests in one process reach.
+// Checks the coverage of all tests of `npm test` together. Many tests run the built program in a process of its own, which
+// coverage does not see: the figures are for what tests reach in their own process.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Least share of lines in percent: of all files together, and of each. */
+/** Minimum share of covered lines in percent: of all files together, and of each file. */
 const LEAST_OF_ALL = 95
 const LEAST_OF_FILE = 70
 
-/** Files that the gate is not about, since their tests run the built program or need more than `npm test` asks for. */
+/** Files that are not checked: their tests run the built program, or need more than `npm test` requires. */
 const TESTED_ELSEWHERE = new Set([
   // The built program: test/behaviour, test/csi/serve.test.ts, test/commands/transcripts.test.ts.
   'src/commands/cli/admin.ts',

@@ -1,10 +1,10 @@
-// Draws the layout of a Grafana dashboard as SVG, from its panels and what Prometheus gave for them.
+// Draws the layout of a Grafana dashboard as SVG, from its panels and the results of their queries.
 import type { Panel } from '../test/monitoring/dashboard.ts'
 import type { Line } from '../test/real/prometheus.ts'
 
-/** What a panel shows: the lines of all its targets, each with its legend. */
+/** The data of a panel: the lines of all its targets, each with its legend. */
 export type Filled = { panel: Panel; lines: { legend: string; line: Line }[] }
-/** The time that is shown, in seconds since 1970. */
+/** The time range, in seconds since 1970. */
 export type Span = { start: number; end: number }
 
 const WIDTH = 1440
@@ -13,7 +13,7 @@ const GAP = 8
 const PADDING = 12
 const CAPTION = 34
 const COLUMN = (WIDTH - 2 * PADDING + GAP) / 24
-/** Most legends that are drawn under a panel; the others are counted. */
+/** Maximum number of legends under a panel; the others are counted. */
 const LEGENDS = 6
 const PALETTE = ['#73bf69', '#f2cc0c', '#5794f2', '#ff9830', '#f2495c', '#b877d9', '#8ab8ff']
 const COLORS: Record<string, string> = { red: '#d44a3a', orange: '#d9822b', green: '#2f8f46' }
@@ -159,7 +159,7 @@ function drawLines(panel: Panel, lines: Filled['lines'], box: Box, span: Span): 
   return [...grid, ...curves, ...legend].join('\n')
 }
 
-/** From what to what the axis goes, in steps that people can read. */
+/** The range of the axis, in readable steps. */
 function scale(
   { fieldConfig }: Panel,
   values: number[],
@@ -176,7 +176,7 @@ function scale(
   return { low, high: low + Math.ceil(range / step - 1e-9) * step, step }
 }
 
-/** Places legends one after the other, in as many rows as they need. */
+/** Places legends one after the other, in as many rows as needed. */
 function layLegends(legends: string[], left: number, width: number) {
   const names = left > 0 ? [...legends, `and ${String(left)} more`] : legends
   let [x, row] = [0, 0]

@@ -1,7 +1,7 @@
-// The same as scripts/demo.ts with a real kube-apiserver: npm run demo:cluster.
+// Like scripts/demo.ts, with a real kube-apiserver: npm run demo:cluster.
 //
 // A real OpenBao (or the vault on PATH), etcd, the built plugin and kube-apiserver, all on 127.0.0.1 and in
-// temporary folders, and gone at the end.
+// temporary folders, which are removed at the end.
 import { encryptionConfig, identity, kms } from '../test/e2e/encryption-config.ts'
 import { eventually } from '../test/e2e/eventually.ts'
 import { kmsProviders, newKeyId, noticed, pluginCalls } from '../test/e2e/observe.ts'
@@ -19,7 +19,7 @@ const NAME = 'database'
 const VALUES = { password: 'correct-horse-battery-staple' }
 const REFRESH_INTERVAL = '2s'
 const OUTAGE_GRACE = '5s'
-/** Bytes of a value in etcd that are shown: of its start, and of its end. */
+/** How many bytes of a value in etcd are shown, from its start and from its end. */
 const HEAD = 48
 const TAIL = 176
 
@@ -27,7 +27,7 @@ type Cluster = { world: KmsWorld; proxy: TcpProxy; etcd: Etcd; plugin: Plugin; a
 
 const narration = new Narration()
 
-/** Runs the whole demonstration; everything that was started is ended, whatever happens. */
+/** Runs the whole demonstration and stops everything it started, even if it fails. */
 async function demonstrate(): Promise<void> {
   narration.say(
     paint('bold', 'transit-bridge: Secrets of a real kube-apiserver, under a Transit key'),
@@ -36,7 +36,7 @@ async function demonstrate(): Promise<void> {
     await obtain('bao')
     await obtain('etcd')
     await obtain('kube-apiserver')
-    return 'OpenBao, etcd and kube-apiserver are there'
+    return 'OpenBao, etcd and kube-apiserver are ready to use'
   })
   await using stack = new AsyncDisposableStack()
   const cluster = await startCluster(stack)
@@ -68,7 +68,7 @@ async function startCluster(stack: AsyncDisposableStack): Promise<Cluster> {
     )
     stack.defer(async () => void (await started.stop()))
     await started.waitForHealth('ok')
-    return [started, `logged in by service-account JWT, Status says ok`]
+    return [started, `logged in by service-account JWT, Status is ok`]
   })
   const api = await start('start kube-apiserver, without encryption', async () => {
     const started = await KubeApiServer.start({
@@ -86,23 +86,26 @@ async function encrypt({ etcd, plugin, api }: Cluster): Promise<void> {
   await narration.step(`create Secret ${NAME} and look at the bytes in etcd`, async () => {
     await api.createSecret('default', NAME, VALUES)
     const places = await findInEtcd(etcd, VALUES.password)
-    expect(places.includes(`${SECRETS}default/${NAME}`), 'the password is not where it should be')
-    return 'the password is plain'
+    expect(
+      places.includes(`${SECRETS}default/${NAME}`),
+      'the password is not in etcd at the key of the Secret',
+    )
+    return 'the password is plaintext'
   })
   await showStored(etcd)
-  await narration.step('turn encryption on (EncryptionConfiguration) and restart', async () => {
+  await narration.step('enable encryption (EncryptionConfiguration) and restart', async () => {
     const providers = [kms(plugin.socket), identity]
     await api.restart({ encryptionConfig: encryptionConfig(providers) })
     expect((await api.getSecret('default', NAME))['password'] === VALUES.password, 'not readable')
-    return 'the API server is ready, the plain Secret still reads'
+    return 'the API server is ready and still reads the plaintext Secret'
   })
-  await narration.step('write the Secret again (a PUT that changes nothing)', async () => {
+  await narration.step('rewrite the Secret (a patch that changes nothing)', async () => {
     await api.patchSecret('default', NAME)
     const stored = await storedV2(etcd, NAME)
     const values = await etcd.range('/registry/')
     const plain = values.filter(({ value }) => value.includes(VALUES.password))
     expect(plain.length === 0, 'the password is still in etcd')
-    return `the seed is ${shorten(stored.source)}, the key id ${shorten(stored.keyId)}; none of ${String(values.length)} values in etcd holds the password (its history does until the next compaction)`
+    return `the seed is ${shorten(stored.source)}, the key id ${shorten(stored.keyId)}; none of ${String(values.length)} values in etcd contains the password (its history does until the next compaction)`
   })
   await showStored(etcd)
 }
@@ -115,21 +118,21 @@ async function rotate({ world, etcd, plugin, api }: Cluster): Promise<void> {
     return `the plugin announces ${shorten(keyId)}`
   })
   const { keyId } = await plugin.client.status()
-  await narration.step(
-    'wait until the API server has asked for Status (20 s at most)',
-    async () => {
-      await noticed(api, keyId)
-      return 'it has the new key id'
-    },
-  )
+  await narration.step('wait until the API server has called Status (at most 20 s)', async () => {
+    await noticed(api, keyId)
+    return 'it writes with the new key id'
+  })
   await narration.step('write a new Secret, read the old one', async () => {
     await api.createSecret('default', 'new', VALUES)
     const [before, after] = [await storedV2(etcd, NAME), await storedV2(etcd, 'new')]
-    expect(before.keyId === old && after.keyId === keyId, 'the key ids are not as they should be')
+    expect(
+      before.keyId === old && after.keyId === keyId,
+      'the Secrets do not have the old and the new key id',
+    )
     expect((await api.getSecret('default', NAME))['password'] === VALUES.password, 'not readable')
-    return `the new one is ${shorten(after.source)}, the old one, ${shorten(before.source)}, reads`
+    return `the new one is ${shorten(after.source)}, the old one, ${shorten(before.source)}, is readable`
   })
-  await narration.step('write both again without a change', async () => {
+  await narration.step('rewrite both', async () => {
     const modified = async () => [...(await etcd.range(SECRETS))].map((each) => each.modRevision)
     const before = await modified()
     for (const name of [NAME, 'new']) await api.patchSecret('default', name)
@@ -137,7 +140,7 @@ async function rotate({ world, etcd, plugin, api }: Cluster): Promise<void> {
     const rewritten = after.filter((revision, index) => revision !== before[index]).length
     expect(rewritten === 1, `${String(rewritten)} of 2 were rewritten`)
     expect((await storedV2(etcd, NAME)).keyId === keyId, 'it still has the old key id')
-    return 'the stale one is rewritten under the new key id, the other one not touched'
+    return 'the stale one is rewritten under the new key id, the other one is unchanged'
   })
 }
 
@@ -151,32 +154,32 @@ async function restart({ etcd, plugin, api }: Cluster): Promise<void> {
     }
     const decrypts = (await pluginCalls(plugin, { method: 'Decrypt', code: 'OK' })) - before
     const seeds = (await seedsOfSecrets(etcd)).size
-    return `both read; Decrypts: ${String(decrypts)}, seeds in etcd: ${String(seeds)}`
+    return `both are readable; Decrypts: ${String(decrypts)}, seeds in etcd: ${String(seeds)}`
   })
 }
 
 async function loseVault({ etcd, proxy, plugin, api }: Cluster): Promise<void> {
   const { keyId } = await plugin.client.status()
-  await narration.step(`take Vault away (outageGrace ${OUTAGE_GRACE})`, async () => {
+  await narration.step(`disconnect Vault (outageGrace ${OUTAGE_GRACE})`, async () => {
     await proxy.refuse()
     const words = await kmsProviders(api, /healthz status/)
     return `/readyz/kms-providers: "${/healthz status: (.*)/.exec(words)?.[1]?.trim() ?? words}"`
   })
-  await narration.step('write and read meanwhile', async () => {
+  await narration.step('write and read during the outage', async () => {
     await api.createSecret('default', 'meanwhile', VALUES)
     expect((await storedV2(etcd, 'meanwhile')).keyId === keyId, 'it has another key id')
     expect((await api.getSecret('default', NAME))['password'] === VALUES.password, 'not readable')
-    return 'both work, under the key that the API server has'
+    return 'both work, with the seed that the API server has'
   })
-  await narration.step('bring Vault back', async () => {
+  await narration.step('reconnect Vault', async () => {
     await proxy.pass()
     await plugin.waitForHealth('ok')
     await eventually('the API server to be ready', async () => (await api.readyz()).status === 200)
-    return 'plugin healthy and API server ready, by themselves'
+    return 'the plugin is healthy and the API server ready again, without help'
   })
 }
 
-/** A step that makes something. */
+/** A step that returns what it started. */
 async function start<T>(what: string, work: () => Promise<readonly [T, string]>): Promise<T> {
   const made: T[] = []
   await narration.step(what, async () => {
@@ -185,7 +188,7 @@ async function start<T>(what: string, work: () => Promise<readonly [T, string]>)
     return seen
   })
   const [thing] = made
-  expect(thing !== undefined, `${what}: nothing was made`)
+  expect(thing !== undefined, `${what}: nothing was started`)
   return thing
 }
 

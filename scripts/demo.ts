@@ -1,7 +1,7 @@
-// The main job, shown: npm run demo.
+// Demonstrates the main job: npm run demo.
 //
 // A real OpenBao (or the vault on PATH) and the built plugin; this script acts as kube-apiserver does on the
-// plugin's socket. Everything runs on 127.0.0.1 and in temporary folders, and is gone at the end.
+// plugin's socket. Everything runs on 127.0.0.1 and in temporary folders, which are removed at the end.
 import { randomBytes } from 'node:crypto'
 import { KmsCallError, type WrappedSeed } from '../test/real/kms-client.ts'
 import { KEY, KmsWorld } from '../test/real/kms-world.ts'
@@ -17,7 +17,7 @@ const CALLER_TIMEOUT = 1_000
 
 const narration = new Narration()
 
-/** Runs the whole demonstration; everything that was started is ended, whatever happens. */
+/** Runs the whole demonstration and stops everything it started, even if it fails. */
 async function demonstrate(): Promise<void> {
   narration.say(paint('bold', 'transit-bridge: the KMS plugin of a Kubernetes cluster, on Transit'))
   await using stack = new AsyncDisposableStack()
@@ -61,7 +61,7 @@ async function startPlugin(
       stack.defer(async () => void (await plugin.stop()))
       started = plugin
       await plugin.waitForHealth('ok')
-      return `logged in by service-account JWT, Status says ok on ${plugin.socket}`
+      return `logged in by service-account JWT, Status is ok on ${plugin.socket}`
     },
   )
   expect(started !== undefined, 'the plugin did not start')
@@ -72,38 +72,38 @@ type Seed = { readonly plaintext: Buffer; readonly wrapped: WrappedSeed }
 
 async function wrapSeeds(plugin: Plugin): Promise<Seed[]> {
   const seeds: Seed[] = []
-  await narration.step('Status, as the API server polls it', async () => {
+  await narration.step('call Status, as the API server does', async () => {
     const status = await plugin.client.status()
     expect(status.healthz === 'ok', `healthz is "${status.healthz}"`)
     return `version ${status.version}, key id ${shorten(status.keyId)}`
   })
-  await narration.step(`Encrypt ${String(SEEDS)} DEK seeds`, async () => {
+  await narration.step(`encrypt ${String(SEEDS)} DEK seeds`, async () => {
     const startedAt = performance.now()
     for (let count = 0; count < SEEDS; count += 1) seeds.push(await wrapSeed(plugin))
     const [first] = seeds
     const text = Buffer.from(first?.wrapped.ciphertext ?? []).toString('latin1')
-    return `${perCall(startedAt, SEEDS)} each; etcd would hold "${text.slice(0, 24)}…"`
+    return `${perCall(startedAt, SEEDS)} each; etcd would store "${text.slice(0, 24)}…"`
   })
-  await narration.step('Decrypt them, one after the other', async () => {
+  await narration.step('decrypt them, one after the other', async () => {
     const startedAt = performance.now()
     for (const seed of seeds) await expectReadable(plugin, seed)
-    return `all ${String(SEEDS)} are the same bytes again, ${perCall(startedAt, SEEDS)} each`
+    return `all ${String(SEEDS)} match, ${perCall(startedAt, SEEDS)} each`
   })
-  await narration.step('Decrypt them all at once, as an API server that starts cold', async () => {
+  await narration.step('decrypt all at once, like an API server on a cold start', async () => {
     const mark = performance.now()
     await Promise.all(seeds.map((seed) => expectReadable(plugin, seed)))
     return `${String(SEEDS)} in ${(performance.now() - mark).toFixed(1)} ms`
   })
-  await narration.step('Decrypt one whose annotations were changed', async () => {
+  await narration.step('decrypt one with changed annotations', async () => {
     const [first] = seeds
-    expect(first !== undefined, 'there is no seed')
+    expect(first !== undefined, 'no seed was encrypted')
     const annotations = {
       ...first.wrapped.annotations,
       'cluster.transit-bridge.internal': Buffer.from('elsewhere'),
     }
     const code = await codeOf(plugin.client.decrypt({ ...first.wrapped, annotations }))
-    expect(code === 'FAILED_PRECONDITION', `it was answered with ${code}`)
-    return `refused with ${code}, without asking Vault`
+    expect(code === 'FAILED_PRECONDITION', `the plugin returned ${code}`)
+    return `refused with ${code}, without a request to Vault`
   })
   return seeds
 }
@@ -121,14 +121,14 @@ async function rotate(world: KmsWorld, plugin: Plugin, seeds: Seed[]): Promise<v
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
     return `Status announces ${shorten(keyId)} after ${seconds} s (refreshInterval ${REFRESH_INTERVAL})`
   })
-  await narration.step('read what was written before, and write anew', async () => {
+  await narration.step('decrypt the old seeds and encrypt a new one', async () => {
     for (const seed of seeds) await expectReadable(plugin, seed)
     const fresh = await wrapSeed(plugin)
     await expectReadable(plugin, fresh)
     seeds.push(fresh)
     const text = Buffer.from(fresh.wrapped.ciphertext).toString('latin1')
-    expect(text.startsWith('vault:v2:'), 'the new seed is not of version 2')
-    return `old data reads, new data is "${text.slice(0, 9)}…"`
+    expect(text.startsWith('vault:v2:'), 'the new seed is not encrypted with version 2')
+    return `old data is readable, new data is "${text.slice(0, 9)}…"`
   })
 }
 
@@ -138,7 +138,7 @@ async function loseVault(
   plugin: Plugin,
   seeds: readonly Seed[],
 ): Promise<void> {
-  await narration.step('take Vault away (connections hang)', async () => {
+  await narration.step('disconnect Vault (connections hang)', async () => {
     await proxy.hang()
     const startedAt = performance.now()
     const call = plugin.client.encrypt(randomBytes(32), { timeout: CALLER_TIMEOUT })
@@ -147,14 +147,14 @@ async function loseVault(
     const statusTime = (performance.now() - statusAt).toFixed(1)
     const code = await codeOf(call)
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(2)
-    return `Encrypt ends with ${code} after ${seconds} s, its caller's deadline; Status still answers in ${statusTime} ms`
+    return `Encrypt fails with ${code} after ${seconds} s, its caller's deadline; Status still answers in ${statusTime} ms`
   })
   await narration.step(`wait for the end of the grace (outageGrace ${OUTAGE_GRACE})`, async () => {
     await plugin.waitForHealth(/vault/)
     const status = await plugin.client.status()
-    return `healthz says "${status.healthz}", the key id stays ${shorten(status.keyId)}`
+    return `healthz is "${status.healthz}", the key id is still ${shorten(status.keyId)}`
   })
-  await narration.step('kill OpenBao, start it again and let it through', async () => {
+  await narration.step('kill OpenBao, restart it and reconnect', async () => {
     await world.bao.kill()
     await world.bao.restart()
     const startedAt = performance.now()
@@ -162,15 +162,15 @@ async function loseVault(
     await plugin.waitForHealth('ok')
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
     for (const seed of seeds) await expectReadable(plugin, seed)
-    return `healthy after ${seconds} s by itself, everything reads`
+    return `healthy again after ${seconds} s, everything is readable`
   })
 }
 
 async function stopPlugin(plugin: Plugin): Promise<void> {
   await narration.step('stop the plugin (SIGTERM)', async () => {
     const code = await plugin.stop()
-    expect(code === 0, `it ended with exit code ${String(code)}`)
-    return 'own token revoked, socket removed, exit code 0'
+    expect(code === 0, `its exit code is ${String(code)}`)
+    return 'Vault token revoked, socket removed, exit code 0'
   })
 }
 
@@ -181,7 +181,7 @@ async function wrapSeed(plugin: Plugin): Promise<Seed> {
 
 async function expectReadable(plugin: Plugin, { plaintext, wrapped }: Seed): Promise<void> {
   const read = await plugin.client.decrypt(wrapped)
-  expect(read.equals(plaintext), 'a seed was decrypted to something else')
+  expect(read.equals(plaintext), 'a decrypted seed differs from the original')
 }
 
 async function codeOf(call: Promise<unknown>): Promise<string> {

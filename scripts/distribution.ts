@@ -1,4 +1,4 @@
-// What image and tarball have in common: the Node.js that the lock file pins, the built program, the bill of materials.
+// Shared by image and tarball: the Node.js that the lock file pins, the built program, the bill of materials.
 import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -22,7 +22,7 @@ export function pinnedNode(): string {
   }
 }
 
-/** Copies the built program, its licences and its bill of materials into a folder. */
+/** Copies the built program, its licenses and its bill of materials into a folder. */
 export function copyProgram(folder: string): void {
   const bundle = join(ROOT, 'dist/transit-bridge.cjs')
   if (!existsSync(bundle)) throw new Error('the program is not built: npm run build')
@@ -34,13 +34,13 @@ export function copyProgram(folder: string): void {
   writeFileSync(join(folder, 'sbom.cdx.json'), billOfMaterials())
 }
 
-/** CycloneDX, of what runs: without what only builds and tests. */
+/** CycloneDX for the runtime dependencies, without development dependencies. */
 function billOfMaterials(): string {
   const args = ['sbom', '--package-lock-only', '--omit=dev', '--sbom-format=cyclonedx']
   return execFileSync('npm', args, { cwd: ROOT, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 })
 }
 
-/** Shared libraries that a program needs, as the loader of this machine finds them. */
+/** Shared libraries that a program needs, as this machine's loader resolves them. */
 export function librariesOf(program: string): readonly string[] {
   const output = execFileSync('ldd', [program], { encoding: 'utf8' })
   return [...output.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map(([, path = '']) => path)

@@ -1,5 +1,5 @@
-// Draws docs/images/dashboard.svg, from the dashboard's JSON and what a real Prometheus saw of a short load with a
-// rotation of the key in the middle. It needs what test/e2e/monitoring-panels.test.ts needs: Linux, and root.
+// Draws docs/images/dashboard.svg from the dashboard's JSON and the data of a real Prometheus during a short load test with
+// one key rotation. It has the requirements of test/e2e/monitoring-panels.test.ts: Linux and root.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -13,7 +13,7 @@ import { drawDashboard, type Filled, type Span } from './dashboard-picture.ts'
 const FOLDER = join(import.meta.dirname, '../docs/images')
 const CAPTION =
   "rendered from the dashboard's JSON and a Prometheus that scraped a plugin, a provider and an API server"
-/** Until rates have something to be made of. */
+/** Until rates have enough samples. */
 const WARM_UP_MS = 20_000
 const HALF_MS = 75_000
 const STEP_S = 3
@@ -34,7 +34,7 @@ async function fill(prometheus: Prometheus, span: Span): Promise<Filled[]> {
   )
 }
 
-/** What Grafana makes of a legend; hashes are shortened. */
+/** Renders a legend like Grafana; hashes are shortened. */
 function legendOf(form: string, labels: Record<string, string>): string {
   const legend = form.replaceAll(/\{\{(\w+)\}\}/g, (_all, name: string) => labels[name] ?? '')
   return legend.trim().replaceAll(/[\w:]{24,}/g, (long) => `${long.slice(0, 14)}…`)

@@ -1,7 +1,7 @@
 import { stdout } from 'node:process'
 import { styleText } from 'node:util'
 
-/** Tells a demonstration step by step: one line each, with what was measured and how long it took. */
+/** Prints a demonstration step by step: one line each, with the result and the duration. */
 export class Narration {
   #count = 0
 
@@ -26,12 +26,12 @@ export class Narration {
   }
 }
 
-/** Colour for people, none for pipes (styleText looks at the stream, NO_COLOR and FORCE_COLOR). */
+/** Colors on a terminal, none in a pipe (styleText checks the stream, NO_COLOR and FORCE_COLOR). */
 export function paint(format: 'green' | 'red' | 'dim' | 'bold', text: string): string {
   return styleText(format, text, { stream: stdout })
 }
 
-/** Throws unless what the demonstration tells is so. */
+/** Throws unless the condition holds. */
 export function expect(holds: boolean, otherwise: string): asserts holds {
   if (!holds) throw new Error(otherwise)
 }
@@ -47,7 +47,7 @@ export async function runDemonstration(demonstrate: () => Promise<void>): Promis
   }
 }
 
-/** The beginning of an id that is too long for a line. */
+/** The start of an id that is too long for a line. */
 export function shorten(id: string): string {
   return `${id.slice(0, 16)}…`
 }

@@ -1,7 +1,7 @@
-// Makes ready what tests, demos and benchmarks use, so that none of them waits for a download or a build with
-// its own clock running: the built program, tap's own set-up, and the real servers.
+// Prepares what tests, demos and benchmarks use, so that no download or build counts against their timeouts: the built
+// program, tap's own setup, and the real servers.
 //
-// usage: prepare-tests.ts [PART...]    OpenBao is always among them; the parts are named in test/real/parts.ts
+// usage: prepare-tests.ts [PART...]    always includes OpenBao; for the names see test/real/parts.ts
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ import { obtain, partNames, type Part } from '../test/real/parts.ts'
 
 const root = join(import.meta.dirname, '..')
 
-/** A fresh install has tap with its TypeScript compiler, which `.taprc` leaves out; `tap build` does that once. */
+/** A fresh install of tap includes its TypeScript plugin, which `.taprc` disables; `tap build` applies this once. */
 function buildTap(): void {
   const built = join(root, 'node_modules/@tapjs/test/test-built/dist/esm/index.js')
   if (!readFileSync(built, 'utf8').includes('@tapjs/typescript')) return
