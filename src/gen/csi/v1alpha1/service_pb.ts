@@ -72,37 +72,37 @@ export const VersionResponseSchema: GenMessage<VersionResponse> = /*@__PURE__*/
  */
 export type MountRequest = Message<"v1alpha1.MountRequest"> & {
   /**
-   * JSON, text by text: parameters of the SecretProviderClass, the pod's volumeAttributes over them, and over these
-   * what kubelet says of the pod, with the tokens of its service account. A secret.
+   * JSON object of strings: parameters of the SecretProviderClass, overridden by the pod's volumeAttributes, overridden by
+   * kubelet's facts about the pod, with the tokens of its service account. Secret.
    *
    * @generated from field: string attributes = 1;
    */
   attributes: string;
 
   /**
-   * JSON, text by text: the Secret of nodePublishSecretRef; "null" without one. Where CSIDriver has
-   * serviceAccountTokenInSecrets the tokens are in it, too. A secret.
+   * JSON object of strings: the Secret of nodePublishSecretRef; "null" without one. If the CSIDriver sets
+   * serviceAccountTokenInSecrets, it contains the tokens, too. Secret.
    *
    * @generated from field: string secrets = 2;
    */
   secrets: string;
 
   /**
-   * Where the volume is; the driver writes the files, a provider must not.
+   * Path of the volume. The driver writes the files; a provider must not.
    *
    * @generated from field: string target_path = 3;
    */
   targetPath: string;
 
   /**
-   * JSON number: the mode of files that have none.
+   * JSON number: the default file mode.
    *
    * @generated from field: string permission = 4;
    */
   permission: string;
 
   /**
-   * Drivers from 1.6.0 on send none.
+   * Drivers since 1.6.0 send none.
    *
    * @generated from field: repeated v1alpha1.ObjectVersion current_object_version = 5;
    */
@@ -121,21 +121,21 @@ export const MountRequestSchema: GenMessage<MountRequest> = /*@__PURE__*/
  */
 export type MountResponse = Message<"v1alpha1.MountResponse"> & {
   /**
-   * At least one, or the driver refuses the answer.
+   * At least one, or the driver rejects the response.
    *
    * @generated from field: repeated v1alpha1.ObjectVersion object_version = 1;
    */
   objectVersion: ObjectVersion[];
 
   /**
-   * Of an error only this code would reach a person; a gRPC status says more.
+   * Only the code of this error would be shown to users; a gRPC status says more.
    *
    * @generated from field: v1alpha1.Error error = 2;
    */
   error?: Error | undefined;
 
   /**
-   * The whole content. An empty list means to the driver that the provider has written files itself.
+   * The whole content. If the list is empty, the driver assumes that the provider wrote the files itself.
    *
    * @generated from field: repeated v1alpha1.File files = 3;
    */
@@ -161,7 +161,7 @@ export type File = Message<"v1alpha1.File"> & {
   path: string;
 
   /**
-   * Permission bits; 0 means that nobody may read it.
+   * Permission bits; 0 means no permissions at all.
    *
    * @generated from field: int32 mode = 2;
    */
@@ -185,7 +185,7 @@ export const FileSchema: GenMessage<File> = /*@__PURE__*/
  */
 export type ObjectVersion = Message<"v1alpha1.ObjectVersion"> & {
   /**
-   * Unique in its answer.
+   * Unique in the response.
    *
    * @generated from field: string id = 1;
    */
@@ -226,7 +226,7 @@ export const ErrorSchema: GenMessage<Error> = /*@__PURE__*/
  */
 export const CSIDriverProvider: GenService<{
   /**
-   * Asked by the driver's health check alone (--provider-health-check, off by default).
+   * Called only by the driver's health check (--provider-health-check, off by default).
    *
    * @generated from rpc v1alpha1.CSIDriverProvider.Version
    */
@@ -236,7 +236,7 @@ export const CSIDriverProvider: GenService<{
     output: typeof VersionResponseSchema;
   },
   /**
-   * Brings the whole content of one volume: when a pod starts, and then about once a minute.
+   * Returns the whole content of one volume: when a pod starts, and then about once a minute.
    *
    * @generated from rpc v1alpha1.CSIDriverProvider.Mount
    */

@@ -1,4 +1,4 @@
-// What kube-apiserver stores in etcd behind the prefix `k8s:enc:kms:v2:<provider>:`.
+// What kube-apiserver stores in etcd after the prefix `k8s:enc:kms:v2:<provider>:`.
 //
 // Names and field numbers are the format of stored data; they were checked against
 // staging/src/k8s.io/apiserver/pkg/storage/value/encrypt/envelope/kmsv2/v2/api.proto of Kubernetes v1.37.2.
@@ -23,28 +23,28 @@ export const file_etcd_v2_encrypted_object: GenFile = /*@__PURE__*/
  */
 export type EncryptedObject = Message<"v2.EncryptedObject"> & {
   /**
-   * The object, encrypted with what the DEK source gives; authenticated with its own etcd key.
+   * The object, encrypted with the DEK; its etcd key is the associated data.
    *
    * @generated from field: bytes encryptedData = 1;
    */
   encryptedData: Uint8Array;
 
   /**
-   * The key_id that Encrypt answered with this DEK source.
+   * The key_id that Encrypt returned with this DEK source.
    *
    * @generated from field: string keyID = 2;
    */
   keyID: string;
 
   /**
-   * The ciphertext that Encrypt answered.
+   * The ciphertext that Encrypt returned.
    *
    * @generated from field: bytes encryptedDEKSource = 3;
    */
   encryptedDEKSource: Uint8Array;
 
   /**
-   * The annotations that Encrypt answered.
+   * The annotations that Encrypt returned.
    *
    * @generated from field: map<string, bytes> annotations = 4;
    */
@@ -75,7 +75,7 @@ export const EncryptedDEKSourceType = {
   AES_GCM_KEY: 0,
 
   /**
-   * It is a seed, from which HKDF expands one DEK for each object: all that is written since 1.29.
+   * It is a seed from which HKDF derives one DEK for each object: all data written since 1.29.
    *
    * @generated from enum value: HKDF_SHA256_XNONCE_AES_GCM_SEED = 1;
    */

@@ -167,7 +167,7 @@ export const KeyManagementService: GenService<{
     output: typeof VersionResponseSchema;
   },
   /**
-   * Unwraps the DEK of one object.
+   * Decrypts the DEK of one object.
    *
    * @generated from rpc v1beta1.KeyManagementService.Decrypt
    */
@@ -177,7 +177,7 @@ export const KeyManagementService: GenService<{
     output: typeof DecryptResponseSchema;
   },
   /**
-   * Wraps a DEK; asked for every write, and with "ping" for the API server's health check.
+   * Encrypts a DEK; called for every write, and with "ping" for the API server's health check.
    *
    * @generated from rpc v1beta1.KeyManagementService.Encrypt
    */

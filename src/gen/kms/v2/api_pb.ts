@@ -35,21 +35,21 @@ export const StatusRequestSchema: GenMessage<StatusRequest> = /*@__PURE__*/
  */
 export type StatusResponse = Message<"v2.StatusResponse"> & {
   /**
-   * "v2"; must stay the same for the life of the API server.
+   * "v2"; must not change while the API server runs.
    *
    * @generated from field: string version = 1;
    */
   version: string;
 
   /**
-   * "ok", or why not; the text appears in the API server's /healthz/kms-providers.
+   * "ok" or the reason why not; the API server shows it in /healthz/kms-providers.
    *
    * @generated from field: string healthz = 2;
    */
   healthz: string;
 
   /**
-   * Id of the key that Encrypt uses now. Public, not empty, at most 1024 bytes.
+   * Id of the key that Encrypt currently uses. Public, not empty, at most 1024 bytes.
    *
    * @generated from field: string key_id = 3;
    */
@@ -80,14 +80,14 @@ export type DecryptRequest = Message<"v2.DecryptRequest"> & {
   uid: string;
 
   /**
-   * The key_id that Encrypt answered with this ciphertext.
+   * The key_id that Encrypt returned with this ciphertext.
    *
    * @generated from field: string key_id = 3;
    */
   keyId: string;
 
   /**
-   * The annotations that Encrypt answered with this ciphertext.
+   * The annotations that Encrypt returned with this ciphertext.
    *
    * @generated from field: map<string, bytes> annotations = 4;
    */
@@ -154,14 +154,14 @@ export type EncryptResponse = Message<"v2.EncryptResponse"> & {
   ciphertext: Uint8Array;
 
   /**
-   * Must equal the key_id of the Status before it, or the API server throws the answer away.
+   * Must equal the key_id of the last Status, or the API server discards the response.
    *
    * @generated from field: string key_id = 2;
    */
   keyId: string;
 
   /**
-   * Stored in the clear in etcd. Keys are fully qualified domain names; at most 32 KiB in all.
+   * Stored in the clear in etcd. Keys are fully qualified domain names; at most 32 KiB in total.
    *
    * @generated from field: map<string, bytes> annotations = 3;
    */
@@ -180,7 +180,7 @@ export const EncryptResponseSchema: GenMessage<EncryptResponse> = /*@__PURE__*/
  */
 export const KeyManagementService: GenService<{
   /**
-   * Polled by every API server: about once a minute, and by its health endpoints.
+   * Called by every API server: about once a minute, and for its health endpoints.
    *
    * @generated from rpc v2.KeyManagementService.Status
    */
@@ -190,7 +190,7 @@ export const KeyManagementService: GenService<{
     output: typeof StatusResponseSchema;
   },
   /**
-   * Unwraps a DEK seed. An API server asks once for every seed that it has not in memory.
+   * Decrypts a DEK seed. An API server calls it once for every seed that it does not have in memory.
    *
    * @generated from rpc v2.KeyManagementService.Decrypt
    */
@@ -200,7 +200,7 @@ export const KeyManagementService: GenService<{
     output: typeof DecryptResponseSchema;
   },
   /**
-   * Wraps a new DEK seed: at API server start and whenever the key id of Status changes.
+   * Encrypts a new DEK seed: when an API server starts and when the key id in Status changes.
    *
    * @generated from rpc v2.KeyManagementService.Encrypt
    */
