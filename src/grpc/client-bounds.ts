@@ -24,7 +24,7 @@ export interface ClientLimits {
 export const DEFAULT_LIMITS: ClientLimits = {
   maxConnections: 256,
   maxStreams: 4_096,
-  maxIncompleteStreams: 1_024,
+  maxIncompleteStreams: 2_048,
   minIncompleteStreams: 16,
   maxIncompleteBytes: 16 * 1024 * 1024,
   requestTimeoutMs: 5_000,

@@ -8,7 +8,10 @@ import type { Http2Server, ServerOptions as Http2Options } from 'node:http2'
 const STREAM_RESET_BURST = 4_000
 const STREAM_RESETS_PER_SECOND = 500
 /** Streams a connection. A client of gRPC waits with more calls instead of being refused. */
-const MAX_STREAMS_PER_CONNECTION = 1_024
+const MAX_STREAMS_PER_CONNECTION = 512
+
+/** Streams beyond that limit that a connection may ask for, as a client does that has not heard of it yet; the default is 100. */
+const MAX_REJECTED_STREAMS = 1_024
 
 /** What grpc-js has no option for, by the names of its own fields (packages/grpc-js/src/server.ts). */
 interface Internals {
@@ -28,6 +31,7 @@ export function createHttp2GrpcServer(maxRequestBytes: number): Server {
   Object.assign(internalsOf(server).commonServerOptions, {
     streamResetBurst: STREAM_RESET_BURST,
     streamResetRate: STREAM_RESETS_PER_SECOND,
+    maxSessionRejectedStreams: MAX_REJECTED_STREAMS,
   } satisfies Http2Options)
   return server
 }
