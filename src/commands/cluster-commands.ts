@@ -41,6 +41,7 @@ export const CLUSTER_COMMANDS: Readonly<Record<string, Command | CommandGroup>> 
       'encryption-config': { takes: 'FILE' },
       resources: { takes: 'LIST' },
       backup: { takes: 'SNAPSHOT', repeats: true },
+      'skip-hash-check': {},
       finish: {},
       plan: {},
       rate: { takes: 'N' },
@@ -87,6 +88,7 @@ export const CLUSTER_COMMANDS: Readonly<Record<string, Command | CommandGroup>> 
         options: {
           config: { takes: 'FILE', required: true },
           'etcd-prefix': { takes: 'PREFIX' },
+          'skip-hash-check': {},
           'encryption-config': { takes: 'FILE' },
           allow: { takes: 'LIST' },
           json: {},

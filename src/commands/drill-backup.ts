@@ -6,14 +6,14 @@ import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 import { readVerifyOptions } from './cli/verify-options.ts'
 import { verify } from './verify.ts'
 
-/** Whether a snapshot is encrypted, and whether today's Vault can read all of it. */
+/** Proves that a snapshot is encrypted and that the current Vault can decrypt all of it. */
 export async function runDrillBackup(values: OptionValues, terminal: Terminal): Promise<number> {
   const report = await readSnapshot(requireValue(values, 'SNAPSHOT'), values, terminal)
   print(terminal, values['json'] === true ? JSON.stringify(report, null, 2) : formatBackup(report))
   return report.ok ? EXIT_OK : EXIT_FAILED
 }
 
-/** Reads every object of a snapshot by today's Vault, with the plugin's own right to decrypt. */
+/** Decrypts every object of a snapshot with the current Vault and the plugin's own rights. */
 export function readSnapshot(
   file: string,
   values: OptionValues,
@@ -22,7 +22,13 @@ export function readSnapshot(
   const passed = ['config', 'etcd-prefix', 'encryption-config', 'allow']
   const own = passed.map((name) => [name, textValue(values, name)] as const)
   return verify(
-    readVerifyOptions({ ...Object.fromEntries(own), snapshot: file, deep: true, objects: true }),
+    readVerifyOptions({
+      ...Object.fromEntries(own),
+      snapshot: file,
+      deep: true,
+      objects: true,
+      'skip-hash-check': values['skip-hash-check'],
+    }),
     terminal,
   )
 }
@@ -33,9 +39,9 @@ function formatBackup(report: Report): string {
   )
   return [
     formatReport(report),
-    `this backup needs versions of the key: ${needs.join('; ') || 'none'}`,
+    `key versions needed by this snapshot: ${needs.join('; ') || 'none'}`,
     report.ok
-      ? "today's vault can read all of it; keep these versions (min_decryption_version, trim) as long as this backup"
-      : 'it would not come back whole; see above what is plain or cannot be read',
+      ? 'this Vault can decrypt all of it; keep these versions (min_decryption_version, trim) as long as this snapshot'
+      : 'not proved that all of it can be restored; see above for what is plaintext, unreadable or not decrypted',
   ].join('\n')
 }

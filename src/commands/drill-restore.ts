@@ -1,6 +1,7 @@
 import { systemClock } from '../time/clock.ts'
 import { isSilentPlugin, readPlugin } from '../convergence/plugin-view.ts'
 import type { Report } from '../verify/report.ts'
+import { listFaults } from '../verify/verdict.ts'
 import { loadConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
 import { BridgeError, isVaultError } from '../errors.ts'
@@ -82,14 +83,10 @@ function judgeSnapshot(reading: Report | BridgeError): Pick<Step, 'state' | 'wor
   if (reading instanceof BridgeError)
     return { state: 'not looked at', words: 'first the steps before it' }
   const objects = `${reading.objects.toLocaleString('en')} objects`
-  if (reading.unreadable === 0 && reading.unproven === 0)
-    return { state: 'ok', words: `${objects} were read back` }
+  if (reading.ok) return { state: 'ok', words: `${objects} were decrypted` }
   const [first] = faultsOf(reading)
-  const count = (reading.unreadable + reading.unproven).toLocaleString('en')
-  return {
-    state: 'to do',
-    words: `${count} of ${objects} cannot be read; ${first?.key ?? ''}: ${first?.why ?? ''}`,
-  }
+  const example = first === undefined ? '' : `; ${first.key}: ${first.why}`
+  return { state: 'to do', words: `of ${objects}: ${listFaults(reading).join('; ')}${example}` }
 }
 
 function faultsOf({ resources }: Report) {

@@ -17,8 +17,8 @@ export interface RaiseOptions {
 const OPTION = '--yes-raise-min-decryption-version'
 
 /**
- * Gives old versions up, if somebody says so and nothing that is known of needs them. Throws NOT_FINISHED if something
- * does.
+ * Raises min_decryption_version after confirmation. Throws NOT_FINISHED if etcd or a backup needs an older version, or if that
+ * is not proved.
  */
 export async function raiseVersion({
   needed,
@@ -30,11 +30,20 @@ export async function raiseVersion({
   const asked = countValue(values, OPTION.slice(2))
   const { minDecryptionVersion } = await key.read()
   const oldest = oldestOf(needed)
+  const gap = needed.backups.flatMap(({ file, gaps }) => gaps.map((each) => `${file}: ${each}`))[0]
+  if (gap !== undefined) {
+    if (asked === undefined)
+      return complain(terminal, `min_decryption_version is not raised: ${gap}`)
+    throw new BridgeError(
+      'NOT_FINISHED',
+      `${OPTION}: the versions that it needs are not proved: ${gap}`,
+    )
+  }
   if (asked !== undefined) return raiseTo(asked, needed, minDecryptionVersion, key, terminal)
   if (oldest === undefined || oldest <= minDecryptionVersion) return
   const consequence = describe(minDecryptionVersion, oldest, needed)
   if (ask === undefined) {
-    complain(terminal, `${consequence}; ${OPTION} ${String(oldest)} does it`)
+    complain(terminal, `${consequence}; pass ${OPTION} ${String(oldest)} to do it`)
     return
   }
   if (await ask(`${consequence}. Do it?`))
@@ -52,27 +61,27 @@ async function raiseTo(
   if (oldest === undefined) {
     throw new BridgeError(
       'NOT_FINISHED',
-      `${OPTION}: etcd was not read, so it is not known what is still needed; give --endpoints`,
+      `${OPTION}: etcd was not read, so the versions that it needs are unknown; pass --endpoints`,
     )
   }
   if (version > oldest) {
     throw new BridgeError(
       'NOT_FINISHED',
-      `${OPTION} ${String(version)}: ${whoNeeds(needed, oldest)} needs version ${String(oldest)}, and could never be read again; nothing was raised`,
+      `${OPTION} ${String(version)}: ${whoNeeds(needed, oldest)} still needs version ${String(oldest)}, and its data would become unreadable; nothing was raised`,
     )
   }
   if (version <= now) {
-    complain(terminal, `min_decryption_version is ${String(now)} already`)
+    complain(terminal, `min_decryption_version is already ${String(now)}`)
     return
   }
   await key.raiseMinDecryptionVersion(version)
   complain(
     terminal,
-    `min_decryption_version is ${String(version)}: what is under an older version can no longer be decrypted`,
+    `min_decryption_version is ${String(version)}: data under an older version can no longer be decrypted`,
   )
 }
 
-/** Nothing is known where etcd was not read, whatever the backups say. */
+/** Undefined if etcd was not read, whatever the backups need. */
 function oldestOf({ live, backups }: NeededVersions): number | undefined {
   if (live === undefined) return undefined
   return Math.min(live, ...backups.flatMap(({ oldest }) => oldest ?? []))
@@ -86,7 +95,7 @@ function whoNeeds({ live, backups }: NeededVersions, oldest: number): string {
 function describe(now: number, oldest: number, { backups }: NeededVersions): string {
   const known =
     backups.length === 0
-      ? 'no backup was named (--backup)'
-      : `the ${String(backups.length)} backups that were named need none of them`
-  return `min_decryption_version can be raised from ${String(now)} to ${String(oldest)}: then etcd snapshots with data under versions ${String(now)} to ${String(oldest - 1)} can never be read again unless it is lowered, and ${known}`
+      ? 'no etcd snapshot was passed (--backup)'
+      : `the ${String(backups.length)} etcd snapshots that were passed need none of them`
+  return `min_decryption_version can be raised from ${String(now)} to ${String(oldest)}: data under versions ${String(now)} to ${String(oldest - 1)} in other etcd snapshots becomes unreadable until it is lowered again, and ${known}`
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 
 import { systemClock } from '../time/clock.ts'
 import { countStale } from '../verify/stored-keys.ts'
+import { listFaults } from '../verify/verdict.ts'
 import {
   planRewrite,
   runRewrite,
@@ -126,10 +127,17 @@ async function judge(
   const report = await reportEtcd(values, terminal, signal)
   const stale = countStale(report, new Set(convergence.hashes.values()))
   const isDone = stale === 0 && report.ok
-  const words = `${stale.toLocaleString('en')} under another key, ${report.plain.toLocaleString('en')} plain, ${report.unreadable.toLocaleString('en')} unreadable`
-  print(terminal, `${report.source}: ${report.objects.toLocaleString('en')} objects; ${words}`)
+  const faults = [
+    ...(stale === 0 ? [] : [`${stale.toLocaleString('en')} under another key`]),
+    ...listFaults(report),
+  ]
+  const verdict = faults.length === 0 ? 'all encrypted with the write key' : faults.join('; ')
+  print(terminal, `${report.source}: ${report.objects.toLocaleString('en')} objects; ${verdict}`)
   if (isDone && refusals.length === 0) return EXIT_OK
-  complain(terminal, 'not all is stored as it should be; transit-bridge verify names what is not')
+  complain(
+    terminal,
+    'not everything is encrypted with the write key; transit-bridge verify lists the rest',
+  )
   return EXIT_FAILED
 }
 

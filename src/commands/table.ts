@@ -211,6 +211,7 @@ export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
       ...ETCD_OPTIONS,
       rate: { takes: 'N' },
       snapshot: { takes: 'FILE' },
+      'skip-hash-check': {},
       resources: { takes: 'LIST' },
       allow: { takes: 'LIST' },
       'encryption-config': { takes: 'FILE' },

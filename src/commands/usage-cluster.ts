@@ -86,6 +86,8 @@ Options:
     --etcd-prefix PREFIX     As the API server's. Default: /registry
     --backup SNAPSHOT        An etcd snapshot that must stay readable; once for
                              each of them.
+    --skip-hash-check        Accept a --backup without a checksum: objects may
+                             be missing from it.
     --finish                 Take the latest version as it is: finish a rotation
                              that Vault or somebody made.
     --plan                   Show the steps, and where it is. Change nothing.
@@ -195,8 +197,10 @@ value is printed, and nothing is changed.
 Options:
     --config FILE            The plugin's configuration.
     --etcd-prefix PREFIX     As the API server's. Default: /registry
-    --encryption-config FILE Which resources are to be encrypted.
-    --allow LIST             Resources that are meant to be plain.
+    --skip-hash-check        Accept a snapshot without a checksum: objects may
+                             be missing from it.
+    --encryption-config FILE Which resources must be encrypted.
+    --allow LIST             Resources that may be plaintext.
     --json                   Print one JSON object, that of verify.
     -h, --help               Print this text.
 

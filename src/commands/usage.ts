@@ -295,8 +295,8 @@ stored: provider, Transit key version, key id, seeds, and what is plain. Reads
 only, in pages at one revision. On a node of kubeadm, k3s or RKE2 it finds etcd
 and its certificates by itself, and says so.
 
-Which resources are to be encrypted is said by --encryption-config; without it
-they are secrets, and every resource of which any object is encrypted.
+--encryption-config says which resources must be encrypted. Without it, these
+are secrets and every resource with an encrypted object.
 
 Etcd options:
     --endpoints LIST        As etcdctl takes them: https://127.0.0.1:2379,...
@@ -310,10 +310,12 @@ Etcd options:
 Options:
     --snapshot FILE         What "etcdctl snapshot save" wrote; its checksum is
                             checked. No etcd is needed to read it.
+    --skip-hash-check       Accept a snapshot without a checksum, such as a copy
+                            of member/snap/db: objects may be missing from it.
     --etcd-prefix PREFIX    The API server's; by default /registry.
     --resources LIST        Read these alone, and expect them to be encrypted:
                             secrets,configmaps,widgets.example.com
-    --allow LIST            Resources that are meant to be plain.
+    --allow LIST            Resources that may be plaintext.
     --encryption-config FILE
                             The API server's EncryptionConfiguration.
     --deep                  Decrypt every seed through Transit.
@@ -323,8 +325,8 @@ Options:
     --json                  Print one JSON object.
     -h, --help              Print this text.
 
-Exit code: 0 nothing is plain and nothing unreadable, 1 something is or it could
-not be read, 2 wrong usage or configuration.
+Exit code: 0 proved that everything is encrypted and readable, 1 not proved, 2
+wrong usage or configuration.
 
 Example:
     $ transit-bridge verify

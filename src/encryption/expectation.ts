@@ -1,13 +1,24 @@
 import type { EncryptionRule } from './document.ts'
-import { findRule, findWriter } from './rules-file.ts'
-import { formatResource, type Resource } from '../kube/resource.ts'
+import { findReaders, findRule, findWriter, PLAINTEXT } from './rules-file.ts'
+import {
+  formatResource,
+  isNeverEncrypted,
+  parseGroupResource,
+  type Resource,
+} from '../kube/resource.ts'
 
-/** Which resources must be encrypted. */
+/** Which resources must be encrypted, and which providers can read them. */
 export interface Expectation {
   /** Undefined means: all objects of the resource if any of them is encrypted. */
   isToBeEncrypted(resource: Resource): boolean | undefined
   /** The provider that writes it, in the form of labelProvider; undefined if unknown. */
   writerOf(resource: Resource): string | undefined
+  /** Whether the API server can read data of a provider, in the form of labelProvider or PLAINTEXT; undefined if unknown. */
+  canRead(resource: Resource, provider: string): boolean | undefined
+  /** Whether the EncryptionConfiguration was passed and no rule of it covers the resource. */
+  isWithoutRule(resource: Resource): boolean
+  /** Resources that are named one by one and must be encrypted. */
+  readonly named: readonly Resource[]
 }
 
 export interface ExpectationOptions {
@@ -23,17 +34,40 @@ export interface ExpectationOptions {
 export function makeExpectation(options: ExpectationOptions): Expectation {
   const { rules, resources } = options
   const allowed = new Set(options.allowed.map(formatResource))
+  const ruleOf = (resource: Resource) =>
+    rules === undefined || isNeverEncrypted(resource) ? undefined : findRule(rules, resource)
   const writerOf = (resource: Resource) => {
-    const rule = rules === undefined ? undefined : findRule(rules, resource)
+    const rule = ruleOf(resource)
     return rule === undefined ? undefined : findWriter(rule)
   }
   return {
     isToBeEncrypted(resource) {
-      if (allowed.has(formatResource(resource))) return false
-      if (rules !== undefined) return writerOf(resource) !== undefined
+      if (isNeverEncrypted(resource) || allowed.has(formatResource(resource))) return false
       if (resources !== undefined) return true
+      if (rules !== undefined) return writerOf(resource) !== undefined
       return formatResource(resource) === 'secrets' ? true : undefined
     },
     writerOf,
+    canRead(resource, provider) {
+      if (rules === undefined) return undefined
+      const rule = ruleOf(resource)
+      return rule === undefined ? provider === PLAINTEXT : findReaders(rule).has(provider)
+    },
+    isWithoutRule: (resource) =>
+      rules !== undefined &&
+      !allowed.has(formatResource(resource)) &&
+      ruleOf(resource) === undefined,
+    named: (resources ?? listNamed(rules ?? [])).filter(
+      (resource) => !allowed.has(formatResource(resource)),
+    ),
   }
+}
+
+/** The resources that rules name without a wildcard, except those that identity writes. */
+function listNamed(rules: readonly EncryptionRule[]): readonly Resource[] {
+  return rules
+    .filter((rule) => findWriter(rule) !== undefined)
+    .flatMap(({ resources }) => resources)
+    .filter((name) => !name.startsWith('*'))
+    .map(parseGroupResource)
 }

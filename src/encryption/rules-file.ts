@@ -49,6 +49,23 @@ export function findWriter({ providers }: EncryptionRule): string | undefined {
   return kind === 'kms' ? labelKms(first) : labelProvider(kind, first.keys[0]?.name ?? '')
 }
 
+/** Stands for plaintext, which the provider identity reads. */
+export const PLAINTEXT = 'plaintext'
+
+/** What an API server can read under a rule: labels of providers, and {@link PLAINTEXT}. */
+export function findReaders({ providers }: EncryptionRule): ReadonlySet<string> {
+  return new Set(
+    providers.flatMap((provider) => {
+      const [kind] = provider.kinds
+      if (kind === undefined) return []
+      if (kind === 'identity') return [PLAINTEXT]
+      return kind === 'kms'
+        ? [labelKms(provider)]
+        : provider.keys.map(({ name }) => labelProvider(kind, name ?? ''))
+    }),
+  )
+}
+
 /** The label of a provider in reports: its kind, and its name or that of its key. */
 export function labelProvider(kind: string, name: string): string {
   return `${kind} ${name}`

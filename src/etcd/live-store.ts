@@ -45,6 +45,7 @@ export class EtcdStore implements Store {
   readonly #client: EtcdClient
   readonly #onCompaction: EtcdStoreOptions['onCompaction']
   readonly #revisions: bigint[] = []
+  readonly foundMarkers = new Set<string>()
   #read = 0
   #total: number | undefined
 
@@ -74,6 +75,8 @@ export class EtcdStore implements Store {
     const counts: number[] = []
     for (const range of ranges) counts.push(await this.#count(range))
     this.#total = counts.reduce((sum, count) => sum + count, 0)
+    for (const marker of selection.markers ?? [])
+      if (await this.#exists(marker)) this.foundMarkers.add(marker)
     const size = new PageSize(PAGE_BYTES)
     for (const [index, range] of ranges.entries()) {
       const isLong = (counts[index] ?? 0) > PIECE_KEYS
@@ -106,6 +109,12 @@ export class EtcdStore implements Store {
   close(): Promise<void> {
     this.#client.close()
     return Promise.resolve()
+  }
+
+  async #exists(key: string): Promise<boolean> {
+    const revision = this.#revisions.at(-1) ?? 0n
+    const { count } = await this.#client.range({ key: Buffer.from(key), countOnly: true, revision })
+    return count > 0n
   }
 
   /** Counts at the revision of the first response, which all pages share. */

@@ -10,6 +10,8 @@ export interface KeySelection {
   readonly prefix: string
   /** Paths under the prefix, each with a slash at the end; none contains another. Undefined means all. */
   readonly paths?: readonly string[] | undefined
+  /** Whole keys whose existence is checked as well, whether or not they are under `paths`. */
+  readonly markers?: readonly string[] | undefined
 }
 
 /** A source of stored objects, read in pages of a bounded size and each key once: live etcd or an etcd snapshot. */
@@ -20,6 +22,8 @@ export interface Store {
   readonly revisions: readonly bigint[]
   /** How much has been read, from 0 to 1; undefined while unknown. */
   readonly fraction: number | undefined
+  /** The markers of the selection that exist; complete when all pages have been read. */
+  readonly foundMarkers: ReadonlySet<string>
   /** Ends between two pages when the signal is aborted. */
   readPages(selection: KeySelection, signal: AbortSignal): AsyncIterable<readonly StoredObject[]>
   /** Some first segments of keys (`/registry/`), for the message when nothing was found. */

@@ -74,6 +74,6 @@ const RESOURCES: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** The group of each built-in resource. */
-export const GROUP_OF: Readonly<Record<string, string | undefined>> = Object.fromEntries(
+export const GROUP_OF: ReadonlyMap<string, string> = new Map(
   Object.entries(RESOURCES).flatMap(([group, names]) => names.map((name) => [name, group])),
 )

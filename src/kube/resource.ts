@@ -9,20 +9,22 @@ export interface Resource {
 }
 
 /** Paths in etcd that are not the plural name (kubernetes: pkg/kubeapiserver/default_storage_factory_builder.go, pkg/registry/core/rest). */
-const SPECIAL_PATHS: Readonly<Record<string, string>> = {
-  controllers: 'replicationcontrollers',
-  'services/endpoints': 'endpoints',
-  'services/specs': 'services',
-  minions: 'nodes',
-  ingress: 'ingresses',
-  'ranges/serviceips': 'serviceipallocations',
-  'ranges/servicenodeports': 'servicenodeportallocations',
-  masterleases: 'apiserveripinfo',
-  peerserverleases: 'apiserverpeeripinfo',
-}
+const SPECIAL_PATHS: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    controllers: 'replicationcontrollers',
+    'services/endpoints': 'endpoints',
+    'services/specs': 'services',
+    minions: 'nodes',
+    ingress: 'ingresses',
+    'ranges/serviceips': 'serviceipallocations',
+    'ranges/servicenodeports': 'servicenodeportallocations',
+    masterleases: 'apiserveripinfo',
+    peerserverleases: 'apiserverpeeripinfo',
+  }),
+)
 
-const PATH_OF: Readonly<Record<string, string>> = Object.fromEntries(
-  Object.entries(SPECIAL_PATHS).map(([path, name]) => [name, path]),
+const PATH_OF: ReadonlyMap<string, string> = new Map(
+  [...SPECIAL_PATHS].map(([path, name]) => [name, path]),
 )
 
 /** `secrets`, `deployments.apps`: the notation of kubectl and of an EncryptionConfiguration. */
@@ -35,13 +37,50 @@ export function parseResource(text: string): Resource | undefined {
   const match = /^([a-z0-9-]+)(?:\.([a-z0-9.-]+))?$/.exec(text)
   if (match?.[1] === undefined) return undefined
   const [, name, group] = match
-  if (group !== undefined) return { name, group }
-  return GROUP_OF[name] === undefined ? undefined : { name, group: GROUP_OF[name] }
+  // A group without a dot is built-in: any other resource in it is a mistake (`secrets.core`).
+  if (group !== undefined)
+    return group.includes('.') || isBuiltIn({ name, group }) ? { name, group } : undefined
+  const builtIn = GROUP_OF.get(name)
+  return builtIn === undefined ? undefined : { name, group: builtIn }
+}
+
+/** Everything after the first dot is the group (apimachinery: pkg/runtime/schema, ParseGroupResource). */
+export function parseGroupResource(text: string): Resource {
+  const dot = text.indexOf('.')
+  return dot < 0
+    ? { name: text, group: '' }
+    : { name: text.slice(0, dot), group: text.slice(dot + 1) }
+}
+
+/** Whether a resource comes with Kubernetes, so that its path in etcd is known. */
+export function isBuiltIn({ name, group }: Resource): boolean {
+  return GROUP_OF.get(name) === group
+}
+
+/** Whether the path of a resource is known: it is built-in, or a custom resource whose path contains its group. */
+export function hasKnownPath(resource: Resource): boolean {
+  return isBuiltIn(resource) || resource.group.includes('.')
+}
+
+/**
+ * Allocations and leases that kube-apiserver stores without the transformers of the EncryptionConfiguration, whatever its rules
+ * say (kubernetes: pkg/registry/core/rest/storage_core.go, pkg/controlplane/reconcilers, pkg/controlplane/apiserver/peer.go).
+ */
+const NEVER_ENCRYPTED: ReadonlySet<string> = new Set([
+  'apiserveripinfo',
+  'apiserverpeeripinfo',
+  'serviceipallocations',
+  'servicenodeportallocations',
+])
+
+/** Whether kube-apiserver never encrypts a resource. */
+export function isNeverEncrypted({ name, group }: Resource): boolean {
+  return group === '' && NEVER_ENCRYPTED.has(name)
 }
 
 /** Built-in resource names, for suggestions. */
 export function knownResources(): readonly string[] {
-  return Object.keys(GROUP_OF)
+  return [...GROUP_OF.keys()]
 }
 
 /**
@@ -51,15 +90,14 @@ export function knownResources(): readonly string[] {
 export function resourceOfPath(path: string): Resource {
   const [first = '', second = ''] = path.split('/', 2)
   if (first.includes('.')) return { name: second, group: first }
-  const name = SPECIAL_PATHS[`${first}/${second}`] ?? SPECIAL_PATHS[first] ?? first
-  return { name, group: GROUP_OF[name] ?? '' }
+  const name = SPECIAL_PATHS.get(`${first}/${second}`) ?? SPECIAL_PATHS.get(first) ?? first
+  return { name, group: GROUP_OF.get(name) ?? '' }
 }
 
 /** The path of a resource's objects without the prefix; with a slash at the end unless it is a single key. */
 export function pathOfResource({ name, group }: Resource): string {
-  const isBuiltIn = GROUP_OF[name] === group && !STORED_BY_GROUP.has(group)
-  if (!isBuiltIn) return `${group}/${name}/`
-  const path = PATH_OF[name] ?? name
+  if (!isBuiltIn({ name, group }) || STORED_BY_GROUP.has(group)) return `${group}/${name}/`
+  const path = PATH_OF.get(name) ?? name
   return path.startsWith('ranges/') ? path : `${path}/`
 }
 

@@ -9,6 +9,7 @@ import type { Report } from '../verify/report.ts'
 import { ROTATION_STEPS, type RotationState, type RotationStep } from './state.ts'
 import type { StateFile } from '../files/state-file.ts'
 import { countStale, oldestVersion } from '../verify/stored-keys.ts'
+import { listFaults } from '../verify/verdict.ts'
 
 /** The effects of a rotation, each on its own. */
 export interface RotationActions {
@@ -30,7 +31,15 @@ export interface RotationActions {
 export interface NeededVersions {
   /** The oldest version in etcd; undefined if etcd was not read or needs none. */
   readonly live?: number | undefined
-  readonly backups: readonly { readonly file: string; readonly oldest: number | undefined }[]
+  readonly backups: readonly NeededByBackup[]
+}
+
+/** What an etcd snapshot needs. */
+export interface NeededByBackup {
+  readonly file: string
+  readonly oldest: number | undefined
+  /** Why `oldest` is not proved, each a sentence. */
+  readonly gaps: readonly string[]
 }
 
 export interface RotationOptions {
@@ -186,9 +195,15 @@ export class Rotation {
     if (stale === 0 && report.ok) return
     this.#state.step = 'rewrite'
     await file.write(this.#state)
+    const faults = [
+      ...(stale === 0
+        ? []
+        : [`${stale.toLocaleString('en')} not under version ${String(this.#state.to)}`]),
+      ...listFaults(report),
+    ]
     throw new BridgeError(
       'NOT_FINISHED',
-      `etcd holds ${stale.toLocaleString('en')} objects that are not under version ${String(this.#state.to)}, ${String(report.plain)} in plaintext and ${String(report.unreadable)} unreadable; transit-bridge verify lists them; run this command again to rewrite again`,
+      `etcd holds objects that this rotation must not leave behind: ${faults.join('; ')}; transit-bridge verify lists them; run this command again to rewrite again`,
     )
   }
 
@@ -200,7 +215,11 @@ export class Rotation {
     const backups = await actions.reportBackups(signal)
     return {
       live,
-      backups: backups.map(({ file, report: held }) => ({ file, oldest: oldestVersion(held) })),
+      backups: backups.map(({ file, report: { gaps }, report: held }) => ({
+        file,
+        oldest: oldestVersion(held),
+        gaps,
+      })),
     }
   }
 

@@ -12,26 +12,26 @@ import { openSource } from '../storage/wrapped-source.ts'
 export interface DeepProofOptions {
   readonly reader: Pick<SourceReader, 'read'>
   readonly acceptVaultKubernetesKms: boolean
-  /** Whether every object is decrypted too, and not its DEK source alone. */
+  /** Whether to decrypt every object, and not only its DEK source. */
   readonly objects: boolean
 }
 
-/** What is known of a DEK source: that it can be had (with `objects` itself), or why not. */
-type SourceState = { readonly source?: Buffer } | Finding
+/** A DEK source that was decrypted (kept only with `objects`), or why it cannot be. */
+type SourceState = { readonly source?: Buffer | undefined } | Finding
 
-/** More than the objects of a page, so that none of a page's own sources is dropped while it is looked at. */
-const REMEMBERED = 4096
+/** More than the objects of a page, so that no source of the current page is evicted. */
+const MAX_SOURCES = 4096
 
 const FOREIGN: Finding = {
   kind: 'unproven',
-  why: 'another plugin wrote it, which alone can read it',
+  why: 'another plugin wrote it, and only that plugin can decrypt it',
 }
 
-/** Decrypts every distinct DEK source by Transit, once; a source that was dropped from memory is asked for again. */
+/** Decrypts every distinct DEK source once with Transit; a source that was evicted is decrypted again. */
 export class DeepProof implements Proof {
   readonly #options: DeepProofOptions
   readonly #known = new LRUCache<string, SourceState>({
-    max: REMEMBERED,
+    max: MAX_SOURCES,
     dispose: (state) => wipe(state),
   })
 
@@ -46,7 +46,7 @@ export class DeepProof implements Proof {
       if (stored.kind !== 'local') return findDamage(stored)
       return {
         kind: 'unproven',
-        why: `its ${stored.scheme} key is in the EncryptionConfiguration alone`,
+        why: `its ${stored.scheme} key is only in the EncryptionConfiguration`,
       }
     })
   }
@@ -57,21 +57,21 @@ export class DeepProof implements Proof {
 
   #judge(value: KmsV1Value | KmsV2Value, key: Uint8Array): Finding | undefined {
     const state = this.#known.get(identifySource(value))
-    if (state === undefined) throw new TypeError('a DEK source of this page was dropped')
+    if (state === undefined) throw new TypeError('a DEK source of this page was evicted')
     if ('kind' in state) return state
     if (state.source === undefined) return undefined
     const why = findPayloadFault(value, state.source, key)
     return why === undefined ? undefined : { kind: 'unreadable', why }
   }
 
-  /** Asks for all sources of a page that are not known, at once. */
+  /** Decrypts all new sources of a page together. */
   async #learn(values: readonly (KmsV1Value | KmsV2Value)[]): Promise<void> {
     const ids: string[] = []
     const wrapped: OpenedEnvelope[] = []
     const seen = new Set<string>()
     for (const value of values) {
       const id = identifySource(value)
-      // Looked at, a source that is known becomes the one that is dropped last.
+      // The lookup makes a known source the last to be evicted.
       if (seen.has(id) || this.#known.get(id) !== undefined) continue
       seen.add(id)
       const source = this.#open(value)

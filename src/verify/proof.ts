@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { StoredValue } from '../storage/stored-value.ts'
 
-/** An object with what its value is. */
+/** An object with its parsed value. */
 export interface ParsedObject {
   readonly key: Uint8Array
   readonly stored: StoredValue
@@ -15,14 +15,14 @@ export interface Finding {
   readonly code?: ErrorCode | undefined
 }
 
-/** Tries what can be tried of a page of objects; results stand in the order of the objects. */
+/** Tries to decrypt the objects of a page; the results are in the order of the objects. */
 export interface Proof {
   check(objects: readonly ParsedObject[]): Promise<readonly (Finding | undefined)[]>
-  /** Zeroes what is still held. */
+  /** Zeroes the plaintext that is still in memory. */
   end(): void
 }
 
-/** The proof that needs nobody: what is not even an envelope cannot be read. */
+/** Checks envelopes only, which needs no key. */
 export const shallowProof: Proof = {
   check: (objects) => Promise.resolve(objects.map(({ stored }) => findDamage(stored))),
   end: () => undefined,

@@ -1,15 +1,22 @@
 import type { Report, ResourceReport } from './report.ts'
 import { escapeControls } from '../text/one-line.ts'
 import { formatTable } from '../text/table.ts'
+import { listFaults } from './verdict.ts'
 import type { NamedFinding } from './tally.ts'
 
-/** Names shown of each list; the JSON has more. */
-const SHOWN = 20
-const SHOWN_KEY_ID = 16
+/** Keys shown of each list; the JSON has more. */
+const MAX_SHOWN = 20
+const MAX_KEY_ID_LENGTH = 16
 
-/** The report for people: a table as kubectl prints them, what is wrong by name, and the verdict as the last line. */
+/** The report for people: a table, the keys with problems, and the verdict as the last line. */
 export function formatReport(report: Report): string {
-  const shown = report.resources.filter((each) => each.toBeEncrypted || each.unreadable > 0)
+  const shown = report.resources.filter(
+    (each) =>
+      each.toBeEncrypted ||
+      each.unreadable > 0 ||
+      each.unproven > 0 ||
+      (each.withoutProvider ?? 0) > 0,
+  )
   return [
     formatHeading(report),
     '',
@@ -17,15 +24,16 @@ export function formatReport(report: Report): string {
     '',
     ...formatOthers(report.resources.filter((each) => !shown.includes(each))),
     ...formatStale(shown),
+    ...formatWithoutProvider(shown),
     ...formatVersions(report),
-    ...formatNames('plain', report.plain, shown.flatMap(plainFindings)),
+    ...formatNames('plaintext', report.plain, shown.flatMap(plainFindings)),
     ...formatNames(
       'unreadable',
       report.unreadable,
       shown.flatMap((each) => each.unreadableKeys),
     ),
     ...formatNames(
-      'not proven',
+      'not proved',
       report.unproven,
       shown.flatMap((each) => each.unprovenKeys),
     ),
@@ -57,18 +65,18 @@ function formatResources(resources: readonly ResourceReport[]): readonly string[
   return formatTable([COLUMNS, ...rows], { alignRight: NUMBERS })
 }
 
-/** Key ids come from stored data: whatever is in them must not reach a terminal. */
 function shorten(keyId: string): string {
-  const clean = escapeControls(keyId)
-  return clean.length <= SHOWN_KEY_ID ? clean : `${clean.slice(0, SHOWN_KEY_ID)}…`
+  return keyId.length <= MAX_KEY_ID_LENGTH ? keyId : `${keyId.slice(0, MAX_KEY_ID_LENGTH)}…`
 }
 
 function formatOthers(resources: readonly ResourceReport[]): readonly string[] {
   if (resources.length === 0) return []
   const objects = resources.reduce((sum, each) => sum + each.objects, 0)
-  const names = resources.map((each) => `${each.resource} ${formatCount(each.objects)}`).join(', ')
+  const names = resources
+    .map((each) => `${escapeControls(each.resource)} ${formatCount(each.objects)}`)
+    .join(', ')
   return [
-    `not meant to be encrypted: ${count(objects, 'object')} of ${count(resources.length, 'resource')} (${names})`,
+    `not required to be encrypted: ${count(objects, 'object')} of ${count(resources.length, 'resource')} (${names})`,
   ]
 }
 
@@ -76,13 +84,23 @@ function formatStale(resources: readonly ResourceReport[]): readonly string[] {
   const stale = resources.filter(({ otherProvider = 0 }) => otherProvider > 0)
   if (stale.length === 0) return []
   const names = stale.map((each) => `${each.resource} ${formatCount(each.otherProvider ?? 0)}`)
-  return [`encrypted, but not by the provider that writes now: ${names.join(', ')}`]
+  return [`encrypted by another provider than the one that writes: ${names.join(', ')}`]
+}
+
+/** Data that API servers fail to read as soon as they use this EncryptionConfiguration. */
+function formatWithoutProvider(resources: readonly ResourceReport[]): readonly string[] {
+  const found = resources.filter(({ withoutProvider = 0 }) => withoutProvider > 0)
+  if (found.length === 0) return []
+  const names = found.map(
+    (each) => `${escapeControls(each.resource)} ${formatCount(each.withoutProvider ?? 0)}`,
+  )
+  return [`no provider of --encryption-config can read: ${names.join(', ')}`]
 }
 
 function formatVersions({ keyVersionsNeeded }: Report): readonly string[] {
   return keyVersionsNeeded.map(({ provider, versions }) => {
     const oldest = versions.at(-1) ?? 0
-    return `transit key versions needed by ${escapeControls(provider)}: ${versions.join(', ')}; the oldest is ${String(oldest)}, and older backups may need older ones`
+    return `transit key versions needed by ${escapeControls(provider)}: ${versions.join(', ')}; the oldest is ${String(oldest)}, and older etcd snapshots may need older versions`
   })
 }
 
@@ -97,7 +115,7 @@ function formatNames(
 ): readonly string[] {
   if (total === 0) return []
   const lines = names
-    .slice(0, SHOWN)
+    .slice(0, MAX_SHOWN)
     .map(
       ({ key, why }) => `  ${escapeControls(key)}${why === '' ? '' : `: ${escapeControls(why)}`}`,
     )
@@ -105,21 +123,17 @@ function formatNames(
   return [`${title}:`, ...lines, ...(rest > 0 ? [`  and ${formatCount(rest)} more`] : [])]
 }
 
-function formatVerdict({ ok, objects, plain, unreadable, unproven, depth }: Report): string {
-  if (ok)
-    return `ok: ${count(objects, 'object')} read, none plain that should not be, ${PROVEN[depth]}`
-  const faults = [
-    plain > 0 ? `${formatCount(plain)} plain` : '',
-    unreadable > 0 ? `${formatCount(unreadable)} unreadable` : '',
-    unproven > 0 ? `${formatCount(unproven)} not proven` : '',
-  ].filter((fault) => fault !== '')
-  return `NOT ok: of ${count(objects, 'object')} ${faults.join(', ')}`
+function formatVerdict(report: Report): string {
+  const { ok, objects, depth } = report
+  return ok
+    ? `ok: ${count(objects, 'object')} read, nothing in plaintext that must be encrypted, ${PROVED[depth]}`
+    : `NOT ok: of ${count(objects, 'object')}: ${escapeControls(listFaults(report).join('; '))}`
 }
 
-const PROVEN: Readonly<Record<Report['depth'], string>> = {
-  envelopes: 'every envelope whole (--deep proves that they can be opened)',
-  sources: 'every seed decrypted (--objects proves each object)',
-  objects: 'every seed and every object decrypted',
+const PROVED: Readonly<Record<Report['depth'], string>> = {
+  envelopes: 'every envelope complete (use --deep to prove that they can be decrypted)',
+  sources: 'every DEK seed decrypted (use --objects to prove each object)',
+  objects: 'every DEK seed and every encrypted object decrypted',
 }
 
 function count(number: number, thing: string): string {

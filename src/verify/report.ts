@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
-
 import type { Expectation } from '../encryption/expectation.ts'
-import { formatResource, type Resource } from '../kube/resource.ts'
+import { PLAINTEXT } from '../encryption/rules-file.ts'
+import { formatResource } from '../kube/resource.ts'
+import { hashKeyId } from '../seed/key-id.ts'
 import {
   emptyTally,
   type Group,
@@ -10,28 +10,34 @@ import {
   type Tally,
 } from './tally.ts'
 
-/** How much was tried: envelopes alone, every DEK source, or every object too. */
+/** How much was tried: envelopes only, every DEK source, or every object as well. */
 export type Depth = 'envelopes' | 'sources' | 'objects'
 
-/** What `verify` answers; this is also its JSON, so names stay. */
+/** The result of `verify`. Its field names are those of the JSON output and must not change. */
 export interface Report {
-  /** Whether nothing that is to be encrypted is plain, nothing is unreadable, and all that was to be proven is. */
+  /** Whether it was proved that everything is encrypted and readable: nothing of what follows is above 0, and no gap is left. */
   readonly ok: boolean
   readonly source: string
   readonly prefix: string
   /** The revisions of etcd at which it was read. */
   readonly revisions: readonly string[]
   readonly depth: Depth
-  /** The uid of the requests to Vault, as its audit log has it; only where Vault was asked. */
-  readonly vaultUid?: string
+  /** The uid of the requests in Vault's audit log; only if Vault was asked. */
+  readonly vaultUid?: string | undefined
   readonly objects: number
   /** Distinct DEK sources (seeds). */
   readonly seeds: number
+  /** Objects in plaintext that must be encrypted. */
   readonly plain: number
   readonly unreadable: number
+  /** Encrypted objects that were not decrypted although `depth` says so. */
   readonly unproven: number
+  /** Objects that no provider of the EncryptionConfiguration can read; undefined without one. */
+  readonly withoutProvider?: number | undefined
+  /** What could not be proved about the store as a whole, each a sentence. */
+  readonly gaps: readonly string[]
   readonly resources: readonly ResourceReport[]
-  /** By provider of the plugin: the Transit key versions without which objects cannot be read, newest first. */
+  /** The Transit key versions that objects need, newest first, by provider of the plugin. */
   readonly keyVersionsNeeded: readonly KeyVersionsNeeded[]
 }
 
@@ -47,10 +53,12 @@ export interface ResourceReport {
   readonly plain: number
   readonly unreadable: number
   readonly unproven: number
-  /** Encrypted, but not by what writes now; undefined where that is not known. */
-  readonly otherProvider?: number
+  /** As in {@link Report}. */
+  readonly withoutProvider?: number | undefined
+  /** Encrypted by another provider than the one that writes; undefined if the latter is unknown. */
+  readonly otherProvider?: number | undefined
   readonly groups: readonly GroupReport[]
-  /** Some of the plain ones, if they are to be encrypted. */
+  /** Some of the plaintext objects, if they must be encrypted. */
   readonly plainKeys: readonly string[]
   readonly unreadableKeys: readonly NamedFinding[]
   readonly unprovenKeys: readonly NamedFinding[]
@@ -59,57 +67,69 @@ export interface ResourceReport {
 export interface GroupReport {
   readonly provider: string
   readonly objects: number
-  readonly keyId?: string
-  /** As kube-apiserver's metrics name the key id. */
-  readonly keyIdHash?: string
-  readonly keyVersion?: number
+  readonly keyId?: string | undefined
+  /** The key id as in the metrics of kube-apiserver. */
+  readonly keyIdHash?: string | undefined
+  readonly keyVersion?: number | undefined
   readonly seeds: number
 }
 
 export interface ReportOptions {
   readonly tally: Tally
   readonly expectation: Expectation
-  /** Asked for by name: they are in the report also when they have no objects. */
-  readonly named: readonly Resource[]
+  readonly gaps: readonly string[]
   readonly source: string
   readonly prefix: string
   readonly revisions: readonly bigint[]
   readonly depth: Depth
-  readonly vaultUid?: string
+  readonly vaultUid?: string | undefined
 }
+
+const SECRETS = { name: 'secrets', group: '' }
 
 /** Judges what was counted. */
 export function makeReport(options: ReportOptions): Report {
-  const { tally, expectation, named, source, prefix, revisions, depth, vaultUid } = options
-  const tallies = new Map(tally.resources)
-  for (const resource of named) {
-    const name = formatResource(resource)
-    if (!tallies.has(name)) tallies.set(name, emptyTally(resource))
-  }
-  const resources = [...tallies.values()]
+  const { tally, expectation, gaps, source, prefix, revisions, depth, vaultUid } = options
+  const resources = [...withNamed(tally, expectation).values()]
     .map((each) => reportResource(each, expectation))
     .toSorted((one, other) => (one.resource < other.resource ? -1 : 1))
-  const sum = (of: (each: ResourceReport) => number) =>
-    resources.filter((each) => each.toBeEncrypted).reduce((all, each) => all + of(each), 0)
-  const plain = sum((each) => each.plain)
-  // What is damaged cannot be read, whatever it was meant to be.
-  const unreadable = resources.reduce((all, each) => all + each.unreadable, 0)
+  const sum = (of: (each: ResourceReport) => number | undefined) =>
+    resources.reduce((all, each) => all + (of(each) ?? 0), 0)
+  const plain = sum((each) => (each.toBeEncrypted ? each.plain : 0))
+  // Whatever the resource: damaged data cannot be read, and data that was not decrypted is not proved.
+  const unreadable = sum((each) => each.unreadable)
   const unproven = sum((each) => each.unproven)
+  const withoutProvider = resources.some((each) => each.withoutProvider !== undefined)
+    ? sum((each) => each.withoutProvider)
+    : undefined
+  const faults = plain + unreadable + unproven + (withoutProvider ?? 0) + gaps.length
   return {
-    ok: plain === 0 && unreadable === 0 && unproven === 0,
+    ok: faults === 0,
     source,
     prefix,
     revisions: revisions.map(String),
     depth,
-    ...(vaultUid === undefined ? {} : { vaultUid }),
+    vaultUid,
     objects: tally.objects,
     seeds: tally.sources,
     plain,
     unreadable,
     unproven,
+    withoutProvider,
+    gaps,
     resources,
     keyVersionsNeeded: listVersions(tally),
   }
+}
+
+/** Secrets, and resources that were named, are in the report even without objects. */
+function withNamed(tally: Tally, { named }: Expectation): ReadonlyMap<string, ResourceTally> {
+  const tallies = new Map(tally.resources)
+  for (const resource of named.length === 0 ? [SECRETS] : named) {
+    const name = formatResource(resource)
+    if (!tallies.has(name)) tallies.set(name, emptyTally(resource))
+  }
+  return tallies
 }
 
 function reportResource(tally: ResourceTally, expectation: Expectation): ResourceReport {
@@ -125,12 +145,29 @@ function reportResource(tally: ResourceTally, expectation: Expectation): Resourc
     plain,
     unreadable,
     unproven,
-    ...(writer === undefined ? {} : { otherProvider: count(groups.filter(isOther)) }),
+    withoutProvider: countWithoutProvider(tally, groups, expectation),
+    otherProvider: writer === undefined ? undefined : count(groups.filter(isOther)),
     groups: groups.map(reportGroup),
     plainKeys: toBeEncrypted ? tally.plainNames : [],
     unreadableKeys: tally.unreadableNames,
-    unprovenKeys: toBeEncrypted ? tally.unprovenNames : [],
+    unprovenKeys: tally.unprovenNames,
   }
+}
+
+/** Damaged objects are counted as unreadable already. */
+function countWithoutProvider(
+  { resource }: ResourceTally,
+  groups: readonly Group[],
+  expectation: Expectation,
+): number | undefined {
+  let total: number | undefined
+  for (const { kind, provider, objects } of groups) {
+    if (kind === 'damaged') continue
+    const canRead = expectation.canRead(resource, kind === 'plain' ? PLAINTEXT : provider)
+    if (canRead === undefined) return undefined
+    total = (total ?? 0) + (canRead ? 0 : objects)
+  }
+  return total
 }
 
 function count(groups: readonly Group[]): number {
@@ -139,7 +176,7 @@ function count(groups: readonly Group[]): number {
 
 const RANK = { 'kms-v2': 0, 'kms-v1': 1, local: 2, plain: 3, damaged: 4 } as const
 
-/** The newest key version first and what is plain last: what is left to do is at the end. */
+/** The newest key version first and plaintext last: what is left to do is at the end. */
 function compareGroups(one: Group, other: Group): number {
   const byOwner = Number(other.isOwn) - Number(one.isOwn)
   const byKind = RANK[one.kind] - RANK[other.kind]
@@ -148,17 +185,8 @@ function compareGroups(one: Group, other: Group): number {
 }
 
 function reportGroup({ provider, objects, keyId, keyVersion, sources }: Group): GroupReport {
-  return {
-    provider,
-    objects,
-    ...(keyId === undefined ? {} : { keyId, keyIdHash: hashKeyId(keyId) }),
-    ...(keyVersion === undefined ? {} : { keyVersion }),
-    seeds: sources,
-  }
-}
-
-function hashKeyId(keyId: string): string {
-  return `sha256:${createHash('sha256').update(keyId).digest('hex')}`
+  const keyIdHash = keyId === undefined ? undefined : hashKeyId(keyId)
+  return { provider, objects, keyId, keyIdHash, keyVersion, seeds: sources }
 }
 
 function listVersions(tally: Tally): readonly KeyVersionsNeeded[] {

@@ -10,20 +10,26 @@ export interface ScanOptions {
   readonly store: Store
   readonly selection: KeySelection
   readonly clock: Clock
-  /** Objects a second at most; undefined: as fast as it goes. */
-  readonly rate?: number
-  /** Default: only what can be seen without any key. */
-  readonly proof?: Proof
-  /** Told after each page. */
-  readonly onProgress?: (objects: number, fraction: number | undefined) => void
+  /** Maximum objects per second; undefined means no limit. */
+  readonly rate?: number | undefined
+  /** Default: what can be checked without any key. */
+  readonly proof?: Proof | undefined
+  /** Called after each page. */
+  readonly onProgress?: ((objects: number, fraction: number | undefined) => void) | undefined
   readonly signal: AbortSignal
 }
 
+export interface Scan {
+  readonly tally: Tally
+  /** The markers of the selection that exist. */
+  readonly found: ReadonlySet<string>
+}
+
 /**
- * Reads all of a store once and counts what it holds. Throws STORE_EMPTY if there is nothing at the prefix, CANCELLED if
- * the signal is aborted, and what the store throws.
+ * Reads a store once and counts what it holds. Throws STORE_EMPTY if no key has the prefix, CANCELLED if the signal is
+ * aborted, and what the store throws.
  */
-export async function scanStore(options: ScanOptions): Promise<Tally> {
+export async function scanStore(options: ScanOptions): Promise<Scan> {
   const { store, selection, clock, rate, proof = shallowProof, signal } = options
   const tally = new Tally(selection.prefix)
   const pace = new Pace(rate, clock)
@@ -39,26 +45,21 @@ export async function scanStore(options: ScanOptions): Promise<Tally> {
     proof.end()
   }
   if (signal.aborted) {
-    throw new BridgeError('CANCELLED', 'stopped before the end, so nothing is proven')
+    throw new BridgeError('CANCELLED', 'stopped before the end, so nothing is proved')
   }
-  if (tally.objects === 0) await requirePrefix(store, selection)
-  return tally
+  const found = store.foundMarkers
+  if (tally.objects === 0 && found.size === 0) await requirePrefix(store, selection)
+  return { tally, found }
 }
 
-/** Nothing to be found is an answer only where the prefix is right. */
+/** An empty result needs an explanation if the prefix is wrong. */
 async function requirePrefix(store: Store, { prefix, paths }: KeySelection): Promise<void> {
   const found = await store.findPrefixes()
-  const isThere = (part: string) =>
-    paths === undefined ? part === prefix : prefix.startsWith(part)
-  if (found.some(isThere)) return
-  if (found.length === 0) {
-    throw new BridgeError(
-      'STORE_EMPTY',
-      `${store.name} holds no keys at all; is it the etcd of the cluster`,
-    )
-  }
-  throw new BridgeError(
-    'STORE_EMPTY',
-    `${store.name} has nothing below ${prefix}; keys begin with ${found.join(', ')}; give the API server's --etcd-prefix`,
-  )
+  const exists = (part: string) => (paths === undefined ? part === prefix : prefix.startsWith(part))
+  if (found.some(exists)) return
+  const problem =
+    found.length === 0
+      ? 'holds no keys at all; check that it is the etcd of the cluster'
+      : `has no keys under ${prefix}, only under ${found.join(', ')}; pass the --etcd-prefix of kube-apiserver`
+  throw new BridgeError('STORE_EMPTY', `${store.name} ${problem}`)
 }

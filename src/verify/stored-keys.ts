@@ -1,11 +1,11 @@
 import type { GroupReport, Report } from './report.ts'
 
-/** How the objects that are to be encrypted are spread over what they were written with. */
+/** Objects that must be encrypted, by what encrypts them. */
 export interface StoredShare {
-  /** Of the Transit key; undefined for what is of another provider. */
-  readonly keyVersion?: number
+  /** Of the Transit key; undefined for other providers. */
+  readonly keyVersion?: number | undefined
   readonly provider: string
-  readonly keyIdHash?: string
+  readonly keyIdHash?: string | undefined
   readonly objects: number
 }
 
@@ -23,15 +23,15 @@ export function sharesOf({ resources }: Report): readonly StoredShare[] {
     .map(({ provider, keyIdHash, keyVersion, objects }) => ({
       provider,
       objects,
-      ...(keyIdHash === undefined ? {} : { keyIdHash }),
-      ...(keyVersion === undefined ? {} : { keyVersion }),
+      keyIdHash,
+      keyVersion,
     }))
     .toSorted((one, other) => (other.keyVersion ?? 0) - (one.keyVersion ?? 0))
 }
 
 /**
- * Objects that are not as the API servers would write them now: under another key than `hashes`, or by another provider
- * than the one that writes.
+ * Counts objects that the API servers would write differently now: with another key than those in `hashes`, or with another
+ * provider.
  */
 export function countStale(report: Report, hashes: ReadonlySet<string>): number {
   const stale = ({ provider, keyIdHash }: GroupReport) =>
@@ -45,7 +45,7 @@ export function countStale(report: Report, hashes: ReadonlySet<string>): number 
   return Math.max(byKey, byProvider)
 }
 
-/** The oldest Transit key version that stored objects need; undefined if none do. */
+/** The oldest Transit key version that stored objects need; undefined if they need none. */
 export function oldestVersion(report: Report): number | undefined {
   const versions = report.keyVersionsNeeded.flatMap((each) => each.versions)
   return versions.length === 0 ? undefined : Math.min(...versions)

@@ -7,15 +7,15 @@ import { formatResource, resourceOfPath, type Resource } from '../kube/resource.
 import { identifySource } from '../storage/source-identity.ts'
 import { isOwn, keyVersionOf } from '../storage/wrapped-source.ts'
 
-/** Objects of a resource that were written in the same way. */
+/** Objects of a resource with the same provider, key id and key version. */
 export interface Group {
   /** `kms v2 NAME`, `aescbc KEY`, `plain protobuf`, `damaged`. */
   readonly provider: string
   readonly kind: StoredValue['kind']
-  readonly keyId?: string
-  /** The version of the Transit key, where it is one. */
-  readonly keyVersion?: number
-  /** Whether it is of this plugin. */
+  readonly keyId?: string | undefined
+  /** Of the Transit key, if it is one. */
+  readonly keyVersion?: number | undefined
+  /** Whether this plugin wrote it. */
   readonly isOwn: boolean
   objects: number
   /** Distinct DEK sources: seeds of KMS v2, keys of KMS v1. */
@@ -28,7 +28,7 @@ export interface NamedFinding {
   readonly code?: ErrorCode | undefined
 }
 
-/** What was found of one resource. */
+/** The counts of one resource. */
 export interface ResourceTally {
   readonly resource: Resource
   readonly groups: Map<string, Group>
@@ -36,17 +36,17 @@ export interface ResourceTally {
   plain: number
   unreadable: number
   unproven: number
-  /** Some of each, by name. */
+  /** Some keys of each. */
   readonly plainNames: string[]
   readonly unreadableNames: NamedFinding[]
   readonly unprovenNames: NamedFinding[]
 }
 
-/** Names that are kept of each resource, so that a store full of faults does not fill the memory. */
-const NAMES = 1_000
-const PLAIN_NAMES = 20
+/** How many keys are kept for each resource, which bounds the memory. */
+const MAX_NAMES = 1_000
+const MAX_PLAIN_NAMES = 20
 
-/** Counts objects by resource and by how they were written. Its memory does not grow with the number of objects. */
+/** Counts objects by resource and provider. Its memory does not grow with the number of objects. */
 export class Tally {
   readonly #prefix: string
   readonly #sources = new DigestSet()
@@ -59,7 +59,7 @@ export class Tally {
     this.#prefix = prefix
   }
 
-  /** DEK sources that differ, over all resources. */
+  /** Distinct DEK sources in all resources. */
   get sources(): number {
     return this.#sources.size
   }
@@ -72,7 +72,7 @@ export class Tally {
     countGroup(tally, stored, this.#isNewSource(tally, stored))
     if (stored.kind === 'plain') {
       tally.plain += 1
-      if (tally.plainNames.length < PLAIN_NAMES) tally.plainNames.push(name)
+      if (tally.plainNames.length < MAX_PLAIN_NAMES) tally.plainNames.push(name)
     }
     if (finding !== undefined) countFinding(tally, name, finding)
   }
@@ -87,7 +87,7 @@ export class Tally {
     return tally
   }
 
-  /** A source counts in each resource that uses it, and once in all. */
+  /** A DEK source counts once in each resource that uses it, and once in the total. */
   #isNewSource({ resource }: ResourceTally, stored: StoredValue): boolean {
     if (stored.kind !== 'kms-v1' && stored.kind !== 'kms-v2') return false
     const id = Buffer.from(identifySource(stored), 'latin1')
@@ -138,8 +138,8 @@ function describe(stored: StoredValue): Omit<Group, 'objects' | 'sources'> {
         kind,
         provider: labelProvider(stored.kind.replace('-', ' '), stored.provider),
         isOwn: isOwn(stored),
-        ...(stored.kind === 'kms-v2' ? { keyId: stored.keyId } : {}),
-        ...(keyVersion === undefined ? {} : { keyVersion }),
+        keyId: stored.kind === 'kms-v2' ? stored.keyId : undefined,
+        keyVersion,
       }
     }
   }
@@ -148,5 +148,5 @@ function describe(stored: StoredValue): Omit<Group, 'objects' | 'sources'> {
 function countFinding(tally: ResourceTally, key: string, { kind, why, code }: Finding): void {
   tally[kind] += 1
   const names = kind === 'unreadable' ? tally.unreadableNames : tally.unprovenNames
-  if (names.length < NAMES) names.push({ key, why, code })
+  if (names.length < MAX_NAMES) names.push({ key, why, code })
 }

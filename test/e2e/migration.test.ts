@@ -101,7 +101,7 @@ for (const [method, version, runIt] of [
     t.equal(code, 0, stdout + stderr)
     t.match(stderr, /\(StorageVersionMigration transit-bridge-secrets-\w+\)/)
     t.match(stdout, 'secrets: rewritten by kube-controller-manager')
-    t.match(stdout, /0 under another key, 0 plain, 0 unreadable/)
+    t.match(stdout, /objects; all encrypted with the write key/)
     t.same(await versions(), { [version]: SIZE })
     t.same(await readAll(api), expected)
     t.same(await migrations(), [], 'it is deleted when it has succeeded')

@@ -19,7 +19,7 @@ const say = (text: string) => ({ code: 1, stdout: '', stderr: `transit-bridge: $
 const name = (number: number) => `/registry/secrets/default/s${String(number).padStart(5, '0')}`
 
 void t.test('an etcd without keys proves nothing', async (t) => {
-  const words = `etcd at ${etcd.address} holds no keys at all; is it the etcd of the cluster`
+  const words = `etcd at ${etcd.address} holds no keys at all; check that it is the etcd of the cluster`
   t.strictSame(await runVerify('--endpoints', etcd.address), say(words))
 })
 
@@ -29,7 +29,7 @@ void t.test('keys under another prefix are told', async (t) => {
   t.strictSame(
     await runVerify('--endpoints', etcd.address),
     say(
-      `etcd at ${etcd.address} has nothing below /registry/; keys begin with /kubernetes.io/, compact_rev_key; give the API server's --etcd-prefix`,
+      `etcd at ${etcd.address} has no keys under /registry/, only under /kubernetes.io/, compact_rev_key; pass the --etcd-prefix of kube-apiserver`,
     ),
   )
   const { report } = await reportOf('--endpoints', etcd.address, '--etcd-prefix', 'kubernetes.io')

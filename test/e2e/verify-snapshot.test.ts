@@ -101,7 +101,7 @@ const DAMAGES: readonly Damage[] = [
       const text = whole.subarray(0, -32).toString('latin1')
       return Buffer.from(text.replaceAll(/key(?=.{16}lease)/gs, 'kex'), 'latin1')
     },
-    /not one of etcd 3/,
+    /not of etcd 3/,
   ],
 ]
 

@@ -58,6 +58,7 @@ function reportOf(versions: readonly number[]): Report {
     plain: 0,
     unreadable: 0,
     unproven: 0,
+    gaps: [],
     resources: [{ resource: 'secrets', toBeEncrypted: true, objects: 5, ...none, groups }],
     keyVersionsNeeded: [{ provider: 'kms v2 tb', versions }],
   }
@@ -187,7 +188,7 @@ void test('what stays old after the rewriting is told, and rewritten by the next
   })
   await t.rejects(run(), {
     code: 'NOT_FINISHED',
-    message: /5 objects that are not under version 2/,
+    message: /must not leave behind: 5 not under version 2;/,
   })
   t.match(await file.read(), { step: 'rewrite' })
   lags = false
@@ -220,17 +221,26 @@ void test('min_decryption_version is raised only after confirmation and if nothi
           ? undefined
           : (question) => Promise.resolve(asked.push(question) > 0 && answer),
     })
-  const backups = [{ file: 'b.db', oldest: 3 }]
+  const backups = [{ file: 'b.db', oldest: 3, gaps: [] }]
   await t.rejects(raise('4', { live: 5, backups }), {
-    message: /b\.db needs version 3, and could never be read again; nothing was raised/,
+    message:
+      /b\.db still needs version 3, and its data would become unreadable; nothing was raised/,
   })
+  const torn = [{ file: 'c.db', oldest: 9, gaps: ['it has no checksum'] }]
+  await t.rejects(raise('2', { live: 5, backups: torn }), {
+    code: 'NOT_FINISHED',
+    message: /not proved: c\.db: it has no checksum/,
+  })
+  await raise(undefined, { live: 5, backups: torn }, true)
+  t.match(text(stderr), /not raised: c\.db: it has no checksum/)
+  t.same(asked, [], 'nothing is asked either')
   await t.rejects(raise('2', { backups: [] }), { message: /etcd was not read/ })
   await raise(undefined, { live: 5, backups })
-  t.match(text(stderr), /raised from 1 to 3: .* --yes-raise-min-decryption-version 3 does it/)
+  t.match(text(stderr), /raised from 1 to 3: .* pass --yes-raise-min-decryption-version 3 to do it/)
   await raise(undefined, { live: 5, backups: [] }, false)
   t.match(
     asked[0],
-    /snapshots with data under versions 1 to 4 can never be read again unless it is lowered, and no backup was named/,
+    /data under versions 1 to 4 in other etcd snapshots becomes unreadable until .*, and no etcd snapshot was passed/,
   )
   t.same(raised, [])
   await raise(undefined, { live: 5, backups: [] }, true)

@@ -52,6 +52,7 @@ const report: Report = {
   plain: 0,
   unreadable: 0,
   unproven: 0,
+  gaps: [],
   resources: [
     {
       resource: 'secrets',

@@ -27,7 +27,14 @@ const MISTAKES: readonly Mistake[] = [
     '--endpoints a:1 --resources secret',
     /"secret" is not a resource of Kubernetes; did you mean secrets/,
   ],
-  ['--endpoints a:1 --allow widgets', /custom resources are written with their group: NAME\.GROUP/],
+  ['--endpoints a:1 --allow secret', /did you mean secrets/],
+  [
+    '--endpoints a:1 --resources widgets',
+    /custom resources are written with their group: NAME\.GROUP/,
+  ],
+  ['--endpoints a:1 --resources secrets.core', /"secrets\.core" is not a resource of Kubernetes/],
+  ['--endpoints a:1 --resources apiserveripinfo', /kube-apiserver never encrypts apiserveripinfo/],
+  ['--endpoints a:1 --skip-hash-check', /--skip-hash-check needs --snapshot FILE/],
   [
     '--endpoints a:1 --user u --password-file /nowhere',
     /^--password-file \/nowhere: cannot be read/,
@@ -105,7 +112,7 @@ void test('an EncryptionConfiguration that is none is a mistake', async (t) => {
     t.equal(code, 2, stderr)
     t.match(
       stderr,
-      /^transit-bridge: --encryption-config .* is not a right EncryptionConfiguration/,
+      /^transit-bridge: --encryption-config .* is not a valid EncryptionConfiguration/,
     )
     t.notMatch(stderr, secret)
   }

@@ -1,17 +1,14 @@
 import { systemClock } from '../../time/clock.ts'
 import { readEncryptionRules } from '../../encryption/rules-file.ts'
-import { EtcdClient } from '../../etcd/client.ts'
-import { EtcdStore } from '../../etcd/live-store.ts'
-import { makeExpectation } from '../../encryption/expectation.ts'
-import { makeReport, type Report } from '../../verify/report.ts'
-import { scanStore } from '../../verify/scan.ts'
-import { SnapshotStore } from '../../etcd/snapshot/snapshot-store.ts'
+import type { Report } from '../../verify/report.ts'
+import { verifyStore, type VerificationOptions } from '../../verify/verification.ts'
 import type { Store } from '../../etcd/store.ts'
 import { textValue } from './cluster-options.ts'
 import type { OptionValues } from './command.ts'
 import { ETCD_OPTIONS } from './option-sets.ts'
 import { Progress } from './progress.ts'
-import { complain, type Terminal } from './terminal.ts'
+import { openEtcd, openSnapshot } from './store.ts'
+import type { Terminal } from './terminal.ts'
 import { readVerifyOptions, type VerifyOptions } from './verify-options.ts'
 
 /** Whether the command line names an etcd. */
@@ -19,19 +16,19 @@ export function namesEtcd(values: OptionValues): boolean {
   return Object.keys(ETCD_OPTIONS).some((name) => values[name] !== undefined)
 }
 
-/** The part of a command line that `verify` takes, too; a rate is about something else there. */
+/** The options that `verify` shares with other commands; a rate means something else there. */
 function verifyOptions(values: OptionValues, more: OptionValues = {}): VerifyOptions {
   const names = [...Object.keys(ETCD_OPTIONS), 'encryption-config']
   const own = Object.fromEntries(names.map((name) => [name, values[name]]))
   return readVerifyOptions({ ...own, ...more })
 }
 
-/** Throws USAGE_INVALID if the options for etcd are wrong. */
+/** Throws USAGE_INVALID if the options for etcd are invalid. */
 export function checkEtcdOptions(values: OptionValues): void {
   if (namesEtcd(values)) verifyOptions(values)
 }
 
-/** What etcd holds now, read as `verify` reads it. */
+/** Verifies what etcd holds now. */
 export async function reportEtcd(
   values: OptionValues,
   terminal: Pick<Terminal, 'stderr'>,
@@ -39,60 +36,61 @@ export async function reportEtcd(
 ): Promise<Report> {
   const options = verifyOptions(values)
   if (options.source.kind !== 'etcd') throw new TypeError('the options name an etcd')
-  const store = new EtcdStore({
-    client: new EtcdClient(options.source.access),
-    onCompaction: (revision) =>
-      complain(
-        terminal,
-        `etcd was compacted while it was read; goes on at revision ${String(revision)}`,
-      ),
+  return reportStore({
+    store: openEtcd(options.source.access, terminal),
+    options,
+    terminal,
+    signal,
   })
-  return reportStore(store, options, terminal, signal)
 }
 
-/** What a snapshot file holds. */
+/** Verifies what a snapshot holds. */
 export async function reportSnapshot(
   file: string,
   values: OptionValues,
   terminal: Pick<Terminal, 'stderr'>,
   signal: AbortSignal,
 ): Promise<Report> {
-  const prefix = textValue(values, 'etcd-prefix')
-  const encryptionConfig = textValue(values, 'encryption-config')
   const options = readVerifyOptions({
     snapshot: file,
-    ...(prefix === undefined ? {} : { 'etcd-prefix': prefix }),
-    ...(encryptionConfig === undefined ? {} : { 'encryption-config': encryptionConfig }),
+    'etcd-prefix': textValue(values, 'etcd-prefix'),
+    'encryption-config': textValue(values, 'encryption-config'),
   })
-  return reportStore(await SnapshotStore.open(file), options, terminal, signal)
+  const opened = await openSnapshot(file, values['skip-hash-check'] === true)
+  return reportStore({ ...opened, options, terminal, signal })
 }
 
-async function reportStore(
-  store: Store,
-  options: VerifyOptions,
-  { stderr }: Pick<Terminal, 'stderr'>,
-  signal: AbortSignal,
-): Promise<Report> {
-  const { prefix, allowed, rate, encryptionConfig: file } = options
-  const rules = file === undefined ? undefined : await readEncryptionRules(file)
-  const progress = new Progress({ stderr, clock: systemClock, what: 'objects read' })
+export interface StoreReport {
+  readonly store: Store
+  readonly options: VerifyOptions
+  readonly terminal: Pick<Terminal, 'stderr'>
+  readonly signal: AbortSignal
+  readonly gaps?: readonly string[]
+  readonly deep?: VerificationOptions['deep']
+}
+
+/** Verifies a store with a progress display, and closes it. */
+export async function reportStore(report: StoreReport): Promise<Report> {
+  const { store, options, terminal, signal, gaps, deep } = report
+  const { prefix, resources, allowed, rate, encryptionConfig: file } = options
+  const progress = new Progress({
+    stderr: terminal.stderr,
+    clock: systemClock,
+    what: 'objects read',
+  })
   try {
-    const tally = await scanStore({
+    return await verifyStore({
       store,
-      selection: { prefix },
+      prefix,
+      resources,
+      allowed,
+      rules: file === undefined ? undefined : await readEncryptionRules(file),
       clock: systemClock,
-      ...(rate === undefined ? {} : { rate }),
+      rate,
+      deep,
+      gaps,
       onProgress: (objects, fraction) => progress.show(objects, fraction),
       signal,
-    })
-    return makeReport({
-      tally,
-      expectation: makeExpectation({ allowed, ...(rules === undefined ? {} : { rules }) }),
-      named: [],
-      source: store.name,
-      prefix,
-      revisions: store.revisions,
-      depth: 'envelopes',
     })
   } finally {
     progress.end()

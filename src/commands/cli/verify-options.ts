@@ -4,6 +4,7 @@ import type { EtcdAccess } from '../../etcd/access.ts'
 import { findEtcd, type EtcdPlace } from '../../etcd/places.ts'
 import {
   formatResource,
+  isNeverEncrypted,
   knownResources,
   parseResource,
   type Resource,
@@ -28,13 +29,14 @@ export interface VerifyOptions {
   readonly source: VerifySource
   /** With a slash at both ends. */
   readonly prefix: string
-  readonly resources?: readonly Resource[]
+  readonly resources?: readonly Resource[] | undefined
   readonly allowed: readonly Resource[]
-  readonly encryptionConfig?: string
-  readonly config?: string
+  readonly encryptionConfig?: string | undefined
+  readonly config?: string | undefined
   readonly deep: boolean
   readonly objects: boolean
-  readonly rate?: number
+  readonly skipHashCheck: boolean
+  readonly rate?: number | undefined
   readonly json: boolean
 }
 
@@ -47,19 +49,23 @@ export function readVerifyOptions(values: OptionValues): VerifyOptions {
   if (deep && config === undefined) throw mistake('--deep needs --config FILE, that of the plugin')
   if (objects && !deep) throw mistake('--objects needs --deep')
   if (config !== undefined && !deep) throw mistake('--config is for --deep alone')
+  const skipHashCheck = values['skip-hash-check'] === true
+  if (skipHashCheck && source.kind !== 'snapshot')
+    throw mistake('--skip-hash-check needs --snapshot FILE')
   const resources = text(values, 'resources')
   const encryptionConfig = text(values, 'encryption-config')
   const rate = readRate(values, source)
   return {
     source,
     prefix: readPrefix(text(values, 'etcd-prefix') ?? '/registry'),
-    ...(resources === undefined ? {} : { resources: readResources('resources', resources) }),
+    resources: resources === undefined ? undefined : readResources('resources', resources),
     allowed: readResources('allow', text(values, 'allow') ?? ''),
-    ...(encryptionConfig === undefined ? {} : { encryptionConfig }),
-    ...(config === undefined ? {} : { config }),
+    encryptionConfig,
+    config,
     deep,
     objects,
-    ...(rate === undefined ? {} : { rate }),
+    skipHashCheck,
+    rate,
     json: values['json'] === true,
   }
 }
@@ -140,11 +146,24 @@ function readPrefix(prefix: string): string {
 
 function readResources(option: string, list: string): readonly Resource[] {
   const names = list.split(',').map((name) => name.trim())
-  const resources = names.filter((name) => name !== '').map((name) => readResource(option, name))
+  const resources = names
+    .filter((name) => name !== '')
+    .map((name) => (option === 'allow' ? readAllowed(name) : readResource(option, name)))
   return [...new Map(resources.map((each) => [formatResource(each), each])).values()]
 }
 
+/** Also the first part of a path that belongs to no known resource. A wrong name only makes the verdict stricter. */
+function readAllowed(name: string): Resource {
+  const resource = parseResource(name)
+  if (resource !== undefined) return resource
+  const isUnknown = findNearest(name, knownResources()) === undefined
+  return isUnknown && /^[a-z0-9-]+$/.test(name) ? { name, group: '' } : readResource('allow', name)
+}
+
 function readResource(option: string, name: string): Resource {
+  const never = parseResource(name)
+  if (never !== undefined && isNeverEncrypted(never))
+    throw mistake(`--${option}: kube-apiserver never encrypts ${name}`)
   const resource = parseResource(name)
   if (resource !== undefined) return resource
   const nearest = findNearest(name, knownResources())

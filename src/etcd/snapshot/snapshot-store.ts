@@ -42,6 +42,7 @@ export class SnapshotStore implements Store {
   readonly #bolt: BoltFile
   #revision: bigint | undefined
   readonly #prefixes = new Set<string>()
+  readonly foundMarkers = new Set<string>()
 
   /** Throws USAGE_INVALID if the file cannot be read, SNAPSHOT_INVALID if it is not a complete snapshot. */
   static async open(path: string): Promise<SnapshotStore> {
@@ -76,6 +77,7 @@ export class SnapshotStore implements Store {
     signal: AbortSignal,
   ): AsyncIterable<readonly StoredObject[]> {
     const prefixes = prefixesOf(selection).map((prefix) => Buffer.from(prefix))
+    const markers = new Set(selection.markers ?? [])
     const leaves = await this.#bolt.openBucket(BUCKET)
     if (leaves === undefined) {
       throw new BridgeError(
@@ -89,7 +91,10 @@ export class SnapshotStore implements Store {
       if (signal.aborted) return
       for (const item of items) {
         const live = this.#readItem(item, seen)
-        if (live !== undefined && isSelected(live.key, prefixes)) page.push(live)
+        if (live === undefined) continue
+        if (isSelected(live.key, prefixes)) page.push(live)
+        const name = Buffer.from(live.key).toString('utf8')
+        if (markers.has(name)) this.foundMarkers.add(name)
       }
       if (page.length < PAGE_OBJECTS && sizeOf(page) < PAGE_BYTES) continue
       yield page
