@@ -18,31 +18,31 @@ export function createMetrics(version: string) {
     registry,
     kmsRequestDuration: new Histogram({
       name: `${PREFIX}kms_request_duration_seconds`,
-      help: 'Time to answer a KMS call, by method and gRPC status code.',
+      help: 'Duration of a KMS call, by method and gRPC status code.',
       labelNames: ['method', 'code'] as const,
       buckets: LATENCY_BUCKETS,
       registers,
     }),
     kmsCallsInFlight: new Gauge({
       name: `${PREFIX}kms_calls_in_flight`,
-      help: 'KMS calls that are being answered now.',
+      help: 'KMS calls in progress.',
       registers,
     }),
     vaultRequestDuration: new Histogram({
       name: `${PREFIX}vault_request_duration_seconds`,
-      help: 'Time of one request to Vault, by operation and outcome (ok or an error code).',
+      help: 'Duration of a request to Vault, by operation and outcome (ok or an error code).',
       labelNames: ['operation', 'outcome'] as const,
       buckets: LATENCY_BUCKETS,
       registers,
     }),
     vaultUp: new Gauge({
       name: `${PREFIX}vault_up`,
-      help: '1 if the last request to Vault got an answer that a working Vault gives, else 0.',
+      help: '1 if the last request to Vault got a response from a working Vault, else 0.',
       registers,
     }),
     vaultTokenExpiry: new Gauge({
       name: `${PREFIX}vault_token_expiry_timestamp_seconds`,
-      help: 'When the Vault token in use ends, as seconds since 1970; 0 while there is none, +Inf if it never ends.',
+      help: 'Expiry of the current Vault token, in seconds since 1970; 0 without a token, +Inf if it never expires.',
       registers,
     }),
     vaultLogins: new Counter({
@@ -53,12 +53,12 @@ export function createMetrics(version: string) {
     }),
     identityTokenExpiry: new Gauge({
       name: `${PREFIX}identity_token_expiry_timestamp_seconds`,
-      help: 'When the service-account token that was last read for a login ends, as seconds since 1970.',
+      help: 'Expiry of the service-account token that was last read for a login, in seconds since 1970.',
       registers,
     }),
     keyVersion: new Gauge({
       name: `${PREFIX}key_version`,
-      help: 'Transit key version that Status announces; 0 before the key was read.',
+      help: 'Transit key version that Status announces; 0 before the first read of the key.',
       registers,
     }),
     keyRotationsSeen: new Counter({
@@ -68,36 +68,36 @@ export function createMetrics(version: string) {
     }),
     statusSnapshotAge: new Gauge({
       name: `${PREFIX}status_snapshot_age_seconds`,
-      help: 'Age of the key metadata that Status answers from; -1 before the first.',
+      help: 'Age of the key metadata that Status uses; -1 before the first read.',
       registers,
     }),
     kmsHealthy: new Gauge({
       name: `${PREFIX}kms_healthy`,
-      help: '1 if Status says "ok", else 0; the reason is ok, starting, or an error code.',
+      help: '1 if Status is ok, else 0. The reason is ok, starting or an error code; only the current reason has a series.',
       labelNames: ['reason'] as const,
       registers,
     }),
     decryptBatchSize: new Histogram({
       name: `${PREFIX}decrypt_batch_size`,
-      help: 'Values in one decrypt request to Vault.',
+      help: 'Values per decrypt request to Vault.',
       buckets: [1, 2, 4, 8, 16, 32, 64],
       registers,
     }),
     decryptCacheHits: new Counter({
       name: `${PREFIX}decrypt_cache_hits_total`,
-      help: 'Decrypt calls answered from the decrypt memory (kms.decryptCache).',
+      help: 'Decrypt calls answered from the decrypt cache (kms.decryptCache).',
       registers,
     }),
     csiMountDuration: new Histogram({
       name: `${PREFIX}csi_mount_duration_seconds`,
-      help: 'Time to answer a Mount of the CSI driver, by gRPC status code.',
+      help: 'Duration of a Mount, by gRPC status code.',
       labelNames: ['code'] as const,
       buckets: [...LATENCY_BUCKETS, 10, 20],
       registers,
     }),
     csiMountsInFlight: new Gauge({
       name: `${PREFIX}csi_mounts_in_flight`,
-      help: 'Calls of the CSI driver that are being answered now.',
+      help: 'Calls of the CSI driver in progress.',
       registers,
     }),
     csiObjects: new Counter({
@@ -113,32 +113,32 @@ export function createMetrics(version: string) {
     }),
     csiSessions: new Gauge({
       name: `${PREFIX}csi_sessions`,
-      help: 'Vault sessions of pods that are held now, one for each service-account token and role.',
+      help: 'Vault sessions of pods, one per service-account token and role.',
       registers,
     }),
     csiVolumes: new Gauge({
       name: `${PREFIX}csi_volumes`,
-      help: 'Volumes that were asked for within the last five minutes.',
+      help: 'Volumes with a Mount in the last five minutes.',
       registers,
     }),
     csiOldestContentAge: new Gauge({
       name: `${PREFIX}csi_oldest_content_age_seconds`,
-      help: 'Since when Vault has not confirmed the content of the volume that waits longest for it; 0 without volumes.',
+      help: 'For the volume that has waited longest: the time since Vault confirmed its content; 0 without volumes.',
       registers,
     }),
     csiStreamsRefused: new Counter({
       name: `${PREFIX}csi_streams_refused_total`,
-      help: 'Streams that HTTP/2 refused before any call could be read, as for a CSI driver older than 1.6.0.',
+      help: 'Streams that HTTP/2 rejected before a call could be read, for example from a CSI driver older than 1.6.0.',
       registers,
     }),
     logLinesDropped: new Counter({
       name: `${PREFIX}log_lines_dropped_total`,
-      help: 'Log lines that could not be written, as to a full disk, or that waited too long for a reader.',
+      help: 'Log lines that were dropped because they could not be written in time.',
       registers,
     }),
     buildInfo: new Gauge({
       name: `${PREFIX}build_info`,
-      help: 'Always 1; the labels say which program runs.',
+      help: 'Always 1; the labels contain the version of the program and of Node.js.',
       labelNames: ['version', 'node'] as const,
       registers,
     }),
