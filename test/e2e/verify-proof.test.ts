@@ -25,15 +25,15 @@ function fileOf(text: string): string {
 }
 
 void t.test('an etcd with events only is not the store of a cluster', async (t) => {
-  const etcd = await startEtcd(t)
-  await etcd.put('/registry/events/default/a.1', PLAINTEXT)
-  const endpoint = ['--endpoints', etcd.address]
-  for (const args of [endpoint, [...endpoint, '--resources', 'secrets']])
+  const bare = await startEtcd(t)
+  await bare.put('/registry/events/default/a.1', PLAINTEXT)
+  const bareEndpoint = ['--endpoints', bare.address]
+  for (const args of [bareEndpoint, [...bareEndpoint, '--resources', 'secrets']])
     t.match(await runVerify(...args), {
       code: 1,
       stdout: /NOT ok: .*\/registry\/namespaces\/kube-system does not exist/,
     })
-  const snapshot = await saveSnapshot(etcd)
+  const snapshot = await saveSnapshot(bare)
   t.match(await runVerify('--snapshot', snapshot), {
     code: 1,
     stdout: /kube-system does not exist/,
@@ -41,9 +41,9 @@ void t.test('an etcd with events only is not the store of a cluster', async (t) 
 })
 
 void t.test('the layout of an aggregated API server is not taken for encrypted', async (t) => {
-  const etcd = await startEtcd(t)
-  await etcd.put('/openshift.io/routes/shop/web', PLAINTEXT)
-  await etcd.put('/openshift.io/oauth/accesstokens/sha256~x', PLAINTEXT)
+  const bare = await startEtcd(t)
+  await bare.put('/openshift.io/routes/shop/web', PLAINTEXT)
+  await bare.put('/openshift.io/oauth/accesstokens/sha256~x', PLAINTEXT)
   const rules = fileOf(
     encryptionConfig(
       [kms('/run/kms.sock')],
@@ -51,8 +51,12 @@ void t.test('the layout of an aggregated API server is not taken for encrypted',
     ),
   )
   const { code, stdout } = await runVerify(
-    ...['--endpoints', etcd.address, '--etcd-prefix', 'openshift.io'],
-    ...['--encryption-config', rules],
+    '--endpoints',
+    bare.address,
+    '--etcd-prefix',
+    'openshift.io',
+    '--encryption-config',
+    rules,
   )
   t.equal(code, 1)
   t.match(stdout, 'routes.route.openshift.io must be encrypted, but was found nowhere')
@@ -81,7 +85,11 @@ void t.test('objects that were never decrypted are not "every object decrypted"'
     t.match(stdout, 'not proved that all of it can be restored')
   }
   const { code, report } = await reportOf(
-    ...[...endpoint, '--deep', '--objects', '--config', plugin.configFile],
+    ...endpoint,
+    '--deep',
+    '--objects',
+    '--config',
+    plugin.configFile,
   )
   t.equal(code, 1)
   t.equal(
@@ -133,7 +141,10 @@ void t.test('a rule for *.* is proved on a fresh cluster', async (t) => {
       { timeoutMs: 60_000, intervalMs: 250 },
     )
   const { code, report } = await reportOf(
-    ...['--endpoints', fresh.address, '--encryption-config', fileOf(config)],
+    '--endpoints',
+    fresh.address,
+    '--encryption-config',
+    fileOf(config),
   )
   t.match(report, { ok: true, plain: 0, gaps: [] }, JSON.stringify(report.gaps))
   t.equal(code, 0)
