@@ -11,7 +11,9 @@ import {
   type ClusterKeys,
 } from '../setup/cluster-keys.ts'
 import { renderKmsPolicy } from '../setup/policy-file.ts'
-import type { Wanted, WantedLogin } from '../setup/wanted.ts'
+import type { Reviewer, Wanted, WantedLogin } from '../setup/wanted.ts'
+import { readCredentialFile } from '../files/credential-file.ts'
+import { Secret } from '../secret.ts'
 import type { OptionValues } from './cli/command.ts'
 import { readTextFile } from '../files/text-file.ts'
 
@@ -40,7 +42,7 @@ async function readLogin(auth: TokenFileLogin, values: OptionValues): Promise<Wa
   const common = { mount, role, audience, serviceAccount: readServiceAccount(values) }
   if (auth.method === 'kubernetes') {
     const server = values['remove'] === true ? { host: '', ca: '' } : await readApiServer(values)
-    return { method: 'kubernetes', ...common, ...server }
+    return { method: 'kubernetes', ...common, ...server, reviewer: await readReviewer(values) }
   }
   const nobody = { issuer: '', publicKeys: [] }
   const keys = values['remove'] === true ? nobody : await readKeys(values)
@@ -103,6 +105,19 @@ async function readApiServer(values: OptionValues) {
   if (ca === undefined)
     throw mistake('needs --kubernetes-ca FILE: who signs the certificate of that API server')
   return { host, ca }
+}
+
+async function readReviewer(values: OptionValues): Promise<Reviewer> {
+  const path = text(values, 'reviewer-token-file')
+  const none = values['no-reviewer-token'] === true
+  if (path === undefined) return { kind: none ? 'login' : 'undecided' }
+  if (none) throw mistake('--reviewer-token-file and --no-reviewer-token exclude each other')
+  const content = await readCredentialFile({
+    path,
+    setting: '--reviewer-token-file',
+    whenMissing: 'write the token of a service account to it: kubectl create token',
+  })
+  return { kind: 'file', path, content: new Secret(content) }
 }
 
 function readServiceAccount(values: OptionValues) {

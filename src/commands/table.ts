@@ -133,6 +133,8 @@ export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
       policy: { takes: 'NAME' },
       'kubernetes-host': { takes: 'URL' },
       'kubernetes-ca': { takes: 'FILE' },
+      'reviewer-token-file': { takes: 'FILE' },
+      'no-reviewer-token': {},
       remove: {},
       'dry-run': {},
       output: { takes: 'FORM' },

@@ -247,6 +247,12 @@ Options:
                      For method kubernetes. Default: that of --kubeconfig.
     --kubernetes-ca FILE
                      For method kubernetes. Default: that of --kubeconfig.
+    --reviewer-token-file FILE
+                     For method kubernetes: the service-account token with which
+                     Vault asks the API server about each login.
+    --no-reviewer-token
+                     For method kubernetes: Vault asks with the token of the
+                     login, which must then be for the API server's audience.
     --remove         Take away what setup made; never a key.
     --dry-run        Only show what would change.
     --output FORM    With --dry-run: text, hcl (Terraform), commands or json.

@@ -18,16 +18,29 @@ export function jwtRole(login: JwtLogin, policy: string): Values {
   }
 }
 
+/** The settings that setup writes, or writes again as they are. */
+const WRITTEN = new Set([
+  'bound_issuer',
+  'jwt_validation_pubkeys',
+  'default_role',
+  'jwt_supported_algs',
+])
+/** Settings that Vault returns with a value by itself, and that concern only logins by browser or nothing at all. */
+const BY_ITSELF = new Set(['namespace_in_state', 'status'])
+
 /**
- * The method's configuration: issuer and pinned keys, so that a login asks nobody. Keys that are there and that the
- * cluster does not publish stay, since tokens of a key that was replaced may still be in use; they are told.
+ * The method's configuration: issuer and pinned keys, so that Vault checks a login without asking anyone. Existing keys
+ * that the cluster does not publish stay, since tokens of a replaced key may still be in use; setup warns about them.
+ * A write replaces the whole configuration, so a setting that setup does not know is a stop.
  */
 export function planJwtConfig(login: JwtLogin, found: Settings | undefined): Plan {
   const what = `auth/${login.mount}/`
   const path = `auth/${login.mount}/config`
-  const source = ['jwks_url', 'oidc_discovery_url'].find((name) => (found?.[name] ?? '') !== '')
-  if (source !== undefined) {
-    const text = `${what} has its keys from ${source}, not pinned; set vault.auth.mount to another place, or change it by hand`
+  const others = Object.entries(found ?? {})
+    .filter(([name, value]) => !WRITTEN.has(name) && !BY_ITSELF.has(name) && !isEmpty(value))
+    .map(([name]) => name)
+  if (others.length > 0) {
+    const text = `${what} is in use with ${others.join(', ')}, which pinned keys would replace; set vault.auth.mount to another place, or change it by hand`
     return remark('stop', text)
   }
   const issuer = readText(found?.['bound_issuer'])
@@ -40,19 +53,19 @@ export function planJwtConfig(login: JwtLogin, found: Settings | undefined): Pla
   const missing = login.publicKeys.filter((key) => !known.has(fingerprint(key)))
   const published = new Set(login.publicKeys.map(fingerprint))
   const foreign = theirs.filter((key) => !published.has(fingerprint(key)))
-  const told = join(...foreign.map((key) => tellForeign(key, what)))
-  if (missing.length === 0 && issuer === login.issuer) return told
+  const warnings = join(...foreign.map((key) => warnOfForeign(key, what)))
+  if (missing.length === 0 && issuer === login.issuer) return warnings
   return join(
     change({
       action: theirs.length === 0 ? 'add' : 'change',
       what: `issuer and public keys at ${what}`,
       details: [
         `bound_issuer: ${login.issuer}`,
-        ...missing.map((key) => `jwt_validation_pubkeys: and SHA256:${fingerprint(key)}`),
+        ...missing.map((key) => `jwt_validation_pubkeys: add SHA256:${fingerprint(key)}`),
       ],
       wider:
         issuer === '' && theirs.length > 0
-          ? [`${what} is wider: bound_issuer is empty, so any issuer will do`]
+          ? [`${what} is wider: bound_issuer is empty, so it accepts any issuer`]
           : [],
       path,
       body: {
@@ -62,11 +75,11 @@ export function planJwtConfig(login: JwtLogin, found: Settings | undefined): Pla
       },
       needs: ['update'],
     }),
-    told,
+    warnings,
   )
 }
 
-/** A write replaces the whole configuration (vault-plugin-auth-jwt, path_config.go), so what somebody set is sent again. */
+/** A write replaces the whole configuration (vault-plugin-auth-jwt, path_config.go), so these settings are sent again. */
 function keepOthers(found: Settings | undefined): Values {
   const role = readText(found?.['default_role'])
   const algorithms = readTexts(found?.['jwt_supported_algs'])
@@ -76,14 +89,19 @@ function keepOthers(found: Settings | undefined): Values {
   }
 }
 
-function tellForeign(key: string, what: string): Plan {
+function warnOfForeign(key: string, what: string): Plan {
   const text =
-    `${what} trusts a public key that the cluster does not publish, SHA256:${fingerprint(key)}: who has its private key can log in; ` +
-    'if it is not one that was replaced lately, write the configuration without it'
+    `${what} trusts a public key that the cluster does not publish, SHA256:${fingerprint(key)}: the holder of its private key can log in; ` +
+    'unless it was replaced recently, write the configuration without it'
   return remark('warn', text)
 }
 
-/** SHA-256 over the key in DER, which is the key id that kube-apiserver gives it, too; empty for what is no key. */
+function isEmpty(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length === 0
+  return value === undefined || value === null || value === '' || value === false || value === 0
+}
+
+/** SHA-256 of the key in DER, which kube-apiserver also uses as its key id; empty for what is not a key. */
 export function fingerprint(pem: string): string {
   try {
     const der = createPublicKey(pem).export({ type: 'spki', format: 'der' })

@@ -7,7 +7,7 @@ import { asSettings, type Settings, type VaultSettings } from '../operator/vault
 import { MADE_BY, type Wanted, type WantedLogin } from './wanted.ts'
 
 const OTHER_METHODS =
-  'the login is not made ready: setup knows jwt and kubernetes; give the policy to the role that vault.auth logs in as'
+  'setup does not prepare this login, only jwt and kubernetes; give the policy to the role that vault.auth logs in as'
 
 /** The auth method, its configuration and the plugin's role. */
 export async function planLogin(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
@@ -17,9 +17,9 @@ export async function planLogin(vault: VaultSettings, wanted: Wanted): Promise<P
   if (mount === undefined)
     return join(addMount(login), await planConfig(login, undefined), addRole(login, policy.name))
   const type = String(mount['type'])
-  // The plugin of jwt is also known by the name oidc.
+  // Vault runs the same plugin under the name oidc.
   if (type !== login.method && !(login.method === 'jwt' && type === 'oidc')) {
-    const text = `at auth/${login.mount}/ there is a method of type ${type}; set vault.auth.mount to another place`
+    const text = `auth/${login.mount}/ is a method of type ${type}; set vault.auth.mount to another place`
     return remark('stop', text)
   }
   const config = await vault.read(`auth/${login.mount}/config`)
@@ -51,7 +51,7 @@ async function planConfig(login: WantedLogin, found: Settings | undefined): Prom
   return login.method === 'jwt' ? planJwtConfig(login, found) : planKubernetesConfig(login, found)
 }
 
-/** What the plugin's role must say, by field. */
+/** The fields of the plugin's role. */
 function roleOf(login: WantedLogin, policy: string): Values {
   return login.method === 'jwt' ? jwtRole(login, policy) : kubernetesRole(login, policy)
 }
@@ -78,10 +78,14 @@ async function planRole(vault: VaultSettings, login: WantedLogin, policy: string
   const what = describeRole(login)
   const stranger = findStranger(login, found)
   if (stranger !== undefined) {
-    const text = `${what} is for ${stranger}: does another cluster use it? set vault.auth.role to another name, or delete ${rolePath(login)}`
+    const text = `${what} is for ${stranger}, so another cluster may use it; set vault.auth.role to another name, or delete ${rolePath(login)}`
     return remark('stop', text)
   }
-  const { body, details, wider } = compareRole(found, roleOf(login, policy))
+  const { body, details, wider, unknown } = compareRole(found, roleOf(login, policy))
+  if (unknown.length > 0) {
+    const text = `${what} is bounded by ${unknown.join(', ')}, which setup does not know, so it cannot tell whether the role is too wide; remove it, or set vault.auth.role to another name`
+    return remark('stop', text)
+  }
   if (details.length === 0) return NOTHING
   return change({
     action: 'change',
@@ -89,13 +93,13 @@ async function planRole(vault: VaultSettings, login: WantedLogin, policy: string
     details,
     wider: wider.map((one) => `${what} is wider: ${one}`),
     path: rolePath(login),
-    // Vault checks a role as a whole, so what it must have is sent whole.
+    // Vault checks a role as a whole, so all required fields are sent.
     body: { ...roleOf(login, policy), ...body },
     needs: ['update'],
   })
 }
 
-/** A role that was bound to somebody else on purpose is not ours to bend. */
+/** A role that is bound to another service account is not ours to change. */
 function findStranger(login: WantedLogin, found: Settings): string | undefined {
   const { namespace, name } = login.serviceAccount
   const subject = found['bound_subject']
@@ -103,7 +107,7 @@ function findStranger(login: WantedLogin, found: Settings): string | undefined {
   return subject === `system:serviceaccount:${namespace}:${name}` ? undefined : subject
 }
 
-/** Takes the role away, and the auth method if setup made it and nobody else has a role there. */
+/** Removes the role, and the auth method if setup made it and it has no other role. */
 export async function planLoginRemoval(vault: VaultSettings, { login }: Wanted): Promise<Plan> {
   if (login === undefined) return NOTHING
   const mount = await readAuthMount(vault, login)

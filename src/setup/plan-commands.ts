@@ -10,7 +10,7 @@ export function formatCommands({ changes, remarks }: Plan, namespace: string | u
   ].join('\n')
 }
 
-function formatCommand({ path, body }: Change): string {
+function formatCommand({ path, body, secrets = {} }: Change): string {
   if (body === undefined) return `bao delete ${quote(path)}`
   const policy = /^sys\/policies\/acl\/(.*)$/.exec(path)?.[1]
   if (policy !== undefined)
@@ -19,8 +19,11 @@ function formatCommand({ path, body }: Change): string {
   if (engine !== null)
     return enable(engine[1] === 'auth' ? 'auth' : 'secrets', engine[2] ?? '', body)
   const simple = Object.values(body).every((value) => typeof value !== 'object' && !isLong(value))
-  if (!simple) return withInput(`bao write ${quote(path)} -`, JSON.stringify(body, null, 2))
-  const words = Object.entries(body).map(([name, value]) => quote(`${name}=${String(value)}`))
+  const files = Object.entries(secrets).map(([name, file]) => `${name}=@${file.path}`)
+  if (!simple && files.length === 0)
+    return withInput(`bao write ${quote(path)} -`, JSON.stringify(body, null, 2))
+  const values = Object.entries(body).map(([name, value]) => `${name}=${[value].flat().join(',')}`)
+  const words = [...values, ...files].map(quote)
   return ['bao write', quote(path), ...words].join(' ')
 }
 

@@ -1,6 +1,5 @@
-import type { Plan } from './plan.ts'
-import type { Value } from '../operator/right.ts'
-import type { Values } from '../operator/right.ts'
+import type { Change, Plan } from './plan.ts'
+import type { Value, Values } from '../operator/right.ts'
 
 /**
  * The changes as HCL for Terraform or OpenTofu with their provider "vault". What has no resource that says exactly the
@@ -11,7 +10,7 @@ export function formatHcl({ changes, remarks }: Plan, namespace: string | undefi
   let before: string | undefined
   const blocks = changes.map((change) => {
     if (change.body === undefined) return `# - ${change.what}: remove it from the configuration`
-    const { type, fields } = describe(change.path, change.body)
+    const { type, fields } = describe(change.path, change.body, change.secrets)
     const name = unique(nameOf(change.path), names)
     // In their order: a role needs its mount, and Terraform cannot see that from a path.
     const order = before === undefined ? [] : [`  depends_on = [${before}]`]
@@ -34,7 +33,7 @@ interface Resource {
   readonly fields: readonly string[]
 }
 
-function describe(path: string, body: Values): Resource {
+function describe(path: string, body: Values, secrets: Change['secrets'] = {}): Resource {
   const policy = /^sys\/policies\/acl\/(.*)$/.exec(path)?.[1]
   if (policy !== undefined) {
     return {
@@ -55,7 +54,12 @@ function describe(path: string, body: Values): Resource {
       ],
     }
   }
-  const entries = Object.entries(body).map(([name, value]) => `    ${name} = ${format(value)}`)
+  const entries = [
+    ...Object.entries(body).map(([name, value]) => `    ${name} = ${format(value)}`),
+    ...Object.entries(secrets).map(
+      ([name, file]) => `    ${name} = trimspace(file(${quote(file.path)}))`,
+    ),
+  ]
   return {
     type: 'vault_generic_endpoint',
     fields: [

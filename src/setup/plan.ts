@@ -1,4 +1,11 @@
 import type { Capability, Right, Values } from '../operator/right.ts'
+import type { Secret } from '../secret.ts'
+
+/** A setting whose value comes from a file and never appears in a plan. */
+export interface SecretFile {
+  readonly path: string
+  readonly content: Secret<string>
+}
 
 /** One request that changes one thing in Vault. */
 export interface Change {
@@ -11,7 +18,9 @@ export interface Change {
   readonly wider: readonly string[]
   readonly path: string
   /** Absent: the path is deleted. */
-  readonly body?: Values
+  readonly body?: Values | undefined
+  /** Settings of the body that no output may show, by name. */
+  readonly secrets?: Readonly<Record<string, SecretFile>> | undefined
   readonly right: Right
 }
 

@@ -1,4 +1,4 @@
-import { change, join, NOTHING, remark, type Plan } from './plan.ts'
+import { change, NOTHING, remark, type Plan } from './plan.ts'
 import { readGrants, type Grants } from './policy-hcl.ts'
 import type { VaultSettings } from '../operator/vault-settings.ts'
 import type { Wanted } from './wanted.ts'
@@ -7,7 +7,7 @@ export function policyPath(name: string): string {
   return `sys/policies/acl/${name}`
 }
 
-/** The policy: our text, unless what is there grants the same in other words. */
+/** The policy: our text, unless the existing one grants the same in other words. */
 export async function planPolicy(vault: VaultSettings, { policy }: Wanted): Promise<Plan> {
   const path = policyPath(policy.name)
   const found = (await vault.read(path))?.['policy']
@@ -18,13 +18,14 @@ export async function planPolicy(vault: VaultSettings, { policy }: Wanted): Prom
     return change({ action: 'add', ...put, details: describeGrants(ours) })
   const theirs = readGrants(found)
   if (theirs === undefined) {
-    const text = `${what} is written in a way that setup cannot read, so it cannot say whether it is wider; it will be replaced`
-    return join(change({ action: 'change', ...put }), remark('warn', text))
+    const text = `${what} is written in a form that setup cannot read, so it cannot tell what would be lost; choose another name with --policy, or delete it`
+    return remark('stop', text)
   }
-  if (theirs.size > 0 && [...ours.keys()].every((name) => !theirs.has(name))) {
+  const foreign = [...theirs.keys()].filter((name) => !ours.has(name))
+  if (foreign.length > 0) {
     return remark(
       'stop',
-      `${what} is for other paths (${[...theirs.keys()].slice(0, 3).join(', ')}): does another cluster use it? choose another name with --policy`,
+      `${what} also has other paths (${list(foreign)}), which another cluster or program may use; choose another name with --policy, or remove them by hand`,
     )
   }
   const details = [...findWider(theirs, ours), ...findNarrower(theirs, ours)]
@@ -33,7 +34,7 @@ export async function planPolicy(vault: VaultSettings, { policy }: Wanted): Prom
   return change({ action: 'change', ...put, details, wider })
 }
 
-/** Of a policy, what it grants beyond another. */
+/** What a policy grants beyond another one. */
 export function findWider(theirs: Grants, ours: Grants): readonly string[] {
   return [...theirs].flatMap(([path, { capabilities }]) => {
     const known = ours.get(path)?.capabilities ?? []
@@ -55,18 +56,29 @@ function findNarrower(theirs: Grants, ours: Grants): readonly string[] {
   })
 }
 
+function list(paths: readonly string[]): string {
+  const shown = paths.slice(0, 3).join(', ')
+  return paths.length > 3 ? `${shown} and ${paths.length - 3} more` : shown
+}
+
 function describeGrants(grants: Grants): readonly string[] {
   return [...grants].map(([path, { capabilities }]) => `${path}: ${capabilities.join(', ')}`)
 }
 
-/** Takes the policy away, unless it is somebody else's. */
+/** Removes the policy, unless it has paths that setup did not write. */
 export async function planPolicyRemoval(vault: VaultSettings, { policy }: Wanted): Promise<Plan> {
   const path = policyPath(policy.name)
   const found = (await vault.read(path))?.['policy']
   if (typeof found !== 'string') return NOTHING
   const ours = readGrants(policy.hcl) ?? new Map()
   const theirs = readGrants(found)
-  if (theirs !== undefined && theirs.size > 0 && ![...ours.keys()].some((one) => theirs.has(one)))
-    return remark('note', `policy ${policy.name} is for other paths and stays`)
+  if (theirs === undefined)
+    return remark(
+      'note',
+      `policy ${policy.name} is written in a form that setup cannot read and stays`,
+    )
+  const foreign = [...theirs.keys()].filter((name) => !ours.has(name))
+  if (foreign.length > 0)
+    return remark('note', `policy ${policy.name} also has other paths (${list(foreign)}) and stays`)
   return change({ action: 'remove', what: `policy ${policy.name}`, path, needs: ['delete'] })
 }

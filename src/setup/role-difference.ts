@@ -1,9 +1,14 @@
-import type { Value } from '../operator/right.ts'
-import type { Values } from '../operator/right.ts'
+import type { Value, Values } from '../operator/right.ts'
 import { readTexts, type Settings } from '../operator/vault-settings.ts'
 
-/** Life of a token that is longer than any plugin needs, in seconds. */
-const LONG_LIFE = 24 * 3600
+/** Longest token lifetime that a plugin may need. */
+const MAX_LIFETIME_SECONDS = 24 * 3600
+const MAX_LEEWAY_SECONDS = 300
+
+/** Fields that only make a role narrower: whoever set them wanted that. */
+const NARROWING = new Set(['bound_claims', 'bound_claims_type', 'bound_cidrs', 'token_bound_cidrs'])
+/** Fields that let more identities in beside those of the other bounds (vault-plugin-auth-kubernetes, path_role.go). */
+const WIDENING = ['bound_service_account_namespace_selector']
 
 /** How a role differs from what it should be. */
 export interface RoleDifference {
@@ -11,11 +16,13 @@ export interface RoleDifference {
   readonly body: Values
   readonly details: readonly string[]
   readonly wider: readonly string[]
+  /** Fields that bound the role in a way that setup does not know: nobody can say whether they make it wider. */
+  readonly unknown: readonly string[]
 }
 
 /**
- * Compares what a role must say with what it says. Fields that are not in `wanted` are somebody's own, mostly narrower
- * limits such as token_bound_cidrs, and stay; what makes a role wider is found wherever it is.
+ * Compares a role with what it must be. Known fields that only make it narrower, such as token_bound_cidrs, stay; a
+ * known field that makes it wider is corrected; an unknown field that bounds it is reported.
  */
 export function compareRole(found: Settings, wanted: Values): RoleDifference {
   const fields = Object.entries(wanted).filter(([name, value]) => !isSame(found[name], value))
@@ -26,17 +33,26 @@ export function compareRole(found: Settings, wanted: Values): RoleDifference {
       ([name, value]) => `${name}: ${show(found[name])} -> ${show(value)}`,
     ),
     wider: Object.entries(body).flatMap(([name, value]) => explainWider(name, found[name], value)),
+    unknown: findUnknownBounds(found, wanted),
   }
 }
 
+function findUnknownBounds(found: Settings, wanted: Values): readonly string[] {
+  return Object.entries(found)
+    .filter(([name, value]) => /^bound_|selector|glob|regex/.test(name) && show(value) !== 'none')
+    .map(([name]) => name)
+    .filter((name) => !(name in wanted) && !NARROWING.has(name) && !WIDENING.includes(name))
+}
+
 function findLooseLimits(found: Settings): readonly (readonly [string, Value])[] {
-  const life = Number(found['token_ttl'] ?? 0)
+  const lifetime = Number(found['token_ttl'] ?? 0)
   const period = Number(found['token_period'] ?? 0)
   return [
-    ...(life > LONG_LIFE ? [['token_ttl', 3600] as const] : []),
-    ...(period > LONG_LIFE ? [['token_period', 0] as const] : []),
+    ...WIDENING.filter((name) => show(found[name]) !== 'none').map((name) => [name, ''] as const),
+    ...(lifetime > MAX_LIFETIME_SECONDS ? [['token_ttl', 3600] as const] : []),
+    ...(period > MAX_LIFETIME_SECONDS ? [['token_period', 0] as const] : []),
     ...['expiration_leeway', 'not_before_leeway', 'clock_skew_leeway']
-      .filter((name) => Number(found[name] ?? 0) > 300)
+      .filter((name) => Number(found[name] ?? 0) > MAX_LEEWAY_SECONDS)
       .map((name) => [name, 0] as const),
   ]
 }
@@ -46,11 +62,13 @@ function explainWider(name: string, found: unknown, wanted: Value): readonly str
     const more = readTexts(found).filter((one) => !wanted.includes(one))
     if (more.length > 0) return [`${name} also has ${more.join(', ')}`]
     const unbound = name.startsWith('bound_') && readTexts(found).length === 0
-    return unbound ? [`${name} is empty, so any will do`] : []
+    return unbound ? [`${name} is empty, so it allows any`] : []
   }
+  if (WIDENING.includes(name)) return [`${name} is ${show(found)}`]
   if (name === 'bound_subject' && (found ?? '') === '')
-    return ['bound_subject is empty, so any service account will do']
-  if (name === 'audience' && (found ?? '') === '') return ['audience is empty, so any will do']
+    return ['bound_subject is empty, so it allows any service account']
+  if (name === 'audience' && (found ?? '') === '')
+    return ['audience is empty, so it allows any audience']
   const grew =
     typeof wanted === 'number' && Number(found ?? 0) > wanted && name !== 'token_num_uses'
   return grew ? [`${name} is ${String(found)} s`] : []

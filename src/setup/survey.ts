@@ -1,8 +1,8 @@
 import { BridgeError } from '../errors.ts'
 import { HEADERS_PATH, planHeader } from './header-part.ts'
 import { planLogin, planLoginRemoval, rolePath } from './login-part.ts'
-import { join, type Plan } from './plan.ts'
-import type { Right } from '../operator/right.ts'
+import { join, type Change, type Plan } from './plan.ts'
+import type { Right, Values } from '../operator/right.ts'
 import { planPolicy, planPolicyRemoval, policyPath } from './policy-part.ts'
 import { planTransit, planTransitRemoval } from './transit-part.ts'
 import type { VaultSettings } from '../operator/vault-settings.ts'
@@ -49,8 +49,10 @@ export async function applyPlan(
     vault,
     changes.map(({ right }) => right),
   )
-  for (const { path, body, what } of changes) {
-    await (body === undefined ? vault.remove(path) : vault.write(path, body))
+  for (const { path, body, secrets, what } of changes) {
+    await (body === undefined
+      ? vault.remove(path)
+      : vault.write(path, { ...body, ...revealAll(secrets) }))
     onDone(what)
   }
 }
@@ -84,4 +86,10 @@ async function requireRights(vault: VaultSettings, rights: readonly Right[]): Pr
   const lines = missing.map(({ path, capabilities }) => `  ${path}: ${capabilities.join(', ')}`)
   const text = "the administrator's token lacks rights; nothing was changed. It needs a policy with"
   throw new BridgeError('VAULT_DENIED', [`${text}:`, ...lines].join('\n'))
+}
+
+function revealAll(secrets: Change['secrets'] = {}): Values {
+  return Object.fromEntries(
+    Object.entries(secrets).map(([name, { content }]) => [name, content.reveal()]),
+  )
 }

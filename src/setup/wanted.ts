@@ -1,3 +1,5 @@
+import type { SecretFile } from './plan.ts'
+
 /** How Vault should be for a plugin, as its configuration and the options of `setup` say. */
 export interface Wanted {
   readonly transit: { readonly mount: string; readonly key: string }
@@ -29,7 +31,15 @@ export interface KubernetesLogin extends LoginRole {
   readonly host: string
   /** In PEM. Empty, as `host`, with --remove, which does not need them. */
   readonly ca: string
+  readonly reviewer: Reviewer
 }
+
+/** Which token Vault presents to the API server to have a login's token reviewed. */
+export type Reviewer =
+  | ({ readonly kind: 'file' } & SecretFile)
+  /** The token of the login itself. */
+  | { readonly kind: 'login' }
+  | { readonly kind: 'undecided' }
 
 /** In the description of the mounts that setup makes, so that --remove knows them. */
 export const MADE_BY = 'made by transit-bridge setup'

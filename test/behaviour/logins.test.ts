@@ -1,8 +1,9 @@
-import { copyFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { CertificateAuthority } from '../real/pki.ts'
 import type { Plugin } from '../real/plugin.ts'
+import { ServiceAccountIssuer } from '../real/service-account.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { rememberSecret } from '../real/told-secrets.ts'
 import { enableAppRole, enableCertLogin, newSecretId } from '../real/transit-setup.ts'
@@ -94,6 +95,111 @@ void test('cert: another client certificate in the files is the one of the next 
   await plugin.waitForHealth(/cert login .* was refused: .*does not match its allowed_\* names/)
   use(first)
   await plugin.waitForHealth('ok')
+  await plugin.stop()
+})
+
+/** Waits for another login since now. */
+async function anotherLogin(plugin: Plugin, method: string): Promise<void> {
+  const pattern = new RegExp(`vault_logins_total\\{method="${method}",outcome="ok"\\} (\\d+)`)
+  const count = async () => Number(pattern.exec((await plugin.admin('/metrics')).text)?.[1] ?? 0)
+  const before = await count()
+  await until('another login', async () => (await count()) > before)
+}
+
+void test('cert: an X.509-SVID is replaced while the plugin runs, as two files and as one bundle', async (t) => {
+  const id = (node: string) => `spiffe://example.org/kms/${node}`
+  for (const node of ['svid-1', 'svid-2']) {
+    await bao.api('POST', `auth/cert/certs/${node}`, {
+      certificate: authority.caPem,
+      allowed_uri_sans: `${id(node)}*`,
+      token_policies: policies,
+      token_ttl: '3s',
+    })
+  }
+  const [first, second, nameless] = [
+    await authority.svid(id('svid-1'), 'kms'),
+    await authority.svid(id('svid-2'), 'kms'),
+    await authority.svid(id('svid-2/nameless')),
+  ]
+  const certFile = join(folder, 'svid.pem')
+  const keyFile = join(folder, 'svid_key.pem')
+  const bundle = join(folder, 'credentialbundle.pem')
+  const use = ({ certFile: cert, keyFile: key }: { certFile: string; keyFile: string }) => {
+    // Not in one step: for a moment the key does not belong to the certificate.
+    copyFileSync(cert, certFile)
+    copyFileSync(key, keyFile)
+    writeFileSync(bundle, readFileSync(key, 'utf8') + readFileSync(cert, 'utf8'))
+  }
+  use(first)
+  const plugins = [
+    await scene.startHealthy({ kms: KMS, auth: { method: 'cert', certFile, keyFile } }),
+    await scene.startHealthy({
+      kms: KMS,
+      auth: { method: 'cert', certFile: bundle, keyFile: bundle },
+    }),
+  ]
+  use(second)
+  for (const plugin of plugins) await anotherLogin(plugin, 'cert')
+  await bao.api('DELETE', 'auth/cert/certs/svid-1')
+  for (const plugin of plugins) {
+    await anotherLogin(plugin, 'cert')
+    t.match(await plugin.client.status(), { healthz: 'ok' })
+  }
+  use(nameless)
+  for (const plugin of plugins) {
+    await plugin.program.waitForLine(/missing name in alias .*; .*set a DNS name on the entry/)
+    await plugin.stop()
+  }
+})
+
+void test('jwt: a JWT-SVID is replaced while the plugin runs', async (t) => {
+  const spire = await ServiceAccountIssuer.create()
+  const subject = 'spiffe://example.org/kms'
+  await bao.api('POST', 'sys/auth/spire', { type: 'jwt' })
+  await bao.api('POST', 'auth/spire/config', { jwt_validation_pubkeys: [spire.publicKeyPem] })
+  await bao.api('POST', 'auth/spire/role/kms', {
+    role_type: 'jwt',
+    user_claim: 'sub',
+    bound_audiences: ['vault'],
+    bound_subject: subject,
+    token_policies: policies,
+    token_ttl: '3s',
+  })
+  const tokenFile = join(folder, 'svid.jwt')
+  const write = async (expiresIn: number) => {
+    const claims = { sub: subject, iss: undefined, 'kubernetes.io': undefined }
+    writeFileSync(tokenFile, await spire.token({ expiresIn, claims }))
+  }
+  await write(300)
+  const auth = { method: 'jwt', mount: 'spire', role: 'kms', tokenFile, audience: 'vault' }
+  const plugin = await scene.startHealthy({ kms: KMS, auth })
+  await write(-600)
+  await plugin.waitForHealth(/was refused: .*the token expired at .*no issuer, subject "spiffe:/)
+  await write(300)
+  await plugin.waitForHealth('ok')
+  await anotherLogin(plugin, 'jwt')
+  t.match(await plugin.client.status(), { healthz: 'ok' })
+  await plugin.stop()
+})
+
+void test('approle: a token with few uses is replaced before they are spent', async (t) => {
+  const role = { role: 'limited', policies }
+  const { roleId, secretId } = await enableAppRole(bao, role)
+  rememberSecret(secretId)
+  await bao.api('POST', 'auth/approle/role/limited', { token_num_uses: 20 })
+  const roleIdFile = join(folder, 'limited-role-id')
+  const secretIdFile = join(folder, 'limited-secret-id')
+  writeFileSync(roleIdFile, roleId)
+  writeFileSync(secretIdFile, secretId)
+  const auth = { method: 'approle', roleIdFile, secretIdFile }
+  const plugin = await scene.startHealthy({ kms: KMS, auth })
+  const outcomes = new Set<string>()
+  for (let call = 0; call < 200; call += 1) {
+    outcomes.add((await outcomeOf(plugin.client.encrypt(newSeed()))).code)
+  }
+  t.strictSame([...outcomes], ['OK'])
+  t.match(await plugin.client.status(), { healthz: 'ok' })
+  await plugin.program.waitForLine(/only 20 requests with each token.*token_num_uses=0/)
   await plugin.stop()
 })
 

@@ -3,17 +3,15 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { decodeJwt } from 'jose'
 import t, { type Test } from 'tap'
-import { ROLE } from '../real/kms-world.ts'
+import { CsiClient } from '../real/csi-client.ts'
+import { KEY, ROLE } from '../real/kms-world.ts'
 import { Plugin } from '../real/plugin.ts'
+import { Provider } from '../real/provider.ts'
 import { findSamples } from '../real/prometheus-text.ts'
 import { ServiceAccountIssuer } from '../real/service-account.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import {
-  enableJwtLogin,
-  enableKubernetesLogin,
-  renderPolicy,
-  writePolicy,
-} from '../real/transit-setup.ts'
+import { enableJwtLogin, renderPolicy, writePolicy } from '../real/transit-setup.ts'
+import { runHere } from '../setup/scene.ts'
 import { encryptionConfig, identity, kms } from './encryption-config.ts'
 import { eventually } from './eventually.ts'
 import { kmsProviders } from './observe.ts'
@@ -88,36 +86,52 @@ void t.test('jwt with pinned keys: a token of this API server opens Vault for it
   await plugin.waitForHealth(/audience/)
 })
 
+void t.test(
+  'kubernetes without a reviewer token: the cause is named, in setup and in the login',
+  async (t) => {
+    await issueToken()
+    t.match(await setup(), {
+      code: 1,
+      stdout: /stop: .*refuses the audience "vault": pass --reviewer-/,
+    })
+    t.match(await setup('--no-reviewer-token', '--yes'), {
+      code: 0,
+      stdout: /not only for "vault"/,
+    })
+    await grantReview(ACCOUNT)
+    // With every right to review, and yet refused: the API server does not accept the token itself.
+    const cause =
+      /without token_reviewer_jwt in .*, Vault presents this token itself to the API server/
+    const plugin = await startWith(t, { method: 'kubernetes' })
+    await plugin.waitForHealth(cause)
+    t.comment((await plugin.client.status()).healthz)
+
+    // One token for both audiences, as TokenRequest issues it, is enough.
+    const both = ['vault', api.issuer]
+    writeFileSync(tokenFile, await api.serviceAccountToken(NAMESPACE, ACCOUNT, { audience: both }))
+    await plugin.waitForHealth('ok')
+  },
+)
+
 void t.test('kubernetes: the API server reviews the token that it issued', async (t) => {
-  const reviewerToken = await api.serviceAccountToken(NAMESPACE, 'vault-reviewer')
-  await enableKubernetesLogin(world.bao, {
-    host: api.address,
-    caPem: readFileSync(api.caFile, 'utf8'),
-    reviewerToken,
-    namespaces: [NAMESPACE],
-    serviceAccounts: [ACCOUNT],
-    audience: 'vault',
-    role: ROLE,
-    policies: [POLICY],
-    ttl: '4s',
-  })
+  const reviewer = join(tempFolder('logins'), 'reviewer')
+  writeFileSync(reviewer, await api.serviceAccountToken(NAMESPACE, 'vault-reviewer'))
   await issueToken()
+  const done = await setup('--reviewer-token-file', reviewer, '--yes')
+  t.match(done, { code: 0, stdout: /token_reviewer_jwt: from / }, done.stderr)
+  await world.bao.api('POST', `auth/kubernetes/role/${ROLE}`, {
+    ...(await world.bao.api('GET', `auth/kubernetes/role/${ROLE}`)).data,
+    token_ttl: 4,
+  })
   t.not(await login('kubernetes'), 200, 'the reviewer has no right to review yet')
   const plugin = await startWith(t, { method: 'kubernetes' })
-  await plugin.waitForHealth(/permission denied|403/)
+  await plugin.waitForHealth(/permission denied/)
+  await plugin.program.waitForLine(/its TokenReview failed: .*system:auth-delegator/)
   t.comment((await plugin.client.status()).healthz)
 
-  await api.api('POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
-    metadata: { name: 'vault-reviewer' },
-    roleRef: {
-      apiGroup: 'rbac.authorization.k8s.io',
-      kind: 'ClusterRole',
-      name: 'system:auth-delegator',
-    },
-    subjects: [{ kind: 'ServiceAccount', namespace: NAMESPACE, name: 'vault-reviewer' }],
-  })
-  // The API server is not ready while its plugin cannot log in, and yet it reviews: no circle.
-  await plugin.waitForHealth('ok')
+  await grantReview('vault-reviewer')
+  // The API server is not ready while its plugin cannot log in, but it still reviews tokens: no circle.
+  await plugin.waitForHealth('ok', { timeoutMs: 60_000 })
   await kmsProviders(api, 'ok')
   await api.createSecret('default', 'kubernetes', VALUES)
   t.same(await api.getSecret('default', 'jwt'), VALUES)
@@ -131,6 +145,98 @@ void t.test('kubernetes: the API server reviews the token that it issued', async
   await issueToken()
   await plugin.waitForHealth('ok')
 })
+
+void t.test(
+  'kubernetes for pods: without a reviewer token the cause is named, with one they log in',
+  async (t) => {
+    const config = {
+      kubernetes_host: api.address,
+      kubernetes_ca_cert: readFileSync(api.caFile, 'utf8'),
+    }
+    await world.bao.api('POST', 'sys/auth/pods', { type: 'kubernetes' })
+    await world.bao.api('POST', 'auth/pods/config', { ...config, disable_local_ca_jwt: true })
+    await world.bao.api('POST', 'auth/pods/role/web', {
+      bound_service_account_names: ['web'],
+      bound_service_account_namespaces: ['shop'],
+      audience: 'vault',
+      token_policies: ['web'],
+    })
+    await world.bao.api('POST', 'transit/keys/app-web', { type: 'ecdsa-p256' })
+    await writePolicy(world.bao, 'web', 'path "transit/keys/app-web" { capabilities = ["read"] }')
+    const provider = await Provider.start(tempFolder('providers'), {
+      vault: { address: world.bao.address },
+      csi: {
+        audience: 'vault',
+        auth: { method: 'kubernetes', mount: 'pods' },
+        rules: [
+          {
+            namespaces: ['shop'],
+            serviceAccounts: ['web'],
+            roles: ['web'],
+            keys: ['app-web'],
+            types: ['publicKey'],
+          },
+        ],
+      },
+    })
+    t.teardown(() => provider.stop())
+    const client = new CsiClient(provider.socket)
+    t.teardown(() => client.close())
+    const mount = async () => {
+      const token = await api.serviceAccountToken('shop', 'web', { audience: 'vault' })
+      return client.mount({ attributes: attributesOf(token) })
+    }
+    await t.rejects(mount(), {
+      message: /without token_reviewer_jwt in .*refuses audience "vault"/,
+    })
+    await world.bao.api('POST', 'auth/pods/config', {
+      ...config,
+      disable_local_ca_jwt: true,
+      token_reviewer_jwt: await api.serviceAccountToken(NAMESPACE, 'vault-reviewer'),
+    })
+    t.ok((await mount()).files.has('web.pem'))
+  },
+)
+
+/** What the driver sends for a pod with this token. */
+function attributesOf(token: string): string {
+  const pod = 'csi.storage.k8s.io/pod'
+  return JSON.stringify({
+    role: 'web',
+    objects: JSON.stringify([{ path: 'web.pem', type: 'publicKey', key: 'app-web' }]),
+    [`${pod}.namespace`]: 'shop',
+    [`${pod}.name`]: 'web-0',
+    [`${pod}.uid`]: '2b5c8a1e-0000-4000-8000-000000000009',
+    'csi.storage.k8s.io/serviceAccount.name': 'web',
+    'csi.storage.k8s.io/serviceAccount.tokens': JSON.stringify({ vault: { token } }),
+  })
+}
+
+/** `setup` for the kubernetes method of this API server, with an operator token. */
+async function setup(...args: readonly string[]) {
+  const config = join(tempFolder('logins'), 'config.yaml')
+  const auth = { method: 'kubernetes', role: ROLE, tokenFile, audience: 'vault' }
+  const vault = { address: world.bao.address, auth }
+  const document = { vault, transit: { key: KEY }, kms: { clusterId: 'test-cluster' } }
+  writeFileSync(config, JSON.stringify(document))
+  const server = ['--kubernetes-host', api.address, '--kubernetes-ca', api.caFile]
+  const command = ['setup', '--config', config, '--policy', POLICY, ...server, ...args]
+  return runHere(command, { VAULT_TOKEN: world.bao.rootToken })
+}
+
+/** Lets a service account review tokens. */
+async function grantReview(name: string): Promise<void> {
+  await api.createServiceAccount(NAMESPACE, name)
+  await api.api('POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
+    metadata: { name: `review-${name}` },
+    roleRef: {
+      apiGroup: 'rbac.authorization.k8s.io',
+      kind: 'ClusterRole',
+      name: 'system:auth-delegator',
+    },
+    subjects: [{ kind: 'ServiceAccount', namespace: NAMESPACE, name }],
+  })
+}
 
 /** Puts a token of the plugin's service account, issued by the API server, where the plugin reads it. */
 async function issueToken(expirationSeconds = 3600): Promise<void> {

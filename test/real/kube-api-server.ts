@@ -30,7 +30,7 @@ export type KubeApiServerOptions = {
 }
 
 export type TokenOptions = {
-  audience?: string
+  audience?: string | string[]
   expirationSeconds?: number
   pod?: { name: string; uid: string }
 }
@@ -209,7 +209,7 @@ export class KubeApiServer {
       kind: 'TokenRequest',
       spec: {
         expirationSeconds,
-        ...(audience === undefined ? {} : { audiences: [audience] }),
+        ...(audience === undefined ? {} : { audiences: [audience].flat() }),
         ...(pod === undefined ? {} : { boundObjectRef: { apiVersion: 'v1', kind: 'Pod', ...pod } }),
       },
     })

@@ -85,6 +85,15 @@ export class CertificateAuthority {
     ])
   }
 
+  /** Issues an X.509-SVID as SPIRE does: its common name is the first DNS name of the entry, if there is one. */
+  async svid(id: string, dnsName?: string): Promise<CertificateFiles> {
+    const commonName = dnsName === undefined ? '' : `, CN=${dnsName}`
+    return this.#issue(id.replace(/[^\w.-]/g, '_'), `C=US, O=SPIRE${commonName}`, {}, [
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth]),
+      new x509.SubjectAlternativeNameExtension([{ type: 'url', value: id }]),
+    ])
+  }
+
   async #issue(
     file: string,
     subject: string,

@@ -1,6 +1,10 @@
 import { spawnSync } from 'node:child_process'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { test } from 'tap'
 
+import { planJwtConfig } from '../../src/setup/jwt-part.ts'
+import { compareRole } from '../../src/setup/role-difference.ts'
 import { obtain } from '../real/parts.ts'
 import { CertificateAuthority } from '../real/pki.ts'
 import { SetupScene } from './scene.ts'
@@ -122,7 +126,7 @@ void test('a role made wider by hand is told, and narrowed; what limits it stays
   for (const line of [
     '~ role transit-bridge-kms at auth/jwt/',
     '    bound_audiences: vault, other -> vault',
-    `warn: ${wider} bound_subject is empty, so any service account will do`,
+    `warn: ${wider} bound_subject is empty, so it allows any service account`,
     `warn: ${wider} bound_audiences also has other`,
     `warn: ${wider} token_policies also has admin`,
   ]) {
@@ -141,18 +145,84 @@ void test('a policy made wider by hand is told with paths and capabilities', asy
   await scene.setup(['--yes'])
   await scene.bao.api('PUT', 'sys/policies/acl/transit-bridge-kms', {
     policy: `path "transit/encrypt/k8s-etcd" { capabilities = ["create", "update"] }
-path "transit/decrypt/k8s-etcd" { capabilities = ["update"] }
-path "transit/*" { capabilities = ["read", "list"] }`,
+path "transit/decrypt/k8s-etcd" { capabilities = ["update"] }`,
   })
   const { stdout } = await scene.setup(['--dry-run'])
   t.match(
     stdout,
     /warn: policy transit-bridge-kms is wider: transit\/encrypt\/k8s-etcd also allows create/,
   )
-  t.match(stdout, /warn: policy transit-bridge-kms is wider: transit\/\* also allows list, read/)
   t.match(stdout, / {4}transit\/keys\/k8s-etcd lacks read/)
   t.match(await scene.setup(['--yes']), { code: 0 })
   t.match(await scene.setup(['--yes']), { stdout: 'nothing to change\n' })
+})
+
+void test('a policy with paths of others is neither replaced nor removed', async (t) => {
+  const scene = await SetupScene.start(t)
+  await scene.setup(['--yes'])
+  const path = 'sys/policies/acl/transit-bridge-kms'
+  const { policy } = (await scene.bao.api('GET', path)).data
+  const shared = `${policy}\npath "transit/encrypt/other-cluster" { capabilities = ["update"] }\n`
+  await scene.bao.api('PUT', path, { policy: shared })
+  const words = /also has other paths \(transit\/encrypt\/other-cluster\)/
+  t.match(await scene.setup(['--yes']), { code: 1, stdout: words })
+  t.match((await scene.bare(['--remove', '--dry-run'])).stdout, words)
+  await scene.bare(['--remove', '--yes'])
+  t.equal((await scene.bao.api('GET', path)).data.policy, shared, 'remove keeps it')
+})
+
+void test('a jwt method that is in use in another way is not overwritten', async (t) => {
+  const scene = await SetupScene.start(t)
+  await scene.bao.api('POST', 'sys/auth/jwt', { type: 'jwt' })
+  await scene.bao.api('POST', 'auth/jwt/config', {
+    jwt_validation_pubkeys: [scene.issuer.publicKeyPem],
+    bound_issuer: scene.issuer.issuer,
+    jwks_ca_pem: '',
+  })
+  t.match(await scene.setup(['--yes']), { code: 0 }, 'pinned keys are what setup writes')
+  const { address, stop } = await serveJwks()
+  t.teardown(stop)
+  await scene.bao.api('POST', 'auth/jwt/config', { jwks_url: address })
+  const { code, stdout } = await scene.setup(['--yes'])
+  t.equal(code, 1)
+  t.match(stdout, /stop: auth\/jwt\/ is in use with jwks_url, which pinned keys would replace/)
+  const pairs = planJwtConfig(
+    {
+      method: 'jwt',
+      mount: 'jwt',
+      role: 'x',
+      audience: 'vault',
+      serviceAccount: { namespace: 'a', name: 'b' },
+      issuer: 'https://x',
+      publicKeys: [scene.issuer.publicKeyPem],
+    },
+    // As Vault 1.16 and later return it; OpenBao has no such setting.
+    { jwks_pairs: [{ jwks_url: 'https://other' }], bound_issuer: '', status: 'valid' },
+  )
+  t.match(pairs.remarks, [{ level: 'stop', text: /in use with jwks_pairs/ }])
+  t.strictSame(pairs.changes, [])
+})
+
+/** The keys of another issuer. */
+async function serveJwks() {
+  const server = createServer((_request, response) => response.end('{"keys":[]}'))
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return { address: `http://127.0.0.1:${String(port)}/`, stop: () => void server.close() }
+}
+
+void test('a kubernetes role that a namespace selector makes wider is narrowed', async (t) => {
+  const wanted = { bound_service_account_names: ['kms'], audience: 'vault' }
+  const selector = 'bound_service_account_namespace_selector'
+  const found = { ...wanted, [selector]: '{"matchLabels":{}}' }
+  t.match(compareRole(found, wanted), {
+    body: { [selector]: '' },
+    wider: [/namespace_selector is /],
+    unknown: [],
+  })
+  const strange = { ...wanted, bound_service_account_uid_glob: '*', bound_claims: { a: 'b' } }
+  t.match(compareRole(strange, wanted), { unknown: ['bound_service_account_uid_glob'] })
+  t.match(compareRole({ ...wanted, [selector]: '' }, wanted), { details: [], unknown: [] })
 })
 
 void test('a policy in other words that grants the same is left alone', async (t) => {
@@ -214,7 +284,7 @@ void test("what is another cluster's stops everything", async (t) => {
   t.equal(policy.code, 1)
   t.match(
     policy.stdout,
-    /stop: policy transit-bridge-kms is for other paths .* choose another name with --policy/,
+    /stop: policy transit-bridge-kms also has other paths .* choose another name with --policy/,
   )
   scene.configure()
   const role = await scene.setup(['--dry-run', '--service-account', 'kube-system/other'])
@@ -325,11 +395,33 @@ void test('login by kubernetes is made ready, with its circle told', async (t) =
   scene.configure({ auth: '{method: kubernetes, role: transit-bridge-kms, tokenFile: /token}' })
   const { caPem } = await CertificateAuthority.create()
   const ca = ['--kubernetes-ca', scene.write('ca.pem', caPem)]
-  const host = [...ca, '--kubernetes-host', 'https://10.0.0.1:6443']
+  const bare = [...ca, '--kubernetes-host', 'https://10.0.0.1:6443']
+  const undecided = await scene.bare([...bare, '--yes'])
+  t.match(undecided, { code: 1, stdout: /stop: .*refuses the audience "vault": pass --reviewer-/ })
+  const host = [...bare, '--no-reviewer-token']
   const first = await scene.bare([...host, '--yes'])
   t.equal(first.code, 0, first.stderr)
-  t.match(first.stdout, /note: login by kubernetes asks the API server about each token/)
+  t.match(first.stdout, /note: the kubernetes method asks the API server about each token/)
   t.match(await scene.bare([...host, '--yes']), { code: 0, stdout: /nothing to change\n$/ })
+  t.match(first.stdout, /note: without a reviewer token, .*not only for "vault"/)
+  const reviewer = scene.write('reviewer', 'reviewer.token.secret\n')
+  const withReviewer = [...bare, '--reviewer-token-file', reviewer]
+  for (const output of ['text', 'hcl', 'commands', 'json']) {
+    const { stdout } = await scene.bare([...withReviewer, '--dry-run', '--output', output])
+    t.ok(stdout.includes(reviewer), `${output} names the file`)
+    t.notOk(stdout.includes('reviewer.token.secret'), `${output} does not show the token`)
+  }
+  t.match(await scene.bare([...withReviewer, '--yes']), {
+    code: 0,
+    stdout: /token_reviewer_jwt: from .*reviewer\n/,
+  })
+  const { data } = await scene.bao.api('GET', 'auth/kubernetes/config')
+  t.match(data, { token_reviewer_jwt_set: true, kubernetes_host: 'https://10.0.0.1:6443' })
+  t.match(await scene.bare([...withReviewer, '--yes']), {
+    code: 0,
+    stdout: /has a reviewer token already[^]*nothing to change\n$/,
+  })
+  t.match(await scene.bare([...bare, '--yes']), { code: 0, stdout: /nothing to change\n$/ })
   const other = await scene.bare([...ca, '--kubernetes-host', 'https://10.0.0.2:6443', '--dry-run'])
   t.match(other, {
     code: 1,
@@ -342,7 +434,7 @@ void test('for other methods the login is left to the administrator', async (t) 
   scene.configure({ auth: '{method: token, tokenFile: /token}' })
   const { code, stdout } = await scene.bare(['--yes'])
   t.equal(code, 0)
-  t.match(stdout, /note: the login is not made ready/)
+  t.match(stdout, /note: setup does not prepare this login/)
   t.match(stdout, /4 to add, 1 to change|3 to add, 1 to change/)
 })
 

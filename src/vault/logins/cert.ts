@@ -22,7 +22,14 @@ export interface CertLoginOptions {
 export function certLogin(options: CertLoginOptions): Login {
   const { client, mount, role, certFile, clock, beforeLogin } = options
   const known = knownRefusals(mount)
-  const endpoint = new LoginEndpoint({ client, method: 'cert', mount, known, clock })
+  const endpoint = new LoginEndpoint({
+    client,
+    method: 'cert',
+    mount,
+    known,
+    knownFailures: [NAMELESS],
+    clock,
+  })
   const body = role === undefined ? {} : { name: role }
   return {
     method: 'cert',
@@ -38,6 +45,13 @@ export function certLogin(options: CertLoginOptions): Login {
   }
 }
 
+/** Vault names the identity after the certificate's common name, which an X.509-SVID need not have. */
+const NAMELESS: KnownRefusal = {
+  says: /missing name in alias/,
+  advice:
+    'the certificate has no common name, which Vault needs: set one where it is issued (with SPIRE, set a DNS name on the entry)',
+}
+
 /** Messages of builtin/credential/cert/path_login.go, checked on OpenBao 2.7.2 and Vault 1.17.6. */
 function knownRefusals(mount: string): KnownRefusal[] {
   return [
@@ -49,11 +63,6 @@ function knownRefusals(mount: string): KnownRefusal[] {
     {
       says: /failed to match all constraints|no chain matching all constraints/,
       advice: `the certificate is not signed by the role's CA, or does not match its allowed_* names (allowed_uri_sans for a SPIFFE id): check vault.auth.certFile against auth/${mount}/certs/…`,
-    },
-    {
-      says: /missing alias name|alias name|missing.*common name/i,
-      advice:
-        'Vault names the identity after the common name of the certificate, and this one has none: have the issuer set a common name',
     },
     {
       says: /invalid certificate|expired|revoked|not yet valid/,

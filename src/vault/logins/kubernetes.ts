@@ -59,9 +59,9 @@ const refusals: JwtMethod['refusals'] = (settings, mount, roleName) => {
  * Without a token_reviewer_jwt, Vault presents the login's own token to the API server, which accepts only tokens for
  * its own audience (--api-audiences, by default the issuer). A token for audience "vault" alone never works there.
  */
-const suspectReviewer: JwtMethod['suspect'] = ({ code }, { issuer, audiences }, mount) => {
-  if (code !== 'VAULT_DENIED' || audiences.length === 0) return undefined
+const suspectReviewer: JwtMethod['suspect'] = ({ message }, { issuer, audiences }, mount) => {
+  if (!message.includes('permission denied') || audiences.length === 0) return undefined
   if (issuer !== undefined && audiences.includes(issuer)) return undefined
   const own = issuer === undefined ? '' : `, usually ${quoted(issuer)}`
-  return `if auth/${mount}/config has no token_reviewer_jwt, Vault presents this token itself to the API server, which refuses ${quotedAudiences(audiences)}: set token_reviewer_jwt, or issue the token for the API server's audience (--api-audiences${own})`
+  return `without token_reviewer_jwt in auth/${mount}/config, Vault presents this token itself to the API server, which refuses ${quotedAudiences(audiences)}: set token_reviewer_jwt, or issue the token for the API server's audience (--api-audiences${own})`
 }

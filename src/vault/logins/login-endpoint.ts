@@ -1,17 +1,24 @@
 import type { CallContext } from '../../call-context.ts'
-import type { BridgeError } from '../../errors.ts'
+import { BridgeError } from '../../errors.ts'
 import type { Clock } from '../../time/clock.ts'
 import type { VaultRequester } from '../client/request.ts'
 import { grantOfLogin } from './grant.ts'
 import type { Grant } from './login.ts'
 import { COUNTED_REFUSAL, HARMLESS_REFUSAL, RefusalHold } from './refusal-hold.ts'
-import { explainRefusal, isRefusedLogin, type KnownRefusal } from './refusal.ts'
+import {
+  explainRefusal,
+  isRefusedLogin,
+  type CredentialFindings,
+  type KnownRefusal,
+} from './refusal.ts'
 
 export interface LoginEndpointOptions {
   readonly client: VaultRequester
   readonly method: string
   readonly mount: string
   readonly known: readonly KnownRefusal[]
+  /** Failures that look like an outage of Vault (5xx) and are none. */
+  readonly knownFailures?: readonly KnownRefusal[]
   readonly clock: Clock
   /**
    * Whether Vault counts a rejected credential toward user lockout: approle, ldap and userpass
@@ -29,7 +36,7 @@ export interface LoginAttempt {
   readonly digest: string
   readonly role?: string | undefined
   /** What a local look at the credential shows; called when Vault refused it. */
-  readonly describe?: ((refusal: BridgeError) => string) | undefined
+  readonly examine?: ((refusal: BridgeError) => CredentialFindings) | undefined
 }
 
 /** `auth/<mount>/login`, which the methods approle, cert, jwt and kubernetes have in common. */
@@ -54,11 +61,18 @@ export class LoginEndpoint {
       this.#hold.clear()
       return grant
     } catch (thrown) {
-      throw isRefusedLogin(thrown) ? this.#refused(thrown, attempt) : thrown
+      throw isRefusedLogin(thrown) ? this.#refused(thrown, attempt) : this.#advise(thrown)
     }
   }
 
-  #refused(refusal: BridgeError, { digest, role, describe }: LoginAttempt): BridgeError {
+  #advise(thrown: unknown): unknown {
+    if (!(thrown instanceof BridgeError)) return thrown
+    const known = this.#options.knownFailures?.find(({ says }) => says.test(thrown.message))
+    if (known === undefined) return thrown
+    return new BridgeError(thrown.code, `${thrown.message}; ${known.advice}`, { cause: thrown })
+  }
+
+  #refused(refusal: BridgeError, { digest, role, examine }: LoginAttempt): BridgeError {
     const { method, mount, known, countsRefusals = false } = this.#options
     // A locked login is 403, and is not counted; a rejected credential is 400 (Vault: vault/request_handling.go).
     const counted = countsRefusals && refusal.code === 'VAULT_REJECTED'
@@ -71,7 +85,7 @@ export class LoginEndpoint {
         mount,
         role,
         known,
-        credential: describe?.(refusal),
+        findings: examine?.(refusal),
         next: counted ? `${lockout}${next}, unless its file changes` : next,
       })
     })

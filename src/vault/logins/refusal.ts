@@ -6,6 +6,14 @@ export interface KnownRefusal {
   readonly advice: string
 }
 
+/** What a local look at a credential shows. */
+export interface CredentialFindings {
+  /** Why Vault may refuse it. */
+  readonly faults: readonly string[]
+  /** What it says about itself. */
+  readonly claims: string
+}
+
 /** What we know about a login that Vault refused. */
 export interface RefusalFacts {
   readonly method: string
@@ -14,8 +22,8 @@ export interface RefusalFacts {
   readonly role?: string | undefined
   /** In order of precedence: the first match supplies the advice. */
   readonly known: readonly KnownRefusal[]
-  /** What a local look at the credential shows: what it claims, and why Vault may refuse it. */
-  readonly credential?: string | undefined
+  /** What the credential shows; first its likely faults, since a status may cut a message off. */
+  readonly findings?: CredentialFindings | undefined
   /** What happens next, as a phrase. */
   readonly next?: string | undefined
 }
@@ -36,8 +44,9 @@ export function explainRefusal(refusal: BridgeError, facts: RefusalFacts): Bridg
   const role = facts.role === undefined ? '' : ` with role ${JSON.stringify(facts.role)}`
   const parts = [
     `the ${facts.method} login at auth/${facts.mount}${role} was refused: ${onOneLine(refusal.message)}`,
+    ...(facts.findings?.faults ?? []),
     facts.known.find(({ says }) => says.test(refusal.message))?.advice,
-    facts.credential,
+    facts.findings?.claims,
     facts.next,
   ]
   const message = parts.filter((part) => part !== undefined).join('; ')

@@ -43,11 +43,13 @@ export function serviceAccountLogin(method: JwtMethod, options: ServiceAccountLo
     async login(context) {
       const { token, claims, doubt } = await readJwt()
       const jwt = token.reveal()
-      const describe = (refusal: BridgeError) =>
-        [doubt, method.suspect?.(refusal, claims, mount), describeIdentity(claims, clock.now())]
-          .filter((part) => part !== undefined)
-          .join('; ')
-      return endpoint.login({ body: { role, jwt }, digest: digestOf(jwt), role, describe }, context)
+      const examine = (refusal: BridgeError) => ({
+        faults: [doubt, method.suspect?.(refusal, claims, mount)].filter(
+          (fault) => fault !== undefined,
+        ),
+        claims: describeIdentity(claims, clock.now()),
+      })
+      return endpoint.login({ body: { role, jwt }, digest: digestOf(jwt), role, examine }, context)
     },
   }
 }

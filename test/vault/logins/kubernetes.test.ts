@@ -57,6 +57,11 @@ void test('each refusal names what to change', async (t) => {
       /the same as the token's audience \(vault.auth.audience\)/,
     ],
     ['VAULT_DENIED', 'permission denied', /its TokenReview failed: check that kubernetes_host/],
+    [
+      'VAULT_DENIED',
+      'permission denied',
+      /; without token_reviewer_jwt in auth\/k8s\/prod eu\/config, Vault presents this token itself to the API server, which refuses audience "vault"/,
+    ],
     ['VAULT_NOT_FOUND', 'no handler for route "auth/x"', /a kubernetes method is enabled at/],
   ]
   for (const [code, words, advice] of cases) {
