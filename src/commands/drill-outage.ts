@@ -1,4 +1,5 @@
 import { systemClock } from '../time/clock.ts'
+import { askAdmin } from '../admin/client.ts'
 import { runOutageDrill } from '../drill/outage-drill.ts'
 import { formatRecord, makeRecord } from '../drill/outage-record.ts'
 import { BridgeError } from '../errors.ts'
@@ -63,29 +64,14 @@ export async function runDrillOutage(values: OptionValues, terminal: Terminal): 
 }
 
 async function callSwitch(plugin: string, token: string, method: 'POST' | 'DELETE', query: string) {
-  let answer: Response
-  try {
-    answer = await fetch(`${plugin}/drill/outage${query}`, {
-      method,
-      headers: { authorization: `Bearer ${token}` },
-      redirect: 'error',
-      signal: AbortSignal.timeout(5_000),
-    })
-  } catch (error) {
-    throw new BridgeError(
-      'PLUGIN_UNREACHABLE',
-      `the plugin at ${plugin} cannot be reached; drill outage runs on its node, where admin.listen is`,
-      { cause: error },
-    )
-  }
-  const words = (await answer.text()).trim()
-  if (answer.ok) return
-  if (answer.status === 404)
-    throw new BridgeError(
-      'USAGE_INVALID',
-      `the plugin at ${plugin} allows no drill; give it admin.drill: {tokenFile: FILE} and restart it`,
-    )
-  throw new BridgeError('USAGE_INVALID', `the plugin at ${plugin} refuses the drill: ${words}`)
+  const headers = { authorization: `Bearer ${token}` }
+  const { status, text } = await askAdmin(plugin, `/drill/outage${query}`, { method, headers })
+  if (status === 200) return
+  const message =
+    status === 404
+      ? `the plugin at ${plugin} does not allow drills; set admin.drill: {tokenFile: FILE} and restart it`
+      : `the plugin at ${plugin} refuses the drill: ${text.trim()}`
+  throw new BridgeError('USAGE_INVALID', message)
 }
 
 async function readToken(file: string): Promise<string> {

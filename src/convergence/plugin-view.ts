@@ -1,5 +1,4 @@
-import * as v from 'valibot'
-
+import { readReadiness } from '../admin/client.ts'
 import { BridgeError } from '../errors.ts'
 
 /** What a plugin reports at its admin port. */
@@ -23,27 +22,10 @@ export interface SilentPlugin {
 
 export type PluginReading = PluginView | SilentPlugin
 
-const Readiness = v.object({
-  ready: v.boolean(),
-  reason: v.string(),
-  message: v.string(),
-  details: v.object({
-    keyId: v.optional(v.string()),
-    keyVersion: v.optional(v.number()),
-    vaultTokenExpiresAt: v.optional(v.string()),
-  }),
-})
-
-const TIMEOUT_MS = 5_000
-
 /** Reads /readyz of a plugin's admin port (`admin.listen`); never throws. */
 export async function readPlugin(address: string): Promise<PluginReading> {
   try {
-    const answer = await fetch(`${address}/readyz?format=json`, {
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      redirect: 'error',
-    })
-    const { ready, reason, message, details } = v.parse(Readiness, await answer.json())
+    const { ready, reason, message, details } = await readReadiness(address)
     const { keyId, keyVersion, vaultTokenExpiresAt } = details
     return {
       address,
@@ -55,28 +37,10 @@ export async function readPlugin(address: string): Promise<PluginReading> {
       tokenExpiresAt: vaultTokenExpiresAt,
     }
   } catch (error) {
-    return { address, silence: explain(address, error) }
+    return { address, silence: BridgeError.from(error) }
   }
 }
 
 export function isSilentPlugin(reading: PluginReading): reading is SilentPlugin {
   return 'silence' in reading
-}
-
-function explain(address: string, thrown: unknown): BridgeError {
-  return new BridgeError('PLUGIN_UNREACHABLE', `the plugin at ${address} ${reasonOf(thrown)}`, {
-    cause: thrown,
-  })
-}
-
-/** fetch keeps the network error as the cause of its own (WHATWG Fetch; undici). */
-function reasonOf(thrown: unknown): string {
-  if (thrown instanceof DOMException && thrown.name === 'TimeoutError')
-    return 'does not answer in time'
-  const cause = thrown instanceof TypeError ? thrown.cause : undefined
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  if (code === 'ECONNREFUSED') return 'refuses the connection'
-  if (code === '')
-    return 'does not return the readiness of a plugin; check that this is the address in admin.listen'
-  return `is unreachable (${code})`
 }

@@ -357,6 +357,7 @@ ${more}`
       response.end(
         JSON.stringify({
           ready: true,
+          reason: 'ok',
           message: 'ok',
           details: { keyId: 'tb1-other', keyVersion: 9 },
         }),
@@ -378,7 +379,7 @@ ${more}`
     scene.config.admin = { listen: 'none' }
     t.match(
       await scene.find('node', '--peers', '127.0.0.1:1'),
-      /^unknown: 127\.0\.0\.1:1 does not answer/,
+      /^unknown: the plugin at http:\/\/127\.0\.0\.1:1 /,
     )
     other.close()
   })

@@ -111,7 +111,7 @@ void t.test(
     const command = ['drill', 'outage', '--drill-token', join(folder, 'token'), '--for', '25s']
     const off = await operator.run([...command, DANGER])
     t.equal(off.code, 2)
-    t.match(off.stderr, 'allows no drill; give it admin.drill')
+    t.match(off.stderr, 'does not allow drills; set admin.drill')
 
     plugin.configure({
       ...world.configuration(proxy.address, {
