@@ -270,7 +270,7 @@ export const DOCTOR_USAGE = `Usage:
 
 Say line by line what works on this control-plane node and what to mend:
 
-    fail     token lifetime: expires in 50 min; it must last 72h ...; ask for ...
+    fail     token lifetime: ends in 50 min; it must last 72h ...; ask for ...
 
 It changes nothing. Exit code 1 when a line says fail, 2 for a configuration
 that is wrong.
