@@ -51,6 +51,7 @@ export type KeyConfig = {
   min_encryption_version?: number
   deletion_allowed?: boolean
   exportable?: boolean
+  allow_plaintext_backup?: boolean
   auto_rotate_period?: string
 }
 
