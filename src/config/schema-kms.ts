@@ -6,22 +6,31 @@ import { toggle, wholeNumber } from './number.ts'
 import { socketGroup, socketMode, socketPath } from './socket.ts'
 import { clusterId } from './text.ts'
 
+/** Most entries of the decrypt cache: they take 10 MiB of the heap that bin/transit-bridge limits to 64 MiB. */
+export const MAX_CACHE_ENTRIES = 65_536
+/** As many calls as the server has streams (src/grpc/client-bounds.ts, maxStreams). */
+const MAX_CALLS_IN_FLIGHT = 4_096
+
 const decryptCache = v.pipe(
   v.strictObject({
     enabled: v.optional(
       toggle(
-        'Whether keys that were decrypted stay in memory, so that an API server that restarts reads without asking ' +
-          'Vault for each of them. It still needs Vault once: to encrypt, before it reads anything.',
+        'Whether decrypted DEK seeds stay in memory, so that an API server that restarts reads data without a request ' +
+          'to Vault for each of them. It still needs Vault once: it encrypts before it reads anything.',
       ),
       false,
     ),
     maxEntries: v.optional(
-      wholeNumber('How many are kept; the one not used for longest goes first.', 1, 1_000_000),
+      wholeNumber(
+        'How many DEK seeds are kept; the least recently used one is evicted first.',
+        1,
+        MAX_CACHE_ENTRIES,
+      ),
       4096,
     ),
-    ttl: v.optional(duration('How long one is kept.', '1s', '7d'), '24h'),
+    ttl: v.optional(duration('How long a DEK seed is kept.', '1s', '7d'), '24h'),
   }),
-  v.description('Memory of keys that were decrypted.'),
+  v.description('Cache of decrypted DEK seeds.'),
   v.transform(({ ttl, ...rest }) => ({ ...rest, ttlMs: ttl })),
 )
 
@@ -53,7 +62,11 @@ export const kmsSection = v.pipe(
       '2m',
     ),
     maxCallsInFlight: v.optional(
-      wholeNumber('How many calls are worked on at once; more are refused as overload.', 1, 65_536),
+      wholeNumber(
+        'How many calls are worked on at once; more are refused as overload.',
+        1,
+        MAX_CALLS_IN_FLIGHT,
+      ),
       1024,
     ),
     decryptCache: v.optional(decryptCache, {}),

@@ -3,6 +3,8 @@ import { describeDuration } from '../time/duration.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
 import type { CertificateLife, VaultView } from './vault-probe.ts'
 
+/** The first Vault 1.x whose Transit authenticates associated_data. */
+const MIN_VAULT_1_MINOR = 13
 const DAY = 24 * 3600_000
 /** Who has to get a new certificate wants to know it some weeks before. */
 const CERTIFICATE_SOON = 21 * DAY
@@ -15,6 +17,7 @@ const SKEW_WARNS = 5_000
 export function checkVault(views: readonly VaultView[], clock: Clock): readonly Finding[] {
   return views.flatMap((view) => [
     checkReach(view, views.length > 1),
+    ...checkVersion(view),
     ...checkSeal(view),
     ...checkCertificates(view, clock.now()),
     ...checkClock(view, clock.now()),
@@ -26,6 +29,23 @@ function checkReach({ address, problem, health }: VaultView, hasOthers: boolean)
   if (problem === undefined)
     return ok('vault reach', `${address} answers, version ${health?.version ?? 'unknown'}`)
   return hasOthers ? warn('vault reach', problem) : fail('vault reach', problem)
+}
+
+/**
+ * Vault before 1.13 ignores associated_data without an error (hashicorp/vault#17638). OpenBao starts at 2.0 and has
+ * it. What the plugin proves is what counts; this names the cause.
+ */
+function checkVersion({ address, health }: VaultView): readonly Finding[] {
+  const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(health?.version ?? '') ?? []
+  if (major === undefined || minor === undefined) return []
+  if (Number(major) > 1 || Number(minor) >= MIN_VAULT_1_MINOR) return []
+  return [
+    fail(
+      'vault version',
+      `${address} runs Vault ${major}.${minor}, which ignores associated_data in Transit: what it encrypts could not be decrypted after an upgrade`,
+      `use Vault 1.${String(MIN_VAULT_1_MINOR)} or newer, or OpenBao`,
+    ),
+  ]
 }
 
 function checkSeal({ address, health }: VaultView): readonly Finding[] {

@@ -400,8 +400,8 @@ const ROWS: readonly Row[] = [
   [
     'a count that is too high',
     'maxCallsInFlight: 1024',
-    'maxCallsInFlight: 65537',
-    'kms.maxCallsInFlight: is 65537, above the most: 65536',
+    'maxCallsInFlight: 4097',
+    'kms.maxCallsInFlight: is 4097, above the most: 4096',
   ],
   [
     'a count that is text',

@@ -38,6 +38,22 @@ void test('a clock that is off is told, and fails where tokens would', async (t)
   t.match(about('clock', { time: clock.now() + 600_000 }), { level: 'fail', why: /10 min behind/ })
 })
 
+for (const [version, level] of [
+  ['1.12.11', 'fail'],
+  ['1.12.0+ent', 'fail'],
+  ['1.9.10', 'fail'],
+  ['0.11.6', 'fail'],
+  ['1.13.0', undefined],
+  ['1.17.6+ent.hsm', undefined],
+  ['2.7.2', undefined],
+  ['unknown', undefined],
+] as const) {
+  void test(`Vault ${version} is ${level === undefined ? 'accepted' : 'too old for associated_data'}`, async (t) => {
+    const health = { ...answering.health, version }
+    t.equal(about('vault version', { health })?.level, level)
+  })
+}
+
 void test('a vault that is not initialised is told', async (t) => {
   const health = { ...answering.health, initialized: false }
   t.match(about('vault seal', { health }), { level: 'fail', why: /is not initialised/ })
