@@ -18,10 +18,11 @@ export function createCsiAdminSources(options: CsiAdminOptions): AdminSources {
   return {
     isServing: () => options.server.isServing,
     readiness: () => {
-      const { volumes, oldest } = provider.ledger.summary()
+      const { volumes, failing, oldestMs } = provider.ledger.summary()
       const details = {
         volumes,
-        oldestContentAgeSeconds: oldest / 1000,
+        volumesFailing: sum(failing.values()),
+        oldestContentAgeSeconds: oldestMs / 1000,
         sessions: provider.sessions.size,
       }
       return { ready: true, reason: 'ok', message: 'ok', details }
@@ -33,7 +34,13 @@ export function createCsiAdminSources(options: CsiAdminOptions): AdminSources {
 
 /** Ages grow by themselves, so they are set at each scrape. */
 function updateGauges({ provider, metrics }: CsiAdminOptions): void {
-  const { volumes, oldest } = provider.ledger.summary()
+  const { volumes, failing, oldestMs } = provider.ledger.summary()
   metrics.csiVolumes.set(volumes)
-  metrics.csiOldestContentAge.set(oldest / 1000)
+  metrics.csiVolumesFailing.reset()
+  for (const [reason, count] of failing) metrics.csiVolumesFailing.set({ reason }, count)
+  metrics.csiOldestContentAge.set(oldestMs / 1000)
+}
+
+function sum(counts: Iterable<number>): number {
+  return [...counts].reduce((total, count) => total + count, 0)
 }

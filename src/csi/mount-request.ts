@@ -3,8 +3,8 @@ import { BridgeError } from '../errors.ts'
 /** Prefix of what kubelet and the driver say; a pod author decides over everything else. */
 const DRIVER_PREFIX = 'csi.storage.k8s.io/'
 const TOKENS = `${DRIVER_PREFIX}serviceAccount.tokens`
-/** Said by the driver, without its prefix. */
-const DRIVER_ATTRIBUTES: ReadonlySet<string> = new Set(['secretProviderClass'])
+/** Name of the class; the driver sends it without its prefix. */
+const CLASS_NAME = 'secretProviderClass'
 const LONGEST_NAME = 253
 
 /** The pod of a volume; for the secrets-store-sync-controller, name and uid are those of the controller itself. */
@@ -18,6 +18,8 @@ export interface PodReference {
 /** A Mount as the driver sent it, taken apart and not yet believed. */
 export interface MountRequest {
   readonly pod: PodReference
+  /** Name of the SecretProviderClass. */
+  readonly className: string
   /** What the class and the pod's volumeAttributes say, in the order of the names: under the pod author's control. */
   readonly parameters: Readonly<Record<string, string>>
   /** JSON of the tokens by audience; undefined when the driver sent none. */
@@ -27,8 +29,7 @@ export interface MountRequest {
 /** Reads the two JSON texts of a Mount. Throws REQUEST_INVALID, whose message holds nothing of either. */
 export function readMountRequest(attributes: string, secrets: string): MountRequest {
   const all = parseTexts(attributes, 'attributes')
-  const isParameter = (name: string) =>
-    !name.startsWith(DRIVER_PREFIX) && !DRIVER_ATTRIBUTES.has(name)
+  const isParameter = (name: string) => !name.startsWith(DRIVER_PREFIX) && name !== CLASS_NAME
   const names = Object.keys(all).filter(isParameter).toSorted()
   return {
     pod: {
@@ -37,6 +38,7 @@ export function readMountRequest(attributes: string, secrets: string): MountRequ
       name: readName(all, 'pod.name'),
       uid: readName(all, 'pod.uid'),
     },
+    className: all[CLASS_NAME] ?? '',
     parameters: Object.fromEntries(names.map((name) => [name, all[name] ?? ''])),
     tokens: all[TOKENS] ?? parseTexts(secrets, 'secrets')[TOKENS],
   }

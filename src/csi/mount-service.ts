@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import { BridgeError, isOutage } from '../errors.ts'
@@ -9,9 +8,11 @@ import { readMountRequest, type MountRequest } from './mount-request.ts'
 import { isAbsence, joinFaults, type ObjectFault } from './class/object-fault.ts'
 import type { ClassObject } from './class/object-types.ts'
 import { requirePodToken } from './identity/pod-token.ts'
-import { parseClass, readRole, type SecretProviderClass } from './class/secret-provider-class.ts'
+import { ClassCache } from './class/class-cache.ts'
+import { readRole } from './class/secret-provider-class.ts'
 import type { SessionMemory } from './identity/session-memory.ts'
-import type { SharedMounts } from './shared-mounts.ts'
+import { TextBudget } from './text-budget.ts'
+import type { ServedContent, SharedMounts } from './shared-mounts.ts'
 import type { Gathered, Volume, VolumeContent } from './volume/volume-content.ts'
 import type { VolumeLedger } from './volume/volume-ledger.ts'
 
@@ -20,7 +21,6 @@ import type { VolumeLedger } from './volume/volume-ledger.ts'
  * folder which the driver then takes for a volume that is young (see mount-status.ts).
  */
 const MOUNT_TIMEOUT_MS = 20_000
-const MAX_CLASSES = 500
 
 export interface MountServiceOptions {
   /** Of the pods' tokens (csi.audience). */
@@ -36,10 +36,11 @@ export interface MountServiceOptions {
   readonly metrics: Pick<Metrics, 'csiObjects' | 'csiContentHits'>
 }
 
-/** The two JSON texts of a Mount. */
+/** A Mount: two JSON texts, and where the volume is. */
 export interface MountInput {
   readonly attributes: string
   readonly secrets: string
+  readonly targetPath: string
 }
 
 /**
@@ -48,18 +49,24 @@ export interface MountInput {
  */
 export class MountService {
   readonly #options: MountServiceOptions
-  /** A republish brings the same text as the one before. */
-  readonly #classes = new LRUCache<string, SecretProviderClass | BridgeError>({ max: MAX_CLASSES })
+  readonly #classes: ClassCache
+  readonly #budget = new TextBudget()
 
   constructor(options: MountServiceOptions) {
     this.#options = options
+    this.#classes = new ClassCache(options.clock)
   }
 
   /** The whole content of a volume, never empty. The caller owns the files and zeroes them. */
-  async mount(input: MountInput, context: CallContext): Promise<ContentFile[]> {
+  mount(input: MountInput, context: CallContext): Promise<ContentFile[]> {
+    const bytes = input.attributes.length + input.secrets.length
+    return this.#budget.run(bytes, () => this.#mount(input, context))
+  }
+
+  async #mount(input: MountInput, context: CallContext): Promise<ContentFile[]> {
     const request = readMountRequest(input.attributes, input.secrets)
     const { pod } = request
-    const place = fingerprint([pod.namespace, pod.serviceAccount, pod.uid, ...textsOf(request)])
+    const place = identifyVolume(request, input.targetPath)
     try {
       const { files, confirmedAt } = await this.#serve(request, context)
       this.#options.ledger.served(place, pod, confirmedAt)
@@ -72,34 +79,20 @@ export class MountService {
   }
 
   async #serve(request: MountRequest, context: CallContext) {
-    const { audience, rules, sessions, shared, clock } = this.#options
+    const { audience, rules, sessions, shared } = this.#options
     const { pod } = request
     // Parsing a class is the one costly step before Vault is asked, so it is for pods that a rule is for.
     const token = requirePodToken(request, audience)
     rules.requireSubject(pod, readRole(request.parameters))
-    const wanted = this.#classOf(request)
+    const wanted = this.#classes.parse(request.parameters)
     rules.require(pod, wanted)
     const session = sessions.open(token, wanted.role)
     const id = fingerprint([pod.uid, wanted.digest, session.id])
     const volume: Volume = { id, objects: wanted.objects, session }
-    let confirmedAt = clock.monotonic()
-    const work = async () => {
-      const collected = await this.#collect(volume, wanted.role, pod.uid)
-      confirmedAt = collected.confirmedAt
-      return collected.files
-    }
-    return { files: await shared.run(id, work, context), confirmedAt }
+    return shared.run(id, () => this.#collect(volume, wanted.role, pod.uid), context)
   }
 
-  #classOf({ parameters }: MountRequest): SecretProviderClass {
-    const text = fingerprint(Object.entries(parameters).flat())
-    const known = this.#classes.get(text) ?? parseOrExplain(parameters)
-    this.#classes.set(text, known)
-    if (known instanceof BridgeError) throw known
-    return known
-  }
-
-  async #collect(volume: Volume, role: string, uid: string) {
+  async #collect(volume: Volume, role: string, uid: string): Promise<ServedContent> {
     const { content, metrics, clock } = this.#options
     const context = { deadline: clock.monotonic() + MOUNT_TIMEOUT_MS, uid }
     try {
@@ -145,15 +138,6 @@ export class MountService {
   }
 }
 
-/** What is wrong with a class stays wrong, and is asked for again by kubelet. */
-function parseOrExplain(parameters: MountRequest['parameters']): SecretProviderClass | BridgeError {
-  try {
-    return parseClass(parameters)
-  } catch (thrown) {
-    return BridgeError.from(thrown)
-  }
-}
-
 /** Objects by the error that they share; an optional object that does not exist is none. */
 function findFaults(objects: readonly ClassObject[], { contents }: Gathered): ObjectFault[] {
   const byError = new Map<BridgeError, ClassObject[]>()
@@ -174,6 +158,10 @@ function asMountError(thrown: unknown): BridgeError {
   return new BridgeError('VAULT_TIMEOUT', message, { cause: error })
 }
 
-function textsOf({ parameters }: MountRequest): string[] {
-  return Object.entries(parameters).flat()
+/**
+ * Stands for a volume of a pod whatever its class says, so that an edited class is still the same volume. The sync
+ * controller names itself as the pod of everything that it syncs, and one path.
+ */
+function identifyVolume({ pod, className }: MountRequest, targetPath: string): string {
+  return fingerprint([pod.namespace, pod.serviceAccount, pod.uid, className, targetPath])
 }

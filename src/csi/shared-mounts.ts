@@ -3,8 +3,14 @@ import type { Clock } from '../time/clock.ts'
 import { waitWithin } from '../time/bounded-wait.ts'
 import { copyFiles, zeroFiles, type ContentFile } from './volume/content.ts'
 
+/** The files of a volume, and when Vault confirmed the oldest of them (milliseconds of Clock.monotonic). */
+export interface ServedContent {
+  readonly files: ContentFile[]
+  readonly confirmedAt: number
+}
+
 interface Running {
-  readonly result: Promise<readonly ContentFile[]>
+  readonly result: Promise<ServedContent>
   waiters: number
 }
 
@@ -23,20 +29,21 @@ export class SharedMounts {
   /** The work goes on when a caller gives up with DEADLINE_EXCEEDED or CANCELLED. */
   async run(
     id: string,
-    work: () => Promise<readonly ContentFile[]>,
+    work: () => Promise<ServedContent>,
     context: CallContext,
-  ): Promise<ContentFile[]> {
+  ): Promise<ServedContent> {
     const running = this.#running.get(id) ?? this.#begin(id, work)
     running.waiters += 1
     try {
-      return copyFiles(await waitWithin(running.result, context, this.#clock, 'vault'))
+      const { files, confirmedAt } = await waitWithin(running.result, context, this.#clock, 'vault')
+      return { files: copyFiles(files), confirmedAt }
     } finally {
       running.waiters -= 1
       if (running.waiters === 0) zeroWhenUnwanted(running)
     }
   }
 
-  #begin(id: string, work: () => Promise<readonly ContentFile[]>): Running {
+  #begin(id: string, work: () => Promise<ServedContent>): Running {
     const result = work().finally(() => this.#running.delete(id))
     const running = { result, waiters: 0 }
     this.#running.set(id, running)
@@ -47,7 +54,7 @@ export class SharedMounts {
 /** Who comes while the work goes on is counted by the time that it ends. */
 function zeroWhenUnwanted(running: Running): void {
   running.result.then(
-    (files) => {
+    ({ files }) => {
       if (running.waiters === 0) zeroFiles(files)
     },
     () => undefined,

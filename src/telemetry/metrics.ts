@@ -121,6 +121,12 @@ export function createMetrics(version: string) {
       help: 'Volumes with a Mount in the last five minutes.',
       registers,
     }),
+    csiVolumesFailing: new Gauge({
+      name: `${PREFIX}csi_volumes_failing`,
+      help: 'Volumes whose last Mount failed, by reason: outage (Vault cannot answer) or the error code of the Mount.',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
     csiOldestContentAge: new Gauge({
       name: `${PREFIX}csi_oldest_content_age_seconds`,
       help: 'For the volume that has waited longest: the time since Vault confirmed its content; 0 without volumes.',

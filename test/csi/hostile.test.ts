@@ -483,7 +483,7 @@ void test('all faults of a class are told at once', async (t) => {
 
 void test('the log tells of refusals without a token or a value', async (t) => {
   const told = JSON.stringify(scene.lines)
-  t.match(told, /could not be served, it cannot start/)
+  t.match(told, /could not be served \(a new pod waits, a running pod keeps its files\)/)
   t.notMatch(told, /eyJ|c2VjcmV0|hunter2/)
 })
 

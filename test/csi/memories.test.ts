@@ -4,7 +4,7 @@ import type { ContentFile } from '../../src/csi/volume/content.ts'
 import { KeyMemory } from '../../src/csi/volume/key-memory.ts'
 import type { PodSession } from '../../src/csi/identity/pod-session.ts'
 import { SessionMemory } from '../../src/csi/identity/session-memory.ts'
-import { SharedMounts } from '../../src/csi/shared-mounts.ts'
+import { SharedMounts, type ServedContent } from '../../src/csi/shared-mounts.ts'
 import { BridgeError } from '../../src/errors.ts'
 import { Secret } from '../../src/secret.ts'
 import type { TransitKey } from '../../src/transit/key.ts'
@@ -244,23 +244,29 @@ void test('work that is shared is zeroed when the last has its copy, and when no
   const clock = new HandClock()
   const shared = new SharedMounts(clock)
   const original = fileOf('secret')
-  const work = Promise.withResolvers<ContentFile[]>()
+  const work = Promise.withResolvers<ServedContent>()
   const context = { deadline: 10_000 }
   const calls = [1, 2].map(() => shared.run('id', () => work.promise, context))
-  work.resolve([original])
+  work.resolve({ files: [original], confirmedAt: 5 })
   const [one, two] = await Promise.all(calls)
-  t.equal(one?.[0]?.contents.toString(), 'secret')
-  t.equal(two?.[0]?.contents.toString(), 'secret')
+  t.equal(one?.files[0]?.contents.toString(), 'secret')
+  t.equal(two?.files[0]?.contents.toString(), 'secret')
   await settle()
   t.equal(original.contents.toString(), '\0'.repeat(6))
 
+  t.same(
+    [one?.confirmedAt, two?.confirmedAt],
+    [5, 5],
+    'a Mount that joins has content of the same age',
+  )
+
   const late = fileOf('secret')
-  const slow = Promise.withResolvers<ContentFile[]>()
+  const slow = Promise.withResolvers<ServedContent>()
   const given = shared.run('id', () => slow.promise, context)
   const outcome = t.rejects(given, { code: 'DEADLINE_EXCEEDED' })
   await clock.advance(10_000)
   await outcome
-  slow.resolve([late])
+  slow.resolve({ files: [late], confirmedAt: 0 })
   await settle()
   t.equal(late.contents.toString(), '\0'.repeat(6))
 })

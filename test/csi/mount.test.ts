@@ -282,7 +282,7 @@ void test('a token that Vault does not take is refused by Vault, with advice', a
   t.match(await failure(scene.driver.mount({ attributes })), {
     code: 'PERMISSION_DENIED',
     message:
-      /role "no-such-role" was refused: .*could not be found.*; create that role in vault or correct the role of the SecretProviderClass/,
+      /role "no-such-role" was refused: .*could not be found.*; create that role in Vault or correct the role of the SecretProviderClass/,
   })
 })
 
@@ -311,13 +311,13 @@ void test('while Vault is away a Mount fails in words and not empty, and works a
   t.match(await failure(scene.driver.mount({ attributes: newcomer })), {
     code: 'FAILED_PRECONDITION',
   })
-  t.ok(scene.provider.ledger.summary().oldest >= 31_000, 'the age of the content shows it')
-  t.match(scene.lines.map(({ msg }) => msg).join('\n'), /it keeps the files that it has: Vault at/)
+  t.ok(scene.provider.ledger.summary().oldestMs >= 31_000, 'the age of the content shows it')
+  t.match(scene.lines.map(({ msg }) => msg).join('\n'), /\(the pod keeps its files\): Vault at/)
   await proxy.pass()
   clock.skip(10_000)
   t.same(await scene.driver.mount({ attributes }), before)
   t.ok((await scene.driver.mount({ attributes: newcomer })).files.size > 0)
-  t.ok(scene.provider.ledger.summary().oldest < 31_000)
+  t.ok(scene.provider.ledger.summary().oldestMs < 31_000)
 })
 
 void test('the rights of vault-policies/csi.hcl are enough for every type of object, and for no other key', async (t) => {

@@ -8,6 +8,9 @@ import { waitWithin } from '../../time/bounded-wait.ts'
 
 /** Names of keys come from classes, so what is remembered of them has a bound. */
 const MAX_KEYS = 1_000
+/** Of the JavaScript heap. A version is at most the PEM text of an RSA-4096 key. */
+const MAX_KEY_BYTES = 8 * 1024 * 1024
+const VERSION_BYTES = 1024
 const MAX_PROOFS = 10_000
 /** How long one read may take, whoever waits for it. */
 const READ_TIMEOUT_MS = 10_000
@@ -49,7 +52,11 @@ interface Read {
  */
 export class KeyMemory {
   readonly #options: KeyMemoryOptions
-  readonly #known = new LRUCache<string, KnownKey>({ max: MAX_KEYS })
+  readonly #known = new LRUCache<string, KnownKey>({
+    max: MAX_KEYS,
+    maxSize: MAX_KEY_BYTES,
+    sizeCalculation: ({ key }) => VERSION_BYTES * (1 + (key?.versions.size ?? 0)),
+  })
   /** When Vault last let these rights read this key. */
   readonly #proofs = new LRUCache<string, number>({ max: MAX_PROOFS })
   /** By key, the reads under way. */

@@ -1,0 +1,52 @@
+import { test } from 'tap'
+import { ClassCache } from '../../src/csi/class/class-cache.ts'
+import { TextBudget } from '../../src/csi/text-budget.ts'
+import { HandClock } from '../fakes/clock.ts'
+
+const MIB = 1024 * 1024
+
+function parameters(index: number) {
+  const ciphertext = `vault:v1:${'QUJD'.repeat(2_560)}`
+  const path = `file-${String(index)}`
+  return {
+    role: 'web',
+    objects: JSON.stringify([{ path, type: 'decrypt', key: 'app', ciphertext }]),
+  }
+}
+
+void test('parsed classes are kept up to a number of bytes, and for as long as they are asked for', async (t) => {
+  const clock = new HandClock()
+  const cache = new ClassCache(clock)
+  await clock.advance(1)
+  const first = cache.parse(parameters(0))
+  t.equal(cache.parse(parameters(0)), first)
+  for (let index = 1; index < 1_000; index += 1) cache.parse(parameters(index))
+  t.ok(cache.bytes > 4 * MIB && cache.bytes <= 8 * MIB)
+  t.not(cache.parse(parameters(0)), first, 'the oldest one made room')
+  await clock.advance(5 * 60_000 + 1)
+  cache.parse(parameters(0))
+  t.ok(cache.bytes < MIB, 'what is no longer asked for is gone')
+})
+
+void test('an invalid class is refused each time in the same words', (t) => {
+  const cache = new ClassCache(new HandClock())
+  const refuse = () => cache.parse({ role: 'web', objects: 'x' })
+  const expected = { code: 'CLASS_INVALID', message: /objects must be a list, not text/ }
+  t.throws(refuse, expected)
+  t.throws(refuse, expected)
+  t.end()
+})
+
+void test('requests that are served hold a limited number of bytes', async (t) => {
+  const budget = new TextBudget()
+  const first = Promise.withResolvers<string>()
+  const running = budget.run(6 * MIB, () => first.promise)
+  await t.rejects(
+    budget.run(3 * MIB, () => Promise.resolve('never')),
+    { code: 'OVERLOADED', message: /hold 8 MiB of SecretProviderClass text already/ },
+  )
+  t.equal(await budget.run(2 * MIB, () => Promise.resolve('small')), 'small')
+  first.resolve('large')
+  t.equal(await running, 'large')
+  t.equal(await budget.run(8 * MIB, () => Promise.resolve('large')), 'large')
+})
