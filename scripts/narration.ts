@@ -5,7 +5,7 @@ import { styleText } from 'node:util'
 export class Narration {
   #count = 0
 
-  /** Does the work and tells its result; `work` returns what was seen, in words. A failure is told and thrown on. */
+  /** Runs a step and prints its result, which `work` returns as text. A failure is printed and rethrown. */
   async step(what: string, work: () => Promise<string>): Promise<void> {
     this.#count += 1
     const number = `${String(this.#count)}.`.padStart(3)
