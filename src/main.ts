@@ -1,20 +1,21 @@
 import { readArguments } from './commands/cli/arguments.ts'
 import {
-  complain,
+  warn,
   EXIT_FAILED,
   EXIT_OK,
   print,
   report,
   type Terminal,
 } from './commands/cli/terminal.ts'
+import { COMMANDS } from './commands/table.ts'
 import { version } from './version.ts'
 
-/** Runs one command line; gives the exit code. */
+/** Runs one command line; returns the exit code. */
 export async function main(args: readonly string[], terminal: Terminal): Promise<number> {
   try {
-    const request = readArguments(args)
-    if (request.kind === 'run') return await request.command.run(request.values, terminal)
-    print(terminal, request.kind === 'version' ? `transit-bridge ${version}` : request.usage)
+    const request = await readArguments(args, COMMANDS)
+    if (request.kind === 'run') return await request.command.execute(request.given, terminal)
+    print(terminal, request.kind === 'version' ? `transit-bridge ${version}` : request.text)
     return EXIT_OK
   } catch (error) {
     return report(terminal, error)
@@ -25,16 +26,16 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
 async function start(): Promise<void> {
   const { stdout, stderr, env: environment, argv } = process
   stdout.on('error', (error: NodeJS.ErrnoException) => endOutput(error))
-  // With nobody to read messages there is nobody to tell.
+  // When standard error has no reader, there is nowhere to report it.
   stderr.on('error', () => undefined)
   const code = await main(argv.slice(2), { stdout, stderr, environment })
   process.exitCode = process.exitCode || code
 }
 
-/** A reader that goes away early, as `head` does, is no error; a full disk is one. */
+/** A reader that closes early, as `head` does, is not an error; a full disk is. */
 function endOutput(error: NodeJS.ErrnoException): void {
   if (error.code === 'EPIPE') return
-  complain(process, `cannot write to standard output: ${error.code ?? error.name}`)
+  warn(process, `cannot write to standard output: ${error.code ?? error.name}`)
   process.exitCode = EXIT_FAILED
 }
 

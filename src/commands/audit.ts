@@ -7,18 +7,45 @@ import { formatAudit, formatUse } from '../audit/text.ts'
 import { readJsonLines } from '../files/json-lines.ts'
 import { readPluginCall } from '../audit/plugin-call.ts'
 import { BridgeError } from '../errors.ts'
-import { textValue } from './cli/cluster-options.ts'
-import { listValues, type OptionValues } from './cli/command.ts'
+import { defineCommand, type CommandValues } from './cli/command.ts'
+import { flag, text } from './cli/option.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
-/** Joins audit files of Vault and logs of plugins. Each file is read twice, a line at a time. */
-export async function runAudit(values: OptionValues, terminal: Terminal): Promise<number> {
-  const files = listValues(values, 'FILE')
-  const key = textValue(values, 'key')
+const options = {
+  key: text('NAME', 'Only this key.'),
+  events: flag('Print every use of the key, not only the suspicious ones and the totals.'),
+  json: flag('Print one JSON object a line: the uses, then the summary.'),
+}
+
+type AuditValues = CommandValues<typeof options>
+
+export const auditCommand = defineCommand({
+  name: 'audit',
+  usage: ['FILE... [--key NAME] [--events] [--json]'],
+  description: `
+Match the audit files of Vault or OpenBao with the logs of plugins, by the uid
+that each request carries: who used which key, when, from which node, with what
+result. A use that reveals something (decrypt, rewrap, datakey, export, backup)
+and that no plugin in the given logs asked for is reported as suspicious.
+
+The files may be given in any order. Each is read twice, one line at a time. The
+plugins must log at level debug, and Vault must write the header
+X-Transit-Bridge-UID to its audit device, as setup configures it. The name of a
+log file identifies the plugin's node.`,
+  options,
+  operand: { name: 'FILE', repeats: true },
+  exitCodes: '0 nothing is suspicious, 1 something is, 2 wrong usage.',
+  examples: ['$ transit-bridge audit audit.log node-1.log node-2.log --key k8s-etcd'],
+  run: runAudit,
+})
+
+/** Matches audit files of Vault with logs of plugins. */
+async function runAudit(values: AuditValues, terminal: Terminal): Promise<number> {
+  const { operands: files, key, events, json } = values
   const join = new AuditJoin()
   for (const file of files) await readCalls(file, join)
   const tally = new AuditTally()
-  const show = values['events'] === true ? showUse(values, terminal) : () => undefined
+  const show = events ? showUse(json, terminal) : () => undefined
   let entries = 0
   const take = (use: KeyUse | undefined) => {
     if (use === undefined || (key !== undefined && use.key !== key)) return
@@ -36,7 +63,7 @@ export async function runAudit(values: OptionValues, terminal: Terminal): Promis
   for (const use of join.end()) take(use)
   if (entries === 0) throw noEntries(files)
   const summary = tally.summarize(join)
-  print(terminal, values['json'] === true ? JSON.stringify(summary) : formatAudit(summary))
+  print(terminal, json ? JSON.stringify(summary) : formatAudit(summary))
   return summary.ok ? EXIT_OK : EXIT_FAILED
 }
 
@@ -48,8 +75,8 @@ async function readCalls(file: string, join: AuditJoin): Promise<void> {
 }
 
 /** As JSON, one object a line, and the summary is the last of them. */
-function showUse(values: OptionValues, terminal: Terminal): (use: KeyUse) => void {
-  return (use) => print(terminal, values['json'] === true ? JSON.stringify(use) : formatUse(use))
+function showUse(json: boolean, terminal: Terminal): (use: KeyUse) => void {
+  return (use) => print(terminal, json ? JSON.stringify(use) : formatUse(use))
 }
 
 function noEntries(files: readonly string[]): BridgeError {

@@ -1,4 +1,5 @@
 import type { ProviderConfig } from '../config/config.ts'
+import { loadProviderConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
 import { createCsiProvider } from '../csi/provider.ts'
 import { watchRefusedStreams } from '../csi/refused-streams.ts'
@@ -6,6 +7,8 @@ import { startGrpcServer } from '../grpc/server.ts'
 import { logKey } from '../telemetry/log.ts'
 import { version } from '../version.ts'
 import { startAdmin } from './cli/admin.ts'
+import { defineCommand } from './cli/command.ts'
+import { requiredText } from './cli/option.ts'
 import { takeChargeOfEnd } from './cli/process-end.ts'
 import { createTelemetry } from './cli/telemetry.ts'
 import { EXIT_OK } from './cli/terminal.ts'
@@ -21,11 +24,29 @@ const SOCKET_MODE = 0o600
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024
 const MAX_INCOMPLETE_BYTES = 64 * 1024 * 1024
 
+export const csiCommand = defineCommand({
+  name: 'csi',
+  usage: ['--config FILE'],
+  description: `
+Serve the provider for the Secrets Store CSI driver (1.6.0 or newer) on a unix
+socket, until SIGTERM or SIGINT. Under their own identity, pods get what the
+Transit keys make as files: public keys, JWKS, data keys, decrypted values.
+
+It starts whether or not Vault answers. Only a wrong configuration ends the
+program, with code 2.`,
+  options: {
+    config: requiredText('FILE', 'The configuration, in YAML. It needs the section csi.'),
+  },
+  exitCodes: '0 stopped as requested, 1 failed, 2 wrong usage or configuration.',
+  examples: ['$ transit-bridge csi --config /etc/transit-bridge/config.yaml'],
+  run: async ({ config }, { environment }) => runCsi(await loadProviderConfig(config, environment)),
+})
+
 /**
  * Serves the CSI provider until a signal stops it, and then ends the process. Throws SOCKET_* if the socket cannot be
  * had. It does not wait for Vault: until a pod comes, there is nothing to ask.
  */
-export async function runCsi(config: ProviderConfig): Promise<never> {
+async function runCsi(config: ProviderConfig): Promise<never> {
   const csi = requireSection(config, 'csi')
   const telemetry = createTelemetry(config.log.level)
   const { clock, log, metrics } = telemetry

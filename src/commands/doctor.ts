@@ -1,39 +1,62 @@
 import { systemClock } from '../time/clock.ts'
-import { parseDuration } from '../time/duration.ts'
 import { loadConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
 import { examine } from '../doctor/examine.ts'
 import { formatFindings, ok, type Finding } from '../doctor/finding.ts'
-import { BridgeError } from '../errors.ts'
-import { createLogger } from '../telemetry/log.ts'
-import { createMetrics } from '../telemetry/metrics.ts'
-import { version } from '../version.ts'
-import { requireValue, type OptionValues } from './cli/command.ts'
+import { defineCommand, type CommandValues } from './cli/command.ts'
+import { durationOr, flag, list, requiredText, text, textOr } from './cli/option.ts'
+import { quietTelemetry } from './cli/quiet-telemetry.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 import { createVaultAccess } from './cli/vault-access.ts'
 
 const MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml'
-const SURVIVE = '72h'
-/** Time to give the own token back (milliseconds). */
-const REVOKE_TIME = 1_000
+/** Time to revoke the own token. */
+const REVOKE_TIME_MS = 1_000
 
-/** Says what works on this node and what to mend; EXIT_FAILED when something must be. */
-export async function runDoctor(values: OptionValues, terminal: Terminal): Promise<number> {
-  const file = requireValue(values, 'config')
-  const surviveMs = parseDuration(text(values, 'survive') ?? SURVIVE)
-  if (surviveMs === undefined)
-    throw new BridgeError(
-      'USAGE_INVALID',
-      'doctor: --survive is not a duration; write for example 72h',
-    )
+const options = {
+  config: requiredText('FILE', "The plugin's configuration."),
+  survive: durationOr(
+    '72h',
+    'The longest outage of the control plane after which the token must still be valid.',
+  ),
+  manifest: textOr('FILE', MANIFEST, 'Static pod manifest of kube-apiserver.'),
+  encryptionConfig: text('FILE', 'EncryptionConfiguration. Default: what the manifest names.'),
+  peers: list(
+    'LIST',
+    'host:port of /readyz of the other nodes, with commas between: do they all see the same key?',
+  ),
+  json: flag('Print one JSON object: ok, findings.'),
+}
+
+export const doctorCommand = defineCommand({
+  name: 'doctor',
+  usage: [
+    '--config FILE [--survive DURATION] [--json] [--manifest FILE] [--encryption-config FILE] [--peers LIST]',
+  ],
+  description: `
+Check this control-plane node. Reports line by line what works and what to fix:
+
+    fail     token lifetime: ends in 50 min; it must last 72h ...; ...
+
+It changes nothing.`,
+  options,
+  exitCodes: '0 no problems found, 1 a line says fail, 2 wrong usage or configuration.',
+  examples: ['$ transit-bridge doctor --config /etc/transit-bridge/config.yaml'],
+  run: runDoctor,
+})
+
+/** Reports what works on this node and what to fix; returns EXIT_FAILED if something must be fixed. */
+async function runDoctor(
+  values: CommandValues<typeof options>,
+  terminal: Terminal,
+): Promise<number> {
+  const { config: file, survive: surviveMs } = values
   const config = await loadConfig(file, terminal.environment)
   requireSection(config, 'kms')
   const clock = systemClock
   const { client, session } = createVaultAccess({
     config: config.vault,
-    clock,
-    log: createLogger('silent'),
-    metrics: createMetrics(version),
+    ...quietTelemetry(),
   })
   try {
     const findings = await examine({
@@ -41,17 +64,13 @@ export async function runDoctor(values: OptionValues, terminal: Terminal): Promi
       session,
       clock,
       surviveMs,
-      manifest: text(values, 'manifest') ?? MANIFEST,
-      encryptionConfig: text(values, 'encryption-config'),
-      peers: (text(values, 'peers') ?? '').split(',').filter((peer) => peer !== ''),
+      manifest: values.manifest,
+      encryptionConfig: values.encryptionConfig,
+      peers: values.peers ?? [],
     })
-    return reportFindings(
-      [ok('configuration', file), ...findings],
-      values['json'] === true,
-      terminal,
-    )
+    return reportFindings([ok('configuration', file), ...findings], values.json, terminal)
   } finally {
-    await session.stop({ deadline: clock.monotonic() + REVOKE_TIME })
+    await session.stop({ deadline: clock.monotonic() + REVOKE_TIME_MS })
     await client.close()
   }
 }
@@ -63,9 +82,4 @@ function reportFindings(findings: readonly Finding[], json: boolean, terminal: T
     json ? JSON.stringify({ ok: healthy, findings }, null, 2) : formatFindings(findings),
   )
   return healthy ? EXIT_OK : EXIT_FAILED
-}
-
-function text(values: OptionValues, name: string): string | undefined {
-  const value = values[name]
-  return typeof value === 'string' ? value : undefined
 }

@@ -1,10 +1,13 @@
 import type { Config } from '../config/config.ts'
+import { loadConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
 import { startGrpcServer } from '../grpc/server.ts'
 import { createKmsPlugin, type KmsPlugin } from '../kms/plugin.ts'
 import { logKey } from '../telemetry/log.ts'
 import { version } from '../version.ts'
 import { startAdmin } from './cli/admin.ts'
+import { defineCommand } from './cli/command.ts'
+import { requiredText } from './cli/option.ts'
 import { takeChargeOfEnd } from './cli/process-end.ts'
 import { createTelemetry, type Telemetry } from './cli/telemetry.ts'
 import { EXIT_OK } from './cli/terminal.ts'
@@ -15,11 +18,27 @@ const STOP_GRACE_MS = 3_000
 /** Time at the end to revoke the Vault token. */
 const REVOKE_TIMEOUT_MS = 1_000
 
+export const kmsCommand = defineCommand({
+  name: 'kms',
+  usage: ['--config FILE'],
+  description: `
+Serve the KMS v2 plugin on a unix socket, until SIGTERM or SIGINT.
+
+It starts whether or not Vault answers; until Vault does, Status reports the
+reason in words. Only a wrong configuration ends the program, with code 2.`,
+  options: {
+    config: requiredText('FILE', 'The configuration, in YAML. It needs the section kms.'),
+  },
+  exitCodes: '0 stopped as requested, 1 failed, 2 wrong usage or configuration.',
+  examples: ['$ transit-bridge kms --config /etc/transit-bridge/config.yaml'],
+  run: async ({ config }, { environment }) => runKms(await loadConfig(config, environment)),
+})
+
 /**
  * Serves the KMS plugin until a signal stops it, and then ends the process. Throws SOCKET_* if the socket cannot be
  * had. It does not wait for Vault (docs/design.md, "Start and stop").
  */
-export async function runKms(config: Config): Promise<never> {
+async function runKms(config: Config): Promise<never> {
   const kms = requireSection(config, 'kms')
   const telemetry = createTelemetry(config.log.level)
   const { clock, log, metrics } = telemetry

@@ -14,63 +14,104 @@ import { RewriteState } from '../rewrite/state.ts'
 import { formatPlan, formatResult } from '../rewrite/text.ts'
 import { StateFile, stateFolder } from '../files/state-file.ts'
 import { BridgeError } from '../errors.ts'
-import {
-  countValue,
-  durationValue,
-  openCluster,
-  readPatterns,
-  readPlugins,
-  textValue,
-  usage,
-} from './cli/cluster-options.ts'
-import type { OptionValues } from './cli/command.ts'
+import { clusterOptions, openCluster, readPlugins } from './cli/cluster-options.ts'
+import { defineCommand, type CommandValues } from './cli/command.ts'
+import { etcdOptions, namesEtcd, readEtcdAccess } from './cli/etcd-options.ts'
+import { choice, countOr, durationOr, flag, text, usageError } from './cli/option.ts'
+import { readPatterns, rewriteTargetOptions } from './cli/resource-options.ts'
 import { untilInterrupted } from './cli/interruption.ts'
 import { Progress } from './cli/progress.ts'
-import { checkEtcdOptions, namesEtcd, reportEtcd } from './cli/stored-report.ts'
-import { complain, EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
+import { reportEtcd } from './cli/store-report.ts'
+import { warn, EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 /** Gentle: some of what a small API server takes; 100,000 objects take eight minutes. */
 const DEFAULT_RATE = 200
-const DEFAULT_PATIENCE_MS = 2 * 60_000
 
-const METHODS: readonly RewriteMethod[] = ['auto', 'patch', 'migration']
+const MAX_RATE = 9_999_999
 
-/** Rewrites all that is not stored under the current key. */
-export async function runRewriteCommand(values: OptionValues, terminal: Terminal): Promise<number> {
-  const settings = readSettings(values)
+const METHODS = ['auto', 'patch', 'migration'] as const satisfies readonly RewriteMethod[]
+
+const options = {
+  ...rewriteTargetOptions,
+  method: choice(
+    'METHOD',
+    METHODS,
+    'auto',
+    'patch, migration (StorageVersionMigration), or auto: migration where a controller runs it.',
+  ),
+  rate: countOr('N', MAX_RATE, DEFAULT_RATE, 'Objects a second, at most.'),
+  patience: durationOr('2m', 'How long a failing request is retried.'),
+  state: text(
+    'FILE',
+    'File that records the progress. Default: a file for this cluster in $XDG_STATE_HOME/transit-bridge.',
+  ),
+  dryRun: flag('Check everything, count the objects, and change nothing.'),
+  ...clusterOptions,
+  ...etcdOptions,
+}
+
+type RewriteValues = CommandValues<typeof options>
+
+export const rewriteCommand = defineCommand({
+  name: 'rewrite',
+  usage: [
+    '--encryption-config FILE [--dry-run] [OPTIONS]',
+    '--resources LIST [--dry-run] [OPTIONS]',
+  ],
+  description: `
+Re-encrypt objects that are stored under an old key or in plaintext. The API
+server writes each object again, with a no-op update conditional on uid and
+resourceVersion: an object that changes in the meantime is not touched.
+
+It does not start while API servers disagree on the key, because new data could
+be rewritten under the old key. If it is interrupted, the same command continues.
+If etcd is named, it is read at the end to prove the result.`,
+  options,
+  exitCodes: '0 everything is rewritten, 1 something is not, 2 wrong usage or configuration.',
+  examples: [
+    '$ transit-bridge rewrite --kubeconfig /etc/kubernetes/admin.conf \\\n      --encryption-config /etc/kubernetes/encryption.yaml --dry-run',
+  ],
+  run: runRewriteCommand,
+})
+
+/** Rewrites everything that is not stored under the write key. */
+async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Promise<number> {
+  const { method, rate, patience, configsMayDiffer, dryRun } = values
   const patterns = await readPatterns(values)
-  checkEtcdOptions(values)
+  if (namesEtcd(values)) readEtcdAccess(values)
   const state = stateFileOf(values, terminal)
   const servers = await openCluster(values, terminal, systemClock)
   const progress = new Progress({
     stderr: terminal.stderr,
     clock: systemClock,
-    what: 'objects dealt with',
+    what: 'objects processed',
   })
-  const options: RewriteOptions = {
+  const settings: RewriteOptions = {
     servers,
     plugins: readPlugins(values),
     patterns,
-    ...settings,
+    method,
+    rate,
+    patienceMs: patience,
     state,
-    demand: { configsMayDiffer: values['configs-may-differ'] === true },
+    demand: { configsMayDiffer },
     clock: systemClock,
     onNote: (text) => {
       progress.end()
-      complain(terminal, text)
+      warn(terminal, text)
     },
     onProgress: (objects, total) =>
       progress.show(objects, total === 0 ? undefined : objects / total),
   }
   try {
     return await untilInterrupted(async (signal) => {
-      const plan = await planRewrite(options, signal)
+      const plan = await planRewrite(settings, signal)
       for (const { name, why } of plan.discovery.skipped) requireServed(values, name, why, terminal)
-      if (values['dry-run'] === true) {
+      if (dryRun) {
         print(terminal, formatPlan(plan))
         return EXIT_OK
       }
-      const result = await runRewrite(options, plan, signal)
+      const result = await runRewrite(settings, plan, signal)
       progress.end()
       print(terminal, formatResult(result))
       return await judge(result, values, terminal, signal)
@@ -83,42 +124,32 @@ export async function runRewriteCommand(values: OptionValues, terminal: Terminal
   }
 }
 
-function readSettings(values: OptionValues) {
-  const given = textValue(values, 'method') ?? 'auto'
-  const method = METHODS.find((each) => each === given)
-  if (method === undefined)
-    throw usage(`--method: must be auto, patch or migration, not ${JSON.stringify(given)}`)
-  return {
-    method,
-    rate: countValue(values, 'rate') ?? DEFAULT_RATE,
-    patienceMs: durationValue(values, 'patience') ?? DEFAULT_PATIENCE_MS,
-  }
-}
-
 /** By default one for each cluster, so that the state of one is never taken for that of another. */
-export function stateFileOf(values: OptionValues, { environment }: Pick<Terminal, 'environment'>) {
-  const given = textValue(values, 'state')
+function stateFileOf(
+  { state: given }: RewriteValues,
+  { environment }: Pick<Terminal, 'environment'>,
+) {
   const folder = given === undefined ? stateFolder(environment) : ''
   return (cluster: string) =>
     new StateFile(given ?? join(folder, `rewrite-${cluster}.json`), RewriteState)
 }
 
 /** A name that was asked for must be served; one of the EncryptionConfiguration may be of the past. */
-function requireServed(values: OptionValues, name: string, why: string, terminal: Terminal): void {
-  if (values['resources'] !== undefined) throw usage(`--resources: ${name}: ${why}`)
-  complain(terminal, `${name} is passed over: ${why}`)
+function requireServed(values: RewriteValues, name: string, why: string, terminal: Terminal): void {
+  if (values.resources !== undefined) throw usageError(`--resources: ${name}: ${why}`)
+  warn(terminal, `${name} is passed over: ${why}`)
 }
 
 /** Where etcd may be read it has the last word. */
 async function judge(
   { refusals, convergence }: RewriteResult,
-  values: OptionValues,
+  values: RewriteValues,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<number> {
   if (!namesEtcd(values)) {
     if (refusals.length > 0) return EXIT_FAILED
-    complain(
+    warn(
       terminal,
       'etcd was not looked at; transit-bridge verify proves it, and so does this command with --endpoints',
     )
@@ -134,7 +165,7 @@ async function judge(
   const verdict = faults.length === 0 ? 'all encrypted with the write key' : faults.join('; ')
   print(terminal, `${report.source}: ${report.objects.toLocaleString('en')} objects; ${verdict}`)
   if (isDone && refusals.length === 0) return EXIT_OK
-  complain(
+  warn(
     terminal,
     'not everything is encrypted with the write key; transit-bridge verify lists the rest',
   )
@@ -144,15 +175,12 @@ async function judge(
 function explainStop(thrown: unknown): BridgeError {
   const error = BridgeError.from(thrown)
   if (error.code === 'CANCELLED') {
-    return new BridgeError(
-      'CANCELLED',
-      'stopped before the end; run the same command again to go on',
-    )
+    return new BridgeError('CANCELLED', 'interrupted; run the same command again to continue')
   }
   if (error.code === 'KUBE_UNREACHABLE' || error.code === 'KUBE_BUSY') {
     return new BridgeError(
       error.code,
-      `${error.message}; nothing is lost, run the same command again to go on`,
+      `${error.message}; nothing is lost, run the same command again to continue`,
       { cause: error },
     )
   }

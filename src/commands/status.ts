@@ -2,18 +2,50 @@ import { systemClock } from '../time/clock.ts'
 import { makeClusterStatus } from '../status/cluster-status.ts'
 import { formatStatus } from '../status/text.ts'
 import { sharesOf } from '../verify/stored-keys.ts'
-import { durationValue, openCluster, readPlugins } from './cli/cluster-options.ts'
-import type { OptionValues } from './cli/command.ts'
+import { clusterOptions, openCluster, readPlugins } from './cli/cluster-options.ts'
+import { defineCommand, type CommandValues } from './cli/command.ts'
+import { etcdOptions, namesEtcd, readEtcdAccess } from './cli/etcd-options.ts'
+import { duration, flag, text } from './cli/option.ts'
 import { untilInterrupted } from './cli/interruption.ts'
-import { openOperatorVault } from './cli/operator-vault.ts'
-import { checkEtcdOptions, namesEtcd, reportEtcd } from './cli/stored-report.ts'
+import { openOperatorVault, operatorOptions } from './cli/operator-vault.ts'
+import { reportEtcd } from './cli/store-report.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
-/** Says how a cluster's encryption is at a glance. Nothing is changed. */
-export async function runStatus(values: OptionValues, terminal: Terminal): Promise<number> {
-  const rotateEvery = durationValue(values, 'rotate-every')
+const options = {
+  config: text('FILE', "The plugin's configuration. With it, Vault is asked about the key."),
+  rotateEvery: duration(
+    'Intended rotation interval, such as 90d, if Vault does not rotate the key.',
+  ),
+  encryptionConfig: text('FILE', "The API server's EncryptionConfiguration."),
+  json: flag('Print one JSON object.'),
+  ...operatorOptions,
+  ...clusterOptions,
+  ...etcdOptions,
+}
+
+type StatusValues = CommandValues<typeof options>
+
+export const statusCommand = defineCommand({
+  name: 'status',
+  usage: ['[--config FILE] [OPTIONS]'],
+  description: `
+Show the state of the cluster's encryption at a glance: plugins and API servers
+with health, key, key version and token lifetime; the key in Vault and when its
+next rotation is due; and, if etcd is named, the share of stored objects under
+each key version.`,
+  options,
+  exitCodes: '0 no problems found, 1 problems found, 2 wrong usage or configuration.',
+  examples: [
+    '$ transit-bridge status --kubeconfig /etc/kubernetes/admin.conf \\\n      --plugin http://192.0.2.10:9390 --plugin http://192.0.2.11:9390',
+  ],
+  run: runStatus,
+})
+
+/** Shows the state of a cluster's encryption. Changes nothing. */
+async function runStatus(values: StatusValues, terminal: Terminal): Promise<number> {
+  const { rotateEvery, configsMayDiffer, json } = values
   const plugins = readPlugins(values)
-  checkEtcdOptions(values)
+  if (namesEtcd(values)) readEtcdAccess(values)
   const servers = await openCluster(values, terminal, systemClock)
   try {
     const [reading, key, stored] = await Promise.all([
@@ -24,25 +56,23 @@ export async function runStatus(values: OptionValues, terminal: Terminal): Promi
     const now = systemClock.now()
     const status = makeClusterStatus({
       reading,
-      demand: { configsMayDiffer: values['configs-may-differ'] === true },
+      demand: { configsMayDiffer },
       ...key,
       ...(stored === undefined ? {} : { stored }),
       ...(rotateEvery === undefined ? {} : { rotateEvery }),
       now,
     })
-    print(
-      terminal,
-      values['json'] === true ? JSON.stringify(status, null, 2) : formatStatus(status, now),
-    )
+    print(terminal, json ? JSON.stringify(status, null, 2) : formatStatus(status, now))
     return status.ok ? EXIT_OK : EXIT_FAILED
   } finally {
     servers.close()
   }
 }
 
-async function readKey(values: OptionValues, terminal: Terminal) {
-  if (values['config'] === undefined) return {}
-  const vault = await openOperatorVault(values, terminal)
+async function readKey(values: StatusValues, terminal: Terminal) {
+  const { config, tokenFile } = values
+  if (config === undefined) return {}
+  const vault = await openOperatorVault({ config, tokenFile }, terminal)
   try {
     const key = await vault.key.read()
     return { key, versions: vault.versionsOf(key) }
@@ -51,7 +81,7 @@ async function readKey(values: OptionValues, terminal: Terminal) {
   }
 }
 
-async function readShares(values: OptionValues, terminal: Terminal) {
+async function readShares(values: StatusValues, terminal: Terminal) {
   if (!namesEtcd(values)) return undefined
   return sharesOf(await untilInterrupted((signal) => reportEtcd(values, terminal, signal)))
 }

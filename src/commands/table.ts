@@ -1,231 +1,105 @@
-import { CLUSTER_COMMANDS } from './cluster-commands.ts'
-import { ETCD_OPTIONS } from './cli/option-sets.ts'
-import { requireValue, type Command, type CommandGroup } from './cli/command.ts'
-import {
-  CONFIG_CHECK_USAGE,
-  CONFIG_ENCRYPTION_USAGE,
-  CONFIG_NODE_USAGE,
-  CONFIG_SCHEMA_USAGE,
-  CONFIG_USAGE,
-  CSI_CHECK_USAGE,
-  CSI_USAGE,
-  DOCTOR_USAGE,
-  KMS_USAGE,
-  SETUP_USAGE,
-  VERIFY_USAGE,
-} from './usage.ts'
-import {
-  INSTALL_NODE_USAGE,
-  PROBE_USAGE,
-  RETIRE_NODES_USAGE,
-  ROUND_TRIP_USAGE,
-} from './usage-node.ts'
+import type { CommandTable } from './cli/command-table.ts'
 
-const config = { takes: 'FILE', required: true }
-
-/** Every command, by name. */
-export const COMMANDS: Readonly<Record<string, Command | CommandGroup>> = {
+/** Every command, by name, in the order of the help. */
+export const COMMANDS: CommandTable = {
   kms: {
-    usage: KMS_USAGE,
-    options: { config },
-    run: async (values, terminal) => {
-      const { loadConfig } = await import('../config/load.ts')
-      const loaded = await loadConfig(requireValue(values, 'config'), terminal.environment)
-      const { runKms } = await import('./kms.ts')
-      return runKms(loaded)
-    },
+    summary: 'Serve the KMS v2 plugin that kube-apiserver calls.',
+    load: async () => (await import('./kms.ts')).kmsCommand,
   },
   csi: {
-    usage: CSI_USAGE,
-    own: {
-      usage: CSI_USAGE,
-      options: { config },
-      run: async (values, terminal) => {
-        const { loadProviderConfig } = await import('../config/load.ts')
-        const loaded = await loadProviderConfig(
-          requireValue(values, 'config'),
-          terminal.environment,
-        )
-        const { runCsi } = await import('./csi.ts')
-        return runCsi(loaded)
-      },
-    },
+    summary: 'Serve the provider that the Secrets Store CSI driver calls.',
+    own: async () => (await import('./csi.ts')).csiCommand,
     commands: {
       check: {
-        usage: CSI_CHECK_USAGE,
-        options: {
-          config: { takes: 'FILE' },
-          namespace: { takes: 'NAME' },
-          'service-account': { takes: 'NAME' },
-          json: {},
-        },
-        operand: 'FILE',
-        run: async (values, terminal) => {
-          const { checkClasses } = await import('./csi-check.ts')
-          return checkClasses(requireValue(values, 'FILE'), values, terminal)
-        },
+        summary: 'Check SecretProviderClass manifests.',
+        load: async () => (await import('./csi/check.ts')).csiCheckCommand,
       },
     },
   },
   config: {
-    usage: CONFIG_USAGE,
+    summary: 'Check a configuration, and print what is made from it.',
     commands: {
       check: {
-        usage: CONFIG_CHECK_USAGE,
-        options: { config, json: {} },
-        run: async (values, terminal) => {
-          const { checkConfig } = await import('./config-check.ts')
-          return checkConfig(requireValue(values, 'config'), values['json'] === true, terminal)
-        },
+        summary: 'Check a configuration, and show what would run.',
+        load: async () => (await import('./config/check.ts')).configCheckCommand,
       },
       schema: {
-        usage: CONFIG_SCHEMA_USAGE,
-        options: {},
-        run: async (_values, terminal) => {
-          const { printSchema } = await import('./config-schema.ts')
-          return printSchema(terminal)
-        },
+        summary: 'Print the JSON Schema of the configuration.',
+        load: async () => (await import('./config/schema.ts')).configSchemaCommand,
       },
       encryption: {
-        usage: CONFIG_ENCRYPTION_USAGE,
-        options: {
-          config: { takes: 'FILE' },
-          resources: { takes: 'LIST' },
-          name: { takes: 'NAME' },
-          timeout: { takes: 'DURATION' },
-          from: { takes: 'PROVIDER' },
-          step: { takes: 'STEP' },
-          check: { takes: 'FILE' },
-          json: {},
-        },
-        run: async (values, terminal) => {
-          const { runConfigEncryption } = await import('./config-encryption.ts')
-          return runConfigEncryption(values, terminal)
-        },
+        summary: 'Print or check an EncryptionConfiguration.',
+        load: async () => (await import('./config/encryption.ts')).configEncryptionCommand,
       },
       node: {
-        usage: CONFIG_NODE_USAGE,
-        options: {
-          config,
-          shape: { takes: 'SHAPE', required: true },
-          'host-config': { takes: 'FILE' },
-          image: { takes: 'IMAGE' },
-          program: { takes: 'FILE' },
-        },
-        run: async (values, terminal) => {
-          const { runConfigNode } = await import('./config-node.ts')
-          return runConfigNode(values, terminal)
-        },
+        summary: 'Print the files that run the plugin on a node.',
+        load: async () => (await import('./config/node.ts')).configNodeCommand,
       },
     },
   },
   setup: {
-    usage: SETUP_USAGE,
-    options: {
-      config,
-      'token-file': { takes: 'FILE' },
-      kubeconfig: { takes: 'FILE' },
-      jwks: { takes: 'FILE' },
-      'service-account-key': { takes: 'FILE' },
-      issuer: { takes: 'ISSUER' },
-      'service-account': { takes: 'NAMESPACE/NAME' },
-      audience: { takes: 'NAME' },
-      policy: { takes: 'NAME' },
-      'kubernetes-host': { takes: 'URL' },
-      'kubernetes-ca': { takes: 'FILE' },
-      'reviewer-token-file': { takes: 'FILE' },
-      'no-reviewer-token': {},
-      remove: {},
-      'dry-run': {},
-      output: { takes: 'FORM' },
-      yes: {},
-    },
-    run: async (values, terminal) => {
-      const { runSetup } = await import('./setup.ts')
-      return runSetup(values, terminal)
-    },
+    summary: 'Prepare Vault for the plugin, or show what would change.',
+    load: async () => (await import('./setup/setup.ts')).setupCommand,
   },
   doctor: {
-    usage: DOCTOR_USAGE,
-    options: {
-      config,
-      survive: { takes: 'DURATION' },
-      manifest: { takes: 'FILE' },
-      'encryption-config': { takes: 'FILE' },
-      peers: { takes: 'LIST' },
-      json: {},
-    },
-    run: async (values, terminal) => {
-      const { runDoctor } = await import('./doctor.ts')
-      return runDoctor(values, terminal)
-    },
+    summary: 'Check this node, and say what to fix.',
+    load: async () => (await import('./doctor.ts')).doctorCommand,
   },
   'install-node': {
-    usage: INSTALL_NODE_USAGE,
-    options: {
-      config,
-      image: { takes: 'IMAGE', required: true },
-      token: { takes: 'FILE' },
-      ca: { takes: 'FILE' },
-      root: { takes: 'DIR' },
-      'host-config': { takes: 'FILE' },
-      manifests: { takes: 'DIR' },
-      interval: { takes: 'DURATION' },
-      listen: { takes: 'HOST:PORT' },
-      once: {},
-      remove: {},
-    },
-    run: async (values, terminal) => {
-      const { runInstallNode } = await import('./install-node.ts')
-      return runInstallNode(values, terminal)
-    },
+    summary: 'Install the plugin on this node and keep its files up to date.',
+    load: async () => (await import('./node/install-node.ts')).installNodeCommand,
   },
   'retire-nodes': {
-    usage: RETIRE_NODES_USAGE,
-    options: {
-      daemonset: { takes: 'NAMESPACE/NAME', required: true },
-      timeout: { takes: 'DURATION' },
-    },
-    run: async (values, terminal) => {
-      const { runRetireNodes } = await import('./retire-nodes.ts')
-      return runRetireNodes(values, terminal)
-    },
-  },
-  probe: {
-    usage: PROBE_USAGE,
-    options: { socket: { takes: 'FILE', required: true } },
-    run: async (values, terminal) => {
-      const { runProbe } = await import('./probe.ts')
-      return runProbe(values, terminal)
-    },
+    summary: 'Remove the plugin from all nodes before a Helm release is removed.',
+    load: async () => (await import('./node/retire-nodes.ts')).retireNodesCommand,
   },
   'round-trip': {
-    usage: ROUND_TRIP_USAGE,
-    options: { socket: { takes: 'FILE', required: true } },
-    run: async (values, terminal) => {
-      const { runRoundTrip } = await import('./round-trip.ts')
-      return runRoundTrip(values, terminal)
-    },
+    summary: 'Send a plugin the calls that kube-apiserver sends.',
+    load: async () => (await import('./round-trip.ts')).roundTripCommand,
+  },
+  probe: {
+    summary: 'Check that a plugin or a provider answers on its socket.',
+    load: async () => (await import('./probe.ts')).probeCommand,
   },
   verify: {
-    usage: VERIFY_USAGE,
-    options: {
-      ...ETCD_OPTIONS,
-      rate: { takes: 'N' },
-      snapshot: { takes: 'FILE' },
-      'skip-hash-check': {},
-      resources: { takes: 'LIST' },
-      allow: { takes: 'LIST' },
-      'encryption-config': { takes: 'FILE' },
-      deep: {},
-      objects: {},
-      config: { takes: 'FILE' },
-      json: {},
-    },
-    run: async (values, terminal) => {
-      const { runVerify } = await import('./verify.ts')
-      return runVerify(values, terminal)
+    summary: 'Prove from etcd, or from a snapshot, that stored objects are encrypted.',
+    load: async () => (await import('./verify.ts')).verifyCommand,
+  },
+  rewrite: {
+    summary: 'Re-encrypt objects stored under an old key or in plaintext.',
+    load: async () => (await import('./rewrite.ts')).rewriteCommand,
+  },
+  rotate: {
+    summary: 'Rotate the key, from Vault to the last stored object.',
+    load: async () => (await import('./rotate/rotate.ts')).rotateCommand,
+  },
+  status: {
+    summary: 'Show plugins, API servers, key and stored data at a glance.',
+    load: async () => (await import('./status.ts')).statusCommand,
+  },
+  audit: {
+    summary: 'Match the audit files of Vault with the logs of plugins.',
+    load: async () => (await import('./audit.ts')).auditCommand,
+  },
+  drill: {
+    summary: 'Rehearse a disaster: a backup, an outage, a restore.',
+    commands: {
+      backup: {
+        summary: 'Check that a snapshot is encrypted and that Vault can decrypt it.',
+        load: async () => (await import('./drill/backup.ts')).drillBackupCommand,
+      },
+      outage: {
+        summary: 'Disconnect a plugin from Vault, and record what happens.',
+        load: async () => (await import('./drill/outage.ts')).drillOutageCommand,
+      },
+      restore: {
+        summary: 'Check each step of a restore into a new cluster.',
+        load: async () => (await import('./drill/restore.ts')).drillRestoreCommand,
+      },
     },
   },
-  ...CLUSTER_COMMANDS,
+  completion: {
+    summary: 'Print a completion script for bash, zsh or fish.',
+    load: async () => (await import('./completion/completion.ts')).completionCommand,
+  },
 }

@@ -1,64 +1,154 @@
 import { randomUUID } from 'node:crypto'
 
+import { loadConfig } from '../config/load.ts'
+import { requireSection } from '../config/section.ts'
+import { SourceReader } from '../storage/source-reader.ts'
 import { systemClock } from '../time/clock.ts'
+import { Transit } from '../transit/transit.ts'
 import { DeepProof } from '../verify/deep-proof.ts'
 import type { Proof } from '../verify/proof.ts'
 import { formatReport } from '../verify/report-text.ts'
 import type { Depth, Report } from '../verify/report.ts'
-import { SourceReader } from '../storage/source-reader.ts'
-import { loadConfig } from '../config/load.ts'
-import { requireSection } from '../config/section.ts'
-import { createLogger } from '../telemetry/log.ts'
-import { createMetrics } from '../telemetry/metrics.ts'
-import { Transit } from '../transit/transit.ts'
-import { version } from '../version.ts'
-import type { OptionValues } from './cli/command.ts'
+import { defineCommand, type CommandValues } from './cli/command.ts'
+import {
+  etcdAccessOptions,
+  etcdPrefixOption,
+  findHostEtcd,
+  givenEtcdOptions,
+  namesEtcd,
+  readEtcdAccess,
+} from './cli/etcd-options.ts'
 import { untilInterrupted } from './cli/interruption.ts'
-import { openEtcd, openSnapshot } from './cli/store.ts'
-import { reportStore } from './cli/stored-report.ts'
-import { complain, EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
+import { count, flag, grouped, text, usageError } from './cli/option.ts'
+import { quietTelemetry } from './cli/quiet-telemetry.ts'
+import { allowedResources, resources } from './cli/resource-options.ts'
+import {
+  DEFAULT_ETCD_RATE,
+  reportStore,
+  skipHashCheckOption,
+  type StoreReading,
+  type StoreSource,
+} from './cli/store-report.ts'
+import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 import { createVaultAccess } from './cli/vault-access.ts'
-import { readVerifyOptions, type VerifyOptions } from './cli/verify-options.ts'
 
-/** For revoking the Vault token at the end. */
-const REVOKE_TIMEOUT_MS = 1_000
+/** Time to revoke the own token at the end. */
+const REVOKE_TIME_MS = 1_000
+const MAX_RATE = 1_000_000
 
-/** Reads a cluster's store and reports whether it is encrypted. It writes nothing. */
-export async function runVerify(values: OptionValues, terminal: Terminal): Promise<number> {
-  const options = readVerifyOptions(values)
-  const report = await verify(options, terminal)
-  print(terminal, options.json ? JSON.stringify(report, null, 2) : formatReport(report))
+const options = {
+  snapshot: text(
+    'FILE',
+    'Read a file that "etcdctl snapshot save" wrote, and check its checksum. No etcd is needed.',
+  ),
+  skipHashCheck: skipHashCheckOption,
+  resources: resources(
+    'Read only these, and expect them to be encrypted: secrets,configmaps,widgets.example.com',
+  ),
+  allow: allowedResources('Resources that may be plaintext.'),
+  encryptionConfig: text('FILE', "The API server's EncryptionConfiguration."),
+  deep: flag('Decrypt every DEK seed through Transit.'),
+  objects: flag('With --deep: decrypt every object, too. No value is printed.'),
+  config: text('FILE', "With --deep: the plugin's configuration."),
+  json: flag('Print one JSON object.'),
+  ...etcdAccessOptions,
+  ...etcdPrefixOption,
+  ...grouped('Etcd options', {
+    rate: count(
+      'N',
+      MAX_RATE,
+      `Objects a second, at most. Default: ${String(DEFAULT_ETCD_RATE)} from etcd, no limit from a file.`,
+    ),
+  }),
+}
+
+export type VerifyValues = CommandValues<typeof options>
+
+export const verifyCommand = defineCommand({
+  name: 'verify',
+  usage: ['[ETCD OPTIONS] [OPTIONS]', '--snapshot FILE [OPTIONS]'],
+  description: `
+Read etcd itself, or a snapshot of it, and report for each resource how its
+objects are stored: provider, Transit key version, key id, DEK seeds, and
+plaintext. It only reads, in pages at one revision. On a node of kubeadm, k3s or
+RKE2 it finds etcd and its certificates by itself, and says so.
+
+--encryption-config says which resources must be encrypted. Without it, these
+are secrets and every resource with an encrypted object.`,
+  options,
+  exitCodes:
+    '0 proved that everything is encrypted and readable, 1 not proved, 2 wrong usage or configuration.',
+  examples: [
+    '$ transit-bridge verify',
+    '$ transit-bridge verify --snapshot backup.db --deep --objects \\\n      --config /etc/transit-bridge/config.yaml',
+  ],
+  run: runVerify,
+})
+
+/** Reads all of a cluster's store and reports whether it is encrypted. Nothing is written. */
+async function runVerify(values: VerifyValues, terminal: Terminal): Promise<number> {
+  const report = await verify(readVerification(values), terminal)
+  print(terminal, values.json ? JSON.stringify(report, null, 2) : formatReport(report))
   return report.ok ? EXIT_OK : EXIT_FAILED
 }
 
-/** The report that {@link runVerify} prints. */
-export async function verify(options: VerifyOptions, terminal: Terminal): Promise<Report> {
-  const vault = await openVault(options, terminal)
-  try {
-    const opened = await openStore(options, terminal)
-    const deep =
-      vault === undefined
-        ? undefined
-        : { proof: vault.proof, uid: vault.uid, depth: depthOf(options) }
-    return await untilInterrupted((signal) =>
-      reportStore({ ...opened, options, terminal, signal, deep }),
-    )
-  } finally {
-    await vault?.close()
+/** What is verified, how deeply, and with which plugin's configuration. */
+export interface Verification extends Omit<StoreReading, 'deep'> {
+  readonly depth: Depth
+  /** Needed unless the depth is `envelopes`. */
+  readonly config?: string | undefined
+}
+
+/** Throws USAGE_INVALID with what would be right. */
+export function readVerification(values: VerifyValues): Verification {
+  const { deep, objects, config, resources: named, allow, encryptionConfig, etcdPrefix } = values
+  const source = readSource(values)
+  if (deep && config === undefined)
+    throw usageError("--deep needs --config FILE, the plugin's configuration")
+  if (objects && !deep) throw usageError('--objects needs --deep')
+  if (config !== undefined && !deep) throw usageError('--config is only for --deep')
+  return {
+    source,
+    prefix: etcdPrefix,
+    resources: named,
+    allowed: allow,
+    encryptionConfig,
+    config,
+    depth: depthOf(values),
+    // A file that was copied has no other readers, so a snapshot has no limit by default.
+    rate: values.rate ?? (source.kind === 'etcd' ? DEFAULT_ETCD_RATE : undefined),
   }
 }
 
-function depthOf({ objects }: VerifyOptions): Depth {
+function readSource(values: VerifyValues): StoreSource {
+  const { snapshot, skipHashCheck } = values
+  if (snapshot !== undefined) {
+    if (namesEtcd(values))
+      throw usageError(`--snapshot reads a file; remove ${givenEtcdOptions(values).join(', ')}`)
+    return { kind: 'snapshot', file: snapshot, skipHashCheck }
+  }
+  if (skipHashCheck) throw usageError('--skip-hash-check needs --snapshot FILE')
+  if (namesEtcd(values)) return { kind: 'etcd', access: readEtcdAccess(values) }
+  return { kind: 'etcd', ...findHostEtcd() }
+}
+
+function depthOf({ deep, objects }: VerifyValues): Depth {
+  if (!deep) return 'envelopes'
   return objects ? 'objects' : 'sources'
 }
 
-async function openStore({ source, skipHashCheck }: VerifyOptions, terminal: Terminal) {
-  if (source.kind === 'snapshot') return openSnapshot(source.file, skipHashCheck)
-  if (source.found !== undefined) {
-    const { name, endpoint, certFile } = source.found
-    complain(terminal, `reading the etcd of ${name} at ${endpoint} with ${certFile}`)
+/** The report that {@link runVerify} prints. */
+export async function verify(
+  { config, depth, ...reading }: Verification,
+  terminal: Terminal,
+): Promise<Report> {
+  const vault = await openVault(config, depth, terminal)
+  const deep = vault === undefined ? undefined : { proof: vault.proof, uid: vault.uid, depth }
+  try {
+    return await untilInterrupted((signal) => reportStore({ ...reading, deep }, terminal, signal))
+  } finally {
+    await vault?.close()
   }
-  return { store: openEtcd(source.access, terminal) }
 }
 
 interface VaultProof {
@@ -67,23 +157,18 @@ interface VaultProof {
   close(): Promise<void>
 }
 
-/** A Vault session with the plugin's identity, after a read of the key; undefined without --deep. */
+/** A session of the plugin's own identity, whose key has been read; undefined without --deep. */
 async function openVault(
-  { config: file, objects }: VerifyOptions,
+  file: string | undefined,
+  depth: Depth,
   { environment }: Terminal,
 ): Promise<VaultProof | undefined> {
   if (file === undefined) return undefined
   const config = await loadConfig(file, environment)
   const kms = requireSection(config, 'kms')
-  // No log: standard output is for the report, and errors are thrown.
-  const telemetry = {
-    clock: systemClock,
-    log: createLogger('silent'),
-    metrics: createMetrics(version),
-  }
-  const { client, session } = createVaultAccess({ config: config.vault, ...telemetry })
+  const { client, session } = createVaultAccess({ config: config.vault, ...quietTelemetry() })
   const close = async () => {
-    await session.stop({ deadline: systemClock.monotonic() + REVOKE_TIMEOUT_MS })
+    await session.stop({ deadline: systemClock.monotonic() + REVOKE_TIME_MS })
     await client.close()
   }
   const uid = `verify-${randomUUID()}`
@@ -102,5 +187,9 @@ async function openVault(
     throw error
   }
   const acceptVaultKubernetesKms = kms.acceptFrom.includes('vault-kubernetes-kms')
-  return { proof: new DeepProof({ reader, acceptVaultKubernetesKms, objects }), uid, close }
+  return {
+    proof: new DeepProof({ reader, acceptVaultKubernetesKms, objects: depth === 'objects' }),
+    uid,
+    close,
+  }
 }

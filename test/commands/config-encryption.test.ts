@@ -98,16 +98,19 @@ const MISTAKES: readonly (readonly [args: string, words: RegExp])[] = [
   ['', /needs --config FILE, or --check FILE/],
   ['--config @config.yaml --name a:b', /this would be refused: .*contains a colon/],
   ['--config @config.yaml --resources Secrets', /this would be refused: .*write secrets/],
-  ['--config @config.yaml --timeout 3', /--timeout is not a duration/],
-  ['--config @config.yaml --from nothing', /--from is no provider; write identity/],
-  ['--config @config.yaml --step write', /--step is of use only with --from/],
-  ['--config @config.yaml --from aescbc --step go', /--step is not a step; write read, write/],
-  ['--config @config.yaml --json', /--json is of use only with --check/],
+  ['--config @config.yaml --timeout 3', /--timeout must be a duration such as 3s, not "3"/],
+  ['--config @config.yaml --from nothing', /--from must be identity, aescbc/],
+  ['--config @config.yaml --step write', /--step needs --from/],
+  [
+    '--config @config.yaml --from aescbc --step go',
+    /--step must be read, write, rewrite or remove, not "go"/,
+  ],
+  ['--config @config.yaml --json', /--json needs --check/],
   ['--check @good.yaml --name x', /--check and --name exclude each other/],
   ['--check @nowhere.yaml', /nowhere\.yaml: cannot be read: there is no such file/],
 ]
 for (const [args, words] of MISTAKES) {
-  void test(`"config encryption ${args}" is told what is wrong`, async (t) => {
+  void test(`"config encryption ${args}" reports what is wrong`, async (t) => {
     const outcome = await run(t, ...args.split(' ').filter((word) => word !== ''))
     t.match(outcome, { code: 2, stdout: '', stderr: words })
   })

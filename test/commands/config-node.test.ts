@@ -126,14 +126,14 @@ void test('systemd takes the unit without a word', { skip }, async (t) => {
   t.strictSame({ status, about }, { status: 0, about: [] })
 })
 
-void test('wrong usage is told', async (t) => {
+void test('wrong usage is reported', async (t) => {
   t.match(await print(t, 'pod'), {
     code: 2,
-    stderr: /--shape is not a shape; write static-pod, systemd or daemonset/,
+    stderr: /--shape must be static-pod, systemd or daemonset, not "pod"/,
   })
   t.match(await print(t, 'static-pod', '--image', 'a b'), {
     code: 2,
-    stderr: /--image is not the name of an image/,
+    stderr: /--image must be the name of an image/,
   })
   t.match(await print(t, 'systemd', '--program', 'bin/tb'), {
     code: 2,

@@ -139,7 +139,7 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ['csi check a b', 'csi check: "b" is one argument too many'],
   [
     'csi check a --namespace x',
-    'csi check: --namespace is about csi.rules, which are in the configuration; add --config FILE',
+    'csi check: --namespace is only for csi.rules, which are in the configuration; add --config FILE',
   ],
   ['csi check /nonexistent', 'csi check: cannot read /nonexistent (ENOENT)'],
   ['csi', 'csi: needs --config FILE; see csi --help'],
@@ -147,7 +147,7 @@ const MISTAKES: readonly (readonly [string, string])[] = [
 ]
 
 for (const [commandLine, message] of MISTAKES) {
-  void test(`"transit-bridge ${commandLine}" is told what is wrong`, async (t) => {
+  void test(`"transit-bridge ${commandLine}" reports what is wrong`, async (t) => {
     t.strictSame(await run(commandLine.split(' ')), {
       code: 2,
       stdout: '',

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 
-import { runInstallNode } from '../../src/commands/install-node.ts'
-import { runRetireNodes } from '../../src/commands/retire-nodes.ts'
-import { runRoundTrip } from '../../src/commands/round-trip.ts'
+import { installNodeCommand } from '../../src/commands/node/install-node.ts'
+import { retireNodesCommand } from '../../src/commands/node/retire-nodes.ts'
+import { roundTripCommand } from '../../src/commands/round-trip.ts'
 import { eventually } from '../e2e/eventually.ts'
 import { makePlace, MANIFEST } from '../node/place.ts'
 import { KmsWorld } from '../real/kms-world.ts'
@@ -11,6 +11,7 @@ import { Plugin } from '../real/plugin.ts'
 import { freePort } from '../real/port.ts'
 import { Program } from '../real/program.ts'
 import { tempFolder } from '../real/temp-folder.ts'
+import { execute } from './execute.ts'
 import { memoryTerminal } from './memory-terminal.ts'
 import { buildProgram, PROGRAM, run } from './program.ts'
 
@@ -33,29 +34,29 @@ async function makeNode(t: Test) {
   return { ...place, values, args }
 }
 
-void test('install-node --once says what it wrote, and --remove what it took away', async (t) => {
+void test('install-node --once prints what it wrote, and --remove what it removed', async (t) => {
   const { values } = await makeNode(t)
   const installed = memoryTerminal()
-  t.equal(await runInstallNode({ ...values, once: true }, installed), 0)
+  t.equal(await execute(installNodeCommand, { ...values, once: true }, installed), 0)
   t.match(installed.text(), /^\/etc\/tb\/token: written\n.*\n.*\n\/manifests\/.*: written\n$/)
   const again = memoryTerminal()
-  t.equal(await runInstallNode({ ...values, once: true }, again), 0)
+  t.equal(await execute(installNodeCommand, { ...values, once: true }, again), 0)
   t.equal(again.text(), 'nothing to do\n')
   const removed = memoryTerminal()
-  t.equal(await runInstallNode({ ...values, once: true, remove: true }, removed), 0)
+  t.equal(await execute(installNodeCommand, { ...values, once: true, remove: true }, removed), 0)
   t.match(removed.text(), new RegExp(`^${MANIFEST}: removed\n`))
 })
 
-void test('install-node refuses options that cannot be meant', async (t) => {
+void test('install-node rejects unusable options', async (t) => {
   const { values } = await makeNode(t)
   const wrong: readonly (readonly [string, string, RegExp])[] = [
     ['root', 'host', /--root must be a full path/],
-    ['image', 'a b', /--image is not the name of an image/],
-    ['interval', '5', /--interval must be a duration/],
+    ['image', 'a b', /--image must be the name of an image/],
+    ['interval', '5', /--interval must be a duration of at least 1s/],
     ['listen', 'everywhere', /--listen must be host:port/],
   ]
   for (const [name, value, message] of wrong) {
-    const result = runInstallNode({ ...values, [name]: value }, memoryTerminal())
+    const result = execute(installNodeCommand, { ...values, [name]: value }, memoryTerminal())
     await t.rejects(result, { code: 'USAGE_INVALID', message })
   }
 })
@@ -84,7 +85,8 @@ void test('the installer keeps the node, follows its sources, and leaves all whe
 })
 
 void test('retire-nodes needs a DaemonSet, and a pod to run in', async (t) => {
-  const retire = (values: Record<string, string>) => runRetireNodes(values, memoryTerminal())
+  const retire = (values: Record<string, string>) =>
+    execute(retireNodesCommand, values, memoryTerminal())
   await t.rejects(retire({ daemonset: 'name' }), { message: /must be NAMESPACE\/NAME/ })
   await t.rejects(retire({ daemonset: 'a/b', timeout: 'x' }), { message: /must be a duration/ })
   await t.rejects(retire({ daemonset: 'a/b' }), {
@@ -93,14 +95,14 @@ void test('retire-nodes needs a DaemonSet, and a pod to run in', async (t) => {
   })
 })
 
-void test('round-trip proves a plugin, and gives its words when it cannot', async (t) => {
+void test('round-trip proves a plugin, and reports why it cannot', async (t) => {
   const world = await KmsWorld.start({ audit: false })
   t.teardown(() => world.stop())
   const plugin = await Plugin.start(world.configuration(undefined, { outageGrace: '0s' }))
   t.teardown(() => plugin.stop())
   await plugin.waitForHealth('ok')
   const terminal = memoryTerminal()
-  t.equal(await runRoundTrip({ socket: plugin.socket }, terminal), 0)
+  t.equal(await execute(roundTripCommand, { socket: plugin.socket }, terminal), 0)
   t.match(terminal.text(), /^\/.*kms\.sock: ok, key id tb1-\S+, [\d.]+ ms\n$/)
   await world.bao.stop()
   await plugin.waitForHealth(/./)
@@ -108,6 +110,10 @@ void test('round-trip proves a plugin, and gives its words when it cannot', asyn
     const outcome = await run(['round-trip', '--socket', plugin.socket])
     return outcome.code === 1 && /Status is not ok: /.test(outcome.stderr)
   })
-  const nowhere = runRoundTrip({ socket: join(t.testdir(), 'x.sock') }, memoryTerminal())
+  const nowhere = execute(
+    roundTripCommand,
+    { socket: join(t.testdir(), 'x.sock') },
+    memoryTerminal(),
+  )
   await t.rejects(nowhere, { code: 'SOCKET_FAILED' })
 })

@@ -7,7 +7,7 @@ import type { Report } from '../../src/verify/report.ts'
 import { Rotation, type RotationActions } from '../../src/rotate/rotation.ts'
 import { RotationState } from '../../src/rotate/state.ts'
 import { StateFile } from '../../src/files/state-file.ts'
-import { raiseVersion } from '../../src/commands/raise-version.ts'
+import { raiseVersion } from '../../src/commands/rotate/raise-version.ts'
 import { formatNeeded, formatRotationPlan } from '../../src/rotate/text.ts'
 import { systemClock } from '../../src/time/clock.ts'
 import { BridgeError } from '../../src/errors.ts'
@@ -215,7 +215,7 @@ void test('min_decryption_version is raised only after confirmation and if nothi
       needed,
       key,
       terminal: { stderr },
-      values: flag === undefined ? {} : { 'yes-raise-min-decryption-version': flag },
+      asked: flag === undefined ? undefined : Number(flag),
       ask:
         answer === undefined
           ? undefined

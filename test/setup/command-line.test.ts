@@ -3,7 +3,7 @@ import { Writable } from 'node:stream'
 import { test } from 'tap'
 import { usesVault } from '../real/openbao.ts'
 
-import { runSetup } from '../../src/commands/setup.ts'
+import { runSetup } from '../../src/commands/setup/setup.ts'
 import { buildProgram, run } from '../commands/program.ts'
 import { runHere, SetupScene } from './scene.ts'
 
@@ -12,9 +12,24 @@ void test('a person at a terminal is asked, and only yes applies', async (t) => 
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
   const values = {
     config: join(scene.folder, 'config.yaml'),
-    'service-account-key': scene.keyFile,
+    tokenFile: undefined,
+    kubeconfig: undefined,
+    jwks: undefined,
+    serviceAccountKey: scene.keyFile,
     issuer: scene.issuer.issuer,
-  }
+    serviceAccount: { namespace: 'kube-system', name: 'transit-bridge-kms' },
+    audience: undefined,
+    policy: undefined,
+    kubernetesHost: undefined,
+    kubernetesCa: undefined,
+    reviewerTokenFile: undefined,
+    noReviewerToken: false,
+    remove: false,
+    dryRun: false,
+    output: 'text',
+    yes: false,
+    operands: [],
+  } as const
   const terminal = {
     stdout: silent,
     stderr: silent,
@@ -68,17 +83,17 @@ const MISTAKES: readonly (readonly [args: string, words: RegExp])[] = [
   ['--kubeconfig @none', /none: cannot be read: there is no such file/],
   [
     '--service-account-key @sa.pub --issuer x --service-account me',
-    /--service-account is none; write NAMESPACE\/NAME/,
+    /--service-account must be NAMESPACE\/NAME/,
   ],
   [
     '--service-account-key @sa.pub --issuer x --policy root',
-    /--policy is not a name that vault takes/,
+    /--policy is not a valid name in Vault/,
   ],
-  ['--output yaml', /--output is not a form; write text, hcl, commands or json/],
-  ['--output hcl', /--output is of use only with --dry-run/],
+  ['--output yaml', /--output must be text, hcl, commands or json/],
+  ['--output hcl', /--output needs --dry-run/],
   ['--dry-run --yes', /--dry-run and --yes exclude each other/],
 ]
-void test('what is wrong with a command line is told before vault is asked', async (t) => {
+void test('a wrong command line is reported before Vault is asked', async (t) => {
   const scene = await SetupScene.start(t)
   const since = scene.bao.auditMark()
   for (const [args, words] of MISTAKES) {

@@ -2,36 +2,39 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { findEtcd, ETCD_PLACES } from '../../src/etcd/places.ts'
-import { readVerifyOptions } from '../../src/commands/cli/verify-options.ts'
+import { readValues } from '../../src/commands/cli/command.ts'
+import { readVerification, verifyCommand, type VerifyValues } from '../../src/commands/verify.ts'
+import { giveOptions } from '../commands/execute.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { runVerify } from './run-verify.ts'
+
+function readOptions(typed: Record<string, string>) {
+  return readVerification(readValues(verifyCommand, giveOptions(typed)) as VerifyValues)
+}
 
 type Mistake = readonly [args: string, message: string | RegExp]
 
 /** Command lines that are wrong, and the one line that is said of each. */
 const MISTAKES: readonly Mistake[] = [
-  ['--deep --endpoints a:1', '--deep needs --config FILE, that of the plugin'],
+  ['--deep --endpoints a:1', "--deep needs --config FILE, the plugin's configuration"],
   ['--objects --endpoints a:1', '--objects needs --deep'],
-  ['--config c --endpoints a:1', '--config is for --deep alone'],
-  ['--snapshot f --endpoints a:1', '--snapshot reads a file: leave out --endpoints'],
-  ['--snapshot f --cert c --key k', '--snapshot reads a file: leave out --cert, --key'],
+  ['--config c --endpoints a:1', '--config is only for --deep'],
+  ['--snapshot f --endpoints a:1', '--snapshot reads a file; remove --endpoints'],
+  ['--snapshot f --cert c --key k', '--snapshot reads a file; remove --cert, --key'],
   ['--endpoints a:1 --cert c', '--cert and --key go together'],
   ['--endpoints a:1 --user u', '--user and --password-file go together'],
   ['--endpoints http://a:1 --cacert c', /^--endpoints has http:\/\//],
-  ['--endpoints a:b:c', /^--endpoints: "a:b:c" is not an endpoint; write for example https:/],
+  ['--endpoints a:b:c', /^--endpoints: "a:b:c" is not an endpoint; write it like https:/],
   ['--endpoints ftp://a:1', /is not an endpoint/],
   ['--endpoints https://u@a:1', /is not an endpoint/],
-  ['--endpoints a:1 --rate 0', '--rate: is objects a second, a whole number from 1 to 1000000'],
-  ['--endpoints a:1 --rate fast', /^--rate: is objects a second/],
+  ['--endpoints a:1 --rate 0', '--rate must be a whole number from 1 to 1000000, not "0"'],
+  ['--endpoints a:1 --rate fast', /^--rate must be a whole number/],
   [
     '--endpoints a:1 --resources secret',
     /"secret" is not a resource of Kubernetes; did you mean secrets/,
   ],
   ['--endpoints a:1 --allow secret', /did you mean secrets/],
-  [
-    '--endpoints a:1 --resources widgets',
-    /custom resources are written with their group: NAME\.GROUP/,
-  ],
+  ['--endpoints a:1 --resources widgets', /write custom resources with their group: NAME\.GROUP/],
   ['--endpoints a:1 --resources secrets.core', /"secrets\.core" is not a resource of Kubernetes/],
   ['--endpoints a:1 --resources apiserveripinfo', /kube-apiserver never encrypts apiserveripinfo/],
   ['--endpoints a:1 --skip-hash-check', /--skip-hash-check needs --snapshot FILE/],
@@ -42,7 +45,7 @@ const MISTAKES: readonly Mistake[] = [
 ]
 
 for (const [args, message] of MISTAKES) {
-  void test(`"verify ${args}" is told what is wrong`, async (t) => {
+  void test(`"verify ${args}" reports what is wrong`, async (t) => {
     const { code, stdout, stderr } = await runVerify(...args.split(' '))
     t.strictSame([code, stdout], [2, ''])
     t.match(stderr, /^transit-bridge: verify: .*\n$/)
@@ -56,12 +59,12 @@ void test('a password does not leave the machine in the clear', async (t) => {
   const login = ['--user', 'u', '--password-file', file]
   const { code, stderr } = await runVerify('--endpoints', 'http://10.1.2.3:2379', ...login)
   t.equal(code, 2)
-  t.match(stderr, /would send its password in the clear/)
+  t.match(stderr, /would send its password unencrypted/)
   t.notMatch(stderr, /hunter2/)
 })
 
 void test('endpoints are taken as etcdctl takes them', (t) => {
-  const read = (values: Record<string, string>) => readVerifyOptions(values).source
+  const read = (typed: Record<string, string>) => readOptions(typed).source
   t.match(read({ endpoints: '127.0.0.1:2379, [::1]:2379' }), {
     access: { endpoints: ['http://127.0.0.1:2379', 'http://[::1]:2379'] },
   })
@@ -70,16 +73,15 @@ void test('endpoints are taken as etcdctl takes them', (t) => {
   t.end()
 })
 
-void test('defaults are gentle', (t) => {
-  t.match(readVerifyOptions({ endpoints: 'a:1' }), {
+void test('the default rate is light on etcd', (t) => {
+  t.match(readOptions({ endpoints: 'a:1' }), {
     prefix: '/registry/',
     rate: 5000,
-    allowed: [],
-    deep: false,
+    depth: 'envelopes',
   })
-  t.equal(readVerifyOptions({ snapshot: 'f' }).rate, undefined, 'nobody else reads a file')
-  t.equal(readVerifyOptions({ endpoints: 'a:1', 'etcd-prefix': 'a/b' }).prefix, '/a/b/')
-  t.equal(readVerifyOptions({ endpoints: 'a:1', 'etcd-prefix': '/' }).prefix, '/')
+  t.equal(readOptions({ snapshot: 'f' }).rate, undefined, 'a file has no other readers')
+  t.equal(readOptions({ endpoints: 'a:1', 'etcd-prefix': 'a/b' }).prefix, '/a/b/')
+  t.equal(readOptions({ endpoints: 'a:1', 'etcd-prefix': '/' }).prefix, '/')
   t.end()
 })
 
@@ -112,7 +114,7 @@ void test('an EncryptionConfiguration that is none is a mistake', async (t) => {
     t.equal(code, 2, stderr)
     t.match(
       stderr,
-      /^transit-bridge: --encryption-config .* is not a valid EncryptionConfiguration/,
+      /^transit-bridge: --encryption-config .* is not a right EncryptionConfiguration/,
     )
     t.notMatch(stderr, secret)
   }

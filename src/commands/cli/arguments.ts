@@ -1,158 +1,164 @@
 import { parseArgs } from 'node:util'
 
 import { findNearest, listChoices } from '../../text/nearest.ts'
-import { BridgeError } from '../../errors.ts'
-import { isGroup, SEPARATOR, type Command, type OptionRule, type OptionValues } from './command.ts'
-import { COMMANDS } from '../table.ts'
-import { USAGE } from '../usage.ts'
+import { formatGroupHelp, formatProgramHelp } from './program-help.ts'
+import type { Command, GivenArguments } from './command.ts'
+import { optionName, usageError, type OptionTable } from './option.ts'
+import { isGroup, type CommandEntry, type CommandTable } from './command-table.ts'
 
 /** What the command line asks for. */
 export type Request =
-  | { readonly kind: 'run'; readonly command: Command; readonly values: OptionValues }
-  | { readonly kind: 'help'; readonly usage: string }
+  | { readonly kind: 'run'; readonly command: Command; readonly given: GivenArguments }
+  | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'version' }
 
-/** Options that every command has. */
-const COMMON: Readonly<Record<string, OptionRule>> = { help: {} }
-
-/** Reads a command line. Throws USAGE_INVALID with what would be right. */
-export function readArguments(args: readonly string[]): Request {
-  if (args.length === 0)
-    throw mistake(`needs a command: ${listChoices(Object.keys(COMMANDS))}; see --help`)
-  const [first = '', ...rest] = args
-  if (first === 'help') return { kind: 'help', usage: findUsage(rest) }
-  if (first.startsWith('-')) return readGlobalOption(args)
-  return readCommand(args)
+/** Options of the program itself. */
+const GLOBAL: OptionTable = {
+  help: { help: 'Print this help.', read: () => undefined },
+  version: { help: 'Print the version.', read: () => undefined },
 }
 
-function readGlobalOption(args: readonly string[]): Request {
-  const { options } = readOptions(args, { ...COMMON, version: {} }, '')
-  return options['version'] === true ? { kind: 'version' } : { kind: 'help', usage: USAGE }
-}
-
-function readCommand(args: readonly string[]): Request {
-  const [name = '', ...rest] = args
-  const entry = pick(COMMANDS, name, '')
-  if (!isGroup(entry)) return readCall(entry, name, rest)
+/** Reads a command line. Only the command that it names is loaded. Throws USAGE_INVALID with what would be right. */
+export async function readArguments(
+  args: readonly string[],
+  commands: CommandTable,
+): Promise<Request> {
+  const [first, ...rest] = args
+  if (first === undefined)
+    throw usageError(`a command is missing; see transit-bridge --help for all commands`)
+  if (first === 'help') return { kind: 'help', text: await findHelp(rest, commands) }
+  if (first.startsWith('-')) return readGlobalOption(args, commands)
+  const entry = pick(commands, first, '')
+  if (!isGroup(entry)) return readCall(await entry.load(), rest)
   const [inner, ...others] = rest
-  if (inner === '--help' || inner === '-h') return { kind: 'help', usage: entry.usage }
-  const isOwn = inner === undefined || inner.startsWith('-')
-  if (isOwn && entry.own !== undefined) return readCall(entry.own, name, rest)
-  if (inner === undefined || inner.startsWith('-')) {
-    throw mistake(
-      `${name} needs a command: ${listChoices(Object.keys(entry.commands))}; see ${name} --help`,
-    )
-  }
-  return readCall(pick(entry.commands, inner, `${name} `), `${name} ${inner}`, others)
+  if (isHelp(inner)) return { kind: 'help', text: await formatGroupHelp(first, entry) }
+  if (inner !== undefined && !inner.startsWith('-'))
+    return readCall(await pick(entry.commands, inner, `${first} `).load(), others)
+  if (entry.own !== undefined) return readCall(await entry.own(), rest)
+  throw usageError(
+    `${first} needs a command: ${listChoices(Object.keys(entry.commands))}; see ${first} --help`,
+  )
 }
 
-function readCall(command: Command, name: string, args: readonly string[]): Request {
-  const rules = { ...command.options, ...COMMON }
-  const { options } = readOptions(args, rules, `${name}: `, command)
-  if (options['help'] === true) return { kind: 'help', usage: command.usage }
-  for (const [option, rule] of Object.entries(command.options)) {
-    if (rule.required === true && options[option] === undefined) {
-      throw mistake(`${name}: needs --${option} ${rule.takes ?? ''}; see ${name} --help`)
-    }
-  }
-  const { operand } = command
-  if (operand !== undefined && options[operand] === undefined) {
-    throw mistake(`${name}: needs ${operand}; see ${name} --help`)
-  }
-  return { kind: 'run', command, values: options }
+function isHelp(argument: string | undefined): boolean {
+  return argument === '--help' || argument === '-h'
 }
 
-function findUsage(names: readonly string[]): string {
-  const [name, inner] = names
-  if (name === undefined) return USAGE
-  const entry = pick(COMMANDS, name, '')
-  if (inner === undefined) return entry.usage
-  if (!isGroup(entry)) throw mistake(`help: ${name} has no commands of its own; see ${name} --help`)
-  return pick(entry.commands, inner, `${name} `).usage
+function readGlobalOption(args: readonly string[], commands: CommandTable): Request {
+  const { options } = readOptions(args, GLOBAL, { prefix: '' })
+  if (options.has('version')) return { kind: 'version' }
+  return { kind: 'help', text: formatProgramHelp(commands) }
 }
 
-function pick<T>(table: Readonly<Record<string, T>>, name: string, prefix: string): T {
+function readCall(command: Command, args: readonly string[]): Request {
+  const { name, options, operand } = command
+  const given = readOptions(args, options, {
+    prefix: `${name}: `,
+    mostOperands: operand === undefined ? 0 : operand.repeats === true ? Infinity : 1,
+  })
+  if (given.options.has('help')) return { kind: 'help', text: command.help }
+  return { kind: 'run', command, given }
+}
+
+async function findHelp(names: readonly string[], commands: CommandTable): Promise<string> {
+  const [name, inner, ...more] = names
+  if (name === undefined || isHelp(name)) return formatProgramHelp(commands)
+  const entry = pick(commands, name, '')
+  if (isGroup(entry)) {
+    if (inner === undefined) return formatGroupHelp(name, entry)
+    if (more.length > 0)
+      throw usageError(`help: ${JSON.stringify(more[0])} is one argument too many`)
+    return (await pick(entry.commands, inner, `${name} `).load()).help
+  }
+  if (inner === undefined) return (await entry.load()).help
+  throw usageError(`help: ${name} has no commands of its own; see ${name} --help`)
+}
+
+function pick<T extends CommandEntry | CommandTable[string]>(
+  table: Readonly<Record<string, T>>,
+  name: string,
+  prefix: string,
+): T {
   const found = Object.hasOwn(table, name) ? table[name] : undefined
   if (found !== undefined) return found
   const nearest = findNearest(name, Object.keys(table))
   const hint =
     nearest === undefined
-      ? `the commands are ${listChoices(Object.keys(table))}`
+      ? `see ${prefix === '' ? 'transit-bridge ' : prefix}--help for all commands`
       : `did you mean ${prefix}${nearest}`
-  throw mistake(`${prefix}${JSON.stringify(name)} is not a command; ${hint}`)
+  throw usageError(`${prefix}${JSON.stringify(name)} is not a command; ${hint}`)
 }
 
-/** Options by node:util, in its lenient mode, so that the messages are ours. */
+interface Reading {
+  /** In front of every message: "config check: ". */
+  readonly prefix: string
+  readonly mostOperands?: number
+}
+
+/** Options by node:util in its lenient mode, so that the messages are ours. */
 function readOptions(
   args: readonly string[],
-  rules: Readonly<Record<string, OptionRule>>,
-  prefix: string,
-  { operand, operandRepeats = false }: Pick<Command, 'operand' | 'operandRepeats'> = {},
-) {
-  const types = Object.entries(rules).map(([name, { takes }]) => {
-    const type = takes === undefined ? ('boolean' as const) : ('string' as const)
-    return [name, name === 'help' ? { type, short: 'h' } : { type }] as const
-  })
+  table: OptionTable,
+  { prefix, mostOperands = 0 }: Reading,
+): GivenArguments {
+  const rules = new Map(Object.entries(table).map(([key, option]) => [optionName(key), option]))
   const { tokens } = parseArgs({
     args: [...args],
-    options: Object.fromEntries(types),
+    options: Object.fromEntries(
+      [...rules].map(([name, { takes }]) => {
+        const type = takes === undefined ? ('boolean' as const) : ('string' as const)
+        return [name, name === 'help' ? { type, short: 'h' } : { type }]
+      }),
+    ),
     strict: false,
     allowPositionals: true,
     tokens: true,
   })
-  const options: Record<string, string | true> = {}
+  const options = new Map<string, string[]>()
+  const operands: string[] = []
   for (const token of tokens) {
     if (token.kind === 'positional') {
-      if (operand === undefined || (Object.hasOwn(options, operand) && !operandRepeats))
-        throw mistake(`${prefix}${JSON.stringify(token.value)} is one argument too many`)
-      options[operand] = join(options[operand], token.value)
+      if (operands.length >= mostOperands)
+        throw usageError(`${prefix}${JSON.stringify(token.value)} is one argument too many`)
+      operands.push(token.value)
     }
     if (token.kind !== 'option') continue
-    const isRepeatable = Object.hasOwn(rules, token.name) && rules[token.name]?.repeats === true
-    if (Object.hasOwn(options, token.name) && !isRepeatable)
-      throw mistake(`${prefix}${token.rawName} is given twice`)
-    options[token.name] = join(options[token.name], readOption(token, rules, prefix))
+    const rule = rules.get(token.name)
+    if (rule === undefined)
+      throw usageError(
+        `${prefix}${token.rawName} is not an option; ${suggestOption(token.name, [...rules.keys()])}`,
+      )
+    const known = options.get(token.name)
+    if (known !== undefined && rule.repeats !== true)
+      throw usageError(`${prefix}${token.rawName} is given twice`)
+    options.set(token.name, [...(known ?? []), readOption(token, rule.takes, prefix)])
   }
-  return { options }
-}
-
-/** Several values of one name are one text, so that nobody else need know of lists. */
-function join(known: string | true | undefined, value: string | true): string | true {
-  return typeof known === 'string' && value !== true ? known + SEPARATOR + value : value
+  return { options, operands }
 }
 
 interface OptionToken {
-  readonly name: string
   readonly rawName: string
   readonly value: string | undefined
   readonly inlineValue: boolean | undefined
 }
 
 function readOption(
-  token: OptionToken,
-  rules: Readonly<Record<string, OptionRule>>,
+  { rawName, value, inlineValue }: OptionToken,
+  takes: string | undefined,
   prefix: string,
-): string | true {
-  const rule = Object.hasOwn(rules, token.name) ? rules[token.name] : undefined
-  if (rule === undefined)
-    throw mistake(`${prefix}${token.rawName} is not an option; ${suggestOption(token.name, rules)}`)
-  if (rule.takes === undefined) {
-    if (token.value !== undefined) throw mistake(`${prefix}${token.rawName} takes no value`)
-    return true
+): string {
+  if (takes === undefined) {
+    if (value !== undefined) throw usageError(`${prefix}${rawName} takes no value`)
+    return ''
   }
-  const looksLikeOption = token.inlineValue !== true && token.value?.startsWith('-') === true
-  if (token.value === undefined || token.value === '' || looksLikeOption) {
-    throw mistake(`${prefix}${token.rawName} needs a value: ${token.rawName} ${rule.takes}`)
-  }
-  return token.value
+  const looksLikeOption = inlineValue !== true && value?.startsWith('-') === true
+  if (value === undefined || value === '' || looksLikeOption)
+    throw usageError(`${prefix}${rawName} needs a value: ${rawName} ${takes}`)
+  return value
 }
 
-function suggestOption(name: string, rules: Readonly<Record<string, OptionRule>>): string {
-  const nearest = findNearest(name, Object.keys(rules))
+function suggestOption(name: string, known: readonly string[]): string {
+  const nearest = findNearest(name, known)
   if (nearest !== undefined) return `did you mean --${nearest}`
-  return `the options are ${listChoices(Object.keys(rules).map((known) => `--${known}`))}`
-}
-
-function mistake(message: string): BridgeError {
-  return new BridgeError('USAGE_INVALID', message)
+  return `the options are ${listChoices(known.map((each) => `--${each}`))}`
 }

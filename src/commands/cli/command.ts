@@ -1,55 +1,94 @@
+import { formatHelp } from './help.ts'
+import type { OptionTable, ValuesOf } from './option.ts'
+import { flag, optionName, usageError, UsageError } from './option.ts'
 import type { Terminal } from './terminal.ts'
 
-/** An option as the command line takes it: `--config FILE` has a value, `--json` has none. */
-export interface OptionRule {
-  readonly takes?: string
-  readonly required?: boolean
-  /** Whether it may be given several times. */
+/** What a command is given without an option. */
+export interface OperandRule {
+  /** As help calls it: FILE. */
+  readonly name: string
   readonly repeats?: boolean
 }
 
-/**
- * Values by name; an option without a value is `true`. One that may be given several times has its values joined by
- * {@link SEPARATOR}; see listValues.
- */
-export type OptionValues = Readonly<Record<string, string | true | undefined>>
+/** What was typed behind the name of a command, before it is read. */
+export interface GivenArguments {
+  /** By option name, in the order in which they were typed; a flag has one empty text. */
+  readonly options: ReadonlyMap<string, readonly string[]>
+  readonly operands: readonly string[]
+}
 
-/** What no argument of a program can hold. */
-export const SEPARATOR = '\0'
+/** A command as it is declared: help, completion and typed values come from this. */
+export interface CommandSpec<Table extends OptionTable> {
+  /** As it is typed: "config check". */
+  readonly name: string
+  /** What follows the name, one line for each form. */
+  readonly usage: readonly string[]
+  /** Paragraphs; lines of a paragraph are wrapped, indented lines are kept. */
+  readonly description: string
+  readonly options: Table
+  readonly operand?: OperandRule
+  readonly exitCodes?: string
+  readonly examples: readonly string[]
+  /** Returns the exit code. */
+  readonly run: (values: CommandValues<Table>, terminal: Terminal) => Promise<number>
+}
 
-/** Something that can be run by name. */
+export type CommandValues<Table extends OptionTable> = ValuesOf<Table> & {
+  readonly operands: readonly string[]
+}
+
+/** A command whose declaration is known only when it runs. */
 export interface Command {
-  readonly usage: string
-  readonly options: Readonly<Record<string, OptionRule>>
-  /** What it must be given without an option, as usage texts call it: FILE. Its value has this very name. */
-  readonly operand?: string
-  /** Whether several operands may be given; see listValues. */
-  readonly operandRepeats?: boolean
-  /** Gives the exit code. Its code is loaded when it is called, so that no command pays for another. */
-  readonly run: (values: OptionValues, terminal: Terminal) => Promise<number>
+  readonly name: string
+  readonly help: string
+  readonly options: OptionTable
+  readonly operand: OperandRule | undefined
+  /** Reads the values and runs the command; returns the exit code. Throws USAGE_INVALID. */
+  readonly execute: (given: GivenArguments, terminal: Terminal) => Promise<number>
 }
 
-/** A name in front of other names. */
-export interface CommandGroup {
-  readonly usage: string
-  /** What the name does without another one behind it; by default it needs one. */
-  readonly own?: Command
-  readonly commands: Readonly<Record<string, Command>>
+/** Options that every command has. */
+const COMMON = { help: flag('Print this help.') }
+
+export function defineCommand<Table extends OptionTable>(spec: CommandSpec<Table>): Command {
+  const options = { ...spec.options, ...COMMON }
+  return {
+    name: spec.name,
+    help: formatHelp({ ...spec, options }),
+    options,
+    operand: spec.operand,
+    execute: async (given, terminal) => {
+      try {
+        return await spec.run(readValues(spec, given), terminal)
+      } catch (error) {
+        if (error instanceof UsageError)
+          throw usageError(`${spec.name}: ${error.message}`, { cause: error })
+        throw error
+      }
+    },
+  }
 }
 
-export function isGroup(entry: Command | CommandGroup): entry is CommandGroup {
-  return 'commands' in entry
+/** The part of a declaration that values are read by. */
+export interface ReadableSpec<Table extends OptionTable> {
+  readonly name: string
+  readonly options: Table
+  readonly operand?: OperandRule | undefined
 }
 
-/** The value of an option that the parser has made sure of. */
-export function requireValue(values: OptionValues, name: string): string {
-  const value = values[name]
-  if (typeof value !== 'string') throw new TypeError(`option ${name} is not marked as required`)
-  return value
-}
-
-/** All values of an option or operand that may be given several times, in their order. */
-export function listValues(values: OptionValues, name: string): readonly string[] {
-  const value = values[name]
-  return typeof value === 'string' ? value.split(SEPARATOR) : []
+/** Reads what was typed as the declaration says. Throws USAGE_INVALID. */
+export function readValues<Table extends OptionTable>(
+  { options, operand, name }: ReadableSpec<Table>,
+  given: GivenArguments,
+): CommandValues<Table> {
+  const entries = Object.entries(options).map(([key, option]) => {
+    const typed = optionName(key)
+    const texts = given.options.get(typed) ?? []
+    if (option.required === true && texts.length === 0)
+      throw usageError(`needs --${typed} ${option.takes ?? ''}; see ${name} --help`)
+    return [key, option.read(texts, `--${typed}`)] as const
+  })
+  if (operand !== undefined && given.operands.length === 0)
+    throw usageError(`needs ${operand.name}; see ${name} --help`)
+  return { ...Object.fromEntries(entries), operands: given.operands } as CommandValues<Table>
 }

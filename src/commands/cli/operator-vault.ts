@@ -6,13 +6,18 @@ import { requireSection } from '../../config/section.ts'
 import { findAdminToken } from '../../operator/token.ts'
 import { KeyAdmin, type AdministeredKey } from '../../operator/key-admin.ts'
 import { VaultSettings } from '../../operator/vault-settings.ts'
-import { createLogger } from '../../telemetry/log.ts'
-import { createMetrics } from '../../telemetry/metrics.ts'
-import { version } from '../../version.ts'
-import { textValue } from './cluster-options.ts'
-import { requireValue, type OptionValues } from './command.ts'
+import { grouped, text } from './option.ts'
+import { quietTelemetry } from './quiet-telemetry.ts'
 import type { Terminal } from './terminal.ts'
 import { createClient } from './vault-access.ts'
+
+/** Whose token a command uses in Vault. */
+export const operatorOptions = grouped('Vault options', {
+  tokenFile: text(
+    'FILE',
+    'File with the operator token. Default: $VAULT_TOKEN, $BAO_TOKEN, or ~/.vault-token.',
+  ),
+})
 
 /** The key of a cluster, as an operator sees it. */
 export interface OperatorVault {
@@ -23,20 +28,21 @@ export interface OperatorVault {
   close(): Promise<void>
 }
 
-/** Under the operator's own token; where Vault and the key are is what the plugin's configuration (--config) says. */
+export interface OperatorVaultPlace {
+  /** The plugin's configuration, which says where Vault and the key are. */
+  readonly config: string
+  readonly tokenFile: string | undefined
+}
+
+/** Connects to Vault with the operator token. */
 export async function openOperatorVault(
-  values: OptionValues,
+  { config: file, tokenFile }: OperatorVaultPlace,
   { environment }: Pick<Terminal, 'environment'>,
 ): Promise<OperatorVault> {
-  const config = await loadConfig(requireValue(values, 'config'), environment)
+  const config = await loadConfig(file, environment)
   const kms = requireSection(config, 'kms')
-  const token = await findAdminToken(textValue(values, 'token-file'), environment)
-  const client = createClient({
-    config: config.vault,
-    clock: systemClock,
-    log: createLogger('silent'),
-    metrics: createMetrics(version),
-  })
+  const token = await findAdminToken(tokenFile, environment)
+  const client = createClient({ config: config.vault, ...quietTelemetry() })
   const vault = new VaultSettings({ client, token, clock: systemClock })
   return {
     config,

@@ -2,7 +2,7 @@ import type { EtcdAccess } from '../../etcd/access.ts'
 import { EtcdClient } from '../../etcd/client.ts'
 import { EtcdStore } from '../../etcd/live-store.ts'
 import { SnapshotStore } from '../../etcd/snapshot/snapshot-store.ts'
-import { complain, type Terminal } from './terminal.ts'
+import { warn, type Terminal } from './terminal.ts'
 
 type Stderr = Pick<Terminal, 'stderr'>
 
@@ -11,7 +11,7 @@ export function openEtcd(access: EtcdAccess, terminal: Stderr): EtcdStore {
   return new EtcdStore({
     client: new EtcdClient(access),
     onCompaction: (revision, key) =>
-      complain(
+      warn(
         terminal,
         `etcd was compacted during the read; continuing at revision ${String(revision)} from ${JSON.stringify(key)}`,
       ),

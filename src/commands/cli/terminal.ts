@@ -37,7 +37,7 @@ export function print(terminal: Terminal, text: string): void {
 }
 
 /** Writes a message to standard error, every line of it marked. */
-export function complain(terminal: Pick<Terminal, 'stderr'>, text: string): void {
+export function warn(terminal: Pick<Terminal, 'stderr'>, text: string): void {
   const lines = text.trimEnd().split('\n')
   terminal.stderr.write(lines.map((line) => `transit-bridge: ${line}\n`).join(''))
 }
@@ -45,11 +45,11 @@ export function complain(terminal: Pick<Terminal, 'stderr'>, text: string): void
 /** Tells why a command ended, and gives its exit code. */
 export function report(terminal: Pick<Terminal, 'stderr'>, thrown: unknown): number {
   if (thrown instanceof ConfigError) {
-    complain(terminal, thrown.faults.map((fault) => formatFault(thrown.file, fault)).join('\n'))
+    warn(terminal, thrown.faults.map((fault) => formatFault(thrown.file, fault)).join('\n'))
     return EXIT_MISTAKE
   }
   const error = BridgeError.from(thrown)
-  complain(terminal, error.code === 'INTERNAL' ? describeInternal(error) : error.message)
+  warn(terminal, error.code === 'INTERNAL' ? describeInternal(error) : error.message)
   return error.code === 'USAGE_INVALID' || error.code === 'CONFIG_INVALID'
     ? EXIT_MISTAKE
     : EXIT_FAILED

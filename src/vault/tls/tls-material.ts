@@ -66,7 +66,7 @@ export class TlsMaterial {
     try {
       this.#accept(await readTlsFiles(this.#files))
     } catch (error) {
-      this.#complain(BridgeError.from(error))
+      this.#warn(BridgeError.from(error))
     } finally {
       this.#reading = undefined
     }
@@ -85,7 +85,7 @@ export class TlsMaterial {
     this.#version += 1
   }
 
-  #complain(problem: BridgeError): void {
+  #warn(problem: BridgeError): void {
     const known = this.#problem?.message === problem.message
     this.#problem = problem
     if (known) return

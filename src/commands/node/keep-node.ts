@@ -1,14 +1,18 @@
-import { startAdminServer } from '../admin/server.ts'
-import type { ListenAddress } from '../config/config.ts'
-import { createInstallerAdminSources } from '../node/install/installer-admin.ts'
-import { createInstaller } from '../node/install/installer.ts'
-import { below, type installOnNode, type NodeInstallOptions } from '../node/install/node-install.ts'
-import { startPluginProbe } from '../node/install/plugin-probe.ts'
-import { watchSources } from '../node/install/source-watch.ts'
-import { version } from '../version.ts'
-import { takeChargeOfEnd } from './cli/process-end.ts'
-import { createTelemetry } from './cli/telemetry.ts'
-import { EXIT_OK } from './cli/terminal.ts'
+import { startAdminServer } from '../../admin/server.ts'
+import type { ListenAddress } from '../../config/config.ts'
+import { createInstallerAdminSources } from '../../node/install/installer-admin.ts'
+import { createInstaller } from '../../node/install/installer.ts'
+import {
+  below,
+  type installOnNode,
+  type NodeInstallOptions,
+} from '../../node/install/node-install.ts'
+import { startPluginProbe } from '../../node/install/plugin-probe.ts'
+import { watchSources } from '../../node/install/source-watch.ts'
+import { version } from '../../version.ts'
+import { takeChargeOfEnd } from '../cli/process-end.ts'
+import { createTelemetry } from '../cli/telemetry.ts'
+import { EXIT_OK } from '../cli/terminal.ts'
 
 /** What shall be kept, and how. */
 export interface NodeKeeping {

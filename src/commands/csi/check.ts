@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises'
-import { text } from 'node:stream/consumers'
-import type { ProviderConfig } from '../config/config.ts'
-import { formatFault, type Fault } from '../yaml/fault.ts'
-import { loadProviderConfig } from '../config/load.ts'
-import { requireSection } from '../config/section.ts'
-import { AccessRules } from '../csi/identity/access-rules.ts'
-import { PROVIDER_NAME, readManifests, type ClassManifest } from '../csi/class/class-manifest.ts'
-import { BridgeError } from '../errors.ts'
-import type { OptionValues } from './cli/command.ts'
-import { complain, EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
+import { text as readAll } from 'node:stream/consumers'
+import type { ProviderConfig } from '../../config/config.ts'
+import { formatFault, type Fault } from '../../yaml/fault.ts'
+import { loadProviderConfig } from '../../config/load.ts'
+import { requireSection } from '../../config/section.ts'
+import { AccessRules } from '../../csi/identity/access-rules.ts'
+import { PROVIDER_NAME, readManifests, type ClassManifest } from '../../csi/class/class-manifest.ts'
+import { defineCommand, type CommandValues } from '../cli/command.ts'
+import { flag, text, usageError } from '../cli/option.ts'
+import { warn, EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 
 /** Whom the rules are asked about; what is undefined comes from the manifest, else it is `default`. */
 interface Subject {
@@ -17,18 +17,46 @@ interface Subject {
   readonly serviceAccount: string
 }
 
-/** Says what is wrong with the SecretProviderClass manifests of a file, or of standard input. */
-export async function checkClasses(
-  file: string,
-  values: OptionValues,
-  terminal: Terminal,
-): Promise<number> {
+const options = {
+  config: text('FILE', "The provider's configuration: also check what csi.rules allow."),
+  namespace: text(
+    'NAME',
+    'Namespace of the pods. Needs --config. Default: that of the manifest, or "default"',
+  ),
+  serviceAccount: text('NAME', 'Service account of the pods. Needs --config. Default: default'),
+  json: flag('Print one JSON object: file, ok, classes, faults.'),
+}
+
+type CheckValues = CommandValues<typeof options>
+
+export const csiCheckCommand = defineCommand({
+  name: 'csi check',
+  usage: ['FILE [--config FILE] [--namespace NAME] [--service-account NAME] [--json]'],
+  description: `
+Check the SecretProviderClass manifests in a file, without a cluster. Reports all
+faults at once, one on each line. FILE may hold several documents; those of other
+kinds and providers are skipped. A FILE of - means standard input.
+
+    FILE:LINE: objects[1].key: is missing; the name of a transit key`,
+  options,
+  operand: { name: 'FILE' },
+  exitCodes: '0 no problems found, 1 problems found, 2 wrong usage or configuration.',
+  examples: [
+    '$ transit-bridge csi check web.yaml --namespace shop \\\n      --service-account web --config /etc/transit-bridge/config.yaml',
+    '$ helm template . | transit-bridge csi check -',
+  ],
+  run: checkClasses,
+})
+
+/** Checks the SecretProviderClass manifests of a file, or of standard input. */
+async function checkClasses(values: CheckValues, terminal: Terminal): Promise<number> {
+  const [file = '-'] = values.operands
   const subject = await readSubject(values, terminal)
   const name = file === '-' ? 'standard input' : file
   const manifests = readManifests(await readInput(file))
   const faults = findFaults(manifests, subject)
   const classes = manifests.flatMap((manifest) => describe(manifest) ?? [])
-  if (values['json'] === true) {
+  if (values.json) {
     print(
       terminal,
       JSON.stringify({ file: name, ok: faults.length === 0, classes, faults }, null, 2),
@@ -40,7 +68,7 @@ export async function checkClasses(
     print(terminal, [`${name}: ok`, ...lines].join('\n'))
   }
   if (faults.length === 0) return EXIT_OK
-  complain(
+  warn(
     terminal,
     `${name} has ${faults.length === 1 ? 'a fault' : `${String(faults.length)} faults`}`,
   )
@@ -48,22 +76,17 @@ export async function checkClasses(
 }
 
 async function readSubject(
-  values: OptionValues,
+  { config: file, namespace, serviceAccount }: CheckValues,
   { environment }: Terminal,
 ): Promise<Subject | undefined> {
-  const { config: file, namespace, 'service-account': serviceAccount } = values
-  if (typeof file === 'string') {
-    return {
-      rules: rulesOf(await loadProviderConfig(file, environment)),
-      namespace: typeof namespace === 'string' ? namespace : undefined,
-      serviceAccount: typeof serviceAccount === 'string' ? serviceAccount : 'default',
-    }
+  if (file !== undefined) {
+    const rules = rulesOf(await loadProviderConfig(file, environment))
+    return { rules, namespace, serviceAccount: serviceAccount ?? 'default' }
   }
-  const given = namespace === undefined ? serviceAccount && '--service-account' : '--namespace'
-  if (given === undefined) return undefined
-  throw new BridgeError(
-    'USAGE_INVALID',
-    `csi check: ${given} is about csi.rules, which are in the configuration; add --config FILE`,
+  if (namespace === undefined && serviceAccount === undefined) return undefined
+  const given = namespace === undefined ? '--service-account' : '--namespace'
+  throw usageError(
+    `${given} is only for csi.rules, which are in the configuration; add --config FILE`,
   )
 }
 
@@ -74,12 +97,12 @@ function rulesOf(config: ProviderConfig): AccessRules {
 }
 
 async function readInput(file: string): Promise<string> {
-  if (file === '-') return text(process.stdin)
+  if (file === '-') return readAll(process.stdin)
   try {
     return await readFile(file, 'utf8')
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
-    throw new BridgeError('USAGE_INVALID', `csi check: cannot read ${file} (${code})`, { cause })
+    throw usageError(`cannot read ${file} (${code})`, { cause })
   }
 }
 

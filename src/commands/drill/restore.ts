@@ -1,16 +1,18 @@
-import { systemClock } from '../time/clock.ts'
-import { isSilentPlugin, readPlugin } from '../convergence/plugin-view.ts'
-import type { Report } from '../verify/report.ts'
-import { listFaults } from '../verify/verdict.ts'
-import { loadConfig } from '../config/load.ts'
-import { requireSection } from '../config/section.ts'
-import { BridgeError, isVaultError } from '../errors.ts'
-import { readPlugins } from './cli/cluster-options.ts'
-import { requireValue, type OptionValues } from './cli/command.ts'
-import { readSnapshot } from './drill-backup.ts'
-import { untilInterrupted } from './cli/interruption.ts'
-import { checkEtcdOptions, namesEtcd, reportEtcd } from './cli/stored-report.ts'
-import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
+import { systemClock } from '../../time/clock.ts'
+import { isSilentPlugin, readPlugin } from '../../convergence/plugin-view.ts'
+import type { Report } from '../../verify/report.ts'
+import { listFaults } from '../../verify/verdict.ts'
+import { loadConfig } from '../../config/load.ts'
+import { requireSection } from '../../config/section.ts'
+import { BridgeError, isVaultError } from '../../errors.ts'
+import { readPlugins } from '../cli/cluster-options.ts'
+import { defineCommand, type CommandValues } from '../cli/command.ts'
+import { etcdOptions, namesEtcd, readEtcdAccess } from '../cli/etcd-options.ts'
+import { flag, repeated, requiredText } from '../cli/option.ts'
+import { readSnapshot } from './backup.ts'
+import { untilInterrupted } from '../cli/interruption.ts'
+import { reportEtcd } from '../cli/store-report.ts'
+import { EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 
 type State = 'ok' | 'to do' | 'not looked at'
 
@@ -20,11 +22,34 @@ interface Step {
   readonly words: string
 }
 
-/** The order of a restore into a new cluster, with what can be checked of each step checked. Nothing is changed. */
-export async function runDrillRestore(values: OptionValues, terminal: Terminal): Promise<number> {
-  const snapshot = requireValue(values, 'SNAPSHOT')
-  checkEtcdOptions(values)
-  const config = await loadConfig(requireValue(values, 'config'), terminal.environment)
+const options = {
+  config: requiredText('FILE', "Configuration of the new cluster's plugins."),
+  plugin: repeated('URL', 'Admin address of a plugin. Repeat it for each plugin.'),
+  json: flag('Print one JSON object.'),
+  ...etcdOptions,
+}
+
+type RestoreValues = CommandValues<typeof options>
+
+export const drillRestoreCommand = defineCommand({
+  name: 'drill restore',
+  usage: ['SNAPSHOT --config FILE [OPTIONS]'],
+  description: `
+Show the steps of a restore into a new cluster, and check each one as far as
+possible: the Transit key, kms.alsoDecryptClusters, the snapshot, the plugins, the
+new etcd. It changes nothing; run it again after each step.`,
+  options,
+  operand: { name: 'SNAPSHOT' },
+  exitCodes: '0 no checked step is left to do, 1 a step is, 2 wrong usage or configuration.',
+  examples: ['$ transit-bridge drill restore backup.db --config new-cluster.yaml'],
+  run: runDrillRestore,
+})
+
+/** Shows the steps of a restore, with each step checked as far as possible. Changes nothing. */
+async function runDrillRestore(values: RestoreValues, terminal: Terminal): Promise<number> {
+  const [snapshot = ''] = values.operands
+  if (namesEtcd(values)) readEtcdAccess(values)
+  const config = await loadConfig(values.config, terminal.environment)
   const { clusterId, alsoDecryptClusters } = requireSection(config, 'kms')
   const { mount, key } = config.transit
   const reading = await tryToRead(() => readSnapshot(snapshot, values, terminal))
@@ -53,7 +78,7 @@ export async function runDrillRestore(values: OptionValues, terminal: Terminal):
   ]
   print(
     terminal,
-    values['json'] === true
+    values.json
       ? JSON.stringify({ at: new Date(systemClock.now()).toISOString(), steps }, null, 2)
       : format(steps),
   )
@@ -96,7 +121,7 @@ function faultsOf({ resources }: Report) {
   ])
 }
 
-async function judgePlugins(values: OptionValues): Promise<Step> {
+async function judgePlugins(values: RestoreValues): Promise<Step> {
   const what = 'start the plugins on the new nodes'
   const addresses = readPlugins(values)
   if (addresses.length === 0)
@@ -112,7 +137,7 @@ async function judgePlugins(values: OptionValues): Promise<Step> {
 }
 
 async function judgeEtcd(
-  values: OptionValues,
+  values: RestoreValues,
   terminal: Terminal,
 ): Promise<Pick<Step, 'state' | 'words'>> {
   if (!namesEtcd(values))

@@ -1,14 +1,13 @@
-import type { NeededVersions } from '../rotate/rotation.ts'
-import { BridgeError } from '../errors.ts'
-import type { KeyAdmin } from '../operator/key-admin.ts'
-import { countValue } from './cli/cluster-options.ts'
-import type { OptionValues } from './cli/command.ts'
-import type { Ask } from './cli/confirm.ts'
-import { complain, type Terminal } from './cli/terminal.ts'
+import type { NeededVersions } from '../../rotate/rotation.ts'
+import { BridgeError } from '../../errors.ts'
+import type { KeyAdmin } from '../../operator/key-admin.ts'
+import type { Ask } from '../cli/confirm.ts'
+import { warn, type Terminal } from '../cli/terminal.ts'
 
 export interface RaiseOptions {
   readonly needed: NeededVersions
-  readonly values: OptionValues
+  /** The value of --yes-raise-min-decryption-version. */
+  readonly asked: number | undefined
   readonly terminal: Pick<Terminal, 'stderr'>
   readonly key: KeyAdmin
   readonly ask: Ask
@@ -22,18 +21,16 @@ const OPTION = '--yes-raise-min-decryption-version'
  */
 export async function raiseVersion({
   needed,
-  values,
+  asked,
   terminal,
   key,
   ask,
 }: RaiseOptions): Promise<void> {
-  const asked = countValue(values, OPTION.slice(2))
   const { minDecryptionVersion } = await key.read()
   const oldest = oldestOf(needed)
   const gap = needed.backups.flatMap(({ file, gaps }) => gaps.map((each) => `${file}: ${each}`))[0]
   if (gap !== undefined) {
-    if (asked === undefined)
-      return complain(terminal, `min_decryption_version is not raised: ${gap}`)
+    if (asked === undefined) return warn(terminal, `min_decryption_version is not raised: ${gap}`)
     throw new BridgeError(
       'NOT_FINISHED',
       `${OPTION}: the versions that it needs are not proved: ${gap}`,
@@ -43,7 +40,7 @@ export async function raiseVersion({
   if (oldest === undefined || oldest <= minDecryptionVersion) return
   const consequence = describe(minDecryptionVersion, oldest, needed)
   if (ask === undefined) {
-    complain(terminal, `${consequence}; pass ${OPTION} ${String(oldest)} to do it`)
+    warn(terminal, `${consequence}; pass ${OPTION} ${String(oldest)} to do it`)
     return
   }
   if (await ask(`${consequence}. Do it?`))
@@ -71,11 +68,11 @@ async function raiseTo(
     )
   }
   if (version <= now) {
-    complain(terminal, `min_decryption_version is already ${String(now)}`)
+    warn(terminal, `min_decryption_version is already ${String(now)}`)
     return
   }
   await key.raiseMinDecryptionVersion(version)
-  complain(
+  warn(
     terminal,
     `min_decryption_version is ${String(version)}: data under an older version can no longer be decrypted`,
   )

@@ -1,0 +1,36 @@
+import type { Command } from './command.ts'
+
+/** A command by name. It is loaded when it is needed, so that no command pays for another. */
+export interface CommandEntry {
+  /** One sentence for the list of commands. */
+  readonly summary: string
+  readonly load: () => Promise<Command>
+}
+
+/** A name in front of other names. */
+export interface GroupEntry {
+  readonly summary: string
+  /** The command that the name alone runs; by default it needs another name. */
+  readonly own?: () => Promise<Command>
+  readonly commands: Readonly<Record<string, CommandEntry>>
+}
+
+export type CommandTable = Readonly<Record<string, CommandEntry | GroupEntry>>
+
+export function isGroup(entry: CommandEntry | GroupEntry): entry is GroupEntry {
+  return 'commands' in entry
+}
+
+/** Loads every command, with those of groups behind the group itself. */
+export async function loadAll(table: CommandTable): Promise<readonly Command[]> {
+  const loaders = Object.values(table).flatMap((entry) =>
+    isGroup(entry)
+      ? [...(entry.own === undefined ? [] : [entry.own]), ...loadersOf(entry)]
+      : [entry.load],
+  )
+  return Promise.all(loaders.map((load) => load()))
+}
+
+function loadersOf({ commands }: GroupEntry) {
+  return Object.values(commands).map(({ load }) => load)
+}

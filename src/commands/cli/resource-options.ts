@@ -1,0 +1,92 @@
+import { readEncryptionRules } from '../../encryption/rules-file.ts'
+import {
+  formatResource,
+  isNeverEncrypted,
+  knownResources,
+  parseResource,
+  type Resource,
+} from '../../kube/resource.ts'
+import { findNearest } from '../../text/nearest.ts'
+import { splitList, text, usageError, type Option, type ValuesOf } from './option.ts'
+
+/** Resources with commas between: `secrets,widgets.example.com`. */
+export function resources(help: string): Option<readonly Resource[] | undefined> {
+  return {
+    takes: 'LIST',
+    help,
+    read: ([value], label) => {
+      if (value === undefined) return undefined
+      const found = splitList(value).map((name) => requireResource(name, label))
+      return [...new Map(found.map((each) => [formatResource(each), each])).values()]
+    },
+  }
+}
+
+/** Also the first part of a path that belongs to no known resource. A wrong name only makes the verdict stricter. */
+export function allowedResources(help: string): Option<readonly Resource[] | undefined> {
+  return {
+    takes: 'LIST',
+    help,
+    read: ([value], label) =>
+      value === undefined ? undefined : splitList(value).map((name) => readAllowed(name, label)),
+  }
+}
+
+function readAllowed(name: string, label: string): Resource {
+  const resource = parseResource(name)
+  if (resource !== undefined) return resource
+  const isUnknown = findNearest(name, knownResources()) === undefined
+  return isUnknown && /^[a-z0-9-]+$/.test(name) ? { name, group: '' } : requireResource(name, label)
+}
+
+/** Resources, and the wildcards of an EncryptionConfiguration: `*.apps`, `*.`, `*.*`. */
+function resourcePatterns(help: string): Option<readonly string[] | undefined> {
+  return {
+    takes: 'LIST',
+    help,
+    read: ([value], label) =>
+      value === undefined
+        ? undefined
+        : splitList(value).map((name) =>
+            /^\*\.(\*|[a-z0-9.-]*)$/.test(name)
+              ? name
+              : formatResource(requireResource(name, label)),
+          ),
+  }
+}
+
+function requireResource(name: string, label: string): Resource {
+  const resource = parseResource(name)
+  if (resource !== undefined && isNeverEncrypted(resource))
+    throw usageError(`${label}: kube-apiserver never encrypts ${name}`)
+  if (resource !== undefined) return resource
+  const nearest = findNearest(name, knownResources())
+  const hint =
+    nearest === undefined
+      ? 'write custom resources with their group: NAME.GROUP'
+      : `did you mean ${nearest}`
+  throw usageError(`${label}: ${JSON.stringify(name)} is not a resource of Kubernetes; ${hint}`)
+}
+
+/** Which resources are rewritten. */
+export const rewriteTargetOptions = {
+  encryptionConfig: text(
+    'FILE',
+    "The API server's EncryptionConfiguration. All resources in it are rewritten.",
+  ),
+  resources: resourcePatterns('Rewrite only these: secrets,configmaps,NAME.GROUP'),
+}
+
+/** What is rewritten, as an EncryptionConfiguration names it. Throws USAGE_INVALID or CONFIG_INVALID. */
+export async function readPatterns({
+  resources: named,
+  encryptionConfig,
+}: ValuesOf<typeof rewriteTargetOptions>): Promise<readonly string[]> {
+  if (named !== undefined) return named
+  if (encryptionConfig === undefined)
+    throw usageError(
+      "needs --encryption-config FILE (the API server's EncryptionConfiguration) or --resources LIST",
+    )
+  const rules = await readEncryptionRules(encryptionConfig)
+  return [...new Set(rules.flatMap(({ resources: patterns }) => patterns))]
+}

@@ -1,0 +1,114 @@
+import { readEncryptionRules } from '../../encryption/rules-file.ts'
+import type { EtcdAccess } from '../../etcd/access.ts'
+import type { EtcdPlace } from '../../etcd/places.ts'
+import type { Store } from '../../etcd/store.ts'
+import type { Resource } from '../../kube/resource.ts'
+import { systemClock } from '../../time/clock.ts'
+import type { Report } from '../../verify/report.ts'
+import { verifyStore, type VerificationOptions } from '../../verify/verification.ts'
+import { readEtcdAccess, type EtcdValues } from './etcd-options.ts'
+import { flag } from './option.ts'
+import { Progress } from './progress.ts'
+import { openEtcd, openSnapshot } from './store.ts'
+import { warn, type Terminal } from './terminal.ts'
+
+/** Light on etcd: a fifth of what a small one serves; a million objects take some minutes. */
+export const DEFAULT_ETCD_RATE = 5_000
+
+/** Where stored objects are read from. */
+export type StoreSource =
+  | { readonly kind: 'snapshot'; readonly file: string; readonly skipHashCheck: boolean }
+  | { readonly kind: 'etcd'; readonly access: EtcdAccess; readonly found?: EtcdPlace }
+
+/** What is read, and what it is compared with. */
+export interface StoreReading {
+  readonly source: StoreSource
+  /** With a slash at both ends. */
+  readonly prefix: string
+  /** Only these are read, and all of them are expected to be encrypted. */
+  readonly resources?: readonly Resource[] | undefined
+  /** Resources that may be plaintext. */
+  readonly allowed?: readonly Resource[] | undefined
+  /** The API server's EncryptionConfiguration. */
+  readonly encryptionConfig?: string | undefined
+  /** Maximum objects per second; undefined means no limit. */
+  readonly rate?: number | undefined
+  readonly deep?: VerificationOptions['deep']
+}
+
+/** Accepts a snapshot whose completeness nothing shows. */
+export const skipHashCheckOption = flag(
+  'Accept a snapshot without a checksum, such as a copy of member/snap/db: objects may be missing from it.',
+)
+
+/** Verifies a store, with a progress display on standard error. */
+export async function reportStore(
+  { source, encryptionConfig, allowed = [], ...reading }: StoreReading,
+  terminal: Pick<Terminal, 'stderr'>,
+  signal: AbortSignal,
+): Promise<Report> {
+  const { store, gaps } = await openStore(source, terminal)
+  const { stderr } = terminal
+  const progress = new Progress({ stderr, clock: systemClock, what: 'objects read' })
+  try {
+    return await verifyStore({
+      ...reading,
+      store,
+      gaps,
+      allowed,
+      rules:
+        encryptionConfig === undefined ? undefined : await readEncryptionRules(encryptionConfig),
+      clock: systemClock,
+      onProgress: (objects, fraction) => progress.show(objects, fraction),
+      signal,
+    })
+  } finally {
+    progress.end()
+    await store.close()
+  }
+}
+
+interface OpenStore {
+  readonly store: Store
+  readonly gaps?: readonly string[]
+}
+
+async function openStore(
+  source: StoreSource,
+  terminal: Pick<Terminal, 'stderr'>,
+): Promise<OpenStore> {
+  if (source.kind === 'snapshot') return openSnapshot(source.file, source.skipHashCheck)
+  if (source.found !== undefined) {
+    const { name, endpoint, certFile } = source.found
+    warn(terminal, `reading the etcd of ${name} at ${endpoint} with ${certFile}`)
+  }
+  return { store: openEtcd(source.access, terminal) }
+}
+
+/** Verifies what the etcd of the options holds now. */
+export function reportEtcd(
+  values: EtcdValues & { readonly encryptionConfig?: string | undefined },
+  terminal: Pick<Terminal, 'stderr'>,
+  signal: AbortSignal,
+): Promise<Report> {
+  const { etcdPrefix: prefix, encryptionConfig } = values
+  const source = { kind: 'etcd', access: readEtcdAccess(values) } as const
+  const reading = { source, prefix, encryptionConfig, rate: DEFAULT_ETCD_RATE }
+  return reportStore(reading, terminal, signal)
+}
+
+type SnapshotValues = Pick<EtcdValues, 'etcdPrefix'> & {
+  readonly encryptionConfig?: string | undefined
+  readonly skipHashCheck: boolean
+}
+
+/** Verifies what a snapshot holds. */
+export function reportSnapshot(
+  file: string,
+  { etcdPrefix: prefix, encryptionConfig, skipHashCheck }: SnapshotValues,
+  terminal: Pick<Terminal, 'stderr'>,
+  signal: AbortSignal,
+): Promise<Report> {
+  const source = { kind: 'snapshot', file, skipHashCheck } as const
+  return reportStore({ source, prefix, encryptionConfig }, terminal, signal)
+}

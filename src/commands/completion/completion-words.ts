@@ -1,0 +1,69 @@
+import type { Command } from '../cli/command.ts'
+import { isGroup, type CommandTable } from '../cli/command-table.ts'
+import { optionName } from '../cli/option.ts'
+
+/** A word that a shell may complete, and what it means. */
+export interface CompletionWord {
+  readonly word: string
+  readonly help: string
+}
+
+export interface CompletionOption {
+  /** With the two dashes. */
+  readonly name: string
+  readonly help: string
+  /** Whether a value follows. */
+  readonly takesValue: boolean
+  /** The only values that it accepts, if there are few. */
+  readonly choices: readonly string[]
+}
+
+/** What may follow a command, or a group of commands. */
+export interface CompletionPlace {
+  /** As it is typed: "config check"; empty for the program itself. */
+  readonly path: string
+  readonly commands: readonly CompletionWord[]
+  readonly options: readonly CompletionOption[]
+}
+
+export type CompletionWords = readonly CompletionPlace[]
+
+/** Everything that can be completed, from the declarations of the commands. */
+export function describeWords(table: CommandTable, commands: readonly Command[]): CompletionWords {
+  const top = wordsOf(table)
+  const help = { word: 'help', help: 'Print the help of a command.' }
+  const groups = Object.entries(table).flatMap(([path, entry]) =>
+    isGroup(entry) ? [{ path, commands: wordsOf(entry.commands), options: [] }] : [],
+  )
+  const places = new Map<string, CompletionPlace>()
+  places.set('', { path: '', commands: [...top, help], options: [] })
+  places.set('help', { path: 'help', commands: top, options: [] })
+  for (const group of groups) places.set(group.path, group)
+  for (const command of commands) {
+    const known = places.get(command.name)
+    places.set(command.name, {
+      path: command.name,
+      commands: known?.commands ?? [],
+      options: optionsOf(command),
+    })
+  }
+  return [...places.values()]
+}
+
+function wordsOf(table: Readonly<Record<string, { readonly summary: string }>>) {
+  return Object.entries(table).map(([word, { summary }]) => ({ word, help: summary }))
+}
+
+function optionsOf({ options }: Command): readonly CompletionOption[] {
+  return Object.entries(options).map(([key, { help, takes, choices = [] }]) => ({
+    name: `--${optionName(key)}`,
+    help,
+    takesValue: takes !== undefined,
+    choices,
+  }))
+}
+
+/** A text in single quotes, as every shell reads it. */
+export function quoteForShell(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`
+}

@@ -1,0 +1,42 @@
+import { defineCommand } from '../cli/command.ts'
+import { loadAll } from '../cli/command-table.ts'
+import { usageError, type Option } from '../cli/option.ts'
+import { EXIT_OK, print } from '../cli/terminal.ts'
+import { formatBash } from './bash.ts'
+import { describeWords, type CompletionWords } from './completion-words.ts'
+import { formatFish } from './fish.ts'
+import { formatZsh } from './zsh.ts'
+
+const SHELLS: Readonly<Record<string, (words: CompletionWords) => string>> = {
+  bash: formatBash,
+  zsh: formatZsh,
+  fish: formatFish,
+}
+
+const options: Readonly<Record<string, Option<unknown>>> = {}
+
+export const completionCommand = defineCommand({
+  name: 'completion',
+  usage: ['bash', 'zsh', 'fish'],
+  description: `
+Print the completion script for a shell. It completes commands, options, and the
+values of options that accept only a few words.
+
+    bash    source <(transit-bridge completion bash)
+    zsh     transit-bridge completion zsh > "\${fpath[1]}/_transit-bridge"
+    fish    transit-bridge completion fish \\
+              > ~/.config/fish/completions/transit-bridge.fish`,
+  options,
+  operand: { name: 'SHELL' },
+  exitCodes: '0 printed, 2 wrong usage.',
+  examples: ['$ source <(transit-bridge completion bash)'],
+  run: async ({ operands: [shell = ''] }, terminal) => {
+    const format = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined
+    if (format === undefined)
+      throw usageError(`the shell must be bash, zsh or fish, not ${JSON.stringify(shell)}`)
+    // The table lists this command, too, so it is imported only when it is needed.
+    const { COMMANDS } = await import('../table.ts')
+    print(terminal, format(describeWords(COMMANDS, await loadAll(COMMANDS))))
+    return EXIT_OK
+  },
+})

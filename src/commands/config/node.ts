@@ -1,0 +1,92 @@
+import { loadConfig } from '../../config/load.ts'
+import { requireSection } from '../../config/section.ts'
+import { renderDaemonSet } from '../../node/files/daemonset.ts'
+import { namedFiles } from '../../node/files/named-files.ts'
+import type { NodeFilesOptions } from '../../node/files/node-files.ts'
+import { renderStaticPod } from '../../node/files/static-pod.ts'
+import { renderSystemdUnit } from '../../node/files/systemd.ts'
+import { version } from '../../version.ts'
+import { defineCommand, type CommandValues } from '../cli/command.ts'
+import {
+  fullPathOr,
+  requiredChoice,
+  requiredText,
+  requireFullPath,
+  requireImage,
+  text,
+  textOr,
+  usageError,
+  type Option,
+} from '../cli/option.ts'
+import { EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
+
+const SHAPE_NAMES = ['static-pod', 'systemd', 'daemonset'] as const
+
+const SHAPES: Readonly<
+  Record<(typeof SHAPE_NAMES)[number], (options: NodeFilesOptions) => string>
+> = {
+  'static-pod': renderStaticPod,
+  systemd: renderSystemdUnit,
+  daemonset: renderDaemonSet,
+}
+
+const options = {
+  shape: requiredChoice(
+    'SHAPE',
+    SHAPE_NAMES,
+    'How the plugin runs: static-pod, systemd (also for k3s and RKE2) or daemonset.',
+  ),
+  config: requiredText('FILE', "The plugin's configuration."),
+  hostConfig: text('FILE', 'Path of the configuration on the nodes. Default: that of --config.'),
+  image: image('For pods: the image.'),
+  program: fullPathOr('FILE', '/usr/local/bin/transit-bridge', 'For systemd: the program.'),
+}
+
+export const configNodeCommand = defineCommand({
+  name: 'config node',
+  usage: ['--shape SHAPE --config FILE [--host-config FILE] [--image IMAGE] [--program FILE]'],
+  description: 'Print the file that runs the plugin on a node, for installations without Helm.',
+  options,
+  examples: [
+    '$ transit-bridge config node --shape systemd \\\n      --config /etc/transit-bridge/config.yaml \\\n      > /etc/systemd/system/transit-bridge-kms.service',
+  ],
+  run: runConfigNode,
+})
+
+/** Prints the file that runs the plugin on a node. */
+async function runConfigNode(
+  { shape, config: file, hostConfig, image: imageName, program }: CommandValues<typeof options>,
+  terminal: Terminal,
+): Promise<number> {
+  const config = await loadConfig(file, terminal.environment)
+  const kms = requireSection(config, 'kms')
+  print(
+    terminal,
+    SHAPES[shape]({
+      configFile: readConfigPath(file, hostConfig),
+      socket: kms.socket,
+      socketGroup: kms.socketGroup,
+      files: namedFiles(config),
+      admin: config.admin.listen,
+      image: imageName,
+      program,
+    }),
+  )
+  return EXIT_OK
+}
+
+function readConfigPath(file: string, hostConfig: string | undefined): string {
+  if (hostConfig !== undefined) return requireFullPath(hostConfig, '--host-config')
+  if (file.startsWith('/')) return file
+  throw usageError(
+    '--config must be a full path, starting with /; or add --host-config, its path on the nodes',
+  )
+}
+
+function image(help: string): Option<string> {
+  const usual = `transit-bridge:${version}`
+  return {
+    ...textOr('IMAGE', usual, help),
+    read: ([value = usual], label) => requireImage(value, label),
+  }
+}

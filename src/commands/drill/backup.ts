@@ -1,0 +1,69 @@
+import { formatReport } from '../../verify/report-text.ts'
+import type { Report } from '../../verify/report.ts'
+import { defineCommand, type CommandValues } from '../cli/command.ts'
+import { etcdPrefixOption } from '../cli/etcd-options.ts'
+import { flag, requiredText, text } from '../cli/option.ts'
+import { allowedResources } from '../cli/resource-options.ts'
+import { skipHashCheckOption } from '../cli/store-report.ts'
+import { EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
+import { verify } from '../verify.ts'
+
+const options = {
+  config: requiredText('FILE', "The plugin's configuration."),
+  encryptionConfig: text('FILE', "The API server's EncryptionConfiguration."),
+  skipHashCheck: skipHashCheckOption,
+  allow: allowedResources('Resources that may be plaintext.'),
+  json: flag('Print one JSON object, that of verify.'),
+  ...etcdPrefixOption,
+}
+
+type BackupValues = CommandValues<typeof options>
+
+export const drillBackupCommand = defineCommand({
+  name: 'drill backup',
+  usage: ['SNAPSHOT --config FILE [OPTIONS]'],
+  description: `
+Decrypt every object of an etcd snapshot with the current Vault, as after a
+restore: is it encrypted, which key versions does it need, can all of it be read?
+It prints no value and changes nothing.`,
+  options,
+  operand: { name: 'SNAPSHOT' },
+  exitCodes: '0 everything can be read, 1 something cannot, 2 wrong usage or configuration.',
+  examples: ['$ transit-bridge drill backup backup.db --config config.yaml'],
+  run: runDrillBackup,
+})
+
+/** Proves that a snapshot is encrypted and that the current Vault can decrypt all of it. */
+async function runDrillBackup(values: BackupValues, terminal: Terminal): Promise<number> {
+  const [file = ''] = values.operands
+  const report = await readSnapshot(file, values, terminal)
+  print(terminal, values.json ? JSON.stringify(report, null, 2) : formatBackup(report))
+  return report.ok ? EXIT_OK : EXIT_FAILED
+}
+
+type SnapshotValues = Pick<BackupValues, 'config' | 'etcdPrefix'> &
+  Partial<Pick<BackupValues, 'encryptionConfig' | 'allow' | 'skipHashCheck'>>
+
+/** Decrypts every object of a snapshot with the plugin's own right to decrypt. */
+export function readSnapshot(
+  file: string,
+  { config, etcdPrefix, encryptionConfig, allow, skipHashCheck = false }: SnapshotValues,
+  terminal: Terminal,
+): Promise<Report> {
+  const source = { kind: 'snapshot', file, skipHashCheck } as const
+  const verification = { source, prefix: etcdPrefix, allowed: allow, encryptionConfig, config }
+  return verify({ ...verification, depth: 'objects' }, terminal)
+}
+
+function formatBackup(report: Report): string {
+  const needs = report.keyVersionsNeeded.map(
+    ({ provider, versions }) => `${provider}: ${versions.toReversed().join(', ')}`,
+  )
+  return [
+    formatReport(report),
+    `key versions needed by this snapshot: ${needs.join('; ') || 'none'}`,
+    report.ok
+      ? 'this Vault can decrypt all of it; keep these versions (min_decryption_version, trim) as long as this snapshot'
+      : 'not proved that all of it can be restored; see above for what is plaintext, unreadable or not decrypted',
+  ].join('\n')
+}

@@ -1,0 +1,115 @@
+import { systemClock } from '../../time/clock.ts'
+import type { ListenAddress } from '../../config/config.ts'
+import {
+  installOnNode,
+  removeFromNode,
+  type NodeInstallOptions,
+} from '../../node/install/node-install.ts'
+import { defineCommand, type CommandValues } from '../cli/command.ts'
+import {
+  durationOr,
+  flag,
+  fullPathOr,
+  requiredText,
+  requireImage,
+  text,
+  textOr,
+  usageError,
+  type Option,
+} from '../cli/option.ts'
+import { EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
+
+const options = {
+  config: requiredText(
+    'FILE',
+    "The plugin's configuration. The paths in it are paths on the host.",
+  ),
+  image: {
+    ...requiredText('IMAGE', 'Image of the static pod.'),
+    read: ([value = ''], label) => requireImage(value, label),
+  } satisfies Option<string>,
+  token: text(
+    'FILE',
+    "Service-account token that the kubelet keeps fresh. It becomes the host's vault.auth.tokenFile.",
+  ),
+  ca: text('FILE', "Becomes the host's vault.caFile."),
+  root: fullPathOr('DIR', '/', "Where the host's folders are mounted."),
+  hostConfig: fullPathOr(
+    'FILE',
+    '/etc/transit-bridge/config.yaml',
+    'Path of the configuration on the host.',
+  ),
+  manifests: fullPathOr('DIR', '/etc/kubernetes/manifests', "The kubelet's static pod folder."),
+  interval: durationOr(
+    '30s',
+    'How often the host is checked, besides at each change of a source.',
+    { least: 1_000 },
+  ),
+  listen: listenAddressOr(
+    '0.0.0.0:9391',
+    'Address of /livez, /readyz and /metrics. /readyz is 200 when the plugin serves its socket.',
+  ),
+  once: flag('Do it once, print what changed, and exit.'),
+  remove: flag('Remove what was installed, instead of installing it.'),
+}
+
+type InstallValues = CommandValues<typeof options>
+
+export const installNodeCommand = defineCommand({
+  name: 'install-node',
+  usage: ['--config FILE --image IMAGE [OPTIONS]'],
+  description: `
+Install the KMS plugin on this node as a static pod, and keep its files up to
+date until SIGTERM: configuration, Vault's CA, a service-account token, and the
+manifest. The files stay when the command stops, because an API server depends on
+them. It does not touch anything else in the static pod folder, and it never
+replaces a working configuration or token with an unusable one.`,
+  options,
+  exitCodes: '0 done or stopped as requested, 1 failed, 2 wrong usage or configuration.',
+  examples: [
+    '$ transit-bridge install-node --once --config config.yaml \\\n      --image transit-bridge:1.0.0 --token /run/token',
+  ],
+  run: runInstallNode,
+})
+
+/** Installs the plugin on this node and keeps its files up to date until SIGTERM, or installs it once. */
+async function runInstallNode(values: InstallValues, terminal: Terminal): Promise<number> {
+  const install = readInstall(values)
+  const act = values.remove ? removeFromNode : installOnNode
+  const verb = values.remove ? 'removed' : 'written'
+  if (values.once) {
+    const { changed } = await act(install)
+    const lines = changed.map((path) => `${path}: ${verb}`)
+    print(terminal, lines.length === 0 ? 'nothing to do' : lines.join('\n'))
+    return EXIT_OK
+  }
+  const { keepNode } = await import('./keep-node.ts')
+  const { interval, listen } = values
+  return keepNode({ options: install, act, verb, interval, listen })
+}
+
+function readInstall(values: InstallValues): NodeInstallOptions {
+  const { config, token, ca, root, hostConfig, manifests, image } = values
+  return {
+    configSource: config,
+    ...(token === undefined ? {} : { tokenSource: token }),
+    ...(ca === undefined ? {} : { caSource: ca }),
+    root,
+    hostConfig,
+    manifestFolder: manifests,
+    image,
+    clock: systemClock,
+  }
+}
+
+function listenAddressOr(usual: string, help: string): Option<ListenAddress> {
+  return {
+    ...textOr('HOST:PORT', usual, help),
+    read: ([value = usual], label) => {
+      const [, host, port] = /^(.+):(\d{1,5})$/.exec(value) ?? []
+      if (host === undefined || Number(port) > 65_535)
+        throw usageError(`${label} must be host:port, such as ${usual}`)
+      return { host: host.replace(/^\[(.*)\]$/, '$1'), port: Number(port) }
+    },
+  }
+}

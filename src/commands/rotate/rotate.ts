@@ -1,0 +1,256 @@
+import { join } from 'node:path'
+
+import { systemClock } from '../../time/clock.ts'
+import { readClusterUid, type ApiServers } from '../../convergence/api-servers.ts'
+import {
+  number,
+  Rotation,
+  type NeededVersions,
+  type RotationActions,
+} from '../../rotate/rotation.ts'
+import { RotationState } from '../../rotate/state.ts'
+import { planRewrite, runRewrite } from '../../rewrite/procedure.ts'
+import { RewriteState } from '../../rewrite/state.ts'
+import { formatResult } from '../../rewrite/text.ts'
+import { StateFile, stateFolder } from '../../files/state-file.ts'
+import { BridgeError, isKubeFailure } from '../../errors.ts'
+import { clusterOptions, openCluster, readPlugins } from '../cli/cluster-options.ts'
+import { defineCommand, type CommandValues } from '../cli/command.ts'
+import { etcdOptions, namesEtcd, readEtcdAccess } from '../cli/etcd-options.ts'
+import { count, countOr, durationOr, flag, repeated, requiredText, text } from '../cli/option.ts'
+import { readPatterns, rewriteTargetOptions } from '../cli/resource-options.ts'
+import { askAtTerminal, type Ask } from '../cli/confirm.ts'
+import { untilInterrupted } from '../cli/interruption.ts'
+import { openOperatorVault, operatorOptions, type OperatorVault } from '../cli/operator-vault.ts'
+import { Progress } from '../cli/progress.ts'
+import { formatNeeded, formatRotationPlan } from '../../rotate/text.ts'
+import { raiseVersion } from './raise-version.ts'
+import { reportEtcd, reportSnapshot } from '../cli/store-report.ts'
+import { warn, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
+
+const DEFAULT_RATE = 200
+const MAX_RATE = 9_999_999
+const MAX_VERSION = 9_999_999
+const REWRITE_PATIENCE_MS = 5 * 60_000
+
+const options = {
+  config: requiredText('FILE', "The plugin's configuration: Vault, key, cluster."),
+  ...rewriteTargetOptions,
+  backup: repeated(
+    'SNAPSHOT',
+    'An etcd snapshot that must stay readable. Repeat it for each snapshot.',
+  ),
+  skipHashCheck: flag('Accept a --backup without a checksum: objects may be missing from it.'),
+  finish: flag(
+    'Take the latest key version as it is: finish a rotation that Vault or a person began.',
+  ),
+  plan: flag('Show the steps, and the current one. Change nothing.'),
+  rate: countOr('N', MAX_RATE, DEFAULT_RATE, 'Objects a second, at most.'),
+  patience: durationOr('15m', 'How long to wait for plugins and API servers.'),
+  state: text('DIR', 'Folder that records the progress. Default: $XDG_STATE_HOME/transit-bridge'),
+  yesRaiseMinDecryptionVersion: count(
+    'N',
+    MAX_VERSION,
+    'Disable the versions older than N without asking, if neither etcd nor a --backup needs them.',
+  ),
+  ...operatorOptions,
+  ...clusterOptions,
+  ...etcdOptions,
+}
+
+export type RotateValues = CommandValues<typeof options>
+
+export const rotateCommand = defineCommand({
+  name: 'rotate',
+  usage: [
+    '--config FILE --encryption-config FILE [--plan] [OPTIONS]',
+    '--config FILE --resources LIST [--plan] [OPTIONS]',
+  ],
+  description: `
+Rotate the key completely: check the cluster, make a new key version in Vault (or
+find that there is one), wait until every plugin and API server uses it, rewrite
+all objects, verify from etcd, report which key versions are still needed, and,
+if you confirm it, disable the older ones. If it is interrupted, the same command
+continues.
+
+It needs an operator token that may read, rotate and configure the key; the
+plugin's own role may not. Without the etcd options nothing is proven, and no
+key version is disabled.`,
+  options,
+  exitCodes: '0 the rotation is complete, 1 it is not, 2 wrong usage or configuration.',
+  examples: [
+    '$ transit-bridge rotate --config /etc/transit-bridge/config.yaml \\\n      --kubeconfig /etc/kubernetes/admin.conf \\\n      --encryption-config /etc/kubernetes/encryption.yaml --plan',
+  ],
+  run: runRotate,
+})
+
+interface RotateContext {
+  readonly values: RotateValues
+  readonly terminal: Terminal
+  readonly servers: ApiServers
+  readonly vault: OperatorVault
+  readonly cluster: string
+  readonly folder: string
+  readonly patterns: readonly string[]
+  readonly ask: Ask
+}
+
+/** Rotates the key of a cluster, from the first check to the last version that is no longer needed. */
+async function runRotate(
+  values: RotateValues,
+  terminal: Terminal,
+  ask: Ask = askAtTerminal(),
+): Promise<number> {
+  const patterns = await readPatterns(values)
+  if (namesEtcd(values)) readEtcdAccess(values)
+  const folder = values.state ?? stateFolder(terminal.environment)
+  const vault = await openOperatorVault(values, terminal)
+  try {
+    await vault.key.requireRights(['rotate', 'config'])
+    const servers = await openCluster(values, terminal, systemClock)
+    try {
+      const cluster = await readClusterUid(servers.first)
+      const context = { values, terminal, servers, vault, cluster, folder, patterns, ask }
+      return await untilInterrupted((signal) => rotate(context, signal))
+    } finally {
+      servers.close()
+    }
+  } catch (error) {
+    throw explainStop(error)
+  } finally {
+    await vault.close()
+  }
+}
+
+async function rotate(context: RotateContext, signal: AbortSignal): Promise<number> {
+  const { values, terminal, vault, cluster, folder } = context
+  const file = new StateFile(join(folder, `rotate-${cluster}.json`), RotationState)
+  const { mount, key } = vault.config.transit
+  const known = await file.read()
+  if (known !== undefined && (known.cluster !== cluster || known.key !== `${mount}/${key}`)) {
+    throw new BridgeError(
+      'STATE_INVALID',
+      `the state file ${file.path} is of another cluster or key; give another --state`,
+    )
+  }
+  const actions = makeActions(context)
+  const state = known ?? (await beginState(context))
+  if (values.plan) {
+    print(terminal, formatRotationPlan(state, await actions.readKey(), namesEtcd(values)))
+    return EXIT_OK
+  }
+  const unlock = await file.lock()
+  try {
+    const rotation = new Rotation({
+      actions,
+      state,
+      file,
+      finishOnly: values.finish,
+      configsMayDiffer: values.configsMayDiffer,
+      patienceMs: values.patience,
+      clock: systemClock,
+      onStep: (step, words) => warn(terminal, `step ${number(step)}, ${step}: ${words}`),
+      onNote: (words) => warn(terminal, words),
+    })
+    const needed = await rotation.run(signal)
+    print(terminal, formatNeeded(needed))
+    return EXIT_OK
+  } finally {
+    await unlock()
+  }
+}
+
+async function beginState({ vault, cluster }: RotateContext): Promise<RotationState> {
+  const { mount, key } = vault.config.transit
+  const { latestVersion } = await vault.key.read()
+  return {
+    version: 1,
+    procedure: 'rotate',
+    cluster,
+    key: `${mount}/${key}`,
+    startedAt: new Date(systemClock.now()).toISOString(),
+    step: 'check',
+    from: latestVersion,
+  }
+}
+
+function makeActions(context: RotateContext): RotationActions {
+  const { values, terminal, servers, vault, ask } = context
+  const plugins = readPlugins(values)
+  return {
+    readKey: () => vault.key.read(),
+    versionsOf: (key) => vault.versionsOf(key),
+    rotateKey: () => vault.key.rotate(),
+    read: () => servers.read(plugins),
+    rewrite: (demand, signal) => rewrite(context, plugins, demand, signal),
+    reportEtcd: async (signal) =>
+      namesEtcd(values) ? reportEtcd(values, terminal, signal) : undefined,
+    reportBackups: async (signal) => {
+      const reports = []
+      for (const file of values.backup)
+        reports.push({ file, report: await reportSnapshot(file, values, terminal, signal) })
+      return reports
+    },
+    raise: (needed: NeededVersions) =>
+      raiseVersion({
+        needed,
+        asked: values.yesRaiseMinDecryptionVersion,
+        terminal,
+        key: vault.key,
+        ask,
+      }),
+  }
+}
+
+async function rewrite(
+  { values, terminal, servers, folder, patterns }: RotateContext,
+  plugins: readonly string[],
+  demand: Parameters<RotationActions['rewrite']>[0],
+  signal: AbortSignal,
+): Promise<void> {
+  const progress = new Progress({
+    stderr: terminal.stderr,
+    clock: systemClock,
+    what: 'objects processed',
+  })
+  const options = {
+    servers,
+    plugins,
+    patterns,
+    method: 'auto',
+    rate: values.rate,
+    patienceMs: REWRITE_PATIENCE_MS,
+    state: (uid: string) => new StateFile(join(folder, `rewrite-${uid}.json`), RewriteState),
+    demand,
+    clock: systemClock,
+    onNote: (text: string) => {
+      progress.end()
+      warn(terminal, text)
+    },
+    onProgress: (objects: number, total: number) =>
+      progress.show(objects, total === 0 ? undefined : objects / total),
+  } as const
+  try {
+    const result = await runRewrite(options, await planRewrite(options, signal), signal)
+    progress.end()
+    warn(terminal, formatResult(result))
+    if (result.refusals.length > 0)
+      throw new BridgeError(
+        'NOT_FINISHED',
+        'the API server refused to write some objects; fix the objects listed above, then run the same command again',
+      )
+  } finally {
+    progress.end()
+  }
+}
+
+function explainStop(thrown: unknown): BridgeError {
+  const error = BridgeError.from(thrown)
+  if (error.code === 'CANCELLED')
+    return new BridgeError('CANCELLED', 'interrupted; run the same command again to continue')
+  if (isKubeFailure(error))
+    return new BridgeError(error.code, `${error.message}; run the same command again to continue`, {
+      cause: error,
+    })
+  return error
+}

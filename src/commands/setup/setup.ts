@@ -1,0 +1,166 @@
+import { systemClock } from '../../time/clock.ts'
+import type { Config } from '../../config/config.ts'
+import { loadConfig } from '../../config/load.ts'
+import { BridgeError } from '../../errors.ts'
+import { findAdminToken } from '../../operator/token.ts'
+import { formatCommands } from '../../setup/plan-commands.ts'
+import { formatHcl } from '../../setup/plan-hcl.ts'
+import { formatPlan, formatPlanJson } from '../../setup/plan-text.ts'
+import type { Plan } from '../../setup/plan.ts'
+import { applyPlan, planRemoval, planSetup } from '../../setup/survey.ts'
+import { VaultSettings } from '../../operator/vault-settings.ts'
+import type { Wanted } from '../../setup/wanted.ts'
+import { createVaultClient } from '../../vault/client/client.ts'
+import { defineCommand, type CommandValues } from '../cli/command.ts'
+import { choice, flag, requiredText, usageError } from '../cli/option.ts'
+import { operatorOptions } from '../cli/operator-vault.ts'
+import { quietTelemetry } from '../cli/quiet-telemetry.ts'
+import { askAtTerminal, type Ask } from '../cli/confirm.ts'
+import { readWanted, wantedOptions } from './wanted-options.ts'
+import { warn, EXIT_FAILED, EXIT_MISTAKE, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
+
+/** One try of one request; enabling an engine takes longer than what vault.timeout is meant for. */
+const REQUEST_TIMEOUT_MS = 10_000
+
+const FORM_NAMES = ['text', 'hcl', 'commands', 'json'] as const
+
+const FORMS: Readonly<
+  Record<(typeof FORM_NAMES)[number], (plan: Plan, namespace: string | undefined) => string>
+> = {
+  text: formatPlan,
+  hcl: formatHcl,
+  commands: formatCommands,
+  json: formatPlanJson,
+}
+
+const options = {
+  config: requiredText('FILE', "The plugin's configuration."),
+  ...wantedOptions,
+  remove: flag('Remove what setup made. A key is never removed.'),
+  dryRun: flag('Only show what would change.'),
+  output: choice(
+    'FORMAT',
+    FORM_NAMES,
+    'text',
+    'With --dry-run: text, hcl (Terraform), commands or json.',
+  ),
+  yes: flag('Do not ask for confirmation.'),
+  ...operatorOptions,
+}
+
+type SetupValues = CommandValues<typeof options>
+
+export const setupCommand = defineCommand({
+  name: 'setup',
+  usage: [
+    '--config FILE [KEYS] [--dry-run | --yes] [OPTIONS]',
+    '--config FILE --remove [--dry-run | --yes] [OPTIONS]',
+  ],
+  description: `
+Prepare Vault for the plugin that a configuration describes: Transit and its
+key, the login, role and policy, the audited header. It first shows what would
+change, and asks for confirmation. What is already right is not touched.`,
+  options,
+  exitCodes: '0 done or nothing to do, 1 failed, 2 wrong usage or not confirmed.',
+  examples: ['$ transit-bridge setup --config config.yaml --kubeconfig admin.conf'],
+  run: runSetup,
+})
+
+/** Prepares Vault, or shows what would change; with --remove removes what setup made. */
+export async function runSetup(
+  values: SetupValues,
+  terminal: Terminal,
+  ask: Ask = askAtTerminal(),
+): Promise<number> {
+  const { dryRun, yes, remove, output } = values
+  if (output !== 'text' && !dryRun) throw usageError('--output needs --dry-run')
+  if (dryRun && yes) throw usageError('--dry-run and --yes exclude each other')
+  const config = await loadConfig(values.config, terminal.environment)
+  const token = await findAdminToken(values.tokenFile, terminal.environment)
+  const wanted = await readWanted(config, values)
+  const client = createAdminClient(config)
+  try {
+    const vault = new VaultSettings({ client, token, clock: systemClock })
+    const survey = remove ? planRemoval : planSetup
+    const plan = await survey(vault, wanted)
+    print(terminal, FORMS[output](plan, config.vault.namespace))
+    if (dryRun) return plan.remarks.some(isStop) ? EXIT_FAILED : EXIT_OK
+    const code = await carryOut({ vault, plan, terminal, ask, yes })
+    if (code === EXIT_OK && !remove) await confirmDone(vault, wanted, plan, config, terminal)
+    return code
+  } finally {
+    await client.close()
+  }
+}
+
+function createAdminClient({ vault }: Config) {
+  const { addresses, namespace, caFile, serverName } = vault
+  return createVaultClient({
+    addresses,
+    namespace,
+    caFile,
+    serverName,
+    timeoutMs: Math.max(vault.timeoutMs, REQUEST_TIMEOUT_MS),
+    ...quietTelemetry(),
+  })
+}
+
+interface Work {
+  readonly vault: VaultSettings
+  readonly plan: Plan
+  readonly terminal: Terminal
+  readonly ask: Ask
+  readonly yes: boolean
+}
+
+async function carryOut({ vault, plan, terminal, ask, yes }: Work): Promise<number> {
+  if (plan.remarks.some(isStop)) {
+    warn(terminal, 'setup: nothing was changed; decide first about what says stop')
+    return EXIT_FAILED
+  }
+  if (plan.changes.length === 0) return EXIT_OK
+  if (!yes && !((await ask?.('Apply these changes?')) ?? false)) {
+    warn(terminal, `setup: nothing was changed${ask === undefined ? '; --yes applies it' : ''}`)
+    return EXIT_MISTAKE
+  }
+  await applyPlan(vault, plan, (what) => print(terminal, `done: ${what}`))
+  return EXIT_OK
+}
+
+function isStop({ level }: Plan['remarks'][number]): boolean {
+  return level === 'stop'
+}
+
+/** Reads everything again: what setup said is so, or it says that it is not. */
+async function confirmDone(
+  vault: VaultSettings,
+  wanted: Wanted,
+  { changes }: Plan,
+  config: Config,
+  terminal: Terminal,
+): Promise<void> {
+  if (changes.length > 0) {
+    const left = await planSetup(vault, wanted)
+    if (left.changes.length > 0) {
+      const names = left.changes.map(({ what }) => what).join(', ')
+      throw new BridgeError(
+        'VAULT_REJECTED',
+        `vault took all changes, and still differs in: ${names}`,
+      )
+    }
+    print(terminal, 'ready: vault is as it should be')
+  }
+  if (config.csi !== undefined) print(terminal, explainCsi(config.csi))
+}
+
+/** Which workloads get which keys is the administrator's to say. */
+function explainCsi({ auth, audience, mount }: NonNullable<Config['csi']>): string {
+  const bound =
+    auth.method === 'jwt'
+      ? `role_type=jwt user_claim=sub bound_audiences=${audience} bound_subject=system:serviceaccount:NAMESPACE:NAME`
+      : `audience=${audience} bound_service_account_namespaces=NAMESPACE bound_service_account_names=NAME`
+  return [
+    'note: the CSI provider logs in as each pod and needs no role of its own. For a workload, with its keys in',
+    `      ${mount}/, write a policy and: bao write auth/${auth.mount}/role/ROLE ${bound} token_policies=POLICY`,
+  ].join('\n')
+}

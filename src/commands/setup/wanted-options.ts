@@ -1,0 +1,174 @@
+import { systemClock } from '../../time/clock.ts'
+import { KubeClient } from '../../kube/client.ts'
+import { readKubeconfig } from '../../kube/kubeconfig.ts'
+import type { Config, TokenFileLogin } from '../../config/config.ts'
+import {
+  parseJson,
+  readIssuer,
+  readJwks,
+  readPem,
+  type ClusterKeys,
+} from '../../setup/cluster-keys.ts'
+import { renderKmsPolicy } from '../../setup/policy-file.ts'
+import { readCredentialFile } from '../../files/credential-file.ts'
+import { Secret } from '../../secret.ts'
+import type { Reviewer, Wanted, WantedLogin } from '../../setup/wanted.ts'
+import { flag, grouped, text, usageError, type Option, type ValuesOf } from '../cli/option.ts'
+import { readTextFile } from '../../files/text-file.ts'
+
+/** Which keys Vault checks tokens with, and for whom it makes the login. */
+export const wantedOptions = {
+  ...grouped('Keys of the cluster, for vault.auth.method jwt', {
+    kubeconfig: text('FILE', "Ask the cluster's API server."),
+    jwks: text('FILE', 'What "kubectl get --raw /openid/v1/jwks" prints.'),
+    serviceAccountKey: text('FILE', "PEM: kube-apiserver's --service-account-key-file."),
+    issuer: text('ISSUER', "With the two files: kube-apiserver's --service-account-issuer."),
+  }),
+  serviceAccount: serviceAccountOption(
+    'kube-system/transit-bridge-kms',
+    'The service account that logs in.',
+  ),
+  audience: text('NAME', 'Audience of its token. Default: that of vault.auth.audience, or "vault"'),
+  policy: policyOption('Name of the policy. Default: the name of the role.'),
+  kubernetesHost: text(
+    'URL',
+    'For method kubernetes: the API server. Default: that of --kubeconfig.',
+  ),
+  kubernetesCa: text('FILE', 'For method kubernetes: its CA. Default: that of --kubeconfig.'),
+  reviewerTokenFile: text(
+    'FILE',
+    'For method kubernetes: the service-account token with which Vault asks the API server about each login.',
+  ),
+  noReviewerToken: flag(
+    "For method kubernetes: Vault asks with the token of the login, which must then also have the API server's audience.",
+  ),
+}
+
+type WantedValues = ValuesOf<typeof wantedOptions> & { readonly remove: boolean }
+
+/** What the configuration and the command line say of how Vault should be. Asks the API server if it is told to. */
+export async function readWanted(config: Config, values: WantedValues): Promise<Wanted> {
+  const { auth, namespace } = config.vault
+  if (auth.namespace !== undefined && auth.namespace !== namespace) {
+    throw usageError(
+      'vault.auth.namespace is another than vault.namespace, which setup does not make ready; do it by hand',
+    )
+  }
+  const isToken = auth.method === 'jwt' || auth.method === 'kubernetes'
+  const login = isToken ? await readLogin(auth, values) : undefined
+  const role = login?.role ?? 'transit-bridge-kms'
+  return {
+    transit: config.transit,
+    policy: { name: values.policy ?? role, hcl: renderKmsPolicy(config.transit) },
+    login,
+    inNamespace: namespace !== undefined,
+  }
+}
+
+async function readLogin(auth: TokenFileLogin, values: WantedValues): Promise<WantedLogin> {
+  const { mount, role } = auth
+  const audience = values.audience ?? auth.audience ?? 'vault'
+  const common = { mount, role, audience, serviceAccount: values.serviceAccount }
+  if (auth.method === 'kubernetes') {
+    const server = values.remove ? { host: '', ca: '' } : await readApiServer(values)
+    return { method: 'kubernetes', ...common, ...server, reviewer: await readReviewer(values) }
+  }
+  const nobody = { issuer: '', publicKeys: [] }
+  const keys = values.remove ? nobody : await readKeys(values)
+  return { method: 'jwt', ...common, ...keys }
+}
+
+async function readKeys(values: WantedValues): Promise<ClusterKeys> {
+  const { kubeconfig, jwks, issuer, serviceAccountKey: pem } = values
+  const given = [kubeconfig, jwks, pem].filter((one) => one !== undefined)
+  if (given.length !== 1) {
+    const which = given.length === 0 ? 'needs one of' : 'takes only one of'
+    throw usageError(
+      `${which} --kubeconfig, --jwks and --service-account-key: the keys that tokens are checked with`,
+    )
+  }
+  if (kubeconfig !== undefined) return askCluster(kubeconfig, issuer)
+  if (issuer === undefined)
+    throw usageError('needs --issuer ISSUER, the --service-account-issuer of kube-apiserver')
+  const file = jwks ?? pem ?? ''
+  const content = await readTextFile(file)
+  return {
+    issuer,
+    publicKeys:
+      jwks === undefined ? readPem(content, file) : await readJwks(parseJson(content), file),
+  }
+}
+
+async function askCluster(file: string, issuer: string | undefined): Promise<ClusterKeys> {
+  const client = new KubeClient(await readKubeconfig(file), systemClock)
+  const jwks = '/openid/v1/jwks'
+  const discovery = '/.well-known/openid-configuration'
+  // JSON alone is not acceptable to this path (kubernetes: pkg/routes/openidmetadata.go).
+  const accept = 'application/jwk-set+json, application/json'
+  try {
+    return {
+      publicKeys: await readJwks(
+        await client.read({ method: 'GET', path: jwks, accept }),
+        client.server + jwks,
+      ),
+      issuer: issuer ?? readIssuer(await client.get(discovery), client.server + discovery),
+    }
+  } finally {
+    client.close()
+  }
+}
+
+async function readApiServer(values: WantedValues) {
+  const { kubeconfig: file, kubernetesHost, kubernetesCa: caFile } = values
+  const cluster = file === undefined ? undefined : await readKubeconfig(file)
+  const host = kubernetesHost ?? cluster?.server
+  if (host === undefined)
+    throw usageError(
+      'needs --kubernetes-host URL or --kubeconfig FILE: the API server that vault asks about tokens',
+    )
+  const ca = caFile === undefined ? cluster?.ca : await readTextFile(caFile)
+  if (ca === undefined)
+    throw usageError('needs --kubernetes-ca FILE: who signs the certificate of that API server')
+  return { host, ca }
+}
+
+async function readReviewer({
+  reviewerTokenFile: path,
+  noReviewerToken,
+}: WantedValues): Promise<Reviewer> {
+  if (path === undefined) return { kind: noReviewerToken ? 'login' : 'undecided' }
+  if (noReviewerToken)
+    throw usageError('--reviewer-token-file and --no-reviewer-token exclude each other')
+  const content = await readCredentialFile({
+    path,
+    setting: '--reviewer-token-file',
+    whenMissing: 'write the token of a service account to it: kubectl create token',
+  })
+  return { kind: 'file', path, content: new Secret(content) }
+}
+
+function serviceAccountOption(usual: string, help: string) {
+  const option: Option<{ readonly namespace: string; readonly name: string }> = {
+    takes: 'NAMESPACE/NAME',
+    help: `${help} Default: ${usual}`,
+    read: ([value = usual], label) => {
+      const [, namespace, name] = /^([a-z0-9][a-z0-9-]*)\/([a-z0-9][a-z0-9.-]*)$/.exec(value) ?? []
+      if (namespace !== undefined && name !== undefined) return { namespace, name }
+      throw usageError(`${label} must be NAMESPACE/NAME`)
+    },
+  }
+  return option
+}
+
+function policyOption(help: string): Option<string | undefined> {
+  return {
+    ...text('NAME', help),
+    read: ([name], label) => {
+      if (name === undefined) return undefined
+      if (/^\w([\w.-]*\w)?$/.test(name) && name !== 'root' && name !== 'default') return name
+      throw usageError(
+        `${label} is not a valid name in Vault; use letters, digits and _, and . or - inside`,
+      )
+    },
+  }
+}

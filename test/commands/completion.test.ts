@@ -1,0 +1,103 @@
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+
+import { tempFolder } from '../real/temp-folder.ts'
+import { buildProgram, run } from './program.ts'
+
+buildProgram()
+
+async function writeScript(t: Test, shell: string): Promise<string> {
+  const { code, stdout, stderr } = await run(['completion', shell])
+  t.equal(code, 0, stderr)
+  const file = join(tempFolder('completion'), `_transit-bridge.${shell}`)
+  writeFileSync(file, stdout)
+  return file
+}
+
+/** Command lines that end where Tab is pressed, and words that must and must not be offered. */
+const ROWS = [
+  { line: 'co', offered: ['config', 'completion'], not: ['csi'] },
+  { line: 'config ', offered: ['check', 'encryption', 'node', 'schema'], not: ['kms'] },
+  { line: 'csi ', offered: ['check'], not: ['config'] },
+  { line: 'help dr', offered: ['drill'], not: ['doctor'] },
+  { line: 'rewrite --me', offered: ['--method'], not: ['--rate'] },
+  { line: 'rewrite --method ', offered: ['auto', 'patch', 'migration'], not: ['--rate'] },
+  { line: 'config node --shape s', offered: ['static-pod', 'systemd'], not: ['daemonset'] },
+] as const
+
+void test('bash completes commands, options and values', async (t) => {
+  const file = await writeScript(t, 'bash')
+  for (const { line, offered, not } of ROWS) {
+    const words = `transit-bridge ${line}`.split(' ')
+    const script = `source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _transit_bridge; printf '%s\\n' "\${COMPREPLY[@]}"`
+    const output = execFileSync('bash', ['-c', script, 'bash', file, ...words], {
+      encoding: 'utf8',
+    })
+    const found = output.split('\n')
+    t.strictSame(
+      offered.filter((word) => !found.includes(word)),
+      [],
+      line,
+    )
+    t.strictSame(
+      not.filter((word) => found.includes(word)),
+      [],
+      line,
+    )
+  }
+})
+
+void test('fish completes commands, options and values', async (t) => {
+  const file = await writeScript(t, 'fish')
+  for (const { line, offered, not } of ROWS) {
+    const script = `source ${file}; complete -C 'transit-bridge ${line}'`
+    const output = execFileSync('fish', ['--no-config', '-c', script], { encoding: 'utf8' })
+    const found = output.split('\n').map((row) => row.split('\t')[0])
+    t.strictSame(
+      offered.filter((word) => !found.includes(word)),
+      [],
+      line,
+    )
+    t.strictSame(
+      not.filter((word) => found.includes(word)),
+      [],
+      line,
+    )
+  }
+})
+
+/**
+ * zsh runs completion functions only in its line editor. So the script runs in a real zsh, and what it hands to the
+ * editor (_describe, _arguments) is printed instead.
+ */
+void test('zsh receives commands, options and values, each with its meaning', async (t) => {
+  const file = await writeScript(t, 'zsh')
+  const script = `
+    compdef() { :; }
+    _describe() { print -rl -- "\${commands[@]}"; }
+    _arguments() { print -rl -- "$@"; }
+    source "$1"; shift
+    words=("$@"); CURRENT=$#
+    _transit_bridge`
+  const complete = (line: string) =>
+    execFileSync('zsh', ['-f', '-c', script, 'zsh', file, 'transit-bridge', ...line.split(' ')], {
+      encoding: 'utf8',
+    })
+  t.match(complete('config '), /^check:Check a configuration/m)
+  t.match(complete('csi '), /^check:/m)
+  t.match(
+    complete('rewrite --me'),
+    /^\*--method\[patch, migration .*\]:value:\(auto patch migration\)$/m,
+  )
+  t.match(complete('config node --s'), /:value:\(static-pod systemd daemonset\)$/m)
+  t.notMatch(complete('config node --s'), '--method')
+})
+
+void test('another shell is refused by name', async (t) => {
+  t.match(await run(['completion', 'tcsh']), {
+    code: 2,
+    stderr: /completion: the shell must be bash, zsh or fish, not "tcsh"/,
+  })
+})
