@@ -96,9 +96,9 @@ async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Pro
     state,
     demand: { configsMayDiffer },
     clock: systemClock,
-    onNote: (text) => {
+    onNote: (note) => {
       progress.end()
-      warn(terminal, text)
+      warn(terminal, note)
     },
     onProgress: (objects, total) =>
       progress.show(objects, total === 0 ? undefined : objects / total),

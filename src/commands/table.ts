@@ -100,6 +100,6 @@ export const COMMANDS: CommandTable = {
   },
   completion: {
     summary: 'Print a completion script for bash, zsh or fish.',
-    load: async () => (await import('./completion/completion.ts')).completionCommand,
+    load: async () => (await import('./completion/completion.ts')).makeCompletionCommand(COMMANDS),
   },
 }

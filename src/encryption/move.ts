@@ -16,10 +16,6 @@ export function parseOldProvider(text: string): OldProvider | undefined {
   return name === undefined || socket === undefined ? undefined : { kind: 'kms', name, socket }
 }
 
-export function parseMoveStep(text: string): MoveStep | undefined {
-  return MOVE_STEPS.find((step) => step === text)
-}
-
 /** What to do with the file of a step, and the next step. */
 export function explainStep(step: MoveStep): readonly string[] {
   return [...WHAT_TO_DO[step], NEXT[step]]

@@ -1,5 +1,5 @@
-import { defineCommand } from '../cli/command.ts'
-import { loadAll } from '../cli/command-table.ts'
+import { defineCommand, type Command } from '../cli/command.ts'
+import { loadAll, type CommandTable } from '../cli/command-table.ts'
 import { usageError, type Option } from '../cli/option.ts'
 import { EXIT_OK, print } from '../cli/terminal.ts'
 import { formatBash } from './bash.ts'
@@ -15,10 +15,12 @@ const SHELLS: Readonly<Record<string, (words: CompletionWords) => string>> = {
 
 const options: Readonly<Record<string, Option<unknown>>> = {}
 
-export const completionCommand = defineCommand({
-  name: 'completion',
-  usage: ['bash', 'zsh', 'fish'],
-  description: `
+/** `table` has this command, too: so the table is passed in, and not imported. */
+export function makeCompletionCommand(table: CommandTable): Command {
+  return defineCommand({
+    name: 'completion',
+    usage: ['bash', 'zsh', 'fish'],
+    description: `
 Print the completion script for a shell. It completes commands, options, and the
 values of options that accept only a few words.
 
@@ -26,17 +28,16 @@ values of options that accept only a few words.
     zsh     transit-bridge completion zsh > "\${fpath[1]}/_transit-bridge"
     fish    transit-bridge completion fish \\
               > ~/.config/fish/completions/transit-bridge.fish`,
-  options,
-  operand: { name: 'SHELL' },
-  exitCodes: '0 printed, 2 wrong usage.',
-  examples: ['$ source <(transit-bridge completion bash)'],
-  run: async ({ operands: [shell = ''] }, terminal) => {
-    const format = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined
-    if (format === undefined)
-      throw usageError(`the shell must be bash, zsh or fish, not ${JSON.stringify(shell)}`)
-    // The table lists this command, too, so it is imported only when it is needed.
-    const { COMMANDS } = await import('../table.ts')
-    print(terminal, format(describeWords(COMMANDS, await loadAll(COMMANDS))))
-    return EXIT_OK
-  },
-})
+    options,
+    operand: { name: 'SHELL' },
+    exitCodes: '0 printed, 2 wrong usage.',
+    examples: ['$ source <(transit-bridge completion bash)'],
+    run: async ({ operands: [shell = ''] }, terminal) => {
+      const format = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined
+      if (format === undefined)
+        throw usageError(`the shell must be bash, zsh or fish, not ${JSON.stringify(shell)}`)
+      print(terminal, format(describeWords(table, await loadAll(table))))
+      return EXIT_OK
+    },
+  })
+}

@@ -117,12 +117,12 @@ function stepOption(): Option<MoveStep | undefined> {
 }
 
 /** What was asked for may be what kube-apiserver refuses: a capital in a resource, a colon in the name. */
-function renderChecked(options: EncryptionConfigOptions): string {
-  const text = renderEncryptionConfig(options)
-  const refused = checkEncryptionConfig(text, { socket: options.socket }).find(
+function renderChecked(wanted: EncryptionConfigOptions): string {
+  const rendered = renderEncryptionConfig(wanted)
+  const refused = checkEncryptionConfig(rendered, { socket: wanted.socket }).find(
     ({ severity, path }) => severity === 'refused' && !path.includes('.keys'),
   )
-  if (refused === undefined) return text
+  if (refused === undefined) return rendered
   throw usageError(`this would be refused: ${refused.path} ${refused.message}${showHint(refused)}`)
 }
 
@@ -140,8 +140,8 @@ async function checkFile(
     faults.filter((fault) => fault.severity === severity).length
   const ok = count('refused') + count('unsafe') === 0
   const lines = faults.map((fault) => `${fault.severity.padEnd(7)}  ${formatFault(file, fault)}`)
-  const text = [...(ok ? [`${file}: ok`] : []), ...lines].join('\n')
-  print(terminal, json ? JSON.stringify({ file, ok, faults }, null, 2) : text)
+  const lineByLine = [...(ok ? [`${file}: ok`] : []), ...lines].join('\n')
+  print(terminal, json ? JSON.stringify({ file, ok, faults }, null, 2) : lineByLine)
   if (ok) return EXIT_OK
   warn(
     terminal,

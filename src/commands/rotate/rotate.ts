@@ -213,7 +213,7 @@ async function rewrite(
     clock: systemClock,
     what: 'objects processed',
   })
-  const options = {
+  const rewriting = {
     servers,
     plugins,
     patterns,
@@ -223,15 +223,15 @@ async function rewrite(
     state: (uid: string) => new StateFile(join(folder, `rewrite-${uid}.json`), RewriteState),
     demand,
     clock: systemClock,
-    onNote: (text: string) => {
+    onNote: (note: string) => {
       progress.end()
-      warn(terminal, text)
+      warn(terminal, note)
     },
     onProgress: (objects: number, total: number) =>
       progress.show(objects, total === 0 ? undefined : objects / total),
   } as const
   try {
-    const result = await runRewrite(options, await planRewrite(options, signal), signal)
+    const result = await runRewrite(rewriting, await planRewrite(rewriting, signal), signal)
     progress.end()
     warn(terminal, formatResult(result))
     if (result.refusals.length > 0)
