@@ -114,7 +114,7 @@ void test('an EncryptionConfiguration that is none is a mistake', async (t) => {
     t.equal(code, 2, stderr)
     t.match(
       stderr,
-      /^transit-bridge: --encryption-config .* is not a right EncryptionConfiguration/,
+      /^transit-bridge: --encryption-config .* is not a valid EncryptionConfiguration/,
     )
     t.notMatch(stderr, secret)
   }
