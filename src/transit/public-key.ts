@@ -11,10 +11,10 @@ const ED25519_SPKI = Buffer.from('302a300506032b6570032100', 'hex')
 export function readPublicKey(key: TransitKey, version: number): KeyObject {
   const text = key.versions.get(version)?.publicKey
   if (text === undefined || text === '') {
-    throw new BridgeError(
-      'KEY_UNSUITABLE',
-      `transit key ${key.name} has type ${key.type}, which has no public key`,
-    )
+    const reason = key.derived
+      ? `is derived: it has another public key for each context, and Vault lists none`
+      : `has type ${key.type}, which has no public key`
+    throw new BridgeError('KEY_UNSUITABLE', `transit key ${key.name} ${reason}`)
   }
   try {
     return key.type === 'ed25519' ? readEd25519(text) : createPublicKey(text)

@@ -73,6 +73,35 @@ void test('all faults are told with their lines in the file', async (t) => {
   t.equal(stderr, `transit-bridge: ${file} has 4 faults\n`)
 })
 
+void test('the items of a list are checked, with their lines', async (t) => {
+  const list = `apiVersion: v1
+kind: List
+items:
+  - {apiVersion: v1, kind: ConfigMap, metadata: {name: x}}
+  - apiVersion: secrets-store.csi.x-k8s.io/v1
+    kind: SecretProviderClass
+    metadata: {name: web, namespace: shop}
+    spec:
+      provider: transit-bridge
+      parameters:
+        role: web
+        objects: |
+          - {path: keys/signing.pem, type: publicKey, key: app-signing}
+          - {path: ../escape, type: publicKey, key: app-signing}
+`
+  const dir = t.testdir({ 'list.yaml': list })
+  const { code, stdout } = await run(['csi', 'check', join(dir, 'list.yaml')])
+  t.equal(code, 1)
+  t.match(stdout, /list\.yaml:14: objects\[1\]\.path: has \.\. in it/)
+})
+
+void test('a class without a provider is a fault', async (t) => {
+  const dir = t.testdir({ 'a.yaml': RIGHT.replace('  provider: transit-bridge\n', '') })
+  const { code, stdout } = await run(['csi', 'check', join(dir, 'a.yaml')])
+  t.equal(code, 1)
+  t.match(stdout, /a\.yaml:6: spec\.provider: is missing; write transit-bridge/)
+})
+
 void test('a Secret that is made from a file which no object makes is told', async (t) => {
   const text = RIGHT.replace('objectName: keys/signing.pem', 'objectName: keys/signing.pam')
   const dir = t.testdir({ 'a.yaml': text })

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, end, test } from 'tap'
@@ -55,6 +56,19 @@ for (const [type, paths] of Object.entries(EXPECTED)) {
     for (const [path, { contents }] of files) t.ok(contents.byteLength > 0, path)
   })
 }
+
+void test('a value that is encrypted as docs/csi.md shows is mounted as it was', async (t) => {
+  const [, command = ''] = /plaintext="(\$\(.*hunter2.*\))"/.exec(DOCUMENT) ?? []
+  t.not(command, '')
+  for (const value of ['hunter2', 'a password of many words, '.repeat(8)]) {
+    const quoted = command.replace('hunter2', `'${value}'`)
+    const plaintext = execFileSync('sh', ['-c', `printf %s "${quoted}"`], { encoding: 'utf8' })
+    const answer = await world.bao.api('POST', 'transit/encrypt/app-data', { plaintext })
+    const made = String(answer.data.ciphertext)
+    const object = { path: 'x', type: 'decrypt', key: 'app-data', ciphertext: made }
+    t.equal(String((await mount(JSON.stringify([object]))).get('x')?.contents), value)
+  }
+})
 
 void test('the class of docs/csi.md is right, and mounts', async (t) => {
   const text = exampleOf('class').replace('vault:v1:REPLACE', ciphertext)

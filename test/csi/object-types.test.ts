@@ -300,6 +300,28 @@ void test('a key that is not exportable is not exported', async (t) => {
   })
 })
 
+for (const type of ['ed25519', 'aes256-gcm96']) {
+  void test(`a derived key of type ${type} is not exported, since Transit uses other keys`, async (t) => {
+    const key = `derived-${type}`
+    await world.makeKey(key, type, { derived: true, exportable: true })
+    t.match(await failure(mount([{ path: 'x', type: 'exportedKey', key }])), {
+      code: 'FAILED_PRECONDITION',
+      message: `objects[0] (x): transit key ${key} is derived: what Vault exports is not a key that Transit uses; use a key with derived=false`,
+    })
+  })
+}
+
+void test('a derived key has no public key of its own', async (t) => {
+  const key = 'derived-signing'
+  await world.makeKey(key, 'ed25519', { derived: true })
+  for (const type of ['publicKey', 'jwks']) {
+    t.match(await failure(mount([{ path: 'x', type, key }])), {
+      code: 'FAILED_PRECONDITION',
+      message: `objects[0] (x): transit key ${key} is derived: it has another public key for each context, and Vault lists none`,
+    })
+  }
+})
+
 for (const type of ['aes256-gcm96', 'hmac']) {
   void test(`a key of type ${type} has no public key, and that is said`, async (t) => {
     const key = `none-${type}`

@@ -8,6 +8,8 @@ import { isClass, readClass, type SecretProviderClass } from './secret-provider-
 export const PROVIDER_NAME = 'transit-bridge'
 const API_VERSION = 'secrets-store.csi.x-k8s.io/v1'
 const KIND = 'SecretProviderClass'
+/** What kubectl writes for several objects, and the list type of the resource itself. */
+const LISTS: ReadonlySet<string> = new Set(['List', `${KIND}List`])
 
 /** A manifest of this provider, and what is wrong with it; lines are those of the whole file. */
 export interface ClassManifest {
@@ -19,9 +21,9 @@ export interface ClassManifest {
   readonly faults: readonly Fault[]
 }
 
-/** Reads the documents of a file; those of other kinds and providers are passed over. */
+/** Reads the documents of a file and the items of its lists; other kinds and other providers are skipped. */
 export function readManifests(text: string): readonly ClassManifest[] {
-  return splitDocuments(text).flatMap(({ body, offset }) => readDocument(body, offset) ?? [])
+  return splitDocuments(text).flatMap(({ body, offset }) => readDocument(body, offset))
 }
 
 interface Part {
@@ -46,20 +48,36 @@ function splitDocuments(text: string): Part[] {
   })
 }
 
-function readDocument(body: string, offset: number): ClassManifest | undefined {
+function readDocument(body: string, offset: number): readonly ClassManifest[] {
   const source = readYaml(body)
   if (!('value' in source)) {
     const faults = source.map((fault) => moveFault(fault, offset))
-    return { name: '', namespace: undefined, line: offset + 1, read: undefined, faults }
+    return [{ name: '', namespace: undefined, line: offset + 1, read: undefined, faults }]
   }
+  const sources = LISTS.has(textAt(source.value, ['kind']) ?? '') ? itemsOf(source) : [source]
+  return sources.flatMap((each) => readManifest(each, offset) ?? [])
+}
+
+/** Each item of a list, with its lines in the whole text. */
+function itemsOf({ value, lineOf }: Source): readonly Source[] {
+  return listAt(value, ['items']).map((item, index) => ({
+    value: item,
+    lineOf: (path) => lineOf(['items', index, ...path]),
+  }))
+}
+
+function readManifest(source: Source, offset: number): ClassManifest | undefined {
   const { value } = source
   if (textAt(value, ['kind']) !== KIND) return undefined
   const faults: Fault[] = []
   const provider = textAt(value, ['spec', 'provider'])
-  if (provider !== PROVIDER_NAME && !isMisspelt(provider)) return undefined
+  if (provider !== undefined && provider !== PROVIDER_NAME && !isMisspelt(provider))
+    return undefined
   const report = (path: Path, label: string, message: string, hint: string) =>
     faults.push({ path: label, message, hint, line: source.lineOf(path) + offset })
-  if (provider !== PROVIDER_NAME)
+  if (provider === undefined)
+    report(['spec'], 'spec.provider', 'is missing', `write ${PROVIDER_NAME}`)
+  else if (provider !== PROVIDER_NAME)
     report(['spec', 'provider'], 'spec.provider', 'is not known', `did you mean ${PROVIDER_NAME}`)
   if (textAt(value, ['apiVersion']) !== API_VERSION)
     report(['apiVersion'], 'apiVersion', 'is not that of the driver', `write ${API_VERSION}`)
@@ -76,9 +94,9 @@ function readDocument(body: string, offset: number): ClassManifest | undefined {
   }
 }
 
-/** A class without a provider, or of one whose name is nearly ours, was meant for us. */
-function isMisspelt(provider: string | undefined): boolean {
-  return provider !== undefined && findNearest(provider, [PROVIDER_NAME]) !== undefined
+/** A provider whose name is nearly ours was meant to be ours. */
+function isMisspelt(provider: string): boolean {
+  return findNearest(provider, [PROVIDER_NAME]) !== undefined
 }
 
 function readParameters(

@@ -105,6 +105,12 @@ export async function exportObject(
   engine: Transit,
   context: CallContext,
 ): Promise<ContentFile[]> {
+  if (key.derived) {
+    throw new BridgeError(
+      'OBJECT_UNSUITABLE',
+      `transit key ${key.name} is derived: what Vault exports is not a key that Transit uses; use a key with derived=false`,
+    )
+  }
   const versions = findVersions(key, object.version)
   const [only] = versions
   const wanted = object.version === 'all' || only === undefined ? 'all' : only
