@@ -2,26 +2,26 @@ import express, { type Express, type NextFunction, type Request, type Response }
 
 import type { DrillAnswer, DrillCall, DrillSwitch } from './drill-switch.ts'
 
-/** Whether the program can do its work, and why not, for people and for scripts. */
+/** Whether the program can do its work, or why not, for people and for scripts. */
 export interface Readiness {
   readonly ready: boolean
   /** "ok", "starting" or an error code. */
   readonly reason: string
   /** The reason in words. */
   readonly message: string
-  /** Further facts, none of them secret. */
+  /** More facts; none is secret. */
   readonly details: Readonly<Record<string, string | number | boolean>>
 }
 
-/** What the admin server shows; asked at each request, so it must be cheap. */
+/** What the admin server reports; it is asked at each request, so it must be cheap. */
 export interface AdminSources {
-  /** Whether the process serves its socket; nothing else may make this false, or a kubelet kills it. */
+  /** Whether new clients reach the program at its socket; nothing else may make this false. */
   readonly isServing: () => boolean
   readonly readiness: () => Readiness
   /** The metrics in the text format of Prometheus, and their content type. */
   readonly renderMetrics: () => Promise<string>
   readonly metricsContentType: string
-  /** Only where a rehearsal is allowed (admin.drill). */
+  /** Only where drills are allowed (admin.drill). */
   readonly drill?: Pick<DrillSwitch, 'begin' | 'end'>
 }
 
@@ -42,9 +42,9 @@ export function createAdminApp(sources: AdminSources): Express {
   })
   if (sources.drill !== undefined) addDrill(app, sources.drill)
   app.use((_request, response) => {
-    sendText(response, 404, 'there is /livez, /readyz and /metrics')
+    sendText(response, 404, 'not found; use /livez, /readyz or /metrics')
   })
-  // Four parameters, or express takes it for an ordinary handler. Its own one prints stacks, to clients and to stderr.
+  // Express recognizes an error handler by its four parameters. Its own handler prints stacks to clients and to stderr.
   app.use((_error: unknown, _request: Request, response: Response, next: NextFunction) => {
     if (response.headersSent) next(_error)
     else sendText(response, 500, 'internal error')
@@ -52,15 +52,15 @@ export function createAdminApp(sources: AdminSources): Express {
   return app
 }
 
-/** POST begins an outage of so many seconds, DELETE ends it. */
+/** POST starts an outage of `seconds`, DELETE ends it. */
 function addDrill(app: Express, drill: NonNullable<AdminSources['drill']>): void {
-  const tell = (response: Response) => (answer: DrillAnswer) =>
+  const send = (response: Response) => (answer: DrillAnswer) =>
     sendText(response, answer.status, answer.text)
   app.post('/drill/outage', (request, response, next) => {
-    drill.begin(callOf(request), Number(request.query['seconds'])).then(tell(response)).catch(next)
+    drill.begin(callOf(request), Number(request.query['seconds'])).then(send(response)).catch(next)
   })
   app.delete('/drill/outage', (request, response, next) => {
-    drill.end(callOf(request)).then(tell(response)).catch(next)
+    drill.end(callOf(request)).then(send(response)).catch(next)
   })
 }
 
@@ -71,7 +71,7 @@ function callOf(request: Request): DrillCall {
   }
 }
 
-/** JSON for who asks for it (Accept, or ?format=json), one line of text for the others. */
+/** JSON on request (Accept, or ?format=json), otherwise one line of text. */
 function sendReadiness(request: Request, response: Response, readiness: Readiness): void {
   const status = readiness.ready ? 200 : 503
   const wantsJson =

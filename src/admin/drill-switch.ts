@@ -13,7 +13,7 @@ export interface DrillSwitchOptions {
   readonly log: Logger
 }
 
-/** Who wants to begin or end a drill, as the admin server sees it. */
+/** The caller that starts or ends a drill, as the admin server sees it. */
 export interface DrillCall {
   readonly authorization: string | undefined
   readonly remoteAddress: string | undefined
@@ -30,12 +30,12 @@ interface Requester<Q, R> {
 }
 
 const LOOPBACK = /^(::1|(::ffff:)?127\.\d+\.\d+\.\d+)$/
-/** A token that could be guessed is none. */
-const SHORTEST_TOKEN = 16
+/** A shorter token could be guessed. */
+const MIN_TOKEN_LENGTH = 16
 
 /**
- * Takes Vault away from the plugin for a while, for a rehearsal: requests fail as if nothing listened there. It works for
- * callers on this host alone that show the token, never longer than the configuration allows, and ends by itself.
+ * Cuts the plugin off from Vault for a drill: requests fail as if nothing listened there. Only callers on this host that
+ * have the token can start a drill. It never lasts longer than the configuration allows, and ends by itself.
  */
 export class DrillSwitch {
   readonly #options: DrillSwitchOptions
@@ -45,19 +45,18 @@ export class DrillSwitch {
     this.#options = options
   }
 
-  /** Vault, as long as there is no drill. */
+  /** Passes requests to Vault unless a drill runs. */
   wrap<Q, R>(vault: Requester<Q, R>): Requester<Q, R> {
     return {
       request: (request, context) => {
         if (this.#options.clock.monotonic() >= this.#endsAt) return vault.request(request, context)
-        const message =
-          'a drill has taken vault away from this plugin (admin.drill); it ends by itself'
+        const message = 'a drill cuts this plugin off from Vault (admin.drill); it ends by itself'
         return Promise.reject(new BridgeError('VAULT_UNREACHABLE', message))
       },
     }
   }
 
-  /** Begins one of so many seconds, or changes the end of the one that runs. */
+  /** Starts a drill of `seconds`, or changes the end of the one that runs. */
   async begin(call: DrillCall, seconds: number): Promise<DrillAnswer> {
     const refusal = await this.#refuse(call)
     if (refusal !== undefined) return refusal
@@ -70,30 +69,30 @@ export class DrillSwitch {
       }
     }
     this.#endsAt = clock.monotonic() + seconds * 1000
-    log.warn(`a drill takes vault away for ${String(seconds)} s (admin.drill)`)
-    return { status: 200, text: `vault is away for ${String(seconds)} s` }
+    log.warn(`a drill cuts this plugin off from Vault for ${String(seconds)} s (admin.drill)`)
+    return { status: 200, text: `the plugin is cut off from Vault for ${String(seconds)} s` }
   }
 
   async end(call: DrillCall): Promise<DrillAnswer> {
     const refusal = await this.#refuse(call)
     if (refusal !== undefined) return refusal
     this.#endsAt = -Infinity
-    this.#options.log.warn('the drill was ended')
-    return { status: 200, text: 'vault is back' }
+    this.#options.log.warn('the drill has ended')
+    return { status: 200, text: 'the plugin can reach Vault again' }
   }
 
   async #refuse({ authorization, remoteAddress }: DrillCall): Promise<DrillAnswer | undefined> {
     if (remoteAddress === undefined || !LOOPBACK.test(remoteAddress))
-      return { status: 403, text: 'a drill can be begun from this host alone' }
+      return { status: 403, text: 'a drill can be started only from this host' }
     const { tokenFile } = this.#options.config
     const token = await readFile(tokenFile, 'utf8').then(
       (text) => text.trim(),
       () => '',
     )
-    if (token.length < SHORTEST_TOKEN) {
+    if (token.length < MIN_TOKEN_LENGTH) {
       return {
         status: 403,
-        text: `admin.drill.tokenFile holds no token of ${String(SHORTEST_TOKEN)} characters or more`,
+        text: `admin.drill.tokenFile has no token of at least ${String(MIN_TOKEN_LENGTH)} characters`,
       }
     }
     const isRight = timingSafeEqual(digest(`Bearer ${token}`), digest(authorization ?? ''))

@@ -20,7 +20,7 @@ const STATUS_OF: Readonly<Record<ErrorCode, status>> = {
   RULE_DENIED: status.PERMISSION_DENIED,
   OBJECT_MISSING: status.NOT_FOUND,
   OBJECT_UNSUITABLE: status.FAILED_PRECONDITION,
-  // Never RESOURCE_EXHAUSTED: the driver takes that for a limit of its own and says so to the user.
+  // Never RESOURCE_EXHAUSTED: the driver reports it to the user as a limit of the driver.
   CONTENT_TOO_LARGE: status.FAILED_PRECONDITION,
   DEADLINE_EXCEEDED: status.DEADLINE_EXCEEDED,
   CANCELLED: status.CANCELLED,

@@ -134,7 +134,7 @@ for (const [method, path] of [
     const { ask, stop } = await appScene()
     t.teardown(stop)
     const { status, text } = await ask(path, { method })
-    t.same([status, text], [404, 'there is /livez, /readyz and /metrics\n'])
+    t.same([status, text], [404, 'not found; use /livez, /readyz or /metrics\n'])
   })
 }
 

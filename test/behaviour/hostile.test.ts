@@ -132,7 +132,7 @@ for (const { name, path, bytes, code } of odd) {
   })
 }
 
-void test('a Status with fields that nobody knows is answered', async (t) => {
+void test('a Status with unknown fields is answered', async (t) => {
   const answer = await client.send(`${PATH}/Status`, Buffer.from('7a0568656c6c6f', 'hex'))
   t.ok(answer.length > 0)
 })
@@ -185,7 +185,7 @@ const foreign: Foreign[] = [
     message: /the key id matches no version of transit key k8s-etcd/,
   },
   {
-    name: 'a key id that nobody gave',
+    name: 'a key id that was never issued',
     change: () => ({ keyId: `tb1-${'A'.repeat(43)}` }),
     code: 'FAILED_PRECONDITION',
     message: /the key id matches no version of transit key k8s-etcd/,

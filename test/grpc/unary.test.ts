@@ -8,7 +8,7 @@ import { gate, grpcScene } from './scene.ts'
 
 const DECRYPT = '/v2.KeyManagementService/Decrypt'
 const ENCRYPT = '/v2.KeyManagementService/Encrypt'
-const seed = Buffer.from('a seed that nobody may ever read')
+const seed = Buffer.from('a seed that must never be shown')
 const envelope = (ciphertext: Uint8Array) => ({ ciphertext, keyId: 'k', annotations: {} })
 
 /** The code and words of a call that must fail. */

@@ -144,7 +144,7 @@ for (const [what, make] of BLOCKERS) {
   })
 }
 
-void test('a path that is too long for a socket is told as such', async (t) => {
+void test('a path that is too long for a socket is reported as such', async (t) => {
   const folder = tempFolder('socket')
   const { bind, close } = plainServer()
   const fits = join(folder, 'x'.repeat(106 - folder.length))
@@ -175,7 +175,7 @@ void test('a folder that is not writable is reported as such', async (t) => {
   const path = newPath()
   await chmod(dirname(path), 0o555)
   const { bind } = plainServer()
-  // Root may write anywhere, so it becomes nobody for a moment.
+  // Root may write anywhere, so it becomes another user for a moment.
   const isRoot = process.geteuid?.() === 0
   if (isRoot) process.seteuid?.(65_534)
   try {
@@ -234,7 +234,7 @@ void test("an old server's stop does not remove its successor's socket", async (
   t.equal(lstatSync(socket, { throwIfNoEntry: false }), undefined)
 })
 
-void test('a stop leaves alone what is no socket of its own by now', async (t) => {
+void test('a stop leaves another file at the path alone', async (t) => {
   const { socket, stop } = await grpcScene()
   await rename(socket, `${socket}.moved`)
   writeFileSync(socket, 'precious')

@@ -1,6 +1,6 @@
 import type { AuthConfig, Config } from '../../config/config.ts'
 
-/** The files that a configuration names, which whoever runs the program must see. */
+/** The files that a configuration names; the program must be able to read them. */
 export function namedFiles({ vault }: Pick<Config, 'vault'>): readonly string[] {
   return [...(vault.caFile === undefined ? [] : [vault.caFile]), ...filesOfLogin(vault.auth)]
 }
