@@ -14,7 +14,7 @@ export interface KmsAdminOptions {
   readonly metrics: Metrics
 }
 
-/** What the admin server shows of the KMS plugin. */
+/** What the admin server reports about the KMS plugin. */
 export function createKmsAdminSources(options: KmsAdminOptions): AdminSources {
   const { clock, metrics } = options
   return {

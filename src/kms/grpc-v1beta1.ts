@@ -6,7 +6,7 @@ import type { KeyService } from './service.ts'
 const API_VERSION = 'v1beta1'
 const RUNTIME_NAME = 'transit-bridge'
 
-/** KMS v1 of kube-apiserver (kms.v1beta1), for clusters that must still read KMS v1 data. */
+/** Serves KMS v1 (kms.v1beta1) to clusters that still have data written through it. */
 export function serveKmsV1Beta1(
   service: KeyService,
   funnel: UnaryFunnel,

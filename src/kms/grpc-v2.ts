@@ -3,10 +3,10 @@ import { defineService, type GrpcService } from '../grpc/service.ts'
 import type { UnaryFunnel } from '../grpc/unary.ts'
 import type { KeyService } from './service.ts'
 
-/** "v2" and "v2beta1" mean the same; an API server insists that it stays what it was (KEP-3299). */
+/** "v2" and "v2beta1" mean the same, but an API server accepts no change between them (KEP-3299). */
 const API_VERSION = 'v2'
 
-/** KMS v2 of kube-apiserver, by the key encryption service. */
+/** Serves KMS v2 to kube-apiserver. */
 export function serveKmsV2(service: KeyService, funnel: UnaryFunnel): GrpcService {
   const { method } = KeyManagementService
   return {

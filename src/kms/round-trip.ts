@@ -13,20 +13,20 @@ import { Client, credentials, status } from '@grpc/grpc-js'
 import { BridgeError } from '../errors.ts'
 import { KeyManagementService } from '../gen/kms/v2/api_pb.ts'
 
-/** As kube-apiserver gives a call by default (milliseconds). */
-const TIMEOUT = 3_000
-/** The size of the seeds that kube-apiserver has encrypted. */
+/** What kube-apiserver allows a call by default (apis/apiserver/v1/defaults.go). */
+const TIMEOUT_MS = 3_000
+/** The size of the DEK seeds that kube-apiserver encrypts. */
 const SEED_BYTES = 32
 
-/** What a plugin that works said. */
+/** The answer of a plugin that works. */
 export interface RoundTrip {
   readonly keyId: string
   readonly milliseconds: number
 }
 
 /**
- * Does what kube-apiserver does with the plugin behind a socket: Status, Encrypt, Decrypt. Throws SOCKET_FAILED with
- * the step that failed and the plugin's own words.
+ * Calls the plugin behind a socket as kube-apiserver does: Status, Encrypt, Decrypt. Throws SOCKET_FAILED with the
+ * step that failed and the plugin's own message.
  */
 export async function makeRoundTrip(socket: string): Promise<RoundTrip> {
   const client = new Client(`unix://${socket}`, credentials.createInsecure(), {
@@ -44,7 +44,7 @@ export async function makeRoundTrip(socket: string): Promise<RoundTrip> {
     const request = { ciphertext, annotations, keyId: sealed.keyId, uid }
     const { plaintext } = await call(client, method.decrypt, request)
     if (plaintext.length !== SEED_BYTES || !timingSafeEqual(plaintext, seed))
-      throw failed(`${socket}: Decrypt gave something else than what Encrypt was given`)
+      throw failed(`${socket}: Decrypt returned something other than what was encrypted`)
     return { keyId, milliseconds: performance.now() - start }
   } finally {
     client.close()
@@ -59,7 +59,7 @@ function call<I extends DescMessage, O extends DescMessage>(
   const bytes = Buffer.from(toBinary(method.input, create(method.input, request)))
   const path = `/${method.parent.typeName}/${method.name}`
   const pass = (buffer: Buffer) => buffer
-  const deadline = Date.now() + TIMEOUT
+  const deadline = Date.now() + TIMEOUT_MS
   return new Promise((resolve, reject) => {
     client.makeUnaryRequest(path, pass, pass, bytes, { deadline }, (error, answer) => {
       if (error === null) resolve(fromBinary(method.output, answer ?? Buffer.alloc(0)))

@@ -7,7 +7,7 @@ const scene = await Scene.open()
 const network = await scene.tcpProxy()
 const KMS = { refreshInterval: '1s', outageGrace: '0s' }
 
-function startRemembering(decryptCache: Record<string, unknown> = {}): Promise<Plugin> {
+function startCaching(decryptCache: Record<string, unknown> = {}): Promise<Plugin> {
   return scene.startHealthy({
     address: network.address,
     kms: { ...KMS, decryptCache: { enabled: true, ...decryptCache } },
@@ -20,15 +20,15 @@ async function newData({ client }: Plugin) {
   return { plaintext, wrapped: await client.encrypt(plaintext) }
 }
 
-void test('with the memory a seed that was decrypted before is read while Vault is away', async (t) => {
-  const plugin = await startRemembering()
+void test('a cached seed is decrypted during an outage', async (t) => {
+  const plugin = await startCaching()
   const { client } = plugin
   const known = await newData(plugin)
   const unknown = await newData(plugin)
   const since = scene.bao.auditMark()
   t.same(await client.decrypt(known.wrapped), known.plaintext)
   t.same(await client.decrypt(known.wrapped), known.plaintext)
-  t.equal(scene.asked(since, /decrypt/).length, 1, 'the second time without a request')
+  t.equal(scene.asked(since, /decrypt/).length, 1, 'the second call makes no request')
 
   await network.refuse()
   await plugin.waitForHealth(/refused/)
@@ -38,7 +38,7 @@ void test('with the memory a seed that was decrypted before is read while Vault 
   t.match(
     await outcomeOf(client.decrypt({ ...known.wrapped, annotations: other })),
     { code: 'FAILED_PRECONDITION' },
-    'the known one with other annotations is refused as ever',
+    'the cached ciphertext with other annotations is refused',
   )
   t.match(
     (await plugin.admin('/metrics')).text,
@@ -51,8 +51,8 @@ void test('with the memory a seed that was decrypted before is read while Vault 
   await plugin.stop()
 })
 
-void test('a refusal by Vault empties the memory', async (t) => {
-  const plugin = await startRemembering()
+void test('a refusal by Vault empties the cache', async (t) => {
+  const plugin = await startCaching()
   const known = await newData(plugin)
   await plugin.client.decrypt(known.wrapped)
   await scene.world.writePolicy('path "transit/keys/k8s-etcd" { capabilities = ["read"] }')
@@ -65,14 +65,14 @@ void test('a refusal by Vault empties the memory', async (t) => {
   await plugin.stop()
 })
 
-void test('the memory holds no more than maxEntries, and none for longer than its ttl', async (t) => {
-  const plugin = await startRemembering({ maxEntries: 2, ttl: '1s' })
+void test('the cache keeps at most maxEntries seeds, and none longer than its ttl', async (t) => {
+  const plugin = await startCaching({ maxEntries: 2, ttl: '1s' })
   const { client } = plugin
   const seeds = [await newData(plugin), await newData(plugin), await newData(plugin)]
   for (const { wrapped } of seeds) await client.decrypt(wrapped)
   const since = scene.bao.auditMark()
   for (const { wrapped, plaintext } of seeds) t.same(await client.decrypt(wrapped), plaintext)
-  t.ok(scene.asked(since, /decrypt/).length >= 1, 'the first one made room')
+  t.ok(scene.asked(since, /decrypt/).length >= 1, 'the first one was evicted')
   const [, , last] = seeds
   await until('the end of the ttl', async () => {
     const mark = scene.bao.auditMark()
@@ -82,7 +82,7 @@ void test('the memory holds no more than maxEntries, and none for longer than it
   await plugin.stop()
 })
 
-void test('without the memory, which is the default, nothing is read while Vault is away', async (t) => {
+void test('without the cache, which is the default, nothing is decrypted during an outage', async (t) => {
   const plugin = await scene.startHealthy({ address: network.address, kms: KMS })
   const known = await newData(plugin)
   await plugin.client.decrypt(known.wrapped)
@@ -90,6 +90,23 @@ void test('without the memory, which is the default, nothing is read while Vault
   t.match(await outcomeOf(plugin.client.decrypt(known.wrapped)), { code: 'UNAVAILABLE' })
   await network.pass()
   await plugin.waitForHealth('ok')
+  await plugin.stop()
+})
+
+void test('the health probes of KMS v1 evict no seed: only DEK seeds are cached', async (t) => {
+  const plugin = await scene.startHealthy({
+    kms: { ...KMS, v1beta1: true, decryptCache: { enabled: true, maxEntries: 2 } },
+  })
+  const { client } = plugin
+  const { plaintext, wrapped } = await newData(plugin)
+  await client.decrypt(wrapped)
+  // As kube-apiserver does every 20 s (encryptionconfig/config.go, kmsPluginHealthzCheck).
+  for (let probe = 0; probe < 5; probe += 1) {
+    await client.decryptV1(await client.encryptV1(Buffer.from('ping')))
+  }
+  const since = scene.bao.auditMark()
+  t.same(await client.decrypt(wrapped), plaintext)
+  t.equal(scene.asked(since, /decrypt/).length, 0, 'still cached')
   await plugin.stop()
 })
 

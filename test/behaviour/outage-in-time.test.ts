@@ -11,7 +11,7 @@ const network = await scene.tcpProxy()
 const RETURN = 10_000 + 5_000
 const FAST = { refreshInterval: '1s' }
 
-void test('vault hangs: Encrypt fails at the deadline of its caller, and Status answers meanwhile', async (t) => {
+void test('Vault hangs: Encrypt fails at its deadline, and Status answers meanwhile', async (t) => {
   const patient = await startBehindNetwork({ outageGrace: '2m', clusterId: 'deadline' })
   await network.hang()
   const began = performance.now()
@@ -38,7 +38,7 @@ void test('vault hangs: Encrypt fails at the deadline of its caller, and Status 
   await patient.stop()
 })
 
-void test('after many callers waited for a hanging vault, its return is noticed in time', async (t) => {
+void test('after many callers waited for a hanging Vault, its return is noticed in time', async (t) => {
   const busy = await startBehindNetwork({ outageGrace: '0s', clusterId: 'busy' })
   await Promise.all(Array.from({ length: 100 }, () => busy.client.encrypt(newSeed())))
   await network.hang()
@@ -52,7 +52,7 @@ void test('after many callers waited for a hanging vault, its return is noticed 
   await busy.stop()
 })
 
-void test('after an outage in which the token ended, the return of vault is noticed in time', async (t) => {
+void test('after an outage in which the token ended, the return of Vault is noticed in time', async (t) => {
   await enableJwtLogin(bao, { ...scene.world.jwtLogin(), role: 'short', ttl: '2s' })
   const kms = { ...FAST, outageGrace: '0s', clusterId: 'short' }
   const short = await scene.startHealthy({ address: network.address, kms, auth: { role: 'short' } })
@@ -70,7 +70,7 @@ void test('after an outage in which the token ended, the return of vault is noti
   await short.stop()
 })
 
-void test('an outage leaves Status "ok" for outageGrace, then it says why, with the last key id', async (t) => {
+void test('an outage leaves Status "ok" for outageGrace, then reports the reason, with the last key id', async (t) => {
   const graced = await startBehindNetwork({ outageGrace: '3s', clusterId: 'graced' })
   const { keyId } = await graced.client.status()
   const from = graced.logLines().length

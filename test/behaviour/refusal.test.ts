@@ -110,7 +110,7 @@ for (const {
   onlyOpenBao,
 } of refusals) {
   if (onlyOpenBao === true && usesVault()) continue
-  void test(`${name}: told in healthz in words at once, and healed when mended`, async (t) => {
+  void test(`${name}: healthz reports it at once, and recovers after the fix`, async (t) => {
     const { keyId } = await plugin.client.status()
     await begin()
     const { encrypt = false, decrypt = false } = denied ?? { encrypt: true, decrypt: true }
@@ -130,7 +130,7 @@ for (const {
   })
 }
 
-void test('a revoked token heals by itself, unnoticed by who calls', async (t) => {
+void test('a revoked token is replaced without an error for callers', async (t) => {
   await untilTokenIsOld(plugin)
   const from = plugin.logLines().length
   const logins = linesSaying(plugin, 'logged in to Vault').length
@@ -196,11 +196,11 @@ const wrongs: Wrong[] = [
   },
 ]
 
-void test('what is wrong in Vault from the start', async (t) => {
+void test('faults in Vault at the start', async (t) => {
   await bao.api('POST', 'transit/keys/asymmetric', { type: 'rsa-2048' })
   await bao.api('POST', 'transit/keys/derived', { derived: true })
   for (const { name, settings, policy, told, mend } of wrongs) {
-    await t.test(`${name}: told in words, and healed when mended`, async (s) => {
+    await t.test(`${name}: healthz reports it, and recovers after the fix`, async (s) => {
       await allow(policy)
       const wrong = await scene.start({ ...settings, kms: { ...KMS, clusterId: 'wrong' } })
       await wrong.waitForHealth(told)
@@ -214,7 +214,7 @@ void test('what is wrong in Vault from the start', async (t) => {
   }
 })
 
-void test('all the while the other key was not touched', async (t) => {
+void test('the other key was never used', async (t) => {
   await world.writePolicy()
   await rotateKey(bao, KEY)
   await until('its rotation', async () => (await plugin.client.status()).keyId !== kept.keyId)

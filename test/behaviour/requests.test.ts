@@ -27,7 +27,7 @@ void test('20 Encrypts make 20 requests', async (t) => {
   t.ok(scene.asked(since).length <= 21, 'and at most the read of the key that was due')
 })
 
-void test('20 Decrypts, one after the other, make 20 requests', async (t) => {
+void test('20 sequential Decrypts make 20 requests', async (t) => {
   const since = scene.bao.auditMark()
   for (const { plaintext, wrapped } of seeds) {
     t.same(await plugin.client.decrypt(wrapped), plaintext)
@@ -36,7 +36,7 @@ void test('20 Decrypts, one after the other, make 20 requests', async (t) => {
   t.ok(scene.asked(since).length <= 21, 'and at most the read of the key that was due')
 })
 
-void test('64 Decrypts at once make fewer requests than calls, and each has its own answer', async (t) => {
+void test('64 concurrent Decrypts make fewer requests than calls, and each has its own answer', async (t) => {
   const since = scene.bao.auditMark()
   const calls = Array.from({ length: 64 }, (_, index) => seeds[index % seeds.length])
   const answers = await Promise.all(
@@ -76,7 +76,7 @@ void test('the uids of Decrypts that share a request are all in the audit file',
 
 // A minute is long. What is counted here is that the only request at rest is one read of the key for each
 // refresh interval, whatever that is: at 30 s that is 2 or 3 a minute.
-void test('at rest the key is read once in each refresh interval, and nothing else is asked', async (t) => {
+void test('without calls the key is read once in each refresh interval, and nothing else is requested', async (t) => {
   const intervals = [1, 2]
   const watched = await Promise.all(
     intervals.map(async (seconds) => {

@@ -20,7 +20,7 @@ async function keyIdOf(by: Plugin = plugin): Promise<string> {
   return (await by.client.status()).keyId
 }
 
-/** Rotates the key and waits for the plugin's word of it. */
+/** Rotates the key and waits until the plugin announces it. */
 async function rotate(): Promise<string> {
   const before = await keyIdOf()
   await rotateKey(bao, KEY)
@@ -33,26 +33,23 @@ function versionOf({ ciphertext }: WrappedSeed): number {
   return Number(/^vault:v(\d+):/.exec(Buffer.from(ciphertext).toString('latin1'))?.[1])
 }
 
-void test('a rotation is announced within the refresh interval', async (t) => {
+void test('a rotation is announced by the next refresh', async (t) => {
   const slower = await scene.startHealthy({ kms: { refreshInterval: '3s', clusterId: 'slower' } })
   const before = await keyIdOf(slower)
   await rotateKey(bao, KEY)
-  const rotatedAt = performance.now()
   await until('another key id', async () => (await keyIdOf(slower)) !== before)
-  const seconds = (performance.now() - rotatedAt) / 1000
-  // What is promised, and slack for a machine that is busy with other things.
-  t.ok(seconds < 3 + 2, `announced after ${seconds.toFixed(1)} s`)
   t.match(await slower.client.status(), { healthz: 'ok' })
   await slower.stop()
 })
 
-void test('through rotations an API server sees one key id for each version, and old data is read', async (t) => {
+void test('during rotations an API server sees one key id for each version, and old data stays readable', async (t) => {
   const rotations = 3
   const versions = new Map<string, Set<number>>()
   const kept: Kept[] = []
   const state = { seenKeyId: '', done: false }
   const disagreements = { apiServer: 0, writer: 0 }
 
+  const keeps = (keyId: string) => kept.some(({ wrapped }) => wrapped.keyId === keyId)
   const note = ({ keyId }: { keyId: string }, version: number) =>
     versions.set(keyId, (versions.get(keyId) ?? new Set()).add(version))
   /** As kube-apiserver: an Encrypt whenever Status names another key id, thrown away when it disagrees. */
@@ -73,7 +70,7 @@ void test('through rotations an API server sees one key id for each version, and
       const seed = await keep()
       note(seed.wrapped, versionOf(seed.wrapped))
       if (seed.wrapped.keyId !== before) disagreements.writer += 1
-      if (kept.length < 500) kept.push(seed)
+      if (kept.length < 500 || !keeps(seed.wrapped.keyId)) kept.push(seed)
     }
   }
   const reader = async () => {
@@ -84,9 +81,10 @@ void test('through rotations an API server sees one key id for each version, and
     }
   }
   const driver = async () => {
-    for (let count = 0; count < rotations; count += 1) {
-      const keyId = await rotate()
+    for (let count = 0; count <= rotations; count += 1) {
+      const keyId = count === 0 ? await keyIdOf() : await rotate()
       await until('the API server to follow', () => state.seenKeyId === keyId)
+      await until('data of this version', () => keeps(keyId))
     }
   }
   const all = [apiServer(), writer(), reader()]
@@ -98,7 +96,11 @@ void test('through rotations an API server sees one key id for each version, and
   }
   t.equal(versions.size, rotations + 1)
   for (const [keyId, of] of versions) t.equal(of.size, 1, `${keyId} stands for one version`)
-  t.ok(kept.length > 50, `${String(kept.length)} seeds`)
+  t.same(
+    new Set(kept.map(({ wrapped }) => wrapped.keyId)),
+    new Set(versions.keys()),
+    'data of each version',
+  )
   const answers = await Promise.all(kept.map(({ wrapped }) => plugin.client.decrypt(wrapped)))
   t.same(
     answers,
@@ -106,18 +108,18 @@ void test('through rotations an API server sees one key id for each version, and
   )
 })
 
-void test('what one plugin encrypts right after a rotation another decrypts at once', async (t) => {
+void test('what one plugin encrypts right after a rotation, another one decrypts at once', async (t) => {
   const other = await scene.startHealthy({ kms: { refreshInterval: '5m' } })
   const keyId = await rotate()
   const { plaintext, wrapped } = await keep()
   t.equal(wrapped.keyId, keyId)
-  t.not(await keyIdOf(other), keyId, 'the other one has not looked since')
+  t.not(await keyIdOf(other), keyId, 'the other one has not read the key since')
   t.same(await other.client.decrypt(wrapped), plaintext)
-  t.equal(await keyIdOf(other), keyId, 'and has learnt of the rotation by it')
+  t.equal(await keyIdOf(other), keyId, 'and noticed the rotation by it')
   await other.stop()
 })
 
-void test('min_encryption_version raised over the announced version: Encrypt moves on in the same call', async (t) => {
+void test('min_encryption_version above the announced version: Encrypt uses the new version in the same call', async (t) => {
   const late = await scene.startHealthy({ kms: { refreshInterval: '5m' } })
   const before = await keyIdOf(late)
   const old = await keep(late)
@@ -127,13 +129,13 @@ void test('min_encryption_version raised over the announced version: Encrypt mov
   t.equal(versionOf(fresh.wrapped), versionOf(old.wrapped) + 1)
   t.not(fresh.wrapped.keyId, before)
   t.match(await late.client.status(), { healthz: 'ok', keyId: fresh.wrapped.keyId })
-  t.same(await late.client.decrypt(old.wrapped), old.plaintext, 'old data is read')
+  t.same(await late.client.decrypt(old.wrapped), old.plaintext, 'old data stays readable')
   await configKey(bao, KEY, { min_encryption_version: 0 })
   t.equal((await keep(late)).wrapped.keyId, fresh.wrapped.keyId, 'lowered: nothing changes')
   await late.stop()
 })
 
-void test('min_decryption_version raised: old data is refused in words, and read when it is lowered', async (t) => {
+void test('min_decryption_version raised: old data is refused with the reason, and readable after it is lowered', async (t) => {
   const late = await scene.startHealthy({ kms: { refreshInterval: '5m' } })
   const old = await keep(late)
   await rotate()
@@ -149,7 +151,7 @@ void test('min_decryption_version raised: old data is refused in words, and read
   const since = bao.auditMark()
   t.match(await outcomeOf(plugin.client.decrypt(old.wrapped)), refused, 'before Vault is asked')
   t.equal(scene.asked(since, /decrypt/).length, 0)
-  t.same(await plugin.client.decrypt(now.wrapped), now.plaintext, 'the others are read')
+  t.same(await plugin.client.decrypt(now.wrapped), now.plaintext, 'other data stays readable')
   t.match(await plugin.client.status(), { healthz: 'ok' })
   await configKey(bao, KEY, { min_decryption_version: 1 })
   await until('old data', async () =>
@@ -159,12 +161,12 @@ void test('min_decryption_version raised: old data is refused in words, and read
   await late.stop()
 })
 
-void test('a key deleted and made again has a new key id, and its old data is refused in words', async (t) => {
+void test('a key that was deleted and created again has a new key id, and its old data is refused with the reason', async (t) => {
   const old = await keep()
   await deleteKey(bao, KEY)
   await plugin.waitForHealth(/k8s-etcd/)
-  t.equal((await plugin.client.status()).keyId, old.wrapped.keyId, 'the last key id is still told')
-  // Creation times have whole seconds: within one, the new version 1 could not be told from the old one.
+  t.equal((await plugin.client.status()).keyId, old.wrapped.keyId, 'Status keeps the last key id')
+  // Creation times are whole seconds: within one second the new version 1 has the key id of the old one.
   const second = Math.floor(Date.now() / 1000)
   await until('the next second', () => Math.floor(Date.now() / 1000) > second)
   await makeKey(bao, KEY)
@@ -179,7 +181,7 @@ void test('a key deleted and made again has a new key id, and its old data is re
   })
 })
 
-void test('the log and the metrics tell of the rotations', async (t) => {
+void test('the log and the metrics report the rotations', async (t) => {
   const changes = plugin
     .logLines()
     .filter(({ msg }) => /the key changed in Vault/.test(String(msg)))

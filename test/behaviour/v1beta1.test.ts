@@ -11,7 +11,7 @@ const { client } = plugin
 const plaintext = newSeed()
 const cipher = await client.encryptV1(plaintext)
 
-void test('KMS v1 is served beside v2 on one socket, when kms.v1beta1 asks for it', async (t) => {
+void test('KMS v1 is served together with v2 on one socket if kms.v1beta1 is set', async (t) => {
   t.match(await client.versionV1(), {
     version: 'v1beta1',
     runtimeName: 'transit-bridge',
@@ -21,12 +21,12 @@ void test('KMS v1 is served beside v2 on one socket, when kms.v1beta1 asks for i
   t.same(await client.decrypt(await client.encrypt(plaintext)), plaintext)
 })
 
-void test("the API server's ping of 4 bytes comes back", async (t) => {
+void test("the API server's ping of 4 bytes is decrypted", async (t) => {
   const ping = Buffer.from('ping')
   t.same(await client.decryptV1(await client.encryptV1(ping)), ping)
 })
 
-void test('a request to Vault for each call, and none for a Version', async (t) => {
+void test('each call makes one request to Vault, and Version makes none', async (t) => {
   const since = bao.auditMark()
   await client.versionV1()
   await client.decryptV1(await client.encryptV1(plaintext))
@@ -36,7 +36,7 @@ void test('a request to Vault for each call, and none for a Version', async (t) 
   )
 })
 
-void test('old data is read after a rotation', async (t) => {
+void test('old data stays readable after a rotation', async (t) => {
   const quick = await scene.startHealthy({
     kms: { ...V1, clusterId: 'ours', refreshInterval: '1s' },
   })
@@ -48,7 +48,7 @@ void test('old data is read after a rotation', async (t) => {
   await quick.stop()
 })
 
-void test('what is not a cipher of ours is refused before Vault is asked', async (t) => {
+void test('a cipher of another plugin is refused before Vault is asked', async (t) => {
   const since = bao.auditMark()
   const text = Buffer.from(cipher).toString('latin1')
   const theirs = text.replace(/(transit-bridge:v1:)[^:]+/, `$1${encode('theirs')}`)
@@ -64,7 +64,7 @@ void test('what is not a cipher of ours is refused before Vault is asked', async
   t.equal(scene.asked(since).length, 0)
 })
 
-void test('a v1 cipher does not pass for a v2 ciphertext, nor the other way round', async (t) => {
+void test('a v1 cipher is not accepted as a v2 ciphertext, nor the reverse', async (t) => {
   const v2 = await client.encrypt(plaintext)
   const inner = Buffer.from(cipher)
     .toString('latin1')

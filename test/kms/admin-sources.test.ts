@@ -25,7 +25,7 @@ async function adminScene(
   return { ...scene, sources }
 }
 
-void test('ready: which key, how old its metadata, when the token ends', async (t) => {
+void test('ready: the key, the age of its metadata, and when the token expires', async (t) => {
   const tokenExpiresAt = Date.UTC(2026, 0, 1, 1)
   const { sources, watch } = await adminScene({}, { tokenExpiresAt, fault: undefined })
   t.equal(sources.isServing(), true)
@@ -42,7 +42,7 @@ void test('ready: which key, how old its metadata, when the token ends', async (
   })
 })
 
-void test('not ready: since when and why, and what the login says', async (t) => {
+void test('not ready: since when, why, and the fault of the login', async (t) => {
   const fault = new BridgeError('LOGIN_REFUSED', 'role x could not be found')
   const { sources, health, clock } = await adminScene(
     { unreached: true },
@@ -58,7 +58,7 @@ void test('not ready: since when and why, and what the login says', async (t) =>
   })
 })
 
-void test('a scrape shows health under one reason, and the age of the metadata', async (t) => {
+void test('a scrape contains health with one reason, and the age of the metadata', async (t) => {
   const { sources, health, clock } = await adminScene()
   const healthy = async () =>
     findSamples(await sources.renderMetrics(), 'transit_bridge_kms_healthy')

@@ -68,7 +68,7 @@ void test('more than may wait is refused with OVERLOADED', async (t) => {
   t.same(started, ['one', 'two'])
 })
 
-void test('a call that waits ends at its deadline or with its caller, and makes room', async (t) => {
+void test('a call that waits ends at its deadline or with its caller, and returns its bytes', async (t) => {
   const { clock, started, call } = scene()
   const one = call('one', 100)
   const caller = new AbortController()

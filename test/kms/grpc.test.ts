@@ -54,14 +54,14 @@ void test('KMS v2: Status, Encrypt and Decrypt as kube-apiserver calls them', as
   t.same(await client.decrypt(sealed), seed)
 })
 
-void test('KMS v2: before Vault was reached Status says so, with an empty key id and at once', async (t) => {
+void test('KMS v2: before Vault was reached Status reports that at once, with an empty key id', async (t) => {
   const { client, stop, counts } = await adapterScene({ unreached: true })
   t.teardown(stop)
   t.match(await client.status(), { version: 'v2', healthz: /^starting: /, keyId: '' })
   t.same(counts(), { reads: 0, encrypts: 0, decrypts: 0 })
 })
 
-void test('KMS v2: what was changed is refused with its code', async (t) => {
+void test('KMS v2: changed data is refused with its code', async (t) => {
   const { client, stop } = await adapterScene()
   t.teardown(stop)
   const { ciphertext, keyId, annotations } = await client.encrypt(seed)
@@ -71,7 +71,7 @@ void test('KMS v2: what was changed is refused with its code', async (t) => {
   await t.rejects(client.decrypt({ ...good, ciphertext: seed }), { code: 'INVALID_ARGUMENT' })
 })
 
-void test('KMS v2: an annotation more, even one named __proto__, is refused', async (t) => {
+void test('KMS v2: an additional annotation is refused, even one named __proto__', async (t) => {
   const { client, stop } = await adapterScene()
   t.teardown(stop)
   const { ciphertext, keyId, annotations } = await client.encrypt(seed)

@@ -14,14 +14,14 @@ function provenHealth(): Health {
   return health
 }
 
-void test('before the first proof it is starting, and not healthy', (t) => {
+void test('before the first proof the state is starting, and not healthy', (t) => {
   const health = new Health(GRACE)
   t.match(health.state(0), { healthy: false, reason: 'starting', text: /^starting: / })
   t.equal(health.needsProof, true)
   t.end()
 })
 
-void test('a proof makes it healthy, whatever was before', (t) => {
+void test('a proof makes the state healthy, whatever it was before', (t) => {
   const health = new Health(GRACE)
   health.fail(denied, 0)
   health.fail(sealed, 1)
@@ -32,7 +32,7 @@ void test('a proof makes it healthy, whatever was before', (t) => {
   t.end()
 })
 
-void test('an outage at the start has no grace: nothing was proven that could be trusted', (t) => {
+void test('an outage at the start has no grace, because nothing was proven', (t) => {
   const health = new Health(GRACE)
   health.fail(sealed, 0)
   t.same(health.state(0), {
@@ -72,7 +72,7 @@ void test('with a grace of 0 an outage shows at once', (t) => {
   t.end()
 })
 
-void test('a refusal has no grace, and takes that of an outage which follows it', (t) => {
+void test('a refusal has no grace, nor has an outage that follows it', (t) => {
   const health = provenHealth()
   health.fail(denied, 0)
   t.match(health.state(0), { healthy: false, reason: 'VAULT_DENIED', text: 'vault denies it' })
@@ -81,7 +81,7 @@ void test('a refusal has no grace, and takes that of an outage which follows it'
   t.end()
 })
 
-void test('a doubt changes nothing but what the next success must be, and is new once', (t) => {
+void test('a doubt only requires that the next success is a proof', (t) => {
   const health = provenHealth()
   t.equal(health.doubt(), false, 'was not known')
   t.equal(health.doubt(), true)

@@ -125,7 +125,7 @@ void test('the first read announces the key, a proof makes it healthy', async (t
   t.equal((await metrics.keyRotationsSeen.get()).values[0]?.value, 0)
 })
 
-void test('while all is well one read and no proof is made in each refresh interval', async (t) => {
+void test('while Vault works each refresh interval has one read and no proof', async (t) => {
   const { clock, reads, proofs, give, lines, watch } = await watching()
   lines.length = 0
   for (let round = 1; round <= 5; round += 1) {
@@ -156,7 +156,7 @@ void test('a rotation is announced, logged and counted once', async (t) => {
   t.equal(proofs.length, 1, 'a rotation is no failure')
 })
 
-void test('callers wait for the first snapshot, or hear why there is none', async (t) => {
+void test('callers wait for the first snapshot, or get the reason why there is none', async (t) => {
   const { watch, give, failRead, prove, within, reads, clock } = scene()
   watch.start()
   const early = follow(watch.current(within()))
@@ -184,7 +184,7 @@ void test('any number of refreshes at the same time cost two reads', async (t) =
   t.equal(reads.length, 3)
 })
 
-void test('a refresh during a check reads again after it: that read may be older than the question', async (t) => {
+void test('a refresh during a check reads again after it, because its read may be older than the call', async (t) => {
   const { watch, give, reads, within, clock } = await watching()
   await clock.advance(PERIOD)
   const call = follow(watch.refresh(within()))
@@ -195,7 +195,7 @@ void test('a refresh during a check reads again after it: that read may be older
   t.equal(call.ended, 'version 2')
 })
 
-void test('a refresh whose own read fails does not pass off the read before it', async (t) => {
+void test('a refresh whose own read fails does not return the read before it', async (t) => {
   const { watch, give, failRead, within, clock } = await watching()
   await clock.advance(PERIOD)
   const call = follow(watch.refresh(within()))
@@ -204,7 +204,7 @@ void test('a refresh whose own read fails does not pass off the read before it',
   t.equal(call.ended, 'VAULT_SEALED')
 })
 
-void test('a refresh ends at the deadline of its caller, or when the caller goes away; the read goes on', async (t) => {
+void test('a refresh ends at the deadline of its caller, or when the caller cancels; the read continues', async (t) => {
   const { watch, give, within, clock } = await watching()
   const caller = new AbortController()
   const late = follow(watch.refresh(within(100)))
@@ -217,7 +217,7 @@ void test('a refresh ends at the deadline of its caller, or when the caller goes
   t.equal(watch.snapshot?.keyVersion, 2)
 })
 
-void test('a refresh by age takes what is known while that is young', async (t) => {
+void test('a refresh by age returns the known snapshot while it is young', async (t) => {
   const { watch, reads, within, clock, give } = await watching()
   await clock.advance(4_999)
   t.equal(await watch.refreshIfOlderThan(5_000, within()), watch.snapshot)
@@ -294,7 +294,7 @@ void test('a standby that lags now and then: its older key is not accepted', asy
   }
 })
 
-void test('a key that was made again is believed at once', async (t) => {
+void test('a key that was deleted and created again is accepted at once', async (t) => {
   const { clock, give, watch, lines } = await watching(transitKey(9))
   await clock.advance(PERIOD)
   await give(transitKey(1, { createdAt: CREATED + 86_400 }))
@@ -311,7 +311,7 @@ void test('while Vault fails the waits between reads grow from 0.25 s to 4 s', a
   }
 })
 
-void test('after the outage the waits begin anew', async (t) => {
+void test('after the outage the waits start again at the shortest', async (t) => {
   const { failRead, untilNextRead, give, prove } = await watching()
   for (let round = 0; round < 3; round += 1) {
     await untilNextRead()
@@ -348,7 +348,7 @@ void test('an outage shows after its grace, and only a full proof ends it', asyn
   t.same(refusals, [])
 })
 
-void test('the read that ends the grace comes with its end, so that the log says it when Status does', async (t) => {
+void test('a check runs at the end of the grace, so that the log reports it when Status does', async (t) => {
   const { clock, failRead, state, untilNextRead, lines } = await watching()
   await untilNextRead()
   await failRead('VAULT_SEALED')
@@ -363,7 +363,7 @@ void test('the read that ends the grace comes with its end, so that the log says
   t.match(lines.at(-1), { level: 'error', msg: 'unhealthy: scripted VAULT_SEALED' })
 })
 
-void test('a refusal shows at once and is told', async (t) => {
+void test('a refusal shows at once and is reported', async (t) => {
   const { failRead, state, untilNextRead, refusals, lines } = await watching()
   await untilNextRead()
   await failRead('VAULT_DENIED')
@@ -379,7 +379,7 @@ const UNSUITABLE: readonly (readonly [string, Partial<TransitKey>, ErrorCode])[]
 ]
 
 for (const [what, change, code] of UNSUITABLE) {
-  void test(`a key that ${what} is a refusal; what was known stays known`, async (t) => {
+  void test(`a key that ${what} is a refusal; the known snapshot stays`, async (t) => {
     const { give, state, untilNextRead, watch } = await watching()
     await untilNextRead()
     await give(transitKey(1, change))
@@ -396,7 +396,7 @@ void test('a response without the latest version is an outage: it is not Vault t
   t.equal(watch.snapshot?.keyVersion, 1)
 })
 
-void test('a check that runs out of time counts as silence of Vault, not as a refusal', async (t) => {
+void test('a check that runs out of time is an outage, not a refusal', async (t) => {
   const { failRead, state, untilNextRead, reads, clock } = await watching()
   await untilNextRead()
   t.equal(reads.at(-1)?.context.deadline, clock.monotonic() + 8_000)
@@ -405,7 +405,7 @@ void test('a check that runs out of time counts as silence of Vault, not as a re
   t.match(state(), { healthy: true, reason: 'VAULT_TIMEOUT' })
 })
 
-void test('a suspicion makes it look again, with a proof', async (t) => {
+void test('a suspicion causes a check with a proof', async (t) => {
   const { watch, reads, proofs, give, prove, clock, state } = await watching()
   await clock.advance(5_000)
   watch.suspect()
@@ -419,7 +419,7 @@ void test('a suspicion makes it look again, with a proof', async (t) => {
   t.equal(reads.length, 2, 'then the ordinary interval')
 })
 
-void test('however many suspect, it looks at most once a second', async (t) => {
+void test('any number of suspicions cause at most one check a second', async (t) => {
   const { watch, reads, give, prove, clock } = await watching()
   await clock.advance(5_000)
   for (let step = 0; step < 100; step += 1) {
@@ -434,7 +434,7 @@ void test('however many suspect, it looks at most once a second', async (t) => {
   t.equal(reads.length, 11, 'the first, and ten in ten seconds')
 })
 
-void test('a suspicion while a check is at its end is not forgotten', async (t) => {
+void test('a suspicion at the end of a check is not lost', async (t) => {
   const { watch, reads, give, prove, clock, lines } = scene()
   // The line "healthy" is the last that a check does.
   lines.push = (line: LogLine) => {
@@ -448,7 +448,7 @@ void test('a suspicion while a check is at its end is not forgotten', async (t) 
   t.equal(reads.length, 2)
 })
 
-void test('a suspicion while a check is under way makes that check prove', async (t) => {
+void test('a suspicion during a check makes that check prove', async (t) => {
   const { watch, reads, proofs, give, prove, untilNextRead } = await watching()
   await untilNextRead()
   watch.suspect()
@@ -459,7 +459,7 @@ void test('a suspicion while a check is under way makes that check prove', async
   t.equal(await untilNextRead(), PERIOD)
 })
 
-void test('a failure is known already: a suspicion does not hasten the next read', async (t) => {
+void test('a suspicion during a known failure does not make the next read earlier', async (t) => {
   const { watch, failRead, untilNextRead } = await watching()
   await untilNextRead()
   await failRead('VAULT_SEALED')
@@ -467,7 +467,7 @@ void test('a failure is known already: a suspicion does not hasten the next read
   t.equal(await untilNextRead(), 250)
 })
 
-void test('after stop no read begins any more, not even by the check under way', async (t) => {
+void test('after stop no read starts, not even from the check in progress', async (t) => {
   const { watch, reads, give, clock, untilNextRead } = await watching()
   await untilNextRead()
   watch.stop()

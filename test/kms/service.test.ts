@@ -10,14 +10,14 @@ import { CREATED, transitKey } from './transit-key.ts'
 const seed = Buffer.from('0123456789abcdef0123456789abcdef')
 const NOTHING = { reads: 0, encrypts: 0, decrypts: 0 }
 
-void test('a seed that was encrypted is decrypted from what etcd keeps alone', async (t) => {
+void test('an encrypted seed is decrypted from what etcd stores', async (t) => {
   const { service, within, cost } = await serviceScene()
   const envelope = await service.encrypt(seed, within())
   t.same(await cost(() => service.decrypt(envelope, within())), { ...NOTHING, decrypts: 1 })
   t.same(await service.decrypt(envelope, within()), seed)
 })
 
-void test('encrypt answers the key id that Status says, in one request', async (t) => {
+void test('encrypt returns the key id of Status, in one request', async (t) => {
   const { service, within, cost, watch } = await serviceScene({ key: transitKey(3) })
   t.same(await cost(() => service.encrypt(seed, within())), { ...NOTHING, encrypts: 1 })
   const { ciphertext, keyId, annotations } = await service.encrypt(seed, within())
@@ -27,7 +27,7 @@ void test('encrypt answers the key id that Status says, in one request', async (
   t.same(annotations, makeAnnotations('prod'))
 })
 
-void test('equal seeds never give equal answers', async (t) => {
+void test('equal seeds never have equal ciphertexts', async (t) => {
   const { service, within } = await serviceScene()
   const [one, two] = [await service.encrypt(seed, within()), await service.encrypt(seed, within())]
   t.not(one.ciphertext.toString(), two.ciphertext.toString())
@@ -49,20 +49,20 @@ void test('when Vault refuses the announced version, the new one is announced an
   t.match(answer, { keyId: service.status().keyId, ciphertext: /^vault:v2:/ })
 })
 
-void test('when the key is what it was, the refusal of its version is passed on after one look', async (t) => {
+void test('when the key has not changed, the refusal of its version is returned after one read', async (t) => {
   const { service, within, transit, cost } = await serviceScene()
   transit.key = transitKey(1, { minEncryptionVersion: 2 })
   await t.rejects(service.encrypt(seed, within()), { code: 'KEY_VERSION_DISABLED' })
   t.same(await cost(() => service.encrypt(seed, within())), { reads: 1, encrypts: 1, decrypts: 0 })
 })
 
-void test('a second refusal is passed on: encrypt tries twice and no more', async (t) => {
+void test('a second refusal is returned: encrypt tries twice', async (t) => {
   const { service, within, transit, cost } = await serviceScene()
   transit.key = transitKey(2, { minEncryptionVersion: 3 })
   t.same(await cost(() => service.encrypt(seed, within())), { reads: 1, encrypts: 2, decrypts: 0 })
 })
 
-void test('an answer that the API server would throw away is an error, for a seed only', async (t) => {
+void test('an answer that the API server would discard is an error, for a seed only', async (t) => {
   const { service, within, transit } = await serviceScene()
   transit.padding = 1_000
   await t.rejects(service.encrypt(seed, within()), { code: 'VAULT_ANSWER_INVALID' })
@@ -185,7 +185,7 @@ for (const [what, tamper, code] of TAMPERED) {
   })
 }
 
-void test('a changed payload or other additional data is refused by Transit', async (t) => {
+void test('a changed payload or other AAD is refused by Transit', async (t) => {
   const { service, within } = await serviceScene()
   const good = await service.encrypt(seed, within())
   const flipped = withText(good, (text) =>
@@ -239,7 +239,7 @@ void test('without kms.acceptFrom it is refused, without a decrypt', async (t) =
   await t.rejects(scene.service.decrypt(envelope, scene.within()), { code: 'ANNOTATIONS_INVALID' })
 })
 
-void test('our data does not pass for that of vault-kubernetes-kms', async (t) => {
+void test('data of this plugin is not accepted as data of vault-kubernetes-kms', async (t) => {
   const { service, within } = await serviceScene({ acceptVaultKubernetesKms: true })
   const { ciphertext } = await service.encrypt(seed, within())
   const stripped = { ciphertext, keyId: '1', annotations: {} }
@@ -261,7 +261,7 @@ void test('a version that Vault does not list is refused without a decrypt, whoe
   t.same(await scene.cost(() => scene.service.decrypt(foreign, scene.within())), NOTHING)
 })
 
-void test('a version below min_decryption_version is told as such, with what to do', async (t) => {
+void test('the error for a version below min_decryption_version says so, and what to do', async (t) => {
   const { service, within, transit, watch, clock } = await serviceScene()
   const envelope = await service.encrypt(seed, within())
   transit.key = transitKey(3, { from: 2, createdAt: CREATED })
@@ -316,7 +316,7 @@ void test('KMS v1: what vault-kubernetes-kms wrote is decrypted when kms.acceptF
   })
 })
 
-void test('an unknown key id makes it read the key again, at most every five seconds', async (t) => {
+void test('an unknown key id causes a read of the key, at most every five seconds', async (t) => {
   const { service, within, cost, clock } = await serviceScene()
   const good = await service.encrypt(seed, within())
   const bad = { ...good, keyId: 'tb1-unknown' }
@@ -342,7 +342,7 @@ void test('data of a newer version, as another node writes after a rotation, is 
   t.equal(service.status().keyId, envelope.keyId, 'and Status says the new key id')
 })
 
-void test('an unknown key id while Vault is away is an outage, not a refusal of the data', async (t) => {
+void test('an unknown key id during an outage is an outage, not a refusal of the data', async (t) => {
   const { service, within, transit } = await serviceScene()
   const good = await service.encrypt(seed, within())
   transit.faults.push('VAULT_SEALED')
@@ -390,7 +390,7 @@ for (const [what, deadline, tries] of [
   })
 }
 
-void test('a caller that goes away while a standby is waited for ends the wait', async (t) => {
+void test('a caller that cancels ends the wait for a standby', async (t) => {
   const { service, within, transit, counts, clock } = await serviceScene()
   const envelope = await service.encrypt(seed, within())
   transit.faults.push('KEY_VERSION_UNKNOWN')
@@ -404,7 +404,7 @@ void test('a caller that goes away while a standby is waited for ends the wait',
   t.equal(counts().decrypts - before, 1)
 })
 
-void test('a seed that is remembered needs no Vault', async (t) => {
+void test('a cached seed is decrypted without Vault', async (t) => {
   const scene = await serviceScene({ cache: true })
   const { service, within, cost } = scene
   const envelope = await service.encrypt(seed, within())
@@ -435,7 +435,7 @@ const MEMORY: readonly (readonly [ErrorCode, number])[] = [
 ]
 
 for (const [code, kept] of MEMORY) {
-  void test(`${code} of a call ${kept === 0 ? 'empties the memory' : 'leaves the memory alone'}`, async (t) => {
+  void test(`${code} of a call ${kept === 0 ? 'empties the cache' : 'does not change the cache'}`, async (t) => {
     const { service, within, transit, cache } = await serviceScene({ cache: true })
     const known = await service.encrypt(seed, within())
     await service.decrypt(known, within())
@@ -446,7 +446,7 @@ for (const [code, kept] of MEMORY) {
   })
 }
 
-void test('a refusal that the watch finds empties the memory, an outage does not', async (t) => {
+void test('a refusal that a check finds empties the cache, an outage does not', async (t) => {
   const { service, within, transit, cache, watch } = await serviceScene({ cache: true })
   await service.decrypt(await service.encrypt(seed, within()), within())
   transit.faults.push('VAULT_SEALED')
@@ -457,7 +457,7 @@ void test('a refusal that the watch finds empties the memory, an outage does not
   t.equal(cache?.size, 0)
 })
 
-void test('a tampered envelope is refused although its ciphertext is remembered', async (t) => {
+void test('a tampered envelope is refused although its ciphertext is cached', async (t) => {
   const { service, within } = await serviceScene({ cache: true })
   const good = await service.encrypt(seed, within())
   await service.decrypt(good, within())
@@ -478,7 +478,7 @@ const FAULTS: readonly (readonly [ErrorCode, boolean])[] = [
 ]
 
 for (const [code, wakes] of FAULTS) {
-  void test(`${code} of a decrypt ${wakes ? 'makes the watch look at once' : 'does not wake the watch'}`, async (t) => {
+  void test(`${code} of a decrypt ${wakes ? 'causes a check at once' : 'causes no check'}`, async (t) => {
     const { service, within, transit, clock, cost, health } = await serviceScene()
     const envelope = await service.encrypt(seed, within())
     transit.faults.push(code)
@@ -490,7 +490,7 @@ for (const [code, wakes] of FAULTS) {
   })
 }
 
-void test('before Vault was reached encrypt reads the key, or says why it cannot', async (t) => {
+void test('before Vault was reached encrypt reads the key, or returns the reason why it cannot', async (t) => {
   const { service, within, transit, clock } = await serviceScene({ unreached: true })
   t.match(service.status(), { healthz: /^starting/, keyId: '' })
   transit.faults.push('VAULT_SEALED')
@@ -501,7 +501,7 @@ void test('before Vault was reached encrypt reads the key, or says why it cannot
   t.match(service.status(), { healthz: 'ok', keyId: /^tb1-/ })
 })
 
-void test('what is thrown is always ours; a bug is INTERNAL and keeps its cause', async (t) => {
+void test('every error is a BridgeError; a bug is INTERNAL and keeps its cause', async (t) => {
   const { service, within, transit } = await serviceScene()
   const bug = new TypeError('bug')
   transit.bug = bug

@@ -11,7 +11,7 @@ const CLUSTER = 'cluster.transit-bridge.internal'
 const bytes = (text: string) => Buffer.from(text)
 const valid: Annotations = { [VERSION]: bytes('1'), [CLUSTER]: bytes('prod-eu-1') }
 
-void test('annotations say the format version and the cluster, and nothing else', (t) => {
+void test('annotations contain the format version and the cluster, and nothing else', (t) => {
   t.same(makeAnnotations('prod-eu-1'), valid)
   t.equal(readCluster(makeAnnotations('кластер')), 'кластер')
   t.end()
@@ -63,14 +63,14 @@ const GOLDEN_AAD =
   '0000001f76657273696f6e2e7472616e7369742d6272696467652e696e7465726e616c' +
   '0000000131'
 
-void test('the additional data of annotations is what it always was, in whatever order they come', (t) => {
+void test('the AAD of annotations never changes and does not depend on their order', (t) => {
   t.equal(encodeAssociatedData(valid).toString('hex'), GOLDEN_AAD)
   const reversed = Object.fromEntries(Object.entries(valid).toReversed())
   t.equal(encodeAssociatedData(reversed).toString('hex'), GOLDEN_AAD)
   t.end()
 })
 
-void test('additional data differs when any byte of an annotation does', (t) => {
+void test('the AAD differs when any byte of an annotation does', (t) => {
   const others: Annotations[] = [
     { ...valid, [CLUSTER]: bytes('prod-eu-2') },
     { ...valid, [CLUSTER]: bytes('prod-eu-1 ') },
@@ -82,7 +82,7 @@ void test('additional data differs when any byte of an annotation does', (t) => 
   t.end()
 })
 
-void test('bytes that are no UTF-8 name no cluster that a configuration can', (t) => {
+void test('bytes that are not UTF-8 match no cluster of a configuration', (t) => {
   const cluster = readCluster({ ...valid, [CLUSTER]: Buffer.from([0x70, 0xff]) })
   t.match(cluster, /\ufffd/)
   t.end()

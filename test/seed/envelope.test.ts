@@ -15,7 +15,7 @@ const valid = {
   annotations: makeAnnotations('prod-eu-1'),
 }
 
-void test('an envelope is opened into what its parts claim', (t) => {
+void test('an envelope is opened with the claim of its parts', (t) => {
   const opened = openEnvelope(valid)
   t.match(opened, {
     ciphertext: CIPHERTEXT,
@@ -70,7 +70,7 @@ for (const [what, keyId, annotations, expected] of FOREIGN) {
   })
 }
 
-void test('an envelope of vault-kubernetes-kms has no additional data and claims nothing', (t) => {
+void test('an envelope of vault-kubernetes-kms has no AAD and no claim', (t) => {
   t.same(openVaultKubernetesKmsEnvelope(valid.ciphertext), {
     ciphertext: CIPHERTEXT,
     keyVersion: 2,
@@ -88,7 +88,7 @@ const GOLDEN_V1_AAD =
   '0000001f76657273696f6e2e7472616e7369742d6272696467652e696e7465726e616c' +
   '0000000131'
 
-void test('a KMS v1 cipher is what it always was, and opens again', (t) => {
+void test('the form of a KMS v1 cipher never changes, and it opens again', (t) => {
   const cipher = makeV1Cipher('prod-eu-1', CIPHERTEXT)
   t.equal(cipher.toString(), 'transit-bridge:v1:cHJvZC1ldS0x:vault:v2:QUJD')
   t.equal(encodeV1AssociatedData('prod-eu-1').toString('hex'), GOLDEN_V1_AAD)
@@ -101,7 +101,7 @@ void test('a KMS v1 cipher is what it always was, and opens again', (t) => {
   t.end()
 })
 
-void test('the additional data of KMS v1 is never that of KMS v2', (t) => {
+void test('the AAD of KMS v1 is never that of KMS v2', (t) => {
   const v2 = openEnvelope(valid).associatedData?.toString('hex')
   t.not(v2, GOLDEN_V1_AAD)
   t.end()
@@ -116,13 +116,13 @@ for (const text of [
   'transit-bridge:v1:cHJvZC1ldS0=:vault:v2:QUJD',
   'transit-bridge:v1:cHJvZC1ldS0y=:vault:v2:QUJD',
 ]) {
-  void test(`"${text}" is no KMS v1 cipher of ours`, (t) => {
+  void test(`"${text}" is not a KMS v1 cipher of this plugin`, (t) => {
     t.equal(openV1Cipher(text), undefined)
     t.end()
   })
 }
 
-void test('a cluster has one text form in a KMS v1 cipher: another is not ours', (t) => {
+void test('a cluster has one text form in a KMS v1 cipher; no other is accepted', (t) => {
   // "YQ" and "YR" both decode to "a"; "Y" decodes to nothing.
   t.match(openV1Cipher('transit-bridge:v1:YQ:vault:v2:QUJD'), {
     claim: { clusterId: 'a' },
@@ -132,7 +132,7 @@ void test('a cluster has one text form in a KMS v1 cipher: another is not ours',
   t.end()
 })
 
-void test('a KMS v1 cipher with a damaged ciphertext inside says so', (t) => {
+void test('a KMS v1 cipher with a damaged ciphertext is CIPHERTEXT_INVALID', (t) => {
   t.throws(() => openV1Cipher('transit-bridge:v1:YQ:vault:v0:QUJD'), { code: 'CIPHERTEXT_INVALID' })
   t.end()
 })

@@ -24,7 +24,7 @@ const GOLDEN: readonly (readonly [KeyIdParts, string])[] = [
 ]
 
 for (const [parts, keyId] of GOLDEN) {
-  void test(`the key id of version ${parts.keyVersion} of ${parts.keyName} in ${parts.clusterId} is what it always was`, (t) => {
+  void test(`the key id of version ${parts.keyVersion} of ${parts.keyName} in ${parts.clusterId} never changes`, (t) => {
     t.equal(makeKeyId(parts), keyId)
     t.end()
   })
@@ -59,7 +59,7 @@ const CHANGES: readonly (readonly [string, Partial<KeyIdParts>])[] = [
 ]
 
 for (const [what, change] of CHANGES) {
-  void test(`${what} gives another key id`, (t) => {
+  void test(`${what} has another key id`, (t) => {
     t.not(makeKeyId({ ...valid, ...change }), makeKeyId(valid))
     t.end()
   })

@@ -23,7 +23,7 @@ void test('a snapshot announces the latest version', (t) => {
   t.end()
 })
 
-void test('it knows the key ids of every listed version in every accepted cluster', (t) => {
+void test('a snapshot has the key ids of every listed version in every accepted cluster', (t) => {
   const { references } = snapshotOf(transitKey(3, { from: 2 }))
   t.same(
     [...references.values()].map(({ clusterId, keyVersion }) => `${clusterId} ${keyVersion}`),
@@ -66,7 +66,7 @@ const STEPS: readonly (readonly [string, TransitKey, TransitKey, boolean])[] = [
 ]
 
 for (const [what, known, next, expected] of STEPS) {
-  void test(`${what} is ${expected ? 'a' : 'no'} step back`, (t) => {
+  void test(`${what} is ${expected ? 'a' : 'not a'} step back`, (t) => {
     t.equal(isStepBack(known, next), expected)
     t.end()
   })

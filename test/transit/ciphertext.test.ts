@@ -28,7 +28,7 @@ const NO_CIPHERTEXTS: readonly (readonly [string, string])[] = [
 ]
 
 for (const [what, text] of NO_CIPHERTEXTS) {
-  void test(`${what} is no Transit ciphertext`, (t) => {
+  void test(`${what} is not a Transit ciphertext`, (t) => {
     t.equal(readCiphertextVersion(text), undefined)
     t.end()
   })

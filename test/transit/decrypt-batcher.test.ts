@@ -61,7 +61,7 @@ function busy() {
   return given
 }
 
-void test('a lone call is sent in the same tick, with its own context, and waits for no timer', async (t) => {
+void test('a single call is sent in the same tick, with its own context, and waits for no timer', async (t) => {
   const { call, requests, request, clock, answer, sizes } = scene()
   const context = { deadline: 3_000, uid: 'u1', signal: new AbortController().signal }
   const { result } = call(context)
@@ -74,7 +74,7 @@ void test('a lone call is sent in the same tick, with its own context, and waits
   t.same(sizes, [1])
 })
 
-void test('two requests may be under way; calls that come meanwhile leave together', async (t) => {
+void test('two requests may be in flight; calls that arrive meanwhile share the next one', async (t) => {
   const { call, requests, namesOf, answer, sizes, request } = busy()
   const waiting = [call(), call(), call()]
   t.equal(requests.length, 2)
@@ -124,7 +124,7 @@ void test('each value has its own error', async (t) => {
   )
 })
 
-void test('a batch that is refused as a whole is asked one by one', async (t) => {
+void test('a batch that is rejected as a whole is sent one by one', async (t) => {
   const { call, request, requests, namesOf, answer, sizes } = busy()
   const calls = [call(), call()]
   await answer(0)
@@ -142,7 +142,7 @@ void test('a batch that is refused as a whole is asked one by one', async (t) =>
   t.equal(requests.length, 5)
 })
 
-void test('callers that gave up are not asked for again when a batch is refused', async (t) => {
+void test('callers that gave up are not sent again when a batch is rejected', async (t) => {
   const { call, request, namesOf, answer, requests } = busy()
   const caller = new AbortController()
   call({ signal: caller.signal })
@@ -195,7 +195,7 @@ void test('a batch that Vault denies is sent one by one, and no batch for a minu
   t.equal(namesOf(28).length, 4, 'batches are tried again')
 })
 
-void test('a permission that is lost altogether costs one request more', async (t) => {
+void test('a denial of single values, too, costs one more request', async (t) => {
   const { call, request, requests, answer, denials } = busy()
   const calls = [call(), call(), call()]
   await answer(0)
@@ -229,7 +229,7 @@ void test('a value larger than 1 MiB is sent alone', async (t) => {
   t.equal(namesOf(2).length, 1)
 })
 
-void test('something unknown that is thrown is an internal error of each caller', async (t) => {
+void test('an unknown error is INTERNAL for each caller', async (t) => {
   const batcher = new DecryptBatcher({
     decrypt: () => Promise.reject(new TypeError('bug')),
     clock: new HandClock(),
@@ -242,7 +242,7 @@ void test('something unknown that is thrown is an internal error of each caller'
   })
 })
 
-void test('a batch lives as long as its most patient caller; the others end at their deadlines', async (t) => {
+void test('a batch has the latest deadline of its callers; each caller ends at its own', async (t) => {
   const { call, request, clock, answer } = busy()
   const hasty = call({ deadline: 1_000 })
   const patient = call({ deadline: 5_000 })
@@ -257,7 +257,7 @@ void test('a batch lives as long as its most patient caller; the others end at t
   t.equal(patient.state.ended, 'C4')
 })
 
-void test('a caller that goes away ends alone; its plaintext is zeroed when it comes', async (t) => {
+void test('a caller that cancels ends alone; its plaintext is zeroed when it arrives', async (t) => {
   const { call, request, answer } = busy()
   const caller = new AbortController()
   const gone = call({ signal: caller.signal })
@@ -272,7 +272,7 @@ void test('a caller that goes away ends alone; its plaintext is zeroed when it c
   t.equal(other.state.ended, 'other')
 })
 
-void test('a plaintext that comes after the deadline is zeroed', async (t) => {
+void test('a plaintext that arrives after the deadline is zeroed', async (t) => {
   const { call, request, clock } = scene()
   const { state } = call({ deadline: 100 })
   await clock.advance(100)
@@ -282,7 +282,7 @@ void test('a plaintext that comes after the deadline is zeroed', async (t) => {
   t.same(late, Buffer.alloc(4))
 })
 
-void test('a caller that gave up while it waited for its turn is not sent', async (t) => {
+void test('a caller that gave up in the queue is not sent', async (t) => {
   const { call, clock, namesOf, answer } = busy()
   const caller = new AbortController()
   call({ signal: caller.signal })
@@ -294,14 +294,14 @@ void test('a caller that gave up while it waited for its turn is not sent', asyn
   t.same(namesOf(2), ['c5'])
 })
 
-void test('a caller that was gone before it called costs no request', async (t) => {
+void test('a call that was cancelled before it started costs no request', async (t) => {
   const { call, requests } = scene()
   const { result } = call({ signal: AbortSignal.abort() })
   await t.rejects(result, { code: 'CANCELLED' })
   t.equal(requests.length, 0)
 })
 
-void test('nothing of a call stays behind: no timer, no listener', async (t) => {
+void test('a finished call leaves no timer and no listener', async (t) => {
   const { call, clock, answer } = scene()
   const caller = new AbortController()
   let listeners = 0
@@ -324,14 +324,14 @@ void test('nothing of a call stays behind: no timer, no listener', async (t) => 
   t.equal(clock.pending, 0)
 })
 
-void test('a result that is missing is an internal error, never a wait without end', async (t) => {
+void test('a missing result is an internal error, not an endless wait', async (t) => {
   const { call, request } = scene()
   const { state } = call()
   await request(0).answer([])
   t.equal(state.ended, 'INTERNAL')
 })
 
-void test('calls that arrive together share a request, also when none is under way', async (t) => {
+void test('calls that arrive together share a request, also when none is in flight', async (t) => {
   const sizes: number[] = []
   const batcher = new DecryptBatcher({
     decrypt: (inputs) => Promise.resolve(inputs.map(({ ciphertext }) => Buffer.from(ciphertext))),

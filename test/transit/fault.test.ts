@@ -43,7 +43,7 @@ for (const [words, code] of WORDS) {
   })
 }
 
-void test('a key or mount that is not there is KEY_MISSING and names the settings to check', (t) => {
+void test('a missing key or mount is KEY_MISSING and names the settings to check', (t) => {
   const notFound = new BridgeError('VAULT_NOT_FOUND', 'no handler for route "transit/keys/k"')
   t.throws(() => rethrowTransitFault('k', notFound), {
     code: 'KEY_MISSING',
@@ -53,7 +53,7 @@ void test('a key or mount that is not there is KEY_MISSING and names the setting
   t.end()
 })
 
-void test('other errors pass as they came', (t) => {
+void test('other errors are thrown unchanged', (t) => {
   for (const thrown of [new BridgeError('VAULT_SEALED', 'sealed'), new TypeError('bug'), 'text']) {
     let got: unknown
     try {

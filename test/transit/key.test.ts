@@ -96,7 +96,7 @@ const UNSUITABLE: readonly (readonly [string, object, { code: string; message?: 
 ]
 
 for (const [what, change, expected] of UNSUITABLE) {
-  void test(`${what} cannot wrap, and the words say what to do`, (t) => {
+  void test(`${what} cannot wrap, and the message says what to do`, (t) => {
     t.throws(() => requireWrappingKey(parseTransitKey(body(change))), expected)
     t.end()
   })

@@ -4,7 +4,7 @@ import { explainTransitFault } from '../../src/transit/fault.ts'
 import { OpenBao } from '../real/openbao.ts'
 import { configKey, enableTransit, makeKey, rotateKey } from '../real/transit-setup.ts'
 
-void test('keys as a real OpenBao tells them', async (all) => {
+void test('keys as a real OpenBao returns them', async (all) => {
   const bao = await OpenBao.start({ audit: false })
   all.teardown(() => bao.stop())
   await enableTransit(bao)

@@ -25,7 +25,7 @@ function transitOf(answer: Partial<VaultResponse> | BridgeError, mount = 'transi
 
 const answerWith = (data: unknown, status = 200) => ({ status, body: { data } })
 
-void test('encrypt asks for the exact version, with plaintext and additional data in base64', async (t) => {
+void test('encrypt requests the exact version, with plaintext and AAD in base64', async (t) => {
   const { transit, requests, contexts } = transitOf(answerWith({ ciphertext: 'vault:v3:AAAA' }))
   const input = { plaintext: bytes('seed'), associatedData: bytes('aad'), keyVersion: 3 }
   t.equal(await transit.encrypt('k8s-etcd', input, context), 'vault:v3:AAAA')
@@ -40,7 +40,7 @@ void test('encrypt asks for the exact version, with plaintext and additional dat
   t.equal(contexts[0], context)
 })
 
-void test('bytes that are a part of a larger buffer are sent alone', async (t) => {
+void test('of a larger buffer only the part is sent', async (t) => {
   const { transit, requests } = transitOf(answerWith({ ciphertext: 'vault:v1:AAAA' }))
   const plaintext = new Uint8Array(bytes('xxseedxx').buffer.slice(0)).subarray(0, 0)
   const inside = Buffer.from('..seed..').subarray(2, 6)
@@ -69,7 +69,7 @@ for (const [what, data] of WRONG_ENCRYPTIONS) {
   })
 }
 
-void test('a lone value is decrypted by the plain form of the request', async (t) => {
+void test('a single value is decrypted without batch_input', async (t) => {
   const { transit, requests } = transitOf(answerWith({ plaintext: base64('seed') }))
   const input = { ciphertext: 'vault:v1:AAAA', associatedData: bytes('aad') }
   t.same(await transit.decrypt('k', [input], context), [bytes('seed')])
@@ -77,7 +77,7 @@ void test('a lone value is decrypted by the plain form of the request', async (t
   t.equal(requests[0]?.path, 'transit/decrypt/k')
 })
 
-void test('without additional data none is sent, as for data of another plugin', async (t) => {
+void test('without AAD none is sent, as for data of another plugin', async (t) => {
   const { transit, requests } = transitOf(answerWith({ plaintext: '' }))
   t.same(await transit.decrypt('k', [{ ciphertext: 'vault:v1:AAAA' }], context), [bytes('')])
   t.same(requests[0]?.body, { ciphertext: 'vault:v1:AAAA' })
@@ -127,7 +127,7 @@ for (const [what, data] of WRONG_BATCHES) {
 }
 
 for (const item of [{}, null, 'text', { plaintext: 7 }]) {
-  void test(`an item answered by ${JSON.stringify(item)} does not spoil the other's result`, async (t) => {
+  void test(`an item answered by ${JSON.stringify(item)} does not affect the other result`, async (t) => {
     const { transit } = transitOf(
       answerWith({ batch_results: [item, { plaintext: base64('two') }] }),
     )
