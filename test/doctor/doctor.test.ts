@@ -387,7 +387,7 @@ ${more}`
   await t.test('wrong usage and a wrong configuration end with 2', async (t) => {
     t.match(await scene.print('--survive', 'long'), {
       code: 2,
-      stderr: /--survive is not a duration/,
+      stderr: /--survive must be a duration/,
     })
     scene.config.kms['clusterID'] = 'x'
     t.match(await scene.print(), { code: 2, stderr: /clusterID/ })

@@ -81,7 +81,7 @@ export function list(takes: string, help: string): Option<readonly string[] | un
 
 export function splitList(value: string): readonly string[] {
   const items = value.split(',').map((item) => item.trim())
-  return [...new Set(items.filter((item) => item !== ''))]
+  return items.filter((item) => item !== '')
 }
 
 /** One of a few words. */
