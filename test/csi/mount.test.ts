@@ -54,24 +54,14 @@ void test('a Mount costs one login, one read a key and one decrypt a key, howeve
   ])
 })
 
-void test('an unchanged republish asks Vault nothing, is quick, and gives the same content and versions', async (t) => {
+void test('an unchanged republish asks Vault nothing and returns the same content and versions', async (t) => {
   const scene = await startScene(world)
   t.teardown(scene.stop)
   const attributes = await world.attributes(freshPod(), [PUBLIC, ...(await secrets(4))])
   const first = await scene.driver.mount({ attributes })
   const mark = world.bao.auditMark()
-  const times: number[] = []
-  for (let round = 0; round < 50; round += 1) {
-    const startedAt = performance.now()
-    const again = await scene.driver.mount({ attributes })
-    times.push(performance.now() - startedAt)
-    if (round === 49) t.same(again, first)
-  }
+  for (let round = 0; round < 5; round += 1) t.same(await scene.driver.mount({ attributes }), first)
   t.same(podRequests(world, mark), [])
-  const sorted = times.toSorted((one, other) => one - other)
-  t.comment(`an unchanged republish: median ${String(sorted[25])} ms, best ${String(sorted[0])} ms`)
-  // The best of many: a busy machine says nothing about the program.
-  t.ok((sorted[0] ?? Infinity) < 5)
 })
 
 void test('identical Mounts at the same time share one piece of work, and each gets all content', async (t) => {

