@@ -34,11 +34,20 @@ export interface VaultConnection {
   readonly namespace?: string
   readonly caFile?: string
   readonly serverName?: string
+  /** For a listener of Vault that requires one, or for the login method cert. */
+  readonly clientCertificate?: ClientCertificate
   /** For one request, inside the deadline of whoever waits for it. */
   readonly timeoutMs: number
   /** Whether http:// to another host was allowed by name. */
   readonly allowPlaintext: boolean
   readonly auth?: AuthConfig
+}
+
+export interface ClientCertificate {
+  readonly certFile: string
+  readonly keyFile: string
+  /** Where the configuration names the files: vault.clientCertFile or vault.auth.certFile. */
+  readonly section: 'vault' | 'vault.auth'
 }
 
 export type AuthConfig = TokenFileLogin | AppRoleLogin | CertLogin | TokenLogin

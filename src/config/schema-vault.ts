@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 
-import type { AuthConfig, TransitPlace, VaultConnection } from './config.ts'
+import type { AuthConfig, ClientCertificate, TransitPlace, VaultConnection } from './config.ts'
 import { duration } from './duration.ts'
 import { addresses, isPlaintext } from './endpoint.ts'
 import { toggle } from './number.ts'
@@ -39,31 +39,51 @@ const serviceAccount = {
   ),
 }
 
+const loginCertFile = filePath(
+  'File with the client certificate and its chain, in PEM. Required with method cert; with other methods the same as vault.clientCertFile.',
+)
+const loginKeyFile = filePath(
+  'File with the private key of vault.auth.certFile, in PEM without a passphrase.',
+)
+/** Accepted with every login method, because the error of a TLS handshake used to ask for them here. */
+const clientFiles = {
+  certFile: v.exactOptional(loginCertFile),
+  keyFile: v.exactOptional(loginKeyFile),
+}
+
 const auth = v.pipe(
   v.variant('method', [
     v.strictObject({
       method: v.optional(method('jwt'), 'jwt'),
       ...place('jwt'),
       ...serviceAccount,
+      ...clientFiles,
     }),
-    v.strictObject({ method: method('kubernetes'), ...place('kubernetes'), ...serviceAccount }),
+    v.strictObject({
+      method: method('kubernetes'),
+      ...place('kubernetes'),
+      ...serviceAccount,
+      ...clientFiles,
+    }),
     v.strictObject({
       method: method('approle'),
       ...place('approle'),
       roleIdFile: filePath('File with the role id.'),
       secretIdFile: filePath('File with the secret id; it is read anew for every login.'),
+      ...clientFiles,
     }),
     v.strictObject({
       method: method('cert'),
       ...place('cert'),
       role: v.exactOptional(vaultName('Role of the auth method to log in as.')),
-      certFile: filePath('File with the client certificate and its chain, in PEM.'),
-      keyFile: filePath('File with the private key of the client certificate, in PEM.'),
+      certFile: loginCertFile,
+      keyFile: loginKeyFile,
     }),
     v.strictObject({
       method: method('token'),
       tokenFile,
       namespace: v.exactOptional(loginNamespace),
+      ...clientFiles,
     }),
   ]),
   v.description(
@@ -75,7 +95,7 @@ const PLAINTEXT_REFUSED =
   'is http:// to another host, so the token and all that is decrypted could be read on the way; ' +
   'use https://, or set vault.allowPlaintext: true where another layer encrypts'
 const CERT_NEEDS_TLS =
-  'must be https:// with vault.auth.method cert; the certificate is shown inside TLS'
+  'must be https:// with a client certificate, which is part of the TLS handshake'
 
 /** The section `vault`; needed.ts says when `auth` may be left out. */
 export const vaultSection = v.pipe(
@@ -89,6 +109,14 @@ export const vaultSection = v.pipe(
         'File with the CA certificates that Vault must be signed by, in PEM. Without it those of Node.js.',
       ),
     ),
+    clientCertFile: v.exactOptional(
+      filePath(
+        'File with the client certificate and its chain, in PEM, for a Vault listener that requires one. It is independent of the login method; with method cert, set vault.auth.certFile instead.',
+      ),
+    ),
+    clientKeyFile: v.exactOptional(
+      filePath('File with the private key of vault.clientCertFile, in PEM without a passphrase.'),
+    ),
     serverName: v.exactOptional(
       hostName(
         'Name that the certificate of Vault must have, where it is not the host of the address.',
@@ -98,7 +126,7 @@ export const vaultSection = v.pipe(
       duration(
         'How long one request to Vault may take, within the deadline of the call it serves.',
         '100ms',
-        '60s',
+        '8s',
       ),
       '2s',
     ),
@@ -118,20 +146,99 @@ export const vaultSection = v.pipe(
     ['address'],
   ),
   v.forward(
-    v.partialCheck(
-      [['address'], ['auth', 'method']],
+    v.check(
       (section) =>
-        section.auth?.method !== 'cert' || section.address.every((url) => url.startsWith('https:')),
+        findClientCertificate(section) === undefined ||
+        section.address.every((url) => url.startsWith('https:')),
       CERT_NEEDS_TLS,
     ),
     ['address'],
   ),
-  v.transform(({ address, timeout, ...rest }): VaultConnection => ({
+  v.forward(
+    v.check(
+      (section) => !isHalf(section.clientCertFile, section.clientKeyFile),
+      'requires vault.clientKeyFile, and the other way around',
+    ),
+    ['clientCertFile'],
+  ),
+  v.forward(
+    v.check(
+      ({ auth: login }) => !isHalf(login?.certFile, login?.keyFile),
+      'has only one of certFile and keyFile; set both, or neither',
+    ),
+    ['auth'],
+  ),
+  v.forward(
+    v.check(
+      (section) => section.clientCertFile === undefined || section.auth?.certFile === undefined,
+      'is also set as vault.auth.certFile; Vault sees one client certificate, so remove one of them',
+    ),
+    ['clientCertFile'],
+  ),
+  v.transform((section): VaultConnection => toConnection(section)),
+)
+
+interface ClientFiles {
+  readonly certFile?: string
+  readonly keyFile?: string
+}
+
+interface CertificatePlaces {
+  readonly clientCertFile?: string
+  readonly clientKeyFile?: string
+  readonly auth?: ClientFiles
+}
+
+/** Whether exactly one of two is set. */
+function isHalf(one: string | undefined, other: string | undefined): boolean {
+  return (one === undefined) !== (other === undefined)
+}
+
+function findClientCertificate(section: CertificatePlaces): ClientCertificate | undefined {
+  const { clientCertFile, clientKeyFile, auth: login } = section
+  if (clientCertFile !== undefined && clientKeyFile !== undefined)
+    return { certFile: clientCertFile, keyFile: clientKeyFile, section: 'vault' }
+  if (login?.certFile !== undefined && login.keyFile !== undefined)
+    return { certFile: login.certFile, keyFile: login.keyFile, section: 'vault.auth' }
+  return undefined
+}
+
+type Auth = v.InferOutput<typeof auth>
+type Section = CertificatePlaces & {
+  readonly address: readonly string[]
+  readonly timeout: number
+  readonly allowPlaintext: boolean
+  readonly namespace?: string
+  readonly caFile?: string
+  readonly serverName?: string
+  readonly auth?: Auth
+}
+
+function toConnection(section: Section): VaultConnection {
+  const {
+    address,
+    timeout,
+    clientCertFile: _cert,
+    clientKeyFile: _key,
+    auth: login,
+    ...rest
+  } = section
+  const clientCertificate = findClientCertificate(section)
+  return {
     ...rest,
     addresses: address,
     timeoutMs: timeout,
-  })),
-)
+    ...(login === undefined ? {} : { auth: toLogin(login) }),
+    ...(clientCertificate === undefined ? {} : { clientCertificate }),
+  }
+}
+
+/** A client certificate is part of the login only with method cert. */
+function toLogin(login: Auth): AuthConfig {
+  if (login.method === 'cert') return login
+  const { certFile: _cert, keyFile: _key, ...rest } = login
+  return rest
+}
 
 /** The section `transit`; needed.ts says when `key` may be left out. */
 export const transitSection = v.pipe(

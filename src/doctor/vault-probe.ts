@@ -42,9 +42,7 @@ const Health = v.object({
 /** Asks an address for sys/health, which needs no token; never throws. */
 export async function viewVault(address: string, config: VaultConfig): Promise<VaultView> {
   try {
-    const { auth, caFile } = config
-    const files = auth.method === 'cert' ? { caFile, clientCertificate: auth } : { caFile }
-    const tls = address.startsWith('https:') ? await readTlsFiles(files) : {}
+    const tls = address.startsWith('https:') ? await readTlsFiles(config) : {}
     return await ask(address, {
       ...tls,
       ...(config.serverName === undefined ? {} : { servername: config.serverName }),

@@ -37,6 +37,21 @@ void test('an address that dies is left within the call, and healthz stays "ok"'
   await plugin.stop()
 })
 
+void test('an address that hangs is left, although vault.timeout is longer than any call', async (t) => {
+  const [first, second] = await Promise.all([scene.tcpProxy(), scene.tcpProxy()])
+  const plugin = await scene.startHealthy({
+    address: [first.address, second.address],
+    kms: { refreshInterval: '5m' },
+    vault: { timeout: '8s' },
+  })
+  await first.hang()
+  const call = () => outcomeOf(plugin.client.encrypt(newSeed()))
+  t.match(await call(), { code: 'DEADLINE_EXCEEDED' }, 'the call that meets the silence')
+  t.match(await call(), { code: 'OK' }, 'the next one')
+  t.equal((await plugin.client.status()).healthz, 'ok')
+  await plugin.stop()
+})
+
 void test('an address that is sealed is left for another', async (t) => {
   const [first, second] = await Promise.all([scene.httpProxy(), scene.httpProxy()])
   const plugin = await scene.startHealthy({ address: [first.address, second.address], kms: KMS })

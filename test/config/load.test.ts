@@ -88,6 +88,30 @@ void test('every method of login is read with its own keys, at the mount of its 
   t.strictSame(login('{method: token, tokenFile: /t}'), { method: 'token', tokenFile: '/t' })
 })
 
+void test('a client certificate is independent of the login method', async (t) => {
+  const files = { certFile: '/c', keyFile: '/k' }
+  const jwt = 'method: jwt, role: r, tokenFile: /t'
+  const vaultOf = (auth: string, more = '') =>
+    parse(`vault: {address: https://vault, auth: {${auth}}${more}}
+transit: {key: k}
+kms: {clusterId: a}`).vault
+  for (const auth of [
+    jwt,
+    'method: kubernetes, role: r, tokenFile: /t',
+    'method: approle, roleIdFile: /r, secretIdFile: /s',
+    'method: token, tokenFile: /t',
+  ]) {
+    const beside = vaultOf(auth, ', clientCertFile: /c, clientKeyFile: /k')
+    t.strictSame(beside.clientCertificate, { ...files, section: 'vault' })
+    const inside = vaultOf(`${auth}, certFile: /c, keyFile: /k`)
+    t.strictSame(inside.clientCertificate, { ...files, section: 'vault.auth' })
+    t.strictSame(inside.auth, beside.auth, 'which is no part of the login')
+  }
+  const cert = vaultOf('method: cert, certFile: /c, keyFile: /k')
+  t.strictSame(cert.clientCertificate, { ...files, section: 'vault.auth' })
+  t.equal(vaultOf(jwt).clientCertificate, undefined)
+})
+
 void test('several addresses are kept in order, as origins', async (t) => {
   const text = change(
     'https://vault.example.com:8200',

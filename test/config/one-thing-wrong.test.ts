@@ -136,7 +136,7 @@ const ROWS: readonly Row[] = [
     'a duration above its limit',
     'timeout: 2s',
     'timeout: 2m',
-    'vault.timeout: is "2m", above the most: 60s',
+    'vault.timeout: is "2m", above the most: 8s',
   ],
   [
     'a duration that is a list',
@@ -172,7 +172,7 @@ const ROWS: readonly Row[] = [
     'a key that nobody knows',
     'timeout: 2s',
     'colour: blue',
-    'vault.colour: is not known; known here: address, namespace, caFile, serverName, timeout, allowPlaintext, auth',
+    'vault.colour: is not known; known here: address, namespace, caFile, clientCertFile, clientKeyFile, serverName, timeout, allowPlaintext, auth',
   ],
   [
     'a misspelt required key',
@@ -244,7 +244,31 @@ const ROWS: readonly Row[] = [
     'a client certificate in the clear',
     'https://vault.example.com:8200\n  timeout: 2s\n  auth:\n    method: jwt\n    role: transit-bridge-kms\n    tokenFile: /run/secrets/token',
     'http://127.0.0.1:8200\n  auth: {method: cert, certFile: /c.pem, keyFile: /k.pem}',
-    'vault.address: must be https:// with vault.auth.method cert; the certificate is shown inside TLS',
+    'vault.address: must be https:// with a client certificate, which is part of the TLS handshake',
+  ],
+  [
+    'a client certificate without its key',
+    'timeout: 2s',
+    'timeout: 2s\n  clientCertFile: /c.pem',
+    'vault.clientCertFile: requires vault.clientKeyFile, and the other way around',
+  ],
+  [
+    'a key without its client certificate',
+    'timeout: 2s',
+    'timeout: 2s\n  clientKeyFile: /k.pem',
+    'vault.clientCertFile: requires vault.clientKeyFile, and the other way around',
+  ],
+  [
+    'half of a client certificate beside the login',
+    'method: jwt',
+    'method: jwt\n    certFile: /c.pem',
+    'vault.auth: has only one of certFile and keyFile; set both, or neither',
+  ],
+  [
+    'two client certificates',
+    'timeout: 2s\n  auth:\n    method: jwt',
+    'timeout: 2s\n  clientCertFile: /c.pem\n  clientKeyFile: /k.pem\n  auth:\n    certFile: /c.pem\n    keyFile: /k.pem\n    method: jwt',
+    'vault.clientCertFile: is also set as vault.auth.certFile; Vault sees one client certificate, so remove one of them',
   ],
   [
     'a mount with a slash at its end',

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { OpenBao } from '../real/openbao.ts'
+import { OpenBao, type OpenBaoOptions } from '../real/openbao.ts'
 import { ServiceAccountIssuer, type ServiceAccountToken } from '../real/service-account.ts'
 import {
   auditHeader,
@@ -37,8 +37,8 @@ export class PodWorld {
   readonly bao: OpenBao
   readonly issuer: ServiceAccountIssuer
 
-  static async start(): Promise<PodWorld> {
-    const [bao, issuer] = await Promise.all([OpenBao.start(), ServiceAccountIssuer.create()])
+  static async start(options: OpenBaoOptions = {}): Promise<PodWorld> {
+    const [bao, issuer] = await Promise.all([OpenBao.start(options), ServiceAccountIssuer.create()])
     const world = new PodWorld(bao, issuer)
     await enableTransit(bao)
     await auditHeader(bao, 'X-Transit-Bridge-UID')

@@ -14,7 +14,14 @@ import { tempFolder } from './temp-folder.ts'
 
 export type OpenBaoOptions = {
   /** Serve TLS. With `clientCaFile` client certificates are asked for, as a cert login needs. */
-  tls?: { certFile: string; keyFile: string; caFile: string; clientCaFile?: string }
+  tls?: {
+    certFile: string
+    keyFile: string
+    caFile: string
+    clientCaFile?: string
+    /** Every connection must present a certificate of `clientCaFile`; the test's own requests use this one. */
+    required?: { certFile: string; keyFile: string }
+  }
   /** Write every request to an audit file, so that a test can count them. Default: true. */
   audit?: boolean
   /** Where its data lives; a folder of a stopped OpenBao continues that one. Default: a new one. */
@@ -85,8 +92,8 @@ export class OpenBao {
       }),
     )
     const scheme = options.tls === undefined ? 'http' : 'https'
-    const ca = options.tls === undefined ? undefined : await readFile(options.tls.caFile, 'utf8')
-    const bao = new OpenBao(binary, dir, `${scheme}://127.0.0.1:${port}`, ca)
+    const trust = options.tls === undefined ? undefined : await trustOf(options.tls)
+    const bao = new OpenBao(binary, dir, `${scheme}://127.0.0.1:${port}`, trust)
     bao.#standbyIsReady = options.member?.join !== undefined
     await bao.#answers()
     const keysFile = join(dir, 'keys.json')
@@ -119,11 +126,11 @@ export class OpenBao {
     await cp(join(work, 'keys.json'), join(dir, 'keys.json'))
   }
 
-  private constructor(binary: string, dir: string, address: string, ca: string | undefined) {
+  private constructor(binary: string, dir: string, address: string, trust: Trust | undefined) {
     this.#binary = binary
     this.dir = dir
     this.address = address
-    this.#agent = new Agent(ca === undefined ? {} : { connect: { ca } })
+    this.#agent = new Agent(trust === undefined ? {} : { connect: trust })
     this.#keys = { rootToken: '', unsealKey: '' }
     this.#program = this.#launch()
   }
@@ -293,6 +300,15 @@ export function usesVault(): boolean {
   return process.env['TRANSIT_BRIDGE_TEST_VAULT'] === '1'
 }
 
+type Trust = { ca: string; cert?: string; key?: string }
+
+async function trustOf(tls: NonNullable<OpenBaoOptions['tls']>): Promise<Trust> {
+  const ca = await readFile(tls.caFile, 'utf8')
+  if (tls.required === undefined) return { ca }
+  const { certFile, keyFile } = tls.required
+  return { ca, cert: await readFile(certFile, 'utf8'), key: await readFile(keyFile, 'utf8') }
+}
+
 /** One seed for each version of the program: data of a newer one could not be read by an older one. */
 async function seedFolder(binary: string): Promise<string> {
   const probe = tempFolder('openbao-version')
@@ -330,6 +346,7 @@ function configuration(given: {
           ...(tls.clientCaFile === undefined
             ? []
             : [`tls_client_ca_file = ${JSON.stringify(tls.clientCaFile)}`]),
+          ...(tls.required === undefined ? [] : ['tls_require_and_verify_client_cert = true']),
         ]
   const lines = [
     'storage "raft" {',

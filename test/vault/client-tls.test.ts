@@ -124,10 +124,10 @@ void test('TLS files', async (t) => {
       const { client, lines } = clientScene(s, [vault.address], { caFile })
       for (const [text, words] of [
         [undefined, 'cannot be read (ENOENT)'],
-        ['', 'holds no PEM certificate'],
+        ['', 'contains no PEM certificate'],
         [
           '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
-          'holds a broken certificate',
+          'contains an invalid certificate',
         ],
       ] as const) {
         if (text !== undefined) await writeFile(caFile, text)
@@ -253,10 +253,7 @@ void test('a client certificate', async (t) => {
     const mixed = { certFile: one.certFile, keyFile: two.keyFile }
     const { client } = clientScene(s, [vault.address], { caFile, clientCertificate: mixed })
     const error = await failureOf(client.request(decrypt, within(5000)))
-    s.equal(
-      error.message,
-      `vault.auth.keyFile: ${two.keyFile} does not belong to vault.auth.certFile`,
-    )
+    s.equal(error.message, `vault.auth.keyFile: ${two.keyFile} does not match vault.auth.certFile`)
   })
 
   void t.test('whose key is no key is told without anything of the key', async (s) => {

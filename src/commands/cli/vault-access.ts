@@ -38,7 +38,7 @@ export interface VaultAccess {
 /** A client without an identity, as the configuration's `vault` section says. */
 export function createClient(options: ClientOptions): VaultClient {
   const { config, clock, log, metrics, recognize } = options
-  const { addresses, namespace, caFile, serverName, timeoutMs, auth } = config
+  const { addresses, namespace, caFile, serverName, timeoutMs, clientCertificate } = config
   return createVaultClient({
     addresses,
     timeoutMs,
@@ -49,9 +49,7 @@ export function createClient(options: ClientOptions): VaultClient {
     ...(namespace === undefined ? {} : { namespace }),
     ...(caFile === undefined ? {} : { caFile }),
     ...(serverName === undefined ? {} : { serverName }),
-    ...(auth?.method === 'cert'
-      ? { clientCertificate: { certFile: auth.certFile, keyFile: auth.keyFile } }
-      : {}),
+    clientCertificate,
   })
 }
 

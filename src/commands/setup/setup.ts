@@ -94,12 +94,13 @@ export async function runSetup(
 }
 
 function createAdminClient({ vault }: Config) {
-  const { addresses, namespace, caFile, serverName } = vault
+  const { addresses, namespace, caFile, serverName, clientCertificate } = vault
   return createVaultClient({
     addresses,
     namespace,
     caFile,
     serverName,
+    clientCertificate,
     timeoutMs: Math.max(vault.timeoutMs, REQUEST_TIMEOUT_MS),
     ...quietTelemetry(),
   })

@@ -2,7 +2,9 @@ import type { AuthConfig, Config } from '../../config/config.ts'
 
 /** The files that a configuration names; the program must be able to read them. */
 export function namedFiles({ vault }: Pick<Config, 'vault'>): readonly string[] {
-  return [...(vault.caFile === undefined ? [] : [vault.caFile]), ...filesOfLogin(vault.auth)]
+  const { caFile, clientCertificate, auth } = vault
+  const files = [caFile, clientCertificate?.certFile, clientCertificate?.keyFile]
+  return [...files.filter((file) => file !== undefined), ...filesOfLogin(auth)]
 }
 
 function filesOfLogin(auth: AuthConfig): readonly string[] {
@@ -14,6 +16,6 @@ function filesOfLogin(auth: AuthConfig): readonly string[] {
     case 'approle':
       return [auth.roleIdFile, auth.secretIdFile]
     case 'cert':
-      return [auth.certFile, auth.keyFile]
+      return []
   }
 }

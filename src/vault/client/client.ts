@@ -18,6 +18,9 @@ import { TlsMaterial } from '../tls/tls-material.ts'
 import { Transport } from './transport.ts'
 import { wait } from '../../time/wait.ts'
 
+/** Silence for which an address is left when the caller's deadline ends an attempt before `vault.timeout` does. */
+const SILENCE_MS = 1_000
+
 export interface VaultClientOptions extends TlsFiles {
   /** Addresses of Vault: http or https URLs, at least one. The one that works stays in use. */
   readonly addresses: readonly string[]
@@ -168,7 +171,10 @@ class Client implements VaultClient {
     }
     const silentMs = this.#options.clock.monotonic() - startedAt
     // Otherwise callers with deadlines shorter than the timeout would return to a dead address forever.
-    if (code === 'DEADLINE_EXCEEDED' && silentMs >= this.#options.timeoutMs / 2)
+    if (
+      code === 'DEADLINE_EXCEEDED' &&
+      silentMs >= Math.min(this.#options.timeoutMs / 2, SILENCE_MS)
+    )
       this.#book.leave(index)
     return failure
   }

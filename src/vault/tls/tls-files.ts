@@ -2,12 +2,19 @@ import { X509Certificate, createPrivateKey } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { BridgeError } from '../../errors.ts'
 
-/** Files that TLS to Vault is set up from. All are PEM. */
+/** The files for TLS connections to Vault, all in PEM. */
 export interface TlsFiles {
-  /** Certificates of the authorities that are trusted, and then only these. Default: those of Node. */
+  /** The only trusted certificate authorities. Default: those of Node.js. */
   readonly caFile?: string | undefined
-  /** What Vault knows us by, for the login method `cert` or a listener that requires one. Default: none. */
-  readonly clientCertificate?: { readonly certFile: string; readonly keyFile: string } | undefined
+  /** For a listener that requires a client certificate, or for the login method `cert`. Default: none. */
+  readonly clientCertificate?: ClientCertificateFiles | undefined
+}
+
+export interface ClientCertificateFiles {
+  readonly certFile: string
+  readonly keyFile: string
+  /** The part of the configuration that names the files, for messages. Default: vault.auth. */
+  readonly section?: 'vault' | 'vault.auth' | undefined
 }
 
 /** What tls.connect takes. */
@@ -17,7 +24,7 @@ export interface TlsContents {
   readonly key?: string
 }
 
-/** Reads and checks the files. Throws VAULT_TLS_INVALID that names the configuration key and the file. */
+/** Reads and checks the files. Throws VAULT_TLS_INVALID with the configuration key and the file. */
 export async function readTlsFiles(files: TlsFiles): Promise<TlsContents> {
   const ca = files.caFile === undefined ? {} : { ca: await readAuthorities(files.caFile) }
   return { ...ca, ...(await readClientCertificate(files.clientCertificate)) }
@@ -31,14 +38,17 @@ async function readAuthorities(file: string): Promise<string> {
 
 async function readClientCertificate(files: TlsFiles['clientCertificate']): Promise<TlsContents> {
   if (files === undefined) return {}
+  const [certOption, keyOption] =
+    files.section === 'vault'
+      ? ['vault.clientCertFile', 'vault.clientKeyFile']
+      : ['vault.auth.certFile', 'vault.auth.keyFile']
   const [cert, key] = await Promise.all([
-    readText('vault.auth.certFile', files.certFile),
-    readText('vault.auth.keyFile', files.keyFile),
+    readText(certOption, files.certFile),
+    readText(keyOption, files.keyFile),
   ])
-  const certificate = parseCertificates('vault.auth.certFile', files.certFile, cert)
-  if (!certificate.checkPrivateKey(parseKey(files.keyFile, key))) {
-    throw invalid('vault.auth.keyFile', files.keyFile, 'does not belong to vault.auth.certFile')
-  }
+  const certificate = parseCertificates(certOption, files.certFile, cert)
+  if (!certificate.checkPrivateKey(parseKey(keyOption, files.keyFile, key)))
+    throw invalid(keyOption, files.keyFile, `does not match ${certOption}`)
   return { cert, key }
 }
 
@@ -51,24 +61,24 @@ async function readText(option: string, file: string): Promise<string> {
   }
 }
 
-/** The first certificate, after all were parsed: tls.createSecureContext takes a text without any in silence. */
+/** The first certificate, after parsing all of them: tls.createSecureContext silently accepts a text without any. */
 function parseCertificates(option: string, file: string, text: string): X509Certificate {
   const blocks = text.match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^]*?-----END [A-Z ]+-----/g)
   try {
     const [first] = (blocks ?? []).map((block) => new X509Certificate(block))
     if (first !== undefined) return first
   } catch {
-    throw invalid(option, file, 'holds a broken certificate')
+    throw invalid(option, file, 'contains an invalid certificate')
   }
-  throw invalid(option, file, 'holds no PEM certificate')
+  throw invalid(option, file, 'contains no PEM certificate')
 }
 
-function parseKey(file: string, text: string): ReturnType<typeof createPrivateKey> {
+function parseKey(option: string, file: string, text: string): ReturnType<typeof createPrivateKey> {
   try {
     return createPrivateKey(text)
   } catch {
-    // Without the cause: it says more about the key than a log should hold.
-    throw invalid('vault.auth.keyFile', file, 'holds no PEM private key without a passphrase')
+    // Without the cause, which may reveal details of the key.
+    throw invalid(option, file, 'contains no PEM private key without a passphrase')
   }
 }
 

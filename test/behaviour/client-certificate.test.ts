@@ -1,0 +1,71 @@
+import { test } from 'tap'
+import { CsiClient } from '../real/csi-client.ts'
+import { CertificateAuthority } from '../real/pki.ts'
+import { Provider } from '../real/provider.ts'
+import { tempFolder } from '../real/temp-folder.ts'
+import { newPod, PodWorld } from '../csi/pod-world.ts'
+import { ALLOW_ALL } from '../csi/scene.ts'
+import { newSeed, outcomeOf, Scene } from './scene.ts'
+
+/** A Vault whose listener requires a client certificate (tls_require_and_verify_client_cert). */
+const authority = await CertificateAuthority.create('authority')
+const [server, operator, node] = [
+  await authority.server('vault'),
+  await authority.client('operator'),
+  await authority.client('node'),
+]
+const { caFile } = authority
+const tls = { ...server, caFile, clientCaFile: caFile, required: operator }
+const scene = await Scene.open({ tls })
+const { certFile, keyFile } = node
+const asked = /requires a client certificate; set vault\.clientCertFile and vault\.clientKeyFile/
+
+void test('without a client certificate, Status names the keys to set', async (t) => {
+  const plugin = await scene.start()
+  await plugin.waitForHealth(asked)
+  await plugin.stop()
+  t.pass()
+})
+
+void test('with vault.clientCertFile, a login by jwt works', async (t) => {
+  const plugin = await scene.startHealthy({
+    vault: { clientCertFile: certFile, clientKeyFile: keyFile },
+  })
+  t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
+  await plugin.stop()
+})
+
+void test('so does vault.auth.certFile', async (t) => {
+  const plugin = await scene.startHealthy({
+    vault: {},
+    auth: { certFile, keyFile },
+  })
+  t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
+  await plugin.stop()
+})
+
+void test('the CSI provider uses vault.clientCertFile, too', async (t) => {
+  const world = await PodWorld.start({ tls })
+  t.teardown(() => world.stop())
+  await world.makeKey('app-signing', 'ed25519')
+  const objects = [{ path: 'a.pem', type: 'publicKey', key: 'app-signing' }]
+  const mount = async (vault: object) => {
+    const provider = await Provider.start(tempFolder('providers'), {
+      vault: { address: world.bao.address, caFile, ...vault },
+      csi: { audience: 'vault', rules: [{ ...ALLOW_ALL }] },
+    })
+    const driver = new CsiClient(provider.socket)
+    try {
+      return await outcomeOf(
+        driver.mount({ attributes: await world.attributes(newPod(), objects) }),
+      )
+    } finally {
+      driver.close()
+      await provider.stop()
+    }
+  }
+  t.match(await mount({}), { code: 'FAILED_PRECONDITION', message: asked })
+  t.match(await mount({ clientCertFile: certFile, clientKeyFile: keyFile }), { code: 'OK' })
+})
+
+scene.end()
