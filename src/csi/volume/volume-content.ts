@@ -3,7 +3,7 @@ import type { Clock } from '../../time/clock.ts'
 import { BridgeError } from '../../errors.ts'
 import type { TransitKey } from '../../transit/key.ts'
 import type { ContentMemory, RememberedContent } from './content-memory.ts'
-import type { ContentFile } from './content.ts'
+import { zeroFiles, type ContentFile } from './content.ts'
 import type { KeyMemory, KnownKey } from './key-memory.ts'
 import { requireKey } from '../class/object-fault.ts'
 import {
@@ -42,14 +42,21 @@ export interface Gathered {
   readonly contents: ReadonlyMap<number, ObjectContent>
   /** When Vault gave the oldest part, in milliseconds of Clock.monotonic. */
   readonly confirmedAt: number
-  /** Whether decrypted content came from memory. */
+  /** Whether decrypted content came from the cache. */
   readonly remembered: boolean
 }
 
 type Contents = ReadonlyMap<number, ObjectContent>
 type Keys = ReadonlyMap<string, KnownKey | BridgeError>
 
-/** Gathers the content of volumes: from key metadata, from memory, and what is then missing from Vault. */
+/** The secret part of a volume. */
+interface Secrets {
+  readonly contents: Contents
+  readonly fetchedAt: number
+  readonly isCached: boolean
+}
+
+/** Gathers the content of volumes: from key metadata, from the cache, and the rest from Vault. */
 export class VolumeContent {
   readonly #options: VolumeContentOptions
 
@@ -57,28 +64,17 @@ export class VolumeContent {
     this.#options = options
   }
 
-  /** An object's own fault is its content; only a fault of the whole identity is thrown. */
+  /** A fault of one object is its content; only a fault of the whole identity is thrown. */
   async gather(volume: Volume, context: CallContext): Promise<Gathered> {
-    const { contents, clock } = this.#options
-    const startedAt = clock.monotonic()
-    const remembered = contents.find(volume.id)
-    // Values do not wait for keys: their ciphertexts say all that is needed.
-    const decrypting = remembered === undefined ? this.#decrypt(volume, context) : undefined
-    const [keys, decrypted] = await Promise.all([this.#readKeys(volume, context), decrypting])
-    const isCurrent = remembered !== undefined && this.#holdsExports(remembered, volume, keys)
-    const values = isCurrent
-      ? remembered.files
-      : await this.#fetchRest(volume, keys, remembered, decrypted, context)
-    const fetchedAt = isCurrent ? remembered.fetchedAt : startedAt
-    if (!isCurrent) this.#remember(volume, values, fetchedAt)
+    const startedAt = this.#options.clock.monotonic()
+    const reading = this.#readKeys(volume, context)
+    const secrets = await this.#findSecrets(volume, reading, context)
+    const keys = await reading
+    const fetchTimes = secrets.contents.size === 0 ? [] : [secrets.fetchedAt]
     return {
-      contents: new Map([...this.#makePublic(volume, keys), ...values]),
-      confirmedAt: Math.min(
-        ...(values.size === 0 ? [] : [fetchedAt]),
-        ...readTimes(keys),
-        startedAt,
-      ),
-      remembered: isCurrent,
+      contents: new Map([...this.#makePublic(volume, keys), ...secrets.contents]),
+      confirmedAt: Math.min(startedAt, ...fetchTimes, ...readTimes(keys)),
+      remembered: secrets.isCached,
     }
   }
 
@@ -107,20 +103,35 @@ export class VolumeContent {
     return new Map(parts.flatMap((part) => [...part]))
   }
 
-  /** What memory did not have: all exported keys, and the values if these were not decrypted already. */
-  async #fetchRest(
+  /** From the cache while it holds the current versions of exported keys, otherwise everything from Vault. */
+  async #findSecrets(
     volume: Volume,
-    keys: Keys,
-    outdated: RememberedContent | undefined,
-    decrypted: Contents | undefined,
+    reading: Promise<Keys>,
     context: CallContext,
-  ): Promise<Contents> {
-    for (const files of outdated?.files.values() ?? []) wipe(files)
+  ): Promise<Secrets> {
+    const cached = this.#options.contents.find(volume.id)
+    if (cached === undefined) return this.#fetchSecrets(volume, reading, context)
+    const { files, fetchedAt } = cached
+    if (this.#holdsExports(cached, volume, await reading))
+      return { contents: files, fetchedAt, isCached: true }
+    for (const outdated of files.values()) zeroFiles(outdated)
+    return this.#fetchSecrets(volume, reading, context)
+  }
+
+  async #fetchSecrets(
+    volume: Volume,
+    reading: Promise<Keys>,
+    context: CallContext,
+  ): Promise<Secrets> {
+    const fetchedAt = this.#options.clock.monotonic()
     const [values, exported] = await Promise.all([
-      decrypted ?? this.#decrypt(volume, context),
-      this.#export(volume, keys, context),
+      // Needs no key metadata: a ciphertext names its version.
+      this.#decrypt(volume, context),
+      reading.then((keys) => this.#export(volume, keys, context)),
     ])
-    return new Map([...values, ...exported])
+    const contents = new Map([...values, ...exported])
+    this.#remember(volume, contents, fetchedAt)
+    return { contents, fetchedAt, isCached: false }
   }
 
   async #export({ objects, session }: Volume, keys: Keys, context: CallContext): Promise<Contents> {
@@ -151,7 +162,7 @@ export class VolumeContent {
   #remember({ id }: Volume, values: Contents, fetchedAt: number): void {
     const files = new Map<number, readonly ContentFile[]>()
     for (const [index, content] of values) {
-      // A volume that lacks something is asked for anew, whole.
+      // A volume that lacks something is fetched again as a whole.
       if (content instanceof BridgeError) return
       files.set(index, content)
     }
@@ -183,10 +194,6 @@ export class VolumeContent {
     if (known instanceof BridgeError) throw known
     return requireKey(known?.key, key, this.#options.mount)
   }
-}
-
-function wipe(files: readonly ContentFile[]): void {
-  for (const { contents } of files) contents.fill(0)
 }
 
 function readTimes(keys: Keys): number[] {
