@@ -139,7 +139,7 @@ export class KeyWatch {
     this.#cancelTimer?.()
     try {
       await this.#readKey(context)
-      // Where Vault shows an older key, only an Encrypt tells a standby that lags from a restored backup.
+      // Where Vault shows an older key, only an Encrypt distinguishes a lagging standby from a restored backup.
       if (health.needsProof || this.#stepBack.isSeen) await this.#prove(context)
       if (!health.needsProof) this.#options.onProven?.()
       this.#lastError = undefined
