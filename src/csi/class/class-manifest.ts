@@ -32,7 +32,7 @@ interface Part {
   readonly offset: number
 }
 
-/** A line that begins with three dashes can be in no block of YAML, so documents are parted by text alone. */
+/** No YAML value can contain a line that begins with three dashes (YAML 1.2.2, 9.1.2), so the text alone is split. */
 function splitDocuments(text: string): Part[] {
   const lines = text.split('\n')
   const starts = [
@@ -123,7 +123,7 @@ function readParameters(
   return undefined
 }
 
-/** A fault in the text of `objects` has a line of that text, which begins below its key where it has several. */
+/** A fault in the text of `objects` has a line of that text, which begins on the line after its key if it has several lines. */
 function locate(fault: Fault, source: Source, offset: number): Fault {
   const [, parameter = ''] = /^([\w-]+)/.exec(fault.path) ?? []
   const place: Path = ['spec', 'parameters', parameter]

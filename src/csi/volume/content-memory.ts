@@ -2,18 +2,18 @@ import { LRUCache } from 'lru-cache'
 import type { CancelTimer, Clock } from '../../time/clock.ts'
 import { copyFiles, zeroFiles, type ContentFile } from './content.ts'
 
-/** Of contents of at most 1 MiB each. */
+/** A volume has at most 1 MiB (content.ts). See docs/design.md, "Memory bounds". */
 const MAX_BYTES = 64 * 1024 * 1024
-/** Three to five times what lies between two republishes of kubelet (60 to 90 s). */
+/** Three to five times the interval between two republishes of the kubelet (60 to 90 s; docs/design.md, "CSI content"). */
 const IDLE_MS = 5 * 60_000
 
 export interface ContentMemoryOptions {
-  /** Milliseconds that content is kept at most (csi.revalidateAfter); 0 keeps nothing. */
+  /** Longest time that content is kept, in milliseconds (csi.revalidateAfter); 0 keeps nothing. */
   readonly maxAge: number
   readonly clock: Clock
 }
 
-/** The secret files of a volume, by the index of their object, and when Vault gave them. */
+/** The secret files of a volume, by the index of their object, and when Vault returned them. */
 export interface RememberedContent {
   readonly files: ReadonlyMap<number, readonly ContentFile[]>
   /** Milliseconds of Clock.monotonic. */
@@ -29,7 +29,7 @@ interface Kept extends RememberedContent {
 /**
  * Decrypted content, kept for the republishes of the one volume that it was decrypted for: the key stands for pod,
  * class and identity. It is zeroed after `maxAge`, when the volume stops asking, and when Vault refuses; then
- * Vault decides anew.
+ * Vault decides again.
  */
 export class ContentMemory {
   readonly #options: ContentMemoryOptions
@@ -48,7 +48,7 @@ export class ContentMemory {
     return this.#kept.size
   }
 
-  /** Copies, which the caller owns and zeroes. */
+  /** Returns copies, which the caller owns and zeroes. */
   find(volume: string): RememberedContent | undefined {
     const kept = this.#kept.get(volume)
     if (kept === undefined) return undefined
@@ -87,7 +87,7 @@ export class ContentMemory {
     this.#kept.clear()
   }
 
-  /** Content must be gone at its end and not at the next look, so there is a timer for each. */
+  /** Content must be zeroed when it expires and not at the next request, so each entry has a timer. */
   #watch(volume: string, kept: Kept): void {
     const { maxAge, clock } = this.#options
     const end = Math.min(kept.fetchedAt + maxAge, kept.askedAt + IDLE_MS)
