@@ -14,18 +14,11 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { copyProgram, librariesOf, pinnedNode, VERSION } from './distribution.ts'
+import { copyProgram, IMAGE_ENTRYPOINT, librariesOf, pinnedNode, VERSION } from './distribution.ts'
 
 /** The user of the image, and the user that the chart sets because host folders belong to root. */
 const USERS = [65_532, 0]
 const CACHE = '/app/dist/compile-cache'
-/** The same as in bin/transit-bridge; test/e2e/image.test.ts compares the two. */
-const NODE = [
-  '/usr/bin/node',
-  '--disable-sigusr1',
-  '--max-semi-space-size=2',
-  '--max-old-space-size=64',
-]
 const WARM = `vault: {address: "http://127.0.0.1:1", auth: {method: token, tokenFile: /tmp/none}}
 transit: {key: warm}
 kms: {clusterId: warm, socket: /tmp/warm.sock}
@@ -67,7 +60,7 @@ async function warm(folder: string): Promise<void> {
 /** Starts a server and stops it with SIGTERM: Node.js writes its compile cache on exit. */
 function runOnce(folder: string, user: number, command: string): Promise<void> {
   const ids = `--userspec=${String(user)}:${String(user)}`
-  const args = [ids, folder, ...NODE, '/app/dist/transit-bridge.cjs', command]
+  const args = [ids, folder, ...IMAGE_ENTRYPOINT, command]
   const child = spawn('chroot', [...args, '--config=/tmp/warm.yaml'], {
     env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: CACHE },
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -11,6 +11,23 @@ export const VERSION = (
   JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { readonly version: string }
 ).version
 
+/** The options that bin/transit-bridge starts Node.js with: whatever starts the program without a shell has the same. */
+export const NODE_OPTIONS = readLauncherOptions()
+
+/** How the image starts the program; it has no shell for the launcher. */
+export const IMAGE_ENTRYPOINT = [
+  '/usr/bin/node',
+  ...NODE_OPTIONS,
+  '/app/dist/transit-bridge.cjs',
+] as const
+
+function readLauncherOptions(): readonly string[] {
+  const launcher = readFileSync(join(ROOT, 'bin/transit-bridge'), 'utf8')
+  const [, options] = /^exec "\$node" (--.+) "\$bundle" "\$@"$/m.exec(launcher) ?? []
+  if (options === undefined) throw new Error('bin/transit-bridge: its last line is not understood')
+  return options.split(' ')
+}
+
 /** The Node.js binary of this platform as package-lock.json pins it, with its integrity hash. */
 export function pinnedNode(): string {
   const name = `node-linux-${process.arch}`

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { buildProgram, ROOT } from '../commands/program.ts'
+import { IMAGE_ENTRYPOINT } from '../../scripts/distribution.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 
 buildProgram()
@@ -15,16 +16,9 @@ const BARE = ['-i', `PATH=${process.env['PATH'] ?? ''}`]
 
 /** Runs the program inside the root filesystem, as the image's entry point does. */
 function runInside(root: string, user: string, ...args: string[]) {
-  const node = [
-    '/usr/bin/node',
-    '--disable-sigusr1',
-    '--max-semi-space-size=2',
-    '--max-old-space-size=64',
-  ]
-  const inside = ['chroot', `--userspec=${user}:${user}`, root, ...node]
+  const inside = ['chroot', `--userspec=${user}:${user}`, root, ...IMAGE_ENTRYPOINT]
   const cache = 'NODE_COMPILE_CACHE=/app/dist/compile-cache'
-  const program = '/app/dist/transit-bridge.cjs'
-  return spawnSync('env', [...BARE, cache, ...inside, program, ...args], { encoding: 'utf8' })
+  return spawnSync('env', [...BARE, cache, ...inside, ...args], { encoding: 'utf8' })
 }
 
 function runScript(name: string, folder: string): void {

@@ -3,16 +3,10 @@ import { createHash } from 'node:crypto'
 import { createReadStream, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { IMAGE_ENTRYPOINT } from '../../scripts/distribution.ts'
 import { tempFolder } from './temp-folder.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
-const ENTRYPOINT = [
-  '/usr/bin/node',
-  '--disable-sigusr1',
-  '--max-semi-space-size=2',
-  '--max-old-space-size=64',
-  '/app/dist/transit-bridge.cjs',
-]
 
 export const IMAGE = { repository: 'test.local/transit-bridge', tag: '0.0.0' }
 export const PAUSE_IMAGE = 'test.local/pause:0'
@@ -40,7 +34,7 @@ export async function buildImageArchive(): Promise<string> {
     return { Config: name, RepoTags: [tag], Layers: [`${digest}/layer.tar`] }
   }
   const manifest = [
-    put('program.json', ENTRYPOINT, `${IMAGE.repository}:${IMAGE.tag}`),
+    put('program.json', [...IMAGE_ENTRYPOINT], `${IMAGE.repository}:${IMAGE.tag}`),
     put('pause.json', ['/usr/bin/node', '-e', 'setInterval(() => undefined, 1e8)'], PAUSE_IMAGE),
   ]
   writeFileSync(join(archive, 'manifest.json'), JSON.stringify(manifest))
