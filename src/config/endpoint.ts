@@ -9,7 +9,7 @@ const ENDPOINT = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 
 const DESCRIPTION =
-  'Where Vault or OpenBao answers, such as https://vault.example.com:8200: scheme, host and port, nothing behind. ' +
+  'Address of Vault or OpenBao, such as https://vault.example.com:8200: scheme, host and port, without a path. ' +
   'Of a list, the first that works is kept until it fails.'
 
 /** The address of one server. Messages never repeat it: people paste addresses with passwords in them. */
@@ -20,8 +20,8 @@ const serverAddress = v.pipe(
     (text) => URL.canParse(text),
     'is not a URL; write it like https://vault.example.com:8200',
   ),
-  v.check((text) => !hasCredentials(text), 'has a user or a password in it; leave them away'),
-  v.check((text) => !hasMore(text), 'has something behind the port; leave it away, /v1 too'),
+  v.check((text) => !hasCredentials(text), 'contains a user or a password; remove them'),
+  v.check((text) => !hasMore(text), 'has a path after the port; remove it (including /v1)'),
 )
 
 /** One address or a list of them, as origins. */
@@ -72,7 +72,7 @@ export const listenAddress = v.pipe(
   ),
   v.description(
     'Host and port of the HTTP listener for /livez, /readyz and /metrics; none opens no listener. ' +
-      'Port 0 takes one that is free.',
+      'Port 0 chooses a free one.',
   ),
   v.metadata({ kind: 'host:port, or none' }),
   v.transform(parseEndpoint),

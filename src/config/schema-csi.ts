@@ -44,12 +44,12 @@ const VAULT_LETTERS = 'letters, digits, _, . and -'
 const rule = v.strictObject({
   namespaces: patterns('Namespaces of the pods.', OBJECT_NAME, OBJECT_LETTERS),
   serviceAccounts: patterns('Service accounts of the pods.', OBJECT_NAME, OBJECT_LETTERS),
-  roles: patterns('Vault roles that the pods may log in as.', VAULT_NAME, VAULT_LETTERS),
-  keys: patterns('Keys of Transit that may be used.', VAULT_NAME, VAULT_LETTERS),
+  roles: patterns('Vault roles with which the pods may log in.', VAULT_NAME, VAULT_LETTERS),
+  keys: patterns('Transit keys that the pods may use.', VAULT_NAME, VAULT_LETTERS),
   types: v.pipe(
     v.array(v.picklist(CSI_OBJECT_TYPES)),
     v.minLength(1, 'is an empty list, which allows nothing; name at least one type'),
-    v.description(`Object types that may be had: ${CSI_OBJECT_TYPES.join(', ')}.`),
+    v.description(`Allowed object types: ${CSI_OBJECT_TYPES.join(', ')}.`),
     v.metadata({ kind: 'list of words' }),
   ),
 })
@@ -61,20 +61,17 @@ export const csiSection = v.pipe(
       socketPath('Unix socket that the Secrets Store CSI driver calls.'),
       '/var/run/secrets-store-csi-providers/transit-bridge.sock',
     ),
-    audience: claim('Audience that the tokens of the pods must have.'),
+    audience: claim('Audience of the tokens of the pods.'),
     auth: v.optional(auth, {}),
     mount: v.exactOptional(
       mountPath(
         'Mount of the Transit engine with the keys of the workloads. By default transit.mount.',
       ),
     ),
-    refreshInterval: v.optional(
-      duration('How old the metadata of a key may be.', '1s', '5m'),
-      '30s',
-    ),
+    refreshInterval: v.optional(duration('Maximum age of key metadata.', '1s', '5m'), '30s'),
     revalidateAfter: v.optional(
       duration(
-        'How long decrypted content may serve its own volume before Vault decides anew; 0s keeps none.',
+        'How long decrypted content is cached for its own volume before Vault decides again; 0s disables this cache.',
         '0s',
         '1h',
       ),
@@ -83,7 +80,7 @@ export const csiSection = v.pipe(
     rules: v.optional(
       v.pipe(
         v.array(rule),
-        v.description('What is allowed; nothing is that no rule allows.'),
+        v.description('What pods may use. Nothing is allowed without a rule.'),
         v.metadata({ kind: 'list of rules' }),
       ),
       [],

@@ -39,23 +39,23 @@ export const kmsSection = v.pipe(
   v.strictObject({
     socket: v.optional(
       socketPath(
-        'Unix socket that the API server calls; its EncryptionConfiguration names it with unix:// in front.',
+        'Unix socket that the API server calls; its EncryptionConfiguration contains this path with the prefix unix://.',
       ),
       '/run/transit-bridge/kms.sock',
     ),
     socketMode: v.optional(socketMode, '0600'),
     socketGroup: v.exactOptional(socketGroup),
     clusterId: clusterId(
-      'Name of the cluster, for good: it is part of key ids and of what is authenticated, so data written under ' +
+      'Name of the cluster. Never change it: it is part of key ids and of the associated data, so data written under ' +
         'one name is not decrypted under another.',
     ),
     refreshInterval: v.optional(
-      duration('How often the versions of the key are read from Vault.', '1s', '5m'),
+      duration('How often the key versions are read from Vault.', '1s', '5m'),
       '30s',
     ),
     outageGrace: v.optional(
       duration(
-        'How long Status stays ok while Vault cannot answer. A refusal by Vault has no grace.',
+        'How long Status stays ok during an outage of Vault. A refusal by Vault has no grace.',
         '0s',
         '30m',
       ),
@@ -63,7 +63,7 @@ export const kmsSection = v.pipe(
     ),
     maxCallsInFlight: v.optional(
       wholeNumber(
-        'How many calls are worked on at once; more are refused as overload.',
+        'Maximum number of calls in progress; further calls are refused.',
         1,
         MAX_CALLS_IN_FLIGHT,
       ),
@@ -74,7 +74,7 @@ export const kmsSection = v.pipe(
       v.pipe(
         v.array(clusterId('Name of another cluster.')),
         v.description(
-          'Other cluster ids whose data is decrypted too, for a restore under a new name.',
+          'Other cluster ids whose data is also decrypted, for a restore under a new name.',
         ),
         v.metadata({ kind: 'list of texts' }),
       ),
@@ -84,7 +84,7 @@ export const kmsSection = v.pipe(
       v.pipe(
         v.array(v.picklist(ACCEPTED_PLUGINS)),
         v.description(
-          'Other plugins whose data is decrypted too, for a change without a re-encryption first.',
+          'Other plugins whose data is also decrypted, to replace a plugin without re-encrypting data first.',
         ),
         v.metadata({ kind: 'list of words' }),
       ),
@@ -92,7 +92,7 @@ export const kmsSection = v.pipe(
     ),
     v1beta1: v.optional(
       toggle(
-        'Whether KMS v1 is served on the same socket, for clusters that still have data written through it.',
+        'Whether KMS v1 is also served on the socket, for clusters with data that was written through it.',
       ),
       false,
     ),

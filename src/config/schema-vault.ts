@@ -22,21 +22,17 @@ function place(mount: string) {
   }
 }
 
-const loginNamespace = namespace('Namespace to log in to, where it is not vault.namespace.')
+const loginNamespace = namespace('Namespace of the login, if it differs from vault.namespace.')
 
 const tokenFile = filePath(
-  'File with the service-account token; with method token, with a Vault token. It is read anew when it is needed.',
+  'File with the service-account token; with method token, with a Vault token. It is read again when it is needed.',
 )
 
 const serviceAccount = {
   role: vaultName('Role of the auth method to log in as.'),
   tokenFile,
-  audience: v.exactOptional(
-    claim('Audience that the token must have; checked before Vault sees the token.'),
-  ),
-  issuer: v.exactOptional(
-    claim('Issuer that the token must have; checked before Vault sees the token.'),
-  ),
+  audience: v.exactOptional(claim('Expected audience of the token; used to explain a refusal.')),
+  issuer: v.exactOptional(claim('Expected issuer of the token; used to explain a refusal.')),
 }
 
 const loginCertFile = filePath(
@@ -69,7 +65,7 @@ const auth = v.pipe(
       method: method('approle'),
       ...place('approle'),
       roleIdFile: filePath('File with the role id.'),
-      secretIdFile: filePath('File with the secret id; it is read anew for every login.'),
+      secretIdFile: filePath('File with the secret id; it is read again for every login.'),
       ...clientFiles,
     }),
     v.strictObject({
@@ -87,7 +83,7 @@ const auth = v.pipe(
     }),
   ]),
   v.description(
-    'How the program proves to Vault who it is. The CSI provider never logs in by it: pods do, by csi.auth.',
+    'How the program logs in to Vault. The CSI provider does not use it: pods log in with csi.auth.',
   ),
 )
 
@@ -105,9 +101,7 @@ export const vaultSection = v.pipe(
       namespace('Namespace of the Transit engine, in Vault Enterprise or OpenBao.'),
     ),
     caFile: v.exactOptional(
-      filePath(
-        'File with the CA certificates that Vault must be signed by, in PEM. Without it those of Node.js.',
-      ),
+      filePath('File with the CA certificates for Vault, in PEM. By default the ones of Node.js.'),
     ),
     clientCertFile: v.exactOptional(
       filePath(
@@ -118,25 +112,19 @@ export const vaultSection = v.pipe(
       filePath('File with the private key of vault.clientCertFile, in PEM without a passphrase.'),
     ),
     serverName: v.exactOptional(
-      hostName(
-        'Name that the certificate of Vault must have, where it is not the host of the address.',
-      ),
+      hostName('Name in the certificate of Vault, if it differs from the host of the address.'),
     ),
     timeout: v.optional(
-      duration(
-        'How long one request to Vault may take, within the deadline of the call it serves.',
-        '100ms',
-        '8s',
-      ),
+      duration('Timeout of one request to Vault, within the deadline of the call.', '100ms', '8s'),
       '2s',
     ),
     allowPlaintext: v.optional(
-      toggle('Whether http:// to another host is allowed. To loopback it always is.'),
+      toggle('Whether http:// to another host is allowed. To loopback it is always allowed.'),
       false,
     ),
     auth: v.exactOptional(auth),
   }),
-  v.description('Where Vault or OpenBao is, and who the program is to it.'),
+  v.description('The address of Vault or OpenBao, and the login.'),
   v.forward(
     v.partialCheck(
       [['address'], ['allowPlaintext']],
@@ -249,7 +237,7 @@ export const transitSection = v.pipe(
     ),
     key: v.exactOptional(
       vaultName(
-        'Name of the Transit key that encrypts the cluster. Pods get it only where a rule of csi.rules names it in full.',
+        'Name of the Transit key that encrypts the cluster. Pods can use it only if a rule of csi.rules contains its full name.',
       ),
     ),
   }),

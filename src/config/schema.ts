@@ -11,16 +11,11 @@ import { filePath } from './text.ts'
 
 const drill = v.pipe(
   v.strictObject({
-    tokenFile: filePath(
-      'File with the token, of 16 characters or more, that who begins a drill must show.',
-    ),
-    maxDuration: v.optional(
-      duration('The longest that a drill may take Vault away.', '1s', '1h'),
-      '10m',
-    ),
+    tokenFile: filePath('File with the token that starts a drill, of 16 characters or more.'),
+    maxDuration: v.optional(duration('Maximum length of a drill.', '1s', '1h'), '10m'),
   }),
   v.description(
-    'Lets transit-bridge drill outage take Vault away from the plugin for a while, from this host alone. Leave it out where no rehearsal is planned.',
+    'Allows transit-bridge drill outage on this host to disconnect the plugin from Vault for a limited time. Omit it unless a rehearsal is planned.',
   ),
   v.transform(({ maxDuration, ...rest }) => ({ ...rest, maxDurationMs: maxDuration })),
 )
@@ -49,7 +44,7 @@ const logSection = v.pipe(
     level: v.optional(
       v.pipe(
         v.picklist(LOG_LEVELS),
-        v.description(`The quietest lines that are still written: ${LOG_LEVELS.join(', ')}.`),
+        v.description(`Minimum level of the lines that are written: ${LOG_LEVELS.join(', ')}.`),
         v.metadata({ kind: 'word' }),
       ),
       'info',

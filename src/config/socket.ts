@@ -20,7 +20,7 @@ export function socketPath(meaning: string) {
       (text) => Buffer.byteLength(text) <= LONGEST,
       `is too long for a socket; the kernel takes at most ${LONGEST} bytes`,
     ),
-    v.description(`${meaning} A full path of at most ${LONGEST} bytes.`),
+    v.description(`${meaning} An absolute path of at most ${LONGEST} bytes.`),
     v.metadata({ kind: 'file' }),
   )
 }
@@ -31,11 +31,11 @@ export const socketMode = v.pipe(
   v.regex(MODE, 'must be four octal digits in quotes, not {value}; write "0600"'),
   v.check(
     (text) => (Number.parseInt(text, 8) & 0o007) === 0,
-    'is {value}, which lets every user of the host in; write "0600", or "0660" with kms.socketGroup',
+    'is {value}, which allows every user of the host; write "0600", or "0660" with kms.socketGroup',
   ),
   v.description(
-    'Permission bits of the socket: four octal digits in quotes, of which the last must be 0, since ' +
-      'whoever can open the socket can have Secrets decrypted.',
+    'Permission bits of the socket: four octal digits in quotes. The last must be 0, because ' +
+      'anyone who can open the socket can decrypt Secrets.',
   ),
   v.metadata({ kind: 'octal text' }),
   v.transform((text) => Number.parseInt(text, 8)),

@@ -47,7 +47,7 @@ void test('an item of a list has its own line', async (t) => {
 void test('an empty file says which sections are missing', async (t) => {
   for (const text of ['', '# nothing\n', '{}']) {
     t.strictSame(lines(text), [
-      'f.yaml:1: vault: is missing; where Vault or OpenBao is, and who the program is to it',
+      'f.yaml:1: vault: is missing; the address of Vault or OpenBao, and the login',
       'f.yaml:1: transit: is missing; the Transit engine and its key',
     ])
   }

@@ -8,7 +8,7 @@ const ALONE = `
 vault: {address: https://vault}
 csi: {audience: vault}
 `
-const AUTH = 'vault.auth: is missing; how the program proves to Vault who it is'
+const AUTH = 'vault.auth: is missing; how the program logs in to Vault'
 const TRANSIT = 'transit: is missing; the Transit engine and its key'
 const KEY = 'transit.key: is missing; name of the Transit key that encrypts the cluster'
 

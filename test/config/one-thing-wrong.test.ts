@@ -22,19 +22,19 @@ const ROWS: readonly Row[] = [
     'an address with a password',
     'https://vault.example.com:8200',
     'https://me:hunter2@vault.example.com',
-    'vault.address: has a user or a password in it; leave them away',
+    'vault.address: contains a user or a password; remove them',
   ],
   [
     'an address with a path',
     'https://vault.example.com:8200',
     'https://vault.example.com:8200/v1',
-    'vault.address: has something behind the port; leave it away, /v1 too',
+    'vault.address: has a path after the port; remove it (including /v1)',
   ],
   [
     'an address with a query',
     'https://vault.example.com:8200',
     'https://vault.example.com:8200?a=b',
-    'vault.address: has something behind the port; leave it away, /v1 too',
+    'vault.address: has a path after the port; remove it (including /v1)',
   ],
   [
     'an address that is no URL',
@@ -358,13 +358,13 @@ const ROWS: readonly Row[] = [
     'a socket mode that lets everybody connect',
     '"0600"',
     '"0666"',
-    'kms.socketMode: is "0666", which lets every user of the host in; write "0600", or "0660" with kms.socketGroup',
+    'kms.socketMode: is "0666", which allows every user of the host; write "0600", or "0660" with kms.socketGroup',
   ],
   [
     'a socket mode that lets everybody look',
     '"0600"',
     '"0604"',
-    'kms.socketMode: is "0604", which lets every user of the host in; write "0600", or "0660" with kms.socketGroup',
+    'kms.socketMode: is "0604", which allows every user of the host; write "0600", or "0660" with kms.socketGroup',
   ],
   [
     'a group that is no name',
@@ -377,7 +377,7 @@ const ROWS: readonly Row[] = [
     'a missing cluster id',
     '  clusterId: prod-eu-1\n',
     '',
-    'kms.clusterId: is missing; name of the cluster, for good',
+    'kms.clusterId: is missing; name of the cluster',
   ],
   [
     'a cluster id with a space',
@@ -491,13 +491,13 @@ const ROWS: readonly Row[] = [
     'a missing audience',
     '  audience: vault\n',
     '',
-    'csi.audience: is missing; audience that the tokens of the pods must have',
+    'csi.audience: is missing; audience of the tokens of the pods',
   ],
   [
     'a rule without a list',
     '      keys: [app-*]\n',
     '',
-    'csi.rules[0].keys: is missing; keys of Transit that may be used',
+    'csi.rules[0].keys: is missing; transit keys that the pods may use',
   ],
   [
     'a rule with an empty list',
