@@ -198,12 +198,12 @@ void test('kms says what to add when its section is missing', async (t) => {
   })
 })
 
-void test('kms says what a file for the provider alone leaves out', async (t) => {
+void test('kms reports what a file for the provider alone lacks', async (t) => {
   const outcome = await run(['kms', '--config', 'csi-alone.yaml'], { cwd: folderOf(t) })
   t.match(outcome, {
     code: 2,
     stdout: '',
-    stderr: /: vault\.auth: is missing; how the program proves .*\n.*: transit: is missing; /,
+    stderr: /: vault\.auth: is missing; how the program logs in .*\n.*: transit: is missing; /,
   })
 })
 
