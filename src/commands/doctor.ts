@@ -3,6 +3,7 @@ import { loadConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
 import { examine } from '../doctor/examine.ts'
 import { formatFindings, ok, type Finding } from '../doctor/finding.ts'
+import { checkPathRights } from '../doctor/path-rights.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import { durationOr, flag, list, requiredText, text, textOr } from './cli/option.ts'
 import { quietTelemetry } from './cli/quiet-telemetry.ts'
@@ -68,7 +69,9 @@ async function runDoctor(
       encryptionConfig: values.encryptionConfig,
       peers: values.peers ?? [],
     })
-    return reportFindings([ok('configuration', file), ...findings], values.json, terminal)
+    const rights = await checkPathRights('configuration', file)
+    const all = [ok('configuration', file), ...rights, ...findings]
+    return reportFindings(all, values.json, terminal)
   } finally {
     await session.stop({ deadline: clock.monotonic() + REVOKE_TIME_MS })
     await client.close()

@@ -6,6 +6,7 @@ import { formatFault } from '../yaml/fault.ts'
 import { readManifest, type ApiServerManifest } from './api-server-manifest.ts'
 import { fail, ok, unknown, warn, type Finding } from './finding.ts'
 import { formatMode, readHostFile } from './host-file.ts'
+import { checkPathRights } from './path-rights.ts'
 
 export interface ApiServerCheck {
   /** kms.socket of the plugin. */
@@ -24,7 +25,7 @@ export async function checkApiServer(check: ApiServerCheck): Promise<readonly Fi
   if ('problem' in file) return checkWithoutManifest(check, `${check.manifest} ${file.problem}`)
   const manifest = readManifest(file.text)
   if (manifest === undefined)
-    return checkWithoutManifest(check, `${check.manifest} is no static pod of kube-apiserver`)
+    return checkWithoutManifest(check, `${check.manifest} is not a static pod of kube-apiserver`)
   const inside = manifest.flags.get(FLAG)
   if (inside === undefined) {
     const fix = `add --${FLAG}=FILE; transit-bridge config encryption prints the file`
@@ -34,6 +35,8 @@ export async function checkApiServer(check: ApiServerCheck): Promise<readonly Fi
     ok('api server', `reads ${inside}`),
     checkReload(manifest),
     checkSocketMount(manifest, check),
+    ...checkFileMount(manifest, inside),
+    ...(await checkPathRights('api server', check.manifest)),
     ...(await checkNamedFile(manifest, inside, check)),
   ]
 }
@@ -51,7 +54,14 @@ async function checkWithoutManifest(
 function checkReload({ flags }: ApiServerManifest): Finding {
   const flag = `${FLAG}-automatic-reload`
   if (flags.get(flag) === 'true') return ok('api server reload', `--${flag}`)
-  return warn('api server reload', 'a changed file is read at a restart only', `add --${flag}=true`)
+  return warn('api server reload', 'reads a changed file only at a restart', `add --${flag}=true`)
+}
+
+/** A bind mount of a file stays with the old file when another one is renamed over it. */
+function checkFileMount({ isMountPoint }: ApiServerManifest, inside: string): readonly Finding[] {
+  if (!isMountPoint(inside)) return []
+  const why = `${inside} is mounted as a single file, so its pod does not see a replaced file, and automatic reload does nothing`
+  return [fail('api server mount', why, `mount the folder ${dirname(inside)} instead`)]
 }
 
 function checkSocketMount({ hostPathOf }: ApiServerManifest, check: ApiServerCheck): Finding {
@@ -93,10 +103,12 @@ async function checkFile(path: string, socket: string): Promise<readonly Finding
     ]
   }
   const faults = checkEncryptionConfig(file.text, { socket })
-  const holdsKeys = /\bsecret:/.test(file.text)
+  const holdsKeys = /\bsecret["']?\s*:/.test(file.text)
   const open = holdsKeys && (file.mode & 0o007) !== 0
+  const rights = await checkPathRights('encryption', path)
   return [
     ...faults.map((fault) => toFinding(path, fault)),
+    ...rights,
     ...(open
       ? [
           fail(
@@ -106,8 +118,8 @@ async function checkFile(path: string, socket: string): Promise<readonly Finding
           ),
         ]
       : []),
-    ...(faults.every(({ severity }) => severity === 'note') && !open
-      ? [ok('encryption', `${path} is what kube-apiserver takes, with the plugin in it`)]
+    ...(faults.every(({ severity }) => severity === 'note') && !open && rights.length === 0
+      ? [ok('encryption', `${path} is valid and contains the plugin`)]
       : []),
   ]
 }

@@ -21,15 +21,17 @@ const Manifest = v.object({
   }),
 })
 
-/** What a static pod of kube-apiserver says that encryption depends on. */
+/** The parts of a static pod of kube-apiserver that encryption depends on. */
 export interface ApiServerManifest {
   /** By name, without the dashes. */
   readonly flags: ReadonlyMap<string, string>
-  /** The place on the host of a path that the container sees; undefined when it is not one of the host's. */
+  /** The host's path for a path of the container; undefined if it is not on the host. */
   readonly hostPathOf: (path: string) => string | undefined
+  /** Whether a path of the container is itself a mount, and not inside a mounted folder. */
+  readonly isMountPoint: (path: string) => boolean
 }
 
-/** Undefined for what is no static pod of kube-apiserver. */
+/** Undefined for what is not a static pod of kube-apiserver. */
 export function readManifest(yaml: string): ApiServerManifest | undefined {
   const source = readYaml(yaml)
   const parsed = v.safeParse(Manifest, 'value' in source ? source.value : undefined)
@@ -46,7 +48,11 @@ export function readManifest(yaml: string): ApiServerManifest | undefined {
     const host = volumes.find((volume) => volume.name === name)?.hostPath?.path
     return host === undefined ? [] : [{ inside: trimEnd(mountPath), host: trimEnd(host) }]
   })
-  return { flags: new Map(flags), hostPathOf: (path) => translate(path, mounts) }
+  return {
+    flags: new Map(flags),
+    hostPathOf: (path) => translate(path, mounts),
+    isMountPoint: (path) => mounts.some(({ inside }) => inside === path),
+  }
 }
 
 interface Mount {
@@ -54,7 +60,7 @@ interface Mount {
   readonly host: string
 }
 
-/** The mount that is nearest to the path wins, as in the container. */
+/** The innermost mount applies, as in the container. */
 function translate(path: string, mounts: readonly Mount[]): string | undefined {
   const [nearest] = mounts
     .filter(({ inside }) => path === inside || path.startsWith(`${inside}/`))

@@ -2,17 +2,21 @@ import { BridgeError } from '../errors.ts'
 import type { VaultSettings } from '../operator/vault-settings.ts'
 import { fail, ok, unknown, type Finding } from './finding.ts'
 
-/** Whether Vault writes down who asks what. The plugin's own token rarely may look. */
+/** Whether Vault records its requests. The plugin's own token is rarely allowed to read that. */
 export async function checkAudit(vault: VaultSettings): Promise<readonly Finding[]> {
   try {
     const devices = Object.keys((await vault.read('sys/audit')) ?? {})
     if (devices.length > 0) return [ok('audit', `goes to ${devices.join(', ')}`)]
-    const why = 'vault has no audit device, so nobody can say afterwards what was decrypted'
+    const why = 'Vault has no audit device, so there is no record of what was decrypted'
     return [fail('audit', why, 'enable one: bao audit enable, or in the configuration of OpenBao')]
   } catch (thrown) {
     if (!(thrown instanceof BridgeError)) throw thrown
     return [
-      unknown('audit', 'the plugin may not read sys/audit', 'ask an administrator: bao audit list'),
+      unknown(
+        'audit',
+        'the plugin may not read sys/audit',
+        'run bao audit list with an operator token',
+      ),
     ]
   }
 }

@@ -1,12 +1,12 @@
 import { BridgeError } from '../errors.ts'
 
-/** ok: works. warn: works, and could be better. fail: must be mended. unknown: could not be looked at. */
+/** ok: works. warn: works, but could be better. fail: must be fixed. unknown: could not be checked. */
 export type Level = 'ok' | 'warn' | 'fail' | 'unknown'
 
-/** One thing that doctor looked at. */
+/** The result of one check. */
 export interface Finding {
   readonly level: Level
-  /** What was looked at, in a word or two: "token file". */
+  /** What was checked, in a word or two: "login file". */
   readonly what: string
   /** What was found. */
   readonly why: string
@@ -30,7 +30,7 @@ export function unknown(what: string, why: string, fix?: string): Finding {
   return { level: 'unknown', what, why, ...(fix === undefined ? {} : { fix }) }
 }
 
-/** What an error of ours says; a bug stays a bug. */
+/** The message of an expected error; an internal error is thrown again. */
 export function wordsOf(thrown: unknown): string {
   const error = BridgeError.from(thrown)
   if (error.code === 'INTERNAL') throw error

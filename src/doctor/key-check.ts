@@ -5,7 +5,7 @@ import { parseTransitKey, requireWrappingKey } from '../transit/key.ts'
 import { describeDuration } from '../time/duration.ts'
 import { fail, ok, unknown, warn, wordsOf, type Finding } from './finding.ts'
 
-/** The settings of the key, and that no misspelt name makes another. */
+/** The settings of the key, and whether a misspelled name would create another key. */
 export async function checkKey(
   vault: VaultSettings,
   { mount, key }: TransitConfig,
@@ -18,7 +18,7 @@ export async function checkKey(
         fail(
           'key',
           `there is no key at ${path}`,
-          'transit-bridge setup makes it; or correct transit.key',
+          'create it with transit-bridge setup, or correct transit.key',
         ),
       ]
     return [checkUse(found), ...checkSettings(found, path), await checkUpsert(vault, mount)]
@@ -41,16 +41,16 @@ function checkSettings(found: Settings, path: string): readonly Finding[] {
   const leaving = ['exportable', 'allow_plaintext_backup'].filter((name) => found[name] === true)
   return [
     leaving.length === 0
-      ? ok('key export', 'the key cannot leave vault')
+      ? ok('key export', 'the key cannot leave Vault')
       : warn(
           'key export',
-          `${leaving.join(' and ')}: the key can leave vault`,
-          'it cannot be taken back; only another key is without it',
+          `${leaving.join(' and ')}: the key can leave Vault`,
+          'this cannot be undone; use another key',
         ),
     found['deletion_allowed'] === true
       ? fail(
           'key deletion',
-          'is allowed, and with the key all that it encrypts would be lost',
+          'is allowed; without the key, everything that it encrypts is lost',
           `bao write ${path}/config deletion_allowed=false`,
         )
       : ok('key deletion', 'is not allowed'),
@@ -62,7 +62,7 @@ function describeRotation(seconds: number): Finding {
   if (!(seconds > 0)) return ok('key rotation', 'by hand')
   return ok(
     'key rotation',
-    `by vault, every ${describeDuration(seconds * 1000)}; data written before keeps its version`,
+    `by Vault, every ${describeDuration(seconds * 1000)}; existing data keeps its key version`,
   )
 }
 
@@ -70,8 +70,9 @@ async function checkUpsert(vault: VaultSettings, mount: string): Promise<Finding
   const path = `${mount}/config/keys`
   try {
     const found = await vault.read(path)
-    if (found?.['disable_upsert'] === true) return ok('key upsert', 'a misspelt name makes no key')
-    const why = 'whoever may create can make a key by a misspelt name'
+    if (found?.['disable_upsert'] === true)
+      return ok('key upsert', 'a misspelled name creates no key')
+    const why = 'a token with the create capability can create a key by a misspelled name'
     return fail('key upsert', why, `bao write ${path} disable_upsert=true`)
   } catch (thrown) {
     const denied = thrown instanceof BridgeError && thrown.code === 'VAULT_DENIED'
@@ -79,7 +80,7 @@ async function checkUpsert(vault: VaultSettings, mount: string): Promise<Finding
     return unknown(
       'key upsert',
       `the plugin may not read ${path}`,
-      'transit-bridge setup --dry-run says it',
+      'transit-bridge setup --dry-run reports it',
     )
   }
 }

@@ -10,7 +10,7 @@ interface Expected {
   readonly capability: string
 }
 
-/** What the plugin's token may do: all that it needs, and no more. */
+/** Whether the plugin's token may do what it needs, and no more. */
 export async function checkPolicy(
   vault: VaultSettings,
   { mount, key }: TransitConfig,
@@ -37,21 +37,15 @@ export async function checkPolicy(
             FIX,
           ),
       ...(beyond.length === 0
-        ? [ok('policy limits', 'allows nothing more, as far as was asked')]
+        ? [ok('policy limits', 'allows none of the other paths that were checked')]
         : [fail('policy limits', `allows too much: ${beyond.join(', ')}`, FIX)]),
     ]
   } catch (thrown) {
-    return [
-      unknown(
-        'policy',
-        wordsOf(thrown),
-        'the role needs the policy "default" for this to be looked at',
-      ),
-    ]
+    return [unknown('policy', wordsOf(thrown), 'this check needs the policy "default" on the role')]
   }
 }
 
-/** What a policy that is too broad allows: other keys, the key's settings, its export, and Vault itself. */
+/** What too broad a policy allows: other keys, the key's settings, its export, and Vault itself. */
 function listForbidden(mount: string, key: string): readonly string[] {
   const other = `${key}-transit-bridge-doctor`
   return [
@@ -73,7 +67,7 @@ function allows(held: readonly string[] = [], capability: string): boolean {
   return held.includes(capability) || held.includes('root')
 }
 
-/** Reading config/keys is harmless, and lets doctor say whether upsert is off. */
+/** Reading config/keys is harmless, and lets doctor check whether upsert is off. */
 function findBeyond(path: string, held: readonly string[] = [], wanted: readonly string[]) {
   const harmless = path.endsWith('/config/keys') ? ['read'] : []
   const more = held.filter(

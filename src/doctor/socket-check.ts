@@ -1,33 +1,37 @@
 import { lstat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 
 import type { KmsConfig } from '../config/config.ts'
 import { makeRoundTrip } from '../kms/round-trip.ts'
 import { fail, ok, unknown, wordsOf, type Finding } from './finding.ts'
 import { formatMode } from './host-file.ts'
+import { checkPathRights } from './path-rights.ts'
 
 const RUN_IT = 'start the plugin: transit-bridge kms, by its static pod or systemd unit'
 
-/** The plugin's socket: whether it is there, who may open it, and whether the plugin does its work. */
+/** The plugin's socket: whether it exists, who may open it, and whether the plugin encrypts and decrypts. */
 export async function checkSocket(kms: KmsConfig): Promise<readonly Finding[]> {
   const { socket } = kms
   try {
     const found = await lstat(socket)
     if (!found.isSocket())
       return [fail('socket', `${socket} is not a socket`, 'remove it, then start the plugin')]
-    return [checkMode(kms, found.mode & 0o777), await checkService(socket)]
+    return [
+      checkMode(kms, found.mode & 0o777),
+      ...(await checkPathRights('socket rights', dirname(socket))),
+      await checkService(socket),
+    ]
   } catch (thrown) {
     const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'unknown'
     if (code === 'EACCES')
-      return [
-        unknown('socket', `${socket} may not be looked at by this user`, 'run doctor as root'),
-      ]
+      return [unknown('socket', `this user cannot read ${socket}`, 'run doctor as root')]
     return [fail('socket', `${socket} does not exist`, RUN_IT)]
   }
 }
 
 function checkMode({ socket, socketMode }: KmsConfig, mode: number): Finding {
   if ((mode & 0o006) !== 0) {
-    const why = `${socket} has mode ${formatMode(mode)}: every user of this host can have Secrets decrypted`
+    const why = `${socket} has mode ${formatMode(mode)}: every user of this host can decrypt Secrets`
     return fail(
       'socket rights',
       why,
@@ -36,7 +40,7 @@ function checkMode({ socket, socketMode }: KmsConfig, mode: number): Finding {
   }
   if (mode !== socketMode) {
     const why = `${socket} has mode ${formatMode(mode)}, and kms.socketMode is ${formatMode(socketMode)}`
-    return fail('socket rights', why, 'start the plugin anew')
+    return fail('socket rights', why, 'restart the plugin')
   }
   return ok('socket rights', formatMode(mode))
 }
@@ -46,6 +50,6 @@ async function checkService(socket: string): Promise<Finding> {
     const { keyId, milliseconds } = await makeRoundTrip(socket)
     return ok('plugin', `encrypts and decrypts in ${milliseconds.toFixed(0)} ms, key id ${keyId}`)
   } catch (thrown) {
-    return fail('plugin', wordsOf(thrown), 'the lines below may say why; its log does')
+    return fail('plugin', wordsOf(thrown), 'see the following lines and the log of the plugin')
   }
 }

@@ -8,20 +8,20 @@ import { readNetworkFailure } from '../vault/client/network-failure.ts'
 import { readTlsFiles } from '../vault/tls/tls-files.ts'
 import { wordsOf } from './finding.ts'
 
-const TIMEOUT = 5_000
-const LONGEST = 64 * 1024
+const TIMEOUT_MS = 5_000
+const MAX_BODY_LENGTH = 64 * 1024
 
-/** What one address of Vault shows to anybody. */
+/** What one address of Vault shows without a login. */
 export interface VaultView {
   readonly address: string
-  /** Why there is no more. */
+  /** Why nothing else is known. */
   readonly problem?: string
   readonly health?: {
     readonly initialized: boolean
     readonly sealed: boolean
     readonly version: string
   }
-  /** Its clock, in milliseconds since 1970, to the second. */
+  /** Its clock, in milliseconds since 1970, rounded to the second. */
   readonly time?: number
   /** Each certificate of the chain that it sent, its own first. */
   readonly certificates: readonly CertificateLife[]
@@ -56,10 +56,10 @@ function ask(address: string, tls: object): Promise<VaultView> {
   const { promise, resolve, reject } = Promise.withResolvers<VaultView>()
   const url = new URL('/v1/sys/health?standbyok=true&sealedcode=200&uninitcode=200', address)
   const request = url.protocol === 'https:' ? requestTls : requestPlain
-  // By hand, so that NODE_TLS_REJECT_UNAUTHORIZED cannot switch it off.
+  // Set explicitly, so that NODE_TLS_REJECT_UNAUTHORIZED cannot turn it off.
   const call = request(
     url,
-    { ...tls, rejectUnauthorized: true, timeout: TIMEOUT, agent: false },
+    { ...tls, rejectUnauthorized: true, timeout: TIMEOUT_MS, agent: false },
     (answer) => {
       const certificates = answer.socket instanceof TLSSocket ? chainOf(answer.socket) : []
       const date = Date.parse(answer.headers.date ?? '')
@@ -67,7 +67,7 @@ function ask(address: string, tls: object): Promise<VaultView> {
       answer.setEncoding('utf8')
       answer.on('data', (part: string) => {
         text += part
-        if (text.length > LONGEST) call.destroy()
+        if (text.length > MAX_BODY_LENGTH) call.destroy()
       })
       answer.on('end', () => {
         const health = parseHealth(text)
@@ -76,7 +76,7 @@ function ask(address: string, tls: object): Promise<VaultView> {
           certificates,
           ...(Number.isNaN(date) ? {} : { time: date }),
           ...(health === undefined
-            ? { problem: `what answers at ${address} is not vault` }
+            ? { problem: `what answers at ${address} is not Vault` }
             : { health }),
         })
       })

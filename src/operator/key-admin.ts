@@ -3,13 +3,13 @@ import { BridgeError } from '../errors.ts'
 import { parseTransitKey, type TransitKey } from '../transit/key.ts'
 import type { VaultSettings } from './vault-settings.ts'
 
-/** A Transit key with what only its administrators care about. */
+/** A Transit key with the settings that only an operator needs. */
 export interface AdministeredKey extends TransitKey {
-  /** How often Vault rotates it by itself, in seconds; 0: never. */
+  /** How often Vault rotates it automatically; 0 for never. */
   readonly autoRotateSeconds: number
 }
 
-/** The Transit key in the hands of an operator: the plugin's own policy may neither rotate nor configure it. */
+/** The Transit key with an operator token: the plugin's own policy may neither rotate nor configure it. */
 export class KeyAdmin {
   readonly #vault: VaultSettings
   readonly #path: string
@@ -19,13 +19,13 @@ export class KeyAdmin {
     this.#path = `${mount}/keys/${encodeURIComponent(key)}`
   }
 
-  /** Throws KEY_MISSING if there is none. */
+  /** Throws KEY_MISSING if it does not exist. */
   async read(): Promise<AdministeredKey> {
     const data = await this.#vault.read(this.#path)
     if (data === undefined) {
       throw new BridgeError(
         'KEY_MISSING',
-        `vault has no key at ${this.#path}; check transit.mount and transit.key`,
+        `Vault has no key at ${this.#path}; check transit.mount and transit.key`,
       )
     }
     return {
@@ -34,17 +34,17 @@ export class KeyAdmin {
     }
   }
 
-  /** Makes another version, which is the latest from then on. */
+  /** Creates a key version, which becomes the latest. */
   async rotate(): Promise<void> {
     await this.#vault.write(`${this.#path}/rotate`, {})
   }
 
-  /** From then on nothing of an older version can be decrypted; it can be lowered again until the key is trimmed. */
+  /** Data of older versions can no longer be decrypted; the limit can be lowered again until the key is trimmed. */
   async raiseMinDecryptionVersion(version: number): Promise<void> {
     await this.#vault.write(`${this.#path}/config`, { min_decryption_version: version })
   }
 
-  /** Throws VAULT_DENIED, naming what is missing, unless the token may read the key and do these things to it. */
+  /** Throws VAULT_DENIED, with the missing rights, unless the token may read the key and do these things to it. */
   async requireRights(verbs: readonly ('rotate' | 'config')[]): Promise<void> {
     const rights = verbs.map((verb) => ({
       path: `${this.#path}/${verb}`,
@@ -60,7 +60,7 @@ export class KeyAdmin {
     )
     throw new BridgeError(
       'VAULT_DENIED',
-      `the operator's token lacks ${words.join(', ')}; rotating is for an operator, not for the plugin's role`,
+      `the operator token lacks ${words.join(', ')}; the plugin's own role cannot rotate the key`,
     )
   }
 }

@@ -5,8 +5,8 @@ import { BridgeError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 import { readCredentialFile } from '../files/credential-file.ts'
 
-/** The administrator's token: from a file that was named, the environment, or where `bao login` leaves it. */
-export async function findAdminToken(
+/** The operator token: from a file, the environment, or the file that `bao login` writes. */
+export async function findOperatorToken(
   file: string | undefined,
   environment: Environment,
 ): Promise<Secret<string>> {
@@ -18,7 +18,7 @@ export async function findAdminToken(
   const home = environment['HOME']
   if (home === undefined) throw none()
   try {
-    return await readTokenFile(join(home, '.vault-token'), 'the token of bao login')
+    return await readTokenFile(join(home, '.vault-token'), '~/.vault-token')
   } catch (thrown) {
     if (thrown instanceof BridgeError && thrown.code === 'IDENTITY_MISSING') throw none()
     throw thrown
@@ -26,12 +26,12 @@ export async function findAdminToken(
 }
 
 async function readTokenFile(path: string, setting: string): Promise<Secret<string>> {
-  const whenMissing = 'write the token of an administrator of vault there'
+  const whenMissing = 'write an operator token to it'
   return new Secret(await readCredentialFile({ path, setting, whenMissing }))
 }
 
 function none(): BridgeError {
   const text =
-    "there is no administrator's token; log in with bao login, set VAULT_TOKEN, or name a file with --token-file"
+    'there is no operator token; log in with bao login, set VAULT_TOKEN, or pass --token-file FILE'
   return new BridgeError('USAGE_INVALID', text)
 }

@@ -4,19 +4,18 @@ import type { Clock } from '../time/clock.ts'
 import { BridgeError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
 import type { VaultOperation, VaultRequest, VaultRequester } from '../vault/client/request.ts'
-import type { Right } from './right.ts'
-import type { Values } from './right.ts'
+import type { Right, Values } from './right.ts'
 
-/** For one request, with all of its tries. Enabling an engine writes to storage several times. */
-const REQUEST_TIME = 15_000
+/** For one request, with all its retries. Enabling an engine writes to storage several times. */
+const REQUEST_TIMEOUT_MS = 15_000
 
-/** What a path of Vault holds, not yet looked at. */
+/** The data at a path of Vault, unchecked. */
 export type Settings = Readonly<Record<string, unknown>>
 
 export interface VaultSettingsOptions {
   readonly client: VaultRequester
   /** Absent where the requester adds one. */
-  readonly token?: Secret<string>
+  readonly token?: Secret<string> | undefined
   readonly clock: Clock
 }
 
@@ -28,14 +27,14 @@ export class VaultSettings {
     this.#options = options
   }
 
-  /** The `data` at a path; undefined where there is nothing. */
+  /** The `data` at a path; undefined if there is none. */
   async read(path: string): Promise<Settings | undefined> {
     const body = await this.#ask('read_setting', 'GET', path)
     const data = asSettings(body)?.['data']
     return asSettings(data)
   }
 
-  /** The names below a path; none where there is nothing. */
+  /** The names under a path; empty if there is nothing. */
   async list(path: string): Promise<readonly string[]> {
     const body = await this.#ask('list_settings', 'LIST', path)
     return readTexts(asSettings(asSettings(body)?.['data'])?.['keys'])
@@ -55,12 +54,12 @@ export class VaultSettings {
     const request = { method: 'POST', path: 'sys/capabilities-self', body: { paths } } as const
     const { body } = await this.#request('look_up_rights', request)
     const answer = asSettings(body)
-    // Vault gives them at the top and in `data`, OpenBao too; with one path also as `capabilities`.
+    // Vault and OpenBao return them at the top and in `data`; for a single path also as `capabilities`.
     const found = asSettings(answer?.['data']) ?? answer ?? {}
     return new Map(paths.map((path) => [path, readTexts(found[path])]))
   }
 
-  /** The rights that the token lacks, each with the capabilities that are missing. */
+  /** The rights that the token lacks, each with the missing capabilities. */
   async findMissing(rights: readonly Right[]): Promise<readonly Right[]> {
     const found = await this.capabilities([...new Set(rights.map(({ path }) => path))])
     return rights.flatMap(({ path, capabilities }) => {
@@ -84,14 +83,14 @@ export class VaultSettings {
     const { client, token, clock } = this.#options
     const whole = { operation, ...request, ...(token === undefined ? {} : { token }) }
     try {
-      return await client.request(whole, { deadline: clock.monotonic() + REQUEST_TIME })
+      return await client.request(whole, { deadline: clock.monotonic() + REQUEST_TIMEOUT_MS })
     } catch (thrown) {
       throw namePath(thrown, request.path)
     }
   }
 }
 
-/** The client's message names the operation; who reads it must also know at what. */
+/** The client's message names the operation; the reader also needs the path. */
 function namePath(thrown: unknown, path: string): unknown {
   if (!(thrown instanceof BridgeError)) return thrown
   return new BridgeError(thrown.code, `${path}: ${thrown.message}`, { cause: thrown })
@@ -102,13 +101,13 @@ export function asSettings(value: unknown): Settings | undefined {
   return v.is(v.record(v.string(), v.unknown()), value) ? value : undefined
 }
 
-/** A list of texts, as Vault gives it: null for none. */
+/** A list of strings, as Vault returns it: null for none. */
 export function readTexts(value: unknown): readonly string[] {
   if (typeof value === 'string') return value === '' ? [] : value.split(',')
   return v.is(v.array(v.string()), value) ? value : []
 }
 
-/** A text; empty for anything else. */
+/** A string; empty for anything else. */
 export function readText(value: unknown): string {
   return typeof value === 'string' ? value : ''
 }

@@ -18,23 +18,23 @@ const Jwks = v.object({
 })
 const Discovery = v.object({ issuer: v.pipe(v.string(), v.minLength(1)) })
 
-/** The public keys in what `/openid/v1/jwks` answers, as JSON; `place` is what messages call it. */
+/** The public keys in the JSON of `/openid/v1/jwks`; `place` names it in messages. */
 export async function readJwks(value: unknown, place: string): Promise<readonly string[]> {
   const parsed = v.safeParse(Jwks, value)
   if (!parsed.success || parsed.output.keys.length === 0)
     throw mistake(
-      `${place} is no JWKS with public keys; kubectl get --raw /openid/v1/jwks prints one`,
+      `${place} is not a JWKS with public keys; kubectl get --raw /openid/v1/jwks prints one`,
     )
   return Promise.all(
     parsed.output.keys.map(async ({ kty, n, e, crv, x, y, alg = 'RS256' }) => {
       try {
-        // Only the public members: a private key that somebody put there stays where it is.
+        // Only the public members: a private key in the file is not used.
         const jwk = { kty, ...pick({ n, e, crv, x, y }) }
         const key = await importJWK(jwk, alg, { extractable: true })
         if (key instanceof Uint8Array) throw new TypeError('symmetric')
         return await exportSPKI(key)
       } catch {
-        throw mistake(`${place} holds a key that cannot be used`)
+        throw mistake(`${place} contains a key that cannot be used`)
       }
     }),
   )
@@ -48,20 +48,20 @@ function pick(fields: Readonly<Record<string, unknown>>): Record<string, string>
   )
 }
 
-/** The issuer in what `/.well-known/openid-configuration` answers, as JSON. */
+/** The issuer in the JSON of `/.well-known/openid-configuration`. */
 export function readIssuer(value: unknown, place: string): string {
   const parsed = v.safeParse(Discovery, value)
   if (parsed.success) return parsed.output.issuer
-  throw mistake(`${place} names no issuer; give it with --issuer`)
+  throw mistake(`${place} names no issuer; pass --issuer ISSUER`)
 }
 
-/** The public keys in a PEM file of kube-apiserver: public keys, certificates, or the private key of which only the public half is used. */
+/** The public keys in a PEM file of kube-apiserver: public keys, certificates, or the public half of a private key. */
 export function readPem(text: string, place: string): readonly string[] {
   const blocks = text.match(/-----BEGIN [A-Z0-9 ]+-----[^]*?-----END [A-Z0-9 ]+-----/g) ?? []
   const keys = blocks
     .filter((block) => !block.includes('PARAMETERS'))
     .map((block) => toPublic(block, place))
-  if (keys.length === 0) throw mistake(`${place} holds no key in PEM`)
+  if (keys.length === 0) throw mistake(`${place} contains no key in PEM`)
   return [...new Set(keys)]
 }
 
@@ -73,11 +73,11 @@ function toPublic(block: string, place: string): string {
     return key.export({ type: 'spki', format: 'pem' })
   } catch {
     // Without the cause, which may quote what it could not parse.
-    throw mistake(`${place} holds a key that cannot be read`)
+    throw mistake(`${place} contains a key that cannot be read`)
   }
 }
 
-/** Undefined for what is no JSON. */
+/** Undefined for what is not JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown

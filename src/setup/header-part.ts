@@ -4,18 +4,21 @@ import { UID_HEADER, type Wanted } from './wanted.ts'
 
 export const HEADERS_PATH = 'sys/config/auditing/request-headers'
 
-/** That audit devices write the uid of the API server's call, so that their lines and ours can be joined. */
+/** Audit devices write the uid of the API server's call, so that their entries and our log can be joined. */
 export async function planHeader(vault: VaultSettings, { inNamespace }: Wanted): Promise<Plan> {
   const path = `${HEADERS_PATH}/${UID_HEADER}`
   if (inNamespace) {
-    const text = `the audited header is set for the whole of vault: in the root namespace somebody may write ${path} hmac=false`
+    const text = `the audited header applies to the whole Vault: write ${path} hmac=false in the root namespace`
     return remark('note', text)
   }
   const headers = asSettings((await vault.read(HEADERS_PATH))?.['headers']) ?? {}
-  const known = Object.keys(headers).some((name) => name.toLowerCase() === UID_HEADER.toLowerCase())
-  if (known) return NOTHING
+  const found = Object.entries(headers).find(
+    ([name]) => name.toLowerCase() === UID_HEADER.toLowerCase(),
+  )
+  // With hmac, an audit entry has only a hash of the uid, and no log can be joined with it.
+  if (found !== undefined && asSettings(found[1])?.['hmac'] === false) return NOTHING
   return change({
-    action: 'add',
+    action: found === undefined ? 'add' : 'change',
     what: `audited header ${UID_HEADER}`,
     details: ['hmac: false'],
     path,

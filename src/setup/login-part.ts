@@ -137,7 +137,7 @@ async function planMountRemoval(
   if (others.length > 0)
     return remark('note', `auth/${mount}/ stays, for its roles: ${others.slice(0, 5).join(', ')}`)
   if (found['description'] !== MADE_BY)
-    return remark('note', `auth/${mount}/ was not made by setup and stays`)
+    return remark('note', `auth/${mount}/ was not created by setup and stays`)
   return change({
     action: 'remove',
     what: `login at auth/${mount}/, which has no other role`,

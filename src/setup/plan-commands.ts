@@ -1,7 +1,7 @@
 import type { Change, Plan } from './plan.ts'
 import type { Values } from '../operator/right.ts'
 
-/** The changes as commands of `bao`, which are those of `vault`, too; for a shell. */
+/** The changes as `bao` commands for a shell; `vault` has the same commands. */
 export function formatCommands({ changes, remarks }: Plan, namespace: string | undefined): string {
   return [
     ...remarks.map(({ level, text }) => `# ${level}: ${text}`),

@@ -2,7 +2,7 @@ import type { Change, Plan } from './plan.ts'
 
 const SIGNS = { add: '+', change: '~', remove: '-' } as const
 
-/** A plan for people: what would change, what was wider, what to know. */
+/** A plan for people: the changes, what was too wide, and remarks. */
 export function formatPlan({ changes, remarks }: Plan): string {
   const wider = changes.flatMap((change) => change.wider)
   return [

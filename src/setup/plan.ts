@@ -12,9 +12,9 @@ export interface Change {
   readonly action: 'add' | 'change' | 'remove'
   /** "role transit-bridge-kms at auth/jwt/" */
   readonly what: string
-  /** How it will be, or what changes: "bound_audiences: other, vault -> vault". */
+  /** The new value, or what changes: "bound_audiences: other, vault -> vault". */
   readonly details: readonly string[]
-  /** What was wider than it should be, one sentence each. */
+  /** What was wider than necessary, one sentence each. */
   readonly wider: readonly string[]
   readonly path: string
   /** Absent: the path is deleted. */
@@ -24,13 +24,13 @@ export interface Change {
   readonly right: Right
 }
 
-/** Something to say that is no change. With `stop` nothing is changed until somebody decides. */
+/** A message beside the changes. With `stop`, nothing is changed until the operator decides. */
 export interface Remark {
   readonly level: 'note' | 'warn' | 'stop'
   readonly text: string
 }
 
-/** What must change in Vault, in this order, and what to say about it. */
+/** What must change in Vault, in this order, with remarks. */
 export interface Plan {
   readonly changes: readonly Change[]
   readonly remarks: readonly Remark[]
@@ -50,7 +50,7 @@ export function remark(level: Remark['level'], text: string): Plan {
   return { changes: [], remarks: [{ level, text: onOneLine(text) }] }
 }
 
-/** A plan of one change; what is not given is empty. */
+/** A plan of one change. */
 export function change(
   given: Omit<Change, 'details' | 'wider' | 'right'> &
     Partial<Pick<Change, 'details' | 'wider'>> & { readonly needs: readonly Capability[] },
@@ -61,7 +61,7 @@ export function change(
   return { changes: [{ ...rest, ...texts, right }], remarks: [] }
 }
 
-/** Texts quote what Vault holds; a line end in one would be a line of a plan, and of a shell's input, of its own. */
+/** Texts quote values from Vault: a newline in one must not become a line of a plan or of a shell's input. */
 function onOneLine(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ')
 }

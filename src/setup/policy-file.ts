@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Put in by scripts/build.ts; in a checkout there is no such name. */
+/** Defined by scripts/build.ts; undefined in a checkout. */
 declare const TRANSIT_BRIDGE_KMS_POLICY: string | undefined
 
-/** vault-policies/kms.hcl with the mount and the key of a configuration in place of its own. */
+/** vault-policies/kms.hcl with the mount and the key of a configuration. */
 export function renderKmsPolicy({ mount, key }: { readonly mount: string; readonly key: string }) {
   return readPolicyFile()
     .replace(/^# Change "transit" and .*\n\n?/m, '\n')

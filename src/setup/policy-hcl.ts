@@ -5,11 +5,11 @@ export type Grants = ReadonlyMap<string, Grant>
 
 export interface Grant {
   readonly capabilities: readonly string[]
-  /** Settings beside the capabilities, such as allowed_parameters, by name. */
+  /** Names of the settings beside the capabilities, such as allowed_parameters. */
   readonly limits: readonly string[]
 }
 
-/** The words of policies from before capabilities (vault/policy.go, oldDenyPathPolicy and its like). */
+/** The policies that preceded capabilities (vault/policy.go, oldDenyPathPolicy and others). */
 const OLD_WORDS: Readonly<Record<string, readonly string[]>> = {
   deny: ['deny'],
   read: ['read', 'list'],
@@ -17,7 +17,7 @@ const OLD_WORDS: Readonly<Record<string, readonly string[]>> = {
   sudo: ['create', 'read', 'update', 'delete', 'list', 'sudo'],
 }
 
-/** Reads a policy in HCL or JSON; undefined when it is written in a way that is not known here. */
+/** Reads a policy in HCL or JSON; undefined if it has a form that this reader does not know. */
 export function readGrants(text: string): Grants | undefined {
   try {
     return text.trimStart().startsWith('{') ? readJson(text) : new Reader(text).readAll()
@@ -45,7 +45,7 @@ function toGrant(fields: Fields): Grant {
 const TOKEN =
   /\s+|#[^\n]*|\/\/[^\n]*|\/\*[^]*?\*\/|("(?:[^"\\]|\\.)*")|([A-Za-z_][\w-]*)|(-?\d+)|([{}[\],=:])/y
 
-/** A reader of the part of HCL that policies are written in. */
+/** Reads the part of HCL that policies use. */
 class Reader {
   readonly #tokens: string[] = []
   #at = 0
@@ -64,7 +64,7 @@ class Reader {
     const grants = new Map<string, Grant>()
     while (this.#at < this.#tokens.length) {
       const word = this.#next()
-      // `name = "…"` at the top is known, and of no consequence.
+      // `name = "…"` at the top has no effect.
       if (this.#take('=')) this.#value()
       else if (word === 'path' || word === '"path"') {
         const path = JSON.parse(this.#next()) as string

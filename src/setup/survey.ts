@@ -8,7 +8,7 @@ import { planTransit, planTransitRemoval } from './transit-part.ts'
 import type { VaultSettings } from '../operator/vault-settings.ts'
 import { UID_HEADER, type Wanted } from './wanted.ts'
 
-/** Looks at all that setup is about and says what must change. Throws VAULT_DENIED with every right that reading lacks. */
+/** Reads everything that setup manages and plans the changes. Throws VAULT_DENIED with all rights that reading lacks. */
 export async function planSetup(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
   await requireRights(vault, readingRights(wanted))
   return join(
@@ -27,7 +27,7 @@ export async function planRemoval(vault: VaultSettings, wanted: Wanted): Promise
     remarks: [
       {
         level: 'note' as const,
-        text: `the audited header ${UID_HEADER} and disable_upsert stay: they harm nobody, and others may rely on them`,
+        text: `the audited header ${UID_HEADER} and disable_upsert stay: they do no harm, and other programs may rely on them`,
       },
     ],
   }
@@ -39,7 +39,7 @@ export async function planRemoval(vault: VaultSettings, wanted: Wanted): Promise
   )
 }
 
-/** Makes the changes, in their order, and tells of each. Throws VAULT_DENIED before the first if rights are missing. */
+/** Applies the changes in order and reports each. Throws VAULT_DENIED before the first one if rights are missing. */
 export async function applyPlan(
   vault: VaultSettings,
   { changes }: Plan,
@@ -84,7 +84,7 @@ async function requireRights(vault: VaultSettings, rights: readonly Right[]): Pr
   const missing = await vault.findMissing(rights)
   if (missing.length === 0) return
   const lines = missing.map(({ path, capabilities }) => `  ${path}: ${capabilities.join(', ')}`)
-  const text = "the administrator's token lacks rights; nothing was changed. It needs a policy with"
+  const text = 'the operator token lacks rights; nothing was changed. It needs a policy with'
   throw new BridgeError('VAULT_DENIED', [`${text}:`, ...lines].join('\n'))
 }
 

@@ -2,22 +2,22 @@ import { change, join, NOTHING, remark, type Plan } from './plan.ts'
 import { asSettings, type Settings, type VaultSettings } from '../operator/vault-settings.ts'
 import { MADE_BY, type Wanted } from './wanted.ts'
 
-/** Types that authenticate additional data, which the plugin relies on (design §2.3). */
+/** Types that authenticate associated data (docs/design.md, "Annotations and AAD"). */
 const FIT = new Set(['aes256-gcm96', 'aes128-gcm96', 'chacha20-poly1305', 'xchacha20-poly1305'])
 
-/** The engine, the key, and that a misspelt key name makes no key. */
+/** The engine, the key, and disable_upsert, so that a misspelled key name creates no key. */
 export async function planTransit(vault: VaultSettings, { transit }: Wanted): Promise<Plan> {
   const { mount } = transit
   const found = await readMount(vault, mount)
   if (found === undefined) return join(addMount(mount), addKey(transit), disableUpsert(mount))
   if (found['type'] !== 'transit') {
-    const text = `at ${mount}/ there is an engine of type ${String(found['type'])}; set transit.mount to another place`
+    const text = `${mount}/ is an engine of type ${String(found['type'])}; set transit.mount to another place`
     return remark('stop', text)
   }
   return join(await planKey(vault, transit), await planUpsert(vault, mount))
 }
 
-/** What is mounted at a place of secrets engines. */
+/** The secrets engine at a mount. */
 async function readMount(vault: VaultSettings, mount: string): Promise<Settings | undefined> {
   return asSettings((await vault.read('sys/mounts'))?.[`${mount}/`])
 }
@@ -51,7 +51,7 @@ async function planKey(vault: VaultSettings, transit: Wanted['transit']): Promis
   return join(judgeKey(found, `key ${key} in ${mount}/`), forbidDeletion(found, transit))
 }
 
-/** What cannot be changed: somebody must decide. */
+/** What cannot be changed: the operator must decide. */
 function judgeKey(key: Settings, what: string): Plan {
   const type = String(key['type'])
   const instead = 'it is left alone; set transit.key to another name'
@@ -81,7 +81,7 @@ function judgeKey(key: Settings, what: string): Plan {
     .map((name) =>
       remark(
         'warn',
-        `${what} has ${name}: true, so the key can leave vault, and that cannot be taken back; ${instead}`,
+        `${what} has ${name}: true, so the key can leave Vault, and that cannot be taken back; ${instead}`,
       ),
     )
   const other =
@@ -97,7 +97,9 @@ function forbidDeletion(found: Settings, { mount, key }: Wanted['transit']): Pla
     action: 'change',
     what: `key ${key} in ${mount}/`,
     details: ['deletion_allowed: true -> false'],
-    wider: [`key ${key} in ${mount}/ may be deleted, and with it all that it encrypts is lost`],
+    wider: [
+      `key ${key} in ${mount}/ may be deleted, and everything that it encrypts would be lost`,
+    ],
     path: `${mount}/keys/${key}/config`,
     body: { deletion_allowed: false },
     needs: ['update'],
@@ -113,14 +115,14 @@ function disableUpsert(mount: string): Plan {
   return change({
     action: 'change',
     what: `all keys in ${mount}/`,
-    details: ['disable_upsert: true, so that an encrypt with a misspelt name makes no key'],
+    details: ['disable_upsert: true, so that an encrypt with a misspelled name creates no key'],
     path: `${mount}/config/keys`,
     body: { disable_upsert: true },
     needs: ['update'],
   })
 }
 
-/** Takes an engine away that setup made and that holds nothing; a key is never deleted. */
+/** Removes an engine that setup created and that has no keys; a key is never deleted. */
 export async function planTransitRemoval(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
   const { mount } = wanted.transit
   const found = await readMount(vault, mount)
@@ -132,10 +134,10 @@ export async function planTransitRemoval(vault: VaultSettings, wanted: Wanted): 
       `the engine at ${mount}/ stays, with its keys: ${keys.slice(0, 5).join(', ')}`,
     )
   if (found['description'] !== MADE_BY)
-    return remark('note', `the engine at ${mount}/ was not made by setup and stays`)
+    return remark('note', `the engine at ${mount}/ was not created by setup and stays`)
   return change({
     action: 'remove',
-    what: `transit engine at ${mount}/, which holds no key`,
+    what: `transit engine at ${mount}/, which has no keys`,
     path: `sys/mounts/${mount}`,
     needs: ['delete'],
   })

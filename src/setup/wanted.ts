@@ -1,12 +1,12 @@
 import type { SecretFile } from './plan.ts'
 
-/** How Vault should be for a plugin, as its configuration and the options of `setup` say. */
+/** The state of Vault that a plugin needs, from its configuration and the options of `setup`. */
 export interface Wanted {
   readonly transit: { readonly mount: string; readonly key: string }
   readonly policy: { readonly name: string; readonly hcl: string }
-  /** Undefined for a method that setup does not make ready: approle, cert, token. */
+  /** Undefined for a method that setup does not prepare: approle, cert, token. */
   readonly login: WantedLogin | undefined
-  /** Whether vault.namespace is set; then what belongs to the whole of Vault is somebody else's. */
+  /** Whether vault.namespace is set; then setup leaves settings of the whole Vault alone. */
   readonly inNamespace: boolean
 }
 
@@ -44,5 +44,5 @@ export type Reviewer =
 /** In the description of the mounts that setup makes, so that --remove knows them. */
 export const MADE_BY = 'made by transit-bridge setup'
 
-/** Every request of ours carries the API server's uid in it (design §3.6). */
+/** Every request of the plugin carries the API server's uid in this header. */
 export const UID_HEADER = 'X-Transit-Bridge-UID'

@@ -1,7 +1,7 @@
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'tap'
 
 import { GOOD } from '../encryption/faulty-configs.ts'
@@ -45,10 +45,7 @@ void test('doctor', async (t) => {
         t.match(stdout, new RegExp(`^ok {7}${what}: `, 'm'))
       }
       t.match(stdout, /^unknown {2}key upsert: the plugin may not read transit\/config\/keys; /m)
-      t.match(
-        stdout,
-        /^unknown {2}audit: the plugin may not read sys\/audit; ask an administrator/m,
-      )
+      t.match(stdout, /^unknown {2}audit: the plugin may not read sys\/audit; run bao audit list/m)
       t.notMatch(stdout, /hv[sb]\.|eyJ/, 'no token is shown')
     },
   )
@@ -86,7 +83,7 @@ void test('doctor', async (t) => {
     t.match(await scene.find('socket rights'), /^fail: .* mode 0600, and kms\.socketMode is 0660/)
   })
 
-  await t.test('socket: nobody serves it', async (t) => {
+  await t.test('socket: no process serves it', async (t) => {
     const server = createServer()
     const socket = join(scene.folder, 'dead.sock')
     await new Promise<void>((resolve) => void server.listen(socket, resolve))
@@ -147,7 +144,7 @@ void test('doctor', async (t) => {
     await world.writeToken({ expiresIn: 7 * 24 * 3600 })
   })
 
-  await t.test('vault reach: nobody answers', async (t) => {
+  await t.test('vault reach: no answer', async (t) => {
     scene.config.vault = { ...scene.config.vault, address: 'http://127.0.0.1:1' }
     const { findings, code } = await scene.run()
     t.equal(code, 1)
@@ -174,7 +171,7 @@ void test('doctor', async (t) => {
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
     const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     scene.config.vault = { ...scene.config.vault, address }
-    t.match(await scene.find('vault reach'), /^fail: what answers at .* is not vault/)
+    t.match(await scene.find('vault reach'), /^fail: what answers at .* is not Vault/)
     server.close()
   })
 
@@ -250,13 +247,13 @@ ${more}`
     )
     t.match(
       await scene.find('key'),
-      /^fail: there is no key at transit\/keys\/none; transit-bridge setup/,
+      /^fail: there is no key at transit\/keys\/none; create it with transit-bridge setup/,
     )
     await world.writePolicy()
   })
 
   await t.test(
-    'key: of a type that cannot be used, exportable, deletable, rotated by vault',
+    'key: of a type that cannot be used, exportable, deletable, rotated by Vault',
     async (t) => {
       const keys = (name: string) => `path "transit/keys/${name}" { capabilities = ["read"] }\n`
       await world.writePolicy(policy('"update"', keys('rsa') + keys('loose')))
@@ -269,12 +266,12 @@ ${more}`
       scene.config.transit = { key: 'rsa' }
       t.match(await scene.find('key'), /^fail: transit key rsa has type rsa-2048/)
       scene.config.transit = { key: 'loose' }
-      t.match(await scene.find('key export'), /^warn: exportable: the key can leave vault/)
+      t.match(await scene.find('key export'), /^warn: exportable: the key can leave Vault/)
       t.match(
         await scene.find('key deletion'),
-        /^fail: is allowed, .* bao write transit\/keys\/loose\/config/,
+        /^fail: is allowed; .* bao write transit\/keys\/loose\/config/,
       )
-      t.match(await scene.find('key rotation'), /^ok: by vault, every 30 days/)
+      t.match(await scene.find('key rotation'), /^ok: by Vault, every 30 days/)
       await world.writePolicy()
     },
   )
@@ -300,7 +297,7 @@ ${more}`
       /^unknown: \/nowhere\.yaml does not exist; name it/,
     )
     const other = scene.write('other.yaml', 'kind: Pod')
-    t.match(await scene.find('api server', '--manifest', other), /^unknown: .* is no static pod/)
+    t.match(await scene.find('api server', '--manifest', other), /^unknown: .* is not a static pod/)
   })
 
   await t.test('api server: no encryption at all', async (t) => {
@@ -339,6 +336,37 @@ ${more}`
     t.match(await scene.find('encryption'), /^fail: .*no provider uses the socket of the plugin/m)
   })
 
+  await t.test('encryption: keys in JSON that all can read', async (t) => {
+    const secret = Buffer.alloc(32, 'A').toString('base64')
+    const providers = [{ aescbc: { keys: [{ name: 'key1', secret }] } }, { identity: {} }]
+    const document = {
+      kind: 'EncryptionConfiguration',
+      apiVersion: 'apiserver.config.k8s.io/v1',
+      resources: [{ resources: ['secrets'], providers }],
+    }
+    const file = scene.write('k3s.json', JSON.stringify(document), 0o644)
+    t.match(
+      await scene.find('encryption', '--encryption-config', file),
+      /^fail: .* holds keys and has mode 0644/m,
+    )
+  })
+
+  await t.test('encryption: mounted as a single file', async (t) => {
+    scene.folders = [...folders.slice(1), join(scene.folder, 'encryption.yaml')]
+    t.match(await scene.find('api server mount'), /^fail: .* is mounted as a single file/m)
+  })
+
+  await t.test('rights: others can replace the files', async (t) => {
+    chmodSync(scene.folder, 0o777)
+    t.match(await scene.find('configuration'), /^fail: .* has mode 0777, so other users can/m)
+    t.match(await scene.find('encryption'), /^fail: .* has mode 0777, so other users can/m)
+    chmodSync(scene.folder, 0o700)
+    const socketFolder = dirname(plugin.socket)
+    chmodSync(socketFolder, 0o777)
+    t.match(await scene.find('socket rights'), /^fail: .* has mode 0777, so other users can/m)
+    chmodSync(socketFolder, 0o700)
+  })
+
   await t.test('encryption: keys in a file that all can read', async (t) => {
     const key = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='
     const text = encryption.replace('identity: {}', `aesgcm: {keys: [{name: a, secret: ${key}}]}`)
@@ -365,7 +393,8 @@ ${more}`
     })
     await new Promise<void>((resolve) => void other.listen(0, '127.0.0.1', resolve))
     const stranger = `127.0.0.1:${(other.address() as AddressInfo).port}`
-    t.match(await scene.find('drift', '--peers', `${peer},${peer}`), /^ok: the nodes agree/)
+    const alias = `localhost:${plugin.adminPort}`
+    t.match(await scene.find('drift', '--peers', `${peer},${alias}`), /^ok: the nodes agree/)
     t.match(
       await scene.find('drift', '--peers', `${peer},${stranger}`),
       /^fail: the nodes announce different keys/,

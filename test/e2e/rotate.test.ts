@@ -68,7 +68,7 @@ void t.test(
           VAULT_TOKEN: await cluster.world.login(),
         })
         t.equal(code, 1)
-        t.match(stderr, "the operator's token lacks")
+        t.match(stderr, 'the operator token lacks')
         t.equal(await latestVersion(scene), 1)
       },
     )

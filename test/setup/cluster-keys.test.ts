@@ -45,21 +45,21 @@ void test('what is no key is told, and never shown', async (t) => {
   for (const text of ['', 'secret', broken]) {
     t.throws(() => readPem(text, 'sa.pub'), {
       code,
-      message: /^sa\.pub holds (no key in PEM|a key that cannot be read)$/,
+      message: /^sa\.pub contains (no key in PEM|a key that cannot be read)$/,
     })
   }
   for (const value of [undefined, {}, { keys: [] }, { keys: [{ kty: 'oct', k: 'secret' }] }]) {
-    await t.rejects(readJwks(value, 'jwks.json'), { code, message: /^jwks\.json is no JWKS/ })
+    await t.rejects(readJwks(value, 'jwks.json'), { code, message: /^jwks\.json is not a JWKS/ })
   }
   await t.rejects(readJwks({ keys: [{ kty: 'RSA', n: 1 }] }, 'jwks.json'), {
     code,
-    message: /holds a key that cannot be used/,
+    message: /contains a key that cannot be used/,
   })
 })
 
 void test('the issuer is read, or asked for', async (t) => {
   t.equal(readIssuer({ issuer: 'https://a' }, 'x'), 'https://a')
   t.throws(() => readIssuer(parseJson('no'), 'x'), {
-    message: 'x names no issuer; give it with --issuer',
+    message: 'x names no issuer; pass --issuer ISSUER',
   })
 })

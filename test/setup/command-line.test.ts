@@ -51,18 +51,18 @@ void test('a person at a terminal is asked, and only yes applies', async (t) => 
   )
 })
 
-void test("the administrator's token comes from a file, the environment, or bao login", async (t) => {
+void test('the operator token comes from a file, the environment, or bao login', async (t) => {
   const scene = await SetupScene.start(t)
   const config = ['setup', '--config', join(scene.folder, 'config.yaml'), '--dry-run']
   const keys = ['--service-account-key', scene.keyFile, '--issuer', scene.issuer.issuer]
   const args = [...config, ...keys]
   t.match(await runHere(args), {
     code: 2,
-    stderr: /there is no administrator's token; log in with bao login/,
+    stderr: /there is no operator token; log in with bao login/,
   })
   t.match(await runHere(args, { HOME: scene.folder }), {
     code: 2,
-    stderr: /there is no administrator's token/,
+    stderr: /there is no operator token/,
   })
   scene.write('.vault-token', `${scene.bao.rootToken}\n`)
   t.match(await runHere(args, { HOME: scene.folder }), { code: 0 })
@@ -78,7 +78,7 @@ const MISTAKES: readonly (readonly [args: string, words: RegExp])[] = [
   ['--dry-run', /needs one of --kubeconfig, --jwks and --service-account-key/],
   ['--jwks @sa.pub --service-account-key @sa.pub', /takes only one of --kubeconfig/],
   ['--jwks @sa.pub', /needs --issuer ISSUER/],
-  ['--jwks @sa.pub --issuer x', /sa\.pub is no JWKS with public keys/],
+  ['--jwks @sa.pub --issuer x', /sa\.pub is not a JWKS with public keys/],
   ['--service-account-key @none --issuer x', /none: cannot be read: there is no such file/],
   ['--kubeconfig @none', /none: cannot be read: there is no such file/],
   [
@@ -139,7 +139,7 @@ void test('the built program has the policy in it', async (t) => {
 
 // Namespaces are in OpenBao and in Vault Enterprise.
 if (!usesVault()) {
-  void test('in a namespace all is made there, but what belongs to the whole of vault', async (t) => {
+  void test('in a namespace all is made there, but what belongs to the whole Vault', async (t) => {
     const scene = await SetupScene.start(t)
     await scene.bao.api('POST', 'sys/namespaces/team', {})
     scene.write(
@@ -151,7 +151,7 @@ kms: {clusterId: x}
     )
     const first = await scene.setup(['--yes'])
     t.equal(first.code, 0, first.stderr)
-    t.match(first.stdout, /note: the audited header is set for the whole of vault/)
+    t.match(first.stdout, /note: the audited header applies to the whole Vault/)
     const inside = { namespace: 'team' }
     t.equal((await scene.bao.request('GET', 'transit/keys/etcd', undefined, inside)).status, 200)
     t.match(await scene.setup(['--yes']), { code: 0, stdout: /nothing to change\n$/ })
@@ -161,12 +161,12 @@ kms: {clusterId: x}
   })
 }
 
-void test('what vault holds cannot add a line to a plan or to the commands', async (t) => {
+void test('what Vault returns cannot add a line to a plan or to the commands', async (t) => {
   const scene = await SetupScene.start(t)
   await scene.bao.api('PUT', 'sys/policies/acl/transit-bridge-kms', {
     policy: 'path "x\\nrm -rf /" { capabilities = ["read"] }',
   })
   const { stdout } = await scene.setup(['--dry-run', '--output', 'commands'])
   t.notMatch(stdout, /^rm/m)
-  t.match(stdout, /^# stop: policy transit-bridge-kms is for other paths \(x rm -rf \/\)/m)
+  t.match(stdout, /^# stop: policy transit-bridge-kms also has other paths \(x rm -rf \/\)/m)
 })

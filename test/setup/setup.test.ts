@@ -37,7 +37,7 @@ void test('a dry run shows all and changes nothing', async (t) => {
   for (const line of [
     '+ transit engine at transit/',
     '+ key k8s-etcd in transit/',
-    '    disable_upsert: true, so that an encrypt with a misspelt name makes no key',
+    '    disable_upsert: true, so that an encrypt with a misspelled name creates no key',
     '    transit/encrypt/k8s-etcd: update',
     '    bound_subject: system:serviceaccount:kube-system:transit-bridge-kms',
     '+ audited header X-Transit-Bridge-UID',
@@ -56,7 +56,7 @@ void test('what was applied works for the plugin, and a second run changes nothi
   const scene = await SetupScene.start(t)
   const first = await scene.setup(['--yes'])
   t.equal(first.code, 0, first.stderr)
-  t.match(first.stdout, /ready: vault is as it should be/)
+  t.match(first.stdout, /done: Vault is ready/)
   t.match(await scene.login(), { status: 200, policies: ['default', 'transit-bridge-kms'] })
   const key = await scene.bao.api('GET', 'transit/keys/k8s-etcd')
   t.match(key.data, { type: 'aes256-gcm96', exportable: false, deletion_allowed: false })
@@ -225,6 +225,17 @@ void test('a kubernetes role that a namespace selector makes wider is narrowed',
   t.match(compareRole({ ...wanted, [selector]: '' }, wanted), { details: [], unknown: [] })
 })
 
+void test('an audited header that Vault hashes is corrected', async (t) => {
+  const scene = await SetupScene.start(t)
+  await scene.setup(['--yes'])
+  const path = 'sys/config/auditing/request-headers/X-Transit-Bridge-UID'
+  await scene.bao.api('PUT', path, { hmac: true })
+  const { code, stdout } = await scene.setup(['--yes'])
+  t.equal(code, 0)
+  t.match(stdout, /~ audited header X-Transit-Bridge-UID\n {4}hmac: false/)
+  t.match(await scene.setup(['--yes']), { code: 0, stdout: 'nothing to change\n' })
+})
+
 void test('a policy in other words that grants the same is left alone', async (t) => {
   const scene = await SetupScene.start(t)
   await scene.setup(['--yes'])
@@ -258,7 +269,7 @@ void test('a key that is exportable is told and left as it is', async (t) => {
   t.equal(code, 0)
   t.match(
     stdout,
-    /warn: key k8s-etcd in transit\/ has exportable: true, so the key can leave vault/,
+    /warn: key k8s-etcd in transit\/ has exportable: true, so the key can leave Vault/,
   )
   t.equal((await scene.bao.api('GET', 'transit/keys/k8s-etcd')).data.exportable, true)
 })
@@ -315,7 +326,7 @@ void test('missing rights are told as paths and capabilities, and are then enoug
   const scene = await SetupScene.start(t)
   const nothing = await scene.setup(['--yes'], await scene.token(policyOf([['none', 'read']])))
   t.equal(nothing.code, 1)
-  t.match(nothing.stderr, /administrator's token lacks rights; nothing was changed/)
+  t.match(nothing.stderr, /operator token lacks rights; nothing was changed/)
   const reading = toldRights(nothing.stderr)
   t.match(new Map(reading).get('sys/mounts'), 'read')
 
@@ -380,7 +391,7 @@ void test('other mounts, names and engines', async (t) => {
   scene.configure({ mount: 'kv' })
   t.match(await scene.setup(['--dry-run']), {
     code: 1,
-    stdout: /stop: at kv\/ there is an engine of type kv/,
+    stdout: /stop: kv\/ is an engine of type kv/,
   })
   const auth = '{method: jwt, mount: clusters/one, role: one, tokenFile: /token}'
   scene.configure({ mount: 'team/transit', key: 'one.etcd', auth })

@@ -3,7 +3,7 @@ import { KeyVersions } from '../../storage/key-versions.ts'
 import type { Config, KmsConfig } from '../../config/config.ts'
 import { loadConfig } from '../../config/load.ts'
 import { requireSection } from '../../config/section.ts'
-import { findAdminToken } from '../../operator/token.ts'
+import { findOperatorToken } from '../../operator/token.ts'
 import { KeyAdmin, type AdministeredKey } from '../../operator/key-admin.ts'
 import { VaultSettings } from '../../operator/vault-settings.ts'
 import { grouped, text } from './option.ts'
@@ -41,7 +41,7 @@ export async function openOperatorVault(
 ): Promise<OperatorVault> {
   const config = await loadConfig(file, environment)
   const kms = requireSection(config, 'kms')
-  const token = await findAdminToken(tokenFile, environment)
+  const token = await findOperatorToken(tokenFile, environment)
   const client = createClient({ config: config.vault, ...quietTelemetry() })
   const vault = new VaultSettings({ client, token, clock: systemClock })
   return {

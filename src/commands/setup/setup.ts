@@ -2,7 +2,7 @@ import { systemClock } from '../../time/clock.ts'
 import type { Config } from '../../config/config.ts'
 import { loadConfig } from '../../config/load.ts'
 import { BridgeError } from '../../errors.ts'
-import { findAdminToken } from '../../operator/token.ts'
+import { findOperatorToken } from '../../operator/token.ts'
 import { formatCommands } from '../../setup/plan-commands.ts'
 import { formatHcl } from '../../setup/plan-hcl.ts'
 import { formatPlan, formatPlanJson } from '../../setup/plan-text.ts'
@@ -76,7 +76,7 @@ export async function runSetup(
   if (output !== 'text' && !dryRun) throw usageError('--output needs --dry-run')
   if (dryRun && yes) throw usageError('--dry-run and --yes exclude each other')
   const config = await loadConfig(values.config, terminal.environment)
-  const token = await findAdminToken(values.tokenFile, terminal.environment)
+  const token = await findOperatorToken(values.tokenFile, terminal.environment)
   const wanted = await readWanted(config, values)
   const client = createAdminClient(config)
   try {
