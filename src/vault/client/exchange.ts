@@ -5,10 +5,10 @@ import type { RawAnswer } from './answer.ts'
 import { AttemptFailure, nameOperation, type Attempt } from './attempt.ts'
 import { readNetworkFailure } from './network-failure.ts'
 
-/** Longest answer that is read, in bytes. A full batch of 64 takes some 20 KiB. */
+/** The longest response that is read. A full batch of 64 takes about 20 KiB. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
-/** What ends the socket of a request whose result nobody waits for any more; it is never shown. */
+/** Destroys the socket of a request that no caller waits for any more; never shown. */
 const GIVEN_UP = new Error('given up')
 
 /**
@@ -30,7 +30,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #chunks: Buffer[] = []
   #size = 0
 
-  /** Starts the clock; the caller has seen to it that there is time left and that the signal is not aborted. */
+  /** Starts the timer. The caller must have checked that there is time left and that the signal is not aborted. */
   constructor(
     attempt: Attempt,
     address: string,
@@ -107,29 +107,29 @@ function first(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value[0] : value
 }
 
-/** The caller's own deadline is a limit of the call; that Vault did not answer in `vault.timeout` is an outage. */
+/** The caller's own deadline is a limit of the call; no response within `vault.timeout` is an outage. */
 export function timeIsUp(attempt: Attempt, address: string): AttemptFailure {
   const operation = nameOperation(attempt.request)
   if (attempt.context.deadline <= attempt.endsAt) {
-    const message = `the caller's deadline passed before vault at ${address} answered ${operation}`
+    const message = `the caller's deadline passed before Vault at ${address} answered ${operation}`
     return new AttemptFailure(new BridgeError('DEADLINE_EXCEEDED', message), 'never')
   }
-  const message = `vault at ${address} did not answer ${operation} within vault.timeout`
+  const message = `Vault at ${address} did not answer ${operation} within vault.timeout`
   return new AttemptFailure(new BridgeError('VAULT_TIMEOUT', message), 'soon')
 }
 
 /** The caller went away. */
 export function cancelled(): AttemptFailure {
-  const message = 'the caller went away before vault answered'
+  const message = 'the caller went away before Vault answered'
   return new AttemptFailure(new BridgeError('CANCELLED', message), 'never')
 }
 
-/** The program stops. */
+/** The program is stopping. */
 export function closed(): AttemptFailure {
-  return new AttemptFailure(new BridgeError('CANCELLED', 'the vault client is closed'), 'never')
+  return new AttemptFailure(new BridgeError('CANCELLED', 'the Vault client is closed'), 'never')
 }
 
 function tooLong(address: string): AttemptFailure {
-  const message = `vault at ${address} sent an answer of more than ${String(MAX_ANSWER_BYTES)} bytes`
+  const message = `Vault at ${address} sent a response of more than ${String(MAX_ANSWER_BYTES)} bytes`
   return new AttemptFailure(new BridgeError('VAULT_ANSWER_INVALID', message), 'elsewhere')
 }

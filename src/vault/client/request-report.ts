@@ -5,21 +5,21 @@ import { logKey, type Logger } from '../../telemetry/log.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import type { VaultRequest } from './request.ts'
 
-/** Refusals that only a working Vault makes. */
+/** Errors that only a working Vault returns. */
 const FROM_WORKING_VAULT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'VAULT_DENIED',
   'VAULT_REJECTED',
   'VAULT_NOT_FOUND',
   'VAULT_RATE_LIMITED',
 ])
-/** What says nothing about Vault. */
+/** Errors that do not concern Vault. */
 const FROM_CALLER: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'DEADLINE_EXCEEDED',
   'CANCELLED',
   'INTERNAL',
 ])
 
-/** What is told of a request: one observation, and one line if it failed. Never anything of a body. */
+/** Reports a request: one observation, and one log line if it failed. It never contains a part of a body. */
 export class RequestReport {
   readonly #clock: Clock
   readonly #log: Logger
@@ -41,7 +41,7 @@ export class RequestReport {
     this.#setUp(true)
   }
 
-  /** `address`: where the last attempt went. */
+  /** `address`: of the last attempt. */
   failed(
     request: VaultRequest,
     context: CallContext,

@@ -9,13 +9,13 @@ import type { TlsMaterial } from '../tls/tls-material.ts'
 
 /** Well below the 5 minutes after which Vault closes an idle connection (http_idle_timeout). */
 const KEEP_ALIVE_MS = 60_000
-/** Decrypts are batched, so few are ever open; this bounds what a burst of others can open. */
+/** Decrypts are batched, so only a few are usually open; this bounds a burst of other requests. */
 const MAX_CONNECTIONS = 64
 
 export interface TransportOptions {
-  /** Longest time for a connection to come up, in milliseconds. */
+  /** The longest time to establish a connection. */
   readonly timeoutMs: number
-  /** Name that the certificate must hold. Default: the host of the address. */
+  /** The name that the certificate must contain. Default: the host of the address. */
   readonly serverName?: string | undefined
   readonly tls: TlsMaterial | undefined
   readonly clock: Clock
@@ -43,7 +43,7 @@ export class Transport {
     this.#options = options
   }
 
-  /** Sends a message once. Redirects are answers like others. */
+  /** Sends a message once. It does not follow redirects. */
   exchange(attempt: Attempt, message: Message): Promise<RawAnswer | AttemptFailure> {
     if (this.#closed) return Promise.resolve(closed())
     const { clock } = this.#options
@@ -67,7 +67,7 @@ export class Transport {
     })
   }
 
-  /** Lets requests that are under way end, then closes all connections. */
+  /** Lets current requests finish, then closes all connections. */
   async close(): Promise<void> {
     this.#closed = true
     const pool = this.#pool
@@ -83,8 +83,8 @@ export class Transport {
   }
 
   /**
-   * Opens new connections after a sign that the old ones lead nowhere: one was reset, or one stayed silent while
-   * none other was answered. A load balancer that forgets connections leaves all of them so at once.
+   * Opens new connections when the old ones seem dead: one was reset, or one stayed silent while no other one was
+   * answered. A load balancer that drops its state leaves all connections like that at once.
    */
   #note(pool: Pool, result: RawAnswer | AttemptFailure, startedAt: number): void {
     if (!(result instanceof AttemptFailure)) {
@@ -111,7 +111,7 @@ export class Transport {
       keepAliveTimeout: KEEP_ALIVE_MS,
       keepAliveMaxTimeout: KEEP_ALIVE_MS,
       allowH2: false,
-      // The time of an exchange is kept by the Exchange, with one timer for all of it.
+      // The Exchange has one timer for the whole exchange.
       headersTimeout: 0,
       bodyTimeout: 0,
       connect: createConnector({ timeoutMs, serverName, contents: tls?.contents }),

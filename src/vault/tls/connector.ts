@@ -2,15 +2,15 @@ import { buildConnector } from 'undici'
 import type { TlsContents } from './tls-files.ts'
 
 export interface ConnectorOptions {
-  /** Longest time for a connection to come up, handshake and all, in milliseconds. */
+  /** The longest time to establish a connection, including the handshake. */
   readonly timeoutMs: number
-  /** Name that the certificate must hold, also sent as SNI. Default: the host of the address. */
+  /** The name that the certificate must contain, also sent as SNI. Default: the host of the address. */
   readonly serverName: string | undefined
   readonly contents: TlsContents | undefined
 }
 
 /**
- * Opens connections, with checks switched on by hand, so that NODE_TLS_REJECT_UNAUTHORIZED cannot switch them off.
+ * Opens connections with certificate checks set explicitly, so that NODE_TLS_REJECT_UNAUTHORIZED cannot disable them.
  *
  * A server that refuses our certificate in TLS 1.3 says so only after the handshake (RFC 8446 §4.4.2.4): an alert, then the
  * end of the connection. undici 8 reports the end, "other side closed", so the socket is destroyed with the alert first.
@@ -19,7 +19,7 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
   const connect = buildConnector({
     rejectUnauthorized: true,
     minVersion: 'TLSv1.2',
-    // HTTP/2 would put all requests on one connection, and one lost packet would hold up all of them.
+    // HTTP/2 would send all requests over one connection, where one lost packet delays all of them.
     allowH2: false,
     timeout: options.timeoutMs,
     ...(options.serverName === undefined ? {} : { servername: options.serverName }),

@@ -3,12 +3,12 @@ import { BridgeError } from '../../errors.ts'
 import { logKey, type Logger } from '../../telemetry/log.ts'
 import { readTlsFiles, type TlsContents, type TlsFiles } from './tls-files.ts'
 
-/** How long files are taken as unchanged, in milliseconds. */
+/** How long the files are assumed to be unchanged. */
 const CHECK_INTERVAL_MS = 5000
 
 /**
- * The TLS files as they are now. They are read again when they may have changed; what was read last and was good
- * stays in use while a file is missing or broken, as it is for moments when somebody replaces it.
+ * The TLS files as they are now. They are read again when they may have changed. The last valid contents stay in use
+ * while a file is missing or invalid, which is normal for a moment while files are replaced.
  */
 export class TlsMaterial {
   readonly #files: TlsFiles
@@ -27,7 +27,7 @@ export class TlsMaterial {
     this.#log = log
   }
 
-  /** Undefined until the files were good once. */
+  /** Undefined until the files were valid once. */
   get contents(): TlsContents | undefined {
     return this.#contents
   }
@@ -37,23 +37,23 @@ export class TlsMaterial {
     return this.#version
   }
 
-  /** What was wrong with the files when they were read last. */
+  /** The problem found when the files were last read. */
   get problem(): BridgeError | undefined {
     return this.#problem
   }
 
-  /** Reads the files in the background unless that was done a moment ago. */
+  /** Reads the files in the background, unless they were just read. */
   checkSoon(now: number): void {
     if (now - this.#checkedAt < CHECK_INTERVAL_MS) return
     this.#checkedAt = now
     void this.refresh()
   }
 
-  /** Reads the files as they are at this moment or later; resolves when that is done, whatever came of it. */
+  /** Reads the files as they are now or later; resolves when that is done, even if it failed. */
   refresh(): Promise<void> {
     if (this.#queued !== undefined) return this.#queued
     if (this.#reading === undefined) return (this.#reading = this.#read())
-    // The reading under way may have seen the files before they changed, so one more follows it.
+    // The current read may have seen the files before they changed, so another one follows.
     this.#queued = this.#reading.then(() => {
       this.#queued = undefined
       return (this.#reading = this.#read())
