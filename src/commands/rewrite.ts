@@ -14,7 +14,7 @@ import { RewriteState } from '../rewrite/state.ts'
 import { formatPlan, formatResult } from '../rewrite/text.ts'
 import { StateFile, stateFolder } from '../files/state-file.ts'
 import { BridgeError } from '../errors.ts'
-import { clusterOptions, openCluster, readPlugins } from './cli/cluster-options.ts'
+import { clusterOptions, openCluster, readDemand, readPlugins } from './cli/cluster-options.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from './cli/etcd-options.ts'
 import { choice, countOr, durationOr, flag, text, usageError } from './cli/option.ts'
@@ -76,7 +76,8 @@ If etcd is named, it is read at the end to prove the result.`,
 
 /** Rewrites everything that is not stored under the write key. */
 async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Promise<number> {
-  const { method, rate, patience, configsMayDiffer, dryRun } = values
+  const { method, rate, patience, dryRun } = values
+  const demand = await readDemand(values)
   const patterns = await readPatterns(values)
   if (namesEtcd(values)) readEtcdAccess(values)
   const state = stateFileOf(values, terminal)
@@ -94,7 +95,7 @@ async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Pro
     rate,
     patienceMs: patience,
     state,
-    demand: { configsMayDiffer },
+    demand,
     clock: systemClock,
     onNote: (note) => {
       progress.end()

@@ -1,8 +1,8 @@
 import { systemClock } from '../time/clock.ts'
 import { makeClusterStatus } from '../status/cluster-status.ts'
 import { formatStatus } from '../status/text.ts'
-import { sharesOf } from '../verify/stored-keys.ts'
-import { clusterOptions, openCluster, readPlugins } from './cli/cluster-options.ts'
+import { readEncryptionRules } from '../encryption/rules-file.ts'
+import { clusterOptions, openCluster, readDemand, readPlugins } from './cli/cluster-options.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from './cli/etcd-options.ts'
 import { duration, flag, text } from './cli/option.ts'
@@ -43,23 +43,26 @@ each key version.`,
 
 /** Shows the state of a cluster's encryption. Changes nothing. */
 async function runStatus(values: StatusValues, terminal: Terminal): Promise<number> {
-  const { rotateEvery, configsMayDiffer, json } = values
+  const { rotateEvery, json } = values
   const plugins = readPlugins(values)
+  const demand = await readDemand(values)
   if (namesEtcd(values)) readEtcdAccess(values)
   const servers = await openCluster(values, terminal, systemClock)
   try {
-    const [reading, key, stored] = await Promise.all([
+    const [reading, key, report] = await Promise.all([
       servers.read(plugins),
       readKey(values, terminal),
-      readShares(values, terminal),
+      readStored(values, terminal),
     ])
     const now = systemClock.now()
     const status = makeClusterStatus({
       reading,
-      demand: { configsMayDiffer },
+      demand,
       ...key,
-      ...(stored === undefined ? {} : { stored }),
-      ...(rotateEvery === undefined ? {} : { rotateEvery }),
+      report,
+      rotateEvery,
+      mustUseKms:
+        values.config !== undefined || plugins.length > 0 || (await writesWithKms(values)),
       now,
     })
     print(terminal, json ? JSON.stringify(status, null, 2) : formatStatus(status, now))
@@ -81,7 +84,14 @@ async function readKey(values: StatusValues, terminal: Terminal) {
   }
 }
 
-async function readShares(values: StatusValues, terminal: Terminal) {
+/** Whether the EncryptionConfiguration that was passed has a KMS provider that writes. */
+async function writesWithKms({ encryptionConfig: file }: StatusValues): Promise<boolean> {
+  if (file === undefined) return false
+  const rules = await readEncryptionRules(file)
+  return rules.some(({ providers }) => providers[0]?.kms !== undefined)
+}
+
+async function readStored(values: StatusValues, terminal: Terminal) {
   if (!namesEtcd(values)) return undefined
-  return sharesOf(await untilInterrupted((signal) => reportEtcd(values, terminal, signal)))
+  return untilInterrupted((signal) => reportEtcd(values, terminal, signal))
 }

@@ -17,11 +17,11 @@ export interface ApiServerView {
   /** By name of the KMS provider. */
   readonly keys: ReadonlyMap<string, SeenKey>
   /** Of the EncryptionConfiguration in use; undefined before Kubernetes 1.34 and without automatic reload. */
-  readonly configHash?: string
+  readonly configHash?: string | undefined
   /** Of the process, which tells API servers behind one address apart; undefined without KMS v2. */
-  readonly id?: string
+  readonly id?: string | undefined
   /** Why its KMS providers are unhealthy; undefined if they are healthy. */
-  readonly fault?: string
+  readonly fault?: string | undefined
 }
 
 /** An API server that returns no answer. */
@@ -43,7 +43,7 @@ export async function readApiServer(client: KubeClient): Promise<ApiServerReadin
     // In this order: success after the metrics were read shows that the plugin accepted an Encrypt with that key (apiserver:
     // pkg/server/options/encryptionconfig/config.go, kmsv2PluginProbe.check).
     const fault = await readHealth(client)
-    return { server: client.server, ...facts, ...(fault === undefined ? {} : { fault }) }
+    return { server: client.server, ...facts, fault }
   } catch (error) {
     return { server: client.server, silence: BridgeError.from(error) }
   }
@@ -75,8 +75,8 @@ async function readMetrics(client: KubeClient) {
   )
   return {
     keys: new Map(keys),
-    ...(configHash === undefined ? {} : { configHash }),
-    ...(id === undefined ? {} : { id }),
+    configHash,
+    id,
   }
 }
 

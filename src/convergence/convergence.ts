@@ -22,13 +22,19 @@ export interface Convergence {
 /** What API servers must agree on. */
 export interface Demand {
   /** The hash of the required key id; undefined means any, if it is the same everywhere. */
-  readonly wanted?: string
+  readonly wanted?: string | undefined
+  /** The hash of the EncryptionConfiguration that every API server must use; undefined means any, if it is the same. */
+  readonly configHash?: string | undefined
   /** Whether different EncryptionConfigurations are accepted, for example with different socket paths. */
   readonly configsMayDiffer?: boolean
 }
 
 /** An API server polls a healthy plugin every minute and stops writing after three minutes without an answer (apiserver: pkg/server/options/encryptionconfig/config.go, kmsv2PluginHealthzPositiveInterval and kmsv2 envelope.go, State.ValidateEncryptCapability). */
 const MAX_SILENCE_SECONDS = 180
+const CONFIG_UNKNOWN =
+  'does not report the hash of its EncryptionConfiguration (Kubernetes before 1.34), so it is not proved which provider writes; compare the files and pass --configs-may-differ'
+const CONFIG_OTHER =
+  'uses another EncryptionConfiguration than the file in --encryption-config; pass the exact file that it uses (comments count), wait a minute after a change, or pass --configs-may-differ if the order of the providers is the same'
 const CONFIGS_DIFFER =
   'the API servers have different EncryptionConfigurations; give all of them the same file and wait a minute, or pass --configs-may-differ if the files differ only in a socket path'
 
@@ -38,7 +44,7 @@ const CONFIGS_DIFFER =
  * TransformFromStorage). All must agree before anything is rewritten.
  */
 export function judgeConvergence(reading: ClusterReading, demand: Demand = {}): Convergence {
-  const { wanted, configsMayDiffer = false } = demand
+  const { wanted, configHash: expected, configsMayDiffer = false } = demand
   const views = reading.apiServers.filter((each): each is ApiServerView => !isSilent(each))
   const hashes = agreedHashes(views)
   const configHashes = new Set(views.flatMap(({ configHash }) => configHash ?? []))
@@ -47,7 +53,7 @@ export function judgeConvergence(reading: ClusterReading, demand: Demand = {}): 
       isSilent(each) ? [each.silence.message] : faultsOf(each, wanted),
     ),
     ...disagreements(views),
-    ...(configHashes.size > 1 && !configsMayDiffer ? [CONFIGS_DIFFER] : []),
+    ...(configsMayDiffer ? [] : findConfigFaults(views, expected)),
     ...reading.plugins.flatMap((each) => pluginFaults(each, wanted, hashes)),
   ]
   return {
@@ -74,6 +80,22 @@ function faultsOf(view: ApiServerView, wanted: string | undefined): string[] {
     faults.push(`${view.server} does not use key ${shorten(wanted)} yet (now: ${now})`)
   }
   return faults
+}
+
+/** The order of providers is in the file alone, and with it which of them writes: a key id from Status does not show it. */
+function findConfigFaults(views: readonly ApiServerView[], expected: string | undefined): string[] {
+  const isCompared = expected !== undefined || views.length > 1
+  const unknown = views.filter(({ configHash }) => isCompared && configHash === undefined)
+  const hashes = new Set(views.flatMap(({ configHash }) => configHash ?? []))
+  const other = views.filter(
+    ({ configHash }) =>
+      expected !== undefined && configHash !== undefined && configHash !== expected,
+  )
+  return [
+    ...unknown.map(({ server }) => `${server} ${CONFIG_UNKNOWN}`),
+    ...other.map(({ server }) => `${server} ${CONFIG_OTHER}`),
+    ...(hashes.size > 1 && other.length === 0 ? [CONFIGS_DIFFER] : []),
+  ]
 }
 
 /** Providers whose newest key differs between API servers. */

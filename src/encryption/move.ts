@@ -32,7 +32,7 @@ const WHAT_TO_DO: Readonly<Record<MoveStep, readonly string[]>> = {
   ],
   rewrite: [
     'Step 3 of 4, rewrite: the file is that of step 2. Rewrite the stored data of every resource in it:',
-    '  transit-bridge rewrite --encryption-config FILE',
+    '  transit-bridge rewrite --encryption-config FILE     (the file of step 2, which the API servers use)',
     'until transit-bridge verify finds no data of the old provider in etcd.',
   ],
   remove: [

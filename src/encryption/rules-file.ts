@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 
 import { readYaml } from '../yaml/source.ts'
@@ -18,6 +19,14 @@ export async function readEncryptionRules(file: string): Promise<readonly Encryp
     if (error instanceof BridgeError) throw error
     throw fault(file, `cannot be read: ${explainFileError(error)}`)
   }
+}
+
+/** The hash of a file as kube-apiserver's metrics report it (apiserver: encryptionconfig/config.go, computeEncryptionConfigHash). */
+export async function hashEncryptionConfig(file: string): Promise<string> {
+  const bytes = await readFile(file).catch((error: unknown) => {
+    throw fault(file, `cannot be read: ${explainFileError(error)}`)
+  })
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 }
 
 /** As {@link readEncryptionRules} for text; messages call it `file`. */

@@ -49,6 +49,8 @@ export interface RotationOptions {
   /** Whether to finish with the latest version instead of creating another. */
   readonly finishOnly: boolean
   readonly configsMayDiffer: boolean
+  /** As in {@link Demand}. */
+  readonly configHash?: string | undefined
   /** How long to wait for API servers, and for Vault during an outage. */
   readonly patienceMs: number
   readonly clock: Clock
@@ -105,10 +107,10 @@ export class Rotation {
 
   /** Requires a healthy cluster, and detects a rotation that is already in progress. */
   async #check(signal: AbortSignal): Promise<void> {
-    const { actions, onStep, configsMayDiffer, finishOnly } = this.#options
+    const { actions, onStep, configsMayDiffer, configHash, finishOnly } = this.#options
     onStep('check', 'plugins and API servers must be healthy and use the same key')
     const reading = await actions.read()
-    const { isReached, reasons } = judgeConvergence(reading, { configsMayDiffer })
+    const { isReached, reasons } = judgeConvergence(reading, { configsMayDiffer, configHash })
     const versions = actions.versionsOf(await this.#readKey(signal))
     const used = usedVersions(reading, versions)
     const isBehind = used.some((version) => version < this.#state.from)
@@ -242,7 +244,7 @@ export class Rotation {
 
   /** The key id that all must use. It is computed again each time: a key that was deleted and created again has other ids. */
   async #demand(signal: AbortSignal): Promise<Demand> {
-    const { actions, configsMayDiffer, file } = this.#options
+    const { actions, configsMayDiffer, configHash, file } = this.#options
     const { to } = this.#state
     const key = await this.#readKey(signal)
     const hash = to === undefined ? undefined : actions.versionsOf(key).hashOf(to)
@@ -252,7 +254,7 @@ export class Rotation {
         `the latest version of the key in Vault is ${String(key.latestVersion)}, but this rotation is to version ${String(to)}; remove ${file.path} and start again with --finish`,
       )
     }
-    return { wanted: hash, configsMayDiffer }
+    return { wanted: hash, configsMayDiffer, configHash }
   }
 }
 

@@ -4,13 +4,15 @@ import { judgeConvergence, type ClusterReading, type Demand } from '../convergen
 import type { KeyVersions } from '../storage/key-versions.ts'
 import { isSilentPlugin, type PluginReading } from '../convergence/plugin-view.ts'
 import { hashKeyId } from '../seed/key-id.ts'
-import type { StoredShare } from '../verify/stored-keys.ts'
+import type { Report } from '../verify/report.ts'
+import { sharesOf, type StoredShare } from '../verify/stored-keys.ts'
+import { listFaults } from '../verify/verdict.ts'
 
-/** One line of the table of nodes. */
+/** A row of the table of nodes. */
 export interface NodeStatus {
   readonly kind: 'plugin' | 'api server'
   readonly address: string
-  /** "ok", or what is wrong in words. */
+  /** "ok", or what is wrong. */
   readonly health: string
   readonly keyIdHash?: string
   /** Of the Transit key; undefined if it is not known, or the hash is of none. */
@@ -33,33 +35,36 @@ export interface KeyStatus {
   readonly rotatedBy?: 'vault' | 'operator'
 }
 
-/** What `status` answers; this is also its JSON, so names stay. */
+/** The result of `status`. Its field names are those of the JSON output and must not change. */
 export interface ClusterStatus {
   readonly ok: boolean
-  /** All that is not as it should be, each a sentence. */
+  /** The problems found, each a sentence. */
   readonly faults: readonly string[]
   readonly nodes: readonly NodeStatus[]
   /** Only where Vault was asked. */
-  readonly key?: KeyStatus
+  readonly key?: KeyStatus | undefined
   /** Only where etcd was read. */
-  readonly stored?: readonly StoredShare[]
+  readonly stored?: readonly StoredShare[] | undefined
 }
 
 export interface ClusterStatusOptions {
   readonly reading: ClusterReading
   readonly demand: Demand
-  readonly key?: AdministeredKey
-  readonly versions?: KeyVersions
-  readonly stored?: readonly StoredShare[]
-  /** How often an operator means to rotate, in milliseconds. */
-  readonly rotateEvery?: number
+  readonly key?: AdministeredKey | undefined
+  readonly versions?: KeyVersions | undefined
+  /** Of etcd, if it was read. */
+  readonly report?: Report | undefined
+  /** Whether API servers must have a KMS provider, because a plugin or its configuration was passed. */
+  readonly mustUseKms?: boolean | undefined
+  /** The planned time between rotations by an operator, in milliseconds. */
+  readonly rotateEvery?: number | undefined
   /** Milliseconds since 1970. */
   readonly now: number
 }
 
-/** Puts together what is known of a cluster. */
+/** Combines and judges what was read. */
 export function makeClusterStatus(options: ClusterStatusOptions): ClusterStatus {
-  const { reading, demand, key, versions, stored, now } = options
+  const { reading, demand, key, versions, report, now } = options
   const keyStatus = key === undefined ? undefined : describeKey(key, options.rotateEvery)
   const nodes = [
     ...reading.plugins.map((plugin) => describePlugin(plugin, versions)),
@@ -69,13 +74,15 @@ export function makeClusterStatus(options: ClusterStatusOptions): ClusterStatus 
     ...judgeConvergence(reading, demand).reasons,
     ...lateRotation(keyStatus, now),
     ...behind(nodes, key),
+    ...(options.mustUseKms === true ? findWithoutKms(reading) : []),
+    ...(report === undefined ? [] : judgeStored(report, key)),
   ]
   return {
     ok: faults.length === 0,
     faults,
     nodes,
-    ...(keyStatus === undefined ? {} : { key: keyStatus }),
-    ...(stored === undefined ? {} : { stored }),
+    key: keyStatus,
+    stored: report === undefined ? undefined : sharesOf(report),
   }
 }
 
@@ -143,6 +150,32 @@ function lateRotation(key: KeyStatus | undefined, now: number): readonly string[
   ]
 }
 
+/** An API server without a KMS v2 key writes with another provider, or plaintext. */
+function findWithoutKms({ apiServers }: ClusterReading): readonly string[] {
+  return apiServers.flatMap((each) =>
+    !isSilent(each) && each.keys.size === 0
+      ? [`the API server ${each.server} uses no KMS v2 provider`]
+      : [],
+  )
+}
+
+/** What etcd holds is judged as verify judges it, and by what Vault still decrypts. */
+function judgeStored(report: Report, key: AdministeredKey | undefined): readonly string[] {
+  const lost = sharesOf(report).filter(
+    ({ keyVersion }) =>
+      key !== undefined &&
+      keyVersion !== undefined &&
+      (keyVersion < key.minDecryptionVersion || !key.versions.has(keyVersion)),
+  )
+  return [
+    ...listFaults(report).map((fault) => `etcd: ${fault}`),
+    ...lost.map(
+      ({ objects, keyVersion, provider }) =>
+        `etcd: ${objects.toLocaleString('en')} objects of ${provider} are under version ${String(keyVersion)}, which Vault does not decrypt (min_decryption_version ${String(key?.minDecryptionVersion)})`,
+    ),
+  ]
+}
+
 /** A key that was rotated in Vault is not rotated until API servers write with it. */
 function behind(nodes: readonly NodeStatus[], key: AdministeredKey | undefined): readonly string[] {
   if (key === undefined) return []
@@ -150,6 +183,6 @@ function behind(nodes: readonly NodeStatus[], key: AdministeredKey | undefined):
     .filter(({ keyVersion }) => keyVersion !== undefined && keyVersion < key.latestVersion)
     .map(
       ({ kind, address, keyVersion }) =>
-        `the ${kind} ${address} has version ${String(keyVersion)} of the key, and vault has version ${String(key.latestVersion)}`,
+        `the ${kind} ${address} has version ${String(keyVersion)} of the key, and Vault has version ${String(key.latestVersion)}`,
     )
 }

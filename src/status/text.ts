@@ -4,15 +4,15 @@ import { formatTable } from '../text/table.ts'
 import { describeDuration } from '../time/duration.ts'
 import type { StoredShare } from '../verify/stored-keys.ts'
 
-/** A status as a person reads it. */
+/** The status for people. */
 export function formatStatus(status: ClusterStatus, now: number): string {
   const { nodes, key, stored, faults } = status
   return [
     ...(key === undefined ? [] : [formatKey(key)]),
     ...formatTable([HEADER, ...nodes.map((node) => cellsOf(node, now))]),
     ...(stored === undefined ? [] : formatShares(stored)),
-    ...faults.map((fault) => `not as it should be: ${fault}`),
-    ...(faults.length === 0 ? ['all is as it should be'] : []),
+    ...faults.map((fault) => `problem: ${fault}`),
+    ...(faults.length === 0 ? ['no problems found'] : []),
   ].join('\n')
 }
 
@@ -35,8 +35,8 @@ function formatKey(key: KeyStatus): string {
   const { name, latestVersion, minDecryptionVersion, rotatedAt, rotationDueAt, rotatedBy } = key
   const due =
     rotationDueAt === undefined
-      ? 'no rotation is planned (--rotate-every, or auto_rotate_period in vault)'
-      : `next rotation due ${rotationDueAt}${rotatedBy === 'vault' ? ', by vault itself' : ''}`
+      ? 'no rotation is planned (--rotate-every, or auto_rotate_period in Vault)'
+      : `next rotation due ${rotationDueAt}${rotatedBy === 'vault' ? ', by Vault' : ''}`
   const since = rotatedAt === undefined ? '' : ` since ${rotatedAt}`
   return `transit key ${name}: version ${String(latestVersion)}${since}, decrypts from version ${String(minDecryptionVersion)}; ${due}`
 }
@@ -49,7 +49,7 @@ function formatShares(stored: readonly StoredShare[]): readonly string[] {
     const version = keyVersion === undefined ? '' : `, version ${String(keyVersion)}`
     return `  ${objects.toLocaleString('en')} (${String(share)} %) by ${provider}${version}${key}`
   })
-  return [`stored: ${total.toLocaleString('en')} objects that are to be encrypted`, ...lines]
+  return [`stored: ${total.toLocaleString('en')} objects that must be encrypted`, ...lines]
 }
 
 function describeLeft(ms: number): string {

@@ -5,8 +5,10 @@ import { PassThrough } from 'node:stream'
 import { test, type Test } from 'tap'
 import { stringify } from 'yaml'
 
+import { hashEncryptionConfig } from '../../src/encryption/rules-file.ts'
 import { main } from '../../src/main.ts'
 import { FakeKubeServer } from '../fakes/kube-server.ts'
+import { tempFolder } from '../real/temp-folder.ts'
 
 /** All that was written: one read gives one piece. */
 function drain(stream: PassThrough): string {
@@ -65,6 +67,11 @@ void test('rewrite: dry, done, and refused', async (t) => {
     }),
   )
   t.match(await run('rewrite', '--encryption-config', config), {
+    code: 1,
+    stderr: /uses another EncryptionConfiguration than the file in --encryption-config/,
+  })
+  kube.configHash = await hashEncryptionConfig(config)
+  t.match(await run('rewrite', '--encryption-config', config), {
     code: 0,
     stderr: /gone\.example\.com is passed over/,
   })
@@ -75,13 +82,31 @@ void test('rewrite: dry, done, and refused', async (t) => {
   })
 })
 
+function kmsFirst(): string {
+  const file = join(tempFolder('encryption'), 'kms-first.yaml')
+  const kms = { apiVersion: 'v2', name: 'tb', endpoint: 'unix:///run/a.sock' }
+  writeFileSync(
+    file,
+    stringify({
+      apiVersion: 'apiserver.config.k8s.io/v1',
+      kind: 'EncryptionConfiguration',
+      resources: [{ resources: ['secrets'], providers: [{ kms }] }],
+    }),
+  )
+  return file
+}
+
 void test('status: a table, or JSON', async (t) => {
   const { kube, run } = await scene(t)
   t.match(await run('status'), {
     code: 0,
-    stdout: /api server +https.* \d s ago +ok\nall is as it should be/,
+    stdout: /api server +https.* \d s ago +ok\nno problems found/,
   })
   kube.metrics = ''
+  const withoutKms = await run('status', '--encryption-config', kmsFirst())
+  t.equal(withoutKms.code, 1)
+  t.match(withoutKms.stdout, /problem: the API server .* uses no KMS v2 provider/)
+  t.equal((await run('status')).code, 0, 'nothing says that there must be one')
   const silent = await run('status', '--plugin', '127.0.0.1:1', '--json')
   t.equal(silent.code, 1)
   t.match(JSON.parse(silent.stdout), {

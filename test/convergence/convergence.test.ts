@@ -1,7 +1,7 @@
 import { test } from 'tap'
 
 import type { ApiServerView } from '../../src/convergence/api-server-view.ts'
-import { judgeConvergence } from '../../src/convergence/convergence.ts'
+import { judgeConvergence, type Demand } from '../../src/convergence/convergence.ts'
 import { explainAnswer, explainNoAnswer } from '../../src/kube/fault.ts'
 import { readPlugin } from '../../src/convergence/plugin-view.ts'
 import { hashKeyId } from '../../src/seed/key-id.ts'
@@ -102,6 +102,27 @@ void test('each reason why not is a sentence of its own', (t) => {
   }
   const [first] = cases[4] ?? []
   t.ok(first !== undefined && judgeConvergence(first[0], { configsMayDiffer: true }).isReached)
+  t.end()
+})
+
+void test('which provider writes is proved by the hash of the file alone', (t) => {
+  const hash = hashKeyId('k')
+  const judge = (views: ApiServerView[], demand: Demand = {}) =>
+    judgeConvergence({ apiServers: views, plugins: [] }, demand).reasons
+  const without = (name: string) => server(name, hash, { configHash: undefined })
+  t.same(judge([without('a')]), [], 'one API server agrees with itself')
+  t.match(judge([without('a'), without('b')]), [
+    /^a does not report the hash .* not proved which provider writes/,
+    /^b does not report the hash/,
+  ])
+  t.match(judge([server('a', hash), without('b')]), [/^b does not report the hash/])
+  t.match(judge([without('a')], { configHash: 'c' }), [/^a does not report the hash/])
+  t.match(judge([server('a', hash), server('b', hash)], { configHash: 'd' }), [
+    /^a uses another EncryptionConfiguration than the file/,
+    /^b uses another/,
+  ])
+  t.same(judge([server('a', hash), server('b', hash)], { configHash: 'c' }), [])
+  t.same(judge([server('a', hash), without('b')], { configHash: 'd', configsMayDiffer: true }), [])
   t.end()
 })
 

@@ -143,7 +143,7 @@ async function moveIn(t: Test, from: Local, giveTo: (text: string) => Promise<vo
 
   const rewrite = await printed(t, from, 'rewrite')
   t.same(parse(rewrite), parse(write), 'the file of this step is that of the last')
-  const done = await operator.run(['rewrite', '--encryption-config', save(rewrite)])
+  const done = await operator.run(['rewrite', '--encryption-config', save(write)])
   t.equal(done.code, 0, done.stdout + done.stderr)
   t.match(done.stdout, `secrets: ${String(expected.size - 1)} rewritten, 1 already current`)
   t.match(done.stdout, /objects; all encrypted with the write key/)
@@ -183,7 +183,7 @@ void t.test('out to plain: identity writes, and nothing is left of transit-bridg
   const after = await runVerify(...live, '--encryption-config', save(first))
   t.notMatch(after.stdout, 'transit key versions needed')
   t.match(await runVerify(...live, '--allow', 'secrets'), { code: 0 })
-  t.match(await runVerify(...live), { code: 1, stdout: `${String(size)} plain` })
+  t.match(await runVerify(...live), { code: 1, stdout: `${String(size)} in plaintext` })
 
   await restartWith(encryptionConfig([identity]))
   t.same(await readAll(api), expected)

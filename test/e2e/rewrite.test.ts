@@ -187,7 +187,11 @@ void t.test('each bad input is one line, and nothing is changed', async (t) => {
     ],
     [['--kubeconfig', kubeconfigOf(api, { token: 'wrong' })], 1, 'rejects the credentials'],
     [['--kubeconfig', kubeconfigOf(api, { token })], 1, 'the API server denies GET /apis'],
-    [['--kubeconfig', kubeconfigOf(api, { server: 'https://127.0.0.1:1' })], 1, 'is not there'],
+    [
+      ['--kubeconfig', kubeconfigOf(api, { server: 'https://127.0.0.1:1' })],
+      1,
+      'refuses the connection',
+    ],
   ])
   t.same(await cluster.etcd.range(SECRETS), before)
 })

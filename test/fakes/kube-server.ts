@@ -25,6 +25,8 @@ export class FakeKubeServer {
   intercept: (call: Call) => Reply | undefined = () => undefined
   keyHash = `sha256:${'a'.repeat(64)}`
   health = 'ok'
+  /** Of the EncryptionConfiguration; undefined as before Kubernetes 1.34. */
+  configHash: string | undefined = 'sha256:c'
   metrics: string | undefined
   /** API groups besides the core. */
   groups: { name: string; versions: { version: string }[] }[] = []
@@ -134,7 +136,11 @@ export class FakeKubeServer {
     return [
       `${name}{apiserver_id_hash="sha256:i",key_id_hash="sha256:old",provider_name="tb"} ${String(now - 90)}`,
       `${name}{apiserver_id_hash="sha256:i",key_id_hash="${this.keyHash}",provider_name="tb"} ${String(now - 5)}`,
-      `apiserver_encryption_config_controller_last_config_info{apiserver_id_hash="sha256:i",hash="sha256:c"} 1`,
+      ...(this.configHash === undefined
+        ? []
+        : [
+            `apiserver_encryption_config_controller_last_config_info{apiserver_id_hash="sha256:i",hash="${this.configHash}"} 1`,
+          ]),
     ].join('\n')
   }
 

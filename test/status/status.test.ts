@@ -120,19 +120,19 @@ void test('a table with the key, nodes, shares, and all that is not well', (t) =
     demand: {},
     key: { ...key, autoRotateSeconds: 1_000 },
     versions: new KeyVersions(key, 'c', ['other']),
-    stored: sharesOf(report),
+    report,
     now,
   })
   t.notOk(status.ok)
   const text = formatStatus(status, now)
-  t.match(text, /transit key k: version 2 since .*; next rotation due .*, by vault itself/)
+  t.match(text, /transit key k: version 2 since .*; next rotation due .*, by Vault/)
   t.match(text, /plugin +http:\/\/p +[0-9a-f]{12} +1 +3 h +- +ok, in its grace \(VAULT_SEALED\)/)
   t.match(text, /http:\/\/q .* expired/)
   t.match(text, /api server +https:\/\/a +[0-9a-f]{12} +1 +- +4 s ago +ok/)
   t.match(text, /9 \(69 %\) by kms v2 tb, version 2/)
-  t.match(text, 'not as it should be: the API servers have different keys of provider tb')
-  t.match(text, 'not as it should be: transit key k was due to be rotated at')
-  t.match(text, 'has version 1 of the key, and vault has version 2')
+  t.match(text, 'problem: the API servers have different keys of provider tb')
+  t.match(text, 'problem: transit key k was due to be rotated at')
+  t.match(text, 'has version 1 of the key, and Vault has version 2')
   const plain = makeClusterStatus({
     reading: { apiServers: [], plugins: [] },
     demand: {},
@@ -148,5 +148,31 @@ void test('a table with the key, nodes, shares, and all that is not well', (t) =
     ),
     /no rotation is planned/,
   )
+  t.end()
+})
+
+void test('what it shows of etcd is judged', (t) => {
+  const reading = { apiServers: [], plugins: [] }
+  const faultsOf = (report_: Report, key_: AdministeredKey | undefined) =>
+    makeClusterStatus({ reading, demand: {}, report: report_, key: key_, now: 0 }).faults
+  t.same(faultsOf(report, key), [])
+  t.match(faultsOf(report, { ...key, minDecryptionVersion: 2 }), [
+    /etcd: 3 objects of kms v2 tb are under version 1, which Vault does not decrypt/,
+  ])
+  const trimmed = { ...key, versions: new Map([[2, { createdAt: 2_000 }]]) }
+  t.match(faultsOf(report, trimmed), [/under version 1, which Vault does not decrypt/])
+  t.match(faultsOf({ ...report, ok: false, plain: 7, gaps: ['no kube-system'] }, key), [
+    'etcd: 7 in plaintext',
+    'etcd: no kube-system',
+  ])
+  t.end()
+})
+
+void test('API servers without KMS are a fault where KMS is expected', (t) => {
+  const reading = { apiServers: [{ server: 'https://a', keys: new Map() }], plugins: [] }
+  const faultsOf = (mustUseKms: boolean) =>
+    makeClusterStatus({ reading, demand: {}, mustUseKms, now: 0 }).faults
+  t.match(faultsOf(true), ['the API server https://a uses no KMS v2 provider'])
+  t.same(faultsOf(false), [])
   t.end()
 })

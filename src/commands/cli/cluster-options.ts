@@ -1,4 +1,6 @@
 import type { ApiServers } from '../../convergence/api-servers.ts'
+import type { Demand } from '../../convergence/convergence.ts'
+import { hashEncryptionConfig } from '../../encryption/rules-file.ts'
 import { findCluster } from '../../kube/place.ts'
 import type { Clock } from '../../time/clock.ts'
 import { flag, grouped, repeated, text, usageError, type ValuesOf } from './option.ts'
@@ -26,7 +28,7 @@ export const clusterOptions = {
       'Address of the admin server of a plugin, such as http://192.0.2.10:9390. Repeat it for each plugin.',
     ),
     configsMayDiffer: flag(
-      'Accept that the EncryptionConfigurations of the API servers differ, for example in the path of a socket.',
+      'Do not require that all API servers report the hash of one EncryptionConfiguration: the order of the providers is the same in all of them.',
     ),
   }),
 }
@@ -54,6 +56,18 @@ export async function openCluster(
     )
   }
   return servers
+}
+
+/** What API servers must agree on. Throws CONFIG_INVALID if the EncryptionConfiguration cannot be read. */
+export async function readDemand(values: {
+  readonly encryptionConfig: string | undefined
+  readonly configsMayDiffer: boolean
+}): Promise<Demand> {
+  const { encryptionConfig: file, configsMayDiffer } = values
+  return {
+    configHash: file === undefined ? undefined : await hashEncryptionConfig(file),
+    configsMayDiffer,
+  }
 }
 
 /** Addresses of the admin servers of plugins. */

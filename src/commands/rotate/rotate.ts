@@ -14,7 +14,7 @@ import { RewriteState } from '../../rewrite/state.ts'
 import { formatResult } from '../../rewrite/text.ts'
 import { StateFile, stateFolder } from '../../files/state-file.ts'
 import { BridgeError, isKubeFailure } from '../../errors.ts'
-import { clusterOptions, openCluster, readPlugins } from '../cli/cluster-options.ts'
+import { clusterOptions, openCluster, readDemand, readPlugins } from '../cli/cluster-options.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from '../cli/etcd-options.ts'
 import { count, countOr, durationOr, flag, repeated, requiredText, text } from '../cli/option.ts'
@@ -139,6 +139,7 @@ async function rotate(context: RotateContext, signal: AbortSignal): Promise<numb
     print(terminal, formatRotationPlan(state, await actions.readKey(), namesEtcd(values)))
     return EXIT_OK
   }
+  const { configHash } = await readDemand(values)
   const unlock = await file.lock()
   try {
     const rotation = new Rotation({
@@ -147,6 +148,7 @@ async function rotate(context: RotateContext, signal: AbortSignal): Promise<numb
       file,
       finishOnly: values.finish,
       configsMayDiffer: values.configsMayDiffer,
+      configHash,
       patienceMs: values.patience,
       clock: systemClock,
       onStep: (step, words) => warn(terminal, `step ${number(step)}, ${step}: ${words}`),
