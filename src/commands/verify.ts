@@ -17,11 +17,11 @@ import {
   givenEtcdOptions,
   namesEtcd,
   readEtcdAccess,
-} from './cli/etcd-options.ts'
+} from './cli/options/etcd.ts'
 import { untilInterrupted } from './cli/interruption.ts'
 import { count, flag, grouped, text, usageError } from './cli/option.ts'
 import { quietTelemetry } from './cli/quiet-telemetry.ts'
-import { allowedResources, resources } from './cli/resource-options.ts'
+import { allowedResources, resources } from './cli/options/resources.ts'
 import {
   DEFAULT_ETCD_RATE,
   reportStore,

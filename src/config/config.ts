@@ -2,7 +2,7 @@ import type { LogLevel } from './log-level.ts'
 
 /**
  * The configuration as the program uses it: defaults filled, durations in milliseconds, frozen at every
- * depth. What a person writes, and the limits of each key, is in the schema-*.ts files beside this one.
+ * depth. What a person writes, and the limits of each key, is in the folder schema.
  */
 export interface Config extends ProviderConfig {
   readonly vault: VaultConfig

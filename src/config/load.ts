@@ -7,7 +7,7 @@ import type { Environment } from '../environment.ts'
 import { ConfigError, type Fault } from '../yaml/fault.ts'
 import { describeIssues, type LocatedFault } from './issues.ts'
 import { findMissing, hasKms, isComplete } from './needed.ts'
-import { configSchema } from './schema.ts'
+import { configSchema } from './schema/config-schema.ts'
 import { explainType } from '../yaml/type-words.ts'
 import { readYaml, type Source } from '../yaml/source.ts'
 

@@ -1,5 +1,5 @@
 import type { Path } from '../yaml/fault.ts'
-import { configSchema } from './schema.ts'
+import { configSchema } from './schema/config-schema.ts'
 
 /** The schema as a tree of keys: what messages and the reference are written from. */
 export type Shape =

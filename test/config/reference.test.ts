@@ -5,7 +5,7 @@ import { test } from 'tap'
 import { parse as parseYaml } from 'yaml'
 
 import { generateDocument } from '../../scripts/generate-docs.ts'
-import { createJsonSchema } from '../../src/config/json-schema.ts'
+import { createJsonSchema } from '../../src/config/schema/json-schema.ts'
 import { configShape, type Entry, type Shape } from '../../src/config/shape.ts'
 import { change, parse, VALID } from './valid-config.ts'
 

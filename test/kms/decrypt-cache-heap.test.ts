@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { test } from 'tap'
-import { MAX_CACHE_ENTRIES } from '../../src/config/schema-kms.ts'
+import { MAX_CACHE_ENTRIES } from '../../src/config/schema/kms-section.ts'
 import { PROGRAM } from '../commands/program.ts'
 
 /** The options with which bin/transit-bridge starts Node.js. */

@@ -1,4 +1,4 @@
-import { createJsonSchema } from '../../config/json-schema.ts'
+import { createJsonSchema } from '../../config/schema/json-schema.ts'
 import { defineCommand } from '../cli/command.ts'
 import { EXIT_OK, print } from '../cli/terminal.ts'
 

@@ -1,10 +1,10 @@
-import type { ApiServers } from '../../convergence/api-servers.ts'
-import type { Demand } from '../../convergence/convergence.ts'
-import { hashEncryptionConfig } from '../../encryption/rules-file.ts'
-import { findCluster } from '../../kube/place.ts'
-import type { Clock } from '../../time/clock.ts'
-import { flag, grouped, repeated, text, usageError, type ValuesOf } from './option.ts'
-import { warn, type Terminal } from './terminal.ts'
+import type { ApiServers } from '../../../convergence/api-servers.ts'
+import type { Demand } from '../../../convergence/convergence.ts'
+import { hashEncryptionConfig } from '../../../encryption/rules-file.ts'
+import { findCluster } from '../../../kube/place.ts'
+import type { Clock } from '../../../time/clock.ts'
+import { flag, grouped, repeated, text, usageError, type ValuesOf } from '../option.ts'
+import { warn, type Terminal } from '../terminal.ts'
 
 /** How a command finds the cluster and its API servers. */
 export const clusterAccessOptions = grouped('Cluster options', {
@@ -47,7 +47,7 @@ export async function openCluster(
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
     ...(context === undefined ? {} : { context }),
   })
-  const { ApiServers: Found } = await import('../../convergence/api-servers.ts')
+  const { ApiServers: Found } = await import('../../../convergence/api-servers.ts')
   const servers = await Found.find({ access, named, clock })
   if (servers.source === 'kubeconfig') {
     warn(

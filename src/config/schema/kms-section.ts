@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 
-import { ACCEPTED_PLUGINS, type KmsConfig } from './config.ts'
+import { ACCEPTED_PLUGINS, type KmsConfig } from '../config.ts'
 import { duration } from './duration.ts'
 import { toggle, wholeNumber } from './number.ts'
 import { socketGroup, socketMode, socketPath } from './socket.ts'

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 
-import { DURATION, parseDuration } from '../time/duration.ts'
+import { DURATION, parseDuration } from '../../time/duration.ts'
 
 /** A key that takes a duration between two others and gives milliseconds. */
 export function duration(meaning: string, min: string, max: string) {

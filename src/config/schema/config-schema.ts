@@ -1,12 +1,12 @@
 import * as v from 'valibot'
 
-import { LOG_LEVELS } from './log-level.ts'
-import type { AdminConfig, ProviderConfig } from './config.ts'
+import { LOG_LEVELS } from '../log-level.ts'
+import type { AdminConfig, ProviderConfig } from '../config.ts'
 import { duration } from './duration.ts'
 import { listenAddress } from './endpoint.ts'
-import { csiSection } from './schema-csi.ts'
-import { kmsSection } from './schema-kms.ts'
-import { transitSection, vaultSection } from './schema-vault.ts'
+import { csiSection } from './csi-section.ts'
+import { kmsSection } from './kms-section.ts'
+import { transitSection, vaultSection } from './vault-section.ts'
 import { filePath } from './text.ts'
 
 const drill = v.pipe(
@@ -55,7 +55,7 @@ const logSection = v.pipe(
 
 /**
  * Everything that a configuration file may hold. It takes what YAML gives and makes a ProviderConfig of it; what most
- * commands need beyond that is in needed.ts.
+ * commands need beyond that is in ../needed.ts.
  */
 export const configSchema = v.pipe(
   v.strictObject({

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 
-import type { AuthConfig, ClientCertificate, TransitPlace, VaultConnection } from './config.ts'
+import type { AuthConfig, ClientCertificate, TransitPlace, VaultConnection } from '../config.ts'
 import { duration } from './duration.ts'
 import { addresses, isPlaintext } from './endpoint.ts'
 import { toggle } from './number.ts'
@@ -93,7 +93,7 @@ const PLAINTEXT_REFUSED =
 const CERT_NEEDS_TLS =
   'must be https:// with a client certificate, which is part of the TLS handshake'
 
-/** The section `vault`; needed.ts says when `auth` may be left out. */
+/** The section `vault`; ../needed.ts says when `auth` may be left out. */
 export const vaultSection = v.pipe(
   v.strictObject({
     address: addresses,
@@ -228,7 +228,7 @@ function toLogin(login: Auth): AuthConfig {
   return rest
 }
 
-/** The section `transit`; needed.ts says when `key` may be left out. */
+/** The section `transit`; ../needed.ts says when `key` may be left out. */
 export const transitSection = v.pipe(
   v.strictObject({
     mount: v.optional(

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 
-import { CSI_OBJECT_TYPES } from './config.ts'
+import { CSI_OBJECT_TYPES } from '../config.ts'
 import { duration } from './duration.ts'
 import { socketPath } from './socket.ts'
 import { authMount, claim, mountPath } from './text.ts'
@@ -54,7 +54,7 @@ const rule = v.strictObject({
   ),
 })
 
-/** The section `csi`. The default of its `mount` is `transit.mount`, which schema.ts fills in. */
+/** The section `csi`. The default of its `mount` is `transit.mount`, which config-schema.ts fills in. */
 export const csiSection = v.pipe(
   v.strictObject({
     socket: v.optional(

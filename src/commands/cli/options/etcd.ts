@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs'
 
-import type { EtcdAccess } from '../../etcd/access.ts'
-import { findEtcd, type EtcdPlace } from '../../etcd/places.ts'
-import { explainFileError } from '../../files/system-error.ts'
-import { Secret } from '../../secret.ts'
-import { grouped, list, text, usageError, type Option, type ValuesOf } from './option.ts'
+import type { EtcdAccess } from '../../../etcd/access.ts'
+import { findEtcd, type EtcdPlace } from '../../../etcd/places.ts'
+import { explainFileError } from '../../../files/system-error.ts'
+import { Secret } from '../../../secret.ts'
+import { grouped, list, text, usageError, type Option, type ValuesOf } from '../option.ts'
 
 /** How a command connects to etcd, named as etcdctl names them. */
 export const etcdAccessOptions = grouped('Etcd options', {

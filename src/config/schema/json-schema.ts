@@ -1,8 +1,8 @@
 import { toJsonSchema, type JsonSchema } from '@valibot/to-json-schema'
 
-import type { Path } from '../yaml/fault.ts'
-import { NEEDED_WITH_KMS } from './needed.ts'
-import { configSchema } from './schema.ts'
+import type { Path } from '../../yaml/fault.ts'
+import { NEEDED_WITH_KMS } from '../needed.ts'
+import { configSchema } from './config-schema.ts'
 
 /** Checks of the program that JSON Schema has no words for; what they say is in the descriptions. */
 const BEYOND_JSON_SCHEMA = ['check', 'partial_check', 'transform', 'metadata']

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import * as v from 'valibot'
 
-import type { ListenAddress } from './config.ts'
+import type { ListenAddress } from '../config.ts'
 
 const SCHEME = /^https?:\/\//
 const ENDPOINT = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/

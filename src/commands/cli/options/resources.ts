@@ -1,13 +1,13 @@
-import { readEncryptionRules } from '../../encryption/rules-file.ts'
+import { readEncryptionRules } from '../../../encryption/rules-file.ts'
 import {
   formatResource,
   isNeverEncrypted,
   knownResources,
   parseResource,
   type Resource,
-} from '../../kube/resource.ts'
-import { findNearest } from '../../text/nearest.ts'
-import { splitList, text, usageError, type Option, type ValuesOf } from './option.ts'
+} from '../../../kube/resource.ts'
+import { findNearest } from '../../../text/nearest.ts'
+import { splitList, text, usageError, type Option, type ValuesOf } from '../option.ts'
 
 /** Resources with commas between: `secrets,widgets.example.com`. */
 export function resources(help: string): Option<readonly Resource[] | undefined> {
