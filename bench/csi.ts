@@ -6,7 +6,7 @@
 import { create, toBinary } from '@bufbuild/protobuf'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CSIDriverProvider } from '../src/gen/csi/v1alpha1/service_pb.ts'
-import { newPod, PodWorld, ROLE, type Pod } from '../test/csi/pod-world.ts'
+import { newPod, PodVault, ROLE, type Pod } from '../test/csi/pod-vault.ts'
 import { Provider, type ProviderConfiguration } from '../test/real/provider.ts'
 import { tempFolder } from '../test/real/temp-folder.ts'
 import { GrpcLoad } from './grpc-load.ts'
@@ -30,7 +30,7 @@ const SCALED_PAUSE_MS = 2_400
 
 type Objects = readonly object[]
 
-const world = await PodWorld.start()
+const vault = await PodVault.start()
 try {
   const objects = await makeObjects()
   const rows: Row[] = []
@@ -39,18 +39,18 @@ try {
   await withProvider(SCALED, (provider) => countOverTime(provider, objects, rows))
   printTable(rows)
 } finally {
-  await world.stop()
+  await vault.stop()
 }
 
 /** Two files from one key's metadata, and three values of another key. */
 async function makeObjects(): Promise<Objects> {
-  await world.makeKey('app-signing', 'ecdsa-p256')
-  await world.makeKey('app-data')
+  await vault.makeKey('app-signing', 'ecdsa-p256')
+  await vault.makeKey('app-data')
   const value = async (path: string) => ({
     path,
     type: 'decrypt',
     key: 'app-data',
-    ciphertext: await world.encrypt('app-data', `the value of ${path}`),
+    ciphertext: await vault.encrypt('app-data', `the value of ${path}`),
   })
   return [
     { path: 'signing.pem', type: 'publicKey', key: 'app-signing' },
@@ -66,7 +66,7 @@ async function withProvider(
   use: (provider: Provider) => Promise<void>,
 ): Promise<void> {
   const provider = await Provider.start(tempFolder('providers'), {
-    vault: { address: world.bao.address },
+    vault: { address: vault.bao.address },
     transit: { key: 'k8s-etcd' },
     csi: {
       audience: 'vault',
@@ -134,11 +134,11 @@ async function measureSpeed(provider: Provider, objects: Objects, rows: Row[]): 
 
 /** A login, and then a request for each object, one after the other. */
 async function measureByHand(objects: Objects): Promise<LoadResult> {
-  const { bao } = world
+  const { bao } = vault
   const pods = makePods(COLD_MOUNTS, 1)
   const logins = await Promise.all(
     pods.map(async (pod) => {
-      const tokens = JSON.parse(await world.tokens(pod)) as { vault: { token: string } }
+      const tokens = JSON.parse(await vault.tokens(pod)) as { vault: { token: string } }
       return { role: ROLE, jwt: tokens.vault.token }
     }),
   )
@@ -203,7 +203,7 @@ async function countRequests(provider: Provider, objects: Objects, rows: Row[]):
     [1, 'each its own account'],
   ] as const) {
     const volumes = await openVolumes(provider, makePods(PODS, podsOfOne), objects)
-    const since = world.bao.auditMark()
+    const since = vault.bao.auditMark()
     const mount = takeTurns(volumes)
     await load(CALLERS, PODS, mount)
     await load(CALLERS, REPUBLISHES * PODS, mount)
@@ -216,7 +216,7 @@ async function countRequests(provider: Provider, objects: Objects, rows: Row[]):
 async function countOverTime(provider: Provider, objects: Objects, rows: Row[]): Promise<void> {
   const pods = makePods(PODS, PODS_OF_A_DEPLOYMENT)
   const volumes = await openVolumes(provider, pods, objects)
-  const since = world.bao.auditMark()
+  const since = vault.bao.auditMark()
   const mount = takeTurns(volumes)
   const startedAt = performance.now()
   for (let round = 0; round <= REPUBLISHES; round += 1) {
@@ -228,7 +228,7 @@ async function countOverTime(provider: Provider, objects: Objects, rows: Row[]):
 }
 
 function rowOfRequests(what: string, since: number, hasFloor: boolean): Row {
-  const requests = world.bao.auditRequests({ since })
+  const requests = vault.bao.auditRequests({ since })
   const refused = requests.filter(({ error }) => error !== undefined)
   if (refused.length > 0) throw new Error(`Vault refused: ${String(refused[0]?.error)}`)
   const peer = PODS + PODS * OBJECTS * (1 + REPUBLISHES)
@@ -255,7 +255,7 @@ function openVolumes(provider: Provider, pods: Pod[], objects: Objects): Promise
   const { input } = method.mount
   return Promise.all(
     pods.map(async (pod) => {
-      const attributes = await world.attributes(pod, objects)
+      const attributes = await vault.attributes(pod, objects)
       const request = { attributes, secrets: 'null', targetPath: '/mnt', permission: '420' }
       const bytes = toBinary(input, create(input, request))
       return GrpcLoad.open(provider.socket, `/${typeName}/${method.mount.name}`, bytes)

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { encodeAssociatedData, makeAnnotations } from '../src/seed/annotations.ts'
-import { KEY, KmsWorld } from '../test/real/kms-world.ts'
+import { KEY, KmsVault } from '../test/real/kms-vault.ts'
 import type { WrappedSeed } from '../test/real/kms-client.ts'
 import { Plugin } from '../test/real/plugin.ts'
 import { create, toBinary } from '@bufbuild/protobuf'
@@ -29,10 +29,10 @@ const CONFIGURATION = { log: { level: 'info' } }
 type Measured = Record<'status' | 'encrypt' | 'decrypt' | 'direct' | 'directAsRoot', LoadResult>
 type Calls = Record<keyof Measured, () => Promise<unknown>>
 
-const world = await KmsWorld.start({ audit: false })
-const plugin = await Plugin.start({ ...world.configuration(), ...CONFIGURATION })
-const direct = new DirectTransit(world.bao.address, await world.login(), CALLERS)
-const directAsRoot = new DirectTransit(world.bao.address, world.bao.rootToken, CALLERS)
+const vault = await KmsVault.start({ audit: false })
+const plugin = await Plugin.start({ ...vault.configuration(), ...CONFIGURATION })
+const direct = new DirectTransit(vault.bao.address, await vault.login(), CALLERS)
+const directAsRoot = new DirectTransit(vault.bao.address, vault.bao.rootToken, CALLERS)
 try {
   await plugin.waitForHealth('ok')
   const rows: Row[] = []
@@ -66,7 +66,7 @@ try {
   await direct.close()
   await directAsRoot.close()
   await plugin.stop()
-  await world.stop()
+  await vault.stop()
 }
 
 /** The calls to measure, ready to be repeated. */
@@ -210,7 +210,7 @@ async function measureStarts(): Promise<Row[]> {
   const times: number[] = []
   for (let start = 0; start <= STARTS; start += 1) {
     const startedAt = performance.now()
-    const fresh = await Plugin.launch({ ...world.configuration(), ...CONFIGURATION })
+    const fresh = await Plugin.launch({ ...vault.configuration(), ...CONFIGURATION })
     await firstStatus(fresh)
     // The first start after an installation fills the compile cache.
     if (start > 0) times.push(performance.now() - startedAt)

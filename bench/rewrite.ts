@@ -6,7 +6,7 @@ import { forEachOf, Operator } from '../test/e2e/command.ts'
 import { encryptionConfig, identity, kms } from '../test/e2e/encryption-config.ts'
 import { newKeyId, noticed } from '../test/e2e/observe.ts'
 import { Etcd } from '../test/real/etcd.ts'
-import { KEY, KmsWorld } from '../test/real/kms-world.ts'
+import { KEY, KmsVault } from '../test/real/kms-vault.ts'
 import { KubeApiServer } from '../test/real/kube-api-server.ts'
 import { Plugin } from '../test/real/plugin.ts'
 import { rotateKey } from '../test/real/transit-setup.ts'
@@ -18,9 +18,9 @@ const rate = process.argv[3] ?? '1000000'
 /** The memory limit that a run must stay below, in MiB. */
 const MOST_MEMORY = 150
 
-const world = await KmsWorld.start({ audit: false })
+const vault = await KmsVault.start({ audit: false })
 const etcd = await Etcd.start()
-const plugin = await Plugin.start(world.configuration(world.bao.address, { refreshInterval: '1s' }))
+const plugin = await Plugin.start(vault.configuration(vault.bao.address, { refreshInterval: '1s' }))
 await plugin.waitForHealth('ok')
 const api = await KubeApiServer.start({
   etcd,
@@ -32,7 +32,7 @@ try {
   await forEachOf(count, (index) => api.createSecret('default', `s-${String(index)}`, { value }))
   const filling = (performance.now() - filledAt) / 1000
   const { keyId } = await plugin.client.status()
-  await rotateKey(world.bao, KEY)
+  await rotateKey(vault.bao, KEY)
   await noticed(api, await newKeyId(plugin, keyId))
   const operator = await Operator.of({ apis: [api], plugins: [plugin], etcd })
   const before = await readProcessorTime(api.pid)
@@ -68,7 +68,7 @@ try {
   await api.stop()
   await plugin.stop()
   await etcd.stop()
-  await world.stop()
-  for (const folder of [etcd.dir, api.dir, world.bao.dir])
+  await vault.stop()
+  for (const folder of [etcd.dir, api.dir, vault.bao.dir])
     rmSync(folder, { recursive: true, force: true })
 }

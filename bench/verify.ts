@@ -6,7 +6,7 @@ import { request } from 'undici'
 import type { Report } from '../src/verify/report.ts'
 import { buildProgram } from '../test/commands/program.ts'
 import { Etcd } from '../test/real/etcd.ts'
-import { KEY, KmsWorld } from '../test/real/kms-world.ts'
+import { KEY, KmsVault } from '../test/real/kms-vault.ts'
 import { rotateKey } from '../test/real/transit-setup.ts'
 import { runMeasured } from '../test/verify/measured-run.ts'
 import {
@@ -32,11 +32,11 @@ interface Run {
 }
 
 buildProgram()
-const [world, etcd] = await Promise.all([KmsWorld.start({ audit: false }), Etcd.start()])
+const [vault, etcd] = await Promise.all([KmsVault.start({ audit: false }), Etcd.start()])
 try {
-  const config = writeConfig(world)
-  for (let version = 2; version <= VERSIONS; version += 1) await rotateKey(world.bao, KEY)
-  await fill(await makeSeeds(world, VERSIONS * SEEDS_OF_VERSION))
+  const config = writeConfig(vault)
+  for (let version = 2; version <= VERSIONS; version += 1) await rotateKey(vault.bao, KEY)
+  await fill(await makeSeeds(vault, VERSIONS * SEEDS_OF_VERSION))
   const snapshot = await saveSnapshot(etcd)
   const live = ['--endpoints', etcd.address]
   const deep = ['--deep', '--config', config]
@@ -53,7 +53,7 @@ try {
   printTable(rows)
   if (rows.some(({ ok }) => ok === false)) process.exitCode = 1
 } finally {
-  await Promise.all([world.stop(), etcd.stop()])
+  await Promise.all([vault.stop(), etcd.stop()])
 }
 
 async function fill(seeds: readonly SeedInUse[]): Promise<void> {

@@ -7,7 +7,7 @@ import { eventually } from '../test/e2e/eventually.ts'
 import { kmsProviders, newKeyId, noticed, pluginCalls } from '../test/e2e/observe.ts'
 import { findInEtcd, parseStored, SECRETS, seedsOfSecrets, storedV2 } from '../test/e2e/stored.ts'
 import { Etcd } from '../test/real/etcd.ts'
-import { KEY, KmsWorld } from '../test/real/kms-world.ts'
+import { KEY, KmsVault } from '../test/real/kms-vault.ts'
 import { KubeApiServer } from '../test/real/kube-api-server.ts'
 import { obtain } from '../test/real/parts.ts'
 import { Plugin } from '../test/real/plugin.ts'
@@ -23,7 +23,7 @@ const OUTAGE_GRACE = '5s'
 const HEAD = 48
 const TAIL = 176
 
-type Cluster = { world: KmsWorld; proxy: TcpProxy; etcd: Etcd; plugin: Plugin; api: KubeApiServer }
+type Cluster = { vault: KmsVault; proxy: TcpProxy; etcd: Etcd; plugin: Plugin; api: KubeApiServer }
 
 const narration = new Narration()
 
@@ -47,8 +47,8 @@ async function demonstrate(): Promise<void> {
 }
 
 async function startCluster(stack: AsyncDisposableStack): Promise<Cluster> {
-  const [world, proxy] = await start('start a real OpenBao', async () => {
-    const bao = await KmsWorld.start({ audit: false })
+  const [vault, proxy] = await start('start a real OpenBao', async () => {
+    const bao = await KmsVault.start({ audit: false })
     stack.defer(() => bao.stop())
     const between = await TcpProxy.start(bao.bao.address)
     stack.defer(() => between.stop())
@@ -61,7 +61,7 @@ async function startCluster(stack: AsyncDisposableStack): Promise<Cluster> {
   })
   const plugin = await start('start the built plugin (bin/transit-bridge kms)', async () => {
     const started = await Plugin.start(
-      world.configuration(proxy.address, {
+      vault.configuration(proxy.address, {
         refreshInterval: REFRESH_INTERVAL,
         outageGrace: OUTAGE_GRACE,
       }),
@@ -79,7 +79,7 @@ async function startCluster(stack: AsyncDisposableStack): Promise<Cluster> {
     const { body } = await started.request('GET', '/version')
     return [started, `${String(body.gitVersion)} is ready`]
   })
-  return { world, proxy, etcd, plugin, api }
+  return { vault, proxy, etcd, plugin, api }
 }
 
 async function encrypt({ etcd, plugin, api }: Cluster): Promise<void> {
@@ -110,10 +110,10 @@ async function encrypt({ etcd, plugin, api }: Cluster): Promise<void> {
   await showStored(etcd)
 }
 
-async function rotate({ world, etcd, plugin, api }: Cluster): Promise<void> {
+async function rotate({ vault, etcd, plugin, api }: Cluster): Promise<void> {
   const { keyId: old } = await plugin.client.status()
   await narration.step('rotate the key in Transit', async () => {
-    await rotateKey(world.bao, KEY)
+    await rotateKey(vault.bao, KEY)
     const keyId = await newKeyId(plugin, old)
     return `the plugin announces ${shorten(keyId)}`
   })

@@ -4,7 +4,7 @@
 // plugin's socket. Everything runs on 127.0.0.1 and in temporary folders, which are removed at the end.
 import { randomBytes } from 'node:crypto'
 import { KmsCallError, type WrappedSeed } from '../test/real/kms-client.ts'
-import { KEY, KmsWorld } from '../test/real/kms-world.ts'
+import { KEY, KmsVault } from '../test/real/kms-vault.ts'
 import { Plugin } from '../test/real/plugin.ts'
 import { TcpProxy } from '../test/real/tcp-proxy.ts'
 import { rotateKey } from '../test/real/transit-setup.ts'
@@ -21,22 +21,22 @@ const narration = new Narration()
 async function demonstrate(): Promise<void> {
   narration.say(paint('bold', 'transit-bridge: the KMS plugin of a Kubernetes cluster, on Transit'))
   await using stack = new AsyncDisposableStack()
-  const world = await startVault(stack)
-  const proxy = await TcpProxy.start(world.bao.address)
+  const vault = await startVault(stack)
+  const proxy = await TcpProxy.start(vault.bao.address)
   stack.defer(() => proxy.stop())
-  const plugin = await startPlugin(world, proxy, stack)
+  const plugin = await startPlugin(vault, proxy, stack)
   const seeds = await wrapSeeds(plugin)
-  await rotate(world, plugin, seeds)
-  await loseVault(world, proxy, plugin, seeds)
+  await rotate(vault, plugin, seeds)
+  await loseVault(vault, proxy, plugin, seeds)
   await stopPlugin(plugin)
 }
 
-async function startVault(stack: AsyncDisposableStack): Promise<KmsWorld> {
-  let started: KmsWorld | undefined
+async function startVault(stack: AsyncDisposableStack): Promise<KmsVault> {
+  let started: KmsVault | undefined
   await narration.step('start a real OpenBao, with a key, a policy and a JWT login', async () => {
-    const world = await KmsWorld.start()
-    stack.defer(() => world.stop())
-    started = world
+    const vault = await KmsVault.start()
+    stack.defer(() => vault.stop())
+    started = vault
     return `transit key ${KEY}, vault-policies/kms.hcl, role bound to one service account`
   })
   expect(started !== undefined, 'OpenBao did not start')
@@ -44,7 +44,7 @@ async function startVault(stack: AsyncDisposableStack): Promise<KmsWorld> {
 }
 
 async function startPlugin(
-  world: KmsWorld,
+  vault: KmsVault,
   proxy: TcpProxy,
   stack: AsyncDisposableStack,
 ): Promise<Plugin> {
@@ -53,7 +53,7 @@ async function startPlugin(
     'start the built plugin (bin/transit-bridge kms --config FILE)',
     async () => {
       const plugin = await Plugin.start(
-        world.configuration(proxy.address, {
+        vault.configuration(proxy.address, {
           refreshInterval: REFRESH_INTERVAL,
           outageGrace: OUTAGE_GRACE,
         }),
@@ -108,11 +108,11 @@ async function wrapSeeds(plugin: Plugin): Promise<Seed[]> {
   return seeds
 }
 
-async function rotate(world: KmsWorld, plugin: Plugin, seeds: Seed[]): Promise<void> {
+async function rotate(vault: KmsVault, plugin: Plugin, seeds: Seed[]): Promise<void> {
   await narration.step('rotate the key in Transit', async () => {
     const before = (await plugin.client.status()).keyId
     const startedAt = performance.now()
-    await rotateKey(world.bao, KEY)
+    await rotateKey(vault.bao, KEY)
     await plugin.program.waitUntil(
       'a new key id',
       async () => (await plugin.client.status()).keyId !== before,
@@ -133,7 +133,7 @@ async function rotate(world: KmsWorld, plugin: Plugin, seeds: Seed[]): Promise<v
 }
 
 async function loseVault(
-  world: KmsWorld,
+  vault: KmsVault,
   proxy: TcpProxy,
   plugin: Plugin,
   seeds: readonly Seed[],
@@ -155,8 +155,8 @@ async function loseVault(
     return `healthz is "${status.healthz}", the key id is still ${shorten(status.keyId)}`
   })
   await narration.step('kill OpenBao, restart it and reconnect', async () => {
-    await world.bao.kill()
-    await world.bao.restart()
+    await vault.bao.kill()
+    await vault.bao.restart()
     const startedAt = performance.now()
     await proxy.pass()
     await plugin.waitForHealth('ok')

@@ -3,9 +3,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { startWatchedWorld } from '../test/e2e/watched-world.ts'
+import { startWatchedStack } from '../test/e2e/watched-stack.ts'
 import { fillVariables, readDashboard } from '../test/monitoring/dashboard.ts'
-import { KEY } from '../test/real/kms-world.ts'
+import { KEY } from '../test/real/kms-vault.ts'
 import type { Prometheus } from '../test/real/prometheus.ts'
 import { rotateKey } from '../test/real/transit-setup.ts'
 import { drawDashboard, type Filled, type Span } from './dashboard-picture.ts'
@@ -42,14 +42,14 @@ function legendOf(form: string, labels: Record<string, string>): string {
 
 await using stack = new AsyncDisposableStack()
 const teardown = (end: () => unknown) => stack.defer(async () => void (await end()))
-const { kms, prometheus } = await startWatchedWorld(
+const { kms, prometheus } = await startWatchedStack(
   { teardown },
   { between: 250, tokenLife: WEEK_S },
 )
 await pause(WARM_UP_MS)
 const start = Date.now() / 1000
 await pause(HALF_MS)
-await rotateKey(kms.world.bao, KEY)
+await rotateKey(kms.vault.bao, KEY)
 await pause(HALF_MS)
 const filled = await fill(prometheus, { start, end: Date.now() / 1000 })
 mkdirSync(FOLDER, { recursive: true })

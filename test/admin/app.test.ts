@@ -14,7 +14,7 @@ const unready: Readiness = {
 }
 
 /** The app on a real port, and a function that asks it. */
-async function appScene(sources: Partial<AdminSources> = {}) {
+async function appFixture(sources: Partial<AdminSources> = {}) {
   const app = createAdminApp({
     isServing: () => true,
     readiness: () => ready,
@@ -114,7 +114,7 @@ const ANSWERS: readonly (readonly [
 
 for (const [what, sources, path, headers, expected] of ANSWERS) {
   void test(`${what} answers ${expected.status}`, async (t) => {
-    const { ask, stop } = await appScene(sources)
+    const { ask, stop } = await appFixture(sources)
     t.teardown(stop)
     const { status, type, text } = await ask(path, { headers })
     t.same({ status, type, text }, expected)
@@ -131,7 +131,7 @@ for (const [method, path] of [
   ['GET', '/%ff'],
 ] as const) {
   void test(`${method} ${path} is 404 with the paths there are`, async (t) => {
-    const { ask, stop } = await appScene()
+    const { ask, stop } = await appFixture()
     t.teardown(stop)
     const { status, text } = await ask(path, { method })
     t.same([status, text], [404, 'not found; use /livez, /readyz or /metrics\n'])
@@ -139,13 +139,13 @@ for (const [method, path] of [
 }
 
 void test('HEAD answers as GET does, without a body', async (t) => {
-  const { ask, stop } = await appScene({ readiness: () => unready })
+  const { ask, stop } = await appFixture({ readiness: () => unready })
   t.teardown(stop)
   t.match(await ask('/readyz', { method: 'HEAD' }), { status: 503, text: '' })
 })
 
 void test('nothing says which program answers', async (t) => {
-  const { ask, stop } = await appScene()
+  const { ask, stop } = await appFixture()
   t.teardown(stop)
   const { headers } = await ask('/livez')
   t.notOk('x-powered-by' in headers || 'server' in headers || 'etag' in headers)
@@ -168,7 +168,7 @@ for (const [what, sources, path] of [
   ],
 ] as const) {
   void test(`${what}: 500, and no stack to the client or to stderr`, async (t) => {
-    const { ask, stop } = await appScene(sources)
+    const { ask, stop } = await appFixture(sources)
     t.teardown(stop)
     const written = t.capture(process.stderr, 'write', () => true)
     t.match(await ask(path), { status: 500, text: 'internal error\n' })

@@ -19,7 +19,7 @@ async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setImmediate(resolve))
 }
 
-async function adminScene(port = 0) {
+async function adminFixture(port = 0) {
   const clock = new HandClock()
   const { log, lines } = memoryLog()
   const admin = startAdminServer({ listen: { host: '127.0.0.1', port }, sources, clock, log })
@@ -45,7 +45,7 @@ async function hang(port: number, text: string): Promise<number> {
 }
 
 void test('it serves until it is stopped', async (t) => {
-  const { admin, url } = await adminScene()
+  const { admin, url } = await adminFixture()
   t.equal(await statusOf(`${url()}/livez`), 200)
   const address = url()
   await admin.stop()
@@ -54,7 +54,7 @@ void test('it serves until it is stopped', async (t) => {
 })
 
 void test('clients that hang are dropped, and do not hold up others', async (t) => {
-  const { admin, url } = await adminScene()
+  const { admin, url } = await adminFixture()
   t.teardown(() => admin.stop())
   const port = admin.port ?? 0
   const hanging = [
@@ -69,7 +69,7 @@ void test('clients that hang are dropped, and do not hold up others', async (t) 
 })
 
 void test('slow connections never keep the next one out: the oldest is closed', async (t) => {
-  const { admin, url } = await adminScene()
+  const { admin, url } = await adminFixture()
   t.teardown(() => admin.stop())
   const sockets: Socket[] = []
   for (let count = 0; count < 128; count += 1) {
@@ -89,7 +89,7 @@ void test('a port that is taken is logged and tried again, never fatal', async (
   const taker = createServer().listen(0, '127.0.0.1')
   await once(taker, 'listening')
   const { port } = taker.address() as AddressInfo
-  const { admin, clock, lines, url } = await adminScene(port)
+  const { admin, clock, lines, url } = await adminFixture(port)
   await until(() => lines.length === 1)
   t.match(lines, [
     {
@@ -113,7 +113,7 @@ void test('a stop while the port is waited for ends the waiting', async (t) => {
   const taker = createServer().listen(0, '127.0.0.1')
   await once(taker, 'listening')
   const { port } = taker.address() as AddressInfo
-  const { admin, clock, lines } = await adminScene(port)
+  const { admin, clock, lines } = await adminFixture(port)
   await until(() => lines.length === 1)
   await admin.stop()
   t.equal(clock.pending, 0)
@@ -124,7 +124,7 @@ void test('a stop before the port could be asked for leaves nothing behind', asy
   const taker = createServer().listen(0, '127.0.0.1')
   await once(taker, 'listening')
   const { port } = taker.address() as AddressInfo
-  const { admin, clock } = await adminScene(port)
+  const { admin, clock } = await adminFixture(port)
   await admin.stop()
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve))
   t.equal(clock.pending, 0)

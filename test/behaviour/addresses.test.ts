@@ -1,15 +1,15 @@
 import { test } from 'tap'
 import { freePort } from '../real/port.ts'
-import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open()
-const { bao } = scene
+const fixture = await Fixture.open()
+const { bao } = fixture
 const KMS = { refreshInterval: '1s', outageGrace: '0s' }
 
 void test('the first address is dead: the second is used, and kept', async (t) => {
-  const [first, second] = await Promise.all([scene.tcpProxy(), scene.httpProxy()])
+  const [first, second] = await Promise.all([fixture.tcpProxy(), fixture.httpProxy()])
   await first.refuse()
-  const plugin = await scene.startHealthy({ address: [first.address, second.address], kms: KMS })
+  const plugin = await fixture.startHealthy({ address: [first.address, second.address], kms: KMS })
   await first.pass()
   const before = second.count()
   for (let call = 0; call < 20; call += 1) await plugin.client.encrypt(newSeed())
@@ -19,8 +19,8 @@ void test('the first address is dead: the second is used, and kept', async (t) =
 })
 
 void test('an address that dies is left within the call, and healthz stays "ok"', async (t) => {
-  const [first, second] = await Promise.all([scene.tcpProxy(), scene.tcpProxy()])
-  const plugin = await scene.startHealthy({
+  const [first, second] = await Promise.all([fixture.tcpProxy(), fixture.tcpProxy()])
+  const plugin = await fixture.startHealthy({
     address: [first.address, second.address],
     kms: KMS,
     vault: { timeout: '500ms' },
@@ -38,8 +38,8 @@ void test('an address that dies is left within the call, and healthz stays "ok"'
 })
 
 void test('an address that hangs is left, although vault.timeout is longer than any call', async (t) => {
-  const [first, second] = await Promise.all([scene.tcpProxy(), scene.tcpProxy()])
-  const plugin = await scene.startHealthy({
+  const [first, second] = await Promise.all([fixture.tcpProxy(), fixture.tcpProxy()])
+  const plugin = await fixture.startHealthy({
     address: [first.address, second.address],
     kms: { refreshInterval: '5m' },
     vault: { timeout: '8s' },
@@ -53,8 +53,8 @@ void test('an address that hangs is left, although vault.timeout is longer than 
 })
 
 void test('an address that is sealed is left for another', async (t) => {
-  const [first, second] = await Promise.all([scene.httpProxy(), scene.httpProxy()])
-  const plugin = await scene.startHealthy({ address: [first.address, second.address], kms: KMS })
+  const [first, second] = await Promise.all([fixture.httpProxy(), fixture.httpProxy()])
+  const plugin = await fixture.startHealthy({ address: [first.address, second.address], kms: KMS })
   first.respond({ status: 503, body: { errors: ['Vault is sealed'] } })
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
   second.respond({ status: 503, body: { errors: ['Vault is sealed'] } })
@@ -65,11 +65,14 @@ void test('an address that is sealed is left for another', async (t) => {
 })
 
 void test('a standby that sends the caller to a known address is followed, with the token', async (t) => {
-  const [standby, active] = await Promise.all([scene.httpProxy(), scene.httpProxy()])
+  const [standby, active] = await Promise.all([fixture.httpProxy(), fixture.httpProxy()])
   const headers = (path: string) => ({ location: `${active.address}${path}` })
   const path = '/v1/auth/jwt/login'
   standby.respond({ status: 307, headers: headers(path) }, { match: (_, asked) => asked === path })
-  const plugin = await scene.startHealthy({ address: [standby.address, active.address], kms: KMS })
+  const plugin = await fixture.startHealthy({
+    address: [standby.address, active.address],
+    kms: KMS,
+  })
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
   t.equal(active.count('POST', path), 1)
   t.ok(active.count('POST', '/v1/transit/encrypt/k8s-etcd') >= 1, 'and the active one is kept')
@@ -77,8 +80,8 @@ void test('a standby that sends the caller to a known address is followed, with 
 })
 
 void test('a standby that sends the caller to a foreign host is refused in words, and that host sees nothing', async (t) => {
-  const [standby, foreign] = await Promise.all([scene.httpProxy(), scene.httpProxy()])
-  const plugin = await scene.startHealthy({ address: standby.address, kms: KMS })
+  const [standby, foreign] = await Promise.all([fixture.httpProxy(), fixture.httpProxy()])
+  const plugin = await fixture.startHealthy({ address: standby.address, kms: KMS })
   for (const status of [301, 302, 307, 308]) {
     standby.respond({
       status,
@@ -100,17 +103,17 @@ void test('a standby that sends the caller to a foreign host is refused in words
 
 void test('no address answers: the reason is told, and the first to come back is used', async (t) => {
   const dead = `http://127.0.0.1:${String(await freePort())}`
-  const network = await scene.tcpProxy()
+  const network = await fixture.tcpProxy()
   await network.refuse()
-  const plugin = await scene.start({ address: [dead, network.address], kms: KMS })
+  const plugin = await fixture.start({ address: [dead, network.address], kms: KMS })
   await plugin.waitForHealth(/connection refused/)
   await network.pass()
   await plugin.waitForHealth('ok')
   const since = bao.auditMark()
   await plugin.client.encrypt(newSeed())
-  await until('the audit line', () => scene.asked(since, /encrypt/).length === 1)
+  await until('the audit line', () => fixture.asked(since, /encrypt/).length === 1)
   t.ok(plugin.program.running)
   await plugin.stop()
 })
 
-scene.end()
+fixture.end()

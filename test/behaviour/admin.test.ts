@@ -6,10 +6,10 @@ import { test } from 'tap'
 import { run } from '../commands/program.ts'
 import { freePort } from '../real/port.ts'
 import { findSamples } from '../real/prometheus-text.ts'
-import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open()
-const plugin = await scene.startHealthy({ kms: { refreshInterval: '1s' } })
+const fixture = await Fixture.open()
+const plugin = await fixture.startHealthy({ kms: { refreshInterval: '1s' } })
 
 void test('/livez, /readyz and nothing else', async (t) => {
   t.match(await plugin.admin('/livez'), { status: 200, text: 'ok\n' })
@@ -90,7 +90,7 @@ void test('the probe goes through the socket: neither slow connections nor a tak
   await once(taker, 'listening')
   t.teardown(() => taker.close())
   const admin = { listen: `127.0.0.1:${String(port)}` }
-  const other = await scene.startHealthy({ admin })
+  const other = await fixture.startHealthy({ admin })
   const probe = await run(['probe', '--socket', other.socket])
   t.same(probe, { code: 0, stdout: `${other.socket}: ok\n`, stderr: '' })
 
@@ -106,8 +106,8 @@ void test('the probe goes through the socket: neither slow connections nor a tak
 })
 
 void test('without admin.listen there is no admin server', async (t) => {
-  const closed = await scene.startHealthy({ admin: { listen: 'none' } })
+  const closed = await fixture.startHealthy({ admin: { listen: 'none' } })
   await t.rejects(closed.admin('/livez'))
 })
 
-scene.end()
+fixture.end()

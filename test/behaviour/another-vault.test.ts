@@ -1,21 +1,21 @@
 import { test, type Test } from 'tap'
 import type { AuditRequest } from '../real/audit-log.ts'
-import { KmsWorld } from '../real/kms-world.ts'
+import { KmsVault } from '../real/kms-vault.ts'
 import { OpenBao, type AuditMark } from '../real/openbao.ts'
-import { linesSaying, newSeed, Scene, until } from './scene.ts'
+import { linesSaying, newSeed, Fixture, until } from './fixture.ts'
 
 /**
  * A second address that leads to another Vault: a disaster recovery site, or a node that was initialized again.
  * What it refuses says nothing about the first one.
  */
 // Tokens that expire during an outage make the plugin log in where it can.
-const scene = await Scene.open({ ttl: '4s' })
-const network = await scene.tcpProxy()
+const fixture = await Fixture.open({ ttl: '4s' })
+const network = await fixture.tcpProxy()
 const KMS = { refreshInterval: '1s', decryptCache: { enabled: true } }
 
 /** One outage of the first address, with calls that meet it; then the first address is back. */
 async function surviveOutage(t: Test, second: string): Promise<void> {
-  const plugin = await scene.startHealthy({ address: [network.address, second], kms: KMS })
+  const plugin = await fixture.startHealthy({ address: [network.address, second], kms: KMS })
   const seed = newSeed()
   const wrapped = await plugin.client.encrypt(seed)
   await plugin.client.decrypt(wrapped)
@@ -39,17 +39,17 @@ async function surviveOutage(t: Test, second: string): Promise<void> {
 }
 
 void test('the second Vault knows neither the token nor the key', async (t) => {
-  const other = await KmsWorld.start({ bao: await OpenBao.start({ fresh: true }) })
+  const other = await KmsVault.start({ bao: await OpenBao.start({ fresh: true }) })
   t.teardown(() => other.stop())
   await surviveOutage(t, other.bao.address)
 })
 
 void test('the second Vault accepts the login and has another key of the same name', async (t) => {
   const bao = await OpenBao.start({ fresh: true })
-  const other = await KmsWorld.start({ bao, accepts: scene.world })
+  const other = await KmsVault.start({ bao, accepts: fixture.vault })
   t.teardown(() => other.stop())
   const address = [network.address, bao.address]
-  const plugin = await scene.startHealthy({ address, kms: KMS })
+  const plugin = await fixture.startHealthy({ address, kms: KMS })
   const wrapped = await plugin.client.encrypt(newSeed())
   const since = bao.auditMark()
 
@@ -76,4 +76,4 @@ function asked(bao: OpenBao, since: AuditMark, path: RegExp): AuditRequest[] {
     .filter(({ displayName }) => displayName.startsWith('jwt'))
 }
 
-scene.end()
+fixture.end()

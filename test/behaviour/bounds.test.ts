@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { test } from 'tap'
 import { KmsClient } from '../real/kms-client.ts'
-import { newSeed, outcomeOf, Scene } from './scene.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
 
-const scene = await Scene.open({ audit: false })
-const proxy = await scene.httpProxy()
-const plugin = await scene.startHealthy({ address: proxy.address, log: { level: 'info' } })
+const fixture = await Fixture.open({ audit: false })
+const proxy = await fixture.httpProxy()
+const plugin = await fixture.startHealthy({ address: proxy.address, log: { level: 'info' } })
 const { client } = plugin
 const LARGE_BYTES = 60 * 1024
 
@@ -91,4 +91,4 @@ void test('24,000 Decrypts on 8 connections while Vault hangs: the plugin keeps 
   t.ok(plugin.program.running)
 })
 
-scene.end()
+fixture.end()

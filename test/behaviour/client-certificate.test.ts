@@ -3,9 +3,9 @@ import { CsiClient } from '../real/csi-client.ts'
 import { CertificateAuthority } from '../real/pki.ts'
 import { Provider } from '../real/provider.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import { newPod, PodWorld } from '../csi/pod-world.ts'
-import { ALLOW_ALL } from '../csi/scene.ts'
-import { newSeed, outcomeOf, Scene } from './scene.ts'
+import { newPod, PodVault } from '../csi/pod-vault.ts'
+import { ALLOW_ALL } from '../csi/fixture.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
 
 /** A Vault whose listener requires a client certificate (tls_require_and_verify_client_cert). */
 const authority = await CertificateAuthority.create('authority')
@@ -16,19 +16,19 @@ const [server, operator, node] = [
 ]
 const { caFile } = authority
 const tls = { ...server, caFile, clientCaFile: caFile, required: operator }
-const scene = await Scene.open({ tls })
+const fixture = await Fixture.open({ tls })
 const { certFile, keyFile } = node
 const asked = /requires a client certificate; set vault\.clientCertFile and vault\.clientKeyFile/
 
 void test('without a client certificate, Status names the keys to set', async (t) => {
-  const plugin = await scene.start()
+  const plugin = await fixture.start()
   await plugin.waitForHealth(asked)
   await plugin.stop()
   t.pass()
 })
 
 void test('with vault.clientCertFile, a login by jwt works', async (t) => {
-  const plugin = await scene.startHealthy({
+  const plugin = await fixture.startHealthy({
     vault: { clientCertFile: certFile, clientKeyFile: keyFile },
   })
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
@@ -36,7 +36,7 @@ void test('with vault.clientCertFile, a login by jwt works', async (t) => {
 })
 
 void test('so does vault.auth.certFile', async (t) => {
-  const plugin = await scene.startHealthy({
+  const plugin = await fixture.startHealthy({
     vault: {},
     auth: { certFile, keyFile },
   })
@@ -45,19 +45,19 @@ void test('so does vault.auth.certFile', async (t) => {
 })
 
 void test('the CSI provider uses vault.clientCertFile, too', async (t) => {
-  const world = await PodWorld.start({ tls })
-  t.teardown(() => world.stop())
-  await world.makeKey('app-signing', 'ed25519')
+  const vault = await PodVault.start({ tls })
+  t.teardown(() => vault.stop())
+  await vault.makeKey('app-signing', 'ed25519')
   const objects = [{ path: 'a.pem', type: 'publicKey', key: 'app-signing' }]
-  const mount = async (vault: object) => {
+  const mount = async (section: object) => {
     const provider = await Provider.start(tempFolder('providers'), {
-      vault: { address: world.bao.address, caFile, ...vault },
+      vault: { address: vault.bao.address, caFile, ...section },
       csi: { audience: 'vault', rules: [{ ...ALLOW_ALL }] },
     })
     const driver = new CsiClient(provider.socket)
     try {
       return await outcomeOf(
-        driver.mount({ attributes: await world.attributes(newPod(), objects) }),
+        driver.mount({ attributes: await vault.attributes(newPod(), objects) }),
       )
     } finally {
       driver.close()
@@ -68,4 +68,4 @@ void test('the CSI provider uses vault.clientCertFile, too', async (t) => {
   t.match(await mount({ clientCertFile: certFile, clientKeyFile: keyFile }), { code: 'OK' })
 })
 
-scene.end()
+fixture.end()

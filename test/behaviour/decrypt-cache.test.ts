@@ -1,14 +1,14 @@
 import { test } from 'tap'
 import type { Plugin } from '../real/plugin.ts'
 import { renderPolicy } from '../real/transit-setup.ts'
-import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open()
-const network = await scene.tcpProxy()
+const fixture = await Fixture.open()
+const network = await fixture.tcpProxy()
 const KMS = { refreshInterval: '1s', outageGrace: '0s' }
 
 function startCaching(decryptCache: Record<string, unknown> = {}): Promise<Plugin> {
-  return scene.startHealthy({
+  return fixture.startHealthy({
     address: network.address,
     kms: { ...KMS, decryptCache: { enabled: true, ...decryptCache } },
     vault: { timeout: '500ms' },
@@ -25,10 +25,10 @@ void test('a cached seed is decrypted during an outage', async (t) => {
   const { client } = plugin
   const known = await newData(plugin)
   const unknown = await newData(plugin)
-  const since = scene.bao.auditMark()
+  const since = fixture.bao.auditMark()
   t.same(await client.decrypt(known.wrapped), known.plaintext)
   t.same(await client.decrypt(known.wrapped), known.plaintext)
-  t.equal(scene.asked(since, /decrypt/).length, 1, 'the second call makes no request')
+  t.equal(fixture.asked(since, /decrypt/).length, 1, 'the second call makes no request')
 
   await network.refuse()
   await plugin.waitForHealth(/refused/)
@@ -55,11 +55,11 @@ void test('a refusal by Vault empties the cache', async (t) => {
   const plugin = await startCaching()
   const known = await newData(plugin)
   await plugin.client.decrypt(known.wrapped)
-  await scene.world.writePolicy('path "transit/keys/k8s-etcd" { capabilities = ["read"] }')
+  await fixture.vault.writePolicy('path "transit/keys/k8s-etcd" { capabilities = ["read"] }')
   await outcomeOf(plugin.client.encrypt(newSeed()))
   await plugin.waitForHealth(/denies/)
   t.match(await outcomeOf(plugin.client.decrypt(known.wrapped)), { code: 'PERMISSION_DENIED' })
-  await scene.world.writePolicy(await renderPolicy('kms.hcl'))
+  await fixture.vault.writePolicy(await renderPolicy('kms.hcl'))
   await plugin.waitForHealth('ok')
   t.same(await plugin.client.decrypt(known.wrapped), known.plaintext)
   await plugin.stop()
@@ -70,20 +70,20 @@ void test('the cache keeps at most maxEntries seeds, and none longer than its tt
   const { client } = plugin
   const seeds = [await newData(plugin), await newData(plugin), await newData(plugin)]
   for (const { wrapped } of seeds) await client.decrypt(wrapped)
-  const since = scene.bao.auditMark()
+  const since = fixture.bao.auditMark()
   for (const { wrapped, plaintext } of seeds) t.same(await client.decrypt(wrapped), plaintext)
-  t.ok(scene.asked(since, /decrypt/).length >= 1, 'the first one was evicted')
+  t.ok(fixture.asked(since, /decrypt/).length >= 1, 'the first one was evicted')
   const [, , last] = seeds
   await until('the end of the ttl', async () => {
-    const mark = scene.bao.auditMark()
+    const mark = fixture.bao.auditMark()
     if (last !== undefined) await client.decrypt(last.wrapped)
-    return scene.asked(mark, /decrypt/).length === 1
+    return fixture.asked(mark, /decrypt/).length === 1
   })
   await plugin.stop()
 })
 
 void test('without the cache, which is the default, nothing is decrypted during an outage', async (t) => {
-  const plugin = await scene.startHealthy({ address: network.address, kms: KMS })
+  const plugin = await fixture.startHealthy({ address: network.address, kms: KMS })
   const known = await newData(plugin)
   await plugin.client.decrypt(known.wrapped)
   await network.refuse()
@@ -94,7 +94,7 @@ void test('without the cache, which is the default, nothing is decrypted during 
 })
 
 void test('the health probes of KMS v1 evict no seed: only DEK seeds are cached', async (t) => {
-  const plugin = await scene.startHealthy({
+  const plugin = await fixture.startHealthy({
     kms: { ...KMS, v1beta1: true, decryptCache: { enabled: true, maxEntries: 2 } },
   })
   const { client } = plugin
@@ -104,10 +104,10 @@ void test('the health probes of KMS v1 evict no seed: only DEK seeds are cached'
   for (let probe = 0; probe < 5; probe += 1) {
     await client.decryptV1(await client.encryptV1(Buffer.from('ping')))
   }
-  const since = scene.bao.auditMark()
+  const since = fixture.bao.auditMark()
   t.same(await client.decrypt(wrapped), plaintext)
-  t.equal(scene.asked(since, /decrypt/).length, 0, 'still cached')
+  t.equal(fixture.asked(since, /decrypt/).length, 0, 'still cached')
   await plugin.stop()
 })
 
-scene.end()
+fixture.end()

@@ -3,9 +3,9 @@ import { test } from 'tap'
 import { Balancer } from '../real/balancer.ts'
 import type { OpenBao } from '../real/openbao.ts'
 import { OpenBaoCluster } from '../real/openbao-cluster.ts'
-import { KmsWorld } from '../real/kms-world.ts'
+import { KmsVault } from '../real/kms-vault.ts'
 import { Plugin } from '../real/plugin.ts'
-import { linesSaying, newSeed, until } from './scene.ts'
+import { linesSaying, newSeed, until } from './fixture.ts'
 
 /**
  * Three OpenBao members behind one address. A standby whose leader is gone redirects to it (307), or says that it
@@ -14,9 +14,9 @@ import { linesSaying, newSeed, until } from './scene.ts'
 const cluster = await OpenBaoCluster.start()
 const balancer = await Balancer.start(cluster.addresses)
 // The tokens are short-lived, so that logins fall into the elections, too.
-const world = await KmsWorld.start({ bao: await cluster.leader(), ttl: '4s' })
+const vault = await KmsVault.start({ bao: await cluster.leader(), ttl: '4s' })
 const plugin = await Plugin.start({
-  ...world.configuration(balancer.address),
+  ...vault.configuration(balancer.address),
   kms: { refreshInterval: '1s', decryptCache: { enabled: true } },
 })
 await plugin.waitForHealth('ok')

@@ -3,14 +3,14 @@ import { connect as connectHttp2 } from 'node:http2'
 import { connect, type Socket } from 'node:net'
 import { test, type Test } from 'tap'
 import { KmsClient, type WrappedSeed } from '../real/kms-client.ts'
-import { KEY } from '../real/kms-world.ts'
-import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { KEY } from '../real/kms-vault.ts'
+import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open()
-const { bao } = scene
+const fixture = await Fixture.open()
+const { bao } = fixture
 /** Longer than the test: what is asked of Vault is asked for a call. */
 const KMS = { refreshInterval: '5m' }
-const plugin = await scene.startHealthy({ kms: { ...KMS, clusterId: 'ours' } })
+const plugin = await fixture.startHealthy({ kms: { ...KMS, clusterId: 'ours' } })
 const { client } = plugin
 const plaintext = newSeed()
 const good = await client.encrypt(plaintext)
@@ -24,7 +24,7 @@ const ENCRYPT_HEADERS = {
 
 /** Another caller is served as if nothing had happened, and Vault was asked for this caller alone. */
 async function othersAreServed(t: Test, since: number): Promise<void> {
-  t.equal(scene.asked(since).length, 0, 'no request to Vault')
+  t.equal(fixture.asked(since).length, 0, 'no request to Vault')
   const next = new KmsClient(plugin.socket)
   t.match(await next.status(), { healthz: 'ok' })
   t.same(await next.decrypt(good), plaintext)
@@ -224,7 +224,7 @@ for (const { name, change, code, message } of foreign) {
     // An unknown key id is looked for once in a snapshot that is young enough: this makes it so.
     const since = bao.auditMark()
     t.match(await outcomeOf(client.decrypt({ ...good, ...change(good) })), { code, message })
-    const asked = scene.asked(since).map(({ path }) => path)
+    const asked = fixture.asked(since).map(({ path }) => path)
     t.same(
       asked,
       asked.slice(0, 1).filter((path) => path === `transit/keys/${KEY}`),
@@ -245,7 +245,7 @@ void test('unknown key ids, however many, make no more than a read of the key in
   )
   t.same([...new Set(codes)], ['FAILED_PRECONDITION'])
   const most = 1 + Math.ceil((performance.now() - began) / 5_000)
-  t.ok(scene.asked(since).length <= most, `${String(scene.asked(since).length)} requests`)
+  t.ok(fixture.asked(since).length <= most, `${String(fixture.asked(since).length)} requests`)
 })
 
 void test('a ciphertext in which one bit differs, which Transit alone can tell', async (t) => {
@@ -260,8 +260,8 @@ void test('a ciphertext in which one bit differs, which Transit alone can tell',
 })
 
 void test("another cluster's data is refused, and read when kms.alsoDecryptClusters lists it", async (t) => {
-  const theirs = await scene.startHealthy({ kms: { ...KMS, clusterId: 'theirs' } })
-  const both = await scene.startHealthy({
+  const theirs = await fixture.startHealthy({ kms: { ...KMS, clusterId: 'theirs' } })
+  const both = await fixture.startHealthy({
     kms: { ...KMS, clusterId: 'theirs', alsoDecryptClusters: ['ours'] },
   })
   const own = await theirs.client.encrypt(plaintext)
@@ -270,7 +270,7 @@ void test("another cluster's data is refused, and read when kms.alsoDecryptClust
     code: 'FAILED_PRECONDITION',
     message: /belongs to cluster "ours", but kms.clusterId is "theirs"/,
   })
-  t.equal(scene.asked(since).length, 0)
+  t.equal(fixture.asked(since).length, 0)
   t.same(await both.client.decrypt(good), plaintext)
   t.same(await both.client.decrypt(own), plaintext)
   t.equal((await both.client.status()).keyId, own.keyId)
@@ -289,8 +289,8 @@ void test('data of vault-kubernetes-kms is refused, and read with kms.acceptFrom
   const old = { ciphertext: text(data.ciphertext), keyId: '1', annotations: {} }
   const since = bao.auditMark()
   t.match(await outcomeOf(client.decrypt(old)), { code: 'INVALID_ARGUMENT' })
-  t.equal(scene.asked(since).length, 0)
-  const heir = await scene.startHealthy({
+  t.equal(fixture.asked(since).length, 0)
+  const heir = await fixture.startHealthy({
     kms: { ...KMS, clusterId: 'ours', acceptFrom: ['vault-kubernetes-kms'] },
   })
   t.same(await heir.client.decrypt(old), plaintext)
@@ -305,8 +305,8 @@ void test('data of vault-kubernetes-kms is refused, and read with kms.acceptFrom
 })
 
 void test('more calls at once than kms.maxCallsInFlight are refused as overload', async (t) => {
-  const network = await scene.tcpProxy()
-  const narrow = await scene.startHealthy({
+  const network = await fixture.tcpProxy()
+  const narrow = await fixture.startHealthy({
     address: network.address,
     kms: { ...KMS, maxCallsInFlight: 4 },
   })
@@ -349,4 +349,4 @@ void test('nothing of it is an error in the log', async (t) => {
   t.same(loud, [])
 })
 
-scene.end()
+fixture.end()

@@ -9,9 +9,9 @@ import { findSamples } from '../real/prometheus-text.ts'
 import { Provider } from '../real/provider.ts'
 import type { ServedProgram, Wrap } from '../real/served-program.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import { newSeed, Scene, until } from './scene.ts'
+import { newSeed, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open()
+const fixture = await Fixture.open()
 const skip = whyNoMounts()
 
 /** Has the program write its standard output to a file. */
@@ -88,7 +88,7 @@ void test(
   async (t) => {
     const disk = await fullFileSystem()
     t.teardown(disk.stop)
-    const plugin = await scene.launch({ log: { level: 'debug' } }, disk.wrap)
+    const plugin = await fixture.launch({ log: { level: 'debug' } }, disk.wrap)
     await plugin.waitForHealth('ok')
     const seed = newSeed()
     for (let call = 0; call < 20; call += 1)
@@ -111,7 +111,7 @@ void test(
 void test('kms: a log reader that has stopped keeps neither calls nor SIGTERM waiting', async (t) => {
   const pipe = stuckPipe()
   t.teardown(pipe.stop)
-  const plugin = await scene.launch({ log: { level: 'debug' } }, pipe.wrap)
+  const plugin = await fixture.launch({ log: { level: 'debug' } }, pipe.wrap)
   await plugin.waitForHealth('ok')
   await until('the log to be full', async () => {
     await Promise.all(Array.from({ length: 200 }, () => plugin.client.status()))
@@ -147,4 +147,4 @@ void test('csi: a log reader that has stopped does not keep SIGTERM waiting', as
   t.match(await provider.program.ended(), { code: 0 })
 })
 
-scene.end()
+fixture.end()

@@ -7,12 +7,12 @@ import { ServiceAccountIssuer } from '../real/service-account.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { rememberSecret } from '../real/told-secrets.ts'
 import { enableAppRole, enableCertLogin, newSecretId } from '../real/transit-setup.ts'
-import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
 const authority = await CertificateAuthority.create()
 const files = await authority.server('vault')
-const scene = await Scene.open({ tls: { ...files, clientCaFile: authority.caFile } })
-const { bao, world } = scene
+const fixture = await Fixture.open({ tls: { ...files, clientCaFile: authority.caFile } })
+const { bao, vault } = fixture
 const KMS = { refreshInterval: '1s' }
 const policies = ['transit-bridge-kms']
 const folder = tempFolder('credentials')
@@ -20,7 +20,7 @@ const folder = tempFolder('credentials')
 /** As whom plugins work now, by the audit file: the name that Vault gives to who logged in. */
 async function workedAs(plugin: Plugin, since: number): Promise<string> {
   await plugin.client.encrypt(newSeed())
-  return scene.asked(since, /transit\/encrypt/).at(-1)?.displayName ?? 'nobody'
+  return fixture.asked(since, /transit\/encrypt/).at(-1)?.displayName ?? 'nobody'
 }
 
 /** What a login of each method says is in the log and in the metrics. */
@@ -30,14 +30,14 @@ async function loggedInBy(plugin: Plugin, method: string): Promise<boolean> {
 }
 
 void test('jwt: another token in the file is the one of the next login', async (t) => {
-  await world.enableLogin({ ttl: '3s' })
-  const plugin = await scene.startHealthy({ kms: KMS })
+  await vault.enableLogin({ ttl: '3s' })
+  const plugin = await fixture.startHealthy({ kms: KMS })
   t.ok(await loggedInBy(plugin, 'jwt'))
-  await world.writeToken({ expiresIn: -3600 })
+  await vault.writeToken({ expiresIn: -3600 })
   await plugin.program.waitForLine(/login to Vault failed, the previous token is still in use/)
   t.match(await plugin.client.status(), { healthz: 'ok' }, 'while the previous token works')
   await plugin.waitForHealth(/the token expired/)
-  await world.writeToken()
+  await vault.writeToken()
   await plugin.waitForHealth('ok')
   await plugin.stop()
 })
@@ -50,7 +50,7 @@ void test('approle: another secret id in the file is the one of the next login',
   writeFileSync(roleIdFile, `${roleId}\n`)
   writeFileSync(secretIdFile, `${secretId}\n`)
   const auth = { method: 'approle', roleIdFile, secretIdFile }
-  const plugin = await scene.startHealthy({ kms: KMS, auth })
+  const plugin = await fixture.startHealthy({ kms: KMS, auth })
   t.ok(await loggedInBy(plugin, 'approle'))
   await bao.api('POST', 'auth/approle/role/transit-bridge-kms/secret-id/destroy', {
     secret_id: secretId,
@@ -84,7 +84,7 @@ void test('cert: another client certificate in the files is the one of the next 
   use(first)
   const auth = { method: 'cert', certFile, keyFile }
   const since = bao.auditMark()
-  const plugin = await scene.startHealthy({ kms: KMS, auth })
+  const plugin = await fixture.startHealthy({ kms: KMS, auth })
   t.ok(await loggedInBy(plugin, 'cert'))
   t.equal(await workedAs(plugin, since), 'cert-node-1')
   use(second)
@@ -132,8 +132,8 @@ void test('cert: an X.509-SVID is replaced while the plugin runs, as two files a
   }
   use(first)
   const plugins = [
-    await scene.startHealthy({ kms: KMS, auth: { method: 'cert', certFile, keyFile } }),
-    await scene.startHealthy({
+    await fixture.startHealthy({ kms: KMS, auth: { method: 'cert', certFile, keyFile } }),
+    await fixture.startHealthy({
       kms: KMS,
       auth: { method: 'cert', certFile: bundle, keyFile: bundle },
     }),
@@ -172,7 +172,7 @@ void test('jwt: a JWT-SVID is replaced while the plugin runs', async (t) => {
   }
   await write(300)
   const auth = { method: 'jwt', mount: 'spire', role: 'kms', tokenFile, audience: 'vault' }
-  const plugin = await scene.startHealthy({ kms: KMS, auth })
+  const plugin = await fixture.startHealthy({ kms: KMS, auth })
   await write(-600)
   await plugin.waitForHealth(/was refused: .*the token expired at .*no issuer, subject "spiffe:/)
   await write(300)
@@ -192,7 +192,7 @@ void test('approle: a token with few uses is replaced before they are spent', as
   writeFileSync(roleIdFile, roleId)
   writeFileSync(secretIdFile, secretId)
   const auth = { method: 'approle', roleIdFile, secretIdFile }
-  const plugin = await scene.startHealthy({ kms: KMS, auth })
+  const plugin = await fixture.startHealthy({ kms: KMS, auth })
   const outcomes = new Set<string>()
   for (let call = 0; call < 200; call += 1) {
     outcomes.add((await outcomeOf(plugin.client.encrypt(newSeed()))).code)
@@ -211,7 +211,7 @@ void test('token: another token in the file takes the place of one that was revo
   const tokenFile = join(folder, 'vault-token')
   const first = await newToken()
   writeFileSync(tokenFile, first)
-  const plugin = await scene.startHealthy({ kms: KMS, auth: { method: 'token', tokenFile } })
+  const plugin = await fixture.startHealthy({ kms: KMS, auth: { method: 'token', tokenFile } })
   t.ok(await loggedInBy(plugin, 'token'))
   await bao.api('POST', 'auth/token/revoke', { token: first })
   await plugin.waitForHealth(/Vault refuses the token in vault.auth.tokenFile .*write a new token/)
@@ -223,4 +223,4 @@ void test('token: another token in the file takes the place of one that was revo
   t.equal(status, 200, 'a token that somebody else made is not revoked at the end')
 })
 
-scene.end()
+fixture.end()

@@ -1,10 +1,10 @@
 import { test } from 'tap'
-import { KEY, ROLE } from '../real/kms-world.ts'
+import { KEY, ROLE } from '../real/kms-vault.ts'
 import { renderPolicy } from '../real/transit-setup.ts'
-import { newSeed, outcomeOf, Scene } from './scene.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
 
-const scene = await Scene.open()
-const { bao, world } = scene
+const fixture = await Fixture.open()
+const { bao, vault } = fixture
 const KMS = { refreshInterval: '1s' }
 
 /** Makes Transit, the key and the policy in a namespace. */
@@ -17,7 +17,7 @@ async function setUpTransit(namespace: string): Promise<void> {
 /** Lets the plugin log in to a namespace. */
 async function setUpLogin(namespace: string): Promise<void> {
   const within = { namespace }
-  const { issuer, publicKeysPem, audience, policies } = world.jwtLogin()
+  const { issuer, publicKeysPem, audience, policies } = vault.jwtLogin()
   const policy = await renderPolicy('kms.hcl')
   await bao.api('PUT', `sys/policies/acl/${policies[0] ?? ''}`, { policy }, within)
   await bao.api('POST', 'sys/auth/jwt', { type: 'jwt' }, within)
@@ -33,7 +33,7 @@ async function setUpLogin(namespace: string): Promise<void> {
 }
 
 void test('a namespace that is not there is told in words, and used once it is there', async (t) => {
-  const plugin = await scene.start({ kms: KMS, vault: { namespace: 'team-a' } })
+  const plugin = await fixture.start({ kms: KMS, vault: { namespace: 'team-a' } })
   await plugin.waitForHealth(/jwt login .* was refused: .*is vault.namespace right\?/)
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'PERMISSION_DENIED' })
   await bao.api('POST', 'sys/namespaces/team-a', {})
@@ -44,15 +44,15 @@ void test('a namespace that is not there is told in words, and used once it is t
   const since = bao.auditMark()
   const plaintext = newSeed()
   t.same(await plugin.client.decrypt(await plugin.client.encrypt(plaintext)), plaintext)
-  const namespaces = scene.asked(since).map(({ namespace }) => namespace)
+  const namespaces = fixture.asked(since).map(({ namespace }) => namespace)
   t.ok(namespaces.length >= 2)
   t.ok(namespaces.every((namespace) => namespace === 'team-a/'))
   await plugin.stop()
 })
 
 void test('data of the key of that name in another namespace is refused', async (t) => {
-  const inside = await scene.startHealthy({ kms: KMS, vault: { namespace: 'team-a' } })
-  const outside = await scene.startHealthy({ kms: KMS })
+  const inside = await fixture.startHealthy({ kms: KMS, vault: { namespace: 'team-a' } })
+  const outside = await fixture.startHealthy({ kms: KMS })
   const wrapped = await inside.client.encrypt(newSeed())
   // By the key id; or by Transit, when both keys were made within one second and have the same one.
   const codes = /^(FAILED_PRECONDITION|INVALID_ARGUMENT)$/
@@ -63,16 +63,16 @@ void test('data of the key of that name in another namespace is refused', async 
 void test('vault.auth.namespace: the login in one namespace, the key in another below it', async (t) => {
   await bao.api('POST', 'sys/namespaces/team-b', {})
   await setUpTransit('team-b')
-  await world.writePolicy(await renderPolicy('kms.hcl', { mount: 'team-b/transit' }))
-  const plugin = await scene.startHealthy({
+  await vault.writePolicy(await renderPolicy('kms.hcl', { mount: 'team-b/transit' }))
+  const plugin = await fixture.startHealthy({
     kms: KMS,
     vault: { namespace: 'team-b' },
     auth: { namespace: 'root' },
   })
   const since = bao.auditMark()
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
-  t.match(scene.asked(since, /encrypt/), [{ namespace: 'team-b/' }])
+  t.match(fixture.asked(since, /encrypt/), [{ namespace: 'team-b/' }])
   await plugin.stop()
 })
 
-scene.end()
+fixture.end()

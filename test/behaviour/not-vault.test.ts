@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { freePort } from '../real/port.ts'
-import { linesSaying, newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { linesSaying, newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
 /** What stands in front of Vault, or at its address, and answers in its place. */
 interface Row {
@@ -34,10 +34,10 @@ const ROWS: readonly Row[] = [
   { name: 'headers that are too large', status: 431, body: 'too large' },
 ]
 
-const scene = await Scene.open()
-const proxy = await scene.httpProxy()
+const fixture = await Fixture.open()
+const proxy = await fixture.httpProxy()
 const KMS = { refreshInterval: '1s', decryptCache: { enabled: true } }
-const plugin = await scene.startHealthy({ address: proxy.address, kms: KMS })
+const plugin = await fixture.startHealthy({ address: proxy.address, kms: KMS })
 const seed = newSeed()
 const wrapped = await plugin.client.encrypt(seed)
 await plugin.client.decrypt(wrapped)
@@ -67,13 +67,13 @@ void test('Status was ok all the time, for the plugin and in its log', async (t)
 
 for (const { name, ...answer } of ROWS) {
   void test(`before Vault was proven, ${name} (${String(answer.status)}) is reported in words`, async (t) => {
-    const strange = await scene.httpProxy(`http://127.0.0.1:${String(await freePort())}`)
+    const strange = await fixture.httpProxy(`http://127.0.0.1:${String(await freePort())}`)
     strange.respond(answer)
-    const stranger = await scene.start({ address: strange.address, kms: KMS })
+    const stranger = await fixture.start({ address: strange.address, kms: KMS })
     await stranger.waitForHealth(/is not from Vault|redirects to https:\/\/sso\.test/)
     await stranger.stop()
     t.pass()
   })
 }
 
-scene.end()
+fixture.end()

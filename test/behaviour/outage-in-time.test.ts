@@ -2,11 +2,11 @@ import { test } from 'tap'
 import type { Plugin } from '../real/plugin.ts'
 import { findSamples } from '../real/prometheus-text.ts'
 import { enableJwtLogin } from '../real/transit-setup.ts'
-import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open()
-const { bao } = scene
-const network = await scene.tcpProxy()
+const fixture = await Fixture.open()
+const { bao } = fixture
+const network = await fixture.tcpProxy()
 /** Vault's return is noticed within this (milliseconds); what is over it is slack for a busy machine. */
 const RETURN = 10_000 + 5_000
 const FAST = { refreshInterval: '1s' }
@@ -53,9 +53,13 @@ void test('after many callers waited for a hanging Vault, its return is noticed 
 })
 
 void test('after an outage in which the token ended, the return of Vault is noticed in time', async (t) => {
-  await enableJwtLogin(bao, { ...scene.world.jwtLogin(), role: 'short', ttl: '2s' })
+  await enableJwtLogin(bao, { ...fixture.vault.jwtLogin(), role: 'short', ttl: '2s' })
   const kms = { ...FAST, outageGrace: '0s', clusterId: 'short' }
-  const short = await scene.startHealthy({ address: network.address, kms, auth: { role: 'short' } })
+  const short = await fixture.startHealthy({
+    address: network.address,
+    kms,
+    auth: { role: 'short' },
+  })
   await network.refuse()
   // Until it waits as long between two logins as it ever does: 5 s.
   await until('some failed logins', async () => {
@@ -107,8 +111,8 @@ void test('an outage leaves Status "ok" for outageGrace, then reports the reason
   await graced.stop()
 })
 
-scene.end()
+fixture.end()
 
 async function startBehindNetwork(kms: Record<string, unknown>): Promise<Plugin> {
-  return scene.startHealthy({ address: network.address, kms: { ...FAST, ...kms } })
+  return fixture.startHealthy({ address: network.address, kms: { ...FAST, ...kms } })
 }

@@ -1,15 +1,15 @@
 import { test } from 'tap'
-import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open()
-const { bao } = scene
+const fixture = await Fixture.open()
+const { bao } = fixture
 // The plugin sees a network that fails, behind it something that answers in Vault's place, behind that Vault.
-const http = await scene.httpProxy()
-const network = await scene.tcpProxy(http.address)
+const http = await fixture.httpProxy()
+const network = await fixture.tcpProxy(http.address)
 /** Vault's return is noticed within this (milliseconds); what is over it is slack for a busy machine. */
 const RETURN = 10_000 + 5_000
 
-const plugin = await scene.startHealthy({
+const plugin = await fixture.startHealthy({
   address: network.address,
   kms: { refreshInterval: '1s', outageGrace: '0s' },
   vault: { timeout: '500ms' },
@@ -153,4 +153,4 @@ void test('readyz and the metrics report the outage', async (t) => {
   t.match(JSON.parse((await plugin.admin('/readyz?format=json')).text), { ready: true })
 })
 
-scene.end()
+fixture.end()

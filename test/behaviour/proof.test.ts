@@ -1,9 +1,9 @@
 import { test } from 'tap'
 import type { BodyChange } from '../real/http-proxy.ts'
 import { renderPolicy } from '../real/transit-setup.ts'
-import { linesSaying, newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { linesSaying, newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open()
+const fixture = await Fixture.open()
 const KMS = { refreshInterval: '1s' }
 
 const isDataPath = (_method: string, path: string) =>
@@ -16,9 +16,9 @@ const stripAssociatedData: BodyChange = ({ associated_data: _ignored, batch_inpu
     : rest
 
 void test('a Transit that ignores associated_data is reported, and encrypts nothing', async (t) => {
-  const proxy = await scene.httpProxy()
+  const proxy = await fixture.httpProxy()
   proxy.change(stripAssociatedData, { match: isDataPath })
-  const plugin = await scene.start({ address: proxy.address, kms: KMS })
+  const plugin = await fixture.start({ address: proxy.address, kms: KMS })
   await plugin.waitForHealth(/associated_data.*1\.13/)
   const { client } = plugin
   const refused = await outcomeOf(client.encrypt(newSeed()))
@@ -32,9 +32,9 @@ void test('a Transit that ignores associated_data is reported, and encrypts noth
 })
 
 void test('an Encrypt that arrives before the first proof waits for it', async (t) => {
-  const proxy = await scene.httpProxy()
+  const proxy = await fixture.httpProxy()
   proxy.change(stripAssociatedData, { match: isDataPath })
-  const plugin = await scene.start({ address: proxy.address, kms: KMS })
+  const plugin = await fixture.start({ address: proxy.address, kms: KMS })
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'FAILED_PRECONDITION' })
   await plugin.stop()
 })
@@ -48,8 +48,8 @@ path "transit/decrypt/k8s-etcd" {
 }`
 
 void test('a policy that denies batch_input: concurrent Decrypts succeed, and the log names the cause', async (t) => {
-  await scene.world.writePolicy(STRICT_POLICY)
-  const plugin = await scene.startHealthy({ kms: KMS })
+  await fixture.vault.writePolicy(STRICT_POLICY)
+  const plugin = await fixture.startHealthy({ kms: KMS })
   const { client } = plugin
   const plaintexts = Array.from({ length: 64 }, newSeed)
   const wrapped = await Promise.all(plaintexts.map((plaintext) => client.encrypt(plaintext)))
@@ -58,8 +58,8 @@ void test('a policy that denies batch_input: concurrent Decrypts succeed, and th
   const warnings = () => linesSaying(plugin, 'Vault denies batches')
   await until('the warning', () => warnings().length > 0)
   t.match(warnings(), [{ level: 'warn', msg: /batch_input/ }])
-  await scene.world.writePolicy(await renderPolicy('kms.hcl'))
+  await fixture.vault.writePolicy(await renderPolicy('kms.hcl'))
   await plugin.stop()
 })
 
-scene.end()
+fixture.end()

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { KEY, ROLE } from '../real/kms-world.ts'
+import { KEY, ROLE } from '../real/kms-vault.ts'
 import { usesVault } from '../real/openbao.ts'
 import type { Plugin } from '../real/plugin.ts'
 import {
@@ -9,14 +9,14 @@ import {
   renderPolicy,
   rotateKey,
 } from '../real/transit-setup.ts'
-import { linesSaying, newSeed, outcomeOf, Scene, until, type Settings } from './scene.ts'
+import { linesSaying, newSeed, outcomeOf, Fixture, until, type Settings } from './fixture.ts'
 
-const scene = await Scene.open()
-const { bao, world } = scene
+const fixture = await Fixture.open()
+const { bao, vault } = fixture
 /** With a long grace: what is told at once is told without it. */
 const KMS = { refreshInterval: '1s', outageGrace: '30m' }
 const whole = await renderPolicy('kms.hcl')
-const plugin = await scene.startHealthy({ kms: { ...KMS, clusterId: 'refused' } })
+const plugin = await fixture.startHealthy({ kms: { ...KMS, clusterId: 'refused' } })
 const kept = await plugin.client.encrypt(newSeed())
 
 /** The policy without one of its paths. */
@@ -57,27 +57,27 @@ const refusals: Refusal[] = [
   {
     name: 'the policy is gone',
     begin: () => remove(`sys/policies/acl/transit-bridge-kms`),
-    end: () => world.writePolicy(),
+    end: () => vault.writePolicy(),
     told: /Vault at .* denies .*permission denied/,
   },
   {
     name: 'the policy lacks encrypt',
-    begin: () => world.writePolicy(without('encrypt')),
-    end: () => world.writePolicy(),
+    begin: () => vault.writePolicy(without('encrypt')),
+    end: () => vault.writePolicy(),
     told: /denies encrypt/,
     denied: { encrypt: true },
   },
   {
     name: 'the policy lacks decrypt',
-    begin: () => world.writePolicy(without('decrypt')),
-    end: () => world.writePolicy(),
+    begin: () => vault.writePolicy(without('decrypt')),
+    end: () => vault.writePolicy(),
     told: /denies decrypt/,
     denied: { decrypt: true },
   },
   {
     name: 'the policy lacks the read of the key',
-    begin: () => world.writePolicy(without('keys')),
-    end: () => world.writePolicy(),
+    begin: () => vault.writePolicy(without('keys')),
+    end: () => vault.writePolicy(),
     told: /denies read key/,
     denied: {},
   },
@@ -87,7 +87,7 @@ const refusals: Refusal[] = [
       await remove(`auth/jwt/role/${ROLE}`)
       await revokeTokens()
     },
-    end: () => world.enableLogin(),
+    end: () => vault.enableLogin(),
     told: /jwt login at auth\/jwt with role "transit-bridge-kms" was refused: .*could not be found.*create that role/,
   },
   {
@@ -202,7 +202,7 @@ void test('faults in Vault at the start', async (t) => {
   for (const { name, settings, policy, told, mend } of wrongs) {
     await t.test(`${name}: healthz reports it, and recovers after the fix`, async (s) => {
       await allow(policy)
-      const wrong = await scene.start({ ...settings, kms: { ...KMS, clusterId: 'wrong' } })
+      const wrong = await fixture.start({ ...settings, kms: { ...KMS, clusterId: 'wrong' } })
       await wrong.waitForHealth(told)
       const { code } = await outcomeOf(wrong.client.encrypt(newSeed()))
       s.match(code, /^(FAILED_PRECONDITION|PERMISSION_DENIED)$/)
@@ -215,17 +215,17 @@ void test('faults in Vault at the start', async (t) => {
 })
 
 void test('the other key was never used', async (t) => {
-  await world.writePolicy()
+  await vault.writePolicy()
   await rotateKey(bao, KEY)
   await until('its rotation', async () => (await plugin.client.status()).keyId !== kept.keyId)
   t.match(await outcomeOf(plugin.client.decrypt(kept)), { code: 'OK' })
 })
 
-scene.end()
+fixture.end()
 
 /** The policy as it is, and the same for another mount or key. */
 async function allow(place: { mount?: string; key?: string }): Promise<void> {
-  await world.writePolicy(`${whole}\n${await renderPolicy('kms.hcl', place)}`)
+  await vault.writePolicy(`${whole}\n${await renderPolicy('kms.hcl', place)}`)
 }
 
 async function makeAnother(name: string): Promise<void> {

@@ -1,13 +1,13 @@
 import { test } from 'tap'
-import { KEY } from '../real/kms-world.ts'
+import { KEY } from '../real/kms-vault.ts'
 import { configKey, rotateKey } from '../real/transit-setup.ts'
-import { linesSaying, newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { linesSaying, newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open()
-const { bao } = scene
+const fixture = await Fixture.open()
+const { bao } = fixture
 
 void test('Vault restored from a backup of an older key: Encrypt works again after the next refresh, and the log says why', async (t) => {
-  const plugin = await scene.startHealthy({ kms: { refreshInterval: '1s' } })
+  const plugin = await fixture.startHealthy({ kms: { refreshInterval: '1s' } })
   const { client } = plugin
   const plaintext = newSeed()
   const older = await client.encrypt(plaintext)
@@ -39,4 +39,4 @@ void test('Vault restored from a backup of an older key: Encrypt works again aft
   await plugin.stop()
 })
 
-scene.end()
+fixture.end()

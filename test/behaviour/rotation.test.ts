@@ -1,13 +1,13 @@
 import { test } from 'tap'
 import type { WrappedSeed } from '../real/kms-client.ts'
-import { KEY } from '../real/kms-world.ts'
+import { KEY } from '../real/kms-vault.ts'
 import type { Plugin } from '../real/plugin.ts'
 import { configKey, deleteKey, makeKey, rotateKey } from '../real/transit-setup.ts'
-import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open()
-const { bao } = scene
-const plugin = await scene.startHealthy({ kms: { refreshInterval: '1s' } })
+const fixture = await Fixture.open()
+const { bao } = fixture
+const plugin = await fixture.startHealthy({ kms: { refreshInterval: '1s' } })
 
 type Kept = { plaintext: Buffer; wrapped: WrappedSeed }
 
@@ -34,7 +34,7 @@ function versionOf({ ciphertext }: WrappedSeed): number {
 }
 
 void test('a rotation is announced by the next refresh', async (t) => {
-  const slower = await scene.startHealthy({ kms: { refreshInterval: '3s', clusterId: 'slower' } })
+  const slower = await fixture.startHealthy({ kms: { refreshInterval: '3s', clusterId: 'slower' } })
   const before = await keyIdOf(slower)
   await rotateKey(bao, KEY)
   await until('another key id', async () => (await keyIdOf(slower)) !== before)
@@ -109,7 +109,7 @@ void test('during rotations an API server sees one key id for each version, and 
 })
 
 void test('what one plugin encrypts right after a rotation, another one decrypts at once', async (t) => {
-  const other = await scene.startHealthy({ kms: { refreshInterval: '5m' } })
+  const other = await fixture.startHealthy({ kms: { refreshInterval: '5m' } })
   const keyId = await rotate()
   const { plaintext, wrapped } = await keep()
   t.equal(wrapped.keyId, keyId)
@@ -120,7 +120,7 @@ void test('what one plugin encrypts right after a rotation, another one decrypts
 })
 
 void test('min_encryption_version above the announced version: Encrypt uses the new version in the same call', async (t) => {
-  const late = await scene.startHealthy({ kms: { refreshInterval: '5m' } })
+  const late = await fixture.startHealthy({ kms: { refreshInterval: '5m' } })
   const before = await keyIdOf(late)
   const old = await keep(late)
   await rotateKey(bao, KEY)
@@ -136,7 +136,7 @@ void test('min_encryption_version above the announced version: Encrypt uses the 
 })
 
 void test('min_decryption_version raised: old data is refused with the reason, and readable after it is lowered', async (t) => {
-  const late = await scene.startHealthy({ kms: { refreshInterval: '5m' } })
+  const late = await fixture.startHealthy({ kms: { refreshInterval: '5m' } })
   const old = await keep(late)
   await rotate()
   const now = await keep()
@@ -150,7 +150,7 @@ void test('min_decryption_version raised: old data is refused with the reason, a
   )
   const since = bao.auditMark()
   t.match(await outcomeOf(plugin.client.decrypt(old.wrapped)), refused, 'before Vault is asked')
-  t.equal(scene.asked(since, /decrypt/).length, 0)
+  t.equal(fixture.asked(since, /decrypt/).length, 0)
   t.same(await plugin.client.decrypt(now.wrapped), now.plaintext, 'other data stays readable')
   t.match(await plugin.client.status(), { healthz: 'ok' })
   await configKey(bao, KEY, { min_decryption_version: 1 })
@@ -192,4 +192,4 @@ void test('the log and the metrics report the rotations', async (t) => {
   t.match(text, /transit_bridge_key_version 1$/m)
 })
 
-scene.end()
+fixture.end()

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { test } from 'tap'
-import { KEY } from '../real/kms-world.ts'
+import { KEY } from '../real/kms-vault.ts'
 import { findSecret, rememberSecret } from '../real/told-secrets.ts'
 import { renderPolicy, rotateKey } from '../real/transit-setup.ts'
-import { linesSaying, newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { linesSaying, newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open({ ttl: '5s' })
-const { bao, world } = scene
+const fixture = await Fixture.open({ ttl: '5s' })
+const { bao, vault } = fixture
 
 void test('what looks for secrets finds them', (t) => {
   const seed = newSeed()
@@ -17,7 +17,7 @@ void test('what looks for secrets finds them', (t) => {
     seed.toString('hex'),
     seed.toString('latin1'),
     JSON.stringify(seed),
-    readFileSync(world.tokenFile, 'utf8'),
+    readFileSync(vault.tokenFile, 'utf8'),
     bao.rootToken,
     `vault:v1:${'A'.repeat(80)}`,
   ]
@@ -29,9 +29,9 @@ void test('what looks for secrets finds them', (t) => {
 // Plugin.stop, in every test file, looks through the whole output, what callers were told and the admin pages.
 // This one does all the work there is, at level trace, and looks at each of these itself.
 void test('no token, JWT, plaintext or ciphertext is told by any of the work', async (t) => {
-  const http = await scene.httpProxy()
-  const network = await scene.tcpProxy(http.address)
-  const plugin = await scene.startHealthy({
+  const http = await fixture.httpProxy()
+  const network = await fixture.tcpProxy(http.address)
+  const plugin = await fixture.startHealthy({
     address: network.address,
     kms: { refreshInterval: '1s', outageGrace: '0s', v1beta1: true },
     vault: { timeout: '500ms' },
@@ -62,11 +62,11 @@ void test('no token, JWT, plaintext or ciphertext is told by any of the work', a
   await until('another login', () => linesSaying(plugin, 'logged in to Vault').length > 1)
 
   // Denial.
-  await world.writePolicy('path "nothing" { capabilities = ["read"] }')
+  await vault.writePolicy('path "nothing" { capabilities = ["read"] }')
   await tell(client.encrypt(long))
   await plugin.waitForHealth(/denies/)
   told.push((await plugin.admin('/readyz')).text)
-  await world.writePolicy(await renderPolicy('kms.hcl'))
+  await vault.writePolicy(await renderPolicy('kms.hcl'))
   await plugin.waitForHealth('ok')
 
   // A server that repeats what it was sent.
@@ -82,7 +82,7 @@ void test('no token, JWT, plaintext or ciphertext is told by any of the work', a
       http.clear()
     }
   }
-  const body = { errors: [`no login with ${readFileSync(world.tokenFile, 'utf8')}`] }
+  const body = { errors: [`no login with ${readFileSync(vault.tokenFile, 'utf8')}`] }
   http.respond({ status: 400, body }, { match: (_, asked) => /login/.test(asked) })
   await plugin.program.waitForLine(/login to Vault failed/)
   http.clear()
@@ -114,4 +114,4 @@ void test('no token, JWT, plaintext or ciphertext is told by any of the work', a
   t.equal(findSecret(told.join('\n')), undefined, 'in what callers and the admin pages were told')
 })
 
-scene.end()
+fixture.end()

@@ -9,15 +9,15 @@ import { CsiClient } from '../real/csi-client.ts'
 import { KmsClient } from '../real/kms-client.ts'
 import { Provider } from '../real/provider.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import { linesSaying, Scene, until } from './scene.ts'
+import { linesSaying, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open()
+const fixture = await Fixture.open()
 const KMS = { refreshInterval: '5m' }
 const NOBODY = 65_534
 const GROUP = 4_242
 
 void test('kms: a socket that was removed is served again, and calls in flight go on', async (t) => {
-  const plugin = await scene.startHealthy({ kms: KMS })
+  const plugin = await fixture.startHealthy({ kms: KMS })
   const wrapped = await plugin.client.encrypt(Buffer.alloc(32, 1))
   rmSync(plugin.socket)
   await until('the socket to be back', () => existsSync(plugin.socket))
@@ -31,7 +31,7 @@ void test('kms: a socket that was removed is served again, and calls in flight g
 
 void test('kms: the folder that was removed with it is made again', async (t) => {
   const socket = join(tempFolder('run'), 'transit-bridge', 'kms.sock')
-  await scene.startHealthy({ kms: { ...KMS, socket } })
+  await fixture.startHealthy({ kms: { ...KMS, socket } })
   rmSync(dirname(socket), { recursive: true })
   await until('the socket to be back', () => existsSync(socket))
   const next = new KmsClient(socket)
@@ -40,7 +40,7 @@ void test('kms: the folder that was removed with it is made again', async (t) =>
 })
 
 void test("kms: another process's socket at the path is left alone and fails /livez", async (t) => {
-  const plugin = await scene.startHealthy({ kms: KMS })
+  const plugin = await fixture.startHealthy({ kms: KMS })
   const other = createServer((connection) => void connection.end()).listen(`${plugin.socket}.new`)
   await once(other, 'listening')
   renameSync(`${plugin.socket}.new`, plugin.socket)
@@ -81,11 +81,11 @@ void test(
     const parent = tempFolder('run')
     chmodSync(parent, 0o711)
     const socket = join(parent, 'a', 'transit-bridge', 'kms.sock')
-    await scene.start({ kms: { ...KMS, socket, socketMode: '0660', socketGroup: GROUP } })
+    await fixture.start({ kms: { ...KMS, socket, socketMode: '0660', socketGroup: GROUP } })
     t.equal(canConnect(socket), true)
     const { gid, mode } = statSync(dirname(socket))
     t.same({ gid, mode: mode & 0o777 }, { gid: GROUP, mode: 0o750 }, 'others cannot enter')
   },
 )
 
-scene.end()
+fixture.end()

@@ -7,10 +7,10 @@ import { freePort } from '../real/port.ts'
 import { findSamples } from '../real/prometheus-text.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import type { Plugin } from '../real/plugin.ts'
-import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open()
-const { bao, world } = scene
+const fixture = await Fixture.open()
+const { bao, vault } = fixture
 const KMS = { refreshInterval: '1s' }
 
 /** What Status says although Vault cannot be asked, and that the other calls fail without harm. */
@@ -34,19 +34,19 @@ async function works(t: Test, plugin: Plugin): Promise<void> {
 }
 
 void test('started before Vault: Status at once, healthy by itself later', async (t) => {
-  const network = await scene.tcpProxy()
+  const network = await fixture.tcpProxy()
   await network.refuse()
-  const plugin = await scene.start({ address: network.address, kms: KMS })
+  const plugin = await fixture.start({ address: network.address, kms: KMS })
   await servesWithoutVault(t, plugin, /connection refused/)
   await network.pass()
   await works(t, plugin)
 })
 
 void test('started while Vault hangs', async (t) => {
-  const network = await scene.tcpProxy()
+  const network = await fixture.tcpProxy()
   await network.hang()
-  const vault = { timeout: '500ms' }
-  const plugin = await scene.start({ address: network.address, kms: KMS, vault })
+  const impatient = { timeout: '500ms' }
+  const plugin = await fixture.start({ address: network.address, kms: KMS, vault: impatient })
   await servesWithoutVault(t, plugin, /did not (answer|end)/)
   await network.pass()
   await works(t, plugin)
@@ -54,32 +54,32 @@ void test('started while Vault hangs', async (t) => {
 
 void test('started while Vault is sealed', async (t) => {
   await bao.seal()
-  const plugin = await scene.start({ kms: KMS })
+  const plugin = await fixture.start({ kms: KMS })
   await servesWithoutVault(t, plugin, /is sealed and must be unsealed/)
   await bao.unseal()
   await works(t, plugin)
 })
 
 void test('started before the token file exists, then with tokens that are of no use', async (t) => {
-  rmSync(world.tokenFile)
-  const plugin = await scene.start({ kms: KMS, auth: { audience: 'vault' } })
+  rmSync(vault.tokenFile)
+  const plugin = await fixture.start({ kms: KMS, auth: { audience: 'vault' } })
   await servesWithoutVault(t, plugin, /vault.auth.tokenFile: .* does not exist yet; the kubelet/)
-  writeFileSync(world.tokenFile, '')
+  writeFileSync(vault.tokenFile, '')
   await plugin.waitForHealth(/vault.auth.tokenFile: .* is empty/)
-  writeFileSync(world.tokenFile, 'no token')
+  writeFileSync(vault.tokenFile, 'no token')
   await plugin.waitForHealth(/vault.auth.tokenFile/)
-  await world.writeToken({ expiresIn: -3600 })
+  await vault.writeToken({ expiresIn: -3600 })
   await plugin.waitForHealth(/the token expired at .* no longer refreshes it/)
-  await world.writeToken({ audience: 'somebody else' })
+  await vault.writeToken({ audience: 'somebody else' })
   await plugin.waitForHealth(
     /has audience "somebody else", but vault.auth.audience is "vault": request that audience/,
   )
-  await world.writeToken()
+  await vault.writeToken()
   await works(t, plugin)
 })
 
 void test('started before DNS answers', async (t) => {
-  const plugin = await scene.start({
+  const plugin = await fixture.start({
     address: ['http://vault.invalid:8200'],
     kms: KMS,
     vault: { allowPlaintext: true },
@@ -101,12 +101,12 @@ void test('started before DNS answers', async (t) => {
 
 void test('started while only one of two host names is known', async (t) => {
   const address = ['http://vault.invalid:8200', bao.address]
-  const plugin = await scene.start({ address, kms: KMS, vault: { allowPlaintext: true } })
+  const plugin = await fixture.start({ address, kms: KMS, vault: { allowPlaintext: true } })
   await works(t, plugin)
 })
 
 void test('killed with SIGKILL: starts again over its stale socket', async (t) => {
-  const plugin = await scene.startHealthy({ kms: KMS })
+  const plugin = await fixture.startHealthy({ kms: KMS })
   const kept = await plugin.client.encrypt(newSeed())
   await plugin.kill()
   t.ok(statSync(plugin.socket).isSocket(), 'the socket file is still there')
@@ -119,8 +119,8 @@ void test('killed with SIGKILL: starts again over its stale socket', async (t) =
 })
 
 void test('a live socket is left alone: error, exit 1', async (t) => {
-  const first = await scene.startHealthy({ kms: KMS })
-  const second = await scene.launch({ kms: { ...KMS, socket: first.socket } })
+  const first = await fixture.startHealthy({ kms: KMS })
+  const second = await fixture.launch({ kms: { ...KMS, socket: first.socket } })
   t.equal((await second.program.ended()).code, 1)
   t.match(second.program.output(), /transit-bridge: another process serves .*kms.sock/)
   t.match(await first.client.status(), { healthz: 'ok' })
@@ -134,7 +134,7 @@ void test('a file or a folder in place of the socket is left alone: error, exit 
   const inner = join(folder, 'folder')
   mkdirSync(inner)
   for (const socket of [file, inner]) {
-    const plugin = await scene.launch({ kms: { ...KMS, socket } })
+    const plugin = await fixture.launch({ kms: { ...KMS, socket } })
     t.equal((await plugin.program.ended()).code, 1)
     t.match(plugin.program.output(), /transit-bridge: .* exists and is not a socket/)
   }
@@ -144,18 +144,18 @@ void test('a file or a folder in place of the socket is left alone: error, exit 
 
 void test('the socket has the mode of the configuration, 0600 by default', async (t) => {
   const modeOf = ({ socket }: Plugin) => statSync(socket).mode & 0o777
-  t.equal(modeOf(await scene.startHealthy({ kms: KMS })), 0o600)
-  t.equal(modeOf(await scene.startHealthy({ kms: { ...KMS, socketMode: '0660' } })), 0o660)
+  t.equal(modeOf(await fixture.startHealthy({ kms: KMS })), 0o600)
+  t.equal(modeOf(await fixture.startHealthy({ kms: { ...KMS, socketMode: '0660' } })), 0o660)
 })
 
 void test('the admin port is taken: KMS is served all the same', async (t) => {
   const port = await freePort()
   const taken = createServer().listen(port, '127.0.0.1')
   await once(taken, 'listening')
-  const plugin = await scene.start({ kms: KMS, admin: { listen: `127.0.0.1:${String(port)}` } })
+  const plugin = await fixture.start({ kms: KMS, admin: { listen: `127.0.0.1:${String(port)}` } })
   await works(t, plugin)
   await plugin.program.waitForLine(/admin.listen: cannot listen on .*EADDRINUSE/)
   taken.close()
 })
 
-scene.end()
+fixture.end()

@@ -9,10 +9,10 @@ import { KmsClient } from '../real/kms-client.ts'
 import type { Plugin } from '../real/plugin.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { enableJwtLogin } from '../real/transit-setup.ts'
-import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open()
-const { bao, world } = scene
+const fixture = await Fixture.open()
+const { bao, vault } = fixture
 /** Longer than any test: nothing but what a test asks for goes to Vault. */
 const KMS = { refreshInterval: '5m' }
 
@@ -34,7 +34,7 @@ async function endOf(plugin: Plugin): Promise<{ code: number | null; ms: number 
 }
 
 void test('SIGTERM: its own token is revoked, its socket is gone, it exits with 0', async (t) => {
-  const plugin = await scene.startHealthy({ kms: KMS })
+  const plugin = await fixture.startHealthy({ kms: KMS })
   const [accessor] = await heldTokens()
   t.ok(accessor)
   plugin.program.signal('SIGTERM')
@@ -46,8 +46,8 @@ void test('SIGTERM: its own token is revoked, its socket is gone, it exits with 
 })
 
 void test('SIGTERM: calls in flight are finished, new ones are refused', async (t) => {
-  const network = await scene.tcpProxy()
-  const plugin = await scene.startHealthy({ address: network.address, kms: KMS })
+  const network = await fixture.tcpProxy()
+  const plugin = await fixture.startHealthy({ address: network.address, kms: KMS })
   const kept = newSeed()
   const wrapped = await plugin.client.encrypt(kept)
   await network.slow(800)
@@ -69,21 +69,21 @@ void test('SIGTERM: calls in flight are finished, new ones are refused', async (
 
 void test('SIGTERM: a batch token, which cannot be revoked, is not', async (t) => {
   await enableJwtLogin(bao, {
-    ...world.jwtLogin(),
+    ...vault.jwtLogin(),
     role: 'batch',
     tokenType: 'batch',
   })
-  const plugin = await scene.startHealthy({ kms: KMS, auth: { role: 'batch' } })
+  const plugin = await fixture.startHealthy({ kms: KMS, auth: { role: 'batch' } })
   const since = bao.auditMark()
   plugin.program.signal('SIGTERM')
   t.match(await endOf(plugin), { code: 0 })
-  t.equal(scene.asked(since).length, 0, 'nothing was asked of Vault at the end')
+  t.equal(fixture.asked(since).length, 0, 'nothing was asked of Vault at the end')
 })
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   void test(`${signal} while Vault hangs: it ends all the same`, async (t) => {
-    const network = await scene.tcpProxy()
-    const plugin = await scene.startHealthy({ address: network.address, kms: KMS })
+    const network = await fixture.tcpProxy()
+    const plugin = await fixture.startHealthy({ address: network.address, kms: KMS })
     await network.hang()
     const call = outcomeOf(plugin.client.encrypt(newSeed(), { timeout: 20_000 }))
     await until('the call to be in flight', async () =>
@@ -100,8 +100,8 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 void test('a successor takes the socket over while calls in flight are finished, and keeps it', async (t) => {
-  const network = await scene.tcpProxy()
-  const old = await scene.startHealthy({ address: network.address, kms: KMS })
+  const network = await fixture.tcpProxy()
+  const old = await fixture.startHealthy({ address: network.address, kms: KMS })
   await network.hang()
   const call = outcomeOf(old.client.encrypt(newSeed(), { timeout: 20_000 }))
   await until('the call to be in flight', async () =>
@@ -109,7 +109,7 @@ void test('a successor takes the socket over while calls in flight are finished,
   )
   old.program.signal('SIGTERM')
   await until('the socket to go', () => !existsSync(old.socket))
-  const successor = await scene.start({ kms: { ...KMS, socket: old.socket } })
+  const successor = await fixture.start({ kms: { ...KMS, socket: old.socket } })
   t.ok(old.program.running, 'both run')
   await successor.waitForHealth('ok')
   t.match(await endOf(old), { code: 0 })
@@ -121,8 +121,8 @@ void test('a successor takes the socket over while calls in flight are finished,
 })
 
 void test('a second signal ends it at once, with 1', async (t) => {
-  const network = await scene.tcpProxy()
-  const plugin = await scene.startHealthy({ address: network.address, kms: KMS })
+  const network = await fixture.tcpProxy()
+  const plugin = await fixture.startHealthy({ address: network.address, kms: KMS })
   await network.hang()
   const call = outcomeOf(plugin.client.encrypt(newSeed()))
   await until('the call to be in flight', async () =>
@@ -136,16 +136,16 @@ void test('a second signal ends it at once, with 1', async (t) => {
 })
 
 void test('SIGTERM before Vault was ever reached', async (t) => {
-  const network = await scene.tcpProxy()
+  const network = await fixture.tcpProxy()
   await network.refuse()
-  const plugin = await scene.start({ address: network.address, kms: KMS })
+  const plugin = await fixture.start({ address: network.address, kms: KMS })
   plugin.program.signal('SIGTERM')
   t.match(await endOf(plugin), { code: 0 })
   t.notOk(existsSync(plugin.socket))
 })
 
 void test('SIGTERM with an idle caller that keeps its connection open', async (t) => {
-  const plugin = await scene.startHealthy({ kms: KMS })
+  const plugin = await fixture.startHealthy({ kms: KMS })
   await plugin.client.status()
   plugin.program.signal('SIGTERM')
   const { code, ms } = await endOf(plugin)
@@ -173,7 +173,7 @@ for (const [what, greeting] of [
   ['has opened HTTP/2 and then says nothing', PREFACE],
 ] as const) {
   void test(`SIGTERM with a client that ${what}`, async (t) => {
-    const plugin = await scene.startHealthy({ kms: KMS })
+    const plugin = await fixture.startHealthy({ kms: KMS })
     const client = await silentClient(plugin.socket, greeting)
     t.teardown(() => client.destroy())
     plugin.program.signal('SIGTERM')
@@ -184,7 +184,7 @@ for (const [what, greeting] of [
 void test('SIGTERM while a file never answers a read, as on a dead network mount', async (t) => {
   const caFile = join(tempFolder('ca'), 'ca.pem')
   execFileSync('mkfifo', [caFile])
-  const plugin = await scene.start({ kms: KMS, vault: { caFile } })
+  const plugin = await fixture.start({ kms: KMS, vault: { caFile } })
   plugin.program.signal('SIGTERM')
   t.match(await endOf(plugin), { code: 0 })
   t.match(plugin.logLines().at(-1), { msg: 'stopped' })
@@ -192,7 +192,7 @@ void test('SIGTERM while a file never answers a read, as on a dead network mount
 
 for (const signal of ['SIGHUP', 'SIGUSR2'] as const) {
   void test(`${signal} stops it as SIGTERM does`, async (t) => {
-    const plugin = await scene.startHealthy({ kms: KMS })
+    const plugin = await fixture.startHealthy({ kms: KMS })
     plugin.program.signal(signal)
     t.match(await endOf(plugin), { code: 0 })
     t.match(plugin.logLines().at(-1), { level: 'info', msg: 'stopped' })
@@ -206,7 +206,7 @@ function isBlocked(pid: number, number: number): boolean {
 }
 
 void test("SIGUSR1 does not open Node.js's inspector", async (t) => {
-  const plugin = await scene.startHealthy({ kms: KMS })
+  const plugin = await fixture.startHealthy({ kms: KMS })
   plugin.program.signal('SIGUSR1')
   const { pid } = plugin.program
   await until('the signal', () => {
@@ -216,4 +216,4 @@ void test("SIGUSR1 does not open Node.js's inspector", async (t) => {
   t.match(await plugin.client.status(), { healthz: 'ok' })
 })
 
-scene.end()
+fixture.end()

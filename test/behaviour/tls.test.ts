@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { CertificateAuthority } from '../real/pki.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import { newSeed, outcomeOf, Scene } from './scene.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
 
 const [authority, another] = await Promise.all([
   CertificateAuthority.create('first authority'),
@@ -17,13 +17,13 @@ const keyFile = join(folder, 'vault.key')
 copyFileSync(given.caFile, caFile)
 copyFileSync(given.certFile, certFile)
 copyFileSync(given.keyFile, keyFile)
-const scene = await Scene.open({ tls: { certFile, keyFile, caFile } })
-const { bao } = scene
+const fixture = await Fixture.open({ tls: { certFile, keyFile, caFile } })
+const { bao } = fixture
 const KMS = { refreshInterval: '1s' }
 
 void test('one TLS handshake for a connection, not for a request', async (t) => {
-  const network = await scene.tcpProxy()
-  const plugin = await scene.startHealthy({
+  const network = await fixture.tcpProxy()
+  const plugin = await fixture.startHealthy({
     address: network.address,
     kms: { refreshInterval: '5m' },
   })
@@ -37,9 +37,9 @@ void test('one TLS handshake for a connection, not for a request', async (t) => 
 })
 
 void test('vault.serverName is the name that the certificate must hold', async (t) => {
-  const plugin = await scene.startHealthy({ kms: KMS, vault: { serverName: 'vault.internal' } })
+  const plugin = await fixture.startHealthy({ kms: KMS, vault: { serverName: 'vault.internal' } })
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
-  const wrong = await scene.start({ kms: KMS, vault: { serverName: 'other.internal' } })
+  const wrong = await fixture.start({ kms: KMS, vault: { serverName: 'other.internal' } })
   await wrong.waitForHealth(
     /has a certificate for another name; set vault.serverName to a name in it/,
   )
@@ -49,7 +49,7 @@ void test('vault.serverName is the name that the certificate must hold', async (
 void test('a certificate of an authority that is not trusted is told in words', async (t) => {
   const authorities = join(tempFolder('ca'), 'ca.pem')
   copyFileSync(another.caFile, authorities)
-  const plugin = await scene.start({ kms: KMS, vault: { caFile: authorities } })
+  const plugin = await fixture.start({ kms: KMS, vault: { caFile: authorities } })
   const told = /signed by an untrusted authority; set vault.caFile to the certificate/
   await plugin.waitForHealth(told)
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'UNAVAILABLE', message: told })
@@ -61,7 +61,7 @@ void test('a certificate of an authority that is not trusted is told in words', 
 
 void test('a CA file that is not there yet is waited for', async (t) => {
   const late = join(tempFolder('ca'), 'ca.pem')
-  const plugin = await scene.start({ kms: KMS, vault: { caFile: late } })
+  const plugin = await fixture.start({ kms: KMS, vault: { caFile: late } })
   await plugin.waitForHealth(/vault.caFile/)
   copyFileSync(authority.caFile, late)
   await plugin.waitForHealth('ok')
@@ -70,15 +70,15 @@ void test('a CA file that is not there yet is waited for', async (t) => {
 })
 
 void test('http:// to a port that speaks TLS is told in words', async (t) => {
-  const plugin = await scene.start({ kms: KMS, address: bao.address.replace('https:', 'http:') })
+  const plugin = await fixture.start({ kms: KMS, address: bao.address.replace('https:', 'http:') })
   await plugin.waitForHealth(/responds with TLS; use https:\/\/ in vault.address/)
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'UNAVAILABLE' })
   await plugin.stop()
 })
 
 void test('the authority is replaced while the plugin runs', async (t) => {
-  const network = await scene.tcpProxy()
-  const plugin = await scene.startHealthy({ address: network.address, kms: KMS })
+  const network = await fixture.tcpProxy()
+  const plugin = await fixture.startHealthy({ address: network.address, kms: KMS })
   const kept = await plugin.client.encrypt(newSeed())
   const renewed = await another.server('vault', { names: ['vault.internal'] })
   copyFileSync(renewed.certFile, certFile)
@@ -96,4 +96,4 @@ void test('the authority is replaced while the plugin runs', async (t) => {
   await plugin.stop()
 })
 
-scene.end()
+fixture.end()

@@ -1,12 +1,12 @@
 import { test } from 'tap'
-import { KEY } from '../real/kms-world.ts'
+import { KEY } from '../real/kms-vault.ts'
 import { rotateKey } from '../real/transit-setup.ts'
-import { newSeed, outcomeOf, Scene, until } from './scene.ts'
+import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
 
-const scene = await Scene.open()
-const { bao } = scene
+const fixture = await Fixture.open()
+const { bao } = fixture
 const V1 = { v1beta1: true, refreshInterval: '5m' }
-const plugin = await scene.startHealthy({ kms: { ...V1, clusterId: 'ours' } })
+const plugin = await fixture.startHealthy({ kms: { ...V1, clusterId: 'ours' } })
 const { client } = plugin
 const plaintext = newSeed()
 const cipher = await client.encryptV1(plaintext)
@@ -31,13 +31,13 @@ void test('each call makes one request to Vault, and Version makes none', async 
   await client.versionV1()
   await client.decryptV1(await client.encryptV1(plaintext))
   t.same(
-    scene.asked(since).map(({ path }) => path),
+    fixture.asked(since).map(({ path }) => path),
     [`transit/encrypt/${KEY}`, `transit/decrypt/${KEY}`],
   )
 })
 
 void test('old data stays readable after a rotation', async (t) => {
-  const quick = await scene.startHealthy({
+  const quick = await fixture.startHealthy({
     kms: { ...V1, clusterId: 'ours', refreshInterval: '1s' },
   })
   const { keyId } = await quick.client.status()
@@ -61,7 +61,7 @@ void test('a cipher of another plugin is refused before Vault is asked', async (
   for (const [name, bytes, code] of ciphers) {
     t.match(await outcomeOf(client.decryptV1(bytes)), { code }, name)
   }
-  t.equal(scene.asked(since).length, 0)
+  t.equal(fixture.asked(since).length, 0)
 })
 
 void test('a v1 cipher is not accepted as a v2 ciphertext, nor the reverse', async (t) => {
@@ -88,12 +88,12 @@ void test('KMS v1 data of vault-kubernetes-kms is read with kms.acceptFrom', asy
     code: 'INVALID_ARGUMENT',
     message: /set kms.acceptFrom/,
   })
-  const heir = await scene.startHealthy({ kms: { ...V1, acceptFrom: ['vault-kubernetes-kms'] } })
+  const heir = await fixture.startHealthy({ kms: { ...V1, acceptFrom: ['vault-kubernetes-kms'] } })
   t.same(await heir.client.decryptV1(old), plaintext)
   await heir.stop()
 })
 
-scene.end()
+fixture.end()
 
 function encode(clusterId: string): string {
   return Buffer.from(clusterId).toString('base64url')

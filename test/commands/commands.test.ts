@@ -18,7 +18,7 @@ function drain(stream: PassThrough): string {
   return text
 }
 
-async function scene(t: Test) {
+async function fixture(t: Test) {
   const kube = await FakeKubeServer.start()
   t.teardown(() => kube.stop())
   for (const name of ['a', 'b', 'c']) kube.add(name)
@@ -51,7 +51,7 @@ async function scene(t: Test) {
 }
 
 void test('rewrite: dry, done, and refused', async (t) => {
-  const { kube, run, folder } = await scene(t)
+  const { kube, run, folder } = await fixture(t)
   const dry = await run('rewrite', '--resources', 'secrets', '--dry-run')
   t.match(dry, { code: 0, stdout: /secrets: 3 objects/, stderr: /has no endpoints, so only https/ })
   const done = await run('rewrite', '--resources', 'secrets')
@@ -97,7 +97,7 @@ function kmsFirst(): string {
 }
 
 void test('status: a table, or JSON', async (t) => {
-  const { kube, run } = await scene(t)
+  const { kube, run } = await fixture(t)
   t.match(await run('status'), {
     code: 0,
     stdout: /api server +https.* \d s ago +ok\nno problems found/,
@@ -116,7 +116,7 @@ void test('status: a table, or JSON', async (t) => {
 })
 
 void test('each wrong option is reported in one line, before anything is asked', async (t) => {
-  const { kube, run } = await scene(t)
+  const { kube, run } = await fixture(t)
   for (const [args, message] of [
     [['rewrite'], /needs --encryption-config FILE/],
     [['rewrite', '--resources', 'secret'], /did you mean secrets/],

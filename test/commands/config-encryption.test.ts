@@ -5,7 +5,7 @@ import { parse } from 'yaml'
 import { checkEncryptionConfig } from '../../src/encryption/check.ts'
 import { VALID } from '../config/valid-config.ts'
 import { GOOD } from '../encryption/faulty-configs.ts'
-import { runHere } from '../setup/scene.ts'
+import { runHere } from '../setup/fixture.ts'
 
 interface Provider {
   readonly kms?: { readonly name: string; readonly endpoint: string; readonly timeout: string }

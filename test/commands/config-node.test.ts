@@ -5,7 +5,7 @@ import { test, type Test } from 'tap'
 import { parse } from 'yaml'
 
 import { VALID } from '../config/valid-config.ts'
-import { runHere } from '../setup/scene.ts'
+import { runHere } from '../setup/fixture.ts'
 
 const FULL = VALID.replace('  timeout: 2s', '  caFile: /etc/transit-bridge/ca.pem')
 

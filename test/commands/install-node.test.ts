@@ -6,7 +6,7 @@ import { retireNodesCommand } from '../../src/commands/node/retire-nodes.ts'
 import { roundTripCommand } from '../../src/commands/round-trip.ts'
 import { eventually } from '../e2e/eventually.ts'
 import { makePlace, MANIFEST } from '../node/place.ts'
-import { KmsWorld } from '../real/kms-world.ts'
+import { KmsVault } from '../real/kms-vault.ts'
 import { Plugin } from '../real/plugin.ts'
 import { freePort } from '../real/port.ts'
 import { Program } from '../real/program.ts'
@@ -96,15 +96,15 @@ void test('retire-nodes needs a DaemonSet, and a pod to run in', async (t) => {
 })
 
 void test('round-trip proves a plugin, and reports why it cannot', async (t) => {
-  const world = await KmsWorld.start({ audit: false })
-  t.teardown(() => world.stop())
-  const plugin = await Plugin.start(world.configuration(undefined, { outageGrace: '0s' }))
+  const vault = await KmsVault.start({ audit: false })
+  t.teardown(() => vault.stop())
+  const plugin = await Plugin.start(vault.configuration(undefined, { outageGrace: '0s' }))
   t.teardown(() => plugin.stop())
   await plugin.waitForHealth('ok')
   const terminal = memoryTerminal()
   t.equal(await execute(roundTripCommand, { socket: plugin.socket }, terminal), 0)
   t.match(terminal.text(), /^\/.*kms\.sock: ok, key id tb1-\S+, [\d.]+ ms\n$/)
-  await world.bao.stop()
+  await vault.bao.stop()
   await plugin.waitForHealth(/./)
   await eventually('Status to say so', async () => {
     const outcome = await run(['round-trip', '--socket', plugin.socket])

@@ -35,7 +35,7 @@ export interface Outcome {
   readonly stderr: string
 }
 
-interface Circumstances {
+interface RunOptions {
   readonly program?: string
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
@@ -44,7 +44,7 @@ interface Circumstances {
 /** Runs the real program, as a shell would, in an environment of its own. */
 export function run(
   args: readonly string[],
-  { program = PROGRAM, cwd = ROOT, env = {} }: Circumstances = {},
+  { program = PROGRAM, cwd = ROOT, env = {} }: RunOptions = {},
 ) {
   const { promise, resolve, reject } = Promise.withResolvers<Outcome>()
   const child = spawn(program, args, {

@@ -7,8 +7,8 @@ import type { CsiRule } from '../../src/config/config.ts'
 import { parseProviderConfig } from '../../src/config/load.ts'
 import { readManifests } from '../../src/csi/class/class-manifest.ts'
 import { rotateKey } from '../real/transit-setup.ts'
-import { PodWorld, newPod } from './pod-world.ts'
-import { startScene } from './scene.ts'
+import { PodVault, newPod } from './pod-vault.ts'
+import { startFixture } from './fixture.ts'
 
 const DOCUMENT = readFileSync(join(import.meta.dirname, '../../docs/csi.md'), 'utf8')
 
@@ -20,24 +20,25 @@ function exampleOf(name: string): string {
   return text
 }
 
-const world = await PodWorld.start()
+const vault = await PodVault.start()
 const { rules } = parse(exampleOf('rules')) as { rules: CsiRule[] }
 const [rule] = rules
 const exporting = { ...rule, types: ['exportedKey'] } as CsiRule
-const scene = await startScene(world, { rules: [...rules, exporting] })
+const fixture = await startFixture(vault, { rules: [...rules, exporting] })
 after(async () => {
-  await scene.stop()
-  await world.stop()
+  await fixture.stop()
+  await vault.stop()
 })
-await world.makeKey('app-signing', 'ecdsa-p256')
-await rotateKey(world.bao, 'app-signing')
-await world.makeKey('app-data')
-await world.makeKey('app-exported', 'aes256-gcm96', { exportable: true })
-const ciphertext = await world.encrypt('app-data', 'hunter2')
+await vault.makeKey('app-signing', 'ecdsa-p256')
+await rotateKey(vault.bao, 'app-signing')
+await vault.makeKey('app-data')
+await vault.makeKey('app-exported', 'aes256-gcm96', { exportable: true })
+const ciphertext = await vault.encrypt('app-data', 'hunter2')
 
 async function mount(objects: string) {
   const filled = objects.replaceAll('vault:v1:REPLACE', ciphertext)
-  return (await scene.driver.mount({ attributes: await world.attributes(newPod(), filled) })).files
+  return (await fixture.driver.mount({ attributes: await vault.attributes(newPod(), filled) }))
+    .files
 }
 
 const EXPECTED: Readonly<Record<string, readonly string[]>> = {
@@ -63,7 +64,7 @@ void test('a value that is encrypted as docs/csi.md shows is mounted as it was',
   for (const value of ['hunter2', 'a password of many words, '.repeat(8)]) {
     const quoted = command.replace('hunter2', `'${value}'`)
     const plaintext = execFileSync('sh', ['-c', `printf %s "${quoted}"`], { encoding: 'utf8' })
-    const answer = await world.bao.api('POST', 'transit/encrypt/app-data', { plaintext })
+    const answer = await vault.bao.api('POST', 'transit/encrypt/app-data', { plaintext })
     const made = String(answer.data.ciphertext)
     const object = { path: 'x', type: 'decrypt', key: 'app-data', ciphertext: made }
     t.equal(String((await mount(JSON.stringify([object]))).get('x')?.contents), value)

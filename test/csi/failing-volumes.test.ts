@@ -1,17 +1,17 @@
 import { after, end, test } from 'tap'
 import { TcpProxy } from '../real/tcp-proxy.ts'
-import { PodWorld, newPod } from './pod-world.ts'
-import { failure, startScene, type SceneOptions } from './scene.ts'
+import { PodVault, newPod } from './pod-vault.ts'
+import { failure, startFixture, type FixtureOptions } from './fixture.ts'
 
-const world = await PodWorld.start()
-after(() => world.stop())
-await world.makeKey('app-signing', 'ed25519')
+const vault = await PodVault.start()
+after(() => vault.stop())
+await vault.makeKey('app-signing', 'ed25519')
 
 const PUBLIC = { path: 'a.pem', type: 'publicKey', key: 'app-signing' }
 const MISSPELT = { path: 'a.pem', type: 'publicKey', key: 'app-signing', vrsion: 1 }
 
-async function startPlugin(options: SceneOptions = {}) {
-  const plugin = await startScene(world, options)
+async function startPlugin(options: FixtureOptions = {}) {
+  const plugin = await startFixture(vault, options)
   return {
     ...plugin,
     failing: () => Object.fromEntries(plugin.provider.ledger.summary().failing),
@@ -23,23 +23,23 @@ void test('a class that is edited to an invalid one is a failing volume, the sam
   const plugin = await startPlugin()
   t.teardown(plugin.stop)
   const pod = newPod()
-  await plugin.driver.mount({ attributes: await world.attributes(pod, [PUBLIC]) })
+  await plugin.driver.mount({ attributes: await vault.attributes(pod, [PUBLIC]) })
   t.same(plugin.failing(), {})
-  const edited = await world.attributes(pod, [MISSPELT])
+  const edited = await vault.attributes(pod, [MISSPELT])
   t.match(await failure(plugin.driver.mount({ attributes: edited })), { code: 'INVALID_ARGUMENT' })
   t.same(plugin.failing(), { CLASS_INVALID: 1 })
   t.equal(plugin.summary().volumes, 1)
   t.ok(plugin.summary().oldestMs > 0, 'the volume still has the content from before')
   t.match(plugin.lines.at(-1)?.msg, /could not be served \(the pod keeps its files\)/)
-  await plugin.driver.mount({ attributes: await world.attributes(pod, [PUBLIC]) })
+  await plugin.driver.mount({ attributes: await vault.attributes(pod, [PUBLIC]) })
   t.same(plugin.failing(), {})
 })
 
 void test('a provider that is restarted in an outage shows the volumes that it cannot serve', async (t) => {
-  const proxy = await TcpProxy.start(world.bao.address)
+  const proxy = await TcpProxy.start(vault.bao.address)
   t.teardown(() => proxy.stop())
   const pods = [newPod(), newPod()]
-  const attributes = await Promise.all(pods.map((pod) => world.attributes(pod, [PUBLIC])))
+  const attributes = await Promise.all(pods.map((pod) => vault.attributes(pod, [PUBLIC])))
   const before = await startPlugin({ address: proxy.address })
   for (const each of attributes) await before.driver.mount({ attributes: each })
   await before.stop()
@@ -56,10 +56,10 @@ void test('each kind of failure has its reason', async (t) => {
   const plugin = await startPlugin({ rules: [{ ...rule, types: ['publicKey'] }] })
   t.teardown(plugin.stop)
   const mounts = [
-    await world.attributes(newPod({ namespace: 'bank' }), [PUBLIC]),
-    await world.attributes(newPod(), [{ ...PUBLIC, key: 'app-none' }]),
-    await world.attributes(newPod(), [PUBLIC], { 'csi.storage.k8s.io/serviceAccount.tokens': 'x' }),
-    await world.attributes(newPod(), [PUBLIC], { role: 'no-such-role' }),
+    await vault.attributes(newPod({ namespace: 'bank' }), [PUBLIC]),
+    await vault.attributes(newPod(), [{ ...PUBLIC, key: 'app-none' }]),
+    await vault.attributes(newPod(), [PUBLIC], { 'csi.storage.k8s.io/serviceAccount.tokens': 'x' }),
+    await vault.attributes(newPod(), [PUBLIC], { role: 'no-such-role' }),
   ]
   for (const attributes of mounts) await failure(plugin.driver.mount({ attributes }))
   t.same(plugin.failing(), {

@@ -3,12 +3,12 @@ import { CsiClient } from '../real/csi-client.ts'
 import { Provider } from '../real/provider.ts'
 import { TcpProxy } from '../real/tcp-proxy.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import { PodWorld, newPod } from './pod-world.ts'
-import { ALLOW_ALL, failure } from './scene.ts'
+import { PodVault, newPod } from './pod-vault.ts'
+import { ALLOW_ALL, failure } from './fixture.ts'
 
-const world = await PodWorld.start()
-after(() => world.stop())
-await world.makeKey('app-signing', 'ed25519')
+const vault = await PodVault.start()
+after(() => vault.stop())
+await vault.makeKey('app-signing', 'ed25519')
 
 const PUBLIC = { path: 'a.pem', type: 'publicKey', key: 'app-signing' }
 
@@ -34,28 +34,28 @@ function largeClass(index: number, kibibytes: number): object[] {
 }
 
 void test('hundreds of large classes, valid and invalid ones, do not fill the heap', async (t) => {
-  const { provider, driver } = await startProvider(world.bao.address)
+  const { provider, driver } = await startProvider(vault.bao.address)
   t.teardown(() => driver.close())
   t.teardown(() => provider.stop())
   for (let index = 0; index < 180; index += 1) {
     const objects = [{ ...PUBLIC, unknown: index }, ...largeClass(index, 240)]
-    const attributes = await world.attributes(newPod(), objects)
+    const attributes = await vault.attributes(newPod(), objects)
     t.match(await failure(driver.mount({ attributes })), { code: 'INVALID_ARGUMENT' })
   }
   for (let index = 0; index < 180; index += 1) {
-    const attributes = await world.attributes(newPod(), largeClass(index, 110))
+    const attributes = await vault.attributes(newPod(), largeClass(index, 110))
     await failure(driver.mount({ attributes }))
   }
   for (let index = 0; index < 180; index += 1) {
-    const attributes = await world.attributes(newPod(), largeClass(index, 240), { role: 'none' })
+    const attributes = await vault.attributes(newPod(), largeClass(index, 240), { role: 'none' })
     t.match(await failure(driver.mount({ attributes })), { code: 'PERMISSION_DENIED' })
   }
-  const attributes = await world.attributes(newPod(), [PUBLIC])
+  const attributes = await vault.attributes(newPod(), [PUBLIC])
   t.equal((await driver.mount({ attributes })).files.size, 1)
 })
 
 void test('large classes that all wait for Vault do not fill the heap', async (t) => {
-  const proxy = await TcpProxy.start(world.bao.address)
+  const proxy = await TcpProxy.start(vault.bao.address)
   t.teardown(() => proxy.stop())
   const { provider, driver } = await startProvider(proxy.address)
   t.teardown(() => driver.close())
@@ -63,14 +63,14 @@ void test('large classes that all wait for Vault do not fill the heap', async (t
   await proxy.hang()
   await Promise.all(
     Array.from({ length: 200 }, async (_none, index) => {
-      const attributes = await world.attributes(newPod(), largeClass(index, 240))
+      const attributes = await vault.attributes(newPod(), largeClass(index, 240))
       return failure(driver.mount({ attributes }))
     }),
   )
   await proxy.pass()
   const again = new CsiClient(provider.socket)
   t.teardown(() => again.close())
-  const attributes = await world.attributes(newPod(), [PUBLIC])
+  const attributes = await vault.attributes(newPod(), [PUBLIC])
   t.equal((await again.mount({ attributes })).files.size, 1)
 })
 

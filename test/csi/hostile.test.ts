@@ -1,9 +1,9 @@
 import { after, end, test } from 'tap'
 import type { CsiRule } from '../../src/config/config.ts'
-import { PodWorld, newPod, type AttributesChange, type Pod } from './pod-world.ts'
-import { ALLOW_ALL, failure, podRequests, startScene } from './scene.ts'
+import { PodVault, newPod, type AttributesChange, type Pod } from './pod-vault.ts'
+import { ALLOW_ALL, failure, podRequests, startFixture } from './fixture.ts'
 
-const world = await PodWorld.start()
+const vault = await PodVault.start()
 const rules: readonly CsiRule[] = [
   {
     namespaces: ['shop'],
@@ -14,10 +14,10 @@ const rules: readonly CsiRule[] = [
   },
   { ...ALLOW_ALL, namespaces: ['vault-team'], keys: ['*'] },
 ]
-const scene = await startScene(world, { rules })
+const fixture = await startFixture(vault, { rules })
 after(async () => {
-  await scene.stop()
-  await world.stop()
+  await fixture.stop()
+  await vault.stop()
 })
 
 /** What every refusal must not repeat. */
@@ -49,9 +49,9 @@ const parameter = (name: string, value: string, words: RegExp): Case => ({
   code: 'INVALID_ARGUMENT',
   words,
 })
-const token = (name: string, wanted: Parameters<PodWorld['tokens']>[1], words: RegExp): Case => ({
+const token = (name: string, wanted: Parameters<PodVault['tokens']>[1], words: RegExp): Case => ({
   name,
-  change: async (pod) => ({ [TOKENS]: await world.tokens(pod, wanted) }),
+  change: async (pod) => ({ [TOKENS]: await vault.tokens(pod, wanted) }),
   code: 'UNAUTHENTICATED',
   words,
 })
@@ -416,15 +416,15 @@ for (const { name, objects = [PUBLIC], change = {}, pod: given = {}, code, words
 ]) {
   void test(`${name} is refused in its own words, and Vault is asked nothing`, async (t) => {
     const pod = newPod(given)
-    const mark = world.bao.auditMark()
+    const mark = vault.bao.auditMark()
     const text = typeof objects === 'string' ? objects : JSON.stringify(objects)
     const changed = typeof change === 'function' ? await change(pod) : change
-    const attributes = await world.attributes(pod, text, changed)
-    const refusal = await failure(scene.driver.mount({ attributes }))
+    const attributes = await vault.attributes(pod, text, changed)
+    const refusal = await failure(fixture.driver.mount({ attributes }))
     t.match(refusal, { code, message: words })
     t.ok(refusal.message.length < 1_500, 'it fits into an event')
     t.notMatch(refusal.message, /eyJ|c2VjcmV0|hunter2/, 'neither a token nor a value is told')
-    t.same(podRequests(world, mark), [])
+    t.same(podRequests(vault, mark), [])
   })
 }
 
@@ -438,19 +438,19 @@ void test('whether a token is still valid, and for its audience, is for Vault to
   ] as const
   for (const [made, message] of cases) {
     const pod = newPod()
-    const mark = world.bao.auditMark()
-    const change = { [TOKENS]: await world.tokens(pod, made) }
-    const attributes = await world.attributes(pod, JSON.stringify([PUBLIC]), change)
-    const refusal = await failure(scene.driver.mount({ attributes }))
+    const mark = vault.bao.auditMark()
+    const change = { [TOKENS]: await vault.tokens(pod, made) }
+    const attributes = await vault.attributes(pod, JSON.stringify([PUBLIC]), change)
+    const refusal = await failure(fixture.driver.mount({ attributes }))
     t.match(refusal, { code: 'PERMISSION_DENIED', message })
     t.notMatch(refusal.message, /eyJ/)
-    t.equal(podRequests(world, mark).length, 1, 'the login alone')
+    t.equal(podRequests(vault, mark).length, 1, 'the login alone')
   }
 })
 
 void test('attributes and secrets that are no JSON of texts are refused', async (t) => {
-  const mark = world.bao.auditMark()
-  const attributes = await world.attributes(newPod(), [PUBLIC])
+  const mark = vault.bao.auditMark()
+  const attributes = await vault.attributes(newPod(), [PUBLIC])
   for (const [input, field] of [
     [{ attributes: 'x' }, 'attributes'],
     [{ attributes: '[]' }, 'attributes'],
@@ -460,12 +460,12 @@ void test('attributes and secrets that are no JSON of texts are refused', async 
       'secrets',
     ],
   ] as const) {
-    t.match(await failure(scene.driver.mount(input)), {
+    t.match(await failure(fixture.driver.mount(input)), {
       code: 'INVALID_ARGUMENT',
       message: `${field} of the request is not a JSON object of texts; only the Secrets Store CSI driver may call this socket`,
     })
   }
-  t.same(podRequests(world, mark), [])
+  t.same(podRequests(vault, mark), [])
 })
 
 void test('all faults of a class are told at once', async (t) => {
@@ -473,8 +473,8 @@ void test('all faults of a class are told at once', async (t) => {
     { ...PUBLIC, path: '/x' },
     { path: 'y', type: 'decrypt', key: 'app-x' },
   ]
-  const attributes = await world.attributes(newPod(), JSON.stringify(objects), { role: 'a/b' })
-  const { message } = await failure(scene.driver.mount({ attributes }))
+  const attributes = await vault.attributes(newPod(), JSON.stringify(objects), { role: 'a/b' })
+  const { message } = await failure(fixture.driver.mount({ attributes }))
   t.match(
     message,
     /\(1\) role is not .* \(2\) objects\[0\]\.path is absolute.* \(3\) objects\[1\]\.ciphertext is missing/,
@@ -482,7 +482,7 @@ void test('all faults of a class are told at once', async (t) => {
 })
 
 void test('the log tells of refusals without a token or a value', async (t) => {
-  const told = JSON.stringify(scene.lines)
+  const told = JSON.stringify(fixture.lines)
   t.match(told, /could not be served \(a new pod waits, a running pod keeps its files\)/)
   t.notMatch(told, /eyJ|c2VjcmV0|hunter2/)
 })

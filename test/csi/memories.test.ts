@@ -94,7 +94,7 @@ function tokenOf(text: string, expiresAt: number) {
   return { token: new Secret(text), claims }
 }
 
-function sessionScene(maxSessions?: number) {
+function sessionFixture(maxSessions?: number) {
   const clock = new HandClock()
   const ended: string[] = []
   const sizes: number[] = []
@@ -114,7 +114,7 @@ function sessionScene(maxSessions?: number) {
 }
 
 void test('one token and role has one session, and another role another one', (t) => {
-  const { memory, clock } = sessionScene()
+  const { memory, clock } = sessionFixture()
   const token = tokenOf('a', clock.now() + 60 * MINUTE)
   t.equal(memory.open(token, 'web'), memory.open(token, 'web'))
   t.not(memory.open(token, 'web'), memory.open(token, 'admin'))
@@ -124,7 +124,7 @@ void test('one token and role has one session, and another role another one', (t
 })
 
 void test('a session is ended when nobody comes with its token any more', async (t) => {
-  const { memory, clock, ended } = sessionScene()
+  const { memory, clock, ended } = sessionFixture()
   const token = tokenOf('a', clock.now() + 600 * MINUTE)
   memory.open(token, 'web')
   await clock.advance(4 * MINUTE)
@@ -137,7 +137,7 @@ void test('a session is ended when nobody comes with its token any more', async 
 })
 
 void test('a session is ended with its service-account token, however much it is used', async (t) => {
-  const { memory, clock, ended } = sessionScene()
+  const { memory, clock, ended } = sessionFixture()
   const token = tokenOf('a', clock.now() + 10 * MINUTE)
   for (let minute = 0; minute < 10; minute += 1) {
     memory.open(token, 'web')
@@ -147,7 +147,7 @@ void test('a session is ended with its service-account token, however much it is
 })
 
 void test('the session that was used least goes when there are too many, and all go at the end', async (t) => {
-  const { memory, clock, ended, sizes } = sessionScene(2)
+  const { memory, clock, ended, sizes } = sessionFixture(2)
   const tokens = ['a', 'b', 'c'].map((text) => tokenOf(text, clock.now() + 60 * MINUTE))
   for (const token of tokens) memory.open(token, 'web')
   t.same(ended, ['a'])
@@ -171,7 +171,7 @@ function keyOf(latestVersion: number, createdAt = latestVersion): TransitKey {
 }
 
 /** Readers of one key, whose reads the test answers by what is in `answers`. */
-function keyScene() {
+function keyFixture() {
   const clock = new HandClock()
   const memory = new KeyMemory({ refreshInterval: 30_000, revalidateAfter: 10 * MINUTE, clock })
   const reads: string[] = []
@@ -188,7 +188,7 @@ function keyScene() {
 }
 
 void test('readers with the same rights share one read an interval; others prove theirs once in revalidateAfter', async (t) => {
-  const { clock, reads, read } = keyScene()
+  const { clock, reads, read } = keyFixture()
   await Promise.all([read('a'), read('a'), read('a')])
   await read('a')
   t.same(reads, ['a'])
@@ -206,7 +206,7 @@ void test('readers with the same rights share one read an interval; others prove
 })
 
 void test('a reader that Vault denies gets nothing from memory, and harms nobody else', async (t) => {
-  const { clock, answers, reads, read } = keyScene()
+  const { clock, answers, reads, read } = keyFixture()
   await read('a')
   answers.set('b', new BridgeError('VAULT_DENIED', 'no'))
   await t.rejects(read('b'), { code: 'VAULT_DENIED' })
@@ -224,7 +224,7 @@ void test('a reader that Vault denies gets nothing from memory, and harms nobody
 })
 
 void test('an older view of a key, as of a standby that lags, is not believed for two minutes', async (t) => {
-  const { clock, answers, read } = keyScene()
+  const { clock, answers, read } = keyFixture()
   answers.set('a', keyOf(3))
   await read('a')
   answers.set('a', keyOf(2))

@@ -2,14 +2,14 @@ import { after, end, test } from 'tap'
 import { SkippingClock } from '../fakes/clock.ts'
 import { TcpProxy } from '../real/tcp-proxy.ts'
 import { configKey, deleteKey, rotateKey } from '../real/transit-setup.ts'
-import { PodWorld, newPod } from './pod-world.ts'
-import { failure, podRequests, startScene } from './scene.ts'
+import { PodVault, newPod } from './pod-vault.ts'
+import { failure, podRequests, startFixture } from './fixture.ts'
 
-const world = await PodWorld.start()
-after(() => world.stop())
-await world.makeKey('app-signing', 'ed25519')
-await world.makeKey('app-data')
-await world.makeKey('app-other')
+const vault = await PodVault.start()
+after(() => vault.stop())
+await vault.makeKey('app-signing', 'ed25519')
+await vault.makeKey('app-data')
+await vault.makeKey('app-other')
 
 const LOGIN = 'update auth/jwt/login'
 const READ = 'read transit/keys/app-signing'
@@ -23,7 +23,7 @@ async function secrets(count: number, key = 'app-data') {
       path: `s/${String(index)}`,
       type: 'decrypt',
       key,
-      ciphertext: await world.encrypt(key, `value ${String(index)}`),
+      ciphertext: await vault.encrypt(key, `value ${String(index)}`),
     })),
   )
 }
@@ -33,20 +33,20 @@ let accounts = 0
 const freshPod = () => newPod({ serviceAccount: `account-${String((accounts += 1))}` })
 
 void test('a Mount costs one login, one read a key and one decrypt a key, however many objects it has', async (t) => {
-  const scene = await startScene(world)
-  t.teardown(scene.stop)
+  const fixture = await startFixture(vault)
+  t.teardown(fixture.stop)
   const objects = [
     PUBLIC,
     { ...PUBLIC, path: 'jwks', type: 'jwks' },
     ...(await secrets(20)),
     ...(await secrets(1, 'app-other')).map((object) => ({ ...object, path: 'other' })),
   ]
-  const attributes = await world.attributes(freshPod(), objects)
-  const mark = world.bao.auditMark()
-  const { files } = await scene.driver.mount({ attributes })
+  const attributes = await vault.attributes(freshPod(), objects)
+  const mark = vault.bao.auditMark()
+  const { files } = await fixture.driver.mount({ attributes })
   t.equal(files.size, 23)
   t.equal(String(files.get('s/19')?.contents), 'value 19')
-  t.same(podRequests(world, mark).toSorted(), [
+  t.same(podRequests(vault, mark).toSorted(), [
     READ,
     LOGIN,
     DECRYPT,
@@ -55,97 +55,98 @@ void test('a Mount costs one login, one read a key and one decrypt a key, howeve
 })
 
 void test('an unchanged republish asks Vault nothing and returns the same content and versions', async (t) => {
-  const scene = await startScene(world)
-  t.teardown(scene.stop)
-  const attributes = await world.attributes(freshPod(), [PUBLIC, ...(await secrets(4))])
-  const first = await scene.driver.mount({ attributes })
-  const mark = world.bao.auditMark()
-  for (let round = 0; round < 5; round += 1) t.same(await scene.driver.mount({ attributes }), first)
-  t.same(podRequests(world, mark), [])
+  const fixture = await startFixture(vault)
+  t.teardown(fixture.stop)
+  const attributes = await vault.attributes(freshPod(), [PUBLIC, ...(await secrets(4))])
+  const first = await fixture.driver.mount({ attributes })
+  const mark = vault.bao.auditMark()
+  for (let round = 0; round < 5; round += 1)
+    t.same(await fixture.driver.mount({ attributes }), first)
+  t.same(podRequests(vault, mark), [])
 })
 
 void test('identical Mounts at the same time share one piece of work, and each gets all content', async (t) => {
-  const scene = await startScene(world, { revalidateAfterMs: 0 })
-  t.teardown(scene.stop)
-  const attributes = await world.attributes(freshPod(), [PUBLIC, ...(await secrets(3))])
-  const mark = world.bao.auditMark()
+  const fixture = await startFixture(vault, { revalidateAfterMs: 0 })
+  t.teardown(fixture.stop)
+  const attributes = await vault.attributes(freshPod(), [PUBLIC, ...(await secrets(3))])
+  const mark = vault.bao.auditMark()
   const all = await Promise.all(
-    Array.from({ length: 10 }, () => scene.driver.mount({ attributes })),
+    Array.from({ length: 10 }, () => fixture.driver.mount({ attributes })),
   )
   for (const { files } of all) t.equal(String(files.get('s/2')?.contents), 'value 2')
-  t.same(podRequests(world, mark).toSorted(), [READ, LOGIN, DECRYPT])
+  t.same(podRequests(vault, mark).toSorted(), [READ, LOGIN, DECRYPT])
 })
 
 void test('pods of one service account share the metadata of keys, after a login each; decrypted values are never shared', async (t) => {
-  const scene = await startScene(world)
-  t.teardown(scene.stop)
+  const fixture = await startFixture(vault)
+  t.teardown(fixture.stop)
   const { serviceAccount } = freshPod()
   const [value] = await secrets(1)
-  const mark = world.bao.auditMark()
+  const mark = vault.bao.auditMark()
   for (let pod = 0; pod < 5; pod += 1) {
-    const attributes = await world.attributes(newPod({ serviceAccount }), [PUBLIC, value ?? {}])
-    await scene.driver.mount({ attributes })
+    const attributes = await vault.attributes(newPod({ serviceAccount }), [PUBLIC, value ?? {}])
+    await fixture.driver.mount({ attributes })
   }
-  const requests = podRequests(world, mark)
+  const requests = podRequests(vault, mark)
   t.equal(requests.filter((request) => request === LOGIN).length, 5)
   t.equal(requests.filter((request) => request === READ).length, 1)
   t.equal(requests.filter((request) => request === DECRYPT).length, 5)
 })
 
 void test('a pod that Vault does not let read a key gets nothing of what another pod has read', async (t) => {
-  const scene = await startScene(world)
-  t.teardown(scene.stop)
-  await world.enableRole('blind', 'path "transit/keys/app-other" { capabilities = ["read"] }')
-  await scene.driver.mount({ attributes: await world.attributes(freshPod(), [PUBLIC]) })
-  const mark = world.bao.auditMark()
-  const attributes = await world.attributes(freshPod(), [PUBLIC], { role: 'blind' })
-  t.match(await failure(scene.driver.mount({ attributes })), {
+  const fixture = await startFixture(vault)
+  t.teardown(fixture.stop)
+  await vault.enableRole('blind', 'path "transit/keys/app-other" { capabilities = ["read"] }')
+  await fixture.driver.mount({ attributes: await vault.attributes(freshPod(), [PUBLIC]) })
+  const mark = vault.bao.auditMark()
+  const attributes = await vault.attributes(freshPod(), [PUBLIC], { role: 'blind' })
+  t.match(await failure(fixture.driver.mount({ attributes })), {
     code: 'PERMISSION_DENIED',
     message:
       /^objects\[0\] \(a\.pem\): vault itself denies role blind what this needs: .*permission denied.*; a policy of that role must allow read on transit\/keys\/app-signing$/,
   })
-  t.match(podRequests(world, mark), [LOGIN, READ], 'Vault itself was asked')
+  t.match(podRequests(vault, mark), [LOGIN, READ], 'Vault itself was asked')
 })
 
 void test('a right that is taken away in Vault ends with revalidateAfter, for metadata and for decrypted values', async (t) => {
   const clock = new SkippingClock()
-  const scene = await startScene(world, { clock })
-  t.teardown(scene.stop)
+  const fixture = await startFixture(vault, { clock })
+  t.teardown(fixture.stop)
   const policy = (rights: string) => `
     path "transit/keys/app-signing" { capabilities = ["${rights}"] }
     path "transit/decrypt/app-data" { capabilities = ["${rights === 'read' ? 'update' : 'deny'}"] }`
-  await world.enableRole('passing', policy('read'))
+  await vault.enableRole('passing', policy('read'))
   const objects = [PUBLIC, ...(await secrets(1))]
-  const attributes = await world.attributes(freshPod(), objects, { role: 'passing' })
-  await scene.driver.mount({ attributes })
-  await world.enableRole('passing', policy('deny'))
+  const attributes = await vault.attributes(freshPod(), objects, { role: 'passing' })
+  await fixture.driver.mount({ attributes })
+  await vault.enableRole('passing', policy('deny'))
   clock.skip(20_000)
-  await t.resolves(scene.driver.mount({ attributes }), 'within the refresh interval nobody asks')
+  await t.resolves(fixture.driver.mount({ attributes }), 'within the refresh interval nobody asks')
   clock.skip(600_000)
-  const mark = world.bao.auditMark()
-  const refusal = await failure(scene.driver.mount({ attributes }))
+  const mark = vault.bao.auditMark()
+  const refusal = await failure(fixture.driver.mount({ attributes }))
   t.match(refusal, {
     code: 'PERMISSION_DENIED',
     message: /\(1\) objects\[0\] .* \(2\) objects\[1\]/,
   })
-  t.ok(podRequests(world, mark).includes(DECRYPT), 'Vault decided anew')
+  t.ok(podRequests(vault, mark).includes(DECRYPT), 'Vault decided anew')
 })
 
 void test('with revalidateAfter 0 every Mount is decided by Vault', async (t) => {
-  const scene = await startScene(world, { revalidateAfterMs: 0 })
-  t.teardown(scene.stop)
-  const attributes = await world.attributes(freshPod(), await secrets(2))
-  const mark = world.bao.auditMark()
-  await scene.driver.mount({ attributes })
-  await scene.driver.mount({ attributes })
-  t.same(podRequests(world, mark), [LOGIN, DECRYPT, DECRYPT])
+  const fixture = await startFixture(vault, { revalidateAfterMs: 0 })
+  t.teardown(fixture.stop)
+  const attributes = await vault.attributes(freshPod(), await secrets(2))
+  const mark = vault.bao.auditMark()
+  await fixture.driver.mount({ attributes })
+  await fixture.driver.mount({ attributes })
+  t.same(podRequests(vault, mark), [LOGIN, DECRYPT, DECRYPT])
 })
 
 void test('a rotation shows after the refresh interval, and changes the versions of its own objects alone', async (t) => {
   const clock = new SkippingClock()
-  const scene = await startScene(world, { clock })
-  t.teardown(scene.stop)
-  await world.makeKey('turning', 'ecdsa-p256', { exportable: true })
+  const fixture = await startFixture(vault, { clock })
+  t.teardown(fixture.stop)
+  await vault.makeKey('turning', 'ecdsa-p256', { exportable: true })
   const objects = [
     { path: 'a', type: 'publicKey', key: 'turning' },
     { path: 'one', type: 'publicKey', key: 'turning', version: 1 },
@@ -153,12 +154,12 @@ void test('a rotation shows after the refresh interval, and changes the versions
     { path: 'private', type: 'exportedKey', key: 'turning' },
     ...(await secrets(1)),
   ]
-  const attributes = await world.attributes(freshPod(), objects)
-  const before = await scene.driver.mount({ attributes })
-  await rotateKey(world.bao, 'turning')
-  t.same((await scene.driver.mount({ attributes })).versions, before.versions, 'not yet')
+  const attributes = await vault.attributes(freshPod(), objects)
+  const before = await fixture.driver.mount({ attributes })
+  await rotateKey(vault.bao, 'turning')
+  t.same((await fixture.driver.mount({ attributes })).versions, before.versions, 'not yet')
   clock.skip(31_000)
-  const turned = await scene.driver.mount({ attributes })
+  const turned = await fixture.driver.mount({ attributes })
   for (const path of ['a', 'jwks', 'private']) {
     t.not(turned.versions.get(path), before.versions.get(path), path)
     t.notSame(turned.files.get(path), before.files.get(path), path)
@@ -171,69 +172,69 @@ void test('a rotation shows after the refresh interval, and changes the versions
 
 void test('a key that was deleted and made again has other versions, though its number is the same', async (t) => {
   const clock = new SkippingClock()
-  const scene = await startScene(world, { clock })
-  t.teardown(scene.stop)
-  await world.makeKey('reborn', 'ed25519')
-  const attributes = await world.attributes(freshPod(), [{ ...PUBLIC, key: 'reborn' }])
-  const before = await scene.driver.mount({ attributes })
-  await deleteKey(world.bao, 'reborn')
-  await world.makeKey('reborn', 'ed25519')
+  const fixture = await startFixture(vault, { clock })
+  t.teardown(fixture.stop)
+  await vault.makeKey('reborn', 'ed25519')
+  const attributes = await vault.attributes(freshPod(), [{ ...PUBLIC, key: 'reborn' }])
+  const before = await fixture.driver.mount({ attributes })
+  await deleteKey(vault.bao, 'reborn')
+  await vault.makeKey('reborn', 'ed25519')
   clock.skip(31_000)
-  const again = await scene.driver.mount({ attributes })
+  const again = await fixture.driver.mount({ attributes })
   t.not(again.versions.get('a.pem'), before.versions.get('a.pem'))
 })
 
 void test('what does not exist is left away where it is optional, asked for once an interval, and else told', async (t) => {
-  const scene = await startScene(world)
-  t.teardown(scene.stop)
+  const fixture = await startFixture(vault)
+  t.teardown(fixture.stop)
   const gone = { path: 'gone.pem', type: 'publicKey', key: 'gone' }
   const value = {
     path: 'gone',
     type: 'decrypt',
     key: 'gone-too',
-    ciphertext: await world.encrypt('app-data', 'x'),
+    ciphertext: await vault.encrypt('app-data', 'x'),
   }
   const optional = [gone, value].map((object) => ({ ...object, optional: true }))
-  const attributes = await world.attributes(freshPod(), [PUBLIC, ...optional])
-  const { files, versions } = await scene.driver.mount({ attributes })
+  const attributes = await vault.attributes(freshPod(), [PUBLIC, ...optional])
+  const { files, versions } = await fixture.driver.mount({ attributes })
   t.same([...files.keys()], ['a.pem'])
   t.same([...versions.keys()], ['a.pem'])
   const told = await failure(
-    scene.driver.mount({ attributes: await world.attributes(freshPod(), [PUBLIC, gone, value]) }),
+    fixture.driver.mount({ attributes: await vault.attributes(freshPod(), [PUBLIC, gone, value]) }),
   )
   t.match(told, {
     code: 'NOT_FOUND',
     message:
       /\(1\) objects\[1\] \(gone\.pem\): vault has no transit key gone at mount transit; correct .* \(2\) objects\[2\] \(gone\): vault has no transit key gone-too/,
   })
-  const nothing = await world.attributes(freshPod(), optional)
-  t.match(await failure(scene.driver.mount({ attributes: nothing })), {
+  const nothing = await vault.attributes(freshPod(), optional)
+  t.match(await failure(fixture.driver.mount({ attributes: nothing })), {
     code: 'NOT_FOUND',
     message: /^every object of the class is optional and none of them exists/,
   })
 })
 
 void test('what Vault cannot decrypt is told by object, and the others are not harmed by it', async (t) => {
-  const scene = await startScene(world)
-  t.teardown(scene.stop)
+  const fixture = await startFixture(vault)
+  t.teardown(fixture.stop)
   const [good] = await secrets(1)
   const foreign = {
     path: 'foreign',
     type: 'decrypt',
     key: 'app-data',
-    ciphertext: await world.encrypt('app-other', 'x'),
+    ciphertext: await vault.encrypt('app-other', 'x'),
   }
-  await world.makeKey('aged')
+  await vault.makeKey('aged')
   const old = {
     path: 'old',
     type: 'decrypt',
     key: 'aged',
-    ciphertext: await world.encrypt('aged', 'x'),
+    ciphertext: await vault.encrypt('aged', 'x'),
   }
-  await rotateKey(world.bao, 'aged')
-  await configKey(world.bao, 'aged', { min_decryption_version: 2 })
-  const attributes = await world.attributes(freshPod(), [good ?? {}, foreign, old])
-  const told = await failure(scene.driver.mount({ attributes }))
+  await rotateKey(vault.bao, 'aged')
+  await configKey(vault.bao, 'aged', { min_decryption_version: 2 })
+  const attributes = await vault.attributes(freshPod(), [good ?? {}, foreign, old])
+  const told = await failure(fixture.driver.mount({ attributes }))
   t.match(
     told.message,
     /\(1\) objects\[1\] \(foreign\): key app-data does not decrypt it: .*message authentication failed/,
@@ -243,33 +244,33 @@ void test('what Vault cannot decrypt is told by object, and the others are not h
 })
 
 void test('tokens in the secrets of the request serve as well, as with serviceAccountTokenInSecrets', async (t) => {
-  const scene = await startScene(world)
-  t.teardown(scene.stop)
+  const fixture = await startFixture(vault)
+  t.teardown(fixture.stop)
   const pod = freshPod()
   const tokens = 'csi.storage.k8s.io/serviceAccount.tokens'
-  const attributes = await world.attributes(pod, [PUBLIC], { [tokens]: undefined })
-  const sent = JSON.stringify({ [tokens]: await world.tokens(pod) })
-  const { files } = await scene.driver.mount({ attributes, secrets: sent })
+  const attributes = await vault.attributes(pod, [PUBLIC], { [tokens]: undefined })
+  const sent = JSON.stringify({ [tokens]: await vault.tokens(pod) })
+  const { files } = await fixture.driver.mount({ attributes, secrets: sent })
   t.equal(files.size, 1)
 })
 
 void test('the secrets-store-sync-controller is served: its own pod, and a token that is bound to none', async (t) => {
-  const scene = await startScene(world)
-  t.teardown(scene.stop)
+  const fixture = await startFixture(vault)
+  t.teardown(fixture.stop)
   const pod = { ...freshPod(), name: 'secrets-store-sync-controller-0' }
-  const attributes = await world.attributes(pod, [PUBLIC, ...(await secrets(1))], {
-    'csi.storage.k8s.io/serviceAccount.tokens': await world.tokens(pod, { pod: null }),
+  const attributes = await vault.attributes(pod, [PUBLIC, ...(await secrets(1))], {
+    'csi.storage.k8s.io/serviceAccount.tokens': await vault.tokens(pod, { pod: null }),
     'csi.storage.k8s.io/ephemeral': undefined,
   })
-  const { files } = await scene.driver.mount({ attributes, secrets: '{}' })
+  const { files } = await fixture.driver.mount({ attributes, secrets: '{}' })
   t.equal(files.size, 2)
 })
 
 void test('a token that Vault does not take is refused by Vault, with advice', async (t) => {
-  const scene = await startScene(world)
-  t.teardown(scene.stop)
-  const attributes = await world.attributes(freshPod(), [PUBLIC], { role: 'no-such-role' })
-  t.match(await failure(scene.driver.mount({ attributes })), {
+  const fixture = await startFixture(vault)
+  t.teardown(fixture.stop)
+  const attributes = await vault.attributes(freshPod(), [PUBLIC], { role: 'no-such-role' })
+  t.match(await failure(fixture.driver.mount({ attributes })), {
     code: 'PERMISSION_DENIED',
     message:
       /role "no-such-role" was refused: .*could not be found.*; create that role in Vault or correct the role of the SecretProviderClass/,
@@ -277,46 +278,46 @@ void test('a token that Vault does not take is refused by Vault, with advice', a
 })
 
 void test('Vault tokens are revoked when the provider ends', async (t) => {
-  const scene = await startScene(world)
-  await scene.driver.mount({ attributes: await world.attributes(freshPod(), [PUBLIC]) })
-  const mark = world.bao.auditMark()
-  await scene.stop()
-  t.same(podRequests(world, mark), [REVOKE])
+  const fixture = await startFixture(vault)
+  await fixture.driver.mount({ attributes: await vault.attributes(freshPod(), [PUBLIC]) })
+  const mark = vault.bao.auditMark()
+  await fixture.stop()
+  t.same(podRequests(vault, mark), [REVOKE])
 })
 
 void test('while Vault is away a Mount fails in words and not empty, and works again when it is back', async (t) => {
   const clock = new SkippingClock()
-  const proxy = await TcpProxy.start(world.bao.address)
+  const proxy = await TcpProxy.start(vault.bao.address)
   t.teardown(() => proxy.stop())
-  const scene = await startScene(world, { clock, address: proxy.address })
-  t.teardown(scene.stop)
-  const attributes = await world.attributes(freshPod(), [PUBLIC])
-  const before = await scene.driver.mount({ attributes })
+  const fixture = await startFixture(vault, { clock, address: proxy.address })
+  t.teardown(fixture.stop)
+  const attributes = await vault.attributes(freshPod(), [PUBLIC])
+  const before = await fixture.driver.mount({ attributes })
   await proxy.refuse()
-  t.same(await scene.driver.mount({ attributes }), before, 'what is young enough needs no Vault')
+  t.same(await fixture.driver.mount({ attributes }), before, 'what is young enough needs no Vault')
   clock.skip(31_000)
-  const away = await failure(scene.driver.mount({ attributes }))
+  const away = await failure(fixture.driver.mount({ attributes }))
   t.match(away, { code: 'FAILED_PRECONDITION', message: /Vault at http.*/ })
-  const newcomer = await world.attributes(freshPod(), [PUBLIC])
-  t.match(await failure(scene.driver.mount({ attributes: newcomer })), {
+  const newcomer = await vault.attributes(freshPod(), [PUBLIC])
+  t.match(await failure(fixture.driver.mount({ attributes: newcomer })), {
     code: 'FAILED_PRECONDITION',
   })
-  t.ok(scene.provider.ledger.summary().oldestMs >= 31_000, 'the age of the content shows it')
-  t.match(scene.lines.map(({ msg }) => msg).join('\n'), /\(the pod keeps its files\): Vault at/)
+  t.ok(fixture.provider.ledger.summary().oldestMs >= 31_000, 'the age of the content shows it')
+  t.match(fixture.lines.map(({ msg }) => msg).join('\n'), /\(the pod keeps its files\): Vault at/)
   await proxy.pass()
   clock.skip(10_000)
-  t.same(await scene.driver.mount({ attributes }), before)
-  t.ok((await scene.driver.mount({ attributes: newcomer })).files.size > 0)
-  t.ok(scene.provider.ledger.summary().oldestMs < 31_000)
+  t.same(await fixture.driver.mount({ attributes }), before)
+  t.ok((await fixture.driver.mount({ attributes: newcomer })).files.size > 0)
+  t.ok(fixture.provider.ledger.summary().oldestMs < 31_000)
 })
 
 void test('the rights of vault-policies/csi.hcl are enough for every type of object, and for no other key', async (t) => {
   const { renderPolicy } = await import('../real/transit-setup.ts')
-  const scene = await startScene(world)
-  t.teardown(scene.stop)
-  await world.makeKey('app-exported', 'aes256-gcm96', { exportable: true })
-  await world.enableRole('policy-file', await renderPolicy('csi.hcl'))
-  const wrapped = await world.bao.api('POST', 'transit/datakey/plaintext/app-data', {})
+  const fixture = await startFixture(vault)
+  t.teardown(fixture.stop)
+  await vault.makeKey('app-exported', 'aes256-gcm96', { exportable: true })
+  await vault.enableRole('policy-file', await renderPolicy('csi.hcl'))
+  const wrapped = await vault.bao.api('POST', 'transit/datakey/plaintext/app-data', {})
   const objects = [
     PUBLIC,
     { path: 'jwks', type: 'jwks', key: 'app-signing' },
@@ -326,18 +327,18 @@ void test('the rights of vault-policies/csi.hcl are enough for every type of obj
     { path: 'exported', type: 'exportedKey', key: 'app-exported' },
     { path: 'all', type: 'exportedKey', key: 'app-exported', version: 'all' },
   ]
-  const attributes = await world.attributes(freshPod(), objects, { role: 'policy-file' })
-  t.equal((await scene.driver.mount({ attributes })).files.size, 8)
-  const other = await world.attributes(freshPod(), await secrets(1, 'app-other'), {
+  const attributes = await vault.attributes(freshPod(), objects, { role: 'policy-file' })
+  t.equal((await fixture.driver.mount({ attributes })).files.size, 8)
+  const other = await vault.attributes(freshPod(), await secrets(1, 'app-other'), {
     role: 'policy-file',
   })
-  t.match(await failure(scene.driver.mount({ attributes: other })), { code: 'PERMISSION_DENIED' })
+  t.match(await failure(fixture.driver.mount({ attributes: other })), { code: 'PERMISSION_DENIED' })
 })
 
 void test('Version says who answers', async (t) => {
-  const scene = await startScene(world)
-  t.teardown(scene.stop)
-  t.match(await scene.driver.version(), {
+  const fixture = await startFixture(vault)
+  t.teardown(fixture.stop)
+  t.match(await fixture.driver.version(), {
     version: 'v1alpha1',
     runtimeName: 'transit-bridge',
     runtimeVersion: '1.2.3',

@@ -11,21 +11,21 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createLocalJWKSet, flattenedVerify, type JSONWebKeySet } from 'jose'
 import { after, end, test } from 'tap'
-import { PodWorld, newPod } from './pod-world.ts'
+import { PodVault, newPod } from './pod-vault.ts'
 import { usesVault } from '../real/openbao.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { configKey, rotateKey } from '../real/transit-setup.ts'
-import { failure, startScene } from './scene.ts'
+import { failure, startFixture } from './fixture.ts'
 
-const world = await PodWorld.start()
-const scene = await startScene(world)
+const vault = await PodVault.start()
+const fixture = await startFixture(vault)
 after(async () => {
-  await scene.stop()
-  await world.stop()
+  await fixture.stop()
+  await vault.stop()
 })
 
 async function mount(objects: readonly object[], pod = newPod()) {
-  return scene.driver.mount({ attributes: await world.attributes(pod, objects) })
+  return fixture.driver.mount({ attributes: await vault.attributes(pod, objects) })
 }
 
 interface SigningCase {
@@ -48,7 +48,7 @@ const SIGNING: readonly SigningCase[] = [
 
 /** Signs as an issuer of tokens does: Transit makes the signature in JWS form. */
 async function signJws(key: string, { alg, sign: how }: SigningCase) {
-  const info = await world.bao.api('GET', `transit/keys/${key}`)
+  const info = await vault.bao.api('GET', `transit/keys/${key}`)
   const header = { alg, kid: `${key}:${String(info.data.latest_version)}` }
   const encoded = Buffer.from(JSON.stringify(header)).toString('base64url')
   const payload = Buffer.from('{"sub":"web"}').toString('base64url')
@@ -57,7 +57,7 @@ async function signJws(key: string, { alg, sign: how }: SigningCase) {
     marshaling_algorithm: 'jws',
     input: Buffer.from(`${encoded}.${payload}`).toString('base64'),
   }
-  const answer = await world.bao.api('POST', `transit/sign/${key}`, body)
+  const answer = await vault.bao.api('POST', `transit/sign/${key}`, body)
   const signature = String(answer.data.signature).split(':')[2] ?? ''
   return {
     protected: encoded,
@@ -69,9 +69,9 @@ async function signJws(key: string, { alg, sign: how }: SigningCase) {
 for (const signing of SIGNING) {
   void test(`jose verifies what ${signing.type} signed in Transit, from the mounted JWKS, before and after a rotation`, async (t) => {
     const key = `jwks-${signing.type}`
-    await world.makeKey(key, signing.type)
+    await vault.makeKey(key, signing.type)
     const old = await signJws(key, signing)
-    await rotateKey(world.bao, key)
+    await rotateKey(vault.bao, key)
     const young = await signJws(key, signing)
     const { files } = await mount([{ path: 'jwks.json', type: 'jwks', key }])
     const jwks = JSON.parse(String(files.get('jwks.json')?.contents)) as JSONWebKeySet
@@ -91,10 +91,10 @@ for (const signing of SIGNING) {
 
   void test(`openssl verifies what ${signing.type} signed in Transit, from the mounted PEM`, async (t) => {
     const key = `pem-${signing.type}`
-    await world.makeKey(key, signing.type)
+    await vault.makeKey(key, signing.type)
     const { files } = await mount([{ path: 'key.pem', type: 'publicKey', key }])
     const input = Buffer.from('signed in transit')
-    const answer = await world.bao.api('POST', `transit/sign/${key}`, {
+    const answer = await vault.bao.api('POST', `transit/sign/${key}`, {
       ...signing.sign,
       input: input.toString('base64'),
     })
@@ -125,7 +125,7 @@ for (const signing of SIGNING) {
 }
 
 void test('a public key comes as PEM, JWK and DER, and all are the same key', async (t) => {
-  await world.makeKey('formats', 'ecdsa-p256')
+  await vault.makeKey('formats', 'ecdsa-p256')
   const { files } = await mount([
     { path: 'a.pem', type: 'publicKey', key: 'formats' },
     { path: 'a.jwk', type: 'publicKey', key: 'formats', format: 'jwk' },
@@ -141,10 +141,10 @@ void test('a public key comes as PEM, JWK and DER, and all are the same key', as
 })
 
 void test('version all makes a folder with a file for each version that is still live', async (t) => {
-  await world.makeKey('many', 'ed25519')
-  await rotateKey(world.bao, 'many')
-  await rotateKey(world.bao, 'many')
-  await configKey(world.bao, 'many', { min_decryption_version: 2 })
+  await vault.makeKey('many', 'ed25519')
+  await rotateKey(vault.bao, 'many')
+  await rotateKey(vault.bao, 'many')
+  await configKey(vault.bao, 'many', { min_decryption_version: 2 })
   const { files, versions } = await mount([
     { path: 'keys/many', type: 'publicKey', key: 'many', version: 'all' },
     { path: 'two.pem', type: 'publicKey', key: 'many', version: 2 },
@@ -163,7 +163,7 @@ void test('version all makes a folder with a file for each version that is still
 })
 
 void test('an RSA key is for the algorithm that the class says', async (t) => {
-  await world.makeKey('rsa-alg', 'rsa-2048')
+  await vault.makeKey('rsa-alg', 'rsa-2048')
   const { files } = await mount([
     { path: 'pss', type: 'jwks', key: 'rsa-alg', alg: 'PS384' },
     { path: 'enc', type: 'publicKey', format: 'jwk', key: 'rsa-alg', alg: 'RSA-OAEP-256' },
@@ -190,16 +190,16 @@ const SYMMETRIC = [
 for (const type of SYMMETRIC) {
   void test(`values and data keys of ${type} come as files, with their associated data`, async (t) => {
     const key = `enc-${type}`
-    await world.makeKey(key, type)
+    await vault.makeKey(key, type)
     const aad = Buffer.from('shop').toString('base64')
-    const dataKey = await world.bao.api('POST', `transit/datakey/plaintext/${key}`, { bits: 256 })
+    const dataKey = await vault.bao.api('POST', `transit/datakey/plaintext/${key}`, { bits: 256 })
     const { files } = await mount([
-      { path: 'password', type: 'decrypt', key, ciphertext: await world.encrypt(key, 'hunter2') },
+      { path: 'password', type: 'decrypt', key, ciphertext: await vault.encrypt(key, 'hunter2') },
       {
         path: 'bound',
         type: 'decrypt',
         key,
-        ciphertext: await world.encrypt(key, 'with aad', { associated_data: aad }),
+        ciphertext: await vault.encrypt(key, 'with aad', { associated_data: aad }),
         associatedData: aad,
         mode: '0400',
       },
@@ -216,22 +216,22 @@ for (const type of SYMMETRIC) {
 }
 
 void test('RSA decrypts, and a derived key decrypts with its context', async (t) => {
-  await world.makeKey('rsa-enc', 'rsa-2048')
-  await world.makeKey('derived', 'aes256-gcm96', { derived: true })
+  await vault.makeKey('rsa-enc', 'rsa-2048')
+  await vault.makeKey('derived', 'aes256-gcm96', { derived: true })
   const context = Buffer.from('shop').toString('base64')
   const { files } = await mount([
     {
       path: 'rsa',
       type: 'decrypt',
       key: 'rsa-enc',
-      ciphertext: await world.encrypt('rsa-enc', 'by rsa'),
+      ciphertext: await vault.encrypt('rsa-enc', 'by rsa'),
       encoding: 'utf8',
     },
     {
       path: 'derived',
       type: 'decrypt',
       key: 'derived',
-      ciphertext: await world.encrypt('derived', 'by context', { context }),
+      ciphertext: await vault.encrypt('derived', 'by context', { context }),
       context,
     },
   ])
@@ -240,8 +240,8 @@ void test('RSA decrypts, and a derived key decrypts with its context', async (t)
 })
 
 void test('bytes that are no text are refused as utf8 and given as they are raw', async (t) => {
-  await world.makeKey('bytes')
-  const ciphertext = await world.encrypt('bytes', Buffer.from([0xff, 0x00, 0xfe]))
+  await vault.makeKey('bytes')
+  const ciphertext = await vault.encrypt('bytes', Buffer.from([0xff, 0x00, 0xfe]))
   const object = { path: 'x', type: 'decrypt', key: 'bytes', ciphertext }
   const { files } = await mount([object])
   t.same(files.get('x')?.contents, Buffer.from([0xff, 0x00, 0xfe]))
@@ -254,7 +254,7 @@ void test('bytes that are no text are refused as utf8 and given as they are raw'
 for (const { type } of SIGNING) {
   void test(`an exported ${type} key is PKCS #8 whose signatures the mounted public key verifies`, async (t) => {
     const key = `export-${type}`
-    await world.makeKey(key, type, { exportable: true })
+    await vault.makeKey(key, type, { exportable: true })
     const { files } = await mount([
       { path: 'private.pem', type: 'exportedKey', key },
       { path: 'public.pem', type: 'publicKey', key },
@@ -275,13 +275,13 @@ for (const { type } of SIGNING) {
 for (const type of [...SYMMETRIC, 'hmac']) {
   void test(`an exported ${type} key is the key itself, each version its own file`, async (t) => {
     const key = `export-${type}`
-    await world.makeKey(key, type, {
+    await vault.makeKey(key, type, {
       exportable: true,
       ...(type === 'hmac' ? { key_size: 32 } : {}),
     })
-    await rotateKey(world.bao, key)
+    await rotateKey(vault.bao, key)
     const kind = type === 'hmac' ? 'hmac-key' : 'encryption-key'
-    const exported = await world.bao.api('GET', `transit/export/${kind}/${key}`)
+    const exported = await vault.bao.api('GET', `transit/export/${kind}/${key}`)
     const { files } = await mount([
       { path: 'all', type: 'exportedKey', key, version: 'all', encoding: 'base64' },
       { path: 'raw', type: 'exportedKey', key },
@@ -293,7 +293,7 @@ for (const type of [...SYMMETRIC, 'hmac']) {
 }
 
 void test('a key that is not exportable is not exported', async (t) => {
-  await world.makeKey('locked')
+  await vault.makeKey('locked')
   t.match(await failure(mount([{ path: 'x', type: 'exportedKey', key: 'locked' }])), {
     code: 'FAILED_PRECONDITION',
     message: /^objects\[0\] \(x\): .*not exportable/,
@@ -303,7 +303,7 @@ void test('a key that is not exportable is not exported', async (t) => {
 for (const type of ['ed25519', 'aes256-gcm96']) {
   void test(`a derived key of type ${type} is not exported, since Transit uses other keys`, async (t) => {
     const key = `derived-${type}`
-    await world.makeKey(key, type, { derived: true, exportable: true })
+    await vault.makeKey(key, type, { derived: true, exportable: true })
     t.match(await failure(mount([{ path: 'x', type: 'exportedKey', key }])), {
       code: 'FAILED_PRECONDITION',
       message: `objects[0] (x): transit key ${key} is derived: what Vault exports is not a key that Transit uses; use a key with derived=false`,
@@ -313,7 +313,7 @@ for (const type of ['ed25519', 'aes256-gcm96']) {
 
 void test('a derived key has no public key of its own', async (t) => {
   const key = 'derived-signing'
-  await world.makeKey(key, 'ed25519', { derived: true })
+  await vault.makeKey(key, 'ed25519', { derived: true })
   for (const type of ['publicKey', 'jwks']) {
     t.match(await failure(mount([{ path: 'x', type, key }])), {
       code: 'FAILED_PRECONDITION',
@@ -325,7 +325,7 @@ void test('a derived key has no public key of its own', async (t) => {
 for (const type of ['aes256-gcm96', 'hmac']) {
   void test(`a key of type ${type} has no public key, and that is said`, async (t) => {
     const key = `none-${type}`
-    await world.makeKey(key, type, type === 'hmac' ? { key_size: 32 } : {})
+    await vault.makeKey(key, type, type === 'hmac' ? { key_size: 32 } : {})
     t.match(await failure(mount([{ path: 'x.pem', type: 'publicKey', key }])), {
       code: 'FAILED_PRECONDITION',
       message: `objects[0] (x.pem): transit key ${key} has type ${type}, which has no public key`,

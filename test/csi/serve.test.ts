@@ -3,13 +3,13 @@ import { after, end, test } from 'tap'
 import { CsiClient } from '../real/csi-client.ts'
 import { Provider } from '../real/provider.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import { PodWorld, newPod } from './pod-world.ts'
-import { ALLOW_ALL, failure, podRequests } from './scene.ts'
+import { PodVault, newPod } from './pod-vault.ts'
+import { ALLOW_ALL, failure, podRequests } from './fixture.ts'
 
-const world = await PodWorld.start()
-after(() => world.stop())
-await world.makeKey('app-signing', 'ed25519')
-await world.makeKey('app-data')
+const vault = await PodVault.start()
+after(() => vault.stop())
+await vault.makeKey('app-signing', 'ed25519')
+await vault.makeKey('app-data')
 
 function configurationOf(address: string) {
   return {
@@ -19,15 +19,15 @@ function configurationOf(address: string) {
 }
 
 async function attributesOf(pod = newPod()) {
-  const ciphertext = await world.encrypt('app-data', 'hunter2')
-  return world.attributes(pod, [
+  const ciphertext = await vault.encrypt('app-data', 'hunter2')
+  return vault.attributes(pod, [
     { path: 'a.pem', type: 'publicKey', key: 'app-signing' },
     { path: 'password', type: 'decrypt', key: 'app-data', ciphertext },
   ])
 }
 
 void test('the built program serves Mounts, shows them in its metrics, and revokes tokens at its end', async (t) => {
-  const provider = await Provider.start(tempFolder('providers'), configurationOf(world.bao.address))
+  const provider = await Provider.start(tempFolder('providers'), configurationOf(vault.bao.address))
   const driver = new CsiClient(provider.socket)
   t.teardown(() => driver.close())
   t.equal(statSync(provider.socket).mode & 0o777, 0o600)
@@ -35,7 +35,7 @@ void test('the built program serves Mounts, shows them in its metrics, and revok
   await driver.mount({ attributes })
   const { files } = await driver.mount({ attributes })
   t.equal(String(files.get('password')?.contents), 'hunter2')
-  await failure(driver.mount({ attributes: await world.attributes(newPod(), []) }))
+  await failure(driver.mount({ attributes: await vault.attributes(newPod(), []) }))
   const { text } = await provider.admin('/metrics')
   for (const line of [
     'transit_bridge_csi_mount_duration_seconds_count{code="OK"} 2',
@@ -51,13 +51,13 @@ void test('the built program serves Mounts, shows them in its metrics, and revok
   }
   t.match(text, /^transit_bridge_csi_oldest_content_age_seconds \d/m)
   t.match(await provider.admin('/readyz'), { status: 200 })
-  const mark = world.bao.auditMark()
+  const mark = vault.bao.auditMark()
   t.equal(await provider.stop(), 0)
-  t.same(podRequests(world, mark), ['update auth/token/revoke-self'])
+  t.same(podRequests(vault, mark), ['update auth/token/revoke-self'])
 })
 
 void test('what a driver older than 1.6.0 sends is refused by HTTP/2, and the log says what to do', async (t) => {
-  const provider = await Provider.start(tempFolder('providers'), configurationOf(world.bao.address))
+  const provider = await Provider.start(tempFolder('providers'), configurationOf(vault.bao.address))
   t.teardown(() => provider.stop())
   const old = new CsiClient(provider.socket, provider.socket)
   t.teardown(() => old.close())
@@ -84,7 +84,7 @@ void test('it serves before Vault is there, and after a kill it serves again', a
   t.match(await failure(driver.mount({ attributes })), {
     message: /Vault at http:\/\/127\.0\.0\.1:1/,
   })
-  provider.configure(configurationOf(world.bao.address))
+  provider.configure(configurationOf(vault.bao.address))
   await provider.kill()
   await provider.restart()
   t.equal((await driver.mount({ attributes })).files.size, 2)

@@ -5,21 +5,21 @@ import { dirname, join } from 'node:path'
 import { test } from 'tap'
 
 import { GOOD } from '../encryption/faulty-configs.ts'
-import { DoctorScene } from './scene.ts'
+import { DoctorFixture } from './fixture.ts'
 
 void test('doctor', async (t) => {
-  const scene = await DoctorScene.start(t)
-  const { world, plugin } = scene
-  const usual = structuredClone(scene.config)
-  const { flags, folders, encryption } = scene
+  const fixture = await DoctorFixture.start(t)
+  const { vault, plugin } = fixture
+  const usual = structuredClone(fixture.config)
+  const { flags, folders, encryption } = fixture
   t.beforeEach(() =>
-    Object.assign(scene, { config: structuredClone(usual), flags, folders, encryption }),
+    Object.assign(fixture, { config: structuredClone(usual), flags, folders, encryption }),
   )
 
   await t.test(
     'on a node where all is well nothing fails, and its lines can be read',
     async (t) => {
-      const { code, stdout, stderr } = await scene.print()
+      const { code, stdout, stderr } = await fixture.print()
       t.strictSame({ code, stderr }, { code: 0, stderr: '' })
       t.notMatch(stdout, /^fail/m)
       for (const what of [
@@ -51,9 +51,9 @@ void test('doctor', async (t) => {
   )
 
   await t.test('it changes nothing in vault but its own login', async (t) => {
-    const since = world.bao.auditMark()
-    await scene.run()
-    const asked = world.bao
+    const since = vault.bao.auditMark()
+    await fixture.run()
+    const asked = vault.bao
       .auditRequests({ since })
       .filter(
         ({ operation, path }) =>
@@ -63,90 +63,90 @@ void test('doctor', async (t) => {
   })
 
   await t.test('socket: not there', async (t) => {
-    scene.config.kms['socket'] = join(scene.folder, 'none.sock')
-    t.match(await scene.find('socket'), /^fail: .*none\.sock does not exist; start the plugin/)
+    fixture.config.kms['socket'] = join(fixture.folder, 'none.sock')
+    t.match(await fixture.find('socket'), /^fail: .*none\.sock does not exist; start the plugin/)
   })
 
   await t.test('socket: something else', async (t) => {
-    scene.config.kms['socket'] = scene.write('file.sock', '')
-    t.match(await scene.find('socket'), /^fail: .* is not a socket/)
+    fixture.config.kms['socket'] = fixture.write('file.sock', '')
+    t.match(await fixture.find('socket'), /^fail: .* is not a socket/)
   })
 
   await t.test('socket: open to all', async (t) => {
     chmodSync(plugin.socket, 0o666)
-    t.match(await scene.find('socket rights'), /^fail: .* has mode 0666: every user/)
+    t.match(await fixture.find('socket rights'), /^fail: .* has mode 0666: every user/)
     chmodSync(plugin.socket, 0o600)
   })
 
   await t.test('socket: another mode than configured', async (t) => {
-    scene.config.kms['socketMode'] = '0660'
-    t.match(await scene.find('socket rights'), /^fail: .* mode 0600, and kms\.socketMode is 0660/)
+    fixture.config.kms['socketMode'] = '0660'
+    t.match(await fixture.find('socket rights'), /^fail: .* mode 0600, and kms\.socketMode is 0660/)
   })
 
   await t.test('socket: no process serves it', async (t) => {
     const server = createServer()
-    const socket = join(scene.folder, 'dead.sock')
+    const socket = join(fixture.folder, 'dead.sock')
     await new Promise<void>((resolve) => void server.listen(socket, resolve))
     chmodSync(socket, 0o600)
-    scene.config.kms['socket'] = socket
-    t.match(await scene.find('plugin'), /^fail: Status failed with/)
+    fixture.config.kms['socket'] = socket
+    t.match(await fixture.find('plugin'), /^fail: Status failed with/)
     server.close()
   })
 
   await t.test('token file: readable by all', async (t) => {
-    chmodSync(world.tokenFile, 0o644)
-    t.match(await scene.find('login file'), /^fail: .* has mode 0644, so every user/)
-    chmodSync(world.tokenFile, 0o600)
+    chmodSync(vault.tokenFile, 0o644)
+    t.match(await fixture.find('login file'), /^fail: .* has mode 0644, so every user/)
+    chmodSync(vault.tokenFile, 0o600)
   })
 
   await t.test('token file: not there', async (t) => {
-    scene.config.vault = {
-      ...scene.config.vault,
+    fixture.config.vault = {
+      ...fixture.config.vault,
       auth: { method: 'jwt', role: 'x', tokenFile: '/nowhere/token' },
     }
-    t.match(await scene.find('login file'), /^fail: \/nowhere\/token does not exist/)
+    t.match(await fixture.find('login file'), /^fail: \/nowhere\/token does not exist/)
   })
 
   await t.test('token: of another audience, of another issuer', async (t) => {
-    const auth = { method: 'jwt', role: 'transit-bridge-kms', tokenFile: world.tokenFile }
-    scene.config.vault = { ...scene.config.vault, auth: { ...auth, audience: 'other' } }
+    const auth = { method: 'jwt', role: 'transit-bridge-kms', tokenFile: vault.tokenFile }
+    fixture.config.vault = { ...fixture.config.vault, auth: { ...auth, audience: 'other' } }
     t.match(
-      await scene.find('token'),
+      await fixture.find('token'),
       /^warn: .*audience "vault", but vault\.auth\.audience is "other".*Vault decides/,
     )
-    scene.config.vault = { ...scene.config.vault, auth: { ...auth, issuer: 'https://other' } }
+    fixture.config.vault = { ...fixture.config.vault, auth: { ...auth, issuer: 'https://other' } }
     t.match(
-      await scene.find('token'),
+      await fixture.find('token'),
       /^warn: .*has issuer .*but vault\.auth\.issuer is "https:\/\/other"/,
     )
   })
 
   await t.test('token: expired', async (t) => {
-    await world.writeToken({ expiresIn: -3600 })
-    t.match(await scene.find('token'), /^warn: .*expired at/)
-    t.match(await scene.find('token lifetime'), /^fail: expired 60 min ago by the clock/)
-    t.match(await scene.find('login'), /^fail: .*was refused: .*expired at/)
-    await world.writeToken({ expiresIn: 7 * 24 * 3600 })
+    await vault.writeToken({ expiresIn: -3600 })
+    t.match(await fixture.find('token'), /^warn: .*expired at/)
+    t.match(await fixture.find('token lifetime'), /^fail: expired 60 min ago by the clock/)
+    t.match(await fixture.find('login'), /^fail: .*was refused: .*expired at/)
+    await vault.writeToken({ expiresIn: 7 * 24 * 3600 })
   })
 
   await t.test('token lifetime: shorter than the outage that it must survive', async (t) => {
     t.match(
-      await scene.find('token lifetime', '--survive', '30d'),
+      await fixture.find('token lifetime', '--survive', '30d'),
       /^fail: expires in 6 days; it must last 30d/,
     )
-    t.match(await scene.find('token lifetime', '--survive', '24h'), /^ok: expires in 6 days/)
+    t.match(await fixture.find('token lifetime', '--survive', '24h'), /^ok: expires in 6 days/)
   })
 
   await t.test('token age: nothing refreshes it', async (t) => {
     const now = Math.floor(Date.now() / 1000)
-    await world.writeToken({ expiresIn: 600, claims: { iat: now - 6000 } })
-    t.match(await scene.find('token age'), /^warn: issued 100 min ago, 91 % of its lifetime/)
-    await world.writeToken({ expiresIn: 7 * 24 * 3600 })
+    await vault.writeToken({ expiresIn: 600, claims: { iat: now - 6000 } })
+    t.match(await fixture.find('token age'), /^warn: issued 100 min ago, 91 % of its lifetime/)
+    await vault.writeToken({ expiresIn: 7 * 24 * 3600 })
   })
 
   await t.test('vault reach: no answer', async (t) => {
-    scene.config.vault = { ...scene.config.vault, address: 'http://127.0.0.1:1' }
-    const { findings, code } = await scene.run()
+    fixture.config.vault = { ...fixture.config.vault, address: 'http://127.0.0.1:1' }
+    const { findings, code } = await fixture.run()
     t.equal(code, 1)
     t.match(
       findings.find(({ what }) => what === 'vault reach'),
@@ -159,41 +159,41 @@ void test('doctor', async (t) => {
   })
 
   await t.test('vault reach: one of two addresses', async (t) => {
-    scene.config.vault = {
-      ...scene.config.vault,
-      address: ['http://127.0.0.1:1', world.bao.address],
+    fixture.config.vault = {
+      ...fixture.config.vault,
+      address: ['http://127.0.0.1:1', vault.bao.address],
     }
-    t.match(await scene.find('vault reach'), /^warn: .*connection refused\nok: /)
+    t.match(await fixture.find('vault reach'), /^warn: .*connection refused\nok: /)
   })
 
   await t.test('vault reach: something else answers', async (t) => {
     const server = createServer((_request, response) => response.end('hello'))
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
     const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    scene.config.vault = { ...scene.config.vault, address }
-    t.match(await scene.find('vault reach'), /^fail: what answers at .* is not Vault/)
+    fixture.config.vault = { ...fixture.config.vault, address }
+    t.match(await fixture.find('vault reach'), /^fail: what answers at .* is not Vault/)
     server.close()
   })
 
   await t.test('vault seal: sealed', async (t) => {
-    await world.bao.seal()
-    t.match(await scene.find('vault seal'), /^fail: .* is sealed; unseal it/)
-    await world.bao.unseal()
+    await vault.bao.seal()
+    t.match(await fixture.find('vault seal'), /^fail: .* is sealed; unseal it/)
+    await vault.bao.unseal()
   })
 
   await t.test('login: refused, with what to change', async (t) => {
-    const auth = { method: 'jwt', role: 'misspelt', tokenFile: world.tokenFile }
-    scene.config.vault = { ...scene.config.vault, auth }
-    t.match(await scene.find('login'), /^fail: .*misspelt/)
+    const auth = { method: 'jwt', role: 'misspelt', tokenFile: vault.tokenFile }
+    fixture.config.vault = { ...fixture.config.vault, auth }
+    t.match(await fixture.find('login'), /^fail: .*misspelt/)
   })
 
   await t.test('login: the uses of a token are limited', async (t) => {
     const role = 'auth/jwt/role/transit-bridge-kms'
-    const { data } = await world.bao.api('GET', role)
-    await world.bao.api('POST', role, { ...data, token_num_uses: 100 })
-    t.match(await scene.find('login'), /^ok: jwt returns a token for/)
-    t.match(await scene.find('token uses'), /^warn: .*only 100 requests .*token_num_uses=0/)
-    await world.bao.api('POST', role, data)
+    const { data } = await vault.bao.api('GET', role)
+    await vault.bao.api('POST', role, { ...data, token_num_uses: 100 })
+    t.match(await fixture.find('login'), /^ok: jwt returns a token for/)
+    t.match(await fixture.find('token uses'), /^warn: .*only 100 requests .*token_num_uses=0/)
+    await vault.bao.api('POST', role, data)
   })
 
   const policy = (
@@ -205,135 +205,138 @@ path "transit/keys/k8s-etcd" { capabilities = ["read"] }
 ${more}`
 
   await t.test('policy: too little', async (t) => {
-    await world.writePolicy(policy('"read"'))
+    await vault.writePolicy(policy('"read"'))
     t.match(
-      await scene.find('policy'),
+      await fixture.find('policy'),
       /^fail: lacks update on transit\/encrypt\/k8s-etcd; compare/,
     )
-    await world.writePolicy()
+    await vault.writePolicy()
   })
 
   await t.test('policy: create on encrypt', async (t) => {
-    await world.writePolicy(policy('"create", "update"'))
+    await vault.writePolicy(policy('"create", "update"'))
     t.match(
-      await scene.find('policy limits'),
+      await fixture.find('policy limits'),
       /^fail: allows too much: create on transit\/encrypt\/k8s-etcd;/,
     )
-    await world.writePolicy()
+    await vault.writePolicy()
   })
 
   await t.test('policy: broad paths', async (t) => {
-    await world.writePolicy(
+    await vault.writePolicy(
       policy('"update"', 'path "transit/export/*" { capabilities = ["read"] }'),
     )
     t.match(
-      await scene.find('policy limits'),
+      await fixture.find('policy limits'),
       /^fail: .*read on transit\/export\/encryption-key\/k8s-etcd/,
     )
-    await world.writePolicy(
+    await vault.writePolicy(
       policy('"update"', 'path "transit/decrypt/*" { capabilities = ["update"] }'),
     )
     t.match(
-      await scene.find('policy limits'),
+      await fixture.find('policy limits'),
       /^fail: .*update on transit\/decrypt\/k8s-etcd-transit-bridge-doctor/,
     )
-    await world.writePolicy()
+    await vault.writePolicy()
   })
 
   await t.test('key: not there', async (t) => {
-    scene.config.transit = { key: 'none' }
-    await world.writePolicy(
+    fixture.config.transit = { key: 'none' }
+    await vault.writePolicy(
       policy('"update"', 'path "transit/keys/none" { capabilities = ["read"] }'),
     )
     t.match(
-      await scene.find('key'),
+      await fixture.find('key'),
       /^fail: there is no key at transit\/keys\/none; create it with transit-bridge setup/,
     )
-    await world.writePolicy()
+    await vault.writePolicy()
   })
 
   await t.test(
     'key: of a type that cannot be used, exportable, deletable, rotated by Vault',
     async (t) => {
       const keys = (name: string) => `path "transit/keys/${name}" { capabilities = ["read"] }\n`
-      await world.writePolicy(policy('"update"', keys('rsa') + keys('loose')))
-      await world.bao.api('POST', 'transit/keys/rsa', { type: 'rsa-2048' })
-      await world.bao.api('POST', 'transit/keys/loose', {
+      await vault.writePolicy(policy('"update"', keys('rsa') + keys('loose')))
+      await vault.bao.api('POST', 'transit/keys/rsa', { type: 'rsa-2048' })
+      await vault.bao.api('POST', 'transit/keys/loose', {
         exportable: true,
         auto_rotate_period: '720h',
       })
-      await world.bao.api('POST', 'transit/keys/loose/config', { deletion_allowed: true })
-      scene.config.transit = { key: 'rsa' }
-      t.match(await scene.find('key'), /^fail: transit key rsa has type rsa-2048/)
-      scene.config.transit = { key: 'loose' }
-      t.match(await scene.find('key export'), /^warn: exportable: the key can leave Vault/)
+      await vault.bao.api('POST', 'transit/keys/loose/config', { deletion_allowed: true })
+      fixture.config.transit = { key: 'rsa' }
+      t.match(await fixture.find('key'), /^fail: transit key rsa has type rsa-2048/)
+      fixture.config.transit = { key: 'loose' }
+      t.match(await fixture.find('key export'), /^warn: exportable: the key can leave Vault/)
       t.match(
-        await scene.find('key deletion'),
+        await fixture.find('key deletion'),
         /^fail: is allowed; .* bao write transit\/keys\/loose\/config/,
       )
-      t.match(await scene.find('key rotation'), /^ok: by Vault, every 30 days/)
-      await world.writePolicy()
+      t.match(await fixture.find('key rotation'), /^ok: by Vault, every 30 days/)
+      await vault.writePolicy()
     },
   )
 
   await t.test('key upsert and audit, where the policy lets doctor look', async (t) => {
     const more =
       'path "transit/config/keys" { capabilities = ["read"] }\npath "sys/audit" { capabilities = ["read", "sudo"] }'
-    await world.writePolicy(policy('"update"', more))
-    t.match(await scene.find('key upsert'), /^ok: /)
-    t.match(await scene.find('audit'), /^ok: goes to requests\//)
-    await world.bao.api('POST', 'transit/config/keys', { disable_upsert: false })
+    await vault.writePolicy(policy('"update"', more))
+    t.match(await fixture.find('key upsert'), /^ok: /)
+    t.match(await fixture.find('audit'), /^ok: goes to requests\//)
+    await vault.bao.api('POST', 'transit/config/keys', { disable_upsert: false })
     t.match(
-      await scene.find('key upsert'),
+      await fixture.find('key upsert'),
       /^fail: .* bao write transit\/config\/keys disable_upsert=true/,
     )
-    await world.bao.api('POST', 'transit/config/keys', { disable_upsert: true })
-    await world.writePolicy()
+    await vault.bao.api('POST', 'transit/config/keys', { disable_upsert: true })
+    await vault.writePolicy()
   })
 
   await t.test('api server: no manifest, or not one', async (t) => {
     t.match(
-      await scene.find('api server', '--manifest', '/nowhere.yaml'),
+      await fixture.find('api server', '--manifest', '/nowhere.yaml'),
       /^unknown: \/nowhere\.yaml does not exist; name it/,
     )
-    const other = scene.write('other.yaml', 'kind: Pod')
-    t.match(await scene.find('api server', '--manifest', other), /^unknown: .* is not a static pod/)
+    const other = fixture.write('other.yaml', 'kind: Pod')
+    t.match(
+      await fixture.find('api server', '--manifest', other),
+      /^unknown: .* is not a static pod/,
+    )
   })
 
   await t.test('api server: no encryption at all', async (t) => {
-    scene.flags = '--secure-port=6443'
+    fixture.flags = '--secure-port=6443'
     t.match(
-      await scene.find('api server'),
+      await fixture.find('api server'),
       /^fail: .* has no --encryption-provider-config: nothing is encrypted/,
     )
   })
 
   await t.test('api server: does not reload', async (t) => {
-    scene.flags = flags.split(', ')[0] ?? ''
+    fixture.flags = flags.split(', ')[0] ?? ''
     t.match(
-      await scene.find('api server reload'),
+      await fixture.find('api server reload'),
       /^warn: .*add --encryption-provider-config-automatic-reload=true/,
     )
   })
 
   await t.test('api server: does not see the socket, or the file', async (t) => {
-    scene.folders = folders.slice(0, 1)
+    fixture.folders = folders.slice(0, 1)
     t.match(
-      await scene.find('api server mount'),
+      await fixture.find('api server mount'),
       /^fail: its pod does not see .*; add a hostPath volume/,
     )
-    scene.folders = folders.slice(1)
-    t.match(await scene.find('encryption'), /^fail: its pod does not see .*encryption\.yaml/)
+    fixture.folders = folders.slice(1)
+    t.match(await fixture.find('encryption'), /^fail: its pod does not see .*encryption\.yaml/)
   })
 
   await t.test('encryption: faults of the file, with their lines', async (t) => {
-    scene.encryption = encryption.replace('timeout: 3s', 'cachesize: 5')
+    fixture.encryption = encryption.replace('timeout: 3s', 'cachesize: 5')
     t.match(
-      await scene.find('encryption'),
+      await fixture.find('encryption'),
       /^fail: .*encryption\.yaml:11: .*cachesize: is not supported in v2; remove it/m,
     )
-    scene.encryption = GOOD
-    t.match(await scene.find('encryption'), /^fail: .*no provider uses the socket of the plugin/m)
+    fixture.encryption = GOOD
+    t.match(await fixture.find('encryption'), /^fail: .*no provider uses the socket of the plugin/m)
   })
 
   await t.test('encryption: keys in JSON that all can read', async (t) => {
@@ -344,39 +347,42 @@ ${more}`
       apiVersion: 'apiserver.config.k8s.io/v1',
       resources: [{ resources: ['secrets'], providers }],
     }
-    const file = scene.write('k3s.json', JSON.stringify(document), 0o644)
+    const file = fixture.write('k3s.json', JSON.stringify(document), 0o644)
     t.match(
-      await scene.find('encryption', '--encryption-config', file),
+      await fixture.find('encryption', '--encryption-config', file),
       /^fail: .* holds keys and has mode 0644/m,
     )
   })
 
   await t.test('encryption: mounted as a single file', async (t) => {
-    scene.folders = [...folders.slice(1), join(scene.folder, 'encryption.yaml')]
-    t.match(await scene.find('api server mount'), /^fail: .* is mounted as a single file/m)
+    fixture.folders = [...folders.slice(1), join(fixture.folder, 'encryption.yaml')]
+    t.match(await fixture.find('api server mount'), /^fail: .* is mounted as a single file/m)
   })
 
   await t.test('rights: others can replace the files', async (t) => {
-    chmodSync(scene.folder, 0o777)
-    t.match(await scene.find('configuration'), /^fail: .* has mode 0777, so other users can/m)
-    t.match(await scene.find('encryption'), /^fail: .* has mode 0777, so other users can/m)
-    chmodSync(scene.folder, 0o700)
+    chmodSync(fixture.folder, 0o777)
+    t.match(await fixture.find('configuration'), /^fail: .* has mode 0777, so other users can/m)
+    t.match(await fixture.find('encryption'), /^fail: .* has mode 0777, so other users can/m)
+    chmodSync(fixture.folder, 0o700)
     const socketFolder = dirname(plugin.socket)
     chmodSync(socketFolder, 0o777)
-    t.match(await scene.find('socket rights'), /^fail: .* has mode 0777, so other users can/m)
+    t.match(await fixture.find('socket rights'), /^fail: .* has mode 0777, so other users can/m)
     chmodSync(socketFolder, 0o700)
   })
 
   await t.test('encryption: keys in a file that all can read', async (t) => {
     const key = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='
     const text = encryption.replace('identity: {}', `aesgcm: {keys: [{name: a, secret: ${key}}]}`)
-    const file = scene.write('keys.yaml', text, 0o644)
+    const file = fixture.write('keys.yaml', text, 0o644)
     t.match(
-      await scene.find('encryption', '--encryption-config', file),
+      await fixture.find('encryption', '--encryption-config', file),
       /^fail: .* holds keys and has mode 0644/m,
     )
     rmSync(file)
-    t.match(await scene.find('encryption', '--encryption-config', file), /^fail: .* does not exist/)
+    t.match(
+      await fixture.find('encryption', '--encryption-config', file),
+      /^fail: .* does not exist/,
+    )
   })
 
   await t.test('drift: the nodes announce the same key, or not', async (t) => {
@@ -394,31 +400,31 @@ ${more}`
     await new Promise<void>((resolve) => void other.listen(0, '127.0.0.1', resolve))
     const stranger = `127.0.0.1:${(other.address() as AddressInfo).port}`
     const alias = `localhost:${plugin.adminPort}`
-    t.match(await scene.find('drift', '--peers', `${peer},${alias}`), /^ok: the nodes agree/)
+    t.match(await fixture.find('drift', '--peers', `${peer},${alias}`), /^ok: the nodes agree/)
     t.match(
-      await scene.find('drift', '--peers', `${peer},${stranger}`),
+      await fixture.find('drift', '--peers', `${peer},${stranger}`),
       /^fail: the nodes announce different keys/,
     )
-    scene.config.admin = { listen: peer }
+    fixture.config.admin = { listen: peer }
     t.match(
-      await scene.find('drift', '--peers', stranger),
+      await fixture.find('drift', '--peers', stranger),
       /^fail: .*different keys/,
       'this node is one of them',
     )
-    scene.config.admin = { listen: 'none' }
+    fixture.config.admin = { listen: 'none' }
     t.match(
-      await scene.find('node', '--peers', '127.0.0.1:1'),
+      await fixture.find('node', '--peers', '127.0.0.1:1'),
       /^unknown: the plugin at http:\/\/127\.0\.0\.1:1 /,
     )
     other.close()
   })
 
   await t.test('wrong usage and a wrong configuration end with 2', async (t) => {
-    t.match(await scene.print('--survive', 'long'), {
+    t.match(await fixture.print('--survive', 'long'), {
       code: 2,
       stderr: /--survive must be a duration/,
     })
-    scene.config.kms['clusterID'] = 'x'
-    t.match(await scene.print(), { code: 2, stderr: /clusterID/ })
+    fixture.config.kms['clusterID'] = 'x'
+    t.match(await fixture.print(), { code: 2, stderr: /clusterID/ })
   })
 })

@@ -3,17 +3,17 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { buildProgram, run } from '../commands/program.ts'
-import { KEY, KmsWorld } from '../real/kms-world.ts'
+import { KEY, KmsVault } from '../real/kms-vault.ts'
 import { Plugin } from '../real/plugin.ts'
 
 void t.test(
   'uses of the key by two plugins are told apart, and a decrypt by hand stands out',
   async (t) => {
     buildProgram()
-    const world = await KmsWorld.start()
-    t.teardown(() => world.stop())
+    const vault = await KmsVault.start()
+    t.teardown(() => vault.stop())
     const folder = t.testdir()
-    const plugins = await Promise.all([0, 1].map(() => Plugin.start(world.configuration())))
+    const plugins = await Promise.all([0, 1].map(() => Plugin.start(vault.configuration())))
     for (const plugin of plugins) {
       await plugin.waitForHealth('ok')
       const seed = Buffer.from('0123456789abcdef0123456789abcdef')
@@ -26,7 +26,7 @@ void t.test(
         () => plugin.logLines().filter(({ method }) => method === 'Decrypt').length === 20,
       )
     }
-    const files = [join(world.bao.dir, 'audit.log')]
+    const files = [join(vault.bao.dir, 'audit.log')]
     for (const [index, plugin] of plugins.entries()) {
       const file = join(folder, `node-${String(index)}.log`)
       // As a container's log has it.
@@ -42,10 +42,10 @@ void t.test(
     }
     t.match(quiet.stdout, 'every use that gives something away was asked for by a plugin')
 
-    const { data } = await world.bao.api('POST', `transit/encrypt/${KEY}`, {
+    const { data } = await vault.bao.api('POST', `transit/encrypt/${KEY}`, {
       plaintext: 'c2VjcmV0',
     })
-    await world.bao.api('POST', `transit/decrypt/${KEY}`, { ciphertext: data.ciphertext })
+    await vault.bao.api('POST', `transit/decrypt/${KEY}`, { ciphertext: data.ciphertext })
     const found = await run(['audit', ...files.toReversed()])
     t.equal(found.code, 1)
     t.match(
@@ -69,7 +69,7 @@ void t.test(
     const alone = await run(['audit', files[0] ?? ''])
     t.equal(alone.code, 1)
     t.match(alone.stdout, 'nothing can be joined')
-    for (const secret of [world.bao.rootToken, readFileSync(world.tokenFile, 'utf8')])
+    for (const secret of [vault.bao.rootToken, readFileSync(vault.tokenFile, 'utf8')])
       t.notMatch(found.stdout + json.stdout, secret)
     await Promise.all(plugins.map((plugin) => plugin.stop()))
   },

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { encryptionConfig, kms } from './encryption-config.ts'
 import { kmsProviders, pluginCalls } from './observe.ts'
 import { findInEtcd, parseStored } from './stored.ts'
-import { startCluster } from './world.ts'
+import { startCluster } from './cluster.ts'
 
 const VALUES = { password: 'the-password-of-a-cold-start' }
 
@@ -11,7 +11,7 @@ const VALUES = { password: 'the-password-of-a-cold-start' }
 const cluster = await startCluster(t, {
   encryptionConfig: (socket) => encryptionConfig([kms(socket)], ['*.*']),
 })
-const { world, etcd, plugin, api } = cluster
+const { vault, etcd, plugin, api } = cluster
 
 void t.test('with *.* all that the API server stores is ciphertext', async (t) => {
   await api.createSecret('default', 'before', VALUES)
@@ -50,23 +50,23 @@ void t.test('after a power cut, Vault comes last, sealed', async (t) => {
   await powerCut()
   await etcd.restart()
   await Promise.all([api.restart({ waitReady: false }), plugin.restart()])
-  await world.bao.restart({ sealed: true })
+  await vault.bao.restart({ sealed: true })
   await plugin.waitForHealth(/sealed/)
   // A plugin that has never reached Vault has no key id to tell.
   t.match(await kmsProviders(api, /not healthy/), /keyID is empty|KeyID/)
   const empty = 'apiserver_envelope_encryption_invalid_key_id_from_status_total'
   t.ok(((await api.samples(empty, { error: 'empty' }))[0]?.value ?? 0) > 0)
-  await world.bao.unseal()
+  await vault.bao.unseal()
   await readAll(t)
 })
 
 /** Nothing of the control plane is left but what is on disk. */
 async function powerCut(): Promise<void> {
-  await Promise.all([api.kill(), plugin.kill(), etcd.kill(), world.bao.kill()])
+  await Promise.all([api.kill(), plugin.kill(), etcd.kill(), vault.bao.kill()])
 }
 
 async function startOthers(): Promise<void> {
-  await Promise.all([etcd.restart(), world.bao.restart()])
+  await Promise.all([etcd.restart(), vault.bao.restart()])
 }
 
 async function readAll(test: Test): Promise<void> {

@@ -3,10 +3,10 @@ import t from 'tap'
 import { CsiDriver } from '../real/csi-driver.ts'
 import { whyNoMounts } from '../real/mount-namespace.ts'
 import { enableKubernetesLogin, makeKey } from '../real/transit-setup.ts'
-import { csiConfiguration, startCsiWorld, startProvider } from './csi-world.ts'
+import { csiConfiguration, startCsiStack, startProvider } from './csi-stack.ts'
 
 void t.test('whose volume it is', { skip: whyNoMounts() }, async (t) => {
-  const { cluster, driver, vault, proxy } = await startCsiWorld(t)
+  const { cluster, driver, vault, proxy } = await startCsiStack(t)
   const { api } = cluster
   const { bao } = vault
   await makeKey(bao, 'app-data')

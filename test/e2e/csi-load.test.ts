@@ -2,7 +2,7 @@ import t from 'tap'
 import type { CsiPod } from '../real/csi-driver.ts'
 import { whyNoMounts } from '../real/mount-namespace.ts'
 import { makeKey, rotateKey } from '../real/transit-setup.ts'
-import { startCsiWorld } from './csi-world.ts'
+import { startCsiStack } from './csi-stack.ts'
 
 const PODS = 30
 const OBJECTS = 5
@@ -10,7 +10,7 @@ const REPUBLISHES = 3
 
 /** A whole node of pods starts at once, as after a power cut. */
 void t.test('30 pods with 5 objects each', { skip: whyNoMounts() }, async (t) => {
-  const { cluster, driver, vault, provider } = await startCsiWorld(t)
+  const { cluster, driver, vault, provider } = await startCsiStack(t)
   const { bao } = vault
   await makeKey(bao, 'app-signing', { type: 'ecdsa-p256' })
   await makeKey(bao, 'app-data')

@@ -3,10 +3,10 @@ import { compactVerify, createLocalJWKSet, type JSONWebKeySet } from 'jose'
 import t from 'tap'
 import { whyNoMounts } from '../real/mount-namespace.ts'
 import { makeKey, rotateKey } from '../real/transit-setup.ts'
-import { startCsiWorld } from './csi-world.ts'
+import { startCsiStack } from './csi-stack.ts'
 
 void t.test('what pods find in their volumes', { skip: whyNoMounts() }, async (t) => {
-  const { cluster, driver, vault } = await startCsiWorld(t)
+  const { cluster, driver, vault } = await startCsiStack(t)
   const { bao } = vault
   await makeKey(bao, 'app-signing', { type: 'ecdsa-p256' })
   await rotateKey(bao, 'app-signing')

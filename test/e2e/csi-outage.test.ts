@@ -2,10 +2,10 @@ import t from 'tap'
 import { CsiDriver } from '../real/csi-driver.ts'
 import { whyNoMounts } from '../real/mount-namespace.ts'
 import { makeKey } from '../real/transit-setup.ts'
-import { csiConfiguration, startCsiWorld, startProvider } from './csi-world.ts'
+import { csiConfiguration, startCsiStack, startProvider } from './csi-stack.ts'
 
 void t.test('Vault is away', { skip: whyNoMounts() }, async (t) => {
-  const { cluster, vault, proxy, provider } = await startCsiWorld(t, {
+  const { cluster, vault, proxy, provider } = await startCsiStack(t, {
     csi: { revalidateAfter: '0s' },
   })
   const { bao } = vault

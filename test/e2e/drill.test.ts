@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import t from 'tap'
 import { run } from '../commands/program.ts'
-import { KEY } from '../real/kms-world.ts'
+import { KEY } from '../real/kms-vault.ts'
 import { configKey, rotateKey } from '../real/transit-setup.ts'
 import { forEachOf, Operator } from './command.ts'
 import { newKeyId, noticed } from './observe.ts'
 import { saveSnapshot } from '../verify/snapshot-of.ts'
-import { startCluster, startEtcd, startPlugin } from './world.ts'
+import { startCluster, startEtcd, startPlugin } from './cluster.ts'
 
 const DANGER = '--i-know-this-can-stop-the-api-server'
 const TOKEN = 'a-token-of-the-rehearsal'
@@ -18,10 +18,10 @@ void t.test(
   'drill backup: what the snapshot needs, and what today’s vault can no longer read',
   async (t) => {
     const cluster = await startCluster(t)
-    const { api, plugin, world, etcd } = cluster
+    const { api, plugin, vault, etcd } = cluster
     await forEachOf(40, (index) => api.createSecret('default', `s-${String(index)}`, { v: '1' }))
     const { keyId } = await plugin.client.status()
-    await rotateKey(world.bao, KEY)
+    await rotateKey(vault.bao, KEY)
     await noticed(api, await newKeyId(plugin, keyId))
     await forEachOf(10, (index) => api.createSecret('default', `new-${String(index)}`, { v: '1' }))
     const file = await saveSnapshot(etcd)
@@ -37,7 +37,7 @@ void t.test(
         writeFileSync(
           config,
           stringify({
-            ...world.configuration(),
+            ...vault.configuration(),
             transit: { key: KEY },
             kms: { clusterId: 'new-cluster', alsoDecryptClusters },
           }),
@@ -80,7 +80,7 @@ void t.test(
       t.match(third.stdout, /4\. \[ok\] start the plugins/)
     })
 
-    await configKey(world.bao, KEY, { min_decryption_version: 2 })
+    await configKey(vault.bao, KEY, { min_decryption_version: 2 })
     const bad = await run(command)
     t.equal(bad.code, 1)
     t.match(bad.stdout, 'not proved that all of it can be restored')
@@ -106,7 +106,7 @@ void t.test(
     const folder = t.testdir({ token: TOKEN, other: 'some-other-token-text' })
     const drill = { tokenFile: join(folder, 'token'), maxDuration: '1m' }
     const cluster = await startCluster(t, { kms: { outageGrace: '0s' } })
-    const { world, proxy, plugin, api } = cluster
+    const { vault, proxy, plugin, api } = cluster
     const operator = await Operator.of({ apis: [api], plugins: [plugin] })
     const command = ['drill', 'outage', '--drill-token', join(folder, 'token'), '--for', '25s']
     const off = await operator.run([...command, DANGER])
@@ -114,7 +114,7 @@ void t.test(
     t.match(off.stderr, 'does not allow drills; set admin.drill')
 
     plugin.configure({
-      ...world.configuration(proxy.address, {
+      ...vault.configuration(proxy.address, {
         refreshInterval: '1s',
         outageGrace: '0s',
         socket: plugin.socket,
@@ -167,13 +167,13 @@ void t.test(
 )
 
 void t.test('a drill is refused where the listener is not on loopback', async (t) => {
-  const { world, proxy } = await startCluster(t)
-  const plugin = await startPlugin(t, world, proxy)
+  const { vault, proxy } = await startCluster(t)
+  const plugin = await startPlugin(t, vault, proxy)
   const file = join(t.testdir(), 'config.yaml')
   writeFileSync(
     file,
     stringify({
-      ...world.configuration(),
+      ...vault.configuration(),
       transit: { key: KEY },
       kms: { clusterId: 'c', socket: plugin.socket },
       admin: { listen: '0.0.0.0:9390', drill: { tokenFile: '/token' } },

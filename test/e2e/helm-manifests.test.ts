@@ -13,7 +13,7 @@ import type { JsonBody } from '../real/json-body.ts'
 import type { KubeApiServer } from '../real/kube-api-server.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { makePlace } from '../node/place.ts'
-import { startApiServer, startEtcd } from './world.ts'
+import { startApiServer, startEtcd } from './cluster.ts'
 
 const NAMESPACE = 'transit-bridge'
 /** The Prometheus operator's; an API server without it knows nothing of them. */

@@ -5,7 +5,7 @@ import { eventually } from './eventually.ts'
 import { kmsProviders } from './observe.ts'
 import type { KubeApiServer } from '../real/kube-api-server.ts'
 import { findInEtcd, parseStored, storedSecret, storedV2 } from './stored.ts'
-import { startCluster } from './world.ts'
+import { startCluster } from './cluster.ts'
 
 const VALUES = { password: 'the-password-before-encryption' }
 

@@ -3,7 +3,7 @@ import t from 'tap'
 import { encryptionConfig, identity, kms } from './encryption-config.ts'
 import { kmsProviders, pluginCalls } from './observe.ts'
 import { findInEtcd, SECRETS, storedSecret, storedV2 } from './stored.ts'
-import { startCluster } from './world.ts'
+import { startCluster } from './cluster.ts'
 
 const VALUES = { password: 'the-password-under-kms-v1' }
 const OLD = { name: 'transit-bridge-v1', apiVersion: 'v1' } as const

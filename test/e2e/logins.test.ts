@@ -4,19 +4,19 @@ import { join } from 'node:path'
 import { decodeJwt } from 'jose'
 import t, { type Test } from 'tap'
 import { CsiClient } from '../real/csi-client.ts'
-import { KEY, ROLE } from '../real/kms-world.ts'
+import { KEY, ROLE } from '../real/kms-vault.ts'
 import { Plugin } from '../real/plugin.ts'
 import { Provider } from '../real/provider.ts'
 import { findSamples } from '../real/prometheus-text.ts'
 import { ServiceAccountIssuer } from '../real/service-account.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { enableJwtLogin, renderPolicy, writePolicy } from '../real/transit-setup.ts'
-import { runHere } from '../setup/scene.ts'
+import { runHere } from '../setup/fixture.ts'
 import { encryptionConfig, identity, kms } from './encryption-config.ts'
 import { eventually } from './eventually.ts'
 import { kmsProviders } from './observe.ts'
 import { storedV2 } from './stored.ts'
-import { startApiServer, startEtcd, startVault } from './world.ts'
+import { startApiServer, startEtcd, startVault } from './cluster.ts'
 
 const NAMESPACE = 'kube-system'
 const ACCOUNT = 'transit-bridge-kms'
@@ -26,8 +26,8 @@ const VALUES = { password: 'a' }
 const socket = join(tempFolder('logins'), 'kms.sock')
 const tokenFile = join(tempFolder('logins'), 'token')
 const signer = await ServiceAccountIssuer.create()
-const [{ world }, etcd] = await Promise.all([startVault(t), startEtcd(t)])
-await writePolicy(world.bao, POLICY, await renderPolicy('kms.hcl'))
+const [{ vault }, etcd] = await Promise.all([startVault(t), startEtcd(t)])
+await writePolicy(vault.bao, POLICY, await renderPolicy('kms.hcl'))
 // No plugin is there yet, so this API server is not ready; it issues and reviews tokens all the same.
 const api = await startApiServer(t, {
   etcd,
@@ -40,7 +40,7 @@ await eventually('the namespace of system components', () =>
 )
 
 void t.test('jwt with pinned keys: a token of this API server opens Vault for it', async (t) => {
-  await enableJwtLogin(world.bao, {
+  await enableJwtLogin(vault.bao, {
     mount: 'pinned',
     issuer: api.issuer,
     publicKeysPem: [api.publicKeyPem],
@@ -119,8 +119,8 @@ void t.test('kubernetes: the API server reviews the token that it issued', async
   await issueToken()
   const done = await setup('--reviewer-token-file', reviewer, '--yes')
   t.match(done, { code: 0, stdout: /token_reviewer_jwt: from / }, done.stderr)
-  await world.bao.api('POST', `auth/kubernetes/role/${ROLE}`, {
-    ...(await world.bao.api('GET', `auth/kubernetes/role/${ROLE}`)).data,
+  await vault.bao.api('POST', `auth/kubernetes/role/${ROLE}`, {
+    ...(await vault.bao.api('GET', `auth/kubernetes/role/${ROLE}`)).data,
     token_ttl: 4,
   })
   t.not(await login('kubernetes'), 200, 'the reviewer has no right to review yet')
@@ -153,18 +153,18 @@ void t.test(
       kubernetes_host: api.address,
       kubernetes_ca_cert: readFileSync(api.caFile, 'utf8'),
     }
-    await world.bao.api('POST', 'sys/auth/pods', { type: 'kubernetes' })
-    await world.bao.api('POST', 'auth/pods/config', { ...config, disable_local_ca_jwt: true })
-    await world.bao.api('POST', 'auth/pods/role/web', {
+    await vault.bao.api('POST', 'sys/auth/pods', { type: 'kubernetes' })
+    await vault.bao.api('POST', 'auth/pods/config', { ...config, disable_local_ca_jwt: true })
+    await vault.bao.api('POST', 'auth/pods/role/web', {
       bound_service_account_names: ['web'],
       bound_service_account_namespaces: ['shop'],
       audience: 'vault',
       token_policies: ['web'],
     })
-    await world.bao.api('POST', 'transit/keys/app-web', { type: 'ecdsa-p256' })
-    await writePolicy(world.bao, 'web', 'path "transit/keys/app-web" { capabilities = ["read"] }')
+    await vault.bao.api('POST', 'transit/keys/app-web', { type: 'ecdsa-p256' })
+    await writePolicy(vault.bao, 'web', 'path "transit/keys/app-web" { capabilities = ["read"] }')
     const provider = await Provider.start(tempFolder('providers'), {
-      vault: { address: world.bao.address },
+      vault: { address: vault.bao.address },
       csi: {
         audience: 'vault',
         auth: { method: 'kubernetes', mount: 'pods' },
@@ -189,7 +189,7 @@ void t.test(
     await t.rejects(mount(), {
       message: /without token_reviewer_jwt in .*refuses audience "vault"/,
     })
-    await world.bao.api('POST', 'auth/pods/config', {
+    await vault.bao.api('POST', 'auth/pods/config', {
       ...config,
       disable_local_ca_jwt: true,
       token_reviewer_jwt: await api.serviceAccountToken(NAMESPACE, 'vault-reviewer'),
@@ -216,12 +216,12 @@ function attributesOf(token: string): string {
 async function setup(...args: readonly string[]) {
   const config = join(tempFolder('logins'), 'config.yaml')
   const auth = { method: 'kubernetes', role: ROLE, tokenFile, audience: 'vault' }
-  const vault = { address: world.bao.address, auth }
-  const document = { vault, transit: { key: KEY }, kms: { clusterId: 'test-cluster' } }
+  const section = { address: vault.bao.address, auth }
+  const document = { vault: section, transit: { key: KEY }, kms: { clusterId: 'test-cluster' } }
   writeFileSync(config, JSON.stringify(document))
   const server = ['--kubernetes-host', api.address, '--kubernetes-ca', api.caFile]
   const command = ['setup', '--config', config, '--policy', POLICY, ...server, ...args]
-  return runHere(command, { VAULT_TOKEN: world.bao.rootToken })
+  return runHere(command, { VAULT_TOKEN: vault.bao.rootToken })
 }
 
 /** Lets a service account review tokens. */
@@ -251,13 +251,13 @@ async function deleteAccount(): Promise<void> {
 /** The status of a login to Vault with the token in the file. */
 async function login(mount: string): Promise<number> {
   const body = { role: ROLE, jwt: readFileSync(tokenFile, 'utf8') }
-  return (await world.bao.request('POST', `auth/${mount}/login`, body, { token: null })).status
+  return (await vault.bao.request('POST', `auth/${mount}/login`, body, { token: null })).status
 }
 
 async function startWith(test: Test, auth: Record<string, unknown>): Promise<Plugin> {
   const plugin = await Plugin.start({
     vault: {
-      address: world.bao.address,
+      address: vault.bao.address,
       auth: { role: ROLE, tokenFile, audience: 'vault', ...auth },
     },
     kms: { socket, refreshInterval: '1s', outageGrace: '1s' },

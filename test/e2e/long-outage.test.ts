@@ -5,15 +5,15 @@ import type { KubeApiServer } from '../real/kube-api-server.ts'
 import { eventually } from './eventually.ts'
 import { kmsProviders, lastStatus } from './observe.ts'
 import { storedV2 } from './stored.ts'
-import { startApiServer, startCluster, startPlugin, usualConfig } from './world.ts'
+import { startApiServer, startCluster, startPlugin, usualConfig } from './cluster.ts'
 
 const WRITE_KEY_LIFE = 180_000
 const SAFELY_LONGER = 200_000
 
 void t.test('writes outlive three minutes without Vault, but not without the plugin', async (t) => {
   const cluster = await startCluster(t, { kms: { outageGrace: '5s' } })
-  const { world, proxy, etcd, plugin, api } = cluster
-  const other = await startPlugin(t, world, proxy)
+  const { vault, proxy, etcd, plugin, api } = cluster
+  const other = await startPlugin(t, vault, proxy)
   const bereft = await startApiServer(t, {
     etcd,
     encryptionConfig: usualConfig(other.socket),

@@ -1,7 +1,7 @@
 // `transit-bridge rewrite` where the real kube-controller-manager does the work: StorageVersionMigration as Kubernetes 1.37
 // has it without a feature gate.
 import t from 'tap'
-import { KEY } from '../real/kms-world.ts'
+import { KEY } from '../real/kms-vault.ts'
 import { obtain } from '../real/parts.ts'
 import { freePort } from '../real/port.ts'
 import { Program } from '../real/program.ts'
@@ -12,7 +12,7 @@ import { forEachOf, Operator } from './command.ts'
 import { eventually } from './eventually.ts'
 import { kubeconfigOf } from './kube-config.ts'
 import { newKeyId, noticed } from './observe.ts'
-import { startCluster } from './world.ts'
+import { startCluster } from './cluster.ts'
 import { readAll } from './writers.ts'
 
 const SIZE = 40
@@ -20,7 +20,7 @@ const MIGRATIONS = '/apis/storagemigration.k8s.io/v1/storageversionmigrations'
 const LEASE = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager'
 const COMMAND = ['rewrite', '--resources', 'secrets']
 
-const { api, etcd, plugin, world } = await startCluster(t)
+const { api, etcd, plugin, vault } = await startCluster(t)
 const operator = await Operator.of({ apis: [api], plugins: [plugin], etcd })
 const expected = new Map<string, string>()
 await forEachOf(SIZE, async (index) => {
@@ -45,7 +45,7 @@ await manager.waitUntil('leading', async () => (await api.request('GET', LEASE))
 /** A new version of the key, which the API server writes with when this returns. */
 async function rotate(): Promise<void> {
   const { keyId } = await plugin.client.status()
-  await rotateKey(world.bao, KEY)
+  await rotateKey(vault.bao, KEY)
   await noticed(api, await newKeyId(plugin, keyId))
 }
 

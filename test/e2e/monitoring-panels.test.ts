@@ -5,10 +5,10 @@ import { API_SERVER_METRICS } from '../monitoring/metric-names.ts'
 import { whyNoMounts } from '../real/mount-namespace.ts'
 import { findSamples } from '../real/prometheus-text.ts'
 import { eventually } from './eventually.ts'
-import { startWatchedWorld } from './watched-world.ts'
+import { startWatchedStack } from './watched-stack.ts'
 
 void t.test('every panel shows something', { skip: whyNoMounts() }, async (t) => {
-  const { kms, prometheus } = await startWatchedWorld(t)
+  const { kms, prometheus } = await startWatchedStack(t)
   const dashboard = readDashboard()
   for (const { title, expr } of queriesOf(dashboard)) {
     const series = await eventually(

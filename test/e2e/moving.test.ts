@@ -12,7 +12,7 @@ import { forEachOf, Operator } from './command.ts'
 import { encryptionConfig, identity, kms, type Provider } from './encryption-config.ts'
 import { eventually } from './eventually.ts'
 import { kmsProviders } from './observe.ts'
-import { startCluster } from './world.ts'
+import { startCluster } from './cluster.ts'
 import { readAll } from './writers.ts'
 
 type Local = { kind: 'aescbc' | 'secretbox'; key: string; secret: string }

@@ -8,7 +8,7 @@ import { readKubeconfig } from '../../src/kube/kubeconfig.ts'
 import { VALID } from '../config/valid-config.ts'
 import { Etcd } from '../real/etcd.ts'
 import { KubeApiServer } from '../real/kube-api-server.ts'
-import { runHere, SetupScene } from '../setup/scene.ts'
+import { runHere, SetupFixture } from '../setup/fixture.ts'
 
 void test('a real API server', async (t) => {
   const etcd = await Etcd.start()
@@ -39,24 +39,24 @@ void test('a real API server', async (t) => {
   })
 
   await t.test('gives setup its keys and issuer, and its tokens then log in', async (t) => {
-    const scene = await SetupScene.start(t)
-    const kubeconfig = scene.write('admin.conf', kubeconfigFor(server))
-    const { code, stderr } = await scene.bare(['--kubeconfig', kubeconfig, '--yes'])
+    const fixture = await SetupFixture.start(t)
+    const kubeconfig = fixture.write('admin.conf', kubeconfigFor(server))
+    const { code, stderr } = await fixture.bare(['--kubeconfig', kubeconfig, '--yes'])
     t.equal(code, 0, stderr)
     const jwt = await server.serviceAccountToken('kube-system', 'transit-bridge-kms', {
       audience: 'vault',
     })
     const login = { role: 'transit-bridge-kms', jwt }
-    t.match(await scene.bao.request('POST', 'auth/jwt/login', login), { status: 200 })
-    const { stdout } = await scene.bare(['--kubeconfig', kubeconfig, '--yes'])
+    t.match(await fixture.bao.request('POST', 'auth/jwt/login', login), { status: 200 })
+    const { stdout } = await fixture.bare(['--kubeconfig', kubeconfig, '--yes'])
     t.equal(stdout, 'nothing to change\n')
     const client = new KubeClient(await readKubeconfig(kubeconfig), systemClock)
     const accept = 'application/jwk-set+json'
     const answer = await client.read({ method: 'GET', path: '/openid/v1/jwks', accept })
     client.close()
-    const jwks = scene.write('jwks.json', JSON.stringify(answer))
+    const jwks = fixture.write('jwks.json', JSON.stringify(answer))
     const files = ['--jwks', jwks, '--issuer', server.issuer]
-    t.match(await scene.bare([...files, '--yes']), { code: 0, stdout: 'nothing to change\n' })
+    t.match(await fixture.bare([...files, '--yes']), { code: 0, stdout: 'nothing to change\n' })
   })
 })
 

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { eventually } from './eventually.ts'
 import { apiServerCalls, kmsProviders, lastStatus, pluginCalls, vaultRequests } from './observe.ts'
 import { storedV2 } from './stored.ts'
-import { startCluster, type Cluster } from './world.ts'
+import { startCluster, type Cluster } from './cluster.ts'
 
 const OUTAGE_GRACE = 5_000
 const VALUES = { password: 'written-before' }
@@ -48,14 +48,14 @@ void t.test('an outage shows after its grace, in words, and writes go on', async
 })
 
 void t.test('Vault that refuses shows at once, and so does its mending', async (t) => {
-  const { api, plugin, world } = await startCluster(t, { kms: { outageGrace: '30m' } })
+  const { api, plugin, vault } = await startCluster(t, { kms: { outageGrace: '30m' } })
   await kmsProviders(api, 'ok')
-  await world.writePolicy('path "sys/none" { capabilities = ["read"] }')
+  await vault.writePolicy('path "sys/none" { capabilities = ["read"] }')
   await plugin.waitForHealth(/denies read key: permission denied/)
   const words = await kmsProviders(api, /denies read key: permission denied/)
   t.comment(words)
   await api.createSecret('default', 'during', VALUES)
-  await world.writePolicy()
+  await vault.writePolicy()
   await plugin.waitForHealth('ok')
   await kmsProviders(api, 'ok')
 })

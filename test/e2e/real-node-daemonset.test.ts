@@ -14,7 +14,7 @@ import {
   waitForDaemonSet,
   writeEncryption,
   writeSecret,
-} from './node-world.ts'
+} from './kms-node.ts'
 
 const PLUGIN = 'transit-bridge-kms'
 const PODS = `/api/v1/namespaces/${NAMESPACE}/pods`

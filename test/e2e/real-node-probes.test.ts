@@ -2,7 +2,7 @@
 import t from 'tap'
 import { findSamples } from '../real/prometheus-text.ts'
 import { whyNoNode, type KubeNode } from '../real/kube-node.ts'
-import { cutAndComeBack, install, startNode, waitForDaemonSet } from './node-world.ts'
+import { cutAndComeBack, install, startNode, waitForDaemonSet } from './kms-node.ts'
 
 const POD = 'transit-bridge-kms-node-1'
 const TAKE_PORT = `require('node:net').createServer(() => undefined).listen(9390, '127.0.0.1')`

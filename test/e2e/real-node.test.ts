@@ -14,7 +14,7 @@ import {
   waitForDaemonSet,
   writeEncryption,
   writeSecret,
-} from './node-world.ts'
+} from './kms-node.ts'
 
 const MANIFEST = 'disk/etc/kubernetes/manifests/transit-bridge-kms.yaml'
 

@@ -1,7 +1,7 @@
 // From vault-kubernetes-kms to this plugin: the socket and the provider's name stay, no data is lost.
 import { join } from 'node:path'
 import t from 'tap'
-import { KEY } from '../real/kms-world.ts'
+import { KEY } from '../real/kms-vault.ts'
 import { Plugin } from '../real/plugin.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { rotateKey } from '../real/transit-setup.ts'
@@ -9,14 +9,14 @@ import { encryptionConfig, kms } from './encryption-config.ts'
 import { kmsProviders, noticed, pluginCalls } from './observe.ts'
 import { findInEtcd, SECRETS, parseStored, storedV2 } from './stored.ts'
 import { VaultKubernetesKms } from './vault-kubernetes-kms.ts'
-import { pluginConfiguration, startApiServer, startEtcd, startVault } from './world.ts'
+import { pluginConfiguration, startApiServer, startEtcd, startVault } from './cluster.ts'
 
 const VALUES = { password: 'the-password-of-the-former-plugin' }
 
 void t.test('data of vault-kubernetes-kms is read and rewritten', async (t) => {
-  const [{ world, proxy }, etcd] = await Promise.all([startVault(t), startEtcd(t)])
+  const [{ vault, proxy }, etcd] = await Promise.all([startVault(t), startEtcd(t)])
   const socket = join(tempFolder('former-plugin'), 'kms.sock')
-  const former = await VaultKubernetesKms.serve(world.bao, socket)
+  const former = await VaultKubernetesKms.serve(vault.bao, socket)
   t.teardown(() => former.stop())
   const config = encryptionConfig([kms(socket, { name: 'vault-kubernetes-kms' })])
   const api = await startApiServer(t, { etcd, encryptionConfig: config })
@@ -24,14 +24,14 @@ void t.test('data of vault-kubernetes-kms is read and rewritten', async (t) => {
   await api.createSecret('default', 'two', VALUES)
   t.match(await storedV2(etcd, 'one'), { keyId: '1', source: /^vault:v1:/, annotations: {} })
   t.same((await storedV2(etcd, 'one')).annotations, {})
-  await rotateKey(world.bao, KEY)
+  await rotateKey(vault.bao, KEY)
   await api.restart()
   await api.createSecret('default', 'three', VALUES)
   t.match(await storedV2(etcd, 'three'), { keyId: '2', source: /^vault:v2:/ })
 
   former.stop()
   const plugin = await Plugin.start(
-    pluginConfiguration(world, proxy, { socket, acceptFrom: ['vault-kubernetes-kms'] }),
+    pluginConfiguration(vault, proxy, { socket, acceptFrom: ['vault-kubernetes-kms'] }),
   )
   t.teardown(() => plugin.stop())
   await plugin.waitForHealth('ok')
@@ -54,7 +54,7 @@ void t.test('data of vault-kubernetes-kms is read and rewritten', async (t) => {
 
   // Nothing is left of the former plugin, so its data need not be accepted any more.
   await plugin.kill()
-  plugin.configure(pluginConfiguration(world, proxy, { socket }))
+  plugin.configure(pluginConfiguration(vault, proxy, { socket }))
   await plugin.restart()
   await api.restart()
   t.same(await api.getSecret('default', 'one'), VALUES)

@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { KEY } from '../real/kms-world.ts'
+import { KEY } from '../real/kms-vault.ts'
 import { CertificateAuthority } from '../real/pki.ts'
 import { ServiceAccountIssuer } from '../real/service-account.ts'
 import { rotateKey } from '../real/transit-setup.ts'
@@ -13,7 +13,7 @@ import { eventually } from './eventually.ts'
 import { kubeconfigOf } from './kube-config.ts'
 import { newKeyId, noticed } from './observe.ts'
 import { parseStored, SECRETS } from './stored.ts'
-import { startApiServer, startCluster, startPlugin, usualConfig, type Cluster } from './world.ts'
+import { startApiServer, startCluster, startPlugin, usualConfig, type Cluster } from './cluster.ts'
 import { readAll, Writers } from './writers.ts'
 
 const SIZE = 1600
@@ -32,9 +32,9 @@ async function fill({ api }: Cluster, count: number): Promise<Map<string, string
   )
 }
 
-async function rotate({ world, plugin, api }: Cluster): Promise<string> {
+async function rotate({ vault, plugin, api }: Cluster): Promise<string> {
   const { keyId: before } = await plugin.client.status()
-  await rotateKey(world.bao, KEY)
+  await rotateKey(vault.bao, KEY)
   const keyId = await newKeyId(plugin, before)
   await noticed(api, keyId)
   return keyId
@@ -131,7 +131,7 @@ void t.test(
 void t.test('it does not begin while an API server has the old key, or is away', async (t) => {
   const signer = await ServiceAccountIssuer.create()
   const cluster = await startCluster(t, { api: { signer } })
-  const lagging = await startPlugin(t, cluster.world, cluster.proxy, { refreshInterval: '5m' })
+  const lagging = await startPlugin(t, cluster.vault, cluster.proxy, { refreshInterval: '5m' })
   const second = await startApiServer(t, {
     etcd: cluster.etcd,
     signer,

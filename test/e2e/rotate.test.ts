@@ -1,6 +1,6 @@
 // `transit-bridge rotate` on a real cluster of two API servers with a plugin each: to the end, whatever happens meanwhile.
 import t from 'tap'
-import { KEY } from '../real/kms-world.ts'
+import { KEY } from '../real/kms-vault.ts'
 import { rotateKey } from '../real/transit-setup.ts'
 import { forEachOf } from './command.ts'
 import { parseStored, SECRETS } from './stored.ts'
@@ -11,7 +11,7 @@ const COUNT = 1100
 const STEPS = ['check', 'rotate', 'wait', 'rewrite', 'verify', 'needed', 'raise']
 
 async function latestVersion({ cluster }: TwoServers): Promise<number> {
-  const { data } = await cluster.world.bao.api('GET', `transit/keys/${KEY}`)
+  const { data } = await cluster.vault.bao.api('GET', `transit/keys/${KEY}`)
   return Number(data.latest_version)
 }
 
@@ -29,9 +29,9 @@ async function storedVersions({ cluster }: TwoServers): Promise<Record<string, n
 void t.test(
   'three versions, killed at every step, a lagging plugin, a server and Vault away: nothing is lost',
   async (t) => {
-    const scene = await startTwoServers(t)
-    const { cluster, apis, plugins, operator, secondProxy } = scene
-    const { bao } = cluster.world
+    const fixture = await startTwoServers(t)
+    const { cluster, apis, plugins, operator, secondProxy } = fixture
+    const { bao } = cluster.vault
     const [plugin] = plugins
     const [, second] = apis
     if (plugin === undefined || second === undefined) throw new Error('there are two of each')
@@ -58,18 +58,18 @@ void t.test(
       const { code, stdout, stderr } = await operator.run([...command, '--plan'], env)
       t.equal(code, 0, stderr)
       for (const step of STEPS) t.match(stdout, step)
-      t.equal(await latestVersion(scene), 1)
+      t.equal(await latestVersion(fixture), 1)
     })
 
     await t.test(
       'the plugin has no right to rotate, and its token is refused before anything is done',
       async (t) => {
         const { code, stderr } = await operator.run(command, {
-          VAULT_TOKEN: await cluster.world.login(),
+          VAULT_TOKEN: await cluster.vault.login(),
         })
         t.equal(code, 1)
         t.match(stderr, 'the operator token lacks')
-        t.equal(await latestVersion(scene), 1)
+        t.equal(await latestVersion(fixture), 1)
       },
     )
 
@@ -85,8 +85,8 @@ void t.test(
       const { code, stdout, stderr } = await operator.run(command, env)
       t.equal(code, 0, stdout + stderr)
       t.match(stdout, 'etcd needs version 2 and newer')
-      t.equal(await latestVersion(scene), 2, 'rotated once')
-      t.same(await storedVersions(scene), { 'vault:v2': COUNT })
+      t.equal(await latestVersion(fixture), 2, 'rotated once')
+      t.same(await storedVersions(fixture), { 'vault:v2': COUNT })
       t.same(await readAll(second), expected)
     })
 
@@ -113,7 +113,7 @@ void t.test(
         await writers.stop()
         for (const [name, value] of writers.expected) expected.set(name, value)
         t.same(await readAll(second), expected)
-        t.same(Object.keys(await storedVersions(scene)), ['vault:v3'])
+        t.same(Object.keys(await storedVersions(fixture)), ['vault:v3'])
         const { data } = await bao.api('GET', `transit/keys/${KEY}`)
         t.equal(data.min_decryption_version, 3)
       },
@@ -126,8 +126,8 @@ void t.test(
         const { code, stdout, stderr } = await operator.run(command, env)
         t.equal(code, 0, stdout + stderr)
         t.match(stderr, 'the key was rotated to version 4 already')
-        t.equal(await latestVersion(scene), 4)
-        t.same(Object.keys(await storedVersions(scene)), ['vault:v4'])
+        t.equal(await latestVersion(fixture), 4)
+        t.same(Object.keys(await storedVersions(fixture)), ['vault:v4'])
         const greedy = await operator.run(
           [...command, '--finish', '--yes-raise-min-decryption-version', '5'],
           env,

@@ -1,6 +1,6 @@
 // A Secret's life on a real API server: ciphertext in etcd, restart, rotation, a plugin that is killed.
 import t from 'tap'
-import { KEY } from '../real/kms-world.ts'
+import { KEY } from '../real/kms-vault.ts'
 import { rotateKey } from '../real/transit-setup.ts'
 import { eventually } from './eventually.ts'
 import {
@@ -14,10 +14,10 @@ import {
   vaultRequests,
 } from './observe.ts'
 import { findInEtcd, parseStored, SECRETS, seedsOfSecrets, storedV2 } from './stored.ts'
-import { startCluster } from './world.ts'
+import { startCluster } from './cluster.ts'
 
 const cluster = await startCluster(t)
-const { world, etcd, plugin, api } = cluster
+const { vault, etcd, plugin, api } = cluster
 /** By the watch cache (kube-apiserver 1.37, apiserver/pkg/storage/etcd3/watcher.go). */
 const DECODED_AT_ONCE = 10
 const PASSWORD = 'the-password-that-etcd-never-sees'
@@ -89,7 +89,7 @@ void t.test(
   'after a rotation new writes use the new key id, and stale data is rewritten',
   async (t) => {
     const { keyId: old } = await plugin.client.status()
-    await rotateKey(world.bao, KEY)
+    await rotateKey(vault.bao, KEY)
     const keyId = await newKeyId(plugin, old)
     await noticed(api, keyId)
     t.equal(await keyIdUses(api, keyId, 'to_storage'), 0)

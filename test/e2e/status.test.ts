@@ -1,6 +1,6 @@
 // `transit-bridge status` of a real cluster: two API servers, two plugins, OpenBao and etcd.
 import t from 'tap'
-import { KEY } from '../real/kms-world.ts'
+import { KEY } from '../real/kms-vault.ts'
 import { configKey, rotateKey } from '../real/transit-setup.ts'
 import { forEachOf } from './command.ts'
 import { eventually } from './eventually.ts'
@@ -14,7 +14,7 @@ void t.test('status at a glance: well, behind, silent, and as JSON', async (t) =
   await forEachOf(30, (index) =>
     cluster.api.createSecret('default', `s-${String(index)}`, { v: '1' }),
   )
-  const env = { VAULT_TOKEN: cluster.world.bao.rootToken }
+  const env = { VAULT_TOKEN: cluster.vault.bao.rootToken }
   const command = ['status', '--config', first.configFile, '--configs-may-differ']
 
   const well = await operator.run([...command, '--rotate-every', '90d'], env)
@@ -26,8 +26,8 @@ void t.test('status at a glance: well, behind, silent, and as JSON', async (t) =
   t.match(well.stdout, /no problems found\n$/)
 
   const { keyId } = await first.client.status()
-  await rotateKey(cluster.world.bao, KEY)
-  await configKey(cluster.world.bao, KEY, { auto_rotate_period: '720h' })
+  await rotateKey(cluster.vault.bao, KEY)
+  await configKey(cluster.vault.bao, KEY, { auto_rotate_period: '720h' })
   const newId = await newKeyId(first, keyId)
   const behind = await operator.run(command, env)
   t.equal(behind.code, 1)
@@ -47,5 +47,5 @@ void t.test('status at a glance: well, behind, silent, and as JSON', async (t) =
     stored: [{ objects: 30, keyVersion: 1 }],
   })
   t.match(silent.stdout, 'refuses the connection')
-  t.notMatch(silent.stdout + silent.stderr, cluster.world.bao.rootToken)
+  t.notMatch(silent.stdout + silent.stderr, cluster.vault.bao.rootToken)
 })

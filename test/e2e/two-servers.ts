@@ -4,7 +4,7 @@ import type { Plugin } from '../real/plugin.ts'
 import { ServiceAccountIssuer } from '../real/service-account.ts'
 import { TcpProxy } from '../real/tcp-proxy.ts'
 import { Operator } from './command.ts'
-import { startApiServer, startCluster, startPlugin, usualConfig, type Cluster } from './world.ts'
+import { startApiServer, startCluster, startPlugin, usualConfig, type Cluster } from './cluster.ts'
 
 export type TwoServers = {
   cluster: Cluster
@@ -19,9 +19,9 @@ export type TwoServers = {
 export async function startTwoServers(t: Test): Promise<TwoServers> {
   const signer = await ServiceAccountIssuer.create()
   const cluster = await startCluster(t, { api: { signer } })
-  const secondProxy = await TcpProxy.start(cluster.world.bao.address)
+  const secondProxy = await TcpProxy.start(cluster.vault.bao.address)
   t.teardown(() => secondProxy.stop())
-  const secondPlugin = await startPlugin(t, cluster.world, secondProxy)
+  const secondPlugin = await startPlugin(t, cluster.vault, secondProxy)
   const second = await startApiServer(t, {
     etcd: cluster.etcd,
     signer,

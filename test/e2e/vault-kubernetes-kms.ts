@@ -9,7 +9,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { sendUnaryData, ServerUnaryCall, UntypedHandleCall } from '@grpc/grpc-js'
 import { KeyManagementService } from '../../src/gen/kms/v2/api_pb.ts'
 import { defineService } from '../../src/grpc/service.ts'
-import { KEY } from '../real/kms-world.ts'
+import { KEY } from '../real/kms-vault.ts'
 import type { OpenBao } from '../real/openbao.ts'
 
 /**

@@ -1,15 +1,15 @@
 import t from 'tap'
 import { Etcd } from '../real/etcd.ts'
-import { KEY, KmsWorld } from '../real/kms-world.ts'
+import { KEY, KmsVault } from '../real/kms-vault.ts'
 import { configKey, rotateKey } from '../real/transit-setup.ts'
 import { reportOf, runVerify } from '../verify/run-verify.ts'
 import { makeSeeds, sealedValue, writeConfig } from '../verify/sealed-values.ts'
 import { putAll, saveSnapshot } from '../verify/snapshot-of.ts'
 
-const [world, etcd] = await Promise.all([KmsWorld.start(), Etcd.start()])
-t.teardown(() => Promise.all([world.stop(), etcd.stop()]))
-await rotateKey(world.bao, KEY)
-const seeds = await makeSeeds(world, 150)
+const [vault, etcd] = await Promise.all([KmsVault.start(), Etcd.start()])
+t.teardown(() => Promise.all([vault.stop(), etcd.stop()]))
+await rotateKey(vault.bao, KEY)
+const seeds = await makeSeeds(vault, 150)
 const entries = Array.from({ length: 300 }, (_, at) => {
   const key = `/registry/secrets/a/s${String(at)}`
   return [key, sealedValue(key, 'k8s\0 hunter2', seeds[at % seeds.length])] as const
@@ -17,15 +17,15 @@ const entries = Array.from({ length: 300 }, (_, at) => {
 await putAll(etcd, entries)
 
 const live = ['--endpoints', etcd.address]
-const deep = ['--deep', '--config', writeConfig(world)]
+const deep = ['--deep', '--config', writeConfig(vault)]
 
 void t.test('every seed is decrypted once, in few requests, under a uid of its own', async (t) => {
   for (const objects of [[], ['--objects']]) {
-    const mark = world.bao.auditMark()
+    const mark = vault.bao.auditMark()
     const { code, report } = await reportOf(...live, ...deep, ...objects)
     t.match(report, { ok: true, objects: 300, seeds: 150, unreadable: 0, unproven: 0 })
     t.equal(code, 0)
-    const asked = world.bao.auditRequests({ since: mark, path: `transit/decrypt/${KEY}` })
+    const asked = vault.bao.auditRequests({ since: mark, path: `transit/decrypt/${KEY}` })
     t.ok(asked.length <= 5, `${String(asked.length)} requests`)
     for (const { headers } of asked) {
       t.same(headers['x-transit-bridge-uid'], [report.vaultUid], 'so that an audit tells who asked')
@@ -41,7 +41,7 @@ void t.test('a snapshot is proven like the live store', async (t) => {
 })
 
 void t.test('what cannot be read is counted and named; no value is printed', async (t) => {
-  await configKey(world.bao, KEY, { min_decryption_version: 2 })
+  await configKey(vault.bao, KEY, { min_decryption_version: 2 })
   const { code, stdout, stderr } = await runVerify(...live, ...deep, '--objects')
   t.equal(code, 1)
   t.match(stdout, /\nNOT ok: of 300 objects 150 unreadable\n$/)
@@ -49,25 +49,25 @@ void t.test('what cannot be read is counted and named; no value is printed', asy
   t.match(stdout, /\n {2}and 130 more\n/)
   t.equal(stderr, '')
   t.notMatch(stdout, /hunter2/)
-  await configKey(world.bao, KEY, { min_decryption_version: 1 })
+  await configKey(vault.bao, KEY, { min_decryption_version: 1 })
 })
 
 void t.test(
   'a Vault that refuses or is away is one line, and nothing is said of the data',
   async (t) => {
-    await world.writePolicy('path "transit/keys/*" { capabilities = ["read"] }')
+    await vault.writePolicy('path "transit/keys/*" { capabilities = ["read"] }')
     t.match(await runVerify(...live, ...deep), {
       code: 1,
       stdout: '',
       stderr: /^transit-bridge: .*\n$/,
     })
-    await world.writePolicy()
-    await world.bao.seal()
+    await vault.writePolicy()
+    await vault.bao.seal()
     t.match(await runVerify(...live, ...deep), {
       code: 1,
       stdout: '',
       stderr: /^transit-bridge: .*\n$/,
     })
-    await world.bao.unseal()
+    await vault.bao.unseal()
   },
 )

@@ -9,7 +9,7 @@ import { reportOf, runVerify } from '../verify/run-verify.ts'
 import { saveSnapshot } from '../verify/snapshot-of.ts'
 import { eventually } from './eventually.ts'
 import { encryptionConfig, identity, kms, type Provider } from './encryption-config.ts'
-import { startApiServer, startCluster, startEtcd } from './world.ts'
+import { startApiServer, startCluster, startEtcd } from './cluster.ts'
 
 const PLAINTEXT = Buffer.from('{"kind":"Route"}')
 

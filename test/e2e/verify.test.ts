@@ -6,7 +6,7 @@ import { stringify } from 'yaml'
 import { GROUP_OF } from '../../src/kube/builtin-groups.ts'
 import { pathOfResource, resourceOfPath } from '../../src/kube/resource.ts'
 import type { Report, ResourceReport } from '../../src/verify/report.ts'
-import { KEY } from '../real/kms-world.ts'
+import { KEY } from '../real/kms-vault.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { configKey, rotateKey } from '../real/transit-setup.ts'
 import { reportOf, runVerify } from '../verify/run-verify.ts'
@@ -14,17 +14,17 @@ import { saveSnapshot } from '../verify/snapshot-of.ts'
 import { encryptionConfig, identity, kms, type Provider } from './encryption-config.ts'
 import { newKeyId, noticed } from './observe.ts'
 import { VaultKubernetesKms } from './vault-kubernetes-kms.ts'
-import { startCluster } from './world.ts'
+import { startCluster } from './cluster.ts'
 
 const PASSWORD = 'the-password-that-verify-never-prints'
 
-const { api, etcd, plugin, world } = await startCluster(t, {
+const { api, etcd, plugin, vault } = await startCluster(t, {
   kms: { v1beta1: true },
   encryptionConfig: () => encryptionConfig([identity]),
   api: { extraArgs: ['--feature-gates=KMSv1=true'] },
 })
 const foreignSocket = join(tempFolder('foreign'), 'kms.sock')
-const foreign = await VaultKubernetesKms.serve(world.bao, foreignSocket)
+const foreign = await VaultKubernetesKms.serve(vault.bao, foreignSocket)
 t.teardown(() => foreign.stop())
 
 const secret = (byte: number) => Buffer.alloc(32, byte).toString('base64')
@@ -40,10 +40,10 @@ const endpoint = ['--endpoints', etcd.address]
 const deep = ['--deep', '--objects', '--config', configFile({})]
 
 function configFile(kmsSection: Record<string, unknown>): string {
-  const { vault } = world.configuration()
+  const { vault: section } = vault.configuration()
   const file = join(tempFolder('verify'), 'config.yaml')
   const document = {
-    vault,
+    vault: section,
     transit: { key: KEY },
     kms: { clusterId: 'test-cluster', ...kmsSection },
   }
@@ -110,7 +110,7 @@ void t.test(
     await writeWith(oursV1, 'v1', 2)
     await writeWith(ours, 'first', 5)
     const { keyId } = await plugin.client.status()
-    await rotateKey(world.bao, KEY)
+    await rotateKey(vault.bao, KEY)
     await noticed(api, await newKeyId(plugin, keyId))
     for (let at = 0; at < 4; at += 1) await api.createSecret('default', `second-${String(at)}`, {})
     await api.api('POST', '/api/v1/namespaces/default/configmaps', { metadata: { name: 'one' } })
@@ -229,12 +229,12 @@ void t.test('what is damaged is named, and the API server cannot read it either'
 void t.test(
   'a key version that Vault no longer decrypts makes its objects unreadable',
   async (t) => {
-    await configKey(world.bao, KEY, { min_decryption_version: 2 })
+    await configKey(vault.bao, KEY, { min_decryption_version: 2 })
     const { report } = await reportOf(...endpoint, '--resources', 'secrets', ...deep)
     const { unreadable, unreadableKeys } = find(report, 'secrets')
     t.equal(unreadable, 5 + 2)
     for (const { why } of unreadableKeys) t.match(why, /min_decryption_version 2 disables/)
-    await configKey(world.bao, KEY, { min_decryption_version: 1 })
+    await configKey(vault.bao, KEY, { min_decryption_version: 1 })
   },
 )
 

@@ -3,7 +3,7 @@ import { connect as connectHttp2, constants, type ClientHttp2Session } from 'nod
 import { connect, type Socket } from 'node:net'
 import { test, type Test } from 'tap'
 import type { ClientLimits } from '../../src/grpc/client-bounds.ts'
-import { gate, grpcScene, type Handlers } from './scene.ts'
+import { gate, grpcFixture, type Handlers } from './fixture.ts'
 
 const seed = Buffer.alloc(32, 7)
 const { NGHTTP2_CANCEL, NGHTTP2_REFUSED_STREAM } = constants
@@ -14,10 +14,10 @@ const HEADERS = {
   te: 'trailers',
 }
 
-async function boundedScene(t: Test, limits: Partial<ClientLimits>, handlers: Handlers = {}) {
-  const scene = await grpcScene(handlers, { limits })
-  t.teardown(scene.stop)
-  return scene
+async function boundedFixture(t: Test, limits: Partial<ClientLimits>, handlers: Handlers = {}) {
+  const fixture = await grpcFixture(handlers, { limits })
+  t.teardown(fixture.stop)
+  return fixture
 }
 
 async function open(t: Test, path: string): Promise<Socket> {
@@ -59,7 +59,7 @@ function partOfMessage(bytes: number): Buffer {
 }
 
 void test('of too many connections the oldest that never asked anything is closed', async (t) => {
-  const { socket, client } = await boundedScene(t, { maxConnections: 4 })
+  const { socket, client } = await boundedFixture(t, { maxConnections: 4 })
   await client.encrypt(seed)
   const silent = [await open(t, socket), await open(t, socket), await open(t, socket)]
   const closed = once(silent[0] ?? t, 'close')
@@ -77,7 +77,7 @@ void test('where every connection has a call in flight, a new one is closed', as
     await ended.opened
     return seed
   }
-  const { socket, client } = await boundedScene(t, { maxConnections: 1 }, { encrypt })
+  const { socket, client } = await boundedFixture(t, { maxConnections: 1 }, { encrypt })
   const call = client.encrypt(seed)
   await arrived.opened
   const late = await open(t, socket)
@@ -88,7 +88,7 @@ void test('where every connection has a call in flight, a new one is closed', as
 
 void test('of too many streams without a request, the connection of the oldest is closed', async (t) => {
   const limits = { maxIncompleteStreams: 8, minIncompleteStreams: 2 }
-  const { socket, client } = await boundedScene(t, limits)
+  const { socket, client } = await boundedFixture(t, limits)
   await client.encrypt(seed)
   const [few, many] = [http2Session(t, socket), http2Session(t, socket)]
   const kept = incomplete(few)
@@ -102,7 +102,7 @@ void test('of too many streams without a request, the connection of the oldest i
 })
 
 void test('of too many bytes of incomplete requests, the connection of the oldest is closed', async (t) => {
-  const { socket, client } = await boundedScene(t, { maxIncompleteBytes: 100_000 })
+  const { socket, client } = await boundedFixture(t, { maxIncompleteBytes: 100_000 })
   await client.encrypt(seed)
   const session = http2Session(t, socket)
   const closed = once(session, 'close')
@@ -112,7 +112,7 @@ void test('of too many bytes of incomplete requests, the connection of the oldes
 })
 
 void test('a request that does not become complete in time is cancelled', async (t) => {
-  const { socket, client } = await boundedScene(t, { requestTimeoutMs: 50 })
+  const { socket, client } = await boundedFixture(t, { requestTimeoutMs: 50 })
   const session = http2Session(t, socket)
   const { reset } = incomplete(session, partOfMessage(10))
   t.equal(await reset, NGHTTP2_CANCEL)
@@ -121,7 +121,7 @@ void test('a request that does not become complete in time is cancelled', async 
 
 void test('an answer that is never read is given up', async (t) => {
   const encrypt = () => Promise.resolve(Buffer.alloc(500_000))
-  const { socket } = await boundedScene(t, { streamTimeoutMs: 200 }, { encrypt })
+  const { socket } = await boundedFixture(t, { streamTimeoutMs: 200 }, { encrypt })
   const session = http2Session(t, socket)
   const stream = session.request(HEADERS)
   const { promise: closed, resolve } = Promise.withResolvers<void>()
@@ -139,7 +139,7 @@ void test('more streams than may be open are refused, which a client of gRPC tri
     await ended.opened
     return seed
   }
-  const { socket } = await boundedScene(t, { maxStreams: 2 }, { encrypt })
+  const { socket } = await boundedFixture(t, { maxStreams: 2 }, { encrypt })
   const session = http2Session(t, socket)
   const streams = [1, 2, 3].map(() => {
     const { stream, reset } = incomplete(session)
@@ -152,7 +152,7 @@ void test('more streams than may be open are refused, which a client of gRPC tri
 })
 
 void test('thousands of callers that give up leave the connection to the others on it', async (t) => {
-  const { socket } = await boundedScene(t, {})
+  const { socket } = await boundedFixture(t, {})
   const session = http2Session(t, socket)
   let goaways = 0
   session.on('goaway', () => void (goaways += 1))

@@ -4,7 +4,7 @@ import { connect as connectHttp2 } from 'node:http2'
 import { connect, type Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import { test } from 'tap'
-import { gate, grpcScene } from './scene.ts'
+import { gate, grpcFixture } from './fixture.ts'
 
 const seed = Buffer.alloc(32, 7)
 
@@ -56,7 +56,7 @@ const GARBAGE: readonly (readonly [string, Buffer])[] = [
 
 for (const [what, bytes] of GARBAGE) {
   void test(`a client that sends ${what} does not stop the next one`, async (t) => {
-    const { socket, client, stop } = await grpcScene()
+    const { socket, client, stop } = await grpcFixture()
     t.teardown(stop)
     const garbage = await open(socket)
     t.teardown(() => void garbage.destroy())
@@ -68,7 +68,7 @@ for (const [what, bytes] of GARBAGE) {
 }
 
 void test('1000 connections that say nothing do not stop the next caller', async (t) => {
-  const { socket, client, stop } = await grpcScene()
+  const { socket, client, stop } = await grpcFixture()
   t.teardown(stop)
   const silent: Socket[] = []
   t.teardown(() => silent.forEach((each) => void each.destroy()))
@@ -81,7 +81,7 @@ void test('1000 connections that say nothing do not stop the next caller', async
 })
 
 void test('streams that never send their message do not stop the next caller, nor count as calls', async (t) => {
-  const { socket, client, stop, inFlight } = await grpcScene({}, { maxInFlight: 4 })
+  const { socket, client, stop, inFlight } = await grpcFixture({}, { maxInFlight: 4 })
   t.teardown(stop)
   const session = http2Session(socket)
   for (let count = 0; count < 500; count += 1) {
@@ -97,7 +97,7 @@ void test('streams that never send their message do not stop the next caller, no
 })
 
 void test('streams that are reset at once, thousands of them, do not stop the next caller', async (t) => {
-  const { socket, client, stop } = await grpcScene()
+  const { socket, client, stop } = await grpcFixture()
   t.teardown(stop)
   const session = http2Session(socket)
   for (let count = 0; count < 2_000; count += 1) {
@@ -111,7 +111,7 @@ void test('streams that are reset at once, thousands of them, do not stop the ne
 })
 
 void test('a client that never reads its answers does not stop the next one', async (t) => {
-  const { socket, client, stop } = await grpcScene()
+  const { socket, client, stop } = await grpcFixture()
   t.teardown(stop)
   const session = http2Session(socket)
   const message = Buffer.concat([Buffer.from([0x0a, 32]), seed])
@@ -130,7 +130,7 @@ void test('a client that never reads its answers does not stop the next one', as
 void test('a call whose client vanishes is aborted and leaves nothing in flight', async (t) => {
   const arrived = gate()
   const ended = gate()
-  const { socket, client, stop, inFlight } = await grpcScene({
+  const { socket, client, stop, inFlight } = await grpcFixture({
     encrypt: async (_request, { signal }) => {
       signal?.addEventListener('abort', ended.open)
       arrived.open()

@@ -4,7 +4,7 @@ import { systemClock } from '../../src/time/clock.ts'
 import { BridgeError } from '../../src/errors.ts'
 import type { CallContext } from '../../src/call-context.ts'
 import { KmsCallError } from '../real/kms-client.ts'
-import { gate, grpcScene } from './scene.ts'
+import { gate, grpcFixture } from './fixture.ts'
 
 const DECRYPT = '/v2.KeyManagementService/Decrypt'
 const ENCRYPT = '/v2.KeyManagementService/Encrypt'
@@ -40,7 +40,7 @@ const MALFORMED: readonly (readonly [string, string, Buffer])[] = [
 
 void test('a request that is no message of its method is INVALID_ARGUMENT', async (all) => {
   let handled = 0
-  const { client, stop, calls } = await grpcScene({
+  const { client, stop, calls } = await grpcFixture({
     encrypt: async () => Buffer.from([(handled += 1)]),
     decrypt: async () => Buffer.from([(handled += 1)]),
   })
@@ -70,7 +70,7 @@ void test('a request that is no message of its method is INVALID_ARGUMENT', asyn
 
 void test('an empty message is a message: its fields are empty', async (t) => {
   let seen: unknown
-  const { client, stop } = await grpcScene({
+  const { client, stop } = await grpcFixture({
     decrypt: async ({ ciphertext, uid, keyId, annotations }) => {
       seen = { ciphertext: ciphertext.length, uid, keyId, annotations: { ...annotations } }
       return ciphertext
@@ -83,7 +83,7 @@ void test('an empty message is a message: its fields are empty', async (t) => {
 
 void test('an annotation named __proto__ is one annotation more, not a way around the count', async (t) => {
   let names: string[] = []
-  const { client, stop } = await grpcScene({
+  const { client, stop } = await grpcFixture({
     decrypt: async ({ annotations }) => {
       names = Object.keys(annotations)
       return Buffer.alloc(0)
@@ -95,7 +95,7 @@ void test('an annotation named __proto__ is one annotation more, not a way aroun
 })
 
 void test('an unknown error is INTERNAL; its words are in the log alone', async (t) => {
-  const { client, stop, lines, calls } = await grpcScene(
+  const { client, stop, lines, calls } = await grpcFixture(
     { decrypt: () => Promise.reject(new TypeError('secret words')) },
     { level: 'info' },
   )
@@ -117,7 +117,7 @@ void test('an unknown error is INTERNAL; its words are in the log alone', async 
 })
 
 void test('our own errors answer with their status and their words', async (t) => {
-  const { client, stop, lines } = await grpcScene({
+  const { client, stop, lines } = await grpcFixture({
     decrypt: () => Promise.reject(new BridgeError('KEY_ID_UNKNOWN', 'no such “key”…')),
   })
   t.teardown(stop)
@@ -130,7 +130,7 @@ void test('our own errors answer with their status and their words', async (t) =
 
 void test('words that cannot be sent do not end the process, nor are they sent without end', async (t) => {
   for (const words of ['half a pair \ud800', `${'x'.repeat(999)}😀😀`, 'y'.repeat(100_000)]) {
-    const { client, stop } = await grpcScene({
+    const { client, stop } = await grpcFixture({
       decrypt: () => Promise.reject(new BridgeError('VAULT_REJECTED', words)),
     })
     t.teardown(stop)
@@ -142,7 +142,7 @@ void test('words that cannot be sent do not end the process, nor are they sent w
 })
 
 void test('an answer that cannot be encoded is INTERNAL, and its plaintext is zeroed', async (t) => {
-  const { client, stop } = await grpcScene({
+  const { client, stop } = await grpcFixture({
     encrypt: () => Promise.resolve('not bytes' as unknown as Uint8Array),
   })
   t.teardown(stop)
@@ -151,7 +151,7 @@ void test('an answer that cannot be encoded is INTERNAL, and its plaintext is ze
 
 void test("the caller's deadline arrives; without one a call has 30 s, and never more", async (t) => {
   const left: number[] = []
-  const { client, stop } = await grpcScene({
+  const { client, stop } = await grpcFixture({
     encrypt: async (_request, { deadline }) => {
       left.push(deadline - systemClock.monotonic())
       return Buffer.from('c')
@@ -169,7 +169,7 @@ void test('a call that takes too long is answered in words before its caller giv
   const contexts: CallContext[] = []
   const arrived = gate()
   const aborted = gate()
-  const { client, stop, calls } = await grpcScene({
+  const { client, stop, calls } = await grpcFixture({
     encrypt: async (_request, context) => {
       contexts.push(context)
       return Buffer.from('c')
@@ -202,7 +202,7 @@ void test('one call too many is RESOURCE_EXHAUSTED; then there is room again', a
   const door = gate()
   const full = gate()
   let running = 0
-  const { client, stop, inFlight } = await grpcScene(
+  const { client, stop, inFlight } = await grpcFixture(
     {
       encrypt: async () => {
         running += 1
@@ -230,7 +230,7 @@ void test('one call too many is RESOURCE_EXHAUSTED; then there is room again', a
 })
 
 void test('an oversized request is RESOURCE_EXHAUSTED, and the next one works', async (t) => {
-  const { client, stop } = await grpcScene()
+  const { client, stop } = await grpcFixture()
   t.teardown(stop)
   t.match(await failure(client.encrypt(Buffer.alloc(200 * 1024))), { code: 'RESOURCE_EXHAUSTED' })
   t.same((await client.encrypt(seed)).ciphertext, new Uint8Array(seed))
@@ -238,7 +238,7 @@ void test('an oversized request is RESOURCE_EXHAUSTED, and the next one works', 
 })
 
 void test('a method that does not exist is UNIMPLEMENTED', async (t) => {
-  const { client, stop } = await grpcScene()
+  const { client, stop } = await grpcFixture()
   t.teardown(stop)
   const call = client.send('/v2.KeyManagementService/Delete', Buffer.alloc(0))
   t.match(await failure(call), { code: 'UNIMPLEMENTED' })
@@ -247,7 +247,7 @@ void test('a method that does not exist is UNIMPLEMENTED', async (t) => {
 void test('plaintext is zeroed after the answer is encoded, and after the request', async (t) => {
   const kept: Uint8Array[] = []
   const answer = Buffer.from(seed)
-  const { client, stop } = await grpcScene({
+  const { client, stop } = await grpcFixture({
     encrypt: async ({ plaintext }) => {
       kept.push(plaintext)
       return Buffer.from('c')
@@ -263,7 +263,7 @@ void test('plaintext is zeroed after the answer is encoded, and after the reques
 
 void test("a request's plaintext is zeroed when its call fails, too", async (t) => {
   const kept: Uint8Array[] = []
-  const { client, stop } = await grpcScene({
+  const { client, stop } = await grpcFixture({
     encrypt: ({ plaintext }) => {
       kept.push(plaintext)
       return Promise.reject(new BridgeError('VAULT_SEALED', 'sealed'))
@@ -275,7 +275,7 @@ void test("a request's plaintext is zeroed when its call fails, too", async (t) 
 })
 
 void test('a log line has method, code, duration and uid, and nothing of the message even at trace', async (t) => {
-  const { client, stop, lines } = await grpcScene({}, { level: 'trace' })
+  const { client, stop, lines } = await grpcFixture({}, { level: 'trace' })
   t.teardown(stop)
   const uid = 'u'.repeat(300)
   await client.encrypt(seed, { uid })
@@ -302,7 +302,7 @@ void test('a log line has method, code, duration and uid, and nothing of the mes
 })
 
 void test('at info a call costs no line', async (t) => {
-  const { client, stop, lines } = await grpcScene(
+  const { client, stop, lines } = await grpcFixture(
     { decrypt: () => Promise.reject(new BridgeError('KEY_ID_UNKNOWN', 'no')) },
     { level: 'info' },
   )
@@ -313,7 +313,7 @@ void test('at info a call costs no line', async (t) => {
 })
 
 void test('every call is counted with its method, code and seconds', async (t) => {
-  const { client, stop, calls } = await grpcScene()
+  const { client, stop, calls } = await grpcFixture()
   t.teardown(stop)
   await client.status()
   await client.encrypt(seed)

@@ -10,7 +10,7 @@ import { systemClock } from '../../src/time/clock.ts'
 import { memoryLog } from '../fakes/log.ts'
 import { KmsClient } from '../real/kms-client.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import { grpcScene } from './scene.ts'
+import { grpcFixture } from './fixture.ts'
 
 const clock = systemClock
 const { log } = memoryLog()
@@ -109,7 +109,7 @@ void test('a dead socket is replaced', async (t) => {
 })
 
 void test('a live socket is SOCKET_IN_USE and goes on serving', async (t) => {
-  const { socket, client, stop } = await grpcScene()
+  const { socket, client, stop } = await grpcFixture()
   const before = lstatSync(socket)
   let bound = false
   await t.rejects(
@@ -207,7 +207,7 @@ for (const dead of [false, true]) {
 }
 
 void test('a stopped server leaves no socket, and its successor may come at once', async (t) => {
-  const first = await grpcScene()
+  const first = await grpcFixture()
   const { socket, service } = first
   const stopping = first.server.stop(1_000)
   await stopping
@@ -221,7 +221,7 @@ void test('a stopped server leaves no socket, and its successor may come at once
 })
 
 void test("an old server's stop does not remove its successor's socket", async (t) => {
-  const first = await grpcScene()
+  const first = await grpcFixture()
   const { socket, service } = first
   // The path is cleaned up by hand, and a second one starts while the first still runs.
   await unlink(socket)
@@ -235,7 +235,7 @@ void test("an old server's stop does not remove its successor's socket", async (
 })
 
 void test('a stop leaves another file at the path alone', async (t) => {
-  const { socket, stop } = await grpcScene()
+  const { socket, stop } = await grpcFixture()
   await rename(socket, `${socket}.moved`)
   writeFileSync(socket, 'precious')
   await stop()
@@ -243,7 +243,7 @@ void test('a stop leaves another file at the path alone', async (t) => {
 })
 
 void test('a client that is silent does not hold up a stop for longer than its grace', async (t) => {
-  const { socket, server, client } = await grpcScene()
+  const { socket, server, client } = await grpcFixture()
   await client.status()
   const startedAt = performance.now()
   await server.stop(50)

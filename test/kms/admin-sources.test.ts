@@ -3,17 +3,17 @@ import { BridgeError } from '../../src/errors.ts'
 import { createKmsAdminSources } from '../../src/kms/admin-sources.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { findSamples } from '../real/prometheus-text.ts'
-import { serviceScene, type SceneOptions } from './service-scene.ts'
+import { serviceFixture, type FixtureOptions } from './service-fixture.ts'
 
-async function adminScene(
-  options: SceneOptions = {},
+async function adminFixture(
+  options: FixtureOptions = {},
   session: { tokenExpiresAt: number | undefined; fault: BridgeError | undefined } = {
     tokenExpiresAt: undefined,
     fault: undefined,
   },
 ) {
-  const scene = await serviceScene(options)
-  const { watch, health, clock } = scene
+  const fixture = await serviceFixture(options)
+  const { watch, health, clock } = fixture
   const metrics = createMetrics('test')
   const sources = createKmsAdminSources({
     server: { isServing: true },
@@ -22,12 +22,12 @@ async function adminScene(
     clock,
     metrics,
   })
-  return { ...scene, sources }
+  return { ...fixture, sources }
 }
 
 void test('ready: the key, the age of its metadata, and when the token expires', async (t) => {
   const tokenExpiresAt = Date.UTC(2026, 0, 1, 1)
-  const { sources, watch } = await adminScene({}, { tokenExpiresAt, fault: undefined })
+  const { sources, watch } = await adminFixture({}, { tokenExpiresAt, fault: undefined })
   t.equal(sources.isServing(), true)
   t.same(sources.readiness(), {
     ready: true,
@@ -44,7 +44,7 @@ void test('ready: the key, the age of its metadata, and when the token expires',
 
 void test('not ready: since when, why, and the fault of the login', async (t) => {
   const fault = new BridgeError('LOGIN_REFUSED', 'role x could not be found')
-  const { sources, health, clock } = await adminScene(
+  const { sources, health, clock } = await adminFixture(
     { unreached: true },
     { tokenExpiresAt: Infinity, fault },
   )
@@ -59,7 +59,7 @@ void test('not ready: since when, why, and the fault of the login', async (t) =>
 })
 
 void test('a scrape contains health with one reason, and the age of the metadata', async (t) => {
-  const { sources, health, clock } = await adminScene()
+  const { sources, health, clock } = await adminFixture()
   const healthy = async () =>
     findSamples(await sources.renderMetrics(), 'transit_bridge_kms_healthy')
   t.match(await healthy(), [{ labels: { reason: 'ok' }, value: 1 }])
@@ -75,7 +75,7 @@ void test('a scrape contains health with one reason, and the age of the metadata
 })
 
 void test('before the first read the age is -1', async (t) => {
-  const { sources } = await adminScene({ unreached: true })
+  const { sources } = await adminFixture({ unreached: true })
   const [age] = findSamples(
     await sources.renderMetrics(),
     'transit_bridge_status_snapshot_age_seconds',

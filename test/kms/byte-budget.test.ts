@@ -3,7 +3,7 @@ import { ByteBudget } from '../../src/kms/byte-budget.ts'
 import { HandClock, settle } from '../fakes/clock.ts'
 
 /** A budget of 100 bytes at work and 100 waiting, with calls that the test ends by hand. */
-function scene() {
+function fixture() {
   const clock = new HandClock()
   const budget = new ByteBudget({ maxActiveBytes: 100, maxWaitingBytes: 100, clock })
   const started: string[] = []
@@ -30,7 +30,7 @@ function scene() {
 }
 
 void test('calls that fit start at once; others wait and start in order', async (t) => {
-  const { started, call } = scene()
+  const { started, call } = fixture()
   const one = call('one', 60)
   call('two', 60)
   call('three', 10)
@@ -41,7 +41,7 @@ void test('calls that fit start at once; others wait and start in order', async 
 })
 
 void test('a call that fails returns its bytes', async (t) => {
-  const { started, call } = scene()
+  const { started, call } = fixture()
   const one = call('one', 100)
   call('two', 100)
   await one.fail()
@@ -49,7 +49,7 @@ void test('a call that fails returns its bytes', async (t) => {
 })
 
 void test('a call larger than the budget runs alone', async (t) => {
-  const { started, call } = scene()
+  const { started, call } = fixture()
   const one = call('one', 500)
   call('two', 1)
   t.same(started, ['one'])
@@ -58,7 +58,7 @@ void test('a call larger than the budget runs alone', async (t) => {
 })
 
 void test('more than may wait is refused with OVERLOADED', async (t) => {
-  const { started, call } = scene()
+  const { started, call } = fixture()
   const one = call('one', 100)
   call('two', 60)
   const three = call('three', 41)
@@ -69,7 +69,7 @@ void test('more than may wait is refused with OVERLOADED', async (t) => {
 })
 
 void test('a call that waits ends at its deadline or with its caller, and returns its bytes', async (t) => {
-  const { clock, started, call } = scene()
+  const { clock, started, call } = fixture()
   const one = call('one', 100)
   const caller = new AbortController()
   const gone = call('gone', 50, caller.signal)

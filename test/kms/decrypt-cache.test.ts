@@ -8,7 +8,7 @@ const TTL_MS = 86_400_000
 const seed = (letter: string) => Buffer.alloc(32, letter)
 
 /** A cache with the buffer that holds its seeds. */
-function scene(maxEntries = 3) {
+function fixture(maxEntries = 3) {
   const clock = new HandClock()
   const alloc = mock.method(Buffer, 'alloc')
   const cache = new DecryptCache({ maxEntries, ttlMs: TTL_MS, clock })
@@ -32,7 +32,7 @@ const envelope = (name: string, aad = 'aad'): OpenedEnvelope => ({
 })
 
 void test('find returns a copy that its owner may zero', async (t) => {
-  const { cache, find } = scene()
+  const { cache, find } = fixture()
   const plaintext = seed('A')
   cache.keep(envelope('A'), plaintext)
   plaintext.fill(0)
@@ -49,7 +49,7 @@ const MISSES: readonly (readonly [string, OpenedEnvelope])[] = [
 
 for (const [what, other] of MISSES) {
   void test(`${what} is a miss`, async (t) => {
-    const { cache, keep } = scene()
+    const { cache, keep } = fixture()
     keep('A')
     t.equal(cache.find(other), undefined)
   })
@@ -58,7 +58,7 @@ for (const [what, other] of MISSES) {
 // KMS v1 probes the plugin with "ping" (kube-apiserver, encryptionconfig/config.go): one more ciphertext each time.
 for (const bytes of [0, 4, 31, 33, 64]) {
   void test(`a plaintext of ${String(bytes)} bytes is no DEK seed and is not kept`, async (t) => {
-    const { cache, keep, letters } = scene()
+    const { cache, keep, letters } = fixture()
     keep('A')
     for (const name of ['B', 'C', 'D', 'E']) cache.keep(envelope(name), Buffer.alloc(bytes, name))
     t.equal(cache.size, 1)
@@ -67,7 +67,7 @@ for (const bytes of [0, 4, 31, 33, 64]) {
 }
 
 void test('the least recently used seed is evicted and zeroed', async (t) => {
-  const { cache, keep, find, letters } = scene()
+  const { cache, keep, find, letters } = fixture()
   for (const name of ['A', 'B', 'C']) keep(name)
   find('A')
   keep('D')
@@ -78,7 +78,7 @@ void test('the least recently used seed is evicted and zeroed', async (t) => {
 })
 
 void test('a seed expires; use does not prolong it, and it is zeroed', async (t) => {
-  const { keep, find, letters, clock } = scene()
+  const { keep, find, letters, clock } = fixture()
   keep('A')
   await clock.advance(TTL_MS)
   t.equal(find('A'), 'A'.repeat(32))
@@ -88,7 +88,7 @@ void test('a seed expires; use does not prolong it, and it is zeroed', async (t)
 })
 
 void test('a seed that no call asks for is zeroed within a minute after it expired', async (t) => {
-  const { cache, keep, letters, clock } = scene()
+  const { cache, keep, letters, clock } = fixture()
   keep('A')
   await clock.advance(1_000)
   keep('B')
@@ -99,7 +99,7 @@ void test('a seed that no call asks for is zeroed within a minute after it expir
 })
 
 void test('the time in which the machine was suspended counts', async (t) => {
-  const { keep, find, clock } = scene()
+  const { keep, find, clock } = fixture()
   keep('A')
   await clock.advance(1_000)
   clock.epoch += TTL_MS
@@ -107,7 +107,7 @@ void test('the time in which the machine was suspended counts', async (t) => {
 })
 
 void test('a wall clock that is set back does not prolong a seed', async (t) => {
-  const { keep, find, clock } = scene()
+  const { keep, find, clock } = fixture()
   keep('A')
   clock.epoch -= TTL_MS
   await clock.advance(TTL_MS + 1)
@@ -115,7 +115,7 @@ void test('a wall clock that is set back does not prolong a seed', async (t) => 
 })
 
 void test('clear zeroes every seed', async (t) => {
-  const { cache, keep, letters, clock } = scene()
+  const { cache, keep, letters, clock } = fixture()
   keep('A')
   keep('B')
   t.equal(letters(), 'AB')
@@ -126,7 +126,7 @@ void test('clear zeroes every seed', async (t) => {
 })
 
 void test('a seed that is kept again replaces the old copy, which is zeroed', async (t) => {
-  const { cache, keep, find, letters } = scene(1)
+  const { cache, keep, find, letters } = fixture(1)
   keep('A')
   cache.keep(envelope('A'), seed('Z'))
   t.equal(cache.size, 1)
@@ -135,7 +135,7 @@ void test('a seed that is kept again replaces the old copy, which is zeroed', as
 })
 
 void test('a thousand seeds in a cache of three: each is found right after it was kept', async (t) => {
-  const { cache, letters } = scene()
+  const { cache, letters } = fixture()
   let found = 0
   for (let index = 0; index < 1_000; index += 1) {
     const letter = String.fromCodePoint(65 + (index % 26))

@@ -8,13 +8,13 @@ import { serveKmsV2 } from '../../src/kms/grpc-v2.ts'
 import { memoryLog } from '../fakes/log.ts'
 import { KmsClient } from '../real/kms-client.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import { serviceScene, type SceneOptions } from './service-scene.ts'
+import { serviceFixture, type FixtureOptions } from './service-fixture.ts'
 
 const seed = Buffer.from('0123456789abcdef0123456789abcdef')
 
 /** The service behind both adapters on a real socket, and a client of it. */
-async function adapterScene(options: SceneOptions = {}, given: { maxInFlight?: number } = {}) {
-  const scene = await serviceScene(options)
+async function adapterFixture(options: FixtureOptions = {}, given: { maxInFlight?: number } = {}) {
+  const fixture = await serviceFixture(options)
   const funnel = new UnaryFunnel({
     clock: systemClock,
     log: memoryLog().log,
@@ -27,7 +27,10 @@ async function adapterScene(options: SceneOptions = {}, given: { maxInFlight?: n
   const server = await startGrpcServer({
     socket,
     access: { mode: 0o600 },
-    services: [serveKmsV2(scene.service, funnel), serveKmsV1Beta1(scene.service, funnel, '1.2.3')],
+    services: [
+      serveKmsV2(fixture.service, funnel),
+      serveKmsV1Beta1(fixture.service, funnel, '1.2.3'),
+    ],
     clock: systemClock,
     log: memoryLog().log,
   })
@@ -36,11 +39,11 @@ async function adapterScene(options: SceneOptions = {}, given: { maxInFlight?: n
     client.close()
     await server.stop(100)
   }
-  return { ...scene, client, stop }
+  return { ...fixture, client, stop }
 }
 
 void test('KMS v2: Status, Encrypt and Decrypt as kube-apiserver calls them', async (t) => {
-  const { client, stop } = await adapterScene()
+  const { client, stop } = await adapterFixture()
   t.teardown(stop)
   const status = await client.status()
   t.match(status, { version: 'v2', healthz: 'ok', keyId: /^tb1-/ })
@@ -55,14 +58,14 @@ void test('KMS v2: Status, Encrypt and Decrypt as kube-apiserver calls them', as
 })
 
 void test('KMS v2: before Vault was reached Status reports that at once, with an empty key id', async (t) => {
-  const { client, stop, counts } = await adapterScene({ unreached: true })
+  const { client, stop, counts } = await adapterFixture({ unreached: true })
   t.teardown(stop)
   t.match(await client.status(), { version: 'v2', healthz: /^starting: /, keyId: '' })
   t.same(counts(), { reads: 0, encrypts: 0, decrypts: 0 })
 })
 
 void test('KMS v2: changed data is refused with its code', async (t) => {
-  const { client, stop } = await adapterScene()
+  const { client, stop } = await adapterFixture()
   t.teardown(stop)
   const { ciphertext, keyId, annotations } = await client.encrypt(seed)
   const good = { ciphertext, keyId, annotations }
@@ -72,7 +75,7 @@ void test('KMS v2: changed data is refused with its code', async (t) => {
 })
 
 void test('KMS v2: an additional annotation is refused, even one named __proto__', async (t) => {
-  const { client, stop } = await adapterScene()
+  const { client, stop } = await adapterFixture()
   t.teardown(stop)
   const { ciphertext, keyId, annotations } = await client.encrypt(seed)
   for (const name of ['__proto__', 'constructor', 'a.b']) {
@@ -84,7 +87,7 @@ void test('KMS v2: an additional annotation is refused, even one named __proto__
 })
 
 void test('KMS v1: Version, Encrypt and Decrypt on the same socket', async (t) => {
-  const { client, stop } = await adapterScene()
+  const { client, stop } = await adapterFixture()
   t.teardown(stop)
   t.match(await client.versionV1(), {
     version: 'v1beta1',
@@ -97,7 +100,7 @@ void test('KMS v1: Version, Encrypt and Decrypt on the same socket', async (t) =
 })
 
 void test('Status and Version are answered while all other calls are refused as overload', async (t) => {
-  const { client, stop } = await adapterScene({}, { maxInFlight: 0 })
+  const { client, stop } = await adapterFixture({}, { maxInFlight: 0 })
   t.teardown(stop)
   await t.rejects(client.encrypt(seed), { code: 'RESOURCE_EXHAUSTED' })
   t.match(await client.status(), { healthz: 'ok' })

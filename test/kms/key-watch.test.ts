@@ -17,7 +17,7 @@ const PERIOD = 28_500
 const GRACE = 120_000
 
 /** A watch whose reads and proofs the test ends by hand. */
-function scene() {
+function fixture() {
   const clock = new HandClock()
   const reads: OpenCall<undefined, TransitKey>[] = []
   const proofs: OpenCall<KeySnapshot, void>[] = []
@@ -82,7 +82,7 @@ function scene() {
 
 /** A watch that has read and proven the key. */
 async function watching(key = transitKey(1)) {
-  const given = scene()
+  const given = fixture()
   given.watch.start()
   await given.give(key)
   await given.prove()
@@ -100,7 +100,7 @@ function follow(result: Promise<KeySnapshot>) {
 }
 
 void test('start reads the key at once and waits for nothing', async (t) => {
-  const { watch, reads, state } = scene()
+  const { watch, reads, state } = fixture()
   watch.start()
   t.equal(reads.length, 1)
   t.equal(watch.snapshot, undefined)
@@ -108,7 +108,7 @@ void test('start reads the key at once and waits for nothing', async (t) => {
 })
 
 void test('the first read announces the key, a proof makes it healthy', async (t) => {
-  const { watch, give, prove, proofs, state, lines, metrics } = scene()
+  const { watch, give, prove, proofs, state, lines, metrics } = fixture()
   watch.start()
   await give(transitKey(3))
   t.match(watch.snapshot, { keyVersion: 3 })
@@ -157,7 +157,7 @@ void test('a rotation is announced, logged and counted once', async (t) => {
 })
 
 void test('callers wait for the first snapshot, or get the reason why there is none', async (t) => {
-  const { watch, give, failRead, prove, within, reads, clock } = scene()
+  const { watch, give, failRead, prove, within, reads, clock } = fixture()
   watch.start()
   const early = follow(watch.current(within()))
   await failRead('VAULT_SEALED')
@@ -435,7 +435,7 @@ void test('any number of suspicions cause at most one check a second', async (t)
 })
 
 void test('a suspicion at the end of a check is not lost', async (t) => {
-  const { watch, reads, give, prove, clock, lines } = scene()
+  const { watch, reads, give, prove, clock, lines } = fixture()
   // The line "healthy" is the last that a check does.
   lines.push = (line: LogLine) => {
     if (line.msg === 'healthy') watch.suspect()

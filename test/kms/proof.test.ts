@@ -3,14 +3,14 @@ import { BridgeError, type ErrorCode } from '../../src/errors.ts'
 import { KeyProof } from '../../src/kms/proof.ts'
 import { makeSnapshot } from '../../src/seed/key-snapshot.ts'
 import type { DecryptInput, DecryptResult } from '../../src/transit/transit.ts'
-import { MemoryTransit } from './service-scene.ts'
+import { MemoryTransit } from './service-fixture.ts'
 import { transitKey } from './transit-key.ts'
 
 const CLUSTERS = { clusterId: 'prod', alsoDecryptClusters: [] }
 const CONTEXT = { deadline: 3_000 }
 
 /** A proof over a key in memory; `change` stands for what is wrong with the Transit in front of it. */
-function scene(
+function fixture(
   change: (inputs: readonly DecryptInput[], answer: DecryptResult[]) => DecryptResult[] = (
     _inputs,
     answer,
@@ -43,14 +43,14 @@ const fault = (code: ErrorCode) => new BridgeError(code, `scripted ${code}`)
 const plaintext = Buffer.from('transit-bridge health check')
 
 void test('a Transit that works is proven in three requests: encrypt, decrypt, a batch of two', async (t) => {
-  const { prove, sizes, memory, denials } = scene()
+  const { prove, sizes, memory, denials } = fixture()
   await prove()
   t.same(sizes, [1, 2])
   t.equal(memory.encrypts, 1)
   t.same(denials, [])
 })
 
-const FAULTS: readonly (readonly [string, Parameters<typeof scene>[0], ErrorCode])[] = [
+const FAULTS: readonly (readonly [string, Parameters<typeof fixture>[0], ErrorCode])[] = [
   ['ignores AAD', (inputs) => inputs.map(() => Buffer.from(plaintext)), 'AAD_IGNORED'],
   [
     'loses AAD in batches',
@@ -82,7 +82,7 @@ const FAULTS: readonly (readonly [string, Parameters<typeof scene>[0], ErrorCode
 
 for (const [what, change, code] of FAULTS) {
   void test(`a Transit that ${what} is ${code}`, async (t) => {
-    await t.rejects(scene(change).prove(), { code })
+    await t.rejects(fixture(change).prove(), { code })
   })
 }
 
@@ -92,14 +92,14 @@ function denyBatches(inputs: readonly DecryptInput[], answer: DecryptResult[]): 
 }
 
 void test('a Transit that denies batches is proven value by value, and the denial is reported', async (t) => {
-  const { prove, sizes, denials } = scene(denyBatches)
+  const { prove, sizes, denials } = fixture(denyBatches)
   await prove()
   t.same(sizes, [1, 2, 1])
   t.same(denials, ['VAULT_DENIED'])
 })
 
 void test('a Transit that denies batches and ignores AAD is AAD_IGNORED', async (t) => {
-  const { prove } = scene((inputs, answer) =>
+  const { prove } = fixture((inputs, answer) =>
     denyBatches(inputs, answer).map(() => Buffer.from(plaintext)),
   )
   await t.rejects(prove(), { code: 'AAD_IGNORED' })

@@ -4,21 +4,21 @@ import { makeAnnotations } from '../../src/seed/annotations.ts'
 import type { Envelope } from '../../src/seed/envelope.ts'
 import { makeKeyId } from '../../src/seed/key-id.ts'
 import { settle } from '../fakes/clock.ts'
-import { serviceScene } from './service-scene.ts'
+import { serviceFixture } from './service-fixture.ts'
 import { CREATED, transitKey } from './transit-key.ts'
 
 const seed = Buffer.from('0123456789abcdef0123456789abcdef')
 const NOTHING = { reads: 0, encrypts: 0, decrypts: 0 }
 
 void test('an encrypted seed is decrypted from what etcd stores', async (t) => {
-  const { service, within, cost } = await serviceScene()
+  const { service, within, cost } = await serviceFixture()
   const envelope = await service.encrypt(seed, within())
   t.same(await cost(() => service.decrypt(envelope, within())), { ...NOTHING, decrypts: 1 })
   t.same(await service.decrypt(envelope, within()), seed)
 })
 
 void test('encrypt returns the key id of Status, in one request', async (t) => {
-  const { service, within, cost, watch } = await serviceScene({ key: transitKey(3) })
+  const { service, within, cost, watch } = await serviceFixture({ key: transitKey(3) })
   t.same(await cost(() => service.encrypt(seed, within())), { ...NOTHING, encrypts: 1 })
   const { ciphertext, keyId, annotations } = await service.encrypt(seed, within())
   t.match(ciphertext.toString(), /^vault:v3:/)
@@ -28,20 +28,20 @@ void test('encrypt returns the key id of Status, in one request', async (t) => {
 })
 
 void test('equal seeds never have equal ciphertexts', async (t) => {
-  const { service, within } = await serviceScene()
+  const { service, within } = await serviceFixture()
   const [one, two] = [await service.encrypt(seed, within()), await service.encrypt(seed, within())]
   t.not(one.ciphertext.toString(), two.ciphertext.toString())
 })
 
 void test('a rotation that Status does not know of changes nothing for encrypt', async (t) => {
-  const { service, within, transit } = await serviceScene()
+  const { service, within, transit } = await serviceFixture()
   const { keyId } = service.status()
   transit.key = transitKey(2)
   t.match(await service.encrypt(seed, within()), { keyId, ciphertext: /^vault:v1:/ })
 })
 
 void test('when Vault refuses the announced version, the new one is announced and used', async (t) => {
-  const { service, within, transit, cost } = await serviceScene()
+  const { service, within, transit, cost } = await serviceFixture()
   transit.key = transitKey(2, { minEncryptionVersion: 2 })
   let answer: Envelope | undefined
   const work = async () => void (answer = await service.encrypt(seed, within()))
@@ -50,27 +50,27 @@ void test('when Vault refuses the announced version, the new one is announced an
 })
 
 void test('when the key has not changed, the refusal of its version is returned after one read', async (t) => {
-  const { service, within, transit, cost } = await serviceScene()
+  const { service, within, transit, cost } = await serviceFixture()
   transit.key = transitKey(1, { minEncryptionVersion: 2 })
   await t.rejects(service.encrypt(seed, within()), { code: 'KEY_VERSION_DISABLED' })
   t.same(await cost(() => service.encrypt(seed, within())), { reads: 1, encrypts: 1, decrypts: 0 })
 })
 
 void test('a second refusal is returned: encrypt tries twice', async (t) => {
-  const { service, within, transit, cost } = await serviceScene()
+  const { service, within, transit, cost } = await serviceFixture()
   transit.key = transitKey(2, { minEncryptionVersion: 3 })
   t.same(await cost(() => service.encrypt(seed, within())), { reads: 1, encrypts: 2, decrypts: 0 })
 })
 
 void test('an answer that the API server would discard is an error, for a seed only', async (t) => {
-  const { service, within, transit } = await serviceScene()
+  const { service, within, transit } = await serviceFixture()
   transit.padding = 1_000
   await t.rejects(service.encrypt(seed, within()), { code: 'VAULT_ANSWER_INVALID' })
   t.ok((await service.encrypt(Buffer.alloc(65), within())).ciphertext.length > 1_024)
 })
 
 void test('status makes no request, before and after the key is known', async (t) => {
-  const { service, cost } = await serviceScene()
+  const { service, cost } = await serviceFixture()
   t.same(await cost(async () => service.status()), NOTHING)
   t.match(service.status(), { healthz: 'ok', keyId: /^tb1-/ })
 })
@@ -171,7 +171,7 @@ const TAMPERED: readonly (readonly [string, (good: Envelope) => Envelope, ErrorC
 
 for (const [what, tamper, code] of TAMPERED) {
   void test(`${what} is refused with ${code}, without a decrypt`, async (t) => {
-    const { service, within, transit, cost } = await serviceScene({
+    const { service, within, transit, cost } = await serviceFixture({
       alsoDecryptClusters: ['old'],
       cache: true,
     })
@@ -186,7 +186,7 @@ for (const [what, tamper, code] of TAMPERED) {
 }
 
 void test('a changed payload or other AAD is refused by Transit', async (t) => {
-  const { service, within } = await serviceScene()
+  const { service, within } = await serviceFixture()
   const good = await service.encrypt(seed, within())
   const flipped = withText(good, (text) =>
     text.replace(/.(?=.{8}$)/, (c) => (c === 'A' ? 'B' : 'A')),
@@ -195,11 +195,11 @@ void test('a changed payload or other AAD is refused by Transit', async (t) => {
 })
 
 void test('data of a cluster in alsoDecryptClusters is decrypted, and no other', async (t) => {
-  const old = await serviceScene({ clusterId: 'old' })
+  const old = await serviceFixture({ clusterId: 'old' })
   const envelope = await old.service.encrypt(seed, old.within())
-  const { service, within } = await serviceScene({ alsoDecryptClusters: ['older', 'old'] })
+  const { service, within } = await serviceFixture({ alsoDecryptClusters: ['older', 'old'] })
   t.same(await service.decrypt(envelope, within()), seed)
-  const strict = await serviceScene()
+  const strict = await serviceFixture()
   await t.rejects(strict.service.decrypt(envelope, strict.within()), {
     code: 'CLUSTER_FOREIGN',
     message: /cluster "old", but kms\.clusterId is "prod".*kms\.alsoDecryptClusters/,
@@ -208,7 +208,7 @@ void test('data of a cluster in alsoDecryptClusters is decrypted, and no other',
 })
 
 void test("a foreign cluster's name is shown in bounds and escaped", async (t) => {
-  const { service, within } = await serviceScene()
+  const { service, within } = await serviceFixture()
   const good = await service.encrypt(seed, within())
   const cluster = `\n\u001b[31m${'x'.repeat(10_000)}`
   const error: unknown = await service
@@ -218,51 +218,53 @@ void test("a foreign cluster's name is shown in bounds and escaped", async (t) =
 })
 
 /** What vault-kubernetes-kms would have written: no additional data, the version as key id. */
-async function foreignEnvelope({ transit }: Awaited<ReturnType<typeof serviceScene>>) {
+async function foreignEnvelope({ transit }: Awaited<ReturnType<typeof serviceFixture>>) {
   const input = { plaintext: seed, associatedData: Buffer.alloc(0), keyVersion: 1 }
   return { ciphertext: Buffer.from(await transit.encrypt(input)), keyId: '1', annotations: {} }
 }
 
 void test('what vault-kubernetes-kms wrote is decrypted when kms.acceptFrom says so', async (t) => {
-  const scene = await serviceScene({ acceptVaultKubernetesKms: true, key: transitKey(2) })
-  const envelope = await foreignEnvelope(scene)
-  t.same(await scene.service.decrypt(envelope, scene.within()), seed)
+  const fixture = await serviceFixture({ acceptVaultKubernetesKms: true, key: transitKey(2) })
+  const envelope = await foreignEnvelope(fixture)
+  t.same(await fixture.service.decrypt(envelope, fixture.within()), seed)
   const other = { ...envelope, keyId: '2' }
-  t.same(await scene.service.decrypt(other, scene.within()), seed, 'its key id may be off')
-  t.match(await scene.service.encrypt(seed, scene.within()), { keyId: /^tb1-/ })
+  t.same(await fixture.service.decrypt(other, fixture.within()), seed, 'its key id may be off')
+  t.match(await fixture.service.encrypt(seed, fixture.within()), { keyId: /^tb1-/ })
 })
 
 void test('without kms.acceptFrom it is refused, without a decrypt', async (t) => {
-  const scene = await serviceScene()
-  const envelope = await foreignEnvelope(scene)
-  t.same(await scene.cost(() => scene.service.decrypt(envelope, scene.within())), NOTHING)
-  await t.rejects(scene.service.decrypt(envelope, scene.within()), { code: 'ANNOTATIONS_INVALID' })
+  const fixture = await serviceFixture()
+  const envelope = await foreignEnvelope(fixture)
+  t.same(await fixture.cost(() => fixture.service.decrypt(envelope, fixture.within())), NOTHING)
+  await t.rejects(fixture.service.decrypt(envelope, fixture.within()), {
+    code: 'ANNOTATIONS_INVALID',
+  })
 })
 
 void test('data of this plugin is not accepted as data of vault-kubernetes-kms', async (t) => {
-  const { service, within } = await serviceScene({ acceptVaultKubernetesKms: true })
+  const { service, within } = await serviceFixture({ acceptVaultKubernetesKms: true })
   const { ciphertext } = await service.encrypt(seed, within())
   const stripped = { ciphertext, keyId: '1', annotations: {} }
   await t.rejects(service.decrypt(stripped, within()), { code: 'CIPHERTEXT_INVALID' })
 })
 
 void test('a version that Vault does not list is refused without a decrypt, whoever wrote it', async (t) => {
-  const scene = await serviceScene({
+  const fixture = await serviceFixture({
     acceptVaultKubernetesKms: true,
     key: transitKey(2),
   })
-  const foreign = await foreignEnvelope(scene)
-  scene.transit.key = transitKey(3, { from: 2, createdAt: CREATED })
-  t.same(await scene.cost(() => scene.service.decrypt(foreign, scene.within())), {
+  const foreign = await foreignEnvelope(fixture)
+  fixture.transit.key = transitKey(3, { from: 2, createdAt: CREATED })
+  t.same(await fixture.cost(() => fixture.service.decrypt(foreign, fixture.within())), {
     ...NOTHING,
     decrypts: 1,
   })
-  await scene.watch.refresh(scene.within())
-  t.same(await scene.cost(() => scene.service.decrypt(foreign, scene.within())), NOTHING)
+  await fixture.watch.refresh(fixture.within())
+  t.same(await fixture.cost(() => fixture.service.decrypt(foreign, fixture.within())), NOTHING)
 })
 
 void test('the error for a version below min_decryption_version says so, and what to do', async (t) => {
-  const { service, within, transit, watch, clock } = await serviceScene()
+  const { service, within, transit, watch, clock } = await serviceFixture()
   const envelope = await service.encrypt(seed, within())
   transit.key = transitKey(3, { from: 2, createdAt: CREATED })
   await watch.refresh(within())
@@ -274,19 +276,19 @@ void test('the error for a version below min_decryption_version says so, and wha
 })
 
 void test('KMS v1: what was encrypted is decrypted from its one byte string', async (t) => {
-  const { service, within } = await serviceScene()
+  const { service, within } = await serviceFixture()
   const cipher = await service.encryptV1(seed, within())
   t.match(cipher.toString(), /^transit-bridge:v1:cHJvZA:vault:v1:/)
   t.same(await service.decryptV1(cipher, within()), seed)
 })
 
 void test('KMS v1: a cipher of another cluster is refused unless listed, without a decrypt', async (t) => {
-  const old = await serviceScene({ clusterId: 'old' })
+  const old = await serviceFixture({ clusterId: 'old' })
   const cipher = await old.service.encryptV1(seed, old.within())
-  const strict = await serviceScene()
+  const strict = await serviceFixture()
   t.same(await strict.cost(() => strict.service.decryptV1(cipher, strict.within())), NOTHING)
   await t.rejects(strict.service.decryptV1(cipher, strict.within()), { code: 'CLUSTER_FOREIGN' })
-  const lenient = await serviceScene({ alsoDecryptClusters: ['old'] })
+  const lenient = await serviceFixture({ alsoDecryptClusters: ['old'] })
   t.same(await lenient.service.decryptV1(cipher, lenient.within()), seed)
   const renamed = Buffer.from(cipher.toString().replace('b2xk', 'cHJvZA'))
   await t.rejects(strict.service.decryptV1(renamed, strict.within()), {
@@ -295,7 +297,7 @@ void test('KMS v1: a cipher of another cluster is refused unless listed, without
 })
 
 void test('KMS v1 data never opens as KMS v2, nor the reverse', async (t) => {
-  const { service, within } = await serviceScene({ acceptVaultKubernetesKms: true })
+  const { service, within } = await serviceFixture({ acceptVaultKubernetesKms: true })
   const v2 = await service.encrypt(seed, within())
   const v1 = (await service.encryptV1(seed, within())).toString()
   const asV2 = { ...v2, ciphertext: Buffer.from(v1.replace(/^transit-bridge:v1:[^:]*:/, '')) }
@@ -306,10 +308,10 @@ void test('KMS v1 data never opens as KMS v2, nor the reverse', async (t) => {
 })
 
 void test('KMS v1: what vault-kubernetes-kms wrote is decrypted when kms.acceptFrom says so', async (t) => {
-  const scene = await serviceScene({ acceptVaultKubernetesKms: true })
-  const { ciphertext } = await foreignEnvelope(scene)
-  t.same(await scene.service.decryptV1(ciphertext, scene.within()), seed)
-  const strict = await serviceScene()
+  const fixture = await serviceFixture({ acceptVaultKubernetesKms: true })
+  const { ciphertext } = await foreignEnvelope(fixture)
+  t.same(await fixture.service.decryptV1(ciphertext, fixture.within()), seed)
+  const strict = await serviceFixture()
   await t.rejects(strict.service.decryptV1(ciphertext, strict.within()), {
     code: 'CIPHERTEXT_INVALID',
     message: /kms\.acceptFrom: \[vault-kubernetes-kms\]/,
@@ -317,7 +319,7 @@ void test('KMS v1: what vault-kubernetes-kms wrote is decrypted when kms.acceptF
 })
 
 void test('an unknown key id causes a read of the key, at most every five seconds', async (t) => {
-  const { service, within, cost, clock } = await serviceScene()
+  const { service, within, cost, clock } = await serviceFixture()
   const good = await service.encrypt(seed, within())
   const bad = { ...good, keyId: 'tb1-unknown' }
   const decrypt = () => service.decrypt(bad, within())
@@ -331,8 +333,8 @@ void test('an unknown key id causes a read of the key, at most every five second
 })
 
 void test('data of a newer version, as another node writes after a rotation, is decrypted at once', async (t) => {
-  const { service, within, transit, clock, watch } = await serviceScene()
-  const other = await serviceScene({ key: transitKey(2) })
+  const { service, within, transit, clock, watch } = await serviceFixture()
+  const other = await serviceFixture({ key: transitKey(2) })
   const envelope = await other.service.encrypt(seed, other.within())
   await watch.refresh(within())
   transit.key = transitKey(2)
@@ -343,14 +345,14 @@ void test('data of a newer version, as another node writes after a rotation, is 
 })
 
 void test('an unknown key id during an outage is an outage, not a refusal of the data', async (t) => {
-  const { service, within, transit } = await serviceScene()
+  const { service, within, transit } = await serviceFixture()
   const good = await service.encrypt(seed, within())
   transit.faults.push('VAULT_SEALED')
   await t.rejects(service.decrypt({ ...good, keyId: 'x' }, within()), { code: 'VAULT_SEALED' })
 })
 
 void test('a standby that lags behind a rotation is asked again within the deadline', async (t) => {
-  const { service, within, transit, clock } = await serviceScene()
+  const { service, within, transit, clock } = await serviceFixture()
   const envelope = await service.encrypt(seed, within())
   transit.faults.push('KEY_VERSION_UNKNOWN', 'KEY_VERSION_UNKNOWN')
   const result = service.decrypt(envelope, within())
@@ -361,7 +363,7 @@ void test('a standby that lags behind a rotation is asked again within the deadl
 })
 
 void test('a standby that does not know the announced version yet is asked to encrypt again', async (t) => {
-  const { service, within, transit, clock } = await serviceScene()
+  const { service, within, transit, clock } = await serviceFixture()
   transit.faults.push('KEY_VERSION_UNKNOWN')
   const result = service.encrypt(seed, within())
   await settle()
@@ -376,7 +378,7 @@ for (const [what, deadline, tries] of [
   ['as long as there is time', 101, 2],
 ] as const) {
   void test(`a standby that stays behind is asked ${what}`, async (t) => {
-    const { service, within, transit, clock, counts } = await serviceScene()
+    const { service, within, transit, clock, counts } = await serviceFixture()
     const envelope = await service.encrypt(seed, within())
     const before = counts().decrypts
     transit.faults.push(...Array<ErrorCode>(9).fill('KEY_VERSION_UNKNOWN'))
@@ -391,7 +393,7 @@ for (const [what, deadline, tries] of [
 }
 
 void test('a caller that cancels ends the wait for a standby', async (t) => {
-  const { service, within, transit, counts, clock } = await serviceScene()
+  const { service, within, transit, counts, clock } = await serviceFixture()
   const envelope = await service.encrypt(seed, within())
   transit.faults.push('KEY_VERSION_UNKNOWN')
   const before = counts().decrypts
@@ -405,8 +407,8 @@ void test('a caller that cancels ends the wait for a standby', async (t) => {
 })
 
 void test('a cached seed is decrypted without Vault', async (t) => {
-  const scene = await serviceScene({ cache: true })
-  const { service, within, cost } = scene
+  const fixture = await serviceFixture({ cache: true })
+  const { service, within, cost } = fixture
   const envelope = await service.encrypt(seed, within())
   const first = await service.decrypt(envelope, within())
   t.same(await cost(() => service.decrypt(envelope, within())), NOTHING)
@@ -415,7 +417,7 @@ void test('a cached seed is decrypted without Vault', async (t) => {
   t.same(second, seed, 'each caller has its own copy')
   second.fill(0)
   t.same(await service.decrypt(envelope, within()), seed)
-  t.equal(scene.cacheHits, 3)
+  t.equal(fixture.cacheHits, 3)
 })
 
 const MEMORY: readonly (readonly [ErrorCode, number])[] = [
@@ -436,7 +438,7 @@ const MEMORY: readonly (readonly [ErrorCode, number])[] = [
 
 for (const [code, kept] of MEMORY) {
   void test(`${code} of a call ${kept === 0 ? 'empties the cache' : 'does not change the cache'}`, async (t) => {
-    const { service, within, transit, cache } = await serviceScene({ cache: true })
+    const { service, within, transit, cache } = await serviceFixture({ cache: true })
     const known = await service.encrypt(seed, within())
     await service.decrypt(known, within())
     const other = await service.encrypt(seed, within())
@@ -447,7 +449,7 @@ for (const [code, kept] of MEMORY) {
 }
 
 void test('a refusal that a check finds empties the cache, an outage does not', async (t) => {
-  const { service, within, transit, cache, watch } = await serviceScene({ cache: true })
+  const { service, within, transit, cache, watch } = await serviceFixture({ cache: true })
   await service.decrypt(await service.encrypt(seed, within()), within())
   transit.faults.push('VAULT_SEALED')
   await watch.refresh(within()).catch(() => undefined)
@@ -458,7 +460,7 @@ void test('a refusal that a check finds empties the cache, an outage does not', 
 })
 
 void test('a tampered envelope is refused although its ciphertext is cached', async (t) => {
-  const { service, within } = await serviceScene({ cache: true })
+  const { service, within } = await serviceFixture({ cache: true })
   const good = await service.encrypt(seed, within())
   await service.decrypt(good, within())
   await t.rejects(service.decrypt({ ...good, keyId: 'x' }, within()), { code: 'KEY_ID_UNKNOWN' })
@@ -479,7 +481,7 @@ const FAULTS: readonly (readonly [ErrorCode, boolean])[] = [
 
 for (const [code, wakes] of FAULTS) {
   void test(`${code} of a decrypt ${wakes ? 'causes a check at once' : 'causes no check'}`, async (t) => {
-    const { service, within, transit, clock, cost, health } = await serviceScene()
+    const { service, within, transit, clock, cost, health } = await serviceFixture()
     const envelope = await service.encrypt(seed, within())
     transit.faults.push(code)
     await t.rejects(service.decrypt(envelope, within()), { code })
@@ -491,7 +493,7 @@ for (const [code, wakes] of FAULTS) {
 }
 
 void test('before Vault was reached encrypt reads the key, or returns the reason why it cannot', async (t) => {
-  const { service, within, transit, clock } = await serviceScene({ unreached: true })
+  const { service, within, transit, clock } = await serviceFixture({ unreached: true })
   t.match(service.status(), { healthz: /^starting/, keyId: '' })
   transit.faults.push('VAULT_SEALED')
   await t.rejects(service.encrypt(seed, within()), { code: 'VAULT_SEALED' })
@@ -502,7 +504,7 @@ void test('before Vault was reached encrypt reads the key, or returns the reason
 })
 
 void test('every error is a BridgeError; a bug is INTERNAL and keeps its cause', async (t) => {
-  const { service, within, transit } = await serviceScene()
+  const { service, within, transit } = await serviceFixture()
   const bug = new TypeError('bug')
   transit.bug = bug
   const error: unknown = await service.encrypt(seed, within()).catch((thrown: unknown) => thrown)

@@ -18,7 +18,7 @@ import { tempFolder } from '../real/temp-folder.ts'
 
 const DONE: NodeInstallOutcome = { changed: [], socket: '/run/kms.sock', tokenExpiresAt: 5_000_000 }
 
-function world(act: () => Promise<NodeInstallOutcome>) {
+function vault(act: () => Promise<NodeInstallOutcome>) {
   const clock = new HandClock()
   const { log, lines } = memoryLog()
   const metrics = createMetrics('test')
@@ -28,7 +28,7 @@ function world(act: () => Promise<NodeInstallOutcome>) {
 
 void test('it acts at once, at every interval and on demand, and stops when told to', async (t) => {
   let acts = 0
-  const { installer, clock } = world(async () => {
+  const { installer, clock } = vault(async () => {
     acts += 1
     return DONE
   })
@@ -46,7 +46,7 @@ void test('it acts at once, at every interval and on demand, and stops when told
 
 void test('a failure is logged once for each reason, and tried again', async (t) => {
   let fault: BridgeError | undefined = new BridgeError('HOST_FAILED', 'the disk is full')
-  const { installer, clock, lines, metrics } = world(async () => {
+  const { installer, clock, lines, metrics } = vault(async () => {
     if (fault !== undefined) throw fault
     return { ...DONE, changed: ['/etc/tb/token'] }
   })
@@ -71,7 +71,7 @@ void test('a failure is logged once for each reason, and tried again', async (t)
 
 void test('it is ready when the plugin is where it shall be, and says why it is not', async (t) => {
   let fault: BridgeError | undefined
-  const { installer, clock, metrics } = world(async () => {
+  const { installer, clock, metrics } = vault(async () => {
     if (fault !== undefined) throw fault
     return DONE
   })

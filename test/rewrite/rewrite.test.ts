@@ -9,7 +9,7 @@ import { formatPlan, formatResult } from '../../src/rewrite/text.ts'
 import { StateFile } from '../../src/files/state-file.ts'
 import { FakeKubeServer } from '../fakes/kube-server.ts'
 
-async function scene(t: Test, count = 3, given: Partial<RewriteOptions> = {}) {
+async function fixture(t: Test, count = 3, given: Partial<RewriteOptions> = {}) {
   const kube = await FakeKubeServer.start()
   for (let index = 0; index < count; index += 1) kube.add(`s${String(index).padStart(4, '0')}`)
   const access = { server: kube.address, ca: kube.authority.caPem, serverNames: [] }
@@ -39,7 +39,7 @@ async function scene(t: Test, count = 3, given: Partial<RewriteOptions> = {}) {
 }
 
 void test('every stale object is rewritten once, over several pages', async (t) => {
-  const { kube, run } = await scene(t, 1201)
+  const { kube, run } = await fixture(t, 1201)
   const { resources } = await run()
   t.match(resources, [{ resource: 'secrets', counts: { rewritten: 1201, current: 0 } }])
   t.notOk([...kube.objects.values()].some(({ stale }) => stale))
@@ -52,7 +52,7 @@ void test('every stale object is rewritten once, over several pages', async (t) 
 })
 
 void test('an object that others change is read again; one that is gone, or new under its name, is left alone', async (t) => {
-  const { kube, run } = await scene(t, 4)
+  const { kube, run } = await fixture(t, 4)
   kube.intercept = ({ method, path }) => {
     if (method !== 'PATCH') return undefined
     if (path.endsWith('s0000')) kube.touch('s0000')
@@ -66,7 +66,7 @@ void test('an object that others change is read again; one that is gone, or new 
 })
 
 void test('transient errors are retried, refused objects are listed, and a missing right is an error', async (t) => {
-  const { kube, run, notes } = await scene(t, 3)
+  const { kube, run, notes } = await fixture(t, 3)
   let failures = 0
   kube.intercept = ({ method, path }) => {
     if (method !== 'PATCH') return undefined
@@ -93,7 +93,7 @@ void test('transient errors are retried, refused objects are listed, and a missi
 })
 
 void test('a page token that is too old, or not taken at all, costs no object', async (t) => {
-  const { kube, run } = await scene(t, 1100)
+  const { kube, run } = await fixture(t, 1100)
   let times = 0
   kube.intercept = ({ path, query }) => {
     const token = query.get('continue')
@@ -109,7 +109,7 @@ void test('a page token that is too old, or not taken at all, costs no object', 
 })
 
 void test('an interrupted rewrite resumes, but not with another key or in another cluster', async (t) => {
-  const { kube, options, run, notes } = await scene(t, 1100)
+  const { kube, options, run, notes } = await fixture(t, 1100)
   const abort = new AbortController()
   let patches = 0
   kube.intercept = ({ method }) => {
@@ -141,7 +141,7 @@ void test('an interrupted rewrite resumes, but not with another key or in anothe
 })
 
 void test('a plan counts objects, lists what it skips, and writes nothing', async (t) => {
-  const { kube, options } = await scene(t, 7, {
+  const { kube, options } = await fixture(t, 7, {
     patterns: ['*.', 'bindings', 'pods.metrics.k8s.io', 'gone.example.com'],
   })
   const plan = await planRewrite(options, new AbortController().signal)
@@ -154,7 +154,7 @@ void test('a plan counts objects, lists what it skips, and writes nothing', asyn
 })
 
 void test('a key that changes meanwhile is reported at the end', async (t) => {
-  const { kube, run } = await scene(t, 3)
+  const { kube, run } = await fixture(t, 3)
   kube.intercept = ({ method }) => {
     if (method === 'PATCH') kube.keyHash = `sha256:${'b'.repeat(64)}`
     return undefined
@@ -168,7 +168,7 @@ void test('a key that changes meanwhile is reported at the end', async (t) => {
 const MIGRATIONS = '/apis/storagemigration.k8s.io/v1/storageversionmigrations'
 
 void test('kube-controller-manager rewrites if it starts the migration, and only then', async (t) => {
-  const { kube, run, notes, options } = await scene(t, 3)
+  const { kube, run, notes, options } = await fixture(t, 3)
   kube.groups = [{ name: 'storagemigration.k8s.io', versions: [{ version: 'v1' }] }]
   let asked: unknown
   let condition = 'Succeeded'

@@ -64,33 +64,33 @@ function reportOf(versions: readonly number[]): Report {
   }
 }
 
-/** A world of numbers: what Vault, the API servers and the store are at. */
-function scene(t: Test, given: Partial<RotationActions> = {}) {
-  const world = { vault: 1, servers: 1, stored: 1, rotations: 0, raised: 0 }
+/** A vault of numbers: what Vault, the API servers and the store are at. */
+function fixture(t: Test, given: Partial<RotationActions> = {}) {
+  const vault = { vault: 1, servers: 1, stored: 1, rotations: 0, raised: 0 }
   const actions: RotationActions = {
-    readKey: () => Promise.resolve(keyOf(world.vault)),
+    readKey: () => Promise.resolve(keyOf(vault.vault)),
     versionsOf: (key) => new KeyVersions(key, 'c'),
     rotateKey: () => {
-      world.vault += 1
-      world.rotations += 1
+      vault.vault += 1
+      vault.rotations += 1
       return Promise.resolve()
     },
     read: () => {
-      const hash = new KeyVersions(keyOf(9), 'c').hashOf(world.servers) ?? ''
-      world.servers = world.vault
+      const hash = new KeyVersions(keyOf(9), 'c').hashOf(vault.servers) ?? ''
+      vault.servers = vault.vault
       return Promise.resolve({
         apiServers: [{ server: 'a', keys: new Map([['tb', { hash, ageSeconds: 1 }]]) }],
         plugins: [],
       })
     },
     rewrite: () => {
-      world.stored = world.vault
+      vault.stored = vault.vault
       return Promise.resolve()
     },
-    reportEtcd: () => Promise.resolve(reportOf([world.stored])),
+    reportEtcd: () => Promise.resolve(reportOf([vault.stored])),
     reportBackups: () => Promise.resolve([]),
     raise: () => {
-      world.raised += 1
+      vault.raised += 1
       return Promise.resolve()
     },
     ...given,
@@ -106,7 +106,7 @@ function scene(t: Test, given: Partial<RotationActions> = {}) {
       key: 'transit/k',
       startedAt: 'then',
       step: 'check' as const,
-      from: world.vault,
+      from: vault.vault,
     }
     return new Rotation({
       actions,
@@ -120,13 +120,13 @@ function scene(t: Test, given: Partial<RotationActions> = {}) {
       onNote: (words) => notes.push(words),
     }).run(new AbortController().signal)
   }
-  return { world, file, notes, run, actions }
+  return { vault, file, notes, run, actions }
 }
 
 void test('a rotation to the end leaves no state behind', async (t) => {
-  const { world, file, run } = scene(t)
+  const { vault, file, run } = fixture(t)
   t.same(await run(), { live: 2, backups: [] })
-  t.match(world, { vault: 2, stored: 2, rotations: 1, raised: 1 })
+  t.match(vault, { vault: 2, stored: 2, rotations: 1, raised: 1 })
   t.equal(await file.read(), undefined)
 })
 
@@ -134,7 +134,7 @@ for (const broken of ['rewrite', 'reportEtcd', 'reportBackups', 'raise'] as cons
   void test(`ended in ${broken}, it goes on and rotates once`, async (t) => {
     let isBroken = true
     const killed = () => Promise.reject(new BridgeError('CANCELLED', 'killed'))
-    const { world, run, actions } = scene(t)
+    const { vault, run, actions } = fixture(t)
     const usual = actions[broken]
     Object.assign(actions, {
       [broken]: (...args: Parameters<typeof usual>) =>
@@ -143,46 +143,46 @@ for (const broken of ['rewrite', 'reportEtcd', 'reportBackups', 'raise'] as cons
     await t.rejects(run(), { code: 'CANCELLED' })
     isBroken = false
     await run()
-    t.match(world, { vault: 2, stored: 2, rotations: 1 })
+    t.match(vault, { vault: 2, stored: 2, rotations: 1 })
   })
 }
 
 void test('ended after vault rotated and before that was known, it does not rotate again', async (t) => {
   let isBroken = true
-  const { world, run } = scene(t, {
+  const { vault, run } = fixture(t, {
     rotateKey: () => {
-      world.vault += 1
-      world.rotations += 1
+      vault.vault += 1
+      vault.rotations += 1
       return isBroken ? Promise.reject(new BridgeError('CANCELLED', 'killed')) : Promise.resolve()
     },
   })
   await t.rejects(run(), { code: 'CANCELLED' })
   isBroken = false
   await run()
-  t.match(world, { vault: 2, stored: 2, rotations: 1 })
+  t.match(vault, { vault: 2, stored: 2, rotations: 1 })
 })
 
 void test('an existing rotation is completed, and no other started', async (t) => {
-  const behind = scene(t)
-  behind.world.vault = 2
+  const behind = fixture(t)
+  behind.vault.vault = 2
   await behind.run()
-  t.match(behind.world, { vault: 2, stored: 2, rotations: 0 })
+  t.match(behind.vault, { vault: 2, stored: 2, rotations: 0 })
   t.match(behind.notes.join(), 'the key already has the new version 2')
-  const unfinished = scene(t)
-  Object.assign(unfinished.world, { vault: 2, servers: 2 })
+  const unfinished = fixture(t)
+  Object.assign(unfinished.vault, { vault: 2, servers: 2 })
   await unfinished.run()
-  t.match(unfinished.world, { rotations: 0, stored: 2 })
+  t.match(unfinished.vault, { rotations: 0, stored: 2 })
   t.match(unfinished.notes.join(), '5 objects are not under version 2 yet')
-  const asked = scene(t)
+  const asked = fixture(t)
   await asked.run(true)
-  t.equal(asked.world.rotations, 0)
+  t.equal(asked.vault.rotations, 0)
 })
 
 void test('what stays old after the rewriting is told, and rewritten by the next run', async (t) => {
   let lags = true
-  const { world, run, file } = scene(t, {
+  const { vault, run, file } = fixture(t, {
     rewrite: () => {
-      if (!lags) world.stored = world.vault
+      if (!lags) vault.stored = vault.vault
       return Promise.resolve()
     },
   })
@@ -193,7 +193,7 @@ void test('what stays old after the rewriting is told, and rewritten by the next
   t.match(await file.read(), { step: 'rewrite' })
   lags = false
   await run()
-  t.match(world, { rotations: 1, stored: 2 })
+  t.match(vault, { rotations: 1, stored: 2 })
 })
 
 const text = (stream: PassThrough) => String(stream.read() ?? '')

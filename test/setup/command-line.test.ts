@@ -5,18 +5,18 @@ import { usesVault } from '../real/openbao.ts'
 
 import { runSetup } from '../../src/commands/setup/setup.ts'
 import { buildProgram, run } from '../commands/program.ts'
-import { runHere, SetupScene } from './scene.ts'
+import { runHere, SetupFixture } from './fixture.ts'
 
 void test('a person at a terminal is asked, and only yes applies', async (t) => {
-  const scene = await SetupScene.start(t)
+  const fixture = await SetupFixture.start(t)
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
   const values = {
-    config: join(scene.folder, 'config.yaml'),
+    config: join(fixture.folder, 'config.yaml'),
     tokenFile: undefined,
     kubeconfig: undefined,
     jwks: undefined,
-    serviceAccountKey: scene.keyFile,
-    issuer: scene.issuer.issuer,
+    serviceAccountKey: fixture.keyFile,
+    issuer: fixture.issuer.issuer,
     serviceAccount: { namespace: 'kube-system', name: 'transit-bridge-kms' },
     audience: undefined,
     policy: undefined,
@@ -33,7 +33,7 @@ void test('a person at a terminal is asked, and only yes applies', async (t) => 
   const terminal = {
     stdout: silent,
     stderr: silent,
-    environment: { BAO_TOKEN: scene.bao.rootToken },
+    environment: { BAO_TOKEN: fixture.bao.rootToken },
   }
   const questions: string[] = []
   const answer = (yes: boolean) => async (question: string) => {
@@ -41,7 +41,7 @@ void test('a person at a terminal is asked, and only yes applies', async (t) => 
     return yes
   }
   t.equal(await runSetup(values, terminal, answer(false)), 2)
-  t.match(await scene.setup(['--dry-run']), { stdout: /7 to add/ })
+  t.match(await fixture.setup(['--dry-run']), { stdout: /7 to add/ })
   t.equal(await runSetup(values, terminal, answer(true)), 0)
   t.equal(await runSetup(values, terminal, answer(true)), 0)
   t.strictSame(
@@ -52,21 +52,21 @@ void test('a person at a terminal is asked, and only yes applies', async (t) => 
 })
 
 void test('the operator token comes from a file, the environment, or bao login', async (t) => {
-  const scene = await SetupScene.start(t)
-  const config = ['setup', '--config', join(scene.folder, 'config.yaml'), '--dry-run']
-  const keys = ['--service-account-key', scene.keyFile, '--issuer', scene.issuer.issuer]
+  const fixture = await SetupFixture.start(t)
+  const config = ['setup', '--config', join(fixture.folder, 'config.yaml'), '--dry-run']
+  const keys = ['--service-account-key', fixture.keyFile, '--issuer', fixture.issuer.issuer]
   const args = [...config, ...keys]
   t.match(await runHere(args), {
     code: 2,
     stderr: /there is no operator token; log in with bao login/,
   })
-  t.match(await runHere(args, { HOME: scene.folder }), {
+  t.match(await runHere(args, { HOME: fixture.folder }), {
     code: 2,
     stderr: /there is no operator token/,
   })
-  scene.write('.vault-token', `${scene.bao.rootToken}\n`)
-  t.match(await runHere(args, { HOME: scene.folder }), { code: 0 })
-  const file = ['--token-file', join(scene.folder, '.vault-token')]
+  fixture.write('.vault-token', `${fixture.bao.rootToken}\n`)
+  t.match(await runHere(args, { HOME: fixture.folder }), { code: 0 })
+  const file = ['--token-file', join(fixture.folder, '.vault-token')]
   t.match(await runHere([...args, ...file], { VAULT_TOKEN: 'wrong' }), { code: 0 })
   const refused = await runHere(args, { VAULT_TOKEN: 'hvs.secret-that-is-wrong' })
   t.match(refused, { code: 1, stderr: /denies look up rights/ })
@@ -94,42 +94,42 @@ const MISTAKES: readonly (readonly [args: string, words: RegExp])[] = [
   ['--dry-run --yes', /--dry-run and --yes exclude each other/],
 ]
 void test('a wrong command line is reported before Vault is asked', async (t) => {
-  const scene = await SetupScene.start(t)
-  const since = scene.bao.auditMark()
+  const fixture = await SetupFixture.start(t)
+  const since = fixture.bao.auditMark()
   for (const [args, words] of MISTAKES) {
-    const given = args.split(' ').map((word) => word.replace('@', `${scene.folder}/`))
-    t.match(await scene.bare(given), { code: 2, stdout: '', stderr: words }, args)
+    const given = args.split(' ').map((word) => word.replace('@', `${fixture.folder}/`))
+    t.match(await fixture.bare(given), { code: 2, stdout: '', stderr: words }, args)
   }
-  scene.configure({ auth: '{method: kubernetes, role: x, tokenFile: /token}' })
-  t.match(await scene.bare([]), {
+  fixture.configure({ auth: '{method: kubernetes, role: x, tokenFile: /token}' })
+  t.match(await fixture.bare([]), {
     code: 2,
     stderr: /needs --kubernetes-host URL or --kubeconfig FILE/,
   })
-  t.match(await scene.bare(['--kubernetes-host', 'https://x']), {
+  t.match(await fixture.bare(['--kubernetes-host', 'https://x']), {
     code: 2,
     stderr: /needs --kubernetes-ca FILE/,
   })
-  scene.configure({ auth: '{method: jwt, namespace: other, role: x, tokenFile: /token}' })
-  t.match(await scene.setup(), {
+  fixture.configure({ auth: '{method: jwt, namespace: other, role: x, tokenFile: /token}' })
+  t.match(await fixture.setup(), {
     code: 2,
     stderr: /vault\.auth\.namespace is another than vault\.namespace/,
   })
-  t.strictSame(scene.bao.auditRequests({ since }), [])
+  t.strictSame(fixture.bao.auditRequests({ since }), [])
 })
 
 void test('the built program has the policy in it', async (t) => {
   buildProgram()
-  const scene = await SetupScene.start(t)
+  const fixture = await SetupFixture.start(t)
   const args = [
     'setup',
     '--config',
-    join(scene.folder, 'config.yaml'),
+    join(fixture.folder, 'config.yaml'),
     '--dry-run',
     '--output',
     'commands',
   ]
-  const keys = ['--service-account-key', scene.keyFile, '--issuer', scene.issuer.issuer]
-  const outcome = await run([...args, ...keys], { env: { VAULT_TOKEN: scene.bao.rootToken } })
+  const keys = ['--service-account-key', fixture.keyFile, '--issuer', fixture.issuer.issuer]
+  const outcome = await run([...args, ...keys], { env: { VAULT_TOKEN: fixture.bao.rootToken } })
   t.match(outcome, {
     code: 0,
     stderr: '',
@@ -140,33 +140,33 @@ void test('the built program has the policy in it', async (t) => {
 // Namespaces are in OpenBao and in Vault Enterprise.
 if (!usesVault()) {
   void test('in a namespace all is made there, but what belongs to the whole Vault', async (t) => {
-    const scene = await SetupScene.start(t)
-    await scene.bao.api('POST', 'sys/namespaces/team', {})
-    scene.write(
+    const fixture = await SetupFixture.start(t)
+    await fixture.bao.api('POST', 'sys/namespaces/team', {})
+    fixture.write(
       'config.yaml',
-      `vault: {address: "${scene.bao.address}", namespace: team, auth: {method: jwt, role: kms, tokenFile: /token}}
+      `vault: {address: "${fixture.bao.address}", namespace: team, auth: {method: jwt, role: kms, tokenFile: /token}}
 transit: {key: etcd}
 kms: {clusterId: x}
 `,
     )
-    const first = await scene.setup(['--yes'])
+    const first = await fixture.setup(['--yes'])
     t.equal(first.code, 0, first.stderr)
     t.match(first.stdout, /note: the audited header applies to the whole Vault/)
     const inside = { namespace: 'team' }
-    t.equal((await scene.bao.request('GET', 'transit/keys/etcd', undefined, inside)).status, 200)
-    t.match(await scene.setup(['--yes']), { code: 0, stdout: /nothing to change\n$/ })
-    t.match(await scene.setup(['--dry-run', '--output', 'commands']), {
+    t.equal((await fixture.bao.request('GET', 'transit/keys/etcd', undefined, inside)).status, 200)
+    t.match(await fixture.setup(['--yes']), { code: 0, stdout: /nothing to change\n$/ })
+    t.match(await fixture.setup(['--dry-run', '--output', 'commands']), {
       stdout: /export BAO_NAMESPACE=team/,
     })
   })
 }
 
 void test('what Vault returns cannot add a line to a plan or to the commands', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.bao.api('PUT', 'sys/policies/acl/transit-bridge-kms', {
+  const fixture = await SetupFixture.start(t)
+  await fixture.bao.api('PUT', 'sys/policies/acl/transit-bridge-kms', {
     policy: 'path "x\\nrm -rf /" { capabilities = ["read"] }',
   })
-  const { stdout } = await scene.setup(['--dry-run', '--output', 'commands'])
+  const { stdout } = await fixture.setup(['--dry-run', '--output', 'commands'])
   t.notMatch(stdout, /^rm/m)
   t.match(stdout, /^# stop: policy transit-bridge-kms also has other paths \(x rm -rf \/\)/m)
 })

@@ -7,7 +7,7 @@ import { planJwtConfig } from '../../src/setup/jwt-part.ts'
 import { compareRole } from '../../src/setup/role-difference.ts'
 import { obtain } from '../real/parts.ts'
 import { CertificateAuthority } from '../real/pki.ts'
-import { SetupScene } from './scene.ts'
+import { SetupFixture } from './fixture.ts'
 
 type ToldRight = readonly [path: string, capabilities: string]
 
@@ -30,9 +30,9 @@ function policyOf(rights: readonly ToldRight[]): string {
 }
 
 void test('a dry run shows all and changes nothing', async (t) => {
-  const scene = await SetupScene.start(t)
-  const since = scene.bao.auditMark()
-  const { code, stdout, stderr } = await scene.setup(['--dry-run'])
+  const fixture = await SetupFixture.start(t)
+  const since = fixture.bao.auditMark()
+  const { code, stdout, stderr } = await fixture.setup(['--dry-run'])
   t.strictSame({ code, stderr }, { code: 0, stderr: '' })
   for (const line of [
     '+ transit engine at transit/',
@@ -45,7 +45,7 @@ void test('a dry run shows all and changes nothing', async (t) => {
   ]) {
     t.ok(stdout.split('\n').includes(line), line)
   }
-  const asked = scene.bao.auditRequests({ since })
+  const asked = fixture.bao.auditRequests({ since })
   t.strictSame(
     asked.filter(({ operation, path }) => operation !== 'read' && !path.includes('capabilities')),
     [],
@@ -53,75 +53,79 @@ void test('a dry run shows all and changes nothing', async (t) => {
 })
 
 void test('what was applied works for the plugin, and a second run changes nothing', async (t) => {
-  const scene = await SetupScene.start(t)
-  const first = await scene.setup(['--yes'])
+  const fixture = await SetupFixture.start(t)
+  const first = await fixture.setup(['--yes'])
   t.equal(first.code, 0, first.stderr)
   t.match(first.stdout, /done: Vault is ready/)
-  t.match(await scene.login(), { status: 200, policies: ['default', 'transit-bridge-kms'] })
-  const key = await scene.bao.api('GET', 'transit/keys/k8s-etcd')
+  t.match(await fixture.login(), { status: 200, policies: ['default', 'transit-bridge-kms'] })
+  const key = await fixture.bao.api('GET', 'transit/keys/k8s-etcd')
   t.match(key.data, { type: 'aes256-gcm96', exportable: false, deletion_allowed: false })
 
-  const since = scene.bao.auditMark()
-  t.strictSame(await scene.setup(['--yes']), { code: 0, stdout: 'nothing to change\n', stderr: '' })
-  const changed = scene.bao
+  const since = fixture.bao.auditMark()
+  t.strictSame(await fixture.setup(['--yes']), {
+    code: 0,
+    stdout: 'nothing to change\n',
+    stderr: '',
+  })
+  const changed = fixture.bao
     .auditRequests({ since })
     .filter(({ operation, path }) => operation !== 'read' && !path.includes('capabilities'))
   t.strictSame(changed, [])
 })
 
 void test('without a terminal and without --yes nothing is changed', async (t) => {
-  const scene = await SetupScene.start(t)
-  const { code, stderr } = await scene.setup()
+  const fixture = await SetupFixture.start(t)
+  const { code, stderr } = await fixture.setup()
   t.equal(code, 2)
   t.equal(stderr, 'transit-bridge: setup: nothing was changed; --yes applies it\n')
-  t.match(await scene.setup(['--dry-run']), { stdout: /7 to add, 1 to change/ })
+  t.match(await fixture.setup(['--dry-run']), { stdout: /7 to add, 1 to change/ })
 })
 
 void test('the printed commands, run by a shell, make vault ready', async (t) => {
-  const scene = await SetupScene.start(t)
-  const { stdout } = await scene.setup(['--dry-run', '--output', 'commands'])
+  const fixture = await SetupFixture.start(t)
+  const { stdout } = await fixture.setup(['--dry-run', '--output', 'commands'])
   const bao = await obtain('bao')
   const shell = spawnSync('/bin/sh', ['-e'], {
     input: `bao() { "$BAO" "$@"; }\n${stdout}`,
     env: {
       BAO: bao,
-      VAULT_ADDR: scene.bao.address,
-      BAO_ADDR: scene.bao.address,
-      VAULT_TOKEN: scene.bao.rootToken,
-      BAO_TOKEN: scene.bao.rootToken,
-      HOME: scene.folder,
+      VAULT_ADDR: fixture.bao.address,
+      BAO_ADDR: fixture.bao.address,
+      VAULT_TOKEN: fixture.bao.rootToken,
+      BAO_TOKEN: fixture.bao.rootToken,
+      HOME: fixture.folder,
     },
     encoding: 'utf8',
   })
   t.equal(shell.status, 0, shell.stderr)
-  t.match(await scene.setup(['--dry-run']), { code: 0, stdout: 'nothing to change\n' })
-  t.match(await scene.login(), { status: 200 })
+  t.match(await fixture.setup(['--dry-run']), { code: 0, stdout: 'nothing to change\n' })
+  t.match(await fixture.login(), { status: 200 })
 })
 
 void test('hcl and json say the same as the plan', async (t) => {
-  const scene = await SetupScene.start(t)
-  const json = await scene.setup(['--dry-run', '--output', 'json'])
+  const fixture = await SetupFixture.start(t)
+  const json = await fixture.setup(['--dry-run', '--output', 'json'])
   const { changes } = JSON.parse(json.stdout) as { changes: { path: string; action: string }[] }
   t.equal(changes.length, 8)
-  const hcl = await scene.setup(['--dry-run', '--output', 'hcl'])
+  const hcl = await fixture.setup(['--dry-run', '--output', 'hcl'])
   t.equal(hcl.stdout.match(/^resource "/gm)?.length, changes.length)
   t.match(hcl.stdout, /resource "vault_mount" "transit" \{\n {2}path = "transit"/)
   t.match(hcl.stdout, /bound_audiences = \["vault"\]/)
 })
 
 void test('a role made wider by hand is told, and narrowed; what limits it stays', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.setup(['--yes'])
+  const fixture = await SetupFixture.start(t)
+  await fixture.setup(['--yes'])
   const role = 'auth/jwt/role/transit-bridge-kms'
-  const current = (await scene.bao.api('GET', role)).data
-  await scene.bao.api('POST', role, {
+  const current = (await fixture.bao.api('GET', role)).data
+  await fixture.bao.api('POST', role, {
     ...current,
     bound_subject: '',
     bound_audiences: ['vault', 'other'],
     token_policies: ['transit-bridge-kms', 'admin'],
     token_bound_cidrs: ['127.0.0.1/32'],
   })
-  const { stdout } = await scene.setup(['--dry-run'])
+  const { stdout } = await fixture.setup(['--dry-run'])
   const wider = 'role transit-bridge-kms at auth/jwt/ is wider:'
   for (const line of [
     '~ role transit-bridge-kms at auth/jwt/',
@@ -132,8 +136,8 @@ void test('a role made wider by hand is told, and narrowed; what limits it stays
   ]) {
     t.ok(stdout.split('\n').includes(line), `${line}\n${stdout}`)
   }
-  t.match(await scene.setup(['--yes']), { code: 0 })
-  t.match((await scene.bao.api('GET', role)).data, {
+  t.match(await fixture.setup(['--yes']), { code: 0 })
+  t.match((await fixture.bao.api('GET', role)).data, {
     bound_subject: 'system:serviceaccount:kube-system:transit-bridge-kms',
     token_policies: ['transit-bridge-kms'],
     token_bound_cidrs: ['127.0.0.1'],
@@ -141,49 +145,49 @@ void test('a role made wider by hand is told, and narrowed; what limits it stays
 })
 
 void test('a policy made wider by hand is told with paths and capabilities', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.setup(['--yes'])
-  await scene.bao.api('PUT', 'sys/policies/acl/transit-bridge-kms', {
+  const fixture = await SetupFixture.start(t)
+  await fixture.setup(['--yes'])
+  await fixture.bao.api('PUT', 'sys/policies/acl/transit-bridge-kms', {
     policy: `path "transit/encrypt/k8s-etcd" { capabilities = ["create", "update"] }
 path "transit/decrypt/k8s-etcd" { capabilities = ["update"] }`,
   })
-  const { stdout } = await scene.setup(['--dry-run'])
+  const { stdout } = await fixture.setup(['--dry-run'])
   t.match(
     stdout,
     /warn: policy transit-bridge-kms is wider: transit\/encrypt\/k8s-etcd also allows create/,
   )
   t.match(stdout, / {4}transit\/keys\/k8s-etcd lacks read/)
-  t.match(await scene.setup(['--yes']), { code: 0 })
-  t.match(await scene.setup(['--yes']), { stdout: 'nothing to change\n' })
+  t.match(await fixture.setup(['--yes']), { code: 0 })
+  t.match(await fixture.setup(['--yes']), { stdout: 'nothing to change\n' })
 })
 
 void test('a policy with paths of others is neither replaced nor removed', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.setup(['--yes'])
+  const fixture = await SetupFixture.start(t)
+  await fixture.setup(['--yes'])
   const path = 'sys/policies/acl/transit-bridge-kms'
-  const { policy } = (await scene.bao.api('GET', path)).data
+  const { policy } = (await fixture.bao.api('GET', path)).data
   const shared = `${policy}\npath "transit/encrypt/other-cluster" { capabilities = ["update"] }\n`
-  await scene.bao.api('PUT', path, { policy: shared })
+  await fixture.bao.api('PUT', path, { policy: shared })
   const words = /also has other paths \(transit\/encrypt\/other-cluster\)/
-  t.match(await scene.setup(['--yes']), { code: 1, stdout: words })
-  t.match((await scene.bare(['--remove', '--dry-run'])).stdout, words)
-  await scene.bare(['--remove', '--yes'])
-  t.equal((await scene.bao.api('GET', path)).data.policy, shared, 'remove keeps it')
+  t.match(await fixture.setup(['--yes']), { code: 1, stdout: words })
+  t.match((await fixture.bare(['--remove', '--dry-run'])).stdout, words)
+  await fixture.bare(['--remove', '--yes'])
+  t.equal((await fixture.bao.api('GET', path)).data.policy, shared, 'remove keeps it')
 })
 
 void test('a jwt method that is in use in another way is not overwritten', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.bao.api('POST', 'sys/auth/jwt', { type: 'jwt' })
-  await scene.bao.api('POST', 'auth/jwt/config', {
-    jwt_validation_pubkeys: [scene.issuer.publicKeyPem],
-    bound_issuer: scene.issuer.issuer,
+  const fixture = await SetupFixture.start(t)
+  await fixture.bao.api('POST', 'sys/auth/jwt', { type: 'jwt' })
+  await fixture.bao.api('POST', 'auth/jwt/config', {
+    jwt_validation_pubkeys: [fixture.issuer.publicKeyPem],
+    bound_issuer: fixture.issuer.issuer,
     jwks_ca_pem: '',
   })
-  t.match(await scene.setup(['--yes']), { code: 0 }, 'pinned keys are what setup writes')
+  t.match(await fixture.setup(['--yes']), { code: 0 }, 'pinned keys are what setup writes')
   const { address, stop } = await serveJwks()
   t.teardown(stop)
-  await scene.bao.api('POST', 'auth/jwt/config', { jwks_url: address })
-  const { code, stdout } = await scene.setup(['--yes'])
+  await fixture.bao.api('POST', 'auth/jwt/config', { jwks_url: address })
+  const { code, stdout } = await fixture.setup(['--yes'])
   t.equal(code, 1)
   t.match(stdout, /stop: auth\/jwt\/ is in use with jwks_url, which pinned keys would replace/)
   const pairs = planJwtConfig(
@@ -194,7 +198,7 @@ void test('a jwt method that is in use in another way is not overwritten', async
       audience: 'vault',
       serviceAccount: { namespace: 'a', name: 'b' },
       issuer: 'https://x',
-      publicKeys: [scene.issuer.publicKeyPem],
+      publicKeys: [fixture.issuer.publicKeyPem],
     },
     // As Vault 1.16 and later return it; OpenBao has no such setting.
     { jwks_pairs: [{ jwks_url: 'https://other' }], bound_issuer: '', status: 'valid' },
@@ -226,214 +230,219 @@ void test('a kubernetes role that a namespace selector makes wider is narrowed',
 })
 
 void test('an audited header that Vault hashes is corrected', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.setup(['--yes'])
+  const fixture = await SetupFixture.start(t)
+  await fixture.setup(['--yes'])
   const path = 'sys/config/auditing/request-headers/X-Transit-Bridge-UID'
-  await scene.bao.api('PUT', path, { hmac: true })
-  const { code, stdout } = await scene.setup(['--yes'])
+  await fixture.bao.api('PUT', path, { hmac: true })
+  const { code, stdout } = await fixture.setup(['--yes'])
   t.equal(code, 0)
   t.match(stdout, /~ audited header X-Transit-Bridge-UID\n {4}hmac: false/)
-  t.match(await scene.setup(['--yes']), { code: 0, stdout: 'nothing to change\n' })
+  t.match(await fixture.setup(['--yes']), { code: 0, stdout: 'nothing to change\n' })
 })
 
 void test('a policy in other words that grants the same is left alone', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.setup(['--yes'])
+  const fixture = await SetupFixture.start(t)
+  await fixture.setup(['--yes'])
   const path = (name: string, can: string) =>
     `path "transit/${name}/k8s-etcd" { capabilities=["${can}"] }`
   const policy = [path('keys', 'read'), path('decrypt', 'update'), path('encrypt', 'update')].join(
     '\n',
   )
-  await scene.bao.api('PUT', 'sys/policies/acl/transit-bridge-kms', { policy })
-  t.match(await scene.setup(['--yes']), { code: 0, stdout: 'nothing to change\n' })
+  await fixture.bao.api('PUT', 'sys/policies/acl/transit-bridge-kms', { policy })
+  t.match(await fixture.setup(['--yes']), { code: 0, stdout: 'nothing to change\n' })
 })
 
 void test('a key that exists and is right is used; one that may be deleted no longer may', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.bao.api('POST', 'sys/mounts/transit', { type: 'transit' })
-  await scene.bao.api('POST', 'transit/keys/k8s-etcd', {})
-  await scene.bao.api('POST', 'transit/keys/k8s-etcd/config', { deletion_allowed: true })
-  const before = (await scene.bao.api('GET', 'transit/keys/k8s-etcd')).data.keys
-  const { code, stdout } = await scene.setup(['--yes'])
+  const fixture = await SetupFixture.start(t)
+  await fixture.bao.api('POST', 'sys/mounts/transit', { type: 'transit' })
+  await fixture.bao.api('POST', 'transit/keys/k8s-etcd', {})
+  await fixture.bao.api('POST', 'transit/keys/k8s-etcd/config', { deletion_allowed: true })
+  const before = (await fixture.bao.api('GET', 'transit/keys/k8s-etcd')).data.keys
+  const { code, stdout } = await fixture.setup(['--yes'])
   t.equal(code, 0)
   t.match(stdout, /warn: key k8s-etcd in transit\/ may be deleted/)
-  const { data } = await scene.bao.api('GET', 'transit/keys/k8s-etcd')
+  const { data } = await fixture.bao.api('GET', 'transit/keys/k8s-etcd')
   t.match(data, { keys: before, deletion_allowed: false })
 })
 
 void test('a key that is exportable is told and left as it is', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.bao.api('POST', 'sys/mounts/transit', { type: 'transit' })
-  await scene.bao.api('POST', 'transit/keys/k8s-etcd', { exportable: true })
-  const { code, stdout } = await scene.setup(['--yes'])
+  const fixture = await SetupFixture.start(t)
+  await fixture.bao.api('POST', 'sys/mounts/transit', { type: 'transit' })
+  await fixture.bao.api('POST', 'transit/keys/k8s-etcd', { exportable: true })
+  const { code, stdout } = await fixture.setup(['--yes'])
   t.equal(code, 0)
   t.match(
     stdout,
     /warn: key k8s-etcd in transit\/ has exportable: true, so the key can leave Vault/,
   )
-  t.equal((await scene.bao.api('GET', 'transit/keys/k8s-etcd')).data.exportable, true)
+  t.equal((await fixture.bao.api('GET', 'transit/keys/k8s-etcd')).data.exportable, true)
 })
 
 void test('a key of another type stops everything', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.bao.api('POST', 'sys/mounts/transit', { type: 'transit' })
-  await scene.bao.api('POST', 'transit/keys/k8s-etcd', { type: 'rsa-2048' })
-  const { code, stdout, stderr } = await scene.setup(['--yes'])
+  const fixture = await SetupFixture.start(t)
+  await fixture.bao.api('POST', 'sys/mounts/transit', { type: 'transit' })
+  await fixture.bao.api('POST', 'transit/keys/k8s-etcd', { type: 'rsa-2048' })
+  const { code, stdout, stderr } = await fixture.setup(['--yes'])
   t.equal(code, 1)
   t.match(stdout, /stop: key k8s-etcd in transit\/ is of type rsa-2048, not aes256-gcm96/)
   t.match(stderr, /nothing was changed; decide first/)
-  t.equal((await scene.bao.request('GET', 'sys/policies/acl/transit-bridge-kms')).status, 404)
+  t.equal((await fixture.bao.request('GET', 'sys/policies/acl/transit-bridge-kms')).status, 404)
 })
 
 void test("what is another cluster's stops everything", async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.setup(['--yes'])
-  const other = await scene.setup(['--yes'])
+  const fixture = await SetupFixture.start(t)
+  await fixture.setup(['--yes'])
+  const other = await fixture.setup(['--yes'])
   t.equal(other.code, 0)
-  scene.configure({ key: 'other-cluster' })
-  const policy = await scene.setup(['--dry-run'])
+  fixture.configure({ key: 'other-cluster' })
+  const policy = await fixture.setup(['--dry-run'])
   t.equal(policy.code, 1)
   t.match(
     policy.stdout,
     /stop: policy transit-bridge-kms also has other paths .* choose another name with --policy/,
   )
-  scene.configure()
-  const role = await scene.setup(['--dry-run', '--service-account', 'kube-system/other'])
+  fixture.configure()
+  const role = await fixture.setup(['--dry-run', '--service-account', 'kube-system/other'])
   t.match(
     role.stdout,
     /stop: role transit-bridge-kms at auth\/jwt\/ is for system:serviceaccount:kube-system:transit-bridge-kms/,
   )
-  const keys = ['--service-account-key', scene.keyFile, '--issuer', 'https://other.example.com']
-  const issuer = await scene.bare([...keys, '--dry-run'])
+  const keys = ['--service-account-key', fixture.keyFile, '--issuer', 'https://other.example.com']
+  const issuer = await fixture.bare([...keys, '--dry-run'])
   t.match(issuer.stdout, /stop: auth\/jwt\/ is for the issuer https:\/\/kubernetes\.default/)
 })
 
 void test('a new key of the cluster is added; one that it does not publish is told', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.setup(['--yes'])
-  const other = await SetupScene.start(t)
-  const both = scene.write('both.pub', scene.issuer.publicKeyPem + other.issuer.publicKeyPem)
-  const keys = (file: string) => ['--service-account-key', file, '--issuer', scene.issuer.issuer]
-  t.match(await scene.bare([...keys(both), '--yes']), { code: 0, stdout: /1 to change/ })
-  t.match(await scene.login(), { status: 200 })
-  const { code, stdout } = await scene.setup(['--yes'])
+  const fixture = await SetupFixture.start(t)
+  await fixture.setup(['--yes'])
+  const other = await SetupFixture.start(t)
+  const both = fixture.write('both.pub', fixture.issuer.publicKeyPem + other.issuer.publicKeyPem)
+  const keys = (file: string) => ['--service-account-key', file, '--issuer', fixture.issuer.issuer]
+  t.match(await fixture.bare([...keys(both), '--yes']), { code: 0, stdout: /1 to change/ })
+  t.match(await fixture.login(), { status: 200 })
+  const { code, stdout } = await fixture.setup(['--yes'])
   t.equal(code, 0)
   t.match(stdout, /warn: auth\/jwt\/ trusts a public key that the cluster does not publish/)
   t.match(stdout, /nothing to change\n$/)
 })
 
 void test('missing rights are told as paths and capabilities, and are then enough', async (t) => {
-  const scene = await SetupScene.start(t)
-  const nothing = await scene.setup(['--yes'], await scene.token(policyOf([['none', 'read']])))
+  const fixture = await SetupFixture.start(t)
+  const nothing = await fixture.setup(['--yes'], await fixture.token(policyOf([['none', 'read']])))
   t.equal(nothing.code, 1)
   t.match(nothing.stderr, /operator token lacks rights; nothing was changed/)
   const reading = toldRights(nothing.stderr)
   t.match(new Map(reading).get('sys/mounts'), 'read')
 
-  const reader = await scene.setup(['--yes'], await scene.token(policyOf(reading)))
+  const reader = await fixture.setup(['--yes'], await fixture.token(policyOf(reading)))
   t.equal(reader.code, 1)
   t.match(reader.stdout, /7 to add, 1 to change/)
   const writing = toldRights(reader.stderr)
   t.equal(new Map(writing).get('auth/jwt/role/transit-bridge-kms'), 'create')
   t.equal(new Map(writing).get('sys/auth/jwt'), 'update, sudo')
 
-  const both = await scene.token(policyOf([...reading, ...writing]))
-  const able = await scene.setup(['--yes'], both)
+  const both = await fixture.token(policyOf([...reading, ...writing]))
+  const able = await fixture.setup(['--yes'], both)
   t.equal(able.code, 0, able.stderr)
-  t.match(await scene.login(), { status: 200 })
+  t.match(await fixture.login(), { status: 200 })
 })
 
 void test('remove takes back what setup made, and never the key', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.setup(['--yes'])
-  const plan = await scene.bare(['--remove', '--dry-run'])
+  const fixture = await SetupFixture.start(t)
+  await fixture.setup(['--yes'])
+  const plan = await fixture.bare(['--remove', '--dry-run'])
   t.match(plan.stdout, /3 to remove/)
-  const unasked = await scene.bare(['--remove'])
+  const unasked = await fixture.bare(['--remove'])
   t.equal(unasked.code, 2)
-  t.match(await scene.login(), { status: 200 }, 'nothing was removed yet')
+  t.match(await fixture.login(), { status: 200 }, 'nothing was removed yet')
 
-  const { code, stdout } = await scene.bare(['--remove', '--yes'])
+  const { code, stdout } = await fixture.bare(['--remove', '--yes'])
   t.equal(code, 0)
   t.match(stdout, /note: the engine at transit\/ stays, with its keys: k8s-etcd/)
-  t.equal((await scene.bao.request('GET', 'sys/policies/acl/transit-bridge-kms')).status, 404)
-  t.notOk((await scene.bao.api('GET', 'sys/auth'))['jwt/'])
-  t.equal((await scene.bao.request('GET', 'transit/keys/k8s-etcd')).status, 200)
-  t.match(await scene.bare(['--remove', '--yes']), { code: 0, stdout: /nothing to change/ })
-  t.match(await scene.setup(['--yes']), { code: 0 }, 'and it can be made again')
+  t.equal((await fixture.bao.request('GET', 'sys/policies/acl/transit-bridge-kms')).status, 404)
+  t.notOk((await fixture.bao.api('GET', 'sys/auth'))['jwt/'])
+  t.equal((await fixture.bao.request('GET', 'transit/keys/k8s-etcd')).status, 200)
+  t.match(await fixture.bare(['--remove', '--yes']), { code: 0, stdout: /nothing to change/ })
+  t.match(await fixture.setup(['--yes']), { code: 0 }, 'and it can be made again')
 })
 
 void test('remove leaves what others use, and what setup did not make', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.bao.api('POST', 'sys/mounts/transit', { type: 'transit' })
-  await scene.setup(['--yes'])
-  await scene.bao.api('POST', 'auth/jwt/role/other', {
+  const fixture = await SetupFixture.start(t)
+  await fixture.bao.api('POST', 'sys/mounts/transit', { type: 'transit' })
+  await fixture.setup(['--yes'])
+  await fixture.bao.api('POST', 'auth/jwt/role/other', {
     role_type: 'jwt',
     user_claim: 'sub',
     bound_audiences: ['vault'],
   })
-  const { stdout } = await scene.bare(['--remove', '--yes'])
+  const { stdout } = await fixture.bare(['--remove', '--yes'])
   t.match(stdout, /note: auth\/jwt\/ stays, for its roles: other/)
-  t.ok((await scene.bao.api('GET', 'sys/auth'))['jwt/'])
+  t.ok((await fixture.bao.api('GET', 'sys/auth'))['jwt/'])
 })
 
 void test('an engine that setup made and that holds no key is removed', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.setup(['--yes'])
-  await scene.bao.api('POST', 'transit/keys/k8s-etcd/config', { deletion_allowed: true })
-  await scene.bao.api('DELETE', 'transit/keys/k8s-etcd')
-  t.match(await scene.bare(['--remove', '--yes']), { code: 0, stdout: /4 to remove/ })
-  t.notOk((await scene.bao.api('GET', 'sys/mounts'))['transit/'])
+  const fixture = await SetupFixture.start(t)
+  await fixture.setup(['--yes'])
+  await fixture.bao.api('POST', 'transit/keys/k8s-etcd/config', { deletion_allowed: true })
+  await fixture.bao.api('DELETE', 'transit/keys/k8s-etcd')
+  t.match(await fixture.bare(['--remove', '--yes']), { code: 0, stdout: /4 to remove/ })
+  t.notOk((await fixture.bao.api('GET', 'sys/mounts'))['transit/'])
 })
 
 void test('other mounts, names and engines', async (t) => {
-  const scene = await SetupScene.start(t)
-  await scene.bao.api('POST', 'sys/mounts/kv', { type: 'kv' })
-  scene.configure({ mount: 'kv' })
-  t.match(await scene.setup(['--dry-run']), {
+  const fixture = await SetupFixture.start(t)
+  await fixture.bao.api('POST', 'sys/mounts/kv', { type: 'kv' })
+  fixture.configure({ mount: 'kv' })
+  t.match(await fixture.setup(['--dry-run']), {
     code: 1,
     stdout: /stop: kv\/ is an engine of type kv/,
   })
   const auth = '{method: jwt, mount: clusters/one, role: one, tokenFile: /token}'
-  scene.configure({ mount: 'team/transit', key: 'one.etcd', auth })
-  t.match(await scene.setup(['--yes', '--policy', 'one-kms']), { code: 0 })
-  const { data } = await scene.bao.api('GET', 'sys/policies/acl/one-kms')
+  fixture.configure({ mount: 'team/transit', key: 'one.etcd', auth })
+  t.match(await fixture.setup(['--yes', '--policy', 'one-kms']), { code: 0 })
+  const { data } = await fixture.bao.api('GET', 'sys/policies/acl/one-kms')
   t.match(data.policy, /path "team\/transit\/encrypt\/one\.etcd"/)
-  t.match(await scene.setup(['--yes', '--policy', 'one-kms']), { stdout: 'nothing to change\n' })
+  t.match(await fixture.setup(['--yes', '--policy', 'one-kms']), { stdout: 'nothing to change\n' })
 })
 
 void test('login by kubernetes is made ready, with its circle told', async (t) => {
-  const scene = await SetupScene.start(t)
-  scene.configure({ auth: '{method: kubernetes, role: transit-bridge-kms, tokenFile: /token}' })
+  const fixture = await SetupFixture.start(t)
+  fixture.configure({ auth: '{method: kubernetes, role: transit-bridge-kms, tokenFile: /token}' })
   const { caPem } = await CertificateAuthority.create()
-  const ca = ['--kubernetes-ca', scene.write('ca.pem', caPem)]
+  const ca = ['--kubernetes-ca', fixture.write('ca.pem', caPem)]
   const bare = [...ca, '--kubernetes-host', 'https://10.0.0.1:6443']
-  const undecided = await scene.bare([...bare, '--yes'])
+  const undecided = await fixture.bare([...bare, '--yes'])
   t.match(undecided, { code: 1, stdout: /stop: .*refuses the audience "vault": pass --reviewer-/ })
   const host = [...bare, '--no-reviewer-token']
-  const first = await scene.bare([...host, '--yes'])
+  const first = await fixture.bare([...host, '--yes'])
   t.equal(first.code, 0, first.stderr)
   t.match(first.stdout, /note: the kubernetes method asks the API server about each token/)
-  t.match(await scene.bare([...host, '--yes']), { code: 0, stdout: /nothing to change\n$/ })
+  t.match(await fixture.bare([...host, '--yes']), { code: 0, stdout: /nothing to change\n$/ })
   t.match(first.stdout, /note: without a reviewer token, .*not only for "vault"/)
-  const reviewer = scene.write('reviewer', 'reviewer.token.secret\n')
+  const reviewer = fixture.write('reviewer', 'reviewer.token.secret\n')
   const withReviewer = [...bare, '--reviewer-token-file', reviewer]
   for (const output of ['text', 'hcl', 'commands', 'json']) {
-    const { stdout } = await scene.bare([...withReviewer, '--dry-run', '--output', output])
+    const { stdout } = await fixture.bare([...withReviewer, '--dry-run', '--output', output])
     t.ok(stdout.includes(reviewer), `${output} names the file`)
     t.notOk(stdout.includes('reviewer.token.secret'), `${output} does not show the token`)
   }
-  t.match(await scene.bare([...withReviewer, '--yes']), {
+  t.match(await fixture.bare([...withReviewer, '--yes']), {
     code: 0,
     stdout: /token_reviewer_jwt: from .*reviewer\n/,
   })
-  const { data } = await scene.bao.api('GET', 'auth/kubernetes/config')
+  const { data } = await fixture.bao.api('GET', 'auth/kubernetes/config')
   t.match(data, { token_reviewer_jwt_set: true, kubernetes_host: 'https://10.0.0.1:6443' })
-  t.match(await scene.bare([...withReviewer, '--yes']), {
+  t.match(await fixture.bare([...withReviewer, '--yes']), {
     code: 0,
     stdout: /has a reviewer token already[^]*nothing to change\n$/,
   })
-  t.match(await scene.bare([...bare, '--yes']), { code: 0, stdout: /nothing to change\n$/ })
-  const other = await scene.bare([...ca, '--kubernetes-host', 'https://10.0.0.2:6443', '--dry-run'])
+  t.match(await fixture.bare([...bare, '--yes']), { code: 0, stdout: /nothing to change\n$/ })
+  const other = await fixture.bare([
+    ...ca,
+    '--kubernetes-host',
+    'https://10.0.0.2:6443',
+    '--dry-run',
+  ])
   t.match(other, {
     code: 1,
     stdout: /stop: auth\/kubernetes\/ asks the API server https:\/\/10\.0\.0\.1/,
@@ -441,17 +450,17 @@ void test('login by kubernetes is made ready, with its circle told', async (t) =
 })
 
 void test('for other methods the login is left to the administrator', async (t) => {
-  const scene = await SetupScene.start(t)
-  scene.configure({ auth: '{method: token, tokenFile: /token}' })
-  const { code, stdout } = await scene.bare(['--yes'])
+  const fixture = await SetupFixture.start(t)
+  fixture.configure({ auth: '{method: token, tokenFile: /token}' })
+  const { code, stdout } = await fixture.bare(['--yes'])
   t.equal(code, 0)
   t.match(stdout, /note: setup does not prepare this login/)
   t.match(stdout, /4 to add, 1 to change|3 to add, 1 to change/)
 })
 
 void test("workloads of the CSI provider are the administrator's: only how is told", async (t) => {
-  const scene = await SetupScene.start(t)
-  scene.configure({ more: 'csi: {audience: pods}\n' })
-  const { stdout } = await scene.setup(['--yes'])
+  const fixture = await SetupFixture.start(t)
+  fixture.configure({ more: 'csi: {audience: pods}\n' })
+  const { stdout } = await fixture.setup(['--yes'])
   t.match(stdout, /bao write auth\/jwt\/role\/ROLE .*bound_audiences=pods/)
 })

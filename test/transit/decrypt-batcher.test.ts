@@ -9,7 +9,7 @@ import { OpenCall } from '../fakes/scripted-vault.ts'
 type Request = OpenCall<readonly DecryptInput[], DecryptResult[]>
 
 /** A batcher whose requests the test answers by hand. */
-function scene() {
+function fixture() {
   const clock = new HandClock()
   const requests: Request[] = []
   const sizes: number[] = []
@@ -55,14 +55,14 @@ function scene() {
 
 /** Two lone requests under way, so that every further call waits. */
 function busy() {
-  const given = scene()
+  const given = fixture()
   given.call()
   given.call()
   return given
 }
 
 void test('a single call is sent in the same tick, with its own context, and waits for no timer', async (t) => {
-  const { call, requests, request, clock, answer, sizes } = scene()
+  const { call, requests, request, clock, answer, sizes } = fixture()
   const context = { deadline: 3_000, uid: 'u1', signal: new AbortController().signal }
   const { result } = call(context)
   t.equal(requests.length, 1)
@@ -273,7 +273,7 @@ void test('a caller that cancels ends alone; its plaintext is zeroed when it arr
 })
 
 void test('a plaintext that arrives after the deadline is zeroed', async (t) => {
-  const { call, request, clock } = scene()
+  const { call, request, clock } = fixture()
   const { state } = call({ deadline: 100 })
   await clock.advance(100)
   t.equal(state.ended, 'DEADLINE_EXCEEDED')
@@ -295,14 +295,14 @@ void test('a caller that gave up in the queue is not sent', async (t) => {
 })
 
 void test('a call that was cancelled before it started costs no request', async (t) => {
-  const { call, requests } = scene()
+  const { call, requests } = fixture()
   const { result } = call({ signal: AbortSignal.abort() })
   await t.rejects(result, { code: 'CANCELLED' })
   t.equal(requests.length, 0)
 })
 
 void test('a finished call leaves no timer and no listener', async (t) => {
-  const { call, clock, answer } = scene()
+  const { call, clock, answer } = fixture()
   const caller = new AbortController()
   let listeners = 0
   const { signal } = caller
@@ -325,7 +325,7 @@ void test('a finished call leaves no timer and no listener', async (t) => {
 })
 
 void test('a missing result is an internal error, not an endless wait', async (t) => {
-  const { call, request } = scene()
+  const { call, request } = fixture()
   const { state } = call()
   await request(0).answer([])
   t.equal(state.ended, 'INTERNAL')

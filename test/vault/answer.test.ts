@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { isOutage } from '../../src/errors.ts'
 import { readAnswer, type RawAnswer } from '../../src/vault/client/answer.ts'
 import { AttemptFailure } from '../../src/vault/client/attempt.ts'
-import { decrypt } from './client-scene.ts'
+import { decrypt } from './client-fixture.ts'
 
 const NOW = Date.UTC(2026, 0, 1)
 

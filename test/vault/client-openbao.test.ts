@@ -7,7 +7,7 @@ import { OpenBao, type OpenBaoOptions } from '../real/openbao.ts'
 import { CertificateAuthority } from '../real/pki.ts'
 import { TcpProxy } from '../real/tcp-proxy.ts'
 import { enableCertLogin, enableTransit, makeKey } from '../real/transit-setup.ts'
-import { clientScene, failureOf, within } from './client-scene.ts'
+import { clientFixture, failureOf, within } from './client-fixture.ts'
 
 const PLAINTEXT = Buffer.from('a seed of 32 bytes, or near that').toString('base64')
 
@@ -28,7 +28,7 @@ const encrypt = (bao: OpenBao) => post(bao, 'encrypt', { plaintext: PLAINTEXT })
 
 void test('a real vault over plain HTTP', async (t) => {
   const bao = await startBao(t)
-  const { client } = clientScene(t, [bao.address])
+  const { client } = clientFixture(t, [bao.address])
   const root = new Secret(bao.rootToken)
   const read = (path: string, more: Partial<VaultRequest> = {}) =>
     failureOf(
@@ -95,7 +95,7 @@ void test('a real vault over TLS', async (t) => {
     async (s) => {
       const proxy = await TcpProxy.start(bao.address)
       s.teardown(() => proxy.stop())
-      const { client } = clientScene(s, [proxy.address], { caFile: authority.caFile })
+      const { client } = clientFixture(s, [proxy.address], { caFile: authority.caFile })
       for (let count = 0; count < 100; count += 1) await client.request(encrypt(bao), within(5000))
       s.ok(proxy.accepted <= 2, String(proxy.accepted))
       const many = Array.from({ length: 64 }, () => client.request(encrypt(bao), within(5000)))
@@ -107,7 +107,10 @@ void test('a real vault over TLS', async (t) => {
   void t.test('connections that a firewall forgot cost one timeout, not one each', async (s) => {
     const proxy = await TcpProxy.start(bao.address)
     s.teardown(() => proxy.stop())
-    const { client } = clientScene(s, [proxy.address], { caFile: authority.caFile, timeoutMs: 500 })
+    const { client } = clientFixture(s, [proxy.address], {
+      caFile: authority.caFile,
+      timeoutMs: 500,
+    })
     const many = Array.from({ length: 8 }, () => client.request(encrypt(bao), within(5000)))
     await Promise.all(many)
     await proxy.hang()
@@ -117,7 +120,7 @@ void test('a real vault over TLS', async (t) => {
   })
 
   void t.test('http spoken to it is told in words', async (s) => {
-    const { client } = clientScene(s, [bao.address.replace('https:', 'http:')])
+    const { client } = clientFixture(s, [bao.address.replace('https:', 'http:')])
     const error = await failureOf(client.request(encrypt(bao), within(5000)))
     s.match(error, { code: 'VAULT_TLS_INVALID', message: /use https:\/\// })
   })
@@ -132,7 +135,7 @@ void test('a real vault over TLS', async (t) => {
       await copyFile(made.certFile, certFile)
     }
     await use(stranger)
-    const { client } = clientScene(s, [bao.address], {
+    const { client } = clientFixture(s, [bao.address], {
       caFile: authority.caFile,
       clientCertificate: { certFile, keyFile },
     })
@@ -153,7 +156,7 @@ void test('a real vault over TLS', async (t) => {
     async (s) => {
       const caFile = join(folder, 'ca.pem')
       await copyFile(authority.caFile, caFile)
-      const { client } = clientScene(s, [bao.address], { caFile })
+      const { client } = clientFixture(s, [bao.address], { caFile })
       s.equal((await client.request(encrypt(bao), within(5000))).status, 200)
       await copyFile(stranger.caFile, caFile)
       await client.refreshTls()
@@ -171,7 +174,7 @@ void test('two addresses, one of which is killed: no call fails', async (t) => {
   const bao = await startBao(t)
   const proxy = await TcpProxy.start(bao.address)
   t.teardown(() => proxy.stop())
-  const { client } = clientScene(t, [proxy.address, bao.address])
+  const { client } = clientFixture(t, [proxy.address, bao.address])
   const ask = async () => (await client.request(encrypt(bao), within(5000))).status
   t.equal(await ask(), 200)
   for (const fail of [() => proxy.refuse(), () => proxy.reset(), () => proxy.cut(40)]) {

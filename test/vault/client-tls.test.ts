@@ -3,7 +3,7 @@ import type { ServerOptions } from 'node:https'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { CertificateAuthority, type CertificateFiles } from '../real/pki.ts'
-import { clientScene, decrypt, failureOf, within } from './client-scene.ts'
+import { clientFixture, decrypt, failureOf, within } from './client-fixture.ts'
 import { LocalVault, answer } from './local-vault.ts'
 
 const good = answer(200, { data: {} })
@@ -22,7 +22,7 @@ void test('a private authority', async (t) => {
   const other = await CertificateAuthority.create('another CA')
   const vault = await startTls(t, authority)
   const ask = async (caFile?: string) => {
-    const { client } = clientScene(t, [vault.address], { caFile })
+    const { client } = clientFixture(t, [vault.address], { caFile })
     return client.request(decrypt, within(5000))
   }
 
@@ -52,7 +52,7 @@ void test('a private authority', async (t) => {
   })
 
   void t.test('one handshake serves many requests', async (s) => {
-    const { client } = clientScene(s, [vault.address], { caFile: authority.caFile })
+    const { client } = clientFixture(s, [vault.address], { caFile: authority.caFile })
     const before = vault.sockets.length
     for (let count = 0; count < 20; count += 1) await client.request(decrypt, within(5000))
     s.ok(vault.sockets.length - before <= 2)
@@ -66,7 +66,7 @@ void test('the certificate of vault', async (t) => {
   void t.test('that has expired is told as that', async (s) => {
     const files = await authority.server('old', { expiresIn: -60 })
     const vault = await LocalVault.start(s, good, await serve(files))
-    const { client } = clientScene(s, [vault.address], { caFile })
+    const { client } = clientFixture(s, [vault.address], { caFile })
     const error = await failureOf(client.request(decrypt, within(5000)))
     s.equal(error.code, 'VAULT_TLS_INVALID')
     s.match(error.message, 'validity period')
@@ -84,10 +84,10 @@ void test('the certificate of vault', async (t) => {
           done(null)
         },
       })
-      const { client } = clientScene(s, [vault.address], { caFile, serverName: 'vault.internal' })
+      const { client } = clientFixture(s, [vault.address], { caFile, serverName: 'vault.internal' })
       s.equal((await client.request(decrypt, within(5000))).status, 200)
       s.strictSame(names, ['vault.internal'])
-      const wrong = clientScene(s, [vault.address], { caFile, serverName: 'other.internal' })
+      const wrong = clientFixture(s, [vault.address], { caFile, serverName: 'other.internal' })
       const error = await failureOf(wrong.client.request(decrypt, within(5000)))
       s.equal(error.code, 'VAULT_TLS_INVALID')
       s.match(error.message, 'vault.serverName')
@@ -97,7 +97,7 @@ void test('the certificate of vault', async (t) => {
   void t.test('is of no matter at another address that is trusted', async (s) => {
     const wrong = await startTls(s, await CertificateAuthority.create('another CA'))
     const right = await startTls(s, authority)
-    const { client } = clientScene(s, [wrong.address, right.address], { caFile })
+    const { client } = clientFixture(s, [wrong.address, right.address], { caFile })
     s.equal((await client.request(decrypt, within(5000))).status, 200)
     s.equal((await client.request(decrypt, within(5000))).status, 200)
     s.equal(wrong.requests.length, 0)
@@ -106,7 +106,7 @@ void test('the certificate of vault', async (t) => {
 
 void test('the wrong scheme is told in words', async (t) => {
   const plain = await LocalVault.start(t, good)
-  const https = clientScene(t, [plain.address.replace('http:', 'https:')])
+  const https = clientFixture(t, [plain.address.replace('http:', 'https:')])
   const noTls = await failureOf(https.client.request(decrypt, within(5000)))
   t.equal(noTls.code, 'VAULT_TLS_INVALID')
   t.match(noTls.message, 'responds without TLS; use http://')
@@ -121,7 +121,7 @@ void test('TLS files', async (t) => {
     async (s) => {
       const vault = await startTls(s, first)
       const caFile = join(s.testdir(), 'ca.pem')
-      const { client, lines } = clientScene(s, [vault.address], { caFile })
+      const { client, lines } = clientFixture(s, [vault.address], { caFile })
       for (const [text, words] of [
         [undefined, 'cannot be read (ENOENT)'],
         ['', 'contains no PEM certificate'],
@@ -147,7 +147,7 @@ void test('TLS files', async (t) => {
     const vault = await startTls(s, first)
     const caFile = join(s.testdir(), 'ca.pem')
     await copyFile(first.caFile, caFile)
-    const { client } = clientScene(s, [vault.address], { caFile })
+    const { client } = clientFixture(s, [vault.address], { caFile })
     await client.request(decrypt, within(5000))
     vault.useTls(await serve(await second.server()))
     await copyFile(second.caFile, caFile)
@@ -161,7 +161,7 @@ void test('TLS files', async (t) => {
       const vault = await startTls(s, first)
       const caFile = join(s.testdir(), 'ca.pem')
       await copyFile(first.caFile, caFile)
-      const { client, lines } = clientScene(s, [vault.address], { caFile })
+      const { client, lines } = clientFixture(s, [vault.address], { caFile })
       await client.request(decrypt, within(5000))
       await rm(caFile)
       await client.refreshTls()
@@ -183,7 +183,7 @@ void test('TLS files', async (t) => {
       const vault = await startTls(s, first)
       const caFile = join(s.testdir(), 'ca.pem')
       await copyFile(first.caFile, caFile)
-      const { client } = clientScene(s, [vault.address], { caFile })
+      const { client } = clientFixture(s, [vault.address], { caFile })
       await client.request(decrypt, within(5000))
       await client.refreshTls()
       await client.request(decrypt, within(5000))
@@ -202,7 +202,7 @@ void test('TLS files', async (t) => {
       const vault = await startTls(s, first)
       const caFile = join(s.testdir(), 'ca.pem')
       await copyFile(first.caFile, caFile)
-      const { client } = clientScene(s, [vault.address], { caFile })
+      const { client } = clientFixture(s, [vault.address], { caFile })
       let release = () => {}
       const asked = new Promise<void>((resolve) => {
         vault.handle = (...given) => {
@@ -237,7 +237,7 @@ void test('a client certificate', async (t) => {
 
   void t.test('is sent; one that was replaced is found when the old one is refused', async (s) => {
     await use(await authority.client('transit-bridge'))
-    const { client } = clientScene(s, [vault.address], { caFile, clientCertificate: files })
+    const { client } = clientFixture(s, [vault.address], { caFile, clientCertificate: files })
     s.equal((await client.request(decrypt, within(5000))).status, 200)
     await use(await stranger.client('transit-bridge'))
     await client.refreshTls()
@@ -251,7 +251,7 @@ void test('a client certificate', async (t) => {
     const one = await authority.client('one')
     const two = await authority.client('two')
     const mixed = { certFile: one.certFile, keyFile: two.keyFile }
-    const { client } = clientScene(s, [vault.address], { caFile, clientCertificate: mixed })
+    const { client } = clientFixture(s, [vault.address], { caFile, clientCertificate: mixed })
     const error = await failureOf(client.request(decrypt, within(5000)))
     s.equal(error.message, `vault.auth.keyFile: ${two.keyFile} does not match vault.auth.certFile`)
   })
@@ -260,7 +260,7 @@ void test('a client certificate', async (t) => {
     const { certFile } = await authority.client('three')
     const keyFile = join(s.testdir(), 'broken.key')
     await writeFile(keyFile, '-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n')
-    const { client } = clientScene(s, [vault.address], {
+    const { client } = clientFixture(s, [vault.address], {
       caFile,
       clientCertificate: { certFile, keyFile },
     })
@@ -275,14 +275,14 @@ void test('a redirect never leads from TLS to none, not even to a configured add
   const plain = await LocalVault.start(t, good)
   const secure = await startTls(t, authority)
   secure.handle = answer(307, '', { Location: `${plain.address}/v1/x` })
-  const { client } = clientScene(t, [secure.address, plain.address], { caFile: authority.caFile })
+  const { client } = clientFixture(t, [secure.address, plain.address], { caFile: authority.caFile })
   await client.request(decrypt, within(5000))
   t.equal(
     plain.requests[0]?.url,
     '/v1/transit/decrypt/k8s-etcd',
     'asked on its own, not by the redirect',
   )
-  const alone = clientScene(t, [secure.address], { caFile: authority.caFile })
+  const alone = clientFixture(t, [secure.address], { caFile: authority.caFile })
   const error = await failureOf(alone.client.request(decrypt, within(5000)))
   t.equal(error.code, 'VAULT_REDIRECT_REFUSED')
   t.match(error.message, `${plain.address}, which does not use TLS`)

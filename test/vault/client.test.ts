@@ -2,7 +2,7 @@ import { test, type Test } from 'tap'
 import { Secret } from '../../src/secret.ts'
 import type { VaultRequest } from '../../src/vault/client/request.ts'
 import { HandClock } from '../fakes/clock.ts'
-import { TOKEN, clientScene, decrypt, failureOf, readKey, within } from './client-scene.ts'
+import { TOKEN, clientFixture, decrypt, failureOf, readKey, within } from './client-fixture.ts'
 import { LocalVault, answer, inTurn, silence } from './local-vault.ts'
 
 /** An address where nobody listens. */
@@ -15,7 +15,7 @@ async function deadAddress(t: Test): Promise<string> {
 
 void test('what goes over the wire', async (t) => {
   const vault = await LocalVault.start(t, answer(200, { data: { plaintext: 'x' }, auth: {} }))
-  const { client } = clientScene(t, [`${vault.address}/`], { namespace: 'team-a' })
+  const { client } = clientFixture(t, [`${vault.address}/`], { namespace: 'team-a' })
   const last = () => vault.requests.at(-1)
 
   void t.test('a POST with token, namespace and uid', async (s) => {
@@ -105,7 +105,7 @@ void test('nothing is taken from the environment', async (t) => {
       NODE_USE_ENV_PROXY: '1',
     },
   })
-  const { client } = clientScene(t, [vault.address])
+  const { client } = clientFixture(t, [vault.address])
   await client.request(
     { operation: 'login', method: 'POST', path: 'auth/jwt/login', body: {} },
     within(5000),
@@ -190,7 +190,7 @@ void test('answers that fail', async (t) => {
   for (const [name, handler, code, words, asked] of rows) {
     void t.test(`${name}: ${code} after ${String(asked)}`, async (s) => {
       const vault = await LocalVault.start(s, handler)
-      const { client } = clientScene(s, [vault.address])
+      const { client } = clientFixture(s, [vault.address])
       const error = await failureOf(client.request(decrypt, within(5000)))
       s.equal(error.code, code)
       s.match(error.message, words)
@@ -222,7 +222,7 @@ void test('what passes by is tried again', async (t) => {
   for (const [name, handler] of rows) {
     void t.test(name, async (s) => {
       const vault = await LocalVault.start(s, inTurn(handler, good))
-      const { client } = clientScene(s, [vault.address])
+      const { client } = clientFixture(s, [vault.address])
       s.equal((await client.request(decrypt, within(5000))).status, 200)
       s.equal(vault.requests.length, 2)
     })
@@ -230,7 +230,7 @@ void test('what passes by is tried again', async (t) => {
 
   void t.test('but not the revocation of a token', async (s) => {
     const vault = await LocalVault.start(s, answer(500, { errors: [] }))
-    const { client } = clientScene(s, [vault.address])
+    const { client } = clientFixture(s, [vault.address])
     const revoke: VaultRequest = {
       operation: 'revoke_token',
       method: 'POST',
@@ -243,7 +243,7 @@ void test('what passes by is tried again', async (t) => {
 
 void test('a kept connection that the server closed costs one more try, not the call', async (t) => {
   const vault = await LocalVault.start(t, answer(200))
-  const { client } = clientScene(t, [vault.address])
+  const { client } = clientFixture(t, [vault.address])
   await client.request(decrypt, within(5000))
   // Closed at the moment in which the next request is on its way.
   vault.handle = (response, request, count) => {
@@ -258,7 +258,7 @@ void test('limits of time', async (t) => {
   const vault = await LocalVault.start(t, silence)
 
   void t.test('a deadline that has passed asks nobody', async (s) => {
-    const { client } = clientScene(s, [vault.address])
+    const { client } = clientFixture(s, [vault.address])
     const asked = vault.requests.length
     s.equal((await failureOf(client.request(decrypt, within(-1)))).code, 'DEADLINE_EXCEEDED')
     s.equal(vault.requests.length, asked)
@@ -266,13 +266,13 @@ void test('limits of time', async (t) => {
   })
 
   void t.test('the deadline of the caller ends a request', async (s) => {
-    const { client } = clientScene(s, [vault.address])
+    const { client } = clientFixture(s, [vault.address])
     s.equal((await failureOf(client.request(decrypt, within(50)))).code, 'DEADLINE_EXCEEDED')
   })
 
   void t.test('vault.timeout ends an attempt, which is an outage and tried again', async (s) => {
     const clock = new HandClock()
-    const { client } = clientScene(s, [vault.address], { clock, timeoutMs: 2000 })
+    const { client } = clientFixture(s, [vault.address], { clock, timeoutMs: 2000 })
     const asked = vault.requests.length
     const failure = failureOf(client.request(decrypt, { deadline: 60_000 }))
     for (const attempt of [1, 2, 3]) {
@@ -288,12 +288,12 @@ void test('limits of time', async (t) => {
 
   void t.test('an answer that stops in its middle is timed out as well', async (s) => {
     const slow = await LocalVault.start(s, (response) => void response.writeHead(200).write('{'))
-    const { client } = clientScene(s, [slow.address])
+    const { client } = clientFixture(s, [slow.address])
     s.equal((await failureOf(client.request(decrypt, within(50)))).code, 'DEADLINE_EXCEEDED')
   })
 
   void t.test('a caller that went away cancels, before and during a request', async (s) => {
-    const { client } = clientScene(s, [vault.address])
+    const { client } = clientFixture(s, [vault.address])
     s.equal(
       (await failureOf(client.request(decrypt, within(5000, { signal: AbortSignal.abort() }))))
         .code,
@@ -315,7 +315,7 @@ void test('limits of time', async (t) => {
       answer(429, { errors: [] }, { 'Retry-After': '30' })(...given)
       setTimeout(() => controller.abort(), 20)
     })
-    const { client } = clientScene(s, [limited.address])
+    const { client } = clientFixture(s, [limited.address])
     const context = within(60_000, { signal: controller.signal })
     s.equal((await failureOf(client.request(decrypt, context))).code, 'CANCELLED')
   })
@@ -333,7 +333,7 @@ void test('several addresses', async (t) => {
     void t.test(`${name}: the next is tried, and kept`, async (s) => {
       const first = await LocalVault.start(s, handler)
       const second = await LocalVault.start(s, good)
-      const { client } = clientScene(s, [first.address, second.address], { timeoutMs: 500 })
+      const { client } = clientFixture(s, [first.address, second.address], { timeoutMs: 500 })
       await client.request(decrypt, within(5000))
       await client.request(decrypt, within(5000))
       s.equal(first.requests.length, 1)
@@ -346,7 +346,7 @@ void test('several addresses', async (t) => {
     async (s) => {
       const second = await LocalVault.start(s, good)
       const third = await LocalVault.start(s, good)
-      const { client } = clientScene(s, [await deadAddress(s), second.address, third.address])
+      const { client } = clientFixture(s, [await deadAddress(s), second.address, third.address])
       await client.request(decrypt, within(5000))
       await second.stop()
       await client.request(decrypt, within(5000))
@@ -360,7 +360,7 @@ void test('several addresses', async (t) => {
       answer(500, { data: { batch_results: [{ error: 'x' }] } }),
     )
     const second = await LocalVault.start(s, good)
-    const { client } = clientScene(s, [first.address, second.address])
+    const { client } = clientFixture(s, [first.address, second.address])
     s.equal((await client.request(decrypt, within(5000))).status, 500)
     s.equal(second.requests.length, 0)
   })
@@ -368,7 +368,7 @@ void test('several addresses', async (t) => {
   void t.test('the address that accepts what the first denies stays in use', async (s) => {
     const first = await LocalVault.start(s, answer(403, { errors: ['permission denied'] }))
     const second = await LocalVault.start(s, good)
-    const { client } = clientScene(s, [first.address, second.address])
+    const { client } = clientFixture(s, [first.address, second.address])
     for (let call = 0; call < 2; call += 1) await client.request(decrypt, within(5000))
     s.equal(first.requests.length, 1)
     s.equal(second.requests.length, 2)
@@ -377,7 +377,7 @@ void test('several addresses', async (t) => {
   void t.test('a denial is reported when every address denies', async (s) => {
     const denial = answer(403, { errors: ['permission denied'] })
     const vaults = [await LocalVault.start(s, denial), await LocalVault.start(s, denial)]
-    const { client } = clientScene(
+    const { client } = clientFixture(
       s,
       vaults.map(({ address }) => address),
     )
@@ -391,14 +391,14 @@ void test('several addresses', async (t) => {
   void t.test('callers with short deadlines leave a silent address too', async (s) => {
     const first = await LocalVault.start(s, silence)
     const second = await LocalVault.start(s, good)
-    const { client } = clientScene(s, [first.address, second.address], { timeoutMs: 400 })
+    const { client } = clientFixture(s, [first.address, second.address], { timeoutMs: 400 })
     s.equal((await failureOf(client.request(decrypt, within(250)))).code, 'DEADLINE_EXCEEDED')
     s.equal((await client.request(decrypt, within(5000))).status, 200)
   })
 
   void t.test('all dead: three attempts, and the words name address and reason', async (s) => {
     const address = await deadAddress(s)
-    const { client } = clientScene(s, [address])
+    const { client } = clientFixture(s, [address])
     const error = await failureOf(client.request(decrypt, within(5000)))
     s.equal(error.code, 'VAULT_UNREACHABLE')
     s.equal(error.message, `Vault at ${address} is unreachable: connection refused`)
@@ -418,7 +418,7 @@ void test('redirects', async (t) => {
           t,
           to(`${active.address}/v1/transit/decrypt/k8s-etcd`, status),
         )
-        const { client } = clientScene(s, [standby.address, active.address])
+        const { client } = clientFixture(s, [standby.address, active.address])
         await client.request(decrypt, within(5000))
         await client.request(decrypt, within(5000))
         s.equal(standby.requests.length, 1)
@@ -436,7 +436,7 @@ void test('redirects', async (t) => {
 
   void t.test('a relative one stays at its address', async (s) => {
     const vault = await LocalVault.start(s, inTurn(to('/v1/transit/keys/other'), good))
-    const { client } = clientScene(s, [vault.address])
+    const { client } = clientFixture(s, [vault.address])
     await client.request(readKey, within(5000))
     s.equal(vault.requests[1]?.url, '/v1/transit/keys/other')
   })
@@ -447,7 +447,7 @@ void test('redirects', async (t) => {
         t,
         inTurn(to('/v1/x', status), good, to('/v1/x', status)),
       )
-      const { client } = clientScene(s, [vault.address])
+      const { client } = clientFixture(s, [vault.address])
       await client.request(readKey, within(5000))
       const error = await failureOf(client.request(decrypt, within(5000)))
       s.equal(error.code, 'VAULT_REDIRECT_REFUSED')
@@ -458,7 +458,7 @@ void test('redirects', async (t) => {
   void t.test('nobody else ever sees the token', async (s) => {
     const stranger = await LocalVault.start(s, good)
     const vault = await LocalVault.start(s, to(`${stranger.address}/v1/transit/decrypt/k8s-etcd`))
-    const { client } = clientScene(s, [vault.address])
+    const { client } = clientFixture(s, [vault.address])
     const error = await failureOf(client.request(decrypt, within(5000)))
     s.equal(error.code, 'VAULT_REDIRECT_REFUSED')
     s.match(error.message, stranger.address)
@@ -468,7 +468,7 @@ void test('redirects', async (t) => {
 
   void t.test('two are followed, a third is refused', async (s) => {
     const vault = await LocalVault.start(s, to('/v1/again'))
-    const { client } = clientScene(s, [vault.address])
+    const { client } = clientFixture(s, [vault.address])
     const error = await failureOf(client.request(decrypt, within(5000)))
     s.equal(error.code, 'VAULT_REDIRECT_REFUSED')
     s.equal(vault.requests.length, 3 * 3, 'each of three attempts')
@@ -477,7 +477,7 @@ void test('redirects', async (t) => {
   void t.test('to nowhere is refused', async (s) => {
     for (const handler of [answer(307), answer(304), to('http://')]) {
       const vault = await LocalVault.start(s, handler)
-      const { client } = clientScene(s, [vault.address])
+      const { client } = clientFixture(s, [vault.address])
       s.equal(
         (await failureOf(client.request(readKey, within(5000)))).code,
         'VAULT_REDIRECT_REFUSED',
@@ -491,7 +491,7 @@ void test('what is told of requests', async (t) => {
     'one observation a request and one debug line a failure, however many attempts',
     async (s) => {
       const vault = await LocalVault.start(s, inTurn(answer(200), answer(502)))
-      const { client, lines, metrics } = clientScene(s, [vault.address])
+      const { client, lines, metrics } = clientFixture(s, [vault.address])
       await client.request(decrypt, within(5000))
       s.strictSame(lines, [])
       s.equal((await metrics.vaultUp.get()).values[0]?.value, 1)
@@ -522,7 +522,7 @@ void test('what is told of requests', async (t) => {
     'a refusal shows that vault is up; a caller that goes away shows nothing',
     async (s) => {
       const vault = await LocalVault.start(s, answer(403, { errors: ['permission denied'] }))
-      const { client, metrics } = clientScene(s, [vault.address])
+      const { client, metrics } = clientFixture(s, [vault.address])
       const up = async () => (await metrics.vaultUp.get()).values[0]?.value
       await failureOf(client.request(decrypt, within(-1)))
       s.equal(await up(), 0)
@@ -540,7 +540,7 @@ void test('what is told of requests', async (t) => {
         const echo = `${request.body} ${String(request.headers['x-vault-token'])}`
         answer(400, count === 1 ? { errors: [echo] } : echo)(response, request, count)
       })
-      const { client, lines } = clientScene(s, [vault.address])
+      const { client, lines } = clientFixture(s, [vault.address])
       for (const _ of [1, 2]) {
         const error = await failureOf(client.request(decrypt, within(5000)))
         s.notMatch(
@@ -553,7 +553,7 @@ void test('what is told of requests', async (t) => {
 
   void t.test('a token that is no header value is refused without showing it', async (s) => {
     const vault = await LocalVault.start(s, answer(200))
-    const { client } = clientScene(s, [vault.address])
+    const { client } = clientFixture(s, [vault.address])
     const error = await failureOf(
       client.request({ ...decrypt, token: new Secret('hvs.one\nhvs.two') }, within(5000)),
     )
@@ -566,7 +566,7 @@ void test('what is told of requests', async (t) => {
 void test('close lets a request end, and refuses later ones', async (t) => {
   let release = () => {}
   const vault = await LocalVault.start(t, (...given) => (release = () => answer(200)(...given)))
-  const { client } = clientScene(t, [vault.address])
+  const { client } = clientFixture(t, [vault.address])
   const asked = new Promise<void>((resolve) => {
     const { handle } = vault
     vault.handle = (...given) => {

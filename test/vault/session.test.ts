@@ -12,7 +12,7 @@ const encrypt: VaultRequest = { operation: 'encrypt', method: 'POST', path: 'tra
 const ok = { status: 200, body: {} }
 
 /** A session with everything around it in the test's hand; jitter stands in its middle. */
-function scene() {
+function fixture() {
   const clock = new HandClock()
   const vault = new ScriptedVault()
   const login = new ScriptedLogin()
@@ -44,9 +44,9 @@ function outcome(result: Promise<unknown>) {
   return state
 }
 
-/** A scene with a token "t1" (lease 100 s) that is `age` old. */
+/** A fixture with a token "t1" (lease 100 s) that is `age` old. */
 async function loggedIn(age = 0) {
-  const given = scene()
+  const given = fixture()
   given.session.start()
   await given.login.grant('t1')
   await given.clock.advance(age)
@@ -54,7 +54,7 @@ async function loggedIn(age = 0) {
 }
 
 void test('start begins a login and does not wait for it', async (t) => {
-  const { session, login } = scene()
+  const { session, login } = fixture()
   session.start()
   t.equal(login.calls.length, 1)
   t.equal(session.fault, undefined, 'no login has ended yet')
@@ -62,7 +62,7 @@ void test('start begins a login and does not wait for it', async (t) => {
 })
 
 void test('a session that is not started has no timers and logs in when asked', async (t) => {
-  const { session, login, clock, vault, ask } = scene()
+  const { session, login, clock, vault, ask } = fixture()
   t.equal(clock.pending, 0)
   const asked = ask()
   await login.grant('t1')
@@ -73,7 +73,7 @@ void test('a session that is not started has no timers and logs in when asked', 
 })
 
 void test('an unstarted session renews in the background when a request finds it due', async (t) => {
-  const { login, clock, vault, ask } = scene()
+  const { login, clock, vault, ask } = fixture()
   ask()
   await login.grant('t1')
   await clock.advance(71_000)
@@ -95,7 +95,7 @@ void test('a request adds the token and leaves the rest of the request alone', a
 })
 
 void test('many requests without a token share one login', async (t) => {
-  const { session, login, vault, ask } = scene()
+  const { session, login, vault, ask } = fixture()
   session.start()
   const asked = Array.from({ length: 20 }, () => ask())
   await login.grant('t1')
@@ -105,7 +105,7 @@ void test('many requests without a token share one login', async (t) => {
 })
 
 void test('a request waits for a login only until its own deadline', async (t) => {
-  const { clock, login, vault, ask, within } = scene()
+  const { clock, login, vault, ask, within } = fixture()
   const short = ask(within(500))
   const long = ask(within(3_000))
   await clock.advance(501)
@@ -116,7 +116,7 @@ void test('a request waits for a login only until its own deadline', async (t) =
 })
 
 void test('a request stops waiting for a login when its caller goes away', async (t) => {
-  const { ask, within, clock } = scene()
+  const { ask, within, clock } = fixture()
   const caller = new AbortController()
   const asked = ask({ ...within(3_000), signal: caller.signal })
   caller.abort()
@@ -126,14 +126,14 @@ void test('a request stops waiting for a login when its caller goes away', async
 })
 
 void test('a caller that has already gone does not wait at all', async (t) => {
-  const { ask, within } = scene()
+  const { ask, within } = fixture()
   const asked = ask({ ...within(3_000), signal: AbortSignal.abort() })
   await settle()
   t.equal(asked.ended, 'CANCELLED')
 })
 
 void test('after a failed login requests fail at once until a retry is due', async (t) => {
-  const { login, ask, clock, session } = scene()
+  const { login, ask, clock, session } = fixture()
   const first = ask()
   await login.fail('VAULT_SEALED')
   t.equal(first.ended, 'VAULT_SEALED')
@@ -148,7 +148,7 @@ void test('after a failed login requests fail at once until a retry is due', asy
 })
 
 void test('failed logins are tried again from 0.5 s up to at most 5 s apart', async (t) => {
-  const { session, login, clock } = scene()
+  const { session, login, clock } = fixture()
   session.start()
   const pauses: number[] = []
   for (let round = 0; round < 7; round += 1) {
@@ -162,7 +162,7 @@ void test('failed logins are tried again from 0.5 s up to at most 5 s apart', as
 })
 
 void test('a login that hangs is given up after 4 s and is an outage', async (t) => {
-  const { session, login, clock } = scene()
+  const { session, login, clock } = fixture()
   session.start()
   t.equal(login.call(0).context.deadline, 4_000)
   await clock.advance(4_000)
@@ -173,7 +173,7 @@ void test('a login that hangs is given up after 4 s and is an outage', async (t)
 })
 
 void test('Vault is noticed within 10 s of its return, even if every login hangs before', async (t) => {
-  const { session, login, clock } = scene()
+  const { session, login, clock } = fixture()
   session.start()
   const begins: number[] = []
   while (clock.monotonic() < 90_000) {
@@ -191,7 +191,7 @@ void test('the token is renewed at 70 % of its lease, jitter apart', async (t) =
     [0.5, 70_000],
     [0.999_999, 77_000],
   ] as const) {
-    const { clock, vault, login, metrics } = scene()
+    const { clock, vault, login, metrics } = fixture()
     const { log } = memoryLog()
     const options = { client: vault, login, clock, log, metrics, random: () => random }
     createVaultSession(options).start()
@@ -236,7 +236,7 @@ void test('tokens that are not ours to revoke, or ended, or the same again, are 
     'the same token, renewed': [{}, 't1', 70_000],
   } as const
   for (const [name, [given, next, age]] of Object.entries(cases)) {
-    const { session, login, clock, vault } = scene()
+    const { session, login, clock, vault } = fixture()
     session.start()
     await login.grant('t1', given)
     await clock.advance(age)
@@ -275,7 +275,7 @@ void test('a failed renewal leaves the old token in use until its lease ends', a
 })
 
 void test('a token that never ends is never renewed', async (t) => {
-  const { session, login, clock, metrics } = scene()
+  const { session, login, clock, metrics } = fixture()
   session.start()
   await login.grant('t1', { leaseSeconds: Infinity })
   t.equal(clock.pending, 0)
@@ -286,7 +286,7 @@ void test('a token that never ends is never renewed', async (t) => {
 })
 
 void test('leases of a second or less do not make logins spin', async (t) => {
-  const { session, login, clock } = scene()
+  const { session, login, clock } = fixture()
   session.start()
   await login.grant('t1', { leaseSeconds: 1 })
   for (let tick = 0; tick < 100; tick += 1) {
@@ -298,7 +298,7 @@ void test('leases of a second or less do not make logins spin', async (t) => {
 })
 
 void test('a timer that runs early, as the longest ones do, is set again', async (t) => {
-  const { session, login, clock } = scene()
+  const { session, login, clock } = fixture()
   session.start()
   await login.grant('t1', { leaseSeconds: 100 * 86_400 })
   await clock.advance(69 * 86_400_000)
@@ -369,7 +369,7 @@ void test('a new token is not tried again beyond the deadline of the caller', as
 })
 
 void test('a token with few uses is replaced before they are spent', async (t) => {
-  const { session, vault, login, ask, lines } = scene()
+  const { session, vault, login, ask, lines } = fixture()
   session.start()
   await login.grant('t1', { maxUses: 11 })
   t.equal(session.tokenMaxUses, 11)
@@ -401,7 +401,7 @@ async function grantOpen(login: ScriptedLogin, token: string): Promise<void> {
 }
 
 void test('requests that wait for a login share the uses of its token', async (t) => {
-  const { vault, login, ask } = scene()
+  const { vault, login, ask } = fixture()
   const asked = [ask(), ask(), ask()]
   for (const token of ['t1', 't2', 't3']) {
     await login.grant(token, { maxUses: 1, revocable: false })
@@ -412,7 +412,7 @@ void test('requests that wait for a login share the uses of its token', async (t
 })
 
 void test('a limited token that Vault denies early is replaced, for its uses may be spent', async (t) => {
-  const { vault, login, ask } = scene()
+  const { vault, login, ask } = fixture()
   ask()
   await login.grant('t1', { maxUses: 100 })
   await vault.call(0).answer(ok)
@@ -426,7 +426,7 @@ void test('a limited token that Vault denies early is replaced, for its uses may
 })
 
 void test('a credential that is held back is no other login', async (t) => {
-  const { clock, vault, metrics } = scene()
+  const { clock, vault, metrics } = fixture()
   const { log } = memoryLog()
   const refusal = new BridgeError('LOGIN_REFUSED', 'refused')
   const login = { method: 'scripted', login: () => Promise.reject(refusal) }
@@ -528,7 +528,7 @@ void test('stop ends at its deadline even when Vault does not answer', async (t)
 })
 
 void test('stop during a login revokes the token that it brings, and nobody gets it', async (t) => {
-  const { session, vault, login, within, ask } = scene()
+  const { session, vault, login, within, ask } = fixture()
   const asked = ask()
   const stopped = outcome(session.stop(within(1_000)))
   await login.grant('t1')
@@ -539,7 +539,7 @@ void test('stop during a login revokes the token that it brings, and nobody gets
 })
 
 void test('start and stop may come twice, and a start after a stop does nothing', async (t) => {
-  const { session, login, vault, within } = scene()
+  const { session, login, vault, within } = fixture()
   session.start()
   session.start()
   await login.grant('t1')
@@ -568,7 +568,7 @@ void test('a denial after a stop makes no login', async (t) => {
 })
 
 void test('stop does not revoke a token that is not ours', async (t) => {
-  const { session, login, vault, within } = scene()
+  const { session, login, vault, within } = fixture()
   session.start()
   await login.grant('t1', { revocable: false })
   await session.stop(within(1_000))
@@ -576,7 +576,7 @@ void test('stop does not revoke a token that is not ours', async (t) => {
 })
 
 void test('a lasting failure is one warning, a reminder a minute, and one line when it ends', async (t) => {
-  const { session, login, clock, lines } = scene()
+  const { session, login, clock, lines } = fixture()
   session.start()
   while (clock.monotonic() < 150_000) {
     await login.fail(clock.monotonic() % 2 === 0 ? 'VAULT_UNREACHABLE' : 'VAULT_TIMEOUT')
@@ -592,7 +592,7 @@ void test('a lasting failure is one warning, a reminder a minute, and one line w
 })
 
 void test('another kind of failure is news', async (t) => {
-  const { session, login, clock, lines } = scene()
+  const { session, login, clock, lines } = fixture()
   session.start()
   await login.fail('IDENTITY_MISSING')
   await clock.advance(500)
@@ -619,7 +619,7 @@ void test('a login is one line with its method and expiry, and no token', async 
 })
 
 void test('logins are counted by method and outcome, and the expiry is a gauge', async (t) => {
-  const { session, login, clock, metrics } = scene()
+  const { session, login, clock, metrics } = fixture()
   const gauge = async () => (await metrics.vaultTokenExpiry.get()).values[0]?.value
   session.start()
   await login.fail('VAULT_SEALED')

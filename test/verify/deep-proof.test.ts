@@ -20,7 +20,7 @@ const keyId = (keyVersion: number) =>
     createdAt: key.versions.get(keyVersion)?.createdAt ?? 0,
   })
 
-function scene({
+function fixture({
   decrypt,
   objects = true,
   acceptVaultKubernetesKms = false,
@@ -62,7 +62,7 @@ function sealed(name: string, ciphertext = 'vault:v3:QUJD') {
 }
 
 void test('objects of one seed cost one Decrypt, and seeds travel together', async (t) => {
-  const { proof, requests, given } = scene()
+  const { proof, requests, given } = fixture()
   const many = Array.from({ length: 100 }, (_, at) =>
     sealed(String(at), `vault:v3:${btoa(`a${String(at % 70)}`)}`),
   )
@@ -78,14 +78,14 @@ void test('objects of one seed cost one Decrypt, and seeds travel together', asy
 })
 
 void test('without objects no seed is kept', async (t) => {
-  const { proof, given } = scene({ objects: false })
+  const { proof, given } = fixture({ objects: false })
   const moved = { ...sealed('a'), key: Buffer.from('/registry/secrets/a/elsewhere') }
   t.same(await proof.check([moved]), [undefined])
   t.ok(given[0]?.every((byte) => byte === 0))
 })
 
 void test('a fault of one source is that of its objects alone', async (t) => {
-  const { proof } = scene({
+  const { proof } = fixture({
     decrypt: (inputs) =>
       inputs.map(({ ciphertext }) =>
         ciphertext.endsWith('QkFE')
@@ -98,7 +98,7 @@ void test('a fault of one source is that of its objects alone', async (t) => {
 })
 
 void test('an outage of Vault says nothing about the data', async (t) => {
-  const { proof } = scene({
+  const { proof } = fixture({
     decrypt: (inputs) => inputs.map(() => new BridgeError('VAULT_UNAVAILABLE', 'internal error')),
   })
   await t.rejects(proof.check([sealed('a'), sealed('b', 'vault:v3:QkFE')]), {
@@ -107,7 +107,7 @@ void test('an outage of Vault says nothing about the data', async (t) => {
 })
 
 void test('what the plugin would refuse is refused before Vault is asked', async (t) => {
-  const { proof, requests } = scene()
+  const { proof, requests } = fixture()
   const foreign = makeKeyId({ clusterId: 'x', keyName: 'y', keyVersion: 1, createdAt: 1 })
   const findings = await proof.check([
     object('a', kmsV2Value({ keyId: foreign })),
@@ -135,11 +135,11 @@ void test('data of others is proven only where it is accepted', async (t) => {
   const v1 = kmsV1Value('old', Buffer.from('vault:v1:QUJE'), sealByKey(SEED, name, 'k8s\0'))
   const values = [kmsV2Value(others), v1, Buffer.from('k8s:enc:aescbc:v1:one:xx')]
   const objects = values.map((value) => object('a', value))
-  const strict = await scene().proof.check(objects)
+  const strict = await fixture().proof.check(objects)
   t.match(
     strict,
     values.map(() => ({ kind: 'unproven' })),
   )
-  const accepting = await scene({ acceptVaultKubernetesKms: true }).proof.check(objects)
+  const accepting = await fixture({ acceptVaultKubernetesKms: true }).proof.check(objects)
   t.match(accepting, [undefined, undefined, { kind: 'unproven' }])
 })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { encodeAssociatedData, makeAnnotations } from '../../src/seed/annotations.ts'
 import { makeKeyId } from '../../src/seed/key-id.ts'
-import { KEY, type KmsWorld } from '../real/kms-world.ts'
+import { KEY, type KmsVault } from '../real/kms-vault.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { kmsV2Value, sealBySeed } from './envelopes.ts'
 
@@ -14,17 +14,17 @@ const CLUSTER = 'test-cluster'
 export type SeedInUse = { seed: Buffer; ciphertext: string; keyId: string }
 
 /** The plugin's configuration file, as --deep takes it. */
-export function writeConfig(world: KmsWorld): string {
+export function writeConfig(vault: KmsVault): string {
   const file = join(tempFolder('verify'), 'config.yaml')
-  const { vault } = world.configuration()
-  const document = { vault, transit: { key: KEY }, kms: { clusterId: CLUSTER } }
+  const { vault: section } = vault.configuration()
+  const document = { vault: section, transit: { key: KEY }, kms: { clusterId: CLUSTER } }
   writeFileSync(file, stringify(document))
   return file
 }
 
 /** Seeds that the real Transit wrapped as the plugin has it do so, with all versions of the key in turn. */
-export async function makeSeeds(world: KmsWorld, count: number): Promise<SeedInUse[]> {
-  const { data } = await world.bao.api('GET', `transit/keys/${KEY}`)
+export async function makeSeeds(vault: KmsVault, count: number): Promise<SeedInUse[]> {
+  const { data } = await vault.bao.api('GET', `transit/keys/${KEY}`)
   const associated_data = encodeAssociatedData(makeAnnotations(CLUSTER)).toString('base64')
   const seeds: SeedInUse[] = []
   for (let at = 0; at < count; at += 1) {
@@ -32,7 +32,7 @@ export async function makeSeeds(world: KmsWorld, count: number): Promise<SeedInU
     const seed = randomBytes(32)
     const plaintext = seed.toString('base64')
     const request = { plaintext, associated_data, key_version: keyVersion }
-    const answer = await world.bao.api('POST', `transit/encrypt/${KEY}`, request)
+    const answer = await vault.bao.api('POST', `transit/encrypt/${KEY}`, request)
     const createdAt = Number(data.keys[String(keyVersion)])
     const keyId = makeKeyId({ clusterId: CLUSTER, keyName: KEY, keyVersion, createdAt })
     seeds.push({ seed, ciphertext: String(answer.data.ciphertext), keyId })

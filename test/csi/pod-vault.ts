@@ -33,17 +33,17 @@ export type Pod = Required<PodFacts>
 export type AttributesChange = Record<string, string | undefined>
 
 /** A real OpenBao that pods can log in to by their tokens, and what signs these tokens. */
-export class PodWorld {
+export class PodVault {
   readonly bao: OpenBao
   readonly issuer: ServiceAccountIssuer
 
-  static async start(options: OpenBaoOptions = {}): Promise<PodWorld> {
+  static async start(options: OpenBaoOptions = {}): Promise<PodVault> {
     const [bao, issuer] = await Promise.all([OpenBao.start(options), ServiceAccountIssuer.create()])
-    const world = new PodWorld(bao, issuer)
+    const vault = new PodVault(bao, issuer)
     await enableTransit(bao)
     await auditHeader(bao, 'X-Transit-Bridge-UID')
-    await world.enableRole(ROLE, POLICY)
-    return world
+    await vault.enableRole(ROLE, POLICY)
+    return vault
   }
 
   private constructor(bao: OpenBao, issuer: ServiceAccountIssuer) {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
 import type { AuditRequest } from '../real/audit-log.ts'
 import type { AuditMark } from '../real/openbao.ts'
-import { KmsWorld, type KmsWorldOptions } from '../real/kms-world.ts'
+import { KmsVault, type KmsVaultOptions } from '../real/kms-vault.ts'
 import { HttpProxy } from '../real/http-proxy.ts'
 import { Plugin, type PluginConfiguration } from '../real/plugin.ts'
 import type { Wrap } from '../real/served-program.ts'
@@ -18,23 +18,23 @@ export type Settings = {
 } & Pick<PluginConfiguration, 'transit' | 'admin' | 'log'>
 
 /**
- * A real OpenBao and the built program as users run it. {@link Scene.end} belongs at the end of each test file.
+ * A real OpenBao and the built program as users run it. {@link Fixture.end} belongs at the end of each test file.
  */
-export class Scene {
-  readonly world: KmsWorld
+export class Fixture {
+  readonly vault: KmsVault
   readonly #plugins: Plugin[] = []
   readonly #proxies: { stop(): Promise<void> }[] = []
 
-  static async open(options: KmsWorldOptions = {}): Promise<Scene> {
-    return new Scene(await KmsWorld.start(options))
+  static async open(options: KmsVaultOptions = {}): Promise<Fixture> {
+    return new Fixture(await KmsVault.start(options))
   }
 
-  private constructor(world: KmsWorld) {
-    this.world = world
+  private constructor(vault: KmsVault) {
+    this.vault = vault
   }
 
-  get bao(): KmsWorld['bao'] {
-    return this.world.bao
+  get bao(): KmsVault['bao'] {
+    return this.vault.bao
   }
 
   /** A plugin whose socket accepts; Vault may be away. */
@@ -69,7 +69,7 @@ export class Scene {
   }
 
   configuration({ address, kms, vault, auth, ...rest }: Settings): PluginConfiguration {
-    const base = this.world.configuration(address ?? this.bao.address)
+    const base = this.vault.configuration(address ?? this.bao.address)
     const login = { ...(base.vault['auth'] as object), ...auth }
     const method = auth?.['method'] === undefined ? login : auth
     return { vault: { ...base.vault, ...vault, auth: method }, ...rest, kms: { ...kms } }
@@ -101,7 +101,7 @@ export class Scene {
         for (const { alive, code } of await Promise.all(ends)) if (alive) t.equal(code, 0)
       } finally {
         await Promise.all(this.#proxies.map((proxy) => proxy.stop()))
-        await this.world.stop()
+        await this.vault.stop()
       }
     })
   }

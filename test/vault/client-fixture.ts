@@ -26,7 +26,7 @@ export const readKey: VaultRequest = {
 }
 
 /** A client with what it tells kept; shortest waits, ends with the test. */
-export function clientScene(
+export function clientFixture(
   t: Test,
   addresses: readonly string[],
   options: Partial<VaultClientOptions> = {},

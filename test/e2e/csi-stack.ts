@@ -3,12 +3,12 @@ import type { CsiDriver } from '../real/csi-driver.ts'
 import { CsiVault } from '../real/csi-vault.ts'
 import { Provider, type ProviderConfiguration } from '../real/provider.ts'
 import { TcpProxy } from '../real/tcp-proxy.ts'
-import type { Scope } from './world.ts'
+import type { Scope } from './cluster.ts'
 
 export type CsiSection = Partial<ProviderConfiguration['csi']>
 
 /** Everything from the API server to Vault. */
-export type CsiWorld = {
+export type CsiStack = {
   cluster: CsiCluster
   driver: CsiDriver
   vault: CsiVault
@@ -19,10 +19,10 @@ export type CsiWorld = {
 }
 
 /** Starts all of them, ready; they end with the test. */
-export async function startCsiWorld(
+export async function startCsiStack(
   t: Scope,
   options: CsiClusterOptions & { csi?: CsiSection } = {},
-): Promise<CsiWorld> {
+): Promise<CsiStack> {
   const cluster = await CsiCluster.start(options)
   t.teardown(() => cluster.stop())
   const { driver } = cluster

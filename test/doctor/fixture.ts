@@ -4,10 +4,10 @@ import type { Test } from 'tap'
 
 import type { Finding } from '../../src/doctor/finding.ts'
 import { GOOD } from '../encryption/faulty-configs.ts'
-import { KmsWorld } from '../real/kms-world.ts'
+import { KmsVault } from '../real/kms-vault.ts'
 import { Plugin } from '../real/plugin.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import { runHere } from '../setup/scene.ts'
+import { runHere } from '../setup/fixture.ts'
 
 const MANIFEST = (flags: string, folders: readonly string[]) => `apiVersion: v1
 kind: Pod
@@ -28,8 +28,8 @@ export interface DoctorRun {
 }
 
 /** A node on which all is well: OpenBao, a running plugin, its token, and the files of kube-apiserver. */
-export class DoctorScene {
-  readonly world: KmsWorld
+export class DoctorFixture {
+  readonly vault: KmsVault
   readonly plugin: Plugin
   readonly folder: string
   /** The configuration as it is; a test changes parts of it before it runs doctor. */
@@ -43,25 +43,25 @@ export class DoctorScene {
   folders: readonly string[]
   encryption: string
 
-  static async start(t: Test): Promise<DoctorScene> {
-    const world = await KmsWorld.start()
-    await world.bao.api('POST', 'transit/config/keys', { disable_upsert: true })
-    await world.writeToken({ expiresIn: 7 * 24 * 3600 })
-    const plugin = await Plugin.start(world.configuration())
+  static async start(t: Test): Promise<DoctorFixture> {
+    const vault = await KmsVault.start()
+    await vault.bao.api('POST', 'transit/config/keys', { disable_upsert: true })
+    await vault.writeToken({ expiresIn: 7 * 24 * 3600 })
+    const plugin = await Plugin.start(vault.configuration())
     t.teardown(async () => {
       await plugin.stop()
-      await world.stop()
+      await vault.stop()
     })
     await plugin.waitForHealth('ok')
-    return new DoctorScene(world, plugin)
+    return new DoctorFixture(vault, plugin)
   }
 
-  private constructor(world: KmsWorld, plugin: Plugin) {
-    this.world = world
+  private constructor(vault: KmsVault, plugin: Plugin) {
+    this.vault = vault
     this.plugin = plugin
     this.folder = tempFolder('doctor')
     this.config = {
-      vault: world.configuration().vault,
+      vault: vault.configuration().vault,
       transit: { key: 'k8s-etcd' },
       kms: { socket: plugin.socket, clusterId: 'test-cluster' },
       admin: { listen: 'none' },

@@ -1,16 +1,16 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { Prometheus } from '../real/prometheus.ts'
 import { makeKey } from '../real/transit-setup.ts'
-import { startCsiWorld, type CsiWorld } from './csi-world.ts'
-import { startCluster, type Cluster, type Scope } from './world.ts'
+import { startCsiStack, type CsiStack } from './csi-stack.ts'
+import { startCluster, type Cluster, type Scope } from './cluster.ts'
 
-export type WatchedWorld = { kms: Cluster; prometheus: Prometheus }
+export type WatchedStack = { kms: Cluster; prometheus: Prometheus }
 
 /** Plugin, provider and API server under a load that never stops, and a Prometheus that scrapes them. */
-export async function startWatchedWorld(
+export async function startWatchedStack(
   t: Scope,
   { between = 50, tokenLife }: { between?: number; tokenLife?: number } = {},
-): Promise<WatchedWorld> {
+): Promise<WatchedStack> {
   const kms = await startCluster(t, tokenLife === undefined ? {} : { tokenLife })
   const { provider } = await startWorkload(t, between)
   let count = 0
@@ -54,9 +54,9 @@ async function loadKms({ api, plugin }: Cluster, count: number): Promise<void> {
   await api.readyz('kms-providers')
 }
 
-async function startWorkload(t: Scope, between: number): Promise<CsiWorld> {
-  const world = await startCsiWorld(t)
-  const { cluster, vault } = world
+async function startWorkload(t: Scope, between: number): Promise<CsiStack> {
+  const stack = await startCsiStack(t)
+  const { cluster, vault } = stack
   await makeKey(vault.bao, 'app-signing', { type: 'ecdsa-p256' })
   await makeKey(vault.bao, 'app-data')
   const ciphertext = await vault.encrypt('app-data', 'a password')
@@ -72,5 +72,5 @@ async function startWorkload(t: Scope, between: number): Promise<CsiWorld> {
   keepDoing(t, between, async () => {
     await cluster.publish(pod, 'web')
   })
-  return world
+  return stack
 }

@@ -19,40 +19,40 @@ export const ROLE = 'transit-bridge-kms'
 const POLICY = 'transit-bridge-kms'
 const SERVICE_ACCOUNT = { namespace: 'kube-system', name: 'transit-bridge-kms' }
 
-export type KmsWorldOptions = {
-  /** Life of the tokens that a login gives. Default: 1h. */
+export type KmsVaultOptions = {
+  /** Lifetime of the Vault tokens that a login returns. Default: 1h. */
   ttl?: string
   /** Whether OpenBao writes an audit file. Default: true. */
   audit?: boolean
-  /** Serve TLS; plugins then trust this CA. */
+  /** Serves TLS; plugins trust this CA. */
   tls?: NonNullable<OpenBaoOptions['tls']>
-  /** An OpenBao that runs already, for example the leader of a cluster. Default: a new one. */
+  /** A running OpenBao, for example the leader of a cluster. Default: a new one. */
   bao?: OpenBao
-  /** Another world whose identity this one accepts, too. Default: an identity of its own. */
-  accepts?: KmsWorld
+  /** Another KmsVault, whose service-account issuer this one trusts. Default: an issuer of its own. */
+  accepts?: KmsVault
 }
 
 /** A real OpenBao that is ready for the KMS plugin: key, policy, jwt login, and a token file. */
-export class KmsWorld {
+export class KmsVault {
   readonly bao: OpenBao
   readonly tokenFile: string
   readonly #issuer: ServiceAccountIssuer
   readonly #caFile: string | undefined
 
-  static async start(options: KmsWorldOptions = {}): Promise<KmsWorld> {
+  static async start(options: KmsVaultOptions = {}): Promise<KmsVault> {
     const { audit = true, tls, accepts } = options
     const [bao, issuer] = await Promise.all([
       options.bao ?? OpenBao.start({ audit, ...(tls === undefined ? {} : { tls }) }),
       accepts === undefined ? ServiceAccountIssuer.create() : accepts.#issuer,
     ])
-    const world = new KmsWorld(bao, issuer, tls?.caFile)
+    const vault = new KmsVault(bao, issuer, tls?.caFile)
     await enableTransit(bao)
     await makeKey(bao, KEY)
-    await world.writePolicy()
-    await world.enableLogin(options)
+    await vault.writePolicy()
+    await vault.enableLogin(options)
     await auditHeader(bao, 'X-Transit-Bridge-UID')
-    await world.writeToken()
-    return world
+    await vault.writeToken()
+    return vault
   }
 
   private constructor(bao: OpenBao, issuer: ServiceAccountIssuer, caFile: string | undefined) {
@@ -62,17 +62,17 @@ export class KmsWorld {
     this.tokenFile = join(tempFolder('identity'), 'token')
   }
 
-  /** Gives the plugin what `vault-policies/kms.hcl` gives. */
+  /** Writes the plugin's policy. Default: `vault-policies/kms.hcl`. */
   async writePolicy(hcl?: string): Promise<void> {
     await writePolicy(this.bao, POLICY, hcl ?? (await renderPolicy('kms.hcl')))
   }
 
-  /** Lets the plugin's service account log in by its JWT. */
+  /** Enables the jwt login of the plugin's service account. */
   async enableLogin({ ttl = '1h' }: { ttl?: string } = {}): Promise<void> {
     await enableJwtLogin(this.bao, { ...this.jwtLogin(), ttl })
   }
 
-  /** What Vault must know to let the plugin's service account log in: for roles of one's own. */
+  /** The login role of the plugin's service account; tests derive other roles from it. */
   jwtLogin(): JwtLogin {
     return {
       issuer: this.#issuer.issuer,
@@ -84,20 +84,20 @@ export class KmsWorld {
     }
   }
 
-  /** Puts a fresh token of the plugin's service account where the plugin reads it. */
+  /** Writes a new service-account token to the token file of the plugin. */
   async writeToken(wanted: ServiceAccountToken = {}): Promise<void> {
     const token = await this.#issuer.token({ ...SERVICE_ACCOUNT, ...wanted })
     writeFileSync(this.tokenFile, token, { mode: 0o600 })
   }
 
-  /** Logs in as the plugin does; gives the Vault token. */
+  /** Logs in as the plugin does and returns the Vault token. */
   async login(): Promise<string> {
     const jwt = readFileSync(this.tokenFile, 'utf8')
     const answer = await this.bao.api('POST', 'auth/jwt/login', { role: ROLE, jwt })
     return String(answer.auth.client_token)
   }
 
-  /** A plugin configuration for this world; `address` may be that of a proxy. */
+  /** A plugin configuration for this Vault. `address` can be a proxy's. */
   configuration(
     address: string | string[] = this.bao.address,
     kms: Record<string, unknown> = {},

@@ -42,16 +42,16 @@ export interface ConfigParts {
 }
 
 /** A fresh OpenBao that nothing was done to, a cluster's keys, and `setup` against both. */
-export class SetupScene {
+export class SetupFixture {
   readonly bao: OpenBao
   readonly issuer: ServiceAccountIssuer
   readonly folder: string
   readonly keyFile: string
 
-  static async start(t: Test): Promise<SetupScene> {
+  static async start(t: Test): Promise<SetupFixture> {
     const [bao, issuer] = await Promise.all([OpenBao.start(), ServiceAccountIssuer.create()])
     t.teardown(() => bao.stop())
-    return new SetupScene(bao, issuer)
+    return new SetupFixture(bao, issuer)
   }
 
   private constructor(bao: OpenBao, issuer: ServiceAccountIssuer) {

@@ -17,7 +17,7 @@ export interface Handlers {
 }
 
 /** A real server on a temporary socket with handlers of the test, and a real client of it. */
-export async function grpcScene(
+export async function grpcFixture(
   handlers: Handlers = {},
   options: { maxInFlight?: number; level?: string; limits?: Partial<ClientLimits> } = {},
 ) {

@@ -111,7 +111,7 @@ function refusal(code: ErrorCode): BridgeError {
   return new BridgeError(code, `scripted ${code}`)
 }
 
-export type SceneOptions = Partial<
+export type FixtureOptions = Partial<
   Pick<KeyServiceOptions, 'clusterId' | 'alsoDecryptClusters' | 'acceptVaultKubernetesKms'>
 > & {
   readonly key?: TransitKey
@@ -121,7 +121,7 @@ export type SceneOptions = Partial<
 }
 
 /** A service with its watch over a key in memory; it has read and proven the key. */
-export async function serviceScene(options: SceneOptions = {}) {
+export async function serviceFixture(options: FixtureOptions = {}) {
   const { clusterId = 'prod', alsoDecryptClusters = [], acceptVaultKubernetesKms = false } = options
   const clock = new HandClock()
   const transit = new MemoryTransit(options.key ?? transitKey(1))

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import { buildProgram } from '../commands/program.ts'
 import { Etcd } from '../real/etcd.ts'
-import { KmsWorld } from '../real/kms-world.ts'
+import { KmsVault } from '../real/kms-vault.ts'
 import { KubeApiServer, type KubeApiServerOptions } from '../real/kube-api-server.ts'
 import { Plugin } from '../real/plugin.ts'
 import { TcpProxy } from '../real/tcp-proxy.ts'
@@ -25,7 +25,7 @@ export type ClusterOptions = {
 
 /** OpenBao behind a proxy, etcd, the built plugin and a kube-apiserver that encrypts by it. */
 export type Cluster = {
-  world: KmsWorld
+  vault: KmsVault
   /** Between the plugin and OpenBao. */
   proxy: TcpProxy
   etcd: Etcd
@@ -35,21 +35,21 @@ export type Cluster = {
 
 /** Starts all of them, ready; they end with the test. */
 export async function startCluster(t: Scope, options: ClusterOptions = {}): Promise<Cluster> {
-  const [{ world, proxy }, etcd] = await Promise.all([startVault(t), startEtcd(t)])
-  if (options.tokenLife !== undefined) await world.writeToken({ expiresIn: options.tokenLife })
-  const plugin = await startPlugin(t, world, proxy, options.kms)
+  const [{ vault, proxy }, etcd] = await Promise.all([startVault(t), startEtcd(t)])
+  if (options.tokenLife !== undefined) await vault.writeToken({ expiresIn: options.tokenLife })
+  const plugin = await startPlugin(t, vault, proxy, options.kms)
   const config = (options.encryptionConfig ?? usualConfig)(plugin.socket)
   const api = await startApiServer(t, { etcd, encryptionConfig: config, ...options.api })
-  return { world, proxy, etcd, plugin, api }
+  return { vault, proxy, etcd, plugin, api }
 }
 
-export async function startVault(t: Scope): Promise<{ world: KmsWorld; proxy: TcpProxy }> {
+export async function startVault(t: Scope): Promise<{ vault: KmsVault; proxy: TcpProxy }> {
   buildProgram()
-  const world = await KmsWorld.start({ audit: false })
-  t.teardown(() => world.stop())
-  const proxy = await TcpProxy.start(world.bao.address)
+  const vault = await KmsVault.start({ audit: false })
+  t.teardown(() => vault.stop())
+  const proxy = await TcpProxy.start(vault.bao.address)
   t.teardown(() => proxy.stop())
-  return { world, proxy }
+  return { vault, proxy }
 }
 
 export async function startEtcd(t: Scope): Promise<Etcd> {
@@ -61,22 +61,22 @@ export async function startEtcd(t: Scope): Promise<Etcd> {
 /** A plugin that is healthy when this returns. */
 export async function startPlugin(
   t: Scope,
-  world: KmsWorld,
+  vault: KmsVault,
   proxy: TcpProxy,
   kmsSection: Record<string, unknown> = {},
 ): Promise<Plugin> {
-  const plugin = await Plugin.start(pluginConfiguration(world, proxy, kmsSection))
+  const plugin = await Plugin.start(pluginConfiguration(vault, proxy, kmsSection))
   t.teardown(() => plugin.stop())
   await plugin.waitForHealth('ok')
   return plugin
 }
 
 export function pluginConfiguration(
-  world: KmsWorld,
+  vault: KmsVault,
   proxy: TcpProxy,
   kmsSection: Record<string, unknown> = {},
 ) {
-  return world.configuration(proxy.address, { refreshInterval: REFRESH_INTERVAL, ...kmsSection })
+  return vault.configuration(proxy.address, { refreshInterval: REFRESH_INTERVAL, ...kmsSection })
 }
 
 export async function startApiServer(

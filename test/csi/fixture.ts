@@ -8,7 +8,7 @@ import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { createVaultClient } from '../../src/vault/client/client.ts'
 import { memoryLog } from '../fakes/log.ts'
 import { CsiClient } from '../real/csi-client.ts'
-import type { PodWorld } from './pod-world.ts'
+import type { PodVault } from './pod-vault.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 
 export const ALLOW_ALL: CsiRule = {
@@ -19,15 +19,15 @@ export const ALLOW_ALL: CsiRule = {
   types: CSI_OBJECT_TYPES,
 }
 
-export interface SceneOptions extends Partial<CsiConfig> {
+export interface FixtureOptions extends Partial<CsiConfig> {
   readonly clock?: Clock
-  /** Default: that of the world's OpenBao. */
+  /** Default: the address of the fixture's OpenBao. */
   readonly address?: string
 }
 
 /** The provider in this process, behind a real socket and in front of a real OpenBao. */
-export async function startScene(world: PodWorld, options: SceneOptions = {}) {
-  const { clock = systemClock, address = world.bao.address, ...csi } = options
+export async function startFixture(vault: PodVault, options: FixtureOptions = {}) {
+  const { clock = systemClock, address = vault.bao.address, ...csi } = options
   const { log, lines } = memoryLog()
   const metrics = createMetrics('test')
   const client = createVaultClient({ addresses: [address], timeoutMs: 2_000, clock, log, metrics })
@@ -86,8 +86,8 @@ export async function failure(mount: Promise<unknown>): Promise<{ code: string; 
 }
 
 /** Requests that are not the test's own: those of pods, by operation and path. */
-export function podRequests(world: PodWorld, since: number): string[] {
-  return world.bao
+export function podRequests(vault: PodVault, since: number): string[] {
+  return vault.bao
     .auditRequests({ since })
     .filter(({ displayName, path }) => displayName !== 'root' && !path.startsWith('sys/'))
     .map(({ operation, path }) => `${operation} ${path}`)
