@@ -3,7 +3,7 @@
 // A real OpenBao (or the vault on PATH), etcd, the built plugin and kube-apiserver, all on 127.0.0.1 and in
 // temporary folders, which are removed at the end.
 import { encryptionConfig, identity, kms } from '../test/e2e/encryption-config.ts'
-import { eventually } from '../test/e2e/eventually.ts'
+import { eventually } from '../test/real/eventually.ts'
 import { kmsProviders, newKeyId, noticed, pluginCalls } from '../test/e2e/observe.ts'
 import { findInEtcd, parseStored, SECRETS, seedsOfSecrets, storedV2 } from '../test/e2e/stored.ts'
 import { Etcd } from '../test/real/etcd.ts'

@@ -6,6 +6,7 @@ import { startAdminServer } from '../../src/admin/server.ts'
 import { systemClock } from '../../src/time/clock.ts'
 import { HandClock } from '../fakes/clock.ts'
 import { memoryLog } from '../fakes/log.ts'
+import { eventually } from '../real/eventually.ts'
 
 const sources = {
   isServing: () => true,
@@ -14,16 +15,11 @@ const sources = {
   metricsContentType: 'text/plain',
 }
 
-/** Waits for a condition that has no event. */
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setImmediate(resolve))
-}
-
 async function adminFixture(port = 0) {
   const clock = new HandClock()
   const { log, lines } = memoryLog()
   const admin = startAdminServer({ listen: { host: '127.0.0.1', port }, sources, clock, log })
-  if (port === 0) await until(() => admin.port !== undefined)
+  if (port === 0) await eventually('the port', () => admin.port !== undefined)
   return { admin, clock, lines, url: () => `http://127.0.0.1:${String(admin.port)}` }
 }
 
@@ -81,7 +77,7 @@ void test('slow connections never keep the next one out: the oldest is closed', 
     sockets.push(socket)
   }
   t.equal(await statusOf(`${url()}/livez`), 200)
-  await until(() => sockets[0]?.destroyed === true)
+  await eventually('the end of the first socket', () => sockets[0]?.destroyed === true)
   t.notOk(sockets.at(-1)?.destroyed)
 })
 
@@ -90,7 +86,7 @@ void test('a port that is taken is logged and tried again, never fatal', async (
   await once(taker, 'listening')
   const { port } = taker.address() as AddressInfo
   const { admin, clock, lines, url } = await adminFixture(port)
-  await until(() => lines.length === 1)
+  await eventually('a log line', () => lines.length === 1)
   t.match(lines, [
     {
       level: 'error',
@@ -99,11 +95,11 @@ void test('a port that is taken is logged and tried again, never fatal', async (
   ])
   t.equal(admin.port, undefined)
   await clock.advance(15_000)
-  await until(() => lines.length === 2)
+  await eventually('a second log line', () => lines.length === 2)
   taker.close()
   await once(taker, 'close')
   await clock.advance(15_000)
-  await until(() => admin.port !== undefined)
+  await eventually('the port', () => admin.port !== undefined)
   t.equal(await statusOf(`${url()}/livez`), 200)
   await admin.stop()
   t.equal(clock.pending, 0)
@@ -114,7 +110,7 @@ void test('a stop while the port is waited for ends the waiting', async (t) => {
   await once(taker, 'listening')
   const { port } = taker.address() as AddressInfo
   const { admin, clock, lines } = await adminFixture(port)
-  await until(() => lines.length === 1)
+  await eventually('a log line', () => lines.length === 1)
   await admin.stop()
   t.equal(clock.pending, 0)
   taker.close()

@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { freePort } from '../real/port.ts'
-import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao } = fixture
@@ -111,7 +112,7 @@ void test('no address answers: the reason is told, and the first to come back is
   await plugin.waitForHealth('ok')
   const since = bao.auditMark()
   await plugin.client.encrypt(newSeed())
-  await until('the audit line', () => fixture.asked(since, /encrypt/).length === 1)
+  await eventually('the audit line', () => fixture.asked(since, /encrypt/).length === 1)
   t.ok(plugin.program.running)
   await plugin.stop()
 })

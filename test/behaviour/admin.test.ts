@@ -6,7 +6,8 @@ import { test } from 'tap'
 import { run } from '../commands/program.ts'
 import { freePort } from '../real/port.ts'
 import { findSamples } from '../real/prometheus-text.ts'
-import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const plugin = await fixture.startHealthy({ kms: { refreshInterval: '1s' } })
@@ -34,7 +35,7 @@ void test('/metrics has every metric of docs/metrics.md, and shows the work', as
     findSamples((await plugin.admin('/metrics')).text, `transit_bridge_${name}`, labels)[0]?.value
   const count = (method: string, code: string) =>
     sample('kms_request_duration_seconds_count', { method, code })
-  await until('the calls to be shown', async () => (await count('Decrypt', 'OK')) === 8)
+  await eventually('the calls to be shown', async () => (await count('Decrypt', 'OK')) === 8)
   t.equal(await count('Encrypt', 'OK'), 1)
   t.equal(await count('Decrypt', 'FAILED_PRECONDITION'), 1)
   t.equal(await sample('kms_healthy', { reason: 'ok' }), 1)
@@ -72,7 +73,7 @@ void test('hundreds of admin clients that hang change nothing for the socket, an
     t.same(await plugin.client.decrypt(await plugin.client.encrypt(plaintext)), plaintext)
   }
   t.match(await plugin.admin('/livez'), { status: 200 }, 'the next one is let in')
-  await until('the clients to be dropped', () => hanging.every(({ destroyed }) => destroyed))
+  await eventually('the clients to be dropped', () => hanging.every(({ destroyed }) => destroyed))
   t.ok(plugin.program.running)
 })
 

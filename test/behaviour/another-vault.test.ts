@@ -2,7 +2,8 @@ import { test, type Test } from 'tap'
 import type { AuditRequest } from '../real/audit-log.ts'
 import { KmsVault } from '../real/kms-vault.ts'
 import { OpenBao, type AuditMark } from '../real/openbao.ts'
-import { linesSaying, newSeed, Fixture, until } from './fixture.ts'
+import { linesSaying, newSeed, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 /**
  * A second address that leads to another Vault: a disaster recovery site, or a node that was initialized again.
@@ -30,7 +31,7 @@ async function surviveOutage(t: Test, second: string): Promise<void> {
   t.strictSame(await plugin.client.decrypt(wrapped), seed, 'the cache is kept')
 
   await network.pass()
-  await until('an Encrypt after the outage', async () => {
+  await eventually('an Encrypt after the outage', async () => {
     return (await plugin.client.encrypt(newSeed())).keyId === wrapped.keyId
   })
   await plugin.waitForHealth('ok')
@@ -54,7 +55,7 @@ void test('the second Vault accepts the login and has another key of the same na
   const since = bao.auditMark()
 
   await network.refuse()
-  await until('a look at the key of the second Vault, after a login there', async () => {
+  await eventually('a look at the key of the second Vault, after a login there', async () => {
     await plugin.client.encrypt(newSeed()).catch(() => undefined)
     return asked(bao, since, /^transit\/keys\//).length > 0
   })
@@ -62,7 +63,7 @@ void test('the second Vault accepts the login and has another key of the same na
   t.equal((await plugin.client.status()).healthz, 'ok', 'within the grace')
 
   await network.pass()
-  await until('an Encrypt after the outage', async () => {
+  await eventually('an Encrypt after the outage', async () => {
     return (await plugin.client.encrypt(newSeed())).keyId === wrapped.keyId
   })
   t.strictSame(linesSaying(plugin, 'unhealthy'), [])

@@ -1,7 +1,8 @@
 import { test } from 'tap'
 import type { Plugin } from '../real/plugin.ts'
 import { renderPolicy } from '../real/transit-setup.ts'
-import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const network = await fixture.tcpProxy()
@@ -74,7 +75,7 @@ void test('the cache keeps at most maxEntries seeds, and none longer than its tt
   for (const { wrapped, plaintext } of seeds) t.same(await client.decrypt(wrapped), plaintext)
   t.ok(fixture.asked(since, /decrypt/).length >= 1, 'the first one was evicted')
   const [, , last] = seeds
-  await until('the end of the ttl', async () => {
+  await eventually('the end of the ttl', async () => {
     const mark = fixture.bao.auditMark()
     if (last !== undefined) await client.decrypt(last.wrapped)
     return fixture.asked(mark, /decrypt/).length === 1

@@ -5,7 +5,8 @@ import type { OpenBao } from '../real/openbao.ts'
 import { OpenBaoCluster } from '../real/openbao-cluster.ts'
 import { KmsVault } from '../real/kms-vault.ts'
 import { Plugin } from '../real/plugin.ts'
-import { linesSaying, newSeed, until } from './fixture.ts'
+import { linesSaying, newSeed } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 /**
  * Three OpenBao members behind one address. A standby whose leader is gone redirects to it (307), or says that it
@@ -65,11 +66,13 @@ async function watching(work: () => Promise<void>): Promise<Watched> {
 
 /** Vault answers again: a new leader, and the plugin encrypts under it. */
 async function recovered(former: OpenBao): Promise<void> {
-  await until('another leader', async () => (await cluster.leader()) !== former, 60_000)
-  await until(
+  await eventually('another leader', async () => (await cluster.leader()) !== former, {
+    timeoutMs: 60_000,
+  })
+  await eventually(
     'an Encrypt that works',
     async () => (await plugin.client.encrypt(newSeed())).ciphertext.length > 0,
-    60_000,
+    { timeoutMs: 60_000 },
   )
 }
 
@@ -102,17 +105,17 @@ void test('while there is no leader at all, two standbys answer: an outage, in i
   const watched = await watching(async () => {
     await leader.kill()
     await standby.kill()
-    await until('the outage in the log', () => linesSaying(plugin, 'vault').length > 0)
+    await eventually('the outage in the log', () => linesSaying(plugin, 'vault').length > 0)
     await plugin.client.status()
     await leader.restart()
     await standby.restart()
     await cluster.leader()
-    await until(
+    await eventually(
       'an Encrypt that works',
       async () => {
         return (await plugin.client.encrypt(newSeed())).ciphertext.length > 0
       },
-      60_000,
+      { timeoutMs: 60_000 },
     )
   })
   t.strictSame([...watched.unhealthy], [])

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
 import type { AuditRequest } from '../real/audit-log.ts'
 import type { AuditMark } from '../real/openbao.ts'
@@ -110,27 +109,6 @@ export class Fixture {
 /** A DEK seed, as an API server makes one. */
 export function newSeed(): Buffer {
   return randomBytes(32)
-}
-
-/** Waits until something holds; an error that it throws counts as "not yet". */
-export async function until(
-  what: string,
-  holds: () => boolean | Promise<boolean>,
-  timeoutMs = 20_000,
-): Promise<void> {
-  const end = Date.now() + timeoutMs
-  let last: unknown
-  while (Date.now() < end) {
-    try {
-      if (await holds()) return
-      last = undefined
-    } catch (error) {
-      last = error
-    }
-    await sleep(20)
-  }
-  const reason = last instanceof Error ? ` (last: ${last.message})` : ''
-  throw new Error(`waited ${String(timeoutMs)} ms for ${what}${reason}`)
 }
 
 /** The log lines whose message begins so. */

@@ -4,7 +4,8 @@ import { connect, type Socket } from 'node:net'
 import { test, type Test } from 'tap'
 import { KmsClient, type WrappedSeed } from '../real/kms-client.ts'
 import { KEY } from '../real/kms-vault.ts'
-import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao } = fixture
@@ -339,12 +340,14 @@ void test('14,000 streams without a request do not exhaust the memory', async (t
     stream.on('error', () => undefined)
     if (count % 2 === 0) stream.write(part)
   }
-  await until('the connections to be closed', () => sessions.every(({ destroyed }) => destroyed))
+  await eventually('the connections to be closed', () =>
+    sessions.every(({ destroyed }) => destroyed),
+  )
   await othersAreServed(t, bao.auditMark())
 })
 
 void test('nothing of it is an error in the log', async (t) => {
-  await until('the last line', () => plugin.logLines().length > 0)
+  await eventually('the last line', () => plugin.logLines().length > 0)
   const loud = plugin.logLines().filter(({ level }) => ['error', 'fatal'].includes(String(level)))
   t.same(loud, [])
 })

@@ -9,7 +9,8 @@ import { findSamples } from '../real/prometheus-text.ts'
 import { Provider } from '../real/provider.ts'
 import type { ServedProgram, Wrap } from '../real/served-program.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import { newSeed, Fixture, until } from './fixture.ts'
+import { newSeed, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const skip = whyNoMounts()
@@ -93,10 +94,10 @@ void test(
     const seed = newSeed()
     for (let call = 0; call < 20; call += 1)
       t.same(await plugin.client.decrypt(await plugin.client.encrypt(seed)), seed)
-    await until('dropped lines to be counted', async () => (await droppedLines(plugin)) > 0)
+    await eventually('dropped lines to be counted', async () => (await droppedLines(plugin)) > 0)
 
     disk.makeRoom()
-    await until('log lines after there is room again', async () => {
+    await eventually('log lines after there is room again', async () => {
       await plugin.client.encrypt(seed)
       return disk.log().includes('call answered')
     })
@@ -113,7 +114,7 @@ void test('kms: a log reader that has stopped keeps neither calls nor SIGTERM wa
   t.teardown(pipe.stop)
   const plugin = await fixture.launch({ log: { level: 'debug' } }, pipe.wrap)
   await plugin.waitForHealth('ok')
-  await until('the log to be full', async () => {
+  await eventually('the log to be full', async () => {
     await Promise.all(Array.from({ length: 200 }, () => plugin.client.status()))
     return (await droppedLines(plugin)) > 0
   })
@@ -130,7 +131,7 @@ void test(
     const provider = await startProvider(disk.wrap)
     const client = new CsiClient(provider.socket)
     t.teardown(() => client.close())
-    await until('dropped lines to be counted', async () => {
+    await eventually('dropped lines to be counted', async () => {
       await client.version()
       return (await droppedLines(provider)) > 0
     })
@@ -142,7 +143,7 @@ void test('csi: a log reader that has stopped does not keep SIGTERM waiting', as
   const pipe = stuckPipe()
   t.teardown(pipe.stop)
   const provider = await startProvider(pipe.wrap)
-  await until('/livez', async () => (await provider.admin('/livez')).status === 200)
+  await eventually('/livez', async () => (await provider.admin('/livez')).status === 200)
   provider.program.signal('SIGTERM')
   t.match(await provider.program.ended(), { code: 0 })
 })

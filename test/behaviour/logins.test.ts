@@ -7,7 +7,8 @@ import { ServiceAccountIssuer } from '../real/service-account.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { rememberSecret } from '../real/told-secrets.ts'
 import { enableAppRole, enableCertLogin, newSecretId } from '../real/transit-setup.ts'
-import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const authority = await CertificateAuthority.create()
 const files = await authority.server('vault')
@@ -89,7 +90,7 @@ void test('cert: another client certificate in the files is the one of the next 
   t.equal(await workedAs(plugin, since), 'cert-node-1')
   use(second)
   const isSecond = async () => (await workedAs(plugin, since)) === 'cert-node-2'
-  await until('the second certificate', isSecond)
+  await eventually('the second certificate', isSecond)
   t.match(await plugin.client.status(), { healthz: 'ok' })
   use(stranger)
   await plugin.waitForHealth(/cert login .* was refused: .*does not match its allowed_\* names/)
@@ -103,7 +104,7 @@ async function anotherLogin(plugin: Plugin, method: string): Promise<void> {
   const pattern = new RegExp(`vault_logins_total\\{method="${method}",outcome="ok"\\} (\\d+)`)
   const count = async () => Number(pattern.exec((await plugin.admin('/metrics')).text)?.[1] ?? 0)
   const before = await count()
-  await until('another login', async () => (await count()) > before)
+  await eventually('another login', async () => (await count()) > before)
 }
 
 void test('cert: an X.509-SVID is replaced while the plugin runs, as two files and as one bundle', async (t) => {

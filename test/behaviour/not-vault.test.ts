@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { freePort } from '../real/port.ts'
-import { linesSaying, newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { linesSaying, newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 /** What stands in front of Vault, or at its address, and answers in its place. */
 interface Row {
@@ -48,13 +49,13 @@ for (const { name, ...answer } of ROWS) {
     const recoveries = linesSaying(plugin, 'healthy').length
     proxy.respond(answer)
     t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'UNAVAILABLE' })
-    await until('the outage in the log', () => {
+    await eventually('the outage in the log', () => {
       return linesSaying(plugin, 'vault does not answer').length > before
     })
     t.equal((await plugin.client.status()).healthz, 'ok', 'Status has its grace')
     t.strictSame(await plugin.client.decrypt(wrapped), seed, 'the cache is kept')
     proxy.clear()
-    await until('the end of the outage in the log', () => {
+    await eventually('the end of the outage in the log', () => {
       return linesSaying(plugin, 'healthy').length > recoveries
     })
     t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })

@@ -2,7 +2,8 @@ import { test } from 'tap'
 import type { Plugin } from '../real/plugin.ts'
 import { findSamples } from '../real/prometheus-text.ts'
 import { enableJwtLogin } from '../real/transit-setup.ts'
-import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao } = fixture
@@ -30,7 +31,7 @@ void test('Vault hangs: Encrypt fails at its deadline, and Status answers meanwh
   // A caller's clock ends its call too: that the plugin gave up by itself stands in its log.
   const line = () =>
     patient.logLines().find(({ uid, method }) => uid === 'deadline' && method !== undefined)
-  await until('the log line', () => line() !== undefined)
+  await eventually('the log line', () => line() !== undefined)
   t.match(line(), { method: 'Encrypt', code: /^(DEADLINE_EXCEEDED|UNAVAILABLE|CANCELLED)$/ })
   t.ok(Number(line()?.['duration_ms']) < 3_000)
   await network.pass()
@@ -62,7 +63,7 @@ void test('after an outage in which the token ended, the return of Vault is noti
   })
   await network.refuse()
   // Until it waits as long between two logins as it ever does: 5 s.
-  await until('some failed logins', async () => {
+  await eventually('some failed logins', async () => {
     const { text } = await short.admin('/metrics')
     const failed = { outcome: 'VAULT_UNREACHABLE' }
     return (findSamples(text, 'transit_bridge_vault_logins_total', failed)[0]?.value ?? 0) >= 5
@@ -87,7 +88,7 @@ void test('an outage leaves Status "ok" for outageGrace, then reports the reason
   const refusedAt = performance.now()
   await network.refuse()
   const health: string[] = []
-  await until('the end of the grace', async () => {
+  await eventually('the end of the grace', async () => {
     const status = await graced.client.status()
     t.equal(status.keyId, keyId)
     if (health.at(-1) !== status.healthz) health.push(status.healthz)
@@ -98,13 +99,13 @@ void test('an outage leaves Status "ok" for outageGrace, then reports the reason
   const grace = performance.now() - refusedAt
   t.ok(grace > 2_500, `Status was "ok" for ${grace.toFixed(0)} ms`)
   // Until the log says so, which is at the next check, and some more calls, so that repeated lines would show.
-  await until('the line in the log', async () => {
+  await eventually('the line in the log', async () => {
     await outcomeOf(graced.client.encrypt(newSeed(), { timeout: 500 }))
     return told('error').length > 0
   })
   await network.pass()
   await graced.waitForHealth('ok', { timeoutMs: RETURN })
-  await until('the line of its return', () => told('info').length > 0)
+  await eventually('the line of its return', () => told('info').length > 0)
   t.match(told('warn'), [/^Vault does not answer; Status stays ok for now: .*connection refused/])
   t.match(told('error'), [/^unhealthy: .*connection refused/])
   t.match(told('info'), ['healthy'])

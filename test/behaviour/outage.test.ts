@@ -1,5 +1,6 @@
 import { test } from 'tap'
-import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao } = fixture
@@ -141,7 +142,7 @@ void test('readyz and the metrics report the outage', async (t) => {
     message: /connection refused/,
     details: { keyId: /^tb1-/, keyVersion: 1, failingSeconds: Number },
   })
-  await until('the gauges', async () => {
+  await eventually('the gauges', async () => {
     const metrics = await plugin.admin('/metrics')
     return (
       /transit_bridge_vault_up 0/.test(metrics.text) &&

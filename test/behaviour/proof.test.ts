@@ -1,7 +1,8 @@
 import { test } from 'tap'
 import type { BodyChange } from '../real/http-proxy.ts'
 import { renderPolicy } from '../real/transit-setup.ts'
-import { linesSaying, newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { linesSaying, newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const KMS = { refreshInterval: '1s' }
@@ -56,7 +57,7 @@ void test('a policy that denies batch_input: concurrent Decrypts succeed, and th
   t.same(await Promise.all(wrapped.map((each) => client.decrypt(each))), plaintexts)
   t.equal((await client.status()).healthz, 'ok')
   const warnings = () => linesSaying(plugin, 'Vault denies batches')
-  await until('the warning', () => warnings().length > 0)
+  await eventually('the warning', () => warnings().length > 0)
   t.match(warnings(), [{ level: 'warn', msg: /batch_input/ }])
   await fixture.vault.writePolicy(await renderPolicy('kms.hcl'))
   await plugin.stop()

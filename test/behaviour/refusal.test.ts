@@ -9,7 +9,8 @@ import {
   renderPolicy,
   rotateKey,
 } from '../real/transit-setup.ts'
-import { linesSaying, newSeed, outcomeOf, Fixture, until, type Settings } from './fixture.ts'
+import { linesSaying, newSeed, outcomeOf, Fixture, type Settings } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao, vault } = fixture
@@ -35,7 +36,7 @@ async function revokeTokens(): Promise<void> {
 
 /** A token this young that is denied is not taken for stale (src/vault/session/session.ts). */
 async function untilTokenIsOld(of: Plugin): Promise<void> {
-  await until('an older token', () => {
+  await eventually('an older token', () => {
     const logins = linesSaying(of, 'logged in to Vault')
     return Date.now() - Date.parse(String(logins.at(-1)?.['time'])) > 5_500
   })
@@ -217,7 +218,7 @@ void test('faults in Vault at the start', async (t) => {
 void test('the other key was never used', async (t) => {
   await vault.writePolicy()
   await rotateKey(bao, KEY)
-  await until('its rotation', async () => (await plugin.client.status()).keyId !== kept.keyId)
+  await eventually('its rotation', async () => (await plugin.client.status()).keyId !== kept.keyId)
   t.match(await outcomeOf(plugin.client.decrypt(kept)), { code: 'OK' })
 })
 

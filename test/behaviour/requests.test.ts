@@ -1,7 +1,8 @@
 import { test } from 'tap'
 import type { AuditRequest } from '../real/audit-log.ts'
 import type { WrappedSeed } from '../real/kms-client.ts'
-import { newSeed, Fixture, until } from './fixture.ts'
+import { newSeed, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 // With the default refresh interval: what is counted is what a user's Vault is asked.
@@ -58,7 +59,7 @@ void test("the uid of a call is in Vault's audit file and in the log", async (t)
   t.same(uidsOf(fixture.asked(since, ENCRYPT)), [uid])
   t.same(uidsOf(fixture.asked(since, DECRYPT)), [`${uid}-2`])
   const lines = () => plugin.logLines().filter((line) => String(line['uid']).startsWith(uid))
-  await until('the log lines', () => lines().length >= 2)
+  await eventually('the log lines', () => lines().length >= 2)
   t.match(lines(), [
     { level: 'debug', method: 'Encrypt', code: 'OK', uid },
     { level: 'debug', method: 'Decrypt', code: 'OK', uid: `${uid}-2` },
@@ -91,7 +92,7 @@ void test('without calls the key is read once in each refresh interval, and noth
   for (const { proxy } of watched) proxy.forget()
   const began = performance.now()
   const slowest = watched[watched.length - 1]
-  await until('three reads by the slower one', () => (slowest?.proxy.count() ?? 0) >= 3)
+  await eventually('three reads by the slower one', () => (slowest?.proxy.count() ?? 0) >= 3)
   for (const { seconds, proxy, resting } of watched) {
     const count = proxy.count()
     const elapsed = (performance.now() - began) / 1000

@@ -1,7 +1,8 @@
 import { test } from 'tap'
 import { KEY } from '../real/kms-vault.ts'
 import { configKey, rotateKey } from '../real/transit-setup.ts'
-import { linesSaying, newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { linesSaying, newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao } = fixture
@@ -15,16 +16,14 @@ void test('Vault restored from a backup of an older key: Encrypt works again aft
   const backup = String((await bao.api('GET', `transit/backup/${KEY}`)).data.backup)
 
   await rotateKey(bao, KEY)
-  await until('the rotation', async () => (await client.status()).keyId !== older.keyId)
+  await eventually('the rotation', async () => (await client.status()).keyId !== older.keyId)
   const lost = await client.encrypt(newSeed())
 
   await bao.api('POST', `transit/restore/${KEY}`, { backup, force: true })
   const restoredAt = performance.now()
-  await until(
-    'Encrypt',
-    async () => (await client.encrypt(newSeed())).keyId === older.keyId,
-    60_000,
-  )
+  await eventually('Encrypt', async () => (await client.encrypt(newSeed())).keyId === older.keyId, {
+    timeoutMs: 60_000,
+  })
   t.comment(`Encrypt worked again after ${String(Math.round(performance.now() - restoredAt))} ms`)
 
   t.match(await client.status(), { healthz: 'ok', keyId: older.keyId })

@@ -3,7 +3,8 @@ import type { WrappedSeed } from '../real/kms-client.ts'
 import { KEY } from '../real/kms-vault.ts'
 import type { Plugin } from '../real/plugin.ts'
 import { configKey, deleteKey, makeKey, rotateKey } from '../real/transit-setup.ts'
-import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao } = fixture
@@ -24,7 +25,7 @@ async function keyIdOf(by: Plugin = plugin): Promise<string> {
 async function rotate(): Promise<string> {
   const before = await keyIdOf()
   await rotateKey(bao, KEY)
-  await until('another key id', async () => (await keyIdOf()) !== before)
+  await eventually('another key id', async () => (await keyIdOf()) !== before)
   return keyIdOf()
 }
 
@@ -37,7 +38,7 @@ void test('a rotation is announced by the next refresh', async (t) => {
   const slower = await fixture.startHealthy({ kms: { refreshInterval: '3s', clusterId: 'slower' } })
   const before = await keyIdOf(slower)
   await rotateKey(bao, KEY)
-  await until('another key id', async () => (await keyIdOf(slower)) !== before)
+  await eventually('another key id', async () => (await keyIdOf(slower)) !== before)
   t.match(await slower.client.status(), { healthz: 'ok' })
   await slower.stop()
 })
@@ -83,8 +84,8 @@ void test('during rotations an API server sees one key id for each version, and 
   const driver = async () => {
     for (let count = 0; count <= rotations; count += 1) {
       const keyId = count === 0 ? await keyIdOf() : await rotate()
-      await until('the API server to follow', () => state.seenKeyId === keyId)
-      await until('data of this version', () => keeps(keyId))
+      await eventually('the API server to follow', () => state.seenKeyId === keyId)
+      await eventually('data of this version', () => keeps(keyId))
     }
   }
   const all = [apiServer(), writer(), reader()]
@@ -143,7 +144,7 @@ void test('min_decryption_version raised: old data is refused with the reason, a
   await configKey(bao, KEY, { min_decryption_version: versionOf(now.wrapped) })
   const refused = { code: 'FAILED_PRECONDITION', message: /min_decryption_version .*lower it/ }
   t.match(await outcomeOf(late.client.decrypt(old.wrapped)), refused, 'by Vault')
-  await until('the plugin to know', async () =>
+  await eventually('the plugin to know', async () =>
     /min_decryption_version \d+ disables/.test(
       (await outcomeOf(plugin.client.decrypt(old.wrapped))).message,
     ),
@@ -154,7 +155,7 @@ void test('min_decryption_version raised: old data is refused with the reason, a
   t.same(await plugin.client.decrypt(now.wrapped), now.plaintext, 'other data stays readable')
   t.match(await plugin.client.status(), { healthz: 'ok' })
   await configKey(bao, KEY, { min_decryption_version: 1 })
-  await until('old data', async () =>
+  await eventually('old data', async () =>
     old.plaintext.equals(await plugin.client.decrypt(old.wrapped)),
   )
   t.same(await late.client.decrypt(old.wrapped), old.plaintext)
@@ -168,7 +169,7 @@ void test('a key that was deleted and created again has a new key id, and its ol
   t.equal((await plugin.client.status()).keyId, old.wrapped.keyId, 'Status keeps the last key id')
   // Creation times are whole seconds: within one second the new version 1 has the key id of the old one.
   const second = Math.floor(Date.now() / 1000)
-  await until('the next second', () => Math.floor(Date.now() / 1000) > second)
+  await eventually('the next second', () => Math.floor(Date.now() / 1000) > second)
   await makeKey(bao, KEY)
   await plugin.waitForHealth('ok')
   const fresh = await keep()

@@ -3,7 +3,8 @@ import { test } from 'tap'
 import { KEY } from '../real/kms-vault.ts'
 import { findSecret, rememberSecret } from '../real/told-secrets.ts'
 import { renderPolicy, rotateKey } from '../real/transit-setup.ts'
-import { linesSaying, newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { linesSaying, newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open({ ttl: '5s' })
 const { bao, vault } = fixture
@@ -58,8 +59,8 @@ void test('no token, JWT, plaintext or ciphertext is told by any of the work', a
 
   // Rotation, and a login anew: the lease is 5 s.
   await rotateKey(bao, KEY)
-  await until('the rotation', async () => (await client.status()).keyId !== wrapped.keyId)
-  await until('another login', () => linesSaying(plugin, 'logged in to Vault').length > 1)
+  await eventually('the rotation', async () => (await client.status()).keyId !== wrapped.keyId)
+  await eventually('another login', () => linesSaying(plugin, 'logged in to Vault').length > 1)
 
   // Denial.
   await vault.writePolicy('path "nothing" { capabilities = ["read"] }')

@@ -9,7 +9,8 @@ import { CsiClient } from '../real/csi-client.ts'
 import { KmsClient } from '../real/kms-client.ts'
 import { Provider } from '../real/provider.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import { linesSaying, Fixture, until } from './fixture.ts'
+import { linesSaying, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const KMS = { refreshInterval: '5m' }
@@ -20,7 +21,7 @@ void test('kms: a socket that was removed is served again, and calls in flight g
   const plugin = await fixture.startHealthy({ kms: KMS })
   const wrapped = await plugin.client.encrypt(Buffer.alloc(32, 1))
   rmSync(plugin.socket)
-  await until('the socket to be back', () => existsSync(plugin.socket))
+  await eventually('the socket to be back', () => existsSync(plugin.socket))
   const next = new KmsClient(plugin.socket)
   t.match(await next.status(), { healthz: 'ok' })
   next.close()
@@ -33,7 +34,7 @@ void test('kms: the folder that was removed with it is made again', async (t) =>
   const socket = join(tempFolder('run'), 'transit-bridge', 'kms.sock')
   await fixture.startHealthy({ kms: { ...KMS, socket } })
   rmSync(dirname(socket), { recursive: true })
-  await until('the socket to be back', () => existsSync(socket))
+  await eventually('the socket to be back', () => existsSync(socket))
   const next = new KmsClient(socket)
   t.match(await next.status(), { healthz: 'ok' })
   next.close()
@@ -45,7 +46,7 @@ void test("kms: another process's socket at the path is left alone and fails /li
   await once(other, 'listening')
   renameSync(`${plugin.socket}.new`, plugin.socket)
   const { ino } = lstatSync(plugin.socket)
-  await until('/livez to fail', async () => (await plugin.admin('/livez')).status === 503)
+  await eventually('/livez to fail', async () => (await plugin.admin('/livez')).status === 503)
   t.equal(linesSaying(plugin, 'the socket is no longer served: another process serves').length, 1)
   plugin.program.signal('SIGTERM')
   t.match(await plugin.program.ended(), { code: 0 })
@@ -59,7 +60,7 @@ void test('csi: a socket that was removed is served again', async (t) => {
   const vault = { address: 'http://127.0.0.1:1', auth }
   const provider = await Provider.start(folder, { vault, csi: { audience: 'vault', rules: [] } })
   rmSync(provider.socket)
-  await until('the socket to be back', () => existsSync(provider.socket))
+  await eventually('the socket to be back', () => existsSync(provider.socket))
   const client = new CsiClient(provider.socket)
   t.match(await client.version(), { runtimeName: /transit-bridge/ })
   client.close()

@@ -7,7 +7,8 @@ import { freePort } from '../real/port.ts'
 import { findSamples } from '../real/prometheus-text.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import type { Plugin } from '../real/plugin.ts'
-import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao, vault } = fixture
@@ -89,7 +90,7 @@ void test('started before DNS answers', async (t) => {
     plugin,
     /vault\.invalid:8200 is unreachable: (unknown host name|the host name cannot)/,
   )
-  await until('some more logins', async () => {
+  await eventually('some more logins', async () => {
     const { text } = await plugin.admin('/metrics')
     const failed = { outcome: 'VAULT_UNREACHABLE' }
     return (findSamples(text, 'transit_bridge_vault_logins_total', failed)[0]?.value ?? 0) >= 3

@@ -9,7 +9,8 @@ import { KmsClient } from '../real/kms-client.ts'
 import type { Plugin } from '../real/plugin.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { enableJwtLogin } from '../real/transit-setup.ts'
-import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao, vault } = fixture
@@ -52,12 +53,12 @@ void test('SIGTERM: calls in flight are finished, new ones are refused', async (
   const wrapped = await plugin.client.encrypt(kept)
   await network.slow(800)
   const inFlight = [plugin.client.encrypt(newSeed()), plugin.client.decrypt(wrapped)]
-  await until('the calls to be in flight', async () =>
+  await eventually('the calls to be in flight', async () =>
     /kms_calls_in_flight 2/.test((await plugin.admin('/metrics')).text),
   )
   plugin.program.signal('SIGTERM')
   await plugin.program.waitForLine(/"stopping"/)
-  await until('the socket to go', () => !existsSync(plugin.socket))
+  await eventually('the socket to go', () => !existsSync(plugin.socket))
   t.match(await outcomeOf(plugin.client.encrypt(newSeed(), { timeout: 300 })), {
     code: /^(UNAVAILABLE|DEADLINE_EXCEEDED)$/,
   })
@@ -86,7 +87,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const plugin = await fixture.startHealthy({ address: network.address, kms: KMS })
     await network.hang()
     const call = outcomeOf(plugin.client.encrypt(newSeed(), { timeout: 20_000 }))
-    await until('the call to be in flight', async () =>
+    await eventually('the call to be in flight', async () =>
       /kms_calls_in_flight 1/.test((await plugin.admin('/metrics')).text),
     )
     plugin.program.signal(signal)
@@ -104,11 +105,11 @@ void test('a successor takes the socket over while calls in flight are finished,
   const old = await fixture.startHealthy({ address: network.address, kms: KMS })
   await network.hang()
   const call = outcomeOf(old.client.encrypt(newSeed(), { timeout: 20_000 }))
-  await until('the call to be in flight', async () =>
+  await eventually('the call to be in flight', async () =>
     /kms_calls_in_flight 1/.test((await old.admin('/metrics')).text),
   )
   old.program.signal('SIGTERM')
-  await until('the socket to go', () => !existsSync(old.socket))
+  await eventually('the socket to go', () => !existsSync(old.socket))
   const successor = await fixture.start({ kms: { ...KMS, socket: old.socket } })
   t.ok(old.program.running, 'both run')
   await successor.waitForHealth('ok')
@@ -125,7 +126,7 @@ void test('a second signal ends it at once, with 1', async (t) => {
   const plugin = await fixture.startHealthy({ address: network.address, kms: KMS })
   await network.hang()
   const call = outcomeOf(plugin.client.encrypt(newSeed()))
-  await until('the call to be in flight', async () =>
+  await eventually('the call to be in flight', async () =>
     /kms_calls_in_flight 1/.test((await plugin.admin('/metrics')).text),
   )
   plugin.program.signal('SIGTERM')
@@ -209,7 +210,7 @@ void test("SIGUSR1 does not open Node.js's inspector", async (t) => {
   const plugin = await fixture.startHealthy({ kms: KMS })
   plugin.program.signal('SIGUSR1')
   const { pid } = plugin.program
-  await until('the signal', () => {
+  await eventually('the signal', () => {
     return isBlocked(pid, constants.signals.SIGUSR1) || /Debugger/.test(plugin.program.output())
   })
   t.notMatch(plugin.program.output(), /Debugger listening/)

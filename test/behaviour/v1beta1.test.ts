@@ -1,7 +1,8 @@
 import { test } from 'tap'
 import { KEY } from '../real/kms-vault.ts'
 import { rotateKey } from '../real/transit-setup.ts'
-import { newSeed, outcomeOf, Fixture, until } from './fixture.ts'
+import { newSeed, outcomeOf, Fixture } from './fixture.ts'
+import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao } = fixture
@@ -42,7 +43,7 @@ void test('old data stays readable after a rotation', async (t) => {
   })
   const { keyId } = await quick.client.status()
   await rotateKey(bao, KEY)
-  await until('the rotation', async () => (await quick.client.status()).keyId !== keyId)
+  await eventually('the rotation', async () => (await quick.client.status()).keyId !== keyId)
   t.match(Buffer.from(await quick.client.encryptV1(plaintext)).toString(), /:vault:v2:/)
   t.same(await quick.client.decryptV1(cipher), plaintext)
   await quick.stop()

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { test, type Test } from 'tap'
 
 import { version } from '../../src/version.ts'
+import { eventually } from '../real/eventually.ts'
 import { buildProgram, PROGRAM, ROOT, run } from './program.ts'
 
 buildProgram()
@@ -79,11 +80,8 @@ void test(
       stdio: ['pipe', 'ignore', 'inherit'],
     })
     t.teardown(() => child.kill('SIGKILL'))
-    const deadline = Date.now() + 10_000
     const executable = () => readlinkSync(`/proc/${child.pid}/exe`)
-    while (!executable().endsWith('/node') && Date.now() < deadline)
-      await new Promise((wake) => setTimeout(wake, 10))
-    t.match(executable(), /\/node$/)
+    await eventually('node to be running', () => executable().endsWith('/node'))
     child.kill('SIGTERM')
     t.strictSame(await once(child, 'exit'), [null, 'SIGTERM'])
   },

@@ -1,9 +1,9 @@
 import { status } from '@grpc/grpc-js'
-import t from 'tap'
+import { test } from 'tap'
 import { toMountStatus } from '../../src/csi/mount-status.ts'
 
 /** The real driver and a folder that stays: test/e2e/csi-driver.test.ts and csi-outage.test.ts. */
-void t.test('no failed Mount leaves kubelet in doubt', (t) => {
+void test('no failed Mount leaves kubelet in doubt', (t) => {
   for (const code of [
     'VAULT_UNREACHABLE',
     'VAULT_TIMEOUT',

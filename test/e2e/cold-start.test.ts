@@ -1,5 +1,5 @@
 // Everything in etcd is encrypted, and everything starts at once after a power cut.
-import t, { type Test } from 'tap'
+import { t, test, type Test } from 'tap'
 import { encryptionConfig, kms } from './encryption-config.ts'
 import { kmsProviders, pluginCalls } from './observe.ts'
 import { findInEtcd, parseStored } from './stored.ts'
@@ -13,7 +13,7 @@ const cluster = await startCluster(t, {
 })
 const { vault, etcd, plugin, api } = cluster
 
-void t.test('with *.* all that the API server stores is ciphertext', async (t) => {
+void test('with *.* all that the API server stores is ciphertext', async (t) => {
   await api.createSecret('default', 'before', VALUES)
   const values = await etcd.range('/registry/')
   const plain = values.filter(({ value }) => parseStored(value).format === 'plain')
@@ -29,7 +29,7 @@ void t.test('with *.* all that the API server stores is ciphertext', async (t) =
   t.same(await findInEtcd(etcd, VALUES.password), [])
 })
 
-void t.test('after a power cut, the plugin starts before the API server', async (t) => {
+void test('after a power cut, the plugin starts before the API server', async (t) => {
   await powerCut()
   await startOthers()
   await plugin.restart()
@@ -37,7 +37,7 @@ void t.test('after a power cut, the plugin starts before the API server', async 
   await readAll(t)
 })
 
-void t.test('after a power cut, the API server starts before the plugin', async (t) => {
+void test('after a power cut, the API server starts before the plugin', async (t) => {
   await powerCut()
   await startOthers()
   await api.restart({ waitReady: false })
@@ -46,7 +46,7 @@ void t.test('after a power cut, the API server starts before the plugin', async 
   await readAll(t)
 })
 
-void t.test('after a power cut, Vault comes last, sealed', async (t) => {
+void test('after a power cut, Vault comes last, sealed', async (t) => {
   await powerCut()
   await etcd.restart()
   await Promise.all([api.restart({ waitReady: false }), plugin.restart()])
@@ -69,11 +69,11 @@ async function startOthers(): Promise<void> {
   await Promise.all([etcd.restart(), vault.bao.restart()])
 }
 
-async function readAll(test: Test): Promise<void> {
+async function readAll(t: Test): Promise<void> {
   const startedAt = performance.now()
   await kmsProviders(api, 'ok')
-  test.same(await api.getSecret('default', 'before'), VALUES)
+  t.same(await api.getSecret('default', 'before'), VALUES)
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
   const decrypts = await pluginCalls(plugin, { method: 'Decrypt', code: 'OK' })
-  test.comment(`read after ${seconds} s, ${String(decrypts)} Decrypts`)
+  t.comment(`read after ${seconds} s, ${String(decrypts)} Decrypts`)
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { status } from '@grpc/grpc-js'
-import t from 'tap'
+import { test } from 'tap'
 import { CsiCluster } from '../real/csi-cluster.ts'
 import { CsiDriver } from '../real/csi-driver.ts'
 import { FixedProvider } from '../real/fixed-provider.ts'
@@ -10,7 +10,7 @@ import { whyNoMounts } from '../real/mount-namespace.ts'
 const PROVIDER = 'fixed'
 
 /** The harness itself: driver, cluster and volumes around a provider that is a stand-in. */
-void t.test('a driver with a stand-in for the provider', { skip: whyNoMounts() }, async (t) => {
+void test('a driver with a stand-in for the provider', { skip: whyNoMounts() }, async (t) => {
   const cluster = await CsiCluster.start()
   t.teardown(() => cluster.stop())
   const { driver } = cluster

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises'
-import t from 'tap'
+import { test } from 'tap'
 import { CsiDriver } from '../real/csi-driver.ts'
 import { whyNoMounts } from '../real/mount-namespace.ts'
 import { enableKubernetesLogin, makeKey } from '../real/transit-setup.ts'
 import { csiConfiguration, startCsiStack, startProvider } from './csi-stack.ts'
 
-void t.test('whose volume it is', { skip: whyNoMounts() }, async (t) => {
+void test('whose volume it is', { skip: whyNoMounts() }, async (t) => {
   const { cluster, driver, vault, proxy } = await startCsiStack(t)
   const { api } = cluster
   const { bao } = vault

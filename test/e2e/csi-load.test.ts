@@ -1,4 +1,4 @@
-import t from 'tap'
+import { test } from 'tap'
 import type { CsiPod } from '../real/csi-driver.ts'
 import { whyNoMounts } from '../real/mount-namespace.ts'
 import { makeKey, rotateKey } from '../real/transit-setup.ts'
@@ -9,7 +9,7 @@ const OBJECTS = 5
 const REPUBLISHES = 3
 
 /** A whole node of pods starts at once, as after a power cut. */
-void t.test('30 pods with 5 objects each', { skip: whyNoMounts() }, async (t) => {
+void test('30 pods with 5 objects each', { skip: whyNoMounts() }, async (t) => {
   const { cluster, driver, vault, provider } = await startCsiStack(t)
   const { bao } = vault
   await makeKey(bao, 'app-signing', { type: 'ecdsa-p256' })

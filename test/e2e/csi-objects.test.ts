@@ -1,11 +1,11 @@
 import { createPublicKey, verify } from 'node:crypto'
 import { compactVerify, createLocalJWKSet, type JSONWebKeySet } from 'jose'
-import t from 'tap'
+import { test } from 'tap'
 import { whyNoMounts } from '../real/mount-namespace.ts'
 import { makeKey, rotateKey } from '../real/transit-setup.ts'
 import { startCsiStack } from './csi-stack.ts'
 
-void t.test('what pods find in their volumes', { skip: whyNoMounts() }, async (t) => {
+void test('what pods find in their volumes', { skip: whyNoMounts() }, async (t) => {
   const { cluster, driver, vault } = await startCsiStack(t)
   const { bao } = vault
   await makeKey(bao, 'app-signing', { type: 'ecdsa-p256' })

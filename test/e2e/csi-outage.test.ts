@@ -1,10 +1,10 @@
-import t from 'tap'
+import { test } from 'tap'
 import { CsiDriver } from '../real/csi-driver.ts'
 import { whyNoMounts } from '../real/mount-namespace.ts'
 import { makeKey } from '../real/transit-setup.ts'
 import { csiConfiguration, startCsiStack, startProvider } from './csi-stack.ts'
 
-void t.test('Vault is away', { skip: whyNoMounts() }, async (t) => {
+void test('Vault is away', { skip: whyNoMounts() }, async (t) => {
   const { cluster, vault, proxy, provider } = await startCsiStack(t, {
     csi: { revalidateAfter: '0s' },
   })

@@ -1,10 +1,10 @@
 import { setImmediate } from 'node:timers/promises'
-import t from 'tap'
+import { test } from 'tap'
 import { whyNoMounts } from '../real/mount-namespace.ts'
 import { configKey, makeKey, rotateKey } from '../real/transit-setup.ts'
 import { startCsiStack } from './csi-stack.ts'
 
-void t.test('files follow the key and the class', { skip: whyNoMounts() }, async (t) => {
+void test('files follow the key and the class', { skip: whyNoMounts() }, async (t) => {
   const { cluster, driver, vault, provider } = await startCsiStack(t)
   const { bao } = vault
   await makeKey(bao, 'app-signing', { type: 'rsa-2048' })

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import { test } from 'tap'
 import { parse } from 'yaml'
 import { parseConfig, parseProviderConfig } from '../../src/config/load.ts'
 import { PROGRAM, buildProgram } from '../commands/program.ts'
@@ -45,25 +45,22 @@ const BAD: readonly (readonly [values: string, message: RegExp])[] = [
   ['kmss.mode=none', /'kmss' not allowed/],
 ]
 
-void t.test(
-  'helm lint takes what is right, for the oldest and the newest Kubernetes',
-  async (t) => {
-    for (const file of GOOD) {
-      for (const version of ['1.30', '1.37']) {
-        const { code, stdout } = await helm([
-          'lint',
-          CHART,
-          `--values=${file}`,
-          `--kube-version=${version}`,
-          '--strict',
-        ])
-        t.equal(code, 0, `${file} ${version}: ${stdout}`)
-      }
+void test('helm lint takes what is right, for the oldest and the newest Kubernetes', async (t) => {
+  for (const file of GOOD) {
+    for (const version of ['1.30', '1.37']) {
+      const { code, stdout } = await helm([
+        'lint',
+        CHART,
+        `--values=${file}`,
+        `--kube-version=${version}`,
+        '--strict',
+      ])
+      t.equal(code, 0, `${file} ${version}: ${stdout}`)
     }
-  },
-)
+  }
+})
 
-void t.test('what is wrong is refused in words', async (t) => {
+void test('what is wrong is refused in words', async (t) => {
   for (const [values, message] of BAD) {
     const set = [...LEAST, `--set=${values}`]
     const { code, stderr } = await helm(['template', 'x', CHART, '--kube-version=1.37', ...set])
@@ -72,29 +69,26 @@ void t.test('what is wrong is refused in words', async (t) => {
   }
 })
 
-void t.test('helm lint alone finds values that the schema knows to be wrong', async (t) => {
+void test('helm lint alone finds values that the schema knows to be wrong', async (t) => {
   const { code, stdout } = await helm(['lint', CHART, ...LEAST, '--set=kms.mode=pod'])
   t.not(code, 0)
   t.match(stdout, /one of 'staticPod', 'daemonSet', 'none'/)
 })
 
-void t.test(
-  'what the chart writes into ConfigMaps is a configuration of the program',
-  async (t) => {
-    for (const file of GOOD) {
-      for (const { kind, metadata, data } of await renderChart([`--values=${file}`])) {
-        if (kind !== 'ConfigMap' || data['config.yaml'] === undefined) continue
-        const read = metadata.name.endsWith('-csi') ? parseProviderConfig : parseConfig
-        t.doesNotThrow(
-          () => read(metadata.name, data['config.yaml'], {}),
-          `${file}: ${metadata.name}`,
-        )
-      }
+void test('what the chart writes into ConfigMaps is a configuration of the program', async (t) => {
+  for (const file of GOOD) {
+    for (const { kind, metadata, data } of await renderChart([`--values=${file}`])) {
+      if (kind !== 'ConfigMap' || data['config.yaml'] === undefined) continue
+      const read = metadata.name.endsWith('-csi') ? parseProviderConfig : parseConfig
+      t.doesNotThrow(
+        () => read(metadata.name, data['config.yaml'], {}),
+        `${file}: ${metadata.name}`,
+      )
     }
-  },
-)
+  }
+})
 
-void t.test('the schema of the chart knows the settings that the program knows', (t) => {
+void test('the schema of the chart knows the settings that the program knows', (t) => {
   buildProgram()
   const program = JSON.parse(execFileSync(PROGRAM, ['config', 'schema'], { encoding: 'utf8' }))
   const chart = JSON.parse(readFileSync(join(CHART, 'values.schema.json'), 'utf8'))
@@ -109,7 +103,7 @@ void t.test('the schema of the chart knows the settings that the program knows',
   t.end()
 })
 
-void t.test('every container has what it needs and no more', async (t) => {
+void test('every container has what it needs and no more', async (t) => {
   for (const file of GOOD) {
     for (const object of await renderChart([`--values=${file}`])) {
       const pod = object.kind === 'Pod' ? object.spec : object.spec?.template?.spec
@@ -139,32 +133,29 @@ void t.test('every container has what it needs and no more', async (t) => {
   }
 })
 
-void t.test(
-  'nobody has a right, but the removal, to the one DaemonSet, while it is removed',
-  async (t) => {
-    const objects = await renderChart([`--values=${join(CHART, 'ci/everything-values.yaml')}`])
-    const rbac = objects.filter(({ apiVersion }) => apiVersion.startsWith('rbac.'))
-    t.same(
-      rbac.map(({ kind }) => kind),
-      ['Role', 'RoleBinding'],
-    )
-    t.same(rbac[0].rules, [
-      {
-        apiGroups: ['apps'],
-        resources: ['daemonsets'],
-        resourceNames: ['transit-bridge-kms-installer'],
-        verbs: ['get', 'patch'],
-      },
-    ])
-    for (const { metadata } of rbac)
-      t.equal(metadata.annotations['helm.sh/hook'], 'pre-delete', 'and it goes with the release')
-    const plain = await renderChart([`--values=${join(CHART, 'ci/static-pod-values.yaml')}`])
-    t.notOk(plain.some(({ apiVersion }) => apiVersion.startsWith('rbac.')))
-    t.notOk(plain.some(({ metadata }) => metadata.annotations?.['helm.sh/hook'] === 'pre-delete'))
-  },
-)
+void test('nobody has a right, but the removal, to the one DaemonSet, while it is removed', async (t) => {
+  const objects = await renderChart([`--values=${join(CHART, 'ci/everything-values.yaml')}`])
+  const rbac = objects.filter(({ apiVersion }) => apiVersion.startsWith('rbac.'))
+  t.same(
+    rbac.map(({ kind }) => kind),
+    ['Role', 'RoleBinding'],
+  )
+  t.same(rbac[0].rules, [
+    {
+      apiGroups: ['apps'],
+      resources: ['daemonsets'],
+      resourceNames: ['transit-bridge-kms-installer'],
+      verbs: ['get', 'patch'],
+    },
+  ])
+  for (const { metadata } of rbac)
+    t.equal(metadata.annotations['helm.sh/hook'], 'pre-delete', 'and it goes with the release')
+  const plain = await renderChart([`--values=${join(CHART, 'ci/static-pod-values.yaml')}`])
+  t.notOk(plain.some(({ apiVersion }) => apiVersion.startsWith('rbac.')))
+  t.notOk(plain.some(({ metadata }) => metadata.annotations?.['helm.sh/hook'] === 'pre-delete'))
+})
 
-void t.test('alerts and dashboard are the files of the chart', async (t) => {
+void test('alerts and dashboard are the files of the chart', async (t) => {
   const objects = await renderChart([`--values=${join(CHART, 'ci/everything-values.yaml')}`])
   const rule = objects.find(({ kind }) => kind === 'PrometheusRule')
   const plain = parse(
@@ -182,7 +173,7 @@ void t.test('alerts and dashboard are the files of the chart', async (t) => {
   )
 })
 
-void t.test('the plugin is open to other hosts only where Prometheus must reach it', async (t) => {
+void test('the plugin is open to other hosts only where Prometheus must reach it', async (t) => {
   const listen = async (...args: string[]) => {
     const objects = await renderChart([...LEAST, ...args])
     const map = objects.find(({ metadata }) => metadata.name === 'transit-bridge-kms' && metadata)

@@ -1,7 +1,7 @@
 // The EncryptionConfiguration changes while the API server runs: it looks at the file once a minute.
-import t from 'tap'
+import { test } from 'tap'
 import { encryptionConfig, identity, kms } from './encryption-config.ts'
-import { eventually } from './eventually.ts'
+import { eventually } from '../real/eventually.ts'
 import { kmsProviders } from './observe.ts'
 import type { KubeApiServer } from '../real/kube-api-server.ts'
 import { findInEtcd, parseStored, storedSecret, storedV2 } from './stored.ts'
@@ -9,7 +9,7 @@ import { startCluster } from './cluster.ts'
 
 const VALUES = { password: 'the-password-before-encryption' }
 
-void t.test('encryption is turned on, and a resource added, without a restart', async (t) => {
+void test('encryption is turned on, and a resource added, without a restart', async (t) => {
   const { api, etcd, plugin } = await startCluster(t, {
     encryptionConfig: () => encryptionConfig([identity]),
   })

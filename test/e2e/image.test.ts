@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import { test } from 'tap'
 import { buildProgram, ROOT } from '../commands/program.ts'
 import { IMAGE_ENTRYPOINT } from '../../scripts/distribution.ts'
 import { tempFolder } from '../real/temp-folder.ts'
@@ -35,7 +35,7 @@ function filesBelow(folder: string): string[] {
 
 const whyNotRoot = isRoot ? false : 'chroot needs root'
 
-void t.test('the image runs as both of its users', { skip: whyNotRoot }, async (t) => {
+void test('the image runs as both of its users', { skip: whyNotRoot }, async (t) => {
   const root = join(tempFolder('image'), 'root')
   runScript('build-rootfs.ts', root)
   const before = filesBelow(root)
@@ -63,7 +63,7 @@ void t.test('the image runs as both of its users', { skip: whyNotRoot }, async (
   t.notOk(names.includes('tap'), 'of what runs alone')
 })
 
-void t.test('the tarball is whole: unpack it, and the program runs', (t) => {
+void test('the tarball is whole: unpack it, and the program runs', (t) => {
   const folder = tempFolder('tarball')
   runScript('build-tarball.ts', folder)
   const [file = ''] = readdirSync(folder)

@@ -1,5 +1,5 @@
 // KMS v1, which API servers still have behind a feature gate, and the way from it to v2.
-import t from 'tap'
+import { t, test } from 'tap'
 import { encryptionConfig, identity, kms } from './encryption-config.ts'
 import { kmsProviders, pluginCalls } from './observe.ts'
 import { findInEtcd, SECRETS, storedSecret, storedV2 } from './stored.ts'
@@ -14,7 +14,7 @@ const { api, etcd, plugin } = await startCluster(t, {
   api: { extraArgs: ['--feature-gates=KMSv1=true'] },
 })
 
-void t.test('Secrets are written and read by KMS v1', async (t) => {
+void test('Secrets are written and read by KMS v1', async (t) => {
   const before = await pluginCalls(plugin, { method: 'Encrypt', code: 'OK' })
   await api.createSecret('default', 'one', VALUES)
   await api.createSecret('default', 'two', VALUES)
@@ -34,7 +34,7 @@ void t.test('Secrets are written and read by KMS v1', async (t) => {
   t.ok((await pluginCalls(plugin, { method: 'Decrypt', code: 'OK' })) > decrypts)
 })
 
-void t.test('a second provider on the same socket takes them to KMS v2', async (t) => {
+void test('a second provider on the same socket takes them to KMS v2', async (t) => {
   const providers = [kms(plugin.socket), kms(plugin.socket, OLD), identity]
   await api.restart({ encryptionConfig: encryptionConfig(providers) })
   t.same(await api.getSecret('default', 'one'), VALUES)

@@ -1,5 +1,5 @@
 import { decodeProtectedHeader } from 'jose'
-import t from 'tap'
+import { test } from 'tap'
 import { Etcd } from '../real/etcd.ts'
 import { KubeApiServer } from '../real/kube-api-server.ts'
 import { OpenBao } from '../real/openbao.ts'
@@ -15,7 +15,7 @@ resources:
       - identity: {}
 `
 
-void t.test('a Secret is ciphertext in etcd, and two API servers read it', async (t) => {
+void test('a Secret is ciphertext in etcd, and two API servers read it', async (t) => {
   const etcd = await Etcd.start()
   t.teardown(() => etcd.stop())
   const signer = await ServiceAccountIssuer.create()

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { decodeJwt } from 'jose'
-import t, { type Test } from 'tap'
+import { t, test, type Test } from 'tap'
 import { CsiClient } from '../real/csi-client.ts'
 import { KEY, ROLE } from '../real/kms-vault.ts'
 import { Plugin } from '../real/plugin.ts'
@@ -13,7 +13,7 @@ import { tempFolder } from '../real/temp-folder.ts'
 import { enableJwtLogin, renderPolicy, writePolicy } from '../real/transit-setup.ts'
 import { runHere } from '../setup/fixture.ts'
 import { encryptionConfig, identity, kms } from './encryption-config.ts'
-import { eventually } from './eventually.ts'
+import { eventually } from '../real/eventually.ts'
 import { kmsProviders } from './observe.ts'
 import { storedV2 } from './stored.ts'
 import { startApiServer, startEtcd, startVault } from './cluster.ts'
@@ -39,7 +39,7 @@ await eventually('the namespace of system components', () =>
   api.api('GET', `/api/v1/namespaces/${NAMESPACE}`),
 )
 
-void t.test('jwt with pinned keys: a token of this API server opens Vault for it', async (t) => {
+void test('jwt with pinned keys: a token of this API server opens Vault for it', async (t) => {
   await enableJwtLogin(vault.bao, {
     mount: 'pinned',
     issuer: api.issuer,
@@ -86,34 +86,31 @@ void t.test('jwt with pinned keys: a token of this API server opens Vault for it
   await plugin.waitForHealth(/audience/)
 })
 
-void t.test(
-  'kubernetes without a reviewer token: the cause is named, in setup and in the login',
-  async (t) => {
-    await issueToken()
-    t.match(await setup(), {
-      code: 1,
-      stdout: /stop: .*refuses the audience "vault": pass --reviewer-/,
-    })
-    t.match(await setup('--no-reviewer-token', '--yes'), {
-      code: 0,
-      stdout: /not only for "vault"/,
-    })
-    await grantReview(ACCOUNT)
-    // With every right to review, and yet refused: the API server does not accept the token itself.
-    const cause =
-      /without token_reviewer_jwt in .*, Vault presents this token itself to the API server/
-    const plugin = await startWith(t, { method: 'kubernetes' })
-    await plugin.waitForHealth(cause)
-    t.comment((await plugin.client.status()).healthz)
+void test('kubernetes without a reviewer token: the cause is named, in setup and in the login', async (t) => {
+  await issueToken()
+  t.match(await setup(), {
+    code: 1,
+    stdout: /stop: .*refuses the audience "vault": pass --reviewer-/,
+  })
+  t.match(await setup('--no-reviewer-token', '--yes'), {
+    code: 0,
+    stdout: /not only for "vault"/,
+  })
+  await grantReview(ACCOUNT)
+  // With every right to review, and yet refused: the API server does not accept the token itself.
+  const cause =
+    /without token_reviewer_jwt in .*, Vault presents this token itself to the API server/
+  const plugin = await startWith(t, { method: 'kubernetes' })
+  await plugin.waitForHealth(cause)
+  t.comment((await plugin.client.status()).healthz)
 
-    // One token for both audiences, as TokenRequest issues it, is enough.
-    const both = ['vault', api.issuer]
-    writeFileSync(tokenFile, await api.serviceAccountToken(NAMESPACE, ACCOUNT, { audience: both }))
-    await plugin.waitForHealth('ok')
-  },
-)
+  // One token for both audiences, as TokenRequest issues it, is enough.
+  const both = ['vault', api.issuer]
+  writeFileSync(tokenFile, await api.serviceAccountToken(NAMESPACE, ACCOUNT, { audience: both }))
+  await plugin.waitForHealth('ok')
+})
 
-void t.test('kubernetes: the API server reviews the token that it issued', async (t) => {
+void test('kubernetes: the API server reviews the token that it issued', async (t) => {
   const reviewer = join(tempFolder('logins'), 'reviewer')
   writeFileSync(reviewer, await api.serviceAccountToken(NAMESPACE, 'vault-reviewer'))
   await issueToken()
@@ -146,57 +143,54 @@ void t.test('kubernetes: the API server reviews the token that it issued', async
   await plugin.waitForHealth('ok')
 })
 
-void t.test(
-  'kubernetes for pods: without a reviewer token the cause is named, with one they log in',
-  async (t) => {
-    const config = {
-      kubernetes_host: api.address,
-      kubernetes_ca_cert: readFileSync(api.caFile, 'utf8'),
-    }
-    await vault.bao.api('POST', 'sys/auth/pods', { type: 'kubernetes' })
-    await vault.bao.api('POST', 'auth/pods/config', { ...config, disable_local_ca_jwt: true })
-    await vault.bao.api('POST', 'auth/pods/role/web', {
-      bound_service_account_names: ['web'],
-      bound_service_account_namespaces: ['shop'],
+void test('kubernetes for pods: without a reviewer token the cause is named, with one they log in', async (t) => {
+  const config = {
+    kubernetes_host: api.address,
+    kubernetes_ca_cert: readFileSync(api.caFile, 'utf8'),
+  }
+  await vault.bao.api('POST', 'sys/auth/pods', { type: 'kubernetes' })
+  await vault.bao.api('POST', 'auth/pods/config', { ...config, disable_local_ca_jwt: true })
+  await vault.bao.api('POST', 'auth/pods/role/web', {
+    bound_service_account_names: ['web'],
+    bound_service_account_namespaces: ['shop'],
+    audience: 'vault',
+    token_policies: ['web'],
+  })
+  await vault.bao.api('POST', 'transit/keys/app-web', { type: 'ecdsa-p256' })
+  await writePolicy(vault.bao, 'web', 'path "transit/keys/app-web" { capabilities = ["read"] }')
+  const provider = await Provider.start(tempFolder('providers'), {
+    vault: { address: vault.bao.address },
+    csi: {
       audience: 'vault',
-      token_policies: ['web'],
-    })
-    await vault.bao.api('POST', 'transit/keys/app-web', { type: 'ecdsa-p256' })
-    await writePolicy(vault.bao, 'web', 'path "transit/keys/app-web" { capabilities = ["read"] }')
-    const provider = await Provider.start(tempFolder('providers'), {
-      vault: { address: vault.bao.address },
-      csi: {
-        audience: 'vault',
-        auth: { method: 'kubernetes', mount: 'pods' },
-        rules: [
-          {
-            namespaces: ['shop'],
-            serviceAccounts: ['web'],
-            roles: ['web'],
-            keys: ['app-web'],
-            types: ['publicKey'],
-          },
-        ],
-      },
-    })
-    t.teardown(() => provider.stop())
-    const client = new CsiClient(provider.socket)
-    t.teardown(() => client.close())
-    const mount = async () => {
-      const token = await api.serviceAccountToken('shop', 'web', { audience: 'vault' })
-      return client.mount({ attributes: attributesOf(token) })
-    }
-    await t.rejects(mount(), {
-      message: /without token_reviewer_jwt in .*refuses audience "vault"/,
-    })
-    await vault.bao.api('POST', 'auth/pods/config', {
-      ...config,
-      disable_local_ca_jwt: true,
-      token_reviewer_jwt: await api.serviceAccountToken(NAMESPACE, 'vault-reviewer'),
-    })
-    t.ok((await mount()).files.has('web.pem'))
-  },
-)
+      auth: { method: 'kubernetes', mount: 'pods' },
+      rules: [
+        {
+          namespaces: ['shop'],
+          serviceAccounts: ['web'],
+          roles: ['web'],
+          keys: ['app-web'],
+          types: ['publicKey'],
+        },
+      ],
+    },
+  })
+  t.teardown(() => provider.stop())
+  const client = new CsiClient(provider.socket)
+  t.teardown(() => client.close())
+  const mount = async () => {
+    const token = await api.serviceAccountToken('shop', 'web', { audience: 'vault' })
+    return client.mount({ attributes: attributesOf(token) })
+  }
+  await t.rejects(mount(), {
+    message: /without token_reviewer_jwt in .*refuses audience "vault"/,
+  })
+  await vault.bao.api('POST', 'auth/pods/config', {
+    ...config,
+    disable_local_ca_jwt: true,
+    token_reviewer_jwt: await api.serviceAccountToken(NAMESPACE, 'vault-reviewer'),
+  })
+  t.ok((await mount()).files.has('web.pem'))
+})
 
 /** What the driver sends for a pod with this token. */
 function attributesOf(token: string): string {
@@ -254,7 +248,7 @@ async function login(mount: string): Promise<number> {
   return (await vault.bao.request('POST', `auth/${mount}/login`, body, { token: null })).status
 }
 
-async function startWith(test: Test, auth: Record<string, unknown>): Promise<Plugin> {
+async function startWith(t: Test, auth: Record<string, unknown>): Promise<Plugin> {
   const plugin = await Plugin.start({
     vault: {
       address: vault.bao.address,
@@ -262,7 +256,7 @@ async function startWith(test: Test, auth: Record<string, unknown>): Promise<Plu
     },
     kms: { socket, refreshInterval: '1s', outageGrace: '1s' },
   })
-  test.teardown(() => plugin.stop())
+  t.teardown(() => plugin.stop())
   return plugin
 }
 

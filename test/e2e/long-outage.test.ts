@@ -1,8 +1,8 @@
 // More than three minutes of outage, in real time: an API server lets its write key live for three minutes
 // after the last Status that it could use, and nothing shortens that (kmsv2PluginWriteDEKSourceMaxTTL).
-import t from 'tap'
+import { test } from 'tap'
 import type { KubeApiServer } from '../real/kube-api-server.ts'
-import { eventually } from './eventually.ts'
+import { eventually } from '../real/eventually.ts'
 import { kmsProviders, lastStatus } from './observe.ts'
 import { storedV2 } from './stored.ts'
 import { startApiServer, startCluster, startPlugin, usualConfig } from './cluster.ts'
@@ -10,7 +10,7 @@ import { startApiServer, startCluster, startPlugin, usualConfig } from './cluste
 const WRITE_KEY_LIFE = 180_000
 const SAFELY_LONGER = 200_000
 
-void t.test('writes outlive three minutes without Vault, but not without the plugin', async (t) => {
+void test('writes outlive three minutes without Vault, but not without the plugin', async (t) => {
   const cluster = await startCluster(t, { kms: { outageGrace: '5s' } })
   const { vault, proxy, etcd, plugin, api } = cluster
   const other = await startPlugin(t, vault, proxy)

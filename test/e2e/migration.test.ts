@@ -1,6 +1,6 @@
 // `transit-bridge rewrite` where the real kube-controller-manager does the work: StorageVersionMigration as Kubernetes 1.37
 // has it without a feature gate.
-import t from 'tap'
+import { after, t, test } from 'tap'
 import { KEY } from '../real/kms-vault.ts'
 import { obtain } from '../real/parts.ts'
 import { freePort } from '../real/port.ts'
@@ -9,7 +9,7 @@ import { tempFolder } from '../real/temp-folder.ts'
 import { rotateKey } from '../real/transit-setup.ts'
 import { reportOf } from '../verify/run-verify.ts'
 import { forEachOf, Operator } from './command.ts'
-import { eventually } from './eventually.ts'
+import { eventually } from '../real/eventually.ts'
 import { kubeconfigOf } from './kube-config.ts'
 import { newKeyId, noticed } from './observe.ts'
 import { startCluster } from './cluster.ts'
@@ -39,7 +39,7 @@ const manager = Program.start({
     `--secure-port=${String(await freePort())}`,
   ],
 })
-t.teardown(() => manager.terminate())
+after(() => manager.terminate())
 await manager.waitUntil('leading', async () => (await api.request('GET', LEASE)).status === 200)
 
 /** A new version of the key, which the API server writes with when this returns. */
@@ -92,7 +92,7 @@ for (const [method, version, runIt] of [
   ['migration', 2, runAmongOthers],
   ['auto', 3, (args: string[]) => operator.run(args)],
 ] as const) {
-  void t.test(`--method ${method}: kube-controller-manager rewrites everything`, async (t) => {
+  void test(`--method ${method}: kube-controller-manager rewrites everything`, async (t) => {
     await rotate()
     const dry = await operator.run([...COMMAND, '--method', method, '--dry-run'])
     t.match(dry.stdout, 'kube-controller-manager (StorageVersionMigration v1)', dry.stderr)
@@ -108,7 +108,7 @@ for (const [method, version, runIt] of [
   })
 }
 
-void t.test('ended in the middle, it goes on with the migration that it began', async (t) => {
+void test('ended in the middle, it goes on with the migration that it began', async (t) => {
   await rotate()
   const name = await beginAndKill()
   manager.resume()
@@ -120,7 +120,7 @@ void t.test('ended in the middle, it goes on with the migration that it began', 
   t.same(await migrations(), [])
 })
 
-void t.test('ended in the middle, and its migration taken away: it begins another', async (t) => {
+void test('ended in the middle, and its migration taken away: it begins another', async (t) => {
   await rotate()
   const name = await beginAndKill()
   await api.api('DELETE', `${MIGRATIONS}/${name}`)
@@ -132,20 +132,17 @@ void t.test('ended in the middle, and its migration taken away: it begins anothe
   t.same(await migrations(), [])
 })
 
-void t.test(
-  'nobody takes a migration up: auto does the work itself, migration says so',
-  async (t) => {
-    await rotate()
-    await manager.kill()
-    const asked = await operator.run([...COMMAND, '--method', 'migration'])
-    t.equal(asked.code, 1)
-    t.match(asked.stderr, 'no controller started the StorageVersionMigration')
-    t.same(await versions(), { 5: SIZE }, 'no changes made')
-    const { code, stdout, stderr } = await operator.run([...COMMAND, '--method', 'auto'])
-    t.equal(code, 0, stdout + stderr)
-    t.match(stdout, `secrets: ${String(SIZE)} rewritten`)
-    t.same(await versions(), { 6: SIZE })
-    t.same(await readAll(api), expected)
-    t.same(await migrations(), [])
-  },
-)
+void test('nobody takes a migration up: auto does the work itself, migration says so', async (t) => {
+  await rotate()
+  await manager.kill()
+  const asked = await operator.run([...COMMAND, '--method', 'migration'])
+  t.equal(asked.code, 1)
+  t.match(asked.stderr, 'no controller started the StorageVersionMigration')
+  t.same(await versions(), { 5: SIZE }, 'no changes made')
+  const { code, stdout, stderr } = await operator.run([...COMMAND, '--method', 'auto'])
+  t.equal(code, 0, stdout + stderr)
+  t.match(stdout, `secrets: ${String(SIZE)} rewritten`)
+  t.same(await versions(), { 6: SIZE })
+  t.same(await readAll(api), expected)
+  t.same(await migrations(), [])
+})

@@ -1,13 +1,13 @@
 // The dashboard before a real Prometheus that scrapes plugin, provider and API server under a short load.
-import t from 'tap'
+import { test } from 'tap'
 import { fillVariables, queriesOf, readDashboard } from '../monitoring/dashboard.ts'
 import { API_SERVER_METRICS } from '../monitoring/metric-names.ts'
 import { whyNoMounts } from '../real/mount-namespace.ts'
 import { findSamples } from '../real/prometheus-text.ts'
-import { eventually } from './eventually.ts'
+import { eventually } from '../real/eventually.ts'
 import { startWatchedStack } from './watched-stack.ts'
 
-void t.test('every panel shows something', { skip: whyNoMounts() }, async (t) => {
+void test('every panel shows something', { skip: whyNoMounts() }, async (t) => {
   const { kms, prometheus } = await startWatchedStack(t)
   const dashboard = readDashboard()
   for (const { title, expr } of queriesOf(dashboard)) {

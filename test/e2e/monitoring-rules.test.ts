@@ -1,6 +1,6 @@
 // The alerts, by Prometheus's own tool.
 import { join } from 'node:path'
-import t from 'tap'
+import { test } from 'tap'
 import { obtain } from '../real/parts.ts'
 import { Program } from '../real/program.ts'
 import { tempFolder } from '../real/temp-folder.ts'
@@ -14,11 +14,11 @@ async function promtool(...args: string[]): Promise<string> {
   return program.output()
 }
 
-void t.test('promtool takes the rules', async (t) => {
+void test('promtool takes the rules', async (t) => {
   const file = join(ROOT, 'helm/transit-bridge/rules/transit-bridge.yaml')
   t.match(await promtool('check', 'rules', file), /SUCCESS: 8 rules found/)
 })
 
-void t.test('every alert fires when it must, and only then', async (t) => {
+void test('every alert fires when it must, and only then', async (t) => {
   t.match(await promtool('test', 'rules', join(ROOT, 'test/monitoring/alerts.yaml')), /SUCCESS/)
 })

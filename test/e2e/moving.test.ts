@@ -2,7 +2,7 @@
 // etcd at each step, and every Secret is read at each.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import { t, test, type Test } from 'tap'
 import { parse } from 'yaml'
 import { run } from '../commands/program.ts'
 import { tempFolder } from '../real/temp-folder.ts'
@@ -10,7 +10,7 @@ import { reportOf, runVerify } from '../verify/run-verify.ts'
 import { saveSnapshot } from '../verify/snapshot-of.ts'
 import { forEachOf, Operator } from './command.ts'
 import { encryptionConfig, identity, kms, type Provider } from './encryption-config.ts'
-import { eventually } from './eventually.ts'
+import { eventually } from '../real/eventually.ts'
 import { kmsProviders } from './observe.ts'
 import { startCluster } from './cluster.ts'
 import { readAll } from './writers.ts'
@@ -160,11 +160,11 @@ async function moveIn(t: Test, from: Local, giveTo: (text: string) => Promise<vo
   t.match(kept, { otherProvider: 31, plain: isPlain }, 'a snapshot still needs the old key')
 }
 
-void t.test('in from aescbc, the file of the plugin read without a restart', async (t) => {
+void test('in from aescbc, the file of the plugin read without a restart', async (t) => {
   await moveIn(t, aescbc, reloadWith)
 })
 
-void t.test('out to plain: identity writes, and nothing is left of transit-bridge', async (t) => {
+void test('out to plain: identity writes, and nothing is left of transit-bridge', async (t) => {
   const size = expected.size
   const both = encryptionConfig([kms(plugin.socket), identity])
   const first = encryptionConfig([identity, kms(plugin.socket)])
@@ -189,11 +189,11 @@ void t.test('out to plain: identity writes, and nothing is left of transit-bridg
   t.same(await readAll(api), expected)
 })
 
-void t.test('in from secretbox, the API server restarted for each step', async (t) => {
+void test('in from secretbox, the API server restarted for each step', async (t) => {
   await moveIn(t, secretbox, restartWith)
 })
 
-void t.test('out to secretbox, and all is read when the plugin is gone', async (t) => {
+void test('out to secretbox, and all is read when the plugin is gone', async (t) => {
   const size = expected.size
   await restartWith(encryptionConfig([kms(plugin.socket), providerOf(secretbox)]))
   const first = encryptionConfig([providerOf(secretbox), kms(plugin.socket)])

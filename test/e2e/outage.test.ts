@@ -1,6 +1,6 @@
 // Vault is away: what an API server and its users see (design §2.6), and what a restart meanwhile does.
-import t, { type Test } from 'tap'
-import { eventually } from './eventually.ts'
+import { test, type Test } from 'tap'
+import { eventually } from '../real/eventually.ts'
 import { apiServerCalls, kmsProviders, lastStatus, pluginCalls, vaultRequests } from './observe.ts'
 import { storedV2 } from './stored.ts'
 import { startCluster, type Cluster } from './cluster.ts'
@@ -8,7 +8,7 @@ import { startCluster, type Cluster } from './cluster.ts'
 const OUTAGE_GRACE = 5_000
 const VALUES = { password: 'written-before' }
 
-void t.test('an outage shows after its grace, in words, and writes go on', async (t) => {
+void test('an outage shows after its grace, in words, and writes go on', async (t) => {
   const { api, plugin, proxy, etcd } = await startCluster(t, { kms: { outageGrace: '5s' } })
   await api.createSecret('default', 'before', VALUES)
   const { keyId } = await plugin.client.status()
@@ -47,7 +47,7 @@ void t.test('an outage shows after its grace, in words, and writes go on', async
   t.same(await api.getSecret('default', 'during'), VALUES)
 })
 
-void t.test('Vault that refuses shows at once, and so does its mending', async (t) => {
+void test('Vault that refuses shows at once, and so does its mending', async (t) => {
   const { api, plugin, vault } = await startCluster(t, { kms: { outageGrace: '30m' } })
   await kmsProviders(api, 'ok')
   await vault.writePolicy('path "sys/none" { capabilities = ["read"] }')
@@ -61,21 +61,20 @@ void t.test('Vault that refuses shows at once, and so does its mending', async (
 })
 
 for (const enabled of [false, true]) {
-  void t.test(`an API server restarts while Vault is away, decryptCache ${String(enabled)}`, (t) =>
-    restartWithoutVault(t, enabled),
-  )
+  void test(`an API server restarts while Vault is away, decryptCache ${String(enabled)}`, (t) =>
+    restartWithoutVault(t, enabled))
 }
 
-async function restartWithoutVault(test: Test, enabled: boolean): Promise<void> {
-  const cluster = await startCluster(test, {
+async function restartWithoutVault(t: Test, enabled: boolean): Promise<void> {
+  const cluster = await startCluster(t, {
     kms: { outageGrace: '2s', decryptCache: { enabled } },
   })
   const { api, plugin, proxy } = cluster
   await api.createSecret('default', 'before', VALUES)
   await api.restart()
-  test.same(await api.getSecret('default', 'before'), VALUES)
-  test.equal(await pluginCalls(plugin, { method: 'Decrypt', code: 'OK' }), 1)
-  await expectMemory(test, cluster, enabled)
+  t.same(await api.getSecret('default', 'before'), VALUES)
+  t.equal(await pluginCalls(plugin, { method: 'Decrypt', code: 'OK' }), 1)
+  await expectCached(t, cluster, enabled)
 
   const decrypts = await pluginCalls(plugin, { method: 'Decrypt' })
   await proxy.refuse()
@@ -84,26 +83,26 @@ async function restartWithoutVault(test: Test, enabled: boolean): Promise<void> 
   // It has no write key of its own yet, and without one it does not even ask for Decrypt.
   await kmsProviders(api, /errGen=.*encrypt/i)
   const { status, body } = await api.request('GET', '/api/v1/namespaces/default/secrets/before')
-  test.equal(status, 500)
-  test.match(body.message, /got unexpected nil transformer/)
-  test.equal(await pluginCalls(plugin, { method: 'Decrypt' }), decrypts)
-  test.ok((await apiServerCalls(api, 'Encrypt', 'Unavailable')) > 0)
+  t.equal(status, 500)
+  t.match(body.message, /got unexpected nil transformer/)
+  t.equal(await pluginCalls(plugin, { method: 'Decrypt' }), decrypts)
+  t.ok((await apiServerCalls(api, 'Encrypt', 'Unavailable')) > 0)
   const write = { metadata: { name: 'during' }, stringData: VALUES }
-  test.equal((await api.request('POST', '/api/v1/namespaces/default/secrets', write)).status, 500)
-  test.equal((await api.livez('ping')).status, 200)
+  t.equal((await api.request('POST', '/api/v1/namespaces/default/secrets', write)).status, 500)
+  t.equal((await api.livez('ping')).status, 200)
 
   await proxy.pass()
   const backAt = performance.now()
   await eventually('the API server to be ready', async () => (await api.readyz()).status === 200)
-  test.comment(`ready ${((performance.now() - backAt) / 1000).toFixed(1)} s after Vault is back`)
-  test.same(await api.getSecret('default', 'before'), VALUES)
+  t.comment(`ready ${((performance.now() - backAt) / 1000).toFixed(1)} s after Vault is back`)
+  t.same(await api.getSecret('default', 'before'), VALUES)
 }
 
 /** With the memory a restart of the API server alone needs no Decrypt of Vault. */
-async function expectMemory(test: Test, cluster: Cluster, enabled: boolean): Promise<void> {
+async function expectCached(t: Test, cluster: Cluster, enabled: boolean): Promise<void> {
   const { api, plugin } = cluster
   const before = await vaultRequests(plugin, 'decrypt')
   await api.restart()
-  test.same(await api.getSecret('default', 'before'), VALUES)
-  test.equal((await vaultRequests(plugin, 'decrypt')) - before, enabled ? 0 : 1)
+  t.same(await api.getSecret('default', 'before'), VALUES)
+  t.equal((await vaultRequests(plugin, 'decrypt')) - before, enabled ? 0 : 1)
 }

@@ -11,7 +11,7 @@ import { appendFileSync, chmodSync, mkdirSync, readFileSync, writeFileSync } fro
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
-import t, { type Test } from 'tap'
+import { t, test, type Test } from 'tap'
 import { ROOT } from '../commands/program.ts'
 import { Etcd } from '../real/etcd.ts'
 import { KmsClient } from '../real/kms-client.ts'
@@ -301,7 +301,7 @@ async function inside(t: Test, outside: string): Promise<void> {
 const outside = process.env[OUTSIDE]
 const skip = whyNoNode()
 if (skip !== false) t.pass('needs a Linux host, and root', { skip })
-else if (outside !== undefined) await t.test('followed', (t) => inside(t, outside))
+else if (outside !== undefined) await test('followed', (t) => inside(t, outside))
 else {
   const enter = ['--mount', '--net', '--propagation', 'private', 'sh', '-c', ENTER, 'sh']
   const again = [...enter, tempFolder('readme'), process.execPath, import.meta.filename]

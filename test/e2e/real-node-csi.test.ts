@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
-import t from 'tap'
+import { test } from 'tap'
 import type { Test } from 'tap'
 import { stringify } from 'yaml'
 import { buildProgram } from '../commands/program.ts'
@@ -133,7 +133,7 @@ function podThatReads(): object {
   }
 }
 
-void t.test(
+void test(
   'a pod gets its files from the provider of the chart',
   { skip: whyNoNode() },
   async (t) => {

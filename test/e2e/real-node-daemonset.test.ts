@@ -1,6 +1,6 @@
 // The plugin as an ordinary DaemonSet on a real node: what power cut it comes back from, and from which it does not.
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import { test } from 'tap'
 import { whyNoNode } from '../real/kube-node.ts'
 import type { KubeNode } from '../real/kube-node.ts'
 import {
@@ -40,7 +40,7 @@ async function runningContainers(node: KubeNode, name: string): Promise<string[]
   return program.output().split('\n').filter(Boolean)
 }
 
-void t.test('daemonSet: a cluster with a limit', { skip: whyNoNode() }, async (t) => {
+void test('daemonSet: a cluster with a limit', { skip: whyNoNode() }, async (t) => {
   const node = await startNode(t)
 
   await t.test('helm install runs the plugin as a DaemonSet', async (t) => {

@@ -1,5 +1,5 @@
 // The kubelet's probes of the plugin go through its socket: the admin port, taken or flooded, does not get it killed.
-import t from 'tap'
+import { test } from 'tap'
 import { findSamples } from '../real/prometheus-text.ts'
 import { whyNoNode, type KubeNode } from '../real/kube-node.ts'
 import { cutAndComeBack, install, startNode, waitForDaemonSet } from './kms-node.ts'
@@ -48,7 +48,7 @@ async function afterTwoProbes(node: KubeNode) {
   return containerOf(node)
 }
 
-void t.test('the kubelet leaves the plugin alone', { skip: whyNoNode() }, async (t) => {
+void test('the kubelet leaves the plugin alone', { skip: whyNoNode() }, async (t) => {
   const node = await startNode(t)
   await install(node)
   await waitForDaemonSet(node, 'transit-bridge-kms-installer')

@@ -1,7 +1,7 @@
 // A whole control-plane node: helm install, ciphertext in etcd, and power cuts that it comes back from by itself.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import { test } from 'tap'
 import { whyNoNode } from '../real/kube-node.ts'
 import {
   cutAndComeBack,
@@ -18,7 +18,7 @@ import {
 
 const MANIFEST = 'disk/etc/kubernetes/manifests/transit-bridge-kms.yaml'
 
-void t.test('static pod: a cluster that comes back by itself', { skip: whyNoNode() }, async (t) => {
+void test('static pod: a cluster that comes back by itself', { skip: whyNoNode() }, async (t) => {
   const node = await startNode(t)
 
   await t.test('helm install puts the plugin on the node, and helm test proves it', async (t) => {

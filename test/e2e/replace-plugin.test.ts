@@ -1,6 +1,6 @@
 // From vault-kubernetes-kms to this plugin: the socket and the provider's name stay, no data is lost.
 import { join } from 'node:path'
-import t from 'tap'
+import { test } from 'tap'
 import { KEY } from '../real/kms-vault.ts'
 import { Plugin } from '../real/plugin.ts'
 import { tempFolder } from '../real/temp-folder.ts'
@@ -13,7 +13,7 @@ import { pluginConfiguration, startApiServer, startEtcd, startVault } from './cl
 
 const VALUES = { password: 'the-password-of-the-former-plugin' }
 
-void t.test('data of vault-kubernetes-kms is read and rewritten', async (t) => {
+void test('data of vault-kubernetes-kms is read and rewritten', async (t) => {
   const [{ vault, proxy }, etcd] = await Promise.all([startVault(t), startEtcd(t)])
   const socket = join(tempFolder('former-plugin'), 'kms.sock')
   const former = await VaultKubernetesKms.serve(vault.bao, socket)

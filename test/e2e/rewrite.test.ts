@@ -2,14 +2,14 @@
 // begin while API servers disagree.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import { test, type Test } from 'tap'
 import { KEY } from '../real/kms-vault.ts'
 import { CertificateAuthority } from '../real/pki.ts'
 import { ServiceAccountIssuer } from '../real/service-account.ts'
 import { rotateKey } from '../real/transit-setup.ts'
 import { forEachOf, Operator } from './command.ts'
 import { encryptionConfig, identity, kms } from './encryption-config.ts'
-import { eventually } from './eventually.ts'
+import { eventually } from '../real/eventually.ts'
 import { kubeconfigOf } from './kube-config.ts'
 import { newKeyId, noticed } from './observe.ts'
 import { parseStored, SECRETS } from './stored.ts'
@@ -57,78 +57,70 @@ function stateOf(operator: Operator): string | undefined {
   return name === undefined ? undefined : readFileSync(join(folder, name), 'utf8')
 }
 
-void t.test(
-  'others write all the while, it is ended three times, and nothing is lost',
-  async (t) => {
-    const cluster = await startCluster(t)
-    const expected = await fill(cluster, SIZE)
-    const keyId = await rotate(cluster)
-    const writers = new Writers([cluster.api])
-    writers.start([...expected.keys()].slice(0, 400))
-    const operator = await Operator.of({
-      apis: [cluster.api],
-      plugins: [cluster.plugin],
-      etcd: cluster.etcd,
+void test('others write all the while, it is ended three times, and nothing is lost', async (t) => {
+  const cluster = await startCluster(t)
+  const expected = await fill(cluster, SIZE)
+  const keyId = await rotate(cluster)
+  const writers = new Writers([cluster.api])
+  writers.start([...expected.keys()].slice(0, 400))
+  const operator = await Operator.of({
+    apis: [cluster.api],
+    plugins: [cluster.plugin],
+    etcd: cluster.etcd,
+  })
+  const command = ['rewrite', '--resources', 'secrets', '--rate', '600']
+  for (const [signal, pages] of [
+    ['SIGINT', 0],
+    ['SIGKILL', 1],
+    ['SIGTERM', 2],
+  ] as const) {
+    const before = stateOf(operator)
+    const program = operator.start(command)
+    await program.waitUntil(`${String(pages)} pages`, () => {
+      const state = stateOf(operator)
+      return state !== undefined && (pages === 0 || state !== before)
     })
-    const command = ['rewrite', '--resources', 'secrets', '--rate', '600']
-    for (const [signal, pages] of [
-      ['SIGINT', 0],
-      ['SIGKILL', 1],
-      ['SIGTERM', 2],
-    ] as const) {
-      const before = stateOf(operator)
-      const program = operator.start(command)
-      await program.waitUntil(`${String(pages)} pages`, () => {
-        const state = stateOf(operator)
-        return state !== undefined && (pages === 0 || state !== before)
-      })
-      program.signal(signal)
-      const { code } = await program.ended()
-      if (signal === 'SIGKILL') continue
-      t.equal(code, 1, program.output())
-      t.match(program.output(), 'run the same command again to go on')
-    }
-    const { code, stdout, stderr } = await operator.run(command)
-    t.equal(code, 0, stdout + stderr)
-    t.match(stderr, 'resuming the rewrite of')
-    t.match(stdout, /objects; all encrypted with the write key/)
-    t.equal(stateOf(operator), undefined, 'nothing is left to go on with')
-    await writers.stop()
-    for (const [name, value] of writers.expected) expected.set(name, value)
-    t.same(await readAll(cluster.api), expected)
-    t.same(Object.keys(await keyIdsOfSecrets(cluster)), [keyId])
-    t.comment(
-      `${String(writers.writes)} rounds of writes meanwhile; ${stdout.split('\n')[0] ?? ''}`,
-    )
-  },
-)
+    program.signal(signal)
+    const { code } = await program.ended()
+    if (signal === 'SIGKILL') continue
+    t.equal(code, 1, program.output())
+    t.match(program.output(), 'run the same command again to go on')
+  }
+  const { code, stdout, stderr } = await operator.run(command)
+  t.equal(code, 0, stdout + stderr)
+  t.match(stderr, 'resuming the rewrite of')
+  t.match(stdout, /objects; all encrypted with the write key/)
+  t.equal(stateOf(operator), undefined, 'nothing is left to go on with')
+  await writers.stop()
+  for (const [name, value] of writers.expected) expected.set(name, value)
+  t.same(await readAll(cluster.api), expected)
+  t.same(Object.keys(await keyIdsOfSecrets(cluster)), [keyId])
+  t.comment(`${String(writers.writes)} rounds of writes meanwhile; ${stdout.split('\n')[0] ?? ''}`)
+})
 
-void t.test(
-  'what was plain before is encrypted after it, and a dry run changes nothing',
-  async (t) => {
-    const cluster = await startCluster(t, { encryptionConfig: () => encryptionConfig([identity]) })
-    const expected = await fill(cluster, 40)
-    const config = encryptionConfig([kms(cluster.plugin.socket), identity])
-    await cluster.api.restart({ encryptionConfig: config })
-    const file = join(cluster.api.dir, 'for-rewrite.yaml')
-    writeFileSync(file, config)
-    const operator = await Operator.of({ apis: [cluster.api], etcd: cluster.etcd })
-    const dry = await operator.run(['rewrite', '--encryption-config', file, '--dry-run'])
-    t.equal(dry.code, 0, dry.stderr)
-    t.match(dry.stdout, /secrets: 40 objects\n.*no changes made/s)
-    t.same(await keyIdsOfSecrets(cluster), { plain: 40 })
-    const { code, stdout, stderr } = await operator.run(['rewrite', '--encryption-config', file])
-    t.equal(code, 0, stdout + stderr)
-    t.match(stdout, /^secrets: 40 rewritten\n/)
-    const { keyId } = await cluster.plugin.client.status()
-    t.same(await keyIdsOfSecrets(cluster), { [keyId]: 40 })
-    t.same(await readAll(cluster.api), expected)
-    const again = await operator.run(['rewrite', '--encryption-config', file])
-    t.match(again.stdout, /^secrets: 40 already current\n/)
-  },
-)
+void test('what was plain before is encrypted after it, and a dry run changes nothing', async (t) => {
+  const cluster = await startCluster(t, { encryptionConfig: () => encryptionConfig([identity]) })
+  const expected = await fill(cluster, 40)
+  const config = encryptionConfig([kms(cluster.plugin.socket), identity])
+  await cluster.api.restart({ encryptionConfig: config })
+  const file = join(cluster.api.dir, 'for-rewrite.yaml')
+  writeFileSync(file, config)
+  const operator = await Operator.of({ apis: [cluster.api], etcd: cluster.etcd })
+  const dry = await operator.run(['rewrite', '--encryption-config', file, '--dry-run'])
+  t.equal(dry.code, 0, dry.stderr)
+  t.match(dry.stdout, /secrets: 40 objects\n.*no changes made/s)
+  t.same(await keyIdsOfSecrets(cluster), { plain: 40 })
+  const { code, stdout, stderr } = await operator.run(['rewrite', '--encryption-config', file])
+  t.equal(code, 0, stdout + stderr)
+  t.match(stdout, /^secrets: 40 rewritten\n/)
+  const { keyId } = await cluster.plugin.client.status()
+  t.same(await keyIdsOfSecrets(cluster), { [keyId]: 40 })
+  t.same(await readAll(cluster.api), expected)
+  const again = await operator.run(['rewrite', '--encryption-config', file])
+  t.match(again.stdout, /^secrets: 40 already current\n/)
+})
 
-void t.test('it does not begin while an API server has the old key, or is away', async (t) => {
+void test('it does not begin while an API server has the old key, or is away', async (t) => {
   const signer = await ServiceAccountIssuer.create()
   const cluster = await startCluster(t, { api: { signer } })
   const lagging = await startPlugin(t, cluster.vault, cluster.proxy, { refreshInterval: '5m' })
@@ -170,7 +162,7 @@ void t.test('it does not begin while an API server has the old key, or is away',
   t.same(await keyIdsOfSecrets(cluster), { [keyId]: 10 })
 })
 
-void t.test('each bad input is one line, and nothing is changed', async (t) => {
+void test('each bad input is one line, and nothing is changed', async (t) => {
   const cluster = await startCluster(t)
   await fill(cluster, 3)
   const { api } = cluster

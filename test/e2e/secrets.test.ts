@@ -1,8 +1,8 @@
 // A Secret's life on a real API server: ciphertext in etcd, restart, rotation, a plugin that is killed.
-import t from 'tap'
+import { t, test } from 'tap'
 import { KEY } from '../real/kms-vault.ts'
 import { rotateKey } from '../real/transit-setup.ts'
-import { eventually } from './eventually.ts'
+import { eventually } from '../real/eventually.ts'
 import {
   apiServerCalls,
   keyIdUses,
@@ -22,7 +22,7 @@ const { vault, etcd, plugin, api } = cluster
 const DECODED_AT_ONCE = 10
 const PASSWORD = 'the-password-that-etcd-never-sees'
 
-void t.test('a Secret is ciphertext under the Transit key, and nowhere plain', async (t) => {
+void test('a Secret is ciphertext under the Transit key, and nowhere plain', async (t) => {
   await api.createSecret('default', 'first', { password: PASSWORD })
   t.same(await api.getSecret('default', 'first'), { password: PASSWORD })
 
@@ -50,7 +50,7 @@ void t.test('a Secret is ciphertext under the Transit key, and nowhere plain', a
   )
 })
 
-void t.test('one Encrypt serves every write, and no Decrypt is needed to read them', async (t) => {
+void test('one Encrypt serves every write, and no Decrypt is needed to read them', async (t) => {
   const before = await pluginCalls(plugin, { method: 'Encrypt' })
   for (let count = 0; count < 20; count += 1) {
     await api.createSecret('default', `many-${String(count)}`, { value: String(count) })
@@ -60,7 +60,7 @@ void t.test('one Encrypt serves every write, and no Decrypt is needed to read th
   t.equal(await pluginCalls(plugin, { method: 'Decrypt', code: 'OK' }), 0)
 })
 
-void t.test('an API server that restarts asks for the seeds and for nothing else', async (t) => {
+void test('an API server that restarts asks for the seeds and for nothing else', async (t) => {
   for (const name of ['second', 'third']) {
     await api.restart()
     await api.createSecret('default', name, { password: PASSWORD })
@@ -85,46 +85,39 @@ void t.test('an API server that restarts asks for the seeds and for nothing else
   t.equal(await apiServerCalls(api, 'Encrypt', 'OK'), 1)
 })
 
-void t.test(
-  'after a rotation new writes use the new key id, and stale data is rewritten',
-  async (t) => {
-    const { keyId: old } = await plugin.client.status()
-    await rotateKey(vault.bao, KEY)
-    const keyId = await newKeyId(plugin, old)
-    await noticed(api, keyId)
-    t.equal(await keyIdUses(api, keyId, 'to_storage'), 0)
-    await api.createSecret('default', 'fresh', { password: PASSWORD })
-    t.match(await storedV2(etcd, 'fresh'), { keyId, source: /^vault:v2:/ })
-    t.equal(await keyIdUses(api, keyId, 'to_storage'), 1)
+void test('after a rotation new writes use the new key id, and stale data is rewritten', async (t) => {
+  const { keyId: old } = await plugin.client.status()
+  await rotateKey(vault.bao, KEY)
+  const keyId = await newKeyId(plugin, old)
+  await noticed(api, keyId)
+  t.equal(await keyIdUses(api, keyId, 'to_storage'), 0)
+  await api.createSecret('default', 'fresh', { password: PASSWORD })
+  t.match(await storedV2(etcd, 'fresh'), { keyId, source: /^vault:v2:/ })
+  t.equal(await keyIdUses(api, keyId, 'to_storage'), 1)
 
-    // Old data reads, and stays as it is until it is written.
-    t.same(await api.getSecret('default', 'first'), { password: PASSWORD })
-    t.match(await storedV2(etcd, 'first'), { keyId: old, source: /^vault:v1:/ })
-    t.ok((await keyIdUses(api, old, 'from_storage')) > 0)
+  // Old data reads, and stays as it is until it is written.
+  t.same(await api.getSecret('default', 'first'), { password: PASSWORD })
+  t.match(await storedV2(etcd, 'first'), { keyId: old, source: /^vault:v1:/ })
+  t.ok((await keyIdUses(api, old, 'from_storage')) > 0)
 
-    t.not(await putUnchanged('first'), undefined, 'a PUT that changes nothing rewrites stale data')
-    t.match(await storedV2(etcd, 'first'), { keyId, source: /^vault:v2:/ })
-    t.equal(await putUnchanged('first'), undefined, 'once')
-    t.equal(await putUnchanged('fresh'), undefined, 'what is not stale is not touched')
+  t.not(await putUnchanged('first'), undefined, 'a PUT that changes nothing rewrites stale data')
+  t.match(await storedV2(etcd, 'first'), { keyId, source: /^vault:v2:/ })
+  t.equal(await putUnchanged('first'), undefined, 'once')
+  t.equal(await putUnchanged('fresh'), undefined, 'what is not stale is not touched')
 
-    const before = await etcd.range(SECRETS)
-    for (const { key } of before) await putUnchanged(key.split('/').at(-1) ?? '')
-    const after = new Map((await etcd.range(SECRETS)).map((each) => [each.key, each.modRevision]))
-    for (const { key, value, modRevision } of before) {
-      const stored = parseStored(value)
-      const isStale = stored.format === 'v2' && stored.keyId !== keyId
-      t.equal(
-        after.get(key) !== modRevision,
-        isStale,
-        `${key} is ${isStale ? '' : 'not '}rewritten`,
-      )
-    }
-    t.equal((await seedsOfSecrets(etcd)).size, 1, 'one seed is left')
-    t.same(await findInEtcd(etcd, PASSWORD), [])
-  },
-)
+  const before = await etcd.range(SECRETS)
+  for (const { key } of before) await putUnchanged(key.split('/').at(-1) ?? '')
+  const after = new Map((await etcd.range(SECRETS)).map((each) => [each.key, each.modRevision]))
+  for (const { key, value, modRevision } of before) {
+    const stored = parseStored(value)
+    const isStale = stored.format === 'v2' && stored.keyId !== keyId
+    t.equal(after.get(key) !== modRevision, isStale, `${key} is ${isStale ? '' : 'not '}rewritten`)
+  }
+  t.equal((await seedsOfSecrets(etcd)).size, 1, 'one seed is left')
+  t.same(await findInEtcd(etcd, PASSWORD), [])
+})
 
-void t.test('a plugin that is killed and started again is found again', async (t) => {
+void test('a plugin that is killed and started again is found again', async (t) => {
   await kmsProviders(api, 'ok')
   const { keyId } = await plugin.client.status()
   await plugin.kill()
@@ -144,7 +137,7 @@ void t.test('a plugin that is killed and started again is found again', async (t
   t.ok((await lastStatus(api, keyId)) > 0)
 })
 
-void t.test('what was tampered with is refused, with a code that says why', async (t) => {
+void test('what was tampered with is refused, with a code that says why', async (t) => {
   const whole = await etcd.get(`${SECRETS}default/first`)
   t.ok(whole)
   if (whole === undefined) return

@@ -1,13 +1,13 @@
 // `transit-bridge status` of a real cluster: two API servers, two plugins, OpenBao and etcd.
-import t from 'tap'
+import { test } from 'tap'
 import { KEY } from '../real/kms-vault.ts'
 import { configKey, rotateKey } from '../real/transit-setup.ts'
 import { forEachOf } from './command.ts'
-import { eventually } from './eventually.ts'
+import { eventually } from '../real/eventually.ts'
 import { newKeyId, noticed } from './observe.ts'
 import { startTwoServers } from './two-servers.ts'
 
-void t.test('status at a glance: well, behind, silent, and as JSON', async (t) => {
+void test('status at a glance: well, behind, silent, and as JSON', async (t) => {
   const { cluster, apis, plugins, operator } = await startTwoServers(t)
   const [first, second] = plugins
   if (first === undefined || second === undefined) throw new Error('there are two plugins')

@@ -1,18 +1,18 @@
 // Two API servers, each with its plugin, on one etcd: what one writes, the other reads, through a rotation.
-import t from 'tap'
+import { test } from 'tap'
 import { KEY } from '../real/kms-vault.ts'
 import type { KubeApiServer } from '../real/kube-api-server.ts'
 import { ServiceAccountIssuer } from '../real/service-account.ts'
 import { rotateKey } from '../real/transit-setup.ts'
 import { keyIdUses, lastStatus, lastUse } from './observe.ts'
-import { eventually } from './eventually.ts'
+import { eventually } from '../real/eventually.ts'
 import { storedV2 } from './stored.ts'
 import { startApiServer, startCluster, startPlugin, usualConfig } from './cluster.ts'
 
 /** Most objects of the stream; it ends earlier when both have changed over. */
 const LONGEST_STREAM = 400
 
-void t.test('they converge after a rotation, and read each other at every moment', async (t) => {
+void test('they converge after a rotation, and read each other at every moment', async (t) => {
   const signer = await ServiceAccountIssuer.create()
   const { vault, proxy, etcd, plugin, api } = await startCluster(t, { api: { signer } })
   const secondPlugin = await startPlugin(t, vault, proxy)

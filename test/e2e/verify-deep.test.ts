@@ -1,4 +1,4 @@
-import t from 'tap'
+import { after, test } from 'tap'
 import { Etcd } from '../real/etcd.ts'
 import { KEY, KmsVault } from '../real/kms-vault.ts'
 import { configKey, rotateKey } from '../real/transit-setup.ts'
@@ -7,7 +7,7 @@ import { makeSeeds, sealedValue, writeConfig } from '../verify/sealed-values.ts'
 import { putAll, saveSnapshot } from '../verify/snapshot-of.ts'
 
 const [vault, etcd] = await Promise.all([KmsVault.start(), Etcd.start()])
-t.teardown(() => Promise.all([vault.stop(), etcd.stop()]))
+after(() => Promise.all([vault.stop(), etcd.stop()]))
 await rotateKey(vault.bao, KEY)
 const seeds = await makeSeeds(vault, 150)
 const entries = Array.from({ length: 300 }, (_, at) => {
@@ -19,7 +19,7 @@ await putAll(etcd, entries)
 const live = ['--endpoints', etcd.address]
 const deep = ['--deep', '--config', writeConfig(vault)]
 
-void t.test('every seed is decrypted once, in few requests, under a uid of its own', async (t) => {
+void test('every seed is decrypted once, in few requests, under a uid of its own', async (t) => {
   for (const objects of [[], ['--objects']]) {
     const mark = vault.bao.auditMark()
     const { code, report } = await reportOf(...live, ...deep, ...objects)
@@ -33,14 +33,14 @@ void t.test('every seed is decrypted once, in few requests, under a uid of its o
   }
 })
 
-void t.test('a snapshot is proven like the live store', async (t) => {
+void test('a snapshot is proven like the live store', async (t) => {
   const file = await saveSnapshot(etcd)
   const { code, report } = await reportOf('--snapshot', file, ...deep, '--objects')
   t.match(report, { ok: true, objects: 300, seeds: 150, depth: 'objects' })
   t.equal(code, 0)
 })
 
-void t.test('what cannot be read is counted and named; no value is printed', async (t) => {
+void test('what cannot be read is counted and named; no value is printed', async (t) => {
   await configKey(vault.bao, KEY, { min_decryption_version: 2 })
   const { code, stdout, stderr } = await runVerify(...live, ...deep, '--objects')
   t.equal(code, 1)
@@ -52,22 +52,19 @@ void t.test('what cannot be read is counted and named; no value is printed', asy
   await configKey(vault.bao, KEY, { min_decryption_version: 1 })
 })
 
-void t.test(
-  'a Vault that refuses or is away is one line, and nothing is said of the data',
-  async (t) => {
-    await vault.writePolicy('path "transit/keys/*" { capabilities = ["read"] }')
-    t.match(await runVerify(...live, ...deep), {
-      code: 1,
-      stdout: '',
-      stderr: /^transit-bridge: .*\n$/,
-    })
-    await vault.writePolicy()
-    await vault.bao.seal()
-    t.match(await runVerify(...live, ...deep), {
-      code: 1,
-      stdout: '',
-      stderr: /^transit-bridge: .*\n$/,
-    })
-    await vault.bao.unseal()
-  },
-)
+void test('a Vault that refuses or is away is one line, and nothing is said of the data', async (t) => {
+  await vault.writePolicy('path "transit/keys/*" { capabilities = ["read"] }')
+  t.match(await runVerify(...live, ...deep), {
+    code: 1,
+    stdout: '',
+    stderr: /^transit-bridge: .*\n$/,
+  })
+  await vault.writePolicy()
+  await vault.bao.seal()
+  t.match(await runVerify(...live, ...deep), {
+    code: 1,
+    stdout: '',
+    stderr: /^transit-bridge: .*\n$/,
+  })
+  await vault.bao.unseal()
+})

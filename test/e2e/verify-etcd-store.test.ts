@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import { after, test } from 'tap'
 import { prefixesOf } from '../../src/etcd/store.ts'
 import { Etcd } from '../real/etcd.ts'
 import { CertificateAuthority } from '../real/pki.ts'
@@ -13,17 +13,17 @@ import { callEtcd, putAll } from '../verify/snapshot-of.ts'
 import { startTlsEtcd } from '../verify/tls-etcd.ts'
 
 const etcd = await Etcd.start()
-t.teardown(() => etcd.stop())
+after(() => etcd.stop())
 
 const say = (text: string) => ({ code: 1, stdout: '', stderr: `transit-bridge: ${text}\n` })
 const name = (number: number) => `/registry/secrets/default/s${String(number).padStart(5, '0')}`
 
-void t.test('an etcd without keys proves nothing', async (t) => {
+void test('an etcd without keys proves nothing', async (t) => {
   const words = `etcd at ${etcd.address} holds no keys at all; check that it is the etcd of the cluster`
   t.strictSame(await runVerify('--endpoints', etcd.address), say(words))
 })
 
-void t.test('keys under another prefix are told', async (t) => {
+void test('keys under another prefix are told', async (t) => {
   await etcd.put('/kubernetes.io/secrets/default/a', Buffer.from('k8s\0'))
   await etcd.put('compact_rev_key', Buffer.from('1'))
   t.strictSame(
@@ -36,7 +36,7 @@ void t.test('keys under another prefix are told', async (t) => {
   t.match(report, { plain: 1, prefix: '/kubernetes.io/' })
 })
 
-void t.test('all pages together are what etcd holds, whatever the size of values is', async (t) => {
+void test('all pages together are what etcd holds, whatever the size of values is', async (t) => {
   const entries = Array.from({ length: 10_500 }, (_, at) => [name(at), randomBytes(300)] as const)
   await putAll(etcd, entries)
   // With a first page of 100 such values an answer would be 100 MiB.
@@ -55,7 +55,7 @@ void t.test('all pages together are what etcd holds, whatever the size of values
   await live.close()
 })
 
-void t.test('one revision: what is written meanwhile is not part of it', async (t) => {
+void test('one revision: what is written meanwhile is not part of it', async (t) => {
   const live = openLive(etcd.address)
   const keys: string[] = []
   for await (const page of live.readPages(ALL, new AbortController().signal)) {
@@ -67,7 +67,7 @@ void t.test('one revision: what is written meanwhile is not part of it', async (
   await live.close()
 })
 
-void t.test('etcd that is compacted in the middle is read on, and it is said', async (t) => {
+void test('etcd that is compacted in the middle is read on, and it is said', async (t) => {
   const told: string[] = []
   const live = openLive(etcd.address, (revision, key) => told.push(`${String(revision)} ${key}`))
   const keys: string[] = []
@@ -90,7 +90,7 @@ void t.test('etcd that is compacted in the middle is read on, and it is said', a
   await live.close()
 })
 
-void t.test('only what is asked for is read', async (t) => {
+void test('only what is asked for is read', async (t) => {
   t.same(prefixesOf({ prefix: '/registry/', paths: ['secrets/', 'pods/'] }), [
     '/registry/secrets/',
     '/registry/pods/',
@@ -100,7 +100,7 @@ void t.test('only what is asked for is read', async (t) => {
   t.match(report.resources, [{ resource: 'configmaps' }, { resource: 'pods', objects: 0 }])
 })
 
-void t.test('an etcd that is away, or goes away, is one line', async (t) => {
+void test('an etcd that is away, or goes away, is one line', async (t) => {
   const port = String(await freePort())
   t.strictSame(
     await runVerify('--endpoints', `127.0.0.1:${port}`),
@@ -116,7 +116,7 @@ void t.test('an etcd that is away, or goes away, is one line', async (t) => {
   })
 })
 
-void t.test('wrong certificates are told apart', async (t) => {
+void test('wrong certificates are told apart', async (t) => {
   const [authority, other] = await Promise.all([
     CertificateAuthority.create(),
     CertificateAuthority.create('another CA'),
@@ -163,7 +163,7 @@ void t.test('wrong certificates are told apart', async (t) => {
   t.match(plain, { code: 1, stderr: /if it uses TLS, write https:\/\// })
 })
 
-void t.test('users of etcd: no right, wrong password, none', async (t) => {
+void test('users of etcd: no right, wrong password, none', async (t) => {
   const password = (text: string) => {
     const file = join(tempFolder('password'), 'password')
     writeFileSync(file, `${text}\n`)

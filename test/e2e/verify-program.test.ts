@@ -1,9 +1,9 @@
 // The built program over some more objects: memory, an interrupt, and readers that go away.
 import { randomBytes } from 'node:crypto'
-import t from 'tap'
+import { after, test } from 'tap'
 import { request } from 'undici'
 import type { Report } from '../../src/verify/report.ts'
-import { eventually } from './eventually.ts'
+import { eventually } from '../real/eventually.ts'
 import { buildProgram } from '../commands/program.ts'
 import { Etcd } from '../real/etcd.ts'
 import { kmsV2Value } from '../verify/envelopes.ts'
@@ -15,7 +15,7 @@ const MOST_MEMORY = 150
 
 buildProgram()
 const etcd = await Etcd.start()
-t.teardown(() => etcd.stop())
+after(() => etcd.stop())
 const entries = Array.from({ length: SECRETS }, (_, at) => {
   const source = Buffer.from(`vault:v${String(1 + (at % 2))}:QUJD`)
   const data = randomBytes(900)
@@ -24,7 +24,7 @@ const entries = Array.from({ length: SECRETS }, (_, at) => {
 await putAll(etcd, entries)
 
 for (const kind of ['live', 'snapshot'] as const) {
-  void t.test(`${String(SECRETS)} Secrets, ${kind}: right, in bounded memory`, async (t) => {
+  void test(`${String(SECRETS)} Secrets, ${kind}: right, in bounded memory`, async (t) => {
     const source =
       kind === 'live'
         ? ['--endpoints', etcd.address, '--rate', '1000000']
@@ -39,7 +39,7 @@ for (const kind of ['live', 'snapshot'] as const) {
   })
 }
 
-void t.test('an interrupt ends it soon, and nothing is said to be proven', async (t) => {
+void test('an interrupt ends it soon, and nothing is said to be proven', async (t) => {
   const slow = ['--endpoints', etcd.address, '--rate', '1']
   const before = await countReads()
   const { code, stdout, stderr } = await runMeasured(slow, (child) => {

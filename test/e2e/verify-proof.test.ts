@@ -1,13 +1,13 @@
 // "ok" and exit code 0 mean proved: stores of a real etcd and a real kube-apiserver that look fine and are not, and the reverse.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import { t, test } from 'tap'
 import { stringify } from 'yaml'
 import { run } from '../commands/program.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { reportOf, runVerify } from '../verify/run-verify.ts'
 import { saveSnapshot } from '../verify/snapshot-of.ts'
-import { eventually } from './eventually.ts'
+import { eventually } from '../real/eventually.ts'
 import { encryptionConfig, identity, kms, type Provider } from './encryption-config.ts'
 import { startApiServer, startCluster, startEtcd } from './cluster.ts'
 
@@ -24,7 +24,7 @@ function fileOf(text: string): string {
   return file
 }
 
-void t.test('an etcd with events only is not the store of a cluster', async (t) => {
+void test('an etcd with events only is not the store of a cluster', async (t) => {
   const bare = await startEtcd(t)
   await bare.put('/registry/events/default/a.1', PLAINTEXT)
   const bareEndpoint = ['--endpoints', bare.address]
@@ -40,7 +40,7 @@ void t.test('an etcd with events only is not the store of a cluster', async (t) 
   })
 })
 
-void t.test('the layout of an aggregated API server is not taken for encrypted', async (t) => {
+void test('the layout of an aggregated API server is not taken for encrypted', async (t) => {
   const bare = await startEtcd(t)
   await bare.put('/openshift.io/routes/shop/web', PLAINTEXT)
   await bare.put('/openshift.io/oauth/accesstokens/sha256~x', PLAINTEXT)
@@ -63,7 +63,7 @@ void t.test('the layout of an aggregated API server is not taken for encrypted',
   t.match(stdout, 'plaintext objects under /openshift.io/routes/ (/openshift.io/routes/shop/web)')
 })
 
-void t.test('objects that were never decrypted are not "every object decrypted"', async (t) => {
+void test('objects that were never decrypted are not "every object decrypted"', async (t) => {
   const config = stringify({
     apiVersion: 'apiserver.config.k8s.io/v1',
     kind: 'EncryptionConfiguration',
@@ -100,7 +100,7 @@ void t.test('objects that were never decrypted are not "every object decrypted"'
   await api.api('DELETE', '/api/v1/namespaces/default/configmaps/boxed')
 })
 
-void t.test('an EncryptionConfiguration that cannot read the store is not ok', async (t) => {
+void test('an EncryptionConfiguration that cannot read the store is not ok', async (t) => {
   await api.restart({
     encryptionConfig: encryptionConfig([secretbox, kms(plugin.socket), identity]),
   })
@@ -118,7 +118,7 @@ void t.test('an EncryptionConfiguration that cannot read the store is not ok', a
   t.match(await runVerify(...endpoint, '--encryption-config', next), { code: 0 })
 })
 
-void t.test('a rule for *.* is proved on a fresh cluster', async (t) => {
+void test('a rule for *.* is proved on a fresh cluster', async (t) => {
   const fresh = await startEtcd(t)
   const config = stringify({
     apiVersion: 'apiserver.config.k8s.io/v1',
@@ -150,7 +150,7 @@ void t.test('a rule for *.* is proved on a fresh cluster', async (t) => {
   t.equal(code, 0)
 })
 
-void t.test('a file without a checksum is not ok unless that is accepted', async (t) => {
+void test('a file without a checksum is not ok unless that is accepted', async (t) => {
   const copy = join(tempFolder('proof'), 'db')
   writeFileSync(copy, readFileSync(await saveSnapshot(etcd)).subarray(0, -32))
   const args = ['--snapshot', copy]

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import { after, test, type Test } from 'tap'
 import { SnapshotStore } from '../../src/etcd/snapshot/snapshot-store.ts'
 import { Etcd } from '../real/etcd.ts'
 import { tempFolder } from '../real/temp-folder.ts'
@@ -9,19 +9,19 @@ import { openLive, readAll, readSnapshot } from '../verify/read-all.ts'
 import { callEtcd, putAll, saveSnapshot } from '../verify/snapshot-of.ts'
 
 const etcd = await Etcd.start()
-t.teardown(() => etcd.stop())
+after(() => etcd.stop())
 
 const name = (number: number) => `/registry/secrets/default/s${String(number).padStart(5, '0')}`
 
-async function compareWithLive(test: Test, what: string): Promise<number> {
+async function compareWithLive(t: Test, what: string): Promise<number> {
   const live = openLive(etcd.address)
   const expected = await readAll(live)
   await live.close()
-  test.strictSame(await readSnapshot(await saveSnapshot(etcd)), expected, what)
+  t.strictSame(await readSnapshot(await saveSnapshot(etcd)), expected, what)
   return expected.length
 }
 
-void t.test('a snapshot is read as the live store is', async (t) => {
+void test('a snapshot is read as the live store is', async (t) => {
   const empty = await SnapshotStore.open(await saveSnapshot(etcd))
   t.same(await readAll(empty), [], 'a bucket without anything')
   t.same(await empty.findPrefixes(), [])
@@ -59,7 +59,7 @@ void t.test('a snapshot is read as the live store is', async (t) => {
   await store.close()
 })
 
-void t.test('a copy of the database file is one, too, without a checksum', async (t) => {
+void test('a copy of the database file is one, too, without a checksum', async (t) => {
   const whole = readFileSync(await saveSnapshot(etcd))
   const file = join(tempFolder('snapshot'), 'db')
   writeFileSync(file, whole.subarray(0, -32))
@@ -106,14 +106,14 @@ const DAMAGES: readonly Damage[] = [
 ]
 
 for (const [what, damage, message] of DAMAGES) {
-  void t.test(`${what}: one clear line`, async (t) => {
+  void test(`${what}: one clear line`, async (t) => {
     const file = join(tempFolder('snapshot'), 'damaged.db')
     writeFileSync(file, damage(readFileSync(await saveSnapshot(etcd))))
     await t.rejects(readSnapshot(file), { code: 'SNAPSHOT_INVALID', message })
   })
 }
 
-void t.test('a file that is not there is a mistake of the caller', async (t) => {
+void test('a file that is not there is a mistake of the caller', async (t) => {
   await t.rejects(SnapshotStore.open('/nowhere.db'), {
     code: 'USAGE_INVALID',
     message: '--snapshot /nowhere.db: cannot be read: there is no such file',
@@ -121,7 +121,7 @@ void t.test('a file that is not there is a mistake of the caller', async (t) => 
   await t.rejects(SnapshotStore.open(tempFolder('snapshot')), { code: 'USAGE_INVALID' })
 })
 
-void t.test('the first meta page may be damaged, as after a power cut', async (t) => {
+void test('the first meta page may be damaged, as after a power cut', async (t) => {
   const whole = Buffer.from(readFileSync(await saveSnapshot(etcd)).subarray(0, -32))
   whole.fill(0, 0, 64)
   const file = join(tempFolder('snapshot'), 'meta.db')

@@ -1,7 +1,7 @@
 // What `verify` says of a store that a real kube-apiserver wrote in every way it can, against a count by other means.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import { after, t, test } from 'tap'
 import { stringify } from 'yaml'
 import { GROUP_OF } from '../../src/kube/builtin-groups.ts'
 import { pathOfResource, resourceOfPath } from '../../src/kube/resource.ts'
@@ -25,7 +25,7 @@ const { api, etcd, plugin, vault } = await startCluster(t, {
 })
 const foreignSocket = join(tempFolder('foreign'), 'kms.sock')
 const foreign = await VaultKubernetesKms.serve(vault.bao, foreignSocket)
-t.teardown(() => foreign.stop())
+after(() => foreign.stop())
 
 const secret = (byte: number) => Buffer.alloc(32, byte).toString('base64')
 const aescbc: Provider = { aescbc: { keys: [{ name: 'one', secret: secret(1) }] } }
@@ -91,7 +91,7 @@ function find(report: Report, resource: string): ResourceReport {
   return found
 }
 
-void t.test('an API server that encrypts nothing: every Secret is plain, by name', async (t) => {
+void test('an API server that encrypts nothing: every Secret is plain, by name', async (t) => {
   await api.createSecret('default', 'plain-0', { password: PASSWORD })
   const { code, report } = await reportOf(...endpoint)
   t.equal(code, 1)
@@ -100,67 +100,61 @@ void t.test('an API server that encrypts nothing: every Secret is plain, by name
   t.match(await runVerify(...endpoint, '--allow', 'secrets'), { code: 0, stderr: '' })
 })
 
-void t.test(
-  'counts are right to the object, for each way that an object can be stored',
-  async (t) => {
-    await writeWith(identity, 'more-plain', 4)
-    await writeWith(aescbc, 'cbc', 2)
-    await writeWith(secretbox, 'box', 3)
-    await writeWith(others, 'other', 2)
-    await writeWith(oursV1, 'v1', 2)
-    await writeWith(ours, 'first', 5)
-    const { keyId } = await plugin.client.status()
-    await rotateKey(vault.bao, KEY)
-    await noticed(api, await newKeyId(plugin, keyId))
-    for (let at = 0; at < 4; at += 1) await api.createSecret('default', `second-${String(at)}`, {})
-    await api.api('POST', '/api/v1/namespaces/default/configmaps', { metadata: { name: 'one' } })
+void test('counts are right to the object, for each way that an object can be stored', async (t) => {
+  await writeWith(identity, 'more-plain', 4)
+  await writeWith(aescbc, 'cbc', 2)
+  await writeWith(secretbox, 'box', 3)
+  await writeWith(others, 'other', 2)
+  await writeWith(oursV1, 'v1', 2)
+  await writeWith(ours, 'first', 5)
+  const { keyId } = await plugin.client.status()
+  await rotateKey(vault.bao, KEY)
+  await noticed(api, await newKeyId(plugin, keyId))
+  for (let at = 0; at < 4; at += 1) await api.createSecret('default', `second-${String(at)}`, {})
+  await api.api('POST', '/api/v1/namespaces/default/configmaps', { metadata: { name: 'one' } })
 
-    const { code, report } = await reportOf(...endpoint)
-    t.equal(code, 1)
-    const secrets = find(report, 'secrets')
-    const counted = await countByHand('secrets/')
-    t.same(countsOf(secrets), counted)
-    t.match(counted, {
-      'kms v2 transit-bridge @2': 4,
-      'kms v2 transit-bridge @1': 5,
-      'kms v2 other @1': 2,
-      'kms v1 transit-bridge-v1 @1': 2,
-      'secretbox two': 3,
-      'aescbc one': 2,
-    })
-    t.same(
-      secrets.groups.map((group) => [group.provider, group.keyVersion, group.seeds]).slice(0, 2),
-      [
-        ['kms v2 transit-bridge', 2, 1],
-        ['kms v2 transit-bridge', 1, 1],
-      ],
-    )
-    t.match(secrets.groups.at(-1)?.provider, /^plain/, 'what is left to do is last')
-    t.same(countsOf(find(report, 'configmaps')), await countByHand('configmaps/'))
-    t.same(
-      report.keyVersionsNeeded.find(({ provider }) => provider === 'kms v2 transit-bridge'),
-      {
-        provider: 'kms v2 transit-bridge',
-        versions: [2, 1],
-      },
-    )
-    t.equal(report.objects, (await etcd.range('/registry/')).length)
-  },
-)
+  const { code, report } = await reportOf(...endpoint)
+  t.equal(code, 1)
+  const secrets = find(report, 'secrets')
+  const counted = await countByHand('secrets/')
+  t.same(countsOf(secrets), counted)
+  t.match(counted, {
+    'kms v2 transit-bridge @2': 4,
+    'kms v2 transit-bridge @1': 5,
+    'kms v2 other @1': 2,
+    'kms v1 transit-bridge-v1 @1': 2,
+    'secretbox two': 3,
+    'aescbc one': 2,
+  })
+  t.same(
+    secrets.groups.map((group) => [group.provider, group.keyVersion, group.seeds]).slice(0, 2),
+    [
+      ['kms v2 transit-bridge', 2, 1],
+      ['kms v2 transit-bridge', 1, 1],
+    ],
+  )
+  t.match(secrets.groups.at(-1)?.provider, /^plain/, 'what is left to do is last')
+  t.same(countsOf(find(report, 'configmaps')), await countByHand('configmaps/'))
+  t.same(
+    report.keyVersionsNeeded.find(({ provider }) => provider === 'kms v2 transit-bridge'),
+    {
+      provider: 'kms v2 transit-bridge',
+      versions: [2, 1],
+    },
+  )
+  t.equal(report.objects, (await etcd.range('/registry/')).length)
+})
 
-void t.test(
-  'an EncryptionConfiguration says what must be encrypted, and what writes',
-  async (t) => {
-    const file = join(tempFolder('verify'), 'encryption.yaml')
-    writeFileSync(file, FULL)
-    const { report } = await reportOf(...endpoint, '--encryption-config', file)
-    t.match(find(report, 'secrets'), { toBeEncrypted: true, otherProvider: 9 })
-    t.match(find(report, 'configmaps'), { toBeEncrypted: true })
-    t.match(find(report, 'namespaces'), { toBeEncrypted: false })
-  },
-)
+void test('an EncryptionConfiguration says what must be encrypted, and what writes', async (t) => {
+  const file = join(tempFolder('verify'), 'encryption.yaml')
+  writeFileSync(file, FULL)
+  const { report } = await reportOf(...endpoint, '--encryption-config', file)
+  t.match(find(report, 'secrets'), { toBeEncrypted: true, otherProvider: 9 })
+  t.match(find(report, 'configmaps'), { toBeEncrypted: true })
+  t.match(find(report, 'namespaces'), { toBeEncrypted: false })
+})
 
-void t.test('a snapshot file is read the same as the live store', async (t) => {
+void test('a snapshot file is read the same as the live store', async (t) => {
   const file = await saveSnapshot(etcd)
   const live = await reportOf(...endpoint)
   const saved = await reportOf('--snapshot', file)
@@ -170,24 +164,21 @@ void t.test('a snapshot file is read the same as the live store', async (t) => {
   t.match(saved.report, { source: 'snapshot snapshot.db', revisions: [/^\d+$/] })
 })
 
-void t.test(
-  'every seed and every object is decrypted, or said not to be ours to prove',
-  async (t) => {
-    const { code, report } = await reportOf(...endpoint, ...deep)
-    t.equal(code, 1)
-    t.match(report, { unreadable: 0, depth: 'objects', vaultUid: /^verify-/ })
-    t.equal(find(report, 'secrets').unproven, 2 + 3 + 2, 'aescbc, secretbox, the other plugin')
-    t.match(find(report, 'secrets').unprovenKeys[0]?.why, /another plugin|EncryptionConfiguration/)
-    const accepting = configFile({ acceptFrom: ['vault-kubernetes-kms'] })
-    const all = await reportOf(...endpoint, '--deep', '--objects', '--config', accepting)
-    t.match(find(all.report, 'secrets'), { unreadable: 0, unproven: 2 + 3 })
-    const { stdout, stderr } = await runVerify(...endpoint, ...deep)
-    t.notMatch(stdout + stderr, PASSWORD)
-    t.notMatch(stdout + stderr, Buffer.from(PASSWORD).toString('base64'))
-  },
-)
+void test('every seed and every object is decrypted, or said not to be ours to prove', async (t) => {
+  const { code, report } = await reportOf(...endpoint, ...deep)
+  t.equal(code, 1)
+  t.match(report, { unreadable: 0, depth: 'objects', vaultUid: /^verify-/ })
+  t.equal(find(report, 'secrets').unproven, 2 + 3 + 2, 'aescbc, secretbox, the other plugin')
+  t.match(find(report, 'secrets').unprovenKeys[0]?.why, /another plugin|EncryptionConfiguration/)
+  const accepting = configFile({ acceptFrom: ['vault-kubernetes-kms'] })
+  const all = await reportOf(...endpoint, '--deep', '--objects', '--config', accepting)
+  t.match(find(all.report, 'secrets'), { unreadable: 0, unproven: 2 + 3 })
+  const { stdout, stderr } = await runVerify(...endpoint, ...deep)
+  t.notMatch(stdout + stderr, PASSWORD)
+  t.notMatch(stdout + stderr, Buffer.from(PASSWORD).toString('base64'))
+})
 
-void t.test('what is damaged is named, and the API server cannot read it either', async (t) => {
+void test('what is damaged is named, and the API server cannot read it either', async (t) => {
   const damage = async (name: string, change: (text: string) => string) => {
     const whole = await etcd.get('/registry/secrets/default/second-0')
     if (whole === undefined) throw new Error('second-0 is gone')
@@ -226,41 +217,35 @@ void t.test('what is damaged is named, and the API server cannot read it either'
   for (const key of keys) await etcd.delete(key)
 })
 
-void t.test(
-  'a key version that Vault no longer decrypts makes its objects unreadable',
-  async (t) => {
-    await configKey(vault.bao, KEY, { min_decryption_version: 2 })
-    const { report } = await reportOf(...endpoint, '--resources', 'secrets', ...deep)
-    const { unreadable, unreadableKeys } = find(report, 'secrets')
-    t.equal(unreadable, 5 + 2)
-    for (const { why } of unreadableKeys) t.match(why, /min_decryption_version 2 disables/)
-    await configKey(vault.bao, KEY, { min_decryption_version: 1 })
-  },
-)
+void test('a key version that Vault no longer decrypts makes its objects unreadable', async (t) => {
+  await configKey(vault.bao, KEY, { min_decryption_version: 2 })
+  const { report } = await reportOf(...endpoint, '--resources', 'secrets', ...deep)
+  const { unreadable, unreadableKeys } = find(report, 'secrets')
+  t.equal(unreadable, 5 + 2)
+  for (const { why } of unreadableKeys) t.match(why, /min_decryption_version 2 disables/)
+  await configKey(vault.bao, KEY, { min_decryption_version: 1 })
+})
 
-void t.test(
-  'with *.* all is encrypted, and groups of resources are those of the API',
-  async (t) => {
-    await api.restart({ encryptionConfig: encryptionConfig(ALL, ['*.*']) })
-    for (const { key } of await etcd.range('/registry/secrets/default/')) {
-      await api.patchSecret('default', key.split('/').at(-1) ?? '')
-    }
-    await api.createSecret('default', 'last', { password: PASSWORD })
-    const { report } = await reportOf(...endpoint, ...deep)
-    const secrets = find(report, 'secrets')
-    t.same(countsOf(secrets), await countByHand('secrets/'))
-    t.match(secrets, { plain: 0, unreadable: 0, unproven: 0 })
-    t.match(find(report, 'leases.coordination.k8s.io').groups[0], {
-      provider: 'kms v2 transit-bridge',
-    })
-    for (const each of report.resources) {
-      const hand = await countByHand(pathOfResource(parse(each.resource)))
-      t.same(Object.keys(countsOf(each)).toSorted(), Object.keys(hand).toSorted(), each.resource)
-    }
-  },
-)
+void test('with *.* all is encrypted, and groups of resources are those of the API', async (t) => {
+  await api.restart({ encryptionConfig: encryptionConfig(ALL, ['*.*']) })
+  for (const { key } of await etcd.range('/registry/secrets/default/')) {
+    await api.patchSecret('default', key.split('/').at(-1) ?? '')
+  }
+  await api.createSecret('default', 'last', { password: PASSWORD })
+  const { report } = await reportOf(...endpoint, ...deep)
+  const secrets = find(report, 'secrets')
+  t.same(countsOf(secrets), await countByHand('secrets/'))
+  t.match(secrets, { plain: 0, unreadable: 0, unproven: 0 })
+  t.match(find(report, 'leases.coordination.k8s.io').groups[0], {
+    provider: 'kms v2 transit-bridge',
+  })
+  for (const each of report.resources) {
+    const hand = await countByHand(pathOfResource(parse(each.resource)))
+    t.same(Object.keys(countsOf(each)).toSorted(), Object.keys(hand).toSorted(), each.resource)
+  }
+})
 
-void t.test('the table of groups is that of the API server itself', async (t) => {
+void test('the table of groups is that of the API server itself', async (t) => {
   const { groups } = await api.api('GET', '/apis')
   const places = [
     ['', '/api/v1'],

@@ -13,7 +13,7 @@ import { watchSources } from '../../src/node/install/source-watch.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { HandClock } from '../fakes/clock.ts'
 import { memoryLog } from '../fakes/log.ts'
-import { eventually } from '../e2e/eventually.ts'
+import { eventually } from '../real/eventually.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 
 const DONE: NodeInstallOutcome = { changed: [], socket: '/run/kms.sock', tokenExpiresAt: 5_000_000 }

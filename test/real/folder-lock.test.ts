@@ -3,14 +3,14 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import t from 'tap'
+import { test } from 'tap'
 import { withLock } from './folder-lock.ts'
 
 const run = promisify(execFile)
 const lockModule = JSON.stringify(join(import.meta.dirname, 'folder-lock.ts'))
 const cacheModule = JSON.stringify(join(import.meta.dirname, 'cache.ts'))
 
-void t.test('one process at a time', async (t) => {
+void test('one process at a time', async (t) => {
   const folder = t.testdir()
   const lock = JSON.stringify(join(folder, 'lock'))
   const log = JSON.stringify(join(folder, 'log'))
@@ -29,7 +29,7 @@ void t.test('one process at a time', async (t) => {
   t.notOk(existsSync(join(folder, 'lock')))
 })
 
-void t.test('the lock of a dead process is taken over', async (t) => {
+void test('the lock of a dead process is taken over', async (t) => {
   const lock = join(t.testdir(), 'lock')
   const dead = spawn(process.execPath, ['-e', ''])
   await once(dead, 'exit')
@@ -39,7 +39,7 @@ void t.test('the lock of a dead process is taken over', async (t) => {
   t.notOk(existsSync(lock))
 })
 
-void t.test('it is given back when the work fails', async (t) => {
+void test('it is given back when the work fails', async (t) => {
   const lock = join(t.testdir(), 'lock')
   await t.rejects(
     withLock(lock, () => Promise.reject(new Error('no'))),
@@ -48,7 +48,7 @@ void t.test('it is given back when the work fails', async (t) => {
   t.equal(await withLock(lock, async () => 1), 1)
 })
 
-void t.test('the cache makes a thing once, and never counts a half one', async (t) => {
+void test('the cache makes a thing once, and never counts a half one', async (t) => {
   const folder = t.testdir()
   const make = (body: string): Promise<{ stdout: string }> =>
     run(

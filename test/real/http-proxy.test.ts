@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
-import t from 'tap'
+import { test } from 'tap'
 import type { Test } from 'tap'
 import { Agent, request } from 'undici'
 import { HttpProxy } from './http-proxy.ts'
@@ -42,7 +42,7 @@ async function setup(t: Test): Promise<Setup> {
   return { proxy, ask }
 }
 
-void t.test('passes requests and answers as they are', async (t) => {
+void test('passes requests and answers as they are', async (t) => {
   const { proxy, ask } = await setup(t)
   t.match(await ask('/v1/a?x=1', 'hello'), {
     status: 201,
@@ -56,7 +56,7 @@ void t.test('passes requests and answers as they are', async (t) => {
   t.equal(proxy.accepted, 1)
 })
 
-void t.test('remembers what was asked and no secret', async (t) => {
+void test('remembers what was asked and no secret', async (t) => {
   const { proxy, ask } = await setup(t)
   await ask('/v1/a')
   const [seen] = proxy.seen()
@@ -68,7 +68,7 @@ void t.test('remembers what was asked and no secret', async (t) => {
   t.equal(proxy.count(), 0)
 })
 
-void t.test('answers itself: so often, and only what matches', async (t) => {
+void test('answers itself: so often, and only what matches', async (t) => {
   const { proxy, ask } = await setup(t)
   proxy.respond(
     { status: 429, headers: { 'retry-after': '1' }, body: { errors: ['slow down'] } },
@@ -97,7 +97,7 @@ void t.test('answers itself: so often, and only what matches', async (t) => {
   t.equal((await ask('/')).status, 201)
 })
 
-void t.test('holds and delays', async (t) => {
+void test('holds and delays', async (t) => {
   const { proxy, ask } = await setup(t)
   proxy.hold({ match: (_method, path) => path === '/login' })
   await t.rejects(ask('/login', '{}', 100), { name: 'TimeoutError' })
@@ -109,7 +109,7 @@ void t.test('holds and delays', async (t) => {
   t.ok(performance.now() - start >= 79)
 })
 
-void t.test('the real server is away', async (t) => {
+void test('the real server is away', async (t) => {
   const proxy = await HttpProxy.start('http://127.0.0.1:1')
   t.teardown(() => proxy.stop())
   await t.rejects(request(proxy.address))

@@ -1,13 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import { test } from 'tap'
 import { MountNamespace, whyNoMounts } from './mount-namespace.ts'
 import { Program } from './program.ts'
 import { tempFolder } from './temp-folder.ts'
 
 const skip = whyNoMounts()
 
-void t.test('what is mounted inside is seen by a view alone', { skip }, async (t) => {
+void test('what is mounted inside is seen by a view alone', { skip }, async (t) => {
   const folder = tempFolder('mounts')
   const namespace = await MountNamespace.start(folder)
   t.teardown(() => namespace.stop())
@@ -26,7 +26,7 @@ void t.test('what is mounted inside is seen by a view alone', { skip }, async (t
   t.notMatch(readFileSync('/proc/self/mountinfo', 'utf8'), folder)
 })
 
-void t.test('it ends with its process, however that ends', { skip }, async (t) => {
+void test('it ends with its process, however that ends', { skip }, async (t) => {
   const folder = tempFolder('mounts')
   const script = `
     import { MountNamespace } from '${join(import.meta.dirname, 'mount-namespace.ts')}'

@@ -1,8 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { eventually } from './eventually.ts'
 import { OpenBao } from './openbao.ts'
 
 const NAMES = ['one', 'two', 'three']
-const PATIENCE_MS = 60_000
 
 /** A real OpenBao cluster on 127.0.0.1: three raft members, one of them active, the others standbys. */
 export class OpenBaoCluster {
@@ -35,12 +34,10 @@ export class OpenBaoCluster {
 
   /** The active member, waiting for an election if there is none. */
   async leader(): Promise<OpenBao> {
-    const end = Date.now() + PATIENCE_MS
-    while (Date.now() < end) {
+    return eventually('an active member', async () => {
       for (const member of this.members) if ((await healthOf(member)) === 200) return member
-      await sleep(50)
-    }
-    throw new Error(`no member became active within ${PATIENCE_MS} ms`)
+      return undefined
+    })
   }
 
   /** Members that are unsealed and not active. */
@@ -61,14 +58,11 @@ export class OpenBaoCluster {
 
   /** A member that is not a voter yet could not elect another leader. */
   async #untilAllVote(leader: OpenBao): Promise<void> {
-    const end = Date.now() + PATIENCE_MS
-    while (Date.now() < end) {
+    await eventually('all members to be voters', async () => {
       const { data } = await leader.api('GET', 'sys/storage/raft/configuration')
       const servers = data.config.servers as { voter: boolean }[]
-      if (servers.length === NAMES.length && servers.every(({ voter }) => voter)) return
-      await sleep(50)
-    }
-    throw new Error(`the members did not all become voters within ${PATIENCE_MS} ms`)
+      return servers.length === NAMES.length && servers.every(({ voter }) => voter)
+    })
   }
 }
 

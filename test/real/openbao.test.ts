@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import t from 'tap'
+import { test } from 'tap'
 import { Agent, request } from 'undici'
 import { OpenBao } from './openbao.ts'
 import { CertificateAuthority } from './pki.ts'
@@ -17,7 +17,7 @@ import {
 
 const plaintext = Buffer.from('x').toString('base64')
 
-void t.test('seals, dies and comes back with its data', async (t) => {
+void test('seals, dies and comes back with its data', async (t) => {
   const bao = await OpenBao.start()
   t.teardown(() => bao.stop())
   await enableTransit(bao)
@@ -37,7 +37,7 @@ void t.test('seals, dies and comes back with its data', async (t) => {
   await t.rejects(bao.api('POST', 'transit/decrypt/app', { ciphertext: 'no' }), /400 .*ciphertext/)
 })
 
-void t.test('audits what was asked since a mark', async (t) => {
+void test('audits what was asked since a mark', async (t) => {
   const bao = await OpenBao.start()
   t.teardown(() => bao.stop())
   await enableTransit(bao)
@@ -56,7 +56,7 @@ void t.test('audits what was asked since a mark', async (t) => {
   t.notMatch(bao.rawAudit(since), new RegExp(`"${plaintext}"`), 'values are hashed')
 })
 
-void t.test('logs service accounts in against a pinned key, least privilege', async (t) => {
+void test('logs service accounts in against a pinned key, least privilege', async (t) => {
   const bao = await OpenBao.start()
   t.teardown(() => bao.stop())
   await enableTransit(bao, 'kube')
@@ -87,7 +87,7 @@ void t.test('logs service accounts in against a pinned key, least privilege', as
   t.match(await login({ ...own, name: 'other' }), { status: 400 })
 })
 
-void t.test('TLS, a client certificate, a renewal while it runs', async (t) => {
+void test('TLS, a client certificate, a renewal while it runs', async (t) => {
   const authority = await CertificateAuthority.create()
   const serving = await authority.server('openbao')
   const bao = await OpenBao.start({ tls: { ...serving, clientCaFile: authority.caFile } })

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { buildProgram } from '../commands/program.ts'
 import { KmsClient } from './kms-client.ts'
 import { freePort } from './port.ts'
-import type { Patience } from './program.ts'
+import type { Patience } from './eventually.ts'
 import { ServedProgram, type Wrap } from './served-program.ts'
 import { tempFolder } from './temp-folder.ts'
 

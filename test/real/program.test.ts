@@ -2,8 +2,8 @@ import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import { eventually } from './eventually.ts'
+import { test } from 'tap'
 import { freePort } from './port.ts'
 import { Program } from './program.ts'
 
@@ -19,26 +19,22 @@ function isRunning(pid: number): boolean {
   }
 }
 
-async function ends(pid: number): Promise<boolean> {
-  for (let wait = 0; isRunning(pid) && wait < 100; wait += 1) await sleep(20)
-  return !isRunning(pid)
+async function waitForEnd(pid: number): Promise<void> {
+  await eventually(`the end of process ${pid}`, () => !isRunning(pid))
 }
 
-void t.test(
-  'a program that ends too early is told with its exit code and its last words',
-  async (t) => {
-    const program = node(t.testdir(), 'console.error("no such option"); process.exit(3)')
-    await t.rejects(
-      program.waitForLine(/never/),
-      /script: exited with code 3 before a line like \/never\/; its output ends:\nno such option/,
-    )
-    t.match(await program.exited, { code: 3, signal: null })
-    t.equal(program.running, false)
-    t.match(await program.terminate(), { code: 3 }, 'ending what has ended is no error')
-  },
-)
+void test('a program that ends too early is told with its exit code and its last words', async (t) => {
+  const program = node(t.testdir(), 'console.error("no such option"); process.exit(3)')
+  await t.rejects(
+    program.waitForLine(/never/),
+    /script: exited with code 3 before a line like \/never\/; its output ends:\nno such option/,
+  )
+  t.match(await program.exited, { code: 3, signal: null })
+  t.equal(program.running, false)
+  t.match(await program.terminate(), { code: 3 }, 'ending what has ended is no error')
+})
 
-void t.test('a wait that is too long is told with the last reason', async (t) => {
+void test('a wait that is too long is told with the last reason', async (t) => {
   const program = node(t.testdir(), 'setInterval(() => {}, 1000)')
   const never = (): never => {
     throw new Error('still booting')
@@ -50,7 +46,7 @@ void t.test('a wait that is too long is told with the last reason', async (t) =>
   t.match(await program.terminate(), { signal: 'SIGTERM' })
 })
 
-void t.test('a program that does not exist', async (t) => {
+void test('a program that does not exist', async (t) => {
   const program = Program.start({
     name: 'nothing',
     command: '/nonexistent/program',
@@ -60,7 +56,7 @@ void t.test('a program that does not exist', async (t) => {
   await t.rejects(program.waitForLine(/x/), /nothing: did not start \(.*ENOENT/)
 })
 
-void t.test('one that ignores SIGTERM is killed when its grace is over', async (t) => {
+void test('one that ignores SIGTERM is killed when its grace is over', async (t) => {
   const program = node(
     t.testdir(),
     'process.on("SIGTERM", () => {}); setInterval(() => {}, 1000); console.log("up")',
@@ -69,7 +65,7 @@ void t.test('one that ignores SIGTERM is killed when its grace is over', async (
   t.match(await program.terminate({ graceMs: 100 }), { signal: 'SIGKILL' })
 })
 
-void t.test('a paused program answers when it goes on', async (t) => {
+void test('a paused program answers when it goes on', async (t) => {
   const port = await freePort()
   const program = node(
     t.testdir(),
@@ -86,7 +82,7 @@ void t.test('a paused program answers when it goes on', async (t) => {
   t.match(await program.terminate(), { signal: 'SIGTERM' }, 'a paused one can be ended')
 })
 
-void t.test('servers see nothing of the environment of the tests', async (t) => {
+void test('servers see nothing of the environment of the tests', async (t) => {
   const folder = t.testdir()
   process.env['VAULT_SKIP_VERIFY'] = 'true'
   t.teardown(() => delete process.env['VAULT_SKIP_VERIFY'])
@@ -96,7 +92,7 @@ void t.test('servers see nothing of the environment of the tests', async (t) => 
 })
 
 for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
-  void t.test(`it does not outlive a parent that is ended by ${signal}`, async (t) => {
+  void test(`it does not outlive a parent that is ended by ${signal}`, async (t) => {
     const folder = t.testdir()
     const script = join(folder, 'parent.mjs')
     writeFileSync(
@@ -114,11 +110,11 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     parent.kill(signal)
     const [, by] = await once(parent, 'exit')
     t.equal(by, signal)
-    t.ok(await ends(pid))
+    await waitForEnd(pid)
   })
 }
 
-void t.test('a forgotten program does not keep its parent from ending', async (t) => {
+void test('a forgotten program does not keep its parent from ending', async (t) => {
   const folder = t.testdir()
   const script = join(folder, 'parent.mjs')
   writeFileSync(
@@ -132,5 +128,5 @@ void t.test('a forgotten program does not keep its parent from ending', async (t
       error === null ? resolve(Number(stdout)) : reject(error),
     )
   })
-  t.ok(await ends(pid))
+  await waitForEnd(pid)
 })

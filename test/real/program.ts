@@ -4,6 +4,7 @@ import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { eventually, type Patience } from './eventually.ts'
 
 export type Launch = {
   /** What messages call it, and the name of its output file. */
@@ -17,8 +18,6 @@ export type Launch = {
 }
 
 export type Exit = { code: number | null; signal: NodeJS.Signals | null; error?: Error }
-
-export type Patience = { timeoutMs?: number; intervalMs?: number }
 
 const running = new Set<Program>()
 
@@ -94,35 +93,19 @@ export class Program {
   }
 
   /**
-   * Waits until `holds` is true. `what` completes "waited for ..."; an error that `holds` throws
-   * counts as "not yet" and is part of the message when time is up. Fails at once when the program
-   * ends. The messages carry the end of its output.
+   * As {@link eventually}. Fails at once when the program ends; the messages carry the end of its output.
    */
   async waitUntil(
     what: string,
     holds: () => boolean | Promise<boolean>,
-    { timeoutMs = 30_000, intervalMs = 25 }: Patience = {},
+    patience?: Patience,
   ): Promise<void> {
-    const end = Date.now() + timeoutMs
-    let last: unknown
-    while (this.#exit === undefined) {
-      try {
-        if (await holds()) return
-        last = undefined
-      } catch (error) {
-        last = error
-      }
-      if (Date.now() > end) {
-        const reason = last instanceof Error ? ` (last: ${last.message})` : ''
-        throw new Error(
-          `${this.name}: waited ${timeoutMs} ms for ${what}${reason}; its output ends:\n${this.tail()}`,
-        )
-      }
-      await sleep(intervalMs)
+    try {
+      await eventually(what, holds, patience, () => this.#exit && said(this.#exit))
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      throw new Error(`${this.name}: ${reason}; its output ends:\n${this.tail()}`, { cause })
     }
-    throw new Error(
-      `${this.name}: ${said(this.#exit)} before ${what}; its output ends:\n${this.tail()}`,
-    )
   }
 
   /** Waits until its output has a line that matches. */

@@ -1,4 +1,4 @@
-import t from 'tap'
+import { test } from 'tap'
 import { findSamples, parseMetrics } from './prometheus-text.ts'
 
 const text = `# HELP requests Requests.
@@ -9,13 +9,16 @@ up 1
 latency_bucket{le="+Inf"} +Inf
 `
 
-t.same(parseMetrics(text), [
-  { name: 'requests', labels: { code: '200', path: '/a,b{}' }, value: 3 },
-  { name: 'requests', labels: { code: '500', path: 'say "no"\n' }, value: 15 },
-  { name: 'up', labels: {}, value: 1 },
-  { name: 'latency_bucket', labels: { le: '+Inf' }, value: Infinity },
-])
-t.same(
-  findSamples(text, 'requests', { code: '500' }).map(({ value }) => value),
-  [15],
-)
+void test('samples, their labels and values are read', (t) => {
+  t.same(parseMetrics(text), [
+    { name: 'requests', labels: { code: '200', path: '/a,b{}' }, value: 3 },
+    { name: 'requests', labels: { code: '500', path: 'say "no"\n' }, value: 15 },
+    { name: 'up', labels: {}, value: 1 },
+    { name: 'latency_bucket', labels: { le: '+Inf' }, value: Infinity },
+  ])
+  t.same(
+    findSamples(text, 'requests', { code: '500' }).map(({ value }) => value),
+    [15],
+  )
+  t.end()
+})

@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
-import { Program, type Patience } from './program.ts'
+import type { Patience } from './eventually.ts'
+import { Program } from './program.ts'
 import { requireNoSecret } from './told-secrets.ts'
 
 const LAUNCHER = join(import.meta.dirname, '..', '..', 'bin', 'transit-bridge')

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import t from 'tap'
+import { test } from 'tap'
 import type { Test } from 'tap'
 import { Agent, request } from 'undici'
 import { TcpProxy } from './tcp-proxy.ts'
@@ -32,7 +32,7 @@ async function setup(t: Test): Promise<Setup> {
   return { proxy, get, served: () => served }
 }
 
-void t.test('passes', async (t) => {
+void test('passes', async (t) => {
   const { proxy, get } = await setup(t)
   t.equal((await get()).length, 10_000)
   t.equal((await get()).length, 10_000)
@@ -40,7 +40,7 @@ void t.test('passes', async (t) => {
   t.equal(proxy.open, 1)
 })
 
-void t.test('refuses, and comes back at the same address', async (t) => {
+void test('refuses, and comes back at the same address', async (t) => {
   const { proxy, get, served } = await setup(t)
   await get()
   await proxy.refuse()
@@ -53,7 +53,7 @@ void t.test('refuses, and comes back at the same address', async (t) => {
   t.equal((await get()).length, 10_000)
 })
 
-void t.test('hangs: new and open connections alike, and those never wake up', async (t) => {
+void test('hangs: new and open connections alike, and those never wake up', async (t) => {
   const { proxy, get, served } = await setup(t)
   await get()
   await proxy.hang()
@@ -65,7 +65,7 @@ void t.test('hangs: new and open connections alike, and those never wake up', as
   t.equal(served(), 2, 'what was sent into the silence is never delivered')
 })
 
-void t.test('is slow', async (t) => {
+void test('is slow', async (t) => {
   const { proxy, get } = await setup(t)
   await proxy.slow(80)
   const start = performance.now()
@@ -73,7 +73,7 @@ void t.test('is slow', async (t) => {
   t.ok(performance.now() - start >= 79)
 })
 
-void t.test('cuts an answer in the middle, after the server has done the work', async (t) => {
+void test('cuts an answer in the middle, after the server has done the work', async (t) => {
   const { proxy, get, served } = await setup(t)
   await get()
   await proxy.cut(500)
@@ -85,14 +85,14 @@ void t.test('cuts an answer in the middle, after the server has done the work', 
   t.equal((await get()).length, 10_000)
 })
 
-void t.test('resets', async (t) => {
+void test('resets', async (t) => {
   const { proxy, get, served } = await setup(t)
   await proxy.reset()
   await t.rejects(get(), { code: 'ECONNRESET' })
   t.equal(served(), 1)
 })
 
-void t.test('the real server is away', async (t) => {
+void test('the real server is away', async (t) => {
   const proxy = await TcpProxy.start('http://127.0.0.1:1')
   t.teardown(() => proxy.stop())
   await t.rejects(request(proxy.address))

@@ -1,6 +1,5 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 import { after, test } from 'tap'
 import { decodeServiceAccountToken } from '../../src/identity/service-account-token.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
@@ -10,6 +9,7 @@ import { tokenLogin } from '../../src/vault/logins/token.ts'
 import { createVaultSession } from '../../src/vault/session/session.ts'
 import { SkippingClock } from '../fakes/clock.ts'
 import { memoryLog } from '../fakes/log.ts'
+import { eventually } from '../real/eventually.ts'
 import { ServiceAccountIssuer } from '../real/service-account.ts'
 import { enableJwtLogin, enableTransit, makeKey, writePolicy } from '../real/transit-setup.ts'
 import { soon, startVault } from './real-vault.ts'
@@ -74,11 +74,6 @@ function count(since: number, path: string): number {
   return bao.auditRequests({ since, path }).length
 }
 
-/** Waits for what becomes true soon; the test's timeout ends it otherwise. */
-async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await setTimeout(10)
-}
-
 void test('a session logs in and encrypts', async (t) => {
   const { session, encrypt } = sessionOf(loginAs('kms').login)
   t.match(await encrypt(), { status: 200, body: { data: { ciphertext: /^vault:v1:/ } } })
@@ -104,7 +99,10 @@ void test('a renewed session revokes the token of before', async (t) => {
   await encrypt()
   clock.skip(2_800_000)
   await encrypt()
-  await until(async () => (await lookUp(tokens[0] ?? '')) === undefined)
+  await eventually(
+    'the end of the token',
+    async () => (await lookUp(tokens[0] ?? '')) === undefined,
+  )
   t.equal(tokens.length, 2)
   t.match(await lookUp(tokens[1] ?? ''), { type: 'service' })
   await session.stop(soon(clock))
@@ -166,7 +164,7 @@ void test('a started session finds back by itself after Vault was sealed', async
   await t.rejects(encrypt(), { code: 'VAULT_SEALED' })
   t.equal(session.fault?.code, 'VAULT_SEALED')
   await bao.unseal()
-  await until(() => session.fault === undefined)
+  await eventually('a healthy session', () => session.fault === undefined)
   t.match(await encrypt(), { status: 200 })
   await session.stop(soon(clock))
 })
@@ -180,7 +178,7 @@ void test('a given periodic token is renewed by the session and left alive by st
   const since = bao.auditMark()
   clock.skip(2_800_000)
   await encrypt()
-  await until(() => count(since, 'auth/token/renew-self') > 0)
+  await eventually('a renewal', () => count(since, 'auth/token/renew-self') > 0)
   await session.stop(soon(clock))
   t.match(await lookUp(auth.client_token), { type: 'service' })
 })
