@@ -10,7 +10,7 @@ import {
 import { COMMANDS } from './commands/table.ts'
 import { version } from './version.ts'
 
-/** Runs one command line; returns the exit code. */
+/** Runs a command line; returns the exit code. */
 export async function main(args: readonly string[], terminal: Terminal): Promise<number> {
   try {
     const request = await readArguments(args, COMMANDS)
@@ -22,7 +22,7 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
   }
 }
 
-/** Runs the process's own command line. It ends by itself when nothing is left to do, so output is never cut. */
+/** Runs the command line of the process. The process exits when nothing is left to do, so output is never truncated. */
 async function start(): Promise<void> {
   const { stdout, stderr, env: environment, argv } = process
   stdout.on('error', (error: NodeJS.ErrnoException) => endOutput(error))

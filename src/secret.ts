@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 
 const REDACTED = '[secret]'
 
-/** A value that must not be printed: every way to turn it into text gives "[secret]". */
+/** A value that must not be printed: every conversion to text returns "[secret]". */
 export class Secret<T> {
   readonly #value: T
 
@@ -10,7 +10,7 @@ export class Secret<T> {
     this.#value = value
   }
 
-  /** The value itself. Call it where the value leaves the program, and nowhere before. */
+  /** The value itself. Call it only where the value leaves the program. */
   reveal(): T {
     return this.#value
   }

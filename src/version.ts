@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Put in by scripts/build.ts; in a checkout there is no such name. */
+/** Defined by scripts/build.ts; undefined in a checkout. */
 declare const TRANSIT_BRIDGE_VERSION: string | undefined
 
-/** The version in package.json, as it was when the program was built. */
+/** The version in package.json at build time. */
 export const version: string =
   typeof TRANSIT_BRIDGE_VERSION === 'string' ? TRANSIT_BRIDGE_VERSION : readCheckoutVersion()
 

@@ -1,8 +1,8 @@
 import type { LogLevel } from './log-level.ts'
 
 /**
- * The configuration as the program uses it: defaults filled, durations in milliseconds, frozen at every
- * depth. What a person writes, and the limits of each key, is in the folder schema.
+ * The configuration as the program uses it: with defaults, durations in milliseconds, deeply frozen. The keys that a
+ * person writes, and their limits, are in the folder schema.
  */
 export interface Config extends ProviderConfig {
   readonly vault: VaultConfig
@@ -10,8 +10,8 @@ export interface Config extends ProviderConfig {
 }
 
 /**
- * What `transit-bridge csi` needs. The provider is nobody to Vault, since pods bring their own tokens, and it has no
- * key: a file without a `kms` section may leave out both.
+ * What `transit-bridge csi` needs. The provider has no login and no key, because pods log in with their own tokens: a file
+ * without a `kms` section may omit both.
  */
 export interface ProviderConfig {
   readonly vault: VaultConnection
@@ -29,16 +29,16 @@ export interface VaultConfig extends VaultConnection {
 }
 
 export interface VaultConnection {
-  /** At least one; each an origin such as `https://vault.example.com:8200`, without a slash at the end. */
+  /** At least one; each an origin such as `https://vault.example.com:8200`, without a trailing slash. */
   readonly addresses: readonly string[]
   readonly namespace?: string
   readonly caFile?: string
   readonly serverName?: string
   /** For a listener of Vault that requires one, or for the login method cert. */
   readonly clientCertificate?: ClientCertificate
-  /** For one request, inside the deadline of whoever waits for it. */
+  /** For one request, within the deadline of the call. */
   readonly timeoutMs: number
-  /** Whether http:// to another host was allowed by name. */
+  /** Whether http:// to another host is allowed. */
   readonly allowPlaintext: boolean
   readonly auth?: AuthConfig
 }
@@ -53,9 +53,9 @@ export interface ClientCertificate {
 export type AuthConfig = TokenFileLogin | AppRoleLogin | CertLogin | TokenLogin
 
 interface LoginPlace {
-  /** Where the auth method is mounted, without `auth/` and without slashes at the ends. */
+  /** The mount path of the auth method, without `auth/` and without a leading or trailing slash. */
   readonly mount: string
-  /** Only when the login is in another namespace than the work. */
+  /** Only if it differs from the namespace of the Transit engine. */
   readonly namespace?: string
 }
 
@@ -120,11 +120,11 @@ export interface DecryptCacheConfig {
   readonly ttlMs: number
 }
 
-/** Plugins whose ciphertext ours can read. */
+/** Other plugins whose ciphertexts this one can decrypt. */
 export const ACCEPTED_PLUGINS = ['vault-kubernetes-kms'] as const
 export type AcceptedPlugin = (typeof ACCEPTED_PLUGINS)[number]
 
-/** What a workload can be given. */
+/** The object types of a class. */
 export const CSI_OBJECT_TYPES = [
   'publicKey',
   'jwks',
@@ -137,12 +137,12 @@ export type CsiObjectType = (typeof CSI_OBJECT_TYPES)[number]
 
 export interface CsiConfig {
   readonly socket: string
-  /** That the pods' tokens must have. */
+  /** Required in the pods' tokens. */
   readonly audience: string
   readonly auth: CsiAuthConfig
   readonly mount: string
   readonly refreshIntervalMs: number
-  /** 0: decrypted content is never kept. */
+  /** 0: decrypted content is not cached. */
   readonly revalidateAfterMs: number
   readonly rules: readonly CsiRule[]
 }
@@ -152,7 +152,7 @@ export interface CsiAuthConfig {
   readonly mount: string
 }
 
-/** Allows what matches all five lists. The first four hold patterns in which `*` stands for any text. */
+/** Allows what matches all five lists. The first four are lists of patterns in which `*` matches any text. */
 export interface CsiRule {
   readonly namespaces: readonly string[]
   readonly serviceAccounts: readonly string[]
@@ -162,21 +162,21 @@ export interface CsiRule {
 }
 
 export interface AdminConfig {
-  /** Undefined: `none`, nothing listens. */
+  /** Undefined: `none`, no listener. */
   readonly listen?: ListenAddress
-  /** Undefined: Vault cannot be taken away for a rehearsal. */
+  /** Undefined: drills are not possible. */
   readonly drill?: DrillConfig
 }
 
-/** A switch that takes Vault away for a rehearsal. */
+/** Allows a rehearsal to disconnect the plugin from Vault. */
 export interface DrillConfig {
-  /** Holds what a caller must show. */
+  /** Contains the token that authorizes a drill. */
   readonly tokenFile: string
   readonly maxDurationMs: number
 }
 
 export interface ListenAddress {
-  /** A name or an address; an IPv6 address is without its brackets. */
+  /** A name or an address; an IPv6 address has no brackets here. */
   readonly host: string
   readonly port: number
 }

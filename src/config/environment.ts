@@ -2,20 +2,20 @@ import { formatPath, type Path } from '../yaml/fault.ts'
 import type { Environment } from '../environment.ts'
 import type { LocatedFault } from './issues.ts'
 
-/** `$${` stands for `${`; `${NAME}` for a variable; any other `${` is a mistake. */
+/** `$${` is a literal `${`; `${NAME}` is a variable; any other `${` is an error. */
 const REFERENCE = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{/g
 
-/** A value with its variables put in, and what is known about them. */
+/** A value with its variables replaced, and where they were. */
 export interface Substitution {
   readonly value: unknown
-  /** By path, the text as written of every value that holds a variable; what the variable holds is not to be shown. */
+  /** By path, the written text of every value with a variable; the content of the variable must not be shown. */
   readonly written: ReadonlyMap<string, string>
   readonly faults: readonly LocatedFault[]
 }
 
 /**
- * Puts the environment into every text of a value. It works on what YAML has read, not on its source, so that
- * a variable can hold any character and still is one value. Keys are left alone.
+ * Replaces the variables in every text of a value. It works on the parsed value, not on the YAML text, so that a variable
+ * with any characters is still one value. Keys are not changed.
  */
 export function substituteEnvironment(value: unknown, environment: Environment): Substitution {
   const written = new Map<string, string>()
@@ -48,8 +48,8 @@ export function substituteEnvironment(value: unknown, environment: Environment):
 }
 
 const MALFORMED = {
-  message: 'has a ${ that begins no variable',
-  hint: 'write ${NAME} with letters, digits and _, or $${ for the characters themselves',
+  message: 'contains a ${ that does not start a variable',
+  hint: 'write ${NAME} with letters, digits and _, or $${ for a literal ${',
 }
 
 function explainUnset(name: string) {

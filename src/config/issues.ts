@@ -4,36 +4,36 @@ import { findNearest, listChoices } from '../text/nearest.ts'
 import { findEntries, findListsForMappings } from './shape.ts'
 import { explainUnknownKey, findMeantKey } from './unknown-key.ts'
 
-/** What a fault is told from, beside valibot's issue. */
-export interface Situation {
-  /** The whole file as a value, after variables were put in. */
+/** What the message of a fault needs besides valibot's issue. */
+export interface FileContext {
+  /** The whole file as a value, with variables replaced. */
   readonly value: unknown
-  /** By path, the text of values that hold variables: shown instead of what the environment gave. */
+  /** By path, the text of values that contain variables: shown instead of what the environment contains. */
   readonly written: ReadonlyMap<string, string>
 }
 
-/** A fault with its place in a form that can be looked up. */
+/** A fault with its path as keys and indexes. */
 export type LocatedFault = Fault & { readonly at: Path }
 
-/** One fault for every place that has one, in words of ours. */
+/** At most one fault for each path, with a message of this program. */
 export function describeIssues(
   issues: readonly Issue[],
-  situation: Situation,
+  context: FileContext,
 ): readonly LocatedFault[] {
-  const lists = findListsForMappings(situation.value)
+  const lists = findListsForMappings(context.value)
   const listFaults = lists.map((at) => locate(at, { message: 'must be a mapping, not a list' }))
   const faults = new Map(listFaults.map((fault) => [fault.path, fault]))
   const isInList = (issue: Issue) => lists.some((list) => startsWith(pathOf(issue), list))
   for (const issue of issues.flatMap(openUnion)) {
     if (isInList(issue)) continue
-    const fault = describe(issue, situation)
-    // Of several complaints about one value the first is the one to mend: the schema puts it first.
+    const fault = describe(issue, context)
+    // Of several issues of one value, the schema puts the one to fix first.
     if (fault !== undefined && !faults.has(fault.path)) faults.set(fault.path, fault)
   }
   return [...faults.values()]
 }
 
-/** An issue of "this or a list of this" becomes the issues of the side that was meant. */
+/** An issue of "this or a list of this" becomes the issues of the alternative that was meant. */
 function openUnion(issue: Issue): readonly Issue[] {
   if (issue.type !== 'union' || issue.issues === undefined) return [issue]
   const deeper = issue.issues.filter((inner) => inner.path !== undefined)
@@ -43,13 +43,13 @@ function openUnion(issue: Issue): readonly Issue[] {
   )
 }
 
-function describe(issue: Issue, situation: Situation): LocatedFault | undefined {
+function describe(issue: Issue, context: FileContext): LocatedFault | undefined {
   const at = pathOf(issue)
-  if (issue.path?.at(-1)?.origin === 'key') return describeKey(issue, at, situation)
+  if (issue.path?.at(-1)?.origin === 'key') return describeKey(issue, at, context)
   if (issue.type === 'picklist' || issue.type === 'literal' || isWrongOption(issue)) {
-    return locate(at, describeChoice(issue, at, situation))
+    return locate(at, describeChoice(issue, at, context))
   }
-  const message = issue.message.replaceAll('{value}', () => show(issue.input, at, situation))
+  const message = issue.message.replaceAll('{value}', () => show(issue.input, at, context))
   return locate(at, splitMessage(message))
 }
 
@@ -57,16 +57,16 @@ function isWrongOption(issue: Issue): boolean {
   return issue.type === 'variant' && (issue.path?.length ?? 0) > 0 && issue.expected !== 'Object'
 }
 
-function describeKey(issue: Issue, at: Path, situation: Situation): LocatedFault | undefined {
-  if (issue.expected !== 'never') return describeMissing(at, situation.value)
-  return locate(at, explainUnknownKey(at.slice(0, -1), String(at.at(-1)), situation.value))
+function describeKey(issue: Issue, at: Path, context: FileContext): LocatedFault | undefined {
+  if (issue.expected !== 'never') return describeMissing(at, context.value)
+  return locate(at, explainUnknownKey(at.slice(0, -1), String(at.at(-1)), context.value))
 }
 
-/** The fault of a key that a file leaves out; undefined when the file has it misspelt. */
+/** The fault of a missing key; undefined if the file contains it misspelled. */
 export function describeMissing(at: Path, value: unknown): LocatedFault | undefined {
   const parent = at.slice(0, -1)
   const key = String(at.at(-1))
-  // A misspelt key is one fault, not two: the line that says what was meant is enough.
+  // A misspelled key is one fault, not two: the line that shows the meant key is enough.
   if (findMeantKey(parent, value).has(key)) return undefined
   return locate(at, { message: 'is missing', hint: explainMissing(parent, key, value) })
 }
@@ -76,7 +76,7 @@ function explainMissing(parent: Path, key: string, value: unknown): string {
   return firstSentence(entry?.description ?? '')
 }
 
-/** "Role to log in as. More." as "role to log in as"; words all in capitals stay as they are. */
+/** "Role to log in as. More." as "role to log in as"; a word in capitals stays as it is. */
 function firstSentence(text: string): string {
   const [sentence = ''] = text.split(/\.(?:\s|$)|[:;] /)
   return /^[A-Z][a-z ]/.test(sentence)
@@ -87,22 +87,24 @@ function firstSentence(text: string): string {
 function describeChoice(
   issue: Issue,
   at: Path,
-  situation: Situation,
+  context: FileContext,
 ): Pick<Fault, 'message' | 'hint'> {
   // What valibot expects is written `("a" | "b")`, with `undefined` for a default.
   const choices = [...(issue.expected ?? '').matchAll(/"([^"]+)"/g)].map(([, word = '']) => word)
   const nearest = typeof issue.input === 'string' ? findNearest(issue.input, choices) : undefined
   const allowed =
-    choices.length === 1 ? `the only word here is ${choices[0]}` : `write ${listChoices(choices)}`
+    choices.length === 1
+      ? `the only supported value is ${choices[0]}`
+      : `use ${listChoices(choices)}`
   return {
-    message: `is not known: ${show(issue.input, at, situation)}`,
+    message: `${show(issue.input, at, context)} is not supported`,
     hint: nearest === undefined ? allowed : `did you mean ${nearest}`,
   }
 }
 
-/** What is shown of a value in a message: never what a variable held, and never much. */
-function show(input: unknown, at: Path, situation: Situation): string {
-  const written = situation.written.get(formatPath(at))
+/** A value as messages show it: never the content of a variable, and at most 40 characters. */
+function show(input: unknown, at: Path, context: FileContext): string {
+  const written = context.written.get(formatPath(at))
   if (written !== undefined) return `the value of ${written}`
   if (typeof input === 'number') return String(input)
   if (typeof input !== 'string') return nameType(input)

@@ -1,39 +1,39 @@
 import { listChoices } from '../text/nearest.ts'
 import { configShape, type Entries, type Entry, type Shape } from './shape.ts'
 
-/** The places where a key of this name is known, such as `transit.mount`. */
-export function findPlaces(key: string): readonly string[] {
-  placesByKey ??= indexPlaces()
-  return placesByKey.get(key) ?? []
+/** The paths of known keys with this name, such as `transit.mount`. */
+export function findPaths(key: string): readonly string[] {
+  pathsByKey ??= indexPaths()
+  return pathsByKey.get(key) ?? []
 }
 
-type PlaceIndex = Map<string, string[]>
+type PathIndex = Map<string, string[]>
 
-let placesByKey: PlaceIndex | undefined
+let pathsByKey: PathIndex | undefined
 
-function indexPlaces(): PlaceIndex {
-  const index: PlaceIndex = new Map()
+function indexPaths(): PathIndex {
+  const index: PathIndex = new Map()
   addShape(index, configShape, '')
   return index
 }
 
-function addShape(index: PlaceIndex, shape: Shape, place: string): void {
-  if (shape.kind === 'mapping') addEntries(index, shape.entries, place)
-  if (shape.kind === 'list') addShape(index, shape.item, `${place}[]`)
+function addShape(index: PathIndex, shape: Shape, parent: string): void {
+  if (shape.kind === 'mapping') addEntries(index, shape.entries, parent)
+  if (shape.kind === 'list') addShape(index, shape.item, `${parent}[]`)
   if (shape.kind !== 'variant') return
   for (const [key, { options, entry }] of mergeOptions(shape.options)) {
     const only =
       options.length < shape.options.size ? ` with ${shape.key} ${listChoices(options)}` : ''
-    addKey(index, key, entry, place, only)
+    addKey(index, key, entry, parent, only)
   }
 }
 
-function addEntries(index: PlaceIndex, entries: Entries, place: string): void {
-  for (const [key, entry] of entries) addKey(index, key, entry, place, '')
+function addEntries(index: PathIndex, entries: Entries, parent: string): void {
+  for (const [key, entry] of entries) addKey(index, key, entry, parent, '')
 }
 
-function addKey(index: PlaceIndex, key: string, entry: Entry, place: string, only: string): void {
-  const path = place === '' ? key : `${place}.${key}`
+function addKey(index: PathIndex, key: string, entry: Entry, parent: string, only: string): void {
+  const path = parent === '' ? key : `${parent}.${key}`
   index.set(key, [...(index.get(key) ?? []), `${path}${only}`])
   addShape(index, entry.shape, path)
 }

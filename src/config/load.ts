@@ -4,26 +4,27 @@ import * as v from 'valibot'
 import type { Config, ProviderConfig } from './config.ts'
 import { substituteEnvironment } from './environment.ts'
 import type { Environment } from '../environment.ts'
+import { explainFileError } from '../files/system-error.ts'
 import { ConfigError, type Fault } from '../yaml/fault.ts'
 import { describeIssues, type LocatedFault } from './issues.ts'
-import { findMissing, hasKms, isComplete } from './needed.ts'
+import { findMissing, hasKms, isComplete } from './required-keys.ts'
 import { configSchema } from './schema/config-schema.ts'
 import { explainType } from '../yaml/type-words.ts'
 import { readYaml, type Source } from '../yaml/source.ts'
 
-/** A configuration together with how it was written. */
+/** A configuration, and how values with variables were written. */
 export interface LoadedConfig<Kind extends ProviderConfig = Config> {
   readonly config: Kind
-  /** By path, the text of values that hold variables: show this, never what the environment gave. */
+  /** By path, the text of values that contain variables: show this, never what the environment contains. */
   readonly written: ReadonlyMap<string, string>
 }
 
-/** The configuration in a file. Throws a ConfigError with everything that is wrong with it. */
+/** Reads the configuration in a file. Throws a ConfigError with all faults. */
 export async function loadConfig(file: string, environment: Environment): Promise<Config> {
   return parseConfig(file, await readText(file), environment).config
 }
 
-/** Like loadConfig, for `transit-bridge csi`: of a file without a `kms` section less is asked. */
+/** Like loadConfig, for `transit-bridge csi`: a file without a `kms` section needs fewer keys. */
 export async function loadProviderConfig(
   file: string,
   environment: Environment,
@@ -31,7 +32,7 @@ export async function loadProviderConfig(
   return (await readProviderConfig(file, environment)).config
 }
 
-/** Like loadProviderConfig, for a caller that shows values and so must know which came from the environment. */
+/** Like loadProviderConfig, for a caller that shows values and must know which came from the environment. */
 export async function readProviderConfig(
   file: string,
   environment: Environment,
@@ -39,12 +40,12 @@ export async function readProviderConfig(
   return parseProviderConfig(file, await readText(file), environment)
 }
 
-/** The configuration in a text; `file` is what messages call it. */
+/** Parses the configuration in a text; messages call it `file`. */
 export function parseConfig(file: string, text: string, environment: Environment): LoadedConfig {
   return parse({ file, text, environment }, () => true, isComplete)
 }
 
-/** Like parseConfig, of which less is asked where the text has no `kms` section. */
+/** Like parseConfig; a text without a `kms` section needs fewer keys. */
 export function parseProviderConfig(
   file: string,
   text: string,
@@ -59,7 +60,7 @@ interface Input {
   readonly environment: Environment
 }
 
-/** Two questions say what is asked for: whether a file must be complete, and whether what was read is enough. */
+/** @param mustBeComplete whether the keys of required-keys.ts are required of this value */
 function parse<Kind extends ProviderConfig>(
   { file, text, environment }: Input,
   mustBeComplete: (value: unknown) => boolean,
@@ -67,7 +68,7 @@ function parse<Kind extends ProviderConfig>(
 ): LoadedConfig<Kind> {
   const source = readYaml(text)
   if (!('value' in source)) throw new ConfigError(file, source)
-  // An empty file is a mapping without keys: then the message says which sections are missing.
+  // An empty file counts as a mapping without keys, so that the message names the missing sections.
   const { value, written, faults } = substituteEnvironment(source.value ?? {}, environment)
   const result = v.safeParse(configSchema, value, { message: explainType })
   const missing = mustBeComplete(value) ? findMissing(value) : []
@@ -77,7 +78,7 @@ function parse<Kind extends ProviderConfig>(
   throw new ConfigError(file, arrange(found, source))
 }
 
-/** With lines and in their order; of several faults of one value the first, so a missing variable is no second one. */
+/** Sorted by line. Of several faults of one value only the first, so that an unset variable is reported once. */
 function arrange(faults: readonly LocatedFault[], source: Source): readonly Fault[] {
   const byPath = new Map(faults.toReversed().map((fault) => [fault.path, fault]))
   return faults
@@ -90,22 +91,9 @@ async function readText(file: string): Promise<string> {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file))
   } catch (cause) {
-    throw new ConfigError(file, [{ path: '', message: explainUnreadable(cause) }], { cause })
+    const message = `cannot be read: ${explainFileError(cause)}`
+    throw new ConfigError(file, [{ path: '', message }], { cause })
   }
-}
-
-const UNREADABLE: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  ENOTDIR: 'there is no such file',
-  EACCES: 'it may not be read by this user',
-  EPERM: 'it may not be read by this user',
-  EISDIR: 'it is a directory',
-  ERR_ENCODING_INVALID_ENCODED_DATA: 'it is not UTF-8 text',
-}
-
-function explainUnreadable(cause: unknown): string {
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
-  return `cannot be read: ${UNREADABLE[code] ?? code}`
 }
 
 function freeze<T>(value: T): T {

@@ -8,13 +8,13 @@ const EXAMPLES: Readonly<Record<OptionalSection, string>> = {
   csi: 'csi: {audience: vault, rules: […]}',
 }
 
-/** A section that a command cannot do without. Throws CONFIG_INVALID with what to add when there is none. */
+/** Returns a section that a command requires. If it is missing, throws CONFIG_INVALID with what to add. */
 export function requireSection<Name extends OptionalSection>(
   config: ProviderConfig,
   name: Name,
 ): NonNullable<ProviderConfig[Name]> {
   const section = config[name]
   if (section !== undefined) return section
-  const text = `${name}: is missing; transit-bridge ${name} needs this section in the configuration, at least ${EXAMPLES[name]}`
+  const text = `${name}: is missing; transit-bridge ${name} requires this section in the configuration, at least ${EXAMPLES[name]}`
   throw new BridgeError('CONFIG_INVALID', text)
 }

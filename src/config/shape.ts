@@ -1,7 +1,7 @@
 import type { Path } from '../yaml/fault.ts'
 import { configSchema } from './schema/config-schema.ts'
 
-/** The schema as a tree of keys: what messages and the reference are written from. */
+/** The schema as a tree of keys, for messages and for the reference. */
 export type Shape =
   | { readonly kind: 'mapping'; readonly entries: Entries }
   | {
@@ -18,14 +18,14 @@ export type Entries = ReadonlyMap<string, Entry>
 export interface Entry {
   readonly shape: Shape
   readonly required: boolean
-  /** As it is written in a file; undefined when there is none. */
+  /** The default as it is written in a file; undefined if there is none. */
   readonly fallback: unknown
   readonly description: string
-  /** What it takes, in words: `duration`, `file`. Empty for a section. */
+  /** The kind of value in words: `duration`, `file`. Empty for a section. */
   readonly kind: string
 }
 
-/** What is read of a valibot schema; all of its schemas fit in here. */
+/** The parts of a valibot schema that are read here; every schema of valibot is assignable to it. */
 interface SchemaView {
   readonly type: string
   readonly entries?: Readonly<Record<string, SchemaView>>
@@ -95,7 +95,7 @@ function isSchema(option: SchemaView | string): option is SchemaView {
   return typeof option !== 'string'
 }
 
-/** What may stand at a place of a file that holds `value`; the value decides between the options of a variant. */
+/** The keys allowed at a path of the file with this value; the value selects the option of a variant. */
 export function findEntries(path: Path, value: unknown): Entries {
   let shape: Shape | undefined = configShape
   let here: unknown = value
@@ -115,7 +115,7 @@ function entriesOf(shape: Shape, value: unknown): Entries {
   return (typeof chosen === 'string' ? shape.options.get(chosen) : undefined) ?? new Map()
 }
 
-/** The value at a path; undefined when there is none. */
+/** The value at a path; undefined if there is none. */
 export function readAt(value: unknown, path: Path): unknown {
   return path.reduce<unknown>(readKey, value)
 }
@@ -125,7 +125,7 @@ function readKey(value: unknown, key: string | number): unknown {
   return (value as Readonly<Record<string | number, unknown>>)[key]
 }
 
-/** Places that hold a list where keys belong. valibot takes a list for a mapping, an empty one for an empty mapping. */
+/** Paths with a list where a mapping belongs. valibot accepts a list as a mapping, and an empty one as an empty mapping. */
 export function findListsForMappings(
   value: unknown,
   shape = configShape,

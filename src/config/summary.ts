@@ -4,7 +4,7 @@ import type { LoadedConfig } from './load.ts'
 
 type Show = (path: string, value: string) => string
 
-/** What would run with a configuration, in a few lines. A value from the environment is shown as it was written. */
+/** What would run with a configuration, in a few lines. Values from the environment are shown as they were written. */
 export function summarize({ config, written }: LoadedConfig<ProviderConfig>): readonly string[] {
   const show: Show = (path, value) => written.get(path) ?? value
   const { vault, transit, kms, csi, admin } = config
@@ -23,12 +23,12 @@ function showAddresses(addresses: readonly string[], show: Show): string {
 }
 
 function describeLogin(auth: AuthConfig | undefined, show: Show): string {
-  if (auth === undefined) return 'no login but those of pods'
+  if (auth === undefined) return 'no login (pods log in with their own tokens)'
   const method = show('vault.auth.method', auth.method)
-  if (auth.method === 'token') return 'token from a file'
+  if (auth.method === 'token') return 'login with a token file'
   const role =
     'role' in auth && auth.role !== undefined ? ` as ${show('vault.auth.role', auth.role)}` : ''
-  return `login by ${method} at auth/${show('vault.auth.mount', auth.mount)}${role}`
+  return `login with ${method} at auth/${show('vault.auth.mount', auth.mount)}${role}`
 }
 
 function describeTransit({ mount, key }: TransitPlace, show: Show): string {
@@ -38,7 +38,9 @@ function describeTransit({ mount, key }: TransitPlace, show: Show): string {
 
 function describeKms(kms: KmsConfig, show: Show): string {
   const extras = [
-    ...(kms.decryptCache.enabled ? [`decrypt memory of ${kms.decryptCache.maxEntries}`] : []),
+    ...(kms.decryptCache.enabled
+      ? [`decrypt cache of ${kms.decryptCache.maxEntries} entries`]
+      : []),
     ...(kms.v1beta1 ? ['v1beta1'] : []),
   ]
   const cluster = `cluster ${show('kms.clusterId', kms.clusterId)}`

@@ -1,9 +1,9 @@
 import type { Fault, Path } from '../yaml/fault.ts'
-import { findPlaces } from './key-index.ts'
+import { findPaths } from './key-index.ts'
 import { findNearest, listChoices } from '../text/nearest.ts'
 import { findEntries, readAt } from './shape.ts'
 
-/** Says of a key that is not known here which one was meant, or where it belongs. */
+/** Explains an unknown key: which one was meant, or where it belongs. */
 export function explainUnknownKey(
   parent: Path,
   key: string,
@@ -12,14 +12,17 @@ export function explainUnknownKey(
   const known = [...findEntries(parent, value).keys()]
   const meant = guess(key, known)
   if (meant !== undefined)
-    return { message: 'is not known', hint: `did you mean ${meant}${explainFile(key, meant)}` }
-  const places = findPlaces(key)
-  if (places.length > 0)
-    return { message: 'is not known here', hint: `it belongs to ${listChoices(places)}` }
-  return { message: 'is not known', hint: `known here: ${known.join(', ')}` }
+    return {
+      message: 'is not a known key',
+      hint: `did you mean ${meant}${explainFile(key, meant)}`,
+    }
+  const paths = findPaths(key)
+  if (paths.length > 0)
+    return { message: 'is not valid here', hint: `move it to ${listChoices(paths)}` }
+  return { message: 'is not a known key', hint: `known keys: ${known.join(', ')}` }
 }
 
-/** Keys of a place that are misspelt there: the names that were meant. */
+/** The known keys of a mapping for which it contains misspelled ones. */
 export function findMeantKey(parent: Path, value: unknown): ReadonlySet<string> {
   const known = [...findEntries(parent, value).keys()]
   const given = readAt(value, parent)
@@ -28,12 +31,12 @@ export function findMeantKey(parent: Path, value: unknown): ReadonlySet<string> 
   return new Set(unknown.map((key) => guess(key, known)).filter((meant) => meant !== undefined))
 }
 
-/** A name that is known elsewhere to the letter was hardly a slip of the fingers here. */
+/** A name that is a known key elsewhere is not a misspelling. */
 function guess(key: string, known: readonly string[]): string | undefined {
-  return findPlaces(key).length > 0 ? undefined : findNearest(key, known)
+  return findPaths(key).length > 0 ? undefined : findNearest(key, known)
 }
 
 function explainFile(key: string, meant: string): string {
   if (!meant.endsWith('File') || /file$/i.test(key)) return ''
-  return '; it takes the path of a file, never the content'
+  return '; its value is the path of a file, not its content'
 }

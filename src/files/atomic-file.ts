@@ -4,14 +4,14 @@ import { basename, dirname, join } from 'node:path'
 import { BridgeError } from '../errors.ts'
 import { systemCodeOf } from './system-error.ts'
 
-/** A file of the host with its content and mode. */
+/** A file with its content and mode. */
 export interface HostFile {
   readonly path: string
   readonly mode: number
   readonly content: string
 }
 
-/** Writes a file unless it is there with this content and mode; returns whether it wrote it. Throws HOST_FAILED. */
+/** Writes a file unless it exists with this content and mode; returns whether it was written. Throws HOST_FAILED. */
 export async function putHostFile(file: HostFile): Promise<boolean> {
   try {
     if (await isUpToDate(file)) return false
@@ -22,7 +22,7 @@ export async function putHostFile(file: HostFile): Promise<boolean> {
   }
 }
 
-/** Removes a file; returns whether it was there. Throws HOST_FAILED. */
+/** Removes a file; returns whether it existed. Throws HOST_FAILED. */
 export async function removeHostFile(path: string): Promise<boolean> {
   try {
     return await removeFile(path)
@@ -38,8 +38,8 @@ async function isUpToDate({ path, mode, content }: HostFile): Promise<boolean> {
 }
 
 /**
- * Replaces a file in one step: a reader sees the old content or the new, and after a power cut one of the two is there.
- * Throws what node:fs throws, with the old file in place.
+ * Replaces a file atomically: a reader sees the old or the new content, also after a power cut. Throws what node:fs
+ * throws; the old file is then unchanged.
  */
 export async function replaceFile({ path, mode, content }: HostFile): Promise<void> {
   // The kubelet ignores files whose name starts with a dot in its folder of static pods (kubernetes: pkg/kubelet/config/file.go).
@@ -47,7 +47,7 @@ export async function replaceFile({ path, mode, content }: HostFile): Promise<vo
   await rm(unfinished, { force: true })
   const file = await open(unfinished, 'wx', mode)
   try {
-    // Independent of the umask.
+    // Because the mode for open is subject to the umask.
     await file.chmod(mode)
     await file.writeFile(content)
     await file.sync()
@@ -58,7 +58,7 @@ export async function replaceFile({ path, mode, content }: HostFile): Promise<vo
   await syncFolder(dirname(path))
 }
 
-/** Removes a file so that it stays removed after a power cut; returns whether it was there. Throws what node:fs throws. */
+/** Removes a file so that it stays removed after a power cut; returns whether it existed. Throws what node:fs throws. */
 export async function removeFile(path: string): Promise<boolean> {
   try {
     await rm(path)
@@ -81,17 +81,17 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'its folder does not exist; check that the folder of the host is mounted',
+  ENOENT: 'its folder does not exist; check that the host folder is mounted',
   ENOTDIR: 'part of its path is not a directory',
   EACCES: 'permission denied; run this command as root',
   EPERM: 'permission denied; run this command as root',
   EROFS: 'the file system is mounted read-only',
   ENOSPC: 'the disk is full',
-  EISDIR: 'a folder has this name; remove it',
+  EISDIR: 'a directory has this name; remove it',
 }
 
-function explain(path: string, done: string, cause: unknown): BridgeError {
+function explain(path: string, action: string, cause: unknown): BridgeError {
   const code = systemCodeOf(cause) ?? 'unknown error'
-  const message = `${path} cannot be ${done}: ${REASONS[code] ?? code}`
+  const message = `${path} cannot be ${action}: ${REASONS[code] ?? code}`
   return new BridgeError('HOST_FAILED', message, { cause })
 }

@@ -8,8 +8,8 @@ import { removeFile, replaceFile } from './atomic-file.ts'
 import { explainFileError, systemCodeOf } from './system-error.ts'
 
 /**
- * The progress of a procedure in a small file that is replaced in one step, so that the procedure can be killed at any
- * time and resumed. It holds names and counts, never a key or a value.
+ * The progress of a procedure in a small file that is replaced atomically, so that the procedure can be killed at any time
+ * and resumed. It contains names and counts, never a key or a value.
  */
 export class StateFile<Schema extends v.GenericSchema> {
   readonly path: string
@@ -20,7 +20,7 @@ export class StateFile<Schema extends v.GenericSchema> {
     this.#schema = schema
   }
 
-  /** Undefined if there is no file. Throws STATE_INVALID if it cannot be read or does not fit the schema. */
+  /** Undefined if there is no file. Throws STATE_INVALID if it cannot be read or does not match the schema. */
   async read(): Promise<v.InferOutput<Schema> | undefined> {
     const text = await readFile(this.path, 'utf8').catch((error: unknown) => {
       if (systemCodeOf(error) === 'ENOENT') return undefined
@@ -30,7 +30,7 @@ export class StateFile<Schema extends v.GenericSchema> {
     const parsed = v.safeParse(this.#schema, parseJson(text))
     if (parsed.success) return parsed.output
     throw this.#fault(
-      'does not hold the state of this command; pass another --state, or remove the file to start again',
+      'does not contain the state of this command; pass another --state, or remove the file to start again',
     )
   }
 
@@ -68,7 +68,7 @@ export class StateFile<Schema extends v.GenericSchema> {
             `is in use by process ${String(holder)}; wait until it ends, or stop it`,
           )
         }
-        // A process that was killed left it.
+        // The process was killed before it could remove the lock.
         await rm(file, { force: true })
       }
     }
@@ -102,7 +102,7 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0)
     return true
   } catch (error) {
-    // A process of another user.
+    // The process exists and belongs to another user.
     return systemCodeOf(error) === 'EPERM'
   }
 }

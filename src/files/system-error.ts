@@ -1,4 +1,4 @@
-/** The code of an error of Node.js (`ENOENT`); undefined for anything else. */
+/** The code of a Node.js error, such as `ENOENT`; undefined for anything else. */
 export function systemCodeOf(thrown: unknown): string | undefined {
   return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : undefined
 }
@@ -9,6 +9,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: 'permission denied',
   EISDIR: 'it is a directory',
   ENOTDIR: 'part of its path is not a directory',
+  ERR_ENCODING_INVALID_ENCODED_DATA: 'it is not UTF-8 text',
 }
 
 /** Why a file cannot be read or written, for the end of a message. */

@@ -1,8 +1,8 @@
 import { distance } from 'fastest-levenshtein'
 
 /**
- * The known name that somebody most likely meant: the same but for case and separators, the start of a known name
- * (`token` for `tokenFile`), or a few letters off. Undefined when none is near.
+ * The known name that was most likely meant: one that differs only in case and separators, one that starts with this name
+ * (`tokenFile` for `token`), or one that differs in a few letters. Undefined if there is none.
  */
 export function findNearest(name: string, known: Iterable<string>): string | undefined {
   const wanted = simplify(name)
@@ -10,7 +10,7 @@ export function findNearest(name: string, known: Iterable<string>): string | und
   let best: string | undefined
   let bestDistance = allowed + 1
   for (const candidate of known) {
-    const found = nearness(wanted, simplify(candidate))
+    const found = distanceBetween(wanted, simplify(candidate))
     if (found < bestDistance) {
       best = candidate
       bestDistance = found
@@ -19,7 +19,7 @@ export function findNearest(name: string, known: Iterable<string>): string | und
   return best
 }
 
-function nearness(wanted: string, candidate: string): number {
+function distanceBetween(wanted: string, candidate: string): number {
   if (wanted === candidate) return 0
   if (wanted.length >= 2 && candidate.startsWith(wanted)) return 0.5
   return distance(wanted, candidate)
@@ -29,7 +29,7 @@ function simplify(name: string): string {
   return name.toLowerCase().replaceAll(/[-_ ]/g, '')
 }
 
-/** "a, b or c". */
+/** Joins choices as in "a, b or c". */
 export function listChoices(choices: readonly string[]): string {
   if (choices.length < 2) return choices.join('')
   return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`

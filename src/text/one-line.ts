@@ -1,7 +1,7 @@
 /** Characters that could move the cursor, hide text or reorder it on a terminal. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
-/** Text from outside on one line: white space is collapsed, control characters are dropped, and the rest is cut. */
+/** Untrusted text on one line: white space is collapsed, control characters are removed, and the result is truncated. */
 export function oneLine(text: string, maxLength: number): string {
   return text
     .replaceAll(/[\s\p{Cc}]+/gu, ' ')
@@ -10,7 +10,7 @@ export function oneLine(text: string, maxLength: number): string {
     .trim()
 }
 
-/** A name from outside in full, with control characters escaped: two names that differ look different. */
+/** An untrusted name in full, with control characters escaped, so that different names look different. */
 export function escapeControls(text: string): string {
   return text.replaceAll(
     UNSAFE,

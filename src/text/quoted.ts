@@ -1,7 +1,7 @@
-/** Unverified text from outside: a message shows only so much of it. */
-const MAX_SHOWN = 200
+/** The length to which messages truncate untrusted text. */
+const MAX_LENGTH = 200
 
-/** Text from outside, in quotes and on one line. */
+/** Untrusted text in quotes, on one line. */
 export function quoted(text: string): string {
-  return JSON.stringify(text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text)
+  return JSON.stringify(text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text)
 }

@@ -1,11 +1,11 @@
 import { escapeControls } from './one-line.ts'
 
 export interface TableOptions {
-  /** Indexes of the columns with numbers. */
+  /** Indexes of the columns to align right: those with numbers. */
   readonly alignRight?: ReadonlySet<number> | undefined
 }
 
-/** The lines of a table as kubectl prints it: columns as wide as their widest cell, three spaces between them. */
+/** Formats a table as kubectl does: each column as wide as its widest cell, with three spaces between columns. */
 export function formatTable(
   rows: readonly (readonly string[])[],
   { alignRight }: TableOptions = {},

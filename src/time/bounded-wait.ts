@@ -3,8 +3,8 @@ import type { Clock } from './clock.ts'
 import { BridgeError } from '../errors.ts'
 
 /**
- * Waits for work that several callers share, for as long as this caller can. The work itself goes on when
- * the caller gives up with DEADLINE_EXCEEDED or CANCELLED. `what` names the work in those messages.
+ * Waits for work that several callers share, until this caller's deadline. Throws DEADLINE_EXCEEDED or CANCELLED, with
+ * `what` as the name of the work, and the work continues for the other callers.
  */
 export function waitWithin<T>(
   work: Promise<T>,
@@ -14,26 +14,26 @@ export function waitWithin<T>(
 ): Promise<T> {
   const { signal, deadline } = context
   return new Promise<T>((resolve, reject) => {
-    const giveUp = (error: BridgeError) => {
+    const stopWaiting = (error: BridgeError) => {
       end()
       reject(error)
     }
-    const late = () =>
-      giveUp(
+    const onDeadline = () =>
+      stopWaiting(
         new BridgeError(
           'DEADLINE_EXCEEDED',
           `the call's deadline passed while it waited for ${what}`,
         ),
       )
-    const gone = () =>
-      giveUp(new BridgeError('CANCELLED', `the caller went away while it waited for ${what}`))
-    const cancel = clock.after(Math.max(0, deadline - clock.monotonic()), late)
+    const onAbort = () =>
+      stopWaiting(new BridgeError('CANCELLED', `the caller went away while it waited for ${what}`))
+    const cancel = clock.after(Math.max(0, deadline - clock.monotonic()), onDeadline)
     const end = () => {
       cancel()
-      signal?.removeEventListener('abort', gone)
+      signal?.removeEventListener('abort', onAbort)
     }
-    signal?.addEventListener('abort', gone)
+    signal?.addEventListener('abort', onAbort)
     work.then(resolve, reject).finally(end)
-    if (signal?.aborted === true) gone()
+    if (signal?.aborted === true) onAbort()
   })
 }

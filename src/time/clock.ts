@@ -1,11 +1,11 @@
-/** Undoes a timer; doing it twice, or after the timer ran, changes nothing. */
+/** Cancels a timer; has no effect if the timer ran or was canceled before. */
 export type CancelTimer = () => void
 
-/** Time, passed in so that tests can turn it. */
+/** The time, passed in so that tests can control it. */
 export interface Clock {
-  /** Milliseconds since 1970, for what is compared with the outside (token expiry, metrics). */
+  /** Milliseconds since 1970, for comparison with times from outside (token expiry, metrics). */
   now(): number
-  /** Milliseconds that never go back, for deadlines and durations. */
+  /** Milliseconds that never decrease, for deadlines and durations. */
   monotonic(): number
   /** Calls `run` once after `milliseconds`. The timer does not keep the process alive. */
   after(milliseconds: number, run: () => void): CancelTimer

@@ -1,5 +1,5 @@
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
-/** The form of a duration in configuration and options. */
+/** The syntax of a duration in configuration and options. */
 export const DURATION = /^(\d{1,9})(ms|s|m|h|d)$/
 
 type Unit = keyof typeof UNITS
@@ -10,7 +10,7 @@ export function parseDuration(text: string): number | undefined {
   return amount === undefined ? undefined : Number(amount) * UNITS[unit as Unit]
 }
 
-/** The shortest way to write a duration exactly: 120000 is `2m`. */
+/** The shortest exact form of a duration: 120000 is `2m`. */
 export function formatDuration(ms: number): string {
   const units: readonly Unit[] = ['d', 'h', 'm', 's']
   const unit = units.find((name) => ms >= UNITS[name] && ms % UNITS[name] === 0)
@@ -22,7 +22,7 @@ const MINUTE = UNITS.m
 const HOUR = UNITS.h
 const DAY = UNITS.d
 
-/** "47 min": one unit, rounded down, as a person says it. */
+/** A duration for people, in one unit and rounded down: "47 min". */
 export function describeDuration(milliseconds: number): string {
   if (milliseconds >= 2 * DAY) return `${Math.floor(milliseconds / DAY)} days`
   if (milliseconds >= 2 * HOUR) return `${Math.floor(milliseconds / HOUR)} h`

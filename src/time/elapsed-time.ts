@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts'
 
-/** A wall clock that gained less than this over the monotonic one was adjusted; more than this is a suspended machine. */
+/** If the wall clock gains more than this over the monotonic clock, the machine was suspended; less is an adjustment. */
 const SUSPENDED_MS = 1_000
 
 /**

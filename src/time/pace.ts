@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts'
 
-/** Keeps work at or below a rate, by a rest after each piece. */
+/** Limits the rate of work with a pause after each piece. */
 export class Pace {
   readonly #perSecond: number | undefined
   readonly #clock: Clock
@@ -14,16 +14,16 @@ export class Pace {
     this.#startedAt = clock.monotonic()
   }
 
-  /** Resolves when so much more work may be done; at once when the signal is aborted. */
+  /** Resolves when this much more work may be done, or immediately if the signal is aborted. */
   async spend(count: number, signal: AbortSignal): Promise<void> {
     if (this.#perSecond === undefined || signal.aborted) return
     this.#spent += count
     const dueAt = this.#startedAt + (this.#spent / this.#perSecond) * 1000
-    const rest = dueAt - this.#clock.monotonic()
-    if (rest <= 0) return
+    const pauseMs = dueAt - this.#clock.monotonic()
+    if (pauseMs <= 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     const wake = () => resolve()
-    const cancel = this.#clock.after(rest, wake)
+    const cancel = this.#clock.after(pauseMs, wake)
     signal.addEventListener('abort', wake, { once: true })
     await promise
     cancel()

@@ -1,23 +1,23 @@
 import { BridgeError } from '../errors.ts'
 
-/** The place of a value: keys, and positions in lists. */
+/** The path of a value: keys, and indexes of lists. */
 export type Path = readonly (string | number)[]
 
-/** One thing that is wrong with a configuration. None of its texts holds a value that could be secret. */
+/** One thing that is wrong with a configuration. Its texts contain no value that could be secret. */
 export interface Fault {
-  /** As a person writes it, `csi.rules[0].types`; empty when the whole file is meant. */
+  /** As a person writes it, `csi.rules[0].types`; empty if it is about the whole file. */
   readonly path: string
-  /** What is wrong: it reads on from the path, "is missing". */
+  /** What is wrong, as a sentence whose subject is the path: "is missing". */
   readonly message: string
-  /** What would be right. */
+  /** How to fix it. */
   readonly hint?: string | undefined
-  /** From 1; undefined when the file could not be read. */
+  /** From 1; undefined if the file could not be read. */
   readonly line?: number
-  /** From 1; given for errors of YAML itself. */
+  /** From 1; set for YAML syntax errors. */
   readonly column?: number
 }
 
-/** Thrown for a configuration that cannot be used, with everything that is wrong with it at once. */
+/** Thrown for a configuration that cannot be used, with all faults at once. */
 export class ConfigError extends BridgeError {
   readonly file: string
   readonly faults: readonly Fault[]
@@ -46,7 +46,7 @@ export function formatPath(path: Path): string {
   }, '')
 }
 
-/** Splits "what is wrong; what would be right", the form in which the schema writes its messages. */
+/** Splits "what is wrong; how to fix it", the form of the schema's messages. */
 export function splitMessage(text: string): Pick<Fault, 'message' | 'hint'> {
   const cut = text.indexOf('; ')
   return cut < 0 ? { message: text } : { message: text.slice(0, cut), hint: text.slice(cut + 2) }

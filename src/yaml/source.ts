@@ -13,26 +13,25 @@ import {
 
 import { formatPath, splitMessage, type Fault, type Path } from './fault.ts'
 
-/** A YAML text that was read, and where its parts are. */
+/** A parsed YAML text, and the lines of its parts. */
 export interface Source {
   readonly value: unknown
-  /** The line of a key or a list item; of a missing one the line of what it is missing from. */
+  /** The line of a key or list item; for a missing one the line of its parent. */
   readonly lineOf: (path: Path) => number
 }
 
-/** A longer text is not one that a person wrote. */
+/** Longer than any text that a person writes. */
 const MAX_TEXT_BYTES = 1024 * 1024
 const MAX_ALIASES = 100
 
 export interface YamlLimits {
-  /** Most aliases in the text; each repeats what its anchor holds. Default: 100. */
+  /** Maximum number of aliases in the text; each repeats the value of its anchor. Default: 100. */
   readonly maxAliases?: number
 }
 
 /**
- * Reads YAML 1.2 and returns faults for a text that is not YAML. Tags and variables are left to the caller. Reading
- * takes time in proportion to the length of the text, whatever it holds: aliases are counted and matched with
- * their anchors before any of them is expanded.
+ * Parses YAML 1.2; returns faults for a text that is not YAML. Variables are left to the caller. The time is proportional
+ * to the length of any text: aliases are counted and matched with their anchors before any of them is expanded.
  */
 export function readYaml(
   text: string,
@@ -47,22 +46,22 @@ export function readYaml(
     lineCounter: lines,
     prettyErrors: false,
     stringKeys: true,
-    // The library compares each key with every other: a text of some 100 KiB would keep it busy for minutes.
+    // The library compares each key with every other: a text of about 100 KiB would take minutes.
     uniqueKeys: false,
   })
-  // A warning is about a tag that would be ignored; what is ignored is not what the author meant.
+  // A warning is about a tag that would be ignored; the author did not mean it to be.
   const errors = [...document.errors, ...document.warnings, ...findDuplicates(document)]
   if (errors.length > 0) {
-    return withoutEchoes(errors).map((error) => describeError(error, document, lines))
+    return withoutFollowers(errors).map((error) => describeError(error, document, lines))
   }
   const alias = findAliasFault(document, maxAliases)
   if (alias !== undefined) return [locate('', alias.text, lines, alias.offset)]
   try {
-    // The library counts an anchor as one, and an alias of aliases as all of them.
+    // The library also counts anchors, and counts an alias of aliases as all of them.
     const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES + 1 })
     return { value, lineOf: (path) => lineOf(document, lines, path) }
   } catch (thrown) {
-    // The library's limit on aliases of aliases; anything else is a fault of this program.
+    // The library's limit on aliases of aliases; anything else is a bug in this program.
     if (!(thrown instanceof ReferenceError)) throw thrown
     return [locate('', TOO_MANY_ALIASES, lines, 0)]
   }
@@ -70,7 +69,7 @@ export function readYaml(
 
 type SourceError = Pick<YAMLError, 'code' | 'pos'>
 
-/** Each costs a walk through the whole document, and who gave so many keys twice knows where to look. */
+/** Each costs a walk through the whole document, and these are enough to start fixing. */
 const MAX_DUPLICATES = 20
 
 function findDuplicates(document: Document): readonly SourceError[] {
@@ -91,14 +90,14 @@ function findDuplicates(document: Document): readonly SourceError[] {
   return duplicates.slice(0, MAX_DUPLICATES)
 }
 
-const TOO_MANY_ALIASES = 'has too many aliases; write the values out'
+const TOO_MANY_ALIASES = 'contains too many aliases; write the values in full'
 
 interface AliasFault {
   readonly text: string
   readonly offset: number
 }
 
-/** The first alias that cannot be expanded: it names no anchor before it, it is inside its own anchor, or is one too many. */
+/** The first alias that cannot be expanded: without an anchor before it, inside its own anchor, or one too many. */
 function findAliasFault(document: Document, maxAliases: number): AliasFault | undefined {
   const anchors = new Map<string, unknown>()
   let aliases = 0
@@ -115,18 +114,18 @@ function findAliasFault(document: Document, maxAliases: number): AliasFault | un
       }
       const target = anchors.get(node.source)
       if (target === undefined) return refuse(node, WORDS.BAD_ALIAS)
-      if (maxAliases === 0) return refuse(node, 'has a YAML alias in it; write the values out')
+      if (maxAliases === 0) return refuse(node, 'contains a YAML alias; write the values in full')
       aliases += 1
       if (aliases > maxAliases) return refuse(node, TOO_MANY_ALIASES)
       const isInside = ancestors.some((ancestor) => ancestor === target)
-      return isInside ? refuse(node, 'an alias is inside the value it names') : undefined
+      return isInside ? refuse(node, 'an alias is inside the value that it refers to') : undefined
     },
   })
   return fault
 }
 
-/** A syntax error makes others up to the end of the file; only the first is one to mend. */
-function withoutEchoes(errors: readonly SourceError[]): readonly SourceError[] {
+/** A syntax error causes others up to the end of the file; only the first one is reported. */
+function withoutFollowers(errors: readonly SourceError[]): readonly SourceError[] {
   const inOrder = errors.toSorted((one, other) => one.pos[0] - other.pos[0])
   const first = inOrder.findIndex(({ code }) => code !== 'DUPLICATE_KEY')
   return first < 0 ? inOrder : inOrder.slice(0, first + 1)
@@ -162,36 +161,37 @@ function offsetOf(node: unknown): number | undefined {
   return Array.isArray(node.range) && typeof node.range[0] === 'number' ? node.range[0] : undefined
 }
 
-/** The library's own messages quote the source, which may be a secret; so each code has words of ours. */
+/** Messages for the library's error codes. Its own messages quote the source, which may be a secret. */
 const WORDS: Readonly<Record<ErrorCode, string>> = {
   ALIAS_PROPS: 'an alias cannot have a tag or an anchor',
-  BAD_ALIAS: 'an alias names no anchor; text that begins with * must be in quotes',
-  BAD_COLLECTION_TYPE: 'a tag does not fit what it is on; leave the tag away',
-  BAD_DIRECTIVE: 'a line that begins with % is not a directive of YAML; put the text in quotes',
-  BAD_DQ_ESCAPE: 'text in double quotes has a \\ that begins no escape; use single quotes',
-  BAD_INDENT: 'the indentation does not fit the lines above',
+  BAD_ALIAS: 'an alias refers to no anchor; text that starts with * must be in quotes',
+  BAD_COLLECTION_TYPE: 'a tag does not match its value; remove the tag',
+  BAD_DIRECTIVE: 'a line that starts with % is not a YAML directive; put the text in quotes',
+  BAD_DQ_ESCAPE:
+    'text in double quotes contains a \\ that does not start an escape; use single quotes',
+  BAD_INDENT: 'the indentation does not match the lines above',
   BAD_PROP_ORDER: 'an anchor or a tag is in the wrong place',
-  BAD_SCALAR_START: 'text cannot begin with this character; put it in quotes',
+  BAD_SCALAR_START: 'text cannot start with this character; put it in quotes',
   BLOCK_AS_IMPLICIT_KEY:
-    'a mapping cannot begin on this line; put text that has ": " in it in quotes',
+    'a mapping cannot start on this line; put text that contains ": " in quotes',
   BLOCK_IN_FLOW: 'a block cannot be inside [] or {}',
-  DUPLICATE_KEY: 'is given twice; keep one',
+  DUPLICATE_KEY: 'is set twice; remove one',
   IMPOSSIBLE: 'cannot be read as YAML',
   KEY_OVER_1024_CHARS: 'a key is too long',
   MISSING_CHAR:
-    'a character is missing before this: a closing quote or bracket, a comma, or a colon',
+    'a character is missing before this position: a closing quote or bracket, a comma, or a colon',
   MULTILINE_IMPLICIT_KEY:
     'a line has no ": " after its key, or text over several lines is not in quotes',
   MULTIPLE_ANCHORS: 'a value has two anchors',
-  MULTIPLE_DOCS: 'a second document begins here; one file holds one configuration',
+  MULTIPLE_DOCS: 'a second document starts here; use one document per file',
   MULTIPLE_TAGS: 'a value has two tags',
   NON_STRING_KEY: 'a key must be text',
   RESOURCE_EXHAUSTION: 'is nested too deeply',
-  TAB_AS_INDENT: 'a tab is used to indent; use spaces',
+  TAB_AS_INDENT: 'a tab is used for indentation; use spaces',
   TAG_RESOLVE_FAILED:
-    'a tag (a word that begins with !) is not known; leave it away, or put the text in quotes',
+    'a tag (a word that starts with !) is unknown; remove it, or put the text in quotes',
   UNEXPECTED_TOKEN:
-    'something is here that YAML does not expect; text with special characters must be in quotes, ${NAME} inside [] or {} too',
+    'unexpected characters; put text with special characters in quotes, including ${NAME} inside [] or {}',
 }
 
 function describeError(error: SourceError, document: Document, lines: LineCounter): Fault {
@@ -205,7 +205,7 @@ function locate(path: string, text: string, lines: LineCounter, offset: number):
   return { path, ...splitMessage(text), line, column: col }
 }
 
-/** The path of the key that begins at an offset. */
+/** The path of the key at an offset. */
 function findKey(document: Document, offset: number): Path {
   let found: Path = []
   visit(document, {

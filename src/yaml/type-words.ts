@@ -1,12 +1,12 @@
 import type { BaseIssue } from 'valibot'
 
-/** One thing that valibot found. */
+/** One issue that valibot found. */
 export type Issue = BaseIssue<unknown>
 
-/** The message for a value of the wrong type; given to valibot for every schema that has none of its own. */
+/** The message for a value of the wrong type: the default for schemas without their own message. */
 export function explainType(issue: Issue): string {
   if (issue.input === null)
-    return `has no value; give it ${expectedType(issue)}, or take the key away`
+    return `has no value; set it to ${expectedType(issue)}, or remove the key`
   const message = `must be ${expectedType(issue)}, not ${nameType(issue.input)}`
   const wantsText = issue.type === 'string' || issue.type === 'union'
   const isScalar = typeof issue.input === 'number' || typeof issue.input === 'boolean'
@@ -28,7 +28,7 @@ function expectedType(issue: Issue): string {
   return 'a mapping'
 }
 
-/** What a value is, in a word; never the value. */
+/** The type of a value in a word, never the value. */
 export function nameType(value: unknown): string {
   if (value === null || value === undefined) return 'nothing'
   if (typeof value === 'string') return 'text'

@@ -66,7 +66,10 @@ void test('a socket with a group of its own needs one capability, and no more', 
 
 void test('the daemonset says its limits first', async (t) => {
   const { stdout } = await print(t, 'daemonset')
-  t.match(stdout, /^# Only where an API server that does not depend on this plugin is always there/)
+  t.match(
+    stdout,
+    /^# Use this shape only if an API server that does not depend on this plugin is always available/,
+  )
   t.match(parse(stdout), {
     kind: 'DaemonSet',
     spec: {

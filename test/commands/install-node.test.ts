@@ -5,7 +5,7 @@ import { installNodeCommand } from '../../src/commands/node/install-node.ts'
 import { retireNodesCommand } from '../../src/commands/node/retire-nodes.ts'
 import { roundTripCommand } from '../../src/commands/round-trip.ts'
 import { eventually } from '../real/eventually.ts'
-import { makePlace, MANIFEST } from '../node/place.ts'
+import { makeNode, MANIFEST } from '../node/node-folders.ts'
 import { KmsVault } from '../real/kms-vault.ts'
 import { Plugin } from '../real/plugin.ts'
 import { freePort } from '../real/port.ts'
@@ -17,10 +17,10 @@ import { buildProgram, PROGRAM, run } from './program.ts'
 
 buildProgram()
 
-async function makeNode(t: Test) {
-  const place = await makePlace(t)
-  await place.writeToken()
-  const { configSource, tokenSource, caSource, root, image } = place.options
+async function makeInstallation(t: Test) {
+  const node = await makeNode(t)
+  await node.writeToken()
+  const { configSource, tokenSource, caSource, root, image } = node.options
   const values = {
     config: configSource,
     token: tokenSource,
@@ -31,11 +31,11 @@ async function makeNode(t: Test) {
     manifests: '/manifests',
   }
   const args = Object.entries(values).map(([name, value]) => `--${name}=${String(value)}`)
-  return { ...place, values, args }
+  return { ...node, values, args }
 }
 
 void test('install-node --once prints what it wrote, and --remove what it removed', async (t) => {
-  const { values } = await makeNode(t)
+  const { values } = await makeInstallation(t)
   const installed = memoryTerminal()
   t.equal(await execute(installNodeCommand, { ...values, once: true }, installed), 0)
   t.match(installed.text(), /^\/etc\/tb\/token: written\n.*\n.*\n\/manifests\/.*: written\n$/)
@@ -48,7 +48,7 @@ void test('install-node --once prints what it wrote, and --remove what it remove
 })
 
 void test('install-node rejects unusable options', async (t) => {
-  const { values } = await makeNode(t)
+  const { values } = await makeInstallation(t)
   const wrong: readonly (readonly [string, string, RegExp])[] = [
     ['root', 'host', /--root must be a full path/],
     ['image', 'a b', /--image must be the name of an image/],
@@ -62,7 +62,7 @@ void test('install-node rejects unusable options', async (t) => {
 })
 
 void test('the installer keeps the node, follows its sources, and leaves all where it is', async (t) => {
-  const { args, read, writeToken } = await makeNode(t)
+  const { args, read, writeToken } = await makeInstallation(t)
   const port = await freePort()
   const installer = Program.start({
     name: 'installer',

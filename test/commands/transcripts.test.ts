@@ -116,7 +116,7 @@ void test('config check says ok, and what would run', async (t) => {
   t.strictSame(await run(['config', 'check', '--config', 'ok.yaml'], { cwd }), {
     code: 0,
     stdout: `ok.yaml: ok
-  vault: https://vault.example.com:8200, login by jwt at auth/jwt as transit-bridge-kms
+  vault: https://vault.example.com:8200, login with jwt at auth/jwt as transit-bridge-kms
   transit: key k8s-etcd in transit
   kms: /run/transit-bridge/kms.sock, cluster prod-eu-1, outage grace 2m
   csi: /var/run/secrets-store-csi-providers/transit-bridge.sock, audience vault, 1 rule
@@ -131,7 +131,7 @@ void test('config check says ok of the provider alone, and that it has no login'
   t.strictSame(await run(['config', 'check', '--config', 'csi-alone.yaml'], { cwd }), {
     code: 0,
     stdout: `csi-alone.yaml: ok
-  vault: https://vault, no login but those of pods
+  vault: https://vault, no login (pods log in with their own tokens)
   transit: no key in transit
   kms: not configured
   csi: /var/run/secrets-store-csi-providers/transit-bridge.sock, audience vault, 0 rules
@@ -145,8 +145,8 @@ void test('config check prints all faults, with file and line', async (t) => {
   const cwd = folderOf(t)
   t.strictSame(await run(['config', 'check', '--config', 'wrong.yaml'], { cwd }), {
     code: 2,
-    stdout: `wrong.yaml:3: vault.timeout: is a number without a unit; write for example 2s
-wrong.yaml:6: vault.auth.rol: is not known; did you mean role
+    stdout: `wrong.yaml:3: vault.timeout: is a number without a unit; add one, such as 2s
+wrong.yaml:6: vault.auth.rol: is not a known key; did you mean role
 `,
     stderr: 'transit-bridge: wrong.yaml has 2 faults\n',
   })
@@ -194,7 +194,7 @@ void test('kms says what to add when its section is missing', async (t) => {
   t.match(outcome, {
     code: 2,
     stdout: '',
-    stderr: /^transit-bridge: kms: is missing; .* needs this section/,
+    stderr: /^transit-bridge: kms: is missing; .* requires this section/,
   })
 })
 

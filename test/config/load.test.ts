@@ -35,7 +35,7 @@ void test('the smallest configuration has all defaults', async (t) => {
   })
 })
 
-void test('a section kms needs a cluster id and nothing else', async (t) => {
+void test('a section kms requires only a cluster id', async (t) => {
   t.strictSame(parse(`${SMALLEST}kms: {clusterId: c}`).kms, {
     socket: '/run/transit-bridge/kms.sock',
     socketMode: 0o600,
@@ -50,7 +50,7 @@ void test('a section kms needs a cluster id and nothing else', async (t) => {
   })
 })
 
-void test('a section csi needs an audience, and takes the mount of transit', async (t) => {
+void test('a section csi requires an audience, and its default mount is that of transit', async (t) => {
   const text = SMALLEST.replace('{key: k8s}', '{key: k8s, mount: team/transit}')
   t.strictSame(parse(`${text}csi: {audience: vault}`).csi, {
     socket: '/var/run/secrets-store-csi-providers/transit-bridge.sock',
@@ -63,7 +63,7 @@ void test('a section csi needs an audience, and takes the mount of transit', asy
   })
 })
 
-void test('every method of login is read with its own keys, at the mount of its name', async (t) => {
+void test('every login method has its own keys, and its name is its default mount', async (t) => {
   const login = (auth: string) =>
     parse(SMALLEST.replace('{role: kms, tokenFile: /token}', auth)).vault.auth
   t.strictSame(login('{method: kubernetes, role: r, tokenFile: /t, namespace: a/b/}'), {
@@ -124,7 +124,7 @@ void test('several addresses are kept in order, as origins', async (t) => {
   ])
 })
 
-void test('http:// needs no leave to loopback, and leave to anywhere else', async (t) => {
+void test('http:// is allowed to loopback, and to other hosts only with allowPlaintext', async (t) => {
   for (const host of ['127.0.0.1', '127.9.9.9', 'localhost', '"[::1]"'.replaceAll('"', '')]) {
     t.doesNotThrow(
       () => parse(change('https://vault.example.com:8200', `"http://${host}:8200"`)),
@@ -136,12 +136,12 @@ void test('http:// needs no leave to loopback, and leave to anywhere else', asyn
     t.throws(() => parse(text), { code: 'CONFIG_INVALID' }, host)
     t.doesNotThrow(
       () => parse(text.replace('timeout: 2s', 'allowPlaintext: true')),
-      `${host} with leave`,
+      `${host} with allowPlaintext`,
     )
   }
 })
 
-void test('the listener can be an IPv6 address, or none', async (t) => {
+void test('the listener is an IPv6 address, or none', async (t) => {
   t.strictSame(parse(change('127.0.0.1:9390', '"[::1]:9390"')).admin, {
     listen: { host: '::1', port: 9390 },
   })
@@ -156,7 +156,7 @@ void test('a group is a name or a number, quoted or not', async (t) => {
   t.equal(group('"1000"'), 1000)
 })
 
-void test('a configuration cannot be changed, at any depth', async (t) => {
+void test('a configuration is deeply frozen', async (t) => {
   const config = parse(VALID)
   for (const part of [config, config.vault.auth, config.csi?.rules[0]?.types])
     t.ok(Object.isFrozen(part))
@@ -167,7 +167,7 @@ void test('a file is read as UTF-8, with or without a byte order mark', async (t
   t.equal((await loadConfig(file, {})).kms?.clusterId, 'prod-eu-1')
 })
 
-void test('a file that cannot be read is one clear line', async (t) => {
+void test('a file that cannot be read is reported in one line', async (t) => {
   const folder = t.testdir({ latin1: Buffer.from([0xfc]) })
   t.equal(
     await failureOf('/nowhere/a.yaml'),
@@ -180,13 +180,13 @@ void test('a file that cannot be read is one clear line', async (t) => {
   )
 })
 
-void test('a section that a command needs is given, or the message says what to add', async (t) => {
+void test('a section that a command requires is returned, or the message says what to add', async (t) => {
   t.equal(requireSection(parse(VALID), 'kms').clusterId, 'prod-eu-1')
   t.throws(
     () => requireSection(parse(SMALLEST), 'kms'),
     new BridgeError(
       'CONFIG_INVALID',
-      'kms: is missing; transit-bridge kms needs this section in the configuration, at least kms: {clusterId: NAME-OF-THE-CLUSTER}',
+      'kms: is missing; transit-bridge kms requires this section in the configuration, at least kms: {clusterId: NAME-OF-THE-CLUSTER}',
     ),
   )
 })

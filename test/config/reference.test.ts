@@ -14,11 +14,11 @@ const examples = [...document.matchAll(/```yaml\n(.*?)```/gs)].map(([, text = ''
 const schema = JSON.parse(JSON.stringify(createJsonSchema())) as AnySchemaObject
 const validate = new Ajv({ strict: true, strictTypes: false, allErrors: true }).compile(schema)
 
-void test('the reference is what the schema says; else run npm run generate', async (t) => {
+void test('the reference matches the schema (npm run generate updates it)', async (t) => {
   t.equal(document, await generateDocument())
 })
 
-void test('the examples of the documentation are right, for the program and for the JSON Schema', async (t) => {
+void test('the examples in the documentation are valid for the program and for the JSON Schema', async (t) => {
   t.equal(examples.length, 2)
   for (const text of examples) {
     t.doesNotThrow(() => parse(text))
@@ -26,7 +26,7 @@ void test('the examples of the documentation are right, for the program and for 
   }
 })
 
-void test('the complete example has every key but those of other methods', async (t) => {
+void test('the complete example has every key except those of other methods', async (t) => {
   const missing = keysOf(configShape, '').filter(
     (key) => !new RegExp(`^\\s*(- )?${key}:`, 'm').test(examples[1] ?? ''),
   )
@@ -36,7 +36,7 @@ void test('the complete example has every key but those of other methods', async
   )
 })
 
-void test('the JSON Schema refuses what the program refuses, where JSON Schema has words for it', async (t) => {
+void test('the JSON Schema rejects what the program rejects, if JSON Schema can express it', async (t) => {
   t.ok(validate(parseYaml(VALID)), JSON.stringify(validate.errors))
   const wrong = [
     ['timeout: 2s', 'timout: 2s'],
@@ -52,7 +52,7 @@ void test('the JSON Schema refuses what the program refuses, where JSON Schema h
   for (const [text, instead] of wrong) t.notOk(validate(parseYaml(change(text, instead))), instead)
 })
 
-void test('the JSON Schema asks for a login and a key where the section kms is', async (t) => {
+void test('the JSON Schema requires a login and a key if there is a section kms', async (t) => {
   const alone = { vault: { address: 'https://vault' }, csi: { audience: 'vault' } }
   t.ok(validate(alone), JSON.stringify(validate.errors))
   t.ok(validate({ ...alone, transit: {} }), JSON.stringify(validate.errors))
@@ -68,13 +68,13 @@ void test('the JSON Schema asks for a login and a key where the section kms is',
   t.notOk(validate({ vault: whole.vault, kms: whole.kms }))
 })
 
-void test('the JSON Schema lets a variable stand for any text', async (t) => {
+void test('the JSON Schema accepts a variable in place of any text', async (t) => {
   for (const text of ['2s', 'k8s-etcd', '127.0.0.1:9390', '"0600"']) {
     t.ok(validate(parseYaml(change(`: ${text}`, ': ${NAME}'))), text)
   }
 })
 
-void test('every key has a description that begins with a capital and ends with a full stop, and a kind', async (t) => {
+void test('every key has a kind, and a description that starts with a capital and ends with a period', async (t) => {
   for (const [path, entry] of entriesOf(configShape, '')) {
     t.match(entry.description, /^[A-Z].*\.$/s, path)
     t.ok(
@@ -88,7 +88,7 @@ function keysOf(shape: Shape, path: string): readonly string[] {
   return entriesOf(shape, path).map(([place]) => place.split('.').at(-1) ?? '')
 }
 
-/** Every key with its path; of a variant the first option. */
+/** Every key with its path; for a variant, the keys of its first option. */
 function entriesOf(shape: Shape, path: string): readonly (readonly [string, Entry])[] {
   if (shape.kind === 'value') return []
   if (shape.kind === 'list') return entriesOf(shape.item, path)

@@ -3,7 +3,7 @@ import type { Config } from '../../src/config/config.ts'
 import type { Environment } from '../../src/environment.ts'
 import { ConfigError, type Fault } from '../../src/yaml/fault.ts'
 
-/** A configuration with all sections and nothing wrong. Rows of tests change one thing of it. */
+/** A valid configuration with all sections. Tests change one thing in it. */
 export const VALID = `vault:
   address: https://vault.example.com:8200
   timeout: 2s
@@ -39,7 +39,7 @@ log:
   level: info
 `
 
-/** The valid configuration with one piece of text put in place of another, which must be there. */
+/** Replaces a piece of text in the valid configuration, which must contain it. */
 export function change(from: string, to: string): string {
   if (!VALID.includes(from)) throw new Error(`the valid configuration has no ${from}`)
   return VALID.replace(from, () => to)
@@ -51,7 +51,7 @@ export function parse(text: string, environment: Environment = {}): Config {
 
 type Read = (text: string, environment: Environment) => unknown
 
-/** What is wrong with a text, each as `path: message; hint`. */
+/** The faults of a text, each as `path: message; hint`. */
 export function findFaults(
   text: string,
   environment: Environment = {},

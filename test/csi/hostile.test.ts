@@ -93,17 +93,17 @@ const CASES: readonly Case[] = [
   invalid(
     'a billion laughs',
     'a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nd: [*c,*c]',
-    /objects \(line 2\) has a YAML alias in it; write the values out/,
+    /objects \(line 2\) contains a YAML alias; write the values in full/,
   ),
   invalid(
     'one alias',
     '[&a x, *a]',
-    /objects \(line 1\) has a YAML alias in it; write the values out/,
+    /objects \(line 1\) contains a YAML alias; write the values in full/,
   ),
   invalid(
     'an alias to nothing',
     '- path: *.pem',
-    /objects \(line 1\) an alias names no anchor; text that begins with \* must be in quotes/,
+    /objects \(line 1\) an alias refers to no anchor; text that starts with \* must be in quotes/,
   ),
   invalid(
     'thousands of unknown fields, with an asterisk',
@@ -130,7 +130,7 @@ const CASES: readonly Case[] = [
     [{ ...PUBLIC, version: [1] }],
     /objects\[0\]\.version is not a version; write a number/,
   ),
-  invalid('a YAML tag', '- !!js/function "x"', /objects \(line 1\) a tag .* is not known/),
+  invalid('a YAML tag', '- !!js/function "x"', /objects \(line 1\) a tag .* is unknown/),
   invalid(
     'a nesting without end',
     '['.repeat(30_000),
@@ -140,7 +140,7 @@ const CASES: readonly Case[] = [
   invalid(
     'thousands of keys that are the same',
     'k: 1\n'.repeat(4_900),
-    /objects: k \(line 2\) is given twice; keep one/,
+    /objects: k \(line 2\) is set twice; remove one/,
   ),
   invalid(
     'more objects than a class may have',
@@ -407,7 +407,7 @@ const refusedBeforeParsing: readonly Case[] = [
     code: 'PERMISSION_DENIED',
     words: /has role "admin"/,
   },
-  invalid('a costly class of an allowed pod', COSTLY, /has a YAML alias in it/),
+  invalid('a costly class of an allowed pod', COSTLY, /contains a YAML alias/),
 ]
 
 for (const { name, objects = [PUBLIC], change = {}, pod: given = {}, code, words } of [

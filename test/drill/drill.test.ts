@@ -80,7 +80,7 @@ void test('a state file: one holder, nothing but its own, and told when it is so
   const open = (name: string) => new StateFile(join(folder, name), RotationState)
   await t.rejects(open('wrong').read(), {
     code: 'STATE_INVALID',
-    message: /does not hold the state of this command/,
+    message: /does not contain the state of this command/,
   })
   await t.rejects(open('torn').read(), { code: 'STATE_INVALID' })
   t.equal(await open('none').read(), undefined)

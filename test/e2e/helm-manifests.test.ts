@@ -12,7 +12,7 @@ import { CHART, renderChart } from '../real/helm.ts'
 import type { JsonBody } from '../real/json-body.ts'
 import type { KubeApiServer } from '../real/kube-api-server.ts'
 import { tempFolder } from '../real/temp-folder.ts'
-import { makePlace } from '../node/place.ts'
+import { makeNode } from '../node/node-folders.ts'
 import { startApiServer, startEtcd } from './cluster.ts'
 
 const NAMESPACE = 'transit-bridge'
@@ -52,7 +52,7 @@ void test('every object is valid, to the last field', async (t) => {
 
 void test('the static pod that the installer writes is a valid one', async (t) => {
   const api = await startServer(t)
-  const { options, read, writeToken } = await makePlace(t)
+  const { options, read, writeToken } = await makeNode(t)
   await writeToken()
   await installOnNode(options)
   const pod = parse(read('/manifests/transit-bridge-kms.yaml'))
@@ -94,7 +94,7 @@ void test('removal: the hook may turn the installers round, and waits for all no
     api: inCluster,
     namespace: NAMESPACE,
     name: 'transit-bridge-kms-installer',
-    timeout: 60_000,
+    timeoutMs: 60_000,
     clock: systemClock,
   }).then((nodes) => {
     finished = true

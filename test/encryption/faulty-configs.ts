@@ -178,7 +178,7 @@ export const REFUSED: readonly FaultyConfig[] = [
     'a key twice in YAML',
     change('timeout: 3s', 'timeout: 3s\n          timeout: 4s'),
     12,
-    'is given twice',
+    'is set twice',
   ],
   ['no YAML', 'resources: [', 1, ''],
   ['nothing', '', 0, 'is empty'],

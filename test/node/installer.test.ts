@@ -18,17 +18,17 @@ import { tempFolder } from '../real/temp-folder.ts'
 
 const DONE: NodeInstallOutcome = { changed: [], socket: '/run/kms.sock', tokenExpiresAt: 5_000_000 }
 
-function vault(act: () => Promise<NodeInstallOutcome>) {
+function setUp(act: () => Promise<NodeInstallOutcome>) {
   const clock = new HandClock()
   const { log, lines } = memoryLog()
   const metrics = createMetrics('test')
-  const options = { act, verb: 'written', interval: 30_000, clock, log, metrics } as const
+  const options = { act, verb: 'written', intervalMs: 30_000, clock, log, metrics } as const
   return { clock, lines, metrics, installer: createInstaller(options) }
 }
 
-void test('it acts at once, at every interval and on demand, and stops when told to', async (t) => {
+void test('the installer acts immediately, at every interval and on demand, until it is stopped', async (t) => {
   let acts = 0
-  const { installer, clock } = vault(async () => {
+  const { installer, clock } = setUp(async () => {
     acts += 1
     return DONE
   })
@@ -44,9 +44,9 @@ void test('it acts at once, at every interval and on demand, and stops when told
   t.equal(acts, 4)
 })
 
-void test('a failure is logged once for each reason, and tried again', async (t) => {
+void test('a failure is logged once for each reason, and retried', async (t) => {
   let fault: BridgeError | undefined = new BridgeError('HOST_FAILED', 'the disk is full')
-  const { installer, clock, lines, metrics } = vault(async () => {
+  const { installer, clock, lines, metrics } = setUp(async () => {
     if (fault !== undefined) throw fault
     return { ...DONE, changed: ['/etc/tb/token'] }
   })
@@ -62,42 +62,42 @@ void test('a failure is logged once for each reason, and tried again', async (t)
     [
       'the disk is full',
       'the token expired',
-      'the host is as it shall be again',
+      'the host is in its desired state again',
       '/etc/tb/token: written',
     ],
   )
   t.match(await metrics.registry.metrics(), /identity_token_expiry_timestamp_seconds 5000/)
 })
 
-void test('it is ready when the plugin is where it shall be, and says why it is not', async (t) => {
+void test('the installer is ready when the plugin has its desired state, and reports why it is not', async (t) => {
   let fault: BridgeError | undefined
-  const { installer, clock, metrics } = vault(async () => {
+  const { installer, clock, metrics } = setUp(async () => {
     if (fault !== undefined) throw fault
     return DONE
   })
   let accepts = false
   const pluginAccepts = () => accepts
   const common = { installer, pluginAccepts, clock, metrics }
-  const bringing = createInstallerAdminSources({ ...common, wanted: 'running' })
-  const taking = createInstallerAdminSources({ ...common, wanted: 'gone' })
-  t.match(bringing.readiness(), { ready: false, reason: 'starting' })
+  const installing = createInstallerAdminSources({ ...common, desired: 'running' })
+  const removing = createInstallerAdminSources({ ...common, desired: 'removed' })
+  t.match(installing.readiness(), { ready: false, reason: 'starting' })
   await installer.act()
-  t.match(bringing.readiness(), { ready: false, message: /nothing serves \/run\/kms.sock yet/ })
-  t.match(taking.readiness(), { ready: true })
+  t.match(installing.readiness(), { ready: false, message: /nothing serves \/run\/kms.sock yet/ })
+  t.match(removing.readiness(), { ready: true })
   accepts = true
-  t.match(bringing.readiness(), {
+  t.match(installing.readiness(), {
     ready: true,
     details: { tokenExpiresAt: '1970-01-01T01:23:20.000Z' },
   })
-  t.match(taking.readiness(), { ready: false, message: /still serves/ })
+  t.match(removing.readiness(), { ready: false, message: /still serves/ })
   fault = new BridgeError('HOST_FAILED', 'the disk is full')
   await installer.act()
-  t.match(bringing.readiness(), { ready: false, reason: 'HOST_FAILED' })
-  t.equal(bringing.isServing(), true, 'but nothing restarts it')
-  t.match(await bringing.renderMetrics(), /identity_token/)
+  t.match(installing.readiness(), { ready: false, reason: 'HOST_FAILED' })
+  t.equal(installing.isServing(), true, 'but liveness does not fail')
+  t.match(await installing.renderMetrics(), /identity_token/)
 })
 
-void test('the probe knows a socket that is served from one that is not', async (t) => {
+void test('the probe distinguishes a socket that is served from one that is not', async (t) => {
   const socket = join(tempFolder('probe'), 'kms.sock')
   t.equal(await acceptsConnections(socket), false)
   const probe = startPluginProbe(() => socket, systemClock)
@@ -105,12 +105,12 @@ void test('the probe knows a socket that is served from one that is not', async 
   t.equal(probe.accepts, false)
   const server = createServer().listen(socket)
   t.teardown(() => server.close())
-  await eventually('the probe to see it', () => probe.accepts)
+  await eventually('the probe to see the server', () => probe.accepts)
   server.close()
-  await eventually('the probe to see it go', () => !probe.accepts)
+  await eventually('the probe to see the end', () => !probe.accepts)
 })
 
-void test('a source that changes is noticed; a folder that cannot be watched is no fault', async (t) => {
+void test('a change of a source is noticed; a folder that cannot be watched is not an error', async (t) => {
   const folder = t.testdir({ token: 'old' })
   let changes = 0
   const files = [join(folder, 'token'), '/nowhere/at/all']

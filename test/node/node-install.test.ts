@@ -17,16 +17,16 @@ import {
   removeFromNode,
   type NodeInstallOptions,
 } from '../../src/node/install/node-install.ts'
-import { CONFIG, makePlace, MANIFEST } from './place.ts'
+import { CONFIG, makeNode, MANIFEST } from './node-folders.ts'
 
-/** The paths of what is wrong with a configuration. */
+/** The paths of the faults of a configuration. */
 async function faultsOf(options: NodeInstallOptions): Promise<string[]> {
   const error: unknown = await installOnNode(options).catch((thrown: unknown) => thrown)
   return error instanceof ConfigError ? error.faults.map(({ path }) => path) : []
 }
 
-void test('a node gets token, CA, configuration and manifest, in this order, and nothing twice', async (t) => {
-  const { options, read, writeToken } = await makePlace(t)
+void test('token, CA, configuration and manifest are written in this order, and only once', async (t) => {
+  const { options, read, writeToken } = await makeNode(t)
   const token = await writeToken()
   const outcome = await installOnNode(options)
   t.same(outcome.changed, [
@@ -42,8 +42,8 @@ void test('a node gets token, CA, configuration and manifest, in this order, and
   t.same((await installOnNode(options)).changed, [])
 })
 
-void test('the files are for root alone; what anybody may know is not hidden', async (t) => {
-  const { options, writeToken } = await makePlace(t)
+void test('only root can read the files; the CA, which is public, is readable by all', async (t) => {
+  const { options, writeToken } = await makeNode(t)
   await writeToken()
   await installOnNode(options)
   const mode = (path: string) => (statSync(join(options.root, path)).mode & 0o777).toString(8)
@@ -52,12 +52,12 @@ void test('the files are for root alone; what anybody may know is not hidden', a
   t.equal(mode(MANIFEST), '600')
   t.equal(mode('/etc/tb/vault-ca.pem'), '644')
   chmodSync(join(options.root, '/etc/tb/token'), 0o644)
-  t.same((await installOnNode(options)).changed, ['/etc/tb/token'], 'modes are kept, too')
+  t.same((await installOnNode(options)).changed, ['/etc/tb/token'], 'a changed mode is corrected')
   t.equal(mode('/etc/tb/token'), '600')
 })
 
-void test('the static pod names configuration, image and the port of its metrics', async (t) => {
-  const { options, read, writeConfig, writeToken } = await makePlace(t)
+void test('the static pod contains the configuration, the image and the metrics port', async (t) => {
+  const { options, read, writeConfig, writeToken } = await makeNode(t)
   await writeToken()
   await installOnNode(options)
   const pod = parse(read(MANIFEST))
@@ -70,15 +70,11 @@ void test('the static pod names configuration, image and the port of its metrics
 
   writeConfig(CONFIG.replace('transit: ', 'log: {level: debug}\ntransit: '))
   t.same((await installOnNode(options)).changed, ['/etc/tb/config.yaml', MANIFEST])
-  t.notSame(
-    parse(read(MANIFEST)).metadata.annotations,
-    annotations,
-    'so the kubelet starts it anew',
-  )
+  t.notSame(parse(read(MANIFEST)).metadata.annotations, annotations, 'so the kubelet restarts it')
 })
 
-void test('the static pod may change the group of its socket only where kms.socketGroup is set', async (t) => {
-  const { options, read, writeConfig, writeToken } = await makePlace(t)
+void test('the static pod may change the group of its socket only if kms.socketGroup is set', async (t) => {
+  const { options, read, writeConfig, writeToken } = await makeNode(t)
   await writeToken()
   const capabilities = async () => {
     await installOnNode(options)
@@ -89,8 +85,8 @@ void test('the static pod may change the group of its socket only where kms.sock
   t.same(await capabilities(), { drop: ['ALL'], add: ['CHOWN'] })
 })
 
-void test('nothing else in the folder of static pods is touched', async (t) => {
-  const { options, read, writeToken } = await makePlace(t)
+void test('other files in the folder of static pods are not changed', async (t) => {
+  const { options, read, writeToken } = await makeNode(t)
   await writeToken()
   writeFileSync(join(options.root, 'manifests/kube-apiserver.yaml'), 'the API server')
   await installOnNode(options)
@@ -99,8 +95,8 @@ void test('nothing else in the folder of static pods is touched', async (t) => {
   t.equal(read('/manifests/kube-apiserver.yaml'), 'the API server')
 })
 
-void test('what somebody changed or removed comes back', async (t) => {
-  const { options, read, writeToken } = await makePlace(t)
+void test('changed or removed files are restored', async (t) => {
+  const { options, read, writeToken } = await makeNode(t)
   await writeToken()
   await installOnNode(options)
   const manifest = read(MANIFEST)
@@ -111,11 +107,11 @@ void test('what somebody changed or removed comes back', async (t) => {
   t.equal(read(MANIFEST), manifest)
 })
 
-void test('a token that contradicts the configuration never replaces the one that the node has', async (t) => {
-  const { options, read, writeToken } = await makePlace(t)
+void test('a token that contradicts the configuration never replaces the current one', async (t) => {
+  const { options, read, writeToken } = await makeNode(t)
   const good = await writeToken()
   await installOnNode(options)
-  await writeToken({ audience: 'somebody-else' })
+  await writeToken({ audience: 'another-audience' })
   await t.rejects(installOnNode(options), { code: 'IDENTITY_INVALID', message: /audience/ })
   rmSync(options.tokenSource ?? '')
   await t.rejects(installOnNode(options), { code: 'IDENTITY_MISSING' })
@@ -128,50 +124,50 @@ void test('a token that contradicts the configuration never replaces the one tha
   t.equal(read('/etc/tb/token'), `${expired}\n`, 'the clock of the node may be wrong')
 })
 
-void test('a configuration that is wrong never reaches the node', async (t) => {
-  const { options, read, writeConfig, writeToken } = await makePlace(t)
+void test('an invalid configuration never reaches the node', async (t) => {
+  const { options, read, writeConfig, writeToken } = await makeNode(t)
   await writeToken()
   await installOnNode(options)
   writeConfig(CONFIG.replace('clusterId', 'clusterID'))
   t.same(await faultsOf(options), ['kms.clusterID'])
   writeConfig(CONFIG.replace('k8s-etcd', '"${KEY}"'))
-  t.same(await faultsOf(options), ['transit.key'], 'nor one with variables')
+  t.same(await faultsOf(options), ['transit.key'], 'variables are invalid, too')
   writeConfig(CONFIG.replace(/kms: .*\n/, ''))
   await t.rejects(installOnNode(options), { code: 'CONFIG_INVALID', message: /^kms: is missing/ })
   writeConfig(CONFIG.replace(/caFile.*/, ''))
-  await t.rejects(installOnNode(options), { message: /names no vault.caFile/ })
+  await t.rejects(installOnNode(options), { message: /vault.caFile is not/ })
   t.equal(read('/etc/tb/config.yaml'), CONFIG)
 })
 
-void test('logins by files of the host take no token', async (t) => {
-  const { options, writeConfig, writeToken } = await makePlace(t)
+void test('logins with files of the host use no token', async (t) => {
+  const { options, writeConfig, writeToken } = await makeNode(t)
   await writeToken()
   writeConfig(CONFIG.replace(/auth: .*/, 'auth: {method: token, tokenFile: /etc/tb/vault-token}'))
-  await t.rejects(installOnNode(options), { message: /method token takes no token/ })
+  await t.rejects(installOnNode(options), { message: /method token does not use it/ })
   const { tokenSource: _, ...others } = options
   t.same((await installOnNode(others)).changed.length, 3)
   writeConfig(CONFIG)
-  await t.rejects(installOnNode(others), { message: /method jwt needs a service-account token/ })
+  await t.rejects(installOnNode(others), { message: /method jwt requires a service-account token/ })
 })
 
-void test('a folder that is not mounted, and a folder in the place of a file, are said in words', async (t) => {
-  const { options, writeToken } = await makePlace(t)
+void test('a folder that is not mounted, and a directory in place of a file, are explained', async (t) => {
+  const { options, writeToken } = await makeNode(t)
   await writeToken()
-  const away = { ...options, manifestFolder: '/not-mounted' }
-  await t.rejects(installOnNode(away), {
+  const unmounted = { ...options, manifestFolder: '/not-mounted' }
+  await t.rejects(installOnNode(unmounted), {
     code: 'HOST_FAILED',
-    message: /folder of the host is mounted/,
+    message: /host folder is mounted/,
   })
   mkdirSync(join(options.root, MANIFEST))
   await t.rejects(installOnNode(options), {
     code: 'HOST_FAILED',
-    message: /a folder has this name; remove it/,
+    message: /a directory has this name; remove it/,
   })
   await t.rejects(removeFromNode(options), { code: 'HOST_FAILED', message: /cannot be removed/ })
 })
 
-void test('what was put there is taken away, the manifest first', async (t) => {
-  const { options, writeToken } = await makePlace(t)
+void test('everything that was written is removed, the manifest first', async (t) => {
+  const { options, writeToken } = await makeNode(t)
   await writeToken()
   await installOnNode(options)
   const { changed } = await removeFromNode(options)

@@ -18,7 +18,7 @@ type State = {
   ready: number
 }
 
-/** An API server with one DaemonSet of two nodes, whose controller takes one step at each look. */
+/** An API server with one DaemonSet on two nodes, whose controller takes one step at each request. */
 function fakeCluster(steps: Partial<State>[], name = 'installer') {
   const state = { generation: 1, args: ['install-node'], observed: 1, updated: 2, ready: 2 }
   const patches: unknown[] = []
@@ -50,9 +50,9 @@ function fakeCluster(steps: Partial<State>[], name = 'installer') {
   }
 }
 
-const common = { namespace: 'ns', name: 'ds', timeout: 10_000, clock: systemClock }
+const common = { namespace: 'ns', name: 'ds', timeoutMs: 10_000, clock: systemClock }
 
-void test('installers become removers, and every node is waited for', async (t) => {
+void test('installers become removers, and the call waits for every node', async (t) => {
   const { api, patches } = fakeCluster([
     {},
     {},
@@ -70,27 +70,27 @@ void test('installers become removers, and every node is waited for', async (t) 
   ])
 })
 
-void test('a second try goes on where the first one ended', async (t) => {
+void test('a second attempt continues where the first one ended', async (t) => {
   const { api, patches } = fakeCluster([{ args: ['install-node', '--remove'] }])
   t.equal(await retireInstallers({ api, ...common }), 2)
   t.same(patches, [])
 })
 
-void test('it says how far it came, and what it does not find', async (t) => {
-  const late = fakeCluster([])
-  await t.rejects(retireInstallers({ api: late.api, ...common, timeout: 0 }), {
+void test('errors report the progress, and what was not found', async (t) => {
+  const unfinished = fakeCluster([])
+  await t.rejects(retireInstallers({ api: unfinished.api, ...common, timeoutMs: 0 }), {
     code: 'HOST_FAILED',
     message:
-      'DaemonSet ns/ds: 2 of 2 nodes are free of the plugin; see the pods that are not ready',
+      'DaemonSet ns/ds: the plugin is removed from 2 of 2 nodes; check the pods that are not ready',
   })
-  await t.rejects(retireInstallers({ api: late.api, ...common, name: 'other' }), {
-    message: 'DaemonSet ns/other: GET was answered with HTTP 404',
+  await t.rejects(retireInstallers({ api: unfinished.api, ...common, name: 'other' }), {
+    message: 'DaemonSet ns/other: GET returned HTTP 404',
   })
   const foreign = fakeCluster([], 'something')
   await t.rejects(retireInstallers({ api: foreign.api, ...common }), { message: /no container/ })
 })
 
-void test('the API server is found and trusted as a pod finds it', async (t) => {
+void test('the API server is found and trusted as in any pod', async (t) => {
   const authority = await CertificateAuthority.create('test')
   const { keyFile, certFile } = await authority.server('kubernetes')
   const seen: unknown[] = []
@@ -121,7 +121,7 @@ void test('the API server is found and trusted as a pod finds it', async (t) => 
   await t.rejects(
     retireInstallers({ api, ...common }),
     { code: 'HOST_FAILED' },
-    'it asks as a pod does',
+    'with the credentials of the pod',
   )
   await api.send({
     method: 'PATCH',

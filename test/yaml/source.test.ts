@@ -9,17 +9,17 @@ function firstFault(text: string, limits?: YamlLimits): string {
   return `${String(fault?.line)}:${String(fault?.column)} ${fault?.message ?? ''}`
 }
 
-void test('an alias repeats what its anchor holds', (t) => {
+void test('an alias repeats the value of its anchor', (t) => {
   t.match(readYaml('a: &a [1]\nb: *a'), { value: { a: [1], b: [1] } })
   t.match(readYaml('a: &x 1\nb: &x 2\nc: *x'), { value: { c: 2 } })
   t.end()
 })
 
-void test('an alias that cannot be expanded is a fault at its place', (t) => {
-  t.equal(firstFault('a: 1\nb: *a'), '2:4 an alias names no anchor')
-  t.equal(firstFault('b: *a\na: &a 1'), '1:4 an alias names no anchor')
-  t.equal(firstFault('a: &a\n  b: *a'), '2:6 an alias is inside the value it names')
-  t.equal(firstFault('a: &a 1\nb: *a', { maxAliases: 0 }), '2:4 has a YAML alias in it')
+void test('an alias that cannot be expanded is a fault at its position', (t) => {
+  t.equal(firstFault('a: 1\nb: *a'), '2:4 an alias refers to no anchor')
+  t.equal(firstFault('b: *a\na: &a 1'), '1:4 an alias refers to no anchor')
+  t.equal(firstFault('a: &a\n  b: *a'), '2:6 an alias is inside the value that it refers to')
+  t.equal(firstFault('a: &a 1\nb: *a', { maxAliases: 0 }), '2:4 contains a YAML alias')
   t.end()
 })
 
@@ -35,12 +35,12 @@ void test('aliases are limited in number, and so are aliases of aliases', (t) =>
   t.end()
 })
 
-void test('a text over 1 MiB is refused', (t) => {
+void test('a text over 1 MiB is rejected', (t) => {
   t.match(firstFault('#'.repeat(1024 * 1024 + 1)), /is longer than 1024 KiB/)
   t.end()
 })
 
-void test('every shape is read or refused, and a refusal repeats nothing of the text', (t) => {
+void test('every shape is parsed or rejected, and a message repeats nothing of the text', (t) => {
   for (const [name, make] of Object.entries(SHAPES)) {
     const source = readYaml(make(300).replaceAll('x', 'hunter2'))
     if ('value' in source) t.ok(source.lineOf([]) > 0, name)

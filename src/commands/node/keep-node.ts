@@ -3,7 +3,7 @@ import type { ListenAddress } from '../../config/config.ts'
 import { createInstallerAdminSources } from '../../node/install/installer-admin.ts'
 import { createInstaller } from '../../node/install/installer.ts'
 import {
-  below,
+  hostPath,
   type installOnNode,
   type NodeInstallOptions,
 } from '../../node/install/node-install.ts'
@@ -14,7 +14,7 @@ import { takeChargeOfEnd } from '../cli/process-end.ts'
 import { createTelemetry } from '../cli/telemetry.ts'
 import { EXIT_OK } from '../cli/terminal.ts'
 
-/** What shall be kept, and how. */
+/** What to keep, and how. */
 export interface NodeKeeping {
   readonly options: NodeInstallOptions
   readonly act: typeof installOnNode
@@ -23,18 +23,18 @@ export interface NodeKeeping {
   readonly listen: ListenAddress
 }
 
-/** Makes the host as it shall be, at once and from then on, until a signal stops it. */
+/** Keeps the host in its desired state until a signal stops it. */
 export async function keepNode(keeping: NodeKeeping): Promise<never> {
   const { options, act, verb, interval, listen } = keeping
   const { clock } = options
   const { log, metrics, logSink } = createTelemetry('info')
   const processEnd = takeChargeOfEnd(log, logSink)
-  // The timers of the clock keep no process alive.
+  // The timers of the clock do not keep the process alive.
   const alive = setInterval(() => undefined, 60_000)
   const installer = createInstaller({
     act: () => act(options),
     verb,
-    interval,
+    intervalMs: interval,
     clock,
     log,
     metrics,
@@ -42,13 +42,13 @@ export async function keepNode(keeping: NodeKeeping): Promise<never> {
   const unwatch = watchSources(sourcesOf(options), () => void installer.act())
   await installer.start()
   const socket = () =>
-    installer.state.kind === 'done' ? below(options, installer.state.outcome.socket) : undefined
+    installer.state.kind === 'done' ? hostPath(options, installer.state.outcome.socket) : undefined
   const probe = startPluginProbe(socket, clock)
-  const wanted = verb === 'written' ? ('running' as const) : ('gone' as const)
+  const desired = verb === 'written' ? ('running' as const) : ('removed' as const)
   const pluginAccepts = () => probe.accepts
-  const sources = createInstallerAdminSources({ installer, wanted, pluginAccepts, clock, metrics })
+  const sources = createInstallerAdminSources({ installer, desired, pluginAccepts, clock, metrics })
   const admin = startAdminServer({ listen, sources, clock, log })
-  log.info(`transit-bridge ${version} keeps this node's files; a stop leaves them where they are`)
+  log.info(`transit-bridge ${version} maintains the files of this node; they remain when it stops`)
 
   await processEnd.requested
   unwatch()

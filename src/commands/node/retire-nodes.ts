@@ -38,7 +38,13 @@ async function runRetireNodes(
 ): Promise<number> {
   const api = new KubeClient(requirePodAccess(terminal.environment), systemClock)
   try {
-    const nodes = await retireInstallers({ api, namespace, name, timeout, clock: systemClock })
+    const nodes = await retireInstallers({
+      api,
+      namespace,
+      name,
+      timeoutMs: timeout,
+      clock: systemClock,
+    })
     print(terminal, `${namespace}/${name}: the files were removed from ${String(nodes)} nodes`)
     return EXIT_OK
   } finally {

@@ -28,7 +28,7 @@ const adminSection = v.pipe(
   v.description('The HTTP listener for probes and metrics.'),
   v.check(
     (section) => section.drill === undefined || isLoopback(section.listen?.host),
-    'has drill, which needs a listener on loopback; write listen: 127.0.0.1:9390',
+    'contains drill, which requires a listener on loopback; set admin.listen to 127.0.0.1:9390',
   ),
   v.transform(({ listen, ...rest }): AdminConfig =>
     listen === undefined ? rest : { listen, ...rest },
@@ -54,8 +54,8 @@ const logSection = v.pipe(
 )
 
 /**
- * Everything that a configuration file may hold. It takes what YAML gives and makes a ProviderConfig of it; what most
- * commands need beyond that is in ../needed.ts.
+ * The schema of a configuration file. It parses the value of the YAML text into a ProviderConfig. Keys that it does not
+ * require but most commands do are in ../required-keys.ts.
  */
 export const configSchema = v.pipe(
   v.strictObject({

@@ -54,7 +54,7 @@ const rule = v.strictObject({
   ),
 })
 
-/** The section `csi`. The default of its `mount` is `transit.mount`, which config-schema.ts fills in. */
+/** The section `csi`. The default of its `mount` is `transit.mount`, set in config-schema.ts. */
 export const csiSection = v.pipe(
   v.strictObject({
     socket: v.optional(

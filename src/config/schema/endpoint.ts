@@ -5,7 +5,7 @@ import type { ListenAddress } from '../config.ts'
 
 const SCHEME = /^https?:\/\//
 const ENDPOINT = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/
-/** Loopback has no wire to listen on. `localhost` is there because resolvers answer it locally (RFC 6761 §6.3). */
+/** Traffic to loopback stays on the host. Resolvers answer `localhost` locally (RFC 6761, section 6.3). */
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 
 const DESCRIPTION =
@@ -15,13 +15,13 @@ const DESCRIPTION =
 /** The address of one server. Messages never repeat it: people paste addresses with passwords in them. */
 const serverAddress = v.pipe(
   v.string(),
-  v.regex(SCHEME, 'must begin with https://'),
+  v.regex(SCHEME, 'must start with https://'),
   v.check(
     (text) => URL.canParse(text),
-    'is not a URL; write it like https://vault.example.com:8200',
+    'is not a URL; use the form https://vault.example.com:8200',
   ),
   v.check((text) => !hasCredentials(text), 'contains a user or a password; remove them'),
-  v.check((text) => !hasMore(text), 'has a path after the port; remove it (including /v1)'),
+  v.check((text) => !hasPath(text), 'has a path after the port; remove it (including /v1)'),
 )
 
 /** One address or a list of them, as origins. */
@@ -30,8 +30,8 @@ export const addresses = v.pipe(
     serverAddress,
     v.pipe(
       v.array(serverAddress),
-      v.minLength(1, 'is an empty list; give at least one address'),
-      v.check((list) => new Set(list).size === list.length, 'names an address twice'),
+      v.minLength(1, 'is an empty list; list at least one address'),
+      v.check((list) => new Set(list).size === list.length, 'contains an address twice'),
     ),
   ]),
   v.description(DESCRIPTION),
@@ -39,7 +39,7 @@ export const addresses = v.pipe(
   v.transform((given) => [given].flat().map((text) => new URL(text).origin)),
 )
 
-/** Whether what is sent to this origin could be read on the way. */
+/** Whether data sent to this origin could be read in transit. */
 export function isPlaintext(origin: string): boolean {
   const url = new URL(origin)
   return url.protocol === 'http:' && !LOOPBACK.test(url.hostname)
@@ -50,25 +50,25 @@ function hasCredentials(text: string): boolean {
   return url !== null && (url.username !== '' || url.password !== '')
 }
 
-function hasMore(text: string): boolean {
+function hasPath(text: string): boolean {
   const url = URL.parse(text)
   return url !== null && (url.pathname !== '/' || /[?#]/.test(text))
 }
 
 /** `host:port`, `[address]:port`, or the word `none`. */
 export const listenAddress = v.pipe(
-  v.string('must be a host and a port; write for example 127.0.0.1:9390, or none'),
+  v.string('must be a host and a port; write 127.0.0.1:9390, for example, or none'),
   v.check(
     (text) => !/^:\d+$/.test(text),
-    'names no host; write 127.0.0.1 in front of the port, or 0.0.0.0 for all',
+    'has no host; write 127.0.0.1 before the port, or 0.0.0.0 to listen on all addresses',
   ),
   v.regex(
     /^(none|.+:\d{1,5})$/,
-    'must be a host and a port, not {value}; write for example 127.0.0.1:9390, or none',
+    'must be a host and a port, not {value}; write 127.0.0.1:9390, for example, or none',
   ),
   v.check(
     isEndpoint,
-    'must be a host and a port, not {value}; write for example 127.0.0.1:9390 or [::1]:9390',
+    'must be a host and a port, not {value}; write 127.0.0.1:9390 or [::1]:9390, for example',
   ),
   v.description(
     'Host and port of the HTTP listener for /livez, /readyz and /metrics; none opens no listener. ' +
@@ -83,7 +83,7 @@ function isEndpoint(text: string): boolean {
   const endpoint = parseEndpoint(text)
   if (endpoint === undefined || endpoint.port > 65_535) return false
   if (text.startsWith('[')) return isIP(endpoint.host) === 6
-  // Digits and dots alone are meant as an address: 127.0.0 or 10.0.0.256 is no name.
+  // Only digits and dots are meant as an address: 127.0.0 and 10.0.0.256 are not names.
   return !/^[\d.]+$/.test(endpoint.host) || isIP(endpoint.host) === 4
 }
 

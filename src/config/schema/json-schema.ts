@@ -1,13 +1,13 @@
 import { toJsonSchema, type JsonSchema } from '@valibot/to-json-schema'
 
 import type { Path } from '../../yaml/fault.ts'
-import { NEEDED_WITH_KMS } from '../needed.ts'
+import { REQUIRED_WITH_KMS } from '../required-keys.ts'
 import { configSchema } from './config-schema.ts'
 
-/** Checks of the program that JSON Schema has no words for; what they say is in the descriptions. */
+/** Checks of the program that JSON Schema cannot express; the descriptions mention them. */
 const BEYOND_JSON_SCHEMA = ['check', 'partial_check', 'transform', 'metadata']
 
-/** The JSON Schema (draft 7, which editors know) of a configuration file as it is written. */
+/** The JSON Schema of a configuration file as it is written: draft 7, which editors support. */
 export function createJsonSchema(): JsonSchema {
   const schema = toJsonSchema(configSchema, {
     typeMode: 'input',
@@ -18,12 +18,12 @@ export function createJsonSchema(): JsonSchema {
     title: 'transit-bridge',
     ...adapt(schema),
     if: requireKeys([['kms']]),
-    // eslint-disable-next-line unicorn/no-thenable -- a word of JSON Schema
-    then: requireKeys(NEEDED_WITH_KMS),
+    // eslint-disable-next-line unicorn/no-thenable -- a JSON Schema keyword
+    then: requireKeys(REQUIRED_WITH_KMS),
   }
 }
 
-/** A schema that asks for keys, each below those that are asked for or may be left out. */
+/** A schema that requires keys. The keys around them may themselves be optional. */
 function requireKeys(paths: readonly Path[]): JsonSchema {
   const keys = new Set(paths.map(([key]) => String(key)))
   const inside = (key: string) =>
@@ -34,9 +34,9 @@ function requireKeys(paths: readonly Path[]): JsonSchema {
   }
 }
 
-/** Makes a schema, and all inside it, fit what a person writes in an editor. */
+/** Adapts a schema, and all schemas inside it, to what a person writes in an editor. */
 function adapt(schema: JsonSchema): JsonSchema {
-  const adapted = nameDefault(allowVariables(schema))
+  const adapted = describeDefault(allowVariables(schema))
   if (adapted.properties !== undefined) adapted.properties = adaptEach(adapted.properties)
   if (isOneSchema(adapted.items)) adapted.items = adapt(adapted.items)
   if (adapted.anyOf !== undefined) adapted.anyOf = adapted.anyOf.map(adaptIfSchema)
@@ -60,14 +60,14 @@ function isOneSchema(schema: Definition | readonly Definition[] | undefined): sc
   return typeof schema === 'object' && !Array.isArray(schema)
 }
 
-/** A value may come from the environment, and then its form is not known before the program starts. */
+/** The form of a value from the environment is not known before the program starts. */
 function allowVariables(schema: JsonSchema): JsonSchema {
   if (schema.pattern === undefined) return { ...schema }
   return { ...schema, pattern: `${schema.pattern}|\\$\\{` }
 }
 
-/** Editors show descriptions when they show nothing else. */
-function nameDefault(schema: JsonSchema): JsonSchema {
+/** Editors show descriptions, but not every editor shows defaults. */
+function describeDefault(schema: JsonSchema): JsonSchema {
   if (schema.default === undefined || typeof schema.default === 'object') return schema
   return {
     ...schema,

@@ -1,31 +1,34 @@
 import * as v from 'valibot'
 
-/** sockaddr_un.sun_path is 108 bytes with the zero at the end: unix(7). */
-const LONGEST = 107
-// eslint-disable-next-line no-control-regex -- that is what is kept out
+/** sockaddr_un.sun_path has 108 bytes, including the terminating zero: unix(7). */
+const MAX_PATH_BYTES = 107
+// eslint-disable-next-line no-control-regex -- control characters are what it rejects
 const ABSOLUTE = /^\/[^\u0000-\u001f\u007f]*[^/\u0000-\u001f\u007f]$/
 const MODE = /^0[0-7]{3}$/
-/** The portable names of useradd(8), and upper case, which directories have. */
+/** The portable names of useradd(8), and upper case, which names from a directory service can have. */
 const GROUP = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$|^\d{1,10}$/
 /** 2^32 - 1 means "no change" to chown(2). */
 const HIGHEST_GID = 4_294_967_294
 
-/** A key that takes the path of a unix socket. */
+/** A key whose value is the path of a unix socket. */
 export function socketPath(meaning: string) {
   return v.pipe(
     v.string(),
-    v.check((text) => !/^unix:/i.test(text), 'is a path here, not a URL; leave unix:// away'),
-    v.regex(ABSOLUTE, 'is not the path of a socket; write it in full, from / on'),
-    v.check(
-      (text) => Buffer.byteLength(text) <= LONGEST,
-      `is too long for a socket; the kernel takes at most ${LONGEST} bytes`,
+    v.check((text) => !/^unix:/i.test(text), 'must be a path, not a URL; remove unix://'),
+    v.regex(
+      ABSOLUTE,
+      'is not an absolute path to a socket; it must start with / and not end with /',
     ),
-    v.description(`${meaning} An absolute path of at most ${LONGEST} bytes.`),
+    v.check(
+      (text) => Buffer.byteLength(text) <= MAX_PATH_BYTES,
+      `is too long for a socket; Linux allows at most ${MAX_PATH_BYTES} bytes`,
+    ),
+    v.description(`${meaning} An absolute path of at most ${MAX_PATH_BYTES} bytes.`),
     v.metadata({ kind: 'file' }),
   )
 }
 
-/** Permission bits as octal text, because YAML reads 0600 as the number six hundred. */
+/** Permission bits as octal text, because YAML reads 0600 as the number 600. */
 export const socketMode = v.pipe(
   v.string(explainModeType),
   v.regex(MODE, 'must be four octal digits in quotes, not {value}; write "0600"'),
@@ -43,10 +46,10 @@ export const socketMode = v.pipe(
 
 function explainModeType({ input }: v.BaseIssue<unknown>): string {
   if (typeof input !== 'number') return 'must be four octal digits in quotes; write "0600"'
-  return `is a number to YAML; put it in quotes: "${guessMode(input)}"`
+  return `is read by YAML as a number; put it in quotes: "${guessMode(input)}"`
 }
 
-/** YAML makes 600 of 0600, and 384 of 0o600: whichever reading is a mode that would be taken was meant. */
+/** YAML reads 0600 as 600, and 0o600 as 384: the interpretation that is an allowed mode was meant. */
 function guessMode(given: number): string {
   const readings = [`0${given}`, given.toString(8).padStart(4, '0')]
   return readings.find((text) => MODE.test(text) && text.endsWith('0')) ?? '0600'
@@ -57,7 +60,7 @@ export const socketGroup = v.pipe(
   v.union([
     v.pipe(
       v.string(),
-      v.regex(GROUP, 'is not the name of a group, nor a gid'),
+      v.regex(GROUP, 'is neither a group name nor a gid'),
       v.check(isGid, 'is not a gid'),
     ),
     v.pipe(
@@ -67,7 +70,7 @@ export const socketGroup = v.pipe(
       v.maxValue(HIGHEST_GID, 'is not a gid'),
     ),
   ]),
-  v.description('Group that owns the socket, by name or gid. Without it the group of the process.'),
+  v.description('Group that owns the socket, by name or gid. By default the group of the process.'),
   v.metadata({ kind: 'name or number' }),
   v.transform((given) => (/^\d+$/.test(String(given)) ? Number(given) : given)),
 )

@@ -1,64 +1,70 @@
 import * as v from 'valibot'
 
 /**
- * Names of keys and roles as Vault's paths take them: letters, digits and `_`, with `.` and `-` inside. Vault
- * sdk/framework GenericNameRegex, the same in OpenBao.
+ * Names of keys and roles in Vault paths: letters, digits, `_`, `.` and `-`, without `.` or `-` at the start or end
+ * (GenericNameRegex in sdk/framework of Vault and OpenBao).
  */
 const VAULT_NAME = /^\w([\w.-]*\w)?$/
-/** Segments of a mount; `.` and `..` would be another path, so a segment of dots alone is not one. */
+/** Segments of a mount; a segment of only dots is rejected, because `.` and `..` would lead to another path. */
 const MOUNT = /^(?!\.+(\/|$))[\w.-]+(\/(?!\.+(\/|$))[\w.-]+)*$/
-/** Namespaces are sent as a header: printable, no space. Vault prints them with a slash at the end. */
+/** Namespaces are sent as a header: printable, no space. Vault prints them with a trailing slash. */
 const NAMESPACE = /^[!-.0-~]+(\/[!-.0-~]+)*\/?$/
 /** No control characters, so that a path can be printed on one line. */
-// eslint-disable-next-line no-control-regex -- that is what is kept out
+// eslint-disable-next-line no-control-regex -- control characters are what it rejects
 const ABSOLUTE_FILE = /^\/[^\u0000-\u001f\u007f]*[^/\u0000-\u001f\u007f]$/
 const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/
 const PRINTABLE = /^[!-~]+$/
 const CLUSTER_ID = /^[!-~]{1,128}$/
 
-/** A key that takes the name of something in Vault. */
+/** A key whose value is a name in Vault. */
 export function vaultName(meaning: string) {
   return v.pipe(
     v.string(),
     v.regex(
       VAULT_NAME,
-      'is not a name that Vault takes; use letters, digits, _, and inside . and -',
+      'is not a valid Vault name; use letters, digits, _, . and -, without . or - at the start or end',
     ),
     v.description(meaning),
     v.metadata({ kind: 'name' }),
   )
 }
 
-/** A key that takes the place of a secrets engine. */
+/** A key whose value is the mount path of a secrets engine. */
 export function mountPath(meaning: string) {
   return v.pipe(
     v.string(),
-    v.check((text) => !/^\/|\/$/.test(text), 'has a slash at an end; take it away'),
-    v.regex(MOUNT, 'is not a mount; use letters, digits, _, . and -, with / between segments'),
+    v.check((text) => !/^\/|\/$/.test(text), 'starts or ends with a slash; remove it'),
+    v.regex(
+      MOUNT,
+      'is not a valid mount path; use letters, digits, _, . and -, with / between segments',
+    ),
     v.description(meaning),
     v.metadata({ kind: 'mount' }),
   )
 }
 
-/** A key that takes the place of an auth method. */
+/** A key whose value is the mount path of an auth method. */
 export function authMount(meaning: string) {
   return v.pipe(
     v.string(),
-    v.check((text) => !/^\/?auth\//.test(text), 'begins with auth/; leave that away'),
-    v.check((text) => !/^\/|\/$/.test(text), 'has a slash at an end; take it away'),
-    v.regex(MOUNT, 'is not a mount; use letters, digits, _, . and -, with / between segments'),
+    v.check((text) => !/^\/?auth\//.test(text), 'starts with auth/; remove this prefix'),
+    v.check((text) => !/^\/|\/$/.test(text), 'starts or ends with a slash; remove it'),
+    v.regex(
+      MOUNT,
+      'is not a valid mount path; use letters, digits, _, . and -, with / between segments',
+    ),
     v.description(meaning),
     v.metadata({ kind: 'mount' }),
   )
 }
 
-/** A key that takes a namespace of Vault Enterprise or OpenBao; it is given on without a slash at the end. */
+/** A key whose value is a namespace of Vault Enterprise or OpenBao. A trailing slash is removed. */
 export function namespace(meaning: string) {
   return v.pipe(
     v.string(),
     v.regex(
       NAMESPACE,
-      'is not a namespace; write it like team-a/apps, without spaces or a slash in front',
+      'is not a valid namespace; use the form team-a/apps, without spaces or a leading slash',
     ),
     v.description(meaning),
     v.metadata({ kind: 'namespace' }),
@@ -66,46 +72,49 @@ export function namespace(meaning: string) {
   )
 }
 
-/** A key that takes the path of a file. Relative paths depend on who starts the program, so they are refused. */
+/** A key whose value is the path of a file. Relative paths are rejected: they depend on the working directory. */
 export function filePath(meaning: string) {
   return v.pipe(
     v.string(),
-    v.regex(ABSOLUTE_FILE, 'is not the path of a file; write it in full, from / on'),
+    v.regex(
+      ABSOLUTE_FILE,
+      'is not an absolute path to a file; it must start with / and not end with /',
+    ),
     v.description(meaning),
     v.metadata({ kind: 'file' }),
   )
 }
 
-/** A key that takes a host name, without a port. */
+/** A key whose value is a host name, without a port. */
 export function hostName(meaning: string) {
   return v.pipe(
     v.string(),
-    v.regex(HOST_NAME, 'is not a host name; write it without a scheme and without a port'),
+    v.regex(HOST_NAME, 'is not a host name; write it without a scheme or port'),
     v.description(meaning),
     v.metadata({ kind: 'host name' }),
   )
 }
 
-/** A key that takes what a token claims: text without spaces. */
+/** A key whose value is a claim of a token: text without spaces. */
 export function claim(meaning: string) {
   return v.pipe(
     v.string(),
     v.regex(
       PRINTABLE,
-      'is empty or has characters that a claim does not; use printable ASCII without spaces',
+      'is empty or contains characters that are not allowed; use printable ASCII without spaces',
     ),
     v.description(meaning),
     v.metadata({ kind: 'text' }),
   )
 }
 
-/** What names a cluster in key ids and in what is authenticated. */
+/** A key whose value identifies a cluster in key ids and in the associated data. */
 export function clusterId(meaning: string) {
   return v.pipe(
     v.string(),
     v.regex(
       CLUSTER_ID,
-      'is not a cluster id; use 1 to 128 printable ASCII characters without spaces',
+      'is not a valid cluster id; use 1 to 128 printable ASCII characters without spaces',
     ),
     v.description(`${meaning} 1 to 128 printable ASCII characters without spaces.`),
     v.metadata({ kind: 'text' }),

@@ -15,7 +15,7 @@ function method<const Name extends AuthConfig['method']>(name: Name) {
 }
 
 /** Keys that every login with a mount has. */
-function place(mount: string) {
+function mountKeys(mount: string) {
   return {
     mount: v.optional(authMount('Mount of the auth method, without auth/.'), mount),
     namespace: v.exactOptional(loginNamespace),
@@ -51,26 +51,26 @@ const auth = v.pipe(
   v.variant('method', [
     v.strictObject({
       method: v.optional(method('jwt'), 'jwt'),
-      ...place('jwt'),
+      ...mountKeys('jwt'),
       ...serviceAccount,
       ...clientFiles,
     }),
     v.strictObject({
       method: method('kubernetes'),
-      ...place('kubernetes'),
+      ...mountKeys('kubernetes'),
       ...serviceAccount,
       ...clientFiles,
     }),
     v.strictObject({
       method: method('approle'),
-      ...place('approle'),
+      ...mountKeys('approle'),
       roleIdFile: filePath('File with the role id.'),
       secretIdFile: filePath('File with the secret id; it is read again for every login.'),
       ...clientFiles,
     }),
     v.strictObject({
       method: method('cert'),
-      ...place('cert'),
+      ...mountKeys('cert'),
       role: v.exactOptional(vaultName('Role of the auth method to log in as.')),
       certFile: loginCertFile,
       keyFile: loginKeyFile,
@@ -88,12 +88,12 @@ const auth = v.pipe(
 )
 
 const PLAINTEXT_REFUSED =
-  'is http:// to another host, so the token and all that is decrypted could be read on the way; ' +
-  'use https://, or set vault.allowPlaintext: true where another layer encrypts'
+  'is http:// to another host, so the token and all decrypted data could be read in transit; ' +
+  'use https://, or set vault.allowPlaintext: true if another layer encrypts'
 const CERT_NEEDS_TLS =
   'must be https:// with a client certificate, which is part of the TLS handshake'
 
-/** The section `vault`; ../needed.ts says when `auth` may be left out. */
+/** The section `vault`; ../required-keys.ts defines when `auth` is optional. */
 export const vaultSection = v.pipe(
   v.strictObject({
     address: addresses,
@@ -228,7 +228,7 @@ function toLogin(login: Auth): AuthConfig {
   return rest
 }
 
-/** The section `transit`; ../needed.ts says when `key` may be left out. */
+/** The section `transit`; ../required-keys.ts defines when `key` is optional. */
 export const transitSection = v.pipe(
   v.strictObject({
     mount: v.optional(

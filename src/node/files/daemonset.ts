@@ -1,12 +1,13 @@
 import type { NodeFilesOptions } from './node-files.ts'
 import { renderPodSpec } from './pod.ts'
 
-/** A DaemonSet for control-plane nodes; its limit stands at its head. */
+/** A DaemonSet for control-plane nodes, with a comment about its limitation. */
 export function renderDaemonSet(options: NodeFilesOptions): string {
   return [
-    '# Only where an API server that does not depend on this plugin is always there: the management cluster of hosted',
-    '# control planes, or one of several API servers that never all stop at once. After a full outage nothing starts a',
-    '# DaemonSet until an API server is ready, and none is ready before the plugin runs. Use --shape static-pod else.',
+    '# Use this shape only if an API server that does not depend on this plugin is always available: in the management',
+    '# cluster of hosted control planes, or with several API servers that never all stop at once. After a full outage no',
+    '# DaemonSet starts before an API server is ready, and none is ready before the plugin runs. Otherwise, use --shape',
+    '# static-pod.',
     'apiVersion: apps/v1',
     'kind: DaemonSet',
     'metadata:',

@@ -9,9 +9,9 @@ export interface NodeFilesOptions {
   readonly socket: string
   /** Files that the configuration names: CA, token, certificates. */
   readonly files: readonly string[]
-  /** Where metrics are served; undefined when admin.listen is none. */
+  /** Where metrics are served; undefined if admin.listen is none. */
   readonly admin: { readonly host: string; readonly port: number } | undefined
-  /** kms.socketGroup, if set: the pod then needs the right to change the group of its socket. */
+  /** kms.socketGroup; if set, the pod needs the capability to change the group of its socket. */
   readonly socketGroup?: string | number | undefined
   /** The image, for static pod and DaemonSet. */
   readonly image: string
@@ -28,7 +28,7 @@ export function nodeFilesFor(config: Config, place: NodePlace): NodeFilesOptions
   return { ...place, socket, socketGroup, files: namedFiles(config), admin: config.admin.listen }
 }
 
-/** Folders that a pod must see, each once, without those that are in another one. */
+/** The folders that a pod must mount, without duplicates and without folders inside another one. */
 export function foldersOf(options: NodeFilesOptions): readonly string[] {
   const folders = [options.configFile, ...options.files].map(parentOf)
   const distinct = [...new Set(folders)].toSorted()

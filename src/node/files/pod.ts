@@ -2,22 +2,22 @@ import { dirname } from 'node:path'
 
 import { foldersOf, type NodeFilesOptions } from './node-files.ts'
 
-/** Lines of the pod's spec that static pod and DaemonSet share, without indentation. */
+/** The lines of the pod spec that the static pod and the DaemonSet share, without indentation. */
 export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
   const folders = foldersOf(options)
   const socketFolder = JSON.stringify(dirname(options.socket))
   return [
-    'hostNetwork: true            # it runs before any network plugin does',
+    'hostNetwork: true            # the plugin starts before any CNI plugin',
     'priorityClassName: system-node-critical',
     'automountServiceAccountToken: false',
     'securityContext:',
-    '  runAsUser: 0               # the files of the host and the socket belong to root',
+    '  runAsUser: 0               # root owns the files of the host and the socket',
     '  runAsGroup: 0',
     '  seccompProfile: {type: RuntimeDefault}',
     'containers:',
     '  - name: kms',
     `    image: ${options.image}`,
-    '    imagePullPolicy: IfNotPresent   # after a power cut there may be no registry',
+    '    imagePullPolicy: IfNotPresent   # after a power cut the registry may be unavailable',
     `    args: [kms, --config, ${JSON.stringify(options.configFile)}]`,
     ...renderProbes(options).map((line) => `    ${line}`),
     '    securityContext:',
@@ -45,12 +45,12 @@ export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
   ]
 }
 
-/** The program in the image, without the flags of its entry point that only a server needs. */
+/** The program in the image, without the entry point's flags, which only servers need. */
 const PROGRAM = ['/usr/bin/node', '/app/dist/transit-bridge.cjs']
 
 /**
- * A probe goes through the plugin's socket, since a port can be blocked or taken by others (docs/design.md, "Life
- * cycle commands"). It never asks Vault: an outage of Vault must not restart the plugin.
+ * A probe uses the plugin's socket, because another process can block or occupy a port. It does not depend on Vault, whose
+ * outage must not restart the plugin (docs/design.md, "Probes").
  */
 function renderProbes({ socket }: NodeFilesOptions): readonly string[] {
   const command = JSON.stringify([...PROGRAM, 'probe', '--socket', socket])

@@ -2,23 +2,23 @@ import { dirname } from 'node:path'
 
 import { foldersOf, type NodeFilesOptions } from './node-files.ts'
 
-/** A systemd unit: the plugin is there before the kubelet, k3s or RKE2 starts anything. */
+/** A systemd unit, which starts the plugin before the kubelet, k3s or RKE2. */
 export function renderSystemdUnit(options: NodeFilesOptions): string {
   const { configFile, program, socketGroup } = options
   const socketFolder = dirname(options.socket)
-  // systemd makes and keeps a folder directly in /run; another one must exist, by a drop-in or tmpfiles.d.
+  // systemd creates a folder directly in /run. Any other folder must exist, through a drop-in or tmpfiles.d.
   const runtime = /^\/run\/([^/]+)$/.exec(socketFolder)?.[1]
   return [
     '# /etc/systemd/system/transit-bridge-kms.service, on every control-plane node:',
     '#   systemctl daemon-reload && systemctl enable --now transit-bridge-kms',
-    '# k3s and RKE2 read Secrets at their start, before their kubelet runs any pod, so there it must be a unit like this one.',
+    '# k3s and RKE2 require such a unit: they read Secrets when they start, before their kubelet runs any pod.',
     '[Unit]',
     'Description=transit-bridge: KMS v2 plugin for kube-apiserver',
     'Documentation=man:systemd.service(5)',
     'Wants=network-online.target',
     'After=network-online.target',
     'Before=kubelet.service k3s.service rke2-server.service',
-    '# Never give up: a configuration that was fixed is read at the next attempt.',
+    '# Retry without a limit: the next attempt reads a corrected configuration.',
     'StartLimitIntervalSec=0',
     '',
     '[Service]',
@@ -32,13 +32,13 @@ export function renderSystemdUnit(options: NodeFilesOptions): string {
       : [
           `RuntimeDirectory=${runtime}`,
           `RuntimeDirectoryMode=${socketGroup === undefined ? '0700' : '0750'}`,
-          '# kube-apiserver may have the folder mounted into its pod: it must stay the same one.',
+          '# The pod of kube-apiserver may have mounted the folder, so a restart must not replace it.',
           'RuntimeDirectoryPreserve=yes',
         ]),
     ...(socketGroup === undefined
       ? []
       : [
-          '# kms.socketGroup: the folder of the socket gets the group of the process.',
+          '# kms.socketGroup: the folder of the socket belongs to the group of the process.',
           `Group=${String(socketGroup)}`,
         ]),
     `ReadOnlyPaths=${foldersOf(options)

@@ -6,15 +6,15 @@ import type { Installer } from './installer.ts'
 
 export interface InstallerAdminOptions {
   readonly installer: Installer
-  /** Whether the plugin shall run here once all is done, or shall not. */
-  readonly wanted: 'running' | 'gone'
-  /** Whether it accepts connections, as was last seen. */
+  /** The desired state of the plugin on this node. */
+  readonly desired: 'running' | 'removed'
+  /** Whether the plugin accepted a connection at the last attempt. */
   readonly pluginAccepts: () => boolean
   readonly clock: Clock
   readonly metrics: Metrics
 }
 
-/** What the admin server shows of the installer. It is ready when the plugin is where it shall be: roll-outs wait for that. */
+/** What the admin server reports about the installer. It is ready when the plugin has its desired state, so rollouts wait for it. */
 export function createInstallerAdminSources(options: InstallerAdminOptions): AdminSources {
   const { clock, metrics } = options
   return {
@@ -26,17 +26,19 @@ export function createInstallerAdminSources(options: InstallerAdminOptions): Adm
 }
 
 function readReadiness(options: InstallerAdminOptions): Readiness {
-  const { installer, wanted } = options
+  const { installer, desired } = options
   const { state } = installer
-  if (state.kind === 'starting') return notReady('starting', 'nothing is done yet')
+  if (state.kind === 'starting') return notReady('starting', 'the first attempt has not finished')
   if (state.kind === 'failed') return notReady(state.code, state.message)
   const { socket, tokenExpiresAt } = state.outcome
   const accepts = options.pluginAccepts()
-  if (accepts !== (wanted === 'running')) {
-    const message = accepts
-      ? `the plugin still serves ${socket}`
-      : `nothing serves ${socket} yet; see the log of the static pod transit-bridge-kms`
-    return notReady('PLUGIN_NOT_AS_WANTED', message)
+  if (accepts !== (desired === 'running')) {
+    return accepts
+      ? notReady('PLUGIN_RUNNING', `the plugin still serves ${socket}`)
+      : notReady(
+          'PLUGIN_NOT_RUNNING',
+          `nothing serves ${socket} yet; check the log of the static pod transit-bridge-kms`,
+        )
   }
   const details =
     tokenExpiresAt === undefined ? {} : { tokenExpiresAt: new Date(tokenExpiresAt).toISOString() }

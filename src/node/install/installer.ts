@@ -6,18 +6,18 @@ import type { Metrics } from '../../telemetry/metrics.ts'
 import type { NodeInstallOutcome } from './node-install.ts'
 
 export interface InstallerOptions {
-  /** Makes the host as it shall be. */
+  /** Changes the host to its desired state. */
   readonly act: () => Promise<NodeInstallOutcome>
-  /** What the log says of each path that changed. */
+  /** The word in the log for each changed path. */
   readonly verb: 'written' | 'removed'
-  /** How often it is done without a reason (milliseconds). */
-  readonly interval: number
+  /** How often `act` runs without a change. */
+  readonly intervalMs: number
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Pick<Metrics, 'identityTokenExpiry'>
 }
 
-/** How the last attempt ended. */
+/** The result of the last attempt. */
 export type InstallerState =
   | { readonly kind: 'starting' }
   | { readonly kind: 'done'; readonly outcome: NodeInstallOutcome }
@@ -25,16 +25,16 @@ export type InstallerState =
 
 export interface Installer {
   readonly state: InstallerState
-  /** Acts now; one that is under way is waited for first. Never rejects: see state. */
+  /** Acts now, after an attempt in progress. Never rejects: see state. */
   act(): Promise<void>
-  /** Acts now and from then on at every interval, also after failures. */
+  /** Acts now and then at every interval, also after failures. */
   start(): Promise<void>
   stop(): Promise<void>
 }
 
-/** Keeps the host as it shall be. What fails is logged once for each reason, and tried again. */
+/** Keeps the host in its desired state. A failure is logged once for each reason, and retried. */
 export function createInstaller(options: InstallerOptions): Installer {
-  const { clock, interval, log } = options
+  const { clock, intervalMs, log } = options
   let state: InstallerState = { kind: 'starting' }
   let running = Promise.resolve()
   let cancel: CancelTimer = () => undefined
@@ -44,8 +44,8 @@ export function createInstaller(options: InstallerOptions): Installer {
     if (stopped) return
     try {
       const outcome = await options.act()
-      if (state.kind === 'failed') log.info('the host is as it shall be again')
-      tell(outcome, options)
+      if (state.kind === 'failed') log.info('the host is in its desired state again')
+      reportOutcome(outcome, options)
       state = { kind: 'done', outcome }
     } catch (error) {
       const failure = describe(error)
@@ -55,8 +55,8 @@ export function createInstaller(options: InstallerOptions): Installer {
     }
   }
   const act = () => (running = running.then(attempt))
-  const again = () => {
-    cancel = clock.after(interval, () => void act().then(again))
+  const scheduleNext = () => {
+    cancel = clock.after(intervalMs, () => void act().then(scheduleNext))
     if (stopped) cancel()
   }
   return {
@@ -64,7 +64,7 @@ export function createInstaller(options: InstallerOptions): Installer {
       return state
     },
     act,
-    start: () => act().then(again),
+    start: () => act().then(scheduleNext),
     stop() {
       stopped = true
       cancel()
@@ -73,7 +73,10 @@ export function createInstaller(options: InstallerOptions): Installer {
   }
 }
 
-function tell({ changed, tokenExpiresAt }: NodeInstallOutcome, options: InstallerOptions): void {
+function reportOutcome(
+  { changed, tokenExpiresAt }: NodeInstallOutcome,
+  options: InstallerOptions,
+): void {
   const { log, verb, metrics } = options
   for (const path of changed) log.info(`${path}: ${verb}`)
   if (tokenExpiresAt !== undefined) metrics.identityTokenExpiry.set(tokenExpiresAt / 1000)

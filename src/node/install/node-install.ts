@@ -11,13 +11,13 @@ import { putHostFile, removeHostFile, type HostFile } from '../../files/atomic-f
 import { putNodeToken, type NodeToken } from './node-token.ts'
 import { MANIFEST_NAME, renderManifest } from './static-pod-manifest.ts'
 
-/** What is installed from where to where. Sources are paths here, the others are paths of the host. */
+/** What is installed, and where. Sources are paths of this process; the other paths are paths on the host. */
 export interface NodeInstallOptions {
-  /** The plugin's configuration, which becomes the host's as it is. */
+  /** The plugin's configuration, which is copied to the host unchanged. */
   readonly configSource: string
-  readonly tokenSource?: string
-  readonly caSource?: string
-  /** Where the host's folders are mounted: a path of the host is below it. */
+  readonly tokenSource?: string | undefined
+  readonly caSource?: string | undefined
+  /** Where the host's root folder is mounted. */
   readonly root: string
   readonly hostConfig: string
   readonly manifestFolder: string
@@ -26,11 +26,11 @@ export interface NodeInstallOptions {
 }
 
 export interface NodeInstallOutcome {
-  /** What was not as it had to be, as paths of the host. */
+  /** The paths on the host that were changed. */
   readonly changed: readonly string[]
-  /** When the host's token ends (ms since 1970); undefined where another kind of login is used. */
+  /** When the host's token expires, in milliseconds since 1970; undefined if the login uses none. */
   readonly tokenExpiresAt?: number | undefined
-  /** The plugin's socket, as a path of the host. */
+  /** The plugin's socket, as a path on the host. */
   readonly socket: string
 }
 
@@ -39,8 +39,8 @@ const CA_MODE = 0o644
 const MANIFEST_MODE = 0o600
 
 /**
- * Makes the host's files be as they shall be, the manifest last: whatever starts the plugin finds all that it needs. A
- * configuration or a token that is of no use changes nothing. Throws ConfigError, CONFIG_INVALID, IDENTITY_* or HOST_FAILED.
+ * Writes the host's files, the manifest last, so that the plugin finds everything when the kubelet starts it. An invalid
+ * configuration or token changes nothing. Throws ConfigError, CONFIG_INVALID, IDENTITY_* or HOST_FAILED.
  */
 export async function installOnNode(options: NodeInstallOptions): Promise<NodeInstallOutcome> {
   const { text, config, kms } = await readSource(options)
@@ -52,7 +52,7 @@ export async function installOnNode(options: NodeInstallOptions): Promise<NodeIn
   ]
   const changed = token?.changed === true ? [tokenTarget(config)] : []
   for (const file of wanted) {
-    if (await putHostFile({ ...file, path: below(options, file.path) })) changed.push(file.path)
+    if (await putHostFile({ ...file, path: hostPath(options, file.path) })) changed.push(file.path)
   }
   return {
     changed: changed.filter((path) => path !== undefined),
@@ -61,7 +61,7 @@ export async function installOnNode(options: NodeInstallOptions): Promise<NodeIn
   }
 }
 
-/** Takes off the host what installOnNode put there, the manifest first; gives what was there. */
+/** Removes from the host what installOnNode wrote, the manifest first; returns what existed. */
 export async function removeFromNode(options: NodeInstallOptions): Promise<NodeInstallOutcome> {
   const { config, kms } = await readSource(options)
   const paths = [
@@ -72,13 +72,13 @@ export async function removeFromNode(options: NodeInstallOptions): Promise<NodeI
   ].filter((path) => path !== undefined)
   const changed: string[] = []
   for (const path of paths) {
-    if (await removeHostFile(below(options, path))) changed.push(path)
+    if (await removeHostFile(hostPath(options, path))) changed.push(path)
   }
   return { changed, socket: kms.socket }
 }
 
-/** Where something of the host is for this process. */
-export function below({ root }: Pick<NodeInstallOptions, 'root'>, path: string): string {
+/** The path at which this process finds a path of the host. */
+export function hostPath({ root }: Pick<NodeInstallOptions, 'root'>, path: string): string {
   return join(root, path)
 }
 
@@ -88,7 +88,7 @@ interface Source {
   readonly kms: KmsConfig
 }
 
-/** A static pod has no environment of ours, so a configuration with variables in it is a wrong one. */
+/** The static pod has no environment variables, so a configuration that refers to one is an error. */
 async function readSource({ configSource }: NodeInstallOptions): Promise<Source> {
   const text = await readText(configSource, '--config')
   const { config } = parseConfig(configSource, text, {})
@@ -111,18 +111,22 @@ async function putToken(
   const takesToken = auth.method === 'jwt' || auth.method === 'kubernetes'
   if (!takesToken) {
     if (source === undefined) return undefined
-    throw mismatch(`--token is given, but vault.auth.method ${auth.method} takes no token`)
+    throw mismatch(
+      `--token is set, but vault.auth.method ${auth.method} does not use it; remove one of them`,
+    )
   }
   if (source === undefined)
-    throw mismatch(`vault.auth.method ${auth.method} needs a service-account token; give --token`)
-  return putNodeToken({ source, target: below(options, auth.tokenFile), auth })
+    throw mismatch(
+      `vault.auth.method ${auth.method} requires a service-account token; pass --token`,
+    )
+  return putNodeToken({ source, target: hostPath(options, auth.tokenFile), auth })
 }
 
 async function caFile({ vault }: Config, options: NodeInstallOptions): Promise<HostFile[]> {
   const { caSource } = options
   if (caSource === undefined) return []
   if (vault.caFile === undefined)
-    throw mismatch('--ca is given, but the configuration names no vault.caFile')
+    throw mismatch('--ca is set, but vault.caFile is not; set both or neither')
   return [{ path: vault.caFile, mode: CA_MODE, content: await readText(caSource, '--ca') }]
 }
 

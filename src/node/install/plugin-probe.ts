@@ -2,17 +2,17 @@ import { connect } from 'node:net'
 
 import type { CancelTimer, Clock } from '../../time/clock.ts'
 
-/** A living plugin accepts at once (milliseconds). */
-const PATIENCE = 1_000
-const INTERVAL = 1_000
+/** A running plugin accepts connections immediately. */
+const TIMEOUT_MS = 1_000
+const INTERVAL_MS = 1_000
 
 export interface PluginProbe {
-  /** Whether the plugin accepted when it was last tried. */
+  /** Whether the plugin accepted a connection at the last attempt. */
   readonly accepts: boolean
   stop(): void
 }
 
-/** Tries a plugin's socket each second; `path` gives nothing as long as it is not known. */
+/** Connects to a plugin's socket every second; `path` returns undefined until the socket is known. */
 export function startPluginProbe(path: () => string | undefined, clock: Clock): PluginProbe {
   let accepts = false
   let stopped = false
@@ -20,7 +20,7 @@ export function startPluginProbe(path: () => string | undefined, clock: Clock): 
   const probe = async () => {
     const socket = path()
     accepts = socket !== undefined && (await acceptsConnections(socket))
-    if (!stopped) cancel = clock.after(INTERVAL, () => void probe())
+    if (!stopped) cancel = clock.after(INTERVAL_MS, () => void probe())
   }
   void probe()
   return {
@@ -42,7 +42,7 @@ export function acceptsConnections(path: string): Promise<boolean> {
       socket.destroy()
       resolve(accepted)
     }
-    socket.setTimeout(PATIENCE, () => end(false))
+    socket.setTimeout(TIMEOUT_MS, () => end(false))
     socket.once('connect', () => end(true))
     socket.once('error', () => end(false))
   })

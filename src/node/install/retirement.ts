@@ -5,17 +5,16 @@ import type { Clock } from '../../time/clock.ts'
 import { BridgeError } from '../../errors.ts'
 import type { KubeClient } from '../../kube/client.ts'
 
-/** What the installer's container is called in the chart, and what makes it take away instead of bring. */
+/** The name of the installer's container in the chart, and the argument that makes it remove the plugin. */
 export const INSTALLER_CONTAINER = 'installer'
 const REMOVE = '--remove'
-const POLL = 500
+const POLL_MS = 500
 
 export interface RetirementOptions {
   readonly api: Pick<KubeClient, 'send'>
   readonly namespace: string
   readonly name: string
-  /** Milliseconds. */
-  readonly timeout: number
+  readonly timeoutMs: number
   readonly clock: Clock
 }
 
@@ -43,23 +42,23 @@ const daemonSet = v.object({
 type DaemonSet = v.InferOutput<typeof daemonSet>
 
 /**
- * Turns a DaemonSet of installers into one of removers and waits until each of its nodes is free; gives how many those
- * are. An installer is replaced first, so none brings back what was taken away. Throws HOST_FAILED.
+ * Turns a DaemonSet of installers into one of removers and waits until the plugin is removed from each of its nodes;
+ * returns the number of nodes. Each remover replaces an installer, so none writes back what was removed. Throws HOST_FAILED.
  */
 export async function retireInstallers(options: RetirementOptions): Promise<number> {
-  const { clock, timeout } = options
-  const deadline = clock.monotonic() + timeout
-  let found = await ask(options, 'GET')
-  if (!isRetired(found)) found = await ask(options, 'PATCH', patchOf(found))
+  const { clock, timeoutMs } = options
+  const deadline = clock.monotonic() + timeoutMs
+  let found = await request(options, 'GET')
+  if (!isRetired(found)) found = await request(options, 'PATCH', patchOf(found))
   while (!isFinished(found)) {
     if (clock.monotonic() > deadline) throw failed(`${place(options)}: ${progress(found)}`)
-    await pause(POLL)
-    found = await ask(options, 'GET')
+    await pause(POLL_MS)
+    found = await request(options, 'GET')
   }
   return found.status.desiredNumberScheduled
 }
 
-/** All nodes at once: whoever removes the release wants it gone from all. */
+/** All nodes at the same time, because the release is being removed from all of them. */
 function patchOf(found: DaemonSet): readonly object[] {
   const index = found.spec.template.spec.containers.findIndex(isInstaller)
   if (index < 0) throw failed(`the DaemonSet has no container named ${INSTALLER_CONTAINER}`)
@@ -92,10 +91,10 @@ function isFinished({ metadata, status }: DaemonSet): boolean {
 }
 
 function progress({ status }: DaemonSet): string {
-  return `${String(status.numberAvailable)} of ${String(status.desiredNumberScheduled)} nodes are free of the plugin; see the pods that are not ready`
+  return `the plugin is removed from ${String(status.numberAvailable)} of ${String(status.desiredNumberScheduled)} nodes; check the pods that are not ready`
 }
 
-async function ask(
+async function request(
   options: RetirementOptions,
   method: 'GET' | 'PATCH',
   patch?: readonly object[],
@@ -110,7 +109,7 @@ async function ask(
   })
   const parsed = v.safeParse(daemonSet, body)
   if (status === 200 && parsed.success) return parsed.output
-  throw failed(`${place(options)}: ${method} was answered with HTTP ${String(status)}`)
+  throw failed(`${place(options)}: ${method} returned HTTP ${String(status)}`)
 }
 
 function place({ namespace, name }: RetirementOptions): string {

@@ -1,18 +1,18 @@
 import { watch, type FSWatcher } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** A change of a volume is several events within a moment (milliseconds). */
-const SETTLE = 200
+/** A change of a volume causes several events within a short time. */
+const SETTLE_MS = 200
 
 /**
- * Calls `onChange` when a file among these is exchanged, as the kubelet does with those of volumes. It only makes things
- * faster: where the kernel cannot watch, whoever calls looks again by itself. Gives what ends it.
+ * Calls `onChange` when one of these files is replaced, as the kubelet does in volumes; returns a function that stops it. It
+ * only saves time: where the kernel cannot watch a folder, the caller's interval applies.
  */
 export function watchSources(files: readonly string[], onChange: () => void): () => void {
   let pending: NodeJS.Timeout | undefined
   const soon = () => {
     clearTimeout(pending)
-    pending = setTimeout(onChange, SETTLE)
+    pending = setTimeout(onChange, SETTLE_MS)
     pending.unref()
   }
   const watchers = [...new Set(files.map((file) => dirname(file)))].flatMap((folder) =>

@@ -4,12 +4,12 @@ import { parseDocument } from 'yaml'
 import type { NodeFilesOptions } from '../files/node-files.ts'
 import { renderStaticPod } from '../files/static-pod.ts'
 
-/** The only manifest that the installer ever touches. */
+/** The only manifest that the installer writes or removes. */
 export const MANIFEST_NAME = 'transit-bridge-kms.yaml'
 
 /**
- * The static pod as the installer writes it: it names the configuration that it runs with, so that the kubelet starts
- * it anew when that changes, and the port of its metrics, which a PodMonitor looks for.
+ * The static pod as the installer writes it: with a digest of its configuration, so that the kubelet restarts it when that
+ * changes, and with the metrics port, which a PodMonitor selects.
  */
 export function renderManifest(options: NodeFilesOptions, configuration: string): string {
   const pod = parseDocument(renderStaticPod(options))

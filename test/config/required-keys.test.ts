@@ -17,7 +17,7 @@ const findProviderFaults = (text: string) => findFaults(text, {}, parseForProvid
 /** VALID without its login. */
 const NO_LOGIN = change(/ {2}auth:\n( {4}.*\n)+/.exec(VALID)?.[0] ?? '', '')
 
-void test('the provider alone needs neither a login nor a key', (t) => {
+void test('the provider alone requires neither a login nor a key', (t) => {
   const { config } = parseForProvider(ALONE)
   t.strictSame(config.vault, {
     addresses: ['https://vault'],
@@ -29,7 +29,7 @@ void test('the provider alone needs neither a login nor a key', (t) => {
   t.end()
 })
 
-void test('the provider alone may have a mount without a key, and a key to guard', (t) => {
+void test('for the provider alone, a mount without a key is allowed, and a key that rules must name in full', (t) => {
   const mount = parseForProvider(`${ALONE}transit: {mount: apps}`).config
   t.strictSame([mount.transit, mount.csi?.mount], [{ mount: 'apps' }, 'apps'])
   const key = parseForProvider(`${ALONE}transit: {key: k8s}`).config
@@ -37,10 +37,10 @@ void test('the provider alone may have a mount without a key, and a key to guard
   t.end()
 })
 
-void test('what the provider may leave out is right where it is given', (t) => {
+void test('keys that the provider may omit are checked if they are set', (t) => {
   t.strictSame(findProviderFaults(`${ALONE}transit: {key: a/b, mont: x}`), [
-    'transit.key: is not a name that Vault takes; use letters, digits, _, and inside . and -',
-    'transit.mont: is not known; did you mean mount',
+    'transit.key: is not a valid Vault name; use letters, digits, _, . and -, without . or - at the start or end',
+    'transit.mont: is not a known key; did you mean mount',
   ])
   const auth = ALONE.replace('vault}', 'vault, auth: {method: token}}')
   t.match(findProviderFaults(auth), [/^vault\.auth\.tokenFile: is missing/])
@@ -48,7 +48,7 @@ void test('what the provider may leave out is right where it is given', (t) => {
   t.end()
 })
 
-void test('with a section kms, right or wrong, the provider needs what all others do', (t) => {
+void test('with a section kms, valid or not, the provider requires the same keys as other commands', (t) => {
   for (const kms of ['kms: {clusterId: c}', 'kms:']) {
     const faults = findProviderFaults(`${ALONE}${kms}`)
     for (const fault of [AUTH, TRANSIT]) t.ok(faults.includes(fault), `${kms} ${fault}`)
@@ -58,7 +58,7 @@ void test('with a section kms, right or wrong, the provider needs what all other
   t.end()
 })
 
-void test('every other command says what is missing, with or without a section kms', (t) => {
+void test('every other command reports what is missing, with or without a section kms', (t) => {
   t.strictSame(findFaults(ALONE), [TRANSIT, AUTH])
   t.strictSame(findFaults(`${ALONE}transit: {}`), [AUTH, KEY])
   t.strictSame(findFaults(NO_LOGIN), [AUTH])
@@ -69,22 +69,22 @@ void test('every other command says what is missing, with or without a section k
   t.end()
 })
 
-void test('a login that is misspelt is one fault', (t) => {
+void test('a misspelled login is one fault', (t) => {
   t.strictSame(findFaults(change('  auth:', '  aut:')), [
-    'vault.aut: is not known; did you mean auth',
+    'vault.aut: is not a known key; did you mean auth',
   ])
   t.end()
 })
 
-void test('a login that is missing hides no fault of the address', (t) => {
+void test('a missing login does not hide a fault of the address', (t) => {
   const text = NO_LOGIN.replace('https://vault.example.com:8200', 'http://vault')
   t.match(findFaults(text), [AUTH, /^vault\.address: is http:\/\/ to another host/])
   t.end()
 })
 
-void test('the summary says that nobody but pods logs in, and whether a key is guarded', (t) => {
+void test('the summary shows that only pods log in, and whether there is a key', (t) => {
   t.match(summarize(parseForProvider(ALONE)), [
-    'vault: https://vault, no login but those of pods',
+    'vault: https://vault, no login (pods log in with their own tokens)',
     'transit: no key in transit',
     'kms: not configured',
     /^csi: .*, audience vault, 0 rules$/,

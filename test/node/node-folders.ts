@@ -17,8 +17,8 @@ export const MANIFEST = '/manifests/transit-bridge-kms.yaml'
 
 const issuer = await ServiceAccountIssuer.create()
 
-/** A host's folders below a root, and what the installer's pod has mounted. */
-export interface Place {
+/** The folders of a host inside a root folder, and the volumes of the installer's pod. */
+export interface TestNode {
   readonly options: NodeInstallOptions
   readonly writeConfig: (text: string) => void
   readonly writeToken: (wanted?: ServiceAccountToken) => Promise<string>
@@ -26,7 +26,7 @@ export interface Place {
   readonly read: (path: string) => string
 }
 
-export async function makePlace(t: Test): Promise<Place> {
+export async function makeNode(t: Test): Promise<TestNode> {
   const folder = t.testdir({ source: { 'ca.pem': 'the CA\n' } })
   const root = join(folder, 'host')
   for (const path of ['etc/tb', 'manifests', 'run/tb'])
@@ -41,7 +41,7 @@ export async function makePlace(t: Test): Promise<Place> {
     image: 'registry.example.com/transit-bridge:1.0.0',
     clock: systemClock,
   }
-  const place: Place = {
+  const node: TestNode = {
     options,
     writeConfig: (text) => writeFileSync(options.configSource, text),
     writeToken: async (wanted) => {
@@ -51,6 +51,6 @@ export async function makePlace(t: Test): Promise<Place> {
     },
     read: (path) => readFileSync(join(root, path), 'utf8'),
   }
-  place.writeConfig(CONFIG)
-  return place
+  node.writeConfig(CONFIG)
+  return node
 }

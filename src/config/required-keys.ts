@@ -4,29 +4,33 @@ import { describeMissing, type LocatedFault } from './issues.ts'
 import { readAt } from './shape.ts'
 
 /**
- * What only a file for `transit-bridge csi` alone may leave out, outer keys first. The schema, which is one for all
- * files, lets it be left out everywhere; messages, the JSON Schema and the reference take from here when it is needed.
+ * Keys that only a file for `transit-bridge csi` alone may omit, outer keys first. In the schema, which all files share,
+ * they are optional; messages, the JSON Schema and the reference learn from here when they are required.
  */
-export const NEEDED_WITH_KMS: readonly Path[] = [['vault', 'auth'], ['transit'], ['transit', 'key']]
+export const REQUIRED_WITH_KMS: readonly Path[] = [
+  ['vault', 'auth'],
+  ['transit'],
+  ['transit', 'key'],
+]
 
-/** Whether the file is for more than the provider: it has the section `kms`, right or wrong. */
+/** Whether the file has a section `kms`, valid or not, and so is not for the provider alone. */
 export function hasKms(value: unknown): boolean {
   return readAt(value, ['kms']) !== undefined
 }
 
-/** A fault for each key of NEEDED_WITH_KMS that a file leaves out. */
+/** A fault for each missing key of REQUIRED_WITH_KMS. */
 export function findMissing(value: unknown): readonly LocatedFault[] {
-  return NEEDED_WITH_KMS.filter((at) => lacks(value, at)).flatMap(
+  return REQUIRED_WITH_KMS.filter((at) => lacks(value, at)).flatMap(
     (at) => describeMissing(at, value) ?? [],
   )
 }
 
-/** Whether nothing of NEEDED_WITH_KMS is left out of what was read. */
+/** Whether a configuration has all keys of REQUIRED_WITH_KMS. */
 export function isComplete(config: ProviderConfig): config is Config {
   return config.vault.auth !== undefined && config.transit.key !== undefined
 }
 
-/** Not where there is no mapping that the key could be in: that is a fault of its own. */
+/** False if the parent is not a mapping: that is a separate fault. */
 function lacks(value: unknown, at: Path): boolean {
   const parent = readAt(value, at.slice(0, -1))
   if (typeof parent !== 'object' || parent === null || Array.isArray(parent)) return false
