@@ -53,7 +53,7 @@ async function runKms(config: Config): Promise<never> {
     kms,
     transit: config.transit,
     vault: drill?.wrap(session) ?? session,
-    onProven: () => client.prove(),
+    onProven: (context) => client.prove(context),
     programVersion: version,
     ...telemetry,
   })

@@ -29,8 +29,8 @@ export interface KeyWatchOptions {
   /** Time between reads of the key's metadata while Vault works. */
   readonly refreshIntervalMs: number
   readonly health: Health
-  /** Called after each check that passed: the address of Vault that is in use serves this key. */
-  readonly onProven?: (() => void) | undefined
+  /** Called after each check that passed, with the context of its requests: the address that answered them has the key. */
+  readonly onProven?: ((context: CallContext) => void) | undefined
   /** Called when Vault refuses, as opposed to not answering. */
   readonly onRefusal: (error: BridgeError) => void
   readonly clock: Clock
@@ -141,7 +141,7 @@ export class KeyWatch {
       await this.#readKey(context)
       // Where Vault shows an older key, only an Encrypt distinguishes a lagging standby from a restored backup.
       if (health.needsProof || this.#stepBack.isSeen) await this.#prove(context)
-      if (!health.needsProof) this.#options.onProven?.()
+      if (!health.needsProof) this.#options.onProven?.(context)
       this.#lastError = undefined
       this.#failures = 0
       this.#schedule(health.needsProof ? MIN_CHECK_GAP_MS : refreshIntervalMs * REFRESH_SHARE)

@@ -31,8 +31,8 @@ export interface KmsPluginOptions {
   readonly transit: TransitConfig
   /** Requests to Vault under the plugin's identity. */
   readonly vault: VaultRequester
-  /** Called after each check that passed: the address of Vault that is in use serves the key. */
-  readonly onProven?: (() => void) | undefined
+  /** Called after each check that passed, with the context of its requests: the address that answered them has the key. */
+  readonly onProven?: ((context: CallContext) => void) | undefined
   /** What Version of KMS v1 returns. */
   readonly programVersion: string
   readonly clock: Clock

@@ -582,3 +582,41 @@ void test('close lets a request end, and refuses later ones', async (t) => {
   await closing
   t.equal((await failureOf(client.request(decrypt, within(5000)))).code, 'CANCELLED')
 })
+
+void test('the address that answered a check is proven, not the one in use when the check ends', async (t) => {
+  const held: (() => void)[] = []
+  const known = await LocalVault.start(t, (response, request, count) => {
+    held.push(() => void answer(200)(response, request, count))
+  })
+  const other = await LocalVault.start(t, answer(200))
+  const { client } = clientScene(t, [known.address, other.address], {
+    recognize: () => Promise.resolve(false),
+  })
+  const check = within(5000)
+  const read = client.request(readKey, check)
+  await known.arrival(1)
+  known.handle = answer(503, { errors: ['a passing fault'] })
+  await failureOf(client.request({ ...readKey, operation: 'revoke_token' }, within(5000)))
+  held[0]?.()
+  await read
+  client.prove(check)
+
+  await known.stop()
+  t.match(await failureOf(client.request(decrypt, within(5000))), { code: 'VAULT_UNREACHABLE' })
+  t.strictSame(other.requests, [], 'the other Vault is sent nothing')
+})
+
+void test('nothing is proven by a check that two addresses answered', async (t) => {
+  const first = await LocalVault.start(t, answer(200))
+  const second = await LocalVault.start(t, answer(200))
+  const { client } = clientScene(t, [first.address, second.address], {
+    recognize: () => Promise.resolve(false),
+  })
+  const check = within(5000)
+  await client.request(readKey, check)
+  await first.stop()
+  await client.request(decrypt, check)
+  client.prove(check)
+  t.equal((await client.request(decrypt, within(5000))).status, 200, 'neither one is doubted')
+  t.equal(second.requests.length, 2)
+})

@@ -44,10 +44,11 @@ export interface VaultClientOptions extends TlsFiles {
 
 export interface VaultClient extends VaultRequester {
   /**
-   * The address in use has proven itself (a full proof passed, or the key was read again). From then on, a refusal by
-   * an address that was not proven does not count against it.
+   * The address that answered the requests of this context has proven itself (a full proof passed, or the key was read
+   * again). From then on, a refusal by an address that was not proven does not count against it. Nothing is proven if
+   * several addresses answered, because each may have shown only a part.
    */
-  prove(): void
+  prove(context: CallContext): void
   /** Lets current requests finish, then closes all connections. Later requests fail with CANCELLED. */
   close(): Promise<void>
   /** Reads the TLS files again now; if they changed, the next request opens new connections. Never throws. */
@@ -71,6 +72,8 @@ class Client implements VaultClient {
   readonly #namespace: string
   readonly #random: () => number
   readonly #send: Sender
+  /** The addresses that answered the requests of a context: the one in use may have changed since. */
+  readonly #answeredBy = new WeakMap<CallContext, Set<number>>()
 
   constructor(options: VaultClientOptions) {
     const { clock, log, timeoutMs, serverName } = options
@@ -113,8 +116,9 @@ class Client implements VaultClient {
     }
   }
 
-  prove(): void {
-    this.#book.prove(this.#book.current)
+  prove(context: CallContext): void {
+    const [index, ...others] = this.#answeredBy.get(context) ?? []
+    if (index !== undefined && others.length === 0) this.#book.prove(index)
   }
 
   async close(): Promise<void> {
@@ -206,8 +210,17 @@ class Client implements VaultClient {
       this.#endpoint(index).transport.address.text,
       this.#options.clock.now(),
     )
-    if (redirects > 0 && !(outcome instanceof AttemptFailure)) this.#book.prefer(index)
+    if (!(outcome instanceof AttemptFailure)) {
+      if (redirects > 0) this.#book.prefer(index)
+      this.#noteAnswer(answer.attempt.context, index)
+    }
     return outcome
+  }
+
+  #noteAnswer(context: CallContext, index: number): void {
+    const indexes = this.#answeredBy.get(context)
+    if (indexes === undefined) this.#answeredBy.set(context, new Set([index]))
+    else indexes.add(index)
   }
 
   async #follow(raw: RawAnswer, index: number, redirects: number): Promise<Outcome> {
