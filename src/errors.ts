@@ -42,6 +42,7 @@ export type ErrorCode =
   | 'KEY_MISSING'
   | 'KEY_UNSUITABLE'
   | 'AAD_IGNORED'
+  | 'PLAINTEXT_WRONG'
   // Our own identity.
   | 'IDENTITY_MISSING'
   | 'IDENTITY_INVALID'
@@ -124,6 +125,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'KEY_MISSING',
   'KEY_UNSUITABLE',
   'AAD_IGNORED',
+  'PLAINTEXT_WRONG',
 ])
 
 /**

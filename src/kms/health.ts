@@ -23,7 +23,8 @@ export class Health {
   readonly #outageGraceMs: number
   #proven = false
   #doubted = false
-  #authenticatesAad = false
+  #mayEncrypt = false
+  #mayDecrypt = true
   #failure: { readonly error: BridgeError; readonly since: number } | undefined
 
   /** @param outageGraceMs how long an outage may last before Status shows it */
@@ -38,10 +39,15 @@ export class Health {
 
   /**
    * Whether Encrypt may answer. A Vault that ignores AAD would encrypt what a later Vault, which does not, could never
-   * decrypt; so a proof must come first, and one that shows it ends it.
+   * decrypt; so a proof must come first, and one that shows it ends it. So does one that shows a wrong plaintext.
    */
   get mayEncrypt(): boolean {
-    return this.#authenticatesAad
+    return this.#mayEncrypt
+  }
+
+  /** Whether Decrypt may answer from Vault: not after a proof that showed a wrong plaintext, until another one passes. */
+  get mayDecrypt(): boolean {
+    return this.#mayDecrypt
   }
 
   /** The last failure of a check; undefined while Vault works. */
@@ -63,14 +69,17 @@ export class Health {
   prove(): void {
     this.#proven = true
     this.#doubted = false
-    this.#authenticatesAad = true
+    this.#mayEncrypt = true
+    this.#mayDecrypt = true
     this.#failure = undefined
   }
 
   /** A check failed; `since` stays that of the first failure until a proof succeeds. */
   fail(error: BridgeError, now: number): void {
     this.#failure = { error, since: this.#failure?.since ?? now }
-    if (error.code === 'AAD_IGNORED') this.#authenticatesAad = false
+    const isWrong = error.code === 'PLAINTEXT_WRONG'
+    if (isWrong) this.#mayDecrypt = false
+    if (isWrong || error.code === 'AAD_IGNORED') this.#mayEncrypt = false
     // A refusal also ends the grace: what follows it is not the short outage that the grace is for.
     if (!isOutage(error)) this.#proven = false
   }

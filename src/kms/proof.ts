@@ -65,7 +65,10 @@ export class KeyProof {
 }
 
 function requirePlaintext(result: DecryptResult | undefined): void {
-  if (Buffer.isBuffer(result) && result.equals(PLAINTEXT)) return
+  if (Buffer.isBuffer(result)) {
+    if (result.equals(PLAINTEXT)) return
+    throw plaintextWrong()
+  }
   // Its AAD was authenticated in one request and lost in another.
   if (result instanceof BridgeError && result.code === 'CIPHERTEXT_INVALID')
     throw aadIgnored(result)
@@ -73,7 +76,7 @@ function requirePlaintext(result: DecryptResult | undefined): void {
 }
 
 function requireRefused(result: DecryptResult | undefined): void {
-  if (Buffer.isBuffer(result)) throw aadIgnored()
+  if (Buffer.isBuffer(result)) throw result.equals(PLAINTEXT) ? aadIgnored() : plaintextWrong()
   if (result?.code !== 'CIPHERTEXT_INVALID') throw result ?? wrongAnswer()
 }
 
@@ -85,9 +88,13 @@ function aadIgnored(cause?: BridgeError): BridgeError {
   )
 }
 
-function wrongAnswer(): BridgeError {
+function plaintextWrong(): BridgeError {
   return new BridgeError(
-    'VAULT_ANSWER_INVALID',
-    'Vault decrypted a test value to something other than what it encrypted',
+    'PLAINTEXT_WRONG',
+    'Vault decrypted a test value to something other than what it encrypted; check any proxy in front of Vault, which may mix up or change responses',
   )
+}
+
+function wrongAnswer(): BridgeError {
+  return new BridgeError('VAULT_ANSWER_INVALID', 'Vault returned no result for a test value')
 }

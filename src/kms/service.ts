@@ -53,7 +53,7 @@ export interface KeyServiceOptions {
     KeyWatch,
     'snapshot' | 'current' | 'currentForEncrypt' | 'refresh' | 'refreshIfOlderThan' | 'suspect'
   >
-  readonly health: Pick<Health, 'state' | 'failure'>
+  readonly health: Pick<Health, 'state' | 'failure' | 'mayDecrypt'>
   readonly encrypt: (input: EncryptInput, context: CallContext) => Promise<string>
   readonly decrypt: (input: DecryptInput, context: CallContext) => Promise<Buffer>
   readonly cache?: DecryptCache | undefined
@@ -168,7 +168,7 @@ export class KeyService {
   }
 
   async #unwrap(opened: OpenedEnvelope, context: CallContext): Promise<Buffer> {
-    const { cache, decrypt, onCacheHit } = this.#options
+    const { cache, decrypt, health, onCacheHit } = this.#options
     await checkClaim(opened, this.#options, (isKnown) =>
       this.#snapshotFor(opened, isKnown, context),
     )
@@ -177,6 +177,7 @@ export class KeyService {
       onCacheHit()
       return cached
     }
+    if (!health.mayDecrypt && health.failure !== undefined) throw health.failure
     const plaintext = await this.#tryPatiently(() => decrypt(opened, context), context)
     cache?.keep(opened, plaintext)
     return plaintext

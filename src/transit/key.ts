@@ -143,10 +143,15 @@ export function isStepBack(known: TransitKey, next: TransitKey): boolean {
   return next.latestVersion < known.latestVersion && newestOf(next) <= newestOf(known)
 }
 
-/** Whether two answers are about one key: a version of both was created in the same second. */
+/**
+ * Whether two answers are about one key: there are versions in both, and each of them was created in the same second.
+ * Two copies of one Vault that were both rotated share older versions and differ in the latest.
+ */
 export function isSameKey(known: TransitKey, other: TransitKey): boolean {
-  return [...known.versions].some(
-    ([version, { createdAt }]) => other.versions.get(version)?.createdAt === createdAt,
+  const shared = [...known.versions].filter(([version]) => other.versions.has(version))
+  return (
+    shared.length > 0 &&
+    shared.every(([version, { createdAt }]) => other.versions.get(version)?.createdAt === createdAt)
   )
 }
 

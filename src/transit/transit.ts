@@ -183,7 +183,15 @@ function readPlaintext(data: unknown): Buffer {
   if (plaintext === undefined) {
     throw new BridgeError('VAULT_ANSWER_INVALID', 'Vault returned no plaintext')
   }
+  if (!isBase64(plaintext)) {
+    throw new BridgeError('VAULT_ANSWER_INVALID', 'Vault returned a plaintext that is not base64')
+  }
   return Buffer.from(plaintext, 'base64')
+}
+
+/** Node's decoder stops at the first fault and returns what came before it, which would be a wrong plaintext. */
+function isBase64(text: string): boolean {
+  return text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text)
 }
 
 function readField(data: unknown, field: string): string | undefined {

@@ -40,6 +40,31 @@ void test('an Encrypt that arrives before the first proof waits for it', async (
   await plugin.stop()
 })
 
+void test('a Vault that returns another plaintext is reported at once, and decrypts nothing until a proof passes', async (t) => {
+  const proxy = await fixture.httpProxy()
+  const plugin = await fixture.startHealthy({ address: proxy.address, kms: KMS })
+  const { client } = plugin
+  const plaintext = newSeed()
+  const wrapped = await client.encrypt(plaintext)
+
+  const isDecrypt = (_method: string, path: string) => path.includes('/transit/decrypt/')
+  const wrong = { data: { plaintext: newSeed().toString('base64') } }
+  proxy.respond({ status: 200, body: wrong }, { match: isDecrypt })
+  proxy.respond(
+    { status: 500, body: { errors: ['a passing fault'] } },
+    { match: isDataPath, times: 3 },
+  )
+  await outcomeOf(client.encrypt(newSeed()))
+  await plugin.waitForHealth(/test value/)
+  for (const call of [client.decrypt(wrapped), client.encrypt(plaintext)])
+    t.match(await outcomeOf(call), { code: 'FAILED_PRECONDITION', message: /test value/ })
+
+  proxy.clear()
+  await plugin.waitForHealth('ok')
+  t.same(await client.decrypt(wrapped), plaintext)
+  await plugin.stop()
+})
+
 const STRICT_POLICY = `
 path "transit/keys/k8s-etcd" { capabilities = ["read"] }
 path "transit/encrypt/k8s-etcd" { capabilities = ["update"] }

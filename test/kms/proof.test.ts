@@ -64,10 +64,11 @@ const FAULTS: readonly (readonly [string, Parameters<typeof fixture>[0], ErrorCo
       inputs.length === 1 ? answer.map(() => fault('CIPHERTEXT_INVALID')) : answer,
     'AAD_IGNORED',
   ],
+  ['returns something else', (inputs) => inputs.map(() => Buffer.from('else')), 'PLAINTEXT_WRONG'],
   [
-    'returns something else',
-    (inputs) => inputs.map(() => Buffer.from('else')),
-    'VAULT_ANSWER_INVALID',
+    'returns something else in batches',
+    (inputs, answer) => (inputs.length > 1 ? answer.map(() => Buffer.from('else')) : answer),
+    'PLAINTEXT_WRONG',
   ],
   ['returns nothing', () => [], 'VAULT_ANSWER_INVALID'],
   [

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { parseTransitKey, requireWrappingKey } from '../../src/transit/key.ts'
+import { isSameKey, parseTransitKey, requireWrappingKey } from '../../src/transit/key.ts'
 
 const CREATED = 1_790_000_000
 
@@ -101,3 +101,15 @@ for (const [what, change, expected] of UNSUITABLE) {
     t.end()
   })
 }
+
+void test('two answers are about one key if the versions in both were created in the same second', (t) => {
+  const key = (keys: Record<number, number>, latest: number) =>
+    parseTransitKey(body({ keys, latest_version: latest }))
+  const known = key({ 1: CREATED, 2: CREATED + 9 }, 2)
+  t.ok(isSameKey(known, key({ 1: CREATED }, 1)), 'a standby that lags, or an older backup')
+  t.ok(isSameKey(known, key({ 2: CREATED + 9, 3: CREATED + 20 }, 3)), 'newer, without version 1')
+  t.notOk(isSameKey(known, key({ 1: CREATED + 1 }, 1)), 'created at another time')
+  t.notOk(isSameKey(known, key({ 1: CREATED, 2: CREATED + 10 }, 2)), 'a copy that was rotated, too')
+  t.notOk(isSameKey(known, key({ 3: CREATED + 20 }, 3)), 'no version in both')
+  t.end()
+})

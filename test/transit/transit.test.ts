@@ -126,7 +126,16 @@ for (const [what, data] of WRONG_BATCHES) {
   })
 }
 
-for (const item of [{}, null, 'text', { plaintext: 7 }]) {
+const WRONG_ITEMS = [
+  {},
+  null,
+  'text',
+  { plaintext: 7 },
+  { plaintext: 'c2Vj*mV0' },
+  { plaintext: 'c2VjcmV' },
+]
+
+for (const item of WRONG_ITEMS) {
   void test(`an item answered by ${JSON.stringify(item)} does not affect the other result`, async (t) => {
     const { transit } = transitOf(
       answerWith({ batch_results: [item, { plaintext: base64('two') }] }),

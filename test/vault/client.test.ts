@@ -586,10 +586,12 @@ void test('close lets a request end, and refuses later ones', async (t) => {
 void test('the address that answered a check is proven, not the one in use when the check ends', async (t) => {
   const held: (() => void)[] = []
   const known = await LocalVault.start(t, (response, request, count) => {
-    held.push(() => void answer(200)(response, request, count))
+    held.push(() => {
+      answer(200)(response, request, count)
+    })
   })
   const other = await LocalVault.start(t, answer(200))
-  const { client } = clientScene(t, [known.address, other.address], {
+  const { client } = clientFixture(t, [known.address, other.address], {
     recognize: () => Promise.resolve(false),
   })
   const check = within(5000)
@@ -609,7 +611,7 @@ void test('the address that answered a check is proven, not the one in use when 
 void test('nothing is proven by a check that two addresses answered', async (t) => {
   const first = await LocalVault.start(t, answer(200))
   const second = await LocalVault.start(t, answer(200))
-  const { client } = clientScene(t, [first.address, second.address], {
+  const { client } = clientFixture(t, [first.address, second.address], {
     recognize: () => Promise.resolve(false),
   })
   const check = within(5000)
