@@ -17,7 +17,7 @@ export type KeyAction =
   | 'list'
   | 'create'
 
-/** A line of Vault's audit file that is about a key of Transit. */
+/** A line of Vault's audit file about a Transit key. */
 export interface AuditEntry {
   readonly type: 'request' | 'response'
   /** Joins request and response. */
@@ -27,13 +27,13 @@ export interface AuditEntry {
   readonly mount: string
   readonly key: string
   readonly action: KeyAction
-  /** Of the KMS requests that it was made for; several for a batch. */
+  /** The uids of the KMS requests that it was made for; several for a batch. */
   readonly uids: readonly string[]
   readonly address: string
-  /** Who asked, as the login method names it. */
+  /** The caller, as the login method names it. */
   readonly identity: string
-  /** Vault's words when it refused or failed. */
-  readonly error?: string
+  /** Vault's message if it refused or failed. */
+  readonly error?: string | undefined
 }
 
 const Line = v.object({
@@ -64,12 +64,12 @@ const OPERATIONS: Readonly<Record<string, KeyAction | undefined>> = {
   update: 'create',
 }
 
-/** Undefined for a line about anything else, or none of an audit file. */
+/** Undefined for a line about anything else, and for a line that is not from an audit file. */
 export function readAuditEntry(value: unknown): AuditEntry | undefined {
   const parsed = v.safeParse(Line, value)
   if (!parsed.success) return undefined
   const { type, time, error, auth, request } = parsed.output
-  // Vault and OpenBao of before 2022 do not write the type of the mount.
+  // Vault before 2022 does not write the type of the mount.
   if (request.mount_type !== undefined && request.mount_type !== 'transit') return undefined
   const place = readPath(request.path, request.operation)
   if (place === undefined) return undefined
@@ -82,7 +82,7 @@ export function readAuditEntry(value: unknown): AuditEntry | undefined {
     uids: header.flatMap((value_) => value_.split(',')).filter((uid) => uid !== ''),
     address: request.remote_address,
     identity: auth?.display_name ?? '',
-    ...(error === undefined || error === '' ? {} : { error }),
+    error: error === '' ? undefined : error,
   }
 }
 

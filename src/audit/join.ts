@@ -1,15 +1,15 @@
 import type { AuditEntry, KeyAction } from './entry.ts'
 import type { PluginCall } from './plugin-call.ts'
 
-/** Who asked Vault for something, as far as the logs tell. */
+/** Who sent a request to Vault, as far as the logs show. */
 export type Origin =
-  /** A plugin, for a call that its log has; `node` is the name of that log. */
+  /** A plugin, for a call in its log; `node` is the name of that log. */
   | { readonly kind: 'plugin'; readonly node: string }
-  /** By its uid a check that a plugin makes by itself; believed only from an address of a plugin. */
+  /** According to its uid, a plugin's own check of the key; trusted only from the address of a plugin. */
   | { readonly kind: 'check' }
-  /** By its uid a run of `verify`, `doctor` or the like. */
-  | { readonly kind: 'command'; readonly command: string }
-  /** Nothing that the logs know. */
+  /** According to its uid, a run of `transit-bridge verify`. */
+  | { readonly kind: 'verify' }
+  /** Not in the logs. */
   | { readonly kind: 'unknown' }
 
 /** One use of a key. */
@@ -18,7 +18,7 @@ export interface KeyUse {
   readonly mount: string
   readonly key: string
   readonly action: KeyAction
-  /** "ok", "no answer", or Vault's words. */
+  /** "ok", "no answer", or Vault's error message. */
   readonly result: string
   readonly address: string
   readonly identity: string
@@ -26,7 +26,7 @@ export interface KeyUse {
   readonly uids: readonly string[]
 }
 
-/** Actions that give away what was encrypted, or the key itself. */
+/** Actions that reveal what was encrypted, or the key itself. */
 export const SENSITIVE: ReadonlySet<KeyAction> = new Set<KeyAction>([
   'decrypt',
   'rewrap',
@@ -34,19 +34,21 @@ export const SENSITIVE: ReadonlySet<KeyAction> = new Set<KeyAction>([
   'export',
   'backup',
 ])
-const OWN_CHECK = /^check-[0-9a-f-]{36}$/
-const COMMAND = /^(verify|doctor|rotate|round-trip)-[0-9a-f-]{36}$/
-/** Requests without an answer yet; an audit file of a crash loop must not fill the memory. */
-const MOST_OPEN = 100_000
+/** The uid of a plugin's own check (kms/key-watch.ts). */
+const CHECK_UID = /^check-[0-9a-f-]{36}$/
+/** The uid of a run of verify, also by rotate and drill backup (commands/verify.ts). */
+const VERIFY_UID = /^verify-[0-9a-f-]{36}$/
+/** Requests without a response so far. A Vault that crashes again and again must not fill the memory. */
+const MAX_OPEN = 100_000
 
-/** Joins what Vault wrote to what plugins wrote, by uid. First all calls of plugins, then the audit entries in order. */
+/** Joins Vault's audit entries with plugins' calls by uid. Add all calls first, then the audit entries in order. */
 export class AuditJoin {
   readonly #nodes: string[] = []
   readonly #calls = new Map<string, number>()
   readonly #open = new Map<string, AuditEntry>()
   readonly #pluginAddresses = new Set<string>()
 
-  /** Calls of plugins that are known. */
+  /** Number of distinct calls in the plugins' logs. */
   get calls(): number {
     return this.#calls.size
   }
@@ -57,28 +59,28 @@ export class AuditJoin {
     this.#calls.set(uid, index)
   }
 
-  /** The use that an entry completes; undefined for the first half of one. */
+  /** The use that an entry completes; undefined for a request whose response is still to come. */
   addEntry(entry: AuditEntry): KeyUse | undefined {
     if (entry.type === 'request' && entry.error === undefined) {
-      if (this.#open.size < MOST_OPEN) this.#open.set(entry.id, entry)
+      if (this.#open.size < MAX_OPEN) this.#open.set(entry.id, entry)
       return undefined
     }
     this.#open.delete(entry.id)
     return this.#complete(entry, entry.error ?? 'ok')
   }
 
-  /** Uses that were asked for and have no answer in the files. */
+  /** Uses whose response is not in the files. */
   end(): readonly KeyUse[] {
     const uses = [...this.#open.values()].map((entry) => this.#complete(entry, 'no answer'))
     this.#open.clear()
     return uses
   }
 
-  /** Whether a use gives something away that no plugin asked for. To be asked when all entries were added. */
-  standsOut({ action, origin, address }: KeyUse): boolean {
+  /** Whether a use reveals something that no plugin asked for. Call it after all entries were added. */
+  isSuspicious({ action, origin, address }: KeyUse): boolean {
     if (!SENSITIVE.has(action)) return false
     if (origin.kind === 'check') return !this.#pluginAddresses.has(address)
-    // A uid that looks like one of a command proves nothing: it is for the reader to know whether that was run.
+    // Anyone can send a uid that looks like one of verify: only the operator knows whether it was run.
     return origin.kind !== 'plugin'
   }
 
@@ -89,14 +91,14 @@ export class AuditJoin {
     return { time, mount, key, action, result, address, identity, origin, uids }
   }
 
-  /** Of a batch every call must be a plugin's own. */
+  /** A batch belongs to a plugin only if every call in it does. */
   #originOf(uids: readonly string[]): Origin {
     const nodes = uids.map((uid) => this.#nodes[this.#calls.get(uid) ?? -1])
     const [node] = nodes
     if (node !== undefined && !nodes.includes(undefined)) return { kind: 'plugin', node }
     const [first = ''] = uids
-    if (uids.length === 1 && OWN_CHECK.test(first)) return { kind: 'check' }
-    const command = uids.length === 1 ? COMMAND.exec(first)?.[1] : undefined
-    return command === undefined ? { kind: 'unknown' } : { kind: 'command', command }
+    if (uids.length !== 1) return { kind: 'unknown' }
+    if (CHECK_UID.test(first)) return { kind: 'check' }
+    return VERIFY_UID.test(first) ? { kind: 'verify' } : { kind: 'unknown' }
   }
 }

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 
-/** A line of a plugin's log about a call that it answered, which it writes at level debug. */
+/** A line of a plugin's log about a call that it answered, written at level debug. */
 export interface PluginCall {
   readonly uid: string
   /** Encrypt or Decrypt. */

@@ -1,6 +1,6 @@
 import { SENSITIVE, type AuditJoin, type KeyUse, type Origin } from './join.ts'
 
-/** Uses of one kind, counted. */
+/** The number of uses of one kind. */
 export interface UseCount {
   readonly mount: string
   readonly key: string
@@ -12,22 +12,22 @@ export interface UseCount {
   readonly last: string
 }
 
-/** What `audit` answers; this is also its JSON, so names stay. */
+/** The result of `audit`. Its field names are those of the JSON output and must not change. */
 export interface AuditSummary {
-  /** Whether nothing stands out. */
+  /** Whether nothing is suspicious. */
   readonly ok: boolean
   readonly uses: readonly UseCount[]
-  /** Uses that give something away and that no plugin asked for: the first ones of each address. */
-  readonly standingOut: readonly KeyUse[]
-  /** Calls that plugins logged; 0 means that they log less than debug, and nothing can be joined. */
+  /** Uses that reveal something and that no plugin asked for: the first ones from each address. */
+  readonly suspicious: readonly KeyUse[]
+  /** Number of calls in the plugins' logs. 0: the plugins do not log at level debug, so nothing can be joined. */
   readonly pluginCalls: number
 }
 
-/** Of each address; what a check is worth shows only at the end, so they are kept until then. */
-const KEPT = 200
-const MOST_ADDRESSES = 1_000
+/** Kept for each address until the end, because only then are the addresses of all plugins known. */
+const MAX_KEPT = 200
+const MAX_ADDRESSES = 1_000
 
-/** Counts uses. Its memory grows with the number of keys, nodes and addresses, not of uses. */
+/** Counts uses. Its memory grows with the number of keys, nodes and addresses, not with the number of uses. */
 export class AuditTally {
   readonly #counts = new Map<string, { -readonly [K in keyof UseCount]: UseCount[K] }>()
   readonly #suspects = new Map<string, KeyUse[]>()
@@ -37,19 +37,19 @@ export class AuditTally {
     if (use.origin.kind === 'plugin' || !SENSITIVE.has(use.action)) return
     const id = `${use.origin.kind} ${use.address}`
     const kept = this.#suspects.get(id) ?? []
-    if (kept.length < KEPT && this.#suspects.size < MOST_ADDRESSES) kept.push(use)
+    if (kept.length < MAX_KEPT && this.#suspects.size < MAX_ADDRESSES) kept.push(use)
     this.#suspects.set(id, kept)
   }
 
   summarize(join: AuditJoin): AuditSummary {
-    const standingOut = [...this.#suspects.values()]
+    const suspicious = [...this.#suspects.values()]
       .flat()
-      .filter((use) => join.standsOut(use))
+      .filter((use) => join.isSuspicious(use))
       .toSorted((one, other) => (one.time < other.time ? -1 : 1))
     return {
-      ok: standingOut.length === 0,
+      ok: suspicious.length === 0,
       uses: [...this.#counts.values()],
-      standingOut,
+      suspicious,
       pluginCalls: join.calls,
     }
   }
@@ -84,9 +84,9 @@ export function nameOrigin(origin: Origin): string {
       return origin.node
     case 'check':
       return "a plugin's own check"
-    case 'command':
-      return `says it is ${origin.command}`
+    case 'verify':
+      return 'claims to be verify'
     case 'unknown':
-      return 'nobody known'
+      return 'unknown caller'
   }
 }

@@ -4,25 +4,27 @@ import { nameOrigin, type AuditSummary, type UseCount } from './summary.ts'
 
 const MAX_SHOWN = 200
 
-/** A summary as a person reads it. */
-export function formatAudit({ uses, standingOut, pluginCalls, ok }: AuditSummary): string {
+/** A summary for people. */
+export function formatAudit({ uses, suspicious, pluginCalls, ok }: AuditSummary): string {
   const sorted = uses.toSorted((one, other) => (describe(one) < describe(other) ? -1 : 1))
   return [
     ...sorted.map(formatCount),
     ...(pluginCalls === 0
-      ? ['no plugin log with calls is among the files (log.level: debug), so nothing can be joined']
+      ? [
+          'no file contains calls of a plugin, so nothing can be joined; plugins must log at level debug (log.level)',
+        ]
       : []),
-    ...standingOut.map((use) => `stands out: ${formatUse(use)}`),
+    ...suspicious.map((use) => `suspicious: ${formatUse(use)}`),
     ok
-      ? 'every use that gives something away was asked for by a plugin'
-      : `${String(standingOut.length)} uses stand out: no plugin among the files asked for them`,
+      ? 'a plugin asked for every use that reveals something'
+      : `${String(suspicious.length)} suspicious: no plugin in these files asked for them`,
   ].join('\n')
 }
 
 /** One use in one line. */
 export function formatUse(use: KeyUse): string {
   const { time, action, mount, key, result, address, identity, origin, uids } = use
-  const who = identity === '' ? 'somebody' : identity
+  const who = identity === '' ? 'unknown identity' : identity
   const uid =
     uids[0] === undefined
       ? 'no uid'

@@ -82,6 +82,6 @@ function showUse(json: boolean, terminal: Terminal): (use: KeyUse) => void {
 function noEntries(files: readonly string[]): BridgeError {
   return new BridgeError(
     'USAGE_INVALID',
-    `${files.join(', ')}: no line is one of a vault audit file about a transit key; name the file of an audit device of type file, in JSON`,
+    `${files.join(', ')}: no line is an entry of a Vault audit file about a Transit key; pass the file of an audit device of type file, in JSON`,
   )
 }

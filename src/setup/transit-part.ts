@@ -1,9 +1,10 @@
 import { change, join, NOTHING, remark, type Plan } from './plan.ts'
 import { asSettings, type Settings, type VaultSettings } from '../operator/vault-settings.ts'
+import { authenticatesAad } from '../transit/key.ts'
 import { MADE_BY, type Wanted } from './wanted.ts'
 
-/** Types that authenticate associated data (docs/design.md, "Annotations and AAD"). */
-const FIT = new Set(['aes256-gcm96', 'aes128-gcm96', 'chacha20-poly1305', 'xchacha20-poly1305'])
+/** The type of the keys that setup creates. */
+const DEFAULT_TYPE = 'aes256-gcm96'
 
 /** The engine, the key, and disable_upsert, so that a misspelled key name creates no key. */
 export async function planTransit(vault: VaultSettings, { transit }: Wanted): Promise<Plan> {
@@ -36,10 +37,10 @@ function addKey({ mount, key }: Wanted['transit']): Plan {
   return change({
     action: 'add',
     what: `key ${key} in ${mount}/`,
-    details: ['type: aes256-gcm96', 'exportable: false', 'deletion_allowed: false'],
+    details: [`type: ${DEFAULT_TYPE}`, 'exportable: false', 'deletion_allowed: false'],
     path: `${mount}/keys/${key}`,
     // deletion_allowed is false for a new key, and only keys/KEY/config takes it.
-    body: { type: 'aes256-gcm96', exportable: false, allow_plaintext_backup: false },
+    body: { type: DEFAULT_TYPE, exportable: false, allow_plaintext_backup: false },
     needs: ['update'],
   })
 }
@@ -48,45 +49,47 @@ async function planKey(vault: VaultSettings, transit: Wanted['transit']): Promis
   const { mount, key } = transit
   const found = await vault.read(`${mount}/keys/${key}`)
   if (found === undefined) return addKey(transit)
-  return join(judgeKey(found, `key ${key} in ${mount}/`), forbidDeletion(found, transit))
+  return join(judgeKey(found, transit), forbidDeletion(found, transit))
 }
 
 /** What cannot be changed: the operator must decide. */
-function judgeKey(key: Settings, what: string): Plan {
-  const type = String(key['type'])
-  const instead = 'it is left alone; set transit.key to another name'
+function judgeKey(found: Settings, { mount, key }: Wanted['transit']): Plan {
+  const what = `key ${key} in ${mount}/`
+  const path = `${mount}/keys/${key}`
+  const type = String(found['type'])
+  const instead = 'setup does not change it; set transit.key to another name'
   const unfit: readonly Plan[] = [
-    ...(FIT.has(type)
+    ...(authenticatesAad(type)
       ? []
       : [
           remark(
             'stop',
-            `${what} is of type ${type}, not aes256-gcm96, and cannot be used; ${instead}`,
+            `${what} is of type ${type}, not ${DEFAULT_TYPE}, and cannot be used; ${instead}`,
           ),
         ]),
-    ...(key['derived'] === true
+    ...(found['derived'] === true
       ? [remark('stop', `${what} is a derived key and cannot be used; ${instead}`)]
       : []),
-    ...(key['soft_deleted'] === true
+    ...(found['soft_deleted'] === true
       ? [
           remark(
             'stop',
-            `${what} is soft-deleted; restore it with a write to its soft-delete-restore`,
+            `${what} is soft-deleted; restore it: bao write -f ${path}/soft-delete-restore`,
           ),
         ]
       : []),
   ]
   const weak = ['exportable', 'allow_plaintext_backup']
-    .filter((name) => key[name] === true)
+    .filter((name) => found[name] === true)
     .map((name) =>
       remark(
         'warn',
-        `${what} has ${name}: true, so the key can leave Vault, and that cannot be taken back; ${instead}`,
+        `${what} has ${name}: true, so the key can leave Vault, and this cannot be undone; ${instead}`,
       ),
     )
   const other =
-    FIT.has(type) && type !== 'aes256-gcm96'
-      ? [remark('note', `${what} is of type ${type}, which works; setup makes aes256-gcm96`)]
+    authenticatesAad(type) && type !== DEFAULT_TYPE
+      ? [remark('note', `${what} is of type ${type}, which works; setup creates ${DEFAULT_TYPE}`)]
       : []
   return join(...unfit, ...weak, ...other)
 }

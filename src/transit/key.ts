@@ -34,6 +34,11 @@ const AEAD_TYPES: ReadonlySet<string> = new Set([
   'xchacha20-poly1305',
 ])
 
+/** Whether keys of a type authenticate associated data; the plugin needs one. */
+export function authenticatesAad(type: string): boolean {
+  return AEAD_TYPES.has(type)
+}
+
 const PositiveInteger = v.pipe(v.number(), v.integer(), v.minValue(1))
 
 /** Symmetric keys: seconds since 1970. Asymmetric keys: an object with an RFC 3339 time. */
@@ -118,7 +123,7 @@ export function requireWrappingKey(key: TransitKey): void {
       `transit key ${key.name} is soft-deleted; restore it with a write to keys/${key.name}/soft-delete-restore`,
     )
   }
-  if (!AEAD_TYPES.has(key.type)) {
+  if (!authenticatesAad(key.type)) {
     throw new BridgeError(
       'KEY_UNSUITABLE',
       `transit key ${key.name} has type ${key.type}, which cannot authenticate annotations; use a key of type aes256-gcm96`,

@@ -25,7 +25,7 @@ function line(
   }
 }
 
-void test('which lines are about a key, and what they do with it', (t) => {
+void test('lines about a key are recognized, with what they do', (t) => {
   const of = (path: string, operation?: string) =>
     readAuditEntry(line('request', '1', path, operation === undefined ? {} : { operation }))
   t.match(of('team/transit/decrypt/k'), { mount: 'team/transit', key: 'k', action: 'decrypt' })
@@ -45,7 +45,7 @@ void test('which lines are about a key, and what they do with it', (t) => {
   t.end()
 })
 
-void test('joined by uid: plugins, their checks, commands, and who is nobody', (t) => {
+void test('uses are joined by uid: of plugins, their checks, verify, and unknown callers', (t) => {
   const join = new AuditJoin()
   const call = readPluginCall({ uid: UID, method: 'Decrypt', code: 'OK', level: 'debug' })
   if (call !== undefined) join.addCall('node-1.log', call)
@@ -60,6 +60,7 @@ void test('joined by uid: plugins, their checks, commands, and who is nobody', (
       uid: `${UID},00000000-0000-4000-8000-000000000002`,
     }),
     line('response', 'e', 'transit/decrypt/k', { uid: `verify-${UID}` }),
+    line('response', 'h', 'transit/decrypt/k', { uid: `doctor-${UID}` }),
     line('response', 'f', 'transit/encrypt/k', { error: 'permission denied' }),
     line('request', 'g', 'transit/backup/k'),
   ]
@@ -71,19 +72,20 @@ void test('joined by uid: plugins, their checks, commands, and who is nobody', (
   for (const use of join.end()) tally.add(use)
   const summary = tally.summarize(join)
   t.notOk(summary.ok)
-  const found = summary.standingOut.map(
+  const found = summary.suspicious.map(
     ({ origin, address, action }) => `${origin.kind} ${address} ${action}`,
   )
   t.same(found.toSorted(), [
     'check 10.6.6.6 decrypt',
-    'command 10.0.0.1 decrypt',
     'unknown 10.0.0.1 backup',
     'unknown 10.0.0.1 decrypt',
+    'unknown 10.0.0.1 decrypt',
+    'verify 10.0.0.1 decrypt',
   ])
   const text = formatAudit(summary)
   t.match(text, 'transit/k decrypt by node-1.log: 1,')
-  t.match(text, /encrypt by nobody known: 1, failed/)
+  t.match(text, /encrypt by unknown caller: 1, failed/)
   t.match(text, /backup transit\/k .*: no answer/)
-  t.match(text, 'says it is verify')
+  t.match(text, 'claims to be verify')
   t.end()
 })

@@ -168,7 +168,7 @@ void test('audit: files of Vault and of plugins, every use, and what is none', a
   const files = [join(folder, 'audit.log'), join(folder, 'node.log')]
   t.match(await ask(...files, '--events'), {
     code: 1,
-    stdout: /t1 decrypt .*\n.*\nstands out: t1 decrypt transit\/k by root/,
+    stdout: /t1 decrypt .*\n.*\nsuspicious: t1 decrypt transit\/k by root/,
   })
   t.match(await ask(...files, '--json', '--key', 'other'), { code: 0, stdout: /"ok":true/ })
   t.match(await ask(join(folder, 'none.log')), {

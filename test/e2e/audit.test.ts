@@ -6,7 +6,7 @@ import { buildProgram, run } from '../commands/program.ts'
 import { KEY, KmsVault } from '../real/kms-vault.ts'
 import { Plugin } from '../real/plugin.ts'
 
-void test('uses of the key by two plugins are told apart, and a decrypt by hand stands out', async (t) => {
+void test('uses of the key by two plugins are distinguished, and a decrypt by hand is suspicious', async (t) => {
   buildProgram()
   const vault = await KmsVault.start()
   t.teardown(() => vault.stop())
@@ -38,7 +38,7 @@ void test('uses of the key by two plugins are told apart, and a decrypt by hand 
     t.match(quiet.stdout, `transit/${KEY} encrypt by ${node}: 1,`)
     t.match(quiet.stdout, `transit/${KEY} decrypt by ${node}: `)
   }
-  t.match(quiet.stdout, 'every use that gives something away was asked for by a plugin')
+  t.match(quiet.stdout, 'a plugin asked for every use that reveals something')
 
   const { data } = await vault.bao.api('POST', `transit/encrypt/${KEY}`, {
     plaintext: 'c2VjcmV0',
@@ -48,16 +48,16 @@ void test('uses of the key by two plugins are told apart, and a decrypt by hand 
   t.equal(found.code, 1)
   t.match(
     found.stdout,
-    /stands out: .* decrypt transit\/k8s-etcd by root from 127\.0\.0\.1 \(nobody known, no uid\): ok/,
+    /suspicious: .* decrypt transit\/k8s-etcd by root from 127\.0\.0\.1 \(unknown caller, no uid\): ok/,
   )
-  t.match(found.stdout, '1 uses stand out')
+  t.match(found.stdout, '1 suspicious')
 
   const json = await run(['audit', ...files, '--events', '--json'])
   const lines = json.stdout
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>)
-  t.match(lines.at(-1), { ok: false, standingOut: [{ action: 'decrypt', identity: 'root' }] })
+  t.match(lines.at(-1), { ok: false, suspicious: [{ action: 'decrypt', identity: 'root' }] })
   t.ok(
     lines.some(
       (line) => JSON.stringify(line['origin']) === '{"kind":"plugin","node":"node-1.log"}',
