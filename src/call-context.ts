@@ -3,7 +3,7 @@ export interface CallContext {
   /** When the caller stops waiting, in milliseconds of {@link Clock.monotonic}. */
   readonly deadline: number
   /** Aborted when the caller disconnects before its deadline. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** The caller's request id (for KMS the uid, or several of one batch joined by commas). */
-  readonly uid?: string
+  readonly uid?: string | undefined
 }

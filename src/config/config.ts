@@ -17,9 +17,9 @@ export interface ProviderConfig {
   readonly vault: VaultConnection
   readonly transit: TransitPlace
   /** Undefined when the file has no `kms` section; see requireSection. */
-  readonly kms?: KmsConfig
+  readonly kms?: KmsConfig | undefined
   /** Undefined when the file has no `csi` section; see requireSection. */
-  readonly csi?: CsiConfig
+  readonly csi?: CsiConfig | undefined
   readonly admin: AdminConfig
   readonly log: LogConfig
 }
@@ -31,16 +31,16 @@ export interface VaultConfig extends VaultConnection {
 export interface VaultConnection {
   /** At least one; each an origin such as `https://vault.example.com:8200`, without a trailing slash. */
   readonly addresses: readonly string[]
-  readonly namespace?: string
-  readonly caFile?: string
-  readonly serverName?: string
+  readonly namespace?: string | undefined
+  readonly caFile?: string | undefined
+  readonly serverName?: string | undefined
   /** For a listener of Vault that requires one, or for the login method cert. */
-  readonly clientCertificate?: ClientCertificate
+  readonly clientCertificate?: ClientCertificate | undefined
   /** For one request, within the deadline of the call. */
   readonly timeoutMs: number
   /** Whether http:// to another host is allowed. */
   readonly allowPlaintext: boolean
-  readonly auth?: AuthConfig
+  readonly auth?: AuthConfig | undefined
 }
 
 export interface ClientCertificate {
@@ -56,7 +56,7 @@ interface LoginPlace {
   /** The mount path of the auth method, without `auth/` and without a leading or trailing slash. */
   readonly mount: string
   /** Only if it differs from the namespace of the Transit engine. */
-  readonly namespace?: string
+  readonly namespace?: string | undefined
 }
 
 export interface TokenFileLogin extends LoginPlace {
@@ -64,9 +64,9 @@ export interface TokenFileLogin extends LoginPlace {
   readonly role: string
   readonly tokenFile: string
   /** What the token's `aud` must contain; it is looked at before Vault sees the token. */
-  readonly audience?: string
+  readonly audience?: string | undefined
   /** What the token's `iss` must be; it is looked at before Vault sees the token. */
-  readonly issuer?: string
+  readonly issuer?: string | undefined
 }
 
 export interface AppRoleLogin extends LoginPlace {
@@ -77,7 +77,7 @@ export interface AppRoleLogin extends LoginPlace {
 
 export interface CertLogin extends LoginPlace {
   readonly method: 'cert'
-  readonly role?: string
+  readonly role?: string | undefined
   readonly certFile: string
   readonly keyFile: string
 }
@@ -85,7 +85,7 @@ export interface CertLogin extends LoginPlace {
 export interface TokenLogin {
   readonly method: 'token'
   readonly tokenFile: string
-  readonly namespace?: string
+  readonly namespace?: string | undefined
 }
 
 export interface TransitConfig extends TransitPlace {
@@ -95,7 +95,7 @@ export interface TransitConfig extends TransitPlace {
 export interface TransitPlace {
   readonly mount: string
   /** The KMS plugin's key. */
-  readonly key?: string
+  readonly key?: string | undefined
 }
 
 export interface KmsConfig {
@@ -103,7 +103,7 @@ export interface KmsConfig {
   /** Permission bits, for example 0o600. */
   readonly socketMode: number
   /** A name, or a gid. */
-  readonly socketGroup?: string | number
+  readonly socketGroup?: string | number | undefined
   readonly clusterId: string
   readonly refreshIntervalMs: number
   readonly outageGraceMs: number
@@ -163,9 +163,9 @@ export interface CsiRule {
 
 export interface AdminConfig {
   /** Undefined: `none`, no listener. */
-  readonly listen?: ListenAddress
+  readonly listen?: ListenAddress | undefined
   /** Undefined: drills are not possible. */
-  readonly drill?: DrillConfig
+  readonly drill?: DrillConfig | undefined
 }
 
 /** Allows a rehearsal to disconnect the plugin from Vault. */

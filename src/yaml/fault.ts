@@ -12,9 +12,9 @@ export interface Fault {
   /** How to fix it. */
   readonly hint?: string | undefined
   /** From 1; undefined if the file could not be read. */
-  readonly line?: number
+  readonly line?: number | undefined
   /** From 1; set for YAML syntax errors. */
-  readonly column?: number
+  readonly column?: number | undefined
 }
 
 /** Thrown for a configuration that cannot be used, with all faults at once. */

@@ -26,7 +26,7 @@ const MAX_ALIASES = 100
 
 export interface YamlLimits {
   /** Maximum number of aliases in the text; each repeats the value of its anchor. Default: 100. */
-  readonly maxAliases?: number
+  readonly maxAliases?: number | undefined
 }
 
 /**

@@ -23,6 +23,8 @@ void test('the provider alone requires neither a login nor a key', (t) => {
     addresses: ['https://vault'],
     timeoutMs: 2_000,
     allowPlaintext: false,
+    clientCertificate: undefined,
+    auth: undefined,
   })
   t.strictSame(config.transit, { mount: 'transit' })
   t.equal(config.csi?.mount, 'transit')

@@ -1,4 +1,5 @@
-// Vault is away: what an API server and its users see (design §2.6), and what a restart meanwhile does.
+// An outage of Vault: what an API server and its users see (docs/design.md, "Outage and refusal"), and the effect of a
+// restart during the outage.
 import { test, type Test } from 'tap'
 import { eventually } from '../real/eventually.ts'
 import { apiServerCalls, kmsProviders, lastStatus, pluginCalls, vaultRequests } from './observe.ts'

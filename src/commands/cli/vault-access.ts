@@ -46,9 +46,9 @@ export function createClient(options: ClientOptions): VaultClient {
     log,
     metrics,
     recognize,
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(caFile === undefined ? {} : { caFile }),
-    ...(serverName === undefined ? {} : { serverName }),
+    namespace,
+    caFile,
+    serverName,
     clientCertificate,
   })
 }

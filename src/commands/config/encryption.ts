@@ -132,10 +132,7 @@ async function checkFile(
   json: boolean,
   terminal: Terminal,
 ): Promise<number> {
-  const faults = checkEncryptionConfig(
-    await readTextFile(file),
-    socket === undefined ? {} : { socket },
-  )
+  const faults = checkEncryptionConfig(await readTextFile(file), { socket })
   const count = (severity: EncryptionFault['severity']) =>
     faults.filter((fault) => fault.severity === severity).length
   const ok = count('refused') + count('unsafe') === 0

@@ -130,6 +130,5 @@ function describe({ name, namespace, read }: ClassManifest) {
   if (read === undefined) return undefined
   const { role, objects } = read
   const count = objects.length === 1 ? '1 object' : `${String(objects.length)} objects`
-  const place = namespace === undefined ? {} : { namespace }
-  return { name, ...place, role, objects: objects.length, summary: `role ${role}, ${count}` }
+  return { name, namespace, role, objects: objects.length, summary: `role ${role}, ${count}` }
 }

@@ -92,8 +92,8 @@ function readInstall(values: InstallValues): NodeInstallOptions {
   const { config, token, ca, root, hostConfig, manifests, image } = values
   return {
     configSource: config,
-    ...(token === undefined ? {} : { tokenSource: token }),
-    ...(ca === undefined ? {} : { caSource: ca }),
+    tokenSource: token,
+    caSource: ca,
     root,
     hostConfig,
     manifestFolder: manifests,

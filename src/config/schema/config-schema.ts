@@ -30,9 +30,7 @@ const adminSection = v.pipe(
     (section) => section.drill === undefined || isLoopback(section.listen?.host),
     'contains drill, which requires a listener on loopback; set admin.listen to 127.0.0.1:9390',
   ),
-  v.transform(({ listen, ...rest }): AdminConfig =>
-    listen === undefined ? rest : { listen, ...rest },
-  ),
+  v.transform((section): AdminConfig => section),
 )
 
 function isLoopback(host: string | undefined): boolean {

@@ -211,13 +211,12 @@ function toConnection(section: Section): VaultConnection {
     auth: login,
     ...rest
   } = section
-  const clientCertificate = findClientCertificate(section)
   return {
     ...rest,
     addresses: address,
     timeoutMs: timeout,
-    ...(login === undefined ? {} : { auth: toLogin(login) }),
-    ...(clientCertificate === undefined ? {} : { clientCertificate }),
+    auth: login && toLogin(login),
+    clientCertificate: findClientCertificate(section),
   }
 }
 

@@ -42,11 +42,7 @@ export async function openCluster(
   clock: Clock,
 ): Promise<ApiServers> {
   const named = apiServer.map((url) => readOrigin('api-server', url, 'https'))
-  const access = await findCluster({
-    environment,
-    ...(kubeconfig === undefined ? {} : { kubeconfig }),
-    ...(context === undefined ? {} : { context }),
-  })
+  const access = await findCluster({ environment, kubeconfig, context })
   const { ApiServers: Found } = await import('../../../convergence/api-servers.ts')
   const servers = await Found.find({ access, named, clock })
   if (servers.source === 'kubeconfig') {
