@@ -32,9 +32,9 @@ async function setUpLogin(namespace: string): Promise<void> {
   await bao.api('POST', `auth/jwt/role/${ROLE}`, role, within)
 }
 
-void test('a namespace that is not there is told in words, and used once it is there', async (t) => {
+void test('a missing namespace is explained, and used once it exists', async (t) => {
   const plugin = await fixture.start({ kms: KMS, vault: { namespace: 'team-a' } })
-  await plugin.waitForHealth(/jwt login .* was refused: .*is vault.namespace right\?/)
+  await plugin.waitForHealth(/jwt login .* was refused: .*vault.namespace is right/)
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'PERMISSION_DENIED' })
   await bao.api('POST', 'sys/namespaces/team-a', {})
   await setUpLogin('team-a')
