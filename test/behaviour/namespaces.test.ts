@@ -34,7 +34,9 @@ async function setUpLogin(namespace: string): Promise<void> {
 
 void test('a missing namespace is explained, and used once it exists', async (t) => {
   const plugin = await fixture.start({ kms: KMS, vault: { namespace: 'team-a' } })
-  await plugin.waitForHealth(/jwt login .* was refused: .*vault.namespace is right/)
+  await plugin.waitForHealth(
+    /jwt login .* was refused: .*namespace not found .*check that .* vault\.namespace is right/,
+  )
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'PERMISSION_DENIED' })
   await bao.api('POST', 'sys/namespaces/team-a', {})
   await setUpLogin('team-a')

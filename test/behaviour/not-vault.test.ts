@@ -1,4 +1,4 @@
-import { test } from 'tap'
+import { test, type Test } from 'tap'
 import { freePort } from '../real/port.ts'
 import { linesSaying, newSeed, outcomeOf, Fixture } from './fixture.ts'
 import { eventually } from '../real/eventually.ts'
@@ -35,46 +35,73 @@ const ROWS: readonly Row[] = [
   { name: 'headers that are too large', status: 431, body: 'too large' },
 ]
 
-const fixture = await Fixture.open()
-const proxy = await fixture.httpProxy()
 const KMS = { refreshInterval: '1s', decryptCache: { enabled: true } }
-const plugin = await fixture.startHealthy({ address: proxy.address, kms: KMS })
-const seed = newSeed()
-const wrapped = await plugin.client.encrypt(seed)
-await plugin.client.decrypt(wrapped)
 
-for (const { name, ...answer } of ROWS) {
-  void test(`once Vault was proven, ${name} (${String(answer.status)}) is an outage`, async (t) => {
-    const before = linesSaying(plugin, 'vault does not answer').length
-    const recoveries = linesSaying(plugin, 'healthy').length
-    proxy.respond(answer)
-    t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'UNAVAILABLE' })
-    await eventually('the outage in the log', () => {
-      return linesSaying(plugin, 'vault does not answer').length > before
-    })
-    t.equal((await plugin.client.status()).healthz, 'ok', 'Status has its grace')
-    t.strictSame(await plugin.client.decrypt(wrapped), seed, 'the cache is kept')
-    proxy.clear()
-    await eventually('the end of the outage in the log', () => {
-      return linesSaying(plugin, 'healthy').length > recoveries
-    })
-    t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
-  })
+/** A row mostly waits for the next check of its plugin, so this many plugins work through the rows side by side. */
+const LANES = 3
+
+const fixture = await Fixture.open()
+
+function titleOf({ name, status }: Row): string {
+  return `${name} (${String(status)})`
 }
 
-void test('Status was ok all the time, for the plugin and in its log', async (t) => {
-  t.strictSame(linesSaying(plugin, 'unhealthy'), [])
+/** A response by something else is an outage: the grace applies, and what is cached stays readable. */
+async function surviveRows(t: Test, rows: readonly Row[]): Promise<void> {
+  const proxy = await fixture.httpProxy()
+  const plugin = await fixture.startHealthy({ address: proxy.address, kms: KMS })
+  const seed = newSeed()
+  const wrapped = await plugin.client.encrypt(seed)
+  await plugin.client.decrypt(wrapped)
+  const seesAnother = (words: string) => {
+    const before = linesSaying(plugin, words).length
+    return () => linesSaying(plugin, words).length > before
+  }
+  for (const row of rows) {
+    await t.test(titleOf(row), async (t) => {
+      const isOut = seesAnother('Vault does not answer')
+      proxy.respond(row)
+      t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'UNAVAILABLE' })
+      await eventually('the outage in the log', isOut)
+      t.equal((await plugin.client.status()).healthz, 'ok', 'Status has its grace')
+      t.strictSame(await plugin.client.decrypt(wrapped), seed, 'the cache is kept')
+      const isBack = seesAnother('healthy')
+      proxy.clear()
+      await eventually('the end of the outage in the log', isBack)
+      t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
+    })
+  }
+  t.strictSame(linesSaying(plugin, 'unhealthy'), [], 'Status was never unhealthy')
+}
+
+void test('once Vault was proven, these are an outage:', { jobs: LANES }, async (t) => {
+  for (let lane = 0; lane < LANES; lane += 1) {
+    const rows = ROWS.filter((_, index) => index % LANES === lane)
+    void t.test(`plugin ${String(lane + 1)}`, { buffered: true }, (t) => surviveRows(t, rows))
+  }
+  await Promise.resolve()
 })
 
-for (const { name, ...answer } of ROWS) {
-  void test(`before Vault was proven, ${name} (${String(answer.status)}) is reported in words`, async (t) => {
-    const strange = await fixture.httpProxy(`http://127.0.0.1:${String(await freePort())}`)
-    strange.respond(answer)
-    const stranger = await fixture.start({ address: strange.address, kms: KMS })
-    await stranger.waitForHealth(/is not from Vault|redirects to https:\/\/sso\.test/)
-    await stranger.stop()
-    t.pass()
-  })
-}
+void test(
+  'before Vault was proven, Status reports each with its cause:',
+  { jobs: LANES },
+  async (t) => {
+    for (const row of ROWS) {
+      void t.test(titleOf(row), { buffered: true }, async (t) => {
+        const strange = await fixture.httpProxy(`http://127.0.0.1:${String(await freePort())}`)
+        strange.respond(row)
+        const plugin = await fixture.start({ address: strange.address, kms: KMS })
+        const isRedirect = row.headers !== undefined
+        await plugin.waitForHealth(
+          isRedirect
+            ? /redirects to https:\/\/sso\.test/
+            : new RegExp(`is not from Vault \\(status ${String(row.status)}, `),
+        )
+        t.equal(await plugin.stop(), 0)
+      })
+    }
+    await Promise.resolve()
+  },
+)
 
 fixture.end()

@@ -17,7 +17,7 @@ void test('an outage shows after its grace, in words, and writes go on', async (
 
   await proxy.refuse()
   const lostAt = performance.now()
-  await plugin.waitForHealth(/vault/)
+  await plugin.waitForHealth(/Vault at .* is unreachable/)
   const seconds = (performance.now() - lostAt) / 1000
   t.ok(seconds > OUTAGE_GRACE / 1000 - 1, `healthz is ok for ${seconds.toFixed(1)} s`)
   const { healthz } = await plugin.client.status()
@@ -79,7 +79,7 @@ async function restartWithoutVault(t: Test, enabled: boolean): Promise<void> {
 
   const decrypts = await pluginCalls(plugin, { method: 'Decrypt' })
   await proxy.refuse()
-  await plugin.waitForHealth(/vault/)
+  await plugin.waitForHealth(/Vault at .* is unreachable/)
   await api.restart({ waitReady: false })
   // It has no write key of its own yet, and without one it does not even ask for Decrypt.
   await kmsProviders(api, /errGen=.*encrypt/i)

@@ -149,7 +149,7 @@ async function confirmDone(
         `vault took all changes, and still differs in: ${names}`,
       )
     }
-    print(terminal, 'ready: vault is as it should be')
+    print(terminal, 'done: Vault is ready')
   }
   if (config.csi !== undefined) print(terminal, explainCsi(config.csi))
 }
