@@ -1,7 +1,7 @@
-// The architecture as rules (docs/design.md, "Parts and direction"): an import goes to a lower floor, never to a higher one and
-// never in a circle. Folders on one floor do not know each other. `npm run direction` checks it.
+// The architecture as rules (docs/design.md, "Parts and direction"): an import goes to a lower layer, never to a higher one and
+// never in a cycle. Folders in one layer do not know each other. `npm run direction` checks it.
 
-const FLOORS = [
+const LAYERS = [
   ['main'],
   ['commands'],
   ['rotate', 'status', 'drill', 'setup', 'doctor', 'node'],
@@ -33,23 +33,23 @@ const EDGES = [
 /** Matches the files of a part: a folder of src, or a single file. */
 const filesOf = (parts) => `^src/(${parts.join('|')})(/|[.]ts$)`
 
-const floorRules = FLOORS.slice(1).map((floor, index) => ({
-  name: `nothing-above-${floor.join('-')}`,
-  comment: `src/{${floor.join(',')}} must not import from a higher floor`,
+const layerRules = LAYERS.slice(1).map((layer, index) => ({
+  name: `nothing-above-${layer.join('-')}`,
+  comment: `src/{${layer.join(',')}} must not import from a higher layer`,
   severity: 'error',
-  from: { path: filesOf(floor) },
-  to: { path: filesOf(FLOORS.slice(0, index + 1).flat()) },
+  from: { path: filesOf(layer) },
+  to: { path: filesOf(LAYERS.slice(0, index + 1).flat()) },
 }))
 
-const neighborRules = FLOORS.flatMap((floor) =>
-  floor
-    .filter(() => floor.length > 1)
+const neighborRules = LAYERS.flatMap((layer) =>
+  layer
+    .filter(() => layer.length > 1)
     .map((part) => ({
       name: `${part}-not-to-its-neighbors`,
-      comment: `src/${part} must not import from another part of its floor`,
+      comment: `src/${part} must not import from another part of its layer`,
       severity: 'error',
       from: { path: filesOf([part]) },
-      to: { path: filesOf(floor.filter((other) => other !== part)) },
+      to: { path: filesOf(layer.filter((other) => other !== part)) },
     })),
 )
 
@@ -71,11 +71,11 @@ export default {
       to: { circular: true },
     },
     {
-      name: 'every-part-has-a-floor',
-      comment: 'add the new part to FLOORS in .dependency-cruiser.mjs',
+      name: 'every-part-has-a-layer',
+      comment: 'add the new part to LAYERS in .dependency-cruiser.mjs',
       severity: 'error',
       from: {},
-      to: { path: '^src/', pathNot: filesOf(FLOORS.flat()) },
+      to: { path: '^src/', pathNot: filesOf(LAYERS.flat()) },
     },
     {
       name: 'program-not-to-tests',
@@ -84,7 +84,7 @@ export default {
       from: { path: '^src/' },
       to: { path: '^(test|scripts|bench)/' },
     },
-    ...floorRules,
+    ...layerRules,
     ...neighborRules,
     ...edgeRules,
   ],

@@ -58,10 +58,10 @@ try {
     {
       what: 'peak memory',
       value: `${memory.toFixed(0)} MiB`,
-      floor: `< ${String(MOST_MEMORY)} MiB`,
+      target: `< ${String(MOST_MEMORY)} MiB`,
       ok: memory < MOST_MEMORY,
     },
-    { what: 'exit code', value: String(code), floor: '0', ok: code === 0 },
+    { what: 'exit code', value: String(code), target: '0', ok: code === 0 },
   ])
   process.exitCode = code === 0 && memory < MOST_MEMORY ? 0 : 1
 } finally {

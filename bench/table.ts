@@ -4,19 +4,19 @@ export type Row = {
   /** The value divided by its baseline. */
   readonly ratio?: string
   /** The minimum for a release, and whether this run reached it. */
-  readonly floor?: string
+  readonly target?: string
   readonly ok?: boolean
 }
 
 /** Prints rows as a Markdown table, which is also readable on a terminal. */
 export function printTable(rows: readonly Row[]): void {
   const cells = [
-    ['what', 'value', 'ratio', 'floor', ''],
+    ['what', 'value', 'ratio', 'target', ''],
     ...rows.map((row) => [
       row.what,
       row.value,
       row.ratio ?? '',
-      row.floor ?? '',
+      row.target ?? '',
       row.ok === undefined ? '' : row.ok ? 'ok' : 'MISSED',
     ]),
   ]

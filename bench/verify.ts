@@ -95,7 +95,7 @@ function rowsOf(what: string, { seconds, memory, etcdSeconds, report }: Run): re
     {
       what: '  peak memory',
       value: `${memory.toFixed(0)} MiB`,
-      floor: `< ${String(MOST_MEMORY)} MiB`,
+      target: `< ${String(MOST_MEMORY)} MiB`,
       ok: memory < MOST_MEMORY,
     },
   ]
