@@ -14,13 +14,13 @@ import { createTelemetry } from './cli/telemetry.ts'
 import { EXIT_OK } from './cli/terminal.ts'
 import { createClient } from './cli/vault-access.ts'
 
-/** Mounts in flight at the end get this long; the kubelet repeats one that fails. */
+/** Time at the end for Mounts in flight; the kubelet repeats a failed one. */
 const STOP_GRACE_MS = 3_000
 /** Time at the end to revoke the pods' Vault tokens. */
 const REVOKE_TIMEOUT_MS = 3_000
 /** The driver calls as root; no other user needs access. */
 const SOCKET_MODE = 0o600
-/** A class may have 256 KiB of objects, which are longer as JSON, and a request has the pod's tokens twice. */
+/** A class may have 256 KiB of objects, which are longer as JSON, and a request contains the pod's tokens twice. */
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024
 const MAX_INCOMPLETE_BYTES = 64 * 1024 * 1024
 
@@ -29,10 +29,10 @@ export const csiCommand = defineCommand({
   usage: ['--config FILE'],
   description: `
 Serve the provider for the Secrets Store CSI driver (1.6.0 or newer) on a unix
-socket, until SIGTERM or SIGINT. Under their own identity, pods get what the
-Transit keys make as files: public keys, JWKS, data keys, decrypted values.
+socket, until SIGTERM or SIGINT. It provides public keys, JWKS, data keys and
+decrypted values from Transit as files to pods, under each pod's own identity.
 
-It starts whether or not Vault answers. Only a wrong configuration ends the
+It starts whether or not Vault answers. Only an invalid configuration ends the
 program, with code 2.`,
   options: {
     config: requiredText('FILE', 'The configuration, in YAML. It needs the section csi.'),
@@ -43,8 +43,8 @@ program, with code 2.`,
 })
 
 /**
- * Serves the CSI provider until a signal stops it, and then ends the process. Throws SOCKET_* if the socket cannot be
- * had. It does not wait for Vault: until a pod comes, there is nothing to ask.
+ * Serves the CSI provider until a signal stops it, and then ends the process. Throws SOCKET_* if it cannot serve
+ * the socket. It does not wait for Vault: before the first Mount there is nothing to request.
  */
 async function runCsi(config: ProviderConfig): Promise<never> {
   const csi = requireSection(config, 'csi')

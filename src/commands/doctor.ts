@@ -11,7 +11,7 @@ import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 import { createVaultAccess } from './cli/vault-access.ts'
 
 const MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml'
-/** Time to revoke the own token. */
+/** Time to revoke its own Vault token. */
 const REVOKE_TIME_MS = 1_000
 
 const options = {
@@ -24,7 +24,7 @@ const options = {
   encryptionConfig: text('FILE', 'EncryptionConfiguration. Default: what the manifest names.'),
   peers: list(
     'LIST',
-    'host:port of /readyz of the other nodes, with commas between: do they all see the same key?',
+    'Admin addresses (host:port) of the other nodes, separated by commas, to check that all announce the same key.',
   ),
   json: flag('Print one JSON object: ok, findings.'),
 }

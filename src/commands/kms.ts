@@ -13,7 +13,7 @@ import { createTelemetry, type Telemetry } from './cli/telemetry.ts'
 import { EXIT_OK } from './cli/terminal.ts'
 import { createVaultAccess } from './cli/vault-access.ts'
 
-/** Calls in flight at the end get this long. */
+/** Time at the end for calls in flight. */
 const STOP_GRACE_MS = 3_000
 /** Time at the end to revoke the Vault token. */
 const REVOKE_TIMEOUT_MS = 1_000
@@ -25,7 +25,7 @@ export const kmsCommand = defineCommand({
 Serve the KMS v2 plugin on a unix socket, until SIGTERM or SIGINT.
 
 It starts whether or not Vault answers; until Vault does, Status reports the
-reason in words. Only a wrong configuration ends the program, with code 2.`,
+reason. Only an invalid configuration ends the program, with code 2.`,
   options: {
     config: requiredText('FILE', 'The configuration, in YAML. It needs the section kms.'),
   },
@@ -35,8 +35,8 @@ reason in words. Only a wrong configuration ends the program, with code 2.`,
 })
 
 /**
- * Serves the KMS plugin until a signal stops it, and then ends the process. Throws SOCKET_* if the socket cannot be
- * had. It does not wait for Vault (docs/design.md, "Start and stop").
+ * Serves the KMS plugin until a signal stops it, and then ends the process. Throws SOCKET_* if it cannot serve the
+ * socket. It does not wait for Vault (docs/design.md, "Start and stop").
  */
 async function runKms(config: Config): Promise<never> {
   const kms = requireSection(config, 'kms')
@@ -82,7 +82,7 @@ async function runKms(config: Config): Promise<never> {
   return processEnd.end(EXIT_OK)
 }
 
-/** Loaded only where drills are allowed. */
+/** Loaded only if drills are allowed. */
 async function createDrill(config: Config, { clock, log }: Telemetry) {
   const { drill } = config.admin
   if (drill === undefined) return undefined

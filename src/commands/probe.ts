@@ -10,8 +10,8 @@ export const probeCommand = defineCommand({
   name: 'probe',
   usage: ['--socket FILE'],
   description: `
-Check that the plugin or the provider behind a unix socket answers. It asks
-nothing of Vault and needs no network: the kubelet runs it as the startup and
+Check that the plugin or the provider behind a unix socket answers. It depends
+neither on Vault nor on the network: the kubelet runs it as the startup and
 liveness probe.`,
   options: { socket: requiredText('FILE', 'The socket, as in kms.socket or csi.socket.') },
   exitCodes: '0 it answers, 1 it does not, 2 wrong usage.',

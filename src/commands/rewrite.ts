@@ -24,7 +24,7 @@ import { Progress } from './cli/progress.ts'
 import { reportEtcd } from './cli/store-report.ts'
 import { warn, EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
-/** Gentle: some of what a small API server takes; 100,000 objects take eight minutes. */
+/** A low load for a small API server; 100,000 objects take eight minutes. */
 const DEFAULT_RATE = 200
 
 const MAX_RATE = 9_999_999
@@ -39,7 +39,7 @@ const options = {
     'auto',
     'patch, migration (StorageVersionMigration), or auto: migration where a controller runs it.',
   ),
-  rate: countOr('N', MAX_RATE, DEFAULT_RATE, 'Objects a second, at most.'),
+  rate: countOr('N', MAX_RATE, DEFAULT_RATE, 'Maximum number of objects per second.'),
   patience: durationOr('2m', 'How long a failing request is retried.'),
   state: text(
     'FILE',
@@ -64,8 +64,7 @@ server writes each object again, with a no-op update conditional on uid and
 resourceVersion: an object that changes in the meantime is not touched.
 
 It does not start while API servers disagree on the key, because new data could
-be rewritten under the old key. If it is interrupted, the same command continues.
-If etcd is named, it is read at the end to prove the result.`,
+be rewritten under the old key. If it is interrupted, the same command continues. With the etcd options, it reads etcd at the end to prove the result.`,
   options,
   exitCodes: '0 everything is rewritten, 1 something is not, 2 wrong usage or configuration.',
   examples: [
@@ -135,13 +134,13 @@ function stateFileOf(
     new StateFile(given ?? join(folder, `rewrite-${cluster}.json`), RewriteState)
 }
 
-/** A name that was asked for must be served; one of the EncryptionConfiguration may be of the past. */
+/** A resource of --resources must be served; one of the EncryptionConfiguration may no longer exist. */
 function requireServed(values: RewriteValues, name: string, why: string, terminal: Terminal): void {
   if (values.resources !== undefined) throw usageError(`--resources: ${name}: ${why}`)
-  warn(terminal, `${name} is passed over: ${why}`)
+  warn(terminal, `${name} is skipped: ${why}`)
 }
 
-/** Where etcd may be read it has the last word. */
+/** If etcd can be read, it decides. */
 async function judge(
   { refusals, convergence }: RewriteResult,
   values: RewriteValues,
@@ -152,7 +151,7 @@ async function judge(
     if (refusals.length > 0) return EXIT_FAILED
     warn(
       terminal,
-      'etcd was not looked at; transit-bridge verify proves it, and so does this command with --endpoints',
+      'etcd was not read; to prove the result, run transit-bridge verify, or this command with --endpoints',
     )
     return EXIT_OK
   }

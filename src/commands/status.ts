@@ -12,7 +12,7 @@ import { reportEtcd } from './cli/store-report.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 const options = {
-  config: text('FILE', "The plugin's configuration. With it, Vault is asked about the key."),
+  config: text('FILE', "The plugin's configuration, to read the key from Vault as well."),
   rotateEvery: duration(
     'Intended rotation interval, such as 90d, if Vault does not rotate the key.',
   ),
@@ -31,8 +31,8 @@ export const statusCommand = defineCommand({
   description: `
 Show the state of the cluster's encryption at a glance: plugins and API servers
 with health, key, key version and token lifetime; the key in Vault and when its
-next rotation is due; and, if etcd is named, the share of stored objects under
-each key version.`,
+next rotation is due; and, with the etcd options, the share of stored objects
+under each key version.`,
   options,
   exitCodes: '0 no problems found, 1 problems found, 2 wrong usage or configuration.',
   examples: [

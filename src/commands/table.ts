@@ -62,7 +62,7 @@ export const COMMANDS: CommandTable = {
     load: async () => (await import('./probe.ts')).probeCommand,
   },
   verify: {
-    summary: 'Prove from etcd, or from a snapshot, that stored objects are encrypted.',
+    summary: 'Prove from etcd, or from an etcd snapshot, that stored objects are encrypted.',
     load: async () => (await import('./verify.ts')).verifyCommand,
   },
   rewrite: {
@@ -85,7 +85,7 @@ export const COMMANDS: CommandTable = {
     summary: 'Rehearse a disaster: a backup, an outage, a restore.',
     commands: {
       backup: {
-        summary: 'Check that a snapshot is encrypted and that Vault can decrypt it.',
+        summary: 'Check that an etcd snapshot is encrypted and that Vault can decrypt it.',
         load: async () => (await import('./drill/backup.ts')).drillBackupCommand,
       },
       outage: {

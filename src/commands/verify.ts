@@ -32,7 +32,7 @@ import {
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 import { createVaultAccess } from './cli/vault-access.ts'
 
-/** Time to revoke the own token at the end. */
+/** Time at the end to revoke its own Vault token. */
 const REVOKE_TIME_MS = 1_000
 const MAX_RATE = 1_000_000
 
@@ -57,7 +57,7 @@ const options = {
     rate: count(
       'N',
       MAX_RATE,
-      `Objects a second, at most. Default: ${String(DEFAULT_ETCD_RATE)} from etcd, no limit from a file.`,
+      `Maximum number of objects per second. Default: ${String(DEFAULT_ETCD_RATE)} from etcd, no limit from a file.`,
     ),
   }),
 }
@@ -68,7 +68,7 @@ export const verifyCommand = defineCommand({
   name: 'verify',
   usage: ['[ETCD OPTIONS] [OPTIONS]', '--snapshot FILE [OPTIONS]'],
   description: `
-Read etcd itself, or a snapshot of it, and report for each resource how its
+Read etcd itself, or an etcd snapshot, and report for each resource how its
 objects are stored: provider, Transit key version, key id, DEK seeds, and
 plaintext. It only reads, in pages at one revision. On a node of kubeadm, k3s or
 RKE2 it finds etcd and its certificates by itself, and says so.
@@ -99,7 +99,7 @@ export interface Verification extends Omit<StoreReading, 'deep'> {
   readonly config?: string | undefined
 }
 
-/** Throws USAGE_INVALID with what would be right. */
+/** Throws USAGE_INVALID with a suggestion. */
 export function readVerification(values: VerifyValues): Verification {
   const { deep, objects, config, resources: named, allow, encryptionConfig, etcdPrefix } = values
   const source = readSource(values)
@@ -115,7 +115,7 @@ export function readVerification(values: VerifyValues): Verification {
     encryptionConfig,
     config,
     depth: depthOf(values),
-    // A file that was copied has no other readers, so a snapshot has no limit by default.
+    // A copied file has no other readers, so an etcd snapshot has no limit by default.
     rate: values.rate ?? (source.kind === 'etcd' ? DEFAULT_ETCD_RATE : undefined),
   }
 }

@@ -55,7 +55,7 @@ void test('rewrite: dry, done, and refused', async (t) => {
   const dry = await run('rewrite', '--resources', 'secrets', '--dry-run')
   t.match(dry, { code: 0, stdout: /secrets: 3 objects/, stderr: /has no endpoints, so only https/ })
   const done = await run('rewrite', '--resources', 'secrets')
-  t.match(done, { code: 0, stdout: /^secrets: 3 rewritten/, stderr: /etcd was not looked at/ })
+  t.match(done, { code: 0, stdout: /^secrets: 3 rewritten/, stderr: /etcd was not read/ })
   const config = join(folder, 'encryption.yaml')
   const rule = { resources: ['secrets', 'gone.example.com'], providers: [{ identity: {} }] }
   writeFileSync(
@@ -73,7 +73,7 @@ void test('rewrite: dry, done, and refused', async (t) => {
   kube.configHash = await hashEncryptionConfig(config)
   t.match(await run('rewrite', '--encryption-config', config), {
     code: 0,
-    stderr: /gone\.example\.com is passed over/,
+    stderr: /gone\.example\.com is skipped/,
   })
   kube.health = 'vault is away'
   t.match(await run('rewrite', '--resources', 'secrets'), {
@@ -132,7 +132,7 @@ void test('each wrong option is reported in one line, before anything is asked',
     ],
     [
       ['rewrite', '--resources', 'secrets', '--cert', 'x', '--endpoints', 'y'],
-      /--cert and --key go together/,
+      /--cert and --key must be used together/,
     ],
     [['status', '--plugin', 'x/y'], /--plugin: "x\/y" is not an address/],
     [['status', '--rotate-every', 'x'], /--rotate-every must be a duration/],

@@ -106,7 +106,7 @@ const MISTAKES: readonly (readonly [args: string, words: RegExp])[] = [
     /--step must be read, write, rewrite or remove, not "go"/,
   ],
   ['--config @config.yaml --json', /--json needs --check/],
-  ['--check @good.yaml --name x', /--check and --name exclude each other/],
+  ['--check @good.yaml --name x', /--check and --name cannot be used together/],
   ['--check @nowhere.yaml', /nowhere\.yaml: cannot be read: there is no such file/],
 ]
 for (const [args, words] of MISTAKES) {
@@ -131,7 +131,7 @@ void test('--check says ok, unsafe or refused by its exit code, with file and li
   t.match(await check(other, '--config', '@config.yaml'), {
     code: 1,
     stdout: /^unsafe {3}.*no provider uses the socket/m,
-    stderr: /takes it, and something is unsafe/,
+    stderr: /would accept it, but something is unsafe/,
   })
   const refused = GOOD.replace('timeout: 3s', 'cachesize: 3')
   t.match(await check(refused), {

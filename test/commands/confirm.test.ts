@@ -42,7 +42,7 @@ void test('Ctrl-C ends the question, and a y typed afterwards confirms nothing',
   const answer = askAtTerminal(prompt)?.('Apply?') ?? Promise.resolve(true)
   prompt.emit('SIGINT')
   prompt.stdin.write('y\n')
-  await t.rejects(answer, { code: 'CANCELLED', message: /nothing was changed/ })
+  await t.rejects(answer, { code: 'CANCELLED', message: /this step changed nothing/ })
   t.equal(prompt.listenerCount('SIGINT'), 0, 'and leaves no listener behind')
 })
 

@@ -70,7 +70,7 @@ void test('all faults are told with their lines in the file', async (t) => {
     ].map((line) => new RegExp(line.replaceAll(/[[\].]/g, '\\$&'))),
   )
   t.equal(told.length, 4)
-  t.equal(stderr, `transit-bridge: ${file} has 4 faults\n`)
+  t.equal(stderr, `transit-bridge: ${file} has 4 errors\n`)
 })
 
 void test('the items of a list are checked, with their lines', async (t) => {
@@ -168,7 +168,7 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ['csi check a b', 'csi check: "b" is one argument too many'],
   [
     'csi check a --namespace x',
-    'csi check: --namespace is only for csi.rules, which are in the configuration; add --config FILE',
+    'csi check: --namespace needs the csi.rules of a configuration; add --config FILE',
   ],
   ['csi check /nonexistent', 'csi check: cannot read /nonexistent (ENOENT)'],
   ['csi', 'csi: needs --config FILE; see csi --help'],
@@ -189,5 +189,5 @@ void test('a file without a class of ours is a fault', async (t) => {
   const dir = t.testdir({ 'a.yaml': OTHERS })
   const { code, stdout } = await run(['csi', 'check', join(dir, 'a.yaml')])
   t.equal(code, 1)
-  t.match(stdout, /has no SecretProviderClass of provider transit-bridge in it/)
+  t.match(stdout, /contains no SecretProviderClass of provider transit-bridge/)
 })

@@ -148,7 +148,7 @@ void test('config check prints all faults, with file and line', async (t) => {
     stdout: `wrong.yaml:3: vault.timeout: is a number without a unit; add one, such as 2s
 wrong.yaml:6: vault.auth.rol: is not a known key; did you mean role
 `,
-    stderr: 'transit-bridge: wrong.yaml has 2 faults\n',
+    stderr: 'transit-bridge: wrong.yaml has 2 errors\n',
   })
 })
 

@@ -91,7 +91,7 @@ const MISTAKES: readonly (readonly [args: string, words: RegExp])[] = [
   ],
   ['--output yaml', /--output must be text, hcl, commands or json/],
   ['--output hcl', /--output needs --dry-run/],
-  ['--dry-run --yes', /--dry-run and --yes exclude each other/],
+  ['--dry-run --yes', /--dry-run and --yes cannot be used together/],
 ]
 void test('a wrong command line is reported before Vault is asked', async (t) => {
   const fixture = await SetupFixture.start(t)
@@ -112,7 +112,7 @@ void test('a wrong command line is reported before Vault is asked', async (t) =>
   fixture.configure({ auth: '{method: jwt, namespace: other, role: x, tokenFile: /token}' })
   t.match(await fixture.setup(), {
     code: 2,
-    stderr: /vault\.auth\.namespace is another than vault\.namespace/,
+    stderr: /vault\.auth\.namespace differs from vault\.namespace/,
   })
   t.strictSame(fixture.bao.auditRequests({ since }), [])
 })

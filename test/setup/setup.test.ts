@@ -285,7 +285,7 @@ void test('a key of another type stops everything', async (t) => {
   const { code, stdout, stderr } = await fixture.setup(['--yes'])
   t.equal(code, 1)
   t.match(stdout, /stop: key k8s-etcd in transit\/ is of type rsa-2048, not aes256-gcm96/)
-  t.match(stderr, /nothing was changed; decide first/)
+  t.match(stderr, /nothing was changed; first resolve/)
   t.equal((await fixture.bao.request('GET', 'sys/policies/acl/transit-bridge-kms')).status, 404)
 })
 

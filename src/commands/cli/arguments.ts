@@ -18,7 +18,7 @@ const GLOBAL: OptionTable = {
   version: { help: 'Print the version.', read: () => undefined },
 }
 
-/** Reads a command line. Only the command that it names is loaded. Throws USAGE_INVALID with what would be right. */
+/** Reads a command line. Only the command that it names is loaded. Throws USAGE_INVALID with a suggestion. */
 export async function readArguments(
   args: readonly string[],
   commands: CommandTable,
@@ -90,12 +90,12 @@ function pick<T extends CommandEntry | CommandTable[string]>(
 }
 
 interface Reading {
-  /** In front of every message: "config check: ". */
+  /** The prefix of every message: "config check: ". */
   readonly prefix: string
   readonly mostOperands?: number
 }
 
-/** Options by node:util in its lenient mode, so that the messages are ours. */
+/** Parses options with node:util in its lenient mode, so that the error messages are our own. */
 function readOptions(
   args: readonly string[],
   table: OptionTable,

@@ -3,21 +3,21 @@ import type { OptionTable, ValuesOf } from './option.ts'
 import { flag, optionName, usageError, UsageError } from './option.ts'
 import type { Terminal } from './terminal.ts'
 
-/** What a command is given without an option. */
+/** The arguments of a command that belong to no option. */
 export interface OperandRule {
-  /** As help calls it: FILE. */
+  /** Its name in help: FILE. */
   readonly name: string
   readonly repeats?: boolean
 }
 
-/** What was typed behind the name of a command, before it is read. */
+/** What was typed after the name of a command, not parsed yet. */
 export interface GivenArguments {
   /** By option name, in the order in which they were typed; a flag has one empty text. */
   readonly options: ReadonlyMap<string, readonly string[]>
   readonly operands: readonly string[]
 }
 
-/** A command as it is declared: help, completion and typed values come from this. */
+/** The declaration of a command, from which help, completion and typed values are derived. */
 export interface CommandSpec<Table extends OptionTable> {
   /** As it is typed: "config check". */
   readonly name: string
@@ -37,13 +37,13 @@ export type CommandValues<Table extends OptionTable> = ValuesOf<Table> & {
   readonly operands: readonly string[]
 }
 
-/** A command whose declaration is known only when it runs. */
+/** A command of any declaration. */
 export interface Command {
   readonly name: string
   readonly help: string
   readonly options: OptionTable
   readonly operand: OperandRule | undefined
-  /** Reads the values and runs the command; returns the exit code. Throws USAGE_INVALID. */
+  /** Parses the values and runs the command; returns the exit code. Throws USAGE_INVALID. */
   readonly execute: (given: GivenArguments, terminal: Terminal) => Promise<number>
 }
 
@@ -69,14 +69,14 @@ export function defineCommand<Table extends OptionTable>(spec: CommandSpec<Table
   }
 }
 
-/** The part of a declaration that values are read by. */
+/** The part of a declaration that parsing needs. */
 export interface ReadableSpec<Table extends OptionTable> {
   readonly name: string
   readonly options: Table
   readonly operand?: OperandRule | undefined
 }
 
-/** Reads what was typed as the declaration says. Throws USAGE_INVALID. */
+/** Parses what was typed, according to the declaration. Throws USAGE_INVALID. */
 export function readValues<Table extends OptionTable>(
   { options, operand, name }: ReadableSpec<Table>,
   given: GivenArguments,

@@ -27,7 +27,7 @@ export function askAtTerminal(prompt: Prompt = process): Ask {
     const lines = createInterface({ input: stdin, output: stderr, terminal: false })
     const interrupt = () => {
       stderr.write('\n')
-      reject(new BridgeError('CANCELLED', 'interrupted at the question; nothing was changed by it'))
+      reject(new BridgeError('CANCELLED', 'interrupted at the question; this step changed nothing'))
       lines.close()
     }
     prompt.once('SIGINT', interrupt)

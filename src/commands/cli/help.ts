@@ -15,7 +15,7 @@ export interface HelpParts {
   readonly examples: readonly string[]
 }
 
-/** The help of a command, without a line end behind it. */
+/** The help of a command, without a final newline. */
 export function formatHelp(parts: HelpParts): string {
   const { name, usage, description, options, exitCodes, examples } = parts
   const start = `    ${PROGRAM} ${name}`
@@ -29,7 +29,7 @@ export function formatHelp(parts: HelpParts): string {
   return sections.join('\n\n')
 }
 
-/** A name with what it means: an option, a command. */
+/** A name and its meaning: an option, a command. */
 export interface HelpRow {
   readonly name: string
   readonly help: string

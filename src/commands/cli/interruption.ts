@@ -1,5 +1,6 @@
 /**
- * Runs work that SIGINT and SIGTERM end at a place where it can go on later. A second signal ends the process at once.
+ * Runs work that SIGINT and SIGTERM interrupt at a point from which a later run can continue. A second signal ends the process at
+ * once.
  */
 export async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const abort = new AbortController()

@@ -11,7 +11,7 @@ import { quietTelemetry } from './quiet-telemetry.ts'
 import type { Terminal } from './terminal.ts'
 import { createClient } from './vault-access.ts'
 
-/** Whose token a command uses in Vault. */
+/** The token that a command uses in Vault. */
 export const operatorOptions = grouped('Vault options', {
   tokenFile: text(
     'FILE',

@@ -2,10 +2,10 @@ import { findNearest, listChoices } from '../../text/nearest.ts'
 import { parseDuration } from '../../time/duration.ts'
 import { BridgeError, type ErrorOptions } from '../../errors.ts'
 
-/** One option of a command: what help says about it, and how what was typed becomes a value. */
+/** An option of a command: its help, and how its text is parsed. */
 export interface Option<T> {
   readonly help: string
-  /** What the value is called in help: FILE. Absent for a flag, which takes no value. */
+  /** The name of its value in help: FILE. Absent for a flag, which takes no value. */
   readonly takes?: string
   readonly required?: boolean
   /** Whether it may be given more than once. */
@@ -15,8 +15,8 @@ export interface Option<T> {
   /** All values that it accepts, for shell completion. */
   readonly choices?: readonly string[]
   /**
-   * Returns the value of what was typed; `given` is empty if the option was not. `label` names the option in
-   * messages: "--rate". Throws USAGE_INVALID.
+   * Parses what was typed; `given` is empty if the option was omitted. `label` names the option in messages: "--rate".
+   * Throws USAGE_INVALID.
    */
   readonly read: (given: readonly string[], label: string) => T
 }
@@ -34,7 +34,7 @@ export function optionName(key: string): string {
   return key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }
 
-/** A mistake on the command line. The name of the command is put in front of it where it is reported. */
+/** A mistake on the command line. The name of the command is added where it is reported. */
 export class UsageError extends BridgeError {
   constructor(message: string, options?: ErrorOptions) {
     super('USAGE_INVALID', message, options)
@@ -74,7 +74,7 @@ export function repeated(takes: string, help: string): Option<readonly string[]>
   return { takes, help, repeats: true, read: (given) => given }
 }
 
-/** Values with commas between; undefined if the option is not given. */
+/** Values separated by commas; undefined if the option is not given. */
 export function list(takes: string, help: string): Option<readonly string[] | undefined> {
   return { takes, help, read: ([value]) => (value === undefined ? undefined : splitList(value)) }
 }

@@ -4,12 +4,12 @@ import { logKey, type Logger } from '../../telemetry/log.ts'
 import type { LogSink } from '../../telemetry/log-sink.ts'
 import { EXIT_FAILED } from './terminal.ts'
 
-/** From the first signal to the end, whatever hangs; systemd and the kubelet wait longer (docs/design.md, "Start and stop"). */
+/** The longest time from the first signal to the end; systemd and the kubelet wait longer (docs/design.md, "Start and stop"). */
 const STOP_LIMIT_MS = 8_000
-/** The last log lines get this long. */
+/** Time for the last log lines. */
 const FLUSH_LIMIT_MS = 500
 
-/** Signals that stop the program. SIGHUP and SIGUSR2 too: what restarts it has it read its configuration again. */
+/** Signals that stop the program. SIGHUP and SIGUSR2 are included: when it is restarted, it reads its configuration again. */
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2'] as const
 
 export interface ProcessEnd {
@@ -20,8 +20,8 @@ export interface ProcessEnd {
 }
 
 /**
- * Takes charge of how a server ends. A signal asks it to stop, and ends it when that takes too long. A second one ends
- * it at once, and so does an uncaught error: a server that is half dead is worse than none.
+ * Handles the end of a server. A signal asks it to stop, and ends it if that takes too long. A second signal ends it at
+ * once, and so does an uncaught error: a server that half works is worse than none.
  */
 export function takeChargeOfEnd(log: Logger, sink: LogSink): ProcessEnd {
   const { promise: requested, resolve } = Promise.withResolvers<NodeJS.Signals>()
@@ -59,8 +59,8 @@ function endOnUncaughtError(log: Logger, end: (code: number) => Promise<never>):
 
 /**
  * Ends the process now. process.exit() waits for libuv's threads, so a read that never returns (a FIFO, a dead network
- * mount, a name server that is silent) would keep it from ending, and process 1 of a container cannot be ended by its
- * own signals. execve(2) ends all threads, and the program that it starts has nothing to do but to exit.
+ * mount, a name server that is silent) would keep the process alive, and process 1 of a container cannot kill itself with
+ * a signal. execve(2) ends all threads, and the program that it starts only exits.
  */
 function endProcess(code: number): never {
   flushCompileCache()

@@ -14,7 +14,7 @@ export function formatProgramHelp(table: CommandTable): string {
   ])
   return [
     'Usage:\n    transit-bridge COMMAND [OPTIONS]\n    transit-bridge help COMMAND',
-    'Make HashiCorp Vault or OpenBao Transit the key manager of a Kubernetes cluster.',
+    'Use Transit of HashiCorp Vault or OpenBao as the KMS of a Kubernetes cluster.',
     formatRows('Commands:', [
       ...rows,
       { name: 'help', help: 'Print this help, or that of a command.' },

@@ -10,11 +10,11 @@ export interface ProgressOptions {
 }
 
 const BAR = 24
-/** Between two states of the bar, and between two lines where there is no terminal (milliseconds). */
-const BAR_INTERVAL = 100
-const LINE_INTERVAL = 10_000
+/** Time between two states of the bar, and between two lines without a terminal. */
+const BAR_INTERVAL_MS = 100
+const LINE_INTERVAL_MS = 10_000
 
-/** Shows how far a long work is: as a bar that is drawn over itself on a terminal, as a line now and then elsewhere. */
+/** Shows the progress of long work: on a terminal as a bar that is redrawn in place, elsewhere as an occasional line. */
 export class Progress {
   readonly #options: ProgressOptions
   readonly #isTerminal: boolean
@@ -31,15 +31,15 @@ export class Progress {
   /** @param fraction of the whole, from 0 to 1; undefined if it is not known */
   show(count: number, fraction: number | undefined): void {
     const now = this.#options.clock.monotonic()
-    if (now - this.#shownAt < (this.#isTerminal ? BAR_INTERVAL : LINE_INTERVAL)) return
+    if (now - this.#shownAt < (this.#isTerminal ? BAR_INTERVAL_MS : LINE_INTERVAL_MS)) return
     this.#shownAt = now
     const text = this.#describe(count, fraction, now)
-    // Back to the start of the line, and what is behind the text erased (ECMA-48: EL).
+    // Returns to the start of the line, and erases what follows the text (ECMA-48: EL).
     const bar = this.#isTerminal ? `\r${drawBar(fraction)}${text}\u001b[K` : ''
     this.#options.stderr.write(bar === '' ? `transit-bridge: ${text}\n` : bar)
   }
 
-  /** Takes the bar away. */
+  /** Removes the bar. */
   end(): void {
     if (this.#isTerminal) this.#options.stderr.write('\r\u001b[K')
   }

@@ -12,7 +12,7 @@ import { Progress } from './progress.ts'
 import { openEtcd, openSnapshot } from './store.ts'
 import { warn, type Terminal } from './terminal.ts'
 
-/** Light on etcd: a fifth of what a small one serves; a million objects take some minutes. */
+/** A low load: a fifth of what a small etcd can serve. A million objects take a few minutes. */
 export const DEFAULT_ETCD_RATE = 5_000
 
 /** Where stored objects are read from. */
@@ -36,9 +36,9 @@ export interface StoreReading {
   readonly deep?: VerificationOptions['deep']
 }
 
-/** Accepts a snapshot whose completeness nothing shows. */
+/** Accepts an etcd snapshot without a checksum, which may be incomplete. */
 export const skipHashCheckOption = flag(
-  'Accept a snapshot without a checksum, such as a copy of member/snap/db: objects may be missing from it.',
+  'Accept an etcd snapshot without a checksum, such as a copy of member/snap/db: objects may be missing from it.',
 )
 
 /** Verifies a store, with a progress display on standard error. */
@@ -102,7 +102,7 @@ type SnapshotValues = Pick<EtcdValues, 'etcdPrefix'> & {
   readonly skipHashCheck: boolean
 }
 
-/** Verifies what a snapshot holds. */
+/** Verifies what an etcd snapshot holds. */
 export function reportSnapshot(
   file: string,
   { etcdPrefix: prefix, encryptionConfig, skipHashCheck }: SnapshotValues,

@@ -19,7 +19,7 @@ export function openEtcd(access: EtcdAccess, terminal: Stderr): EtcdStore {
 }
 
 /**
- * Opens a snapshot. Without a checksum nothing shows whether all of it was copied, so that is a gap unless the caller accepts
+ * Opens an etcd snapshot. Without a checksum nothing shows whether it is complete, so that is a gap unless the caller accepts
  * it (as `etcdutl snapshot restore --skip-hash-check` does).
  */
 export async function openSnapshot(

@@ -6,14 +6,14 @@ import { BridgeError } from '../../errors.ts'
 
 // The rules of the command line:
 //
-//   Standard output is for what was asked for and nothing else: the answer of a one-shot command, the log
-//   lines of a server. It can be piped, and a reader that goes away early is no error.
+//   Standard output is for the result and nothing else: the answer of a one-shot command, the log
+//   lines of a server. It can be piped, and a reader that closes early is not an error.
 //
-//   Everything else goes to standard error, each line with "transit-bridge: " in front, so that it can be
-//   told apart in a pod's log. No capital at the start, no full stop at the end, no colour, no questions.
+//   Everything else goes to standard error, each line with the prefix "transit-bridge: ", so that it can be
+//   recognized in a pod's log. Lower case, no final period, no color.
 //
 //   A message says what is wrong, where (an option, or a key by its path, with file and line), and after a
-//   semicolon what would be right. It never holds a value that could be a secret.
+//   semicolon what to do. It never contains a value that could be a secret.
 //
 //   The exit code is 0 for done or stopped as asked, 1 for failed, 2 for wrong usage or configuration.
 
@@ -24,25 +24,25 @@ export const EXIT_FAILED = 1
 /** Wrong usage or configuration: trying again cannot help. */
 export const EXIT_MISTAKE = 2
 
-/** What a command has of the world around it. */
+/** The streams and the environment of a command. */
 export interface Terminal {
   readonly stdout: Writable
   readonly stderr: Writable
   readonly environment: Environment
 }
 
-/** Writes an answer to standard output, with a line end behind it. */
+/** Writes a result to standard output, with a final newline. */
 export function print(terminal: Terminal, text: string): void {
   terminal.stdout.write(text.endsWith('\n') ? text : `${text}\n`)
 }
 
-/** Writes a message to standard error, every line of it marked. */
+/** Writes a message to standard error, with the prefix on every line. */
 export function warn(terminal: Pick<Terminal, 'stderr'>, text: string): void {
   const lines = text.trimEnd().split('\n')
   terminal.stderr.write(lines.map((line) => `transit-bridge: ${line}\n`).join(''))
 }
 
-/** Tells why a command ended, and gives its exit code. */
+/** Reports why a command failed, and returns its exit code. */
 export function report(terminal: Pick<Terminal, 'stderr'>, thrown: unknown): number {
   if (thrown instanceof ConfigError) {
     warn(terminal, thrown.faults.map((fault) => formatFault(thrown.file, fault)).join('\n'))
@@ -55,7 +55,7 @@ export function report(terminal: Pick<Terminal, 'stderr'>, thrown: unknown): num
     : EXIT_FAILED
 }
 
-/** Where it happened, for a bug report; not the messages, which can hold anything. */
+/** The place of the error, for a bug report; not its message, which can contain anything. */
 function describeInternal(error: BridgeError): string {
   const origin = error.cause instanceof Error ? error.cause : error
   const frames = (origin.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))

@@ -26,7 +26,7 @@ export interface VaultAccessOptions extends ClientOptions {
   readonly config: VaultConfig
 }
 
-/** With the session's pauses it keeps the promise that Vault's return is noticed within 10 s (milliseconds). */
+/** Together with the session's pauses, it ensures that the end of an outage is noticed within 10 s. */
 const MIN_LOGIN_TIMEOUT_MS = 4_000
 
 /** A client and a session under the program's own identity, as the configuration's `vault` section says. */
@@ -53,12 +53,12 @@ export function createClient(options: ClientOptions): VaultClient {
   })
 }
 
-/** Joins client, login and session; nothing is asked of Vault before the session is started or used. */
+/** Connects client, login and session. No request is sent before the session is started or used. */
 export function createVaultAccess(options: VaultAccessOptions): VaultAccess {
   const { config, clock, log, metrics } = options
   const client = createClient(options)
   const login = createLogin(config.auth, client, options)
-  // Whoever gives Vault more time for a request means logins, too.
+  // A longer vault.timeout applies to logins, too.
   const loginTimeoutMs = Math.max(config.timeoutMs, MIN_LOGIN_TIMEOUT_MS)
   const session = createVaultSession({ client, login, clock, log, metrics, loginTimeoutMs })
   return { client, session }
@@ -85,7 +85,7 @@ function createLogin(auth: AuthConfig, client: VaultClient, options: VaultAccess
   }
 }
 
-/** Logins may live in another namespace than the work (vault.auth.namespace). */
+/** The login may be in another namespace than the Transit engine (vault.auth.namespace). */
 function inNamespace(client: VaultRequester, namespace: string | undefined): VaultRequester {
   if (namespace === undefined) return client
   return { request: (request, context) => client.request({ ...request, namespace }, context) }

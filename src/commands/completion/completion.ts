@@ -15,7 +15,7 @@ const SHELLS: Readonly<Record<string, (words: CompletionWords) => string>> = {
 
 const options: Readonly<Record<string, Option<unknown>>> = {}
 
-/** `table` has this command, too: so the table is passed in, and not imported. */
+/** `table` contains this command itself, so the table is passed in instead of imported. */
 export function makeCompletionCommand(table: CommandTable): Command {
   return defineCommand({
     name: 'completion',

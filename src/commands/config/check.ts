@@ -14,8 +14,8 @@ export const configCheckCommand = defineCommand({
   name: 'config check',
   usage: ['--config FILE [--json]'],
   description: `
-Check a configuration. Prints "FILE: ok" and what would run, or every fault, one
-on each line, and then exits with code 2:
+Check a configuration. Prints "FILE: ok" and what would run, or every error, one
+per line, and then exits with code 2:
 
     FILE:LINE: vault.auth.role: is missing; role of the auth method to log in as
 
@@ -28,7 +28,7 @@ are for the program.`,
   run: checkConfig,
 })
 
-/** Checks a configuration: prints a summary, or all of its faults. */
+/** Checks a configuration: prints a summary, or all errors. */
 async function checkConfig(
   { config: file, json }: CommandValues<typeof options>,
   terminal: Terminal,
@@ -45,11 +45,11 @@ async function checkConfig(
   }
 }
 
-/** Faults are the answer that was asked for, so they go to standard output. */
+/** The errors are the result of the command, so they go to standard output. */
 function reportFaults({ file, faults }: ConfigError, json: boolean, terminal: Terminal): void {
   const text = faults.map((fault) => formatFault(file, fault)).join('\n')
   print(terminal, json ? toJson({ file, ok: false, faults }) : text)
-  warn(terminal, `${file} has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}`)
+  warn(terminal, `${file} has ${faults.length === 1 ? 'an error' : `${faults.length} errors`}`)
 }
 
 function toJson(value: object): string {

@@ -13,17 +13,17 @@ import { readTextFile } from '../../files/text-file.ts'
 
 const options = {
   config: text('FILE', "The plugin's configuration, for the path of the socket."),
-  resources: list('LIST', 'What is encrypted, with commas between. Default: secrets'),
+  resources: list('LIST', 'Resources to encrypt, separated by commas. Default: secrets'),
   name: text(
     'NAME',
     'Name of the provider. It is stored with the data and cannot change later. Default: transit-bridge',
   ),
   timeout: goDuration('Time limit of one call to the plugin. Default: 3s'),
   from: oldProvider(
-    'What encrypts now: identity (nothing), aescbc, secretbox, aesgcm, or kms:NAME=SOCKET for another plugin.',
+    'The current provider: identity (plaintext), aescbc, secretbox, aesgcm, or kms:NAME=SOCKET for another plugin.',
   ),
   step: stepOption(),
-  check: text('FILE', 'Check this file. With --config: is the plugin in it?'),
+  check: text('FILE', 'Check this file. With --config, check also that it contains the plugin.'),
   json: flag('With --check: print one JSON object: file, ok, faults.'),
 }
 
@@ -37,8 +37,8 @@ export const configEncryptionCommand = defineCommand({
   ],
   description: `
 Print the EncryptionConfiguration for kube-apiserver, with the plugin's socket
-and with the next steps as comments. Or check one: what kube-apiserver would
-refuse (exit code 2) and what it accepts although it is unsafe (exit code 1):
+and with the next steps as comments. Or check a file: report what kube-apiserver
+would refuse (exit code 2) and what is unsafe (exit code 1):
 
     refused  FILE:LINE: resources[0].providers[0].kms.cachesize: is not ...`,
   options,
@@ -56,7 +56,7 @@ async function runConfigEncryption(values: EncryptionValues, terminal: Terminal)
   const { check, json } = values
   const socket = await findSocket(values, terminal)
   if (check !== undefined) {
-    refuseMaking(values)
+    refusePrintOptions(values)
     return checkFile(check, socket, json, terminal)
   }
   if (json) throw usageError('--json needs --check')
@@ -116,7 +116,7 @@ function stepOption(): Option<MoveStep | undefined> {
   }
 }
 
-/** What was asked for may be what kube-apiserver refuses: a capital in a resource, a colon in the name. */
+/** The options may lead to a file that kube-apiserver refuses: an uppercase letter in a resource, a colon in the name. */
 function renderChecked(wanted: EncryptionConfigOptions): string {
   const rendered = renderEncryptionConfig(wanted)
   const refused = checkEncryptionConfig(rendered, { socket: wanted.socket }).find(
@@ -144,7 +144,7 @@ async function checkFile(
     terminal,
     count('refused') > 0
       ? `${file}: kube-apiserver would refuse it`
-      : `${file}: kube-apiserver takes it, and something is unsafe`,
+      : `${file}: kube-apiserver would accept it, but something is unsafe`,
   )
   return count('refused') > 0 ? EXIT_MISTAKE : EXIT_FAILED
 }
@@ -153,8 +153,8 @@ function showHint({ hint }: EncryptionFault): string {
   return hint === undefined ? '' : `; ${hint}`
 }
 
-/** Options that are for printing a file do not go with --check. */
-function refuseMaking({ resources, name, timeout, from, step }: EncryptionValues): void {
+/** The options for printing a file cannot be used with --check. */
+function refusePrintOptions({ resources, name, timeout, from, step }: EncryptionValues): void {
   const given = {
     '--resources': resources,
     '--name': name,
@@ -163,5 +163,5 @@ function refuseMaking({ resources, name, timeout, from, step }: EncryptionValues
     '--step': step,
   }
   const [other] = Object.entries(given).find(([, value]) => value !== undefined) ?? []
-  if (other !== undefined) throw usageError(`--check and ${other} exclude each other`)
+  if (other !== undefined) throw usageError(`--check and ${other} cannot be used together`)
 }

@@ -10,7 +10,7 @@ import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { flag, text, usageError } from '../cli/option.ts'
 import { warn, EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 
-/** Whom the rules are asked about; what is undefined comes from the manifest, else it is `default`. */
+/** The pods to check the rules for. An undefined namespace is that of the manifest, or `default`. */
 interface Subject {
   readonly rules: AccessRules
   readonly namespace: string | undefined
@@ -18,7 +18,7 @@ interface Subject {
 }
 
 const options = {
-  config: text('FILE', "The provider's configuration: also check what csi.rules allow."),
+  config: text('FILE', "The provider's configuration, to check its csi.rules as well."),
   namespace: text(
     'NAME',
     'Namespace of the pods. Needs --config. Default: that of the manifest, or "default"',
@@ -34,8 +34,8 @@ export const csiCheckCommand = defineCommand({
   usage: ['FILE [--config FILE] [--namespace NAME] [--service-account NAME] [--json]'],
   description: `
 Check the SecretProviderClass manifests in a file, without a cluster. Reports all
-faults at once, one on each line. FILE may hold several documents; those of other
-kinds and providers are skipped. A FILE of - means standard input.
+errors at once, one per line. FILE may contain several documents; those of other
+kinds and providers are skipped. Use - to read standard input.
 
     FILE:LINE: objects[1].key: is missing; the name of a transit key`,
   options,
@@ -70,7 +70,7 @@ async function checkClasses(values: CheckValues, terminal: Terminal): Promise<nu
   if (faults.length === 0) return EXIT_OK
   warn(
     terminal,
-    `${name} has ${faults.length === 1 ? 'a fault' : `${String(faults.length)} faults`}`,
+    `${name} has ${faults.length === 1 ? 'an error' : `${String(faults.length)} errors`}`,
   )
   return EXIT_FAILED
 }
@@ -85,9 +85,7 @@ async function readSubject(
   }
   if (namespace === undefined && serviceAccount === undefined) return undefined
   const given = namespace === undefined ? '--service-account' : '--namespace'
-  throw usageError(
-    `${given} is only for csi.rules, which are in the configuration; add --config FILE`,
-  )
+  throw usageError(`${given} needs the csi.rules of a configuration; add --config FILE`)
 }
 
 function rulesOf(config: ProviderConfig): AccessRules {
@@ -111,7 +109,7 @@ function findFaults(
   subject: Subject | undefined,
 ): readonly Fault[] {
   if (manifests.length === 0) {
-    const message = `has no SecretProviderClass of provider ${PROVIDER_NAME} in it`
+    const message = `contains no SecretProviderClass of provider ${PROVIDER_NAME}`
     return [{ path: '', message, hint: 'is this the right file?' }]
   }
   return manifests

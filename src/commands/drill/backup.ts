@@ -24,16 +24,17 @@ export const drillBackupCommand = defineCommand({
   usage: ['SNAPSHOT --config FILE [OPTIONS]'],
   description: `
 Decrypt every object of an etcd snapshot with the current Vault, as after a
-restore: is it encrypted, which key versions does it need, can all of it be read?
-It prints no value and changes nothing.`,
+restore. Reports whether everything is encrypted and can be decrypted, and which
+key versions it needs. It prints no value and changes nothing.`,
   options,
   operand: { name: 'SNAPSHOT' },
-  exitCodes: '0 everything can be read, 1 something cannot, 2 wrong usage or configuration.',
+  exitCodes:
+    '0 proved that everything can be restored, 1 not proved, 2 wrong usage or configuration.',
   examples: ['$ transit-bridge drill backup backup.db --config config.yaml'],
   run: runDrillBackup,
 })
 
-/** Proves that a snapshot is encrypted and that the current Vault can decrypt all of it. */
+/** Proves that an etcd snapshot is encrypted and that the current Vault can decrypt all of it. */
 async function runDrillBackup(values: BackupValues, terminal: Terminal): Promise<number> {
   const [file = ''] = values.operands
   const report = await readSnapshot(file, values, terminal)
@@ -44,7 +45,7 @@ async function runDrillBackup(values: BackupValues, terminal: Terminal): Promise
 type SnapshotValues = Pick<BackupValues, 'config' | 'etcdPrefix'> &
   Partial<Pick<BackupValues, 'encryptionConfig' | 'allow' | 'skipHashCheck'>>
 
-/** Decrypts every object of a snapshot with the plugin's own right to decrypt. */
+/** Decrypts every object of an etcd snapshot with the plugin's own login. */
 export function readSnapshot(
   file: string,
   { config, etcdPrefix, encryptionConfig, allow, skipHashCheck = false }: SnapshotValues,
@@ -61,9 +62,9 @@ function formatBackup(report: Report): string {
   )
   return [
     formatReport(report),
-    `key versions needed by this snapshot: ${needs.join('; ') || 'none'}`,
+    `key versions needed by this etcd snapshot: ${needs.join('; ') || 'none'}`,
     report.ok
-      ? 'this Vault can decrypt all of it; keep these versions (min_decryption_version, trim) as long as this snapshot'
+      ? 'this Vault can decrypt all of it; keep these versions (min_decryption_version, trim) as long as this etcd snapshot'
       : 'not proved that all of it can be restored; see above for what is plaintext, unreadable or not decrypted',
   ].join('\n')
 }

@@ -14,7 +14,7 @@ import { untilInterrupted } from '../cli/interruption.ts'
 import { reportEtcd } from '../cli/store-report.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 
-type State = 'ok' | 'to do' | 'not looked at'
+type State = 'ok' | 'to do' | 'not checked'
 
 interface Step {
   readonly what: string
@@ -36,11 +36,12 @@ export const drillRestoreCommand = defineCommand({
   usage: ['SNAPSHOT --config FILE [OPTIONS]'],
   description: `
 Show the steps of a restore into a new cluster, and check each one as far as
-possible: the Transit key, kms.alsoDecryptClusters, the snapshot, the plugins, the
-new etcd. It changes nothing; run it again after each step.`,
+possible: the Transit key, kms.alsoDecryptClusters, the etcd snapshot, the
+plugins, the new etcd. It changes nothing; run it again after each step.`,
   options,
   operand: { name: 'SNAPSHOT' },
-  exitCodes: '0 no checked step is left to do, 1 a step is, 2 wrong usage or configuration.',
+  exitCodes:
+    '0 every step that was checked is done, 1 a step is left to do, 2 wrong usage or configuration.',
   examples: ['$ transit-bridge drill restore backup.db --config new-cluster.yaml'],
   run: runDrillRestore,
 })
@@ -55,25 +56,25 @@ async function runDrillRestore(values: RestoreValues, terminal: Terminal): Promi
   const reading = await tryToRead(() => readSnapshot(snapshot, values, terminal))
   const steps: readonly Step[] = [
     {
-      what: `restore the Transit key ${mount}/${key} from its backup, with all of its versions, and let the plugin log in`,
+      what: `restore the Transit key ${mount}/${key} from its backup, with all of its versions, and allow the plugin to log in`,
       ...(reading instanceof BridgeError
         ? { state: 'to do', words: reading.message }
-        : { state: 'ok', words: `vault has it, and the plugin's login works` }),
+        : { state: 'ok', words: `Vault has it, and the plugin can log in` }),
     },
     {
-      what: `name the cluster that the snapshot is of in kms.alsoDecryptClusters (now: ${clusterId}${alsoDecryptClusters.map((id) => `, ${id}`).join('')})`,
+      what: `add the cluster of the etcd snapshot to kms.alsoDecryptClusters (now: ${clusterId}${alsoDecryptClusters.map((id) => `, ${id}`).join('')})`,
       ...judgeClusters(reading),
     },
-    { what: `prove that this vault reads all of ${snapshot}`, ...judgeSnapshot(reading) },
+    { what: `prove that this Vault can decrypt all of ${snapshot}`, ...judgeSnapshot(reading) },
     await judgePlugins(values),
     {
-      what: 'restore the snapshot (etcdutl snapshot restore), start etcd, then the API servers',
+      what: 'restore the etcd snapshot (etcdutl snapshot restore), start etcd, then the API servers',
       ...(await judgeEtcd(values, terminal)),
     },
     {
-      what: 'rewrite everything under the new cluster id and key (transit-bridge rewrite), then take alsoDecryptClusters away',
-      state: 'not looked at',
-      words: 'transit-bridge verify says when nothing of the old cluster is left',
+      what: 'rewrite everything under the new cluster id and key (transit-bridge rewrite), then remove alsoDecryptClusters',
+      state: 'not checked',
+      words: 'transit-bridge verify shows when nothing of the old cluster is left',
     },
   ]
   print(
@@ -85,7 +86,7 @@ async function runDrillRestore(values: RestoreValues, terminal: Terminal): Promi
   return steps.some(({ state }) => state === 'to do') ? EXIT_FAILED : EXIT_OK
 }
 
-/** What Vault says no to is a step to do; anything else is a mistake of the caller. */
+/** What Vault refuses is a step to do; any other error is thrown. */
 async function tryToRead(read: () => Promise<Report>): Promise<Report | BridgeError> {
   try {
     return await read()
@@ -98,15 +99,15 @@ async function tryToRead(read: () => Promise<Report>): Promise<Report | BridgeEr
 
 function judgeClusters(reading: Report | BridgeError): Pick<Step, 'state' | 'words'> {
   if (reading instanceof BridgeError)
-    return { state: 'not looked at', words: 'first the step before it' }
+    return { state: 'not checked', words: 'complete the step before it first' }
   const foreign = faultsOf(reading).find(({ code }) => code === 'CLUSTER_FOREIGN')
-  if (foreign === undefined) return { state: 'ok', words: 'no object is of another cluster' }
+  if (foreign === undefined) return { state: 'ok', words: 'no object belongs to another cluster' }
   return { state: 'to do', words: foreign.why }
 }
 
 function judgeSnapshot(reading: Report | BridgeError): Pick<Step, 'state' | 'words'> {
   if (reading instanceof BridgeError)
-    return { state: 'not looked at', words: 'first the steps before it' }
+    return { state: 'not checked', words: 'complete the steps before it first' }
   const objects = `${reading.objects.toLocaleString('en')} objects`
   if (reading.ok) return { state: 'ok', words: `${objects} were decrypted` }
   const [first] = faultsOf(reading)
@@ -125,7 +126,7 @@ async function judgePlugins(values: RestoreValues): Promise<Step> {
   const what = 'start the plugins on the new nodes'
   const addresses = readPlugins(values)
   if (addresses.length === 0)
-    return { what, state: 'not looked at', words: 'give --plugin URL for each' }
+    return { what, state: 'not checked', words: 'pass --plugin URL for each' }
   const readings = await Promise.all(addresses.map(readPlugin))
   const faults = readings.flatMap((each) => {
     if (isSilentPlugin(each)) return [each.silence.message]
@@ -141,7 +142,7 @@ async function judgeEtcd(
   terminal: Terminal,
 ): Promise<Pick<Step, 'state' | 'words'>> {
   if (!namesEtcd(values))
-    return { state: 'not looked at', words: 'give --endpoints LIST of the new etcd' }
+    return { state: 'not checked', words: 'pass --endpoints LIST of the new etcd' }
   try {
     const { objects } = await untilInterrupted((signal) => reportEtcd(values, terminal, signal))
     return { state: 'ok', words: `the new etcd holds ${objects.toLocaleString('en')} objects` }

@@ -42,7 +42,7 @@ const options = {
   manifests: fullPathOr('DIR', '/etc/kubernetes/manifests', "The kubelet's static pod folder."),
   interval: durationOr(
     '30s',
-    'How often the host is checked, besides at each change of a source.',
+    'How often to check the host, in addition to each change of a source.',
     { least: 1_000 },
   ),
   listen: listenAddressOr(

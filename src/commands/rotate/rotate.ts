@@ -41,11 +41,9 @@ const options = {
     'An etcd snapshot that must stay readable. Repeat it for each snapshot.',
   ),
   skipHashCheck: flag('Accept a --backup without a checksum: objects may be missing from it.'),
-  finish: flag(
-    'Take the latest key version as it is: finish a rotation that Vault or a person began.',
-  ),
+  finish: flag('Create no new key version: complete a rotation that Vault or a person began.'),
   plan: flag('Show the steps, and the current one. Change nothing.'),
-  rate: countOr('N', MAX_RATE, DEFAULT_RATE, 'Objects a second, at most.'),
+  rate: countOr('N', MAX_RATE, DEFAULT_RATE, 'Maximum number of objects per second.'),
   patience: durationOr('15m', 'How long to wait for plugins and API servers.'),
   state: text('DIR', 'Folder that records the progress. Default: $XDG_STATE_HOME/transit-bridge'),
   yesRaiseMinDecryptionVersion: count(
@@ -67,15 +65,15 @@ export const rotateCommand = defineCommand({
     '--config FILE --resources LIST [--plan] [OPTIONS]',
   ],
   description: `
-Rotate the key completely: check the cluster, make a new key version in Vault (or
-find that there is one), wait until every plugin and API server uses it, rewrite
-all objects, verify from etcd, report which key versions are still needed, and,
-if you confirm it, disable the older ones. If it is interrupted, the same command
+Rotate the key completely: check the cluster, create a new key version in Vault
+unless there is one, wait until every plugin and API server uses it, rewrite all
+objects, verify from etcd, report which key versions are still needed, and, if
+you confirm it, disable the older ones. If it is interrupted, the same command
 continues.
 
-It needs an operator token that may read, rotate and configure the key; the
-plugin's own role may not. Without the etcd options nothing is proven, and no
-key version is disabled.`,
+It needs an operator token that can read, rotate and configure the key; the
+plugin's own role cannot. Without the etcd options nothing is proved, and no key
+version is disabled.`,
   options,
   exitCodes: '0 the rotation is complete, 1 it is not, 2 wrong usage or configuration.',
   examples: [
@@ -130,7 +128,7 @@ async function rotate(context: RotateContext, signal: AbortSignal): Promise<numb
   if (known !== undefined && (known.cluster !== cluster || known.key !== `${mount}/${key}`)) {
     throw new BridgeError(
       'STATE_INVALID',
-      `the state file ${file.path} is of another cluster or key; give another --state`,
+      `the state file ${file.path} belongs to another cluster or key; pass another --state`,
     )
   }
   const actions = makeActions(context)

@@ -19,7 +19,7 @@ import { askAtTerminal, type Ask } from '../cli/confirm.ts'
 import { readWanted, wantedOptions } from './wanted-options.ts'
 import { warn, EXIT_FAILED, EXIT_MISTAKE, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 
-/** One try of one request; enabling an engine takes longer than what vault.timeout is meant for. */
+/** For one attempt of one request: enabling an engine takes longer than vault.timeout usually allows. */
 const REQUEST_TIMEOUT_MS = 10_000
 
 const FORM_NAMES = ['text', 'hcl', 'commands', 'json'] as const
@@ -36,7 +36,7 @@ const FORMS: Readonly<
 const options = {
   config: requiredText('FILE', "The plugin's configuration."),
   ...wantedOptions,
-  remove: flag('Remove what setup made. A key is never removed.'),
+  remove: flag('Remove what setup created. A key is never removed.'),
   dryRun: flag('Only show what would change.'),
   output: choice(
     'FORMAT',
@@ -59,14 +59,14 @@ export const setupCommand = defineCommand({
   description: `
 Prepare Vault for the plugin that a configuration describes: Transit and its
 key, the login, role and policy, the audited header. It first shows what would
-change, and asks for confirmation. What is already right is not touched.`,
+change, and asks for confirmation. It does not touch what is right already.`,
   options,
   exitCodes: '0 done or nothing to do, 1 failed, 2 wrong usage or not confirmed.',
   examples: ['$ transit-bridge setup --config config.yaml --kubeconfig admin.conf'],
   run: runSetup,
 })
 
-/** Prepares Vault, or shows what would change; with --remove removes what setup made. */
+/** Prepares Vault, or shows what would change; with --remove, removes what setup created. */
 export async function runSetup(
   values: SetupValues,
   terminal: Terminal,
@@ -74,7 +74,7 @@ export async function runSetup(
 ): Promise<number> {
   const { dryRun, yes, remove, output } = values
   if (output !== 'text' && !dryRun) throw usageError('--output needs --dry-run')
-  if (dryRun && yes) throw usageError('--dry-run and --yes exclude each other')
+  if (dryRun && yes) throw usageError('--dry-run and --yes cannot be used together')
   const config = await loadConfig(values.config, terminal.environment)
   const token = await findOperatorToken(values.tokenFile, terminal.environment)
   const wanted = await readWanted(config, values)
@@ -116,7 +116,7 @@ interface Work {
 
 async function carryOut({ vault, plan, terminal, ask, yes }: Work): Promise<number> {
   if (plan.remarks.some(isStop)) {
-    warn(terminal, 'setup: nothing was changed; decide first about what says stop')
+    warn(terminal, 'setup: nothing was changed; first resolve the lines that say stop')
     return EXIT_FAILED
   }
   if (plan.changes.length === 0) return EXIT_OK
@@ -132,7 +132,7 @@ function isStop({ level }: Plan['remarks'][number]): boolean {
   return level === 'stop'
 }
 
-/** Reads everything again: what setup said is so, or it says that it is not. */
+/** Reads everything again, to report only what is true. */
 async function confirmDone(
   vault: VaultSettings,
   wanted: Wanted,
@@ -146,7 +146,7 @@ async function confirmDone(
       const names = left.changes.map(({ what }) => what).join(', ')
       throw new BridgeError(
         'VAULT_REJECTED',
-        `vault took all changes, and still differs in: ${names}`,
+        `Vault accepted all changes, but still differs in: ${names}`,
       )
     }
     print(terminal, 'done: Vault is ready')
@@ -154,7 +154,7 @@ async function confirmDone(
   if (config.csi !== undefined) print(terminal, explainCsi(config.csi))
 }
 
-/** Which workloads get which keys is the administrator's to say. */
+/** The administrator decides which workloads get which keys. */
 function explainCsi({ auth, audience, mount }: NonNullable<Config['csi']>): string {
   const bound =
     auth.method === 'jwt'

@@ -16,7 +16,7 @@ import type { Reviewer, Wanted, WantedLogin } from '../../setup/wanted.ts'
 import { flag, grouped, text, usageError, type Option, type ValuesOf } from '../cli/option.ts'
 import { readTextFile } from '../../files/text-file.ts'
 
-/** Which keys Vault checks tokens with, and for whom it makes the login. */
+/** The keys with which Vault checks tokens, and the identity that logs in. */
 export const wantedOptions = {
   ...grouped('Keys of the cluster, for vault.auth.method jwt', {
     kubeconfig: text('FILE', "Ask the cluster's API server."),
@@ -46,12 +46,12 @@ export const wantedOptions = {
 
 type WantedValues = ValuesOf<typeof wantedOptions> & { readonly remove: boolean }
 
-/** What the configuration and the command line say of how Vault should be. Asks the API server if it is told to. */
+/** The wanted state of Vault, by configuration and command line. Reads keys from the API server if an option says so. */
 export async function readWanted(config: Config, values: WantedValues): Promise<Wanted> {
   const { auth, namespace } = config.vault
   if (auth.namespace !== undefined && auth.namespace !== namespace) {
     throw usageError(
-      'vault.auth.namespace is another than vault.namespace, which setup does not make ready; do it by hand',
+      'vault.auth.namespace differs from vault.namespace, which setup does not support; set up this login by hand',
     )
   }
   const isToken = auth.method === 'jwt' || auth.method === 'kubernetes'
@@ -124,11 +124,11 @@ async function readApiServer(values: WantedValues) {
   const host = kubernetesHost ?? cluster?.server
   if (host === undefined)
     throw usageError(
-      'needs --kubernetes-host URL or --kubeconfig FILE: the API server that vault asks about tokens',
+      'needs --kubernetes-host URL or --kubeconfig FILE: the API server that Vault asks about tokens',
     )
   const ca = caFile === undefined ? cluster?.ca : await readTextFile(caFile)
   if (ca === undefined)
-    throw usageError('needs --kubernetes-ca FILE: who signs the certificate of that API server')
+    throw usageError('needs --kubernetes-ca FILE: the CA certificate of that API server')
   return { host, ca }
 }
 
@@ -138,7 +138,7 @@ async function readReviewer({
 }: WantedValues): Promise<Reviewer> {
   if (path === undefined) return { kind: noReviewerToken ? 'login' : 'undecided' }
   if (noReviewerToken)
-    throw usageError('--reviewer-token-file and --no-reviewer-token exclude each other')
+    throw usageError('--reviewer-token-file and --no-reviewer-token cannot be used together')
   const content = await readCredentialFile({
     path,
     setting: '--reviewer-token-file',

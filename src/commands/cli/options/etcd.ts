@@ -12,7 +12,7 @@ export const etcdAccessOptions = grouped('Etcd options', {
   cacert: text('FILE', "CA certificate that signed etcd's certificate."),
   cert: text('FILE', 'Client certificate.'),
   key: text('FILE', 'Private key of the client certificate.'),
-  user: text('NAME', 'User, where etcd has users.'),
+  user: text('NAME', 'User, if etcd authenticates users.'),
   passwordFile: text('FILE', 'File with the password of that user.'),
 })
 
@@ -48,7 +48,7 @@ export function namesEtcd(values: EtcdAccessValues): boolean {
 export function readEtcdAccess(values: EtcdAccessValues): EtcdAccess {
   const { cacert: caFile, cert: certFile, key: keyFile } = values
   if ((certFile === undefined) !== (keyFile === undefined))
-    throw usageError('--cert and --key go together')
+    throw usageError('--cert and --key must be used together')
   const isTls = caFile !== undefined || certFile !== undefined
   const endpoints = (values.endpoints ?? ['127.0.0.1:2379']).map((one) => readEndpoint(one, isTls))
   const login = readLogin(values)
@@ -71,7 +71,7 @@ export function findHostEtcd(): { readonly access: EtcdAccess; readonly found: E
   return { access: { endpoints: [endpoint], caFile, certFile, keyFile }, found }
 }
 
-/** As etcdctl accepts them: with a scheme or without. */
+/** As etcdctl accepts them: with or without a scheme. */
 function readEndpoint(endpoint: string, isTls: boolean): string {
   const whole = endpoint.includes('://') ? endpoint : `${isTls ? 'https' : 'http'}://${endpoint}`
   const url = URL.parse(whole)
@@ -92,7 +92,7 @@ function isLoopback(endpoint: string): boolean {
 function readLogin({ user, passwordFile }: EtcdAccessValues): EtcdAccess['login'] {
   if (user === undefined && passwordFile === undefined) return undefined
   if (user === undefined || passwordFile === undefined)
-    throw usageError('--user and --password-file go together')
+    throw usageError('--user and --password-file must be used together')
   try {
     const password = readFileSync(passwordFile, 'utf8').replace(/\r?\n$/, '')
     return { user, password: new Secret(password) }

@@ -9,7 +9,7 @@ import {
 import { findNearest } from '../../../text/nearest.ts'
 import { splitList, text, usageError, type Option, type ValuesOf } from '../option.ts'
 
-/** Resources with commas between: `secrets,widgets.example.com`. */
+/** Resources separated by commas: `secrets,widgets.example.com`. */
 export function resources(help: string): Option<readonly Resource[] | undefined> {
   return {
     takes: 'LIST',
