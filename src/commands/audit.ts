@@ -14,7 +14,7 @@ import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 const options = {
   key: text('NAME', 'Only this key.'),
   events: flag('Print every use of the key, not only the suspicious ones and the totals.'),
-  json: flag('Print one JSON object a line: the uses, then the summary.'),
+  json: flag('Print one JSON object per line: the uses, then the summary.'),
 }
 
 type AuditValues = CommandValues<typeof options>
@@ -25,11 +25,11 @@ export const auditCommand = defineCommand({
   description: `
 Match the audit files of Vault or OpenBao with the logs of plugins, by the uid
 that each request carries: who used which key, when, from which node, with what
-result. A use that reveals something (decrypt, rewrap, datakey, export, backup)
-and that no plugin in the given logs asked for is reported as suspicious.
+result. A use that returns secret material (decrypt, rewrap, datakey, export,
+backup) and that no plugin in these logs requested is reported as suspicious.
 
-The files may be given in any order. Each is read twice, one line at a time. The
-plugins must log at level debug, and Vault must write the header
+The order of the files does not matter. Each is read twice, one line at a time.
+The plugins must log at level debug, and Vault must write the header
 X-Transit-Bridge-UID to its audit device, as setup configures it. The name of a
 log file identifies the plugin's node.`,
   options,
@@ -74,7 +74,7 @@ async function readCalls(file: string, join: AuditJoin): Promise<void> {
   }
 }
 
-/** As JSON, one object a line, and the summary is the last of them. */
+/** As JSON: one object per line, the summary last. */
 function showUse(json: boolean, terminal: Terminal): (use: KeyUse) => void {
   return (use) => print(terminal, json ? JSON.stringify(use) : formatUse(use))
 }

@@ -173,7 +173,7 @@ void test('audit: files of Vault and of plugins, every use, and what is none', a
   t.match(await ask(...files, '--json', '--key', 'other'), { code: 0, stdout: /"ok":true/ })
   t.match(await ask(join(folder, 'none.log')), {
     code: 2,
-    stderr: /no line is one of a vault audit file/,
+    stderr: /no line is an entry of a Vault audit file/,
   })
   t.match(await ask(folder), { code: 2, stderr: /is not a regular file/ })
 })
