@@ -5,16 +5,16 @@ import { explainFileError } from './system-error.ts'
 
 /**
  * Opens a file for reading at any position, which a pipe does not allow. Throws USAGE_INVALID; its message calls the file
- * `place`.
+ * `label`.
  */
-export async function openRegularFile(path: string, place: string): Promise<FileHandle> {
+export async function openRegularFile(path: string, label: string): Promise<FileHandle> {
   try {
     const file = await open(path, 'r')
     if ((await file.stat()).isFile()) return file
     await file.close()
   } catch (cause) {
-    const message = `${place}: cannot be read: ${explainFileError(cause)}`
+    const message = `${label}: cannot be read: ${explainFileError(cause)}`
     throw new BridgeError('USAGE_INVALID', message, { cause })
   }
-  throw new BridgeError('USAGE_INVALID', `${place}: is not a regular file`)
+  throw new BridgeError('USAGE_INVALID', `${label}: is not a regular file`)
 }

@@ -85,7 +85,7 @@ async function runInstallNode(values: InstallValues, terminal: Terminal): Promis
   }
   const { keepNode } = await import('./keep-node.ts')
   const { interval, listen } = values
-  return keepNode({ options: install, act, verb, interval, listen })
+  return keepNode({ options: install, act, verb, intervalMs: interval, listen })
 }
 
 function readInstall(values: InstallValues): NodeInstallOptions {

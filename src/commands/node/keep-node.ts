@@ -19,13 +19,13 @@ export interface NodeKeeping {
   readonly options: NodeInstallOptions
   readonly act: typeof installOnNode
   readonly verb: 'written' | 'removed'
-  readonly interval: number
+  readonly intervalMs: number
   readonly listen: ListenAddress
 }
 
 /** Keeps the host in its desired state until a signal stops it. */
 export async function keepNode(keeping: NodeKeeping): Promise<never> {
-  const { options, act, verb, interval, listen } = keeping
+  const { options, act, verb, intervalMs, listen } = keeping
   const { clock } = options
   const { log, metrics, logSink } = createTelemetry('info')
   const processEnd = takeChargeOfEnd(log, logSink)
@@ -34,7 +34,7 @@ export async function keepNode(keeping: NodeKeeping): Promise<never> {
   const installer = createInstaller({
     act: () => act(options),
     verb,
-    intervalMs: interval,
+    intervalMs,
     clock,
     log,
     metrics,

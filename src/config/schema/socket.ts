@@ -8,7 +8,7 @@ const MODE = /^0[0-7]{3}$/
 /** The portable names of useradd(8), and upper case, which names from a directory service can have. */
 const GROUP = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$|^\d{1,10}$/
 /** 2^32 - 1 means "no change" to chown(2). */
-const HIGHEST_GID = 4_294_967_294
+const MAX_GID = 4_294_967_294
 
 /** A key whose value is the path of a unix socket. */
 export function socketPath(meaning: string) {
@@ -67,7 +67,7 @@ export const socketGroup = v.pipe(
       v.number(),
       v.integer('is not a gid'),
       v.minValue(0, 'is not a gid'),
-      v.maxValue(HIGHEST_GID, 'is not a gid'),
+      v.maxValue(MAX_GID, 'is not a gid'),
     ),
   ]),
   v.description('Group that owns the socket, by name or gid. By default the group of the process.'),
@@ -76,5 +76,5 @@ export const socketGroup = v.pipe(
 )
 
 function isGid(text: string): boolean {
-  return !/^\d+$/.test(text) || Number(text) <= HIGHEST_GID
+  return !/^\d+$/.test(text) || Number(text) <= MAX_GID
 }
