@@ -12,7 +12,7 @@ export interface CsiAdminOptions {
   readonly metrics: Metrics
 }
 
-/** What the admin server shows of the CSI provider. It is ready when it serves: no restart brings Vault back. */
+/** Health and metrics of the CSI provider. It is ready whenever it serves: a restart does not fix an outage of Vault. */
 export function createCsiAdminSources(options: CsiAdminOptions): AdminSources {
   const { clock, metrics, provider } = options
   return {
@@ -32,7 +32,7 @@ export function createCsiAdminSources(options: CsiAdminOptions): AdminSources {
   }
 }
 
-/** Ages grow by themselves, so they are set at each scrape. */
+/** Sets the gauges at each scrape, because ages change without an event. */
 function updateGauges({ provider, metrics }: CsiAdminOptions): void {
   const { volumes, failing, oldestMs } = provider.ledger.summary()
   metrics.csiVolumes.set(volumes)

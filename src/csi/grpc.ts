@@ -7,7 +7,7 @@ import { fileOf, objectVersionOf } from './mount-answer.ts'
 const API_VERSION = 'v1alpha1'
 const RUNTIME_NAME = 'transit-bridge'
 
-/** The provider's contract with the Secrets Store CSI driver, by the mount service. */
+/** Implements the Secrets Store CSI driver's provider API (v1alpha1) with the mount service. */
 export function serveCsiProvider(
   service: MountService,
   funnel: UnaryFunnel,

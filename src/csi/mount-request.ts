@@ -1,13 +1,13 @@
 import { BridgeError } from '../errors.ts'
 
-/** Prefix of what kubelet and the driver say; a pod author decides over everything else. */
+/** Prefix of the attributes that kubelet and the driver set. A pod author controls all others. */
 const DRIVER_PREFIX = 'csi.storage.k8s.io/'
 const TOKENS = `${DRIVER_PREFIX}serviceAccount.tokens`
-/** Name of the class; the driver sends it without its prefix. */
+/** The class name, which the driver sends without the prefix. */
 const CLASS_NAME = 'secretProviderClass'
 const LONGEST_NAME = 253
 
-/** The pod of a volume; for the secrets-store-sync-controller, name and uid are those of the controller itself. */
+/** The pod of a volume. The secrets-store-sync-controller sends its own name and uid. */
 export interface PodReference {
   readonly namespace: string
   readonly serviceAccount: string
@@ -15,18 +15,18 @@ export interface PodReference {
   readonly uid: string
 }
 
-/** A Mount as the driver sent it, taken apart and not yet believed. */
+/** A parsed but unverified Mount request. */
 export interface MountRequest {
   readonly pod: PodReference
   /** Name of the SecretProviderClass. */
   readonly className: string
-  /** What the class and the pod's volumeAttributes say, in the order of the names: under the pod author's control. */
+  /** Parameters of the class and the pod's volumeAttributes, sorted by name. A pod author controls them. */
   readonly parameters: Readonly<Record<string, string>>
-  /** JSON of the tokens by audience; undefined when the driver sent none. */
+  /** JSON of the tokens by audience. Undefined if the driver sent none. */
   readonly tokens: string | undefined
 }
 
-/** Reads the two JSON texts of a Mount. Throws REQUEST_INVALID, whose message holds nothing of either. */
+/** Parses the two JSON texts of a Mount. Throws REQUEST_INVALID; its message contains nothing from either text. */
 export function readMountRequest(attributes: string, secrets: string): MountRequest {
   const all = parseTexts(attributes, 'attributes')
   const isParameter = (name: string) => !name.startsWith(DRIVER_PREFIX) && name !== CLASS_NAME
@@ -44,7 +44,7 @@ export function readMountRequest(attributes: string, secrets: string): MountRequ
   }
 }
 
-/** "namespace/name" of a pod, as messages and log lines call it. */
+/** "namespace/name" of a pod, for messages and log lines. */
 export function namePod({ namespace, name }: PodReference): string {
   return `${namespace}/${name}`
 }
@@ -58,7 +58,7 @@ function readName(attributes: Readonly<Record<string, string>>, name: string): s
   )
 }
 
-/** The text is "null" where there is nothing. A parser's error is not kept: it quotes what it read. */
+/** The driver sends "null" for an empty field. The parser's error is not kept as a cause: it quotes its input. */
 function parseTexts(text: string, field: string): Readonly<Record<string, string>> {
   if (text === '' || text === 'null') return {}
   const value = parseJson(text)
@@ -70,7 +70,7 @@ function parseTexts(text: string, field: string): Readonly<Record<string, string
   if (isTexts) return Object.assign(Object.create(null), value) as Record<string, string>
   throw new BridgeError(
     'REQUEST_INVALID',
-    `${field} of the request is not a JSON object of texts; only the Secrets Store CSI driver may call this socket`,
+    `${field} of the request is not a JSON object with text values; only the Secrets Store CSI driver may use this socket`,
   )
 }
 

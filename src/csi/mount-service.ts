@@ -10,25 +10,22 @@ import type { ClassObject } from './class/object-types.ts'
 import { requirePodToken } from './identity/pod-token.ts'
 import { ClassCache } from './class/class-cache.ts'
 import { readRole } from './class/secret-provider-class.ts'
-import type { SessionMemory } from './identity/session-memory.ts'
+import type { SessionCache } from './identity/session-cache.ts'
 import { TextBudget } from './text-budget.ts'
 import type { ServedContent, SharedMounts } from './shared-mounts.ts'
 import type { Gathered, Volume, VolumeContent } from './volume/volume-content.ts'
 import type { VolumeLedger } from './volume/volume-ledger.ts'
 
-/**
- * How long the work of a Mount may take. kubelet waits 2 minutes: a publish that runs out of that time leaves a
- * folder which the driver then takes for a volume that is young (see mount-status.ts).
- */
+/** Time limit of a Mount. kubelet waits for 2 minutes; a Mount must not exceed that (docs/design.md, "CSI errors"). */
 const MOUNT_TIMEOUT_MS = 20_000
 
 export interface MountServiceOptions {
-  /** Of the pods' tokens (csi.audience). */
+  /** Expected audience of the pods' tokens (csi.audience). */
   readonly audience: string
-  /** Mount of the Transit engine. */
+  /** Mount path of the Transit engine. */
   readonly mount: string
   readonly rules: AccessRules
-  readonly sessions: SessionMemory
+  readonly sessions: SessionCache
   readonly content: VolumeContent
   readonly shared: SharedMounts
   readonly ledger: VolumeLedger
@@ -36,7 +33,7 @@ export interface MountServiceOptions {
   readonly metrics: Pick<Metrics, 'csiObjects' | 'csiContentHits'>
 }
 
-/** A Mount: two JSON texts, and where the volume is. */
+/** A Mount request: two JSON texts and the path of the volume. */
 export interface MountInput {
   readonly attributes: string
   readonly secrets: string
@@ -44,8 +41,8 @@ export interface MountInput {
 }
 
 /**
- * Answers Mounts, in plain types. Everything that can be refused without Vault is refused before Vault is asked:
- * a request that is malformed, a class that is wrong, a token that is not the pod's, what no rule allows.
+ * Serves Mounts, in plain types. What can be refused without Vault is refused before the first request to Vault:
+ * a malformed request, another pod's token, an invalid class, objects that no rule allows.
  */
 export class MountService {
   readonly #options: MountServiceOptions
@@ -57,7 +54,7 @@ export class MountService {
     this.#classes = new ClassCache(options.clock)
   }
 
-  /** The whole content of a volume, never empty. The caller owns the files and zeroes them. */
+  /** Returns all files of a volume, at least one. The caller owns the files and zeroes them. */
   mount(input: MountInput, context: CallContext): Promise<ContentFile[]> {
     const bytes = input.attributes.length + input.secrets.length
     return this.#budget.run(bytes, () => this.#mount(input, context))
@@ -81,7 +78,7 @@ export class MountService {
   async #serve(request: MountRequest, context: CallContext) {
     const { audience, rules, sessions, shared } = this.#options
     const { pod } = request
-    // Parsing a class is the one costly step before Vault is asked, so it is for pods that a rule is for.
+    // Parsing a class is the only expensive step before Vault, so it comes after the check for a matching rule.
     const token = requirePodToken(request, audience)
     rules.requireSubject(pod, readRole(request.parameters))
     const wanted = this.#classes.parse(request.parameters)
@@ -98,7 +95,7 @@ export class MountService {
     try {
       const gathered = await content.gather(volume, context)
       const files = this.#arrange(volume, gathered, role)
-      if (gathered.remembered) metrics.csiContentHits.inc()
+      if (gathered.isCached) metrics.csiContentHits.inc()
       return { files, confirmedAt: gathered.confirmedAt }
     } catch (thrown) {
       const error = asMountError(thrown)
@@ -108,7 +105,7 @@ export class MountService {
     }
   }
 
-  /** The files in the order of the class; throws with every object that could not be had. */
+  /** Returns the files in the order of the class. Throws an error that names every failed object. */
   #arrange(volume: Volume, gathered: Gathered, role: string): ContentFile[] {
     const { mount } = this.#options
     const contents = [...gathered.contents.values()]
@@ -129,16 +126,16 @@ export class MountService {
     }
   }
 
-  #count(objects: readonly ClassObject[], { contents, remembered }: Gathered): void {
+  #count(objects: readonly ClassObject[], { contents, isCached }: Gathered): void {
     for (const { index, type } of objects) {
       const outcome =
-        contents.get(index) instanceof BridgeError ? 'absent' : remembered ? 'memory' : 'vault'
+        contents.get(index) instanceof BridgeError ? 'absent' : isCached ? 'cache' : 'vault'
       this.#options.metrics.csiObjects.inc({ type, outcome })
     }
   }
 }
 
-/** Objects by the error that they share; an optional object that does not exist is none. */
+/** Groups failed objects by their error. A missing optional object is not a failure. */
 function findFaults(objects: readonly ClassObject[], { contents }: Gathered): ObjectFault[] {
   const byError = new Map<BridgeError, ClassObject[]>()
   for (const object of objects) {
@@ -150,17 +147,18 @@ function findFaults(objects: readonly ClassObject[], { contents }: Gathered): Ob
   return [...byError].map(([error, failed]) => ({ objects: failed, error }))
 }
 
-/** The deadline of a Mount's work is ours and not the caller's: that it passed is an outage of Vault. */
+/** The deadline is {@link MOUNT_TIMEOUT_MS}, not the caller's; if it passes, Vault did not answer. */
 function asMountError(thrown: unknown): BridgeError {
   const error = BridgeError.from(thrown)
   if (error.code !== 'DEADLINE_EXCEEDED') return error
-  const message = `vault did not bring what the volume needs within ${String(MOUNT_TIMEOUT_MS / 1000)} s`
+  const message = `Vault did not return the content of the volume within ${String(MOUNT_TIMEOUT_MS / 1000)} s`
   return new BridgeError('VAULT_TIMEOUT', message, { cause: error })
 }
 
 /**
- * Stands for a volume of a pod whatever its class says, so that an edited class is still the same volume. The sync
- * controller names itself as the pod of everything that it syncs, and one path.
+ * Identifies a volume independently of the class content: after an edit of the class it is still the same volume.
+ * The namespace, service account and class name tell the sync controller's volumes apart, which all have its own
+ * pod uid and one path.
  */
 function identifyVolume({ pod, className }: MountRequest, targetPath: string): string {
   return fingerprint([pod.namespace, pod.serviceAccount, pod.uid, className, targetPath])

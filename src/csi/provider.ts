@@ -11,22 +11,22 @@ import { kubernetesLogin } from '../vault/logins/kubernetes.ts'
 import type { LoginSettingNames } from '../vault/logins/login.ts'
 import type { VaultRequester } from '../vault/client/request.ts'
 import { AccessRules } from './identity/access-rules.ts'
-import { ContentMemory } from './volume/content-memory.ts'
+import { ContentCache } from './volume/content-cache.ts'
 import { serveCsiProvider } from './grpc.ts'
-import { KeyMemory } from './volume/key-memory.ts'
+import { KeyCache } from './volume/key-cache.ts'
 import { MountService } from './mount-service.ts'
 import { toMountStatus } from './mount-status.ts'
 import { PodSession } from './identity/pod-session.ts'
 import { explainPodToken } from './identity/pod-token.ts'
-import { SessionMemory } from './identity/session-memory.ts'
+import { SessionCache } from './identity/session-cache.ts'
 import { SharedMounts } from './shared-mounts.ts'
 import { VolumeContent } from './volume/volume-content.ts'
 import { VolumeLedger } from './volume/volume-ledger.ts'
 
-/** A driver mounts as many volumes at once as kubelet starts pods; one caller, so this is a guard and no setting. */
+/** The only caller is the driver, which mounts as many volumes at once as kubelet starts pods. Not configurable. */
 const MAX_MOUNTS_IN_FLIGHT = 512
 
-/** Where the reader of a refused login can change things. */
+/** The settings that messages about a refused login name. */
 const POD_LOGIN_SETTINGS: LoginSettingNames = {
   mount: 'csi.auth.mount',
   role: 'the role of the SecretProviderClass',
@@ -35,11 +35,11 @@ const POD_LOGIN_SETTINGS: LoginSettingNames = {
 
 export interface CsiProviderOptions {
   readonly csi: CsiConfig
-  /** Where the KMS plugin's key is, if one is named: workloads get it only where a rule names it. */
+  /** The KMS plugin's key, if configured. Only a rule with its exact name allows it. */
   readonly transit: TransitPlace
-  /** Requests to Vault without an identity: each pod brings its own. */
+  /** Sends requests to Vault; each pod logs in with its own identity. */
   readonly client: VaultRequester
-  /** Told to drivers that ask. */
+  /** Reported by the Version call. */
   readonly programVersion: string
   readonly clock: Clock
   readonly log: Logger
@@ -51,22 +51,22 @@ export interface CsiProvider {
   readonly services: readonly GrpcService[]
   readonly service: MountService
   readonly ledger: VolumeLedger
-  readonly sessions: SessionMemory
-  /** Zeroes what is kept and revokes the pods' Vault tokens, as far as the deadline allows. */
+  readonly sessions: SessionCache
+  /** Zeroes cached content and revokes the pods' Vault tokens, as far as the deadline allows. */
   stop(context: CallContext): Promise<void>
 }
 
-/** Joins the parts of the provider; nothing is asked of Vault before a pod comes. */
+/** Creates the provider. It sends no request to Vault before the first Mount. */
 export function createCsiProvider(options: CsiProviderOptions): CsiProvider {
   const { csi, transit, clock, metrics, log } = options
-  const sessions = new SessionMemory({
+  const sessions = new SessionCache({
     open: (token, role) => openSession(token, role, options),
     clock,
     onSize: (size) => metrics.csiSessions.set(size),
   })
-  const { refreshIntervalMs: refreshInterval, revalidateAfterMs: revalidateAfter } = csi
-  const contents = new ContentMemory({ maxAge: revalidateAfter, clock })
-  const keys = new KeyMemory({ refreshInterval, revalidateAfter, clock })
+  const { refreshIntervalMs, revalidateAfterMs } = csi
+  const contents = new ContentCache({ maxAgeMs: revalidateAfterMs, clock })
+  const keys = new KeyCache({ refreshIntervalMs, revalidateAfterMs, clock })
   const ledger = new VolumeLedger(clock, log)
   const guardedKey = transit.mount === csi.mount ? transit.key : undefined
   const service = new MountService({
@@ -111,7 +111,7 @@ function openSession(
     clock,
     settings: POD_LOGIN_SETTINGS,
   })
-  // The gauge of the token's expiry could show only one of many sessions.
+  // No gauge for the token's expiry: it could show only one of many sessions.
   const { vaultLogins } = metrics
   return new PodSession({
     token,

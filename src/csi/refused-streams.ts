@@ -3,8 +3,8 @@ import type { Clock } from '../time/clock.ts'
 import type { Logger } from '../telemetry/log.ts'
 
 const REMIND_EVERY_MS = 60_000
-/** More than any stream lives, in milliseconds. */
-const NEVER = 1e12
+/** Longer than the lifetime of any stream. */
+const NEVER_MS = 1e12
 
 export interface RefusedStreamsOptions {
   readonly clock: Clock
@@ -13,11 +13,11 @@ export interface RefusedStreamsOptions {
 }
 
 /**
- * Tells of streams that HTTP/2 refused before any handler saw them: the one sign of a CSI driver older than 1.6.0,
- * which sends the path of the socket as :authority (grpc-node#258, nodejs/node#32326). nghttp2 resets such a
- * stream by itself; neither node:http2 nor grpc-js has an event for that. But node measures every HTTP/2 stream
- * (perf_hooks, entry type http2), and one whose headers never came to be has no time of its first header: the
- * difference to an unset clock, which is an absurdly large number. Returns what ends the watch.
+ * Reports streams that HTTP/2 refused before a handler saw them. A CSI driver older than 1.6.0 causes them: it sends
+ * the path of the socket as :authority (grpc-node#258, nodejs/node#32326). nghttp2 resets such a stream itself, and
+ * neither node:http2 nor grpc-js emits an event. But node measures every HTTP/2 stream (perf_hooks, entry type
+ * http2). A stream without headers has no time of its first header, so the measured time to it, a difference to an
+ * unset clock, is extremely large. Returns a function that stops the watch.
  */
 export function watchRefusedStreams(options: RefusedStreamsOptions): () => void {
   const { clock, log, onRefused } = options
@@ -28,8 +28,8 @@ export function watchRefusedStreams(options: RefusedStreamsOptions): () => void 
     if (refused.length === 0 || clock.monotonic() - warnedAt < REMIND_EVERY_MS) return
     warnedAt = clock.monotonic()
     log.error(
-      'a stream was refused because its HTTP/2 headers are not valid, before anything could answer it; ' +
-        'a Secrets Store CSI driver older than 1.6.0 sends such an :authority (the path of the socket): update the driver to 1.6.0 or newer',
+      'HTTP/2 refused a stream because its headers are not valid; a Secrets Store CSI driver older than 1.6.0 ' +
+        'sends the path of the socket as :authority: update the driver to 1.6.0 or newer',
     )
   })
   observer.observe({ entryTypes: ['http2'] })
@@ -41,5 +41,7 @@ function isRefused(entry: { readonly name: string; readonly detail?: unknown }):
   const { detail } = entry
   if (typeof detail !== 'object' || detail === null || !('timeToFirstHeader' in detail))
     return false
-  return typeof detail.timeToFirstHeader === 'number' && Math.abs(detail.timeToFirstHeader) > NEVER
+  return (
+    typeof detail.timeToFirstHeader === 'number' && Math.abs(detail.timeToFirstHeader) > NEVER_MS
+  )
 }

@@ -3,7 +3,7 @@ import type { Clock } from '../time/clock.ts'
 import { waitWithin } from '../time/bounded-wait.ts'
 import { copyFiles, zeroFiles, type ContentFile } from './volume/content.ts'
 
-/** The files of a volume, and when Vault confirmed the oldest of them (milliseconds of Clock.monotonic). */
+/** The files of a volume, and when Vault returned the oldest of them (milliseconds of Clock.monotonic). */
 export interface ServedContent {
   readonly files: ContentFile[]
   readonly confirmedAt: number
@@ -15,8 +15,8 @@ interface Running {
 }
 
 /**
- * Identical Mounts at the same time share one piece of work. Each gets copies, so that each can zero its own; the
- * original is zeroed when the last of them has its copy, or when none is left to take one.
+ * Runs identical Mounts that arrive at the same time once. Each caller receives copies, which it zeroes. The original
+ * is zeroed when the last caller has its copy or has given up.
  */
 export class SharedMounts {
   readonly #clock: Clock
@@ -26,7 +26,7 @@ export class SharedMounts {
     this.#clock = clock
   }
 
-  /** The work goes on when a caller gives up with DEADLINE_EXCEEDED or CANCELLED. */
+  /** Throws DEADLINE_EXCEEDED or CANCELLED if the caller gives up; the work continues for the others. */
   async run(
     id: string,
     work: () => Promise<ServedContent>,
@@ -51,7 +51,7 @@ export class SharedMounts {
   }
 }
 
-/** Who comes while the work goes on is counted by the time that it ends. */
+/** Callers can still join until the work ends, so the count is checked then. */
 function zeroWhenUnwanted(running: Running): void {
   running.result.then(
     ({ files }) => {

@@ -1,21 +1,21 @@
 import { BridgeError } from '../errors.ts'
 
-/** Of the JavaScript heap: a request of this size takes up to four times as much of it while Vault is asked. */
+/** While a request waits for Vault, it occupies up to four times its size on the JavaScript heap. */
 const MAX_BYTES = 8 * 1024 * 1024
 
 /**
- * Bounds the text of the Mounts that are being served. Their number alone is no bound: a class has up to 256 KiB, and
- * while Vault hangs every Mount waits.
+ * Bounds the total text size of Mounts in progress. A limit on their number is not enough: a class has up to 256 KiB,
+ * and every Mount waits while Vault hangs. See docs/design.md, "Memory bounds".
  */
 export class TextBudget {
   #bytes = 0
 
-  /** Throws OVERLOADED where the text is too much beside that of other Mounts. */
+  /** Throws OVERLOADED if the total would exceed the limit. */
   async run<T>(bytes: number, work: () => Promise<T>): Promise<T> {
     if (this.#bytes + bytes > MAX_BYTES) {
       throw new BridgeError(
         'OVERLOADED',
-        `the requests being served hold ${String(MAX_BYTES / 1024 / 1024)} MiB of SecretProviderClass text already; the kubelet tries again`,
+        `Mounts in progress already hold ${String(MAX_BYTES / 1024 / 1024)} MiB of SecretProviderClass text; kubelet retries`,
       )
     }
     this.#bytes += bytes

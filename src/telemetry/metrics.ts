@@ -102,13 +102,13 @@ export function createMetrics(version: string) {
     }),
     csiObjects: new Counter({
       name: `${PREFIX}csi_objects_total`,
-      help: 'Objects of Mounts, by type and outcome: vault or memory (where the content came from), absent (optional and not there), or the error code of the Mount.',
+      help: 'Objects of Mounts that passed csi.rules, by type and outcome: vault or cache (where the content came from), absent (optional and not there), or the error code of the Mount.',
       labelNames: ['type', 'outcome'] as const,
       registers,
     }),
     csiContentHits: new Counter({
       name: `${PREFIX}csi_content_hits_total`,
-      help: 'Mounts whose decrypted content came from memory (csi.revalidateAfter).',
+      help: 'Mounts whose decrypted content came from the cache (csi.revalidateAfter).',
       registers,
     }),
     csiSessions: new Gauge({

@@ -92,7 +92,7 @@ items:
   const dir = t.testdir({ 'list.yaml': list })
   const { code, stdout } = await run(['csi', 'check', join(dir, 'list.yaml')])
   t.equal(code, 1)
-  t.match(stdout, /list\.yaml:14: objects\[1\]\.path: has \.\. in it/)
+  t.match(stdout, /list\.yaml:14: objects\[1\]\.path: contains \.\./)
 })
 
 void test('a class without a provider is a fault', async (t) => {
@@ -102,14 +102,14 @@ void test('a class without a provider is a fault', async (t) => {
   t.match(stdout, /a\.yaml:6: spec\.provider: is missing; write transit-bridge/)
 })
 
-void test('a Secret that is made from a file which no object makes is told', async (t) => {
+void test('a secretObjects entry whose file no object creates is reported', async (t) => {
   const text = RIGHT.replace('objectName: keys/signing.pem', 'objectName: keys/signing.pam')
   const dir = t.testdir({ 'a.yaml': text })
   const { code, stdout } = await run(['csi', 'check', join(dir, 'a.yaml')])
   t.equal(code, 1)
   t.match(
     stdout,
-    /a\.yaml:16: secretObjects\[0\]\.data\[0\]\.objectName: is the path of no object; did you mean keys\/signing\.pem/,
+    /a\.yaml:16: secretObjects\[0\]\.data\[0\]\.objectName: is not the path of an object; did you mean keys\/signing\.pem/,
   )
 })
 

@@ -14,7 +14,7 @@ function parameters(index: number) {
   }
 }
 
-void test('parsed classes are kept up to a number of bytes, and for as long as they are asked for', async (t) => {
+void test('parsed classes are cached up to a number of bytes, and while they are used', async (t) => {
   const clock = new HandClock()
   const cache = new ClassCache(clock)
   await clock.advance(1)
@@ -28,7 +28,7 @@ void test('parsed classes are kept up to a number of bytes, and for as long as t
   t.ok(cache.bytes < MIB, 'what is no longer asked for is gone')
 })
 
-void test('an invalid class is refused each time in the same words', (t) => {
+void test('an invalid class is refused with the same message each time', (t) => {
   const cache = new ClassCache(new HandClock())
   const refuse = () => cache.parse({ role: 'web', objects: 'x' })
   const expected = { code: 'CLASS_INVALID', message: /objects must be a list, not text/ }
@@ -37,13 +37,13 @@ void test('an invalid class is refused each time in the same words', (t) => {
   t.end()
 })
 
-void test('requests that are served hold a limited number of bytes', async (t) => {
+void test('requests in progress hold a limited number of bytes', async (t) => {
   const budget = new TextBudget()
   const first = Promise.withResolvers<string>()
   const running = budget.run(6 * MIB, () => first.promise)
   await t.rejects(
     budget.run(3 * MIB, () => Promise.resolve('never')),
-    { code: 'OVERLOADED', message: /hold 8 MiB of SecretProviderClass text already/ },
+    { code: 'OVERLOADED', message: /hold 8 MiB of SecretProviderClass text/ },
   )
   t.equal(await budget.run(2 * MIB, () => Promise.resolve('small')), 'small')
   first.resolve('large')

@@ -58,7 +58,7 @@ for (const [type, paths] of Object.entries(EXPECTED)) {
   })
 }
 
-void test('a value that is encrypted as docs/csi.md shows is mounted as it was', async (t) => {
+void test('a value that is encrypted as docs/csi.md shows is mounted unchanged', async (t) => {
   const [, command = ''] = /plaintext="(\$\(.*hunter2.*\))"/.exec(DOCUMENT) ?? []
   t.not(command, '')
   for (const value of ['hunter2', 'a password of many words, '.repeat(8)]) {
@@ -71,7 +71,7 @@ void test('a value that is encrypted as docs/csi.md shows is mounted as it was',
   }
 })
 
-void test('the class of docs/csi.md is right, and mounts', async (t) => {
+void test('the class in docs/csi.md is valid and mounts', async (t) => {
   const text = exampleOf('class').replace('vault:v1:REPLACE', ciphertext)
   const [manifest] = readManifests(text)
   t.match(manifest, { name: 'web', namespace: 'shop', faults: [], read: { role: 'web' } })
@@ -81,7 +81,7 @@ void test('the class of docs/csi.md is right, and mounts', async (t) => {
   t.equal(String(files.get('db/password')?.contents), 'hunter2')
 })
 
-void test('the configuration of docs/csi.md is right, without a login of its own', (t) => {
+void test('the configuration in docs/csi.md is valid and has no login of the program itself', (t) => {
   const { config } = parseProviderConfig('csi.md', exampleOf('configuration'), {})
   t.equal(config.vault.auth, undefined)
   t.equal(config.csi?.rules.length, 1)
@@ -93,5 +93,5 @@ void test('every object type has an example', async (t) => {
   t.same(new Set(Object.keys(EXPECTED)), new Set(CSI_OBJECT_TYPES))
 })
 
-// Said by hand, since the open socket keeps tap from noticing that nothing is left to do.
+// Explicit, because the open socket keeps tap waiting for more tests.
 end()

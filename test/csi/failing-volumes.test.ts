@@ -19,7 +19,7 @@ async function startPlugin(options: FixtureOptions = {}) {
   }
 }
 
-void test('a class that is edited to an invalid one is a failing volume, the same one as before', async (t) => {
+void test('a class that becomes invalid in an edit makes its existing volume a failing one', async (t) => {
   const plugin = await startPlugin()
   t.teardown(plugin.stop)
   const pod = newPod()
@@ -30,12 +30,12 @@ void test('a class that is edited to an invalid one is a failing volume, the sam
   t.same(plugin.failing(), { CLASS_INVALID: 1 })
   t.equal(plugin.summary().volumes, 1)
   t.ok(plugin.summary().oldestMs > 0, 'the volume still has the content from before')
-  t.match(plugin.lines.at(-1)?.msg, /could not be served \(the pod keeps its files\)/)
+  t.match(plugin.lines.at(-1)?.msg, /failed \(the pod keeps its files\)/)
   await plugin.driver.mount({ attributes: await vault.attributes(pod, [PUBLIC]) })
   t.same(plugin.failing(), {})
 })
 
-void test('a provider that is restarted in an outage shows the volumes that it cannot serve', async (t) => {
+void test('a provider that is restarted during an outage reports the volumes that it cannot serve', async (t) => {
   const proxy = await TcpProxy.start(vault.bao.address)
   t.teardown(() => proxy.stop())
   const pods = [newPod(), newPod()]

@@ -25,7 +25,7 @@ export interface FixtureOptions extends Partial<CsiConfig> {
   readonly address?: string
 }
 
-/** The provider in this process, behind a real socket and in front of a real OpenBao. */
+/** Runs the provider in this process, with a real socket and a real OpenBao. */
 export async function startFixture(vault: PodVault, options: FixtureOptions = {}) {
   const { clock = systemClock, address = vault.bao.address, ...csi } = options
   const { log, lines } = memoryLog()
@@ -74,7 +74,7 @@ export async function startFixture(vault: PodVault, options: FixtureOptions = {}
   }
 }
 
-/** How a Mount failed; fails itself when it did not. */
+/** Returns the error of a failed Mount. Throws if the Mount succeeds. */
 export async function failure(mount: Promise<unknown>): Promise<{ code: string; message: string }> {
   try {
     await mount
@@ -85,7 +85,7 @@ export async function failure(mount: Promise<unknown>): Promise<{ code: string; 
   throw new Error('the mount succeeded')
 }
 
-/** Requests that are not the test's own: those of pods, by operation and path. */
+/** Requests of pods, as operation and path, without those of the test itself. */
 export function podRequests(vault: PodVault, since: number): string[] {
   return vault.bao
     .auditRequests({ since })

@@ -33,7 +33,7 @@ function largeClass(index: number, kibibytes: number): object[] {
   }))
 }
 
-void test('hundreds of large classes, valid and invalid ones, do not fill the heap', async (t) => {
+void test('hundreds of large classes, valid and invalid, do not exhaust the heap', async (t) => {
   const { provider, driver } = await startProvider(vault.bao.address)
   t.teardown(() => driver.close())
   t.teardown(() => provider.stop())
@@ -54,7 +54,7 @@ void test('hundreds of large classes, valid and invalid ones, do not fill the he
   t.equal((await driver.mount({ attributes })).files.size, 1)
 })
 
-void test('large classes that all wait for Vault do not fill the heap', async (t) => {
+void test('large classes that all wait for Vault do not exhaust the heap', async (t) => {
   const proxy = await TcpProxy.start(vault.bao.address)
   t.teardown(() => proxy.stop())
   const { provider, driver } = await startProvider(proxy.address)

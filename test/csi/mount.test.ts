@@ -28,11 +28,11 @@ async function secrets(count: number, key = 'app-data') {
   )
 }
 
-/** A pod of a service account that no other test has, so that Vault has not decided about it yet. */
+/** A pod with its own service account, about which the provider has no cached decision. */
 let accounts = 0
 const freshPod = () => newPod({ serviceAccount: `account-${String((accounts += 1))}` })
 
-void test('a Mount costs one login, one read a key and one decrypt a key, however many objects it has', async (t) => {
+void test('a Mount takes one login, and one read and one decrypt request per key, for any number of objects', async (t) => {
   const fixture = await startFixture(vault)
   t.teardown(fixture.stop)
   const objects = [
@@ -54,7 +54,7 @@ void test('a Mount costs one login, one read a key and one decrypt a key, howeve
   ])
 })
 
-void test('an unchanged republish asks Vault nothing and returns the same content and versions', async (t) => {
+void test('an unchanged republish sends no request to Vault and returns the same content and versions', async (t) => {
   const fixture = await startFixture(vault)
   t.teardown(fixture.stop)
   const attributes = await vault.attributes(freshPod(), [PUBLIC, ...(await secrets(4))])
@@ -65,7 +65,7 @@ void test('an unchanged republish asks Vault nothing and returns the same conten
   t.same(podRequests(vault, mark), [])
 })
 
-void test('identical Mounts at the same time share one piece of work, and each gets all content', async (t) => {
+void test('identical Mounts at the same time run once, and each receives all content', async (t) => {
   const fixture = await startFixture(vault, { revalidateAfterMs: 0 })
   t.teardown(fixture.stop)
   const attributes = await vault.attributes(freshPod(), [PUBLIC, ...(await secrets(3))])
@@ -77,7 +77,7 @@ void test('identical Mounts at the same time share one piece of work, and each g
   t.same(podRequests(vault, mark).toSorted(), [READ, LOGIN, DECRYPT])
 })
 
-void test('pods of one service account share the metadata of keys, after a login each; decrypted values are never shared', async (t) => {
+void test('pods of one service account share key metadata after a login each, and never share decrypted values', async (t) => {
   const fixture = await startFixture(vault)
   t.teardown(fixture.stop)
   const { serviceAccount } = freshPod()
@@ -93,7 +93,7 @@ void test('pods of one service account share the metadata of keys, after a login
   t.equal(requests.filter((request) => request === DECRYPT).length, 5)
 })
 
-void test('a pod that Vault does not let read a key gets nothing of what another pod has read', async (t) => {
+void test('a pod that Vault does not let read a key does not receive what another pod has read', async (t) => {
   const fixture = await startFixture(vault)
   t.teardown(fixture.stop)
   await vault.enableRole('blind', 'path "transit/keys/app-other" { capabilities = ["read"] }')
@@ -103,12 +103,12 @@ void test('a pod that Vault does not let read a key gets nothing of what another
   t.match(await failure(fixture.driver.mount({ attributes })), {
     code: 'PERMISSION_DENIED',
     message:
-      /^objects\[0\] \(a\.pem\): vault itself denies role blind what this needs: .*permission denied.*; a policy of that role must allow read on transit\/keys\/app-signing$/,
+      /^objects\[0\] \(a\.pem\): Vault denies this to role blind: .*permission denied.*; a policy of that role must allow read on transit\/keys\/app-signing$/,
   })
   t.match(podRequests(vault, mark), [LOGIN, READ], 'Vault itself was asked')
 })
 
-void test('a right that is taken away in Vault ends with revalidateAfter, for metadata and for decrypted values', async (t) => {
+void test('after a permission is removed in Vault, metadata and decrypted values are refused after revalidateAfter', async (t) => {
   const clock = new SkippingClock()
   const fixture = await startFixture(vault, { clock })
   t.teardown(fixture.stop)
@@ -121,7 +121,7 @@ void test('a right that is taken away in Vault ends with revalidateAfter, for me
   await fixture.driver.mount({ attributes })
   await vault.enableRole('passing', policy('deny'))
   clock.skip(20_000)
-  await t.resolves(fixture.driver.mount({ attributes }), 'within the refresh interval nobody asks')
+  await t.resolves(fixture.driver.mount({ attributes }), 'no request within the refresh interval')
   clock.skip(600_000)
   const mark = vault.bao.auditMark()
   const refusal = await failure(fixture.driver.mount({ attributes }))
@@ -129,10 +129,10 @@ void test('a right that is taken away in Vault ends with revalidateAfter, for me
     code: 'PERMISSION_DENIED',
     message: /\(1\) objects\[0\] .* \(2\) objects\[1\]/,
   })
-  t.ok(podRequests(vault, mark).includes(DECRYPT), 'Vault decided anew')
+  t.ok(podRequests(vault, mark).includes(DECRYPT), 'Vault decided again')
 })
 
-void test('with revalidateAfter 0 every Mount is decided by Vault', async (t) => {
+void test('with revalidateAfter 0 every Mount asks Vault', async (t) => {
   const fixture = await startFixture(vault, { revalidateAfterMs: 0 })
   t.teardown(fixture.stop)
   const attributes = await vault.attributes(freshPod(), await secrets(2))
@@ -142,7 +142,7 @@ void test('with revalidateAfter 0 every Mount is decided by Vault', async (t) =>
   t.same(podRequests(vault, mark), [LOGIN, DECRYPT, DECRYPT])
 })
 
-void test('a rotation shows after the refresh interval, and changes the versions of its own objects alone', async (t) => {
+void test('a rotation is visible after the refresh interval and changes only the versions of its own objects', async (t) => {
   const clock = new SkippingClock()
   const fixture = await startFixture(vault, { clock })
   t.teardown(fixture.stop)
@@ -170,21 +170,21 @@ void test('a rotation shows after the refresh interval, and changes the versions
   }
 })
 
-void test('a key that was deleted and made again has other versions, though its number is the same', async (t) => {
+void test('a key that is deleted and created again changes object versions, although its version number is the same', async (t) => {
   const clock = new SkippingClock()
   const fixture = await startFixture(vault, { clock })
   t.teardown(fixture.stop)
-  await vault.makeKey('reborn', 'ed25519')
-  const attributes = await vault.attributes(freshPod(), [{ ...PUBLIC, key: 'reborn' }])
+  await vault.makeKey('recreated', 'ed25519')
+  const attributes = await vault.attributes(freshPod(), [{ ...PUBLIC, key: 'recreated' }])
   const before = await fixture.driver.mount({ attributes })
-  await deleteKey(vault.bao, 'reborn')
-  await vault.makeKey('reborn', 'ed25519')
+  await deleteKey(vault.bao, 'recreated')
+  await vault.makeKey('recreated', 'ed25519')
   clock.skip(31_000)
   const again = await fixture.driver.mount({ attributes })
   t.not(again.versions.get('a.pem'), before.versions.get('a.pem'))
 })
 
-void test('what does not exist is left away where it is optional, asked for once an interval, and else told', async (t) => {
+void test('a missing object is omitted if it is optional, otherwise it fails the Mount', async (t) => {
   const fixture = await startFixture(vault)
   t.teardown(fixture.stop)
   const gone = { path: 'gone.pem', type: 'publicKey', key: 'gone' }
@@ -199,22 +199,22 @@ void test('what does not exist is left away where it is optional, asked for once
   const { files, versions } = await fixture.driver.mount({ attributes })
   t.same([...files.keys()], ['a.pem'])
   t.same([...versions.keys()], ['a.pem'])
-  const told = await failure(
+  const refusal = await failure(
     fixture.driver.mount({ attributes: await vault.attributes(freshPod(), [PUBLIC, gone, value]) }),
   )
-  t.match(told, {
+  t.match(refusal, {
     code: 'NOT_FOUND',
     message:
-      /\(1\) objects\[1\] \(gone\.pem\): vault has no transit key gone at mount transit; correct .* \(2\) objects\[2\] \(gone\): vault has no transit key gone-too/,
+      /\(1\) objects\[1\] \(gone\.pem\): Vault has no transit key gone at mount transit; correct .* \(2\) objects\[2\] \(gone\): Vault has no transit key gone-too/,
   })
   const nothing = await vault.attributes(freshPod(), optional)
   t.match(await failure(fixture.driver.mount({ attributes: nothing })), {
     code: 'NOT_FOUND',
-    message: /^every object of the class is optional and none of them exists/,
+    message: /^every object of the class is optional, and none of them exists/,
   })
 })
 
-void test('what Vault cannot decrypt is told by object, and the others are not harmed by it', async (t) => {
+void test('a decryption failure is reported for its object only', async (t) => {
   const fixture = await startFixture(vault)
   t.teardown(fixture.stop)
   const [good] = await secrets(1)
@@ -234,16 +234,16 @@ void test('what Vault cannot decrypt is told by object, and the others are not h
   await rotateKey(vault.bao, 'aged')
   await configKey(vault.bao, 'aged', { min_decryption_version: 2 })
   const attributes = await vault.attributes(freshPod(), [good ?? {}, foreign, old])
-  const told = await failure(fixture.driver.mount({ attributes }))
+  const refusal = await failure(fixture.driver.mount({ attributes }))
   t.match(
-    told.message,
-    /\(1\) objects\[1\] \(foreign\): key app-data does not decrypt it: .*message authentication failed/,
+    refusal.message,
+    /\(1\) objects\[1\] \(foreign\): key app-data cannot decrypt it: .*message authentication failed/,
   )
-  t.match(told.message, /\(2\) objects\[2\] \(old\): .*disallowed by policy \(too old\)/)
-  t.notMatch(told.message, /objects\[0\]/)
+  t.match(refusal.message, /\(2\) objects\[2\] \(old\): .*disallowed by policy \(too old\)/)
+  t.notMatch(refusal.message, /objects\[0\]/)
 })
 
-void test('tokens in the secrets of the request serve as well, as with serviceAccountTokenInSecrets', async (t) => {
+void test('tokens in the secrets of the request are accepted (serviceAccountTokenInSecrets)', async (t) => {
   const fixture = await startFixture(vault)
   t.teardown(fixture.stop)
   const pod = freshPod()
@@ -254,7 +254,7 @@ void test('tokens in the secrets of the request serve as well, as with serviceAc
   t.equal(files.size, 1)
 })
 
-void test('the secrets-store-sync-controller is served: its own pod, and a token that is bound to none', async (t) => {
+void test('the secrets-store-sync-controller is served: it sends its own pod and an unbound token', async (t) => {
   const fixture = await startFixture(vault)
   t.teardown(fixture.stop)
   const pod = { ...freshPod(), name: 'secrets-store-sync-controller-0' }
@@ -266,7 +266,7 @@ void test('the secrets-store-sync-controller is served: its own pod, and a token
   t.equal(files.size, 2)
 })
 
-void test('a token that Vault does not take is refused by Vault, with advice', async (t) => {
+void test('a login that Vault refuses is reported with advice', async (t) => {
   const fixture = await startFixture(vault)
   t.teardown(fixture.stop)
   const attributes = await vault.attributes(freshPod(), [PUBLIC], { role: 'no-such-role' })
@@ -285,7 +285,7 @@ void test('Vault tokens are revoked when the provider ends', async (t) => {
   t.same(podRequests(vault, mark), [REVOKE])
 })
 
-void test('while Vault is away a Mount fails in words and not empty, and works again when it is back', async (t) => {
+void test('during an outage a Mount fails with the cause instead of returning no files, and works again afterwards', async (t) => {
   const clock = new SkippingClock()
   const proxy = await TcpProxy.start(vault.bao.address)
   t.teardown(() => proxy.stop())
@@ -294,7 +294,7 @@ void test('while Vault is away a Mount fails in words and not empty, and works a
   const attributes = await vault.attributes(freshPod(), [PUBLIC])
   const before = await fixture.driver.mount({ attributes })
   await proxy.refuse()
-  t.same(await fixture.driver.mount({ attributes }), before, 'what is young enough needs no Vault')
+  t.same(await fixture.driver.mount({ attributes }), before, 'recent content needs no request')
   clock.skip(31_000)
   const away = await failure(fixture.driver.mount({ attributes }))
   t.match(away, { code: 'FAILED_PRECONDITION', message: /Vault at http.*/ })
@@ -302,7 +302,7 @@ void test('while Vault is away a Mount fails in words and not empty, and works a
   t.match(await failure(fixture.driver.mount({ attributes: newcomer })), {
     code: 'FAILED_PRECONDITION',
   })
-  t.ok(fixture.provider.ledger.summary().oldestMs >= 31_000, 'the age of the content shows it')
+  t.ok(fixture.provider.ledger.summary().oldestMs >= 31_000, 'the age of the content grows')
   t.match(fixture.lines.map(({ msg }) => msg).join('\n'), /\(the pod keeps its files\): Vault at/)
   await proxy.pass()
   clock.skip(10_000)
@@ -311,7 +311,7 @@ void test('while Vault is away a Mount fails in words and not empty, and works a
   t.ok(fixture.provider.ledger.summary().oldestMs < 31_000)
 })
 
-void test('the rights of vault-policies/csi.hcl are enough for every type of object, and for no other key', async (t) => {
+void test('the policy vault-policies/csi.hcl suffices for every object type and allows no other key', async (t) => {
   const { renderPolicy } = await import('../real/transit-setup.ts')
   const fixture = await startFixture(vault)
   t.teardown(fixture.stop)
@@ -335,7 +335,7 @@ void test('the rights of vault-policies/csi.hcl are enough for every type of obj
   t.match(await failure(fixture.driver.mount({ attributes: other })), { code: 'PERMISSION_DENIED' })
 })
 
-void test('Version says who answers', async (t) => {
+void test('Version reports the provider and its version', async (t) => {
   const fixture = await startFixture(vault)
   t.teardown(fixture.stop)
   t.match(await fixture.driver.version(), {

@@ -124,7 +124,7 @@ for (const signing of SIGNING) {
   })
 }
 
-void test('a public key comes as PEM, JWK and DER, and all are the same key', async (t) => {
+void test('PEM, JWK and DER of a public key are the same key', async (t) => {
   await vault.makeKey('formats', 'ecdsa-p256')
   const { files } = await mount([
     { path: 'a.pem', type: 'publicKey', key: 'formats' },
@@ -140,7 +140,7 @@ void test('a public key comes as PEM, JWK and DER, and all are the same key', as
   t.match(jwk, { kid: 'formats:1', alg: 'ES256', use: 'sig', crv: 'P-256' })
 })
 
-void test('version all makes a folder with a file for each version that is still live', async (t) => {
+void test('version all makes a folder with a file for each available version', async (t) => {
   await vault.makeKey('many', 'ed25519')
   await rotateKey(vault.bao, 'many')
   await rotateKey(vault.bao, 'many')
@@ -158,11 +158,11 @@ void test('version all makes a folder with a file for each version that is still
   t.match(await failure(mount(gone)), {
     code: 'NOT_FOUND',
     message:
-      'objects[0] (one.pem): transit key many has no version 1: vault lists 2 to 3 (min_decryption_version 2)',
+      'objects[0] (one.pem): transit key many has no version 1: Vault lists 2 to 3 (min_decryption_version 2)',
   })
 })
 
-void test('an RSA key is for the algorithm that the class says', async (t) => {
+void test('an RSA key has the algorithm in the class', async (t) => {
   await vault.makeKey('rsa-alg', 'rsa-2048')
   const { files } = await mount([
     { path: 'pss', type: 'jwks', key: 'rsa-alg', alg: 'PS384' },
@@ -239,7 +239,7 @@ void test('RSA decrypts, and a derived key decrypts with its context', async (t)
   t.equal(String(files.get('derived')?.contents), 'by context')
 })
 
-void test('bytes that are no text are refused as utf8 and given as they are raw', async (t) => {
+void test('bytes that are not UTF-8 are refused as utf8 and mounted unchanged as raw', async (t) => {
   await vault.makeKey('bytes')
   const ciphertext = await vault.encrypt('bytes', Buffer.from([0xff, 0x00, 0xfe]))
   const object = { path: 'x', type: 'decrypt', key: 'bytes', ciphertext }
@@ -247,7 +247,7 @@ void test('bytes that are no text are refused as utf8 and given as they are raw'
   t.same(files.get('x')?.contents, Buffer.from([0xff, 0x00, 0xfe]))
   t.match(await failure(mount([{ ...object, encoding: 'utf8' }])), {
     code: 'FAILED_PRECONDITION',
-    message: /^objects\[0\] \(x\): what was decrypted is not UTF-8 text/,
+    message: /^objects\[0\] \(x\): the decrypted value is not UTF-8 text/,
   })
 })
 
@@ -306,7 +306,7 @@ for (const type of ['ed25519', 'aes256-gcm96']) {
     await vault.makeKey(key, type, { derived: true, exportable: true })
     t.match(await failure(mount([{ path: 'x', type: 'exportedKey', key }])), {
       code: 'FAILED_PRECONDITION',
-      message: `objects[0] (x): transit key ${key} is derived: what Vault exports is not a key that Transit uses; use a key with derived=false`,
+      message: `objects[0] (x): transit key ${key} is derived: Vault exports only its base key, which Transit does not use directly; use a key with derived=false`,
     })
   })
 }
@@ -340,5 +340,5 @@ for (const type of ['aes256-gcm96', 'hmac']) {
   })
 }
 
-// Said by hand, since the open socket keeps tap from noticing that nothing is left to do.
+// Explicit, because the open socket keeps tap waiting for more tests.
 end()

@@ -9,11 +9,11 @@ import {
   writePolicy,
 } from '../real/transit-setup.ts'
 
-/** The role that classes of the tests name, with a policy of the same name. */
+/** The role in the classes of the tests. Its policy has the same name. */
 export const ROLE = 'web'
 const AUDIENCE = 'vault'
 
-/** What the tests' pods may do by default; vault-policies/csi.hcl has a test of its own. */
+/** Default policy of the tests' pods; mount.test.ts tests vault-policies/csi.hcl. */
 const POLICY = `
 path "transit/keys/+" { capabilities = ["read"] }
 path "transit/decrypt/+" { capabilities = ["update"] }
@@ -32,7 +32,7 @@ export type Pod = Required<PodFacts>
 
 export type AttributesChange = Record<string, string | undefined>
 
-/** A real OpenBao that pods can log in to by their tokens, and what signs these tokens. */
+/** A real OpenBao in which pods can log in, and the issuer of their service-account tokens. */
 export class PodVault {
   readonly bao: OpenBao
   readonly issuer: ServiceAccountIssuer
@@ -51,7 +51,7 @@ export class PodVault {
     this.issuer = issuer
   }
 
-  /** A role of the jwt method with a policy of its own. */
+  /** Creates a role of the jwt method and its policy. */
   async enableRole(role: string, policy: string, given: { ttl?: string } = {}): Promise<void> {
     await writePolicy(this.bao, role, policy)
     await enableJwtLogin(this.bao, {
@@ -68,14 +68,14 @@ export class PodVault {
     await makeKey(this.bao, name, { type, ...more })
   }
 
-  /** Encrypts with Transit, as whoever writes a class does. */
+  /** Encrypts with Transit, as the author of a class does. */
   async encrypt(key: string, plaintext: string | Buffer, more: object = {}): Promise<string> {
     const body = { plaintext: Buffer.from(plaintext).toString('base64'), ...more }
     const answer = await this.bao.api('POST', `transit/encrypt/${key}`, body)
     return answer.data.ciphertext as string
   }
 
-  /** A token for a pod, in the form in which the driver hands tokens on. */
+  /** A token for a pod, in the format in which the driver passes tokens. */
   async tokens(pod: Pod, wanted: ServiceAccountToken & { forAudience?: string } = {}) {
     const { forAudience = AUDIENCE, ...rest } = wanted
     const token = await this.issuer.token({
@@ -90,7 +90,7 @@ export class PodVault {
     })
   }
 
-  /** The attributes of a Mount as driver 1.6.0 writes them, with some changed or (undefined) left away. */
+  /** The attributes of a Mount as driver 1.6.0 writes them, with changes; undefined removes an attribute. */
   async attributes(
     pod: Pod,
     objects: string | readonly object[],

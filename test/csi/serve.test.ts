@@ -26,7 +26,7 @@ async function attributesOf(pod = newPod()) {
   ])
 }
 
-void test('the built program serves Mounts, shows them in its metrics, and revokes tokens at its end', async (t) => {
+void test('the built program serves Mounts, counts them in metrics, and revokes tokens when it stops', async (t) => {
   const provider = await Provider.start(tempFolder('providers'), configurationOf(vault.bao.address))
   const driver = new CsiClient(provider.socket)
   t.teardown(() => driver.close())
@@ -41,7 +41,7 @@ void test('the built program serves Mounts, shows them in its metrics, and revok
     'transit_bridge_csi_mount_duration_seconds_count{code="OK"} 2',
     'transit_bridge_csi_mount_duration_seconds_count{code="INVALID_ARGUMENT"} 1',
     'transit_bridge_csi_objects_total{type="decrypt",outcome="vault"} 1',
-    'transit_bridge_csi_objects_total{type="decrypt",outcome="memory"} 1',
+    'transit_bridge_csi_objects_total{type="decrypt",outcome="cache"} 1',
     'transit_bridge_csi_content_hits_total 1',
     'transit_bridge_csi_sessions 1',
     'transit_bridge_csi_volumes 2',
@@ -56,14 +56,14 @@ void test('the built program serves Mounts, shows them in its metrics, and revok
   t.same(podRequests(vault, mark), ['update auth/token/revoke-self'])
 })
 
-void test('what a driver older than 1.6.0 sends is refused by HTTP/2, and the log says what to do', async (t) => {
+void test('HTTP/2 refuses a driver older than 1.6.0, and the log says what to do', async (t) => {
   const provider = await Provider.start(tempFolder('providers'), configurationOf(vault.bao.address))
   t.teardown(() => provider.stop())
   const old = new CsiClient(provider.socket, provider.socket)
   t.teardown(() => old.close())
   t.match(await failure(old.mount({ attributes: '{}' })), { code: 'INTERNAL' })
   await provider.program.waitForLine(
-    /a Secrets Store CSI driver older than 1\.6\.0 sends such an :authority .* update the driver to 1\.6\.0/,
+    /a Secrets Store CSI driver older than 1\.6\.0 sends the path .* update the driver to 1\.6\.0/,
   )
   const { text } = await provider.admin('/metrics')
   t.match(text, /^transit_bridge_csi_streams_refused_total [1-9]/m)
@@ -72,7 +72,7 @@ void test('what a driver older than 1.6.0 sends is refused by HTTP/2, and the lo
   t.ok((await driver.mount({ attributes: await attributesOf() })).files.size)
 })
 
-void test('it serves before Vault is there, and after a kill it serves again', async (t) => {
+void test('it serves before Vault is reachable, and again after a kill', async (t) => {
   const provider = await Provider.start(
     tempFolder('providers'),
     configurationOf('http://127.0.0.1:1'),

@@ -4,17 +4,18 @@ import { BridgeError, type ErrorCode } from '../../errors.ts'
 import { fingerprint } from '../volume/content.ts'
 import { parseClass, type SecretProviderClass } from './secret-provider-class.ts'
 
-/** Of the JavaScript heap, which is limited to 64 MiB (bin/transit-bridge). */
+/** Part of the JavaScript heap, which is limited to 64 MiB (bin/transit-bridge). */
 const MAX_BYTES = 8 * 1024 * 1024
-/** Several times what lies between two republishes of the kubelet (60 to 90 s). */
+/** Several times the interval between two republishes (60 to 90 s; docs/design.md, "CSI content"). */
 const IDLE_MS = 5 * 60_000
-/** What an object takes beside its text, and an entry beside its objects. */
+/** Overhead of an object besides its text, and of an entry besides its objects. */
 const OBJECT_BYTES = 1024
 
 type Parameters = Readonly<Record<string, string>>
 /**
- * What is wrong with a class. Not the error itself: the stack of an Error keeps the frames of its callers alive, and
- * these hold the request with all its text. The message is a copy, since a string that was cut from a text keeps it.
+ * Why a class is invalid. Not the Error itself: its stack keeps the frames of its callers alive, which hold the text of
+ * the request. The message is a copy, because a substring keeps its whole text alive. See docs/design.md, "Memory
+ * bounds".
  */
 interface Refusal {
   readonly code: ErrorCode
@@ -22,7 +23,7 @@ interface Refusal {
 }
 type Parsed = SecretProviderClass | Refusal
 
-/** Classes by their text, parsed: a republish brings the same text as the one before. */
+/** Parsed classes by their text, which is the same in every republish. */
 export class ClassCache {
   readonly #parsed: LRUCache<string, Parsed>
 
@@ -36,7 +37,7 @@ export class ClassCache {
     })
   }
 
-  /** Throws CLASS_INVALID; an invalid class stays invalid, and the kubelet asks for it again. */
+  /** Throws CLASS_INVALID. Invalid classes are cached, too, because kubelet retries them. */
   parse(parameters: Parameters): SecretProviderClass {
     const id = fingerprint(Object.entries(parameters).flat())
     const parsed = this.#parsed.get(id) ?? this.#add(id, parameters)
@@ -51,13 +52,13 @@ export class ClassCache {
     return parsed
   }
 
-  /** Bytes that the entries count as. */
+  /** Size of all entries as counted for the limit. */
   get bytes(): number {
     return this.#parsed.calculatedSize
   }
 }
 
-/** Strings that were cut from a text keep all of it, so the text is counted, at two bytes a character. */
+/** Substrings keep the whole text alive, so all of it is counted, with two bytes per character. */
 function sizeOf(parsed: Parsed, parameters: Parameters): number {
   if ('message' in parsed) return OBJECT_BYTES + 4 * parsed.message.length
   const texts = Object.values(parameters).reduce((sum, text) => sum + text.length, 0)

@@ -8,31 +8,31 @@ import { isClass, readClass, type SecretProviderClass } from './secret-provider-
 export const PROVIDER_NAME = 'transit-bridge'
 const API_VERSION = 'secrets-store.csi.x-k8s.io/v1'
 const KIND = 'SecretProviderClass'
-/** What kubectl writes for several objects, and the list type of the resource itself. */
+/** `List` is what kubectl writes for several objects (kubernetes.io/docs/reference/using-api/api-concepts). */
 const LISTS: ReadonlySet<string> = new Set(['List', `${KIND}List`])
 
-/** A manifest of this provider, and what is wrong with it; lines are those of the whole file. */
+/** A SecretProviderClass of this provider and its faults. Lines are counted in the whole file. */
 export interface ClassManifest {
   readonly name: string
   readonly namespace: string | undefined
   readonly line: number
-  /** Undefined where there are faults. */
+  /** Undefined if there are faults. */
   readonly read: SecretProviderClass | undefined
   readonly faults: readonly Fault[]
 }
 
-/** Reads the documents of a file and the items of its lists; other kinds and other providers are skipped. */
+/** Reads the documents of a file and the items of its lists. Skips other kinds and other providers. */
 export function readManifests(text: string): readonly ClassManifest[] {
   return splitDocuments(text).flatMap(({ body, offset }) => readDocument(body, offset))
 }
 
 interface Part {
   readonly body: string
-  /** Lines before it in the file. */
+  /** Number of lines before it in the file. */
   readonly offset: number
 }
 
-/** No YAML value can contain a line that begins with three dashes (YAML 1.2.2, 9.1.2), so the text alone is split. */
+/** Splits without parsing: no YAML value can contain a line that begins with three dashes (YAML 1.2.2, 9.1.2). */
 function splitDocuments(text: string): Part[] {
   const lines = text.split('\n')
   const starts = [
@@ -58,7 +58,7 @@ function readDocument(body: string, offset: number): readonly ClassManifest[] {
   return sources.flatMap((each) => readManifest(each, offset) ?? [])
 }
 
-/** Each item of a list, with its lines in the whole text. */
+/** Returns the items of a list with their lines in the whole text. */
 function itemsOf({ value, lineOf }: Source): readonly Source[] {
   return listAt(value, ['items']).map((item, index) => ({
     value: item,
@@ -80,9 +80,14 @@ function readManifest(source: Source, offset: number): ClassManifest | undefined
   else if (provider !== PROVIDER_NAME)
     report(['spec', 'provider'], 'spec.provider', 'is not known', `did you mean ${PROVIDER_NAME}`)
   if (textAt(value, ['apiVersion']) !== API_VERSION)
-    report(['apiVersion'], 'apiVersion', 'is not that of the driver', `write ${API_VERSION}`)
+    report(
+      ['apiVersion'],
+      'apiVersion',
+      'is not the API version of the driver',
+      `write ${API_VERSION}`,
+    )
   const name = textAt(value, ['metadata', 'name'])
-  if (name === undefined) report(['metadata'], 'metadata.name', 'is missing', 'a pod names it')
+  if (name === undefined) report(['metadata'], 'metadata.name', 'is missing', 'pods refer to it')
   const read = readParameters(source, offset, faults)
   if (read !== undefined) checkSecretObjects(source, read, report)
   return {
@@ -94,7 +99,7 @@ function readManifest(source: Source, offset: number): ClassManifest | undefined
   }
 }
 
-/** A provider whose name is nearly ours was meant to be ours. */
+/** A provider name that is similar to ours is probably a typo. */
 function isMisspelt(provider: string): boolean {
   return findNearest(provider, [PROVIDER_NAME]) !== undefined
 }
@@ -112,7 +117,7 @@ function readParameters(
     faults.push({
       path: 'spec.parameters',
       message,
-      hint: 'write role and objects there',
+      hint: 'write role and objects in it',
       line: source.lineOf(['spec']) + offset,
     })
     return undefined
@@ -123,7 +128,7 @@ function readParameters(
   return undefined
 }
 
-/** A fault in the text of `objects` has a line of that text, which begins on the line after its key if it has several lines. */
+/** Converts a line in the text of `objects`. A text with several lines begins on the line after its key. */
 function locate(fault: Fault, source: Source, offset: number): Fault {
   const [, parameter = ''] = /^([\w-]+)/.exec(fault.path) ?? []
   const place: Path = ['spec', 'parameters', parameter]
@@ -133,7 +138,7 @@ function locate(fault: Fault, source: Source, offset: number): Fault {
   return { ...rest, line: line === undefined || !hasLines ? keyLine : keyLine + line }
 }
 
-/** Secrets of Kubernetes are filled from files by their path; the driver itself fails on others only at run time. */
+/** The driver fills Secrets from files by path, and reports an unknown path only at run time. */
 function checkSecretObjects(
   source: Source,
   { objects }: SecretProviderClass,
@@ -156,7 +161,7 @@ function checkSecretObjects(
       report(
         place,
         `secretObjects[${String(index)}].data[${String(position)}].objectName`,
-        'is the path of no object',
+        'is not the path of an object',
         hint,
       )
     }

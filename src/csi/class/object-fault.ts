@@ -2,9 +2,9 @@ import { BridgeError, isOutage, type ErrorCode } from '../../errors.ts'
 import type { TransitKey } from '../../transit/key.ts'
 import { nameObject, type ClassObject } from './object-types.ts'
 
-const MAX_TOLD = 8
+const MAX_SHOWN = 8
 
-/** Objects that could not be had, and the one reason for all of them. */
+/** Failed objects with the error that they share. */
 export interface ObjectFault {
   readonly objects: readonly ClassObject[]
   readonly error: BridgeError
@@ -15,18 +15,18 @@ export interface FaultPlace {
   readonly mount: string
 }
 
-/** Whether a reason is that something does not exist, which an optional object may be. */
+/** Whether the error means that something does not exist, which is no failure of an optional object. */
 export function isAbsence(error: BridgeError): boolean {
   return error.code === 'KEY_MISSING' || error.code === 'OBJECT_MISSING'
 }
 
-/** One error for all that a Mount could not have: an outage before all else, since it passes by itself. */
+/** Returns one error for all failed objects. An outage takes precedence, because it can end without a change. */
 export function joinFaults(faults: readonly ObjectFault[], place: FaultPlace): BridgeError {
   const whole = faults.find(({ error }) => isOutage(error)) ?? faults.find(isAboutIdentity)
   if (whole !== undefined) return whole.error
-  const told = faults.slice(0, MAX_TOLD).map((fault) => describe(fault, place))
-  const rest = faults.length - told.length
-  const all = rest > 0 ? [...told, `${String(rest)} more`] : told
+  const shown = faults.slice(0, MAX_SHOWN).map((fault) => describe(fault, place))
+  const rest = faults.length - shown.length
+  const all = rest > 0 ? [...shown, `${String(rest)} more`] : shown
   const message =
     all.length === 1
       ? all.join('')
@@ -35,12 +35,12 @@ export function joinFaults(faults: readonly ObjectFault[], place: FaultPlace): B
   return new BridgeError(codeOf(first?.error.code ?? 'INTERNAL'), message, { cause: first?.error })
 }
 
-/** A login that failed is no matter of one object. */
+/** A failed login affects all objects. */
 function isAboutIdentity({ error }: ObjectFault): boolean {
   return error.code === 'LOGIN_REFUSED' || error.code === 'CANCELLED'
 }
 
-/** A key that is missing is no fault of the program's own configuration here, but of a class. */
+/** KEY_MISSING and KEY_UNSUITABLE are about the program's own key; here the class is wrong. */
 function codeOf(code: ErrorCode): ErrorCode {
   if (code === 'KEY_MISSING') return 'OBJECT_MISSING'
   return code === 'KEY_UNSUITABLE' ? 'OBJECT_UNSUITABLE' : code
@@ -57,22 +57,22 @@ function explain(error: BridgeError, object: ClassObject, place: FaultPlace): st
   const { key } = object
   if (code === 'KEY_MISSING') return explainAbsence(key, place.mount, error)
   if (code === 'VAULT_DENIED') {
-    return `vault itself denies role ${place.role} what this needs: ${message}; a policy of that role must allow ${rightOf(object, place.mount)}`
+    return `Vault denies this to role ${place.role}: ${message}; a policy of that role must allow ${permissionFor(object, place.mount)}`
   }
   if (code === 'CIPHERTEXT_INVALID') {
-    return `key ${key} does not decrypt it: ${message}; is it a ciphertext of this key, made with the same context and associatedData?`
+    return `key ${key} cannot decrypt it: ${message}; use a ciphertext of this key with the same context and associatedData`
   }
   return message
 }
 
-/** The line of a policy that an object needs; see vault-policies/csi.hcl. */
-function rightOf({ type, key }: ClassObject, mount: string): string {
+/** The permissions that an object needs; see vault-policies/csi.hcl. */
+function permissionFor({ type, key }: ClassObject, mount: string): string {
   if (type === 'decrypt' || type === 'dataKey') return `update on ${mount}/decrypt/${key}`
   const read = `read on ${mount}/keys/${key}`
   return type === 'exportedKey' ? `${read} and on ${mount}/export/*/${key}` : read
 }
 
-/** A 404 says nothing; of other absences (soft-deleted, no such version) Vault's words say which. */
+/** A 404 has no explanation. For other causes (soft-deleted, missing version) Vault's message is included. */
 function explainAbsence(key: string, mount: string, error: BridgeError): string {
   const { cause, message } = error
   const isPlain = cause instanceof BridgeError && cause.code === 'VAULT_NOT_FOUND'
@@ -80,15 +80,15 @@ function explainAbsence(key: string, mount: string, error: BridgeError): string 
 }
 
 function noSuchKey(key: string, mount: string): string {
-  return `vault has no transit key ${key} at mount ${mount}; correct its name, make the key, or write optional: true`
+  return `Vault has no transit key ${key} at mount ${mount}; correct its name, create the key, or write optional: true`
 }
 
-/** The metadata of a key, or the error that an object of it ends in. */
+/** Returns the metadata of an existing key. Throws OBJECT_MISSING. */
 export function requireKey(key: TransitKey | undefined, name: string, mount: string): TransitKey {
   if (key === undefined) throw new BridgeError('OBJECT_MISSING', noSuchKey(name, mount))
   if (!key.softDeleted) return key
   throw new BridgeError(
     'OBJECT_MISSING',
-    `transit key ${name} is soft-deleted; restore it by a write to ${mount}/keys/${name}/soft-delete-restore`,
+    `transit key ${name} is soft-deleted; restore it with a write to ${mount}/keys/${name}/soft-delete-restore`,
   )
 }

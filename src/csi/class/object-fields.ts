@@ -2,34 +2,34 @@ import type { Fault } from '../../yaml/fault.ts'
 import { findNearest, listChoices } from '../../text/nearest.ts'
 import { nameType } from '../../yaml/type-words.ts'
 
-/** Longest part of a value that a message repeats. */
+/** Longest part of a value that a message quotes. */
 const MAX_SHOWN = 40
-/** Unknown fields that are reported; looking for the nearest known name takes time for each. */
+/** Most unknown fields that are reported: the search for similar names takes time for each. */
 const MAX_UNKNOWN = 20
-/** Standard base64 with its padding, as Vault's API takes and gives it. */
+/** Standard base64 with padding, as in Vault's API. */
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
-/** A value that must be text of a certain form. */
+/** Required form of a text. */
 export interface TextRule {
   readonly pattern: RegExp
-  /** What is wrong otherwise, reading on from the field: "is not …; use …". */
+  /** The fault otherwise, which completes the name of the field: "is not …; use …". */
   readonly otherwise: string
 }
 
-/** Reads the fields of one mapping; what is wrong goes into a list of faults, so that all are told at once. */
+/** Reads the fields of one mapping. Collects faults, so that all are reported at once. */
 export class FieldReader {
   readonly #place: string
   readonly #fields: Readonly<Record<string, unknown>>
   readonly #faults: Fault[]
 
-  /** @param place in front of the field in messages: "objects[2]." */
+  /** @param place prefix of the field in messages: "objects[2]." */
   constructor(place: string, fields: Readonly<Record<string, unknown>>, faults: Fault[]) {
     this.#place = place
     this.#fields = fields
     this.#faults = faults
   }
 
-  /** Reads on from the field: "is not …; use …". */
+  /** Adds a fault. `text` completes the name of the field: "is not …; use …". */
   fault(name: string, text: string): void {
     const cut = text.indexOf('; ')
     const path = `${this.#place}${name}`
@@ -44,7 +44,7 @@ export class FieldReader {
     return Object.hasOwn(this.#fields, name)
   }
 
-  /** A text that must be there; undefined after a fault. */
+  /** Returns a required text, or undefined after a fault. */
   text(name: string, meaning: string, rule?: TextRule): string | undefined {
     if (!this.has(name)) {
       this.fault(name, `is missing; ${meaning}`)
@@ -88,12 +88,12 @@ export class FieldReader {
 
   bytes(name: string): Buffer | undefined {
     if (!this.has(name)) return undefined
-    const otherwise = 'is not base64; write it as the API of vault takes it'
+    const otherwise = 'is not base64; use standard base64 with padding'
     const text = this.text(name, '', { pattern: BASE64, otherwise })
     return text === undefined ? undefined : Buffer.from(text, 'base64')
   }
 
-  /** A whole number from 1, `latest` or `all`. */
+  /** Returns a number from 1, `latest` (the default) or `all`. */
   version(name: string): number | 'latest' | 'all' {
     if (!this.has(name)) return 'latest'
     const value = this.#fields[name]
@@ -105,7 +105,7 @@ export class FieldReader {
     return 'latest'
   }
 
-  /** Refuses every field that is not known, with what was meant. */
+  /** Adds a fault for every unknown field, with a suggestion. */
   refuseOthers(known: readonly string[], explain: (name: string) => string | undefined): void {
     const unknown = Object.keys(this.#fields).filter((name) => !known.includes(name))
     for (const name of unknown.slice(0, MAX_UNKNOWN)) {
@@ -119,7 +119,7 @@ export class FieldReader {
   }
 }
 
-/** A value of a class in a message: in quotes, on one line and never much of it. */
+/** Quotes the beginning of a value for a message, on one line. */
 export function show(value: string): string {
   return JSON.stringify(value.length > MAX_SHOWN ? `${value.slice(0, MAX_SHOWN)}…` : value)
 }

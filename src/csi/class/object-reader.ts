@@ -17,25 +17,26 @@ import {
 } from './object-types.ts'
 
 /**
- * Files belong to root and the driver can change neither owner nor group (secrets-store-csi-driver#858), so less
- * than this could not be read by a process that is not root. Only containers that mount the volume see it.
+ * Files belong to root, and the driver can change neither owner nor group (secrets-store-csi-driver#858), so processes
+ * that are not root need this mode. Only containers that mount the volume see the files.
  */
 const DEFAULT_MODE = 0o444
 
-/** Vault's sdk/framework GenericNameRegex; the length is that of a file name. */
+/** Vault's GenericNameRegex (sdk/framework/path.go). The length is that of a file name. */
 export const VAULT_NAME: TextRule = {
   pattern: /^(?=.{1,255}$)\w([\w.-]*\w)?$/,
-  otherwise: 'is not a name that vault takes; use letters, digits, _, and inside . and -',
+  otherwise:
+    'is not a valid name in Vault; use letters, digits and _, and between them also . and -',
 }
 const MODE: TextRule = {
   pattern: /^0[4-7][0-7]{2}$/,
   otherwise:
-    'is not a mode that its owner can read; write four octal digits in quotes, such as "0444"',
+    'is not a mode that its owner can read; write four octal digits in quotes, for example "0444"',
 }
 
 type Place = Pick<ClassObject, 'index' | 'path' | 'mode' | 'optional' | 'key'>
 
-/** One object of a class; undefined when something is wrong with it, which is then among the faults. */
+/** Reads one object of a class. Returns undefined after a fault. */
 export function readObject(
   index: number,
   value: unknown,
@@ -53,7 +54,7 @@ export function readObject(
   return faults.length === before ? object : undefined
 }
 
-/** A place that is wrong is told and never used, so what stands for it does not matter. */
+/** After a fault the object is discarded, so the substitutes for invalid fields are never used. */
 function readCommon(index: number, reader: FieldReader): Place {
   const path = reader.text('path', 'the name of the file in the volume')
   const pathFault = path === undefined ? undefined : findPathFault(path)
@@ -116,12 +117,9 @@ function readCiphertext(
   field: string,
   reader: FieldReader,
 ): Omit<CiphertextObject, 'type' | 'encoding'> {
-  const ciphertext = reader.text(field, 'what transit made: vault:v1:…') ?? ''
+  const ciphertext = reader.text(field, 'the ciphertext from Transit: vault:v1:…') ?? ''
   if (ciphertext !== '' && readCiphertextVersion(ciphertext) === undefined)
-    reader.fault(
-      field,
-      'is not a ciphertext of transit; it looks like vault:v1:… with base64 behind',
-    )
+    reader.fault(field, 'is not a Transit ciphertext; expected vault:v1:… followed by base64')
   else if (ciphertext === '' && reader.has(field)) reader.fault(field, 'is empty')
   const context = reader.bytes('context')
   const associatedData = reader.bytes('associatedData')
@@ -146,7 +144,7 @@ function optionalChoice<const T extends string>(
   return reader.has(name) ? reader.choice(name, choices) : undefined
 }
 
-/** A field that other types have was hardly a slip of the fingers. */
+/** A field of another type is probably not a typo. */
 function explainField(name: string): string | undefined {
   const owners = CSI_OBJECT_TYPES.filter((type) => FIELDS_OF[type].includes(name))
   return owners.length === 0 ? undefined : `it belongs to type ${listChoices(owners)}`

@@ -1,16 +1,16 @@
 import type { CsiObjectType } from '../../config/config.ts'
 
-/** Which versions of a key an object is about; `all` makes a folder with a file a version. */
+/** Which versions of a key an object contains. `all` makes a folder with one file per version. */
 export type WantedVersion = number | 'latest' | 'all'
 
 interface ObjectBase {
-  /** Position in the class's list: messages name it. */
+  /** Position in the list of the class, for messages. */
   readonly index: number
-  /** Relative and clean; the folder of the files where there is one for each version. */
+  /** Relative and normalized. A folder if there is a file per version. */
   readonly path: string
   /** Permission bits of the file. */
   readonly mode: number
-  /** Left away, instead of an error, where the key or the version does not exist. */
+  /** If the key or version does not exist, the object is omitted instead of failing the Mount. */
   readonly optional: boolean
   /** Name of the Transit key. */
   readonly key: string
@@ -25,7 +25,7 @@ export const RSA_ALGORITHMS = [
   'PS512',
   'RSA-OAEP-256',
 ] as const
-/** What an RSA key is used for: the one thing that a JWK says of it and Transit does not know. */
+/** How an RSA key is used, which a JWK contains and Transit does not know. */
 export type RsaAlgorithm = (typeof RSA_ALGORITHMS)[number]
 
 export const PUBLIC_KEY_FORMATS = ['pem', 'jwk', 'der'] as const
@@ -48,7 +48,7 @@ export interface KeyInfoObject extends ObjectBase {
   readonly type: 'keyInfo'
 }
 
-/** A value that Transit decrypts: of type dataKey its ciphertext is the field `wrapped`. */
+/** A value that Transit decrypts. In a class, the ciphertext of a dataKey is the field `wrapped`. */
 export interface CiphertextObject extends ObjectBase {
   readonly type: 'dataKey' | 'decrypt'
   readonly ciphertext: string
@@ -63,13 +63,13 @@ export interface ExportedKeyObject extends ObjectBase {
   readonly encoding: (typeof BINARY_ENCODINGS)[number]
 }
 
-/** Made from key metadata alone. */
+/** Built from key metadata only. */
 export type PublicObject = PublicKeyObject | JwksObject | KeyInfoObject
-/** Needs what only Vault can bring, and is never shared between pods. */
+/** Built from decrypted or exported content, which is never shared between pods. */
 export type SecretObject = CiphertextObject | ExportedKeyObject
 export type ClassObject = PublicObject | SecretObject
 
-/** The fields of each type beside `path`, `type`, `key`, `mode` and `optional`. */
+/** The fields of each type besides {@link COMMON_FIELDS}. */
 export const FIELDS_OF: Readonly<Record<CsiObjectType, readonly string[]>> = {
   publicKey: ['format', 'version', 'alg'],
   jwks: ['alg'],
@@ -85,12 +85,12 @@ export function isPublic(object: ClassObject): object is PublicObject {
   return object.type === 'publicKey' || object.type === 'jwks' || object.type === 'keyInfo'
 }
 
-/** Whether the object becomes a folder with a file for each version. */
+/** Whether the object is a folder with one file per version. */
 export function isFolder(object: ClassObject): boolean {
   return 'version' in object && object.version === 'all'
 }
 
-/** How messages name an object: by position and path. */
+/** Position and path of an object, for messages. */
 export function nameObject({ index, path }: Pick<ClassObject, 'index' | 'path'>): string {
   return `objects[${String(index)}] (${path})`
 }

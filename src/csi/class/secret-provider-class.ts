@@ -8,51 +8,55 @@ import { findPathClashes } from './object-path.ts'
 import { readObject, VAULT_NAME } from './object-reader.ts'
 import type { ClassObject } from './object-types.ts'
 
-/** What a pod author may say: everything else is the administrator's. */
+/** The parameters that a pod author can set. The administrator controls everything else. */
 export const CLASS_PARAMETERS: readonly string[] = ['role', 'objects']
-/** Most objects of one class, and most bytes of their text: a class is parsed where every pod's volumes are served. */
+/** Parsing a class must not delay the Mounts of other pods (docs/design.md, "Configuration"). */
 const MAX_OBJECTS = 100
 const MAX_TEXT_BYTES = 256 * 1024
 /**
- * What YAML is built with: parsing takes time for each. Ciphertexts, which make texts long, have hardly any, and a
- * hundred objects with all their fields in JSON, one field a line, have some 8,000.
+ * Structural characters of YAML, each of which takes time to parse. Ciphertexts contain few. A hundred objects with all
+ * fields, as JSON with one field per line, have about 8,000.
  */
 const STRUCTURE = /[[\]{},:?&*!|>"'\n]|-(?=\s|$)/g
 const MAX_STRUCTURE = 10_000
-/** kubelet cuts an event at 1 KiB, and a gRPC status travels in a header of at most some KiB. */
+/** kubelet truncates an event to 1 KiB, and a gRPC status message is a header of a few KiB at most. */
 const MAX_FAULTS_SHOWN = 12
-/** A key of the class can be as long as the class, and a fault names it. */
+/** A fault contains the name of a field, which can be as long as the class. */
 const MAX_FAULT_LENGTH = 400
 
-/** A SecretProviderClass as this provider reads it. */
+/** A parsed SecretProviderClass. */
 export interface SecretProviderClass {
-  /** The role of Vault's auth method that the pods of this class log in as. */
+  /** The Vault role with which the pods of this class log in. */
   readonly role: string
   readonly objects: readonly ClassObject[]
-  /** Stands for role and objects, as they were written. */
+  /** Hash of the text of role and objects. */
   readonly digest: string
 }
 
-/** The role that parameters name, if it is text: enough to refuse a class before its objects are parsed. */
+/** Returns the role if it is valid: enough to apply the rules before the objects are parsed. */
 export function readRole(parameters: Readonly<Record<string, unknown>>): string | undefined {
   const { role } = parameters
   return typeof role === 'string' && VAULT_NAME.pattern.test(role) ? role : undefined
 }
 
-/** A class, or all that is wrong with it. */
+/** A class, or all its faults. */
 export type ReadClass = SecretProviderClass | readonly Fault[]
 
 export function isClass(read: ReadClass): read is SecretProviderClass {
   return 'digest' in read
 }
 
-/** Reads the parameters of a class. Faults of the text of `objects` have lines, counted in that text. */
+/** Reads the parameters of a class. Lines of faults in `objects` are counted in that text. */
 export function readClass(parameters: Readonly<Record<string, unknown>>): ReadClass {
   const faults: Fault[] = []
   const reader = new FieldReader('', parameters, faults)
   reader.refuseOthers(CLASS_PARAMETERS, explainParameter)
-  const role = reader.text('role', 'the vault role that pods of this class log in as', VAULT_NAME)
-  const text = reader.text('objects', 'a list of what the volume holds, as YAML text')
+  const role = reader.text(
+    'role',
+    'the Vault role with which pods of this class log in',
+    VAULT_NAME,
+  )
+  const text = reader.text('objects', 'a list of the files in the volume, as YAML text')
   const objects = text === undefined ? [] : readObjects(text, faults)
   if (faults.length > 0 || role === undefined) return faults
   const digest = createHash('sha256')
@@ -61,35 +65,35 @@ export function readClass(parameters: Readonly<Record<string, unknown>>): ReadCl
   return { role, objects, digest }
 }
 
-/** As readClass; throws CLASS_INVALID with every fault. */
+/** Like {@link readClass}, but throws CLASS_INVALID with every fault. */
 export function parseClass(parameters: Readonly<Record<string, unknown>>): SecretProviderClass {
   const read = readClass(parameters)
   if (isClass(read)) return read
   throw new BridgeError(
     'CLASS_INVALID',
-    `the SecretProviderClass cannot be used: ${describeFaults(read)}`,
+    `the SecretProviderClass is invalid: ${describeFaults(read)}`,
   )
 }
 
-/** Names that other providers take and that would put something under a pod's control. */
+/** Other providers have such parameters, which would give a pod author control of the connection to Vault. */
 function explainParameter(name: string): string | undefined {
   if (!/addr|url|skip|tls|cert|audience|mount|namespace|token/i.test(name)) return undefined
-  return 'addresses, TLS, mounts, namespaces and audiences are set in the configuration of transit-bridge alone'
+  return 'addresses, TLS, mounts, namespaces and audiences are set only in the configuration of transit-bridge'
 }
 
 function readObjects(text: string, faults: Fault[]): ClassObject[] {
   const path = 'objects'
   if (Buffer.byteLength(text) > MAX_TEXT_BYTES) {
     const message = `is longer than ${String(MAX_TEXT_BYTES / 1024)} KiB`
-    faults.push({ path, message, hint: 'spread it over several classes' })
+    faults.push({ path, message, hint: 'split it into several classes' })
     return []
   }
   if ((text.match(STRUCTURE)?.length ?? 0) > MAX_STRUCTURE) {
-    const message = `has more than ${String(MAX_STRUCTURE)} of the characters that YAML is built with`
-    faults.push({ path, message, hint: 'a list of objects needs far fewer' })
+    const message = `has more than ${String(MAX_STRUCTURE)} structural characters (such as - : , " and line ends)`
+    faults.push({ path, message, hint: 'a list of 100 objects has about 8000' })
     return []
   }
-  // No class needs an alias, which makes much of little.
+  // Aliases are refused: no class needs them, and they let a small text expand to a large value.
   const source = readYaml(text, { maxAliases: 0 })
   if (!('value' in source)) {
     faults.push(
@@ -112,8 +116,8 @@ function readObjects(text: string, faults: Fault[]): ClassObject[] {
   if (list.length === 0)
     faults.push({ path, message: 'is an empty list', hint: 'a volume needs at least one file' })
   if (list.length > MAX_OBJECTS) {
-    const message = `has ${String(list.length)} objects, above the most: ${String(MAX_OBJECTS)}`
-    faults.push({ path, message, hint: 'spread them over several classes' })
+    const message = `has ${String(list.length)} objects, more than ${String(MAX_OBJECTS)}`
+    faults.push({ path, message, hint: 'split them into several classes' })
     return []
   }
   return readList(list, source, faults)
@@ -140,7 +144,7 @@ function readList(list: readonly unknown[], source: Source, faults: Fault[]): Cl
   return sound
 }
 
-/** All faults in one line, for an event of Kubernetes. */
+/** All faults in one line, for a Kubernetes event. */
 function describeFaults(faults: readonly Fault[]): string {
   const shown = faults.slice(0, MAX_FAULTS_SHOWN).map(({ path, message, hint, line, column }) => {
     const place = column === undefined || line === undefined ? '' : ` (line ${String(line)})`

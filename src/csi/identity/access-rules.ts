@@ -11,13 +11,13 @@ const MAX_DENIALS_SHOWN = 8
 export interface AccessRulesOptions {
   readonly rules: readonly CsiRule[]
   /**
-   * The KMS plugin's key, where it is on the same mount: whoever may have values decrypted with it can read
-   * every Secret of a copy of etcd. Only a rule that names it in full is about it.
+   * The KMS plugin's key, if it is on the same mount. A pod that can decrypt with it can read every Secret in a copy
+   * of etcd, so only a rule with its exact name allows it.
    */
   readonly guardedKey: string | undefined
 }
 
-/** The rules that are for a subject and its role, or why there are none. */
+/** The rules that match a subject and its role, or why none matches. */
 interface FoundRules {
   readonly rules: readonly CsiRule[]
   readonly denial: string | undefined
@@ -25,7 +25,7 @@ interface FoundRules {
 
 type Subject = Pick<PodReference, 'namespace' | 'serviceAccount'>
 
-/** The administrator's rules (csi.rules): what no rule allows is denied, before Vault is asked anything. */
+/** The administrator's rules (csi.rules). Objects that no rule allows are denied without a request to Vault. */
 export class AccessRules {
   readonly #options: AccessRulesOptions
 
@@ -34,8 +34,8 @@ export class AccessRules {
   }
 
   /**
-   * Throws RULE_DENIED for a subject that no rule is for, before its class is parsed. An undefined role is one that
-   * the class does not name properly, which its parser reports.
+   * Throws RULE_DENIED for a subject without a matching rule, before its class is parsed. The role is undefined if
+   * the class has no valid one, which the parser of the class reports.
    */
   requireSubject(subject: Subject, role: string | undefined): void {
     const { denial } = this.#findRules(subject, role)
@@ -43,8 +43,8 @@ export class AccessRules {
   }
 
   /**
-   * Throws RULE_DENIED, which names each object and the list that has nothing for it. Of other rules it says
-   * nothing but that they do not match.
+   * Throws RULE_DENIED. The message names each denied object and the list without a match, and nothing else of the
+   * rules.
    */
   require(subject: Subject, wanted: SecretProviderClass): void {
     const denials = this.findDenials(subject, wanted)
@@ -52,7 +52,7 @@ export class AccessRules {
     throw denied(denials)
   }
 
-  /** Why a class is not allowed, each reason a phrase; empty when it is. */
+  /** Returns the reasons why a class is denied; none if it is allowed. */
   findDenials(subject: Subject, wanted: SecretProviderClass): readonly string[] {
     const { rules, denial } = this.#findRules(subject, wanted.role)
     if (denial !== undefined) return [denial]
@@ -104,7 +104,7 @@ function denied(denials: readonly string[]): BridgeError {
   const all = rest > 0 ? [...shown, `${String(rest)} more`] : shown
   return new BridgeError(
     'RULE_DENIED',
-    `csi.rules of transit-bridge do not allow this: ${all.join('; ')}; ask the administrator of transit-bridge, or change the class`,
+    `csi.rules of transit-bridge do not allow this Mount: ${all.join('; ')}; change the class, or ask the administrator of transit-bridge for a rule`,
   )
 }
 

@@ -1,4 +1,4 @@
-/** Whether a name fits a pattern in which `*` stands for any text. Takes time in proportion to the name. */
+/** Whether a name matches a pattern in which `*` matches any text. Takes linear time. */
 export function matchesPattern(pattern: string, name: string): boolean {
   const parts = pattern.split('*')
   const [first = ''] = parts

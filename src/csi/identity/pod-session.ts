@@ -15,16 +15,16 @@ export interface PodSessionOptions {
   readonly role: string
   readonly login: Login
   readonly client: VaultRequester
-  /** Mount of the Transit engine. */
+  /** Mount path of the Transit engine. */
   readonly mount: string
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: SessionMetrics
 }
 
-/** What a pod does in Vault, under its own identity: one service-account token and one role. */
+/** A pod's session with Vault: one service-account token and one role. */
 export class PodSession {
-  /** Stands for token and role. */
+  /** Hash of token and role. */
   readonly id: string
   readonly engine: Transit
   readonly #session: VaultSession
@@ -44,9 +44,10 @@ export class PodSession {
   }
 
   /**
-   * Stands for what Vault lets this identity do. An ACL is made from a token's policies, and their templates
-   * from its entity; so what Vault allowed one token it allows every other one with the same of both. It is
-   * known after a login, which is where Vault proves that the service-account token is genuine.
+   * Identifies what Vault allows this identity. Vault builds an ACL from a token's policies and fills their templates
+   * from its entity, so tokens with the same policies and entity have the same permissions
+   * (https://developer.hashicorp.com/vault/docs/concepts/policies#templated-policies). Known after a login, in which
+   * Vault verified the service-account token.
    */
   async rights(context: CallContext): Promise<string> {
     if (this.#rights === undefined) await this.#session.ready(context)
@@ -70,12 +71,12 @@ export class PodSession {
   }
 }
 
-/** The hash of a service-account token and a role: the token itself is in no memory's key. */
+/** Returns the hash of a service-account token and a role, so that no cache has the token as a key. */
 export function identify({ token }: ServiceAccountToken, role: string): string {
   return createHash('sha256').update(`${token.reveal()}\n${role}`).digest('base64url')
 }
 
-/** Undefined where Vault does not say enough: then the rights are those of one session alone. */
+/** Undefined if Vault returns no entity or policies; permissions are then not shared between sessions. */
 function rightsOf({ entityId, policies }: Grant): string | undefined {
   if (entityId === undefined || policies === undefined) return undefined
   return fingerprint([entityId, ...policies.toSorted()])

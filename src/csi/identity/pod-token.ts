@@ -15,8 +15,8 @@ const LONGEST_TOKEN = 16 * 1024
 const Tokens = v.record(v.string(), v.object({ token: v.pipe(v.string(), v.minLength(1)) }))
 
 /**
- * The token that proves which pod this is. It must claim to be the token of this pod; Vault decides at the login
- * whether it is genuine and still valid. Throws POD_TOKEN_MISSING or POD_TOKEN_INVALID.
+ * Returns the pod's service-account token. Its claims must match the pod; Vault verifies its signature and expiry at
+ * the login. Throws POD_TOKEN_MISSING or POD_TOKEN_INVALID.
  */
 export function requirePodToken(request: MountRequest, audience: string): ServiceAccountToken {
   const { pod } = request
@@ -26,7 +26,7 @@ export function requirePodToken(request: MountRequest, audience: string): Servic
   throw new BridgeError('POD_TOKEN_INVALID', `${nameToken(pod)}: ${problem}`)
 }
 
-/** A pod's token for a login, with the reason why Vault may refuse it. */
+/** A pod's token for a login, with a reason why Vault may refuse it, if one is known. */
 export function explainPodToken(
   token: ServiceAccountToken,
   audience: string,
@@ -43,13 +43,13 @@ export function explainPodToken(
 
 function findToken({ tokens, pod }: MountRequest, audience: string): string {
   if (tokens === undefined || tokens === '') {
-    throw missing(audience, pod, 'the CSI driver sent no token at all')
+    throw missing(audience, pod, 'the CSI driver sent no tokens')
   }
   const byAudience = v.safeParse(Tokens, parseJson(tokens))
   if (!byAudience.success) {
     throw new BridgeError(
       'POD_TOKEN_INVALID',
-      `the tokens that the CSI driver sent for pod ${namePod(pod)} are not JSON of tokens by audience`,
+      `the tokens that the CSI driver sent for pod ${namePod(pod)} are not a JSON object of tokens by audience`,
     )
   }
   const { output } = byAudience
@@ -62,11 +62,11 @@ function findToken({ tokens, pod }: MountRequest, audience: string): string {
   )
 }
 
-/** The tokens come from kubelet, which asks the CSIDriver object for what audiences. */
+/** kubelet creates the tokens for the audiences in the CSIDriver object. */
 function missing(audience: string, pod: PodReference, what: string): BridgeError {
   return new BridgeError(
     'POD_TOKEN_MISSING',
-    `pod ${namePod(pod)} has no service-account token for audience ${quoted(audience)} (csi.audience): ${what}; add {audience: ${audience}} to spec.tokenRequests of the CSIDriver secrets-store.csi.k8s.io, which is tokenRequests of the driver's chart`,
+    `pod ${namePod(pod)} has no service-account token for audience ${quoted(audience)} (csi.audience): ${what}; add {audience: ${audience}} to spec.tokenRequests of the CSIDriver secrets-store.csi.k8s.io (tokenRequests in the values of the driver's chart)`,
   )
 }
 
@@ -74,7 +74,7 @@ function decode(jwt: string, pod: PodReference): ServiceAccountToken {
   return asPodToken(() => decodeServiceAccountToken(jwt, nameToken(pod)))
 }
 
-/** The same faults as of our own token, under a code that says whose it is. */
+/** Changes IDENTITY_INVALID, which is about the program's own token, to POD_TOKEN_INVALID. */
 function asPodToken<T>(work: () => T): T {
   try {
     return work()
@@ -85,28 +85,28 @@ function asPodToken<T>(work: () => T): T {
   }
 }
 
-/** A claim that is not understood must not count as absent: then it would not be compared with the pod. */
+/** A malformed claim must not count as absent, because it would then not be compared with the pod. */
 function findMalformedClaim({ malformedClaim }: ServiceAccountToken): string | undefined {
   if (malformedClaim === undefined) return undefined
-  return `its claim ${malformedClaim} has a form that kube-apiserver does not write`
+  return `its claim ${malformedClaim} does not have the form that kube-apiserver writes`
 }
 
 /**
- * The token must be of the namespace and the service account that the request names. The sync controller names
- * itself as the pod and sends a token that is bound to none, so a pod is compared only where the token has one.
+ * The token must belong to the namespace and service account in the request. The pod is compared only if the token is
+ * bound to one: the sync controller sends itself as the pod, with an unbound token.
  */
 function findForeignClaim(claims: ServiceAccountClaims, pod: PodReference): string | undefined {
   const { namespace, serviceAccount } = pod
   const subject = `system:serviceaccount:${namespace}:${serviceAccount}`
   if (claims.subject !== subject) {
-    return `it is a token of ${claims.subject === undefined ? 'no subject' : quoted(claims.subject)}, but the volume is of ${quoted(subject)}`
+    return `its subject is ${claims.subject === undefined ? 'missing' : quoted(claims.subject)}, but the volume belongs to ${quoted(subject)}`
   }
   if (claims.namespace !== undefined && claims.namespace !== namespace) {
-    return `its namespace claim is ${quoted(claims.namespace)}, but the volume is of ${quoted(namespace)}`
+    return `its namespace claim is ${quoted(claims.namespace)}, but the volume belongs to ${quoted(namespace)}`
   }
   const account = claims.serviceAccount?.name
   if (account !== undefined && account !== serviceAccount) {
-    return `its service account claim is ${quoted(account)}, but the volume is of ${quoted(serviceAccount)}`
+    return `its service account claim is ${quoted(account)}, but the volume belongs to ${quoted(serviceAccount)}`
   }
   if (claims.pod !== undefined && claims.pod.uid !== pod.uid) {
     return `it is bound to another pod (${quoted(claims.pod.name)}, uid ${quoted(claims.pod.uid)})`
@@ -115,7 +115,7 @@ function findForeignClaim(claims: ServiceAccountClaims, pod: PodReference): stri
 }
 
 function nameToken(pod: PodReference): string {
-  return `the token of pod ${namePod(pod)}`
+  return `the service-account token of pod ${namePod(pod)}`
 }
 
 function parseJson(text: string): unknown {

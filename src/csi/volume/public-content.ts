@@ -6,7 +6,7 @@ import { makeJwk } from './jwk.ts'
 import type { JwksObject, PublicKeyObject, PublicObject } from '../class/object-types.ts'
 import { findVersions, placeVersion } from './wanted-versions.ts'
 
-/** The files of an object that is made from key metadata. Throws OBJECT_MISSING, OBJECT_UNSUITABLE or KEY_UNSUITABLE. */
+/** Returns the files of an object that is built from key metadata. Throws OBJECT_MISSING, OBJECT_UNSUITABLE or KEY_UNSUITABLE. */
 export function makePublicFiles(object: PublicObject, key: TransitKey): ContentFile[] {
   switch (object.type) {
     case 'publicKey':
@@ -21,7 +21,7 @@ export function makePublicFiles(object: PublicObject, key: TransitKey): ContentF
   }
 }
 
-/** All of it is public, so the version may stand for the bytes themselves. */
+/** The content is public, so the version can be a hash of it. */
 function makeFile(
   { mode }: PublicObject,
   path: string,
@@ -43,7 +43,7 @@ function encodePublicKey(object: PublicKeyObject, key: TransitKey, version: numb
   }
 }
 
-/** Every version that Vault still verifies, so that what was signed before a rotation stays good. */
+/** Contains every version that Vault still verifies, so that signatures from before a rotation remain valid. */
 function encodeJwks(object: JwksObject, key: TransitKey): Buffer {
   const keys = findVersions(key, 'all').map((version) =>
     jwkOf(object, key, version, readPublicKey(key, version)),

@@ -7,12 +7,12 @@ import { fingerprint, type ContentFile } from './content.ts'
 import type { CiphertextObject, ExportedKeyObject } from '../class/object-types.ts'
 import { findVersions, placeVersion } from './wanted-versions.ts'
 
-/** The files of an object, or why there are none. */
+/** The files of an object, or the error instead of them. */
 export type ObjectContent = readonly ContentFile[] | BridgeError
 
 /**
- * Decrypts all objects of one key in one request; of a derived key those with a context and those without come
- * in two, since Transit refuses a batch in which only some items have one.
+ * Decrypts all objects of one key in one request, or in two if only some have a context: Transit refuses such a batch
+ * (Vault, builtin/logical/transit/path_decrypt.go: "context should be set either in all the request blocks or in none").
  */
 export async function decryptObjects(
   key: string,
@@ -56,14 +56,14 @@ function writeValue(object: CiphertextObject, plaintext: Buffer): ObjectContent 
   return [{ path: object.path, mode: object.mode, contents, version: versionOf(object) }]
 }
 
-/** Gives the plaintext itself, or zeroes it. */
+/** Returns the plaintext buffer itself, or zeroes it. */
 function encodeValue({ encoding }: CiphertextObject, plaintext: Buffer): Buffer | BridgeError {
   if (encoding === 'base64') return encodeBase64(plaintext)
   if (encoding === 'raw' || isUtf8(plaintext)) return plaintext
   plaintext.fill(0)
   return new BridgeError(
     'OBJECT_UNSUITABLE',
-    'what was decrypted is not UTF-8 text; write encoding: raw or base64',
+    'the decrypted value is not UTF-8 text; write encoding: raw or base64',
   )
 }
 
@@ -93,12 +93,12 @@ function versionOf({
   return fingerprint([key, ciphertext, encoding, context ?? none, associatedData ?? none])
 }
 
-/** The versions of the files that an object of type exportedKey has now, without the material. */
+/** Returns the file versions of an exportedKey from key metadata, without an export. */
 export function exportedVersions(object: ExportedKeyObject, key: TransitKey): readonly string[] {
   return findVersions(key, object.version).map((version) => exportedVersion(object, key, version))
 }
 
-/** Exports what an object is about. Throws KEY_UNSUITABLE if Vault says that the key is not exportable. */
+/** Exports the key versions of an object. Throws KEY_UNSUITABLE if the key is not exportable. */
 export async function exportObject(
   object: ExportedKeyObject,
   key: TransitKey,
@@ -108,7 +108,7 @@ export async function exportObject(
   if (key.derived) {
     throw new BridgeError(
       'OBJECT_UNSUITABLE',
-      `transit key ${key.name} is derived: what Vault exports is not a key that Transit uses; use a key with derived=false`,
+      `transit key ${key.name} is derived: Vault exports only its base key, which Transit does not use directly; use a key with derived=false`,
     )
   }
   const versions = findVersions(key, object.version)
@@ -118,7 +118,7 @@ export async function exportObject(
   return versions.map((version) => {
     const material = exported.get(version)
     if (material === undefined) {
-      throw new BridgeError('OBJECT_MISSING', `vault did not export version ${String(version)}`)
+      throw new BridgeError('OBJECT_MISSING', `Vault did not export version ${String(version)}`)
     }
     const bytes = decodeExportedKey(key.type, material)
     return {
@@ -130,7 +130,7 @@ export async function exportObject(
   })
 }
 
-/** A key that was deleted and made again has other creation times. */
+/** A key that is deleted and created again has different creation times. */
 function exportedVersion(
   { encoding }: ExportedKeyObject,
   key: TransitKey,

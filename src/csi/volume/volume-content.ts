@@ -2,9 +2,9 @@ import type { CallContext } from '../../call-context.ts'
 import type { Clock } from '../../time/clock.ts'
 import { BridgeError } from '../../errors.ts'
 import type { TransitKey } from '../../transit/key.ts'
-import type { ContentMemory, RememberedContent } from './content-memory.ts'
+import type { ContentCache, CachedContent } from './content-cache.ts'
 import { zeroFiles, type ContentFile } from './content.ts'
-import type { KeyMemory, KnownKey } from './key-memory.ts'
+import type { KeyCache, KnownKey } from './key-cache.ts'
 import { requireKey } from '../class/object-fault.ts'
 import {
   isPublic,
@@ -22,41 +22,41 @@ import {
 } from './secret-content.ts'
 
 export interface VolumeContentOptions {
-  readonly keys: KeyMemory
-  readonly contents: ContentMemory
-  /** Mount of the Transit engine. */
+  readonly keys: KeyCache
+  readonly contents: ContentCache
+  /** Mount path of the Transit engine. */
   readonly mount: string
   readonly clock: Clock
 }
 
-/** One volume: what it holds, for whom. */
+/** A volume: its objects, and the session of its pod. */
 export interface Volume {
-  /** Stands for pod, class and identity. */
+  /** Identifies pod, class and identity. */
   readonly id: string
   readonly objects: readonly ClassObject[]
   readonly session: PodSession
 }
 
-/** What was gathered for a volume. The receiver owns the files and zeroes them. */
+/** The content of a volume. The caller owns the files and zeroes them. */
 export interface Gathered {
   readonly contents: ReadonlyMap<number, ObjectContent>
-  /** When Vault gave the oldest part, in milliseconds of Clock.monotonic. */
+  /** When Vault returned the oldest part, in milliseconds of Clock.monotonic. */
   readonly confirmedAt: number
-  /** Whether decrypted content came from the cache. */
-  readonly remembered: boolean
+  /** Whether secret content came from the cache. */
+  readonly isCached: boolean
 }
 
 type Contents = ReadonlyMap<number, ObjectContent>
 type Keys = ReadonlyMap<string, KnownKey | BridgeError>
 
-/** The secret part of a volume. */
+/** The secret content of a volume. */
 interface Secrets {
   readonly contents: Contents
   readonly fetchedAt: number
   readonly isCached: boolean
 }
 
-/** Gathers the content of volumes: from key metadata, from the cache, and the rest from Vault. */
+/** Collects the content of volumes from key metadata, the content cache and Vault. */
 export class VolumeContent {
   readonly #options: VolumeContentOptions
 
@@ -64,7 +64,7 @@ export class VolumeContent {
     this.#options = options
   }
 
-  /** A fault of one object is its content; only a fault of the whole identity is thrown. */
+  /** An object's error takes the place of its content; only an error of the whole identity is thrown. */
   async gather(volume: Volume, context: CallContext): Promise<Gathered> {
     const startedAt = this.#options.clock.monotonic()
     const reading = this.#readKeys(volume, context)
@@ -74,11 +74,11 @@ export class VolumeContent {
     return {
       contents: new Map([...this.#makePublic(volume, keys), ...secrets.contents]),
       confirmedAt: Math.min(startedAt, ...fetchTimes, ...readTimes(keys)),
-      remembered: secrets.isCached,
+      isCached: secrets.isCached,
     }
   }
 
-  /** Zeroes what is kept for a volume, as when Vault refuses: nothing may be served that Vault would not give. */
+  /** Zeroes the cached content of a volume, for example after a refusal. */
   forget(volume: Volume): void {
     this.#options.contents.forget(volume.id)
   }
@@ -103,7 +103,7 @@ export class VolumeContent {
     return new Map(parts.flatMap((part) => [...part]))
   }
 
-  /** From the cache while it holds the current versions of exported keys, otherwise everything from Vault. */
+  /** Uses the cache while it has the current versions of exported keys; otherwise fetches everything from Vault. */
   async #findSecrets(
     volume: Volume,
     reading: Promise<Keys>,
@@ -125,12 +125,12 @@ export class VolumeContent {
   ): Promise<Secrets> {
     const fetchedAt = this.#options.clock.monotonic()
     const [values, exported] = await Promise.all([
-      // Needs no key metadata: a ciphertext names its version.
+      // Needs no key metadata: a ciphertext contains its key version.
       this.#decrypt(volume, context),
       reading.then((keys) => this.#export(volume, keys, context)),
     ])
     const contents = new Map([...values, ...exported])
-    this.#remember(volume, contents, fetchedAt)
+    this.#cache(volume, contents, fetchedAt)
     return { contents, fetchedAt, isCached: false }
   }
 
@@ -144,8 +144,8 @@ export class VolumeContent {
     return new Map(await Promise.all(objects.filter(isExport).map(exportOne)))
   }
 
-  /** A rotation of an exported key shows in its metadata before the content is due to be validated. */
-  #holdsExports({ files }: RememberedContent, { objects }: Volume, keys: Keys): boolean {
+  /** Key metadata shows a rotation of an exported key before the cached content expires. */
+  #holdsExports({ files }: CachedContent, { objects }: Volume, keys: Keys): boolean {
     return objects.filter(isExport).every((object) => {
       const known = keys.get(object.key)
       if (known === undefined || known instanceof BridgeError || known.key === undefined)
@@ -159,10 +159,10 @@ export class VolumeContent {
     })
   }
 
-  #remember({ id }: Volume, values: Contents, fetchedAt: number): void {
+  #cache({ id }: Volume, values: Contents, fetchedAt: number): void {
     const files = new Map<number, readonly ContentFile[]>()
     for (const [index, content] of values) {
-      // A volume that lacks something is fetched again as a whole.
+      // Incomplete content is not cached; the next Mount fetches everything.
       if (content instanceof BridgeError) return
       files.set(index, content)
     }

@@ -5,32 +5,32 @@ import { logKey, type Logger } from '../../telemetry/log.ts'
 import { namePod, type PodReference } from '../mount-request.ts'
 
 const MAX_VOLUMES = 10_000
-/** A volume that was not asked for in so long is gone: the kubelet asks every 60 to 90 s. */
+/** Republishes arrive every 60 to 90 s (docs/design.md, "CSI content"), so an idle volume is gone. */
 const IDLE_MS = 5 * 60_000
-/** A failure that lasts is logged again this often. */
+/** How often a continuing failure is logged. */
 const REMIND_EVERY_MS = 10 * 60_000
 
-/** Why a volume fails. An outage alternates between codes without being news. */
+/** Why a volume fails. All outage codes are one reason, because an outage alternates between them. */
 export type FailureReason = ErrorCode | 'outage'
 
 interface Volume {
-  /** When Vault last confirmed what was served; undefined before the first success. */
+  /** When Vault last confirmed the served content; undefined before the first success. */
   readonly confirmedAt: number | undefined
   readonly trouble: { readonly reason: FailureReason; readonly warnedAt: number } | undefined
 }
 
 export interface LedgerSummary {
-  /** Volumes that are asked for now. */
+  /** Volumes with recent Mounts. */
   readonly volumes: number
-  /** Of these, the volumes whose last Mount failed, by reason. */
+  /** How many of them failed in their last Mount, by reason. */
   readonly failing: ReadonlyMap<FailureReason, number>
-  /** Age of the oldest content that was served to a volume, in milliseconds; 0 without any. */
+  /** Age of the oldest content that a volume has, in milliseconds; 0 if there is none. */
   readonly oldestMs: number
 }
 
 /**
- * Which volumes are asked for, which of them fail, and since when Vault has not confirmed their content. Kubernetes
- * does not show a republish that fails (kubernetes/kubernetes#121271), so metrics and one log line do.
+ * Tracks volumes, failures of their last Mount, and when Vault last confirmed their content. Kubernetes does not show
+ * a failed republish (kubernetes/kubernetes#121271), so metrics and a log line report it.
  */
 export class VolumeLedger {
   readonly #clock: Clock
@@ -53,7 +53,7 @@ export class VolumeLedger {
     const before = this.#volumes.get(volume)
     this.#volumes.set(volume, { confirmedAt, trouble: undefined })
     if (before?.trouble !== undefined) {
-      this.#log.info(fieldsOf(pod), `the volume of pod ${namePod(pod)} is served again`)
+      this.#log.info(fieldsOf(pod), `the volume of pod ${namePod(pod)} works again`)
     }
   }
 
@@ -80,7 +80,7 @@ export class VolumeLedger {
     return { volumes: this.#volumes.size, failing, oldestMs }
   }
 
-  /** This process does not know whether a volume was filled by the one before it. */
+  /** Without an earlier success, the volume may still have files from a previous process. */
   #warn(pod: PodReference, error: BridgeError, confirmedAt: number | undefined): void {
     const state =
       confirmedAt === undefined
@@ -88,7 +88,7 @@ export class VolumeLedger {
         : 'the pod keeps its files'
     this.#log.warn(
       { ...fieldsOf(pod), [logKey.code]: error.code },
-      `the volume of pod ${namePod(pod)} could not be served (${state}): ${error.message}`,
+      `the volume of pod ${namePod(pod)} failed (${state}): ${error.message}`,
     )
   }
 }

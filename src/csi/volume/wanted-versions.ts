@@ -2,7 +2,7 @@ import { BridgeError } from '../../errors.ts'
 import type { TransitKey } from '../../transit/key.ts'
 import type { WantedVersion } from '../class/object-types.ts'
 
-/** The versions of a key that an object is about, oldest first. OBJECT_MISSING where Vault does not list the one. */
+/** Returns the key versions of an object, oldest first. Throws OBJECT_MISSING if the wanted version is not available. */
 export function findVersions(key: TransitKey, wanted: WantedVersion): readonly number[] {
   const live = [...key.versions.keys()].toSorted((one, other) => one - other)
   if (wanted === 'all') return live
@@ -10,11 +10,11 @@ export function findVersions(key: TransitKey, wanted: WantedVersion): readonly n
   if (key.versions.has(version)) return [version]
   throw new BridgeError(
     'OBJECT_MISSING',
-    `transit key ${key.name} has no version ${String(version)}: vault lists ${describe(live)} (min_decryption_version ${String(key.minDecryptionVersion)})`,
+    `transit key ${key.name} has no version ${String(version)}: Vault lists ${describe(live)} (min_decryption_version ${String(key.minDecryptionVersion)})`,
   )
 }
 
-/** The file of one version: under the path where there may be several, at it where there is one. */
+/** Returns the path of a version's file: in a folder for `all`, otherwise the path itself. */
 export function placeVersion(path: string, wanted: WantedVersion, version: number): string {
   return wanted === 'all' ? `${path}/${String(version)}` : path
 }

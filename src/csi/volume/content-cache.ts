@@ -7,35 +7,35 @@ const MAX_BYTES = 64 * 1024 * 1024
 /** Three to five times the interval between two republishes of the kubelet (60 to 90 s; docs/design.md, "CSI content"). */
 const IDLE_MS = 5 * 60_000
 
-export interface ContentMemoryOptions {
-  /** Longest time that content is kept, in milliseconds (csi.revalidateAfter); 0 keeps nothing. */
-  readonly maxAge: number
+export interface ContentCacheOptions {
+  /** How long content is cached (csi.revalidateAfter); with 0 the cache stays empty. */
+  readonly maxAgeMs: number
   readonly clock: Clock
 }
 
 /** The secret files of a volume, by the index of their object, and when Vault returned them. */
-export interface RememberedContent {
+export interface CachedContent {
   readonly files: ReadonlyMap<number, readonly ContentFile[]>
   /** Milliseconds of Clock.monotonic. */
   readonly fetchedAt: number
 }
 
-interface Kept extends RememberedContent {
+interface Kept extends CachedContent {
   readonly bytes: number
   askedAt: number
   cancelTimer: CancelTimer
 }
 
 /**
- * Decrypted content, kept for the republishes of the one volume that it was decrypted for: the key stands for pod,
- * class and identity. It is zeroed after `maxAge`, when the volume stops asking, and when Vault refuses; then
- * Vault decides again.
+ * Decrypted content for the republishes of the volume that it was decrypted for; the cache key identifies pod, class
+ * and identity. It is zeroed after `maxAgeMs`, when Mounts of the volume stop, and when Vault refuses. The next Mount
+ * then asks Vault (docs/design.md, "CSI content").
  */
-export class ContentMemory {
-  readonly #options: ContentMemoryOptions
+export class ContentCache {
+  readonly #options: ContentCacheOptions
   readonly #kept: LRUCache<string, Kept>
 
-  constructor(options: ContentMemoryOptions) {
+  constructor(options: ContentCacheOptions) {
     this.#options = options
     this.#kept = new LRUCache({
       maxSize: MAX_BYTES,
@@ -49,12 +49,12 @@ export class ContentMemory {
   }
 
   /** Returns copies, which the caller owns and zeroes. */
-  find(volume: string): RememberedContent | undefined {
+  find(volume: string): CachedContent | undefined {
     const kept = this.#kept.get(volume)
     if (kept === undefined) return undefined
     const now = this.#options.clock.monotonic()
-    // A timer may be late, as after a host slept.
-    if (now - kept.fetchedAt >= this.#options.maxAge) {
+    // A timer can be late, for example after the host was suspended.
+    if (now - kept.fetchedAt >= this.#options.maxAgeMs) {
       this.forget(volume)
       return undefined
     }
@@ -62,10 +62,10 @@ export class ContentMemory {
     return { files: copyAll(kept.files), fetchedAt: kept.fetchedAt }
   }
 
-  /** Keeps copies. */
-  keep(volume: string, content: RememberedContent): void {
-    const { maxAge, clock } = this.#options
-    if (maxAge === 0 || content.files.size === 0) return
+  /** Stores copies. */
+  keep(volume: string, content: CachedContent): void {
+    const { maxAgeMs, clock } = this.#options
+    if (maxAgeMs === 0 || content.files.size === 0) return
     const files = copyAll(content.files)
     const bytes = [...files.values()]
       .flat()
@@ -77,20 +77,20 @@ export class ContentMemory {
     this.#watch(volume, kept)
   }
 
-  /** Zeroes and forgets what is kept for a volume. */
+  /** Zeroes and removes the content of a volume. */
   forget(volume: string): void {
     this.#kept.delete(volume)
   }
 
-  /** Zeroes and forgets all. */
+  /** Zeroes and removes everything. */
   clear(): void {
     this.#kept.clear()
   }
 
-  /** Content must be zeroed when it expires and not at the next request, so each entry has a timer. */
+  /** Zeroes content as soon as it expires rather than at the next request, so each entry has a timer. */
   #watch(volume: string, kept: Kept): void {
-    const { maxAge, clock } = this.#options
-    const end = Math.min(kept.fetchedAt + maxAge, kept.askedAt + IDLE_MS)
+    const { maxAgeMs, clock } = this.#options
+    const end = Math.min(kept.fetchedAt + maxAgeMs, kept.askedAt + IDLE_MS)
     const left = end - clock.monotonic()
     if (left <= 0) this.forget(volume)
     else kept.cancelTimer = clock.after(left, () => this.#watch(volume, kept))

@@ -6,33 +6,33 @@ import { isStepBack, STEP_BACK_PATIENCE_MS, type TransitKey } from '../../transi
 import type { Transit } from '../../transit/transit.ts'
 import { waitWithin } from '../../time/bounded-wait.ts'
 
-/** Names of keys come from classes, so what is remembered of them has a bound. */
+/** Names of keys come from classes, so the cache has bounds (docs/design.md, "Memory bounds"). */
 const MAX_KEYS = 1_000
-/** Of the JavaScript heap. A version is at most the PEM text of an RSA-4096 key. */
+/** Part of the JavaScript heap. The largest version is the PEM text of an RSA-4096 key. */
 const MAX_KEY_BYTES = 8 * 1024 * 1024
 const VERSION_BYTES = 1024
 const MAX_PROOFS = 10_000
-/** How long one read may take, whoever waits for it. */
+/** Time limit of one read, independent of its waiters. */
 const READ_TIMEOUT_MS = 10_000
 
-export interface KeyMemoryOptions {
-  /** Milliseconds that metadata may be old. */
-  readonly refreshInterval: number
-  /** Milliseconds after which Vault is asked again whether an identity may read a key. */
-  readonly revalidateAfter: number
+export interface KeyCacheOptions {
+  /** Maximum age of metadata. */
+  readonly refreshIntervalMs: number
+  /** Maximum age of the proof that an identity may read a key. */
+  readonly revalidateAfterMs: number
   readonly clock: Clock
 }
 
-/** Who asks. */
+/** The identity that reads a key. */
 export interface KeyReader {
   readonly engine: Pick<Transit, 'readKey'>
-  /** Stands for what Vault lets the reader do; see PodSession. */
+  /** Identifies the reader's permissions in Vault; see PodSession.rights. */
   readonly rights: string
 }
 
-/** What Vault said of a key. */
+/** Vault's last answer about a key. */
 export interface KnownKey {
-  /** Undefined: Vault said that there is none. */
+  /** Undefined if the key does not exist. */
   readonly key: TransitKey | undefined
   /** Milliseconds of Clock.monotonic. */
   readonly readAt: number
@@ -45,39 +45,39 @@ interface Read {
 }
 
 /**
- * Metadata of keys, shared by all pods of the node: one read for each key and refresh interval, whoever's turn it
- * is. Yet it is Vault who decides whom it is for: a reader gets what another one's read brought only while Vault
- * has let a reader with the same rights read that same key within `revalidateAfter`. The read that proves this
- * is the same GET, and it refreshes the metadata for all.
+ * Key metadata, shared by all pods of the node: each key is read once per refresh interval. Vault still decides who
+ * may read it: a reader receives another reader's result only if, within `revalidateAfterMs`, Vault let a reader with
+ * the same permissions read the same key. The read that proves this also refreshes the metadata for everyone.
  */
-export class KeyMemory {
-  readonly #options: KeyMemoryOptions
+export class KeyCache {
+  readonly #options: KeyCacheOptions
   readonly #known = new LRUCache<string, KnownKey>({
     max: MAX_KEYS,
     maxSize: MAX_KEY_BYTES,
     sizeCalculation: ({ key }) => VERSION_BYTES * (1 + (key?.versions.size ?? 0)),
   })
-  /** When Vault last let these rights read this key. */
+  /** When Vault last let a reader with these permissions read the key. */
   readonly #proofs = new LRUCache<string, number>({ max: MAX_PROOFS })
-  /** By key, the reads under way. */
+  /** Reads in progress, by key. */
   readonly #reads = new Map<string, Read[]>()
 
-  constructor(options: KeyMemoryOptions) {
+  constructor(options: KeyCacheOptions) {
     this.#options = options
   }
 
-  /** What is known of a key, not older than the refresh interval. Throws as Transit.readKey, but not KEY_MISSING. */
+  /** Returns metadata not older than the refresh interval. Throws the errors of Transit.readKey except KEY_MISSING. */
   async read(name: string, reader: KeyReader, context: CallContext): Promise<KnownKey> {
     if (!this.#isProven(name, reader)) return this.#readAs(name, reader, context)
     const known = this.#known.get(name)
-    if (known !== undefined && this.#age(known.readAt) < this.#options.refreshInterval) return known
+    if (known !== undefined && this.#age(known.readAt) < this.#options.refreshIntervalMs)
+      return known
     const [underWay] = this.#reads.get(name) ?? []
     if (underWay === undefined || underWay.rights === reader.rights)
       return this.#readAs(name, reader, context)
     try {
       return await this.#wait(underWay, context)
     } catch (thrown) {
-      // What Vault denies to others says nothing about this reader.
+      // A denial for another reader says nothing about this one.
       if (isOutage(BridgeError.from(thrown))) throw thrown
       return this.#readAs(name, reader, context)
     }
@@ -85,11 +85,11 @@ export class KeyMemory {
 
   #isProven(name: string, { rights }: KeyReader): boolean {
     const at = this.#proofs.get(proofOf(name, rights))
-    const { revalidateAfter, refreshInterval } = this.#options
-    return at !== undefined && this.#age(at) < Math.max(revalidateAfter, refreshInterval)
+    const { revalidateAfterMs, refreshIntervalMs } = this.#options
+    return at !== undefined && this.#age(at) < Math.max(revalidateAfterMs, refreshIntervalMs)
   }
 
-  /** A read of the reader's own; those with the same rights share it. */
+  /** Reads with the reader's own token; readers with the same permissions share the read. */
   #readAs(name: string, reader: KeyReader, context: CallContext): Promise<KnownKey> {
     const { rights } = reader
     const reads = this.#reads.get(name) ?? []
@@ -146,7 +146,7 @@ export class KeyMemory {
   }
 }
 
-/** That there is no such key is knowledge, too: an optional object asks for it every minute. */
+/** A missing key is cached, too, because an optional object asks for it every minute. */
 async function readOrNone(
   name: string,
   { engine }: KeyReader,
@@ -158,7 +158,7 @@ async function readOrNone(
     const error = BridgeError.from(thrown)
     if (error.code === 'KEY_MISSING') return undefined
     if (error.code !== 'DEADLINE_EXCEEDED') throw error
-    throw new BridgeError('VAULT_TIMEOUT', 'vault did not answer in time', { cause: error })
+    throw new BridgeError('VAULT_TIMEOUT', 'Vault did not answer in time', { cause: error })
   }
 }
 

@@ -1,9 +1,9 @@
 import { test } from 'tap'
-import { ContentMemory } from '../../src/csi/volume/content-memory.ts'
+import { ContentCache } from '../../src/csi/volume/content-cache.ts'
 import type { ContentFile } from '../../src/csi/volume/content.ts'
-import { KeyMemory } from '../../src/csi/volume/key-memory.ts'
+import { KeyCache } from '../../src/csi/volume/key-cache.ts'
 import type { PodSession } from '../../src/csi/identity/pod-session.ts'
-import { SessionMemory } from '../../src/csi/identity/session-memory.ts'
+import { SessionCache } from '../../src/csi/identity/session-cache.ts'
 import { SharedMounts, type ServedContent } from '../../src/csi/shared-mounts.ts'
 import { BridgeError } from '../../src/errors.ts'
 import { Secret } from '../../src/secret.ts'
@@ -20,7 +20,7 @@ function contentOf(file: ContentFile, fetchedAt = 0) {
   return { files: new Map([[0, [file]]]), fetchedAt }
 }
 
-/** The very buffer that a memory keeps: it is given out only as copies. */
+/** Returns the buffer inside the cache, which otherwise returns only copies. */
 function spyOnCopy(): { last: () => Buffer; restore: () => void } {
   const from = Buffer.from.bind(Buffer)
   let last: Buffer = Buffer.alloc(0)
@@ -29,63 +29,63 @@ function spyOnCopy(): { last: () => Buffer; restore: () => void } {
   return { last: () => last, restore: () => void Object.assign(Buffer, { from }) }
 }
 
-function keepAndSpy(memory: ContentMemory, text: string): Buffer {
+function keepAndSpy(cache: ContentCache, text: string): Buffer {
   const file = fileOf(text)
   const spy = spyOnCopy()
-  memory.keep('volume', contentOf(file))
+  cache.keep('volume', contentOf(file))
   spy.restore()
   return spy.last()
 }
 
-void test('content is given out as copies, and zeroed and gone when its time is over', async (t) => {
+void test('content is returned as copies, and zeroed and removed when it expires', async (t) => {
   const clock = new HandClock()
-  const memory = new ContentMemory({ maxAge: 4 * MINUTE, clock })
-  const kept = keepAndSpy(memory, 'secret')
+  const cache = new ContentCache({ maxAgeMs: 4 * MINUTE, clock })
+  const kept = keepAndSpy(cache, 'secret')
   t.equal(kept.toString(), 'secret')
-  memory.find('volume')?.files.get(0)?.[0]?.contents.fill(0)
-  t.equal(memory.find('volume')?.files.get(0)?.[0]?.contents.toString(), 'secret')
+  cache.find('volume')?.files.get(0)?.[0]?.contents.fill(0)
+  t.equal(cache.find('volume')?.files.get(0)?.[0]?.contents.toString(), 'secret')
   await clock.advance(4 * MINUTE - 1)
-  t.equal(memory.size, 1)
+  t.equal(cache.size, 1)
   await clock.advance(1)
-  t.equal(memory.size, 0, 'without anybody asking')
+  t.equal(cache.size, 0, 'without a request')
   t.equal(kept.toString(), '\0'.repeat(6))
   t.equal(clock.pending, 0)
 })
 
-void test('content is zeroed when its volume stops asking, and kept while it asks', async (t) => {
+void test('content is zeroed when Mounts of its volume stop, and kept while they continue', async (t) => {
   const clock = new HandClock()
-  const memory = new ContentMemory({ maxAge: 60 * MINUTE, clock })
-  const kept = keepAndSpy(memory, 'secret')
+  const cache = new ContentCache({ maxAgeMs: 60 * MINUTE, clock })
+  const kept = keepAndSpy(cache, 'secret')
   for (let minute = 0; minute < 10; minute += 1) {
     await clock.advance(MINUTE)
-    t.ok(memory.find('volume'))
+    t.ok(cache.find('volume'))
   }
   await clock.advance(5 * MINUTE)
-  t.equal(memory.size, 0)
+  t.equal(cache.size, 0)
   t.equal(kept.toString(), '\0'.repeat(6))
 })
 
-void test('content is zeroed when it is replaced, forgotten or cleared', (t) => {
+void test('content is zeroed when it is replaced, removed or cleared', (t) => {
   const clock = new HandClock()
-  const memory = new ContentMemory({ maxAge: MINUTE, clock })
-  const replaced = keepAndSpy(memory, 'first!')
-  const forgotten = keepAndSpy(memory, 'second')
+  const cache = new ContentCache({ maxAgeMs: MINUTE, clock })
+  const replaced = keepAndSpy(cache, 'first!')
+  const forgotten = keepAndSpy(cache, 'second')
   t.equal(replaced.toString(), '\0'.repeat(6))
   t.equal(forgotten.toString(), 'second')
-  memory.forget('volume')
+  cache.forget('volume')
   t.equal(forgotten.toString(), '\0'.repeat(6))
-  const cleared = keepAndSpy(memory, 'third!')
-  memory.clear()
+  const cleared = keepAndSpy(cache, 'third!')
+  cache.clear()
   t.equal(cleared.toString(), '\0'.repeat(6))
   t.equal(clock.pending, 0)
   t.end()
 })
 
-void test('with an age of 0 nothing is kept', (t) => {
-  const memory = new ContentMemory({ maxAge: 0, clock: new HandClock() })
-  memory.keep('volume', contentOf(fileOf('secret')))
-  t.equal(memory.size, 0)
-  t.equal(memory.find('volume'), undefined)
+void test('with an age of 0 nothing is cached', (t) => {
+  const cache = new ContentCache({ maxAgeMs: 0, clock: new HandClock() })
+  cache.keep('volume', contentOf(fileOf('secret')))
+  t.equal(cache.size, 0)
+  t.equal(cache.find('volume'), undefined)
   t.end()
 })
 
@@ -98,7 +98,7 @@ function sessionFixture(maxSessions?: number) {
   const clock = new HandClock()
   const ended: string[] = []
   const sizes: number[] = []
-  const memory = new SessionMemory({
+  const cache = new SessionCache({
     open: (token) =>
       ({
         end: () => {
@@ -110,25 +110,25 @@ function sessionFixture(maxSessions?: number) {
     onSize: (size) => sizes.push(size),
     ...(maxSessions === undefined ? {} : { maxSessions }),
   })
-  return { clock, ended, sizes, memory }
+  return { clock, ended, sizes, cache }
 }
 
-void test('one token and role has one session, and another role another one', (t) => {
-  const { memory, clock } = sessionFixture()
+void test('there is one session per token and role', (t) => {
+  const { cache, clock } = sessionFixture()
   const token = tokenOf('a', clock.now() + 60 * MINUTE)
-  t.equal(memory.open(token, 'web'), memory.open(token, 'web'))
-  t.not(memory.open(token, 'web'), memory.open(token, 'admin'))
-  t.not(memory.open(token, 'web'), memory.open(tokenOf('b', clock.now() + MINUTE), 'web'))
-  t.equal(memory.size, 3)
+  t.equal(cache.open(token, 'web'), cache.open(token, 'web'))
+  t.not(cache.open(token, 'web'), cache.open(token, 'admin'))
+  t.not(cache.open(token, 'web'), cache.open(tokenOf('b', clock.now() + MINUTE), 'web'))
+  t.equal(cache.size, 3)
   t.end()
 })
 
-void test('a session is ended when nobody comes with its token any more', async (t) => {
-  const { memory, clock, ended } = sessionFixture()
+void test('a session ends when its token is no longer used', async (t) => {
+  const { cache, clock, ended } = sessionFixture()
   const token = tokenOf('a', clock.now() + 600 * MINUTE)
-  memory.open(token, 'web')
+  cache.open(token, 'web')
   await clock.advance(4 * MINUTE)
-  memory.open(token, 'web')
+  cache.open(token, 'web')
   await clock.advance(4 * MINUTE)
   t.same(ended, [])
   await clock.advance(MINUTE)
@@ -136,24 +136,24 @@ void test('a session is ended when nobody comes with its token any more', async 
   t.equal(clock.pending, 0)
 })
 
-void test('a session is ended with its service-account token, however much it is used', async (t) => {
-  const { memory, clock, ended } = sessionFixture()
+void test('a session ends when its service-account token expires, even if it is in use', async (t) => {
+  const { cache, clock, ended } = sessionFixture()
   const token = tokenOf('a', clock.now() + 10 * MINUTE)
   for (let minute = 0; minute < 10; minute += 1) {
-    memory.open(token, 'web')
+    cache.open(token, 'web')
     await clock.advance(MINUTE)
   }
   t.same(ended, ['a'])
 })
 
-void test('the session that was used least goes when there are too many, and all go at the end', async (t) => {
-  const { memory, clock, ended, sizes } = sessionFixture(2)
+void test('if there are too many sessions the least recently used one ends, and stop ends all', async (t) => {
+  const { cache, clock, ended, sizes } = sessionFixture(2)
   const tokens = ['a', 'b', 'c'].map((text) => tokenOf(text, clock.now() + 60 * MINUTE))
-  for (const token of tokens) memory.open(token, 'web')
+  for (const token of tokens) cache.open(token, 'web')
   t.same(ended, ['a'])
-  await memory.stop({ deadline: clock.monotonic() + 1_000 })
+  await cache.stop({ deadline: clock.monotonic() + 1_000 })
   t.same(new Set(ended), new Set(['a', 'b', 'c']))
-  t.equal(memory.size, 0)
+  t.equal(cache.size, 0)
   t.equal(sizes.at(-1), 0)
 })
 
@@ -173,7 +173,7 @@ function keyOf(latestVersion: number, createdAt = latestVersion): TransitKey {
 /** Readers of one key, whose reads the test answers by what is in `answers`. */
 function keyFixture() {
   const clock = new HandClock()
-  const memory = new KeyMemory({ refreshInterval: 30_000, revalidateAfter: 10 * MINUTE, clock })
+  const cache = new KeyCache({ refreshIntervalMs: 30_000, revalidateAfterMs: 10 * MINUTE, clock })
   const reads: string[] = []
   const answers = new Map<string, TransitKey | BridgeError>()
   const read = (rights: string) => {
@@ -182,12 +182,12 @@ function keyFixture() {
       const answer = answers.get(rights) ?? keyOf(1)
       return answer instanceof BridgeError ? Promise.reject(answer) : Promise.resolve(answer)
     }
-    return memory.read('k', { engine: { readKey }, rights }, { deadline: clock.monotonic() + 1e9 })
+    return cache.read('k', { engine: { readKey }, rights }, { deadline: clock.monotonic() + 1e9 })
   }
   return { clock, reads, answers, read }
 }
 
-void test('readers with the same rights share one read an interval; others prove theirs once in revalidateAfter', async (t) => {
+void test('readers with the same permissions share one read per interval; others prove theirs once per revalidateAfter', async (t) => {
   const { clock, reads, read } = keyFixture()
   await Promise.all([read('a'), read('a'), read('a')])
   await read('a')
@@ -205,7 +205,7 @@ void test('readers with the same rights share one read an interval; others prove
   t.same(reads.slice(20), ['a', 'b'])
 })
 
-void test('a reader that Vault denies gets nothing from memory, and harms nobody else', async (t) => {
+void test('a reader that Vault denies gets nothing from the cache and does not affect other readers', async (t) => {
   const { clock, answers, reads, read } = keyFixture()
   await read('a')
   answers.set('b', new BridgeError('VAULT_DENIED', 'no'))
@@ -223,7 +223,7 @@ void test('a reader that Vault denies gets nothing from memory, and harms nobody
   )
 })
 
-void test('an older view of a key, as of a standby that lags, is not believed for two minutes', async (t) => {
+void test('older key metadata, for example from a lagging standby, is ignored for two minutes', async (t) => {
   const { clock, answers, read } = keyFixture()
   answers.set('a', keyOf(3))
   await read('a')
@@ -240,7 +240,7 @@ void test('an older view of a key, as of a standby that lags, is not believed fo
   t.equal((await read('a')).key?.latestVersion, 1, 'a key that was made again is believed at once')
 })
 
-void test('work that is shared is zeroed when the last has its copy, and when nobody is left', async (t) => {
+void test('shared content is zeroed after the last caller has its copy or gives up', async (t) => {
   const clock = new HandClock()
   const shared = new SharedMounts(clock)
   const original = fileOf('secret')

@@ -4,49 +4,49 @@ import type { ServiceAccountToken } from '../../identity/service-account-token.t
 import type { CallContext } from '../../call-context.ts'
 import { identify, type PodSession } from './pod-session.ts'
 
-/** Far more than a node has pods (110 by default) or a cluster has objects that the sync controller syncs. */
+/** kubelet's default is 110 pods per node (https://kubernetes.io/docs/setup/best-practices/cluster-large/). */
 const MAX_SESSIONS = 1_000
-/** kubelet asks every 60 to 90 s: a token that nobody came with for so long belongs to a pod that is gone. */
+/** Republishes arrive every 60 to 90 s (docs/design.md, "CSI content"), so the pod of an idle token is gone. */
 const IDLE_MS = 5 * 60_000
 const REVOKE_TIME_MS = 4_000
 
-export interface SessionMemoryOptions {
+export interface SessionCacheOptions {
   readonly open: (token: ServiceAccountToken, role: string, id: string) => PodSession
   readonly clock: Clock
-  /** Told how many sessions are held, whenever that changes. */
+  /** Called with the number of sessions after every change. */
   readonly onSize: (sessions: number) => void
   /** Default: 1000. */
   readonly maxSessions?: number
 }
 
 /**
- * How long a session is kept whose service-account token has expired by this host's clock. The clock may be wrong, so
- * Vault decides: it accepts or refuses the token at each new login.
+ * Lifetime of a session whose service-account token has already expired by this host's clock. The clock can be wrong,
+ * so Vault decides at the login.
  */
 const EXPIRED_MS = 60_000
 
 interface Held {
   readonly session: PodSession
-  /** Milliseconds since 1970: when the service-account token ends, whatever Vault's own token may do longer. */
+  /** When the service-account token expires, in milliseconds since 1970. The Vault token may live longer. */
   readonly expiresAt: number
   usedAt: number
   cancelTimer: CancelTimer
 }
 
 /**
- * The Vault sessions of pods, by the hash of service-account token and role: to have one, a caller must bring the
- * very token that Vault was shown. A session that leaves the memory is ended, and its Vault token revoked.
+ * The Vault sessions of pods, by the hash of service-account token and role: only a caller with the same token gets
+ * the session. A session that leaves the cache is ended and its Vault token revoked.
  */
-export class SessionMemory {
-  readonly #options: SessionMemoryOptions
+export class SessionCache {
+  readonly #options: SessionCacheOptions
   readonly #held: LRUCache<string, Held>
   readonly #ending = new Set<Promise<void>>()
 
-  constructor(options: SessionMemoryOptions) {
+  constructor(options: SessionCacheOptions) {
     this.#options = options
     this.#held = new LRUCache({
       max: options.maxSessions ?? MAX_SESSIONS,
-      // After, so that the size that is told is without it.
+      // disposeAfter, so that onSize does not count the removed session.
       disposeAfter: (held) => this.#end(held),
     })
   }
@@ -55,7 +55,7 @@ export class SessionMemory {
     return this.#held.size
   }
 
-  /** The session of a token and a role; a new one has asked nothing of Vault yet. */
+  /** Returns the session of a token and a role. A new session sends no request before it is used. */
   open(token: ServiceAccountToken, role: string): PodSession {
     const { clock, open, onSize } = this.#options
     const id = identify(token, role)
@@ -80,13 +80,13 @@ export class SessionMemory {
   /** Ends all sessions, as far as the deadline allows. */
   async stop(context: CallContext): Promise<void> {
     const sessions = [...this.#held.values()].map(({ session }) => session)
-    // Each is ended here, within the caller's deadline; that it then leaves the memory changes nothing.
+    // End sessions with the caller's deadline before clear() ends them with its own; ending twice is harmless.
     const ending = sessions.map((session) => session.end(context))
     this.#held.clear()
     await Promise.all([...ending, ...this.#ending])
   }
 
-  /** Looks again when the session may be due to end: every use moves that. */
+  /** Checks at the earliest time at which the session can be due; each use moves that time. */
   #watch(id: string, held: Held): void {
     const { clock } = this.#options
     const left = Math.min(held.expiresAt - clock.now(), held.usedAt + IDLE_MS - clock.monotonic())
