@@ -2,7 +2,7 @@ import { BridgeError } from '../errors.ts'
 import type { VaultSettings } from '../operator/vault-settings.ts'
 import { fail, ok, unknown, type Finding } from './finding.ts'
 
-/** Whether Vault records its requests. The plugin's own token is rarely allowed to read that. */
+/** Whether Vault records its requests. The plugin's own token may rarely read that. */
 export async function checkAudit(vault: VaultSettings): Promise<readonly Finding[]> {
   try {
     const devices = Object.keys((await vault.read('sys/audit')) ?? {})

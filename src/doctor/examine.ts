@@ -6,16 +6,18 @@ import { describeDuration } from '../time/duration.ts'
 import type { VaultSession } from '../vault/session/session.ts'
 import { checkApiServer } from './api-server-check.ts'
 import { checkAudit } from './audit-check.ts'
+import { checkClientCertificate } from './client-certificate-check.ts'
 import { fail, ok, unknown, warn, wordsOf, type Finding } from './finding.ts'
 import { checkIdentity } from './identity-check.ts'
 import { checkKey } from './key-check.ts'
+import { checkNamespace } from './namespace-check.ts'
 import { checkPeers } from './peers-check.ts'
 import { checkPolicy } from './policy-check.ts'
 import { checkSocket } from './socket-check.ts'
 import { checkVault } from './vault-check.ts'
 import { viewVault, type VaultView } from './vault-probe.ts'
 
-/** A login and its answer, with all retries. */
+/** For a login, with all retries. */
 const LOGIN_TIMEOUT_MS = 10_000
 
 export interface ExamineOptions {
@@ -28,7 +30,7 @@ export interface ExamineOptions {
   readonly peers: readonly string[]
 }
 
-/** Checks everything, in the order in which things depend on each other. It changes nothing. */
+/** Checks everything, in the order of dependencies. It changes nothing. */
 export async function examine(options: ExamineOptions): Promise<readonly Finding[]> {
   const { config, clock, surviveMs, manifest, encryptionConfig, peers } = options
   const kms = requireSection(config, 'kms')
@@ -36,7 +38,9 @@ export async function examine(options: ExamineOptions): Promise<readonly Finding
   const views = await Promise.all(vault.addresses.map((address) => viewVault(address, vault)))
   return [
     ...(await checkIdentity({ auth: vault.auth, surviveMs, clock })),
+    ...(await checkClientCertificate(vault.clientCertificate, clock.now())),
     ...checkVault(views, clock),
+    ...checkNamespace(views, vault),
     ...(await checkAsPlugin(options, views)),
     ...(await checkSocket(kms)),
     ...(await checkApiServer({ socket: kms.socket, manifest, encryptionConfig })),
@@ -44,7 +48,7 @@ export async function examine(options: ExamineOptions): Promise<readonly Finding
   ]
 }
 
-/** This node is one of the nodes that must agree. */
+/** This node is one of those that must agree. */
 function ownAdmin({ admin }: Config): readonly string[] {
   if (admin.listen === undefined) return []
   const { host, port } = admin.listen
@@ -58,7 +62,7 @@ async function checkAsPlugin(
   views: readonly VaultView[],
 ): Promise<readonly Finding[]> {
   const usable = views.some(({ health }) => health?.initialized === true && !health.sealed)
-  if (!usable) return [unknown('login', 'Vault cannot be asked now', 'fix that first')]
+  if (!usable) return [unknown('login', 'Vault cannot log anyone in now', 'fix Vault first')]
   try {
     await session.ready({ deadline: clock.monotonic() + LOGIN_TIMEOUT_MS })
   } catch (thrown) {

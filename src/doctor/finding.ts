@@ -11,7 +11,7 @@ export interface Finding {
   /** What was found. */
   readonly why: string
   /** What to do. */
-  readonly fix?: string
+  readonly fix?: string | undefined
 }
 
 export function ok(what: string, why: string): Finding {
@@ -19,15 +19,15 @@ export function ok(what: string, why: string): Finding {
 }
 
 export function warn(what: string, why: string, fix?: string): Finding {
-  return { level: 'warn', what, why, ...(fix === undefined ? {} : { fix }) }
+  return { level: 'warn', what, why, fix }
 }
 
 export function fail(what: string, why: string, fix?: string): Finding {
-  return { level: 'fail', what, why, ...(fix === undefined ? {} : { fix }) }
+  return { level: 'fail', what, why, fix }
 }
 
 export function unknown(what: string, why: string, fix?: string): Finding {
-  return { level: 'unknown', what, why, ...(fix === undefined ? {} : { fix }) }
+  return { level: 'unknown', what, why, fix }
 }
 
 /** The message of an expected error; an internal error is thrown again. */
@@ -44,4 +44,18 @@ export function formatFindings(findings: readonly Finding[]): string {
       return `${level.padEnd(7)}  ${what}: ${why}${fix === undefined ? '' : `; ${fix}`}`
     })
     .join('\n')
+}
+
+/**
+ * The names of checks that could not be made, without those that the operator accepts, as typed in an option: with
+ * hyphens instead of spaces.
+ */
+export function findUnchecked(
+  findings: readonly Finding[],
+  accepted: readonly string[],
+): readonly string[] {
+  const names = findings
+    .filter(({ level }) => level === 'unknown')
+    .map(({ what }) => what.replaceAll(' ', '-'))
+  return [...new Set(names)].filter((name) => !accepted.includes(name))
 }

@@ -6,7 +6,7 @@ import { findTokenProblem } from '../identity/token-check.ts'
 import { readServiceAccountToken } from '../identity/token-file.ts'
 import { describeIdentity } from '../identity/token-words.ts'
 import { fail, ok, warn, wordsOf, type Finding } from './finding.ts'
-import { formatMode, readHostFile } from './host-file.ts'
+import { checkSecretFile } from './host-file.ts'
 
 /** The kubelet replaces a token at 80 % of its lifetime, or after a day (pkg/kubelet/token/token_manager.go). */
 const REFRESHED_AT = 0.8
@@ -30,22 +30,13 @@ export async function checkIdentity(check: IdentityCheck): Promise<readonly Find
     case 'approle':
       return checkFiles([auth.roleIdFile, auth.secretIdFile])
     case 'cert':
-      return checkFiles([auth.keyFile])
+      // The client certificate is checked for every method.
+      return []
   }
 }
 
-async function checkFiles(paths: readonly string[]): Promise<readonly Finding[]> {
-  return Promise.all(
-    paths.map(async (path) => {
-      const file = await readHostFile(path)
-      if ('problem' in file)
-        return fail('login file', `${path} ${file.problem}`, 'check the program that writes it')
-      if ((file.mode & 0o007) === 0)
-        return ok('login file', `${path} has mode ${formatMode(file.mode)}`)
-      const why = `${path} has mode ${formatMode(file.mode)}, so every user of this host can log in with it`
-      return fail('login file', why, `chmod 0600 ${path}`)
-    }),
-  )
+function checkFiles(paths: readonly string[]): Promise<readonly Finding[]> {
+  return Promise.all(paths.map((path) => checkSecretFile('login file', path)))
 }
 
 async function checkToken(

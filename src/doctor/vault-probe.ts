@@ -6,40 +6,41 @@ import * as v from 'valibot'
 import type { VaultConfig } from '../config/config.ts'
 import { readNetworkFailure } from '../vault/client/network-failure.ts'
 import { readTlsFiles } from '../vault/tls/tls-files.ts'
+import type { CertificateLife } from './certificate-life.ts'
 import { wordsOf } from './finding.ts'
 
 const TIMEOUT_MS = 5_000
-const MAX_BODY_LENGTH = 64 * 1024
+const MAX_BODY_CHARACTERS = 64 * 1024
 
-/** What one address of Vault shows without a login. */
+/** What Vault shows at one address without a login. */
 export interface VaultView {
   readonly address: string
   /** Why nothing else is known. */
-  readonly problem?: string
-  readonly health?: {
-    readonly initialized: boolean
-    readonly sealed: boolean
-    readonly version: string
-  }
+  readonly problem?: string | undefined
+  readonly health?: VaultHealth | undefined
   /** Its clock, in milliseconds since 1970, rounded to the second. */
-  readonly time?: number
-  /** Each certificate of the chain that it sent, its own first. */
+  readonly time?: number | undefined
+  /** The certificates of the chain that it sent, its own first. */
   readonly certificates: readonly CertificateLife[]
 }
 
-export interface CertificateLife {
-  readonly name: string
-  /** Milliseconds since 1970. */
-  readonly expiresAt: number
+/** What sys/health reports. */
+export interface VaultHealth {
+  readonly initialized: boolean
+  readonly sealed: boolean
+  readonly version: string
+  /** Only HashiCorp's Vault since 1.17 reports it. */
+  readonly enterprise?: boolean | undefined
 }
 
 const Health = v.object({
   initialized: v.boolean(),
   sealed: v.boolean(),
   version: v.optional(v.string(), 'unknown'),
+  enterprise: v.optional(v.boolean()),
 })
 
-/** Asks an address for sys/health, which needs no token; never throws. */
+/** Reads sys/health at an address, which needs no token. Never throws. */
 export async function viewVault(address: string, config: VaultConfig): Promise<VaultView> {
   try {
     const tls = address.startsWith('https:') ? await readTlsFiles(config) : {}
@@ -67,17 +68,16 @@ function ask(address: string, tls: object): Promise<VaultView> {
       answer.setEncoding('utf8')
       answer.on('data', (part: string) => {
         text += part
-        if (text.length > MAX_BODY_LENGTH) call.destroy()
+        if (text.length > MAX_BODY_CHARACTERS) call.destroy()
       })
       answer.on('end', () => {
         const health = parseHealth(text)
         resolve({
           address,
           certificates,
-          ...(Number.isNaN(date) ? {} : { time: date }),
-          ...(health === undefined
-            ? { problem: `what answers at ${address} is not Vault` }
-            : { health }),
+          time: Number.isNaN(date) ? undefined : date,
+          health,
+          problem: health === undefined ? `the server at ${address} is not Vault` : undefined,
         })
       })
     },
@@ -101,12 +101,12 @@ function chainOf(socket: TLSSocket): readonly CertificateLife[] {
   const chain: CertificateLife[] = []
   const seen = new Set<string>()
   let one: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true)
-  // A root is its own issuer.
+  // A root certificate is its own issuer.
   while (one?.valid_to !== undefined && !seen.has(one.fingerprint256)) {
     seen.add(one.fingerprint256)
     const { CN } = one.subject
     chain.push({
-      name: [CN ?? 'without a name'].flat().join(' '),
+      name: [CN ?? 'unnamed'].flat().join(' '),
       expiresAt: Date.parse(one.valid_to),
     })
     one = one.issuerCertificate

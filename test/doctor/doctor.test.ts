@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { test } from 'tap'
 
 import { GOOD } from '../encryption/faulty-configs.ts'
+import { usesVault } from '../real/openbao.ts'
 import { DoctorFixture } from './fixture.ts'
 
 void test('doctor', async (t) => {
@@ -17,10 +18,18 @@ void test('doctor', async (t) => {
   )
 
   await t.test(
-    'on a node where all is well nothing fails, and its lines can be read',
+    'on a healthy node nothing fails, and what was not checked must be accepted by name',
     async (t) => {
       const { code, stdout, stderr } = await fixture.print()
-      t.strictSame({ code, stderr }, { code: 0, stderr: '' })
+      t.strictSame({ code, stderr }, { code: 1, stderr: '' })
+      t.match(stdout, /^not checked: key-upsert,audit; .* --accept-unknown key-upsert,audit$/m)
+      const half = await fixture.print('--accept-unknown', 'audit')
+      t.match(half, { code: 1, stdout: /^not checked: key-upsert; /m })
+      const accepted = await fixture.print('--accept-unknown', 'audit,key-upsert')
+      t.equal(accepted.code, 0)
+      t.notMatch(accepted.stdout, /^not checked/m)
+      const json = await fixture.print('--json', '--accept-unknown', 'audit')
+      t.match(JSON.parse(json.stdout), { ok: false, unchecked: ['key-upsert'] })
       t.notMatch(stdout, /^fail/m)
       for (const what of [
         'configuration',
@@ -50,7 +59,7 @@ void test('doctor', async (t) => {
     },
   )
 
-  await t.test('it changes nothing in vault but its own login', async (t) => {
+  await t.test('it changes nothing in Vault but its own login', async (t) => {
     const since = vault.bao.auditMark()
     await fixture.run()
     const asked = vault.bao
@@ -146,7 +155,8 @@ void test('doctor', async (t) => {
 
   await t.test('vault reach: no answer', async (t) => {
     fixture.config.vault = { ...fixture.config.vault, address: 'http://127.0.0.1:1' }
-    const { findings, code } = await fixture.run()
+    const accept = ['--accept-unknown', 'login,audit,key-upsert']
+    const { findings, code } = await fixture.run(...accept)
     t.equal(code, 1)
     t.match(
       findings.find(({ what }) => what === 'vault reach'),
@@ -171,8 +181,16 @@ void test('doctor', async (t) => {
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
     const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     fixture.config.vault = { ...fixture.config.vault, address }
-    t.match(await fixture.find('vault reach'), /^fail: what answers at .* is not Vault/)
+    t.match(await fixture.find('vault reach'), /^fail: the server at .* is not Vault/)
     server.close()
+  })
+
+  await t.test('vault namespace: ignored by a Vault without namespaces', async (t) => {
+    fixture.config.vault = { ...fixture.config.vault, namespace: 'team' }
+    const { findings } = await fixture.run()
+    const found = findings.find(({ what }) => what === 'vault namespace')
+    if (usesVault()) t.match(found, { level: 'warn', why: /ignores vault\.namespace \("team"\)/ })
+    else t.equal(found, undefined, 'OpenBao has namespaces')
   })
 
   await t.test('vault seal: sealed', async (t) => {

@@ -278,7 +278,7 @@ async function inside(t: Test, outside: string): Promise<void> {
   await before.stop()
   writeBlock(manifest)
   const flags = manifest.text.match(/(?<=- )--\S+/g) ?? []
-  t.equal(flags.length, 1, '5: the manifest has the flag')
+  t.equal(flags.length, 2, '5: the manifest has the flags')
   const api = await startApiServer(t, etcd, signer, flags)
   await api.createSecret('default', 'after', { password: 'correct horse' })
   const stored = await etcd.get('/registry/secrets/default/after')
