@@ -1,4 +1,10 @@
-import { createServer, type Server } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import type { Socket } from 'node:net'
 import type { CancelTimer, Clock } from '../time/clock.ts'
 import type { Logger } from '../telemetry/log.ts'
@@ -41,7 +47,7 @@ export function startAdminServer(options: AdminServerOptions): AdminServer {
       keepAliveTimeout: IDLE_TIMEOUT_MS,
       connectionsCheckingInterval: 1_000,
     },
-    createAdminApp(options.sources),
+    refusePipelining(createAdminApp(options.sources)),
   )
   closeOldest(server, MAX_CONNECTIONS)
   let cancelRetry: CancelTimer = () => undefined
@@ -69,6 +75,24 @@ export function startAdminServer(options: AdminServerOptions): AdminServer {
       cancelRetry()
       return closeServer(server)
     },
+  }
+}
+
+/**
+ * Closes a connection that sends a request before it has read the last answer. No scraper or probe does that, and Node.js
+ * would answer thousands of such requests at once and keep what the client does not read.
+ */
+function refusePipelining(answer: RequestListener): RequestListener {
+  const busy = new WeakSet<Socket>()
+  return (request: IncomingMessage, response: ServerResponse) => {
+    const { socket } = request
+    if (busy.has(socket)) {
+      socket.destroy()
+      return
+    }
+    busy.add(socket)
+    response.once('close', () => busy.delete(socket))
+    answer(request, response)
   }
 }
 

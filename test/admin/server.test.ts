@@ -81,6 +81,30 @@ void test('slow connections never keep the next one out: the oldest is closed', 
   t.notOk(sockets.at(-1)?.destroyed)
 })
 
+void test('a client that asks before it has read the last answer is dropped', async (t) => {
+  const { admin } = await adminFixture()
+  t.teardown(() => admin.stop())
+  const socket = connect(admin.port ?? 0, '127.0.0.1')
+  socket.on('error', () => undefined)
+  let text = ''
+  socket.on('data', (chunk) => (text += String(chunk)))
+  socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(100))
+  await once(socket, 'close')
+  t.ok(text.split('up 1').length <= 2, 'at most one answer')
+})
+
+void test('a connection that waits for each answer is kept', async (t) => {
+  const { admin } = await adminFixture()
+  t.teardown(() => admin.stop())
+  const socket = connect(admin.port ?? 0, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  for (let count = 0; count < 50; count += 1) {
+    socket.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n')
+    const [chunk] = (await once(socket, 'data')) as [Buffer]
+    t.match(String(chunk), /^HTTP\/1.1 200 [^]*ok\n$/)
+  }
+})
+
 void test('a port that is taken is logged and tried again, never fatal', async (t) => {
   const taker = createServer().listen(0, '127.0.0.1')
   await once(taker, 'listening')

@@ -77,6 +77,23 @@ void test('hundreds of admin clients that hang change nothing for the socket, an
   t.ok(plugin.program.running)
 })
 
+void test('clients that ask without reading the answers cannot exhaust the memory', async (t) => {
+  const requests = 'GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(3_000)
+  const greedy = Array.from({ length: 100 }, () => {
+    const socket = connect(plugin.adminPort, '127.0.0.1')
+    socket.on('error', () => undefined)
+    socket.pause()
+    socket.write(requests)
+    return socket
+  })
+  const plaintext = newSeed()
+  for (let call = 0; call < 20; call += 1)
+    t.same(await plugin.client.decrypt(await plugin.client.encrypt(plaintext)), plaintext)
+  for (const socket of greedy) socket.resume()
+  await eventually('the clients to be dropped', () => greedy.every(({ destroyed }) => destroyed))
+  t.ok(plugin.program.running)
+})
+
 void test('many scrapes at once change nothing for the socket', async (t) => {
   const scrapes = Array.from({ length: 100 }, () => plugin.admin('/metrics'))
   for (let call = 0; call < 20; call += 1) t.match(await plugin.client.status(), { healthz: 'ok' })
