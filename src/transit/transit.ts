@@ -53,7 +53,12 @@ export class Transit {
         { operation: 'read_key', method: 'GET', path },
         context,
       )
-      return parseTransitKey(answer.body)
+      const found = parseTransitKey(answer.body)
+      if (found.name === key) return found
+      throw new BridgeError(
+        'VAULT_ANSWER_INVALID',
+        `Vault returned another transit key than ${key}; check any proxy in front of Vault`,
+      )
     } catch (error) {
       rethrowTransitFault(key, error)
     }

@@ -186,6 +186,17 @@ for (const [key, mount, path] of [
   })
 }
 
+void test('the answer about another key is refused', async (t) => {
+  const body = {
+    data: { name: 'other', type: 'aes256-gcm96', latest_version: 1, keys: { 1: 1_700_000_000 } },
+  }
+  const { transit } = transitOf({ body })
+  await t.rejects(transit.readKey('k', context), {
+    code: 'VAULT_ANSWER_INVALID',
+    message: /than k;/,
+  })
+})
+
 for (const call of ['readKey', 'encrypt', 'decrypt'] as const) {
   void test(`${call} gives Vault's refusals their meaning`, async (t) => {
     const run = (error: BridgeError): Promise<unknown> => {

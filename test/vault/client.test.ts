@@ -435,17 +435,30 @@ void test('redirects', async (t) => {
   )
 
   void t.test('a relative one stays at its address', async (s) => {
-    const vault = await LocalVault.start(s, inTurn(to('/v1/transit/keys/other'), good))
+    const vault = await LocalVault.start(s, inTurn(to('/v1/transit/keys/k8s-etcd?x=1'), good))
     const { client } = clientFixture(s, [vault.address])
     await client.request(readKey, within(5000))
-    s.equal(vault.requests[1]?.url, '/v1/transit/keys/other')
+    s.equal(vault.requests[1]?.url, '/v1/transit/keys/k8s-etcd?x=1')
+  })
+
+  void t.test('one to another path is not followed', async (s) => {
+    for (const path of ['/login', '/v1/transit/keys/other', '/v1/transit/keys/k8s-etcd/rotate']) {
+      const vault = await LocalVault.start(s, inTurn(to(path), answer(404, { errors: [] })))
+      const { client } = clientFixture(s, [vault.address], { random: () => 0 })
+      await failureOf(client.request(readKey, within(20)))
+      s.ok(vault.requests.every(({ url }) => url === '/v1/transit/keys/k8s-etcd'))
+    }
   })
 
   void t.test('301 and 302 are followed for reads alone', async (s) => {
     for (const status of [301, 302]) {
       const vault = await LocalVault.start(
         t,
-        inTurn(to('/v1/x', status), good, to('/v1/x', status)),
+        inTurn(
+          to('/v1/transit/keys/k8s-etcd', status),
+          good,
+          to('/v1/transit/decrypt/k8s-etcd', status),
+        ),
       )
       const { client } = clientFixture(s, [vault.address])
       await client.request(readKey, within(5000))
@@ -467,7 +480,7 @@ void test('redirects', async (t) => {
   })
 
   void t.test('two are followed, a third is refused', async (s) => {
-    const vault = await LocalVault.start(s, to('/v1/again'))
+    const vault = await LocalVault.start(s, to('/v1/transit/decrypt/k8s-etcd'))
     const { client } = clientFixture(s, [vault.address])
     const error = await failureOf(client.request(decrypt, within(5000)))
     s.equal(error.code, 'VAULT_REDIRECT_REFUSED')

@@ -19,7 +19,7 @@ export function isRedirect(raw: RawAnswer): boolean {
 
 /**
  * Where to follow a redirect, or why not to. Only redirects to a configured address are followed, because the token
- * and the plaintext are sent there, and only with the method kept (RFC 9110 §15.4: 307 and 308, others for GET only).
+ * and the plaintext are sent there, and only with the path and the method kept (RFC 9110 §15.4: 307 and 308, others for GET only).
  * A redirect that cannot be followed is an outage: a standby that cannot forward redirects to the leader it last knew,
  * which may be down (openbao http/handler.go, respondStandby), and a gateway may redirect to its login page.
  */
@@ -51,6 +51,12 @@ export function resolveRedirect(
       `redirects to ${url.origin}, which is not in vault.address; it may be a leader that is down; add it if it is a node of your Vault`,
     )
   }
+  if (!keepsPath(url, raw)) {
+    return fail(
+      from,
+      `redirects to another path at ${url.origin}, as a gateway does to its login page; check vault.address and any proxy in front of Vault`,
+    )
+  }
   return { index, path: url.pathname + url.search }
 }
 
@@ -60,6 +66,20 @@ export function failLoop(from: Address): AttemptFailure {
     from,
     `redirects for the ${String(MAX_REDIRECTS + 1)}rd time; check api_addr of the Vault servers`,
   )
+}
+
+/** Vault keeps the path as it arrived, which lacks a prefix that a proxy in front of it removed. */
+function keepsPath({ pathname }: URL, { attempt }: RawAnswer): boolean {
+  return decodePath(pathname).endsWith(decodePath(`/v1/${attempt.request.path}`))
+}
+
+/** Servers differ in which characters they percent-encode. */
+function decodePath(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
 }
 
 function keepsMethod(raw: RawAnswer): boolean {
