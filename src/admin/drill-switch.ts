@@ -24,7 +24,7 @@ export interface DrillAnswer {
   readonly text: string
 }
 
-/** A client of Vault, of which a switch knows only that it can fail. */
+/** A client of Vault; the switch needs to know only that it can fail. */
 interface Requester<Q, R> {
   request(request: Q, context: CallContext): Promise<R>
 }

@@ -24,12 +24,12 @@ export interface AdminServerOptions {
 }
 
 export interface AdminServer {
-  /** The port that the server listens on; undefined while it cannot be had. */
+  /** The port that the server listens on; undefined while it does not listen. */
   readonly port: number | undefined
   stop(): Promise<void>
 }
 
-/** A client that hangs costs a file descriptor, and not for long. */
+/** A client that hangs holds a file descriptor only for this time. */
 const HEADERS_TIMEOUT_MS = 3_000
 const REQUEST_TIMEOUT_MS = 5_000
 const IDLE_TIMEOUT_MS = 10_000
@@ -37,7 +37,7 @@ const MAX_CONNECTIONS = 128
 /** A port that is taken is tried again: metrics must never decide whether Secrets can be read. */
 const LISTEN_RETRY_MS = 15_000
 
-/** Starts the admin server; a port that cannot be had is logged and tried again, never fatal. */
+/** Starts the admin server. If it cannot listen, it logs that and tries again; this is never fatal. */
 export function startAdminServer(options: AdminServerOptions): AdminServer {
   const { listen, clock, log } = options
   const server = createServer(
@@ -96,7 +96,7 @@ function refusePipelining(answer: RequestListener): RequestListener {
   }
 }
 
-/** Beyond so many connections the oldest is closed, so that slow clients never keep the next one out. */
+/** Above this number of connections the oldest is closed, so that slow clients never block the next one. */
 function closeOldest(server: Server, maxConnections: number): void {
   const connections = new Set<Socket>()
   server.on('connection', (socket: Socket) => {

@@ -3,15 +3,15 @@ import type { Socket } from 'node:net'
 
 /**
  * What clients of a socket may hold, all of them together, so that none can exhaust the memory (docs/design.md, "Memory
- * bounds"). An API server has one connection a plugin, and as many streams as it has calls.
+ * bounds"). An API server has one connection per plugin, and as many streams as it has calls.
  */
 export interface ClientLimits {
   readonly maxConnections: number
-  /** Streams that are open, of all connections. */
+  /** Open streams of all connections. */
   readonly maxStreams: number
   /** Streams whose request has not arrived completely. */
   readonly maxIncompleteStreams: number
-  /** Such streams that any connection may have, whatever the others have. */
+  /** Incomplete requests that each connection may always have, whatever the others have. */
   readonly minIncompleteStreams: number
   /** Bytes of requests that have not arrived completely. */
   readonly maxIncompleteBytes: number

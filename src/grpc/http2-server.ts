@@ -7,19 +7,19 @@ import type { Http2Server, ServerOptions as Http2Options } from 'node:http2'
  */
 const STREAM_RESET_BURST = 4_000
 const STREAM_RESETS_PER_SECOND = 500
-/** Streams a connection. A client of gRPC waits with more calls instead of being refused. */
+/** Streams per connection. A gRPC client queues further calls instead of failing them. */
 const MAX_STREAMS_PER_CONNECTION = 512
 
-/** Streams beyond that limit that a connection may ask for, as a client does that has not heard of it yet; the default is 100. */
+/** Streams above that limit that a connection may request, as a client does before it has received the limit; the default is 100. */
 const MAX_REJECTED_STREAMS = 1_024
 
-/** What grpc-js has no option for, by the names of its own fields (packages/grpc-js/src/server.ts). */
+/** Fields of grpc-js that no option sets (packages/grpc-js/src/server.ts). */
 interface Internals {
   readonly commonServerOptions: Http2Options
   readonly http2Servers: ReadonlyMap<Http2Server, unknown>
 }
 
-/** Makes a server of grpc-js whose HTTP/2 has our limits. */
+/** Creates a grpc-js server with our HTTP/2 limits. */
 export function createHttp2GrpcServer(maxRequestBytes: number): Server {
   const options: ServerOptions = {
     'grpc.max_receive_message_length': maxRequestBytes,

@@ -39,7 +39,7 @@ export interface GrpcServer {
   stop(graceMs: number): Promise<void>
 }
 
-/** Serves; throws SOCKET_IN_USE, SOCKET_BLOCKED or SOCKET_FAILED if the socket cannot be had. */
+/** Serves; throws SOCKET_IN_USE, SOCKET_BLOCKED or SOCKET_FAILED if it cannot listen on the socket. */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   const { socket, access, services, clock, log } = options
   const server = createHttp2GrpcServer(options.maxRequestBytes ?? MAX_REQUEST_BYTES)
@@ -78,7 +78,7 @@ async function bind(
     return () => server.unbind(`unix://${path}`)
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : 'unknown error'
-    const message = `cannot listen on ${socket} (${reason}); is the folder writable for this user?`
+    const message = `cannot listen on ${socket} (${reason}); is the folder writable by this user?`
     throw new BridgeError('SOCKET_FAILED', message, { cause })
   }
 }

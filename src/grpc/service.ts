@@ -8,7 +8,7 @@ export interface GrpcService {
 }
 
 /**
- * Describes a generated service to grpc-js. Messages pass as bytes: the funnel decodes and encodes them, so
+ * Describes a generated service to grpc-js. Messages pass as bytes: unary.ts decodes and encodes them, so
  * that a malformed request is answered, logged and counted like any other fault.
  */
 export function defineService(service: DescService): ServiceDefinition {

@@ -16,9 +16,9 @@ export interface SocketKeeperOptions {
 }
 
 export interface SocketKeeper {
-  /** Whether the path led to the socket when it was last looked at. */
+  /** Whether the path led to the socket at the last check. */
   readonly isServing: boolean
-  /** Ends the checks and removes the socket from its path, unless a successor's is there by now. */
+  /** Ends the checks and removes the socket from its path, unless a successor has put its own there. */
   release(): Promise<void>
 }
 

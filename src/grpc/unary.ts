@@ -13,7 +13,7 @@ import { BridgeError, type ErrorCode } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
 import { toGrpcStatus } from './status.ts'
 
-/** All fields of a message and nothing else: a forgotten or misspelt field of an answer does not compile. */
+/** All fields of a message and nothing else: an answer with a forgotten or misspelled field does not compile. */
 export type Fields<M extends DescMessage> = Omit<MessageShape<M>, keyof Message>
 
 /** One call, in generated types: it gets a decoded request and answers with the fields of the response. */
@@ -29,7 +29,7 @@ export interface UnaryFunnelOptions {
   readonly onCall: (method: string, code: string, seconds: number) => void
   /** Called with the number of calls being answered whenever that changes. */
   readonly onInFlight: (calls: number) => void
-  /** Calls answered at once; one more is refused with RESOURCE_EXHAUSTED. */
+  /** Maximum number of calls in progress; one more is refused with RESOURCE_EXHAUSTED. */
   readonly maxInFlight: number
   /** The key of the configuration that sets this limit; empty where none does. Default: kms.maxCallsInFlight. */
   readonly limitSetting?: string | undefined
@@ -40,15 +40,15 @@ export interface UnaryFunnelOptions {
 /** Longest time of any call, also of one whose caller sets no deadline. */
 const MAX_CALL_MS = 30_000
 /**
- * Kept back from the caller's time, so that the answer arrives before the caller gives up: what a caller sees at its
+ * Reserved from the caller's time, so that the answer arrives before the caller gives up: what a caller sees at its
  * own deadline is a bare "Deadline Exceeded", without the reason. Work gets the rest; half of this is for its errors.
  */
 const ANSWER_SHARE = 0.05
 const MAX_ANSWER_MS = 100
 
-/** Made once: an abort without a reason makes an exception with a stack for each call. */
+/** Created once: an abort without a reason creates an exception with a stack for each call. */
 const CALLER_GONE = new Error('the caller went away')
-const OUT_OF_TIME = new Error('the time of the call is over')
+const OUT_OF_TIME = new Error('the deadline of the call has passed')
 
 interface UnaryCallFacts {
   readonly method: string
@@ -56,9 +56,9 @@ interface UnaryCallFacts {
 }
 
 interface CallTimes {
-  /** When work must be done, by the monotonic clock. */
+  /** When the work must be finished, by the monotonic clock. */
   readonly deadline: number
-  /** Until the call is answered without it. */
+  /** Time until the call is answered even if the work is not finished. */
   readonly answerAfterMs: number
 }
 
@@ -95,7 +95,7 @@ export class UnaryFunnel {
     const setting = limitSetting === '' ? '' : ` (${limitSetting})`
     throw new BridgeError(
       'OVERLOADED',
-      `${String(maxInFlight)} calls are being answered already${setting}`,
+      `${String(maxInFlight)} calls are in progress already${setting}`,
     )
   }
 

@@ -19,7 +19,7 @@ import { BridgeError } from '../errors.ts'
 const CONNECT_TIMEOUT_MS = 1_000
 /** sockaddr_un.sun_path holds 108 bytes with the closing zero (unix(7)). */
 const MAX_PATH_BYTES = 107
-/** What is added to a folder's path while its socket is made: "/.abcdef/s". */
+/** What is added to a folder's path while its socket is created: "/.abcdef/s". */
 const PRIVATE_PATH_BYTES = 10
 /** Attempts when several processes start at once: each attempt either wins or finds the winner. */
 const PUBLISH_ATTEMPTS = 5
@@ -27,7 +27,7 @@ const PUBLISH_ATTEMPTS = 5
 export interface SocketAccess {
   /** Permission bits of the socket, such as 0o600. */
   readonly mode: number
-  /** Group that owns the socket, and its folder if that is made here: a name of /etc/group or a number. Default: the process's group. */
+  /** Group that owns the socket, and its folder if that is created here: a name of /etc/group or a number. Default: the process's group. */
   readonly group?: string | number | undefined
 }
 
@@ -37,17 +37,18 @@ export interface ServedSocket {
   isInPlace(): Promise<boolean>
   /** Stops listening; its path is left as it is. */
   close(): void
-  /** Removes the socket from its path, unless a successor's is there by now. */
+  /** Removes the socket from its path, unless a successor has put its own there. */
   release(): Promise<void>
 }
 
-/** Listens at a path; returns what ends that. */
+/** Listens at a path; returns a function that stops listening. */
 export type Bind = (path: string) => Promise<() => void>
 
 /**
  * Makes a socket at `path` (docs/design.md, "The socket"). `bind` makes it in a private folder, where it gets its mode
- * and group; only then is it linked to its path. So it is never open to others, of two that start at once one wins, and
- * the end of this server (libuv unlinks the name that was bound) never removes a successor's socket. A dead socket is
+ * and group; only then is it linked to its path. So it is never
+ * open to others; of two processes that start at once, one wins; and when this server ends, libuv unlinks only the name that was
+ * bound, never a successor's socket. A dead socket is
  * removed; SOCKET_IN_USE for a live one and SOCKET_BLOCKED for anything that is not a socket, and both are left alone.
  */
 export async function serveSocket(
@@ -117,7 +118,7 @@ async function clearPath(path: string, privateFolder: string): Promise<void> {
   await removeDead(path, found, privateFolder)
 }
 
-/** Removes the dead socket; another one that was put there since it was looked at is put back. */
+/** Removes the dead socket. If another socket was created there since the check, it is put back. */
 async function removeDead(path: string, dead: Stats, privateFolder: string): Promise<void> {
   const moved = join(privateFolder, 'dead')
   try {
@@ -167,14 +168,14 @@ async function makePrivateFolder(path: string): Promise<string> {
   }
 }
 
-/** Makes the folder of the socket if it is missing. Its group is that of the socket, which could not be reached otherwise. */
+/** Creates the folder of the socket if it is missing. Its group is that of the socket, which could not be reached otherwise. */
 async function makeFolder(path: string, group: number | undefined): Promise<void> {
   try {
     const made = await mkdir(dirname(path), { recursive: true, mode: 0o750 })
     if (made === undefined || group === undefined) return
     for (const folder of foldersBetween(made, dirname(path))) await chown(folder, -1, group)
   } catch (cause) {
-    throw failSocket(path, 'make the folder of', cause)
+    throw failSocket(path, 'create the folder of', cause)
   }
 }
 

@@ -87,7 +87,7 @@ function wrongAudience(
   return `${places.token}: the token has ${quotedAudiences(claims.audiences)}, but ${places.audience} is ${quoted(audience)}: request that audience where the token is issued, or correct ${places.audience}`
 }
 
-/** A claim may hold any number, and Date refuses some of them. */
+/** A claim can be any number, and Date rejects some of them. */
 function isoTime(milliseconds: number): string {
   const date = new Date(milliseconds)
   return Number.isNaN(date.getTime()) ? `${milliseconds / 1000} s since 1970` : date.toISOString()

@@ -53,7 +53,7 @@ function readReadiness({ plugin, session, clock }: KmsAdminOptions): Readiness {
   }
 }
 
-/** Gauges that change by themselves are set at each scrape. */
+/** Gauges that change over time are set at each scrape. */
 function updateGauges({ plugin, clock, metrics }: KmsAdminOptions): void {
   const now = clock.monotonic()
   const { snapshot } = plugin.watch

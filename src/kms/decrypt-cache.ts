@@ -17,7 +17,7 @@ const SHORTEST_SWEEP_MS = 1_000
 const LONGEST_SWEEP_MS = 60_000
 
 export interface DecryptCacheOptions {
-  /** Most DEK seeds kept; the least recently used one is evicted first. */
+  /** Maximum number of DEK seeds; the least recently used one is evicted first. */
   readonly maxEntries: number
   /** Longest time that a seed is kept. Time in which the machine was suspended counts. */
   readonly ttlMs: number
@@ -26,7 +26,7 @@ export interface DecryptCacheOptions {
 
 /**
  * DEK seeds that were decrypted (kms.decryptCache, off by default; docs/design.md, "Decrypt cache"). The seeds are in
- * one buffer of fixed size. A process that can read this memory reads them; the same is true of kube-apiserver, which
+ * one buffer of fixed size. A process that can read this memory can read them; the same is true of kube-apiserver, which
  * keeps the same seeds for 24 hours.
  */
 export class DecryptCache {
@@ -100,8 +100,8 @@ export class DecryptCache {
 }
 
 /**
- * Of the ciphertext after its length, and the AAD after it. The AAD needs no length: it is the last part, and its own
- * encoding has no two forms. So the same ciphertext with other annotations is a miss.
+ * Hashes the length of the ciphertext, the ciphertext and the AAD. The AAD needs no length: it is the last part, and its
+ * encoding is unique. So the same ciphertext with other annotations is a miss.
  */
 function digest({ ciphertext, associatedData }: OpenedEnvelope): string {
   const hash = createHash('sha256').update(`${String(ciphertext.length)}:${ciphertext}`)

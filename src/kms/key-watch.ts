@@ -18,7 +18,7 @@ const FIRST_RETRY_DELAY_MS = 250
 const LONGEST_RETRY_DELAY_MS = 4_000
 /** Part of the refresh interval after which the next read starts, so that it ends within the interval. */
 const REFRESH_SHARE = 0.95
-/** Checks that the data path asks for are at least this far apart. */
+/** Minimum time between checks that the data path requests. */
 const MIN_CHECK_GAP_MS = 1_000
 
 export interface KeyWatchOptions {
@@ -118,7 +118,7 @@ export class KeyWatch {
     this.#schedule(Math.max(0, this.#checkedAt + MIN_CHECK_GAP_MS - clock.monotonic()))
   }
 
-  /** Callers that wait for the first snapshot or proof must not ask a Vault that just refused again and again. */
+  /** Callers that wait for the first snapshot or proof must not repeat a request that Vault has just refused. */
   async #refreshUnlessJustFailed(context: CallContext): Promise<KeySnapshot> {
     const isRecent = this.#options.clock.monotonic() - this.#checkedAt < FIRST_RETRY_DELAY_MS
     if (this.#lastError !== undefined && isRecent) throw this.#lastError

@@ -13,7 +13,7 @@ import { Client, credentials, status } from '@grpc/grpc-js'
 import { BridgeError } from '../errors.ts'
 import { KeyManagementService } from '../gen/kms/v2/api_pb.ts'
 
-/** What kube-apiserver allows a call by default (apis/apiserver/v1/defaults.go). */
+/** The default timeout of a call of kube-apiserver (apis/apiserver/v1/defaults.go). */
 const TIMEOUT_MS = 3_000
 /** The size of the DEK seeds that kube-apiserver encrypts. */
 const SEED_BYTES = 32

@@ -183,7 +183,7 @@ export class KeyService {
     return plaintext
   }
 
-  /** The known snapshot where it suffices: a read of the key is worth a request only for what it may explain. */
+  /** The known snapshot if it is sufficient; the key is read again only if that may explain the envelope. */
   async #snapshotFor(
     { keyVersion }: OpenedEnvelope,
     isKnown: (snapshot: KeySnapshot) => boolean,
@@ -199,7 +199,7 @@ export class KeyService {
     return watch.refreshIfOlderThan(NEWER_VERSION_AGE_MS, context)
   }
 
-  /** Retries for a moment: an HA standby may not know the newest version yet. */
+  /** Retries briefly: an HA standby may not know the newest version yet. */
   async #tryPatiently<T>(work: () => Promise<T>, context: CallContext): Promise<T> {
     const { clock } = this.#options
     for (let tries = 1; ; tries += 1) {

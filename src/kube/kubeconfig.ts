@@ -109,7 +109,7 @@ async function readUser(file: string, user: UserPart, userName: string) {
   if ((cert === undefined) !== (key === undefined))
     throw fault(
       file,
-      `user ${JSON.stringify(userName)} has one of client-certificate and client-key`,
+      `user ${JSON.stringify(userName)} has only one of client-certificate and client-key`,
     )
   const { token, tokenFile } = user
   return {

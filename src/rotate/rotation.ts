@@ -121,7 +121,7 @@ export class Rotation {
       )
       return
     }
-    if (!isReached) throw notWell(reasons)
+    if (!isReached) throw unhealthyCluster(reasons)
     if (used.length === 0) throw foreignKey()
     await this.#noticeUnfinished(versions, signal)
   }
@@ -188,7 +188,7 @@ export class Rotation {
     const report = await actions.reportEtcd(signal)
     if (report === undefined) {
       onNote(
-        'nothing is proven without access to etcd; pass --endpoints, or run transit-bridge verify',
+        'nothing is proved without access to etcd; pass --endpoints, or run transit-bridge verify',
       )
       return
     }
@@ -270,7 +270,7 @@ function usedVersions(reading: ClusterReading, versions: KeyVersions): readonly 
     .flatMap(({ hash }) => versions.versionOf(hash) ?? [])
 }
 
-function notWell(reasons: readonly string[]): BridgeError {
+function unhealthyCluster(reasons: readonly string[]): BridgeError {
   return new BridgeError(
     'NOT_CONVERGED',
     `not rotating while the cluster is unhealthy: ${reasons.join('; ')}`,

@@ -9,7 +9,7 @@ export interface Envelope {
   readonly annotations: Annotations
 }
 
-/** What data says about itself; nothing of it is trusted before `checkClaim`. */
+/** What data says about itself; none of it is trusted before `checkClaim`. */
 export interface Claim {
   readonly clusterId: string
   /** Absent for KMS v1, which stores no key id. */

@@ -7,7 +7,7 @@ import { asSettings, type Settings, type VaultSettings } from '../operator/vault
 import { MADE_BY, type Wanted, type WantedLogin } from './wanted.ts'
 
 const OTHER_METHODS =
-  'setup does not prepare this login, only jwt and kubernetes; give the policy to the role that vault.auth logs in as'
+  'setup does not prepare this login, only jwt and kubernetes; attach the policy to the role that vault.auth logs in as'
 
 /** The auth method, its configuration and the plugin's role. */
 export async function planLogin(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
@@ -107,7 +107,7 @@ function findStranger(login: WantedLogin, found: Settings): string | undefined {
   return subject === `system:serviceaccount:${namespace}:${name}` ? undefined : subject
 }
 
-/** Removes the role, and the auth method if setup made it and it has no other role. */
+/** Removes the role, and the auth method if setup created it and it has no other role. */
 export async function planLoginRemoval(vault: VaultSettings, { login }: Wanted): Promise<Plan> {
   if (login === undefined) return NOTHING
   const mount = await readAuthMount(vault, login)

@@ -5,18 +5,18 @@ import { readTexts, type Settings } from '../operator/vault-settings.ts'
 const MAX_LIFETIME_SECONDS = 24 * 3600
 const MAX_LEEWAY_SECONDS = 300
 
-/** Fields that only make a role narrower: whoever set them wanted that. */
+/** Fields that only make a role narrower: they were set on purpose. */
 const NARROWING = new Set(['bound_claims', 'bound_claims_type', 'bound_cidrs', 'token_bound_cidrs'])
 /** Fields that let more identities in beside those of the other bounds (vault-plugin-auth-kubernetes, path_role.go). */
 const WIDENING = ['bound_service_account_namespace_selector']
 
-/** How a role differs from what it should be. */
+/** How a role differs from what it must be. */
 export interface RoleDifference {
   /** The fields to write. */
   readonly body: Values
   readonly details: readonly string[]
   readonly wider: readonly string[]
-  /** Fields that bound the role in a way that setup does not know: nobody can say whether they make it wider. */
+  /** Fields that bound the role in a way that setup does not know: it cannot tell whether they make it wider. */
   readonly unknown: readonly string[]
 }
 

@@ -41,7 +41,7 @@ export type Reviewer =
   | { readonly kind: 'login' }
   | { readonly kind: 'undecided' }
 
-/** In the description of the mounts that setup makes, so that --remove knows them. */
+/** The description of the mounts that setup creates, by which --remove recognizes them. */
 export const MADE_BY = 'made by transit-bridge setup'
 
 /** Every request of the plugin carries the API server's uid in this header. */

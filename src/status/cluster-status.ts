@@ -15,7 +15,7 @@ export interface NodeStatus {
   /** "ok", or what is wrong. */
   readonly health: string
   readonly keyIdHash?: string
-  /** Of the Transit key; undefined if it is not known, or the hash is of none. */
+  /** Of the Transit key; undefined if it is not known, or if no version has this hash. */
   readonly keyVersion?: number
   /** When the plugin's Vault token ends (ISO 8601). */
   readonly tokenExpiresAt?: string
@@ -27,7 +27,7 @@ export interface KeyStatus {
   readonly name: string
   readonly latestVersion: number
   readonly minDecryptionVersion: number
-  /** When the latest version was made (ISO 8601). */
+  /** When the latest version was created (ISO 8601). */
   readonly rotatedAt?: string
   /** When it is to be rotated next (ISO 8601). */
   readonly rotationDueAt?: string
@@ -41,9 +41,9 @@ export interface ClusterStatus {
   /** The problems found, each a sentence. */
   readonly faults: readonly string[]
   readonly nodes: readonly NodeStatus[]
-  /** Only where Vault was asked. */
+  /** Only if the key was read from Vault. */
   readonly key?: KeyStatus | undefined
-  /** Only where etcd was read. */
+  /** Only if etcd was read. */
   readonly stored?: readonly StoredShare[] | undefined
 }
 
@@ -95,13 +95,13 @@ function describePlugin(plugin: PluginReading, versions: KeyVersions | undefined
     ...common,
     health: ready ? outage : message,
     ...(keyId === undefined ? {} : keyPart(hashKeyId(keyId), versions)),
-    // Its own word where Vault was not asked.
+    // What the plugin reports, if the key was not read from Vault.
     ...(plugin.keyVersion === undefined ? {} : { keyVersion: plugin.keyVersion }),
     ...(tokenExpiresAt === undefined ? {} : { tokenExpiresAt }),
   }
 }
 
-/** A line for each KMS provider, or one where there is none. */
+/** A line for each KMS provider, or one line without any. */
 function describeServer(
   server: ApiServerReading,
   versions: KeyVersions | undefined,

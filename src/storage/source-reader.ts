@@ -93,7 +93,7 @@ export class SourceReader {
     }
   }
 
-  /** The key as it is known; read again where that does not suffice and is not fresh, as after a rotation. */
+  /** The known key; read again if it is not sufficient and not fresh, as after a rotation. */
   async #snapshotFor(isKnown: (snapshot: KeySnapshot) => boolean): Promise<KeySnapshot> {
     const known = this.#snapshot ?? (await this.readKey())
     const isFresh = this.#options.clock.monotonic() - known.takenAt < KEY_AGE_MS

@@ -1,6 +1,6 @@
 import { write } from 'node:fs'
 
-/** Lines that wait to be written, in bytes: one burst at level debug, and no more when nothing takes them. */
+/** Maximum size of the lines that wait to be written: enough for one burst at level debug. */
 const MAX_WAITING_BYTES = 1024 * 1024
 /** Written at once; lines that come meanwhile wait. */
 const MAX_WRITE_BYTES = 64 * 1024

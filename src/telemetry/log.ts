@@ -42,7 +42,7 @@ interface DescribedError {
   readonly cause?: DescribedError | undefined
 }
 
-/** Causes of causes that are written, which ends a chain that is a circle. */
+/** Maximum depth of the chain of causes, which may contain a cycle. */
 const MAX_CAUSES = 8
 
 /** Only these fields of an error are logged: others may hold a request with its secrets. */

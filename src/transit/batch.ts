@@ -1,7 +1,7 @@
 import type { DecryptInput } from './transit.ts'
 
 /**
- * Most values in one request. OpenBao refuses a body of more than 1,000 JSON strings, names of fields included
+ * Maximum number of values in one request. OpenBao refuses a body of more than 1,000 JSON strings, names of fields included
  * (openbao/openbao#1756, in 2.4.1 and newer).
  */
 export const MAX_BATCH_ITEMS = 64
@@ -15,7 +15,7 @@ export const MAX_BATCH_BYTES = 1024 * 1024
 /** Field names, quotes and braces of one item of `batch_input`. */
 const ITEM_OVERHEAD_BYTES = 64
 
-/** How many of the inputs from `start` on go into the next request: at least one, where there is one. */
+/** How many of the inputs go into the next request: at least one, if there is one. */
 export function countNextBatch(inputs: readonly DecryptInput[], start = 0): number {
   let count = 0
   let bytes = 0

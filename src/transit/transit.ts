@@ -35,7 +35,7 @@ export interface TransitOptions {
   readonly mount: string
 }
 
-/** Transit in types. Every method throws BridgeErrors: those of VaultRequester and of `fault.ts`. */
+/** Transit as a typed API. Every method throws BridgeErrors: those of VaultRequester and of `fault.ts`. */
 export class Transit {
   readonly #vault: VaultRequester
   readonly #mount: string

@@ -108,7 +108,7 @@ function isKms(stored: ParsedObject['stored']): stored is KmsV1Value | KmsV2Valu
 
 function unreadable(error: BridgeError): Finding {
   if (error.code === 'INTERNAL') throw error
-  return { kind: 'unreadable', why: `its DEK source: ${error.message}`, code: error.code }
+  return { kind: 'unreadable', why: `its DEK seed: ${error.message}`, code: error.code }
 }
 
 function wipe(state: SourceState): void {

@@ -45,7 +45,7 @@ void test('what cannot be read is counted and named; no value is printed', async
   const { code, stdout, stderr } = await runVerify(...live, ...deep, '--objects')
   t.equal(code, 1)
   t.match(stdout, /\nNOT ok: of 300 objects 150 unreadable\n$/)
-  t.match(stdout, /\n {2}\/registry\/secrets\/a\/s\d+: its DEK source: .*disables/)
+  t.match(stdout, /\n {2}\/registry\/secrets\/a\/s\d+: its DEK seed: .*disables/)
   t.match(stdout, /\n {2}and 130 more\n/)
   t.equal(stderr, '')
   t.notMatch(stdout, /hunter2/)

@@ -218,7 +218,7 @@ void test('one call too many is RESOURCE_EXHAUSTED; then there is room again', a
   await full.opened
   t.match(await failure(client.encrypt(seed)), {
     code: 'RESOURCE_EXHAUSTED',
-    words: /^3 calls are being answered already \(kms\.maxCallsInFlight\)$/,
+    words: /^3 calls are in progress already \(kms\.maxCallsInFlight\)$/,
   })
   t.match(await client.status(), { healthz: 'ok' }, 'Status is never refused: it costs nothing')
   t.equal(running, 3)

@@ -166,7 +166,7 @@ void test('a folder that cannot be had is reported with what to check', async (t
   writeFileSync(join(folder, 'file'), '')
   const { bind } = plainServer()
   const message =
-    /cannot make the folder of .*\((?:EEXIST|ENOTDIR)\); check that this user is allowed to/
+    /cannot create the folder of .*\((?:EEXIST|ENOTDIR)\); check that this user is allowed to/
   const path = join(folder, 'file', 'kms.sock')
   await t.rejects(serveSocket(path, access, bind), { code: 'SOCKET_FAILED', message })
 })

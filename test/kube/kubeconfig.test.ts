@@ -69,7 +69,7 @@ void test('each wrong kubeconfig is told in words, without what it holds', async
     ],
     [config({}, { 'auth-provider': {} }), /by an auth-provider/],
     [config({}, { username: 'x', password: SECRET }), /has a password/],
-    [config({}, { 'client-key-data': 'x' }), /has one of client-certificate and client-key/],
+    [config({}, { 'client-key-data': 'x' }), /has only one of client-certificate and client-key/],
   ]
   for (const [text, message] of wrong) {
     const file = join(t.testdir({ config: text }), 'config')

@@ -173,7 +173,7 @@ void test('TLS files', async (t) => {
       s.equal(lines.length, 1)
       await copyFile(first.caFile, caFile)
       await client.refreshTls()
-      s.match(lines.at(-1), { level: 'info', msg: 'tls files are good again' })
+      s.match(lines.at(-1), { level: 'info', msg: 'tls files are valid again' })
     },
   )
 

@@ -94,7 +94,7 @@ void test('a fault of one source is that of its objects alone', async (t) => {
       ),
   })
   const findings = await proof.check([sealed('good'), sealed('bad', 'vault:v3:QkFE')])
-  t.match(findings, [undefined, { kind: 'unreadable', why: /DEK source: message authentication/ }])
+  t.match(findings, [undefined, { kind: 'unreadable', why: /DEK seed: message authentication/ }])
 })
 
 void test('an outage of Vault says nothing about the data', async (t) => {

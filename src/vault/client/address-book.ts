@@ -40,7 +40,7 @@ export class AddressBook {
     if (this.#current === index) this.#current = (index + 1) % this.addresses.length
   }
 
-  /** What this address says about the key or about our identity is Vault's word. */
+  /** What this address says about the key or about our identity counts as Vault's decision. */
   prove(index: number): void {
     this.#proven.add(index)
   }

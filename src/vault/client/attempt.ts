@@ -36,7 +36,7 @@ export class AttemptFailure {
   }
 }
 
-/** What an attempt ends in. */
+/** The outcome of an attempt. */
 export type Outcome = VaultResponse | AttemptFailure
 
 /** The name of an operation in a sentence. */

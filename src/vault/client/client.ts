@@ -249,7 +249,7 @@ class Client implements VaultClient {
   }
 }
 
-/** The files were never valid so far, so they are read before the request, which fails while they are not. */
+/** Until the files are valid for the first time, they are read before each request, which fails while they are invalid. */
 async function readFirst(tls: TlsMaterial): Promise<AttemptFailure | undefined> {
   await tls.refresh()
   return tls.contents === undefined && tls.problem !== undefined

@@ -13,8 +13,7 @@ const GIVEN_UP = new Error('given up')
 
 /**
  * One HTTP exchange: undici's handler for it, which settles exactly once, by the answer, by an error of the network, by
- * time or by the caller's signal, whichever comes first. It settles also while undici still connects, when there
- * is nothing yet that undici could abort.
+ * time or by the caller's signal, whichever comes first. It also settles while undici is still connecting, when there is nothing yet that undici could abort.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly #attempt: Attempt

@@ -3,7 +3,7 @@ import type { RawAnswer } from './answer.ts'
 import type { Attempt, AttemptFailure, Outcome } from './attempt.ts'
 import type { Transport } from './transport.ts'
 
-/** Reads what the transport brought. */
+/** Reads what the transport received. */
 export type AnswerReader = (answer: RawAnswer | AttemptFailure) => Outcome | Promise<Outcome>
 
 interface RequestOptions {
@@ -11,7 +11,7 @@ interface RequestOptions {
   readonly attempt: Attempt
 }
 
-/** What of node-vault is used, with the types that our transport and reader give it (its own are `any`). */
+/** The part of node-vault that is used, with the types of our transport and reader (its own are `any`). */
 interface NodeVault {
   token: string
   namespace: string
@@ -70,9 +70,9 @@ function createNodeVault(transport: Transport, read: AnswerReader): NodeVault {
     apiVersion: 'v1',
     debug: () => {},
     rpDefaults: { strictSSL: true },
-    // Something between here and Vault may not know the method LIST; `?list=1` is the same to Vault.
+    // A proxy in front of Vault may not support the method LIST; Vault treats `?list=1` the same.
     noCustomHTTPVerbs: true,
-    // The name of the option is that of a library of 2013; its value is any function of this form.
+    // The option is named after an old library, but its value is any function of this form.
     'request-promise': { defaults: () => send },
   } as nodeVault.VaultOptions) as unknown as NodeVault
   vault.token = ''

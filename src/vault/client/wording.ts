@@ -8,8 +8,7 @@ const MIN_SECRET_LENGTH = 9
 const NEVER_SECRET = new Set(['role'])
 
 /**
- * Vault's own words as one clean line that may stand in a message: without control characters, bounded, and with
- * "[secret]" for whatever of the request's token and body a server repeats.
+ * Vault's own words as one line for a message: without control characters, bounded, and with "[secret]" for whatever of the request's token and body a server repeats.
  */
 export function cleanWords(words: readonly string[], request: VaultRequest): string {
   const shown = words.map((text) => flatten(hideSecrets(text, request)))

@@ -17,7 +17,7 @@ export interface LoginEndpointOptions {
   readonly method: string
   readonly mount: string
   readonly known: readonly KnownRefusal[]
-  /** Failures that look like an outage of Vault (5xx) and are none. */
+  /** Failures that look like an outage of Vault (5xx) but are not. */
   readonly knownFailures?: readonly KnownRefusal[]
   readonly clock: Clock
   /**

@@ -21,7 +21,7 @@ export interface ServiceAccountLoginOptions {
 
 export interface JwtMethod {
   readonly name: 'jwt' | 'kubernetes'
-  /** What the method says when it refuses, with advice that names the settings and the paths in Vault. */
+  /** The method's messages for a refusal, with advice that names the settings and the paths in Vault. */
   readonly refusals: (
     settings: LoginSettingNames,
     mount: string,

@@ -20,13 +20,13 @@ export interface LoginRecordOptions {
 
 interface Trouble {
   readonly since: number
-  /** All outages are one kind: they may alternate without being news. */
+  /** All outages are one kind: a change from one to another is not reported. */
   readonly kind: string
   readonly warnedAt: number
   readonly error: BridgeError
 }
 
-/** Writes to the log and to the metrics how logins go: each change at once, a lasting failure once a minute. */
+/** Records logins in the log and in the metrics: each change at once, a lasting failure once a minute. */
 export class LoginRecord {
   readonly #options: LoginRecordOptions
   #trouble: Trouble | undefined

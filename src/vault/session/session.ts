@@ -158,7 +158,7 @@ class Session implements VaultSession {
     }
   }
 
-  /** As {@link Session.#send}, but gives a new token the time to reach the node of Vault that answers. */
+  /** As {@link Session.#send}, but allows for the time that a new token takes to reach the node of Vault that answers. */
   async #sendSettling(
     request: VaultRequest,
     context: CallContext,

@@ -77,7 +77,7 @@ export class TlsMaterial {
     const changed =
       contents.ca !== before?.ca || contents.cert !== before?.cert || contents.key !== before?.key
     if (before !== undefined && (changed || this.#problem !== undefined)) {
-      this.#log.info(changed ? 'tls files were replaced' : 'tls files are good again')
+      this.#log.info(changed ? 'tls files were replaced' : 'tls files are valid again')
     }
     this.#problem = undefined
     if (before !== undefined && !changed) return
