@@ -86,7 +86,8 @@ export class MountService {
     const session = sessions.open(token, wanted.role)
     const id = fingerprint([pod.uid, wanted.digest, session.id])
     const volume: Volume = { id, objects: wanted.objects, session }
-    return shared.run(id, () => this.#collect(volume, wanted.role, pod.uid), context)
+    const collect = () => this.#collect(volume, wanted.role, pod.uid)
+    return shared.run(id, () => session.use(collect), context)
   }
 
   async #collect(volume: Volume, role: string, uid: string): Promise<ServedContent> {

@@ -101,6 +101,7 @@ function sessionFixture(maxSessions?: number) {
   const cache = new SessionCache({
     open: (token) =>
       ({
+        idle: () => Promise.resolve(),
         end: () => {
           ended.push(token.token.reveal())
           return Promise.resolve()
@@ -150,6 +151,7 @@ void test('if there are too many sessions the least recently used one ends, and 
   const { cache, clock, ended, sizes } = sessionFixture(2)
   const tokens = ['a', 'b', 'c'].map((text) => tokenOf(text, clock.now() + 60 * MINUTE))
   for (const token of tokens) cache.open(token, 'web')
+  await settle()
   t.same(ended, ['a'])
   await cache.stop({ deadline: clock.monotonic() + 1_000 })
   t.same(new Set(ended), new Set(['a', 'b', 'c']))

@@ -1,5 +1,7 @@
 import { after, end, test } from 'tap'
 import { SkippingClock } from '../fakes/clock.ts'
+import { eventually } from '../real/eventually.ts'
+import { HttpProxy } from '../real/http-proxy.ts'
 import { TcpProxy } from '../real/tcp-proxy.ts'
 import { configKey, deleteKey, rotateKey } from '../real/transit-setup.ts'
 import { PodVault, newPod } from './pod-vault.ts'
@@ -182,6 +184,51 @@ void test('a key that is deleted and created again changes object versions, alth
   clock.skip(31_000)
   const again = await fixture.driver.mount({ attributes })
   t.not(again.versions.get('a.pem'), before.versions.get('a.pem'))
+})
+
+void test('a Mount in progress succeeds although its token expires', async (t) => {
+  const proxy = await HttpProxy.start(vault.bao.address)
+  t.teardown(() => proxy.stop())
+  const fixture = await startFixture(vault, { address: proxy.address })
+  t.teardown(fixture.stop)
+  const pod = freshPod()
+  await vault.makeKey('app-held', 'ed25519', { exportable: true })
+  const objects = [{ path: 'key', type: 'exportedKey', key: 'app-held' }]
+  const attributes = await vault.attributes(pod, objects, {
+    // Expired by the clock of this host, but within Vault's leeway: the session ends at the expiry.
+    'csi.storage.k8s.io/serviceAccount.tokens': await vault.tokens(pod, { expiresIn: 2 }),
+  })
+  // The export follows the held read, and is sent after the expiry.
+  proxy.hold({ times: 1, match: (_method, path) => path.startsWith('/v1/transit/keys') })
+  const mount = fixture.driver.mount({ attributes })
+  await eventually('the session', () => fixture.provider.sessions.size === 1)
+  await eventually('the expiry', () => fixture.provider.sessions.size === 0, { timeoutMs: 90_000 })
+  t.equal((await mount).files.size, 1)
+  await eventually('the end of the session', () => podRequests(vault, 0).includes(REVOKE))
+})
+
+void test('an hmac key that is deleted and created again changes the version, and only then', async (t) => {
+  const clock = new SkippingClock()
+  const fixture = await startFixture(vault, { clock })
+  t.teardown(fixture.stop)
+  await vault.makeKey('mac', 'hmac', { exportable: true, key_size: 32 })
+  const objects = [
+    { path: 'raw', type: 'exportedKey', key: 'mac' },
+    { path: 'text', type: 'exportedKey', key: 'mac', encoding: 'base64' },
+  ]
+  const attributes = await vault.attributes(freshPod(), objects)
+  const before = await fixture.driver.mount({ attributes })
+  t.not(before.versions.get('raw'), before.versions.get('text'))
+  clock.skip(600_000)
+  t.same(await fixture.driver.mount({ attributes }), before)
+  await deleteKey(vault.bao, 'mac')
+  await vault.makeKey('mac', 'hmac', { exportable: true, key_size: 32 })
+  clock.skip(600_000)
+  const recreated = await fixture.driver.mount({ attributes })
+  for (const path of ['raw', 'text']) {
+    t.notSame(recreated.files.get(path), before.files.get(path))
+    t.not(recreated.versions.get(path), before.versions.get(path))
+  }
 })
 
 void test('a missing object is omitted if it is optional, otherwise it fails the Mount', async (t) => {

@@ -29,6 +29,8 @@ export class PodSession {
   readonly engine: Transit
   readonly #session: VaultSession
   #rights: string | undefined
+  #users = 0
+  #idle = Promise.withResolvers<void>()
 
   constructor(options: PodSessionOptions) {
     const { token, role, login, client, mount, clock, log, metrics } = options
@@ -54,7 +56,24 @@ export class PodSession {
     return this.#rights ?? this.id
   }
 
-  /** Ends the session and revokes its token. Never throws. */
+  /** Runs work that uses the session. {@link PodSession.idle} waits for it. */
+  async use<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#users === 0) this.#idle = Promise.withResolvers()
+    this.#users += 1
+    try {
+      return await work()
+    } finally {
+      this.#users -= 1
+      if (this.#users === 0) this.#idle.resolve()
+    }
+  }
+
+  /** Resolves when no work uses the session. */
+  async idle(): Promise<void> {
+    if (this.#users > 0) await this.#idle.promise
+  }
+
+  /** Ends the session and revokes its token, even if it is in use. Never throws. */
   async end(context: CallContext): Promise<void> {
     await this.#session.stop(context)
   }

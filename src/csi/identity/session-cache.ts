@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { CancelTimer, Clock } from '../../time/clock.ts'
 import type { ServiceAccountToken } from '../../identity/service-account-token.ts'
 import type { CallContext } from '../../call-context.ts'
+import { waitWithin } from '../../time/bounded-wait.ts'
 import { identify, type PodSession } from './pod-session.ts'
 
 /** kubelet's default is 110 pods per node (https://kubernetes.io/docs/setup/best-practices/cluster-large/). */
@@ -35,12 +36,13 @@ interface Held {
 
 /**
  * The Vault sessions of pods, by the hash of service-account token and role: only a caller with the same token gets
- * the session. A session that leaves the cache is ended and its Vault token revoked.
+ * the session. A session that leaves the cache is ended and its Vault token revoked, after the Mounts that use it.
  */
 export class SessionCache {
   readonly #options: SessionCacheOptions
   readonly #held: LRUCache<string, Held>
   readonly #ending = new Set<Promise<void>>()
+  #stopping = false
 
   constructor(options: SessionCacheOptions) {
     this.#options = options
@@ -77,13 +79,19 @@ export class SessionCache {
     return session
   }
 
-  /** Ends all sessions, as far as the deadline allows. */
+  /** Ends all sessions, used or not, as far as the deadline allows. */
   async stop(context: CallContext): Promise<void> {
+    this.#stopping = true
     const sessions = [...this.#held.values()].map(({ session }) => session)
     // End sessions with the caller's deadline before clear() ends them with its own; ending twice is harmless.
     const ending = sessions.map((session) => session.end(context))
     this.#held.clear()
-    await Promise.all([...ending, ...this.#ending])
+    await waitWithin(
+      Promise.all([...ending, ...this.#ending]),
+      context,
+      this.#options.clock,
+      'sessions to end',
+    ).catch(() => undefined)
   }
 
   /** Checks at the earliest time at which the session can be due; each use moves that time. */
@@ -98,13 +106,16 @@ export class SessionCache {
   }
 
   #end(held: Held): void {
-    const { clock, onSize } = this.#options
     held.cancelTimer()
-    const ending = held.session
-      .end({ deadline: clock.monotonic() + REVOKE_TIME_MS })
-      .finally(() => this.#ending.delete(ending))
+    const ending = this.#endWhenIdle(held.session).finally(() => this.#ending.delete(ending))
     this.#ending.add(ending)
-    onSize(this.#held.size)
+    this.#options.onSize(this.#held.size)
+  }
+
+  /** A Mount that uses the session would otherwise fail; its own time limit bounds the wait. */
+  async #endWhenIdle(session: PodSession): Promise<void> {
+    if (!this.#stopping) await session.idle()
+    await session.end({ deadline: this.#options.clock.monotonic() + REVOKE_TIME_MS })
   }
 }
 

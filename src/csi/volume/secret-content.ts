@@ -1,3 +1,4 @@
+import { createHmac, randomBytes } from 'node:crypto'
 import type { CallContext } from '../../call-context.ts'
 import { BridgeError } from '../../errors.ts'
 import { decodeExportedKey, exportKindOf } from '../../transit/private-key.ts'
@@ -6,6 +7,9 @@ import type { Transit } from '../../transit/transit.ts'
 import { fingerprint, type ContentFile } from './content.ts'
 import type { CiphertextObject, ExportedKeyObject } from '../class/object-types.ts'
 import { findVersions, placeVersion } from './wanted-versions.ts'
+
+/** Random, so that an object version reveals nothing about the material that it was derived from. */
+const VERSION_KEY = randomBytes(32)
 
 /** The files of an object, or the error instead of them. */
 export type ObjectContent = readonly ContentFile[] | BridgeError
@@ -93,9 +97,19 @@ function versionOf({
   return fingerprint([key, ciphertext, encoding, context ?? none, associatedData ?? none])
 }
 
-/** Returns the file versions of an exportedKey from key metadata, without an export. */
-export function exportedVersions(object: ExportedKeyObject, key: TransitKey): readonly string[] {
-  return findVersions(key, object.version).map((version) => exportedVersion(object, key, version))
+/** Whether file versions of an exportedKey are still current according to key metadata, without an export. */
+export function areCurrent(
+  fileVersions: readonly string[],
+  object: ExportedKeyObject,
+  key: TransitKey,
+): boolean {
+  const versions = findVersions(key, object.version)
+  if (versions.length !== fileVersions.length) return false
+  return versions.every((version, index) => {
+    const held = fileVersions[index]
+    if (!isDated(key, version)) return held?.startsWith(`v${String(version)}-`) === true
+    return held === datedVersion(object, key, version)
+  })
 }
 
 /** Exports the key versions of an object. Throws KEY_UNSUITABLE if the key is not exportable. */
@@ -121,21 +135,31 @@ export async function exportObject(
       throw new BridgeError('OBJECT_MISSING', `Vault did not export version ${String(version)}`)
     }
     const bytes = decodeExportedKey(key.type, material)
+    const fileVersion = isDated(key, version)
+      ? datedVersion(object, key, version)
+      : undatedVersion(object, version, bytes)
     return {
       path: placeVersion(object.path, object.version, version),
       mode: object.mode,
       contents: object.encoding === 'base64' ? encodeBase64(bytes) : bytes,
-      version: exportedVersion(object, key, version),
+      version: fileVersion,
     }
   })
 }
 
+/** Vault returns no creation times for keys of type hmac. */
+function isDated(key: TransitKey, version: number): boolean {
+  return (key.versions.get(version)?.createdAt ?? 0) > 0
+}
+
 /** A key that is deleted and created again has different creation times. */
-function exportedVersion(
-  { encoding }: ExportedKeyObject,
-  key: TransitKey,
-  version: number,
-): string {
+function datedVersion({ encoding }: ExportedKeyObject, key: TransitKey, version: number): string {
   const createdAt = key.versions.get(version)?.createdAt ?? 0
   return `v${String(version)}-${fingerprint([key.name, key.type, String(createdAt), encoding])}`
+}
+
+/** Without a creation time only the material shows that a key was created again. See docs/design.md, "CSI content". */
+function undatedVersion({ encoding }: ExportedKeyObject, version: number, bytes: Buffer): string {
+  const mac = createHmac('sha256', VERSION_KEY).update(`${encoding}:`).update(bytes)
+  return `v${String(version)}-${mac.digest('base64url').slice(0, 22)}`
 }

@@ -14,12 +14,7 @@ import {
 } from '../class/object-types.ts'
 import type { PodSession } from '../identity/pod-session.ts'
 import { makePublicFiles } from './public-content.ts'
-import {
-  decryptObjects,
-  exportedVersions,
-  exportObject,
-  type ObjectContent,
-} from './secret-content.ts'
+import { decryptObjects, areCurrent, exportObject, type ObjectContent } from './secret-content.ts'
 
 export interface VolumeContentOptions {
   readonly keys: KeyCache
@@ -152,7 +147,7 @@ export class VolumeContent {
         return false
       const held = files.get(object.index)?.map(({ version }) => version) ?? []
       try {
-        return held.join(' ') === exportedVersions(object, known.key).join(' ')
+        return areCurrent(held, object, known.key)
       } catch {
         return false
       }
