@@ -45,7 +45,7 @@ async function checkWithoutManifest(
   { encryptionConfig, socket }: ApiServerCheck,
   why: string,
 ): Promise<readonly Finding[]> {
-  const fix = 'name it with --manifest, or the EncryptionConfiguration with --encryption-config'
+  const fix = 'pass it with --manifest, or the EncryptionConfiguration with --encryption-config'
   if (encryptionConfig === undefined) return [unknown('api server', why, fix)]
   return [unknown('api server', why), ...(await checkFile(encryptionConfig, socket))]
 }

@@ -14,7 +14,7 @@ export async function checkAudit(vault: VaultSettings): Promise<readonly Finding
     return [
       unknown(
         'audit',
-        'the plugin may not read sys/audit',
+        'the plugin is not allowed to read sys/audit',
         'run bao audit list with an operator token',
       ),
     ]

@@ -79,7 +79,7 @@ async function checkUpsert(vault: VaultSettings, mount: string): Promise<Finding
     if (!denied) throw thrown
     return unknown(
       'key upsert',
-      `the plugin may not read ${path}`,
+      `the plugin is not allowed to read ${path}`,
       'transit-bridge setup --dry-run reports it',
     )
   }

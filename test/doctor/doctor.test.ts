@@ -53,8 +53,14 @@ void test('doctor', async (t) => {
       ]) {
         t.match(stdout, new RegExp(`^ok {7}${what}: `, 'm'))
       }
-      t.match(stdout, /^unknown {2}key upsert: the plugin may not read transit\/config\/keys; /m)
-      t.match(stdout, /^unknown {2}audit: the plugin may not read sys\/audit; run bao audit list/m)
+      t.match(
+        stdout,
+        /^unknown {2}key upsert: the plugin is not allowed to read transit\/config\/keys; /m,
+      )
+      t.match(
+        stdout,
+        /^unknown {2}audit: the plugin is not allowed to read sys\/audit; run bao audit list/m,
+      )
       t.notMatch(stdout, /hv[sb]\.|eyJ/, 'no token is shown')
     },
   )
@@ -312,7 +318,7 @@ ${more}`
   await t.test('api server: no manifest, or not one', async (t) => {
     t.match(
       await fixture.find('api server', '--manifest', '/nowhere.yaml'),
-      /^unknown: \/nowhere\.yaml does not exist; name it/,
+      /^unknown: \/nowhere\.yaml does not exist; pass it/,
     )
     const other = fixture.write('other.yaml', 'kind: Pod')
     t.match(
