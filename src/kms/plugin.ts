@@ -15,6 +15,7 @@ import { serveKmsV1Beta1 } from './grpc-v1beta1.ts'
 import { serveKmsV2 } from './grpc-v2.ts'
 import { Health } from './health.ts'
 import { KeyWatch } from './key-watch.ts'
+import { refuseWrongLengths } from './plaintext-length.ts'
 import { KeyProof } from './proof.ts'
 import { KeyService } from './service.ts'
 
@@ -56,7 +57,8 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
   const cache = createCache(options)
   const engine = new Transit({ vault: options.vault, mount: transit.mount })
   const batcher = new DecryptBatcher({
-    decrypt: (inputs, context) => engine.decrypt(transit.key, inputs, context),
+    decrypt: async (inputs, context) =>
+      refuseWrongLengths(inputs, await engine.decrypt(transit.key, inputs, context)),
     clock,
     onBatch: (size) => metrics.decryptBatchSize.observe(size),
     onBatchDenied: (error) =>

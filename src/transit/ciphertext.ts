@@ -6,3 +6,13 @@ export function readCiphertextVersion(ciphertext: string): number | undefined {
   const version = CIPHERTEXT.exec(ciphertext)?.[1]
   return version === undefined ? undefined : Number(version)
 }
+
+/**
+ * Whether a plaintext has the length of what an AEAD key encrypted: a ciphertext has 12 or 24 bytes of nonce
+ * (xchacha20-poly1305) and 16 of tag more (openbao sdk/helper/keysutil/policy.go, SymmetricEncryptRaw).
+ */
+export function hasPlaintextLength(ciphertext: string, plaintextBytes: number): boolean {
+  const encoded = ciphertext.slice(ciphertext.lastIndexOf(':') + 1)
+  const overhead = Buffer.byteLength(encoded, 'base64') - plaintextBytes
+  return overhead === 28 || overhead === 40
+}

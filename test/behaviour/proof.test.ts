@@ -65,6 +65,22 @@ void test('a Vault that returns another plaintext is reported at once, and decry
   await plugin.stop()
 })
 
+for (const bytes of [0, 27, 33]) {
+  void test(`a plaintext of ${String(bytes)} bytes for a seed of 32 is refused`, async (t) => {
+    const proxy = await fixture.httpProxy()
+    const plugin = await fixture.startHealthy({ address: proxy.address, kms: KMS })
+    const wrapped = await plugin.client.encrypt(newSeed())
+    const plaintext = Buffer.alloc(bytes).toString('base64')
+    proxy.respond(
+      { status: 200, body: { data: { plaintext } } },
+      { match: (_method, path) => path.includes('/transit/decrypt/'), times: 1 },
+    )
+    const refused = await outcomeOf(plugin.client.decrypt(wrapped))
+    t.match(refused, { code: 'UNAVAILABLE', message: /another length/ })
+    await plugin.stop()
+  })
+}
+
 const STRICT_POLICY = `
 path "transit/keys/k8s-etcd" { capabilities = ["read"] }
 path "transit/encrypt/k8s-etcd" { capabilities = ["update"] }

@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { hasPlaintextLength } from '../../src/transit/ciphertext.ts'
 import { parseTransitKey, requireWrappingKey, type TransitKey } from '../../src/transit/key.ts'
 import { explainTransitFault } from '../../src/transit/fault.ts'
 import { OpenBao } from '../real/openbao.ts'
@@ -40,6 +41,23 @@ void test('keys as a real OpenBao returns them', async (all) => {
       t.ok((version?.createdAt ?? 0) >= startedAt)
       t.match(version?.publicKey, type === 'ed25519' ? /^[A-Za-z0-9+/]{43}=$/ : /BEGIN PUBLIC KEY/)
       t.throws(() => requireWrappingKey(key), { code: 'KEY_UNSUITABLE' })
+    })
+  }
+
+  for (const type of ['aes256-gcm96', 'aes128-gcm96', 'chacha20-poly1305', 'xchacha20-poly1305']) {
+    await all.test(`a ciphertext of type ${type} shows the length of its plaintext`, async (t) => {
+      const made = await bao.request('POST', `transit/keys/${type}`, { type })
+      if (made.status >= 400) {
+        t.comment(`only OpenBao has keys of type ${type}`)
+        return
+      }
+      for (const bytes of [0, 4, 32, 33]) {
+        const plaintext = Buffer.alloc(bytes).toString('base64')
+        const { data } = await bao.api('POST', `transit/encrypt/${type}`, { plaintext })
+        t.ok(hasPlaintextLength(data.ciphertext, bytes))
+        t.notOk(hasPlaintextLength(data.ciphertext, bytes + 1))
+        t.notOk(hasPlaintextLength(data.ciphertext, bytes - 1))
+      }
     })
   }
 

@@ -1,0 +1,22 @@
+import { BridgeError } from '../errors.ts'
+import { hasPlaintextLength } from '../transit/ciphertext.ts'
+import type { DecryptInput, DecryptResult } from '../transit/transit.ts'
+
+/**
+ * Replaces plaintexts that cannot belong to their ciphertexts, because they have another length: a response that was
+ * changed or that belongs to another request. The error makes the key watch run a proof.
+ */
+export function refuseWrongLengths(
+  inputs: readonly DecryptInput[],
+  results: readonly DecryptResult[],
+): DecryptResult[] {
+  return results.map((result, index) => {
+    const ciphertext = inputs[index]?.ciphertext ?? ''
+    if (!Buffer.isBuffer(result) || hasPlaintextLength(ciphertext, result.length)) return result
+    result.fill(0)
+    return new BridgeError(
+      'VAULT_ANSWER_INVALID',
+      'Vault returned a plaintext of another length than was encrypted; check any proxy in front of Vault',
+    )
+  })
+}
