@@ -1,4 +1,9 @@
-import { constants, type Http2Server, type ServerHttp2Stream } from 'node:http2'
+import {
+  constants,
+  type Http2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2'
 import type { Socket } from 'node:net'
 
 /**
@@ -30,6 +35,13 @@ export const DEFAULT_LIMITS: ClientLimits = {
   requestTimeoutMs: 5_000,
   streamTimeoutMs: 60_000,
 }
+
+/**
+ * Headers of one call, as HTTP/2 counts them (RFC 9113, section 6.5.2). An API server and the CSI driver send less than
+ * 1 KiB. Clients are told, but Node.js applies its own limit only to clients that acknowledge it.
+ */
+export const MAX_HEADER_BYTES = 8 * 1024
+const HEADER_OVERHEAD_BYTES = 32
 
 const SWEEP_INTERVAL_MS = 1_000
 
@@ -79,7 +91,12 @@ export class ClientBounds {
       const connection = latest
       latest = undefined
       if (connection === undefined) session.destroy()
-      else session.prependListener('stream', (stream) => this.#take(stream, connection))
+      else {
+        session.prependListener('stream', (stream, headers) => {
+          if (countBytes(headers) > MAX_HEADER_BYTES) this.#close(connection)
+          this.#take(stream, connection)
+        })
+      }
     })
   }
 
@@ -202,4 +219,11 @@ export class ClientBounds {
       entry.stream.close(constants.NGHTTP2_CANCEL)
     }
   }
+}
+
+function countBytes(headers: IncomingHttpHeaders): number {
+  let bytes = 0
+  for (const [name, value] of Object.entries(headers))
+    bytes += name.length + String(value).length + HEADER_OVERHEAD_BYTES
+  return bytes
 }

@@ -1,6 +1,8 @@
 import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js'
 import type { Http2Server, ServerOptions as Http2Options } from 'node:http2'
 
+import { MAX_HEADER_BYTES } from './client-bounds.ts'
+
 /**
  * A caller that gives up resets its stream. Node.js ends a connection after 1,000 resets and more than 33 a second
  * (nghttp2_option_set_stream_reset_rate_limit), with every call on it; an API server during an outage of Vault resets more.
@@ -28,7 +30,9 @@ export function createHttp2GrpcServer(maxRequestBytes: number): Server {
     'grpc.enable_channelz': 0,
   }
   const server = new Server(options)
-  Object.assign(internalsOf(server).commonServerOptions, {
+  const { commonServerOptions } = internalsOf(server)
+  Object.assign(commonServerOptions, {
+    settings: { ...commonServerOptions.settings, maxHeaderListSize: MAX_HEADER_BYTES },
     streamResetBurst: STREAM_RESET_BURST,
     streamResetRate: STREAM_RESETS_PER_SECOND,
     maxSessionRejectedStreams: MAX_REJECTED_STREAMS,

@@ -80,6 +80,16 @@ void test('1000 connections that say nothing do not stop the next caller', async
   t.match(await client.status(), { healthz: 'ok' })
 })
 
+void test('a client that sends 16 KiB of headers is dropped, and the next one is answered', async (t) => {
+  const { socket, client, stop } = await grpcFixture()
+  t.teardown(stop)
+  const session = http2Session(socket)
+  const headers = { ...HEADERS, 'x-large': 'x'.repeat(16 * 1024) }
+  session.request(headers, { endStream: false }).on('error', () => undefined)
+  await once(session, 'close')
+  t.match(await client.encrypt(seed), { keyId: 'k' })
+})
+
 void test('streams that never send their message do not stop the next caller, nor count as calls', async (t) => {
   const { socket, client, stop, inFlight } = await grpcFixture({}, { maxInFlight: 4 })
   t.teardown(stop)
