@@ -2,7 +2,7 @@
  * README.md's section Install, block by block as it is written there, on a stand-in for a control-plane node of
  * kubeadm: OpenBao, etcd and kube-apiserver are real, and so are npm, bao, kubectl and the built program.
  *
- * This file runs itself again in namespaces of its own, where /etc, /run and /usr/local/bin can be written to without
+ * This file runs itself again in namespaces of its own, where /etc, /opt, /run and /usr/local/bin can be written to without
  * a change of this host, and where the ports of the section are free. systemd does not run there: systemctl notes
  * what it was told, and the test starts the unit's ExecStart.
  */
@@ -34,7 +34,7 @@ const ENTER = `
 set -eu
 ip link set lo up
 mount -t tmpfs tmpfs "$1"
-for folder in etc usr/local/bin; do
+for folder in etc opt usr/local/bin; do
   mkdir -p "$1/$folder/upper" "$1/$folder/work"
   mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$1/$folder/upper,workdir=$1/$folder/work" "/$folder"
 done
@@ -263,7 +263,7 @@ async function inside(t: Test, outside: string): Promise<void> {
   person.has('systemctl', `echo "$*" >> ${join(person.home, 'systemctl.log')}`)
 
   await person.types(build, outside)
-  t.pass('1: npm ci, the build, and the link')
+  t.pass('1: npm ci, the tarball, and the link')
   writeBlock(configure)
   t.match(await person.types(check), /config\.yaml/, '2: the configuration is right')
   t.match(await person.types(setup), /k8s-etcd/, '3: Vault is ready')
