@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { BridgeError } from '../errors.ts'
+import { isAsymmetric } from './private-key.ts'
 
 /** One version of a Transit key. */
 export interface TransitKeyVersion {
@@ -87,14 +88,14 @@ export function parseTransitKey(body: unknown): TransitKey {
   }
 }
 
-/** Undefined where versions are missing that Vault lists for this type. */
+/** Undefined if versions are missing. For hmac, and types of other releases such as cmac, Vault lists none. */
 function readVersions(data: KeyData): ReadonlyMap<number, TransitKeyVersion> | undefined {
   if (data.keys !== undefined) {
     return new Map(
       Object.entries(data.keys).map(([number, version]) => [Number(number), readVersion(version)]),
     )
   }
-  if (data.type !== 'hmac') return undefined
+  if (authenticatesAad(data.type) || isAsymmetric(data.type)) return undefined
   const first = Math.max(1, data.min_decryption_version)
   const count = Math.max(0, data.latest_version - first + 1)
   return new Map(Array.from({ length: count }, (_none, index) => [first + index, { createdAt: 0 }]))

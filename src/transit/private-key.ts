@@ -12,7 +12,7 @@ export function exportKindOf(type: string): ExportKind {
   return isAsymmetric(type) ? 'signing-key' : 'encryption-key'
 }
 
-/** Whether a key of this type has a private key, as opposed to bytes that are the key. */
+/** Whether a key of this type has a private key whose format is known here. */
 export function isAsymmetric(type: string): boolean {
   return /^(?:rsa|ecdsa|ed25519)/.test(type)
 }

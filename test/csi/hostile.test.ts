@@ -384,6 +384,27 @@ const CASES: readonly Case[] = [
   },
 ]
 
+const DATA_KEY = { path: 'x', type: 'dataKey', key: 'app-x', wrapped: CIPHERTEXT }
+/** Each field of each type with an object that is otherwise valid. */
+const FIELD_OWNERS: readonly (readonly [string, object])[] = [
+  ...['path', 'type', 'key', 'mode', 'optional', 'format', 'version', 'alg'].map(
+    (field) => [field, PUBLIC] as const,
+  ),
+  ...['ciphertext', 'encoding', 'context', 'associatedData'].map((field) => [field, GOOD] as const),
+  ['wrapped', DATA_KEY],
+]
+const WRONG_VALUES = [7, 1.5, true, null, ['0444'], { toString: 'raw' }]
+const VALID: Readonly<Record<string, unknown>> = { version: 7, optional: true }
+const wrongTypes: readonly Case[] = FIELD_OWNERS.flatMap(([field, owner]) =>
+  WRONG_VALUES.filter((value) => VALID[field] !== value).map((value) =>
+    invalid(
+      `${field}: ${JSON.stringify(value)}`,
+      [{ ...owner, [field]: value }],
+      new RegExp(`objects\\[0\\]\\.${field} (must be|is not)`),
+    ),
+  ),
+)
+
 /** Thousands of aliases, whose resolution once blocked the process for seconds. */
 const COSTLY = `[&a x, ${'x,'.repeat(2_000)}${'*a,'.repeat(2_000)}]`
 const refusedBeforeParsing: readonly Case[] = [
@@ -413,6 +434,7 @@ const refusedBeforeParsing: readonly Case[] = [
 
 for (const { name, objects = [PUBLIC], change = {}, pod: given = {}, code, words } of [
   ...CASES,
+  ...wrongTypes,
   ...refusedBeforeParsing,
 ]) {
   void test(`${name} is refused with its own message and without a request to Vault`, async (t) => {

@@ -231,6 +231,37 @@ void test('an hmac key that is deleted and created again changes the version, an
   }
 })
 
+/** OpenBao has no such types. The proxy answers in its place, with the form of Vault's documentation. */
+void test('keys of unknown types are refused by their type, not as a wrong Vault address', async (t) => {
+  const proxy = await HttpProxy.start(vault.bao.address)
+  t.teardown(() => proxy.stop())
+  const fixture = await startFixture(vault, { address: proxy.address })
+  t.teardown(fixture.stop)
+  const created = { creation_time: '2026-01-01T00:00:00Z', public_key: 'bm90IGEgUEVN' }
+  for (const [type, keys] of [
+    ['ml-dsa', { 1: created }],
+    ['slh-dsa', { 1: created }],
+    ['aes128-cmac', undefined],
+    ['managed_key', { 1: created }],
+  ] as const) {
+    const key = `future-${type}`
+    const data = { name: key, type, latest_version: 1, min_decryption_version: 1, keys }
+    const match = (_method: string, path: string) => path === `/v1/transit/keys/${key}`
+    proxy.respond({ status: 200, body: { data } }, { match })
+    for (const object of ['publicKey', 'jwks', 'exportedKey']) {
+      const attributes = await vault.attributes(freshPod(), [{ path: 'x', type: object, key }])
+      t.match(
+        await failure(fixture.driver.mount({ attributes })),
+        { code: 'FAILED_PRECONDITION', message: `transit key ${key} has type ${type}, w` },
+        `${object} of ${type}`,
+      )
+    }
+    const info = await vault.attributes(freshPod(), [{ path: 'x', type: 'keyInfo', key }])
+    const { files } = await fixture.driver.mount({ attributes: info })
+    t.match(JSON.parse(String(files.get('x')?.contents)), { type, latestVersion: 1 })
+  }
+})
+
 void test('a missing object is omitted if it is optional, otherwise it fails the Mount', async (t) => {
   const fixture = await startFixture(vault)
   t.teardown(fixture.stop)

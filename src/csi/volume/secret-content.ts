@@ -1,8 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { CallContext } from '../../call-context.ts'
 import { BridgeError } from '../../errors.ts'
-import { decodeExportedKey, exportKindOf } from '../../transit/private-key.ts'
-import type { TransitKey } from '../../transit/key.ts'
+import { decodeExportedKey, exportKindOf, isAsymmetric } from '../../transit/private-key.ts'
+import { authenticatesAad, type TransitKey } from '../../transit/key.ts'
 import type { Transit } from '../../transit/transit.ts'
 import { fingerprint, type ContentFile } from './content.ts'
 import type { CiphertextObject, ExportedKeyObject } from '../class/object-types.ts'
@@ -125,6 +125,12 @@ export async function exportObject(
       `transit key ${key.name} is derived: Vault exports only its base key, which Transit does not use directly; use a key with derived=false`,
     )
   }
+  if (!isExportable(key.type)) {
+    throw new BridgeError(
+      'OBJECT_UNSUITABLE',
+      `transit key ${key.name} has type ${key.type}, whose export is not supported`,
+    )
+  }
   const versions = findVersions(key, object.version)
   const [only] = versions
   const wanted = object.version === 'all' || only === undefined ? 'all' : only
@@ -145,6 +151,11 @@ export async function exportObject(
       version: fileVersion,
     }
   })
+}
+
+/** Other types, for example of Vault Enterprise, have formats that are not known here. */
+function isExportable(type: string): boolean {
+  return type === 'hmac' || authenticatesAad(type) || isAsymmetric(type)
 }
 
 /** Vault returns no creation times for keys of type hmac. */
