@@ -1,6 +1,8 @@
 import { createPrivateKey } from 'node:crypto'
 import type { Secret } from '../secret.ts'
-import type { ExportKind } from './transit.ts'
+
+/** The kinds of key material that Transit exports, as its paths name them. */
+export type ExportKind = 'encryption-key' | 'signing-key' | 'hmac-key'
 
 /** DER of PrivateKeyInfo for Ed25519 up to its 32-byte seed (RFC 8410 §7). */
 const ED25519_PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex')

@@ -7,6 +7,7 @@ import { readCiphertextVersion } from './ciphertext.ts'
 import { explainTransitFault, rethrowTransitFault } from './fault.ts'
 import { parseExportedKey } from './exported-key.ts'
 import { parseTransitKey, type TransitKey } from './key.ts'
+import type { ExportKind } from './private-key.ts'
 
 export interface EncryptInput {
   readonly plaintext: Uint8Array
@@ -22,9 +23,6 @@ export interface DecryptInput {
   /** Only for a derived key, which needs one for each use. */
   readonly context?: Uint8Array | undefined
 }
-
-/** The kinds of key material that Transit exports, as its paths name them. */
-export type ExportKind = 'encryption-key' | 'signing-key' | 'hmac-key'
 
 /** The result of one item of a batch: its plaintext, which the receiver owns and zeroes, or its error. */
 export type DecryptResult = Buffer | BridgeError
