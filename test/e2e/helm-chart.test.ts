@@ -21,6 +21,19 @@ const BAD: readonly (readonly [values: string, message: RegExp])[] = [
   ['vault.address=vault.example.com:8200', /'\/vault\/address'/],
   ['vault.address=https://user@vault.example.com', /'\/vault\/address'/],
   ['vault.caBundle=/etc/ca.pem', /'\/vault\/caBundle'/],
+  [
+    'vault.clientCertificate.certFile=/etc/transit-bridge/c.pem',
+    /clientCertificate has only one of certFile and keyFile/,
+  ],
+  ['vault.clientCertificate.secretName=c', /does not reach a static pod; also set .*certFile/],
+  [
+    'vault.clientCertificate.certFile=/root/c,vault.clientCertificate.keyFile=/root/k',
+    /clientCertificate.certFile must be in kms.staticPod.hostFolder/,
+  ],
+  [
+    'kms.mode=daemonSet,vault.clientCertificate.certFile=/c/c,vault.clientCertificate.keyFile=/c/k',
+    /does not apply to kms.mode daemonSet; set vault.clientCertificate.secretName/,
+  ],
   ['vault.timeout=2', /'\/vault\/timeout': got number, want string/],
   ['kms.token.expirationSeconds=3600', /'\/kms\/token\/expirationSeconds': minimum/],
   ['kms.settings.outageGrace=two', /'\/kms\/settings\/outageGrace'/],
@@ -84,6 +97,30 @@ void test('what the chart writes into ConfigMaps is a configuration of the progr
         () => read(metadata.name, data['config.yaml'], {}),
         `${file}: ${metadata.name}`,
       )
+    }
+  }
+})
+
+void test('a client certificate is in the configuration and mounted where it says', async (t) => {
+  const files = ['client-certificate-values.yaml', 'client-certificate-daemon-set-values.yaml']
+  for (const file of files) {
+    const objects = await renderChart([`--values=${join(CHART, 'ci', file)}`])
+    for (const { kind, metadata, data } of objects) {
+      if (kind !== 'ConfigMap' || data['config.yaml'] === undefined) continue
+      const { vault } = parse(data['config.yaml']) as JsonBody
+      const where = `${file}: ${metadata.name}`
+      if (file === files[0] && metadata.name.endsWith('-kms')) {
+        t.equal(vault.clientCertFile, '/etc/transit-bridge/client.pem', where)
+        continue
+      }
+      const user = objects.find(
+        (one) => one.kind === 'DaemonSet' && one.metadata.name === metadata.name,
+      )
+      const { containers, volumes } = user?.spec.template.spec ?? {}
+      const volume = volumes.find((one: JsonBody) => one.secret?.secretName === 'vault-client')
+      const mount = containers[0].volumeMounts.find((one: JsonBody) => one.name === volume.name)
+      t.equal(vault.clientCertFile, `${mount.mountPath}/tls.crt`, where)
+      t.equal(vault.clientKeyFile, `${mount.mountPath}/tls.key`, where)
     }
   }
 })
