@@ -54,7 +54,7 @@ export class VaultSettings {
     const request = { method: 'POST', path: 'sys/capabilities-self', body: { paths } } as const
     const { body } = await this.#request('look_up_rights', request)
     const answer = asSettings(body)
-    // Vault and OpenBao return them at the top and in `data`; for a single path also as `capabilities`.
+    // Vault and OpenBao return them at the top level and in `data`; for a single path also as `capabilities`.
     const found = asSettings(answer?.['data']) ?? answer ?? {}
     return new Map(paths.map((path) => [path, readTexts(found[path])]))
   }

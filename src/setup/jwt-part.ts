@@ -40,13 +40,13 @@ export function planJwtConfig(login: JwtLogin, found: Settings | undefined): Pla
     .filter(([name, value]) => !WRITTEN.has(name) && !BY_ITSELF.has(name) && !isEmpty(value))
     .map(([name]) => name)
   if (others.length > 0) {
-    const text = `${what} is in use with ${others.join(', ')}, which pinned keys would replace; set vault.auth.mount to another place, or change it by hand`
+    const text = `${what} is in use with ${others.join(', ')}, which pinned keys would replace; set vault.auth.mount to another mount, or change it by hand`
     return remark('stop', text)
   }
   const issuer = readText(found?.['bound_issuer'])
   const theirs = readTexts(found?.['jwt_validation_pubkeys'])
   if (theirs.length > 0 && issuer !== '' && issuer !== login.issuer) {
-    const text = `${what} is for the issuer ${issuer}, not ${login.issuer}; set vault.auth.mount to another place`
+    const text = `${what} is for the issuer ${issuer}, not ${login.issuer}; set vault.auth.mount to another mount`
     return remark('stop', text)
   }
   const known = new Set(theirs.map(fingerprint))

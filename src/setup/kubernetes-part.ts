@@ -25,7 +25,7 @@ export function planKubernetesConfig(login: KubernetesLogin, found: Settings | u
   const what = `auth/${login.mount}/`
   const host = readText(found?.['kubernetes_host'])
   if (host !== '' && host !== login.host) {
-    const text = `${what} asks the API server ${host}, not ${login.host}; set vault.auth.mount to another place`
+    const text = `${what} asks the API server ${host}, not ${login.host}; set vault.auth.mount to another mount`
     return remark('stop', text)
   }
   const hasReviewer = found?.['token_reviewer_jwt_set'] === true
@@ -66,7 +66,7 @@ function explainReviewer({ mount, audience, reviewer, serviceAccount }: Kubernet
     case 'file':
       return remark(
         'note',
-        'the reviewer token needs the ClusterRole system:auth-delegator; nothing replaces it when it expires: run setup with a new one before that',
+        'the reviewer token needs the ClusterRole system:auth-delegator; nothing replaces it when it expires: run setup with a new one before then',
       )
     case 'login':
       return remark(
@@ -86,6 +86,6 @@ function explainReplacement({ mount, reviewer }: KubernetesLogin): Plan {
   const command = `bao write auth/${mount}/config token_reviewer_jwt=@${reviewer.path} and the other settings`
   return remark(
     'note',
-    `auth/${mount}/ has a reviewer token already, and Vault does not show which; to replace it: ${command}`,
+    `auth/${mount}/ already has a reviewer token, which Vault does not show; to replace it: ${command}`,
   )
 }

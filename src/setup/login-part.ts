@@ -19,7 +19,7 @@ export async function planLogin(vault: VaultSettings, wanted: Wanted): Promise<P
   const type = String(mount['type'])
   // Vault runs the same plugin under the name oidc.
   if (type !== login.method && !(login.method === 'jwt' && type === 'oidc')) {
-    const text = `auth/${login.mount}/ is a method of type ${type}; set vault.auth.mount to another place`
+    const text = `auth/${login.mount}/ is a method of type ${type}; set vault.auth.mount to another mount`
     return remark('stop', text)
   }
   const config = await vault.read(`auth/${login.mount}/config`)
@@ -83,7 +83,7 @@ async function planRole(vault: VaultSettings, login: WantedLogin, policy: string
   }
   const { body, details, wider, unknown } = compareRole(found, roleOf(login, policy))
   if (unknown.length > 0) {
-    const text = `${what} is bounded by ${unknown.join(', ')}, which setup does not know, so it cannot tell whether the role is too wide; remove it, or set vault.auth.role to another name`
+    const text = `${what} is bounded by ${unknown.join(', ')}, which setup does not know, so the role may be too wide; remove them, or set vault.auth.role to another name`
     return remark('stop', text)
   }
   if (details.length === 0) return NOTHING

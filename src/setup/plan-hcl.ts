@@ -2,8 +2,8 @@ import type { Change, Plan } from './plan.ts'
 import type { Value, Values } from '../operator/right.ts'
 
 /**
- * The changes as HCL for Terraform or OpenTofu with their provider "vault". What has no exact resource becomes a
- * vault_generic_endpoint with the path and the body that setup itself would write.
+ * The changes as HCL for Terraform or OpenTofu with their provider "vault". Everything without a resource of
+ * its own becomes a vault_generic_endpoint with the path and body that setup would write.
  */
 export function formatHcl({ changes, remarks }: Plan, namespace: string | undefined): string {
   const names = new Set<string>()
@@ -12,7 +12,7 @@ export function formatHcl({ changes, remarks }: Plan, namespace: string | undefi
     if (change.body === undefined) return `# - ${change.what}: remove it from the configuration`
     const { type, fields } = describe(change.path, change.body, change.secrets)
     const name = unique(nameOf(change.path), names)
-    // In this order: a role needs its mount, and Terraform cannot tell that from a path.
+    // A role needs its mount, which Terraform cannot infer from a path.
     const order = before === undefined ? [] : [`  depends_on = [${before}]`]
     before = `${type}.${name}`
     const place = namespace === undefined ? [] : [`  namespace = ${quote(namespace)}`]

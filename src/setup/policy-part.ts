@@ -7,7 +7,7 @@ export function policyPath(name: string): string {
   return `sys/policies/acl/${name}`
 }
 
-/** The policy: our text, unless the existing one grants the same in other words. */
+/** Plans our policy, unless the existing one grants the same in another form. */
 export async function planPolicy(vault: VaultSettings, { policy }: Wanted): Promise<Plan> {
   const path = policyPath(policy.name)
   const found = (await vault.read(path))?.['policy']
@@ -18,7 +18,7 @@ export async function planPolicy(vault: VaultSettings, { policy }: Wanted): Prom
     return change({ action: 'add', ...put, details: describeGrants(ours) })
   const theirs = readGrants(found)
   if (theirs === undefined) {
-    const text = `${what} is written in a form that setup cannot read, so it cannot tell what would be lost; choose another name with --policy, or delete it`
+    const text = `${what} is written in a form that setup cannot read, so replacing it might lose something; choose another name with --policy, or delete it`
     return remark('stop', text)
   }
   const foreign = [...theirs.keys()].filter((name) => !ours.has(name))

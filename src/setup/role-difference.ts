@@ -16,7 +16,7 @@ export interface RoleDifference {
   readonly body: Values
   readonly details: readonly string[]
   readonly wider: readonly string[]
-  /** Fields that bound the role in a way that setup does not know: it cannot tell whether they make it wider. */
+  /** Fields that bound the role in a way that setup does not know; they may make it wider. */
   readonly unknown: readonly string[]
 }
 

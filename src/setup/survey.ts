@@ -19,7 +19,7 @@ export async function planSetup(vault: VaultSettings, wanted: Wanted): Promise<P
   )
 }
 
-/** The same for `setup --remove`. */
+/** As {@link planSetup}, for `setup --remove`. */
 export async function planRemoval(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
   await requireRights(vault, [...readingRights(wanted), ...listingRights(wanted)])
   const kept = {

@@ -12,7 +12,7 @@ export async function planTransit(vault: VaultSettings, { transit }: Wanted): Pr
   const found = await readMount(vault, mount)
   if (found === undefined) return join(addMount(mount), addKey(transit), disableUpsert(mount))
   if (found['type'] !== 'transit') {
-    const text = `${mount}/ is an engine of type ${String(found['type'])}; set transit.mount to another place`
+    const text = `${mount}/ is an engine of type ${String(found['type'])}; set transit.mount to another mount`
     return remark('stop', text)
   }
   return join(await planKey(vault, transit), await planUpsert(vault, mount))

@@ -56,7 +56,7 @@ const KeyAnswer = v.object({
     min_decryption_version: v.optional(v.number(), 1),
     min_encryption_version: v.optional(v.number(), 0),
     derived: v.optional(v.boolean(), false),
-    // OpenBao only.
+    // Only OpenBao returns it.
     soft_deleted: v.optional(v.boolean(), false),
     keys: v.optional(v.record(v.pipe(v.string(), v.regex(/^[1-9][0-9]{0,8}$/)), Version)),
   }),

@@ -77,17 +77,17 @@ void test('doctor', async (t) => {
     t.strictSame(asked, [])
   })
 
-  await t.test('socket: not there', async (t) => {
+  await t.test('socket: missing', async (t) => {
     fixture.config.kms['socket'] = join(fixture.folder, 'none.sock')
     t.match(await fixture.find('socket'), /^fail: .*none\.sock does not exist; start the plugin/)
   })
 
-  await t.test('socket: something else', async (t) => {
+  await t.test('socket: another kind of file', async (t) => {
     fixture.config.kms['socket'] = fixture.write('file.sock', '')
     t.match(await fixture.find('socket'), /^fail: .* is not a socket/)
   })
 
-  await t.test('socket: open to all', async (t) => {
+  await t.test('socket: open to every user', async (t) => {
     chmodSync(plugin.socket, 0o666)
     t.match(await fixture.find('socket rights'), /^fail: .* has mode 0666: every user/)
     chmodSync(plugin.socket, 0o600)
@@ -108,13 +108,13 @@ void test('doctor', async (t) => {
     server.close()
   })
 
-  await t.test('token file: readable by all', async (t) => {
+  await t.test('token file: readable by every user', async (t) => {
     chmodSync(vault.tokenFile, 0o644)
     t.match(await fixture.find('login file'), /^fail: .* has mode 0644, so every user/)
     chmodSync(vault.tokenFile, 0o600)
   })
 
-  await t.test('token file: not there', async (t) => {
+  await t.test('token file: missing', async (t) => {
     fixture.config.vault = {
       ...fixture.config.vault,
       auth: { method: 'jwt', role: 'x', tokenFile: '/nowhere/token' },
@@ -264,7 +264,7 @@ ${more}`
     await vault.writePolicy()
   })
 
-  await t.test('key: not there', async (t) => {
+  await t.test('key: missing', async (t) => {
     fixture.config.transit = { key: 'none' }
     await vault.writePolicy(
       policy('"update"', 'path "transit/keys/none" { capabilities = ["read"] }'),
@@ -315,7 +315,7 @@ ${more}`
     await vault.writePolicy()
   })
 
-  await t.test('api server: no manifest, or not one', async (t) => {
+  await t.test('api server: no manifest, or another file', async (t) => {
     t.match(
       await fixture.find('api server', '--manifest', '/nowhere.yaml'),
       /^unknown: \/nowhere\.yaml does not exist; pass it/,
@@ -363,7 +363,7 @@ ${more}`
     t.match(await fixture.find('encryption'), /^fail: .*no provider uses the socket of the plugin/m)
   })
 
-  await t.test('encryption: keys in JSON that all can read', async (t) => {
+  await t.test('encryption: keys in JSON that every user can read', async (t) => {
     const secret = Buffer.alloc(32, 'A').toString('base64')
     const providers = [{ aescbc: { keys: [{ name: 'key1', secret }] } }, { identity: {} }]
     const document = {
@@ -394,7 +394,7 @@ ${more}`
     chmodSync(socketFolder, 0o700)
   })
 
-  await t.test('encryption: keys in a file that all can read', async (t) => {
+  await t.test('encryption: keys in a file that every user can read', async (t) => {
     const key = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='
     const text = encryption.replace('identity: {}', `aesgcm: {keys: [{name: a, secret: ${key}}]}`)
     const file = fixture.write('keys.yaml', text, 0o644)

@@ -11,7 +11,7 @@ import { HandClock } from '../fakes/clock.ts'
 
 const TOKEN = 'sixteen-characters-or-more'
 
-void test('the switch: from this host, with the token, within the limit, and it ends by itself', async (t) => {
+void test('the switch works only from this host, with the token and within the limit, and ends by itself', async (t) => {
   const folder = t.testdir({ token: `${TOKEN}\n`, short: 'short' })
   const clock = new HandClock()
   const make = (file: string) =>
@@ -48,7 +48,7 @@ void test('the switch: from this host, with the token, within the limit, and it 
   t.match(await ask(), { body: 'vault' })
 })
 
-void test('what was seen once a second is summed up', (t) => {
+void test('samples are summarized', (t) => {
   const sample = (at: number, ready: boolean, write = true) => ({ at, ready, write, read: true })
   const facts = { server: 's', plugin: 'p', startedAt: 'then', seconds: 3 }
   const record = makeRecord({
@@ -75,7 +75,7 @@ void test('what was seen once a second is summed up', (t) => {
   t.end()
 })
 
-void test('a state file: one holder, nothing but its own, and told when it is something else', async (t) => {
+void test('a state file has one holder, is only for its own key, and is rejected if it is something else', async (t) => {
   const folder = t.testdir({ wrong: '{"version": 2}', torn: '{"ver' })
   const open = (name: string) => new StateFile(join(folder, name), RotationState)
   await t.rejects(open('wrong').read(), {

@@ -107,7 +107,7 @@ void test('a client certificate is in the configuration and mounted where it say
     const objects = await renderChart([`--values=${join(CHART, 'ci', file)}`])
     for (const { kind, metadata, data } of objects) {
       if (kind !== 'ConfigMap' || data['config.yaml'] === undefined) continue
-      const { vault } = parse(data['config.yaml']) as JsonBody
+      const { vault } = parse(data['config.yaml'])
       const where = `${file}: ${metadata.name}`
       if (file === files[0] && metadata.name.endsWith('-kms')) {
         t.equal(vault.clientCertFile, '/etc/transit-bridge/client.pem', where)

@@ -17,7 +17,7 @@ export const projectedPayload: JWTPayload = {
   sub: 'system:serviceaccount:kube-system:transit-bridge',
 }
 
-/** A token with this payload whose signature nobody could verify: only its claims are looked at. */
+/** A token with this payload with an invalid signature: only its claims are read. */
 export function unsigned(payload: unknown): string {
   const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
   return `${part({ alg: 'RS256', kid: 'test' })}.${part(payload)}.c2lnbmF0dXJl`

@@ -39,7 +39,7 @@ void test('a file of kube-apiserver may hold several keys, certificates, and a k
   t.ok(found.every((one) => createPublicKey(one).type === 'public'))
 })
 
-void test('what is no key is told, and never shown', async (t) => {
+void test('an invalid key is reported but never shown', async (t) => {
   const code = 'USAGE_INVALID'
   const broken = '-----BEGIN PUBLIC KEY-----\nc2VjcmV0\n-----END PUBLIC KEY-----'
   for (const text of ['', 'secret', broken]) {

@@ -80,7 +80,7 @@ ${more}`,
     )
   }
 
-  /** `setup` with the cluster's keys, as root unless told otherwise. */
+  /** `setup` with the cluster's keys, with the root token by default. */
   setup(args: readonly string[] = [], token = this.bao.rootToken): Promise<Outcome> {
     return this.bare(
       ['--service-account-key', this.keyFile, '--issuer', this.issuer.issuer, ...args],

@@ -29,7 +29,7 @@ function policyOf(rights: readonly ToldRight[]): string {
   return grants.join('\n')
 }
 
-void test('a dry run shows all and changes nothing', async (t) => {
+void test('a dry run shows the whole plan and changes nothing', async (t) => {
   const fixture = await SetupFixture.start(t)
   const since = fixture.bao.auditMark()
   const { code, stdout, stderr } = await fixture.setup(['--dry-run'])
@@ -52,7 +52,7 @@ void test('a dry run shows all and changes nothing', async (t) => {
   )
 })
 
-void test('what was applied works for the plugin, and a second run changes nothing', async (t) => {
+void test('the plugin can use what setup applied, and a second run changes nothing', async (t) => {
   const fixture = await SetupFixture.start(t)
   const first = await fixture.setup(['--yes'])
   t.equal(first.code, 0, first.stderr)
@@ -81,7 +81,7 @@ void test('without a terminal and without --yes nothing is changed', async (t) =
   t.match(await fixture.setup(['--dry-run']), { stdout: /7 to add, 1 to change/ })
 })
 
-void test('the printed commands, run by a shell, make vault ready', async (t) => {
+void test('the printed commands, run by a shell, prepare Vault', async (t) => {
   const fixture = await SetupFixture.start(t)
   const { stdout } = await fixture.setup(['--dry-run', '--output', 'commands'])
   const bao = await obtain('bao')
@@ -102,7 +102,7 @@ void test('the printed commands, run by a shell, make vault ready', async (t) =>
   t.match(await fixture.login(), { status: 200 })
 })
 
-void test('hcl and json say the same as the plan', async (t) => {
+void test('HCL and JSON contain the same as the plan', async (t) => {
   const fixture = await SetupFixture.start(t)
   const json = await fixture.setup(['--dry-run', '--output', 'json'])
   const { changes } = JSON.parse(json.stdout) as { changes: { path: string; action: string }[] }
@@ -113,7 +113,7 @@ void test('hcl and json say the same as the plan', async (t) => {
   t.match(hcl.stdout, /bound_audiences = \["vault"\]/)
 })
 
-void test('a role made wider by hand is told, and narrowed; what limits it stays', async (t) => {
+void test('a role made wider by hand is reported and narrowed; its limits stay', async (t) => {
   const fixture = await SetupFixture.start(t)
   await fixture.setup(['--yes'])
   const role = 'auth/jwt/role/transit-bridge-kms'
@@ -144,7 +144,7 @@ void test('a role made wider by hand is told, and narrowed; what limits it stays
   })
 })
 
-void test('a policy made wider by hand is told with paths and capabilities', async (t) => {
+void test('a policy made wider by hand is reported with paths and capabilities', async (t) => {
   const fixture = await SetupFixture.start(t)
   await fixture.setup(['--yes'])
   await fixture.bao.api('PUT', 'sys/policies/acl/transit-bridge-kms', {
@@ -161,7 +161,7 @@ path "transit/decrypt/k8s-etcd" { capabilities = ["update"] }`,
   t.match(await fixture.setup(['--yes']), { stdout: 'nothing to change\n' })
 })
 
-void test('a policy with paths of others is neither replaced nor removed', async (t) => {
+void test('a policy with foreign paths is neither replaced nor removed', async (t) => {
   const fixture = await SetupFixture.start(t)
   await fixture.setup(['--yes'])
   const path = 'sys/policies/acl/transit-bridge-kms'
@@ -240,7 +240,7 @@ void test('an audited header that Vault hashes is corrected', async (t) => {
   t.match(await fixture.setup(['--yes']), { code: 0, stdout: 'nothing to change\n' })
 })
 
-void test('a policy in other words that grants the same is left alone', async (t) => {
+void test('a policy that grants the same in another form is not changed', async (t) => {
   const fixture = await SetupFixture.start(t)
   await fixture.setup(['--yes'])
   const path = (name: string, can: string) =>
@@ -252,7 +252,7 @@ void test('a policy in other words that grants the same is left alone', async (t
   t.match(await fixture.setup(['--yes']), { code: 0, stdout: 'nothing to change\n' })
 })
 
-void test('a key that exists and is right is used; one that may be deleted no longer may', async (t) => {
+void test('a suitable key is used; deletion is forbidden if it was allowed', async (t) => {
   const fixture = await SetupFixture.start(t)
   await fixture.bao.api('POST', 'sys/mounts/transit', { type: 'transit' })
   await fixture.bao.api('POST', 'transit/keys/k8s-etcd', {})
@@ -265,7 +265,7 @@ void test('a key that exists and is right is used; one that may be deleted no lo
   t.match(data, { keys: before, deletion_allowed: false })
 })
 
-void test('a key that is exportable is told and left as it is', async (t) => {
+void test('an exportable key is reported and not changed', async (t) => {
   const fixture = await SetupFixture.start(t)
   await fixture.bao.api('POST', 'sys/mounts/transit', { type: 'transit' })
   await fixture.bao.api('POST', 'transit/keys/k8s-etcd', { exportable: true })
@@ -289,7 +289,7 @@ void test('a key of another type stops everything', async (t) => {
   t.equal((await fixture.bao.request('GET', 'sys/policies/acl/transit-bridge-kms')).status, 404)
 })
 
-void test("what is another cluster's stops everything", async (t) => {
+void test('settings of another cluster stop everything', async (t) => {
   const fixture = await SetupFixture.start(t)
   await fixture.setup(['--yes'])
   const other = await fixture.setup(['--yes'])
@@ -312,7 +312,7 @@ void test("what is another cluster's stops everything", async (t) => {
   t.match(issuer.stdout, /stop: auth\/jwt\/ is for the issuer https:\/\/kubernetes\.default/)
 })
 
-void test('a new key of the cluster is added; one that it does not publish is told', async (t) => {
+void test('a new key of the cluster is added; a key that it does not publish is reported', async (t) => {
   const fixture = await SetupFixture.start(t)
   await fixture.setup(['--yes'])
   const other = await SetupFixture.start(t)
@@ -326,7 +326,7 @@ void test('a new key of the cluster is added; one that it does not publish is to
   t.match(stdout, /nothing to change\n$/)
 })
 
-void test('missing rights are told as paths and capabilities, and are then enough', async (t) => {
+void test('missing rights are reported as paths and capabilities, which are sufficient', async (t) => {
   const fixture = await SetupFixture.start(t)
   const nothing = await fixture.setup(['--yes'], await fixture.token(policyOf([['none', 'read']])))
   t.equal(nothing.code, 1)
@@ -347,7 +347,7 @@ void test('missing rights are told as paths and capabilities, and are then enoug
   t.match(await fixture.login(), { status: 200 })
 })
 
-void test('remove takes back what setup made, and never the key', async (t) => {
+void test('--remove removes what setup created, but never the key', async (t) => {
   const fixture = await SetupFixture.start(t)
   await fixture.setup(['--yes'])
   const plan = await fixture.bare(['--remove', '--dry-run'])
@@ -366,7 +366,7 @@ void test('remove takes back what setup made, and never the key', async (t) => {
   t.match(await fixture.setup(['--yes']), { code: 0 }, 'and it can be made again')
 })
 
-void test('remove leaves what others use, and what setup did not make', async (t) => {
+void test('--remove keeps what others use, and what setup did not create', async (t) => {
   const fixture = await SetupFixture.start(t)
   await fixture.bao.api('POST', 'sys/mounts/transit', { type: 'transit' })
   await fixture.setup(['--yes'])
@@ -380,7 +380,7 @@ void test('remove leaves what others use, and what setup did not make', async (t
   t.ok((await fixture.bao.api('GET', 'sys/auth'))['jwt/'])
 })
 
-void test('an engine that setup made and that holds no key is removed', async (t) => {
+void test('an engine that setup created and that holds no key is removed', async (t) => {
   const fixture = await SetupFixture.start(t)
   await fixture.setup(['--yes'])
   await fixture.bao.api('POST', 'transit/keys/k8s-etcd/config', { deletion_allowed: true })
@@ -405,7 +405,7 @@ void test('other mounts, names and engines', async (t) => {
   t.match(await fixture.setup(['--yes', '--policy', 'one-kms']), { stdout: 'nothing to change\n' })
 })
 
-void test('login by kubernetes is made ready, with its circle told', async (t) => {
+void test('the kubernetes login is prepared, with a note about its dependency on the API server', async (t) => {
   const fixture = await SetupFixture.start(t)
   fixture.configure({ auth: '{method: kubernetes, role: transit-bridge-kms, tokenFile: /token}' })
   const { caPem } = await CertificateAuthority.create()
@@ -434,7 +434,7 @@ void test('login by kubernetes is made ready, with its circle told', async (t) =
   t.match(data, { token_reviewer_jwt_set: true, kubernetes_host: 'https://10.0.0.1:6443' })
   t.match(await fixture.bare([...withReviewer, '--yes']), {
     code: 0,
-    stdout: /has a reviewer token already[^]*nothing to change\n$/,
+    stdout: /already has a reviewer token, which[^]*nothing to change\n$/,
   })
   t.match(await fixture.bare([...bare, '--yes']), { code: 0, stdout: /nothing to change\n$/ })
   const other = await fixture.bare([
@@ -449,7 +449,7 @@ void test('login by kubernetes is made ready, with its circle told', async (t) =
   })
 })
 
-void test('for other methods the login is left to the administrator', async (t) => {
+void test('setup does not prepare other login methods', async (t) => {
   const fixture = await SetupFixture.start(t)
   fixture.configure({ auth: '{method: token, tokenFile: /token}' })
   const { code, stdout } = await fixture.bare(['--yes'])
@@ -458,7 +458,7 @@ void test('for other methods the login is left to the administrator', async (t) 
   t.match(stdout, /4 to add, 1 to change|3 to add, 1 to change/)
 })
 
-void test("workloads of the CSI provider are the administrator's: only how is told", async (t) => {
+void test('for workloads of the CSI provider, setup only prints the command', async (t) => {
   const fixture = await SetupFixture.start(t)
   fixture.configure({ more: 'csi: {audience: pods}\n' })
   const { stdout } = await fixture.setup(['--yes'])

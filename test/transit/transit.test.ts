@@ -8,7 +8,7 @@ const context: CallContext = { deadline: 1_000, uid: 'u1' }
 const bytes = (text: string) => Buffer.from(text)
 const base64 = (text: string) => bytes(text).toString('base64')
 
-/** Transit over a Vault that gives one answer, or one error, and keeps what it was asked. */
+/** Transit over a Vault that returns one response or error, and records the requests. */
 function transitOf(answer: Partial<VaultResponse> | BridgeError, mount = 'transit') {
   const requests: VaultRequest[] = []
   const contexts: CallContext[] = []
@@ -159,7 +159,7 @@ void test('an unknown fault of an item is an outage when Vault answers 500, else
   }
 })
 
-void test("an item's fault is one clean line of bounded length, for it is sent to callers", async (t) => {
+void test("an item's fault is one clean line of bounded length, because it is sent to callers", async (t) => {
   const error = `1 error occurred:\n\t* ${'x\u0000\u001b[31m'.repeat(1_000)}`
   const { transit } = transitOf(answerWith({ batch_results: [{ error }, { error }] }, 400))
   const inputs = [{ ciphertext: 'vault:v1:AAAA' }, { ciphertext: 'vault:v1:BBBB' }]
@@ -198,7 +198,7 @@ void test('the answer about another key is refused', async (t) => {
 })
 
 for (const call of ['readKey', 'encrypt', 'decrypt'] as const) {
-  void test(`${call} gives Vault's refusals their meaning`, async (t) => {
+  void test(`${call} explains Vault's refusals`, async (t) => {
     const run = (error: BridgeError): Promise<unknown> => {
       const { transit } = transitOf(error)
       const input = { plaintext: bytes(''), associatedData: bytes(''), keyVersion: 1 }

@@ -89,7 +89,7 @@ void test('a rejected login may be accepted at another address', async (t) => {
   t.match(failure, { error: { code: 'VAULT_REJECTED' }, retry: 'ask-others' })
 })
 
-void test('all errors of an answer are told', async (t) => {
+void test('all errors of a response are reported', async (t) => {
   t.match(refused(raw(400, { errors: ['one', 'two'] })).error.message, 'one; two')
 })
 
@@ -133,7 +133,7 @@ for (const [status, body] of FOREIGN) {
   })
 }
 
-void test('a gateway that is overloaded says so by its status', async (t) => {
+void test('an overloaded gateway is recognized by its status', async (t) => {
   for (const [status, code] of [
     [429, 'VAULT_RATE_LIMITED'],
     [500, 'VAULT_UNAVAILABLE'],
@@ -147,13 +147,13 @@ void test('a gateway that is overloaded says so by its status', async (t) => {
   }
 })
 
-void test('JSON that is no object is no answer', async (t) => {
+void test('JSON that is not an object is not from Vault', async (t) => {
   for (const text of ['null', '[]', '1', '"x"']) {
     t.equal(refused(raw(200, text)).error.code, 'VAULT_ANSWER_INVALID')
   }
 })
 
-void test('a server that wants TLS is told by its words', async (t) => {
+void test('a server that requires TLS is recognized by its message', async (t) => {
   for (const text of [
     'Client sent an HTTP request to an HTTPS server.\n',
     '<center>The plain HTTP request was sent to HTTPS port</center>',

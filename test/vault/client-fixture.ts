@@ -25,7 +25,7 @@ export const readKey: VaultRequest = {
   token: new Secret(TOKEN),
 }
 
-/** A client with what it tells kept; shortest waits, ends with the test. */
+/** A client whose log and metrics are recorded; it waits as briefly as possible and is closed after the test. */
 export function clientFixture(
   t: Test,
   addresses: readonly string[],

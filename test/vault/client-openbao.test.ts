@@ -26,7 +26,7 @@ function post(bao: OpenBao, operation: 'encrypt' | 'decrypt', body: object): Vau
 
 const encrypt = (bao: OpenBao) => post(bao, 'encrypt', { plaintext: PLAINTEXT })
 
-void test('a real vault over plain HTTP', async (t) => {
+void test('a real Vault over plain HTTP', async (t) => {
   const bao = await startBao(t)
   const { client } = clientFixture(t, [bao.address])
   const root = new Secret(bao.rootToken)
@@ -45,7 +45,7 @@ void test('a real vault over plain HTTP', async (t) => {
     s.match(answer, { status: 200, body: { data: { plaintext: PLAINTEXT } } })
   })
 
-  void t.test('its refusals have their codes and its words', async (s) => {
+  void t.test("its refusals have codes and Vault's messages", async (s) => {
     s.match(await read('transit/keys/other'), { code: 'VAULT_NOT_FOUND' })
     s.match(await read('nowhere/x'), { code: 'VAULT_NOT_FOUND', message: /no handler for route/ })
     s.match(await read('transit/keys/x', { token: new Secret('hvs.wrong') }), {
@@ -70,11 +70,11 @@ void test('a real vault over plain HTTP', async (t) => {
     },
   )
 
-  void t.test('a uid beside it is no matter to vault', async (s) => {
+  void t.test('Vault ignores a uid', async (s) => {
     s.equal((await client.request(encrypt(bao), within(5000, { uid: 'u-1,u-2' }))).status, 200)
   })
 
-  void t.test('sealed, it is told as sealed', async (s) => {
+  void t.test('a sealed Vault is reported as sealed', async (s) => {
     await bao.seal()
     const error = await failureOf(client.request(encrypt(bao), within(5000)))
     s.match(error, { code: 'VAULT_SEALED', message: /is sealed/ })
@@ -83,7 +83,7 @@ void test('a real vault over plain HTTP', async (t) => {
   })
 })
 
-void test('a real vault over TLS', async (t) => {
+void test('a real Vault over TLS', async (t) => {
   const authority = await CertificateAuthority.create()
   const stranger = await CertificateAuthority.create('another CA')
   const files = await authority.server()
@@ -104,7 +104,7 @@ void test('a real vault over TLS', async (t) => {
     },
   )
 
-  void t.test('connections that a firewall forgot cost one timeout, not one each', async (s) => {
+  void t.test('connections that a firewall dropped cost one timeout, not one each', async (s) => {
     const proxy = await TcpProxy.start(bao.address)
     s.teardown(() => proxy.stop())
     const { client } = clientFixture(s, [proxy.address], {
@@ -119,13 +119,13 @@ void test('a real vault over TLS', async (t) => {
     s.equal((await asked).status, 200)
   })
 
-  void t.test('http spoken to it is told in words', async (s) => {
+  void t.test('plain HTTP to it is explained', async (s) => {
     const { client } = clientFixture(s, [bao.address.replace('https:', 'http:')])
     const error = await failureOf(client.request(encrypt(bao), within(5000)))
     s.match(error, { code: 'VAULT_TLS_INVALID', message: /use https:\/\// })
   })
 
-  void t.test('a client certificate that was replaced is the one that vault sees', async (s) => {
+  void t.test('a client certificate that was replaced is the one that Vault sees', async (s) => {
     await enableCertLogin(bao, { policies: ['default'], caPem: authority.caPem })
     const certFile = join(folder, 'client.pem')
     const keyFile = join(folder, 'client.key')

@@ -59,11 +59,11 @@ void test('a private authority', async (t) => {
   })
 })
 
-void test('the certificate of vault', async (t) => {
+void test('the certificate of Vault', async (t) => {
   const authority = await CertificateAuthority.create()
   const { caFile } = authority
 
-  void t.test('that has expired is told as that', async (s) => {
+  void t.test('that has expired is reported as expired', async (s) => {
     const files = await authority.server('old', { expiresIn: -60 })
     const vault = await LocalVault.start(s, good, await serve(files))
     const { client } = clientFixture(s, [vault.address], { caFile })
@@ -94,7 +94,7 @@ void test('the certificate of vault', async (t) => {
     },
   )
 
-  void t.test('is of no matter at another address that is trusted', async (s) => {
+  void t.test('does not matter at another, trusted address', async (s) => {
     const wrong = await startTls(s, await CertificateAuthority.create('another CA'))
     const right = await startTls(s, authority)
     const { client } = clientFixture(s, [wrong.address, right.address], { caFile })
@@ -104,7 +104,7 @@ void test('the certificate of vault', async (t) => {
   })
 })
 
-void test('the wrong scheme is told in words', async (t) => {
+void test('the wrong scheme is explained', async (t) => {
   const plain = await LocalVault.start(t, good)
   const https = clientFixture(t, [plain.address.replace('http:', 'https:')])
   const noTls = await failureOf(https.client.request(decrypt, within(5000)))
@@ -117,7 +117,7 @@ void test('TLS files', async (t) => {
   const second = await CertificateAuthority.create('second CA')
 
   void t.test(
-    'that are missing or broken at the start fail each request until they are mended',
+    'that are missing or broken at the start fail each request until they are fixed',
     async (s) => {
       const vault = await startTls(s, first)
       const caFile = join(s.testdir(), 'ca.pem')
@@ -156,7 +156,7 @@ void test('TLS files', async (t) => {
   })
 
   void t.test(
-    'that go missing or break later leave the last good ones in use, told once',
+    'that go missing or break later leave the last valid ones in use, reported once',
     async (s) => {
       const vault = await startTls(s, first)
       const caFile = join(s.testdir(), 'ca.pem')
@@ -247,16 +247,22 @@ void test('a client certificate', async (t) => {
     s.equal((await client.request(decrypt, within(5000))).status, 200)
   })
 
-  void t.test('whose key is of another is not used, which names the key', async (s) => {
-    const one = await authority.client('one')
-    const two = await authority.client('two')
-    const mixed = { certFile: one.certFile, keyFile: two.keyFile }
-    const { client } = clientFixture(s, [vault.address], { caFile, clientCertificate: mixed })
-    const error = await failureOf(client.request(decrypt, within(5000)))
-    s.equal(error.message, `vault.auth.keyFile: ${two.keyFile} does not match vault.auth.certFile`)
-  })
+  void t.test(
+    'with the key of another certificate is not used, and the message names the key',
+    async (s) => {
+      const one = await authority.client('one')
+      const two = await authority.client('two')
+      const mixed = { certFile: one.certFile, keyFile: two.keyFile }
+      const { client } = clientFixture(s, [vault.address], { caFile, clientCertificate: mixed })
+      const error = await failureOf(client.request(decrypt, within(5000)))
+      s.equal(
+        error.message,
+        `vault.auth.keyFile: ${two.keyFile} does not match vault.auth.certFile`,
+      )
+    },
+  )
 
-  void t.test('whose key is no key is told without anything of the key', async (s) => {
+  void t.test('with an invalid key is reported without any part of the key', async (s) => {
     const { certFile } = await authority.client('three')
     const keyFile = join(s.testdir(), 'broken.key')
     await writeFile(keyFile, '-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n')

@@ -5,7 +5,7 @@ import { HandClock } from '../fakes/clock.ts'
 import { TOKEN, clientFixture, decrypt, failureOf, readKey, within } from './client-fixture.ts'
 import { LocalVault, answer, inTurn, silence } from './local-vault.ts'
 
-/** An address where nobody listens. */
+/** An address where no server listens. */
 async function deadAddress(t: Test): Promise<string> {
   const server = await LocalVault.start(t, silence)
   const { address } = server
@@ -85,7 +85,7 @@ void test('what goes over the wire', async (t) => {
   }
 
   void t.test('requests that follow each other share connections', async (s) => {
-    // Two, because undici gives a connection one turn of the event loop before it takes it again.
+    // Two, because undici reuses a connection only after one turn of the event loop.
     s.ok(vault.sockets.length <= 2)
   })
 })
@@ -200,7 +200,7 @@ void test('answers that fail', async (t) => {
   }
 })
 
-void test('what passes by is tried again', async (t) => {
+void test('temporary failures are tried again', async (t) => {
   const good = answer(200, { data: {} })
   const rows = [
     ['a 500', answer(500, { errors: ['internal error'] })],
@@ -254,10 +254,10 @@ void test('a kept connection that the server closed costs one more try, not the 
   t.equal(vault.requests.length, 3)
 })
 
-void test('limits of time', async (t) => {
+void test('time limits', async (t) => {
   const vault = await LocalVault.start(t, silence)
 
-  void t.test('a deadline that has passed asks nobody', async (s) => {
+  void t.test('no request is sent after the deadline', async (s) => {
     const { client } = clientFixture(s, [vault.address])
     const asked = vault.requests.length
     s.equal((await failureOf(client.request(decrypt, within(-1)))).code, 'DEADLINE_EXCEEDED')
@@ -286,7 +286,7 @@ void test('limits of time', async (t) => {
     s.equal(clock.pending, 0)
   })
 
-  void t.test('an answer that stops in its middle is timed out as well', async (s) => {
+  void t.test('an incomplete response times out as well', async (s) => {
     const slow = await LocalVault.start(s, (response) => void response.writeHead(200).write('{'))
     const { client } = clientFixture(s, [slow.address])
     s.equal((await failureOf(client.request(decrypt, within(50)))).code, 'DEADLINE_EXCEEDED')
@@ -396,7 +396,7 @@ void test('several addresses', async (t) => {
     s.equal((await client.request(decrypt, within(5000))).status, 200)
   })
 
-  void t.test('all dead: three attempts, and the words name address and reason', async (s) => {
+  void t.test('all dead: three attempts, and the message names address and reason', async (s) => {
     const address = await deadAddress(s)
     const { client } = clientFixture(s, [address])
     const error = await failureOf(client.request(decrypt, within(5000)))
@@ -468,7 +468,7 @@ void test('redirects', async (t) => {
     }
   })
 
-  void t.test('nobody else ever sees the token', async (s) => {
+  void t.test('no other server ever receives the token', async (s) => {
     const stranger = await LocalVault.start(s, good)
     const vault = await LocalVault.start(s, to(`${stranger.address}/v1/transit/decrypt/k8s-etcd`))
     const { client } = clientFixture(s, [vault.address])
@@ -487,7 +487,7 @@ void test('redirects', async (t) => {
     s.equal(vault.requests.length, 3 * 3, 'each of three attempts')
   })
 
-  void t.test('to nowhere is refused', async (s) => {
+  void t.test('without a usable target are refused', async (s) => {
     for (const handler of [answer(307), answer(304), to('http://')]) {
       const vault = await LocalVault.start(s, handler)
       const { client } = clientFixture(s, [vault.address])
@@ -499,7 +499,7 @@ void test('redirects', async (t) => {
   })
 })
 
-void test('what is told of requests', async (t) => {
+void test('requests are reported', async (t) => {
   void t.test(
     'one observation a request and one debug line a failure, however many attempts',
     async (s) => {
@@ -532,7 +532,7 @@ void test('what is told of requests', async (t) => {
   )
 
   void t.test(
-    'a refusal shows that vault is up; a caller that goes away shows nothing',
+    'a refusal shows that Vault is up; a caller that goes away shows nothing',
     async (s) => {
       const vault = await LocalVault.start(s, answer(403, { errors: ['permission denied'] }))
       const { client, metrics } = clientFixture(s, [vault.address])
@@ -564,16 +564,19 @@ void test('what is told of requests', async (t) => {
     },
   )
 
-  void t.test('a token that is no header value is refused without showing it', async (s) => {
-    const vault = await LocalVault.start(s, answer(200))
-    const { client } = clientFixture(s, [vault.address])
-    const error = await failureOf(
-      client.request({ ...decrypt, token: new Secret('hvs.one\nhvs.two') }, within(5000)),
-    )
-    s.equal(error.code, 'INTERNAL')
-    s.match(error.message, 'X-Vault-Token')
-    s.notMatch(String(error), 'hvs.')
-  })
+  void t.test(
+    'a token that is not a valid header value is rejected without showing it',
+    async (s) => {
+      const vault = await LocalVault.start(s, answer(200))
+      const { client } = clientFixture(s, [vault.address])
+      const error = await failureOf(
+        client.request({ ...decrypt, token: new Secret('hvs.one\nhvs.two') }, within(5000)),
+      )
+      s.equal(error.code, 'INTERNAL')
+      s.match(error.message, 'X-Vault-Token')
+      s.notMatch(String(error), 'hvs.')
+    },
+  )
 })
 
 void test('close lets a request end, and refuses later ones', async (t) => {

@@ -72,7 +72,7 @@ void test('an answer that had begun was cut off, and its connection was not stal
   t.equal(failure.retry, 'soon')
 })
 
-void test('an answer that is no HTTP is told as that, with nothing of it', async (t) => {
+void test('a response that is not HTTP is reported without any part of it', async (t) => {
   for (const code of [undefined, 'HPE_INVALID_CONSTANT']) {
     const thrown = Object.assign(new Error('x'), { name: 'HTTPParserError', code, data: 'SSH-2.0' })
     const { error } = readNetworkFailure(thrown, ADDRESS, false)

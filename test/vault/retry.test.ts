@@ -67,7 +67,7 @@ void test('many dead addresses cost three attempts a call, and the next call goe
   t.equal(book.current, 3)
 })
 
-void test('a sealed vault is not asked again, another address is', async (t) => {
+void test('a sealed Vault is not asked again, but another address is', async (t) => {
   t.equal(codeOf(planOf(1).next(sealed, LONG, true)), 'VAULT_SEALED')
   const plan = planOf(2)
   t.equal(plan.next(sealed, LONG, true), 0)
@@ -150,11 +150,11 @@ void test('proven addresses are tried before the others', async (t) => {
   t.equal(plan.index, 2)
 })
 
-void test('what may not be repeated is not tried again', async (t) => {
+void test('a request that must not be repeated is not tried again', async (t) => {
   t.equal(codeOf(planOf(3).next(down, LONG, false)), 'VAULT_UNREACHABLE')
 })
 
-void test('an outage stays the reason when another address is merely wrong or time runs out', async (t) => {
+void test('an outage stays the reason when another address is misconfigured or time runs out', async (t) => {
   for (const last of [untrusted, failure('DEADLINE_EXCEEDED', 'never')]) {
     const plan = planOf(2)
     plan.next(down, LONG, true)
@@ -166,7 +166,7 @@ void test('an outage stays the reason when another address is merely wrong or ti
   t.equal(codeOf(plan.next(untrusted, LONG, true)), 'VAULT_UNREACHABLE')
 })
 
-void test('what vault says in the end, and a caller that went away, stand above an outage before', async (t) => {
+void test('a final response of Vault and a caller that went away outrank an earlier outage', async (t) => {
   for (const code of ['VAULT_DENIED', 'CANCELLED'] as const) {
     const plan = planOf(2)
     plan.next(down, LONG, true)

@@ -93,7 +93,7 @@ void test('a token that is revoked under the session is replaced within the requ
   await session.stop(soon(clock))
 })
 
-void test('a renewed session revokes the token of before', async (t) => {
+void test('a renewed session revokes the previous token', async (t) => {
   const { login, tokens } = loginAs('kms')
   const { session, encrypt } = sessionOf(login)
   await encrypt()
@@ -145,7 +145,7 @@ void test('a missing policy is a denial without a login storm, and mends at once
   await session.stop(soon(clock))
 })
 
-void test('a role that is gone is told in words, and its return is noticed', async (t) => {
+void test('a missing role is explained, and its return is noticed', async (t) => {
   const { session, encrypt } = sessionOf(loginAs('kms').login)
   await bao.api('DELETE', 'auth/jwt/role/kms')
   await t.rejects(encrypt(), { code: 'LOGIN_REFUSED', message: /"kms" could not be found/ })

@@ -229,7 +229,7 @@ void test('an old token is not revoked before the last request with it has ended
   t.strictSame(vault.seen.slice(2), ['revoke_token t1'])
 })
 
-void test('tokens that are not ours to revoke, or ended, or the same again, are left alone', async (t) => {
+void test('tokens that are not ours, have expired, or are still in use are not revoked', async (t) => {
   const cases = {
     'a batch token': [{ revocable: false }, 't2', 70_000],
     'a token past its lease': [{}, 't2', 101_000],
@@ -437,7 +437,7 @@ void test('a credential that is held back is no other login', async (t) => {
   t.equal(values[0]?.value, 1)
 })
 
-void test('a denial that comes after somebody else logged in is retried without a login', async (t) => {
+void test('a denial that arrives after another request logged in is retried without a login', async (t) => {
   const { vault, login, ask } = await loggedIn(70_000)
   const asked = ask()
   await settle()
@@ -527,7 +527,7 @@ void test('stop ends at its deadline even when Vault does not answer', async (t)
   t.equal(stopped.ended, 'ok')
 })
 
-void test('stop during a login revokes the token that it brings, and nobody gets it', async (t) => {
+void test('stop during a login revokes the token that it returns, and no request uses it', async (t) => {
   const { session, vault, login, within, ask } = fixture()
   const asked = ask()
   const stopped = outcome(session.stop(within(1_000)))

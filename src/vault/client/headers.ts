@@ -10,12 +10,12 @@ export function buildHeaders(
   context: CallContext,
   namespace: string,
 ): Record<string, string> {
-  // Vault Agent and Proxy may require X-Vault-Request (require_request_header), against forged requests.
+  // Vault Agent and Proxy may require X-Vault-Request (require_request_header) as a protection against forged requests.
   const headers: Record<string, string> = { 'X-Vault-Request': 'true' }
   if (request.body !== undefined) headers['Content-Type'] = 'application/json'
   if (request.token !== undefined) headers['X-Vault-Token'] = request.token.reveal()
-  const within = request.namespace ?? namespace
-  if (within !== '') headers['X-Vault-Namespace'] = within
+  const effective = request.namespace ?? namespace
+  if (effective !== '') headers['X-Vault-Namespace'] = effective
   const { uid } = context
   if (uid !== undefined && SAFE_UID.test(uid)) headers['X-Transit-Bridge-UID'] = uid
   return headers

@@ -34,7 +34,7 @@ export class Recognition {
     this.#send = send
   }
 
-  /** Sends a request once, or returns why the address must not have it. */
+  /** Sends a request once, or returns why it must not be sent to this address. */
   async send(request: VaultRequest, context: CallContext, index: number): Promise<Outcome> {
     if (!this.#book.isDoubtful(index)) return this.#send(request, context, index)
     if (request.token !== undefined) {
@@ -46,7 +46,7 @@ export class Recognition {
     return token === undefined ? outcome : this.#keepIfRecognized(outcome, token, context, index)
   }
 
-  /** A login has no token to ask with; the one that it returns is used only if the address holds the key. */
+  /** A login has no token for the check, so the token that it returns is used only if the address holds the key. */
   async #keepIfRecognized(
     outcome: Outcome,
     token: Secret<string>,

@@ -1,5 +1,5 @@
 /**
- * How long an answer asks to wait, in milliseconds; undefined if it does not say. `Retry-After` holds seconds or a
+ * How long a response asks the client to wait, in milliseconds; undefined if it does not. `Retry-After` holds seconds or a
  * date (RFC 9110 §10.2.3). `X-RateLimit-Reset` holds seconds left; Vault and OpenBao send both only with
  * `enable_rate_limit_response_headers` (openbao vault/quotas/quotas_rate_limit.go).
  */

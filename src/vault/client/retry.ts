@@ -103,10 +103,9 @@ export class RetryPlan {
   }
 
   /**
-   * The error that says why the request failed: of several, the first of the highest rank, and of several outages the
-   * last. A caller that went away ranks highest, then what a proven address says (a refusal before an outage), then
-   * what the other addresses say. An address that is merely set up wrong does not hide an outage of another one, nor
-   * does a deadline that passes meanwhile.
+   * Chooses the error to report: the first one of the highest rank, or the last one if they are outages. A caller that
+   * went away ranks highest, then errors of a proven address (refusals above outages), then errors of other addresses.
+   * Neither a misconfigured address nor a deadline that passes meanwhile hides an outage of another address.
    */
   #choose(error: BridgeError, retry: Retry): BridgeError {
     const rank = this.#rankOf(error, retry)

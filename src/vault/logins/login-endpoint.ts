@@ -35,7 +35,7 @@ export interface LoginAttempt {
   /** Identifies the credential, so that a refused one is not sent again too soon. */
   readonly digest: string
   readonly role?: string | undefined
-  /** What a local look at the credential shows; called when Vault refused it. */
+  /** Inspects the credential locally; called after Vault refused it. */
   readonly examine?: ((refusal: BridgeError) => CredentialFindings) | undefined
 }
 

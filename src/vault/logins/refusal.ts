@@ -1,6 +1,6 @@
 import { BridgeError, type ErrorCode } from '../../errors.ts'
 
-/** Something that Vault says, and what to check then. It only adds advice to a message; no decision depends on it. */
+/** A message of Vault and advice for it. It only extends our message; no decision depends on it. */
 export interface KnownRefusal {
   readonly says: RegExp
   readonly advice: string
@@ -10,7 +10,7 @@ export interface KnownRefusal {
 export interface CredentialFindings {
   /** Why Vault may refuse it. */
   readonly faults: readonly string[]
-  /** What it says about itself. */
+  /** What it claims. */
   readonly claims: string
 }
 

@@ -21,7 +21,7 @@ export class TokenRetirement {
     this.#options = options
   }
 
-  /** The token must get no new users from now on. */
+  /** The caller must not use the token for new requests from now on. */
   retire(held: HeldToken, context?: CallContext): void {
     if (!held.grant.revocable || !held.isAlive(this.#options.clock)) return
     const revocation = this.#revokeWhenIdle(held, context).finally(() => {

@@ -105,7 +105,7 @@ void test('an error that is not a refusal passes through unchanged', async (t) =
   }
 })
 
-void test('an answer that is no login is refused without repeating it', async (t) => {
+void test('a response that is not a login is rejected without repeating it', async (t) => {
   const auth = { client_token: 'hvs.secret', lease_duration: 600, renewable: true }
   const bodies: [string, unknown][] = [
     ['no body', undefined],
@@ -124,7 +124,7 @@ void test('an answer that is no login is refused without repeating it', async (t
   }
 })
 
-void test('a batch token is known by its type, or by its prefix where no type is told', async (t) => {
+void test('a batch token is recognized by its type, or by its prefix if no type is returned', async (t) => {
   const cases: [object, boolean][] = [
     [{ client_token: 'hvs.x', token_type: 'service' }, true],
     [{ client_token: 'hvb.x', token_type: 'batch' }, false],

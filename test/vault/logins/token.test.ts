@@ -93,7 +93,7 @@ void test('a revoked token is refused until the file has another', async (t) => 
   t.match(await login(), { renewable: true })
 })
 
-void test('a file that is not there is told in words', async (t) => {
+void test('a missing file is explained', async (t) => {
   const tokenFile = join(t.testdir({}), 'token')
   await t.rejects(tokenLogin({ client, tokenFile, clock: systemClock }).login(soon()), {
     code: 'IDENTITY_MISSING',
