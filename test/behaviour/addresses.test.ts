@@ -102,7 +102,7 @@ void test('a standby that sends the caller to a foreign host is refused in words
   await plugin.stop()
 })
 
-void test('no address answers: the reason is told, and the first to come back is used', async (t) => {
+void test('when no address answers the reason is reported, and the first to come back is used', async (t) => {
   const dead = `http://127.0.0.1:${String(await freePort())}`
   const network = await fixture.tcpProxy()
   await network.refuse()

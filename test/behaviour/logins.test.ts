@@ -66,7 +66,7 @@ void test('approle: another secret id in the file is the one of the next login',
 })
 
 void test('cert: another client certificate in the files is the one of the next login', async (t) => {
-  // A role for each name: Vault takes the one that fits, and names whoever logged in by it.
+  // A role for each name: Vault takes the one that fits, and names the identity that logged in by it.
   for (const role of ['node-1', 'node-2']) {
     const { caPem } = authority
     await enableCertLogin(bao, { policies, ttl: '3s', caPem, role, commonNames: [role] })
@@ -221,7 +221,7 @@ void test('token: another token in the file takes the place of one that was revo
   await plugin.waitForHealth('ok')
   t.equal(await plugin.stop(), 0)
   const { status } = await bao.request('POST', 'auth/token/lookup', { token: second })
-  t.equal(status, 200, 'a token that somebody else made is not revoked at the end')
+  t.equal(status, 200, 'a token that another program made is not revoked at the end')
 })
 
 fixture.end()

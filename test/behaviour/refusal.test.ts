@@ -14,7 +14,7 @@ import { eventually } from '../real/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao, vault } = fixture
-/** With a long grace: what is told at once is told without it. */
+/** With a long grace: what is reported at once is reported without it. */
 const KMS = { refreshInterval: '1s', outageGrace: '30m' }
 const whole = await renderPolicy('kms.hcl')
 const plugin = await fixture.startHealthy({ kms: { ...KMS, clusterId: 'refused' } })
@@ -150,7 +150,7 @@ type Wrong = {
   settings: Settings
   policy: { mount?: string; key?: string }
   told: RegExp
-  mend: () => Promise<void>
+  fix: () => Promise<void>
 }
 
 const wrongs: Wrong[] = [
@@ -159,7 +159,7 @@ const wrongs: Wrong[] = [
     settings: { transit: { key: 'unknown' } },
     policy: {},
     told: /denies read key/,
-    mend: async () => {
+    fix: async () => {
       await makeKey(bao, 'unknown')
       await allow({ key: 'unknown' })
     },
@@ -169,14 +169,14 @@ const wrongs: Wrong[] = [
     settings: { transit: { key: 'missing' } },
     policy: { key: 'missing' },
     told: /no transit key missing at this path .*check transit.mount, transit.key and vault.namespace/,
-    mend: () => makeKey(bao, 'missing'),
+    fix: () => makeKey(bao, 'missing'),
   },
   {
     name: 'a mount that is not there',
     settings: { transit: { mount: 'nowhere' } },
     policy: { mount: 'nowhere' },
     told: /no handler for route.*check transit.mount, transit.key and vault.namespace/,
-    mend: async () => {
+    fix: async () => {
       await enableTransit(bao, 'nowhere')
       await makeKey(bao, KEY, { mount: 'nowhere' })
     },
@@ -186,28 +186,28 @@ const wrongs: Wrong[] = [
     settings: { transit: { key: 'asymmetric' } },
     policy: { key: 'asymmetric' },
     told: /has type rsa-2048, which cannot authenticate annotations; use a key of type aes256-gcm96/,
-    mend: () => makeAnother('asymmetric'),
+    fix: () => makeAnother('asymmetric'),
   },
   {
     name: 'a derived key',
     settings: { transit: { key: 'derived' } },
     policy: { key: 'derived' },
     told: /is a derived key, which needs a context for each use/,
-    mend: () => makeAnother('derived'),
+    fix: () => makeAnother('derived'),
   },
 ]
 
 void test('faults in Vault at the start', async (t) => {
   await bao.api('POST', 'transit/keys/asymmetric', { type: 'rsa-2048' })
   await bao.api('POST', 'transit/keys/derived', { derived: true })
-  for (const { name, settings, policy, told, mend } of wrongs) {
+  for (const { name, settings, policy, told, fix } of wrongs) {
     await t.test(`${name}: healthz reports it, and recovers after the fix`, async (s) => {
       await allow(policy)
       const wrong = await fixture.start({ ...settings, kms: { ...KMS, clusterId: 'wrong' } })
       await wrong.waitForHealth(told)
       const { code } = await outcomeOf(wrong.client.encrypt(newSeed()))
       s.match(code, /^(FAILED_PRECONDITION|PERMISSION_DENIED)$/)
-      await mend()
+      await fix()
       await wrong.waitForHealth('ok')
       s.match(await outcomeOf(wrong.client.encrypt(newSeed())), { code: 'OK' })
       await wrong.stop()

@@ -29,7 +29,7 @@ void test('what looks for secrets finds them', (t) => {
 
 // Plugin.stop, in every test file, looks through the whole output, what callers were told and the admin pages.
 // This one does all the work there is, at level trace, and looks at each of these itself.
-void test('no token, JWT, plaintext or ciphertext is told by any of the work', async (t) => {
+void test('no token, JWT, plaintext or ciphertext appears in any output', async (t) => {
   const http = await fixture.httpProxy()
   const network = await fixture.tcpProxy(http.address)
   const plugin = await fixture.startHealthy({
@@ -57,7 +57,7 @@ void test('no token, JWT, plaintext or ciphertext is told by any of the work', a
   await tell(client.decrypt({ ...wrapped, annotations: { 'a.example': long } }))
   await tell(client.send('/v2.KeyManagementService/Encrypt', Buffer.concat([long, long])))
 
-  // Rotation, and a login anew: the lease is 5 s.
+  // Rotation, and another login: the lease is 5 s.
   await rotateKey(bao, KEY)
   await eventually('the rotation', async () => (await client.status()).keyId !== wrapped.keyId)
   await eventually('another login', () => linesSaying(plugin, 'logged in to Vault').length > 1)

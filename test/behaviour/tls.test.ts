@@ -46,7 +46,7 @@ void test('vault.serverName is the name that the certificate must hold', async (
   await Promise.all([plugin.stop(), wrong.stop()])
 })
 
-void test('a certificate of an authority that is not trusted is told in words', async (t) => {
+void test('a certificate of an authority that is not trusted is reported in words', async (t) => {
   const authorities = join(tempFolder('ca'), 'ca.pem')
   copyFileSync(another.caFile, authorities)
   const plugin = await fixture.start({ kms: KMS, vault: { caFile: authorities } })
@@ -55,7 +55,7 @@ void test('a certificate of an authority that is not trusted is told in words', 
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'UNAVAILABLE', message: told })
   copyFileSync(authority.caFile, authorities)
   await plugin.waitForHealth('ok')
-  t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' }, 'mended in place')
+  t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' }, 'fixed in place')
   await plugin.stop()
 })
 
@@ -69,7 +69,7 @@ void test('a CA file that is not there yet is waited for', async (t) => {
   await plugin.stop()
 })
 
-void test('http:// to a port that speaks TLS is told in words', async (t) => {
+void test('http:// to a port that speaks TLS is reported in words', async (t) => {
   const plugin = await fixture.start({ kms: KMS, address: bao.address.replace('https:', 'http:') })
   await plugin.waitForHealth(/responds with TLS; use https:\/\/ in vault.address/)
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'UNAVAILABLE' })

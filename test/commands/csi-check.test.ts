@@ -54,7 +54,7 @@ void test('a right manifest is ok, whatever else is in the file', async (t) => {
   })
 })
 
-void test('all faults are told with their lines in the file', async (t) => {
+void test('all faults are reported with their lines in the file', async (t) => {
   const dir = t.testdir({ 'a.yaml': `${OTHERS}${WRONG}` })
   const file = join(dir, 'a.yaml')
   const { code, stdout, stderr } = await run(['csi', 'check', file])

@@ -56,7 +56,7 @@ void test('a driver with a stand-in for the provider', { skip: whyNoMounts() }, 
       return a === 'one'
     })
     t.ok((await driver.count('node_publish_total', { provider: PROVIDER })) >= 1)
-    t.notMatch(readFileSync('/proc/self/mountinfo', 'utf8'), pod.uid, 'nobody else sees it')
+    t.notMatch(readFileSync('/proc/self/mountinfo', 'utf8'), pod.uid, 'no other process sees it')
   })
 
   await t.test('republishes: the files are changed in one step', async (t) => {
@@ -89,7 +89,7 @@ void test('a driver with a stand-in for the provider', { skip: whyNoMounts() }, 
     t.equal(await driver.count('rotation_reconcile_error_total'), errors + 1)
   })
 
-  await t.test('an error on first publish is told, and nothing stays mounted', async (t) => {
+  await t.test('an error on first publish is reported, and nothing stays mounted', async (t) => {
     const late = await cluster.createPod({ name: 'late', classes: 'files' })
     const failed = cluster.publish(late, 'files')
     await t.rejects(failed, { code: 'FAILED_PRECONDITION', message: /not now/ })

@@ -19,7 +19,7 @@ void test('Vault is away', { skip: whyNoMounts() }, async (t) => {
     ],
   })
 
-  await t.test('a new pod waits, is told why, and starts when Vault is back', async (t) => {
+  await t.test('a new pod waits, gets the reason, and starts when Vault is back', async (t) => {
     // As in production, a folder that is young is not looked at again: csi-driver.test.ts has what that does.
     const slow = await CsiDriver.start({ api: cluster.api, nodeId: 'node-2', rotationMs: 120_000 })
     t.teardown(() => slow.stop())

@@ -48,7 +48,7 @@ void test('files follow the key and the class', { skip: whyNoMounts() }, async (
     },
   )
 
-  await t.test('whoever reads meanwhile sees all of the one or all of the other', async (t) => {
+  await t.test('a reader sees all of the old files or all of the new ones', async (t) => {
     const pairs = new Set<string>()
     const before = volume.generation
     const stop = new AbortController()
@@ -123,7 +123,7 @@ void test('files follow the key and the class', { skip: whyNoMounts() }, async (
     t.equal(await driver.count('rotation_reconcile_error_total'), errors, 'the driver waits for it')
     t.equal(volume.text('password'), 'the second password')
 
-    // A pod that starts while it is away waits in the driver, and is told of nothing.
+    // A pod that starts while it is away waits in the driver, and gets no error.
     const fresh = await cluster.createPod({ name: 'fresh', classes: 'web' })
     await cluster.tokens(fresh)
     await provider.kill()

@@ -170,7 +170,7 @@ void test('every container has what it needs and no more', async (t) => {
   }
 })
 
-void test('nobody has a right, but the removal, to the one DaemonSet, while it is removed', async (t) => {
+void test('only the removal has a right, to the one DaemonSet, while it runs', async (t) => {
   const objects = await renderChart([`--values=${join(CHART, 'ci/everything-values.yaml')}`])
   const rbac = objects.filter(({ apiVersion }) => apiVersion.startsWith('rbac.'))
   t.same(

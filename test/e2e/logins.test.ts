@@ -48,7 +48,7 @@ void test('jwt with pinned keys: a token of this API server opens Vault for it',
     subject: `system:serviceaccount:${NAMESPACE}:${ACCOUNT}`,
     role: ROLE,
     policies: [POLICY],
-    // So short that the plugin logs in anew within the test.
+    // So short that the plugin logs in again within the test.
     ttl: '4s',
   })
   await issueToken()
@@ -65,7 +65,7 @@ void test('jwt with pinned keys: a token of this API server opens Vault for it',
   await eventually('a login with the new token', async () => (await tokenExpiry(plugin)) > expiry)
   t.equal((await plugin.client.status()).healthz, 'ok')
 
-  // It was not replaced in time (Vault takes it for 150 s more, against clocks that differ): told in words, and mended by a new file alone.
+  // It was not replaced in time (Vault takes it for 150 s more, against clocks that differ): reported in words, and fixed by a new file alone.
   writeFileSync(
     tokenFile,
     await signer.token({ namespace: NAMESPACE, name: ACCOUNT, expiresIn: -600 }),
@@ -77,7 +77,7 @@ void test('jwt with pinned keys: a token of this API server opens Vault for it',
   await plugin.waitForHealth('ok')
   await kmsProviders(api, 'ok')
 
-  // Vault asks nobody, so that an account is deleted is not seen before its token ends.
+  // Vault asks no API server, so the deletion of an account is not seen before its token ends.
   await deleteAccount()
   t.equal(await login('pinned'), 200)
 

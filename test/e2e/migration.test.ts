@@ -64,7 +64,7 @@ async function migrations(): Promise<Migration[]> {
 
 /**
  * Runs the command in a cluster where others write, too: a write after the revision of the migration is what the
- * controller waits for. Where nobody writes it waits for a bookmark, which comes within a minute.
+ * controller waits for. Without writes it waits for a bookmark, which comes within a minute.
  */
 async function runAmongOthers(args: string[]) {
   const write = async () => {
@@ -132,7 +132,7 @@ void test('ended in the middle, and its migration taken away: it begins another'
   t.same(await migrations(), [])
 })
 
-void test('nobody takes a migration up: auto does the work itself, migration says so', async (t) => {
+void test('no controller runs a migration: auto does the work itself, migration reports it', async (t) => {
   await rotate()
   await manager.kill()
   const asked = await operator.run([...COMMAND, '--method', 'migration'])

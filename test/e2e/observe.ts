@@ -113,7 +113,7 @@ async function metricsAsOfNow(plugin: Plugin): Promise<string> {
   }
   const { calls } = await scrape()
   await plugin.client.status()
-  return eventually('metrics that are rendered anew', async () => {
+  return eventually('metrics that are rendered again', async () => {
     const latest = await scrape()
     return latest.calls > calls && latest.text
   })

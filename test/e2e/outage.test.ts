@@ -48,7 +48,7 @@ void test('an outage shows after its grace, in words, and writes go on', async (
   t.same(await api.getSecret('default', 'during'), VALUES)
 })
 
-void test('Vault that refuses shows at once, and so does its mending', async (t) => {
+void test('a refusal of Vault shows at once, and so does its end', async (t) => {
   const { api, plugin, vault } = await startCluster(t, { kms: { outageGrace: '30m' } })
   await kmsProviders(api, 'ok')
   await vault.writePolicy('path "sys/none" { capabilities = ["read"] }')

@@ -270,7 +270,7 @@ async function inside(t: Test, outside: string): Promise<void> {
   mkdirSync(dirname(UNIT), { recursive: true })
   await person.types(token)
   const told = readFileSync(join(person.home, 'systemctl.log'), 'utf8')
-  t.equal(told, 'daemon-reload\nenable --now transit-bridge-kms\n', '4: what systemd is told')
+  t.equal(told, 'daemon-reload\nenable --now transit-bridge-kms\n', '4: what systemd receives')
   const client = await startUnit(t)
   t.teardown(() => client.close())
   t.pass('4: the unit serves, and its Status says ok')

@@ -80,7 +80,7 @@ void test('daemonSet: a cluster with a limit', { skip: whyNoNode() }, async (t) 
   })
 
   // The kubelet has no pods of its own but static ones: it asks the API server which others it is to run. The plugin's
-  // pod is among those that nobody can read without the plugin, so the kubelet never hears of it. Each waits for the
+  // pod is among those that cannot be read without the plugin, so the kubelet never hears of it. Each waits for the
   // other, for good: that nothing changes while time passes is what there is to see.
   await t.test('after a power cut the API server is not ready and no pod runs', async (t) => {
     await node.cutPower()

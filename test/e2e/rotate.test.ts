@@ -118,7 +118,7 @@ void test('three versions, killed at every step, a lagging plugin, a server and 
   )
 
   await t.test(
-    'a rotation that somebody else made is noticed and finished, and no other begun',
+    'a rotation that another program began is noticed and finished, and no other begins',
     async (t) => {
       await rotateKey(bao, KEY)
       const { code, stdout, stderr } = await operator.run(command, env)

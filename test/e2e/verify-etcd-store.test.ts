@@ -23,7 +23,7 @@ void test('an etcd without keys proves nothing', async (t) => {
   t.strictSame(await runVerify('--endpoints', etcd.address), say(words))
 })
 
-void test('keys under another prefix are told', async (t) => {
+void test('keys under another prefix are reported', async (t) => {
   await etcd.put('/kubernetes.io/secrets/default/a', Buffer.from('k8s\0'))
   await etcd.put('compact_rev_key', Buffer.from('1'))
   t.strictSame(
@@ -116,7 +116,7 @@ void test('an etcd that is away, or goes away, is one line', async (t) => {
   })
 })
 
-void test('wrong certificates are told apart', async (t) => {
+void test('wrong certificates are distinguished', async (t) => {
   const [authority, other] = await Promise.all([
     CertificateAuthority.create(),
     CertificateAuthority.create('another CA'),

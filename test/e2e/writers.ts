@@ -1,6 +1,6 @@
 import type { KubeApiServer } from '../real/kube-api-server.ts'
 
-/** Secrets that somebody changes all the while, and what each must hold. */
+/** Secrets that change all the time, and what each must contain. */
 export class Writers {
   readonly expected = new Map<string, string>()
   readonly #apis: KubeApiServer[]

@@ -34,7 +34,7 @@ void test('identity that is left is a note, and is as it should be', async (t) =
   t.strictSame(others, [])
 })
 
-void test('all faults are told at once, in their order', async (t) => {
+void test('all faults are reported at once, in their order', async (t) => {
   const text = GOOD.replace('- secrets', '- Secrets')
     .replace('timeout: 3s', 'cachesize: 5')
     .replace('unix:', 'tcp:')

@@ -47,7 +47,7 @@ void test('certificates and tokens inline, in files beside it, and by context', 
 
 const SECRET = 'a-token-that-nobody-may-see'
 
-void test('each wrong kubeconfig is told in words, without what it holds', async (t) => {
+void test('each wrong kubeconfig is reported in words, without its contents', async (t) => {
   const user = { token: SECRET }
   const wrong: readonly (readonly [string, RegExp])[] = [
     [`{ token: ${SECRET}`, /is not YAML/],

@@ -24,7 +24,7 @@ export class CsiVault {
   readonly bao: OpenBao
   readonly #issuer: { issuer: string; publicKeyPem: string }
 
-  /** @param issuer signs the pods' tokens; its public key is pinned, nobody is asked */
+  /** @param issuer signs the pods' tokens; its public key is pinned, so no API server is asked */
   static async start(
     issuer: { issuer: string; publicKeyPem: string },
     options: OpenBaoOptions = {},

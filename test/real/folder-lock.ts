@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** A lock whose owner has not touched it for so long is nobody's, whatever its pid says. */
+/** A lock whose owner has not touched it for so long has no owner, whatever its pid says. */
 const staleAfterMs = 60_000
 const touchEveryMs = 5_000
 

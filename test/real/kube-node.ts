@@ -136,7 +136,7 @@ export class KubeNode {
     this.#init = this.#boot()
   }
 
-  /** What the API server is told to encrypt by, from the next boot on. */
+  /** The EncryptionConfiguration of the API server from the next boot on. */
   writeEncryptionConfig(text: string): void {
     writeFileSync(join(this.folder, 'encryption.yaml'), text)
   }

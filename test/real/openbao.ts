@@ -27,7 +27,7 @@ export type OpenBaoOptions = {
   /** Where its data lives; a folder of a stopped OpenBao continues that one. Default: a new one. */
   dir?: string
   /**
-   * Initialise it anew, with a root token and an unseal key that no other server has. By default
+   * Initialize it again, with a root token and an unseal key that no other server has. By default
    * it starts from a copy of an initialised empty one, which saves 1.5 s.
    */
   fresh?: boolean

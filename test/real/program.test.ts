@@ -23,7 +23,7 @@ async function waitForEnd(pid: number): Promise<void> {
   await eventually(`the end of process ${pid}`, () => !isRunning(pid))
 }
 
-void test('a program that ends too early is told with its exit code and its last words', async (t) => {
+void test('a program that ends too early is reported with its exit code and its last words', async (t) => {
   const program = node(t.testdir(), 'console.error("no such option"); process.exit(3)')
   await t.rejects(
     program.waitForLine(/never/),
@@ -34,7 +34,7 @@ void test('a program that ends too early is told with its exit code and its last
   t.match(await program.terminate(), { code: 3 }, 'ending what has ended is no error')
 })
 
-void test('a wait that is too long is told with the last reason', async (t) => {
+void test('a wait that is too long is reported with the last reason', async (t) => {
   const program = node(t.testdir(), 'setInterval(() => {}, 1000)')
   const never = (): never => {
     throw new Error('still booting')

@@ -1,4 +1,4 @@
-/** Forms that no output may hold, whoever's secret it is. */
+/** Forms that no output may contain, whatever secret it is. */
 const FORMS: readonly (readonly [string, RegExp])[] = [
   ['a Vault token', /\b(?:hv[sbr]|[sbr])\.(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{24,}/],
   ['a JWT', /\beyJ[A-Za-z0-9_-]{12,}/],
@@ -32,7 +32,7 @@ export function requireNoSecret(where: string, text: string): void {
   if (fault !== undefined) throw new Error(`${where} tells ${fault}`)
 }
 
-/** What is told, with the words before it; undefined when nothing is. The secret itself is not repeated. */
+/** The kind of secret in a text, with the words before it; undefined if there is none. The secret itself is not repeated. */
 export function findSecret(text: string): string | undefined {
   for (const [name, form] of FORMS) {
     const at = text.search(form)

@@ -90,7 +90,7 @@ export type JwtLogin = Login & {
   subject?: string
 }
 
-/** Lets service-account tokens log in, checked against pinned public keys: nobody is asked. */
+/** Lets service-account tokens log in, checked against pinned public keys, without the API server. */
 export async function enableJwtLogin(bao: OpenBao, login: JwtLogin): Promise<void> {
   const { mount = 'jwt', role = loginDefaults.role } = login
   await enableAuth(bao, mount, 'jwt')

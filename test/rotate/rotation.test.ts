@@ -178,7 +178,7 @@ void test('an existing rotation is completed, and no other started', async (t) =
   t.equal(asked.vault.rotations, 0)
 })
 
-void test('what stays old after the rewriting is told, and rewritten by the next run', async (t) => {
+void test('what is still stale after a rewrite is reported, and rewritten by the next run', async (t) => {
   let lags = true
   const { vault, run, file } = fixture(t, {
     rewrite: () => {

@@ -17,7 +17,7 @@ const KEY = '/registry/secrets/default/a'
 const bytes = (length: number, first: number) =>
   Buffer.from(Array.from({ length }, (_, at) => (first + at) % 256))
 
-void test('every prefix of kube-apiserver is told apart', (t) => {
+void test('every prefix of kube-apiserver is distinguished', (t) => {
   t.match(parseStoredValue(kmsV2Value()), {
     kind: 'kms-v2',
     provider: 'transit-bridge',

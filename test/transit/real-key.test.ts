@@ -61,14 +61,14 @@ void test('keys as a real OpenBao returns them', async (all) => {
     })
   }
 
-  await all.test('a derived key is told as such', async (t) => {
+  await all.test('a derived key is reported as such', async (t) => {
     await bao.api('POST', 'transit/keys/derived', { derived: true })
     const key = await read('derived')
     t.equal(key.derived, true)
     t.throws(() => requireWrappingKey(key), { code: 'KEY_UNSUITABLE' })
   })
 
-  await all.test('a soft-deleted key is told as such', async (t) => {
+  await all.test('a soft-deleted key is reported as such', async (t) => {
     await makeKey(bao, 'soft')
     const deleted = await bao.request('DELETE', 'transit/keys/soft/soft-delete')
     if (deleted.status >= 400) {

@@ -129,7 +129,7 @@ void test('a batch token works and is never revoked', async (t) => {
   t.equal(count(since, 'auth/token/revoke-self'), 0)
 })
 
-void test('a missing policy is a denial without a login storm, and mends at once', async (t) => {
+void test('a missing policy is a denial without a login storm, and its return is noticed at once', async (t) => {
   const { session, encrypt } = sessionOf(loginAs('kms').login)
   await encrypt()
   clock.skip(6_000)
