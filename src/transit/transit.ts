@@ -7,6 +7,7 @@ import { readCiphertextVersion } from './ciphertext.ts'
 import { explainTransitFault, rethrowTransitFault } from './fault.ts'
 import { parseExportedKey } from './exported-key.ts'
 import { parseTransitKey, type TransitKey } from './key.ts'
+import type { ExportKind } from './private-key.ts'
 
 export interface EncryptInput {
   readonly plaintext: Uint8Array
