@@ -25,6 +25,9 @@ export const OURS: Envelope = {
   data: Buffer.alloc(61, 1),
 }
 
+/** The namespace that every cluster has: a store without it is not the main store of a cluster. */
+export const KUBE_SYSTEM = ['/registry/namespaces/kube-system', Buffer.from('k8s\0')] as const
+
 /** A value as kube-apiserver stores it under KMS v2. */
 export function kmsV2Value(envelope: Partial<Envelope> = {}): Buffer {
   const { provider, keyId, source, annotations, type, data } = { ...OURS, ...envelope }
