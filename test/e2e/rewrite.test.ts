@@ -1,5 +1,5 @@
-// `transit-bridge rewrite` against the real kube-apiserver: nothing is lost, it can be ended at any time, and it does not
-// begin while API servers disagree.
+// `transit-bridge rewrite` against the real kube-apiserver: nothing is lost, it can be interrupted at any time, and it does
+// not begin while API servers disagree.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
@@ -57,7 +57,7 @@ function stateOf(operator: Operator): string | undefined {
   return name === undefined ? undefined : readFileSync(join(folder, name), 'utf8')
 }
 
-void test('others write all the while, it is ended three times, and nothing is lost', async (t) => {
+void test('three interruptions while other clients write: nothing is lost', async (t) => {
   const cluster = await startCluster(t)
   const expected = await fill(cluster, SIZE)
   const keyId = await rotate(cluster)
@@ -84,13 +84,13 @@ void test('others write all the while, it is ended three times, and nothing is l
     const { code } = await program.ended()
     if (signal === 'SIGKILL') continue
     t.equal(code, 1, program.output())
-    t.match(program.output(), 'run the same command again to go on')
+    t.match(program.output(), 'interrupted; run the same command again to continue')
   }
   const { code, stdout, stderr } = await operator.run(command)
   t.equal(code, 0, stdout + stderr)
   t.match(stderr, 'resuming the rewrite of')
   t.match(stdout, /objects; all encrypted with the write key/)
-  t.equal(stateOf(operator), undefined, 'nothing is left to go on with')
+  t.equal(stateOf(operator), undefined, 'no state file is left')
   await writers.stop()
   for (const [name, value] of writers.expected) expected.set(name, value)
   t.same(await readAll(cluster.api), expected)
@@ -98,7 +98,7 @@ void test('others write all the while, it is ended three times, and nothing is l
   t.comment(`${String(writers.writes)} rounds of writes meanwhile; ${stdout.split('\n')[0] ?? ''}`)
 })
 
-void test('what was plain before is encrypted after it, and a dry run changes nothing', async (t) => {
+void test('plaintext is encrypted afterwards, and a dry run changes nothing', async (t) => {
   const cluster = await startCluster(t, { encryptionConfig: () => encryptionConfig([identity]) })
   const expected = await fill(cluster, 40)
   const config = encryptionConfig([kms(cluster.plugin.socket), identity])
@@ -120,7 +120,7 @@ void test('what was plain before is encrypted after it, and a dry run changes no
   t.match(again.stdout, /^secrets: 40 already current\n/)
 })
 
-void test('it does not begin while an API server has the old key, or is away', async (t) => {
+void test('it does not begin while an API server has the old key, or is down', async (t) => {
   const signer = await ServiceAccountIssuer.create()
   const cluster = await startCluster(t, { api: { signer } })
   const lagging = await startPlugin(t, cluster.vault, cluster.proxy, { refreshInterval: '5m' })
@@ -162,7 +162,7 @@ void test('it does not begin while an API server has the old key, or is away', a
   t.same(await keyIdsOfSecrets(cluster), { [keyId]: 10 })
 })
 
-void test('each bad input is one line, and nothing is changed', async (t) => {
+void test('each wrong input is one line, and nothing is changed', async (t) => {
   const cluster = await startCluster(t)
   await fill(cluster, 3)
   const { api } = cluster

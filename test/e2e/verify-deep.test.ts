@@ -29,7 +29,11 @@ void test('every seed is decrypted once, in few requests, under a uid of its own
     const asked = vault.bao.auditRequests({ since: mark, path: `transit/decrypt/${KEY}` })
     t.ok(asked.length <= 5, `${String(asked.length)} requests`)
     for (const { headers } of asked) {
-      t.same(headers['x-transit-bridge-uid'], [report.vaultUid], 'so that an audit shows the caller')
+      t.same(
+        headers['x-transit-bridge-uid'],
+        [report.vaultUid],
+        'so that an audit shows the caller',
+      )
     }
   }
 })
