@@ -14,7 +14,7 @@ import { startCluster, startEtcd, startPlugin } from './cluster.ts'
 const DANGER = '--i-know-this-can-stop-the-api-server'
 const TOKEN = 'a-token-of-the-rehearsal'
 
-void test('drill backup: what the snapshot needs, and what today’s vault can no longer read', async (t) => {
+void test('drill backup: what the snapshot needs, and what the current Vault can no longer decrypt', async (t) => {
   const cluster = await startCluster(t)
   const { api, plugin, vault, etcd } = cluster
   await forEachOf(40, (index) => api.createSecret('default', `s-${String(index)}`, { v: '1' }))
@@ -26,8 +26,8 @@ void test('drill backup: what the snapshot needs, and what today’s vault can n
   const command = ['drill', 'backup', file, '--config', plugin.configFile]
   const good = await run(command)
   t.equal(good.code, 0, good.stdout + good.stderr)
-  t.match(good.stdout, 'this backup needs versions of the key: kms v2 transit-bridge: 1, 2')
-  t.match(good.stdout, "today's vault can read all of it")
+  t.match(good.stdout, 'key versions needed by this snapshot: kms v2 transit-bridge: 1, 2')
+  t.match(good.stdout, 'this Vault can decrypt all of it')
 
   await t.test('drill restore: each step of a new cluster, checked', async (t) => {
     const config = join(t.testdir(), 'new.yaml')
@@ -45,7 +45,7 @@ void test('drill backup: what the snapshot needs, and what today’s vault can n
     t.equal(first.code, 1)
     t.match(
       first.stdout,
-      /2\. \[to do\] .*\n.*kms\.clusterId is "new-cluster"; after a restore, list the other one/,
+      /2\. \[to do\] .*\n.*kms\.clusterId is "new-cluster"; after a restore, list the other cluster in kms\.alsoDecryptClusters/,
     )
     write(['test-cluster'])
     const empty = await startEtcd(t)
@@ -60,9 +60,21 @@ void test('drill backup: what the snapshot needs, and what today’s vault can n
     ])
     t.match(
       second.stdout,
-      /1\. \[ok\].*\n.*\n2\. \[ok\].*\n.*\n3\. \[ok\] .*\n +2?\d\d objects were decrypted/,
+      /1\. \[ok\].*\n.*\n2\. \[ok\].*\n.*\n3\. \[ok\] .*\n +2\d\d objects read, every encrypted object decrypted/,
     )
     t.match(second.stdout, /5\. \[to do\] .*\n.*holds no keys at all/)
+    await empty.put('/registry/events/default/a.1', Buffer.from('{}'))
+    const events = await run([
+      'drill',
+      'restore',
+      file,
+      '--config',
+      config,
+      '--endpoints',
+      empty.address,
+    ])
+    t.equal(events.code, 1)
+    t.match(events.stdout, /5\. \[to do\] .*\n.*namespaces\/kube-system does not exist/)
     const third = await run([
       'drill',
       'restore',
@@ -97,7 +109,7 @@ void test('drill backup: what the snapshot needs, and what today’s vault can n
   }
 })
 
-void test('drill outage: what the API server does, and nothing without the danger, the token and the switch', async (t) => {
+void test('drill outage: what the API server does, and a refusal without the confirmation, the token or the setting', async (t) => {
   const folder = t.testdir({ token: TOKEN, other: 'some-other-token-text' })
   const drill = { tokenFile: join(folder, 'token'), maxDuration: '1m' }
   const cluster = await startCluster(t, { kms: { outageGrace: '0s' } })
@@ -175,5 +187,5 @@ void test('a drill is refused where the listener is not on loopback', async (t) 
   )
   const { code, stdout } = await run(['config', 'check', '--config', file])
   t.equal(code, 2)
-  t.match(stdout, 'has drill, which needs a listener on loopback')
+  t.match(stdout, 'contains drill, which requires a listener on loopback')
 })

@@ -179,8 +179,13 @@ void test('out to plain: identity writes, and nothing is left of transit-bridge'
   const done = await operator.run(['rewrite', '--encryption-config', save(first)])
   t.equal(done.code, 0, done.stdout + done.stderr)
   t.match(done.stdout, `secrets: ${String(size)} rewritten`)
-  t.match(await verify(live, first), { code: 0, stored: { [PLAIN]: size } })
+  t.match(
+    await verify(live, first),
+    { code: 1, plain: size, stored: { [PLAIN]: size } },
+    '--resources requires encryption, whatever the rules say',
+  )
   const after = await runVerify(...live, '--encryption-config', save(first))
+  t.match(after, { code: 0, stderr: '' })
   t.notMatch(after.stdout, 'transit key versions needed')
   t.match(await runVerify(...live, '--allow', 'secrets'), { code: 0 })
   t.match(await runVerify(...live), { code: 1, stdout: `${String(size)} in plaintext` })

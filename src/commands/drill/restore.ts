@@ -11,7 +11,7 @@ import { etcdOptions, namesEtcd, readEtcdAccess } from '../cli/options/etcd.ts'
 import { flag, repeated, requiredText } from '../cli/option.ts'
 import { readSnapshot } from './backup.ts'
 import { untilInterrupted } from '../cli/interruption.ts'
-import { reportEtcd } from '../cli/store-report.ts'
+import { reportEtcd, skipHashCheckOption } from '../cli/store-report.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 
 type State = 'ok' | 'to do' | 'not checked'
@@ -25,6 +25,7 @@ interface Step {
 const options = {
   config: requiredText('FILE', "Configuration of the new cluster's plugins."),
   plugin: repeated('URL', 'Admin address of a plugin. Repeat it for each plugin.'),
+  skipHashCheck: skipHashCheckOption,
   json: flag('Print one JSON object.'),
   ...etcdOptions,
 }
@@ -109,7 +110,7 @@ function judgeSnapshot(reading: Report | BridgeError): Pick<Step, 'state' | 'wor
   if (reading instanceof BridgeError)
     return { state: 'not checked', words: 'complete the steps before it first' }
   const objects = `${reading.objects.toLocaleString('en')} objects`
-  if (reading.ok) return { state: 'ok', words: `${objects} were decrypted` }
+  if (reading.ok) return { state: 'ok', words: `${objects} read, every encrypted object decrypted` }
   const [first] = faultsOf(reading)
   const example = first === undefined ? '' : `; ${first.key}: ${first.why}`
   return { state: 'to do', words: `of ${objects}: ${listFaults(reading).join('; ')}${example}` }
@@ -144,7 +145,10 @@ async function judgeEtcd(
   if (!namesEtcd(values))
     return { state: 'not checked', words: 'pass --endpoints LIST of the new etcd' }
   try {
-    const { objects } = await untilInterrupted((signal) => reportEtcd(values, terminal, signal))
+    const { objects, gaps } = await untilInterrupted((signal) =>
+      reportEtcd(values, terminal, signal),
+    )
+    if (gaps.length > 0) return { state: 'to do', words: gaps.join('; ') }
     return { state: 'ok', words: `the new etcd holds ${objects.toLocaleString('en')} objects` }
   } catch (error) {
     return { state: 'to do', words: BridgeError.from(error).message }
