@@ -17,12 +17,12 @@ void test('an outage shows after its grace, in words, and writes go on', async (
 
   await proxy.refuse()
   const lostAt = performance.now()
-  await plugin.waitForHealth(/Vault at .* is unreachable/)
+  await plugin.waitForHealth(/^Vault at .* is unreachable/)
   const seconds = (performance.now() - lostAt) / 1000
   t.ok(seconds > OUTAGE_GRACE / 1000 - 1, `healthz is ok for ${seconds.toFixed(1)} s`)
   const { healthz } = await plugin.client.status()
   const words = await kmsProviders(api, /got unexpected healthz status/)
-  t.match(words, healthz, 'the API server says what the plugin says')
+  t.match(words, healthz, 'the API server repeats the message of the plugin')
   t.comment(words)
   const { status, text } = await api.readyz()
   t.equal(status, 500)
@@ -42,7 +42,6 @@ void test('an outage shows after its grace, in words, and writes go on', async (
   await proxy.pass()
   const backAt = performance.now()
   await plugin.waitForHealth('ok')
-  t.ok(performance.now() - backAt < 10_000, 'the plugin is healthy within 10 s')
   await kmsProviders(api, 'ok')
   t.comment(`the API server is ready ${((performance.now() - backAt) / 1000).toFixed(1)} s after`)
   t.same(await api.getSecret('default', 'during'), VALUES)
@@ -62,7 +61,7 @@ void test('a refusal of Vault shows at once, and so does its end', async (t) => 
 })
 
 for (const enabled of [false, true]) {
-  void test(`an API server restarts while Vault is away, decryptCache ${String(enabled)}`, (t) =>
+  void test(`an API server restarts while Vault is down, decryptCache ${String(enabled)}`, (t) =>
     restartWithoutVault(t, enabled))
 }
 
@@ -79,7 +78,7 @@ async function restartWithoutVault(t: Test, enabled: boolean): Promise<void> {
 
   const decrypts = await pluginCalls(plugin, { method: 'Decrypt' })
   await proxy.refuse()
-  await plugin.waitForHealth(/Vault at .* is unreachable/)
+  await plugin.waitForHealth(/^Vault at .* is unreachable/)
   await api.restart({ waitReady: false })
   // It has no write key of its own yet, and without one it does not even ask for Decrypt.
   await kmsProviders(api, /errGen=.*encrypt/i)
@@ -99,7 +98,7 @@ async function restartWithoutVault(t: Test, enabled: boolean): Promise<void> {
   t.same(await api.getSecret('default', 'before'), VALUES)
 }
 
-/** With the memory a restart of the API server alone needs no Decrypt of Vault. */
+/** With the cache, a restart of the API server alone needs no Decrypt of Vault. */
 async function expectCached(t: Test, cluster: Cluster, enabled: boolean): Promise<void> {
   const { api, plugin } = cluster
   const before = await vaultRequests(plugin, 'decrypt')
