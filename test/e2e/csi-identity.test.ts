@@ -85,11 +85,14 @@ void test('whose volume it is', { skip: whyNoMounts() }, async (t) => {
     const rejected = { code: 'UNAUTHENTICATED', message: /audience "?vault"?.*tokenRequests/ }
     await t.rejects(cluster.publish(pod, { class: 'web', tokens }), rejected)
     await t.rejects(driver.publish(pod, { class: 'web' }), rejected)
-    // Named as ours and made for another: the token itself is looked at.
+    // Listed under our audience and issued for another: Vault decides, and the message explains its refusal.
     const [token] = Object.values(tokens)
     if (token === undefined) throw new Error('no token')
     const disguised = { class: 'web', tokens: { vault: token } }
-    await t.rejects(cluster.publish(pod, disguised), { code: 'UNAUTHENTICATED' })
+    await t.rejects(cluster.publish(pod, disguised), {
+      code: 'PERMISSION_DENIED',
+      message: /audience "https:\/\/other\.example", but csi\.audience is "vault"/,
+    })
   })
 
   await t.test('an audience of its own, in a namespace of Vault', async (t) => {

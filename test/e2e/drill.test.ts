@@ -1,10 +1,11 @@
 // `transit-bridge drill` on real parts: a backup, an outage that ends, and the order of a restore.
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { test } from 'tap'
 import { run } from '../commands/program.ts'
 import { KEY } from '../real/kms-vault.ts'
+import { tempFolder } from '../real/temp-folder.ts'
 import { configKey, rotateKey } from '../real/transit-setup.ts'
 import { forEachOf, Operator } from './command.ts'
 import { newKeyId, noticed } from './observe.ts'
@@ -26,7 +27,7 @@ void test('drill backup: what the snapshot needs, and what the current Vault can
   const command = ['drill', 'backup', file, '--config', plugin.configFile]
   const good = await run(command)
   t.equal(good.code, 0, good.stdout + good.stderr)
-  t.match(good.stdout, 'key versions needed by this snapshot: kms v2 transit-bridge: 1, 2')
+  t.match(good.stdout, 'key versions needed by this etcd snapshot: kms v2 transit-bridge: 1, 2')
   t.match(good.stdout, 'this Vault can decrypt all of it')
 
   await t.test('drill restore: each step of a new cluster, checked', async (t) => {
@@ -48,6 +49,13 @@ void test('drill backup: what the snapshot needs, and what the current Vault can
       /2\. \[to do\] .*\n.*kms\.clusterId is "new-cluster"; after a restore, list the other cluster in kms\.alsoDecryptClusters/,
     )
     write(['test-cluster'])
+    const copy = join(tempFolder('copy'), 'copy.db')
+    writeFileSync(copy, readFileSync(file).subarray(0, -32))
+    const unchecked = await run(['drill', 'restore', copy, '--config', config])
+    t.equal(unchecked.code, 1)
+    t.match(unchecked.stdout, /3\. \[to do\] .*\n.*has no checksum, so objects may be missing/)
+    const accepted = ['drill', 'restore', copy, '--config', config, '--skip-hash-check']
+    t.match((await run(accepted)).stdout, /3\. \[ok\] /)
     const empty = await startEtcd(t)
     const second = await run([
       'drill',
