@@ -118,7 +118,7 @@ void test('three versions, killed at every step, with a lagging plugin, a server
   )
 
   await t.test(
-    'a rotation that another program began is noticed and finished, and no other begins',
+    'a rotation that another client made is completed, and no other is started',
     async (t) => {
       await rotateKey(bao, KEY)
       const { code, stdout, stderr } = await operator.run(command, env)
