@@ -77,7 +77,7 @@ void test('bad input is one line', async (t) => {
   for (const [args, message] of [
     [['audit'], 'audit: needs FILE; see audit --help'],
     [['audit', '/nowhere'], '/nowhere: cannot be read: there is no such file'],
-    [['audit', file], /no line is one of a vault audit file/],
+    [['audit', file], /no line is an entry of a Vault audit file about a Transit key/],
   ] as const) {
     const { code, stdout, stderr } = await run(args)
     t.equal(code, 2)
