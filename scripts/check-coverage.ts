@@ -24,6 +24,7 @@ const TESTED_ELSEWHERE = new Set([
   'src/commands/kms.ts',
   'src/commands/cli/process-end.ts',
   'src/csi/admin-sources.ts',
+  'src/grpc/liveness.ts',
   'src/csi/refused-streams.ts',
   'src/kms/plugin.ts',
   'src/main.ts',
@@ -32,6 +33,7 @@ const TESTED_ELSEWHERE = new Set([
   'src/etcd/snapshot/bolt-page.ts',
   'src/etcd/client.ts',
   'src/etcd/fault.ts',
+  'src/etcd/unreachable.ts',
   'src/etcd/live-store.ts',
   'src/etcd/snapshot/checksum.ts',
   'src/etcd/snapshot/snapshot-store.ts',
@@ -42,6 +44,7 @@ const TESTED_ELSEWHERE = new Set([
   'src/commands/drill/restore.ts',
   'src/commands/cli/operator-vault.ts',
   'src/commands/rotate/rotate.ts',
+  'src/commands/cli/store.ts',
   'src/commands/cli/store-report.ts',
   'src/operator/key-admin.ts',
 ])
