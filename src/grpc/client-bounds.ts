@@ -38,7 +38,7 @@ export const DEFAULT_LIMITS: ClientLimits = {
 
 /**
  * Headers of one call, as HTTP/2 counts them (RFC 9113, section 6.5.2). An API server and the CSI driver send less than
- * 1 KiB. Clients are told, but Node.js applies its own limit only to clients that acknowledge it.
+ * 1 KiB. Clients receive it, but Node.js applies its own limit only to clients that acknowledge it.
  */
 export const MAX_HEADER_BYTES = 8 * 1024
 const HEADER_OVERHEAD_BYTES = 32
