@@ -1,0 +1,78 @@
+import { test } from 'tap'
+
+import { readManifests } from '../../src/csi/class/class-manifest.ts'
+
+const CLASS = `apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata: {name: web, namespace: shop}
+spec:
+  provider: transit-bridge
+  parameters:
+    role: web
+    objects: |
+      - {type: publicKey, key: app-jwt, path: jwt.pem}
+`
+
+void test('a class is found with its line, also behind other documents', async (t) => {
+  const [first, ...others] = readManifests(`kind: Pod\n---\n${CLASS}`)
+  t.match(first, { name: 'web', namespace: 'shop', line: 5, faults: [] })
+  t.equal(first?.read?.objects.length, 1)
+  t.same(others, [])
+})
+
+void test('classes inside a list are found, with lines of the whole file', async (t) => {
+  const indented = CLASS.trimEnd().replaceAll('\n', '\n    ')
+  const [found] = readManifests(`apiVersion: v1\nkind: List\nitems:\n  - ${indented}\n`)
+  t.match(found, { name: 'web', line: 6, faults: [] })
+})
+
+void test('classes of other providers are skipped, a misspelled one is not', async (t) => {
+  t.same(readManifests(CLASS.replace('provider: transit-bridge', 'provider: vault')), [])
+  const [found] = readManifests(
+    CLASS.replace('provider: transit-bridge', 'provider: transit-brige'),
+  )
+  t.match(found?.faults, [{ path: 'spec.provider', message: 'is not known', line: 5 }])
+})
+
+/** A valid class with one thing wrong, and the fault that names it. */
+const ROWS = [
+  ['  provider: transit-bridge\n', '', { path: 'spec.provider', message: 'is missing' }],
+  ['csi.x-k8s.io/v1\n', 'csi.x-k8s.io/v1alpha1\n', { path: 'apiVersion' }],
+  ['{name: web, namespace: shop}', '{namespace: shop}', { path: 'metadata.name' }],
+  ['type: publicKey', 'type: publickey', { path: /^objects\[0\]/, line: 9 }],
+] as const
+
+for (const [good, bad, fault] of ROWS) {
+  void test(`a class with ${JSON.stringify(bad)} in place of ${JSON.stringify(good)} has one fault`, async (t) => {
+    const [found, ...others] = readManifests(CLASS.replace(good, bad))
+    t.match(found?.faults, [fault])
+    t.equal(found?.faults.length, 1)
+    t.equal(found?.read, undefined)
+    t.same(others, [])
+  })
+}
+
+void test('parameters must be a mapping', async (t) => {
+  for (const [written, message] of [
+    ['parameters: text', /must be a mapping/],
+    ['other: {}', /is missing/],
+  ] as const) {
+    const [found] = readManifests(CLASS.replace(/ {2}parameters:[\s\S]*/, `  ${written}\n`))
+    t.match(found?.faults, [{ path: 'spec.parameters', message }])
+  }
+})
+
+void test('secretObjects must name the path of an object', async (t) => {
+  const withSecret = (name: string) =>
+    `${CLASS}  secretObjects:\n    - {secretName: s, type: Opaque, data: [{objectName: ${name}, key: k}]}\n`
+  t.same(readManifests(withSecret('jwt.pem'))[0]?.faults, [])
+  t.match(readManifests(withSecret('jwt.pen'))[0]?.faults, [
+    { path: 'secretObjects[0].data[0].objectName', hint: 'did you mean jwt.pem', line: 11 },
+  ])
+})
+
+void test('what is not YAML is reported with its line in the whole file', async (t) => {
+  const [found] = readManifests(`kind: Pod\n---\nkind: [\n`)
+  t.equal(found?.read, undefined)
+  t.ok((found?.faults[0]?.line ?? 0) >= 3)
+})

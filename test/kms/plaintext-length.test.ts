@@ -1,0 +1,34 @@
+import { test } from 'tap'
+
+import { BridgeError } from '../../src/errors.ts'
+import { refuseWrongLengths } from '../../src/kms/plaintext-length.ts'
+
+const OVERHEAD_BYTES = 12 + 16
+
+function sealed(bytes: number) {
+  const ciphertext = `vault:v1:${Buffer.alloc(bytes + OVERHEAD_BYTES).toString('base64')}`
+  return { ciphertext, associatedData: Buffer.alloc(0) }
+}
+
+void test('a plaintext of the length of its ciphertext passes, and so does an error', async (t) => {
+  const error = new BridgeError('CIPHERTEXT_INVALID', 'changed')
+  const seed = Buffer.alloc(32, 1)
+  const results = refuseWrongLengths([sealed(32), sealed(32)], [seed, error])
+  t.equal(results[0], seed)
+  t.equal(results[1], error)
+  t.same(seed, Buffer.alloc(32, 1), 'and is not changed')
+})
+
+void test('a plaintext of another length is refused and zeroed', async (t) => {
+  for (const bytes of [0, 7, 31, 33, 64]) {
+    const plaintext = Buffer.alloc(bytes, 1)
+    const [result] = refuseWrongLengths([sealed(32)], [plaintext])
+    t.match(result, { code: 'VAULT_ANSWER_INVALID', message: /another length/ }, String(bytes))
+    t.same(plaintext, Buffer.alloc(bytes))
+  }
+})
+
+void test('a result without a value that was sent is refused', async (t) => {
+  const [result] = refuseWrongLengths([], [Buffer.alloc(32, 1)])
+  t.match(result, { code: 'VAULT_ANSWER_INVALID' })
+})
