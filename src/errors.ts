@@ -139,9 +139,6 @@ export function isRefusal(error: BridgeError): boolean {
 const OF_VAULT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   ...OUTAGES,
   ...REFUSALS,
-  'VAULT_ANSWER_INVALID',
-  'VAULT_TLS_INVALID',
-  'VAULT_REDIRECT_REFUSED',
   'KEY_ID_UNKNOWN',
   'KEY_VERSION_DISABLED',
   'IDENTITY_MISSING',

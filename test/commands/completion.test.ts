@@ -27,44 +27,43 @@ const ROWS = [
   { line: 'config node --shape s', offered: ['static-pod', 'systemd'], not: ['daemonset'] },
 ] as const
 
+function checkRow(
+  t: Test,
+  { line, offered, not }: (typeof ROWS)[number],
+  found: readonly (string | undefined)[],
+): void {
+  t.strictSame(
+    offered.filter((word) => !found.includes(word)),
+    [],
+    line,
+  )
+  t.strictSame(
+    not.filter((word) => found.includes(word)),
+    [],
+    line,
+  )
+}
+
 void test('bash completes commands, options and values', async (t) => {
   const file = await writeScript(t, 'bash')
-  for (const { line, offered, not } of ROWS) {
-    const words = `transit-bridge ${line}`.split(' ')
+  for (const row of ROWS) {
+    const words = `transit-bridge ${row.line}`.split(' ')
     const script = `source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _transit_bridge; printf '%s\\n' "\${COMPREPLY[@]}"`
     const output = execFileSync('bash', ['-c', script, 'bash', file, ...words], {
       encoding: 'utf8',
     })
     const found = output.split('\n')
-    t.strictSame(
-      offered.filter((word) => !found.includes(word)),
-      [],
-      line,
-    )
-    t.strictSame(
-      not.filter((word) => found.includes(word)),
-      [],
-      line,
-    )
+    checkRow(t, row, found)
   }
 })
 
 void test('fish completes commands, options and values', async (t) => {
   const file = await writeScript(t, 'fish')
-  for (const { line, offered, not } of ROWS) {
-    const script = `source ${file}; complete -C 'transit-bridge ${line}'`
+  for (const row of ROWS) {
+    const script = `source ${file}; complete -C 'transit-bridge ${row.line}'`
     const output = execFileSync('fish', ['--no-config', '-c', script], { encoding: 'utf8' })
-    const found = output.split('\n').map((row) => row.split('\t')[0])
-    t.strictSame(
-      offered.filter((word) => !found.includes(word)),
-      [],
-      line,
-    )
-    t.strictSame(
-      not.filter((word) => found.includes(word)),
-      [],
-      line,
-    )
+    const found = output.split('\n').map((text) => text.split('\t')[0])
+    checkRow(t, row, found)
   }
 })
 

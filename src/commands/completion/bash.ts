@@ -1,4 +1,9 @@
-import { quoteForShell, type CompletionPlace, type CompletionWords } from './completion-words.ts'
+import {
+  formatStep,
+  quoteForShell,
+  type CompletionPlace,
+  type CompletionWords,
+} from './completion-words.ts'
 
 /** The completion script for bash 4 and newer. It needs no other package. */
 export function formatBash(places: CompletionWords): string {
@@ -33,13 +38,6 @@ ${places.map(formatPlace).join('\n')}
 }
 
 complete -o filenames -F _transit_bridge transit-bridge`
-}
-
-/** Where a word leads: from "config" by "check" to "config check". */
-function formatStep({ path }: CompletionPlace): string {
-  const parts = path.split(' ')
-  const from = parts.slice(0, -1).join(' ')
-  return `      ${quoteForShell(`${from} ${parts.at(-1) ?? ''}`)}) place=${quoteForShell(path)} ;;`
 }
 
 function formatValues({ path, options }: CompletionPlace): readonly string[] {

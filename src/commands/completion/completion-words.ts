@@ -63,6 +63,13 @@ function optionsOf({ options }: Command): readonly CompletionOption[] {
   }))
 }
 
+/** Where a word leads, as a branch of `case` in bash and zsh: from "config" by "check" to "config check". */
+export function formatStep({ path }: CompletionPlace): string {
+  const parts = path.split(' ')
+  const from = parts.slice(0, -1).join(' ')
+  return `      ${quoteForShell(`${from} ${parts.at(-1) ?? ''}`)}) place=${quoteForShell(path)} ;;`
+}
+
 /** A text in single quotes, as every shell reads it. */
 export function quoteForShell(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`

@@ -1,4 +1,5 @@
 import {
+  formatStep,
   quoteForShell,
   type CompletionOption,
   type CompletionPlace,
@@ -36,12 +37,6 @@ if [[ $funcstack[1] == _transit_bridge ]]; then
 else
   compdef _transit_bridge transit-bridge
 fi`
-}
-
-function formatStep({ path }: CompletionPlace): string {
-  const parts = path.split(' ')
-  const from = parts.slice(0, -1).join(' ')
-  return `      ${quoteForShell(`${from} ${parts.at(-1) ?? ''}`)}) place=${quoteForShell(path)} ;;`
 }
 
 function formatPlace({ path, commands, options }: CompletionPlace): string {

@@ -29,15 +29,21 @@ export function vaultName(meaning: string) {
   )
 }
 
+const NO_OUTER_SLASH = v.check(
+  (text: string) => !/^\/|\/$/.test(text),
+  'starts or ends with a slash; remove it',
+)
+const MOUNT_FORM = v.regex<string, string>(
+  MOUNT,
+  'is not a valid mount path; use letters, digits, _, . and -, with / between segments',
+)
+
 /** A key whose value is the mount path of a secrets engine. */
 export function mountPath(meaning: string) {
   return v.pipe(
     v.string(),
-    v.check((text) => !/^\/|\/$/.test(text), 'starts or ends with a slash; remove it'),
-    v.regex(
-      MOUNT,
-      'is not a valid mount path; use letters, digits, _, . and -, with / between segments',
-    ),
+    NO_OUTER_SLASH,
+    MOUNT_FORM,
     v.description(meaning),
     v.metadata({ kind: 'mount' }),
   )
@@ -48,11 +54,8 @@ export function authMount(meaning: string) {
   return v.pipe(
     v.string(),
     v.check((text) => !/^\/?auth\//.test(text), 'starts with auth/; remove this prefix'),
-    v.check((text) => !/^\/|\/$/.test(text), 'starts or ends with a slash; remove it'),
-    v.regex(
-      MOUNT,
-      'is not a valid mount path; use letters, digits, _, . and -, with / between segments',
-    ),
+    NO_OUTER_SLASH,
+    MOUNT_FORM,
     v.description(meaning),
     v.metadata({ kind: 'mount' }),
   )
