@@ -60,11 +60,9 @@ async function open(endpoint: URL, access: EtcdAccess): Promise<Socket> {
   const host = endpoint.hostname.replace(/^\[|\]$/g, '')
   if (endpoint.protocol === 'http:') return connectTcp({ host, port: Number(endpoint.port || 80) })
   const read = async (file: string | undefined) => (file === undefined ? undefined : readFile(file))
-  const [ca, cert, key] = await Promise.all([
-    read(access.caFile),
-    read(access.certFile),
-    read(access.keyFile),
-  ])
+  const ca = await read(access.caFile)
+  const cert = await read(access.certFile)
+  const key = await read(access.keyFile)
   return connectTls({
     host,
     port: Number(endpoint.port || 443),

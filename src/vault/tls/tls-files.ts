@@ -42,10 +42,9 @@ async function readClientCertificate(files: TlsFiles['clientCertificate']): Prom
     files.section === 'vault'
       ? ['vault.clientCertFile', 'vault.clientKeyFile']
       : ['vault.auth.certFile', 'vault.auth.keyFile']
-  const [cert, key] = await Promise.all([
-    readText(certOption, files.certFile),
-    readText(keyOption, files.keyFile),
-  ])
+  // One after the other, so that two unreadable files are always reported the same way.
+  const cert = await readText(certOption, files.certFile)
+  const key = await readText(keyOption, files.keyFile)
   const certificate = parseCertificates(certOption, files.certFile, cert)
   if (!certificate.checkPrivateKey(parseKey(keyOption, files.keyFile, key)))
     throw invalid(keyOption, files.keyFile, `does not match ${certOption}`)
