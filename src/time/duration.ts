@@ -1,6 +1,6 @@
-const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+export const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 /** The syntax of a duration in configuration and options. */
-export const DURATION = /^(\d{1,9})(ms|s|m|h|d)$/
+const DURATION = /^0*(\d{1,9})(ms|s|m|h|d)$/
 
 type Unit = keyof typeof UNITS
 

@@ -7,8 +7,13 @@ import { configSchema } from './config-schema.ts'
 /** Checks of the program that JSON Schema cannot express; the descriptions mention them. */
 const BEYOND_JSON_SCHEMA = ['check', 'partial_check', 'transform', 'metadata']
 
-/** The JSON Schema of a configuration file as it is written: draft 7, which editors support. */
-export function createJsonSchema(): JsonSchema {
+/**
+ * The JSON Schema of a configuration file as it is written: draft 7, which editors support. `adaptPart` adapts each part
+ * of it; by default, every text may also be a variable.
+ */
+export function createJsonSchema(
+  adaptPart: (part: JsonSchema) => JsonSchema = allowVariables,
+): JsonSchema {
   const schema = toJsonSchema(configSchema, {
     typeMode: 'input',
     target: 'draft-07',
@@ -16,7 +21,7 @@ export function createJsonSchema(): JsonSchema {
   })
   return {
     title: 'transit-bridge',
-    ...adapt(schema),
+    ...adapt(schema, adaptPart),
     if: requireKeys([['kms']]),
     // eslint-disable-next-line unicorn/no-thenable -- a JSON Schema keyword
     then: requireKeys(REQUIRED_WITH_KMS),
@@ -35,26 +40,22 @@ function requireKeys(paths: readonly Path[]): JsonSchema {
 }
 
 /** Adapts a schema, and all schemas inside it, to what a person writes in an editor. */
-function adapt(schema: JsonSchema): JsonSchema {
-  const adapted = describeDefault(allowVariables(schema))
-  if (adapted.properties !== undefined) adapted.properties = adaptEach(adapted.properties)
-  if (isOneSchema(adapted.items)) adapted.items = adapt(adapted.items)
+function adapt(schema: JsonSchema, change: (schema: JsonSchema) => JsonSchema): JsonSchema {
+  const adaptIfSchema = (part: Definition) => (isOneSchema(part) ? adapt(part, change) : part)
+  const adapted = describeDefault(change(schema))
+  if (adapted.properties !== undefined) {
+    const properties = Object.entries(adapted.properties)
+    adapted.properties = Object.fromEntries(
+      properties.map(([key, part]) => [key, adaptIfSchema(part)]),
+    )
+  }
+  if (isOneSchema(adapted.items)) adapted.items = adapt(adapted.items, change)
   if (adapted.anyOf !== undefined) adapted.anyOf = adapted.anyOf.map(adaptIfSchema)
   if (adapted.oneOf !== undefined) adapted.oneOf = adapted.oneOf.map(adaptIfSchema)
   return adapted
 }
 
 type Definition = JsonSchema | boolean
-
-function adaptEach(properties: Readonly<Record<string, Definition>>): Record<string, Definition> {
-  return Object.fromEntries(
-    Object.entries(properties).map(([key, schema]) => [key, adaptIfSchema(schema)]),
-  )
-}
-
-function adaptIfSchema(schema: Definition): Definition {
-  return isOneSchema(schema) ? adapt(schema) : schema
-}
 
 function isOneSchema(schema: Definition | readonly Definition[] | undefined): schema is JsonSchema {
   return typeof schema === 'object' && !Array.isArray(schema)

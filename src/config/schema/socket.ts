@@ -4,7 +4,7 @@ import * as v from 'valibot'
 const MAX_PATH_BYTES = 107
 // eslint-disable-next-line no-control-regex -- control characters are what it rejects
 const ABSOLUTE = /^\/[^\u0000-\u001f\u007f]*[^/\u0000-\u001f\u007f]$/
-const MODE = /^0[0-7]{3}$/
+const MODE = /^0[0-7]{2}0$/
 /** The portable names of useradd(8), and upper case, which names from a directory service can have. */
 const GROUP = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$|^\d{1,10}$/
 /** 2^32 - 1 means "no change" to chown(2). */
@@ -31,11 +31,7 @@ export function socketPath(meaning: string) {
 /** Permission bits as octal text, because YAML reads 0600 as the number 600. */
 export const socketMode = v.pipe(
   v.string(explainModeType),
-  v.regex(MODE, 'must be four octal digits in quotes, not {value}; write "0600"'),
-  v.check(
-    (text) => (Number.parseInt(text, 8) & 0o007) === 0,
-    'is {value}, which allows every user of the host; write "0600", or "0660" with kms.socketGroup',
-  ),
+  v.regex(MODE, explainMode),
   v.description(
     'Permission bits of the socket: four octal digits in quotes. The last must be 0, because ' +
       'anyone who can open the socket can decrypt Secrets.',
@@ -49,10 +45,16 @@ function explainModeType({ input }: v.BaseIssue<unknown>): string {
   return `is read by YAML as a number; put it in quotes: "${guessMode(input)}"`
 }
 
+function explainMode({ input }: v.BaseIssue<unknown>): string {
+  return typeof input === 'string' && /^0[0-7]{3}$/.test(input)
+    ? 'is {value}, which allows every user of the host; write "0600", or "0660" with kms.socketGroup'
+    : 'must be four octal digits in quotes, not {value}; write "0600"'
+}
+
 /** YAML reads 0600 as 600, and 0o600 as 384: the interpretation that is an allowed mode was meant. */
 function guessMode(given: number): string {
   const readings = [`0${given}`, given.toString(8).padStart(4, '0')]
-  return readings.find((text) => MODE.test(text) && text.endsWith('0')) ?? '0600'
+  return readings.find((text) => MODE.test(text)) ?? '0600'
 }
 
 /** A group by name or by number. */

@@ -1,0 +1,69 @@
+// Writes those parts of the chart's values.schema.json that the program reads, from the schema of its configuration: a
+// value that the chart accepts is then one that the program accepts. The other parts are written by hand.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import type { JsonSchema } from '@valibot/to-json-schema'
+
+import { createJsonSchema } from '../src/config/schema/json-schema.ts'
+import { durationPattern } from '../src/time/duration-pattern.ts'
+
+const FILE = join(import.meta.dirname, '../helm/transit-bridge/values.schema.json')
+
+/** What the chart itself writes into a section; everything else is under its `settings`. */
+const SET_BY_CHART = {
+  kms: ['socket', 'clusterId'],
+  csi: ['socket', 'audience', 'auth', 'mount', 'rules'],
+} as const
+
+interface Schema {
+  readonly properties?: Record<string, Schema>
+  readonly [keyword: string]: unknown
+}
+
+/** The chart's schema, with the generated parts from the current configuration schema. */
+export function generateChartSchema(): string {
+  const chart = JSON.parse(readFileSync(FILE, 'utf8')) as Schema
+  const program = JSON.parse(JSON.stringify(createJsonSchema(withoutDefault))) as Schema
+  const find = (...path: readonly string[]) => findIn(program, path)
+  for (const [section, names] of Object.entries(SET_BY_CHART)) {
+    const { properties } = find(section)
+    const isSetting = ([name]: readonly [string, Schema]) =>
+      !names.some((setByChart) => setByChart === name)
+    const settings = Object.entries(properties ?? {}).filter(isSetting)
+    replace(chart, [section, 'settings'], {
+      type: 'object',
+      additionalProperties: false,
+      properties: Object.fromEntries(settings),
+    })
+  }
+  replace(chart, ['csi', 'rules'], find('csi', 'rules'))
+  replace(chart, ['vault', 'timeout'], find('vault', 'timeout'))
+  replace(chart, ['kms', 'staticPod', 'interval'], {
+    type: 'string',
+    // The minimum of install-node --interval.
+    pattern: durationPattern('1s'),
+    description: 'How often the installer checks the host. At least 1s.',
+  })
+  return `${JSON.stringify(chart, null, 2)}\n`
+}
+
+function replace(schema: Schema, path: readonly string[], part: Schema): void {
+  const { properties } = findIn(schema, path.slice(0, -1))
+  if (properties !== undefined) properties[path.at(-1) ?? ''] = part
+}
+
+/** The chart has its defaults in values.yaml, and no variables. */
+function withoutDefault({ default: _default, ...part }: JsonSchema): JsonSchema {
+  return part
+}
+
+function findIn(schema: Schema, path: readonly string[]): Schema {
+  return path.reduce((inner, name) => {
+    const found = inner.properties?.[name]
+    if (found === undefined) throw new Error(`the schema has no ${path.join('.')}`)
+    return found
+  }, schema)
+}
+
+if (import.meta.main) writeFileSync(FILE, generateChartSchema())
