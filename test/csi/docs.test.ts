@@ -35,8 +35,12 @@ await vault.makeKey('app-data')
 await vault.makeKey('app-exported', 'aes256-gcm96', { exportable: true })
 const ciphertext = await vault.encrypt('app-data', 'hunter2')
 
+const asBase64 = await vault.encrypt('app-data', Buffer.from('hunter2').toString('base64'))
+
 async function mount(objects: string) {
-  const filled = objects.replaceAll('vault:v1:REPLACE', ciphertext)
+  const filled = objects
+    .replaceAll('vault:v1:REPLACE', ciphertext)
+    .replaceAll('vault:v1:BASE64', asBase64)
   return (await fixture.driver.mount({ attributes: await vault.attributes(newPod(), filled) }))
     .files
 }
@@ -50,7 +54,12 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   keyInfo: ['info.json'],
 }
 
-for (const [type, paths] of Object.entries(EXPECTED)) {
+/** Examples besides the one of each type. */
+const MORE: Readonly<Record<string, readonly string[]>> = {
+  encodings: ['tls.der', 'tls.hex'],
+}
+
+for (const [type, paths] of Object.entries({ ...EXPECTED, ...MORE })) {
   void test(`the example of ${type} in docs/csi.md makes the files that it says`, async (t) => {
     const files = await mount(exampleOf(type))
     t.same([...files.keys()], paths)

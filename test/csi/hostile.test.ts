@@ -272,6 +272,26 @@ const CASES: readonly Case[] = [
     /objects\[0\]\.wrapped is missing/,
   ),
   invalid(
+    'decode of a data key',
+    [{ path: 'x', type: 'dataKey', key: 'app-x', wrapped: CIPHERTEXT, decode: 'hex' }],
+    /objects\[0\]\.decode is not known; it belongs to type decrypt/,
+  ),
+  invalid(
+    'an unknown encoding',
+    [{ ...GOOD, encoding: 'base65' }],
+    /objects\[0\]\.encoding is not known: "base65"; did you mean base64/,
+  ),
+  invalid(
+    'the encoding of the Vault provider',
+    [{ ...GOOD, encoding: 'utf-8' }],
+    /objects\[0\]\.encoding is not known: "utf-8"; did you mean utf8/,
+  ),
+  invalid(
+    'decoding of raw bytes',
+    [{ ...GOOD, decode: 'raw' }],
+    /objects\[0\]\.decode is not known: "raw"; write base64 or hex/,
+  ),
+  invalid(
     'associated data that is not base64',
     [{ ...GOOD, associatedData: 'a b' }],
     /objects\[0\]\.associatedData is not base64/,
@@ -385,12 +405,17 @@ const CASES: readonly Case[] = [
 ]
 
 const DATA_KEY = { path: 'x', type: 'dataKey', key: 'app-x', wrapped: CIPHERTEXT }
+const EXPORTED = { path: 'x', type: 'exportedKey', key: 'app-x' }
 /** Each field of each type with an object that is otherwise valid. */
 const FIELD_OWNERS: readonly (readonly [string, object])[] = [
   ...['path', 'type', 'key', 'mode', 'optional', 'format', 'version', 'alg'].map(
     (field) => [field, PUBLIC] as const,
   ),
-  ...['ciphertext', 'encoding', 'context', 'associatedData'].map((field) => [field, GOOD] as const),
+  ...['ciphertext', 'encoding', 'decode', 'context', 'associatedData'].map(
+    (field) => [field, GOOD] as const,
+  ),
+  ['encoding', DATA_KEY],
+  ['encoding', EXPORTED],
   ['wrapped', DATA_KEY],
 ]
 const WRONG_VALUES = [7, 1.5, true, null, ['0444'], { toString: 'raw' }]

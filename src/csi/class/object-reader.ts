@@ -6,14 +6,15 @@ import { readCiphertextVersion } from '../../transit/ciphertext.ts'
 import { FieldReader, type TextRule } from './object-fields.ts'
 import { findPathFault } from './object-path.ts'
 import {
-  BINARY_ENCODINGS,
   COMMON_FIELDS,
+  DECODINGS,
+  ENCODINGS,
   FIELDS_OF,
   PUBLIC_KEY_FORMATS,
   RSA_ALGORITHMS,
-  VALUE_ENCODINGS,
   type CiphertextObject,
   type ClassObject,
+  type Encoding,
 } from './object-types.ts'
 
 /**
@@ -92,20 +93,21 @@ function readTyped(place: Place, reader: FieldReader): ClassObject | undefined {
       return {
         ...readCiphertext(place, 'wrapped', reader),
         type,
-        encoding: optionalChoice(reader, 'encoding', BINARY_ENCODINGS) ?? 'raw',
+        encoding: readEncoding(reader),
       }
     case 'decrypt':
       return {
         ...readCiphertext(place, 'ciphertext', reader),
         type,
-        encoding: optionalChoice(reader, 'encoding', VALUE_ENCODINGS) ?? 'raw',
+        encoding: readEncoding(reader),
+        decode: optionalChoice(reader, 'decode', DECODINGS),
       }
     case 'exportedKey':
       return {
         ...place,
         type,
         version: reader.version('version'),
-        encoding: optionalChoice(reader, 'encoding', BINARY_ENCODINGS) ?? 'raw',
+        encoding: readEncoding(reader),
       }
     case 'keyInfo':
       return { ...place, type }
@@ -121,14 +123,16 @@ function readCiphertext(
   if (ciphertext !== '' && readCiphertextVersion(ciphertext) === undefined)
     reader.fault(field, 'is not a Transit ciphertext; expected vault:v1:… followed by base64')
   else if (ciphertext === '' && reader.has(field)) reader.fault(field, 'is empty')
-  const context = reader.bytes('context')
-  const associatedData = reader.bytes('associatedData')
   return {
     ...place,
     ciphertext,
-    ...(context === undefined ? {} : { context }),
-    ...(associatedData === undefined ? {} : { associatedData }),
+    context: reader.bytes('context'),
+    associatedData: reader.bytes('associatedData'),
   }
+}
+
+function readEncoding(reader: FieldReader): Encoding {
+  return optionalChoice(reader, 'encoding', ENCODINGS) ?? 'raw'
 }
 
 function readAlgorithm(reader: FieldReader) {

@@ -29,8 +29,12 @@ export const RSA_ALGORITHMS = [
 export type RsaAlgorithm = (typeof RSA_ALGORITHMS)[number]
 
 export const PUBLIC_KEY_FORMATS = ['pem', 'jwk', 'der'] as const
-export const BINARY_ENCODINGS = ['raw', 'base64'] as const
-export const VALUE_ENCODINGS = ['raw', 'base64', 'utf8'] as const
+/** How content is written to its file. `utf8` is `raw` with the condition that the content is text. */
+export const ENCODINGS = ['raw', 'base64', 'hex', 'utf8'] as const
+export type Encoding = (typeof ENCODINGS)[number]
+/** Text that a value consists of, whose bytes are wanted. */
+export const DECODINGS = ['base64', 'hex'] as const
+export type Decoding = (typeof DECODINGS)[number]
 
 export interface PublicKeyObject extends ObjectBase {
   readonly type: 'publicKey'
@@ -52,15 +56,16 @@ export interface KeyInfoObject extends ObjectBase {
 export interface CiphertextObject extends ObjectBase {
   readonly type: 'dataKey' | 'decrypt'
   readonly ciphertext: string
-  readonly encoding: (typeof VALUE_ENCODINGS)[number]
-  readonly context?: Buffer
-  readonly associatedData?: Buffer
+  readonly encoding: Encoding
+  readonly decode?: Decoding | undefined
+  readonly context?: Buffer | undefined
+  readonly associatedData?: Buffer | undefined
 }
 
 export interface ExportedKeyObject extends ObjectBase {
   readonly type: 'exportedKey'
   readonly version: WantedVersion
-  readonly encoding: (typeof BINARY_ENCODINGS)[number]
+  readonly encoding: Encoding
 }
 
 /** Built from key metadata only. */
@@ -74,7 +79,7 @@ export const FIELDS_OF: Readonly<Record<CsiObjectType, readonly string[]>> = {
   publicKey: ['format', 'version', 'alg'],
   jwks: ['alg'],
   dataKey: ['wrapped', 'encoding', 'context', 'associatedData'],
-  decrypt: ['ciphertext', 'encoding', 'context', 'associatedData'],
+  decrypt: ['ciphertext', 'encoding', 'decode', 'context', 'associatedData'],
   exportedKey: ['version', 'encoding'],
   keyInfo: [],
 }

@@ -1,15 +1,19 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { CallContext } from '../../call-context.ts'
 import { BridgeError } from '../../errors.ts'
+import type { Secret } from '../../secret.ts'
 import { decodeExportedKey, exportKindOf, isAsymmetric } from '../../transit/private-key.ts'
 import { authenticatesAad, type TransitKey } from '../../transit/key.ts'
 import type { Transit } from '../../transit/transit.ts'
-import { fingerprint, type ContentFile } from './content.ts'
+import { fingerprint, zeroFiles, type ContentFile } from './content.ts'
+import { decodeContent, encodeContent } from './encoding.ts'
 import type { CiphertextObject, ExportedKeyObject } from '../class/object-types.ts'
 import { findVersions, placeVersion } from './wanted-versions.ts'
 
 /** Random, so that an object version reveals nothing about the material that it was derived from. */
 const VERSION_KEY = randomBytes(32)
+
+const NONE = Buffer.alloc(0)
 
 /** The files of an object, or the error instead of them. */
 export type ObjectContent = readonly ContentFile[] | BridgeError
@@ -54,47 +58,27 @@ async function decryptGroup(
   }
 }
 
+/** Takes over the plaintext. */
 function writeValue(object: CiphertextObject, plaintext: Buffer): ObjectContent {
-  const contents = encodeValue(object, plaintext)
-  if (contents instanceof BridgeError) return contents
-  return [{ path: object.path, mode: object.mode, contents, version: versionOf(object) }]
-}
-
-/** Returns the plaintext buffer itself, or zeroes it. */
-function encodeValue({ encoding }: CiphertextObject, plaintext: Buffer): Buffer | BridgeError {
-  if (encoding === 'base64') return encodeBase64(plaintext)
-  if (encoding === 'raw' || isUtf8(plaintext)) return plaintext
-  plaintext.fill(0)
-  return new BridgeError(
-    'OBJECT_UNSUITABLE',
-    'the decrypted value is not UTF-8 text; write encoding: raw or base64',
-  )
-}
-
-function isUtf8(bytes: Buffer): boolean {
+  const { path, mode, encoding, decode } = object
   try {
-    new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-    return true
-  } catch {
-    return false
+    const value = decode === undefined ? plaintext : decodeContent(plaintext, decode)
+    const contents = encodeContent(value, encoding)
+    return [{ path, mode, contents, version: versionOf(object) }]
+  } catch (thrown) {
+    return BridgeError.from(thrown)
   }
-}
-
-function encodeBase64(plaintext: Buffer): Buffer {
-  const encoded = Buffer.from(plaintext.toString('base64'))
-  plaintext.fill(0)
-  return encoded
 }
 
 function versionOf({
   key,
   ciphertext,
   encoding,
-  context,
-  associatedData,
+  decode,
+  context = NONE,
+  associatedData = NONE,
 }: CiphertextObject): string {
-  const none = Buffer.alloc(0)
-  return fingerprint([key, ciphertext, encoding, context ?? none, associatedData ?? none])
+  return fingerprint([key, ciphertext, encoding, decode ?? '', context, associatedData])
 }
 
 /** Whether file versions of an exportedKey are still current according to key metadata, without an export. */
@@ -135,22 +119,35 @@ export async function exportObject(
   const [only] = versions
   const wanted = object.version === 'all' || only === undefined ? 'all' : only
   const exported = await engine.exportKey(object.key, exportKindOf(key.type), wanted, context)
-  return versions.map((version) => {
-    const material = exported.get(version)
-    if (material === undefined) {
-      throw new BridgeError('OBJECT_MISSING', `Vault did not export version ${String(version)}`)
-    }
-    const bytes = decodeExportedKey(key.type, material)
-    const fileVersion = isDated(key, version)
+  const files: ContentFile[] = []
+  try {
+    for (const version of versions)
+      files.push(makeExportedFile(object, key, version, exported.get(version)))
+    return files
+  } catch (thrown) {
+    zeroFiles(files)
+    throw thrown
+  }
+}
+
+function makeExportedFile(
+  object: ExportedKeyObject,
+  key: TransitKey,
+  version: number,
+  material: Secret<string> | undefined,
+): ContentFile {
+  if (material === undefined) {
+    throw new BridgeError('OBJECT_MISSING', `Vault did not export version ${String(version)}`)
+  }
+  const bytes = decodeExportedKey(key.type, material)
+  return {
+    path: placeVersion(object.path, object.version, version),
+    mode: object.mode,
+    version: isDated(key, version)
       ? datedVersion(object, key, version)
-      : undatedVersion(object, version, bytes)
-    return {
-      path: placeVersion(object.path, object.version, version),
-      mode: object.mode,
-      contents: object.encoding === 'base64' ? encodeBase64(bytes) : bytes,
-      version: fileVersion,
-    }
-  })
+      : undatedVersion(object, version, bytes),
+    contents: encodeContent(bytes, object.encoding),
+  }
 }
 
 /** Other types, for example of Vault Enterprise, have formats that are not known here. */
