@@ -24,9 +24,11 @@ export interface Source {
 const MAX_TEXT_BYTES = 1024 * 1024
 const MAX_ALIASES = 100
 
-export interface YamlLimits {
+export interface YamlOptions {
   /** Maximum number of aliases in the text; each repeats the value of its anchor. Default: 100. */
   readonly maxAliases?: number | undefined
+  /** Returns integers as BigInt, so that large ones keep all digits. Default: false. */
+  readonly integersAsBigInt?: boolean | undefined
 }
 
 /**
@@ -35,7 +37,7 @@ export interface YamlLimits {
  */
 export function readYaml(
   text: string,
-  { maxAliases = MAX_ALIASES }: YamlLimits = {},
+  { maxAliases = MAX_ALIASES, integersAsBigInt = false }: YamlOptions = {},
 ): Source | readonly Fault[] {
   if (Buffer.byteLength(text) > MAX_TEXT_BYTES) {
     const limit = `${String(MAX_TEXT_BYTES / 1024)} KiB`
@@ -45,6 +47,7 @@ export function readYaml(
   const document = parseDocument(text, {
     lineCounter: lines,
     prettyErrors: false,
+    intAsBigInt: integersAsBigInt,
     stringKeys: true,
     // The library compares each key with every other: a text of about 100 KiB would take minutes.
     uniqueKeys: false,

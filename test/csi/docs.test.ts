@@ -36,11 +36,16 @@ await vault.makeKey('app-exported', 'aes256-gcm96', { exportable: true })
 const ciphertext = await vault.encrypt('app-data', 'hunter2')
 
 const asBase64 = await vault.encrypt('app-data', Buffer.from('hunter2').toString('base64'))
+const asJson = await vault.encrypt(
+  'app-data',
+  JSON.stringify({ db: { password: 'hunter2' }, tls: { cert: 'AAEC' } }),
+)
 
 async function mount(objects: string) {
   const filled = objects
     .replaceAll('vault:v1:REPLACE', ciphertext)
     .replaceAll('vault:v1:BASE64', asBase64)
+    .replaceAll('vault:v1:JSON', asJson)
   return (await fixture.driver.mount({ attributes: await vault.attributes(newPod(), filled) }))
     .files
 }
@@ -56,6 +61,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
 
 /** Examples besides the one of each type. */
 const MORE: Readonly<Record<string, readonly string[]>> = {
+  part: ['password', 'tls.der'],
   encodings: ['tls.der', 'tls.hex'],
 }
 

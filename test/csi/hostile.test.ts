@@ -134,7 +134,7 @@ const CASES: readonly Case[] = [
   invalid(
     'a nesting of 30,000 lists',
     '['.repeat(30_000),
-    /objects has more than 10000 structural characters .*; a list/,
+    /objects has more than 10000 structural characters .*; split it/,
   ),
   invalid('a deep nesting', '['.repeat(9_000), /objects \(line 1\) /),
   invalid(
@@ -276,6 +276,36 @@ const CASES: readonly Case[] = [
     [{ path: 'x', type: 'dataKey', key: 'app-x', wrapped: CIPHERTEXT, decode: 'hex' }],
     /objects\[0\]\.decode is not known; it belongs to type decrypt/,
   ),
+  ...(
+    [
+      ['', /jsonPointer is empty; write the path of a part/],
+      ['/', /jsonPointer is only a slash; write the path/],
+      ['db/password', /jsonPointer does not begin with \/; write for example/],
+      ['#/db/password', /jsonPointer does not begin with \//],
+      ['/a~2b', /jsonPointer contains a single ~; write ~0/],
+      ['/a~', /jsonPointer contains a single ~/],
+      ['/a\nb', /jsonPointer contains a control character/],
+      ['/\ud800', /jsonPointer contains a control character/],
+      ['/a'.repeat(33), /jsonPointer has more than 32 parts/],
+      [`/${'x'.repeat(512)}`, /jsonPointer is longer than 512 characters/],
+    ] as const
+  ).map(([pointer, words]) =>
+    invalid(
+      `the pointer ${JSON.stringify(pointer).slice(0, 20)}`,
+      [{ ...GOOD, jsonPointer: pointer }],
+      words,
+    ),
+  ),
+  invalid(
+    'two pointers',
+    [{ ...GOOD, jsonPointer: '/a', yamlPointer: '/a' }],
+    /objects\[0\]\.yamlPointer cannot be combined with jsonPointer; write one/,
+  ),
+  invalid(
+    'a pointer of a data key',
+    [{ path: 'x', type: 'dataKey', key: 'app-x', wrapped: CIPHERTEXT, jsonPointer: '/a' }],
+    /objects\[0\]\.jsonPointer is not known; it belongs to type decrypt/,
+  ),
   invalid(
     'an unknown encoding',
     [{ ...GOOD, encoding: 'base65' }],
@@ -411,9 +441,15 @@ const FIELD_OWNERS: readonly (readonly [string, object])[] = [
   ...['path', 'type', 'key', 'mode', 'optional', 'format', 'version', 'alg'].map(
     (field) => [field, PUBLIC] as const,
   ),
-  ...['ciphertext', 'encoding', 'decode', 'context', 'associatedData'].map(
-    (field) => [field, GOOD] as const,
-  ),
+  ...[
+    'ciphertext',
+    'jsonPointer',
+    'yamlPointer',
+    'decode',
+    'encoding',
+    'context',
+    'associatedData',
+  ].map((field) => [field, GOOD] as const),
   ['encoding', DATA_KEY],
   ['encoding', EXPORTED],
   ['wrapped', DATA_KEY],

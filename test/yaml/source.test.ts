@@ -1,8 +1,8 @@
 import { test } from 'tap'
-import { readYaml, type YamlLimits } from '../../src/yaml/source.ts'
+import { readYaml, type YamlOptions } from '../../src/yaml/source.ts'
 import { SHAPES } from './shapes.ts'
 
-function firstFault(text: string, limits?: YamlLimits): string {
+function firstFault(text: string, limits?: YamlOptions): string {
   const source = readYaml(text, limits)
   if ('value' in source) throw new Error('the text was read')
   const [fault] = source

@@ -5,6 +5,7 @@ import { nameType } from '../../yaml/type-words.ts'
 import { readCiphertextVersion } from '../../transit/ciphertext.ts'
 import { FieldReader, type TextRule } from './object-fields.ts'
 import { findPathFault } from './object-path.ts'
+import { readSelection } from './pointer.ts'
 import {
   COMMON_FIELDS,
   DECODINGS,
@@ -100,6 +101,7 @@ function readTyped(place: Place, reader: FieldReader): ClassObject | undefined {
         ...readCiphertext(place, 'ciphertext', reader),
         type,
         encoding: readEncoding(reader),
+        selection: readSelection(reader),
         decode: optionalChoice(reader, 'decode', DECODINGS),
       }
     case 'exportedKey':

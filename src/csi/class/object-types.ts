@@ -1,4 +1,5 @@
 import type { CsiObjectType } from '../../config/config.ts'
+import type { Selection } from './pointer.ts'
 
 /** Which versions of a key an object contains. `all` makes a folder with one file per version. */
 export type WantedVersion = number | 'latest' | 'all'
@@ -57,6 +58,7 @@ export interface CiphertextObject extends ObjectBase {
   readonly type: 'dataKey' | 'decrypt'
   readonly ciphertext: string
   readonly encoding: Encoding
+  readonly selection?: Selection | undefined
   readonly decode?: Decoding | undefined
   readonly context?: Buffer | undefined
   readonly associatedData?: Buffer | undefined
@@ -79,7 +81,15 @@ export const FIELDS_OF: Readonly<Record<CsiObjectType, readonly string[]>> = {
   publicKey: ['format', 'version', 'alg'],
   jwks: ['alg'],
   dataKey: ['wrapped', 'encoding', 'context', 'associatedData'],
-  decrypt: ['ciphertext', 'encoding', 'decode', 'context', 'associatedData'],
+  decrypt: [
+    'ciphertext',
+    'jsonPointer',
+    'yamlPointer',
+    'decode',
+    'encoding',
+    'context',
+    'associatedData',
+  ],
   exportedKey: ['version', 'encoding'],
   keyInfo: [],
 }

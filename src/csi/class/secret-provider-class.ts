@@ -6,18 +6,13 @@ import { BridgeError } from '../../errors.ts'
 import { FieldReader } from './object-fields.ts'
 import { findPathClashes } from './object-path.ts'
 import { readObject, VAULT_NAME } from './object-reader.ts'
+import { findShapeFault } from './text-shape.ts'
 import type { ClassObject } from './object-types.ts'
 
 /** The parameters that a pod author can set. The administrator controls everything else. */
 export const CLASS_PARAMETERS: readonly string[] = ['role', 'objects']
-/** Parsing a class must not delay the Mounts of other pods (docs/design.md, "Configuration"). */
 const MAX_OBJECTS = 100
-const MAX_TEXT_BYTES = 256 * 1024
-/**
- * Structural characters of YAML, each of which takes time to parse. Ciphertexts contain few. A hundred objects with all
- * fields, as JSON with one field per line, have about 8,000.
- */
-const STRUCTURE = /[[\]{},:?&*!|>"'\n]|-(?=\s|$)/g
+/** A hundred objects with all fields, as JSON with one field per line, have about 8,000 structural characters. */
 const MAX_STRUCTURE = 10_000
 /** kubelet truncates an event to 1 KiB, and a gRPC status message is a header of a few KiB at most. */
 const MAX_FAULTS_SHOWN = 12
@@ -83,14 +78,9 @@ function explainParameter(name: string): string | undefined {
 
 function readObjects(text: string, faults: Fault[]): ClassObject[] {
   const path = 'objects'
-  if (Buffer.byteLength(text) > MAX_TEXT_BYTES) {
-    const message = `is longer than ${String(MAX_TEXT_BYTES / 1024)} KiB`
-    faults.push({ path, message, hint: 'split it into several classes' })
-    return []
-  }
-  if ((text.match(STRUCTURE)?.length ?? 0) > MAX_STRUCTURE) {
-    const message = `has more than ${String(MAX_STRUCTURE)} structural characters (such as - : , " and line ends)`
-    faults.push({ path, message, hint: 'a list of 100 objects has about 8000' })
+  const shape = findShapeFault(text, MAX_STRUCTURE)
+  if (shape !== undefined) {
+    faults.push({ path, message: shape, hint: 'split it into several classes' })
     return []
   }
   // Aliases are refused: no class needs them, and they let a small text expand to a large value.

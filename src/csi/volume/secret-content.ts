@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import type { CallContext } from '../../call-context.ts'
 import { BridgeError } from '../../errors.ts'
 import type { Secret } from '../../secret.ts'
@@ -8,6 +9,7 @@ import type { Transit } from '../../transit/transit.ts'
 import { fingerprint, zeroFiles, type ContentFile } from './content.ts'
 import { decodeContent, encodeContent } from './encoding.ts'
 import type { CiphertextObject, ExportedKeyObject } from '../class/object-types.ts'
+import { selectPart } from './value-part.ts'
 import { findVersions, placeVersion } from './wanted-versions.ts'
 
 /** Random, so that an object version reveals nothing about the material that it was derived from. */
@@ -48,10 +50,17 @@ async function decryptGroup(
 ): Promise<readonly Entry[]> {
   try {
     const results = await engine.decrypt(key, objects, context)
-    return objects.map((object, index) => {
+    const entries: Entry[] = []
+    for (const [index, object] of objects.entries()) {
       const result = results[index] ?? new BridgeError('INTERNAL', 'internal error')
-      return [object.index, result instanceof BridgeError ? result : writeValue(object, result)]
-    })
+      entries.push([
+        object.index,
+        result instanceof BridgeError ? result : writeValue(object, result),
+      ])
+      // Parsing takes time, and other Mounts wait.
+      if (object.selection !== undefined) await setImmediate()
+    }
+    return entries
   } catch (thrown) {
     const error = BridgeError.from(thrown)
     return objects.map((object) => [object.index, error])
@@ -60,9 +69,10 @@ async function decryptGroup(
 
 /** Takes over the plaintext. */
 function writeValue(object: CiphertextObject, plaintext: Buffer): ObjectContent {
-  const { path, mode, encoding, decode } = object
+  const { path, mode, encoding, selection, decode } = object
   try {
-    const value = decode === undefined ? plaintext : decodeContent(plaintext, decode)
+    const part = selection === undefined ? plaintext : selectPart(plaintext, selection)
+    const value = decode === undefined ? part : decodeContent(part, decode)
     const contents = encodeContent(value, encoding)
     return [{ path, mode, contents, version: versionOf(object) }]
   } catch (thrown) {
@@ -70,15 +80,11 @@ function writeValue(object: CiphertextObject, plaintext: Buffer): ObjectContent 
   }
 }
 
-function versionOf({
-  key,
-  ciphertext,
-  encoding,
-  decode,
-  context = NONE,
-  associatedData = NONE,
-}: CiphertextObject): string {
-  return fingerprint([key, ciphertext, encoding, decode ?? '', context, associatedData])
+function versionOf(object: CiphertextObject): string {
+  const { key, ciphertext, selection, decode = '', encoding, context, associatedData } = object
+  const part = selection === undefined ? '' : `${selection.language} ${selection.pointer}`
+  const inputs = [context ?? NONE, associatedData ?? NONE]
+  return fingerprint([key, ciphertext, part, decode, encoding, ...inputs])
 }
 
 /** Whether file versions of an exportedKey are still current according to key metadata, without an export. */
