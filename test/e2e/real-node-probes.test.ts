@@ -6,14 +6,19 @@ import { cutAndComeBack, install, startNode, waitForDaemonSet } from './kms-node
 
 const POD = 'transit-bridge-kms-node-1'
 const TAKE_PORT = `require('node:net').createServer(() => undefined).listen(9390, '127.0.0.1')`
-/** Keeps more slow requests open than the admin server takes connections. */
-const SLOW_CLIENTS = `
+/** Holds every connection that the admin server accepts: each client repeats a request before its connection is idle. */
+const GREEDY_CLIENTS = `
   const { connect } = require('node:net')
-  const open = () => connect(9390, '127.0.0.1')
-    .on('error', () => undefined)
-    .on('connect', function () { this.write('GET /livez HTTP/1.1\\r\\nhost: x\\r\\nx-slow: ') })
-    .on('close', () => setTimeout(open, 20))
-  for (let count = 0; count < 300; count += 1) open()`
+  const open = () => {
+    const socket = connect(9390, '127.0.0.1').on('error', () => undefined).resume()
+    const ask = () => socket.write('GET /livez HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n')
+    const timer = setInterval(ask, 2_000)
+    socket.on('connect', ask).on('close', () => {
+      clearInterval(timer)
+      setTimeout(open, 200)
+    })
+  }
+  for (let count = 0; count < 160; count += 1) open()`
 const READ_PROBES = `
   require('node:https').get('https://127.0.0.1:10250/metrics/probes', { rejectUnauthorized: false }, (answer) =>
     answer.pipe(process.stdout))`
@@ -53,9 +58,9 @@ void test('the kubelet leaves the plugin alone', { skip: whyNoNode() }, async (t
   await install(node)
   await waitForDaemonSet(node, 'transit-bridge-kms-installer')
 
-  await t.test('while its admin port answers no request', async (t) => {
+  await t.test('while other clients hold every connection of its admin port', async (t) => {
     const before = await afterTwoProbes(node)
-    const clients = node.run('slow-clients', process.execPath, ['-e', SLOW_CLIENTS])
+    const clients = node.run('greedy-clients', process.execPath, ['-e', GREEDY_CLIENTS])
     t.same(await afterTwoProbes(node), before)
     await clients.kill()
   })

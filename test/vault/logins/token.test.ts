@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { after, test } from 'tap'
 import { tokenLogin } from '../../../src/vault/logins/token.ts'
 import { systemClock } from '../../../src/time/clock.ts'
+import { eventually } from '../../real/eventually.ts'
 import { soon, startVault } from '../real-vault.ts'
 import { refusedMessage } from './refused.ts'
 
@@ -64,6 +65,18 @@ void test('a token that ends at its maximum is kept for what is left', async (t)
 void test('a token that never expires', async (t) => {
   const { login } = await given(t.testdir({}), bao.rootToken)
   t.match(await login(), { leaseSeconds: Infinity, renewable: false, revocable: false })
+})
+
+void test('a token with less than a second left is not one that never expires', async (t) => {
+  const leaseSeconds = await eventually('a look in the last second', async () => {
+    const { login } = await given(t.testdir({}), await make({ ttl: '1s', renewable: false }))
+    for (;;) {
+      // Refused: the token expired between two looks, and another one is made.
+      const grant = await login()
+      if (grant.leaseSeconds !== 1) return grant.leaseSeconds
+    }
+  })
+  t.equal(leaseSeconds, 0)
 })
 
 void test('a changed file is taken at the next login', async (t) => {
