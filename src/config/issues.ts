@@ -1,6 +1,6 @@
 import { formatPath, splitMessage, type Fault, type Path } from '../yaml/fault.ts'
-import { explainType, nameType, type Issue } from '../yaml/type-words.ts'
-import { findNearest, listChoices } from '../text/nearest.ts'
+import { explainType, showValue, type Issue } from '../yaml/type-words.ts'
+import { suggestChoice } from '../text/nearest.ts'
 import { findEntries, findListsForMappings } from './shape.ts'
 import { explainUnknownKey, findMeantKey } from './unknown-key.ts'
 
@@ -91,24 +91,17 @@ function describeChoice(
 ): Pick<Fault, 'message' | 'hint'> {
   // What valibot expects is written `("a" | "b")`, with `undefined` for a default.
   const choices = [...(issue.expected ?? '').matchAll(/"([^"]+)"/g)].map(([, word = '']) => word)
-  const nearest = typeof issue.input === 'string' ? findNearest(issue.input, choices) : undefined
-  const allowed =
-    choices.length === 1
-      ? `the only supported value is ${choices[0]}`
-      : `use ${listChoices(choices)}`
   return {
-    message: `${show(issue.input, at, context)} is not supported`,
-    hint: nearest === undefined ? allowed : `did you mean ${nearest}`,
+    message:
+      issue.input === null ? 'has no value' : `${show(issue.input, at, context)} is not supported`,
+    hint: suggestChoice(issue.input, choices),
   }
 }
 
-/** A value as messages show it: never the content of a variable, and at most 40 characters. */
+/** A value as messages show it: never the content of a variable. */
 function show(input: unknown, at: Path, context: FileContext): string {
   const written = context.written.get(formatPath(at))
-  if (written !== undefined) return `the value of ${written}`
-  if (typeof input === 'number') return String(input)
-  if (typeof input !== 'string') return nameType(input)
-  return JSON.stringify(input.length > 40 ? `${input.slice(0, 40)}…` : input)
+  return written === undefined ? showValue(input) : `the value of ${written}`
 }
 
 function pathOf(issue: Issue): Path {

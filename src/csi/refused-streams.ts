@@ -15,9 +15,8 @@ export interface RefusedStreamsOptions {
 /**
  * Reports streams that HTTP/2 refused before a handler saw them. A CSI driver older than 1.6.0 causes them: it sends
  * the path of the socket as :authority (grpc-node#258, nodejs/node#32326). nghttp2 resets such a stream itself, and
- * neither node:http2 nor grpc-js emits an event. But node measures every HTTP/2 stream (perf_hooks, entry type
- * http2). A stream without headers has no time of its first header, so the measured time to it, a difference to an
- * unset clock, is extremely large. Returns a function that stops the watch.
+ * neither node:http2 nor grpc-js emits an event. However, Node.js measures every HTTP/2 stream (perf_hooks, entry type
+ * http2). For a stream without headers, timeToFirstHeader is a difference from an unset time and extremely large. Returns a function that stops the watch.
  */
 export function watchRefusedStreams(options: RefusedStreamsOptions): () => void {
   const { clock, log, onRefused } = options
@@ -28,7 +27,7 @@ export function watchRefusedStreams(options: RefusedStreamsOptions): () => void 
     if (refused.length === 0 || clock.monotonic() - warnedAt < REMIND_EVERY_MS) return
     warnedAt = clock.monotonic()
     log.error(
-      'HTTP/2 refused a stream because its headers are not valid; a Secrets Store CSI driver older than 1.6.0 ' +
+      'HTTP/2 refused a stream because its headers are invalid; a Secrets Store CSI driver older than 1.6.0 ' +
         'sends the path of the socket as :authority: update the driver to 1.6.0 or newer',
     )
   })

@@ -29,6 +29,15 @@ function simplify(name: string): string {
   return name.toLowerCase().replaceAll(/[-_ ]/g, '')
 }
 
+/** The end of a message about a value that is none of the choices: the one that was meant, or all of them. */
+export function suggestChoice(value: unknown, choices: readonly string[]): string {
+  const nearest = typeof value === 'string' ? findNearest(value, choices) : undefined
+  if (nearest !== undefined) return `did you mean ${nearest}`
+  return choices.length === 1
+    ? `the only supported value is ${choices.join('')}`
+    : `use ${listChoices(choices)}`
+}
+
 /** Joins choices as in "a, b or c". */
 export function listChoices(choices: readonly string[]): string {
   if (choices.length < 2) return choices.join('')

@@ -5,16 +5,17 @@ export type Issue = BaseIssue<unknown>
 
 /** The message for a value of the wrong type: the default for schemas without their own message. */
 export function explainType(issue: Issue): string {
-  if (issue.input === null)
-    return `has no value; set it to ${expectedType(issue)}, or remove the key`
-  const message = `must be ${expectedType(issue)}, not ${nameType(issue.input)}`
-  const wantsText = issue.type === 'string' || issue.type === 'union'
-  const isScalar = typeof issue.input === 'number' || typeof issue.input === 'boolean'
-  if (wantsText && isScalar) return `${message}; put it in quotes`
-  if (issue.type === 'boolean' && typeof issue.input === 'string')
-    return `${message}; write it without quotes`
-  if (issue.type === 'number' && typeof issue.input === 'string')
-    return `${message}; write it without quotes`
+  return explainWrongType(issue.input, expectedType(issue))
+}
+
+/** The message for a value of the wrong type. `expected` is one of the texts of {@link expectedType}. */
+export function explainWrongType(value: unknown, expected: string): string {
+  if (value === null) return `has no value; set it to ${expected}, or remove it`
+  const message = `must be ${expected}, not ${nameType(value)}`
+  const isScalar = typeof value === 'number' || typeof value === 'boolean'
+  if (expected.startsWith('text') && isScalar) return `${message}; put it in quotes`
+  const wantsScalar = expected === 'true or false' || expected === 'a number'
+  if (wantsScalar && typeof value === 'string') return `${message}; write it without quotes`
   return message
 }
 
@@ -26,6 +27,16 @@ function expectedType(issue: Issue): string {
   if (issue.type === 'union')
     return issue.expected?.includes('Array') === true ? 'text or a list' : 'text or a number'
   return 'a mapping'
+}
+
+/** Longest text that a message quotes. */
+const MAX_SHOWN = 40
+
+/** A value as messages quote it, on one line: the beginning of a text, a number, or else only the type. */
+export function showValue(value: unknown): string {
+  if (typeof value === 'number') return String(value)
+  if (typeof value !== 'string') return nameType(value)
+  return JSON.stringify(value.length > MAX_SHOWN ? `${value.slice(0, MAX_SHOWN)}…` : value)
 }
 
 /** The type of a value in a word, never the value. */

@@ -63,9 +63,9 @@ void test('all faults are reported with their lines in the file', async (t) => {
   t.match(
     told,
     [
-      `${file}:20: vaultAddress: is not known; addresses, TLS`,
+      `${file}:20: vaultAddress: is not a known field; addresses, TLS`,
       `${file}:22: objects[0].key: is missing`,
-      `${file}:22: objects[0].ky: is not known; did you mean key`,
+      `${file}:22: objects[0].ky: is not a known field; did you mean key`,
       `${file}:23: objects[1].path: is absolute`,
     ].map((line) => new RegExp(line.replaceAll(/[[\].]/g, '\\$&'))),
   )
@@ -99,7 +99,7 @@ void test('a class without a provider is a fault', async (t) => {
   const dir = t.testdir({ 'a.yaml': RIGHT.replace('  provider: transit-bridge\n', '') })
   const { code, stdout } = await run(['csi', 'check', join(dir, 'a.yaml')])
   t.equal(code, 1)
-  t.match(stdout, /a\.yaml:6: spec\.provider: is missing; write transit-bridge/)
+  t.match(stdout, /a\.yaml:6: spec\.provider: is missing; set it to transit-bridge/)
 })
 
 void test('a secretObjects entry whose file no object creates is reported', async (t) => {
@@ -132,7 +132,7 @@ void test('with a configuration it says what the rules do not allow, for whom', 
   const options = ['--config', join(dir, 'config.yaml'), '--namespace', 'bank']
   const { code, stdout } = await run(['csi', 'check', file, ...options])
   t.equal(code, 1)
-  t.match(stdout, /csi\.rules: no rule has namespace "bank" \(namespaces\)/)
+  t.match(stdout, /csi\.rules: no rule matches namespace "bank" \(namespaces\)/)
 })
 
 void test('a configuration of the provider alone guards a key only where it names one', async (t) => {
@@ -149,7 +149,8 @@ void test('a configuration of the provider alone guards a key only where it name
   t.match(await check('alone.yaml'), { code: 0, stderr: '' })
   t.match(await check('guards.yaml'), {
     code: 1,
-    stdout: /names key "app-signing" in full \(keys\), which the key of the KMS plugin needs/,
+    stdout:
+      /lists key "app-signing" by its exact name \(keys\), which the key of the KMS plugin requires/,
   })
 })
 

@@ -82,7 +82,7 @@ const ROWS: readonly Row[] = [
     'an address left empty',
     'https://vault.example.com:8200',
     '',
-    'vault.address: has no value; set it to text or a list, or remove the key',
+    'vault.address: has no value; set it to text or a list, or remove it',
   ],
   [
     'a namespace that begins with a slash',
@@ -479,7 +479,7 @@ const ROWS: readonly Row[] = [
     'a section left empty',
     'log:\n  level: info',
     'log:',
-    'log: has no value; set it to a mapping, or remove the key',
+    'log: has no value; set it to a mapping, or remove it',
   ],
   [
     'a section that is text',
@@ -558,6 +558,12 @@ const ROWS: readonly Row[] = [
     'level: info',
     'level: debg',
     'log.level: "debg" is not supported; did you mean debug',
+  ],
+  [
+    'a level without a value',
+    'level: info',
+    'level:',
+    'log.level: has no value; use trace, debug, info, warn, error, fatal or silent',
   ],
   [
     'a level of another program',

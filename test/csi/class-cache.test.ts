@@ -31,7 +31,7 @@ void test('parsed classes are cached up to a number of bytes, and while they are
 void test('an invalid class is refused with the same message each time', (t) => {
   const cache = new ClassCache(new HandClock())
   const refuse = () => cache.parse({ role: 'web', objects: 'x' })
-  const expected = { code: 'CLASS_INVALID', message: /objects must be a list, not text/ }
+  const expected = { code: 'CLASS_INVALID', message: /objects: must be a list, not text/ }
   t.throws(refuse, expected)
   t.throws(refuse, expected)
   t.end()

@@ -31,7 +31,9 @@ void test('classes of other providers are skipped, a misspelled one is not', asy
   const [found] = readManifests(
     CLASS.replace('provider: transit-bridge', 'provider: transit-brige'),
   )
-  t.match(found?.faults, [{ path: 'spec.provider', message: 'is not known', line: 5 }])
+  t.match(found?.faults, [
+    { path: 'spec.provider', message: '"transit-brige" is not supported', line: 5 },
+  ])
 })
 
 /** A valid class with one thing wrong, and the fault that names it. */

@@ -53,7 +53,7 @@ const REFUSED: readonly (readonly [string, Buffer, object, string])[] = [
         `${text} is not base64`,
         Buffer.from(text),
         { decode: 'base64' },
-        'the value is not standard base64 with padding, which decode: base64 needs; correct decode, or remove it',
+        'the value is not standard base64 with padding, which decode: base64 requires; correct decode, or remove it',
       ] as const,
   ),
   ...['hunter2!', 'abc', '0xff', 'ff ff'].map(
@@ -62,14 +62,14 @@ const REFUSED: readonly (readonly [string, Buffer, object, string])[] = [
         `${text} is not hex`,
         Buffer.from(text),
         { decode: 'hex' },
-        'the value is not hexadecimal digits, which decode: hex needs; correct decode, or remove it',
+        'the value is not hexadecimal digits, which decode: hex requires; correct decode, or remove it',
       ] as const,
   ),
   [
     'decoded bytes are not UTF-8',
     Buffer.from('/wD+EA=='),
     { decode: 'base64', encoding: 'utf8' },
-    'the value is not UTF-8 text; write encoding: raw, base64 or hex',
+    'the value is not UTF-8 text; use encoding: raw, base64 or hex',
   ],
 ]
 

@@ -247,8 +247,7 @@ void test('bytes that are not UTF-8 are refused as utf8 and mounted unchanged as
   t.same(files.get('x')?.contents, Buffer.from([0xff, 0x00, 0xfe]))
   t.match(await failure(mount([{ ...object, encoding: 'utf8' }])), {
     code: 'FAILED_PRECONDITION',
-    message:
-      /^objects\[0\] \(x\): the value is not UTF-8 text; write encoding: raw, base64 or hex$/,
+    message: /^objects\[0\] \(x\): the value is not UTF-8 text; use encoding: raw, base64 or hex$/,
   })
 })
 

@@ -106,7 +106,7 @@ for (const [pointer, place] of MISSING) {
       const bytes = Buffer.from(VALUE)
       t.throws(() => selectPart(bytes, selectionOf({ [field]: pointer })), {
         code: 'OBJECT_MISSING',
-        message: `the value has no part ${JSON.stringify(pointer)}${place}; correct the pointer, or write optional: true`,
+        message: `the value has no part ${JSON.stringify(pointer)}${place}; correct the pointer, or set optional: true`,
       })
       t.ok(
         bytes.every((byte) => byte === 0),
@@ -217,7 +217,7 @@ void test('a missing part fails the Mount with its pointer, and the log has noth
   t.match(await failure(mount([{ ...object, path: 'x', jsonPointer: '/db/pass' }])), {
     code: 'NOT_FOUND',
     message:
-      'objects[0] (x): the value has no part "/db/pass", only "/db"; correct the pointer, or write optional: true',
+      'objects[0] (x): the value has no part "/db/pass", only "/db"; correct the pointer, or set optional: true',
   })
   const broken = { ...object, ciphertext: await vault.encrypt('app', `hunter2${text}`) }
   t.match(await failure(mount([{ ...broken, path: 'x', jsonPointer: '/db/pass' }])), {

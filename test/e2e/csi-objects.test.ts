@@ -201,7 +201,7 @@ void test('what pods find in their volumes', { skip: whyNoMounts() }, async (t) 
       const publication = { class: 'one', attributes: { [name]: value } }
       await t.rejects(cluster.publish(attacker, publication), {
         code: 'INVALID_ARGUMENT',
-        message: new RegExp(`${name} is not known`),
+        message: new RegExp(`${name} is not a known field`),
       })
     }
   })

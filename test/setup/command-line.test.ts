@@ -87,7 +87,11 @@ const MISTAKES: readonly (readonly [args: string, words: RegExp])[] = [
   ],
   [
     '--service-account-key @sa.pub --issuer x --policy root',
-    /--policy is not a valid name in Vault/,
+    /--policy must not be root, a policy of Vault itself/,
+  ],
+  [
+    '--service-account-key @sa.pub --issuer x --policy a/b',
+    /--policy is not a valid Vault name; use letters/,
   ],
   ['--output yaml', /--output must be text, hcl, commands or json/],
   ['--output hcl', /--output needs --dry-run/],

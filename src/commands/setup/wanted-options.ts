@@ -10,6 +10,7 @@ import {
   type ClusterKeys,
 } from '../../setup/cluster-keys.ts'
 import { renderKmsPolicy } from '../../setup/policy-file.ts'
+import { VAULT_NAME_FAULT } from '../../config/schema/text.ts'
 import { readCredentialFile } from '../../files/credential-file.ts'
 import { Secret } from '../../secret.ts'
 import type { Reviewer, Wanted, WantedLogin } from '../../setup/wanted.ts'
@@ -165,10 +166,10 @@ function policyOption(help: string): Option<string | undefined> {
     ...text('NAME', help),
     read: ([name], label) => {
       if (name === undefined) return undefined
-      if (/^\w([\w.-]*\w)?$/.test(name) && name !== 'root' && name !== 'default') return name
-      throw usageError(
-        `${label} is not a valid name in Vault; use letters, digits and _, and . or - inside`,
-      )
+      if (name === 'root' || name === 'default')
+        throw usageError(`${label} must not be ${name}, a policy of Vault itself; use another name`)
+      if (/^\w([\w.-]*\w)?$/.test(name)) return name
+      throw usageError(`${label} ${VAULT_NAME_FAULT}`)
     },
   }
 }

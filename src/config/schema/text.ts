@@ -5,6 +5,8 @@ import * as v from 'valibot'
  * (GenericNameRegex in sdk/framework of Vault and OpenBao).
  */
 const VAULT_NAME = /^\w([\w.-]*\w)?$/
+export const VAULT_NAME_FAULT =
+  'is not a valid Vault name; use letters, digits, _, . and -, without . or - at the start or end'
 /** Segments of a mount; a segment of only dots is rejected, because `.` and `..` would lead to another path. */
 const MOUNT = /^(?!\.+(\/|$))[\w.-]+(\/(?!\.+(\/|$))[\w.-]+)*$/
 /** Namespaces are sent as a header: printable, no space. Vault prints them with a trailing slash. */
@@ -20,10 +22,7 @@ const CLUSTER_ID = /^[!-~]{1,128}$/
 export function vaultName(meaning: string) {
   return v.pipe(
     v.string(),
-    v.regex(
-      VAULT_NAME,
-      'is not a valid Vault name; use letters, digits, _, . and -, without . or - at the start or end',
-    ),
+    v.regex(VAULT_NAME, VAULT_NAME_FAULT),
     v.description(meaning),
     v.metadata({ kind: 'name' }),
   )

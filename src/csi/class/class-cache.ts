@@ -8,7 +8,7 @@ import { parseClass, type SecretProviderClass } from './secret-provider-class.ts
 const MAX_BYTES = 8 * 1024 * 1024
 /** Several times the interval between two republishes (60 to 90 s; docs/design.md, "CSI content"). */
 const IDLE_MS = 5 * 60_000
-/** Overhead of an object besides its text, and of an entry besides its objects. */
+/** Estimated size of an object without its text, and of an entry without its objects. */
 const OBJECT_BYTES = 1024
 
 type Parameters = Readonly<Record<string, string>>
@@ -58,7 +58,7 @@ export class ClassCache {
   }
 }
 
-/** Substrings keep the whole text alive, so all of it is counted, with two bytes per character. */
+/** Substrings keep the whole text alive, so the whole text counts, with two bytes per character. */
 function sizeOf(parsed: Parsed, parameters: Parameters): number {
   if ('message' in parsed) return OBJECT_BYTES + 4 * parsed.message.length
   const texts = Object.values(parameters).reduce((sum, text) => sum + text.length, 0)

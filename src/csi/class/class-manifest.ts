@@ -1,7 +1,7 @@
 import type { Fault, Path } from '../../yaml/fault.ts'
 import { findNearest } from '../../text/nearest.ts'
 import { readYaml, type Source } from '../../yaml/source.ts'
-import { nameType } from '../../yaml/type-words.ts'
+import { nameType, showValue } from '../../yaml/type-words.ts'
 import { isFolder } from './object-types.ts'
 import { isClass, readClass, type SecretProviderClass } from './secret-provider-class.ts'
 
@@ -28,7 +28,7 @@ export function readManifests(text: string): readonly ClassManifest[] {
 
 interface Part {
   readonly body: string
-  /** Number of lines before it in the file. */
+  /** Number of lines that precede it in the file. */
   readonly offset: number
 }
 
@@ -76,18 +76,24 @@ function readManifest(source: Source, offset: number): ClassManifest | undefined
   const report = (path: Path, label: string, message: string, hint: string) =>
     faults.push({ path: label, message, hint, line: source.lineOf(path) + offset })
   if (provider === undefined)
-    report(['spec'], 'spec.provider', 'is missing', `write ${PROVIDER_NAME}`)
+    report(['spec'], 'spec.provider', 'is missing', `set it to ${PROVIDER_NAME}`)
   else if (provider !== PROVIDER_NAME)
-    report(['spec', 'provider'], 'spec.provider', 'is not known', `did you mean ${PROVIDER_NAME}`)
+    report(
+      ['spec', 'provider'],
+      'spec.provider',
+      `${showValue(provider)} is not supported`,
+      `did you mean ${PROVIDER_NAME}`,
+    )
   if (textAt(value, ['apiVersion']) !== API_VERSION)
     report(
       ['apiVersion'],
       'apiVersion',
       'is not the API version of the driver',
-      `write ${API_VERSION}`,
+      `use ${API_VERSION}`,
     )
   const name = textAt(value, ['metadata', 'name'])
-  if (name === undefined) report(['metadata'], 'metadata.name', 'is missing', 'pods refer to it')
+  if (name === undefined)
+    report(['metadata'], 'metadata.name', 'is missing', 'pods refer to the class by it')
   const read = readParameters(source, offset, faults)
   if (read !== undefined) checkSecretObjects(source, read, report)
   return {
@@ -117,7 +123,7 @@ function readParameters(
     faults.push({
       path: 'spec.parameters',
       message,
-      hint: 'write role and objects in it',
+      hint: 'it contains role and objects',
       line: source.lineOf(['spec']) + offset,
     })
     return undefined
@@ -157,7 +163,7 @@ function checkSecretObjects(
         continue
       const place = ['spec', 'secretObjects', index, 'data', position, 'objectName']
       const nearest = findNearest(name, paths)
-      const hint = nearest === undefined ? 'write the path of an object' : `did you mean ${nearest}`
+      const hint = nearest === undefined ? 'use the path of an object' : `did you mean ${nearest}`
       report(
         place,
         `secretObjects[${String(index)}].data[${String(position)}].objectName`,

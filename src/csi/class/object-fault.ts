@@ -1,36 +1,29 @@
 import { BridgeError, isOutage, type ErrorCode } from '../../errors.ts'
+import { joinNumbered } from '../../text/numbered.ts'
 import type { TransitKey } from '../../transit/key.ts'
 import { nameObject, type ClassObject } from './object-types.ts'
 
-const MAX_SHOWN = 8
-
-/** Failed objects with the error that they share. */
+/** Failed objects and the error that they share. */
 export interface ObjectFault {
   readonly objects: readonly ClassObject[]
   readonly error: BridgeError
 }
 
-export interface FaultPlace {
+export interface FaultContext {
   readonly role: string
   readonly mount: string
 }
 
-/** Whether the error means that something does not exist, which is no failure of an optional object. */
+/** Whether the error means that something does not exist, which does not fail an optional object. */
 export function isAbsence(error: BridgeError): boolean {
   return error.code === 'KEY_MISSING' || error.code === 'OBJECT_MISSING'
 }
 
 /** Returns one error for all failed objects. An outage takes precedence, because it can end without a change. */
-export function joinFaults(faults: readonly ObjectFault[], place: FaultPlace): BridgeError {
+export function joinFaults(faults: readonly ObjectFault[], context: FaultContext): BridgeError {
   const whole = faults.find(({ error }) => isOutage(error)) ?? faults.find(isAboutIdentity)
   if (whole !== undefined) return whole.error
-  const shown = faults.slice(0, MAX_SHOWN).map((fault) => describe(fault, place))
-  const rest = faults.length - shown.length
-  const all = rest > 0 ? [...shown, `${String(rest)} more`] : shown
-  const message =
-    all.length === 1
-      ? all.join('')
-      : all.map((text, index) => `(${String(index + 1)}) ${text}`).join(' ')
+  const message = joinNumbered(faults.map((fault) => describe(fault, context)))
   const [first] = faults
   return new BridgeError(codeOf(first?.error.code ?? 'INTERNAL'), message, { cause: first?.error })
 }
@@ -46,21 +39,21 @@ function codeOf(code: ErrorCode): ErrorCode {
   return code === 'KEY_UNSUITABLE' ? 'OBJECT_UNSUITABLE' : code
 }
 
-function describe({ objects, error }: ObjectFault, place: FaultPlace): string {
+function describe({ objects, error }: ObjectFault, context: FaultContext): string {
   const names = objects.map(nameObject).join(', ')
   const [first] = objects
-  return first === undefined ? error.message : `${names}: ${explain(error, first, place)}`
+  return first === undefined ? error.message : `${names}: ${explain(error, first, context)}`
 }
 
-function explain(error: BridgeError, object: ClassObject, place: FaultPlace): string {
+function explain(error: BridgeError, object: ClassObject, context: FaultContext): string {
   const { code, message } = error
   const { key } = object
-  if (code === 'KEY_MISSING') return explainAbsence(key, place.mount, error)
+  if (code === 'KEY_MISSING') return explainAbsence(key, context.mount, error)
   if (code === 'VAULT_DENIED') {
-    return `Vault denies this to role ${place.role}: ${message}; a policy of that role must allow ${permissionFor(object, place.mount)}`
+    return `Vault denies this to role ${context.role}: ${message}; a policy of that role must allow ${permissionFor(object, context.mount)}`
   }
   if (code === 'CIPHERTEXT_INVALID') {
-    return `key ${key} cannot decrypt it: ${message}; use a ciphertext of this key with the same context and associatedData`
+    return `key ${key} cannot decrypt it: ${message}; check that it was encrypted with this key, context and associatedData`
   }
   return message
 }
@@ -72,15 +65,15 @@ function permissionFor({ type, key }: ClassObject, mount: string): string {
   return type === 'exportedKey' ? `${read} and on ${mount}/export/*/${key}` : read
 }
 
-/** A 404 has no explanation. For other causes (soft-deleted, missing version) Vault's message is included. */
+/** A 404 explains nothing more. For other causes (soft-deleted, missing version) Vault's message is included. */
 function explainAbsence(key: string, mount: string, error: BridgeError): string {
   const { cause, message } = error
-  const isPlain = cause instanceof BridgeError && cause.code === 'VAULT_NOT_FOUND'
-  return isPlain ? noSuchKey(key, mount) : `${noSuchKey(key, mount)} (${message})`
+  const isNotFound = cause instanceof BridgeError && cause.code === 'VAULT_NOT_FOUND'
+  return isNotFound ? noSuchKey(key, mount) : `${noSuchKey(key, mount)} (${message})`
 }
 
 function noSuchKey(key: string, mount: string): string {
-  return `Vault has no transit key ${key} at mount ${mount}; correct its name, create the key, or write optional: true`
+  return `Vault has no transit key ${key} at mount ${mount}; correct its name, create the key, or set optional: true`
 }
 
 /** Returns the metadata of an existing key. Throws OBJECT_MISSING. */

@@ -1,10 +1,10 @@
-import type { Fault } from '../../yaml/fault.ts'
-import { findNearest, listChoices } from '../../text/nearest.ts'
-import { nameType } from '../../yaml/type-words.ts'
+import { splitMessage, type Fault } from '../../yaml/fault.ts'
+import { findNearest, suggestChoice } from '../../text/nearest.ts'
+import { explainWrongType, showValue } from '../../yaml/type-words.ts'
 
-/** Longest part of a value that a message quotes. */
-const MAX_SHOWN = 40
-/** Most unknown fields that are reported: the search for similar names takes time for each. */
+/** Longest text that is compared with known names: the comparison takes quadratic time. */
+const MAX_COMPARED = 40
+/** Maximum number of unknown fields in a report: each is compared with all known names. */
 const MAX_UNKNOWN = 20
 /** Standard base64 with padding, as in Vault's API. */
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
@@ -12,32 +12,26 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 /** Required form of a text. */
 export interface TextRule {
   readonly pattern: RegExp
-  /** The fault otherwise, which completes the name of the field: "is not …; use …". */
-  readonly otherwise: string
+  /** What is wrong with any other text: "is not …; use …". */
+  readonly message: string
 }
 
 /** Reads the fields of one mapping. Collects faults, so that all are reported at once. */
 export class FieldReader {
-  readonly #place: string
+  readonly #prefix: string
   readonly #fields: Readonly<Record<string, unknown>>
   readonly #faults: Fault[]
 
-  /** @param place prefix of the field in messages: "objects[2]." */
-  constructor(place: string, fields: Readonly<Record<string, unknown>>, faults: Fault[]) {
-    this.#place = place
+  /** @param prefix of field names in messages: "objects[2]." */
+  constructor(prefix: string, fields: Readonly<Record<string, unknown>>, faults: Fault[]) {
+    this.#prefix = prefix
     this.#fields = fields
     this.#faults = faults
   }
 
-  /** Adds a fault. `text` completes the name of the field: "is not …; use …". */
+  /** Adds a fault of a field: "is not …; use …". */
   fault(name: string, text: string): void {
-    const cut = text.indexOf('; ')
-    const path = `${this.#place}${name}`
-    this.#faults.push(
-      cut < 0
-        ? { path, message: text }
-        : { path, message: text.slice(0, cut), hint: text.slice(cut + 2) },
-    )
+    this.#faults.push({ path: `${this.#prefix}${name}`, ...splitMessage(text) })
   }
 
   has(name: string): boolean {
@@ -52,15 +46,11 @@ export class FieldReader {
     }
     const value = this.#fields[name]
     if (typeof value !== 'string') {
-      const inQuotes = typeof value === 'number' || typeof value === 'boolean'
-      this.fault(
-        name,
-        `must be text, not ${nameType(value)}${inQuotes ? '; put it in quotes' : ''}`,
-      )
+      this.fault(name, explainWrongType(value, 'text'))
       return undefined
     }
     if (rule === undefined || rule.pattern.test(value)) return value
-    this.fault(name, rule.otherwise)
+    this.fault(name, rule.message)
     return undefined
   }
 
@@ -68,13 +58,9 @@ export class FieldReader {
     const value = this.#fields[name]
     const found = choices.find((choice) => choice === value)
     if (found !== undefined) return found
-    if (typeof value !== 'string') {
-      this.fault(name, `must be text, not ${nameType(value)}; write ${listChoices(choices)}`)
-      return undefined
-    }
-    const nearest = findNearest(value.slice(0, MAX_SHOWN), choices)
-    const hint = nearest === undefined ? `write ${listChoices(choices)}` : `did you mean ${nearest}`
-    this.fault(name, `is not known: ${show(value)}; ${hint}`)
+    const compared = typeof value === 'string' ? value.slice(0, MAX_COMPARED) : value
+    const problem = value === null ? 'has no value' : `${showValue(value)} is not supported`
+    this.fault(name, `${problem}; ${suggestChoice(compared, choices)}`)
     return undefined
   }
 
@@ -82,14 +68,14 @@ export class FieldReader {
     if (!this.has(name)) return false
     const value = this.#fields[name]
     if (typeof value === 'boolean') return value
-    this.fault(name, `must be true or false, not ${nameType(value)}`)
+    this.fault(name, explainWrongType(value, 'true or false'))
     return false
   }
 
   bytes(name: string): Buffer | undefined {
     if (!this.has(name)) return undefined
-    const otherwise = 'is not base64; use standard base64 with padding'
-    const text = this.text(name, '', { pattern: BASE64, otherwise })
+    const message = 'is not base64; use standard base64 with padding'
+    const text = this.text(name, '', { pattern: BASE64, message })
     return text === undefined ? undefined : Buffer.from(text, 'base64')
   }
 
@@ -100,26 +86,24 @@ export class FieldReader {
     if (value === 'latest' || value === 'all') return value
     const isScalar = typeof value === 'number' || typeof value === 'string'
     if (isScalar && /^[1-9][0-9]{0,8}$/.test(String(value))) return Number(value)
-    const shown = typeof value === 'string' ? `: ${show(value)}` : ''
-    this.fault(name, `is not a version${shown}; write a number from 1, latest or all`)
+    this.fault(
+      name,
+      `must be a version, not ${showValue(value)}; use a number from 1, latest or all`,
+    )
     return 'latest'
   }
 
-  /** Adds a fault for every unknown field, with a suggestion. */
+  /** Adds a fault for each unknown field. `explain` returns the text for a name that is not a typo. */
   refuseOthers(known: readonly string[], explain: (name: string) => string | undefined): void {
     const unknown = Object.keys(this.#fields).filter((name) => !known.includes(name))
     for (const name of unknown.slice(0, MAX_UNKNOWN)) {
-      const shown = /^[\w.-]{1,64}$/.test(name) ? name : show(name)
-      const nearest = findNearest(name.slice(0, MAX_SHOWN), known)
-      const hint =
-        explain(name) ??
-        (nearest === undefined ? `known here: ${known.join(', ')}` : `did you mean ${nearest}`)
-      this.fault(shown, `is not known; ${hint}`)
+      const shown = /^[\w.-]{1,64}$/.test(name) ? name : showValue(name)
+      this.fault(shown, explain(name) ?? `is not a known field; ${suggestField(name, known)}`)
     }
   }
 }
 
-/** Quotes the beginning of a value for a message, on one line. */
-export function show(value: string): string {
-  return JSON.stringify(value.length > MAX_SHOWN ? `${value.slice(0, MAX_SHOWN)}…` : value)
+function suggestField(name: string, known: readonly string[]): string {
+  const nearest = findNearest(name.slice(0, MAX_COMPARED), known)
+  return nearest === undefined ? `known fields: ${known.join(', ')}` : `did you mean ${nearest}`
 }

@@ -1,24 +1,24 @@
 /** Limits of the driver's AtomicWriter (pkg/util/fileutil/atomic_writer.go, validatePath). */
 const LONGEST_PATH = 4096
 const LONGEST_ELEMENT = 255
-/** Not a limit of the driver, but ample. */
+/** Our own limit; the driver has none. */
 const DEEPEST = 32
-/** Length that `/<version>` can add if the path becomes a folder. */
+/** Maximum length of the `/<version>` that follows if the path is a folder. */
 const LONGEST_VERSION = 12
 
-/** Returns what is wrong with the path of a file, or undefined. The text completes the name of the field. */
+/** Returns what is wrong with the path of a file ("is absolute; …"), or undefined. */
 export function findPathFault(path: string): string | undefined {
-  if (path === '') return 'is empty; write the name of a file, such as keys/signing.pem'
+  if (path === '') return 'is empty; use the name of a file, such as keys/signing.pem'
   if (!path.isWellFormed() || /\p{Cc}/u.test(path))
     return 'contains a control character; use printable characters'
   if (path.startsWith('/'))
-    return 'is absolute; write it relative to the volume, without the first /'
+    return 'is absolute; use a path relative to the volume, without the leading /'
   if (Buffer.byteLength(path) > LONGEST_PATH - LONGEST_VERSION)
     return `is longer than ${String(LONGEST_PATH - LONGEST_VERSION)} bytes`
   const elements = path.split('/')
-  if (elements.includes('..')) return 'contains ..; a file must be in the volume'
+  if (elements.includes('..')) return 'contains ..; a file must be inside the volume'
   if (elements[0]?.startsWith('..') === true)
-    return 'begins with ..; the driver uses such names itself'
+    return 'starts with ..; the driver uses such names itself'
   if (elements.includes('.') || elements.includes(''))
     return 'is not normalized; remove . and // and a trailing /'
   if (elements.length > DEEPEST) return `has more than ${String(DEEPEST)} elements`
@@ -34,7 +34,7 @@ export interface PathClaim {
 }
 
 export interface PathClash extends PathClaim {
-  /** Completes the name of the field. */
+  /** What is wrong with the path: "is also the path of …". */
   readonly message: string
 }
 

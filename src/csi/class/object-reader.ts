@@ -1,7 +1,8 @@
 import { CSI_OBJECT_TYPES } from '../../config/config.ts'
-import type { Fault } from '../../yaml/fault.ts'
+import { VAULT_NAME_FAULT } from '../../config/schema/text.ts'
+import { splitMessage, type Fault } from '../../yaml/fault.ts'
 import { listChoices } from '../../text/nearest.ts'
-import { nameType } from '../../yaml/type-words.ts'
+import { explainWrongType } from '../../yaml/type-words.ts'
 import { readCiphertextVersion } from '../../transit/ciphertext.ts'
 import { FieldReader, type TextRule } from './object-fields.ts'
 import { findPathFault } from './object-path.ts'
@@ -19,24 +20,22 @@ import {
 } from './object-types.ts'
 
 /**
- * Files belong to root, and the driver can change neither owner nor group (secrets-store-csi-driver#858), so processes
- * that are not root need this mode. Only containers that mount the volume see the files.
+ * Files belong to root, and the driver can change neither owner nor group (secrets-store-csi-driver#858), so non-root
+ * processes need this mode. Only containers that mount the volume see the files.
  */
 const DEFAULT_MODE = 0o444
 
 /** Vault's GenericNameRegex (sdk/framework/path.go). The length is that of a file name. */
 export const VAULT_NAME: TextRule = {
   pattern: /^(?=.{1,255}$)\w([\w.-]*\w)?$/,
-  otherwise:
-    'is not a valid name in Vault; use letters, digits and _, and between them also . and -',
+  message: VAULT_NAME_FAULT,
 }
 const MODE: TextRule = {
   pattern: /^0[4-7][0-7]{2}$/,
-  otherwise:
-    'is not a mode that its owner can read; write four octal digits in quotes, for example "0444"',
+  message: 'must be four octal digits in quotes, with read permission for the owner; write "0444"',
 }
 
-type Place = Pick<ClassObject, 'index' | 'path' | 'mode' | 'optional' | 'key'>
+type CommonFields = Pick<ClassObject, 'index' | 'path' | 'mode' | 'optional' | 'key'>
 
 /** Reads one object of a class. Returns undefined after a fault. */
 export function readObject(
@@ -46,7 +45,7 @@ export function readObject(
 ): ClassObject | undefined {
   const place = `objects[${String(index)}]`
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    faults.push({ path: place, message: `must be a mapping, not ${nameType(value)}` })
+    faults.push({ path: place, ...splitMessage(explainWrongType(value, 'a mapping')) })
     return undefined
   }
   const before = faults.length
@@ -57,7 +56,7 @@ export function readObject(
 }
 
 /** After a fault the object is discarded, so the substitutes for invalid fields are never used. */
-function readCommon(index: number, reader: FieldReader): Place {
+function readCommon(index: number, reader: FieldReader): CommonFields {
   const path = reader.text('path', 'the name of the file in the volume')
   const pathFault = path === undefined ? undefined : findPathFault(path)
   if (pathFault !== undefined) reader.fault('path', pathFault)
@@ -71,9 +70,9 @@ function readCommon(index: number, reader: FieldReader): Place {
   }
 }
 
-function readTyped(place: Place, reader: FieldReader): ClassObject | undefined {
+function readTyped(common: CommonFields, reader: FieldReader): ClassObject | undefined {
   if (!reader.has('type')) {
-    reader.fault('type', `is missing; write ${listChoices(CSI_OBJECT_TYPES)}`)
+    reader.fault('type', `is missing; use ${listChoices(CSI_OBJECT_TYPES)}`)
     return undefined
   }
   const type = reader.choice('type', CSI_OBJECT_TYPES)
@@ -82,23 +81,23 @@ function readTyped(place: Place, reader: FieldReader): ClassObject | undefined {
   switch (type) {
     case 'publicKey':
       return {
-        ...place,
+        ...common,
         type,
         format: optionalChoice(reader, 'format', PUBLIC_KEY_FORMATS) ?? 'pem',
         version: reader.version('version'),
-        ...readAlgorithm(reader),
+        alg: optionalChoice(reader, 'alg', RSA_ALGORITHMS),
       }
     case 'jwks':
-      return { ...place, type, ...readAlgorithm(reader) }
+      return { ...common, type, alg: optionalChoice(reader, 'alg', RSA_ALGORITHMS) }
     case 'dataKey':
       return {
-        ...readCiphertext(place, 'wrapped', reader),
+        ...readCiphertext(common, 'wrapped', reader),
         type,
         encoding: readEncoding(reader),
       }
     case 'decrypt':
       return {
-        ...readCiphertext(place, 'ciphertext', reader),
+        ...readCiphertext(common, 'ciphertext', reader),
         type,
         encoding: readEncoding(reader),
         selection: readSelection(reader),
@@ -106,18 +105,18 @@ function readTyped(place: Place, reader: FieldReader): ClassObject | undefined {
       }
     case 'exportedKey':
       return {
-        ...place,
+        ...common,
         type,
         version: reader.version('version'),
         encoding: readEncoding(reader),
       }
     case 'keyInfo':
-      return { ...place, type }
+      return { ...common, type }
   }
 }
 
 function readCiphertext(
-  place: Place,
+  common: CommonFields,
   field: string,
   reader: FieldReader,
 ): Omit<CiphertextObject, 'type' | 'encoding'> {
@@ -126,7 +125,7 @@ function readCiphertext(
     reader.fault(field, 'is not a Transit ciphertext; expected vault:v1:… followed by base64')
   else if (ciphertext === '' && reader.has(field)) reader.fault(field, 'is empty')
   return {
-    ...place,
+    ...common,
     ciphertext,
     context: reader.bytes('context'),
     associatedData: reader.bytes('associatedData'),
@@ -137,11 +136,6 @@ function readEncoding(reader: FieldReader): Encoding {
   return optionalChoice(reader, 'encoding', ENCODINGS) ?? 'raw'
 }
 
-function readAlgorithm(reader: FieldReader) {
-  const alg = optionalChoice(reader, 'alg', RSA_ALGORITHMS)
-  return alg === undefined ? {} : { alg }
-}
-
 function optionalChoice<const T extends string>(
   reader: FieldReader,
   name: string,
@@ -150,8 +144,10 @@ function optionalChoice<const T extends string>(
   return reader.has(name) ? reader.choice(name, choices) : undefined
 }
 
-/** A field of another type is probably not a typo. */
+/** The message for a field of another type, which is probably not a typo. */
 function explainField(name: string): string | undefined {
   const owners = CSI_OBJECT_TYPES.filter((type) => FIELDS_OF[type].includes(name))
-  return owners.length === 0 ? undefined : `it belongs to type ${listChoices(owners)}`
+  return owners.length === 0
+    ? undefined
+    : `is not valid here; it belongs to type ${listChoices(owners)}`
 }

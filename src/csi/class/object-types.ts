@@ -26,7 +26,7 @@ export const RSA_ALGORITHMS = [
   'PS512',
   'RSA-OAEP-256',
 ] as const
-/** How an RSA key is used, which a JWK contains and Transit does not know. */
+/** The algorithm that an RSA key is used with. A JWK states it; Transit does not store it. */
 export type RsaAlgorithm = (typeof RSA_ALGORITHMS)[number]
 
 export const PUBLIC_KEY_FORMATS = ['pem', 'jwk', 'der'] as const
@@ -41,12 +41,12 @@ export interface PublicKeyObject extends ObjectBase {
   readonly type: 'publicKey'
   readonly format: (typeof PUBLIC_KEY_FORMATS)[number]
   readonly version: WantedVersion
-  readonly alg?: RsaAlgorithm
+  readonly alg?: RsaAlgorithm | undefined
 }
 
 export interface JwksObject extends ObjectBase {
   readonly type: 'jwks'
-  readonly alg?: RsaAlgorithm
+  readonly alg?: RsaAlgorithm | undefined
 }
 
 export interface KeyInfoObject extends ObjectBase {
@@ -76,7 +76,7 @@ export type PublicObject = PublicKeyObject | JwksObject | KeyInfoObject
 export type SecretObject = CiphertextObject | ExportedKeyObject
 export type ClassObject = PublicObject | SecretObject
 
-/** The fields of each type besides {@link COMMON_FIELDS}. */
+/** The fields of each type in addition to {@link COMMON_FIELDS}. */
 export const FIELDS_OF: Readonly<Record<CsiObjectType, readonly string[]>> = {
   publicKey: ['format', 'version', 'alg'],
   jwks: ['alg'],

@@ -1,6 +1,6 @@
 import type { FieldReader } from './object-fields.ts'
 
-/** Not limits of RFC 6901, but ample. The pointer is part of messages. */
+/** Our own limits; RFC 6901 has none. Messages contain the pointer. */
 const LONGEST_POINTER = 512
 const DEEPEST = 32
 
@@ -17,7 +17,7 @@ export interface Selection {
 export function readSelection(reader: FieldReader): Selection | undefined {
   if (!reader.has('yamlPointer')) return readPointer('jsonPointer', 'JSON', reader)
   if (reader.has('jsonPointer'))
-    reader.fault('yamlPointer', 'cannot be combined with jsonPointer; write one of them')
+    reader.fault('yamlPointer', 'cannot be combined with jsonPointer; remove one of them')
   return readPointer('yamlPointer', 'YAML', reader)
 }
 
@@ -39,8 +39,8 @@ function readPointer(
 
 function findPointerFault(pointer: string): string | undefined {
   if (pointer === '' || pointer === '/')
-    return `is ${pointer === '' ? 'empty' : 'only a slash'}; write the path of a part, such as /db/password`
-  if (!pointer.startsWith('/')) return 'does not begin with /; write for example /db/password'
+    return `is ${pointer === '' ? 'empty' : 'only a slash'}; use the path of a part, such as /db/password`
+  if (!pointer.startsWith('/')) return 'does not start with /; use a path such as /db/password'
   if (!pointer.isWellFormed() || /\p{Cc}/u.test(pointer)) return 'contains a control character'
   if (pointer.length > LONGEST_POINTER)
     return `is longer than ${String(LONGEST_POINTER)} characters`

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import type { Fault } from '../../yaml/fault.ts'
+import { splitMessage, type Fault } from '../../yaml/fault.ts'
 import { nameType } from '../../yaml/type-words.ts'
 import { readYaml, type Source } from '../../yaml/source.ts'
 import { BridgeError } from '../../errors.ts'
 import { FieldReader } from './object-fields.ts'
 import { findPathClashes } from './object-path.ts'
+import { joinNumbered } from '../../text/numbered.ts'
 import { readObject, VAULT_NAME } from './object-reader.ts'
 import { findShapeFault } from './text-shape.ts'
 import type { ClassObject } from './object-types.ts'
@@ -14,9 +15,7 @@ export const CLASS_PARAMETERS: readonly string[] = ['role', 'objects']
 const MAX_OBJECTS = 100
 /** A hundred objects with all fields, as JSON with one field per line, have about 8,000 structural characters. */
 const MAX_STRUCTURE = 10_000
-/** kubelet truncates an event to 1 KiB, and a gRPC status message is a header of a few KiB at most. */
-const MAX_FAULTS_SHOWN = 12
-/** A fault contains the name of a field, which can be as long as the class. */
+/** A YAML fault contains the path of a key, which can be as long as the class. */
 const MAX_FAULT_LENGTH = 400
 
 /** A parsed SecretProviderClass. */
@@ -73,7 +72,7 @@ export function parseClass(parameters: Readonly<Record<string, unknown>>): Secre
 /** Other providers have such parameters, which would give a pod author control of the connection to Vault. */
 function explainParameter(name: string): string | undefined {
   if (!/addr|url|skip|tls|cert|audience|mount|namespace|token/i.test(name)) return undefined
-  return 'addresses, TLS, mounts, namespaces and audiences are set only in the configuration of transit-bridge'
+  return 'is not a known field; addresses, TLS, mounts, namespaces and audiences are set only in the configuration of transit-bridge'
 }
 
 function readObjects(text: string, faults: Fault[]): ClassObject[] {
@@ -99,7 +98,7 @@ function readObjects(text: string, faults: Fault[]): ClassObject[] {
     faults.push({
       path,
       message: `must be a list, not ${nameType(list)}`,
-      hint: 'begin each object with "- "',
+      hint: 'start each object with "- "',
     })
     return []
   }
@@ -121,29 +120,23 @@ function readList(list: readonly unknown[], source: Source, faults: Fault[]): Cl
     faults.push(...own.map((fault) => ({ ...fault, line })))
     return object
   })
-  const sound = objects.filter((object) => object !== undefined)
-  for (const { index, message } of findPathClashes(sound)) {
-    const [what = '', hint] = message.split('; ')
-    const fault = {
+  const valid = objects.filter((object) => object !== undefined)
+  for (const { index, message } of findPathClashes(valid)) {
+    faults.push({
       path: `objects[${String(index)}].path`,
-      message: what,
+      ...splitMessage(message),
       line: source.lineOf([index]),
-    }
-    faults.push(hint === undefined ? fault : { ...fault, hint })
+    })
   }
-  return sound
+  return valid
 }
 
-/** All faults in one line, for a Kubernetes event. */
+/** The faults in one line, for an Event, whose note has at most 1 kB (Kubernetes API reference, Event v1). */
 function describeFaults(faults: readonly Fault[]): string {
-  const shown = faults.slice(0, MAX_FAULTS_SHOWN).map(({ path, message, hint, line, column }) => {
+  const texts = faults.map(({ path, message, hint, line, column }) => {
     const place = column === undefined || line === undefined ? '' : ` (line ${String(line)})`
-    const text = `${path}${place} ${message}${hint === undefined ? '' : `; ${hint}`}`
+    const text = `${path}${place}: ${message}${hint === undefined ? '' : `; ${hint}`}`
     return text.length > MAX_FAULT_LENGTH ? `${text.slice(0, MAX_FAULT_LENGTH)}…` : text
   })
-  const rest = faults.length - shown.length
-  const all = rest > 0 ? [...shown, `${String(rest)} more`] : shown
-  return all.length === 1
-    ? all.join('')
-    : all.map((text, index) => `(${String(index + 1)}) ${text}`).join(' ')
+  return joinNumbered(texts)
 }

@@ -1,12 +1,11 @@
 import type { CsiRule } from '../../config/config.ts'
 import { BridgeError } from '../../errors.ts'
+import { joinNumbered } from '../../text/numbered.ts'
 import { quoted } from '../../text/quoted.ts'
 import type { PodReference } from '../mount-request.ts'
 import { matchesPattern } from './name-pattern.ts'
 import { nameObject, type ClassObject } from '../class/object-types.ts'
 import type { SecretProviderClass } from '../class/secret-provider-class.ts'
-
-const MAX_DENIALS_SHOWN = 8
 
 export interface AccessRulesOptions {
   readonly rules: readonly CsiRule[]
@@ -35,7 +34,7 @@ export class AccessRules {
 
   /**
    * Throws RULE_DENIED for a subject without a matching rule, before its class is parsed. The role is undefined if
-   * the class has no valid one, which the parser of the class reports.
+   * the class has no valid one, which its parser reports.
    */
   requireSubject(subject: Subject, role: string | undefined): void {
     const { denial } = this.#findRules(subject, role)
@@ -43,8 +42,8 @@ export class AccessRules {
   }
 
   /**
-   * Throws RULE_DENIED. The message names each denied object and the list without a match, and nothing else of the
-   * rules.
+   * Throws RULE_DENIED. The message names each denied object and the list that has no match. It reveals nothing else
+   * about the rules.
    */
   require(subject: Subject, wanted: SecretProviderClass): void {
     const denials = this.findDenials(subject, wanted)
@@ -63,19 +62,19 @@ export class AccessRules {
   #findRules({ namespace, serviceAccount }: Subject, role: string | undefined): FoundRules {
     const ofNamespace = this.#options.rules.filter((rule) => fits(rule.namespaces, namespace))
     if (ofNamespace.length === 0)
-      return { rules: [], denial: `no rule has namespace ${quoted(namespace)} (namespaces)` }
+      return { rules: [], denial: `no rule matches namespace ${quoted(namespace)} (namespaces)` }
     const ofAccount = ofNamespace.filter((rule) => fits(rule.serviceAccounts, serviceAccount))
     if (ofAccount.length === 0) {
       return {
         rules: [],
-        denial: `no rule for namespace ${quoted(namespace)} has service account ${quoted(serviceAccount)} (serviceAccounts)`,
+        denial: `no rule for namespace ${quoted(namespace)} matches service account ${quoted(serviceAccount)} (serviceAccounts)`,
       }
     }
     if (role === undefined) return { rules: ofAccount, denial: undefined }
     const ofRole = ofAccount.filter((rule) => fits(rule.roles, role))
     const who = `${namespace}/${serviceAccount}`
     const denial =
-      ofRole.length > 0 ? undefined : `no rule for ${who} has role ${quoted(role)} (roles)`
+      ofRole.length > 0 ? undefined : `no rule for ${who} matches role ${quoted(role)} (roles)`
     return { rules: ofRole, denial }
   }
 
@@ -86,11 +85,11 @@ export class AccessRules {
     if (ofKey.length === 0) {
       const guarded = object.key === this.#options.guardedKey
       return guarded
-        ? `${place} names key ${key} in full (keys), which the key of the KMS plugin needs`
-        : `${place} has key ${key} (keys)`
+        ? `${place} lists key ${key} by its exact name (keys), which the key of the KMS plugin requires`
+        : `${place} matches key ${key} (keys)`
     }
     if (ofKey.some((rule) => rule.types.includes(object.type))) return undefined
-    return `${place} and key ${key} has type ${object.type} (types)`
+    return `${place} and key ${key} allows type ${object.type} (types)`
   }
 
   #fitsKey({ keys }: CsiRule, key: string): boolean {
@@ -99,12 +98,9 @@ export class AccessRules {
 }
 
 function denied(denials: readonly string[]): BridgeError {
-  const shown = denials.slice(0, MAX_DENIALS_SHOWN)
-  const rest = denials.length - shown.length
-  const all = rest > 0 ? [...shown, `${String(rest)} more`] : shown
   return new BridgeError(
     'RULE_DENIED',
-    `csi.rules of transit-bridge do not allow this Mount: ${all.join('; ')}; change the class, or ask the administrator of transit-bridge for a rule`,
+    `csi.rules of transit-bridge do not allow this Mount: ${joinNumbered(denials)}; change the class, or ask the administrator of transit-bridge for a rule`,
   )
 }
 

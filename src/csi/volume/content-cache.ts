@@ -27,8 +27,7 @@ interface Kept extends CachedContent {
 }
 
 /**
- * Decrypted content for the republishes of the volume that it was decrypted for; the cache key identifies pod, class
- * and identity. It is zeroed after `maxAgeMs`, when Mounts of the volume stop, and when Vault refuses. The next Mount
+ * Caches decrypted content for republishes of the same volume; the cache key identifies pod, class and identity. It is zeroed after `maxAgeMs`, when Mounts of the volume stop, and when Vault refuses. The next Mount
  * then asks Vault (docs/design.md, "CSI content").
  */
 export class ContentCache {

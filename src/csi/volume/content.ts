@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto'
 import { BridgeError } from '../../errors.ts'
 
-/** A larger volume cannot be synced to a Kubernetes Secret, and the driver refuses 4 MiB or more. */
+/**
+ * The size limit of a Kubernetes Secret (https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size),
+ * to which the driver can sync a volume. The driver itself accepts 4 MiB (its option --max-call-recv-msg-size).
+ */
 const MAX_CONTENT_BYTES = 1024 * 1024
 
 /** One file of a volume. Its owner zeroes `contents`. */
@@ -40,7 +43,7 @@ export function requireUsableContent(files: readonly ContentFile[]): void {
   if (files.length === 0) {
     throw new BridgeError(
       'OBJECT_MISSING',
-      'every object of the class is optional, and none of them exists; a volume needs at least one file, because the CSI driver interprets an empty response as files that are already written',
+      'every object of the class is optional, and none of them exists; a volume needs at least one file, because the CSI driver takes an empty response to mean that the files are already written',
     )
   }
   const total = files.reduce((sum, { contents }) => sum + contents.byteLength, 0)

@@ -18,7 +18,7 @@ export function encodeContent(bytes: Buffer, encoding: Encoding): Buffer {
   bytes.fill(0)
   throw new BridgeError(
     'OBJECT_UNSUITABLE',
-    'the value is not UTF-8 text; write encoding: raw, base64 or hex',
+    'the value is not UTF-8 text; use encoding: raw, base64 or hex',
   )
 }
 
@@ -31,7 +31,7 @@ export function decodeContent(bytes: Buffer, decoding: Decoding): Buffer {
   const form = decoding === 'hex' ? 'hexadecimal digits' : 'standard base64 with padding'
   throw new BridgeError(
     'OBJECT_UNSUITABLE',
-    `the value is not ${form}, which decode: ${decoding} needs; correct decode, or remove it`,
+    `the value is not ${form}, which decode: ${decoding} requires; correct decode, or remove it`,
   )
 }
 

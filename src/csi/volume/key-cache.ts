@@ -36,6 +36,7 @@ export interface KnownKey {
   readonly key: TransitKey | undefined
   /** Milliseconds of Clock.monotonic. */
   readonly readAt: number
+  /** Since when Vault has returned an older state than `key`; see STEP_BACK_PATIENCE_MS. */
   readonly steppedBackAt?: number
 }
 
@@ -110,8 +111,7 @@ export class KeyCache {
     const deadline = clock.monotonic() + READ_TIMEOUT_MS
     const proof = proofOf(name, reader.rights)
     try {
-      const context = uid === undefined ? { deadline } : { deadline, uid }
-      const key = await readOrNone(name, reader, context)
+      const key = await readOrNone(name, reader, { deadline, uid })
       const known = this.#accept(name, key)
       this.#proofs.set(proof, clock.monotonic())
       return known

@@ -8,8 +8,8 @@ import { findShapeFault } from '../class/text-shape.ts'
 const MAX_YAML_STRUCTURE = 2_000
 
 /**
- * Returns a part of a value: a text as it is, anything else as JSON. Zeroes `bytes`. Throws OBJECT_MISSING if there is
- * no such part, OBJECT_UNSUITABLE if the value cannot be read. Messages contain the pointer and nothing of the value.
+ * Returns a part of a value: a text as it is, anything else as JSON. Zeroes `bytes`. Throws OBJECT_MISSING if the part
+ * does not exist, OBJECT_UNSUITABLE if the value cannot be parsed. Messages contain the pointer, but nothing of the value.
  */
 export function selectPart(bytes: Buffer, selection: Selection): Buffer {
   try {
@@ -24,7 +24,7 @@ function writePart(text: string, selection: Selection): string {
   const { language } = selection
   const part = find(language === 'JSON' ? parseJson(text, selection) : parseYaml(text, selection))
   if (typeof part === 'string') return part
-  // Once more, because a number in the part may have more digits than a JavaScript number.
+  // Parsed a second time, because a number may have more digits than a JavaScript number.
   const exact = language === 'JSON' ? find(parseJson(text, selection, keepDigits)) : part
   return writeJson(exact, selection)
 
@@ -51,7 +51,7 @@ function keepDigits(_key: string, value: unknown, { source }: { readonly source?
     : value
 }
 
-/** Only positions in the text are shown: a fault contains names of keys. */
+/** The message contains only a line number: a fault contains names of keys. */
 function parseYaml(text: string, selection: Selection): unknown {
   const shape = findShapeFault(text, MAX_YAML_STRUCTURE)
   if (shape !== undefined) throw unreadable(selection, shape)
@@ -112,6 +112,6 @@ function missing(pointer: string, depth: number): BridgeError {
   const place = before === '' ? '' : `, only ${JSON.stringify(before)}`
   return new BridgeError(
     'OBJECT_MISSING',
-    `the value has no part ${JSON.stringify(pointer)}${place}; correct the pointer, or write optional: true`,
+    `the value has no part ${JSON.stringify(pointer)}${place}; correct the pointer, or set optional: true`,
   )
 }

@@ -59,7 +59,7 @@ export class VolumeContent {
     this.#options = options
   }
 
-  /** An object's error takes the place of its content; only an error of the whole identity is thrown. */
+  /** Never rejects: an object's error takes the place of its content. */
   async gather(volume: Volume, context: CallContext): Promise<Gathered> {
     const startedAt = this.#options.clock.monotonic()
     const reading = this.#readKeys(volume, context)
