@@ -6,4 +6,6 @@ export interface CallContext {
   readonly signal?: AbortSignal | undefined
   /** The caller's request id (for KMS the uid, or several of one batch joined by commas). */
   readonly uid?: string | undefined
+  /** Called for each request that is sent to Vault for this call; audit compares their number with Vault's audit file. */
+  readonly onVaultRequest?: (() => void) | undefined
 }

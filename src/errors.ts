@@ -3,6 +3,7 @@ export type ErrorCode =
   // Invalid input on the command line.
   | 'USAGE_INVALID'
   | 'CONFIG_INVALID'
+  | 'FILE_DAMAGED'
   // Invalid input from a caller on the socket.
   | 'REQUEST_INVALID'
   | 'CIPHERTEXT_INVALID'

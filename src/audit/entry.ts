@@ -1,34 +1,18 @@
 import * as v from 'valibot'
 
-/** What a request to Transit does with a key. */
-export type KeyAction =
-  | 'encrypt'
-  | 'decrypt'
-  | 'rewrap'
-  | 'datakey'
-  | 'export'
-  | 'backup'
-  | 'restore'
-  | 'rotate'
-  | 'config'
-  | 'trim'
-  | 'read'
-  | 'delete'
-  | 'list'
-  | 'create'
+import { readOperation, type Operation } from './operation.ts'
 
 /** A line of Vault's audit file about a Transit key. */
-export interface AuditEntry {
+export interface AuditEntry extends Operation {
   readonly type: 'request' | 'response'
   /** Joins request and response. */
   readonly id: string
   /** As Vault wrote it. */
   readonly time: string
-  readonly mount: string
-  readonly key: string
-  readonly action: KeyAction
-  /** The uids of the KMS requests that it was made for; several for a batch. */
+  /** The uids of the calls that it was made for; several for a batch. */
   readonly uids: readonly string[]
+  /** The number of values in the request. */
+  readonly values: number
   readonly address: string
   /** The caller, as the login method names it. */
   readonly identity: string
@@ -48,49 +32,41 @@ const Line = v.object({
     operation: v.optional(v.string(), ''),
     path: v.string(),
     mount_type: v.optional(v.string()),
+    mount_point: v.optional(v.string()),
+    namespace: v.nullish(v.object({ path: v.optional(v.string(), '') })),
     remote_address: v.optional(v.string(), ''),
     headers: v.nullish(v.record(v.string(), v.array(v.string()))),
+    data: v.nullish(v.record(v.string(), v.unknown())),
   }),
 })
 
-const USE =
-  /^(.+)\/(encrypt|decrypt|rewrap|datakey|export|backup|restore)\/(?:(?:plaintext|wrapped|encryption-key|signing-key|hmac-key|public-key)\/)?([^/]+)(?:\/\d+|\/latest)?$/
-const KEY = /^(.+)\/keys\/([^/]+)(?:\/(rotate|config|trim))?$/
-const OPERATIONS: Readonly<Record<string, KeyAction | undefined>> = {
-  read: 'read',
-  delete: 'delete',
-  list: 'list',
-  create: 'create',
-  update: 'create',
-}
-
-/** Undefined for a line about anything else, and for a line that is not from an audit file. */
-export function readAuditEntry(value: unknown): AuditEntry | undefined {
+/** What a line of an audit file is: about a key, or about anything else. Undefined if it is no such line. */
+export function readAuditEntry(value: unknown): AuditEntry | 'other' | undefined {
   const parsed = v.safeParse(Line, value)
   if (!parsed.success) return undefined
   const { type, time, error, auth, request } = parsed.output
+  const { path, operation, mount_type: mountType, mount_point: mountPoint } = request
   // Vault before 2022 does not write the type of the mount.
-  if (request.mount_type !== undefined && request.mount_type !== 'transit') return undefined
-  const place = readPath(request.path, request.operation)
-  if (place === undefined) return undefined
+  if (mountType !== undefined && mountType !== 'transit') return 'other'
+  const found = readOperation({ path, operation, mountPoint })
+  if (found === undefined) return 'other'
   const header = request.headers?.['x-transit-bridge-uid'] ?? []
+  const batch = request.data?.['batch_input']
   return {
     type,
     id: request.id,
     time,
-    ...place,
-    uids: header.flatMap((value_) => value_.split(',')).filter((uid) => uid !== ''),
+    ...found,
+    mount: `${request.namespace?.path ?? ''}${found.mount}`,
+    uids: header.flatMap((text) => text.split(',')).filter((uid) => uid !== ''),
+    values: Array.isArray(batch) ? batch.length : 1,
     address: request.remote_address,
     identity: auth?.display_name ?? '',
     error: error === '' ? undefined : error,
   }
 }
 
-function readPath(path: string, operation: string) {
-  const [, mount, action, key] = USE.exec(path) ?? []
-  if (mount !== undefined && key !== undefined) return { mount, key, action: action as KeyAction }
-  const [, keyMount, name, verb] = KEY.exec(path) ?? []
-  if (keyMount === undefined || name === undefined) return undefined
-  const done = verb === undefined ? OPERATIONS[operation] : (verb as KeyAction)
-  return done === undefined ? undefined : { mount: keyMount, key: name, action: done }
+/** Whether an entry concerns the key of this name. For an unknown path it may be any part. */
+export function concernsKey({ key, isUnknown }: Operation, name: string): boolean {
+  return key === name || (isUnknown && key.split('/').includes(name))
 }

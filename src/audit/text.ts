@@ -1,43 +1,90 @@
-import { oneLine } from '../text/one-line.ts'
-import type { KeyUse } from './join.ts'
-import { nameOrigin, type AuditSummary, type UseCount } from './summary.ts'
+import { escapeControls, oneLine } from '../text/one-line.ts'
+import type { AuditSummary } from './audit.ts'
+import type { FileReading } from './file-reading.ts'
+import { nameOrigin, type KeyUse } from './key-use.ts'
+import type { UseCount } from './use-tally.ts'
 
+const MAX_LENGTH = 200
+/** The most suspicious uses in text; the JSON output has more. */
 const MAX_SHOWN = 200
 
 /** A summary for people. */
-export function formatAudit({ uses, suspicious, pluginCalls, ok }: AuditSummary): string {
+export function formatAudit(summary: AuditSummary): string {
+  const { uses, suspicious, suspiciousCount, pluginCalls, files } = summary
   const sorted = uses.toSorted((one, other) => (describe(one) < describe(other) ? -1 : 1))
+  const hidden = suspiciousCount - Math.min(suspicious.length, MAX_SHOWN)
   return [
     ...sorted.map(formatCount),
     ...(pluginCalls === 0
       ? [
-          'no file contains calls of a plugin, so nothing can be joined; plugins must log at level debug (log.level)',
+          'no file contains calls of a plugin, so nothing can be matched; plugins must log at level debug (log.level)',
         ]
       : []),
-    ...suspicious.map((use) => `suspicious: ${formatUse(use)}`),
-    ok
-      ? 'a plugin asked for every use that reveals something'
-      : `${String(suspicious.length)} suspicious: no plugin in these files asked for them`,
+    ...suspicious.slice(0, MAX_SHOWN).map((use) => `suspicious: ${formatUse(use)}`),
+    ...(hidden > 0 ? [`and ${hidden.toLocaleString('en')} more; --events prints all`] : []),
+    ...files.flatMap(formatProblems),
+    conclude(summary),
   ].join('\n')
+}
+
+function conclude({ suspiciousCount, files }: AuditSummary): string {
+  const unread = files.reduce((sum, file) => sum + file.unread, 0)
+  const gaps = files.filter(({ isUseless }) => isUseless).length
+  const parts = [
+    ...(suspiciousCount > 0
+      ? [
+          `${suspiciousCount.toLocaleString('en')} suspicious: no plugin in these files asked for them`,
+        ]
+      : []),
+    ...(unread > 0
+      ? [`${unread.toLocaleString('en')} ${unread === 1 ? 'line was' : 'lines were'} not read`]
+      : []),
+    ...(gaps > 0 ? [`${String(gaps)} of the files cannot be used`] : []),
+  ]
+  return parts.length === 0
+    ? 'a plugin asked for every use that returns something secret'
+    : `NOT ok: ${parts.join('; ')}`
+}
+
+function formatProblems({ path, unread, problems, isUseless }: FileReading): readonly string[] {
+  const name = escapeControls(path)
+  const rest = unread - problems.length
+  return [
+    ...problems.map(
+      ({ line, why }) =>
+        `not read: ${name}, line ${line.toLocaleString('en')}: ${oneLine(why, MAX_LENGTH)}`,
+    ),
+    ...(rest > 0 ? [`not read: ${name}: ${rest.toLocaleString('en')} more lines`] : []),
+    ...(isUseless
+      ? [`${name}: contains neither entries of a Vault audit file nor log lines of a plugin`]
+      : []),
+  ]
 }
 
 /** One use in one line. */
 export function formatUse(use: KeyUse): string {
-  const { time, action, mount, key, result, address, identity, origin, uids } = use
+  const { time, action, mount, key, result, address, identity, uids } = use
   const who = identity === '' ? 'unknown identity' : identity
-  const uid =
-    uids[0] === undefined
-      ? 'no uid'
-      : `uid ${uids[0]}${uids.length > 1 ? ` and ${String(uids.length - 1)} more` : ''}`
-  return `${time} ${action} ${mount}/${key} by ${oneLine(who, MAX_SHOWN)} from ${oneLine(address, MAX_SHOWN)} (${nameOrigin(origin)}, ${oneLine(uid, MAX_SHOWN)}): ${oneLine(result, MAX_SHOWN)}`
+  const what = `${time} ${action} ${mount}/${key} by ${oneLine(who, MAX_LENGTH)} from ${address}`
+  return oneLine(`${what} (${explainOrigin(use)}, ${formatUids(uids)}): ${result}`, 4 * MAX_LENGTH)
+}
+
+function explainOrigin({ origin }: KeyUse): string {
+  return origin.kind === 'unknown' ? `unknown caller: ${origin.why}` : nameOrigin(origin)
+}
+
+function formatUids([first, ...others]: readonly string[]): string {
+  if (first === undefined) return 'no uid'
+  const more = others.length === 0 ? '' : ` and ${String(others.length)} more`
+  return `uid ${oneLine(first, MAX_LENGTH)}${more}`
 }
 
 function formatCount(use: UseCount): string {
   const { count, first, last, result } = use
   const failed = result === 'ok' ? '' : ', failed'
-  return `${describe(use)}: ${count.toLocaleString('en')}${failed}, from ${first} to ${last}`
+  return `${describe(use)}: ${count.toLocaleString('en')}${failed}, from ${oneLine(first, MAX_LENGTH)} to ${oneLine(last, MAX_LENGTH)}`
 }
 
 function describe({ mount, key, action, from }: UseCount): string {
-  return `${mount}/${key} ${action} by ${from}`
+  return `${oneLine(`${mount}/${key}`, MAX_LENGTH)} ${oneLine(action, MAX_LENGTH)} by ${escapeControls(from)}`
 }

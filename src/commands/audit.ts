@@ -1,18 +1,22 @@
+import { stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 
-import { readAuditEntry } from '../audit/entry.ts'
-import { AuditJoin, type KeyUse } from '../audit/join.ts'
-import { AuditTally } from '../audit/summary.ts'
+import type { Audit, AuditSummary } from '../audit/audit.ts'
+import type { KeyUse } from '../audit/key-use.ts'
+import { readLogFile, type LogLine } from '../audit/log-file.ts'
 import { formatAudit, formatUse } from '../audit/text.ts'
-import { readJsonLines } from '../files/json-lines.ts'
-import { readPluginCall } from '../audit/plugin-call.ts'
-import { BridgeError } from '../errors.ts'
+import { systemClock } from '../time/clock.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
-import { flag, text } from './cli/option.ts'
+import { flag, repeated, text, usageError } from './cli/option.ts'
+import { Progress } from './cli/progress.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 const options = {
   key: text('NAME', 'Only this key.'),
+  verifyRun: repeated(
+    'UID',
+    'The uid that a run of verify printed. Its requests are not suspicious. Repeatable.',
+  ),
   events: flag('Print every use of the key, not only the suspicious ones and the totals.'),
   json: flag('Print one JSON object per line: the uses, then the summary.'),
 }
@@ -21,56 +25,85 @@ type AuditValues = CommandValues<typeof options>
 
 export const auditCommand = defineCommand({
   name: 'audit',
-  usage: ['FILE... [--key NAME] [--events] [--json]'],
+  usage: ['FILE... [--key NAME] [--verify-run UID]... [--events] [--json]'],
   description: `
 Match the audit files of Vault or OpenBao with the logs of plugins, by the uid
 that each request carries: who used which key, when, from which node, with what
-result. A use that returns secret material (decrypt, rewrap, datakey, export,
-backup) and that no plugin in these logs requested is reported as suspicious.
+result. A use that may return something secret (decrypt, rewrap, datakey,
+export, byok-export, backup, and every operation that this program does not
+know) is reported as suspicious unless a plugin in these logs made a call of
+that kind, with that uid, for that key, that often.
 
-The order of the files does not matter. Each is read twice, one line at a time.
+The order of the files does not matter. Files may be compressed with gzip or
+zstd. Each is read twice, in constant memory; a temporary file of SQLite
+(SQLITE_TMPDIR) takes about 100 bytes for each call. A line that cannot be read
+is reported, and the result is then not ok.
+
 The plugins must log at level debug, and Vault must write the header
 X-Transit-Bridge-UID to its audit device, as setup configures it. The name of a
 log file identifies the plugin's node.`,
   options,
   operand: { name: 'FILE', repeats: true },
-  exitCodes: '0 nothing is suspicious, 1 something is, 2 wrong usage.',
-  examples: ['$ transit-bridge audit audit.log node-1.log node-2.log --key k8s-etcd'],
+  exitCodes:
+    '0 nothing is suspicious and everything was read, 1 something is suspicious or was not read, 2 wrong usage, or no entry is about the key.',
+  examples: [
+    '$ transit-bridge audit audit.log audit.log.1.gz node-1.log node-2.log --key k8s-etcd',
+  ],
   run: runAudit,
 })
 
 /** Matches audit files of Vault with logs of plugins. */
 async function runAudit(values: AuditValues, terminal: Terminal): Promise<number> {
-  const { operands: files, key, events, json } = values
-  const join = new AuditJoin()
-  for (const file of files) await readCalls(file, join)
-  const tally = new AuditTally()
-  const show = events ? showUse(json, terminal) : () => undefined
-  let entries = 0
-  const take = (use: KeyUse | undefined) => {
-    if (use === undefined || (key !== undefined && use.key !== key)) return
-    tally.add(use)
-    show(use)
-  }
-  for (const file of files) {
-    for await (const line of readJsonLines(file)) {
-      const entry = readAuditEntry(line)
-      if (entry === undefined) continue
-      entries += 1
-      take(join.addEntry(entry))
-    }
-  }
-  for (const use of join.end()) take(use)
-  if (entries === 0) throw noEntries(files)
-  const summary = tally.summarize(join)
+  const { operands: files, key, verifyRun, events, json } = values
+  await refuseRepeated(files)
+  const [{ Audit }, { openTemporaryDatabase }] = await Promise.all([
+    import('../audit/audit.ts'),
+    import('../audit/temporary-database.ts'),
+  ])
+  using database = openTemporaryDatabase()
+  const onUse = events ? showUse(json, terminal) : undefined
+  const audit = new Audit({ database, key, verifyRuns: verifyRun, onUse })
+  await readFiles(files, audit, terminal)
+  const summary = audit.summarize()
+  if (audit.entries === 0) refuseEmpty(values, audit, summary)
   print(terminal, json ? JSON.stringify(summary) : formatAudit(summary))
   return summary.ok ? EXIT_OK : EXIT_FAILED
 }
 
-async function readCalls(file: string, join: AuditJoin): Promise<void> {
-  for await (const line of readJsonLines(file)) {
-    const call = readPluginCall(line)
-    if (call !== undefined) join.addCall(basename(file), call)
+async function readFiles(
+  files: readonly string[],
+  audit: Audit,
+  terminal: Terminal,
+): Promise<void> {
+  const { stderr } = terminal
+  const progress = new Progress({ stderr, clock: systemClock, what: 'lines read' })
+  let lines = 0
+  const read = async function* (path: string): AsyncIterable<readonly LogLine[]> {
+    for await (const batch of readLogFile(path)) {
+      lines += batch.length
+      progress.show(lines, undefined)
+      yield batch
+    }
+  }
+  try {
+    for (const path of files) await audit.readCalls(path, basename(path), read(path))
+    for (const path of files) await audit.readEntries(path, read(path))
+  } finally {
+    progress.end()
+  }
+}
+
+/** A file that is read twice as another one would double its calls, and hide a copied uid. */
+async function refuseRepeated(files: readonly string[]): Promise<void> {
+  const seen = new Map<string, string>()
+  for (const path of files) {
+    const found = await stat(path, { bigint: true }).catch(() => undefined)
+    if (found === undefined) continue
+    const id = `${String(found.dev)}:${String(found.ino)}`
+    const other = seen.get(id)
+    if (other !== undefined)
+      throw usageError(`${other} and ${path} are the same file; pass it once`)
+    seen.set(id, path)
   }
 }
 
@@ -79,9 +112,20 @@ function showUse(json: boolean, terminal: Terminal): (use: KeyUse) => void {
   return (use) => print(terminal, json ? JSON.stringify(use) : formatUse(use))
 }
 
-function noEntries(files: readonly string[]): BridgeError {
-  return new BridgeError(
-    'USAGE_INVALID',
-    `${files.join(', ')}: no line is an entry of a Vault audit file about a Transit key; pass the file of an audit device of type file, in JSON`,
+/** Nothing was found: the key or the files are wrong. */
+function refuseEmpty({ operands, key }: AuditValues, audit: Audit, { files }: AuditSummary): never {
+  const others = audit.otherKeys
+  if (key !== undefined && others.length > 0)
+    throw usageError(
+      `no entry is about the key ${key}; the files have entries about ${others.join(', ')}`,
+    )
+  const unread = files.find(({ problems }) => problems.length > 0)
+  const [problem] = unread?.problems ?? []
+  if (unread !== undefined && problem !== undefined)
+    throw usageError(
+      `${unread.path}: line ${String(problem.line)} ${problem.why}, and no line is an entry about a Transit key`,
+    )
+  throw usageError(
+    `${operands.join(', ')}: no line is an entry of a Vault audit file about a Transit key; pass the file of an audit device of type file, in JSON`,
   )
 }

@@ -56,6 +56,7 @@ async function runKms(config: Config): Promise<never> {
     onProven: (context) => client.prove(context),
     programVersion: version,
     ...telemetry,
+    log: log.child({ [logKey.key]: nameKey(config) }),
   })
   const server = await startGrpcServer({
     socket: kms.socket,
@@ -80,6 +81,14 @@ async function runKms(config: Config): Promise<never> {
   await Promise.all([client.close(), admin?.stop()])
   log.info('stopped')
   return processEnd.end(EXIT_OK)
+}
+
+/** The key as Vault's audit file names it, so that `audit` can compare both: namespace, mount and name. */
+function nameKey({ vault, transit }: Config): string {
+  return [vault.namespace ?? '', transit.mount, transit.key]
+    .map((part) => part.replaceAll(/^\/+|\/+$/g, ''))
+    .filter((part) => part !== '')
+    .join('/')
 }
 
 /** Loaded only if drills are allowed. */

@@ -5,6 +5,7 @@ import type { ErrorCode } from '../errors.ts'
 const STATUS_OF: Readonly<Record<ErrorCode, status>> = {
   USAGE_INVALID: status.INTERNAL,
   CONFIG_INVALID: status.INTERNAL,
+  FILE_DAMAGED: status.INTERNAL,
   REQUEST_INVALID: status.INVALID_ARGUMENT,
   CIPHERTEXT_INVALID: status.INVALID_ARGUMENT,
   ANNOTATIONS_INVALID: status.INVALID_ARGUMENT,

@@ -53,6 +53,7 @@ const OUT_OF_TIME = new Error('the deadline of the call has passed')
 interface UnaryCallFacts {
   readonly method: string
   uid?: string
+  vaultRequests: number
 }
 
 interface CallTimes {
@@ -106,7 +107,7 @@ export class UnaryFunnel {
     reply: sendUnaryData<Buffer>,
   ): Promise<void> {
     const startedAt = this.#options.clock.monotonic()
-    const facts: UnaryCallFacts = { method: method.name }
+    const facts: UnaryCallFacts = { method: method.name, vaultRequests: 0 }
     this.#options.onInFlight((this.#inFlight += 1))
     try {
       const bytes = await this.#run(method, handle, call, facts)
@@ -185,7 +186,8 @@ export class UnaryFunnel {
     const uid = 'uid' in request ? request.uid : undefined
     if (typeof uid !== 'string' || uid === '') return { deadline, signal }
     facts.uid = uid.slice(0, 128)
-    return { deadline, signal, uid: facts.uid }
+    const onVaultRequest = () => void (facts.vaultRequests += 1)
+    return { deadline, signal, uid: facts.uid, onVaultRequest }
   }
 
   #report(facts: UnaryCallFacts, startedAt: number, code: status, error?: BridgeError): void {
@@ -199,6 +201,7 @@ export class UnaryFunnel {
       [logKey.code]: status[code],
       [logKey.durationMs]: Math.round(milliseconds * 1000) / 1000,
       [logKey.uid]: facts.uid,
+      [logKey.vaultRequests]: facts.uid === undefined ? undefined : facts.vaultRequests,
     }
     if (error === undefined) log.debug(line, 'call answered')
     else if (isBug)

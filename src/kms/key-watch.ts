@@ -135,7 +135,10 @@ export class KeyWatch {
   async #checkOnce(): Promise<void> {
     const { clock, health, refreshIntervalMs } = this.#options
     const startedAt = clock.monotonic()
-    const context = { deadline: startedAt + CHECK_TIMEOUT_MS, uid: `check-${randomUUID()}` }
+    const uid = `check-${randomUUID()}`
+    let requests = 0
+    const onVaultRequest = () => void (requests += 1)
+    const context = { deadline: startedAt + CHECK_TIMEOUT_MS, uid, onVaultRequest }
     this.#cancelTimer?.()
     try {
       await this.#readKey(context)
@@ -149,8 +152,16 @@ export class KeyWatch {
       this.#fail(toHealthError(thrown), startedAt)
     }
     this.#checkedAt = clock.monotonic()
+    this.#logCheck(uid, requests)
     const state = health.state(this.#checkedAt)
     this.#healthLog.report(state, this.#lastError?.message ?? state.text, this.#checkedAt)
+  }
+
+  /** `audit` matches it with Vault's audit file, as it does with calls. */
+  #logCheck(uid: string, requests: number): void {
+    const code = this.#lastError?.code ?? 'OK'
+    const line = { [logKey.method]: 'Check', [logKey.code]: code, [logKey.uid]: uid }
+    this.#options.log.debug({ ...line, [logKey.vaultRequests]: requests }, 'key checked')
   }
 
   async #readKey(context: CallContext): Promise<void> {

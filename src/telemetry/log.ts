@@ -13,6 +13,8 @@ export const logKey = {
   durationMs: 'duration_ms',
   address: 'vault_address',
   operation: 'operation',
+  key: 'key',
+  vaultRequests: 'vault_requests',
   keyId: 'key_id',
   keyVersion: 'key_version',
   reason: 'reason',

@@ -186,5 +186,11 @@ function joinContexts(batch: readonly Waiting[]): CallContext {
   if (batch.length === 1 && first !== undefined) return first.context
   const deadline = Math.max(...batch.map(({ context }) => context.deadline))
   const uids = batch.flatMap(({ context }) => context.uid ?? [])
-  return uids.length === 0 ? { deadline } : { deadline, uid: uids.join(',') }
+  return {
+    deadline,
+    uid: uids.length === 0 ? undefined : uids.join(','),
+    onVaultRequest: () => {
+      for (const { context } of batch) context.onVaultRequest?.()
+    },
+  }
 }

@@ -1,91 +1,183 @@
 import { test } from 'tap'
 
-import { readAuditEntry } from '../../src/audit/entry.ts'
-import { AuditJoin } from '../../src/audit/join.ts'
-import { AuditTally } from '../../src/audit/summary.ts'
+import { Audit, type AuditSummary } from '../../src/audit/audit.ts'
+import type { LogLine } from '../../src/audit/log-file.ts'
+import { openTemporaryDatabase } from '../../src/audit/temporary-database.ts'
 import { formatAudit } from '../../src/audit/text.ts'
-import { readPluginCall } from '../../src/audit/plugin-call.ts'
+import { auditLine, callLine, KEY, type EntryOptions } from './lines.ts'
 
 const UID = '00000000-0000-4000-8000-000000000001'
+const OTHER = '00000000-0000-4000-8000-000000000002'
 
-function line(
-  type: string,
-  id: string,
-  path: string,
-  more: { uid?: string; error?: string; address?: string; operation?: string } = {},
-) {
-  const { uid, error, address = '10.0.0.1', operation = 'update' } = more
-  const headers = uid === undefined ? null : { 'x-transit-bridge-uid': [uid] }
-  return {
-    type,
-    time: '2026-01-01T00:00:00Z',
-    auth: { display_name: 'jwt-plugin' },
-    request: { id, path, operation, remote_address: address, headers },
-    ...(error === undefined ? {} : { error }),
-  }
+interface Logs {
+  readonly calls?: readonly object[]
+  readonly entries: readonly object[]
+  readonly verifyRuns?: readonly string[]
+  readonly key?: string
 }
 
-void test('lines about a key are recognized, with what they do', (t) => {
-  const of = (path: string, operation?: string) =>
-    readAuditEntry(line('request', '1', path, operation === undefined ? {} : { operation }))
-  t.match(of('team/transit/decrypt/k'), { mount: 'team/transit', key: 'k', action: 'decrypt' })
-  t.match(of('transit/datakey/plaintext/k'), { key: 'k', action: 'datakey' })
-  t.match(of('transit/export/encryption-key/k/3'), { key: 'k', action: 'export' })
-  t.match(of('transit/keys/k', 'read'), { action: 'read' })
-  t.match(of('transit/keys/k/rotate'), { action: 'rotate' })
-  t.equal(of('auth/jwt/login'), undefined)
-  t.equal(readAuditEntry({ level: 'info' }), undefined)
-  t.equal(
-    readAuditEntry({
-      ...line('request', '1', 'kv/decrypt/k'),
-      request: { id: '1', path: 'kv/decrypt/k', mount_type: 'kv' },
-    }),
-    undefined,
-  )
-  t.end()
+async function* toLines(values: readonly object[]): AsyncIterable<readonly LogLine[]> {
+  yield values.map((value) => ({ value: JSON.parse(JSON.stringify(value)) as unknown }))
+}
+
+async function audit({ calls = [], entries, verifyRuns, key = KEY }: Logs): Promise<AuditSummary> {
+  using database = openTemporaryDatabase()
+  const run = new Audit({ database, key, verifyRuns })
+  await run.readCalls('node-1.log', 'node-1.log', toLines(calls))
+  await run.readEntries('node-1.log', toLines(calls))
+  await run.readEntries('audit.log', toLines(entries))
+  return run.summarize()
+}
+
+/** Request and response of one use. */
+function use(options: EntryOptions): readonly object[] {
+  return [auditLine('request', options), auditLine('response', options)]
+}
+
+void test('a use that a plugin asked for is not suspicious, alone or in a batch', async (t) => {
+  const summary = await audit({
+    calls: [callLine(UID, { requests: 2 }), callLine(OTHER), callLine(UID, { method: 'Encrypt' })],
+    entries: [
+      ...use({ id: 'a', uid: UID }),
+      ...use({ id: 'b', uid: `${UID},${OTHER}`, values: 2 }),
+      ...use({ id: 'c', uid: UID, path: `transit/encrypt/${KEY}` }),
+    ],
+  })
+  t.match(summary, { ok: true, suspiciousCount: 0, pluginCalls: 3 })
+  const text = formatAudit(summary)
+  t.match(text, `transit/${KEY} decrypt by node-1.log: 2,`)
+  t.match(text, 'a plugin asked for every use that returns something secret')
 })
 
-void test('uses are joined by uid: of plugins, their checks, verify, and unknown callers', (t) => {
-  const join = new AuditJoin()
-  const call = readPluginCall({ uid: UID, method: 'Decrypt', code: 'OK', level: 'debug' })
-  if (call !== undefined) join.addCall('node-1.log', call)
-  const tally = new AuditTally()
-  const check = `check-${UID}`
-  const seen = [
-    line('request', 'a', 'transit/decrypt/k', { uid: UID }),
-    line('response', 'a', 'transit/decrypt/k', { uid: UID }),
-    line('response', 'b', 'transit/decrypt/k', { uid: check }),
-    line('response', 'c', 'transit/decrypt/k', { uid: check, address: '10.6.6.6' }),
-    line('response', 'd', 'transit/decrypt/k', {
-      uid: `${UID},00000000-0000-4000-8000-000000000002`,
+// A valid Decrypt of one plugin with one thing wrong.
+const WRONG: readonly (readonly [string, Logs, RegExp])[] = [
+  ['it has no uid', { entries: use({}) }, /it has no uid/],
+  ['no plugin logged its uid', { entries: use({ uid: OTHER }) }, /no plugin logged its uid/],
+  [
+    'one of the uids of its batch is unknown',
+    { entries: use({ uid: `${UID},${OTHER}`, values: 2 }) },
+    /no plugin logged its uid/,
+  ],
+  [
+    'it repeats a uid that a plugin sent once',
+    { entries: [...use({ id: 'a', uid: UID }), ...use({ id: 'b', uid: UID })] },
+    /its uid occurs more often than the plugin sent it/,
+  ],
+  [
+    'it repeats a uid in one batch',
+    { entries: use({ uid: `${UID},${UID}`, values: 2 }) },
+    /its uid occurs more often than the plugin sent it/,
+  ],
+  [
+    'its call was answered from the cache',
+    { calls: [callLine(UID, { requests: 0 })], entries: use({ uid: UID }) },
+    /its uid occurs more often/,
+  ],
+  [
+    'it has more values than uids',
+    { entries: use({ uid: UID, values: 3 }) },
+    /more values than uids/,
+  ],
+  [
+    'the uid was logged for Encrypt',
+    { calls: [callLine(UID, { method: 'Encrypt' })], entries: use({ uid: UID }) },
+    /logged its uid for Encrypt/,
+  ],
+  [
+    'the plugin uses another key',
+    { calls: [callLine(UID, { key: 'transit/other' })], entries: use({ uid: UID }) },
+    /uses another key/,
+  ],
+  [
+    'it is in another namespace',
+    { entries: use({ uid: UID, namespace: 'team/' }) },
+    /uses another key/,
+  ],
+  [
+    'the log names no key',
+    { calls: [callLine(UID, { key: undefined })], entries: use({ uid: UID }) },
+    /names no key/,
+  ],
+  [
+    'it exports the key',
+    { entries: use({ uid: UID, path: `transit/export/encryption-key/${KEY}` }) },
+    /export transit.*logged its uid for Decrypt/,
+  ],
+  [
+    'it is an operation that is not known',
+    { entries: use({ path: `transit/extract/${KEY}` }) },
+    /extract transit\/k8s-etcd/,
+  ],
+  ['it claims to be a check', { entries: use({ uid: `check-${UID}` }) }, /no plugin logged it/],
+  ['it claims to be verify', { entries: use({ uid: `verify-${UID}` }) }, /--verify-run/],
+  ['it has no response', { entries: use({}).slice(0, 1) }, /no answer/],
+  ['Vault refused it', { entries: use({ error: 'permission denied' }) }, /permission denied/],
+]
+
+for (const [name, logs, message] of WRONG) {
+  void test(`a decrypt is suspicious if ${name}`, async (t) => {
+    const summary = await audit({ calls: [callLine(UID)], ...logs })
+    t.equal(summary.ok, false)
+    t.equal(summary.suspiciousCount, 1)
+    t.match(formatAudit(summary), message)
+    t.match(formatAudit(summary), 'NOT ok: 1 suspicious')
+  })
+}
+
+void test("a plugin's own check and a run of verify that the operator names are not suspicious", async (t) => {
+  const [check, verify] = [`check-${UID}`, `verify-${UID}`]
+  const summary = await audit({
+    calls: [callLine(check, { method: 'Check', requests: 4 })],
+    entries: [
+      ...use({ id: 'a', uid: check, operation: 'read', path: `transit/keys/${KEY}` }),
+      ...use({ id: 'b', uid: check, path: `transit/encrypt/${KEY}` }),
+      ...use({ id: 'c', uid: check }),
+      ...use({ id: 'd', uid: check, values: 2 }),
+      ...use({ id: 'e', uid: verify, values: 100 }),
+    ],
+    verifyRuns: [verify],
+  })
+  t.match(summary, { ok: true, pluginCalls: 0 })
+  t.match(formatAudit(summary), "decrypt by node-1.log's own check: 2,")
+})
+
+void test('a call that ended at its deadline may have caused requests after its line was written', async (t) => {
+  const calls = [callLine(UID, { code: 'DEADLINE_EXCEEDED' })]
+  const entries = [1, 2, 3, 4].flatMap((id) => use({ id: String(id), uid: UID }))
+  t.equal((await audit({ calls, entries })).ok, true)
+  const more = [...entries, ...use({ id: '5', uid: UID })]
+  t.equal((await audit({ calls, entries: more })).suspiciousCount, 1)
+})
+
+void test('a line that is in two files counts once, so a copied log hides nothing', async (t) => {
+  const entries = [...use({ id: 'a', uid: UID }), ...use({ id: 'b', uid: UID })]
+  const summary = await audit({ calls: [callLine(UID), callLine(UID)], entries })
+  t.equal(summary.suspiciousCount, 1)
+})
+
+void test('a response may come before its request, as in files in any order', async (t) => {
+  const entries = use({ uid: UID }).toReversed()
+  t.match(await audit({ calls: [callLine(UID)], entries }), {
+    ok: true,
+    uses: [{ count: 1 }],
+  })
+})
+
+void test('every suspicious use counts, however many addresses there are', async (t) => {
+  const entries = Array.from({ length: 1_500 }, (_, index) =>
+    auditLine('response', {
+      id: String(index),
+      address: `10.0.${String(index >> 8)}.${String(index & 255)}`,
     }),
-    line('response', 'e', 'transit/decrypt/k', { uid: `verify-${UID}` }),
-    line('response', 'h', 'transit/decrypt/k', { uid: `doctor-${UID}` }),
-    line('response', 'f', 'transit/encrypt/k', { error: 'permission denied' }),
-    line('request', 'g', 'transit/backup/k'),
-  ]
-  for (const each of seen) {
-    const entry = readAuditEntry(each)
-    const use = entry === undefined ? undefined : join.addEntry(entry)
-    if (use !== undefined) tally.add(use)
-  }
-  for (const use of join.end()) tally.add(use)
-  const summary = tally.summarize(join)
-  t.notOk(summary.ok)
-  const found = summary.suspicious.map(
-    ({ origin, address, action }) => `${origin.kind} ${address} ${action}`,
   )
-  t.same(found.toSorted(), [
-    'check 10.6.6.6 decrypt',
-    'unknown 10.0.0.1 backup',
-    'unknown 10.0.0.1 decrypt',
-    'unknown 10.0.0.1 decrypt',
-    'verify 10.0.0.1 decrypt',
-  ])
-  const text = formatAudit(summary)
-  t.match(text, 'transit/k decrypt by node-1.log: 1,')
-  t.match(text, /encrypt by unknown caller: 1, failed/)
-  t.match(text, /backup transit\/k .*: no answer/)
-  t.match(text, 'claims to be verify')
-  t.end()
+  const summary = await audit({ entries })
+  t.equal(summary.suspiciousCount, 1_500)
+  t.match(formatAudit(summary), /and 1,300 more; --events prints all/)
+})
+
+void test('control characters of names do not reach the terminal', async (t) => {
+  const path = 'transit/decrypt/k\u001b[2J'
+  const summary = await audit({ entries: use({ path }), key: 'k\u001b[2J' })
+  t.equal(summary.suspiciousCount, 1)
+  t.notMatch(formatAudit(summary), '\u001b')
 })

@@ -147,6 +147,7 @@ class Client implements VaultClient {
   }
 
   async #exchange(endpoint: Endpoint, attempt: Attempt): Promise<Outcome> {
+    attempt.context.onVaultRequest?.()
     try {
       return await endpoint.send(attempt, this.#headers(attempt))
     } catch (thrown) {
@@ -229,6 +230,7 @@ class Client implements VaultClient {
     const target = resolveRedirect(raw, from, this.#book)
     if (target instanceof AttemptFailure) return target
     const { attempt } = raw
+    attempt.context.onVaultRequest?.()
     const answer = await this.#endpoint(target.index).transport.exchange(attempt, {
       method: attempt.request.method === 'LIST' ? 'GET' : attempt.request.method,
       path: target.path,

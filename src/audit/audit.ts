@@ -1,0 +1,136 @@
+import type { DatabaseSync } from 'node:sqlite'
+
+import { CallLedger } from './call-ledger.ts'
+import { concernsKey, readAuditEntry, type AuditEntry } from './entry.ts'
+import { FileCounter, type FileReading } from './file-reading.ts'
+import { makeKeyUse, type KeyUse } from './key-use.ts'
+import type { LogLine } from './log-file.ts'
+import { OpenRequests } from './open-requests.ts'
+import { readPluginCall } from './plugin-call.ts'
+import { UseTally, type UseCount } from './use-tally.ts'
+
+/** The result of `audit`. Its field names are those of the JSON output and must not change. */
+export interface AuditSummary {
+  /** Whether nothing is suspicious and everything was read. */
+  readonly ok: boolean
+  readonly uses: readonly UseCount[]
+  /** Uses that may have returned something secret and that no plugin asked for: the earliest ones. */
+  readonly suspicious: readonly KeyUse[]
+  readonly suspiciousCount: number
+  /** Number of calls in the plugins' logs. 0: the plugins do not log at level debug, so nothing can be matched. */
+  readonly pluginCalls: number
+  readonly files: readonly FileReading[]
+}
+
+export interface AuditOptions {
+  readonly database: DatabaseSync
+  /** Only this key. Default: all. */
+  readonly key?: string | undefined
+  /** The uids of runs of `verify` that the operator knows of. */
+  readonly verifyRuns?: readonly string[] | undefined
+  readonly onUse?: ((use: KeyUse) => void) | undefined
+}
+
+/** The most names of keys in a message. */
+const MAX_KEYS = 20
+
+/** Matches audit entries with the calls of plugins: pass all files to {@link readCalls} first, then to {@link readEntries}. */
+export class Audit {
+  readonly #options: AuditOptions
+  readonly #ledger: CallLedger
+  readonly #open: OpenRequests
+  readonly #tally: UseTally
+  readonly #files = new Map<string, FileCounter>()
+  /** Names of keys in entries about other keys; the first ones. */
+  readonly #otherKeys = new Set<string>()
+  #entries = 0
+
+  constructor(options: AuditOptions) {
+    this.#options = options
+    this.#ledger = new CallLedger(options.database, options.verifyRuns ?? [])
+    this.#open = new OpenRequests(options.database)
+    this.#tally = new UseTally(options.database)
+  }
+
+  /** `node`: the name of the plugin's node, if the file is a plugin's log. */
+  async readCalls(
+    path: string,
+    node: string,
+    batches: AsyncIterable<readonly LogLine[]>,
+  ): Promise<void> {
+    const file = this.#file(path)
+    for await (const lines of batches) for (const line of lines) this.#addCall(file, node, line)
+  }
+
+  async readEntries(path: string, batches: AsyncIterable<readonly LogLine[]>): Promise<void> {
+    const file = this.#file(path)
+    for await (const lines of batches) for (const line of lines) this.#addEntry(file, line)
+  }
+
+  /** Call it once, after all files were read. */
+  summarize(): AuditSummary {
+    for (const entry of this.#open.unanswered()) this.#complete(entry, entry.error ?? 'no answer')
+    const files = [...this.#files.values()].map(({ reading }) => reading)
+    const { suspiciousCount } = this.#tally
+    return {
+      ok:
+        suspiciousCount === 0 && files.every(({ unread, isUseless }) => unread === 0 && !isUseless),
+      uses: this.#tally.counts(),
+      suspicious: this.#tally.suspicious(),
+      suspiciousCount,
+      pluginCalls: this.#ledger.calls,
+      files,
+    }
+  }
+
+  /** Number of entries about the key, or about any key. */
+  get entries(): number {
+    return this.#entries
+  }
+
+  get otherKeys(): readonly string[] {
+    return [...this.#otherKeys]
+  }
+
+  #addCall(file: FileCounter, node: string, line: LogLine): void {
+    const call = 'value' in line ? readPluginCall(line.value) : undefined
+    if (call === undefined) return
+    file.calls += 1
+    this.#ledger.addCall(node, call)
+  }
+
+  #addEntry(file: FileCounter, line: LogLine): void {
+    file.add(line)
+    const entry = 'value' in line ? readAuditEntry(line.value) : undefined
+    if (entry === undefined) return
+    file.entries += 1
+    if (entry !== 'other') this.#take(entry)
+  }
+
+  #take(entry: AuditEntry): void {
+    const { key } = this.#options
+    if (key !== undefined && !concernsKey(entry, key)) {
+      if (this.#otherKeys.size < MAX_KEYS) this.#otherKeys.add(entry.key)
+      return
+    }
+    this.#entries += 1
+    if (entry.type === 'request') {
+      this.#open.addRequest(entry)
+      return
+    }
+    this.#open.addResponse(entry)
+    this.#complete(entry, entry.error ?? 'ok')
+  }
+
+  #file(path: string): FileCounter {
+    const known = this.#files.get(path) ?? new FileCounter(path)
+    this.#files.set(path, known)
+    return known
+  }
+
+  #complete(entry: AuditEntry, result: string): void {
+    const use = makeKeyUse(entry, this.#ledger.claim(entry), result)
+    this.#tally.add(use)
+    this.#options.onUse?.(use)
+  }
+}

@@ -1,0 +1,140 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+
+import type { AuditEntry } from './entry.ts'
+import { isRevealing } from './operation.ts'
+import type { PluginCall } from './plugin-call.ts'
+
+/** The values in one request of a plugin's own check (kms/proof.ts). */
+const CHECK_VALUES = 2
+
+/** Who sent a request to Vault, as far as the logs show. */
+export type Origin =
+  /** A plugin, for a call in its log; `node` is the name of that log. */
+  | { readonly kind: 'plugin'; readonly node: string }
+  /** A plugin, for its own check of the key. */
+  | { readonly kind: 'check'; readonly node: string }
+  /** A run of `transit-bridge verify` that the operator named. */
+  | { readonly kind: 'verify' }
+  /** Not in the logs; `why` says what is missing or wrong. */
+  | { readonly kind: 'unknown'; readonly why: string }
+
+/**
+ * The calls in the plugins' logs, with the number of requests that each may have caused. Add all calls first.
+ */
+export class CallLedger {
+  readonly #nodes: string[] = []
+  readonly #keys = new Map<string, number>()
+  readonly #add: StatementSync
+  readonly #find: StatementSync
+  readonly #take: StatementSync
+  readonly #verifyRuns: ReadonlySet<string>
+  #calls = 0
+
+  /** `verifyRuns`: uids of runs of `verify` that the operator knows of. */
+  constructor(database: DatabaseSync, verifyRuns: readonly string[]) {
+    this.#verifyRuns = new Set(verifyRuns)
+    database.exec(`
+      CREATE TABLE calls (
+        uid TEXT, method TEXT, key INTEGER, time TEXT, node INTEGER, requests INTEGER,
+        PRIMARY KEY (uid, method, key, time)
+      ) WITHOUT ROWID`)
+    this.#add = database.prepare(
+      // A line that is in two files (a copy, a rotation by copying) counts once.
+      'INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+    )
+    this.#find = database.prepare(
+      'SELECT method, key, time, node, requests FROM calls WHERE uid = ?',
+    )
+    this.#take = database.prepare(
+      'UPDATE calls SET requests = requests - 1 WHERE uid = ? AND method = ? AND key = ? AND time = ?',
+    )
+  }
+
+  /** Number of calls in the plugins' logs, without their own checks. */
+  get calls(): number {
+    return this.#calls
+  }
+
+  /** `node`: the name of the log. */
+  addCall(node: string, { uid, method, key, time, requests }: PluginCall): void {
+    if (this.#nodes.at(-1) !== node) this.#nodes.push(node)
+    if (method !== 'Check') this.#calls += 1
+    this.#add.run(uid, method, this.#numberOf(key), time, this.#nodes.length - 1, requests)
+  }
+
+  /**
+   * Finds who sent a request. One that returns something secret uses up a request of each of its calls, so that a uid
+   * that was copied from a log stands out.
+   */
+  claim(entry: AuditEntry): Origin {
+    const { uids } = entry
+    const [first] = uids
+    if (first === undefined) return unknown('it has no uid')
+    if (uids.length === 1 && this.#verifyRuns.has(first)) return { kind: 'verify' }
+    const calls: FoundCall[] = []
+    for (const uid of uids) {
+      const call = this.#match(uid, entry)
+      if (typeof call === 'string') return unknown(call)
+      if (isRevealing(entry)) this.#take.run(uid, call.method, call.key, call.time)
+      calls.push(call)
+    }
+    const isCheck = calls[0]?.method === 'Check'
+    if (entry.values > (isCheck ? CHECK_VALUES : uids.length))
+      return unknown('it has more values than uids')
+    const node = this.#nodes[calls[0]?.node ?? 0] ?? ''
+    return { kind: isCheck ? 'check' : 'plugin', node }
+  }
+
+  /** The call that a request was made for, or why there is none. */
+  #match(uid: string, entry: AuditEntry): FoundCall | string {
+    const calls = this.#find.all(uid) as unknown as FoundCall[]
+    if (calls.length === 0) return explainStranger(uid)
+    const key = this.#keys.get(`${entry.mount}/${entry.key}`)
+    const ofKey = calls.filter((call) => call.key === key)
+    if (ofKey.length === 0)
+      return calls.some((call) => call.key === this.#keys.get(''))
+        ? 'the log with its uid names no key; it is from an older plugin'
+        : 'the plugin that logged its uid uses another key'
+    const ofMethod = ofKey.filter((call) => mayCause(call.method, entry))
+    if (ofMethod.length === 0)
+      return `the plugin logged its uid for ${ofKey.map(({ method }) => method).join(' and ')}`
+    return (
+      ofMethod.find((call) => call.requests > 0) ??
+      'its uid occurs more often than the plugin sent it'
+    )
+  }
+
+  #numberOf(key: string): number {
+    const known = this.#keys.get(key)
+    if (known !== undefined) return known
+    this.#keys.set(key, this.#keys.size)
+    return this.#keys.size - 1
+  }
+}
+
+interface FoundCall {
+  readonly method: PluginCall['method']
+  readonly key: number
+  readonly time: string
+  readonly node: number
+  readonly requests: number
+}
+
+/** Every call may make the plugin read its key. */
+function mayCause(method: PluginCall['method'], { action }: AuditEntry): boolean {
+  if (action === 'read') return true
+  if (action === 'encrypt') return method !== 'Decrypt'
+  return action === 'decrypt' && method !== 'Encrypt'
+}
+
+function explainStranger(uid: string): string {
+  if (uid.startsWith('verify-'))
+    return 'it claims to be a run of verify; if you ran it, pass its uid with --verify-run'
+  if (uid.startsWith('check-'))
+    return "it claims to be a plugin's own check, and no plugin logged it"
+  return 'no plugin logged its uid'
+}
+
+function unknown(why: string): Origin {
+  return { kind: 'unknown', why }
+}
