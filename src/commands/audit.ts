@@ -60,14 +60,18 @@ async function runAudit(values: AuditValues, terminal: Terminal): Promise<number
     import('../audit/audit.ts'),
     import('../audit/temporary-database.ts'),
   ])
-  using database = openTemporaryDatabase()
-  const onUse = events ? showUse(json, terminal) : undefined
-  const audit = new Audit({ database, key, verifyRuns: verifyRun, onUse })
-  await readFiles(files, audit, terminal)
-  const summary = audit.summarize()
-  if (audit.entries === 0) refuseEmpty(values, audit, summary)
-  print(terminal, json ? JSON.stringify(summary) : formatAudit(summary))
-  return summary.ok ? EXIT_OK : EXIT_FAILED
+  const database = openTemporaryDatabase()
+  try {
+    const onUse = events ? showUse(json, terminal) : undefined
+    const audit = new Audit({ database, key, verifyRuns: verifyRun, onUse })
+    await readFiles(files, audit, terminal)
+    const summary = audit.summarize()
+    if (audit.entries === 0) refuseEmpty(values, audit, summary)
+    print(terminal, json ? JSON.stringify(summary) : formatAudit(summary))
+    return summary.ok ? EXIT_OK : EXIT_FAILED
+  } finally {
+    database.close()
+  }
 }
 
 async function readFiles(
