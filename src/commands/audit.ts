@@ -46,9 +46,7 @@ log file identifies the plugin's node.`,
   operand: { name: 'FILE', repeats: true },
   exitCodes:
     '0 nothing is suspicious and everything was read, 1 something is suspicious or was not read, 2 wrong usage, or no entry is about the key.',
-  examples: [
-    '$ transit-bridge audit audit.log audit.log.1.gz node-1.log node-2.log --key k8s-etcd',
-  ],
+  examples: ['$ transit-bridge audit audit.log audit.log.1.gz node-*.log --key k8s-etcd'],
   run: runAudit,
 })
 

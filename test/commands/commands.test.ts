@@ -170,10 +170,11 @@ void test('audit: files of Vault and of plugins, every use, and what is none', a
     code: 1,
     stdout: /t1 decrypt .*\n.*\nsuspicious: t1 decrypt transit\/k by root/,
   })
-  t.match(await ask(...files, '--json', '--key', 'other'), { code: 0, stdout: /"ok":true/ })
+  t.match(await ask(...files, '--key', 'other'), { code: 2, stderr: /entries about k\n/ })
+  t.match(await ask(...files, '--json'), { code: 1, stdout: /"ok":false/ })
   t.match(await ask(join(folder, 'none.log')), {
     code: 2,
-    stderr: /no line is an entry of a Vault audit file/,
+    stderr: /no line is an entry/,
   })
   t.match(await ask(folder), { code: 2, stderr: /is not a regular file/ })
 })

@@ -17,6 +17,8 @@ export type Place = {
   wrap?: Wrap | undefined
 }
 
+type AdminAnswer = { status: number; text: string }
+
 export type CommandLine = { command: string; args: string[] }
 export type Wrap = (line: CommandLine) => CommandLine
 
@@ -61,8 +63,17 @@ export class ServedProgram {
       .map((line) => JSON.parse(line) as Record<string, unknown>)
   }
 
-  /** Asks the admin server. */
-  async admin(path: string, accept = '*/*'): Promise<{ status: number; text: string }> {
+  /** Asks the admin server, which starts a moment after the socket. */
+  async admin(path: string, accept = '*/*'): Promise<AdminAnswer> {
+    const { promise, resolve } = Promise.withResolvers<AdminAnswer>()
+    await this.#program.waitUntil(`${path} of the admin server`, async () => {
+      resolve(await this.#ask(path, accept))
+      return true
+    })
+    return promise
+  }
+
+  async #ask(path: string, accept = '*/*'): Promise<AdminAnswer> {
     const answer = await fetch(`http://127.0.0.1:${String(this.adminPort)}${path}`, {
       headers: { accept },
     })
@@ -99,7 +110,7 @@ export class ServedProgram {
   /** All that the admin server shows; empty when there is none, or it has ended. */
   async #adminPages(): Promise<string> {
     const pages = ['/metrics', '/readyz', '/readyz?format=json'].map((path) =>
-      this.admin(path).then(
+      this.#ask(path).then(
         ({ text }) => text,
         () => '',
       ),
