@@ -105,9 +105,8 @@ void test('while there is no leader at all, two standbys answer: an outage, in i
   const watched = await watching(async () => {
     await leader.kill()
     await standby.kill()
-    await eventually(
-      'the outage in the log',
-      () => linesSaying(plugin, 'Vault does not answer').length > 0,
+    await eventually('the outage in the log', () =>
+      ['Vault does not answer', 'unhealthy'].some((words) => linesSaying(plugin, words).length > 0),
     )
     await plugin.client.status()
     await leader.restart()

@@ -30,6 +30,14 @@ async function loggedInBy(plugin: Plugin, method: string): Promise<boolean> {
   return new RegExp(`vault_logins_total\\{method="${method}",outcome="ok"\\} [1-9]`).test(text)
 }
 
+/** Waits for another login since now. */
+async function anotherLogin(plugin: Plugin, method: string): Promise<void> {
+  const pattern = new RegExp(`vault_logins_total\\{method="${method}",outcome="ok"\\} (\\d+)`)
+  const count = async () => Number(pattern.exec((await plugin.admin('/metrics')).text)?.[1] ?? 0)
+  const before = await count()
+  await eventually('another login', async () => (await count()) > before)
+}
+
 void test('jwt: another token in the file is the one of the next login', async (t) => {
   await vault.enableLogin({ ttl: '3s' })
   const plugin = await fixture.startHealthy({ kms: KMS })
@@ -40,6 +48,22 @@ void test('jwt: another token in the file is the one of the next login', async (
   await plugin.waitForHealth(/the token expired/)
   await vault.writeToken()
   await plugin.waitForHealth('ok')
+  await plugin.stop()
+})
+
+void test('jwt: a token that this host takes for expired logs in if Vault accepts it', async (t) => {
+  await bao.api('POST', 'auth/jwt/role/lenient', {
+    role_type: 'jwt',
+    user_claim: 'sub',
+    bound_audiences: ['vault'],
+    expiration_leeway: 3600,
+    clock_skew_leeway: 3600,
+    token_policies: policies,
+  })
+  t.teardown(() => vault.writeToken())
+  await vault.writeToken({ expiresIn: -600 })
+  const plugin = await fixture.startHealthy({ kms: KMS, auth: { role: 'lenient' } })
+  t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
   await plugin.stop()
 })
 
@@ -63,6 +87,29 @@ void test('approle: another secret id in the file is the one of the next login',
   await plugin.waitForHealth('ok')
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
   await plugin.stop()
+})
+
+void test('approle: a stale secret id is sent once, or Vault would lock the role for every node', async (t) => {
+  const role = { role: 'shared', policies }
+  const { roleId, secretId } = await enableAppRole(bao, role)
+  rememberSecret(secretId)
+  await bao.api('POST', 'auth/approle/role/shared/secret-id/destroy', { secret_id: secretId })
+  const roleIdFile = join(folder, 'shared-role-id')
+  const secretIdFile = join(folder, 'stale-secret-id')
+  writeFileSync(roleIdFile, roleId)
+  writeFileSync(secretIdFile, secretId)
+  const since = bao.auditMark()
+  const auth = { method: 'approle', roleIdFile, secretIdFile }
+  const stale = await fixture.start({ kms: KMS, auth })
+  await stale.waitForHealth(/approle login .* was refused/)
+  // Another node logs in every few seconds; meanwhile the stale one needs a token for every call.
+  const other = await fixture.startHealthy({ kms: KMS })
+  for (let count = 0; count < 4; count += 1) {
+    await anotherLogin(other, 'jwt')
+    t.match(await outcomeOf(stale.client.encrypt(newSeed())), { message: /was refused/ })
+  }
+  t.equal(bao.auditRequests({ since, path: 'auth/approle/login' }).length, 1)
+  await Promise.all([stale.stop(), other.stop()])
 })
 
 void test('cert: another client certificate in the files is the one of the next login', async (t) => {
@@ -98,14 +145,6 @@ void test('cert: another client certificate in the files is the one of the next 
   await plugin.waitForHealth('ok')
   await plugin.stop()
 })
-
-/** Waits for another login since now. */
-async function anotherLogin(plugin: Plugin, method: string): Promise<void> {
-  const pattern = new RegExp(`vault_logins_total\\{method="${method}",outcome="ok"\\} (\\d+)`)
-  const count = async () => Number(pattern.exec((await plugin.admin('/metrics')).text)?.[1] ?? 0)
-  const before = await count()
-  await eventually('another login', async () => (await count()) > before)
-}
 
 void test('cert: an X.509-SVID is replaced while the plugin runs, as two files and as one bundle', async (t) => {
   const id = (node: string) => `spiffe://example.org/kms/${node}`

@@ -53,13 +53,14 @@ async function surviveRows(t: Test, rows: readonly Row[]): Promise<void> {
   const seed = newSeed()
   const wrapped = await plugin.client.encrypt(seed)
   await plugin.client.decrypt(wrapped)
-  const seesAnother = (words: string) => {
-    const before = linesSaying(plugin, words).length
-    return () => linesSaying(plugin, words).length > before
+  const seesAnother = (...words: string[]) => {
+    const count = () => words.flatMap((each) => linesSaying(plugin, each)).length
+    const before = count()
+    return () => count() > before
   }
   for (const row of rows) {
     await t.test(titleOf(row), async (t) => {
-      const isOut = seesAnother('Vault does not answer')
+      const isOut = seesAnother('Vault does not answer', 'unhealthy')
       proxy.respond(row)
       t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'UNAVAILABLE' })
       await eventually('the outage in the log', isOut)
