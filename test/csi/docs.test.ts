@@ -31,6 +31,7 @@ after(async () => {
 })
 await vault.makeKey('app-signing', 'ecdsa-p256')
 await rotateKey(vault.bao, 'app-signing')
+await vault.makeKey('app-next', 'ed25519')
 await vault.makeKey('app-data')
 await vault.makeKey('app-exported', 'aes256-gcm96', { exportable: true })
 const ciphertext = await vault.encrypt('app-data', 'hunter2')
@@ -51,8 +52,15 @@ async function mount(objects: string) {
 }
 
 const EXPECTED: Readonly<Record<string, readonly string[]>> = {
-  publicKey: ['signing.pem', 'signing.jwk', 'first.der', 'keys/signing/1', 'keys/signing/2'],
-  jwks: ['jwks.json'],
+  publicKey: [
+    'signing.pem',
+    'signing.jwk',
+    'first.der',
+    'id.pub',
+    'keys/signing/1',
+    'keys/signing/2',
+  ],
+  jwks: ['jwks.json', 'both.json', 'named.json'],
   dataKey: ['db/dek'],
   decrypt: ['db/password'],
   exportedKey: ['material', 'all/1'],

@@ -269,6 +269,79 @@ const CASES: readonly Case[] = [
     [{ ...PUBLIC, alg: 'none' }],
     /objects\[0\]\.alg: "none" is not supported/,
   ),
+  ...(
+    [
+      [{ alg: 'RS256' }, /\.alg: is only for format: jwk; remove it/],
+      [{ kid: 'thumbprint', format: 'der' }, /\.kid: is only for format: jwk; remove it/],
+      [{ comment: 'web' }, /\.comment: is only for format: openssh; remove it/],
+      [{ format: 'openssh', comment: '' }, /\.comment: is not a comment; use up to 256/],
+      [{ format: 'openssh', comment: 'a\nssh-rsa AAAA' }, /\.comment: is not a comment/],
+      [{ format: 'openssh', comment: ' a' }, /\.comment: is not a comment/],
+      [{ format: 'openssh', comment: 'x'.repeat(300) }, /\.comment: is not a comment/],
+      [{ format: 'ssh' }, /\.format: "ssh" is not supported; use pem, jwk, der or openssh/],
+      [{ format: 'jwk', kid: '' }, /\.kid: is the same for each key version; write \{\{ version/],
+      [{ format: 'jwk', kid: 'prod' }, /\.kid: is the same for each key version/],
+      [{ format: 'jwk', kid: '{{ key }}' }, /\.kid: is the same for each key version/],
+      [{ format: 'jwk', kid: '{{ version' }, /\.kid: has \{\{ without \}\}; write \{\{ name \}\}/],
+      [{ format: 'jwk', kid: '{{ 1 }}' }, /\.kid: has a \{\{ … \}\} that is not a name/],
+      [{ format: 'jwk', kid: '{{}}{{ version }}' }, /\.kid: has a \{\{ … \}\} that is not a name/],
+      [
+        { format: 'jwk', kid: '{{ env }}' },
+        /\.kid: has an unknown placeholder; write \{\{ key \}\} or/,
+      ],
+      [{ format: 'jwk', kid: '{{ version | hex }}' }, /\.kid: has an unknown placeholder/],
+      [{ format: 'jwk', kid: 'a\nb{{ version }}' }, /\.kid: contains a control character/],
+      [{ format: 'jwk', kid: `${'x'.repeat(256)}{{ version }}` }, /\.kid: is longer than 256/],
+      [{ format: 'jwk', kid: '{{'.repeat(2_000) }, /\.kid: has \{\{ without \}\}/],
+      [{ keys: ['app-a'] }, /\.keys: is not valid here; it belongs to type jwks/],
+    ] as const
+  ).map(([fields, words]) =>
+    invalid(
+      `a public key with ${JSON.stringify(fields).slice(0, 60)}`,
+      [{ ...PUBLIC, ...fields }],
+      words,
+    ),
+  ),
+  ...(
+    [
+      [{}, /\.key: is missing; the name of a transit key/],
+      [{ key: 'app-a', keys: ['app-b'] }, /\.key: cannot be combined with keys; remove one/],
+      [{ keys: [] }, /\.keys: is an empty list; list the names/],
+      [{ keys: 'app-a' }, /\.keys: must be a list, not text/],
+      [{ keys: { a: 1 } }, /\.keys: must be a list, not a mapping/],
+      [{ keys: ['app-a', 'app-a'] }, /\.keys: has app-a twice; remove one/],
+      [{ keys: ['app-a', '../sys'] }, /objects\[0\]\.keys\[1\]: is not a valid Vault name/],
+      [{ keys: ['app-a', 7] }, /objects\[0\]\.keys\[1\]: must be text, not a number; put it/],
+      [{ keys: [['app-a']] }, /objects\[0\]\.keys\[0\]: must be text, not a list/],
+      [
+        { keys: Array.from({ length: 101 }, (_none, index) => `k${String(index)}`) },
+        /\.keys: has more than 100 keys; use several/,
+      ],
+      [
+        { keys: ['app-a', 'app-b'], kid: 'v{{ version }}' },
+        /\.kid: is the same for each key; write \{\{ key \}\}/,
+      ],
+    ] as const
+  ).map(([fields, words]) =>
+    invalid(
+      `a JWK set with ${JSON.stringify(fields).slice(0, 60)}`,
+      [{ path: 'x', type: 'jwks', ...fields }],
+      words,
+    ),
+  ),
+  {
+    name: 'a JWK set with a key without a rule',
+    objects: [{ path: 'x', type: 'jwks', keys: ['app-a', 'bank-b'] }],
+    code: 'PERMISSION_DENIED',
+    words: /objects\[0\] \(x\): no rule for shop\/web with this role matches key "bank-b" \(keys\)/,
+  },
+  {
+    name: 'the key of the KMS plugin among others',
+    pod: { namespace: 'vault-team' },
+    objects: [{ path: 'x', type: 'jwks', keys: ['app-a', 'k8s-etcd'] }],
+    code: 'PERMISSION_DENIED',
+    words: /lists key "k8s-etcd" by its exact name \(keys\)/,
+  },
   invalid(
     'a value that is not a ciphertext',
     [{ ...GOOD, ciphertext: 'hunter2' }],
@@ -447,9 +520,10 @@ const DATA_KEY = { path: 'x', type: 'dataKey', key: 'app-x', wrapped: CIPHERTEXT
 const EXPORTED = { path: 'x', type: 'exportedKey', key: 'app-x' }
 /** Each field of each type with an object that is otherwise valid. */
 const FIELD_OWNERS: readonly (readonly [string, object])[] = [
-  ...['path', 'type', 'key', 'mode', 'optional', 'format', 'version', 'alg'].map(
+  ...['path', 'type', 'key', 'mode', 'optional', 'format', 'version', 'alg', 'kid', 'comment'].map(
     (field) => [field, PUBLIC] as const,
   ),
+  ...['alg', 'kid'].map((field) => [field, { path: 'x', type: 'jwks', key: 'app-x' }] as const),
   ...[
     'ciphertext',
     'jsonPointer',

@@ -1,7 +1,7 @@
 import { BridgeError, isOutage, type ErrorCode } from '../../errors.ts'
 import { joinNumbered } from '../../text/numbered.ts'
 import type { TransitKey } from '../../transit/key.ts'
-import { nameObject, type ClassObject } from './object-types.ts'
+import { keysOf, nameObject, type ClassObject } from './object-types.ts'
 
 /** Failed objects and the error that they share. */
 export interface ObjectFault {
@@ -47,7 +47,7 @@ function describe({ objects, error }: ObjectFault, context: FaultContext): strin
 
 function explain(error: BridgeError, object: ClassObject, context: FaultContext): string {
   const { code, message } = error
-  const { key } = object
+  const key = keysOf(object).join(', ')
   if (code === 'KEY_MISSING') return explainAbsence(key, context.mount, error)
   if (code === 'VAULT_DENIED') {
     return `Vault denies this to role ${context.role}: ${message}; a policy of that role must allow ${permissionFor(object, context.mount)}`
@@ -59,10 +59,14 @@ function explain(error: BridgeError, object: ClassObject, context: FaultContext)
 }
 
 /** The permissions that an object needs; see vault-policies/csi.hcl. */
-function permissionFor({ type, key }: ClassObject, mount: string): string {
-  if (type === 'decrypt' || type === 'dataKey') return `update on ${mount}/decrypt/${key}`
-  const read = `read on ${mount}/keys/${key}`
-  return type === 'exportedKey' ? `${read} and on ${mount}/export/*/${key}` : read
+function permissionFor(object: ClassObject, mount: string): string {
+  const { type } = object
+  const paths = keysOf(object).flatMap((key) => {
+    if (type === 'decrypt' || type === 'dataKey') return `update on ${mount}/decrypt/${key}`
+    const read = `read on ${mount}/keys/${key}`
+    return type === 'exportedKey' ? [read, `on ${mount}/export/*/${key}`] : read
+  })
+  return paths.join(' and ')
 }
 
 /** A 404 explains nothing more. For other causes (soft-deleted, missing version) Vault's message is included. */

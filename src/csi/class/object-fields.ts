@@ -54,6 +54,26 @@ export class FieldReader {
     return undefined
   }
 
+  /** Returns a required list of texts, or undefined after a fault. */
+  texts(name: string, meaning: string, rule: TextRule): readonly string[] | undefined {
+    const value = this.#fields[name]
+    if (!Array.isArray(value)) {
+      this.fault(name, explainWrongType(value, 'a list'))
+      return undefined
+    }
+    const items = Object.fromEntries(
+      value.map((item: unknown, index) => [`[${String(index)}]`, item]),
+    )
+    const reader = new FieldReader(`${this.#prefix}${name}`, items, this.#faults)
+    const texts = Object.keys(items).map((index) => reader.text(index, meaning, rule))
+    return texts.every((text) => text !== undefined) ? texts : undefined
+  }
+
+  /** Like {@link choice}, but the field may be missing. */
+  optionalChoice<const T extends string>(name: string, choices: readonly T[]): T | undefined {
+    return this.has(name) ? this.choice(name, choices) : undefined
+  }
+
   choice<const T extends string>(name: string, choices: readonly T[]): T | undefined {
     const value = this.#fields[name]
     const found = choices.find((choice) => choice === value)

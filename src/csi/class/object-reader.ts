@@ -1,9 +1,9 @@
 import { CSI_OBJECT_TYPES } from '../../config/config.ts'
-import { VAULT_NAME_FAULT } from '../../config/schema/text.ts'
 import { splitMessage, type Fault } from '../../yaml/fault.ts'
 import { listChoices } from '../../text/nearest.ts'
 import { explainWrongType } from '../../yaml/type-words.ts'
 import { readCiphertextVersion } from '../../transit/ciphertext.ts'
+import { readJwksFields, readKey, readPublicKeyFields } from './key-fields.ts'
 import { FieldReader, type TextRule } from './object-fields.ts'
 import { findPathFault } from './object-path.ts'
 import { readSelection } from './pointer.ts'
@@ -12,8 +12,6 @@ import {
   DECODINGS,
   ENCODINGS,
   FIELDS_OF,
-  PUBLIC_KEY_FORMATS,
-  RSA_ALGORITHMS,
   type CiphertextObject,
   type ClassObject,
   type Encoding,
@@ -25,17 +23,12 @@ import {
  */
 const DEFAULT_MODE = 0o444
 
-/** Vault's GenericNameRegex (sdk/framework/path.go). The length is that of a file name. */
-export const VAULT_NAME: TextRule = {
-  pattern: /^(?=.{1,255}$)\w([\w.-]*\w)?$/,
-  message: VAULT_NAME_FAULT,
-}
 const MODE: TextRule = {
   pattern: /^0[4-7][0-7]{2}$/,
   message: 'must be four octal digits in quotes, with read permission for the owner; write "0444"',
 }
 
-type CommonFields = Pick<ClassObject, 'index' | 'path' | 'mode' | 'optional' | 'key'>
+type CommonFields = Pick<ClassObject, 'index' | 'path' | 'mode' | 'optional'>
 
 /** Reads one object of a class. Returns undefined after a fault. */
 export function readObject(
@@ -64,7 +57,6 @@ function readCommon(index: number, reader: FieldReader): CommonFields {
   return {
     index,
     path: path ?? '',
-    key: reader.text('key', 'the name of a transit key', VAULT_NAME) ?? '',
     mode: mode === undefined ? DEFAULT_MODE : Number.parseInt(mode, 8),
     optional: reader.toggle('optional'),
   }
@@ -80,15 +72,9 @@ function readTyped(common: CommonFields, reader: FieldReader): ClassObject | und
   reader.refuseOthers([...COMMON_FIELDS, ...FIELDS_OF[type]], explainField)
   switch (type) {
     case 'publicKey':
-      return {
-        ...common,
-        type,
-        format: optionalChoice(reader, 'format', PUBLIC_KEY_FORMATS) ?? 'pem',
-        version: reader.version('version'),
-        alg: optionalChoice(reader, 'alg', RSA_ALGORITHMS),
-      }
+      return { ...common, type, key: readKey(reader), ...readPublicKeyFields(reader) }
     case 'jwks':
-      return { ...common, type, alg: optionalChoice(reader, 'alg', RSA_ALGORITHMS) }
+      return { ...common, type, ...readJwksFields(reader) }
     case 'dataKey':
       return {
         ...readCiphertext(common, 'wrapped', reader),
@@ -101,17 +87,18 @@ function readTyped(common: CommonFields, reader: FieldReader): ClassObject | und
         type,
         encoding: readEncoding(reader),
         selection: readSelection(reader),
-        decode: optionalChoice(reader, 'decode', DECODINGS),
+        decode: reader.optionalChoice('decode', DECODINGS),
       }
     case 'exportedKey':
       return {
         ...common,
         type,
+        key: readKey(reader),
         version: reader.version('version'),
         encoding: readEncoding(reader),
       }
     case 'keyInfo':
-      return { ...common, type }
+      return { ...common, type, key: readKey(reader) }
   }
 }
 
@@ -126,6 +113,7 @@ function readCiphertext(
   else if (ciphertext === '' && reader.has(field)) reader.fault(field, 'is empty')
   return {
     ...common,
+    key: readKey(reader),
     ciphertext,
     context: reader.bytes('context'),
     associatedData: reader.bytes('associatedData'),
@@ -133,15 +121,7 @@ function readCiphertext(
 }
 
 function readEncoding(reader: FieldReader): Encoding {
-  return optionalChoice(reader, 'encoding', ENCODINGS) ?? 'raw'
-}
-
-function optionalChoice<const T extends string>(
-  reader: FieldReader,
-  name: string,
-  choices: readonly T[],
-): T | undefined {
-  return reader.has(name) ? reader.choice(name, choices) : undefined
+  return reader.optionalChoice('encoding', ENCODINGS) ?? 'raw'
 }
 
 /** The message for a field of another type, which is probably not a typo. */

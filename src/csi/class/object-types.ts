@@ -1,4 +1,5 @@
 import type { CsiObjectType } from '../../config/config.ts'
+import type { KeyIdRule } from './key-id.ts'
 import type { Selection } from './pointer.ts'
 
 /** Which versions of a key an object contains. `all` makes a folder with one file per version. */
@@ -13,6 +14,9 @@ interface ObjectBase {
   readonly mode: number
   /** If the key or version does not exist, the object is omitted instead of failing the Mount. */
   readonly optional: boolean
+}
+
+interface KeyedBase extends ObjectBase {
   /** Name of the Transit key. */
   readonly key: string
 }
@@ -29,7 +33,7 @@ export const RSA_ALGORITHMS = [
 /** The algorithm that an RSA key is used with. A JWK states it; Transit does not store it. */
 export type RsaAlgorithm = (typeof RSA_ALGORITHMS)[number]
 
-export const PUBLIC_KEY_FORMATS = ['pem', 'jwk', 'der'] as const
+export const PUBLIC_KEY_FORMATS = ['pem', 'jwk', 'der', 'openssh'] as const
 /** How content is written to its file. `utf8` is `raw` with the condition that the content is text. */
 export const ENCODINGS = ['raw', 'base64', 'hex', 'utf8'] as const
 export type Encoding = (typeof ENCODINGS)[number]
@@ -37,24 +41,33 @@ export type Encoding = (typeof ENCODINGS)[number]
 export const DECODINGS = ['base64', 'hex'] as const
 export type Decoding = (typeof DECODINGS)[number]
 
-export interface PublicKeyObject extends ObjectBase {
+/** The fields of a JWK that Transit does not know. */
+export interface JwkFields {
+  /** Only for RSA keys. */
+  readonly alg?: RsaAlgorithm | undefined
+  readonly kid?: KeyIdRule | undefined
+}
+
+export interface PublicKeyObject extends KeyedBase, JwkFields {
   readonly type: 'publicKey'
   readonly format: (typeof PUBLIC_KEY_FORMATS)[number]
   readonly version: WantedVersion
-  readonly alg?: RsaAlgorithm | undefined
+  /** Only in the format openssh. */
+  readonly comment?: string | undefined
 }
 
-export interface JwksObject extends ObjectBase {
+export interface JwksObject extends ObjectBase, JwkFields {
   readonly type: 'jwks'
-  readonly alg?: RsaAlgorithm | undefined
+  /** Names of the Transit keys, in the order of the class. */
+  readonly keys: readonly string[]
 }
 
-export interface KeyInfoObject extends ObjectBase {
+export interface KeyInfoObject extends KeyedBase {
   readonly type: 'keyInfo'
 }
 
 /** A value that Transit decrypts. In a class, the ciphertext of a dataKey is the field `wrapped`. */
-export interface CiphertextObject extends ObjectBase {
+export interface CiphertextObject extends KeyedBase {
   readonly type: 'dataKey' | 'decrypt'
   readonly ciphertext: string
   readonly encoding: Encoding
@@ -64,7 +77,7 @@ export interface CiphertextObject extends ObjectBase {
   readonly associatedData?: Buffer | undefined
 }
 
-export interface ExportedKeyObject extends ObjectBase {
+export interface ExportedKeyObject extends KeyedBase {
   readonly type: 'exportedKey'
   readonly version: WantedVersion
   readonly encoding: Encoding
@@ -78,10 +91,11 @@ export type ClassObject = PublicObject | SecretObject
 
 /** The fields of each type in addition to {@link COMMON_FIELDS}. */
 export const FIELDS_OF: Readonly<Record<CsiObjectType, readonly string[]>> = {
-  publicKey: ['format', 'version', 'alg'],
-  jwks: ['alg'],
-  dataKey: ['wrapped', 'encoding', 'context', 'associatedData'],
+  publicKey: ['key', 'format', 'version', 'alg', 'kid', 'comment'],
+  jwks: ['key', 'keys', 'alg', 'kid'],
+  dataKey: ['key', 'wrapped', 'encoding', 'context', 'associatedData'],
   decrypt: [
+    'key',
     'ciphertext',
     'jsonPointer',
     'yamlPointer',
@@ -90,14 +104,19 @@ export const FIELDS_OF: Readonly<Record<CsiObjectType, readonly string[]>> = {
     'context',
     'associatedData',
   ],
-  exportedKey: ['version', 'encoding'],
-  keyInfo: [],
+  exportedKey: ['key', 'version', 'encoding'],
+  keyInfo: ['key'],
 }
 
-export const COMMON_FIELDS: readonly string[] = ['path', 'type', 'key', 'mode', 'optional']
+export const COMMON_FIELDS: readonly string[] = ['path', 'type', 'mode', 'optional']
 
 export function isPublic(object: ClassObject): object is PublicObject {
   return object.type === 'publicKey' || object.type === 'jwks' || object.type === 'keyInfo'
+}
+
+/** Returns the names of the Transit keys that an object uses. */
+export function keysOf(object: ClassObject): readonly string[] {
+  return object.type === 'jwks' ? object.keys : [object.key]
 }
 
 /** Whether the object is a folder with one file per version. */

@@ -4,7 +4,7 @@ import { joinNumbered } from '../../text/numbered.ts'
 import { quoted } from '../../text/quoted.ts'
 import type { PodReference } from '../mount-request.ts'
 import { matchesPattern } from './name-pattern.ts'
-import { nameObject, type ClassObject } from '../class/object-types.ts'
+import { keysOf, nameObject, type ClassObject } from '../class/object-types.ts'
 import type { SecretProviderClass } from '../class/secret-provider-class.ts'
 
 export interface AccessRulesOptions {
@@ -56,7 +56,9 @@ export class AccessRules {
     const { rules, denial } = this.#findRules(subject, wanted.role)
     if (denial !== undefined) return [denial]
     const who = `${subject.namespace}/${subject.serviceAccount}`
-    return wanted.objects.flatMap((object) => this.#explain(object, rules, who) ?? [])
+    return wanted.objects.flatMap((object) =>
+      keysOf(object).flatMap((key) => this.#explain(object, key, rules, who) ?? []),
+    )
   }
 
   #findRules({ namespace, serviceAccount }: Subject, role: string | undefined): FoundRules {
@@ -78,12 +80,17 @@ export class AccessRules {
     return { rules: ofRole, denial }
   }
 
-  #explain(object: ClassObject, rules: readonly CsiRule[], who: string): string | undefined {
-    const ofKey = rules.filter((rule) => this.#fitsKey(rule, object.key))
-    const key = quoted(object.key)
+  #explain(
+    object: ClassObject,
+    name: string,
+    rules: readonly CsiRule[],
+    who: string,
+  ): string | undefined {
+    const ofKey = rules.filter((rule) => this.#fitsKey(rule, name))
+    const key = quoted(name)
     const place = `${nameObject(object)}: no rule for ${who} with this role`
     if (ofKey.length === 0) {
-      const guarded = object.key === this.#options.guardedKey
+      const guarded = name === this.#options.guardedKey
       return guarded
         ? `${place} lists key ${key} by its exact name (keys), which the key of the KMS plugin requires`
         : `${place} matches key ${key} (keys)`

@@ -1,6 +1,8 @@
 import type { KeyObject } from 'node:crypto'
+import { calculateJwkThumbprint } from 'jose'
 import { BridgeError } from '../../errors.ts'
-import type { RsaAlgorithm } from '../class/object-types.ts'
+import { DEFAULT_KEY_ID, type KeyIdRule } from '../class/key-id.ts'
+import type { JwkFields, RsaAlgorithm } from '../class/object-types.ts'
 
 /** The only algorithm of each key type (RFC 7518 §3.1, RFC 8037 §3.1). RSA keys have several. */
 const ALGORITHMS: Readonly<Record<string, string>> = {
@@ -12,31 +14,53 @@ const ALGORITHMS: Readonly<Record<string, string>> = {
 /** Transit's default is PSS, but most token issuers use PKCS #1 v1.5. */
 const DEFAULT_RSA_ALGORITHM: RsaAlgorithm = 'RS256'
 
-export interface JwkOrigin {
+export interface JwkOrigin extends JwkFields {
   readonly keyName: string
   readonly keyType: string
   readonly version: number
-  /** Set by the class; only for RSA keys. */
-  readonly alg: RsaAlgorithm | undefined
 }
 
-/** A public key as a JWK. Its kid is `<key>:<version>`; a signer takes the version from the signature's `vault:v<version>:`. */
-export function makeJwk(
-  publicKey: KeyObject,
-  origin: JwkOrigin,
-): Readonly<Record<string, unknown>> {
-  const { keyName, version } = origin
+export interface Jwk {
+  readonly kid: string
+  readonly [name: string]: unknown
+}
+
+/** A public key as a JWK. Throws OBJECT_UNSUITABLE if it has no algorithm, or another one than the class. */
+export async function makeJwk(publicKey: KeyObject, origin: JwkOrigin): Promise<Jwk> {
+  const jwk = publicKey.export({ format: 'jwk' })
   const alg = algorithmOf(origin)
-  return {
-    ...publicKey.export({ format: 'jwk' }),
-    kid: `${keyName}:${String(version)}`,
-    alg,
-    use: alg.startsWith('RSA-OAEP') ? 'enc' : 'sig',
+  const { kid: rule = DEFAULT_KEY_ID } = origin
+  const kid = rule === 'thumbprint' ? await calculateJwkThumbprint(jwk) : fillIn(rule, origin)
+  return { ...jwk, kid, alg, use: alg.startsWith('RSA-OAEP') ? 'enc' : 'sig' }
+}
+
+/** Throws OBJECT_UNSUITABLE if two keys have the same kid, since a verifier would find only one of them. */
+export function requireDistinctIds(keys: readonly Jwk[]): void {
+  const seen = new Set<string>()
+  for (const { kid } of keys) {
+    if (seen.has(kid)) {
+      throw new BridgeError(
+        'OBJECT_UNSUITABLE',
+        `two keys have the kid ${kid}; change kid, or remove one of the keys`,
+      )
+    }
+    seen.add(kid)
   }
 }
 
+/** Whether `alg` of a class applies to keys of this type. */
+export function hasSeveralAlgorithms(keyType: string): boolean {
+  return keyType.startsWith('rsa-')
+}
+
+/** Without encodings, which the class parser refuses here. */
+function fillIn(parts: Exclude<KeyIdRule, 'thumbprint'>, { keyName, version }: JwkOrigin): string {
+  const values: Readonly<Record<string, string>> = { key: keyName, version: String(version) }
+  return parts.map((part) => (typeof part === 'string' ? part : (values[part.name] ?? ''))).join('')
+}
+
 function algorithmOf({ keyName, keyType, alg }: JwkOrigin): string {
-  if (keyType.startsWith('rsa-')) return alg ?? DEFAULT_RSA_ALGORITHM
+  if (hasSeveralAlgorithms(keyType)) return alg ?? DEFAULT_RSA_ALGORITHM
   const only = ALGORITHMS[keyType]
   if (only === undefined || alg !== undefined) {
     throw new BridgeError(

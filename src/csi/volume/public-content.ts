@@ -1,24 +1,37 @@
-import type { KeyObject } from 'node:crypto'
 import type { TransitKey } from '../../transit/key.ts'
 import { readPublicKey } from '../../transit/public-key.ts'
 import { fingerprint, type ContentFile } from './content.ts'
-import { makeJwk } from './jwk.ts'
-import type { JwksObject, PublicKeyObject, PublicObject } from '../class/object-types.ts'
+import { hasSeveralAlgorithms, makeJwk, requireDistinctIds, type JwkOrigin } from './jwk.ts'
+import { encodeOpenSsh } from './openssh.ts'
+import type { JwkFields, JwksObject, PublicKeyObject, PublicObject } from '../class/object-types.ts'
 import { findVersions, placeVersion } from './wanted-versions.ts'
 
-/** Returns the files of an object that is built from key metadata. Throws OBJECT_MISSING, OBJECT_UNSUITABLE or KEY_UNSUITABLE. */
-export function makePublicFiles(object: PublicObject, key: TransitKey): ContentFile[] {
-  switch (object.type) {
-    case 'publicKey':
-      return findVersions(key, object.version).map((version) => {
-        const path = placeVersion(object.path, object.version, version)
-        return makeFile(object, path, encodePublicKey(object, key, version), version)
-      })
-    case 'jwks':
-      return [makeFile(object, object.path, encodeJwks(object, key), key.latestVersion)]
-    case 'keyInfo':
-      return [makeFile(object, object.path, encodeKeyInfo(key), key.latestVersion)]
+/**
+ * Returns the files of an object that is built from the metadata of its keys. Throws OBJECT_MISSING, OBJECT_UNSUITABLE
+ * or KEY_UNSUITABLE.
+ */
+export async function makePublicFiles(
+  object: PublicObject,
+  keys: readonly TransitKey[],
+): Promise<ContentFile[]> {
+  const [key] = keys
+  if (object.type === 'jwks') {
+    const version = keys.length === 1 ? key?.latestVersion : undefined
+    return [makeFile(object, object.path, await encodeJwks(object, keys), version)]
   }
+  if (key === undefined) return []
+  if (object.type === 'publicKey') return makePublicKeyFiles(object, key)
+  return [makeFile(object, object.path, encodeKeyInfo(key), key.latestVersion)]
+}
+
+function makePublicKeyFiles(object: PublicKeyObject, key: TransitKey): Promise<ContentFile[]> {
+  const versions = findVersions(key, object.version)
+  return Promise.all(
+    versions.map(async (version) => {
+      const path = placeVersion(object.path, object.version, version)
+      return makeFile(object, path, await encodePublicKey(object, key, version), version)
+    }),
+  )
 }
 
 /** The content is public, so the version can be a hash of it. */
@@ -26,12 +39,17 @@ function makeFile(
   { mode }: PublicObject,
   path: string,
   contents: Buffer,
-  version: number,
+  keyVersion?: number,
 ): ContentFile {
-  return { path, mode, contents, version: `v${String(version)}-${fingerprint([contents])}` }
+  const prefix = keyVersion === undefined ? '' : `v${String(keyVersion)}-`
+  return { path, mode, contents, version: `${prefix}${fingerprint([contents])}` }
 }
 
-function encodePublicKey(object: PublicKeyObject, key: TransitKey, version: number): Buffer {
+async function encodePublicKey(
+  object: PublicKeyObject,
+  key: TransitKey,
+  version: number,
+): Promise<Buffer> {
   const publicKey = readPublicKey(key, version)
   switch (object.format) {
     case 'pem':
@@ -39,25 +57,34 @@ function encodePublicKey(object: PublicKeyObject, key: TransitKey, version: numb
     case 'der':
       return publicKey.export({ type: 'spki', format: 'der' })
     case 'jwk':
-      return encodeJson(jwkOf(object, key, version, publicKey))
+      return encodeJson(await makeJwk(publicKey, originOf(object, key, version)))
+    case 'openssh':
+      return encodeOpenSsh(publicKey, object.comment)
   }
 }
 
 /** Contains every version that Vault still verifies, so that signatures from before a rotation remain valid. */
-function encodeJwks(object: JwksObject, key: TransitKey): Buffer {
-  const keys = findVersions(key, 'all').map((version) =>
-    jwkOf(object, key, version, readPublicKey(key, version)),
+async function encodeJwks(object: JwksObject, keys: readonly TransitKey[]): Promise<Buffer> {
+  const fields = keys.length > 1 ? fieldsForSeveral(object, keys) : () => object
+  const jwks = keys.flatMap((key) =>
+    findVersions(key, 'all').map((version) =>
+      makeJwk(readPublicKey(key, version), originOf(fields(key), key, version)),
+    ),
   )
-  return encodeJson({ keys })
+  const made = await Promise.all(jwks)
+  requireDistinctIds(made)
+  return encodeJson({ keys: made })
 }
 
-function jwkOf(
-  { alg }: PublicKeyObject | JwksObject,
-  { name, type }: TransitKey,
-  version: number,
-  publicKey: KeyObject,
-) {
-  return makeJwk(publicKey, { keyName: name, keyType: type, version, alg })
+/** Among several keys, `alg` applies to the RSA keys. */
+function fieldsForSeveral({ alg, kid }: JwksObject, keys: readonly TransitKey[]) {
+  const hasRsa = keys.some(({ type }) => hasSeveralAlgorithms(type))
+  return ({ type }: TransitKey): JwkFields =>
+    hasRsa && !hasSeveralAlgorithms(type) ? { kid } : { alg, kid }
+}
+
+function originOf({ alg, kid }: JwkFields, { name, type }: TransitKey, version: number): JwkOrigin {
+  return { keyName: name, keyType: type, version, alg, kid }
 }
 
 function encodeKeyInfo(key: TransitKey): Buffer {

@@ -8,9 +8,11 @@ import type { KeyCache, KnownKey } from './key-cache.ts'
 import { requireKey } from '../class/object-fault.ts'
 import {
   isPublic,
+  keysOf,
   type CiphertextObject,
   type ClassObject,
   type ExportedKeyObject,
+  type PublicObject,
 } from '../class/object-types.ts'
 import type { PodSession } from '../identity/pod-session.ts'
 import { makePublicFiles } from './public-content.ts'
@@ -67,7 +69,7 @@ export class VolumeContent {
     const keys = await reading
     const fetchTimes = secrets.contents.size === 0 ? [] : [secrets.fetchedAt]
     return {
-      contents: new Map([...this.#makePublic(volume, keys), ...secrets.contents]),
+      contents: new Map([...(await this.#makePublic(volume, keys)), ...secrets.contents]),
       confirmedAt: Math.min(startedAt, ...fetchTimes, ...readTimes(keys)),
       isCached: secrets.isCached,
     }
@@ -79,7 +81,7 @@ export class VolumeContent {
   }
 
   async #readKeys({ objects, session }: Volume, context: CallContext): Promise<Keys> {
-    const names = new Set(objects.filter(needsKey).map(({ key }) => key))
+    const names = new Set(objects.filter(needsKey).flatMap(keysOf))
     if (names.size === 0) return new Map()
     const { engine } = session
     const rights = await session.rights(context).catch(asError)
@@ -164,30 +166,29 @@ export class VolumeContent {
     this.#options.contents.keep(id, { files, fetchedAt })
   }
 
-  #makePublic({ objects }: Volume, keys: Keys): Contents {
-    const contents = new Map<number, ObjectContent>()
-    for (const object of objects.filter(isPublic)) {
-      try {
-        contents.set(object.index, makePublicFiles(object, this.#keyOf(object, keys)))
-      } catch (thrown) {
-        contents.set(object.index, BridgeError.from(thrown))
-      }
+  async #makePublic({ objects }: Volume, keys: Keys): Promise<Contents> {
+    const makeOne = async (object: PublicObject) => {
+      const found = keysOf(object).map((name) => this.#keyOf(name, keys))
+      return makePublicFiles(object, found)
     }
+    const contents = new Map<number, ObjectContent>()
+    for (const object of objects.filter(isPublic))
+      contents.set(object.index, await makeOne(object).catch(asError))
     return contents
   }
 
   async #withKey<T>(
-    object: ClassObject,
+    object: ExportedKeyObject,
     keys: Keys,
     use: (key: TransitKey) => Promise<T>,
   ): Promise<T> {
-    return use(this.#keyOf(object, keys))
+    return use(this.#keyOf(object.key, keys))
   }
 
-  #keyOf({ key }: ClassObject, keys: Keys): TransitKey {
-    const known = keys.get(key)
+  #keyOf(name: string, keys: Keys): TransitKey {
+    const known = keys.get(name)
     if (known instanceof BridgeError) throw known
-    return requireKey(known?.key, key, this.#options.mount)
+    return requireKey(known?.key, name, this.#options.mount)
   }
 }
 

@@ -1,0 +1,71 @@
+import { VAULT_NAME_FAULT } from '../../config/schema/text.ts'
+import type { FieldReader, TextRule } from './object-fields.ts'
+import { readKeyId } from './key-id.ts'
+import {
+  PUBLIC_KEY_FORMATS,
+  RSA_ALGORITHMS,
+  type JwkFields,
+  type JwksObject,
+  type PublicKeyObject,
+} from './object-types.ts'
+
+/** Vault's GenericNameRegex (sdk/framework/path.go). The length is that of a file name. */
+export const VAULT_NAME: TextRule = {
+  pattern: /^(?=.{1,255}$)\w([\w.-]*\w)?$/,
+  message: VAULT_NAME_FAULT,
+}
+const COMMENT: TextRule = {
+  pattern: /^(?=\S)[^\p{Cc}\p{Cs}]{0,255}\S$|^[^\s\p{Cc}\p{Cs}]$/u,
+  message: 'is not a comment; use up to 256 characters in one line, such as web@example.com',
+}
+const KEY_MEANING = 'the name of a transit key'
+const MAX_KEYS = 100
+
+export function readKey(reader: FieldReader): string {
+  return reader.text('key', KEY_MEANING, VAULT_NAME) ?? ''
+}
+
+export function readPublicKeyFields(
+  reader: FieldReader,
+): Pick<PublicKeyObject, 'format' | 'version' | 'comment' | keyof JwkFields> {
+  const format = reader.optionalChoice('format', PUBLIC_KEY_FORMATS) ?? 'pem'
+  const fields = {
+    format,
+    version: reader.version('version'),
+    comment: reader.has('comment') ? reader.text('comment', '', COMMENT) : undefined,
+    ...readJwkFields(reader, false),
+  }
+  for (const field of ['alg', 'kid'] as const) {
+    if (fields[field] !== undefined && format !== 'jwk')
+      reader.fault(field, 'is only for format: jwk; remove it, or write format: jwk')
+  }
+  if (fields.comment !== undefined && format !== 'openssh')
+    reader.fault('comment', 'is only for format: openssh; remove it, or write format: openssh')
+  return fields
+}
+
+export function readJwksFields(reader: FieldReader): Pick<JwksObject, 'keys' | keyof JwkFields> {
+  const keys = readKeys(reader)
+  return { keys, ...readJwkFields(reader, keys.length > 1) }
+}
+
+function readJwkFields(reader: FieldReader, hasSeveralKeys: boolean): JwkFields {
+  return {
+    alg: reader.optionalChoice('alg', RSA_ALGORITHMS),
+    kid: readKeyId(reader, hasSeveralKeys),
+  }
+}
+
+/** Reads `key` or `keys`. */
+function readKeys(reader: FieldReader): readonly string[] {
+  if (!reader.has('keys')) return [readKey(reader)]
+  if (reader.has('key')) reader.fault('key', 'cannot be combined with keys; remove one of them')
+  const keys = reader.texts('keys', KEY_MEANING, VAULT_NAME)
+  if (keys === undefined) return []
+  const repeated = keys.find((key, index) => keys.indexOf(key) !== index)
+  if (keys.length === 0) reader.fault('keys', 'is an empty list; list the names of transit keys')
+  else if (keys.length > MAX_KEYS)
+    reader.fault('keys', `has more than ${String(MAX_KEYS)} keys; use several objects`)
+  else if (repeated !== undefined) reader.fault('keys', `has ${repeated} twice; remove one`)
+  return keys
+}
