@@ -22,7 +22,7 @@ const TESTED_ELSEWHERE = new Set([
   'src/commands/csi.ts',
   'src/commands/node/keep-node.ts',
   'src/commands/kms.ts',
-  'src/commands/cli/process-end.ts',
+  'src/commands/cli/shutdown.ts',
   'src/csi/admin-sources.ts',
   'src/grpc/liveness.ts',
   'src/csi/refused-streams.ts',

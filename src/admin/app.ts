@@ -10,7 +10,7 @@ export interface Readiness {
   /** The reason in words. */
   readonly message: string
   /** More facts; none is secret. */
-  readonly details: Readonly<Record<string, string | number | boolean>>
+  readonly details: Readonly<Record<string, string | number | boolean | undefined>>
 }
 
 /** What the admin server reports; it is asked at each request, so it must be cheap. */

@@ -9,7 +9,7 @@ import { version } from '../version.ts'
 import { startAdmin } from './cli/admin.ts'
 import { defineCommand } from './cli/command.ts'
 import { requiredText } from './cli/option.ts'
-import { takeChargeOfEnd } from './cli/process-end.ts'
+import { handleShutdown } from './cli/shutdown.ts'
 import { createTelemetry } from './cli/telemetry.ts'
 import { EXIT_OK } from './cli/terminal.ts'
 import { createClient } from './cli/vault-access.ts'
@@ -50,7 +50,7 @@ async function runCsi(config: ProviderConfig): Promise<never> {
   const csi = requireSection(config, 'csi')
   const telemetry = createTelemetry(config.log.level)
   const { clock, log, metrics } = telemetry
-  const processEnd = takeChargeOfEnd(log, telemetry.logSink)
+  const shutdown = handleShutdown(log, telemetry.logSink)
   const client = createClient({ config: config.vault, ...telemetry })
   const { transit } = config
   const provider = createCsiProvider({
@@ -77,11 +77,11 @@ async function runCsi(config: ProviderConfig): Promise<never> {
     return createCsiAdminSources({ server, provider, clock, metrics })
   })
 
-  await processEnd.requested
+  await shutdown.requested
   await server.stop(STOP_GRACE_MS)
   stopWatching()
   await provider.stop({ deadline: clock.monotonic() + REVOKE_TIMEOUT_MS })
   await Promise.all([client.close(), admin?.stop()])
   log.info('stopped')
-  return processEnd.end(EXIT_OK)
+  return shutdown.exit(EXIT_OK)
 }

@@ -8,7 +8,7 @@ import { version } from '../version.ts'
 import { startAdmin } from './cli/admin.ts'
 import { defineCommand } from './cli/command.ts'
 import { requiredText } from './cli/option.ts'
-import { takeChargeOfEnd } from './cli/process-end.ts'
+import { handleShutdown } from './cli/shutdown.ts'
 import { createTelemetry, type Telemetry } from './cli/telemetry.ts'
 import { EXIT_OK } from './cli/terminal.ts'
 import { createVaultAccess } from './cli/vault-access.ts'
@@ -42,7 +42,7 @@ async function runKms(config: Config): Promise<never> {
   const kms = requireSection(config, 'kms')
   const telemetry = createTelemetry(config.log.level)
   const { clock, log, metrics } = telemetry
-  const processEnd = takeChargeOfEnd(log, telemetry.logSink)
+  const shutdown = handleShutdown(log, telemetry.logSink)
   const { client, session } = createVaultAccess({
     config: config.vault,
     ...telemetry,
@@ -74,13 +74,13 @@ async function runKms(config: Config): Promise<never> {
     return drill === undefined ? sources : { ...sources, drill }
   })
 
-  await processEnd.requested
+  await shutdown.requested
   plugin.watch.stop()
   await server.stop(STOP_GRACE_MS)
   await session.stop({ deadline: clock.monotonic() + REVOKE_TIMEOUT_MS })
   await Promise.all([client.close(), admin?.stop()])
   log.info('stopped')
-  return processEnd.end(EXIT_OK)
+  return shutdown.exit(EXIT_OK)
 }
 
 /** The key as Vault's audit file names it, so that `audit` can compare both: namespace, mount and name. */

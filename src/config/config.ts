@@ -2,7 +2,7 @@ import type { LogLevel } from './log-level.ts'
 
 /**
  * The configuration as the program uses it: with defaults, durations in milliseconds, deeply frozen. The keys that a
- * person writes, and their limits, are in the folder schema.
+ * person writes, and their limits, are in src/config/schema.
  */
 export interface Config extends ProviderConfig {
   readonly vault: VaultConfig
@@ -10,12 +10,12 @@ export interface Config extends ProviderConfig {
 }
 
 /**
- * What `transit-bridge csi` needs. The provider has no login and no key, because pods log in with their own tokens: a file
- * without a `kms` section may omit both.
+ * What `transit-bridge csi` needs. The provider has neither a login nor a key, because pods log in with their own tokens, so
+ * a file without a `kms` section may omit both.
  */
 export interface ProviderConfig {
   readonly vault: VaultConnection
-  readonly transit: TransitPlace
+  readonly transit: ProviderTransitConfig
   /** Undefined when the file has no `kms` section; see requireSection. */
   readonly kms?: KmsConfig | undefined
   /** Undefined when the file has no `csi` section; see requireSection. */
@@ -36,7 +36,7 @@ export interface VaultConnection {
   readonly serverName?: string | undefined
   /** For a listener of Vault that requires one, or for the login method cert. */
   readonly clientCertificate?: ClientCertificate | undefined
-  /** For one request, within the deadline of the call. */
+  /** Of one request, within the deadline of the call. */
   readonly timeoutMs: number
   /** Whether http:// to another host is allowed. */
   readonly allowPlaintext: boolean
@@ -52,30 +52,31 @@ export interface ClientCertificate {
 
 export type AuthConfig = TokenFileLogin | AppRoleLogin | CertLogin | TokenLogin
 
-interface LoginPlace {
+/** Where an auth method is mounted. */
+interface AuthMount {
   /** The mount path of the auth method, without `auth/` and without a leading or trailing slash. */
   readonly mount: string
   /** Only if it differs from the namespace of the Transit engine. */
   readonly namespace?: string | undefined
 }
 
-export interface TokenFileLogin extends LoginPlace {
+export interface TokenFileLogin extends AuthMount {
   readonly method: 'jwt' | 'kubernetes'
   readonly role: string
   readonly tokenFile: string
-  /** What the token's `aud` must contain; it is looked at before Vault sees the token. */
+  /** What the token's `aud` must contain; checked before Vault receives the token. */
   readonly audience?: string | undefined
-  /** What the token's `iss` must be; it is looked at before Vault sees the token. */
+  /** What the token's `iss` must be; checked before Vault receives the token. */
   readonly issuer?: string | undefined
 }
 
-export interface AppRoleLogin extends LoginPlace {
+export interface AppRoleLogin extends AuthMount {
   readonly method: 'approle'
   readonly roleIdFile: string
   readonly secretIdFile: string
 }
 
-export interface CertLogin extends LoginPlace {
+export interface CertLogin extends AuthMount {
   readonly method: 'cert'
   readonly role?: string | undefined
   readonly certFile: string
@@ -88,11 +89,12 @@ export interface TokenLogin {
   readonly namespace?: string | undefined
 }
 
-export interface TransitConfig extends TransitPlace {
+export interface TransitConfig extends ProviderTransitConfig {
   readonly key: string
 }
 
-export interface TransitPlace {
+/** The section `transit` of a file that may omit the key. */
+export interface ProviderTransitConfig {
   readonly mount: string
   /** The KMS plugin's key. */
   readonly key?: string | undefined

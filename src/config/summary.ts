@@ -1,4 +1,10 @@
-import type { AuthConfig, CsiConfig, KmsConfig, ProviderConfig, TransitPlace } from './config.ts'
+import type {
+  AuthConfig,
+  CsiConfig,
+  KmsConfig,
+  ProviderConfig,
+  ProviderTransitConfig,
+} from './config.ts'
 import { formatDuration } from '../time/duration.ts'
 import type { LoadedConfig } from './load.ts'
 
@@ -31,7 +37,7 @@ function describeLogin(auth: AuthConfig | undefined, show: Show): string {
   return `login with ${method} at auth/${show('vault.auth.mount', auth.mount)}${role}`
 }
 
-function describeTransit({ mount, key }: TransitPlace, show: Show): string {
+function describeTransit({ mount, key }: ProviderTransitConfig, show: Show): string {
   const what = key === undefined ? 'no key' : `key ${show('transit.key', key)}`
   return `transit: ${what} in ${show('transit.mount', mount)}`
 }

@@ -1,6 +1,6 @@
 import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
-import type { CsiConfig, TransitPlace } from '../config/config.ts'
+import type { CsiConfig, ProviderTransitConfig } from '../config/config.ts'
 import type { GrpcService } from '../grpc/service.ts'
 import { UnaryFunnel } from '../grpc/unary.ts'
 import type { ServiceAccountToken } from '../identity/service-account-token.ts'
@@ -36,7 +36,7 @@ const POD_LOGIN_SETTINGS: LoginSettingNames = {
 export interface CsiProviderOptions {
   readonly csi: CsiConfig
   /** The KMS plugin's key, if configured. Only a rule with its exact name allows it. */
-  readonly transit: TransitPlace
+  readonly transit: ProviderTransitConfig
   /** Sends requests to Vault; each pod logs in with its own identity. */
   readonly client: VaultRequester
   /** Reported by the Version call. */

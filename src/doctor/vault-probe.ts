@@ -44,10 +44,7 @@ const Health = v.object({
 export async function viewVault(address: string, config: VaultConfig): Promise<VaultView> {
   try {
     const tls = address.startsWith('https:') ? await readTlsFiles(config) : {}
-    return await ask(address, {
-      ...tls,
-      ...(config.serverName === undefined ? {} : { servername: config.serverName }),
-    })
+    return await ask(address, { ...tls, servername: config.serverName })
   } catch (thrown) {
     return { address, problem: wordsOf(thrown), certificates: [] }
   }

@@ -12,8 +12,8 @@ export interface TokenExpectations {
   readonly issuer?: string | undefined
 }
 
-/** How messages name the places that their reader can change. */
-export interface TokenPlaces {
+/** How messages name the token and the settings that their reader can change. */
+export interface TokenSettingNames {
   /** The origin of the token: "vault.auth.tokenFile", "the token of pod shop/web". */
   readonly token: string
   readonly audience: string
@@ -22,8 +22,8 @@ export interface TokenPlaces {
   readonly refresher: string
 }
 
-/** The places of the KMS plugin's own token. */
-export const TOKEN_FILE_PLACES: TokenPlaces = {
+/** The settings of the KMS plugin's own token. */
+export const TOKEN_FILE_SETTINGS: TokenSettingNames = {
   token: 'vault.auth.tokenFile',
   audience: 'vault.auth.audience',
   issuer: 'vault.auth.issuer',
@@ -38,12 +38,12 @@ export function findTokenProblem(
   claims: ServiceAccountClaims,
   expectations: TokenExpectations,
   now: number,
-  places: TokenPlaces = TOKEN_FILE_PLACES,
+  names: TokenSettingNames = TOKEN_FILE_SETTINGS,
 ): string | undefined {
   return (
-    expired(claims, now, places) ??
-    notYetValid(claims, now, places) ??
-    findMismatch(claims, expectations, places)
+    expired(claims, now, names) ??
+    notYetValid(claims, now, names) ??
+    findMismatch(claims, expectations, names)
   )
 }
 
@@ -51,40 +51,40 @@ export function findTokenProblem(
 export function findMismatch(
   claims: ServiceAccountClaims,
   expectations: TokenExpectations,
-  places: TokenPlaces,
+  names: TokenSettingNames,
 ): string | undefined {
-  return wrongIssuer(claims, expectations, places) ?? wrongAudience(claims, expectations, places)
+  return wrongIssuer(claims, expectations, names) ?? wrongAudience(claims, expectations, names)
 }
 
-function expired({ expiresAt }: ServiceAccountClaims, now: number, places: TokenPlaces) {
+function expired({ expiresAt }: ServiceAccountClaims, now: number, names: TokenSettingNames) {
   if (expiresAt === undefined || now < expiresAt + CLOCK_SKEW_MS) return undefined
   const since = `${isoTime(expiresAt)} (${describeDuration(now - expiresAt)} ago)`
-  return `${places.token}: the token expired at ${since}: ${places.refresher} no longer refreshes it, or this host's clock is wrong`
+  return `${names.token}: the token expired at ${since}: ${names.refresher} no longer refreshes it, or this host's clock is wrong`
 }
 
-function notYetValid({ notBefore }: ServiceAccountClaims, now: number, places: TokenPlaces) {
+function notYetValid({ notBefore }: ServiceAccountClaims, now: number, names: TokenSettingNames) {
   if (notBefore === undefined || now >= notBefore - CLOCK_SKEW_MS) return undefined
   const from = `${isoTime(notBefore)} (in ${describeDuration(notBefore - now)})`
-  return `${places.token}: the token is valid only from ${from}: this host's clock is behind that of the token's issuer`
+  return `${names.token}: the token is valid only from ${from}: this host's clock is behind that of the token's issuer`
 }
 
 function wrongIssuer(
   claims: ServiceAccountClaims,
   { issuer }: TokenExpectations,
-  places: TokenPlaces,
+  names: TokenSettingNames,
 ) {
   if (issuer === undefined || claims.issuer === undefined || claims.issuer === issuer)
     return undefined
-  return `${places.token}: the token has issuer ${quoted(claims.issuer)}, but ${places.issuer} is ${quoted(issuer)}: is it the token of another cluster?`
+  return `${names.token}: the token has issuer ${quoted(claims.issuer)}, but ${names.issuer} is ${quoted(issuer)}: is it the token of another cluster?`
 }
 
 function wrongAudience(
   claims: ServiceAccountClaims,
   { audience }: TokenExpectations,
-  places: TokenPlaces,
+  names: TokenSettingNames,
 ) {
   if (audience === undefined || claims.audiences.includes(audience)) return undefined
-  return `${places.token}: the token has ${quotedAudiences(claims.audiences)}, but ${places.audience} is ${quoted(audience)}: request that audience where the token is issued, or correct ${places.audience}`
+  return `${names.token}: the token has ${quotedAudiences(claims.audiences)}, but ${names.audience} is ${quoted(audience)}: request that audience where the token is issued, or correct ${names.audience}`
 }
 
 /** A claim can be any number, and Date rejects some of them. */

@@ -35,22 +35,23 @@ function readReadiness({ plugin, session, clock }: KmsAdminOptions): Readiness {
     reason: state.reason,
     message: state.text,
     details: {
-      ...(snapshot === undefined
-        ? {}
-        : {
-            keyId: snapshot.keyId,
-            keyVersion: snapshot.keyVersion,
-            snapshotAgeSeconds: (now - snapshot.takenAt) / 1000,
-          }),
-      ...(state.failingSince === undefined
-        ? {}
-        : { failingSeconds: (now - state.failingSince) / 1000 }),
-      ...(tokenExpiresAt === undefined || !Number.isFinite(tokenExpiresAt)
-        ? {}
-        : { vaultTokenExpiresAt: new Date(tokenExpiresAt).toISOString() }),
-      ...(fault === undefined ? {} : { loginFault: fault.message }),
+      keyId: snapshot?.keyId,
+      keyVersion: snapshot?.keyVersion,
+      snapshotAgeSeconds: secondsBetween(snapshot?.takenAt, now),
+      failingSeconds: secondsBetween(state.failingSince, now),
+      vaultTokenExpiresAt: tokenExpiresAt === undefined ? undefined : isoTime(tokenExpiresAt),
+      loginFault: fault?.message,
     },
   }
+}
+
+function secondsBetween(start: number | undefined, end: number): number | undefined {
+  return start === undefined ? undefined : (end - start) / 1000
+}
+
+/** Undefined for a token that never expires. */
+function isoTime(milliseconds: number): string | undefined {
+  return Number.isFinite(milliseconds) ? new Date(milliseconds).toISOString() : undefined
 }
 
 /** Gauges that change over time are set at each scrape. */

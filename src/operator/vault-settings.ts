@@ -81,9 +81,11 @@ export class VaultSettings {
 
   async #request(operation: VaultOperation, request: Omit<VaultRequest, 'operation'>) {
     const { client, token, clock } = this.#options
-    const whole = { operation, ...request, ...(token === undefined ? {} : { token }) }
     try {
-      return await client.request(whole, { deadline: clock.monotonic() + REQUEST_TIMEOUT_MS })
+      return await client.request(
+        { operation, ...request, token },
+        { deadline: clock.monotonic() + REQUEST_TIMEOUT_MS },
+      )
     } catch (thrown) {
       throw namePath(thrown, request.path)
     }

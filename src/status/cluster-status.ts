@@ -14,13 +14,13 @@ export interface NodeStatus {
   readonly address: string
   /** "ok", or what is wrong. */
   readonly health: string
-  readonly keyIdHash?: string
+  readonly keyIdHash?: string | undefined
   /** Of the Transit key; undefined if it is not known, or if no version has this hash. */
-  readonly keyVersion?: number
+  readonly keyVersion?: number | undefined
   /** When the plugin's Vault token ends (ISO 8601). */
-  readonly tokenExpiresAt?: string
+  readonly tokenExpiresAt?: string | undefined
   /** How long ago the API server last heard from its plugin. */
-  readonly heardSecondsAgo?: number
+  readonly heardSecondsAgo?: number | undefined
 }
 
 export interface KeyStatus {
@@ -28,11 +28,11 @@ export interface KeyStatus {
   readonly latestVersion: number
   readonly minDecryptionVersion: number
   /** When the latest version was created (ISO 8601). */
-  readonly rotatedAt?: string
+  readonly rotatedAt?: string | undefined
   /** When it is to be rotated next (ISO 8601). */
-  readonly rotationDueAt?: string
+  readonly rotationDueAt?: string | undefined
   /** Who rotates: Vault by itself, or an operator by --rotate-every. */
-  readonly rotatedBy?: 'vault' | 'operator'
+  readonly rotatedBy?: 'vault' | 'operator' | undefined
 }
 
 /** The result of `status`. Its field names are those of the JSON output and must not change. */
@@ -90,14 +90,15 @@ function describePlugin(plugin: PluginReading, versions: KeyVersions | undefined
   const common = { kind: 'plugin', address: plugin.address } as const
   if (isSilentPlugin(plugin)) return { ...common, health: plugin.silence.message }
   const { ready, reason, message, keyId, tokenExpiresAt } = plugin
+  const keyIdHash = keyId === undefined ? undefined : hashKeyId(keyId)
   const outage = reason === 'ok' ? 'ok' : `ok, in its grace (${reason})`
   return {
     ...common,
     health: ready ? outage : message,
-    ...(keyId === undefined ? {} : keyPart(hashKeyId(keyId), versions)),
-    // What the plugin reports, if the key was not read from Vault.
-    ...(plugin.keyVersion === undefined ? {} : { keyVersion: plugin.keyVersion }),
-    ...(tokenExpiresAt === undefined ? {} : { tokenExpiresAt }),
+    keyIdHash,
+    // What the plugin reports; otherwise, what Vault reports, if the key was read.
+    keyVersion: plugin.keyVersion ?? versionOf(keyIdHash, versions),
+    tokenExpiresAt,
   }
 }
 
@@ -113,14 +114,14 @@ function describeServer(
   return [...server.keys.values()].map(({ hash, ageSeconds }) => ({
     ...common,
     health,
-    ...keyPart(hash, versions),
+    keyIdHash: hash,
+    keyVersion: versionOf(hash, versions),
     heardSecondsAgo: Math.round(ageSeconds),
   }))
 }
 
-function keyPart(keyIdHash: string, versions: KeyVersions | undefined) {
-  const keyVersion = versions?.versionOf(keyIdHash)
-  return { keyIdHash, ...(keyVersion === undefined ? {} : { keyVersion }) }
+function versionOf(keyIdHash: string | undefined, versions: KeyVersions | undefined) {
+  return keyIdHash === undefined ? undefined : versions?.versionOf(keyIdHash)
 }
 
 function describeKey(key: AdministeredKey, rotateEvery: number | undefined): KeyStatus {
@@ -129,18 +130,19 @@ function describeKey(key: AdministeredKey, rotateEvery: number | undefined): Key
   const byVault = autoRotateSeconds > 0
   const period = byVault ? autoRotateSeconds * 1000 : rotateEvery
   const rotatedAt = createdAt === undefined ? undefined : createdAt * 1000
+  const dueAt = rotatedAt === undefined || period === undefined ? undefined : rotatedAt + period
   return {
     name,
     latestVersion,
     minDecryptionVersion,
-    ...(rotatedAt === undefined ? {} : { rotatedAt: new Date(rotatedAt).toISOString() }),
-    ...(rotatedAt === undefined || period === undefined
-      ? {}
-      : {
-          rotationDueAt: new Date(rotatedAt + period).toISOString(),
-          rotatedBy: byVault ? ('vault' as const) : ('operator' as const),
-        }),
+    rotatedAt: isoTime(rotatedAt),
+    rotationDueAt: isoTime(dueAt),
+    rotatedBy: dueAt === undefined ? undefined : byVault ? 'vault' : 'operator',
   }
+}
+
+function isoTime(milliseconds: number | undefined): string | undefined {
+  return milliseconds === undefined ? undefined : new Date(milliseconds).toISOString()
 }
 
 function lateRotation(key: KeyStatus | undefined, now: number): readonly string[] {

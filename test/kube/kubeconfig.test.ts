@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { stringify } from 'yaml'
 
 import { accessThrough } from '../../src/kube/access.ts'
-import { findCluster } from '../../src/kube/place.ts'
+import { findCluster } from '../../src/kube/find-cluster.ts'
 import { readKubeconfig } from '../../src/kube/kubeconfig.ts'
 
 const base64 = (text: string) => Buffer.from(text).toString('base64')

@@ -34,7 +34,7 @@ export function whyNoNode(): string | false {
   return `a real node needs ${missing.join(', ')}: apt-get install --no-install-recommends containerd runc containernetworking-plugins iproute2`
 }
 
-interface NodePlace {
+interface NodeSetup {
   readonly folder: string
   readonly signer: ServiceAccountIssuer
   readonly environment: Record<string, string>
@@ -105,7 +105,7 @@ export class KubeNode {
     return node
   }
 
-  private constructor(place: NodePlace, agent: Agent) {
+  private constructor(place: NodeSetup, agent: Agent) {
     this.folder = place.folder
     this.signer = place.signer
     this.#environment = place.environment

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { findEtcd, ETCD_PLACES } from '../../src/etcd/places.ts'
+import { findEtcd, ETCD_DISTRIBUTIONS } from '../../src/etcd/distributions.ts'
 import { readValues } from '../../src/commands/cli/command.ts'
 import { readVerification, verifyCommand, type VerifyValues } from '../../src/commands/verify.ts'
 import { giveOptions } from '../commands/execute.ts'
@@ -86,7 +86,7 @@ void test('the default rate is light on etcd', (t) => {
 })
 
 void test('the etcd of a known distribution is found by its files', (t) => {
-  for (const place of ETCD_PLACES) {
+  for (const place of ETCD_DISTRIBUTIONS) {
     const files: readonly string[] = [place.caFile, place.certFile, place.keyFile]
     t.equal(
       findEtcd((file) => files.includes(file)),

@@ -28,7 +28,7 @@ export interface OperatorVault {
   close(): Promise<void>
 }
 
-export interface OperatorVaultPlace {
+export interface OperatorVaultOptions {
   /** The plugin's configuration, which says where Vault and the key are. */
   readonly config: string
   readonly tokenFile: string | undefined
@@ -36,7 +36,7 @@ export interface OperatorVaultPlace {
 
 /** Connects to Vault with the operator token. */
 export async function openOperatorVault(
-  { config: file, tokenFile }: OperatorVaultPlace,
+  { config: file, tokenFile }: OperatorVaultOptions,
   { environment }: Pick<Terminal, 'environment'>,
 ): Promise<OperatorVault> {
   const config = await loadConfig(file, environment)

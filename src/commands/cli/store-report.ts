@@ -1,6 +1,6 @@
 import { readEncryptionRules } from '../../encryption/rules-file.ts'
 import type { EtcdAccess } from '../../etcd/access.ts'
-import type { EtcdPlace } from '../../etcd/places.ts'
+import type { EtcdDistribution } from '../../etcd/distributions.ts'
 import type { Store } from '../../etcd/store.ts'
 import type { Resource } from '../../kube/resource.ts'
 import { systemClock } from '../../time/clock.ts'
@@ -18,7 +18,7 @@ export const DEFAULT_ETCD_RATE = 5_000
 /** Where stored objects are read from. */
 export type StoreSource =
   | { readonly kind: 'snapshot'; readonly file: string; readonly skipHashCheck: boolean }
-  | { readonly kind: 'etcd'; readonly access: EtcdAccess; readonly found?: EtcdPlace }
+  | { readonly kind: 'etcd'; readonly access: EtcdAccess; readonly found?: EtcdDistribution }
 
 /** What is read, and what it is compared with. */
 export interface StoreReading {

@@ -10,7 +10,7 @@ import {
 import { startPluginProbe } from '../../node/install/plugin-probe.ts'
 import { watchSources } from '../../node/install/source-watch.ts'
 import { version } from '../../version.ts'
-import { takeChargeOfEnd } from '../cli/process-end.ts'
+import { handleShutdown } from '../cli/shutdown.ts'
 import { createTelemetry } from '../cli/telemetry.ts'
 import { EXIT_OK } from '../cli/terminal.ts'
 
@@ -28,7 +28,7 @@ export async function keepNode(keeping: NodeKeeping): Promise<never> {
   const { options, act, verb, intervalMs, listen } = keeping
   const { clock } = options
   const { log, metrics, logSink } = createTelemetry('info')
-  const processEnd = takeChargeOfEnd(log, logSink)
+  const shutdown = handleShutdown(log, logSink)
   // The timers of the clock do not keep the process alive.
   const alive = setInterval(() => undefined, 60_000)
   const installer = createInstaller({
@@ -50,13 +50,13 @@ export async function keepNode(keeping: NodeKeeping): Promise<never> {
   const admin = startAdminServer({ listen, sources, clock, log })
   log.info(`transit-bridge ${version} maintains the files of this node; they remain when it stops`)
 
-  await processEnd.requested
+  await shutdown.requested
   unwatch()
   probe.stop()
   await Promise.all([installer.stop(), admin.stop()])
   clearInterval(alive)
   log.info('stopped')
-  return processEnd.end(EXIT_OK)
+  return shutdown.exit(EXIT_OK)
 }
 
 function sourcesOf({ configSource, tokenSource, caSource }: NodeInstallOptions): string[] {

@@ -1,6 +1,11 @@
 import * as v from 'valibot'
 
-import type { AuthConfig, ClientCertificate, TransitPlace, VaultConnection } from '../config.ts'
+import type {
+  AuthConfig,
+  ClientCertificate,
+  ProviderTransitConfig,
+  VaultConnection,
+} from '../config.ts'
 import { duration } from './duration.ts'
 import { addresses, isPlaintext } from './endpoint.ts'
 import { toggle } from './number.ts'
@@ -171,7 +176,7 @@ interface ClientFiles {
   readonly keyFile?: string
 }
 
-interface CertificatePlaces {
+interface CertificateSettings {
   readonly clientCertFile?: string
   readonly clientKeyFile?: string
   readonly auth?: ClientFiles
@@ -182,7 +187,7 @@ function isHalf(one: string | undefined, other: string | undefined): boolean {
   return (one === undefined) !== (other === undefined)
 }
 
-function findClientCertificate(section: CertificatePlaces): ClientCertificate | undefined {
+function findClientCertificate(section: CertificateSettings): ClientCertificate | undefined {
   const { clientCertFile, clientKeyFile, auth: login } = section
   if (clientCertFile !== undefined && clientKeyFile !== undefined)
     return { certFile: clientCertFile, keyFile: clientKeyFile, section: 'vault' }
@@ -192,7 +197,7 @@ function findClientCertificate(section: CertificatePlaces): ClientCertificate | 
 }
 
 type Auth = v.InferOutput<typeof auth>
-type Section = CertificatePlaces & {
+type Section = CertificateSettings & {
   readonly address: readonly string[]
   readonly timeout: number
   readonly allowPlaintext: boolean
@@ -241,5 +246,5 @@ export const transitSection = v.pipe(
     ),
   }),
   v.description('The Transit engine and its key.'),
-  v.transform((section): TransitPlace => section),
+  v.transform((section): ProviderTransitConfig => section),
 )

@@ -20,12 +20,12 @@ export interface NodeFilesOptions {
 }
 
 /** The part of the input that no configuration contains. */
-export type NodePlace = Pick<NodeFilesOptions, 'configFile' | 'image' | 'program'>
+export type HostOptions = Pick<NodeFilesOptions, 'configFile' | 'image' | 'program'>
 
 /** The input of a node's files for a configuration of the KMS plugin. Throws CONFIG_INVALID without its section `kms`. */
-export function nodeFilesFor(config: Config, place: NodePlace): NodeFilesOptions {
+export function nodeFilesFor(config: Config, host: HostOptions): NodeFilesOptions {
   const { socket, socketGroup } = requireSection(config, 'kms')
-  return { ...place, socket, socketGroup, files: namedFiles(config), admin: config.admin.listen }
+  return { ...host, socket, socketGroup, files: namedFiles(config), admin: config.admin.listen }
 }
 
 /** The folders that a pod must mount, without duplicates and without folders inside another one. */

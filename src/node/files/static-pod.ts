@@ -4,7 +4,7 @@ import { renderPodSpec } from './pod.ts'
 /** A static pod manifest: the kubelet starts it without any API server, also after a power cut. */
 export function renderStaticPod(options: NodeFilesOptions): string {
   return [
-    '# /etc/kubernetes/manifests/transit-bridge-kms.yaml, on every control-plane node, beside kube-apiserver.yaml.',
+    '# /etc/kubernetes/manifests/transit-bridge-kms.yaml, on every control-plane node, next to kube-apiserver.yaml.',
     '# A static pod cannot refer to a ServiceAccount, ConfigMap or Secret: everything it needs is in files of the host. Another',
     '# program must renew the token file; the token lifetime must exceed the longest outage that the control plane survives.',
     '# On k3s and RKE2 use --shape systemd: they read Secrets before their kubelet starts any pod.',

@@ -40,9 +40,8 @@ function readReadiness(options: InstallerAdminOptions): Readiness {
           `nothing serves ${socket} yet; check the log of the static pod transit-bridge-kms`,
         )
   }
-  const details =
-    tokenExpiresAt === undefined ? {} : { tokenExpiresAt: new Date(tokenExpiresAt).toISOString() }
-  return { ready: true, reason: 'ok', message: 'ok', details }
+  const tokenEnd = tokenExpiresAt === undefined ? undefined : new Date(tokenExpiresAt).toISOString()
+  return { ready: true, reason: 'ok', message: 'ok', details: { tokenExpiresAt: tokenEnd } }
 }
 
 function notReady(reason: string, message: string): Readiness {

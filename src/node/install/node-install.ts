@@ -132,8 +132,8 @@ async function caFile({ vault }: Config, options: NodeInstallOptions): Promise<H
 
 function manifest(text: string, config: Config, options: NodeInstallOptions): string {
   // A static pod runs the program of its image.
-  const place = { configFile: options.hostConfig, image: options.image, program: '' }
-  return renderManifest(nodeFilesFor(config, place), text)
+  const host = { configFile: options.hostConfig, image: options.image, program: '' }
+  return renderManifest(nodeFilesFor(config, host), text)
 }
 
 function manifestOf({ manifestFolder }: NodeInstallOptions): string {

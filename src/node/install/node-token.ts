@@ -1,12 +1,12 @@
 import type { TokenFileLogin } from '../../config/config.ts'
 import { BridgeError } from '../../errors.ts'
-import { findMismatch, type TokenPlaces } from '../../identity/token-check.ts'
+import { findMismatch, type TokenSettingNames } from '../../identity/token-check.ts'
 import { readServiceAccountToken } from '../../identity/token-file.ts'
 import { putHostFile } from '../../files/atomic-file.ts'
 
 const TOKEN_MODE = 0o600
 
-const PLACES: TokenPlaces = {
+const SETTINGS: TokenSettingNames = {
   token: '--token',
   audience: 'vault.auth.audience',
   issuer: 'vault.auth.issuer',
@@ -34,7 +34,7 @@ export interface NodeToken {
 export async function putNodeToken(options: NodeTokenOptions): Promise<NodeToken> {
   const { source, target, auth } = options
   const { token, claims } = await readServiceAccountToken(source, '--token')
-  const mismatch = findMismatch(claims, auth, PLACES)
+  const mismatch = findMismatch(claims, auth, SETTINGS)
   if (mismatch !== undefined) throw new BridgeError('IDENTITY_INVALID', mismatch)
   const content = `${token.reveal()}\n`
   const changed = await putHostFile({ path: target, mode: TOKEN_MODE, content })

@@ -43,7 +43,8 @@ type DaemonSet = v.InferOutput<typeof daemonSet>
 
 /**
  * Turns a DaemonSet of installers into one of removers and waits until the plugin is removed from each of its nodes;
- * returns the number of nodes. Each remover replaces an installer, so none writes back what was removed. Throws HOST_FAILED.
+ * returns the number of nodes. Each remover replaces an installer, so no installer restores what was removed. Throws
+ * HOST_FAILED.
  */
 export async function retireInstallers(options: RetirementOptions): Promise<number> {
   const { clock, timeoutMs } = options

@@ -59,7 +59,7 @@ export class RequestReport {
         [logKey.code]: error.code,
         [logKey.durationMs]: Math.round(durationMs * 1000) / 1000,
         [logKey.reason]: error.message,
-        ...(context.uid === undefined ? {} : { [logKey.uid]: context.uid }),
+        [logKey.uid]: context.uid,
       },
       'vault request failed',
     )

@@ -26,7 +26,7 @@ export interface VaultRequest {
   readonly path: string
   readonly body?: object
   /** Sent as X-Vault-Token; without it the request is anonymous (a login). */
-  readonly token?: Secret<string>
+  readonly token?: Secret<string> | undefined
   /** Overrides the configured namespace (a login may be in another one); empty for the root namespace. */
   readonly namespace?: string
 }

@@ -30,7 +30,6 @@ export function certLogin(options: CertLoginOptions): Login {
     knownFailures: [NAMELESS],
     clock,
   })
-  const body = role === undefined ? {} : { name: role }
   return {
     method: 'cert',
     async login(context) {
@@ -40,7 +39,7 @@ export function certLogin(options: CertLoginOptions): Login {
         setting: 'vault.auth.certFile',
         whenMissing: 'write the client certificate and its chain to it, in PEM',
       })
-      return endpoint.login({ body, role, digest: digestOf(certificate) }, context)
+      return endpoint.login({ body: { name: role }, role, digest: digestOf(certificate) }, context)
     },
   }
 }

@@ -22,7 +22,7 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
     // HTTP/2 would send all requests over one connection, where one lost packet delays all of them.
     allowH2: false,
     timeout: options.timeoutMs,
-    ...(options.serverName === undefined ? {} : { servername: options.serverName }),
+    servername: options.serverName,
     ...options.contents,
   })
   return (target, callback) =>

@@ -19,15 +19,16 @@ export interface ClientCertificateFiles {
 
 /** What tls.connect takes. */
 export interface TlsContents {
-  readonly ca?: string
-  readonly cert?: string
-  readonly key?: string
+  readonly ca?: string | undefined
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
 }
 
 /** Reads and checks the files. Throws VAULT_TLS_INVALID with the configuration key and the file. */
 export async function readTlsFiles(files: TlsFiles): Promise<TlsContents> {
-  const ca = files.caFile === undefined ? {} : { ca: await readAuthorities(files.caFile) }
-  return { ...ca, ...(await readClientCertificate(files.clientCertificate)) }
+  const { caFile, clientCertificate } = files
+  const ca = caFile === undefined ? undefined : await readAuthorities(caFile)
+  return { ca, ...(await readClientCertificate(clientCertificate)) }
 }
 
 async function readAuthorities(file: string): Promise<string> {

@@ -1,7 +1,7 @@
 import type { ApiServers } from '../../../convergence/api-servers.ts'
 import type { Demand } from '../../../convergence/convergence.ts'
 import { hashEncryptionConfig } from '../../../encryption/rules-file.ts'
-import { findCluster } from '../../../kube/place.ts'
+import { findCluster } from '../../../kube/find-cluster.ts'
 import type { Clock } from '../../../time/clock.ts'
 import { flag, grouped, repeated, text, usageError, type ValuesOf } from '../option.ts'
 import { warn, type Terminal } from '../terminal.ts'

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 
 import type { EtcdAccess } from '../../../etcd/access.ts'
-import { findEtcd, type EtcdPlace } from '../../../etcd/places.ts'
+import { findEtcd, type EtcdDistribution } from '../../../etcd/distributions.ts'
 import { explainFileError } from '../../../files/system-error.ts'
 import { Secret } from '../../../secret.ts'
 import { grouped, list, text, usageError, type Option, type ValuesOf } from '../option.ts'
@@ -61,7 +61,7 @@ export function readEtcdAccess(values: EtcdAccessValues): EtcdAccess {
 }
 
 /** The etcd of this host, where kubeadm, k3s or RKE2 keep it. Throws USAGE_INVALID if there is none. */
-export function findHostEtcd(): { readonly access: EtcdAccess; readonly found: EtcdPlace } {
+export function findHostEtcd(): { readonly access: EtcdAccess; readonly found: EtcdDistribution } {
   const found = findEtcd(existsSync)
   if (found === undefined)
     throw usageError(

@@ -8,9 +8,9 @@ const SOURCE = join(import.meta.dirname, '../../src')
 function runProgram(body: string) {
   const program = `
     import { createTelemetry } from ${JSON.stringify(join(SOURCE, 'commands/cli/telemetry.ts'))}
-    import { takeChargeOfEnd } from ${JSON.stringify(join(SOURCE, 'commands/cli/process-end.ts'))}
+    import { handleShutdown } from ${JSON.stringify(join(SOURCE, 'commands/cli/shutdown.ts'))}
     const { log, logSink } = createTelemetry('info')
-    takeChargeOfEnd(log, logSink)
+    handleShutdown(log, logSink)
     setInterval(() => undefined, 1_000)
     ${body}`
   const args = ['--input-type=module', '--eval', program]

@@ -9,21 +9,21 @@ const STOP_LIMIT_MS = 8_000
 /** Time for the last log lines. */
 const FLUSH_LIMIT_MS = 500
 
-/** Signals that stop the program. SIGHUP and SIGUSR2 are included: when it is restarted, it reads its configuration again. */
+/** SIGHUP and SIGUSR2, which often mean "reload", are included: after a restart the program reads its configuration again. */
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2'] as const
 
-export interface ProcessEnd {
+export interface Shutdown {
   /** Resolves at the first signal that asks the program to stop. */
   readonly requested: Promise<NodeJS.Signals>
   /** Ends the process with this code once its last log lines are written, or after a short time. */
-  end(code: number): Promise<never>
+  exit(code: number): Promise<never>
 }
 
 /**
- * Handles the end of a server. A signal asks it to stop, and ends it if that takes too long. A second signal ends it at
- * once, and so does an uncaught error: a server that half works is worse than none.
+ * Handles signals and uncaught errors of a server. The first signal asks the server to stop, within a time limit. A second
+ * one ends the process at once. An uncaught error ends it, too: a server that half works is worse than none.
  */
-export function takeChargeOfEnd(log: Logger, sink: LogSink): ProcessEnd {
+export function handleShutdown(log: Logger, sink: LogSink): Shutdown {
   const { promise: requested, resolve } = Promise.withResolvers<NodeJS.Signals>()
   const end = async (code: number): Promise<never> => {
     await sink.flush(FLUSH_LIMIT_MS)
@@ -42,7 +42,7 @@ export function takeChargeOfEnd(log: Logger, sink: LogSink): ProcessEnd {
   }
   for (const signal of STOP_SIGNALS) process.on(signal, onSignal)
   endOnUncaughtError(log, end)
-  return { requested, end }
+  return { requested, exit: end }
 }
 
 function endOnUncaughtError(log: Logger, end: (code: number) => Promise<never>): void {
@@ -59,7 +59,7 @@ function endOnUncaughtError(log: Logger, end: (code: number) => Promise<never>):
 
 /**
  * Ends the process now. process.exit() waits for libuv's threads, so a read that never returns (a FIFO, a dead network
- * mount, a name server that is silent) would keep the process alive, and process 1 of a container cannot kill itself with
+ * mount, a name server that does not answer) would keep the process alive, and process 1 of a container cannot kill itself with
  * a signal. execve(2) ends all threads, and the program that it starts only exits.
  */
 function endProcess(code: number): never {

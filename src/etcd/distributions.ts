@@ -1,6 +1,6 @@
-/** The etcd of a control-plane node, with the client certificate of its API server. */
-export interface EtcdPlace {
-  /** The distribution, for messages. */
+/** How a distribution runs etcd on a control-plane node, with the client certificate of the API server. */
+export interface EtcdDistribution {
+  /** For messages. */
   readonly name: string
   readonly endpoint: string
   readonly caFile: string
@@ -11,7 +11,7 @@ export interface EtcdPlace {
 const ENDPOINT = 'https://127.0.0.1:2379'
 
 /** Where distributions keep the client certificate for etcd (kubeadm: cmd/kubeadm/app/phases/certs; k3s: pkg/etcd). */
-export const ETCD_PLACES: readonly EtcdPlace[] = [
+export const ETCD_DISTRIBUTIONS: readonly EtcdDistribution[] = [
   {
     name: 'kubeadm',
     endpoint: ENDPOINT,
@@ -28,9 +28,9 @@ export const ETCD_PLACES: readonly EtcdPlace[] = [
   })),
 ]
 
-/** The first place whose files exist; undefined if this host has none. */
-export function findEtcd(exists: (file: string) => boolean): EtcdPlace | undefined {
-  return ETCD_PLACES.find(({ caFile, certFile, keyFile }) =>
+/** The distribution whose files exist on this host; undefined if there is none. */
+export function findEtcd(exists: (file: string) => boolean): EtcdDistribution | undefined {
+  return ETCD_DISTRIBUTIONS.find(({ caFile, certFile, keyFile }) =>
     [caFile, certFile, keyFile].every(exists),
   )
 }

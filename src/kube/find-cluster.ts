@@ -7,7 +7,7 @@ import type { KubeAccess } from './access.ts'
 import { findPodAccess } from './in-cluster.ts'
 import { readKubeconfig } from './kubeconfig.ts'
 
-export interface KubePlace {
+export interface KubeconfigOptions {
   readonly kubeconfig?: string | undefined
   readonly context?: string | undefined
   readonly environment: Environment
@@ -17,13 +17,13 @@ export interface KubePlace {
  * Finds the cluster as kubectl does: the given file, KUBECONFIG, ~/.kube/config, or the service account of this pod.
  * Throws USAGE_INVALID if there is none, CONFIG_INVALID if the kubeconfig is invalid.
  */
-export async function findCluster(place: KubePlace): Promise<KubeAccess> {
-  const { kubeconfig, context, environment } = place
+export async function findCluster(options: KubeconfigOptions): Promise<KubeAccess> {
+  const { kubeconfig, context, environment } = options
   const given = kubeconfig ?? environment['KUBECONFIG']
   if (given !== undefined && given !== '') return readKubeconfig(single(given), context)
   const home = environment['HOME']
-  const usual = home === undefined ? undefined : join(home, '.kube', 'config')
-  if (usual !== undefined && existsSync(usual)) return readKubeconfig(usual, context)
+  const standard = home === undefined ? undefined : join(home, '.kube', 'config')
+  if (standard !== undefined && existsSync(standard)) return readKubeconfig(standard, context)
   const inside = findPodAccess(environment)
   if (inside !== undefined && context === undefined) return inside
   throw new BridgeError(
