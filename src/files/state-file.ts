@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rm } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 
@@ -50,29 +50,19 @@ export class StateFile<Schema extends v.GenericSchema> {
   }
 
   /** Prevents a second run of the same procedure until the returned function is called. Throws STATE_INVALID. */
-  async lock(): Promise<() => Promise<void>> {
+  async lock(): Promise<() => void> {
     const file = `${this.path}.lock`
     await mkdir(dirname(file), { recursive: true, mode: 0o700 }).catch(() => undefined)
-    for (let tries = 0; tries < 2; tries += 1) {
-      try {
-        const handle = await open(file, 'wx', 0o600)
-        await handle.writeFile(String(process.pid))
-        await handle.close()
-        return () => rm(file, { force: true })
-      } catch (error) {
-        if (systemCodeOf(error) !== 'EEXIST')
-          throw this.#fault(`cannot be locked: ${explainFileError(error)}`, error)
-        const holder = Number(await readFile(file, 'utf8').catch(() => ''))
-        if (isAlive(holder)) {
-          throw this.#fault(
-            `is in use by process ${String(holder)}; wait until it ends, or stop it`,
-          )
-        }
-        // The process was killed before it could remove the lock.
-        await rm(file, { force: true })
-      }
-    }
-    throw this.#fault('is in use by another process')
+    const { takeRunLock } = await import('./run-lock.ts')
+    const lock = takeRunLock(file)
+    if (typeof lock === 'object') return lock.release
+    if (lock === 'in-use')
+      throw this.#fault('is in use by another run; wait until it ends, or stop it')
+    throw this.#fault(
+      lock === 'not-a-lock'
+        ? `cannot be locked: ${file} is not a lock of this program; remove it if no other run is active`
+        : `cannot be locked: ${file} cannot be written`,
+    )
   }
 
   #fault(problem: string, cause?: unknown): BridgeError {
@@ -93,16 +83,5 @@ function parseJson(text: string): unknown {
     return JSON.parse(text)
   } catch {
     return undefined
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid <= 0) return false
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    // The process exists and belongs to another user.
-    return systemCodeOf(error) === 'EPERM'
   }
 }

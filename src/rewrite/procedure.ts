@@ -132,7 +132,7 @@ export async function runRewrite(
   try {
     return await rewriteAll(options, plan, file, signal)
   } finally {
-    await unlock()
+    unlock()
   }
 }
 

@@ -156,7 +156,7 @@ async function rotate(context: RotateContext, signal: AbortSignal): Promise<numb
     print(terminal, formatNeeded(needed))
     return EXIT_OK
   } finally {
-    await unlock()
+    unlock()
   }
 }
 
