@@ -2,7 +2,7 @@
 # attach it to the role of the auth method (csi.auth.mount) that a SecretProviderClass refers to.
 # Replace "transit" if csi.mount differs, and "app-data", "app-signing", "app-exported" with your keys.
 
-# publicKey, jwks, keyInfo and exportedKey: versions, creation times and public keys; never key material.
+# publicKey, jwks, certificate, keyInfo and exportedKey: versions, creation times, public keys and certificates; never key material.
 path "transit/keys/app-signing" {
   capabilities = ["read"]
 }

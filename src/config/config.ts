@@ -130,6 +130,7 @@ export type AcceptedPlugin = (typeof ACCEPTED_PLUGINS)[number]
 export const CSI_OBJECT_TYPES = [
   'publicKey',
   'jwks',
+  'certificate',
   'dataKey',
   'decrypt',
   'exportedKey',

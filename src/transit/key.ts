@@ -10,7 +10,9 @@ export interface TransitKeyVersion {
    */
   readonly createdAt: number
   /** PEM, or for ed25519 the raw key in base64; absent for symmetric keys. */
-  readonly publicKey?: string
+  readonly publicKey?: string | undefined
+  /** PEM, the certificate of the key first. Set only if someone stored it with set-certificate. */
+  readonly certificateChain?: string | undefined
 }
 
 /** What Vault reports of a Transit key: never key material. */
@@ -45,7 +47,11 @@ const PositiveInteger = v.pipe(v.number(), v.integer(), v.minValue(1))
 /** Symmetric keys: seconds since 1970. Asymmetric keys: an object with an RFC 3339 time. */
 const Version = v.union([
   PositiveInteger,
-  v.object({ creation_time: v.string(), public_key: v.optional(v.string()) }),
+  v.object({
+    creation_time: v.string(),
+    public_key: v.optional(v.string()),
+    certificate_chain: v.optional(v.string()),
+  }),
 ])
 
 const KeyAnswer = v.object({
@@ -111,9 +117,11 @@ function readVersion(version: v.InferOutput<typeof Version>): TransitKeyVersion 
     )
   }
   const createdAt = Math.floor(milliseconds / 1000)
-  return version.public_key === undefined
-    ? { createdAt }
-    : { createdAt, publicKey: version.public_key }
+  return {
+    createdAt,
+    publicKey: version.public_key,
+    certificateChain: version.certificate_chain === '' ? undefined : version.certificate_chain,
+  }
 }
 
 /** Throws KEY_UNSUITABLE or KEY_MISSING unless the key can wrap with authenticated annotations. */

@@ -521,7 +521,7 @@ const ROWS: readonly Row[] = [
     'an object type that does not exist',
     '[publicKey]',
     '[publicKey, password]',
-    'csi.rules[0].types[1]: "password" is not supported; use publicKey, jwks, dataKey, decrypt, exportedKey or keyInfo',
+    'csi.rules[0].types[1]: "password" is not supported; use publicKey, jwks, certificate, dataKey, decrypt, exportedKey or keyInfo',
   ],
   [
     'a listener without a host',

@@ -6,7 +6,8 @@ import { parse } from 'yaml'
 import type { CsiRule } from '../../src/config/config.ts'
 import { parseProviderConfig } from '../../src/config/load.ts'
 import { readManifests } from '../../src/csi/class/class-manifest.ts'
-import { rotateKey } from '../real/transit-setup.ts'
+import { CertificateAuthority } from '../real/pki.ts'
+import { certify, rotateKey } from '../real/transit-setup.ts'
 import { PodVault, newPod } from './pod-vault.ts'
 import { startFixture } from './fixture.ts'
 
@@ -23,7 +24,7 @@ function exampleOf(name: string): string {
 const vault = await PodVault.start()
 const { rules } = parse(exampleOf('rules')) as { rules: CsiRule[] }
 const [rule] = rules
-const exporting = { ...rule, types: ['exportedKey'] } as CsiRule
+const exporting = { ...rule, types: ['exportedKey', 'certificate'] } as CsiRule
 const fixture = await startFixture(vault, { rules: [...rules, exporting] })
 after(async () => {
   await fixture.stop()
@@ -31,6 +32,7 @@ after(async () => {
 })
 await vault.makeKey('app-signing', 'ecdsa-p256')
 await rotateKey(vault.bao, 'app-signing')
+await certify(vault.bao, 'app-signing', await CertificateAuthority.create())
 await vault.makeKey('app-next', 'ed25519')
 await vault.makeKey('app-data')
 await vault.makeKey('app-exported', 'aes256-gcm96', { exportable: true })
@@ -61,6 +63,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
     'keys/signing/2',
   ],
   jwks: ['jwks.json', 'both.json', 'named.json'],
+  certificate: ['tls/chain.pem'],
   dataKey: ['db/dek'],
   decrypt: ['db/password'],
   exportedKey: ['material', 'all/1'],

@@ -330,6 +330,17 @@ const CASES: readonly Case[] = [
     ),
   ),
   {
+    name: 'a certificate without a rule',
+    objects: [{ path: 'x', type: 'certificate', key: 'app-x' }],
+    code: 'PERMISSION_DENIED',
+    words: /: objects\[0\] \(x\): no rule .* and key "app-x" .* type certificate \(types\); change/,
+  },
+  invalid(
+    'a certificate in another format',
+    [{ path: 'x', type: 'certificate', key: 'app-x', format: 'der' }],
+    /objects\[0\]\.format: is not valid here; it belongs to type publicKey/,
+  ),
+  {
     name: 'a JWK set with a key without a rule',
     objects: [{ path: 'x', type: 'jwks', keys: ['app-a', 'bank-b'] }],
     code: 'PERMISSION_DENIED',
@@ -517,6 +528,7 @@ const CASES: readonly Case[] = [
 ]
 
 const DATA_KEY = { path: 'x', type: 'dataKey', key: 'app-x', wrapped: CIPHERTEXT }
+const CERTIFICATE = { path: 'x', type: 'certificate', key: 'app-x' }
 const EXPORTED = { path: 'x', type: 'exportedKey', key: 'app-x' }
 /** Each field of each type with an object that is otherwise valid. */
 const FIELD_OWNERS: readonly (readonly [string, object])[] = [
@@ -533,6 +545,7 @@ const FIELD_OWNERS: readonly (readonly [string, object])[] = [
     'context',
     'associatedData',
   ].map((field) => [field, GOOD] as const),
+  ...['key', 'version'].map((field) => [field, CERTIFICATE] as const),
   ['encoding', DATA_KEY],
   ['encoding', EXPORTED],
   ['wrapped', DATA_KEY],

@@ -94,6 +94,21 @@ export class CertificateAuthority {
     ])
   }
 
+  /** Issues a certificate for a certificate request, and returns it with the authority's certificate, in PEM. */
+  async chainFor(request: string): Promise<string> {
+    const { publicKey, subject } = new x509.Pkcs10CertificateRequest(request)
+    const certificate = await x509.X509CertificateGenerator.create({
+      serialNumber: serialNumber(),
+      subject: subject === '' ? 'CN=of a request' : subject,
+      issuer: this.#certificate.subject,
+      ...validity({}),
+      publicKey,
+      signingKey: this.#key,
+      signingAlgorithm: algorithm,
+    })
+    return `${certificate.toString('pem')}\n${this.caPem}`
+  }
+
   async #issue(
     file: string,
     subject: string,

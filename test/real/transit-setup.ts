@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { OpenBao } from './openbao.ts'
+import type { CertificateAuthority } from './pki.ts'
 
 export type TokenType = 'service' | 'batch'
 
@@ -38,6 +39,17 @@ export async function makeKey(bao: OpenBao, name: string, given: KeyPlace = {}):
 
 export async function rotateKey(bao: OpenBao, name: string, mount = 'transit'): Promise<void> {
   await bao.api('POST', `${mount}/keys/${name}/rotate`, {})
+}
+
+/** Stores a certificate for the latest version of a key, as an operator does. */
+export async function certify(
+  bao: OpenBao,
+  name: string,
+  authority: CertificateAuthority,
+): Promise<void> {
+  const { data } = await bao.api('POST', `transit/keys/${name}/csr`, {})
+  const chain = await authority.chainFor(String(data.csr))
+  await bao.api('POST', `transit/keys/${name}/set-certificate`, { certificate_chain: chain })
 }
 
 /** Deletes a key for good, which Vault allows only after `deletion_allowed`. */

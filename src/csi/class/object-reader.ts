@@ -75,6 +75,8 @@ function readTyped(common: CommonFields, reader: FieldReader): ClassObject | und
       return { ...common, type, key: readKey(reader), ...readPublicKeyFields(reader) }
     case 'jwks':
       return { ...common, type, ...readJwksFields(reader) }
+    case 'certificate':
+      return { ...common, type, key: readKey(reader), version: reader.version('version') }
     case 'dataKey':
       return {
         ...readCiphertext(common, 'wrapped', reader),

@@ -62,6 +62,12 @@ export interface JwksObject extends ObjectBase, JwkFields {
   readonly keys: readonly string[]
 }
 
+/** A certificate that was stored with the key, and its chain. */
+export interface CertificateObject extends KeyedBase {
+  readonly type: 'certificate'
+  readonly version: WantedVersion
+}
+
 export interface KeyInfoObject extends KeyedBase {
   readonly type: 'keyInfo'
 }
@@ -84,7 +90,7 @@ export interface ExportedKeyObject extends KeyedBase {
 }
 
 /** Built from key metadata only. */
-export type PublicObject = PublicKeyObject | JwksObject | KeyInfoObject
+export type PublicObject = PublicKeyObject | JwksObject | CertificateObject | KeyInfoObject
 /** Built from decrypted or exported content, which is never shared between pods. */
 export type SecretObject = CiphertextObject | ExportedKeyObject
 export type ClassObject = PublicObject | SecretObject
@@ -93,6 +99,7 @@ export type ClassObject = PublicObject | SecretObject
 export const FIELDS_OF: Readonly<Record<CsiObjectType, readonly string[]>> = {
   publicKey: ['key', 'format', 'version', 'alg', 'kid', 'comment'],
   jwks: ['key', 'keys', 'alg', 'kid'],
+  certificate: ['key', 'version'],
   dataKey: ['key', 'wrapped', 'encoding', 'context', 'associatedData'],
   decrypt: [
     'key',
@@ -110,8 +117,15 @@ export const FIELDS_OF: Readonly<Record<CsiObjectType, readonly string[]>> = {
 
 export const COMMON_FIELDS: readonly string[] = ['path', 'type', 'mode', 'optional']
 
+const PUBLIC_TYPES: ReadonlySet<string> = new Set<PublicObject['type']>([
+  'publicKey',
+  'jwks',
+  'certificate',
+  'keyInfo',
+])
+
 export function isPublic(object: ClassObject): object is PublicObject {
-  return object.type === 'publicKey' || object.type === 'jwks' || object.type === 'keyInfo'
+  return PUBLIC_TYPES.has(object.type)
 }
 
 /** Returns the names of the Transit keys that an object uses. */

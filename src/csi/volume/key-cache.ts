@@ -55,7 +55,7 @@ export class KeyCache {
   readonly #known = new LRUCache<string, KnownKey>({
     max: MAX_KEYS,
     maxSize: MAX_KEY_BYTES,
-    sizeCalculation: ({ key }) => VERSION_BYTES * (1 + (key?.versions.size ?? 0)),
+    sizeCalculation: sizeOf,
   })
   /** When Vault last let a reader with these permissions read the key. */
   readonly #proofs = new LRUCache<string, number>({ max: MAX_PROOFS })
@@ -144,6 +144,12 @@ export class KeyCache {
   #age(at: number): number {
     return this.#options.clock.monotonic() - at
   }
+}
+
+function sizeOf({ key }: KnownKey): number {
+  const versions = [...(key?.versions.values() ?? [])]
+  const chains = versions.map(({ certificateChain = '' }) => certificateChain.length)
+  return chains.reduce((sum, length) => sum + VERSION_BYTES + length, VERSION_BYTES)
 }
 
 /** A missing key is cached, too, because an optional object asks for it every minute. */

@@ -1,5 +1,6 @@
 import type { TransitKey } from '../../transit/key.ts'
 import { readPublicKey } from '../../transit/public-key.ts'
+import { findCertificates } from './certificate.ts'
 import { fingerprint, type ContentFile } from './content.ts'
 import { hasSeveralAlgorithms, makeJwk, requireDistinctIds, type JwkOrigin } from './jwk.ts'
 import { encodeOpenSsh } from './openssh.ts'
@@ -21,6 +22,11 @@ export async function makePublicFiles(
   }
   if (key === undefined) return []
   if (object.type === 'publicKey') return makePublicKeyFiles(object, key)
+  if (object.type === 'certificate') {
+    return findCertificates(key, object.version).map(([version, chain]) =>
+      makeFile(object, placeVersion(object.path, object.version, version), chain, version),
+    )
+  }
   return [makeFile(object, object.path, encodeKeyInfo(key), key.latestVersion)]
 }
 
