@@ -58,6 +58,8 @@ interface OpenStream {
   readonly stream: ServerHttp2Stream
   readonly connection: Connection
   readonly openedAt: number
+  /** What has arrived of an incomplete request. */
+  chunks: Buffer[]
   bytes: number
 }
 
@@ -156,13 +158,21 @@ export class ClientBounds {
       stream.close(constants.NGHTTP2_REFUSED_STREAM)
       return
     }
-    const entry: OpenStream = { stream, connection, openedAt: performance.now(), bytes: 0 }
+    const entry: OpenStream = {
+      stream,
+      connection,
+      openedAt: performance.now(),
+      chunks: [],
+      bytes: 0,
+    }
     this.#open.add(entry)
     this.#incomplete.add(entry)
     connection.streams += 1
     connection.incompleteStreams += 1
-    stream.on('data', (chunk: Buffer) => this.#count(entry, chunk.length))
+    stream.on('data', (chunk: Buffer) => this.#count(entry, chunk))
     stream.once('end', () => {
+      // grpc-js has joined the chunks in a buffer of its own (stream-decoder.ts), which the handler zeroes.
+      for (const chunk of entry.chunks) chunk.fill(0)
       this.#release(entry)
       this.#touch(connection)
     })
@@ -178,10 +188,11 @@ export class ClientBounds {
     if (this.#open.size === 0) for (const resolve of this.#onIdle.splice(0)) resolve()
   }
 
-  #count(entry: OpenStream, bytes: number): void {
+  #count(entry: OpenStream, chunk: Buffer): void {
     if (!this.#incomplete.has(entry)) return
-    entry.bytes += bytes
-    this.#incompleteBytes += bytes
+    entry.chunks.push(chunk)
+    entry.bytes += chunk.length
+    this.#incompleteBytes += chunk.length
     if (this.#incompleteBytes > this.#limits.maxIncompleteBytes)
       this.#closeOldest((each) => each.bytes > 0)
   }
@@ -189,6 +200,7 @@ export class ClientBounds {
   #release(entry: OpenStream): void {
     if (!this.#incomplete.delete(entry)) return
     this.#incompleteBytes -= entry.bytes
+    entry.chunks = []
     entry.connection.incompleteStreams -= 1
   }
 

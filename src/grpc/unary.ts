@@ -11,6 +11,7 @@ import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import { BridgeError, type ErrorCode } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
+import { zeroAfterCall } from './sent-message.ts'
 import { toGrpcStatus } from './status.ts'
 
 /** All fields of a message and nothing else: an answer with a forgotten or misspelled field does not compile. */
@@ -111,6 +112,7 @@ export class UnaryFunnel {
     this.#options.onInFlight((this.#inFlight += 1))
     try {
       const bytes = await this.#run(method, handle, call, facts)
+      zeroAfterCall(bytes, call)
       reply(null, bytes)
       this.#report(facts, startedAt, status.OK)
     } catch (thrown) {
@@ -220,13 +222,19 @@ function decode<M extends DescMessage>(schema: M, bytes: Buffer): MessageShape<M
   }
 }
 
-/** Encodes an answer and zeroes the fields that were copied into it. */
+/**
+ * Encodes an answer and zeroes its secrets. protobuf-es copies nested messages on its way, so it encodes zeros of the same
+ * length; the secrets are then copied into the places of these in the result, which a decoded message refers to.
+ */
 function encode<M extends DescMessage>(schema: M, fields: Fields<M>): Buffer {
+  const secrets = takeSecrets(fields)
   try {
     const bytes = toBinary(schema, Object.assign(create(schema), fields))
+    const places = secrets.length === 0 ? [] : takeSecrets(fromBinary(schema, bytes))
+    for (const [index, secret] of secrets.entries()) places[index]?.set(secret)
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   } finally {
-    wipe(fields)
+    for (const secret of secrets) secret.fill(0)
   }
 }
 
@@ -238,13 +246,23 @@ function toDetails(message: string): string {
   return message.slice(0, MAX_DETAILS_LENGTH).toWellFormed()
 }
 
-/** The fields that carry plaintext: `plaintext` of KMS v2, `plain` of v1beta1, `contents` of the files of CSI. */
 function wipe(message: object): void {
-  const fields = message as Readonly<Record<string, unknown>>
-  for (const value of [fields['plaintext'], fields['plain'], fields['contents']]) {
-    if (value instanceof Uint8Array) value.fill(0)
+  for (const secret of takeSecrets(message)) secret.fill(0)
+}
+
+/** The fields that carry plaintext: `plaintext` of KMS v2, `plain` of v1beta1, `contents` of the files of CSI. */
+const SECRET_FIELDS = ['plaintext', 'plain', 'contents']
+
+/** Takes the secrets out of a message and leaves zeros of the same length. */
+function takeSecrets(message: object): Uint8Array[] {
+  const fields = message as Record<string, unknown>
+  const secrets: Uint8Array[] = []
+  for (const name of SECRET_FIELDS) {
+    const value = fields[name]
+    if (!(value instanceof Uint8Array)) continue
+    secrets.push(value)
+    fields[name] = new Uint8Array(value.length)
   }
-  if (Array.isArray(fields['files'])) {
-    for (const file of fields['files'] as readonly object[]) wipe(file)
-  }
+  const { files } = fields
+  return Array.isArray(files) ? [...secrets, ...(files as object[]).flatMap(takeSecrets)] : secrets
 }

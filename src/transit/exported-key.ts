@@ -3,11 +3,13 @@ import { BridgeError } from '../errors.ts'
 import { Secret } from '../secret.ts'
 
 const ExportAnswer = v.object({
-  data: v.object({ keys: v.record(v.pipe(v.string(), v.digits()), v.string()) }),
+  data: v.object({
+    keys: v.record(v.pipe(v.string(), v.digits()), v.union([v.string(), v.instance(Buffer)])),
+  }),
 })
 
 /** Reads the answer to GET export/<kind>/<name>; the issues of a failed parse quote key material and are not kept. */
-export function parseExportedKey(body: unknown): ReadonlyMap<number, Secret<string>> {
+export function parseExportedKey(body: unknown): ReadonlyMap<number, Secret<Buffer>> {
   const parsed = v.safeParse(ExportAnswer, body)
   if (!parsed.success) {
     throw new BridgeError(
@@ -17,6 +19,10 @@ export function parseExportedKey(body: unknown): ReadonlyMap<number, Secret<stri
   }
   const { keys } = parsed.output.data
   return new Map(
-    Object.entries(keys).map(([version, material]) => [Number(version), new Secret(material)]),
+    Object.entries(keys).map(([version, material]) => [
+      Number(version),
+      // Usually the client has taken it out of the text (vault/client/secret-fields.ts).
+      new Secret(typeof material === 'string' ? Buffer.from(material) : material),
+    ]),
   )
 }

@@ -1,5 +1,7 @@
-import { createPrivateKey } from 'node:crypto'
+import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { BridgeError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
+import { decodeBase64, encodeBase64 } from '../text/base64-bytes.ts'
 
 /** The kinds of key material that Transit exports, as its paths name them. */
 export type ExportKind = 'encryption-key' | 'signing-key' | 'hmac-key'
@@ -21,23 +23,52 @@ export function isAsymmetric(type: string): boolean {
 
 /**
  * Exported material as bytes, which the caller owns and zeroes: PKCS #8 in PEM for a private key (Transit returns
- * PKCS #1, SEC 1 or a bare seed), the key itself for a symmetric one.
+ * PKCS #1, SEC 1 or a bare seed), the key itself for a symmetric one. The material is zeroed.
  */
-export function decodeExportedKey(type: string, material: Secret<string>): Buffer {
-  if (!isAsymmetric(type)) return Buffer.from(material.reveal(), 'base64')
-  const key =
-    type === 'ed25519' ? readEd25519(material.reveal()) : createPrivateKey(material.reveal())
-  return Buffer.from(key.export({ type: 'pkcs8', format: 'pem' }))
+export function decodeExportedKey(type: string, material: Secret<Buffer>): Buffer {
+  const text = material.reveal()
+  try {
+    if (!isAsymmetric(type)) return requireBase64(text)
+    const key = type === 'ed25519' ? readEd25519(text) : createPrivateKey(text)
+    return encodePem(key.export({ type: 'pkcs8', format: 'der' }))
+  } finally {
+    text.fill(0)
+  }
 }
 
 /** Transit exports the seed followed by the public key (golang.org/x/crypto/ed25519, PrivateKey). */
-function readEd25519(material: string) {
-  const bytes = Buffer.from(material, 'base64')
+function readEd25519(text: Buffer): KeyObject {
+  const bytes = requireBase64(text)
   const der = Buffer.concat([ED25519_PKCS8, bytes.subarray(0, SEED_LENGTH)])
   try {
     return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
   } finally {
     bytes.fill(0)
     der.fill(0)
+  }
+}
+
+function requireBase64(text: Buffer): Buffer {
+  const bytes = decodeBase64(text)
+  if (bytes !== undefined) return bytes
+  throw new BridgeError('VAULT_ANSWER_INVALID', 'Vault exported a key that is not base64')
+}
+
+const PEM_BEGIN = Buffer.from('-----BEGIN PRIVATE KEY-----\n')
+const PEM_END = Buffer.from('-----END PRIVATE KEY-----\n')
+const NEWLINE = Buffer.from('\n')
+const PEM_LINE = 64
+
+/** RFC 7468, without a string in between, which could not be zeroed. */
+function encodePem(der: Buffer): Buffer {
+  const text = encodeBase64(der)
+  const lines: Buffer[] = []
+  for (let at = 0; at < text.length; at += PEM_LINE)
+    lines.push(text.subarray(at, at + PEM_LINE), NEWLINE)
+  try {
+    return Buffer.concat([PEM_BEGIN, ...lines, PEM_END])
+  } finally {
+    der.fill(0)
+    text.fill(0)
   }
 }

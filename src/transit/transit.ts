@@ -1,6 +1,7 @@
 import type { CallContext } from '../call-context.ts'
 import { BridgeError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
+import { decodeBase64 } from '../text/base64-bytes.ts'
 import type { VaultRequest, VaultRequester, VaultResponse } from '../vault/client/request.ts'
 import { cleanWords } from '../vault/client/wording.ts'
 import { readCiphertextVersion } from './ciphertext.ts'
@@ -97,7 +98,8 @@ export class Transit {
   }
 
   /**
-   * The material of an exportable key by version, in Transit's text form (base64, or PEM for RSA and ECDSA).
+   * The material of an exportable key by version, in Transit's text form (base64, or PEM for RSA and ECDSA), which the
+   * caller owns and zeroes.
    * KEY_UNSUITABLE if it is not exportable, KEY_MISSING if there is no such key or version.
    */
   async exportKey(
@@ -105,7 +107,7 @@ export class Transit {
     kind: ExportKind,
     version: number | 'all',
     context: CallContext,
-  ): Promise<ReadonlyMap<number, Secret<string>>> {
+  ): Promise<ReadonlyMap<number, Secret<Buffer>>> {
     const place = this.#path(`export/${kind}`, key)
     const path = version === 'all' ? place : `${place}/${String(version)}`
     try {
@@ -181,26 +183,25 @@ function readItem(result: unknown): DecryptResult {
   }
 }
 
+/** Usually the client has decoded it already (vault/client/secret-fields.ts). */
 function readPlaintext(data: unknown): Buffer {
-  const plaintext = readField(data, 'plaintext')
-  if (plaintext === undefined) {
+  const plaintext = valueOf(data, 'plaintext')
+  if (Buffer.isBuffer(plaintext)) return plaintext
+  if (typeof plaintext !== 'string') {
     throw new BridgeError('VAULT_ANSWER_INVALID', 'Vault returned no plaintext')
   }
-  if (!isBase64(plaintext)) {
-    throw new BridgeError('VAULT_ANSWER_INVALID', 'Vault returned a plaintext that is not base64')
-  }
-  return Buffer.from(plaintext, 'base64')
-}
-
-/** Node's decoder stops at the first fault and returns what came before it, which would be a wrong plaintext. */
-function isBase64(text: string): boolean {
-  return text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text)
+  const bytes = decodeBase64(Buffer.from(plaintext))
+  if (bytes !== undefined) return bytes
+  throw new BridgeError('VAULT_ANSWER_INVALID', 'Vault returned a plaintext that is not base64')
 }
 
 function readField(data: unknown, field: string): string | undefined {
-  if (typeof data !== 'object' || data === null) return undefined
-  const value = (data as Record<string, unknown>)[field]
+  const value = valueOf(data, field)
   return typeof value === 'string' ? value : undefined
+}
+
+function valueOf(data: unknown, field: string): unknown {
+  return typeof data === 'object' && data !== null ? Reflect.get(data, field) : undefined
 }
 
 function toBase64(bytes: Uint8Array): string {

@@ -1,4 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { connect as connectHttp2 } from 'node:http2'
+import { connect } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import { test } from 'tap'
 import { systemClock } from '../../src/time/clock.ts'
 import { BridgeError } from '../../src/errors.ts'
@@ -323,4 +327,36 @@ void test('every call is counted with its method, code and seconds', async (t) =
     ['Status OK', 'Encrypt OK', 'Decrypt OK'],
   )
   t.ok(calls.every(([, , seconds]) => seconds >= 0 && seconds < 5))
+})
+
+void test('an answer that is read slowly arrives whole, although its buffers are zeroed after the call', async (t) => {
+  const content = randomBytes(1024 * 1024)
+  const { socket, client, stop } = await grpcFixture({ decrypt: async () => Buffer.from(content) })
+  t.teardown(stop)
+  const session = connectHttp2('http://localhost', { createConnection: () => connect(socket) })
+  t.teardown(() => session.destroy())
+  const streams = [1, 2, 3].map(() => {
+    const headers = {
+      ':method': 'POST',
+      ':path': DECRYPT,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    }
+    const stream = session.request(headers).pause()
+    stream.end(Buffer.alloc(5))
+    return stream
+  })
+  await Promise.all(streams.map((stream) => once(stream, 'response')))
+  // Other calls pass meanwhile.
+  for (let round = 0; round < 20; round += 1)
+    t.same((await client.decrypt(envelope(seed))).length, content.length)
+  streams[2]?.close()
+  for (const stream of streams.slice(0, 2)) {
+    const chunks: Buffer[] = []
+    for await (const chunk of stream) {
+      chunks.push(chunk as Buffer)
+      await setImmediate()
+    }
+    t.ok(Buffer.concat(chunks).subarray(-content.length).equals(content))
+  }
 })

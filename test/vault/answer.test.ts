@@ -11,6 +11,7 @@ function raw(status: number, body: unknown, more: Partial<RawAnswer> = {}): RawA
     attempt: { request: decrypt, context: { deadline: 0 }, endsAt: 0 },
     status,
     text: typeof body === 'string' ? body : JSON.stringify(body),
+    secrets: [],
     retryAfter: undefined,
     rateLimitReset: undefined,
     location: undefined,

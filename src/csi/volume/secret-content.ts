@@ -133,6 +133,8 @@ export async function exportObject(
   } catch (thrown) {
     zeroFiles(files)
     throw thrown
+  } finally {
+    for (const material of exported.values()) material.reveal().fill(0)
   }
 }
 
@@ -140,7 +142,7 @@ function makeExportedFile(
   object: ExportedKeyObject,
   key: TransitKey,
   version: number,
-  material: Secret<string> | undefined,
+  material: Secret<Buffer> | undefined,
 ): ContentFile {
   if (material === undefined) {
     throw new BridgeError('OBJECT_MISSING', `Vault did not export version ${String(version)}`)

@@ -3,13 +3,13 @@ import { AttemptFailure, nameOperation, type Attempt, type Outcome, type Retry }
 import { SPEAKS_TLS, tlsFailure } from './network-failure.ts'
 import type { VaultOperation } from './request.ts'
 import { readWait } from './retry-after.ts'
+import { parseSealed, type SealedText } from './secret-fields.ts'
 import { cleanWords } from './wording.ts'
 
 /** A response as received, and the attempt it belongs to. */
-export interface RawAnswer {
+export interface RawAnswer extends SealedText {
   readonly attempt: Attempt
   readonly status: number
-  readonly text: string
   readonly retryAfter: string | undefined
   readonly rateLimitReset: string | undefined
   readonly location: string | undefined
@@ -47,7 +47,13 @@ const CONTENT: Partial<Record<VaultOperation, 'data' | 'auth'>> = {
  * A parser's error is never kept as the cause, because it quotes the text, which may contain a plaintext.
  */
 export function readAnswer(raw: RawAnswer, address: string, now: number): Outcome {
-  const body = parseBody(raw.text)
+  const outcome = judgeAnswer(raw, address, now)
+  if (outcome instanceof AttemptFailure) for (const secret of raw.secrets) secret.fill(0)
+  return outcome
+}
+
+function judgeAnswer(raw: RawAnswer, address: string, now: number): Outcome {
+  const body = parseBody(raw)
   if (body instanceof Foreign) return failForeign(body, raw, address, now)
   // Transit sends batch results with 400 or 500 when an item fails, or with partial_failure_response_code.
   if (hasBatchResults(body)) return { status: raw.status, body }
@@ -147,10 +153,10 @@ function describe(status: number, words: string): string {
 }
 
 /** An empty response is undefined. Vault's JSON is always an object. */
-function parseBody(text: string): object | undefined | Foreign {
-  if (text === '') return undefined
+function parseBody(raw: SealedText): object | undefined | Foreign {
+  if (raw.text === '') return undefined
   try {
-    const body: unknown = JSON.parse(text)
+    const body = parseSealed(raw)
     return typeof body === 'object' && body !== null && !Array.isArray(body)
       ? body
       : new Foreign('not a JSON object')

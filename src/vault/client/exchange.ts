@@ -4,6 +4,7 @@ import { BridgeError } from '../../errors.ts'
 import type { RawAnswer } from './answer.ts'
 import { AttemptFailure, nameOperation, type Attempt } from './attempt.ts'
 import { readNetworkFailure } from './network-failure.ts'
+import { takeSecrets, type SealedText } from './secret-fields.ts'
 
 /** The longest response that is read. A full batch of 64 takes about 20 KiB. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -68,7 +69,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#finish({
       attempt: this.#attempt,
       status: this.#status,
-      text: this.#text(),
+      ...this.#read(),
       retryAfter: first(this.#headers['retry-after']),
       rateLimitReset: first(this.#headers['x-ratelimit-reset']),
       location: first(this.#headers['location']),
@@ -79,10 +80,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#finish(readNetworkFailure(error, this.#address, this.#status !== 0))
   }
 
-  #text(): string {
-    const [only] = this.#chunks
-    if (only === undefined) return ''
-    return (this.#chunks.length === 1 ? only : Buffer.concat(this.#chunks)).toString('utf8')
+  #read(): SealedText {
+    const [only = Buffer.alloc(0)] = this.#chunks
+    const bytes = this.#chunks.length <= 1 ? only : Buffer.concat(this.#chunks)
+    return takeSecrets(bytes, this.#attempt.request.operation)
   }
 
   #giveUp(failure: AttemptFailure): void {
@@ -93,6 +94,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #finish(result: RawAnswer | AttemptFailure): void {
     if (this.#settled) return
     this.#settled = true
+    // The chunks are ours: undici's parser has a copy of its own.
+    for (const chunk of this.#chunks) chunk.fill(0)
     this.#chunks = []
     this.#cancelTimer()
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort)
