@@ -27,7 +27,7 @@ export function describeIssues(
   for (const issue of issues.flatMap(openUnion)) {
     if (isInList(issue)) continue
     const fault = describe(issue, context)
-    // Of several issues of one value, the schema puts the one to fix first.
+    // Of several issues of one value, the schema reports the one to fix first at the beginning.
     if (fault !== undefined && !faults.has(fault.path)) faults.set(fault.path, fault)
   }
   return [...faults.values()]

@@ -24,7 +24,7 @@ export interface Provider {
   readonly keys: readonly StaticKey[]
 }
 
-/** Undefined means a value of a wrong type, which is reported already. */
+/** Undefined means a value of a wrong type, which was already reported. */
 export interface KmsProvider {
   readonly at: Path
   readonly apiVersion: string | undefined

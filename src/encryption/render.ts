@@ -7,7 +7,7 @@ export interface EncryptionConfigOptions {
   readonly name: string
   readonly resources: readonly string[]
   readonly timeout: string
-  /** Without it: for a cluster with one API server and no encrypted data. */
+  /** Undefined for a cluster with one API server and no encrypted data. */
   readonly move?: { readonly from: OldProvider; readonly step: MoveStep } | undefined
 }
 
@@ -43,7 +43,7 @@ function orderProviders({ move, ...ours }: EncryptionConfigOptions): readonly st
   const identity = ['- identity: {}      # reads plaintext; remove it when none is left']
   if (move === undefined) return [...kms, ...identity]
   const old = renderOld(move.from, ours.timeout)
-  // Besides the data of another provider there may be older plaintext.
+  // In addition to another provider's data, there may be older plaintext.
   const rest = move.from.kind === 'identity' ? [] : identity
   if (move.step === 'remove') return kms
   return move.step === 'read' ? [...old, ...kms, ...rest] : [...kms, ...old, ...rest]

@@ -110,7 +110,8 @@ function checkEndpoint({ at, endpoint }: KmsProvider): readonly SafetyProblem[] 
     return [{ at: place, severity: 'unsafe', message, hint: 'use a path' }]
   }
   if (/^unix:\/\/\/[^/]/i.test(endpoint)) return []
-  const message = 'does not have three slashes, so kube-apiserver dials another path than it seems'
+  const message =
+    'does not have three slashes, so kube-apiserver dials a different path than the URL suggests'
   return [
     { at: place, severity: 'unsafe', message, hint: 'write unix:///run/transit-bridge/kms.sock' },
   ]

@@ -38,7 +38,7 @@ async function isUpToDate({ path, mode, content }: HostFile): Promise<boolean> {
 }
 
 /**
- * Replaces a file atomically: a reader sees the old or the new content, also after a power cut. Throws what node:fs
+ * Replaces a file atomically: a reader sees the old or the new content, even after a power cut. Throws what node:fs
  * throws; the old file is then unchanged.
  */
 export async function replaceFile({ path, mode, content }: HostFile): Promise<void> {
@@ -47,7 +47,7 @@ export async function replaceFile({ path, mode, content }: HostFile): Promise<vo
   await rm(unfinished, { force: true })
   const file = await open(unfinished, 'wx', mode)
   try {
-    // Because the mode for open is subject to the umask.
+    // The mode passed to open(2) is subject to the umask.
     await file.chmod(mode)
     await file.writeFile(content)
     await file.sync()

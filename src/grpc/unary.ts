@@ -48,7 +48,7 @@ const ANSWER_SHARE = 0.05
 const MAX_ANSWER_MS = 100
 
 /** Created once: an abort without a reason creates an exception with a stack for each call. */
-const CALLER_GONE = new Error('the caller went away')
+const CALLER_GONE = new Error('the caller disconnected')
 const OUT_OF_TIME = new Error('the deadline of the call has passed')
 
 interface UnaryCallFacts {

@@ -44,7 +44,7 @@ export class KeyAdmin {
     await this.#vault.write(`${this.#path}/config`, { min_decryption_version: version })
   }
 
-  /** Throws VAULT_DENIED, with the missing rights, unless the token may read the key and do these things to it. */
+  /** Throws VAULT_DENIED with the missing rights unless the token may read the key and perform these operations on it. */
   async requireRights(verbs: readonly ('rotate' | 'config')[]): Promise<void> {
     const rights = verbs.map((verb) => ({
       path: `${this.#path}/${verb}`,

@@ -6,7 +6,7 @@ import type { Secret } from '../secret.ts'
 import type { VaultOperation, VaultRequest, VaultRequester } from '../vault/client/request.ts'
 import type { Right, Values } from './right.ts'
 
-/** For one request, with all its retries. Enabling an engine writes to storage several times. */
+/** Time limit of one request with all its retries. Enabling an engine writes to storage several times. */
 const REQUEST_TIMEOUT_MS = 15_000
 
 /** The data at a path of Vault, unchecked. */
@@ -14,7 +14,7 @@ export type Settings = Readonly<Record<string, unknown>>
 
 export interface VaultSettingsOptions {
   readonly client: VaultRequester
-  /** Absent where the requester adds one. */
+  /** Undefined if the requester adds a token. */
   readonly token?: Secret<string> | undefined
   readonly clock: Clock
 }

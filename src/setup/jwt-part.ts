@@ -25,13 +25,13 @@ const WRITTEN = new Set([
   'default_role',
   'jwt_supported_algs',
 ])
-/** Settings that Vault returns with a default value, and that concern only logins by browser or nothing at all. */
+/** Settings that Vault returns with a default value, and that affect only browser logins or nothing. */
 const BY_ITSELF = new Set(['namespace_in_state', 'status'])
 
 /**
  * The method's configuration: issuer and pinned keys, so that Vault checks a login offline. Existing keys
  * that the cluster does not publish stay, since tokens of a replaced key may still be in use; setup warns about them.
- * A write replaces the whole configuration, so a setting that setup does not know is a stop.
+ * A write replaces the whole configuration, so a setting that setup does not know stops it.
  */
 export function planJwtConfig(login: JwtLogin, found: Settings | undefined): Plan {
   const what = `auth/${login.mount}/`

@@ -7,7 +7,7 @@ const MAX_LEEWAY_SECONDS = 300
 
 /** Fields that only make a role narrower: they were set on purpose. */
 const NARROWING = new Set(['bound_claims', 'bound_claims_type', 'bound_cidrs', 'token_bound_cidrs'])
-/** Fields that let more identities in beside those of the other bounds (vault-plugin-auth-kubernetes, path_role.go). */
+/** Fields that admit identities in addition to the other bounds (vault-plugin-auth-kubernetes, path_role.go). */
 const WIDENING = ['bound_service_account_namespace_selector']
 
 /** How a role differs from what it must be. */

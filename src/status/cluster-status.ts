@@ -29,7 +29,7 @@ export interface KeyStatus {
   readonly minDecryptionVersion: number
   /** When the latest version was created (ISO 8601). */
   readonly rotatedAt?: string | undefined
-  /** When it is to be rotated next (ISO 8601). */
+  /** When the next rotation is due (ISO 8601). */
   readonly rotationDueAt?: string | undefined
   /** Who rotates: Vault by itself, or an operator by --rotate-every. */
   readonly rotatedBy?: 'vault' | 'operator' | undefined
@@ -148,7 +148,7 @@ function isoTime(milliseconds: number | undefined): string | undefined {
 function lateRotation(key: KeyStatus | undefined, now: number): readonly string[] {
   if (key?.rotationDueAt === undefined || Date.parse(key.rotationDueAt) > now) return []
   return [
-    `transit key ${key.name} was due to be rotated at ${key.rotationDueAt}; transit-bridge rotate does it`,
+    `transit key ${key.name} was due for rotation at ${key.rotationDueAt}; run transit-bridge rotate`,
   ]
 }
 
@@ -161,7 +161,7 @@ function findWithoutKms({ apiServers }: ClusterReading): readonly string[] {
   )
 }
 
-/** What etcd holds is judged as verify judges it, and by what Vault still decrypts. */
+/** Judges what etcd holds by the rules of verify, and by the versions that Vault still decrypts. */
 function judgeStored(report: Report, key: AdministeredKey | undefined): readonly string[] {
   const lost = sharesOf(report).filter(
     ({ keyVersion }) =>
@@ -178,13 +178,13 @@ function judgeStored(report: Report, key: AdministeredKey | undefined): readonly
   ]
 }
 
-/** A key that was rotated in Vault is not rotated until API servers write with it. */
+/** A rotation in Vault has no effect until the API servers write with the new version. */
 function behind(nodes: readonly NodeStatus[], key: AdministeredKey | undefined): readonly string[] {
   if (key === undefined) return []
   return nodes
     .filter(({ keyVersion }) => keyVersion !== undefined && keyVersion < key.latestVersion)
     .map(
       ({ kind, address, keyVersion }) =>
-        `the ${kind} ${address} has version ${String(keyVersion)} of the key, and Vault has version ${String(key.latestVersion)}`,
+        `the ${kind} ${address} has version ${String(keyVersion)} of the key, but Vault has version ${String(key.latestVersion)}`,
     )
 }

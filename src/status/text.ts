@@ -4,7 +4,7 @@ import { formatTable } from '../text/table.ts'
 import { describeDuration } from '../time/duration.ts'
 import type { StoredShare } from '../verify/stored-keys.ts'
 
-/** The status for people. */
+/** The status as text. */
 export function formatStatus(status: ClusterStatus, now: number): string {
   const { nodes, key, stored, faults } = status
   return [

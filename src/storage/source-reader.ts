@@ -21,7 +21,7 @@ export interface SourceReaderOptions {
 export type SourceResult = Buffer | BridgeError
 
 const TIMEOUT_MS = 30_000
-/** The key is read again for an unknown key id, but not for each of a thousand. */
+/** Minimum time between two reads of the key, so that a thousand unknown key ids do not cause a thousand reads. */
 const KEY_AGE_MS = 2_000
 
 /** Faults of one ciphertext. Any other fault is Vault's or the caller's, and says nothing about the data. */
@@ -51,7 +51,7 @@ export class SourceReader {
     return this.#snapshot
   }
 
-  /** Results have the order of the sources. Throws any fault that is not one of the data. */
+  /** Results are in the order of the sources. Throws any fault that is not about the data. */
   async read(sources: readonly OpenedEnvelope[]): Promise<readonly SourceResult[]> {
     const results: SourceResult[] = []
     const asked: { readonly index: number; readonly source: OpenedEnvelope }[] = []

@@ -38,7 +38,7 @@ export type StoredValue =
   | { readonly kind: 'damaged'; readonly why: string }
 
 const ENCRYPTED = 'k8s:enc:'
-/** The part of a value that is searched for its prefix. Provider names have no limit, but longer ones are not used. */
+/** How much of a value is searched for its prefix. Provider names have no limit, but longer ones are not used. */
 const MAX_PREFIX_BYTES = 1024
 
 /** kube-apiserver does not read values over these limits (apiserver: pkg/storage/value/encrypt/envelope/kmsv2/envelope.go, validateEncryptedObject). */

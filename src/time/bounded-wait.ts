@@ -26,7 +26,9 @@ export function waitWithin<T>(
         ),
       )
     const onAbort = () =>
-      stopWaiting(new BridgeError('CANCELLED', `the caller went away while it waited for ${what}`))
+      stopWaiting(
+        new BridgeError('CANCELLED', `the caller disconnected while it waited for ${what}`),
+      )
     const cancel = clock.after(Math.max(0, deadline - clock.monotonic()), onDeadline)
     const end = () => {
       cancel()

@@ -20,7 +20,7 @@ export interface Source {
   readonly lineOf: (path: Path) => number
 }
 
-/** Longer than any text that a person writes. */
+/** More than a person writes. */
 const MAX_TEXT_BYTES = 1024 * 1024
 const MAX_ALIASES = 100
 
@@ -52,7 +52,7 @@ export function readYaml(
     // The library compares each key with every other: a text of about 100 KiB would take minutes.
     uniqueKeys: false,
   })
-  // A warning is about a tag that would be ignored; the author did not mean it to be.
+  // Each warning is about a tag that would be ignored, which the author did not intend.
   const errors = [...document.errors, ...document.warnings, ...findDuplicates(document)]
   if (errors.length > 0) {
     return withoutFollowers(errors).map((error) => describeError(error, document, lines))
@@ -72,7 +72,7 @@ export function readYaml(
 
 type SourceError = Pick<YAMLError, 'code' | 'pos'>
 
-/** Each costs a walk through the whole document, and these are enough to start fixing. */
+/** Each duplicate costs a walk through the whole document, and 20 are enough to start fixing. */
 const MAX_DUPLICATES = 20
 
 function findDuplicates(document: Document): readonly SourceError[] {

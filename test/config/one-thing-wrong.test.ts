@@ -244,25 +244,25 @@ const ROWS: readonly Row[] = [
     'a client certificate in the clear',
     'https://vault.example.com:8200\n  timeout: 2s\n  auth:\n    method: jwt\n    role: transit-bridge-kms\n    tokenFile: /run/secrets/token',
     'http://127.0.0.1:8200\n  auth: {method: cert, certFile: /c.pem, keyFile: /k.pem}',
-    'vault.address: must be https:// with a client certificate, which is part of the TLS handshake',
+    'vault.address: must be https:// if a client certificate is set, because it is part of the TLS handshake',
   ],
   [
     'a client certificate without its key',
     'timeout: 2s',
     'timeout: 2s\n  clientCertFile: /c.pem',
-    'vault.clientCertFile: requires vault.clientKeyFile, and the other way around',
+    'vault.clientCertFile: requires vault.clientKeyFile, and vice versa; set both or neither',
   ],
   [
     'a key without its client certificate',
     'timeout: 2s',
     'timeout: 2s\n  clientKeyFile: /k.pem',
-    'vault.clientCertFile: requires vault.clientKeyFile, and the other way around',
+    'vault.clientCertFile: requires vault.clientKeyFile, and vice versa; set both or neither',
   ],
   [
     'half of a client certificate beside the login',
     'method: jwt',
     'method: jwt\n    certFile: /c.pem',
-    'vault.auth: has only one of certFile and keyFile; set both, or neither',
+    'vault.auth: has only one of certFile and keyFile; set both or neither',
   ],
   [
     'two client certificates',
@@ -509,7 +509,7 @@ const ROWS: readonly Row[] = [
     'a namespace in capitals',
     '[shop-*]',
     '[Shop]',
-    'csi.rules[0].namespaces[0]: is not a pattern; use lower-case letters, digits, . and -, and * for any text',
+    'csi.rules[0].namespaces[0]: is not a pattern; use lower-case letters, digits, . and -, and * to match any text',
   ],
   [
     'a misspelled object type',

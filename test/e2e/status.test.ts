@@ -31,7 +31,7 @@ void test('status at a glance: well, behind, silent, and as JSON', async (t) => 
   const newId = await newKeyId(first, keyId)
   const behind = await operator.run(command, env)
   t.equal(behind.code, 1)
-  t.match(behind.stdout, /the api server .* has version 1 of the key, and Vault has version 2/)
+  t.match(behind.stdout, /the api server .* has version 1 of the key, but Vault has version 2/)
   t.match(behind.stdout, /next rotation due .*, by Vault/)
 
   await eventually('both to follow', async () => {

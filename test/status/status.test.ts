@@ -132,7 +132,7 @@ void test('a table with the key, nodes, shares, and all that is not well', (t) =
   t.match(text, /9 \(69 %\) by kms v2 tb, version 2/)
   t.match(text, 'problem: the API servers have different keys of provider tb')
   t.match(text, 'problem: transit key k was due to be rotated at')
-  t.match(text, 'has version 1 of the key, and Vault has version 2')
+  t.match(text, 'has version 1 of the key, but Vault has version 2')
   const plain = makeClusterStatus({
     reading: { apiServers: [], plugins: [] },
     demand: {},

@@ -103,7 +103,7 @@ log:
 {{- $auth := $kms.auth -}}
 {{- $certificate := .Values.vault.clientCertificate -}}
 {{- if ne (empty $certificate.certFile) (empty $certificate.keyFile) }}
-{{- fail "vault.clientCertificate has only one of certFile and keyFile; set both, or neither" }}
+{{- fail "vault.clientCertificate has only one of certFile and keyFile; set both or neither" }}
 {{- end }}
 {{- if and $certificate.certFile (ne $kms.mode "staticPod") }}
 {{- fail (printf "vault.clientCertificate.certFile does not apply to kms.mode %s; set vault.clientCertificate.secretName" $kms.mode) }}

@@ -11,7 +11,7 @@ import { filePath } from './text.ts'
 
 const drill = v.pipe(
   v.strictObject({
-    tokenFile: filePath('File with the token that starts a drill, of 16 characters or more.'),
+    tokenFile: filePath('File with the token that authorizes a drill: at least 16 characters.'),
     maxDuration: v.optional(duration('Maximum length of a drill.', '1s', '1h'), '10m'),
   }),
   v.description(

@@ -23,14 +23,17 @@ const auth = v.pipe(
   v.description('How the token of a pod logs in to Vault.'),
 )
 
-/** A list of names in which `*` stands for any text. */
+/** A list of patterns in which `*` matches any text. */
 function patterns(meaning: string, allowed: RegExp, letters: string) {
   return v.pipe(
     v.array(
-      v.pipe(v.string(), v.regex(allowed, `is not a pattern; use ${letters}, and * for any text`)),
+      v.pipe(
+        v.string(),
+        v.regex(allowed, `is not a pattern; use ${letters}, and * to match any text`),
+      ),
     ),
     v.minLength(1, 'is an empty list, which matches nothing; write ["*"] to match all'),
-    v.description(`${meaning} * stands for any text.`),
+    v.description(`${meaning} * matches any text.`),
     v.metadata({ kind: 'list of patterns' }),
   )
 }

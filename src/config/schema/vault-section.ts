@@ -96,7 +96,7 @@ const PLAINTEXT_REFUSED =
   'is http:// to another host, so the token and all decrypted data could be read in transit; ' +
   'use https://, or set vault.allowPlaintext: true if another layer encrypts'
 const CERT_NEEDS_TLS =
-  'must be https:// with a client certificate, which is part of the TLS handshake'
+  'must be https:// if a client certificate is set, because it is part of the TLS handshake'
 
 /** The section `vault`; ../required-keys.ts defines when `auth` is optional. */
 export const vaultSection = v.pipe(
@@ -150,14 +150,14 @@ export const vaultSection = v.pipe(
   v.forward(
     v.check(
       (section) => !isHalf(section.clientCertFile, section.clientKeyFile),
-      'requires vault.clientKeyFile, and the other way around',
+      'requires vault.clientKeyFile, and vice versa; set both or neither',
     ),
     ['clientCertFile'],
   ),
   v.forward(
     v.check(
       ({ auth: login }) => !isHalf(login?.certFile, login?.keyFile),
-      'has only one of certFile and keyFile; set both, or neither',
+      'has only one of certFile and keyFile; set both or neither',
     ),
     ['auth'],
   ),

@@ -1,6 +1,6 @@
 import { BridgeError } from '../../errors.ts'
 
-/** One place where Vault may be. */
+/** One address of Vault. */
 export interface Address {
   /** As in messages and log lines, without a trailing slash. */
   readonly text: string

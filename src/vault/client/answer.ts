@@ -91,7 +91,7 @@ function judge({ status, attempt }: RawAnswer, words: readonly string[]): Verdic
     return { code: 'VAULT_REJECTED', retry: 'never', says: 'rejects' }
   if (status === 501)
     return { code: 'VAULT_UNAVAILABLE', retry: 'elsewhere', says: 'is not initialized and cannot' }
-  // Vault Enterprise answers so at every path of a disaster recovery secondary but those of sys/replication.
+  // Vault Enterprise returns this at every path of a disaster recovery secondary except sys/replication.
   if (status === 400 && mentions('dr secondary'))
     return { code: 'VAULT_UNAVAILABLE', retry: 'elsewhere', says: 'is a DR secondary and cannot' }
   if (status >= 500 || PASSING.has(status))
@@ -101,7 +101,7 @@ function judge({ status, attempt }: RawAnswer, words: readonly string[]): Verdic
 }
 
 /**
- * Statuses below 500 that end without a change of the request: a request timeout, a connection for another host
+ * Statuses below 500 that can end without a change of the request: a request timeout, a connection for another host
  * (RFC 9110 §15.5.9, §15.5.20), a standby that lags behind (412), and the health statuses of Vault Enterprise for a
  * DR secondary (472) and a performance standby (473).
  */

@@ -18,7 +18,7 @@ import { TlsMaterial } from '../tls/tls-material.ts'
 import { Transport } from './transport.ts'
 import { wait } from '../../time/wait.ts'
 
-/** Silence for which an address is left when the caller's deadline ends an attempt before `vault.timeout` does. */
+/** How long an address must be silent to be left, if the caller's deadline ends the attempt before `vault.timeout`. */
 const SILENCE_MS = 1_000
 
 export interface VaultClientOptions extends TlsFiles {

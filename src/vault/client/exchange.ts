@@ -13,8 +13,8 @@ const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 const GIVEN_UP = new Error('given up')
 
 /**
- * One HTTP exchange: undici's handler for it, which settles exactly once, by the answer, by an error of the network, by
- * time or by the caller's signal, whichever comes first. It also settles while undici is still connecting, when there is nothing yet that undici could abort.
+ * undici's handler of one HTTP exchange. It settles exactly once: by the answer, a network error, the timeout or the
+ * caller's signal, whichever comes first. It can also settle while undici is still connecting and has nothing to abort.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly #attempt: Attempt
@@ -120,9 +120,9 @@ export function timeIsUp(attempt: Attempt, address: string): AttemptFailure {
   return new AttemptFailure(new BridgeError('VAULT_TIMEOUT', message), 'soon')
 }
 
-/** The caller went away. */
+/** The caller disconnected. */
 export function cancelled(): AttemptFailure {
-  const message = 'the caller went away before Vault answered'
+  const message = 'the caller disconnected before Vault answered'
   return new AttemptFailure(new BridgeError('CANCELLED', message), 'never')
 }
 

@@ -26,7 +26,7 @@ const UNREACHABLE: Readonly<Record<string, string>> = {
   HPE_INVALID_EOF_STATE: 'the response was cut off',
 }
 
-/** How a kept connection fails that the server has closed; a new one may work (RFC 9112 §9.3.1). */
+/** Errors of a kept-alive connection that the server has closed; a new one may work (RFC 9112 §9.3.1). */
 const STALE = new Set(['ECONNRESET', 'ECONNABORTED', 'EPIPE', 'UND_ERR_SOCKET'])
 
 const UNTRUSTED =

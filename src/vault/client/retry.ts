@@ -16,7 +16,7 @@ const MISCONFIGURED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ])
 
 /**
- * Decides where and when a request is tried again. Untried addresses come first and at once; the same address comes
+ * Decides where and when a request is tried again. Untried addresses come first, without a wait; the same address comes
  * again after a short wait with jitter. Every operation may be repeated (encrypt, decrypt, reads, logins) except
  * the revocation of a token, because Vault denies the second one.
  */
@@ -65,7 +65,7 @@ export class RetryPlan {
     this.#book.prefer(this.#index)
   }
 
-  /** A Vault that was never proven may be another one, which knows nothing of our data. */
+  /** A Vault that was never proven may be a different one, without our data. */
   #retryOf({ error, retry }: AttemptFailure): Retry {
     const isSuspect = isRefusal(error) && !this.#book.isProven(this.#index)
     return retry === 'never' && isSuspect ? 'ask-others' : retry
@@ -104,7 +104,7 @@ export class RetryPlan {
 
   /**
    * Chooses the error to report: the first one of the highest rank, or the last one if they are outages. A caller that
-   * went away ranks highest, then errors of a proven address (refusals above outages), then errors of other addresses.
+   * disconnected ranks highest, then errors of a proven address (refusals above outages), then errors of other addresses.
    * Neither a misconfigured address nor a deadline that passes meanwhile hides an outage of another address.
    */
   #choose(error: BridgeError, retry: Retry): BridgeError {

@@ -2,13 +2,14 @@ import type { VaultRequest } from './request.ts'
 
 /** Longest text of Vault's that a message repeats, in characters. */
 const MAX_LENGTH = 400
-/** Shorter strings of a body are names and numbers, and would blot out ordinary words. */
+/** Shorter strings of a body are names and numbers; to redact them would garble ordinary words. */
 const MIN_SECRET_LENGTH = 9
 /** A login's role is no secret, and "role x could not be found" is of no use without it. */
 const NEVER_SECRET = new Set(['role'])
 
 /**
- * Vault's own words as one line for a message: without control characters, bounded, and with "[secret]" for whatever of the request's token and body a server repeats.
+ * Vault's own words on one line, of bounded length and without control characters. Parts of the request's token and body
+ * that a server repeats become "[secret]".
  */
 export function cleanWords(words: readonly string[], request: VaultRequest): string {
   const shown = words.map((text) => flatten(hideSecrets(text, request)))

@@ -48,7 +48,7 @@ export function certLogin(options: CertLoginOptions): Login {
 const NAMELESS: KnownRefusal = {
   says: /missing name in alias/,
   advice:
-    'the certificate has no common name, which Vault needs: set one where it is issued (with SPIRE, set a DNS name on the entry)',
+    'the certificate has no common name, which Vault requires: set one where it is issued (with SPIRE, set a DNS name on the entry)',
 }
 
 /** Messages of builtin/credential/cert/path_login.go, checked on OpenBao 2.7.2 and Vault 1.17.6. */

@@ -20,7 +20,7 @@ const refusals: JwtMethod['refusals'] = (settings, mount, roleName) => {
     },
     {
       says: /oidc role_type is not allowed/,
-      advice: `the role is for logins by browser: set role_type=jwt on it`,
+      advice: `the role is for browser logins (OIDC): set role_type=jwt on it`,
     },
     {
       says: /no audiences bound to the role/,

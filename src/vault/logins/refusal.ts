@@ -6,7 +6,7 @@ export interface KnownRefusal {
   readonly advice: string
 }
 
-/** What a local look at a credential shows. */
+/** What a local inspection of a credential shows. */
 export interface CredentialFindings {
   /** Why Vault may refuse it. */
   readonly faults: readonly string[]
@@ -22,7 +22,7 @@ export interface RefusalFacts {
   readonly role?: string | undefined
   /** In order of precedence: the first match supplies the advice. */
   readonly known: readonly KnownRefusal[]
-  /** What the credential shows; first its likely faults, since a status may cut a message off. */
+  /** What the credential shows; likely faults first, because a long status message is truncated. */
   readonly findings?: CredentialFindings | undefined
   /** What happens next, as a phrase. */
   readonly next?: string | undefined

@@ -18,7 +18,7 @@ export interface TokenLoginOptions {
 /**
  * Method token: another program creates the token and keeps it in a file. A "login" takes the token of a changed
  * file, or else renews the current one if it is renewable, or else looks up how long it is still valid. We never
- * revoke the token, since it is not ours.
+ * revoke the token, because that program owns it.
  */
 export function tokenLogin({ client, tokenFile, clock }: TokenLoginOptions): Login {
   const hold = new RefusalHold(clock)
@@ -68,7 +68,7 @@ async function renew(client: VaultRequester, held: Grant, context: CallContext):
     return grantOfRenewal(held, response) ?? (await lookUp(client, held.token, context))
   } catch (thrown) {
     if (!isRefusedLogin(thrown)) throw thrown
-    // 400: past its explicit_max_ttl or no longer renewable, and yet valid; 403: perhaps only the policy.
+    // 400: past its explicit_max_ttl or no longer renewable, but still valid; 403: perhaps only the policy.
     return lookUp(client, held.token, context)
   }
 }

@@ -4,9 +4,9 @@ import type { Grant } from '../logins/login.ts'
 
 /** Share of the lease, or of the uses, after which the next login is due. */
 const RENEW_AT = 0.7
-/** How far jitter moves it, so that the nodes of a cluster do not log in together. */
+/** How far jitter moves it, so that the nodes of a cluster do not all log in at once. */
 const RENEW_JITTER = 0.1
-/** Logins are at least this far apart, however short the lease. */
+/** Minimum time between two logins, however short the lease. */
 const MIN_RENEW_MS = 1_000
 
 /**

@@ -37,7 +37,7 @@ export interface VaultSessionOptions {
 /** Requests to Vault under one identity: the session gets the token, keeps it fresh, and adds it to each request. */
 export interface VaultSession extends VaultRequester {
   /**
-   * Begins the first login, without waiting for it, and keeps a token ready by timers from then on. A
+   * Starts the first login without waiting for it, and keeps a token ready by timers from then on. A
    * session that is not started has no timers and logs in when a request needs it.
    */
   start(): void
@@ -61,7 +61,7 @@ export function createVaultSession(options: VaultSessionOptions): VaultSession {
 interface Failure {
   readonly error: BridgeError
   readonly count: number
-  /** There is no login until then: callers get the error, so that logins do not pile up. */
+  /** Until then no login is attempted: callers receive the error, so that logins do not pile up. */
   readonly retryAt: number
 }
 
@@ -275,7 +275,7 @@ class Session implements VaultSession {
     this.#schedule()
   }
 
-  /** Begins a login in the background; its result is in the record and in `fault`. */
+  /** Starts a login in the background; its result is in the record and in `fault`. */
   #loginIfDue(): void {
     if (this.#inFlight !== undefined || this.#stopped) return
     if (this.#clock.monotonic() < this.#dueAt()) return
@@ -292,7 +292,7 @@ class Session implements VaultSession {
     const dueAt = this.#dueAt()
     if (!this.#started || this.#stopped || this.#inFlight !== undefined || dueAt === Infinity)
       return
-    // A timer may run early (setTimeout ends at 24 days): #wake looks at the clock and sleeps on.
+    // A timer may fire early (setTimeout is limited to 24 days): #wake checks the clock and sleeps again.
     const pause = Math.max(1, dueAt - this.#clock.monotonic())
     this.#cancelTimer = this.#clock.after(pause, () => this.#wake())
   }

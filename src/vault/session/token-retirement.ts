@@ -30,7 +30,7 @@ export class TokenRetirement {
     this.#underWay.add(revocation)
   }
 
-  /** Resolves when every retired token has been revoked, or could not be. */
+  /** Resolves when the revocation of every retired token has succeeded or failed. */
   async done(): Promise<void> {
     await Promise.all(this.#underWay)
   }
