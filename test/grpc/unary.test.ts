@@ -299,6 +299,7 @@ void test('a log line has method, code, duration and uid, and nothing of the mes
       code: 'OK',
       duration_ms: 0,
       uid: 'u'.repeat(128),
+      vault_requests: 0,
       msg: 'call answered',
     },
   )
