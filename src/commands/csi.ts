@@ -56,6 +56,7 @@ async function runCsi(config: ProviderConfig): Promise<never> {
   const provider = createCsiProvider({
     csi,
     transit,
+    vaultNamespace: config.vault.namespace,
     client,
     programVersion: version,
     ...telemetry,

@@ -143,6 +143,8 @@ export interface CsiConfig {
   /** Required in the pods' tokens. */
   readonly audience: string
   readonly auth: CsiAuthConfig
+  /** Replaces `auth` for single Vault namespaces. */
+  readonly authByNamespace: readonly CsiNamespaceAuthConfig[]
   readonly mount: string
   readonly refreshIntervalMs: number
   /** 0: decrypted content is not cached. */
@@ -153,10 +155,24 @@ export interface CsiConfig {
 export interface CsiAuthConfig {
   readonly method: 'jwt' | 'kubernetes'
   readonly mount: string
+  /** Where pods log in, if not in the namespace of the Transit engine; empty for the root namespace. */
+  readonly namespace?: string | undefined
 }
 
-/** Allows what matches all five lists. The first four are lists of patterns in which `*` matches any text. */
+export interface CsiNamespaceAuthConfig extends CsiAuthConfig {
+  /** Empty for the root namespace. */
+  readonly vaultNamespace: string
+}
+
+/**
+ * Allows what matches all five lists, in one Transit engine. The first four are lists of patterns in which `*` matches
+ * any text.
+ */
 export interface CsiRule {
+  /** Undefined: vault.namespace. Empty for the root namespace. */
+  readonly vaultNamespace?: string | undefined
+  /** Undefined: csi.mount. */
+  readonly mount?: string | undefined
   readonly namespaces: readonly string[]
   readonly serviceAccounts: readonly string[]
   readonly roles: readonly string[]

@@ -13,6 +13,8 @@ import { readRole } from './class/secret-provider-class.ts'
 import type { SessionCache } from './identity/session-cache.ts'
 import { TextBudget } from './text-budget.ts'
 import type { ServedContent, SharedMounts } from './shared-mounts.ts'
+import type { EnginePlace } from './engine-place.ts'
+import { VolumeEngines } from './identity/volume-engines.ts'
 import type { Gathered, Volume, VolumeContent } from './volume/volume-content.ts'
 import type { VolumeLedger } from './volume/volume-ledger.ts'
 
@@ -22,8 +24,8 @@ const MOUNT_TIMEOUT_MS = 20_000
 export interface MountServiceOptions {
   /** Expected audience of the pods' tokens (csi.audience). */
   readonly audience: string
-  /** Mount path of the Transit engine. */
-  readonly mount: string
+  /** The engine of classes that name none. */
+  readonly home: EnginePlace
   readonly rules: AccessRules
   readonly sessions: SessionCache
   readonly content: VolumeContent
@@ -76,18 +78,19 @@ export class MountService {
   }
 
   async #serve(request: MountRequest, context: CallContext) {
-    const { audience, rules, sessions, shared } = this.#options
+    const { audience, rules, sessions, shared, home } = this.#options
     const { pod } = request
     // Parsing a class is the only expensive step before Vault, so it comes after the check for a matching rule.
     const token = requirePodToken(request, audience)
     rules.requireSubject(pod, readRole(request.parameters))
     const wanted = this.#classes.parse(request.parameters)
     rules.require(pod, wanted)
-    const session = sessions.open(token, wanted.role)
-    const id = fingerprint([pod.uid, wanted.digest, session.id])
-    const volume: Volume = { id, objects: wanted.objects, session }
-    const collect = () => this.#collect(volume, wanted.role, pod.uid)
-    return shared.run(id, () => session.use(collect), context)
+    const { role, objects, digest } = wanted
+    const open = (vaultNamespace: string) => sessions.open(token, role, vaultNamespace)
+    const engines = new VolumeEngines(objects, home, open)
+    const id = fingerprint([pod.uid, digest, ...engines.sessionIds])
+    const collect = () => this.#collect({ id, objects, engines }, role, pod.uid)
+    return shared.run(id, () => engines.use(collect), context)
   }
 
   async #collect(volume: Volume, role: string, uid: string): Promise<ServedContent> {
@@ -108,12 +111,12 @@ export class MountService {
 
   /** Returns the files in the order of the class. Throws an error that names every failed object. */
   #arrange(volume: Volume, gathered: Gathered, role: string): ContentFile[] {
-    const { mount } = this.#options
+    const { home } = this.#options
     const contents = [...gathered.contents.values()]
     const all = contents.flatMap((content) => (content instanceof BridgeError ? [] : content))
     try {
       const faults = findFaults(volume.objects, gathered)
-      if (faults.length > 0) throw joinFaults(faults, { role, mount })
+      if (faults.length > 0) throw joinFaults(faults, { role, home })
       const files = volume.objects.flatMap(({ index }) => {
         const content = gathered.contents.get(index)
         return content === undefined || content instanceof BridgeError ? [] : content

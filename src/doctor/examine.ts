@@ -40,7 +40,7 @@ export async function examine(options: ExamineOptions): Promise<readonly Finding
     ...(await checkIdentity({ auth: vault.auth, surviveMs, clock })),
     ...(await checkClientCertificate(vault.clientCertificate, clock.now())),
     ...checkVault(views, clock),
-    ...checkNamespace(views, vault),
+    ...checkNamespace(views, vault, config.csi),
     ...(await checkAsPlugin(options, views)),
     ...(await checkSocket(kms)),
     ...(await checkApiServer({ socket: kms.socket, manifest, encryptionConfig })),

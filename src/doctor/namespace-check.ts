@@ -1,4 +1,4 @@
-import type { VaultConfig } from '../config/config.ts'
+import type { CsiConfig, VaultConfig } from '../config/config.ts'
 import { warn, type Finding } from './finding.ts'
 import type { VaultHealth, VaultView } from './vault-probe.ts'
 
@@ -11,13 +11,12 @@ const MIN_OPENBAO_2_MINOR = 3
  */
 export function checkNamespace(
   views: readonly VaultView[],
-  { namespace, auth }: Pick<VaultConfig, 'namespace' | 'auth'>,
+  vault: Pick<VaultConfig, 'namespace' | 'auth'>,
+  csi?: Pick<CsiConfig, 'rules'>,
 ): readonly Finding[] {
-  const [key, name] =
-    namespace === undefined
-      ? ['vault.auth.namespace', auth.namespace]
-      : ['vault.namespace', namespace]
-  if (name === undefined || name === '') return []
+  const [found] = findNamespaces(vault, csi)
+  if (found === undefined) return []
+  const { key, name } = found
   return views
     .filter(({ health }) => health !== undefined && hasNamespaces(health) === false)
     .map(({ address }) => {
@@ -25,6 +24,26 @@ export function checkNamespace(
       const fix = `remove ${key}, or use Vault Enterprise or OpenBao 2.${String(MIN_OPENBAO_2_MINOR)} or newer`
       return warn('vault namespace', why, fix)
     })
+}
+
+interface NamespaceSetting {
+  readonly key: string
+  readonly name: string
+}
+
+function findNamespaces(
+  { namespace, auth }: Pick<VaultConfig, 'namespace' | 'auth'>,
+  csi: Pick<CsiConfig, 'rules'> | undefined,
+): readonly NamespaceSetting[] {
+  const ofRules = csi?.rules.map(({ vaultNamespace }) => vaultNamespace) ?? []
+  return [
+    { key: 'vault.namespace', name: namespace },
+    { key: 'vault.auth.namespace', name: auth.namespace },
+    ...ofRules.map((name, index) => ({
+      key: `csi.rules[${String(index)}].vaultNamespace`,
+      name,
+    })),
+  ].flatMap(({ key, name }) => (name === undefined || name === '' ? [] : { key, name }))
 }
 
 /** Undefined for a version that is not known. Only HashiCorp's Vault reports `enterprise`, and not in old versions. */

@@ -21,6 +21,7 @@ export const logKey = {
   expiresAt: 'expires_at',
   socket: 'socket',
   namespace: 'namespace',
+  vaultNamespace: 'vault_namespace',
   serviceAccount: 'service_account',
 } as const
 

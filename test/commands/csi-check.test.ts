@@ -164,6 +164,25 @@ void test('a manifest comes from standard input, too', async (t) => {
   t.equal(stdout, 'standard input: ok\n  web: role web, 2 objects\n')
 })
 
+void test('a class that names an engine is checked with the rules for that engine', async (t) => {
+  const rule = 'namespaces: [shop], serviceAccounts: ["*"], roles: [web], keys: ["*"]'
+  const dir = t.testdir({
+    'a.yaml': RIGHT.replace('role: web', 'role: web\n    vaultNamespace: team-a/'),
+    'config.yaml': CONFIG.replace(
+      '  rules:\n',
+      `  rules:\n    - {vaultNamespace: team-a, ${rule}, types: [publicKey]}\n`,
+    ),
+  })
+  const file = join(dir, 'a.yaml')
+  const checked = await run(['csi', 'check', file, '--config', join(dir, 'config.yaml')])
+  t.equal(checked.code, 1)
+  t.equal(checked.stdout.trim().split('\n').length, 1)
+  t.match(
+    checked.stdout,
+    /objects\[1\] \(jwks\.json\): no rule for shop\/default with this role and this engine and key "app-signing" has type jwks \(types\)/,
+  )
+})
+
 const MISTAKES: readonly (readonly [string, string])[] = [
   ['csi check', 'csi check: needs FILE; see csi check --help'],
   ['csi check a b', 'csi check: "b" is one argument too many'],

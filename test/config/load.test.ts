@@ -57,11 +57,35 @@ void test('a section csi requires an audience, and its default mount is that of 
     socket: '/var/run/secrets-store-csi-providers/transit-bridge.sock',
     audience: 'vault',
     auth: { method: 'jwt', mount: 'jwt' },
+    authByNamespace: [],
     mount: 'team/transit',
     refreshIntervalMs: 30_000,
     revalidateAfterMs: 600_000,
     rules: [],
   })
+})
+
+void test('the root namespace of Vault and a trailing slash have one form in csi', async (t) => {
+  const rule = 'namespaces: [a], serviceAccounts: [a], roles: [a], keys: [a], types: [jwks]'
+  const csi = `csi:
+  audience: vault
+  auth: {namespace: root}
+  authByNamespace: [{vaultNamespace: team-a/}, {vaultNamespace: root, method: kubernetes}]
+  rules: [{vaultNamespace: root, ${rule}}, {vaultNamespace: a/b/, mount: second, ${rule}}, {${rule}}]`
+  const read = parse(`${SMALLEST}${csi}`).csi
+  t.strictSame(read?.auth, { method: 'jwt', mount: 'jwt', namespace: '' })
+  t.strictSame(read?.authByNamespace, [
+    { vaultNamespace: 'team-a', method: 'jwt', mount: 'jwt' },
+    { vaultNamespace: '', method: 'kubernetes', mount: 'kubernetes' },
+  ])
+  t.strictSame(
+    read?.rules.map(({ vaultNamespace, mount }) => [vaultNamespace, mount]),
+    [
+      ['', undefined],
+      ['a/b', 'second'],
+      [undefined, undefined],
+    ],
+  )
 })
 
 void test('every login method has its own keys, and its name is its default mount', async (t) => {

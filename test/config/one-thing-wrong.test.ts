@@ -512,6 +512,24 @@ const ROWS: readonly Row[] = [
     'csi.rules[0].namespaces[0]: is not a pattern; use lower-case letters, digits, . and -, and * to match any text',
   ],
   [
+    'a pattern as the mount of a rule',
+    '      keys: [app-*]\n',
+    '      keys: [app-*]\n      mount: team-*\n',
+    'csi.rules[0].mount: is not a valid mount path; use letters, digits, _, . and -, with / between segments',
+  ],
+  [
+    'a Vault namespace with a leading slash',
+    '      keys: [app-*]\n',
+    '      keys: [app-*]\n      vaultNamespace: /team-a\n',
+    'csi.rules[0].vaultNamespace: is not a valid namespace; use the form team-a/apps, without spaces or a leading slash',
+  ],
+  [
+    'two logins for one Vault namespace',
+    '  audience: vault\n',
+    '  audience: vault\n  authByNamespace: [{vaultNamespace: a}, {vaultNamespace: a/, mount: x}]\n',
+    'csi.authByNamespace: has two entries for one Vault namespace; remove one of them',
+  ],
+  [
     'a misspelled object type',
     '[publicKey]',
     '[publickey]',

@@ -114,22 +114,23 @@ function sessionFixture(maxSessions?: number) {
   return { clock, ended, sizes, cache }
 }
 
-void test('there is one session per token and role', (t) => {
+void test('there is one session per token, role and Vault namespace', (t) => {
   const { cache, clock } = sessionFixture()
   const token = tokenOf('a', clock.now() + 60 * MINUTE)
-  t.equal(cache.open(token, 'web'), cache.open(token, 'web'))
-  t.not(cache.open(token, 'web'), cache.open(token, 'admin'))
-  t.not(cache.open(token, 'web'), cache.open(tokenOf('b', clock.now() + MINUTE), 'web'))
-  t.equal(cache.size, 3)
+  t.equal(cache.open(token, 'web', ''), cache.open(token, 'web', ''))
+  t.not(cache.open(token, 'web', ''), cache.open(token, 'admin', ''))
+  t.not(cache.open(token, 'web', ''), cache.open(token, 'web', 'team-a'))
+  t.not(cache.open(token, 'web', ''), cache.open(tokenOf('b', clock.now() + MINUTE), 'web', ''))
+  t.equal(cache.size, 4)
   t.end()
 })
 
 void test('a session ends when its token is no longer used', async (t) => {
   const { cache, clock, ended } = sessionFixture()
   const token = tokenOf('a', clock.now() + 600 * MINUTE)
-  cache.open(token, 'web')
+  cache.open(token, 'web', '')
   await clock.advance(4 * MINUTE)
-  cache.open(token, 'web')
+  cache.open(token, 'web', '')
   await clock.advance(4 * MINUTE)
   t.same(ended, [])
   await clock.advance(MINUTE)
@@ -141,7 +142,7 @@ void test('a session ends when its service-account token expires, even if it is 
   const { cache, clock, ended } = sessionFixture()
   const token = tokenOf('a', clock.now() + 10 * MINUTE)
   for (let minute = 0; minute < 10; minute += 1) {
-    cache.open(token, 'web')
+    cache.open(token, 'web', '')
     await clock.advance(MINUTE)
   }
   t.same(ended, ['a'])
@@ -150,7 +151,7 @@ void test('a session ends when its service-account token expires, even if it is 
 void test('if there are too many sessions the least recently used one ends, and stop ends all', async (t) => {
   const { cache, clock, ended, sizes } = sessionFixture(2)
   const tokens = ['a', 'b', 'c'].map((text) => tokenOf(text, clock.now() + 60 * MINUTE))
-  for (const token of tokens) cache.open(token, 'web')
+  for (const token of tokens) cache.open(token, 'web', '')
   await settle()
   t.same(ended, ['a'])
   await cache.stop({ deadline: clock.monotonic() + 1_000 })
@@ -184,7 +185,8 @@ function keyFixture() {
       const answer = answers.get(rights) ?? keyOf(1)
       return answer instanceof BridgeError ? Promise.reject(answer) : Promise.resolve(answer)
     }
-    return cache.read('k', { engine: { readKey }, rights }, { deadline: clock.monotonic() + 1e9 })
+    const reader = { engine: { readKey }, place: ' transit', rights }
+    return cache.read('k', reader, { deadline: clock.monotonic() + 1e9 })
   }
   return { clock, reads, answers, read }
 }

@@ -23,19 +23,29 @@ export interface FixtureOptions extends Partial<CsiConfig> {
   readonly clock?: Clock
   /** Default: the address of the fixture's OpenBao. */
   readonly address?: string
+  /** Default: none. */
+  readonly vaultNamespace?: string
 }
 
 /** Runs the provider in this process, with a real socket and a real OpenBao. */
 export async function startFixture(vault: PodVault, options: FixtureOptions = {}) {
-  const { clock = systemClock, address = vault.bao.address, ...csi } = options
+  const { clock = systemClock, address = vault.bao.address, vaultNamespace, ...csi } = options
   const { log, lines } = memoryLog()
   const metrics = createMetrics('test')
-  const client = createVaultClient({ addresses: [address], timeoutMs: 2_000, clock, log, metrics })
+  const client = createVaultClient({
+    addresses: [address],
+    namespace: vaultNamespace,
+    timeoutMs: 2_000,
+    clock,
+    log,
+    metrics,
+  })
   const provider = createCsiProvider({
     csi: {
       socket: '',
       audience: 'vault',
       auth: { method: 'jwt', mount: 'jwt' },
+      authByNamespace: [],
       mount: 'transit',
       refreshIntervalMs: 30_000,
       revalidateAfterMs: 600_000,
@@ -43,6 +53,7 @@ export async function startFixture(vault: PodVault, options: FixtureOptions = {}
       ...csi,
     },
     transit: { mount: 'transit', key: 'k8s-etcd' },
+    vaultNamespace,
     client,
     programVersion: '1.2.3',
     clock,

@@ -29,6 +29,18 @@ for (const [version, enterprise, level] of [
   })
 }
 
+void test('the first rule of csi.rules with a namespace is named', async (t) => {
+  const lists = { namespaces: ['*'], serviceAccounts: ['*'], roles: ['*'], keys: ['*'] }
+  const rule = { ...lists, types: ['jwks'] } as const
+  const rules = [rule, { ...rule, vaultNamespace: '' }, { ...rule, vaultNamespace: 'team-a' }]
+  const health = { initialized: true, sealed: false, version: '1.17.6', enterprise: false }
+  const views = [{ address, health, certificates: [] }]
+  t.match(checkNamespace(views, { auth }, { rules }), [
+    { why: /ignores csi\.rules\[2\]\.vaultNamespace \("team-a"\)/ },
+  ])
+  t.strictSame(checkNamespace(views, { auth }, { rules: [rule] }), [])
+})
+
 void test('the key of the login is named if only that is set, and nothing without a namespace', async (t) => {
   t.strictSame(check('1.17.6', false, {}), [])
   const login = { auth: { ...auth, namespace: 'team' } }

@@ -82,7 +82,9 @@ log:
 {{- $certificate := include "transit-bridge.secretCertificate" . | fromYaml -}}
 {{- $vault := include "transit-bridge.vaultSection" (dict "root" . "folder" "/etc/transit-bridge" "certificate" $certificate) | fromYaml -}}
 {{- $section := dict "socket" (printf "%s/transit-bridge.sock" $csi.providersFolder) "audience" $csi.audience "rules" $csi.rules -}}
-{{- $_ := set $section "auth" (dict "method" $csi.auth.method "mount" ($csi.auth.mount | default $csi.auth.method)) -}}
+{{- $podAuth := dict "method" $csi.auth.method "mount" ($csi.auth.mount | default $csi.auth.method) -}}
+{{- with $csi.auth.namespace }}{{- $_ := set $podAuth "namespace" . }}{{ end -}}
+{{- $_ := set $section "auth" $podAuth -}}
 {{- with $csi.mount }}{{- $_ := set $section "mount" . }}{{ end -}}
 vault:
   {{- toYaml $vault | nindent 2 }}

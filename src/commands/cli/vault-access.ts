@@ -11,7 +11,7 @@ import { jwtLogin } from '../../vault/logins/jwt.ts'
 import { kubernetesLogin } from '../../vault/logins/kubernetes.ts'
 import type { Login } from '../../vault/logins/login.ts'
 import { tokenLogin } from '../../vault/logins/token.ts'
-import type { VaultRequester } from '../../vault/client/request.ts'
+import { inNamespace } from '../../vault/client/request.ts'
 import { createVaultSession, type VaultSession } from '../../vault/session/session.ts'
 
 export interface ClientOptions {
@@ -66,6 +66,7 @@ export function createVaultAccess(options: VaultAccessOptions): VaultAccess {
 
 function createLogin(auth: AuthConfig, client: VaultClient, options: VaultAccessOptions): Login {
   const { clock, metrics } = options
+  // The login may be in another namespace than the Transit engine.
   const through = inNamespace(client, auth.namespace)
   switch (auth.method) {
     case 'jwt':
@@ -83,10 +84,4 @@ function createLogin(auth: AuthConfig, client: VaultClient, options: VaultAccess
     case 'token':
       return tokenLogin({ client: through, tokenFile: auth.tokenFile, clock })
   }
-}
-
-/** The login may be in another namespace than the Transit engine (vault.auth.namespace). */
-function inNamespace(client: VaultRequester, namespace: string | undefined): VaultRequester {
-  if (namespace === undefined) return client
-  return { request: (request, context) => client.request({ ...request, namespace }, context) }
 }

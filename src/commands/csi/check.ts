@@ -4,7 +4,7 @@ import type { ProviderConfig } from '../../config/config.ts'
 import { formatFault, type Fault } from '../../yaml/fault.ts'
 import { loadProviderConfig } from '../../config/load.ts'
 import { requireSection } from '../../config/section.ts'
-import { AccessRules } from '../../csi/identity/access-rules.ts'
+import { createAccessRules, type AccessRules } from '../../csi/identity/access-rules.ts'
 import { PROVIDER_NAME, readManifests, type ClassManifest } from '../../csi/class/class-manifest.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { flag, text, usageError } from '../cli/option.ts'
@@ -89,9 +89,9 @@ async function readSubject(
 }
 
 function rulesOf(config: ProviderConfig): AccessRules {
-  const { rules, mount } = requireSection(config, 'csi')
-  const { transit } = config
-  return new AccessRules({ rules, guardedKey: transit.mount === mount ? transit.key : undefined })
+  const { transit, vault } = config
+  const csi = requireSection(config, 'csi')
+  return createAccessRules({ csi, transit, vaultNamespace: vault.namespace })
 }
 
 async function readInput(file: string): Promise<string> {

@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { CSI_OBJECT_TYPES } from '../config.ts'
 import { duration } from './duration.ts'
 import { socketPath } from './socket.ts'
-import { authMount, claim, mountPath } from './text.ts'
+import { authMount, claim, engineNamespace, mountPath } from './text.ts'
 
 const METHOD = 'How the token of a pod logs in: jwt or kubernetes.'
 
@@ -11,6 +11,11 @@ function podLogin<const Name extends 'jwt' | 'kubernetes'>(name: Name) {
   return {
     method: v.pipe(v.literal(name), v.description(METHOD), v.metadata({ kind: 'word' })),
     mount: v.optional(authMount('Mount of the auth method, without auth/.'), name),
+    namespace: v.exactOptional(
+      engineNamespace(
+        'Vault namespace in which pods log in. By default the namespace of the Transit engine.',
+      ),
+    ),
   }
 }
 
@@ -22,6 +27,18 @@ const auth = v.pipe(
   ]),
   v.description('How the token of a pod logs in to Vault.'),
 )
+
+const ownNamespace = engineNamespace(
+  'Vault namespace of the Transit engines that this entry is for.',
+)
+const authOfNamespace = v.variant('method', [
+  v.strictObject({
+    vaultNamespace: ownNamespace,
+    ...jwtLogin,
+    method: v.optional(jwtLogin.method, 'jwt'),
+  }),
+  v.strictObject({ vaultNamespace: ownNamespace, ...podLogin('kubernetes') }),
+])
 
 /** A list of patterns in which `*` matches any text. */
 function patterns(meaning: string, allowed: RegExp, letters: string) {
@@ -45,6 +62,14 @@ const VAULT_NAME = /^[\w.*-]{1,253}$/
 const VAULT_LETTERS = 'letters, digits, _, . and -'
 
 const rule = v.strictObject({
+  vaultNamespace: v.exactOptional(
+    engineNamespace(
+      'Vault namespace of the Transit engine, without patterns; root is the root namespace. By default vault.namespace.',
+    ),
+  ),
+  mount: v.exactOptional(
+    mountPath('Mount of the Transit engine, without patterns. By default csi.mount.'),
+  ),
   namespaces: patterns('Namespaces of the pods.', OBJECT_NAME, OBJECT_LETTERS),
   serviceAccounts: patterns('Service accounts of the pods.', OBJECT_NAME, OBJECT_LETTERS),
   roles: patterns('Vault roles with which the pods may log in.', VAULT_NAME, VAULT_LETTERS),
@@ -57,6 +82,10 @@ const rule = v.strictObject({
   ),
 })
 
+function nameEntry({ vaultNamespace }: { readonly vaultNamespace: string }): string {
+  return vaultNamespace
+}
+
 /** The section `csi`. The default of its `mount` is `transit.mount`, set in config-schema.ts. */
 export const csiSection = v.pipe(
   v.strictObject({
@@ -66,6 +95,18 @@ export const csiSection = v.pipe(
     ),
     audience: claim('Audience of the tokens of the pods.'),
     auth: v.optional(auth, {}),
+    authByNamespace: v.optional(
+      v.pipe(
+        v.array(authOfNamespace),
+        v.check(
+          (entries) => new Set(entries.map(nameEntry)).size === entries.length,
+          'has two entries for one Vault namespace; remove one of them',
+        ),
+        v.description('Replaces csi.auth for single Vault namespaces.'),
+        v.metadata({ kind: 'list of logins' }),
+      ),
+      [],
+    ),
     mount: v.exactOptional(
       mountPath(
         'Mount of the Transit engine with the keys of the workloads. By default transit.mount.',

@@ -8,9 +8,13 @@ const VAULT_NAME = /^\w([\w.-]*\w)?$/
 export const VAULT_NAME_FAULT =
   'is not a valid Vault name; use letters, digits, _, . and -, without . or - at the start or end'
 /** Segments of a mount; a segment of only dots is rejected, because `.` and `..` would lead to another path. */
-const MOUNT = /^(?!\.+(\/|$))[\w.-]+(\/(?!\.+(\/|$))[\w.-]+)*$/
+export const MOUNT = /^(?!\.+(\/|$))[\w.-]+(\/(?!\.+(\/|$))[\w.-]+)*$/
 /** Namespaces are sent as a header: printable, no space. Vault prints them with a trailing slash. */
-const NAMESPACE = /^[!-.0-~]+(\/[!-.0-~]+)*\/?$/
+export const NAMESPACE = /^[!-.0-~]+(\/[!-.0-~]+)*\/?$/
+export const MOUNT_FAULT =
+  'is not a valid mount path; use letters, digits, _, . and -, with / between segments'
+export const NAMESPACE_FAULT =
+  'is not a valid namespace; use the form team-a/apps, without spaces or a leading slash'
 /** No control characters, so that a path can be printed on one line. */
 // eslint-disable-next-line no-control-regex -- control characters are what it rejects
 const ABSOLUTE_FILE = /^\/[^\u0000-\u001f\u007f]*[^/\u0000-\u001f\u007f]$/
@@ -32,10 +36,7 @@ const NO_OUTER_SLASH = v.check(
   (text: string) => !/^\/|\/$/.test(text),
   'starts or ends with a slash; remove it',
 )
-const MOUNT_FORM = v.regex<string, string>(
-  MOUNT,
-  'is not a valid mount path; use letters, digits, _, . and -, with / between segments',
-)
+const MOUNT_FORM = v.regex<string, string>(MOUNT, MOUNT_FAULT)
 
 /** A key whose value is the mount path of a secrets engine. */
 export function mountPath(meaning: string) {
@@ -64,13 +65,20 @@ export function authMount(meaning: string) {
 export function namespace(meaning: string) {
   return v.pipe(
     v.string(),
-    v.regex(
-      NAMESPACE,
-      'is not a valid namespace; use the form team-a/apps, without spaces or a leading slash',
-    ),
+    v.regex(NAMESPACE, NAMESPACE_FAULT),
     v.description(meaning),
     v.metadata({ kind: 'namespace' }),
     v.transform((text) => text.replace(/\/$/, '')),
+  )
+}
+
+/** Like {@link namespace}. Vault's own name for the root namespace, `root`, becomes the empty text. */
+export function engineNamespace(meaning: string) {
+  return v.pipe(
+    namespace(meaning),
+    v.description(meaning),
+    v.metadata({ kind: 'namespace' }),
+    v.transform((text) => (text === 'root' ? '' : text)),
   )
 }
 

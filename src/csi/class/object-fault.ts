@@ -1,6 +1,7 @@
 import { BridgeError, isOutage, type ErrorCode } from '../../errors.ts'
 import { joinNumbered } from '../../text/numbered.ts'
 import type { TransitKey } from '../../transit/key.ts'
+import { inVaultNamespace, placeOf, type EnginePlace } from '../engine-place.ts'
 import { keysOf, nameObject, type ClassObject } from './object-types.ts'
 
 /** Failed objects and the error that they share. */
@@ -11,7 +12,8 @@ export interface ObjectFault {
 
 export interface FaultContext {
   readonly role: string
-  readonly mount: string
+  /** The engine of objects that name none. */
+  readonly home: EnginePlace
 }
 
 /** Whether the error means that something does not exist, which does not fail an optional object. */
@@ -45,12 +47,13 @@ function describe({ objects, error }: ObjectFault, context: FaultContext): strin
   return first === undefined ? error.message : `${names}: ${explain(error, first, context)}`
 }
 
-function explain(error: BridgeError, object: ClassObject, context: FaultContext): string {
+function explain(error: BridgeError, object: ClassObject, { role, home }: FaultContext): string {
   const { code, message } = error
   const key = keysOf(object).join(', ')
-  if (code === 'KEY_MISSING') return explainAbsence(key, context.mount, error)
+  const place = placeOf(object, home)
+  if (code === 'KEY_MISSING') return explainAbsence(key, place, error)
   if (code === 'VAULT_DENIED') {
-    return `Vault denies this to role ${context.role}: ${message}; a policy of that role must allow ${permissionFor(object, context.mount)}`
+    return `Vault denies this to role ${role}: ${message}; a policy of that role must allow ${permissionFor(object, place)}`
   }
   if (code === 'CIPHERTEXT_INVALID') {
     return `key ${key} cannot decrypt it: ${message}; check that it was encrypted with this key, context and associatedData`
@@ -59,33 +62,38 @@ function explain(error: BridgeError, object: ClassObject, context: FaultContext)
 }
 
 /** The permissions that an object needs; see vault-policies/csi.hcl. */
-function permissionFor(object: ClassObject, mount: string): string {
+function permissionFor(object: ClassObject, place: EnginePlace): string {
   const { type } = object
+  const { mount } = place
   const paths = keysOf(object).flatMap((key) => {
     if (type === 'decrypt' || type === 'dataKey') return `update on ${mount}/decrypt/${key}`
     const read = `read on ${mount}/keys/${key}`
     return type === 'exportedKey' ? [read, `on ${mount}/export/*/${key}`] : read
   })
-  return paths.join(' and ')
+  return `${paths.join(' and ')}${inVaultNamespace(place)}`
 }
 
 /** A 404 explains nothing more. For other causes (soft-deleted, missing version) Vault's message is included. */
-function explainAbsence(key: string, mount: string, error: BridgeError): string {
+function explainAbsence(key: string, place: EnginePlace, error: BridgeError): string {
   const { cause, message } = error
   const isNotFound = cause instanceof BridgeError && cause.code === 'VAULT_NOT_FOUND'
-  return isNotFound ? noSuchKey(key, mount) : `${noSuchKey(key, mount)} (${message})`
+  return isNotFound ? noSuchKey(key, place) : `${noSuchKey(key, place)} (${message})`
 }
 
-function noSuchKey(key: string, mount: string): string {
-  return `Vault has no transit key ${key} at mount ${mount}; correct its name, create the key, or set optional: true`
+function noSuchKey(key: string, place: EnginePlace): string {
+  return `Vault has no transit key ${key} at mount ${place.mount}${inVaultNamespace(place)}; correct its name, create the key, or set optional: true`
 }
 
 /** Returns the metadata of an existing key. Throws OBJECT_MISSING. */
-export function requireKey(key: TransitKey | undefined, name: string, mount: string): TransitKey {
-  if (key === undefined) throw new BridgeError('OBJECT_MISSING', noSuchKey(name, mount))
+export function requireKey(
+  key: TransitKey | undefined,
+  name: string,
+  place: EnginePlace,
+): TransitKey {
+  if (key === undefined) throw new BridgeError('OBJECT_MISSING', noSuchKey(name, place))
   if (!key.softDeleted) return key
   throw new BridgeError(
     'OBJECT_MISSING',
-    `transit key ${name} is soft-deleted; restore it with a write to ${mount}/keys/${name}/soft-delete-restore`,
+    `transit key ${name} is soft-deleted; restore it with a write to ${place.mount}/keys/${name}/soft-delete-restore${inVaultNamespace(place)}`,
   )
 }

@@ -11,7 +11,7 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 
 /** Required form of a text. */
 export interface TextRule {
-  readonly pattern: RegExp
+  readonly pattern: Pick<RegExp, 'test'>
   /** What is wrong with any other text: "is not …; use …". */
   readonly message: string
 }

@@ -7,6 +7,8 @@ import { readJwksFields, readKey, readPublicKeyFields } from './key-fields.ts'
 import { FieldReader, type TextRule } from './object-fields.ts'
 import { findPathFault } from './object-path.ts'
 import { readSelection } from './pointer.ts'
+import type { WantedPlace } from '../engine-place.ts'
+import { readPlace } from './place-fields.ts'
 import {
   COMMON_FIELDS,
   DECODINGS,
@@ -28,12 +30,16 @@ const MODE: TextRule = {
   message: 'must be four octal digits in quotes, with read permission for the owner; write "0444"',
 }
 
-type CommonFields = Pick<ClassObject, 'index' | 'path' | 'mode' | 'optional'>
+type CommonFields = Pick<
+  ClassObject,
+  'index' | 'path' | 'mode' | 'optional' | 'mount' | 'vaultNamespace'
+>
 
-/** Reads one object of a class. Returns undefined after a fault. */
+/** Reads one object of a class, which uses the engine of the class unless it names one. Returns undefined after a fault. */
 export function readObject(
   index: number,
   value: unknown,
+  ofClass: WantedPlace,
   faults: Fault[],
 ): ClassObject | undefined {
   const place = `objects[${String(index)}]`
@@ -43,19 +49,21 @@ export function readObject(
   }
   const before = faults.length
   const reader = new FieldReader(`${place}.`, value as Readonly<Record<string, unknown>>, faults)
-  const common = readCommon(index, reader)
+  const common = readCommon(index, ofClass, reader)
   const object = readTyped(common, reader)
   return faults.length === before ? object : undefined
 }
 
 /** After a fault the object is discarded, so the substitutes for invalid fields are never used. */
-function readCommon(index: number, reader: FieldReader): CommonFields {
+function readCommon(index: number, ofClass: WantedPlace, reader: FieldReader): CommonFields {
   const path = reader.text('path', 'the name of the file in the volume')
   const pathFault = path === undefined ? undefined : findPathFault(path)
   if (pathFault !== undefined) reader.fault('path', pathFault)
   const mode = reader.has('mode') ? reader.text('mode', '', MODE) : undefined
   return {
     index,
+    ...ofClass,
+    ...readPlace(reader),
     path: path ?? '',
     mode: mode === undefined ? DEFAULT_MODE : Number.parseInt(mode, 8),
     optional: reader.toggle('optional'),

@@ -1,11 +1,13 @@
 import type { CsiObjectType } from '../../config/config.ts'
 import type { KeyIdRule } from './key-id.ts'
 import type { Selection } from './pointer.ts'
+import type { WantedPlace } from '../engine-place.ts'
 
 /** Which versions of a key an object contains. `all` makes a folder with one file per version. */
 export type WantedVersion = number | 'latest' | 'all'
 
-interface ObjectBase {
+/** The place is that of the class, or of the object; the configuration has a default for both parts. */
+interface ObjectBase extends WantedPlace {
   /** Position in the list of the class, for messages. */
   readonly index: number
   /** Relative and normalized. A folder if there is a file per version. */
@@ -115,7 +117,14 @@ export const FIELDS_OF: Readonly<Record<CsiObjectType, readonly string[]>> = {
   keyInfo: ['key'],
 }
 
-export const COMMON_FIELDS: readonly string[] = ['path', 'type', 'mode', 'optional']
+export const COMMON_FIELDS: readonly string[] = [
+  'path',
+  'type',
+  'mount',
+  'vaultNamespace',
+  'mode',
+  'optional',
+]
 
 const PUBLIC_TYPES: ReadonlySet<string> = new Set<PublicObject['type']>([
   'publicKey',

@@ -6,13 +6,18 @@ import { BridgeError } from '../../errors.ts'
 import { FieldReader } from './object-fields.ts'
 import { findPathClashes } from './object-path.ts'
 import { joinNumbered } from '../../text/numbered.ts'
+import type { WantedPlace } from '../engine-place.ts'
 import { VAULT_NAME } from './key-fields.ts'
+import { readPlace } from './place-fields.ts'
 import { readObject } from './object-reader.ts'
 import { findShapeFault } from './text-shape.ts'
 import type { ClassObject } from './object-types.ts'
 
-/** The parameters that a pod author can set. The administrator controls everything else. */
-export const CLASS_PARAMETERS: readonly string[] = ['role', 'objects']
+/**
+ * The parameters that a pod author can set. The administrator controls everything else, and by rules which mounts and
+ * Vault namespaces a class may name.
+ */
+export const CLASS_PARAMETERS: readonly string[] = ['role', 'objects', 'mount', 'vaultNamespace']
 const MAX_OBJECTS = 100
 /** A hundred objects with all fields, as JSON with one field per line, have about 8,000 structural characters. */
 const MAX_STRUCTURE = 10_000
@@ -24,7 +29,7 @@ export interface SecretProviderClass {
   /** The Vault role with which the pods of this class log in. */
   readonly role: string
   readonly objects: readonly ClassObject[]
-  /** Hash of the text of role and objects. */
+  /** Hash of the text of all parameters. */
   readonly digest: string
 }
 
@@ -51,11 +56,13 @@ export function readClass(parameters: Readonly<Record<string, unknown>>): ReadCl
     'the Vault role with which pods of this class log in',
     VAULT_NAME,
   )
+  const ofClass = readPlace(reader)
   const text = reader.text('objects', 'a list of the files in the volume, as YAML text')
-  const objects = text === undefined ? [] : readObjects(text, faults)
+  const objects = text === undefined ? [] : readObjects(text, ofClass, faults)
   if (faults.length > 0 || role === undefined) return faults
+  const { mount = '', vaultNamespace = '' } = ofClass
   const digest = createHash('sha256')
-    .update(`${role}\n${text ?? ''}`)
+    .update(JSON.stringify([role, mount, vaultNamespace, text]))
     .digest('base64url')
   return { role, objects, digest }
 }
@@ -72,11 +79,12 @@ export function parseClass(parameters: Readonly<Record<string, unknown>>): Secre
 
 /** Other providers have such parameters, which would give a pod author control of the connection to Vault. */
 function explainParameter(name: string): string | undefined {
+  if (name === 'namespace') return 'is not a known field; did you mean vaultNamespace'
   if (!/addr|url|skip|tls|cert|audience|mount|namespace|token/i.test(name)) return undefined
-  return 'is not a known field; addresses, TLS, mounts, namespaces and audiences are set only in the configuration of transit-bridge'
+  return 'is not a known field; addresses, TLS, logins and audiences are set only in the configuration of transit-bridge'
 }
 
-function readObjects(text: string, faults: Fault[]): ClassObject[] {
+function readObjects(text: string, ofClass: WantedPlace, faults: Fault[]): ClassObject[] {
   const path = 'objects'
   const shape = findShapeFault(text, MAX_STRUCTURE)
   if (shape !== undefined) {
@@ -110,13 +118,18 @@ function readObjects(text: string, faults: Fault[]): ClassObject[] {
     faults.push({ path, message, hint: 'split them into several classes' })
     return []
   }
-  return readList(list, source, faults)
+  return readList(list, source, ofClass, faults)
 }
 
-function readList(list: readonly unknown[], source: Source, faults: Fault[]): ClassObject[] {
+function readList(
+  list: readonly unknown[],
+  source: Source,
+  ofClass: WantedPlace,
+  faults: Fault[],
+): ClassObject[] {
   const objects = list.map((value, index) => {
     const own: Fault[] = []
-    const object = readObject(index, value, own)
+    const object = readObject(index, value, ofClass, own)
     const line = source.lineOf([index])
     faults.push(...own.map((fault) => ({ ...fault, line })))
     return object

@@ -1,19 +1,47 @@
-import type { CsiRule } from '../../config/config.ts'
+import type { CsiConfig, CsiRule, ProviderTransitConfig } from '../../config/config.ts'
 import { BridgeError } from '../../errors.ts'
 import { joinNumbered } from '../../text/numbered.ts'
 import { quoted } from '../../text/quoted.ts'
 import type { PodReference } from '../mount-request.ts'
 import { matchesPattern } from './name-pattern.ts'
 import { keysOf, nameObject, type ClassObject } from '../class/object-types.ts'
+import { canonicalNamespace, fullPathOf, placeOf, type EnginePlace } from '../engine-place.ts'
 import type { SecretProviderClass } from '../class/secret-provider-class.ts'
 
 export interface AccessRulesOptions {
   readonly rules: readonly CsiRule[]
+  /** The engine of rules and class objects that name none. */
+  readonly home: EnginePlace
   /**
-   * The KMS plugin's key, if it is on the same mount. A pod that can decrypt with it can read every Secret in a copy
-   * of etcd, so only a rule with its exact name allows it.
+   * The KMS plugin's key. A pod that can decrypt with it can read every Secret in a copy of etcd, so only a rule with
+   * its exact name allows it.
    */
-  readonly guardedKey: string | undefined
+  readonly guarded: GuardedKey | undefined
+}
+
+interface GuardedKey {
+  readonly key: string
+  readonly place: EnginePlace
+}
+
+/** The parts of a configuration that decide what pods may use. */
+export interface AccessConfig {
+  readonly csi: Pick<CsiConfig, 'rules' | 'mount'>
+  readonly transit: ProviderTransitConfig
+  /** vault.namespace */
+  readonly vaultNamespace?: string | undefined
+}
+
+/** Returns the engine of rules and class objects that name none. */
+export function homeOf({ csi, vaultNamespace = '' }: AccessConfig): EnginePlace {
+  return { vaultNamespace: canonicalNamespace(vaultNamespace), mount: csi.mount }
+}
+
+export function createAccessRules(config: AccessConfig): AccessRules {
+  const { key, mount } = config.transit
+  const home = homeOf(config)
+  const guarded = key === undefined ? undefined : { key, place: { ...home, mount } }
+  return new AccessRules({ rules: config.csi.rules, home, guarded })
 }
 
 /** The rules that match a subject and its role, or why none matches. */
@@ -86,21 +114,29 @@ export class AccessRules {
     rules: readonly CsiRule[],
     who: string,
   ): string | undefined {
-    const ofKey = rules.filter((rule) => this.#fitsKey(rule, name))
+    const { home } = this.#options
+    const place = placeOf(object, home)
+    const start = `${nameObject(object)}: no rule for ${who} with this role`
+    const ofPlace = rules.filter((rule) => isSame(placeOf(rule, home), place))
+    if (ofPlace.length === 0) return `${start} has ${describePlace(place, home)}`
+    const isGuarded = this.#isGuarded(name, place)
+    const ofKey = ofPlace.filter(({ keys }) => (isGuarded ? keys.includes(name) : fits(keys, name)))
     const key = quoted(name)
-    const place = `${nameObject(object)}: no rule for ${who} with this role`
+    const within = isSame(place, home) ? '' : ' and this engine'
     if (ofKey.length === 0) {
-      const guarded = name === this.#options.guardedKey
-      return guarded
-        ? `${place} lists key ${key} by its exact name (keys), which the key of the KMS plugin requires`
-        : `${place} matches key ${key} (keys)`
+      return isGuarded
+        ? `${start}${within} lists key ${key} by its exact name (keys), which the key of the KMS plugin requires`
+        : `${start}${within} matches key ${key} (keys)`
     }
     if (ofKey.some((rule) => rule.types.includes(object.type))) return undefined
-    return `${place} and key ${key} allows type ${object.type} (types)`
+    return `${start}${within} and key ${key} allows type ${object.type} (types)`
   }
 
-  #fitsKey({ keys }: CsiRule, key: string): boolean {
-    return key === this.#options.guardedKey ? keys.includes(key) : fits(keys, key)
+  /** A Vault without namespaces ignores them, so the same mount path in another namespace is guarded, too. */
+  #isGuarded(key: string, place: EnginePlace): boolean {
+    const { guarded } = this.#options
+    if (key !== guarded?.key) return false
+    return place.mount === guarded.place.mount || fullPathOf(place) === fullPathOf(guarded.place)
   }
 }
 
@@ -109,6 +145,18 @@ function denied(denials: readonly string[]): BridgeError {
     'RULE_DENIED',
     `csi.rules of transit-bridge do not allow this Mount: ${joinNumbered(denials)}; change the class, or ask the administrator of transit-bridge for a rule`,
   )
+}
+
+function isSame(one: EnginePlace, other: EnginePlace): boolean {
+  return one.vaultNamespace === other.vaultNamespace && one.mount === other.mount
+}
+
+/** Names the namespace only where namespaces are used. */
+function describePlace({ vaultNamespace, mount }: EnginePlace, home: EnginePlace): string {
+  const ofMount = `mount ${quoted(mount)}`
+  if (vaultNamespace === home.vaultNamespace) return `${ofMount} (mount)`
+  const name = vaultNamespace === '' ? 'the root namespace of Vault' : quoted(vaultNamespace)
+  return `${ofMount} in Vault namespace ${name} (mount, vaultNamespace)`
 }
 
 function fits(patterns: readonly string[], name: string): boolean {

@@ -6,43 +6,48 @@ import type { Logger } from '../../telemetry/log.ts'
 import { Transit } from '../../transit/transit.ts'
 import type { SessionMetrics } from '../../vault/session/login-record.ts'
 import type { Grant, Login } from '../../vault/logins/login.ts'
-import type { VaultRequester } from '../../vault/client/request.ts'
+import { inNamespace, type VaultRequester } from '../../vault/client/request.ts'
 import { createVaultSession, type VaultSession } from '../../vault/session/session.ts'
 import { fingerprint } from '../volume/content.ts'
 
 export interface PodSessionOptions {
   readonly token: ServiceAccountToken
   readonly role: string
+  /** Namespace of the engines, empty for the root namespace. */
+  readonly vaultNamespace: string
   readonly login: Login
   readonly client: VaultRequester
-  /** Mount path of the Transit engine. */
-  readonly mount: string
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: SessionMetrics
 }
 
-/** A pod's session with Vault: one service-account token and one role. */
+/** A pod's session with Vault: one service-account token, one role and one Vault namespace. */
 export class PodSession {
-  /** Hash of token and role. */
+  /** Hash of token, role and Vault namespace. */
   readonly id: string
-  readonly engine: Transit
+  readonly #vaultNamespace: string
   readonly #session: VaultSession
   #rights: string | undefined
   #users = 0
   #idle = Promise.withResolvers<void>()
 
   constructor(options: PodSessionOptions) {
-    const { token, role, login, client, mount, clock, log, metrics } = options
-    this.id = identify(token, role)
+    const { token, role, vaultNamespace, login, client, clock, log, metrics } = options
+    this.id = identify(token, role, vaultNamespace)
+    this.#vaultNamespace = vaultNamespace
     this.#session = createVaultSession({
-      client,
+      client: inNamespace(client, vaultNamespace),
       login: this.#watch(login),
       clock,
       log,
       metrics,
     })
-    this.engine = new Transit({ vault: this.#session, mount })
+  }
+
+  /** The Transit engine at a mount path in the session's Vault namespace. */
+  engine(mount: string): Transit {
+    return new Transit({ vault: this.#session, mount })
   }
 
   /**
@@ -83,20 +88,28 @@ export class PodSession {
       method: login.method,
       login: async (context) => {
         const grant = await login.login(context)
-        this.#rights = rightsOf(grant) ?? this.id
+        this.#rights = rightsOf(grant, this.#vaultNamespace) ?? this.id
         return grant
       },
     }
   }
 }
 
-/** Returns the hash of a service-account token and a role, so that no cache has the token as a key. */
-export function identify({ token }: ServiceAccountToken, role: string): string {
-  return createHash('sha256').update(`${token.reveal()}\n${role}`).digest('base64url')
+/** Returns a hash of token, role and Vault namespace, so that no cache has the token as a key. */
+export function identify(
+  { token }: ServiceAccountToken,
+  role: string,
+  vaultNamespace: string,
+): string {
+  const text = `${token.reveal()}\n${role}\n${vaultNamespace}`
+  return createHash('sha256').update(text).digest('base64url')
 }
 
-/** Undefined if Vault returns no entity or policies; permissions are then not shared between sessions. */
-function rightsOf({ entityId, policies }: Grant): string | undefined {
+/**
+ * Undefined if Vault returns no entity or policies; permissions are then not shared between sessions. A policy of the
+ * same name can be different in another Vault namespace.
+ */
+function rightsOf({ entityId, policies }: Grant, vaultNamespace: string): string | undefined {
   if (entityId === undefined || policies === undefined) return undefined
-  return fingerprint([entityId, ...policies.toSorted()])
+  return fingerprint([vaultNamespace, entityId, ...policies.toSorted()])
 }

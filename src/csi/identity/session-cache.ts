@@ -12,7 +12,7 @@ const IDLE_MS = 5 * 60_000
 const REVOKE_TIME_MS = 4_000
 
 export interface SessionCacheOptions {
-  readonly open: (token: ServiceAccountToken, role: string, id: string) => PodSession
+  readonly open: (token: ServiceAccountToken, role: string, vaultNamespace: string) => PodSession
   readonly clock: Clock
   /** Called with the number of sessions after every change. */
   readonly onSize: (sessions: number) => void
@@ -35,7 +35,7 @@ interface Held {
 }
 
 /**
- * The Vault sessions of pods, by the hash of service-account token and role: only a caller with the same token gets
+ * The Vault sessions of pods, by the hash of service-account token, role and Vault namespace: only a caller with the same token gets
  * the session. A session that leaves the cache is ended and its Vault token revoked, after the Mounts that use it.
  */
 export class SessionCache {
@@ -57,16 +57,16 @@ export class SessionCache {
     return this.#held.size
   }
 
-  /** Returns the session of a token and a role. A new session sends no request before it is used. */
-  open(token: ServiceAccountToken, role: string): PodSession {
+  /** Returns the session of a token and a role in a Vault namespace. A new session sends no request before it is used. */
+  open(token: ServiceAccountToken, role: string, vaultNamespace: string): PodSession {
     const { clock, open, onSize } = this.#options
-    const id = identify(token, role)
+    const id = identify(token, role, vaultNamespace)
     const known = this.#held.get(id)
     if (known !== undefined) {
       known.usedAt = clock.monotonic()
       return known.session
     }
-    const session = open(token, role, id)
+    const session = open(token, role, vaultNamespace)
     const held: Held = {
       session,
       expiresAt: endOf(token, clock.now()),

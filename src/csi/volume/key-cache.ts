@@ -26,6 +26,8 @@ export interface KeyCacheOptions {
 /** The identity that reads a key. */
 export interface KeyReader {
   readonly engine: Pick<Transit, 'readKey'>
+  /** Identifies the place of the engine; see identifyPlace. */
+  readonly place: string
   /** Identifies the reader's permissions in Vault; see PodSession.rights. */
   readonly rights: string
 }
@@ -59,7 +61,7 @@ export class KeyCache {
   })
   /** When Vault last let a reader with these permissions read the key. */
   readonly #proofs = new LRUCache<string, number>({ max: MAX_PROOFS })
-  /** Reads in progress, by key. */
+  /** Reads in progress, by engine and key. */
   readonly #reads = new Map<string, Read[]>()
 
   constructor(options: KeyCacheOptions) {
@@ -69,10 +71,11 @@ export class KeyCache {
   /** Returns metadata not older than the refresh interval. Throws the errors of Transit.readKey except KEY_MISSING. */
   async read(name: string, reader: KeyReader, context: CallContext): Promise<KnownKey> {
     if (!this.#isProven(name, reader)) return this.#readAs(name, reader, context)
-    const known = this.#known.get(name)
+    const id = identifyKey(name, reader)
+    const known = this.#known.get(id)
     if (known !== undefined && this.#age(known.readAt) < this.#options.refreshIntervalMs)
       return known
-    const [underWay] = this.#reads.get(name) ?? []
+    const [underWay] = this.#reads.get(id) ?? []
     if (underWay === undefined || underWay.rights === reader.rights)
       return this.#readAs(name, reader, context)
     try {
@@ -84,8 +87,8 @@ export class KeyCache {
     }
   }
 
-  #isProven(name: string, { rights }: KeyReader): boolean {
-    const at = this.#proofs.get(proofOf(name, rights))
+  #isProven(name: string, reader: KeyReader): boolean {
+    const at = this.#proofs.get(identifyProof(name, reader))
     const { revalidateAfterMs, refreshIntervalMs } = this.#options
     return at !== undefined && this.#age(at) < Math.max(revalidateAfterMs, refreshIntervalMs)
   }
@@ -93,26 +96,27 @@ export class KeyCache {
   /** Reads with the reader's own token; readers with the same permissions share the read. */
   #readAs(name: string, reader: KeyReader, context: CallContext): Promise<KnownKey> {
     const { rights } = reader
-    const reads = this.#reads.get(name) ?? []
+    const id = identifyKey(name, reader)
+    const reads = this.#reads.get(id) ?? []
     const shared = reads.find((read) => read.rights === rights)
     if (shared !== undefined) return this.#wait(shared, context)
     const result = this.#ask(name, reader, context.uid).finally(() => {
-      const others = (this.#reads.get(name) ?? []).filter((other) => other !== read)
-      if (others.length === 0) this.#reads.delete(name)
-      else this.#reads.set(name, others)
+      const others = (this.#reads.get(id) ?? []).filter((other) => other !== read)
+      if (others.length === 0) this.#reads.delete(id)
+      else this.#reads.set(id, others)
     })
     const read: Read = { rights, result }
-    this.#reads.set(name, [...reads, read])
+    this.#reads.set(id, [...reads, read])
     return this.#wait(read, context)
   }
 
   async #ask(name: string, reader: KeyReader, uid: string | undefined): Promise<KnownKey> {
     const { clock } = this.#options
     const deadline = clock.monotonic() + READ_TIMEOUT_MS
-    const proof = proofOf(name, reader.rights)
+    const proof = identifyProof(name, reader)
     try {
       const key = await readOrNone(name, reader, { deadline, uid })
-      const known = this.#accept(name, key)
+      const known = this.#accept(identifyKey(name, reader), key)
       this.#proofs.set(proof, clock.monotonic())
       return known
     } catch (thrown) {
@@ -121,19 +125,19 @@ export class KeyCache {
     }
   }
 
-  #accept(name: string, key: TransitKey | undefined): KnownKey {
+  #accept(id: string, key: TransitKey | undefined): KnownKey {
     const readAt = this.#options.clock.monotonic()
-    const before = this.#known.get(name)
+    const before = this.#known.get(id)
     const next = { key, readAt }
     const isOlder = before?.key !== undefined && key !== undefined && isStepBack(before.key, key)
-    if (!isOlder) return this.#keep(name, next)
+    if (!isOlder) return this.#keep(id, next)
     const steppedBackAt = before.steppedBackAt ?? readAt
-    if (readAt - steppedBackAt >= STEP_BACK_PATIENCE_MS) return this.#keep(name, next)
-    return this.#keep(name, { key: before.key, readAt, steppedBackAt })
+    if (readAt - steppedBackAt >= STEP_BACK_PATIENCE_MS) return this.#keep(id, next)
+    return this.#keep(id, { key: before.key, readAt, steppedBackAt })
   }
 
-  #keep(name: string, known: KnownKey): KnownKey {
-    this.#known.set(name, known)
+  #keep(id: string, known: KnownKey): KnownKey {
+    this.#known.set(id, known)
     return known
   }
 
@@ -168,6 +172,10 @@ async function readOrNone(
   }
 }
 
-function proofOf(name: string, rights: string): string {
-  return `${rights} ${name}`
+function identifyKey(name: string, { place }: KeyReader): string {
+  return `${place} ${name}`
+}
+
+function identifyProof(name: string, reader: KeyReader): string {
+  return `${reader.rights} ${identifyKey(name, reader)}`
 }

@@ -169,9 +169,13 @@ function isDated(key: TransitKey, version: number): boolean {
 }
 
 /** A key that is deleted and created again has different creation times. */
-function datedVersion({ encoding }: ExportedKeyObject, key: TransitKey, version: number): string {
+function datedVersion(object: ExportedKeyObject, key: TransitKey, version: number): string {
+  const { encoding, mount, vaultNamespace } = object
   const createdAt = key.versions.get(version)?.createdAt ?? 0
-  return `v${String(version)}-${fingerprint([key.name, key.type, String(createdAt), encoding])}`
+  const place =
+    mount === undefined && vaultNamespace === undefined ? [] : [mount ?? '', vaultNamespace ?? '']
+  const parts = [key.name, key.type, String(createdAt), encoding, ...place]
+  return `v${String(version)}-${fingerprint(parts)}`
 }
 
 /** Without a creation time only the material shows that a key was created again. See docs/design.md, "CSI content". */

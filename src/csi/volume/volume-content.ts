@@ -14,24 +14,22 @@ import {
   type ExportedKeyObject,
   type PublicObject,
 } from '../class/object-types.ts'
-import type { PodSession } from '../identity/pod-session.ts'
+import type { VolumeEngine, VolumeEngines } from '../identity/volume-engines.ts'
 import { makePublicFiles } from './public-content.ts'
 import { decryptObjects, areCurrent, exportObject, type ObjectContent } from './secret-content.ts'
 
 export interface VolumeContentOptions {
   readonly keys: KeyCache
   readonly contents: ContentCache
-  /** Mount path of the Transit engine. */
-  readonly mount: string
   readonly clock: Clock
 }
 
-/** A volume: its objects, and the session of its pod. */
+/** A volume: its objects, and their engines with the sessions of its pod. */
 export interface Volume {
   /** Identifies pod, class and identity. */
   readonly id: string
   readonly objects: readonly ClassObject[]
-  readonly session: PodSession
+  readonly engines: VolumeEngines
 }
 
 /** The content of a volume. The caller owns the files and zeroes them. */
@@ -44,6 +42,7 @@ export interface Gathered {
 }
 
 type Contents = ReadonlyMap<number, ObjectContent>
+/** By engine and name of the key. */
 type Keys = ReadonlyMap<string, KnownKey | BridgeError>
 
 /** The secret content of a volume. */
@@ -80,22 +79,25 @@ export class VolumeContent {
     this.#options.contents.forget(volume.id)
   }
 
-  async #readKeys({ objects, session }: Volume, context: CallContext): Promise<Keys> {
-    const names = new Set(objects.filter(needsKey).flatMap(keysOf))
-    if (names.size === 0) return new Map()
-    const { engine } = session
-    const rights = await session.rights(context).catch(asError)
-    if (rights instanceof BridgeError) return new Map([...names].map((name) => [name, rights]))
-    const reader = { engine, rights }
-    const read = async (name: string) =>
-      [name, await this.#options.keys.read(name, reader, context).catch(asError)] as const
-    return new Map(await Promise.all([...names].map(read)))
+  async #readKeys({ objects, engines }: Volume, context: CallContext): Promise<Keys> {
+    const wanted = groupByKey(objects.filter(needsKey), engines)
+    const read = async ([id, { key, engine }]: [string, KeyGroup<ClassObject>]) =>
+      [id, await this.#readKey(key, engine, context).catch(asError)] as const
+    return new Map(await Promise.all([...wanted].map(read)))
   }
 
-  async #decrypt({ objects, session }: Volume, context: CallContext): Promise<Contents> {
-    const byKey = Map.groupBy(objects.filter(isCiphertext), ({ key }) => key)
+  async #readKey(name: string, engine: VolumeEngine, context: CallContext): Promise<KnownKey> {
+    const rights = await engine.session.rights(context)
+    const reader = { engine: engine.transit, place: engine.id, rights }
+    return this.#options.keys.read(name, reader, context)
+  }
+
+  async #decrypt({ objects, engines }: Volume, context: CallContext): Promise<Contents> {
+    const groups = groupByKey(objects.filter(isCiphertext), engines)
     const parts = await Promise.all(
-      [...byKey].map(([key, group]) => decryptObjects(key, group, session.engine, context)),
+      [...groups.values()].map(({ key, engine, members }) =>
+        decryptObjects(key, members, engine.transit, context),
+      ),
     )
     return new Map(parts.flatMap((part) => [...part]))
   }
@@ -131,10 +133,11 @@ export class VolumeContent {
     return { contents, fetchedAt, isCached: false }
   }
 
-  async #export({ objects, session }: Volume, keys: Keys, context: CallContext): Promise<Contents> {
+  async #export({ objects, engines }: Volume, keys: Keys, context: CallContext): Promise<Contents> {
     const exportOne = async (object: ExportedKeyObject) => {
-      const content = this.#withKey(object, keys, (key) =>
-        exportObject(object, key, session.engine, context),
+      const engine = engines.of(object)
+      const content = withKey(object, engine, keys, (key) =>
+        exportObject(object, key, engine.transit, context),
       )
       return [object.index, await content.catch(asError)] as const
     }
@@ -142,9 +145,9 @@ export class VolumeContent {
   }
 
   /** Key metadata shows a rotation of an exported key before the cached content expires. */
-  #holdsExports({ files }: CachedContent, { objects }: Volume, keys: Keys): boolean {
+  #holdsExports({ files }: CachedContent, { objects, engines }: Volume, keys: Keys): boolean {
     return objects.filter(isExport).every((object) => {
-      const known = keys.get(object.key)
+      const known = keys.get(identifyKey(object.key, engines.of(object)))
       if (known === undefined || known instanceof BridgeError || known.key === undefined)
         return false
       const held = files.get(object.index)?.map(({ version }) => version) ?? []
@@ -166,9 +169,10 @@ export class VolumeContent {
     this.#options.contents.keep(id, { files, fetchedAt })
   }
 
-  async #makePublic({ objects }: Volume, keys: Keys): Promise<Contents> {
+  async #makePublic({ objects, engines }: Volume, keys: Keys): Promise<Contents> {
     const makeOne = async (object: PublicObject) => {
-      const found = keysOf(object).map((name) => this.#keyOf(name, keys))
+      const engine = engines.of(object)
+      const found = keysOf(object).map((name) => findKey(name, engine, keys))
       return makePublicFiles(object, found)
     }
     const contents = new Map<number, ObjectContent>()
@@ -176,20 +180,50 @@ export class VolumeContent {
       contents.set(object.index, await makeOne(object).catch(asError))
     return contents
   }
+}
 
-  async #withKey<T>(
-    object: ExportedKeyObject,
-    keys: Keys,
-    use: (key: TransitKey) => Promise<T>,
-  ): Promise<T> {
-    return use(this.#keyOf(object.key, keys))
-  }
+async function withKey<T>(
+  { key }: ExportedKeyObject,
+  engine: VolumeEngine,
+  keys: Keys,
+  use: (key: TransitKey) => Promise<T>,
+): Promise<T> {
+  return use(findKey(key, engine, keys))
+}
 
-  #keyOf(name: string, keys: Keys): TransitKey {
-    const known = keys.get(name)
-    if (known instanceof BridgeError) throw known
-    return requireKey(known?.key, name, this.#options.mount)
+function findKey(name: string, engine: VolumeEngine, keys: Keys): TransitKey {
+  const known = keys.get(identifyKey(name, engine))
+  if (known instanceof BridgeError) throw known
+  return requireKey(known?.key, name, engine.place)
+}
+
+function identifyKey(name: string, engine: VolumeEngine): string {
+  return `${engine.id} ${name}`
+}
+
+/** Objects with the same engine and key. */
+interface KeyGroup<T extends ClassObject> {
+  readonly key: string
+  readonly engine: VolumeEngine
+  readonly members: T[]
+}
+
+/** An object with several keys is in several groups. */
+function groupByKey<T extends ClassObject>(
+  objects: readonly T[],
+  engines: VolumeEngines,
+): Map<string, KeyGroup<T>> {
+  const groups = new Map<string, KeyGroup<T>>()
+  for (const object of objects) {
+    const engine = engines.of(object)
+    for (const key of keysOf(object)) {
+      const id = identifyKey(key, engine)
+      const group = groups.get(id) ?? { key, engine, members: [] }
+      group.members.push(object)
+      groups.set(id, group)
+    }
   }
+  return groups
 }
 
 function readTimes(keys: Keys): number[] {

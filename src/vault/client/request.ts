@@ -48,3 +48,14 @@ export interface VaultRequester {
    */
   request(request: VaultRequest, context: CallContext): Promise<VaultResponse>
 }
+
+/** Sends requests in another namespace than the configured one. Undefined: the configured one; empty: the root namespace. */
+export function inNamespace(
+  requester: VaultRequester,
+  namespace: string | undefined,
+): VaultRequester {
+  if (namespace === undefined) return requester
+  return {
+    request: (request, context) => requester.request({ ...request, namespace }, context),
+  }
+}

@@ -56,7 +56,7 @@ const refusals: JwtMethod['refusals'] = (settings, mount, roleName) => {
     },
     {
       says: /no handler for route|route entry not found|permission denied|namespace not found/,
-      advice: `check that a jwt method is enabled at ${settings.mount} = ${mount} and that vault.namespace is right`,
+      advice: `check that a jwt method is enabled at ${settings.mount} = ${mount} ${settings.namespaceAdvice}`,
     },
   ]
 }

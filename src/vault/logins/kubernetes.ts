@@ -50,7 +50,7 @@ const refusals: JwtMethod['refusals'] = (settings, mount, roleName) => {
     },
     {
       says: /no handler for route|route entry not found|namespace not found/,
-      advice: `check that a kubernetes method is enabled at ${settings.mount} = ${mount} and that vault.namespace is right`,
+      advice: `check that a kubernetes method is enabled at ${settings.mount} = ${mount} ${settings.namespaceAdvice}`,
     },
   ]
 }

@@ -34,6 +34,8 @@ export interface LoginSettingNames {
   readonly mount: string
   readonly role: string
   readonly audience: string
+  /** Advice about the namespace, which follows the name of the mount. */
+  readonly namespaceAdvice: string
 }
 
 /** The names in the KMS plugin's configuration. */
@@ -41,4 +43,5 @@ export const VAULT_AUTH_SETTINGS: LoginSettingNames = {
   mount: 'vault.auth.mount',
   role: 'vault.auth.role',
   audience: 'vault.auth.audience',
+  namespaceAdvice: 'and that vault.namespace is right',
 }
