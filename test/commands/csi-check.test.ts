@@ -179,7 +179,7 @@ void test('a class that names an engine is checked with the rules for that engin
   t.equal(checked.stdout.trim().split('\n').length, 1)
   t.match(
     checked.stdout,
-    /objects\[1\] \(jwks\.json\): no rule for shop\/default with this role and this engine and key "app-signing" has type jwks \(types\)/,
+    /objects\[1\] \(jwks\.json\): no rule for shop\/default with this role and this engine and key "app-signing" allows type jwks \(types\)/,
   )
 })
 

@@ -69,7 +69,11 @@ const CASES: readonly Case[] = [
   ),
   parameter('audience', 'other', /audience: is not a known field; addresses/),
   parameter('namespace', 'other', /namespace: is not a known field; did you mean vaultNamespace/),
-  parameter('vaultKubernetesMountPath', 'x', /vaultKubernetesMountPath: is not a known field; addr/),
+  parameter(
+    'vaultKubernetesMountPath',
+    'x',
+    /vaultKubernetesMountPath: is not a known field; addr/,
+  ),
   parameter('mount', '../transit', /mount: is not a valid mount path/),
   parameter('mount', 'transit/', /mount: is not a valid mount path/),
   parameter('mount', 'a'.repeat(600), /mount: is not a valid mount path/),

@@ -200,7 +200,7 @@ void test('what a rule does not list is refused without a request', async (t) =>
     ['a namespace inside a listed one', { vaultNamespace: 'team-a/inner' }, /"team-a\/inner"/],
     ['a listed engine with another key', { vaultNamespace: 'team-a', key: 'k8s' }, /key "k8s"/],
     ['a listed engine, written as a path', { mount: 'team-a/transit' }, /mount "team-a\/transit"/],
-    ['a listed engine with another type', { mount: 'second', type: 'jwks' }, /has type jwks/],
+    ['a listed engine with another type', { mount: 'second', type: 'jwks' }, /allows type jwks/],
     ['a different case', { vaultNamespace: 'Team-A' }, /"Team-A"/],
     ['a pattern', { vaultNamespace: '*' }, /Vault namespace "\*"/],
   ]
@@ -218,7 +218,8 @@ void test('what a rule does not list is refused without a request', async (t) =>
 
 void test('no pattern matches the key of the KMS plugin, however its engine is written', async (t) => {
   const etcd = { ...INFO, key: 'k8s-etcd' }
-  const named = /names key "k8s-etcd" in full \(keys\), which the key of the KMS plugin needs/
+  const named =
+    /lists key "k8s-etcd" by its exact name \(keys\), which the key of the KMS plugin requires/
   const wide = await start(t, {
     rules: [rule({}), rule({ vaultNamespace: 'team-a' }), rule({ mount: 'second' })],
   })

@@ -7,8 +7,11 @@ import * as v from 'valibot'
 const VAULT_NAME = /^\w([\w.-]*\w)?$/
 export const VAULT_NAME_FAULT =
   'is not a valid Vault name; use letters, digits, _, . and -, without . or - at the start or end'
-/** Segments of a mount; a segment of only dots is rejected, because `.` and `..` would lead to another path. */
-export const MOUNT = /^(?!\.+(\/|$))[\w.-]+(\/(?!\.+(\/|$))[\w.-]+)*$/
+/**
+ * Segments of a mount; a segment of only dots is rejected, because `.` and `..` would lead to another path. It has no
+ * lookahead, which a schema of Helm must not contain.
+ */
+export const MOUNT = /^\.*[\w-][\w.-]*(\/\.*[\w-][\w.-]*)*$/
 /** Namespaces are sent as a header: printable, no space. Vault prints them with a trailing slash. */
 export const NAMESPACE = /^[!-.0-~]+(\/[!-.0-~]+)*\/?$/
 export const MOUNT_FAULT =

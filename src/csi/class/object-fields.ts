@@ -116,14 +116,15 @@ export class FieldReader {
   /** Adds a fault for each unknown field. `explain` returns the text for a name that is not a typo. */
   refuseOthers(known: readonly string[], explain: (name: string) => string | undefined): void {
     const unknown = Object.keys(this.#fields).filter((name) => !known.includes(name))
+    let isListed = false
     for (const name of unknown.slice(0, MAX_UNKNOWN)) {
       const shown = /^[\w.-]{1,64}$/.test(name) ? name : showValue(name)
-      this.fault(shown, explain(name) ?? `is not a known field; ${suggestField(name, known)}`)
+      const nearest = findNearest(name.slice(0, MAX_COMPARED), known)
+      const list = isListed ? '' : `; known fields: ${known.join(', ')}`
+      const hint = nearest === undefined ? list : `; did you mean ${nearest}`
+      // The list is long, so it is shown once.
+      if (nearest === undefined) isListed = true
+      this.fault(shown, explain(name) ?? `is not a known field${hint}`)
     }
   }
-}
-
-function suggestField(name: string, known: readonly string[]): string {
-  const nearest = findNearest(name.slice(0, MAX_COMPARED), known)
-  return nearest === undefined ? `known fields: ${known.join(', ')}` : `did you mean ${nearest}`
 }
