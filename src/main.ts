@@ -1,3 +1,5 @@
+// First: until it is loaded, process 1 of a container ignores signals.
+import './commands/cli/process-exit.ts'
 import { readArguments } from './commands/cli/arguments.ts'
 import {
   warn,

@@ -25,6 +25,8 @@ export interface AdminSources {
   readonly drill?: Pick<DrillSwitch, 'begin' | 'end'>
 }
 
+const NOT_SERVED = 'the socket is not served'
+
 /** /livez, /readyz and /metrics. */
 export function createAdminApp(sources: AdminSources): Express {
   const app = express()
@@ -32,10 +34,10 @@ export function createAdminApp(sources: AdminSources): Express {
   app.set('etag', false)
   app.get('/livez', (_request, response) => {
     const serving = sources.isServing()
-    sendText(response, serving ? 200 : 503, serving ? 'ok' : 'the socket is not served')
+    sendText(response, serving ? 200 : 503, serving ? 'ok' : NOT_SERVED)
   })
   app.get('/readyz', (request, response) => {
-    sendReadiness(request, response, sources.readiness())
+    sendReadiness(request, response, readinessOf(sources))
   })
   app.get('/metrics', async (_request, response) => {
     response.type(sources.metricsContentType).send(await sources.renderMetrics())
@@ -50,6 +52,13 @@ export function createAdminApp(sources: AdminSources): Express {
     else sendText(response, 500, 'internal error')
   })
   return app
+}
+
+/** A program that new clients cannot reach is not ready, whatever else works. */
+function readinessOf({ isServing, readiness }: AdminSources): Readiness {
+  const state = readiness()
+  if (isServing() || !state.ready) return state
+  return { ...state, ready: false, reason: 'SOCKET_FAILED', message: NOT_SERVED }
 }
 
 /** POST starts an outage of `seconds`, DELETE ends it. */

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { BridgeError } from '../errors.ts'
+import { readWithinTime } from './bounded-read.ts'
 import { systemCodeOf } from './system-error.ts'
 
 /** Far above the size of any JWT or token. */
@@ -17,6 +18,15 @@ export interface CredentialFile {
 
 /** Returns the credential without surrounding white space. Throws IDENTITY_MISSING or IDENTITY_INVALID. */
 export async function readCredentialFile(file: CredentialFile): Promise<string> {
+  try {
+    return await readWithinTime(file.path, () => readOpened(file))
+  } catch (error) {
+    const isSilent = error instanceof BridgeError && error.code === 'HOST_FAILED'
+    throw isSilent ? invalid(file, error.message, error) : error
+  }
+}
+
+async function readOpened(file: CredentialFile): Promise<string> {
   const handle = await openCredential(file)
   try {
     return await readCredential(handle, file)
@@ -78,6 +88,6 @@ async function readAll(handle: FileHandle, buffer: Buffer): Promise<number> {
   return length
 }
 
-function invalid(file: CredentialFile, what: string): BridgeError {
-  return new BridgeError('IDENTITY_INVALID', `${file.setting}: ${file.path} ${what}`)
+function invalid(file: CredentialFile, what: string, cause?: unknown): BridgeError {
+  return new BridgeError('IDENTITY_INVALID', `${file.setting}: ${file.path} ${what}`, { cause })
 }

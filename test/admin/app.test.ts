@@ -66,6 +66,20 @@ const ANSWERS: readonly (readonly [
     {},
     { status: 503, type: TEXT, text: 'the socket is not served\n' },
   ],
+  [
+    'readyz without its socket',
+    { isServing: () => false },
+    '/readyz',
+    {},
+    { status: 503, type: TEXT, text: 'the socket is not served\n' },
+  ],
+  [
+    'readyz without its socket, while Vault is away',
+    { isServing: () => false, readiness: () => unready },
+    '/readyz',
+    {},
+    { status: 503, type: TEXT, text: `${unready.message}\n` },
+  ],
   ['readyz', {}, '/readyz', {}, { status: 200, type: TEXT, text: 'ok\n' }],
   ['readyz for curl', {}, '/readyz', { accept: '*/*' }, { status: 200, type: TEXT, text: 'ok\n' }],
   [

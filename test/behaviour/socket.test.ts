@@ -47,6 +47,7 @@ void test("kms: another process's socket at the path is left alone and fails /li
   renameSync(`${plugin.socket}.new`, plugin.socket)
   const { ino } = lstatSync(plugin.socket)
   await eventually('/livez to fail', async () => (await plugin.admin('/livez')).status === 503)
+  t.match(await plugin.admin('/readyz'), { status: 503, text: /the socket is not served/ })
   t.equal(linesSaying(plugin, 'the socket is no longer served: another process serves').length, 1)
   plugin.program.signal('SIGTERM')
   t.match(await plugin.program.ended(), { code: 0 })

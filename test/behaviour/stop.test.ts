@@ -5,8 +5,10 @@ import { connect, type Socket } from 'node:net'
 import { constants as os } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'tap'
+import { PROGRAM } from '../commands/program.ts'
 import { KmsClient } from '../real/kms-client.ts'
 import type { Plugin } from '../real/plugin.ts'
+import { Program } from '../real/program.ts'
 import { tempFolder } from '../real/temp-folder.ts'
 import { enableJwtLogin } from '../real/transit-setup.ts'
 import { newSeed, outcomeOf, Fixture } from './fixture.ts'
@@ -198,7 +200,7 @@ void test('SIGTERM while a file never answers a read, as on a dead network mount
   t.match(plugin.logLines().at(-1), { msg: 'stopped' })
 })
 
-for (const signal of ['SIGHUP', 'SIGUSR2'] as const) {
+for (const signal of ['SIGQUIT', 'SIGHUP', 'SIGUSR2'] as const) {
   void test(`${signal} stops it as SIGTERM does`, async (t) => {
     const plugin = await fixture.startHealthy({ kms: KMS })
     plugin.program.signal(signal)
@@ -226,6 +228,27 @@ void test("SIGUSR1 does not open Node.js's inspector", async (t) => {
   })
   t.notMatch(plugin.program.output(), /Debugger listening/)
   t.match(await plugin.client.status(), { healthz: 'ok' })
+})
+
+/** Opens a pipe to write once a process has opened it to read; until then that is ENXIO (fifo(7)). */
+function writerOf(pipe: string): Promise<number> {
+  const open = () => openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK)
+  return eventually('the pipe to be opened', open)
+}
+
+const skip = process.getuid?.() === 0 ? false : 'only root can create a process namespace'
+void test('SIGTERM to process 1 of a container before it serves', { skip }, async (t) => {
+  const folder = tempFolder('process-1')
+  const config = join(folder, 'config.yaml')
+  // While it waits for its configuration, nothing but the import at the top of src/main.ts handles signals.
+  execFileSync('mkfifo', [config])
+  const args = ['--pid', '--fork', '--kill-child', PROGRAM, 'kms', '--config', config]
+  const container = Program.start({ name: 'container', command: 'unshare', args, folder })
+  const writer = await writerOf(config)
+  t.teardown(() => closeSync(writer))
+  const children = `/proc/${container.pid}/task/${container.pid}/children`
+  process.kill(Number(readFileSync(children, 'utf8')), 'SIGTERM')
+  t.match(await container.ended(), { code: 128 + os.signals.SIGTERM })
 })
 
 fixture.end()

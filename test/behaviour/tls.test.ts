@@ -1,4 +1,5 @@
-import { copyFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { closeSync, copyFileSync, openSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { CertificateAuthority } from '../real/pki.ts'
@@ -64,6 +65,21 @@ void test('a CA file that is not there yet is waited for', async (t) => {
   const plugin = await fixture.start({ kms: KMS, vault: { caFile: late } })
   await plugin.waitForHealth(/vault.caFile/)
   copyFileSync(authority.caFile, late)
+  await plugin.waitForHealth('ok')
+  t.ok(plugin.program.running)
+  await plugin.stop()
+})
+
+void test('a CA file that never answers a read is named, and the plugin works once it does', async (t) => {
+  const silent = join(tempFolder('ca'), 'ca.pem')
+  execFileSync('mkfifo', [silent])
+  const plugin = await fixture.start({ kms: KMS, vault: { caFile: silent } })
+  await plugin.waitForHealth(/vault.caFile: .*ca.pem (did|still does) not answer a read/)
+  // The mount answers again: the read ends, and the next one finds a file.
+  const pipe = `${silent}.pipe`
+  renameSync(silent, pipe)
+  copyFileSync(authority.caFile, silent)
+  closeSync(openSync(pipe, 'r+'))
   await plugin.waitForHealth('ok')
   t.ok(plugin.program.running)
   await plugin.stop()

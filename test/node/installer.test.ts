@@ -1,5 +1,7 @@
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer as createHttp2Server } from 'node:http2'
+import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'tap'
 
@@ -8,7 +10,7 @@ import { BridgeError } from '../../src/errors.ts'
 import { createInstallerAdminSources } from '../../src/node/install/installer-admin.ts'
 import { createInstaller } from '../../src/node/install/installer.ts'
 import type { NodeInstallOutcome } from '../../src/node/install/node-install.ts'
-import { acceptsConnections, startPluginProbe } from '../../src/node/install/plugin-probe.ts'
+import { startPluginProbe } from '../../src/node/install/plugin-probe.ts'
 import { watchSources } from '../../src/node/install/source-watch.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { HandClock } from '../fakes/clock.ts'
@@ -76,8 +78,8 @@ void test('the installer is ready when the plugin has its desired state, and rep
     return DONE
   })
   let accepts = false
-  const pluginAccepts = () => accepts
-  const common = { installer, pluginAccepts, clock, metrics }
+  const pluginAnswers = () => accepts
+  const common = { installer, pluginAnswers, clock, metrics }
   const installing = createInstallerAdminSources({ ...common, desired: 'running' })
   const removing = createInstallerAdminSources({ ...common, desired: 'removed' })
   t.match(installing.readiness(), { ready: false, reason: 'starting' })
@@ -97,17 +99,22 @@ void test('the installer is ready when the plugin has its desired state, and rep
   t.match(await installing.renderMetrics(), /identity_token/)
 })
 
-void test('the probe distinguishes a socket that is served from one that is not', async (t) => {
+void test('the probe distinguishes a plugin that answers from one that does not', async (t) => {
   const socket = join(tempFolder('probe'), 'kms.sock')
-  t.equal(await acceptsConnections(socket), false)
   const probe = startPluginProbe(() => socket, systemClock)
   t.teardown(() => probe.stop())
-  t.equal(probe.accepts, false)
-  const server = createServer().listen(socket)
-  t.teardown(() => server.close())
-  await eventually('the probe to see the server', () => probe.accepts)
+  t.equal(probe.answers, false)
+  const accepted = new Set<Socket>()
+  const silent = createServer((client) => void accepted.add(client)).listen(socket)
+  await eventually('the probe to connect twice', () => accepted.size > 1)
+  t.equal(probe.answers, false, 'a process that accepts and says nothing does not answer')
+  for (const client of accepted) client.destroy()
+  silent.close()
+  await once(silent, 'close')
+  const server = createHttp2Server().listen(socket)
+  await eventually('the probe to see the server', () => probe.answers)
   server.close()
-  await eventually('the probe to see the end', () => !probe.accepts)
+  await eventually('the probe to see the end', () => !probe.answers)
 })
 
 void test('a change of a source is noticed; a folder that cannot be watched is not an error', async (t) => {

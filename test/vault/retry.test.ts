@@ -13,6 +13,7 @@ const sealed = failure('VAULT_SEALED', 'elsewhere')
 const stale = failure('VAULT_UNREACHABLE', 'at-once')
 const denied = failure('VAULT_DENIED', 'ask-others')
 const rejected = failure('VAULT_REJECTED', 'never')
+const rejectedLogin = failure('VAULT_REJECTED', 'ask-others')
 const untrusted = failure('VAULT_TLS_INVALID', 'elsewhere')
 
 function bookOf(count: number): AddressBook {
@@ -24,11 +25,45 @@ function bookOf(count: number): AddressBook {
 const planOf = (count: number, random = 0.5) => new RetryPlan(bookOf(count), () => random)
 const codeOf = (next: number | BridgeError) => (typeof next === 'number' ? next : next.code)
 
-void test('one address is tried three times with waits in between', async (t) => {
+void test('one address is tried five times, with waits that double in between', async (t) => {
   const plan = planOf(1)
-  t.equal(plan.next(down, LONG, true), 150)
-  t.equal(plan.next(down, LONG, true), 150)
+  for (const waitMs of [150, 300, 600, 1200]) t.equal(plan.next(down, LONG, true), waitMs)
   t.equal(codeOf(plan.next(down, LONG, true)), 'VAULT_UNREACHABLE')
+})
+
+void test('several addresses are tried again after a wait, as during an election', async (t) => {
+  const plan = planOf(3)
+  const indexes = []
+  for (const waitMs of [0, 0, 150, 0, 0, 300]) {
+    indexes.push(plan.index)
+    t.equal(plan.next(down, LONG, true), waitMs)
+  }
+  t.strictSame(indexes, [0, 1, 2, 0, 1, 2])
+})
+
+void test('a sealed address does not keep the others from being tried again', async (t) => {
+  const plan = planOf(2)
+  t.equal(plan.next(down, LONG, true), 0)
+  t.equal(plan.next(sealed, LONG, true), 150)
+  t.equal(plan.index, 0)
+})
+
+void test('an address that refused a request is not asked again in the same call', async (t) => {
+  const plan = planOf(2)
+  const asked = []
+  for (const failed of [rejectedLogin, down, down, down, down, down]) {
+    asked.push(plan.index)
+    plan.next(failed, LONG, true)
+  }
+  t.strictSame(asked, [0, 1, 1, 1, 1, 1])
+})
+
+void test('the refusal of a proven address does not wait for another one that is down', async (t) => {
+  const book = bookOf(2)
+  book.prove(0)
+  const plan = new RetryPlan(book, () => 0)
+  t.equal(plan.next(denied, LONG, true), 0)
+  t.equal(codeOf(plan.next(down, LONG, true)), 'VAULT_DENIED')
 })
 
 void test('waits lie between 50 and 250 ms', async (t) => {
@@ -58,12 +93,12 @@ void test('callers that fail at the same address move on by one, not by one each
   )
 })
 
-void test('many dead addresses cost three attempts a call, and the next call goes on from there', async (t) => {
+void test('of many dead addresses three are tried at once, and the next call goes on from there', async (t) => {
   const book = bookOf(5)
   const plan = new RetryPlan(book, () => 0)
   plan.next(down, LONG, true)
   plan.next(down, LONG, true)
-  t.equal(codeOf(plan.next(down, LONG, true)), 'VAULT_UNREACHABLE')
+  t.equal(plan.next(down, LONG, true), 50)
   t.equal(book.current, 3)
 })
 
@@ -158,18 +193,18 @@ void test('an outage stays the reason when another address is misconfigured or t
   for (const last of [untrusted, failure('DEADLINE_EXCEEDED', 'never')]) {
     const plan = planOf(2)
     plan.next(down, LONG, true)
-    t.equal(codeOf(plan.next(last, LONG, true)), 'VAULT_UNREACHABLE')
+    t.equal(codeOf(plan.next(last, 0, true)), 'VAULT_UNREACHABLE')
   }
   const plan = planOf(2)
   plan.next(untrusted, LONG, true)
   plan.next(down, LONG, true)
-  t.equal(codeOf(plan.next(untrusted, LONG, true)), 'VAULT_UNREACHABLE')
+  t.equal(codeOf(plan.next(untrusted, 0, true)), 'VAULT_UNREACHABLE')
 })
 
 void test('a final response of Vault and a caller that went away outrank an earlier outage', async (t) => {
   for (const code of ['VAULT_DENIED', 'CANCELLED'] as const) {
     const plan = planOf(2)
     plan.next(down, LONG, true)
-    t.equal(codeOf(plan.next(failure(code, 'never'), LONG, true)), code)
+    t.equal(codeOf(plan.next(failure(code, 'never'), 0, true)), code)
   }
 })

@@ -335,6 +335,26 @@ void test('a denial of the fresh token of a forced login is a real refusal', asy
   t.equal(login.calls.length, 2, 'a missing policy causes no login storm')
 })
 
+void test('a young token that Vault accepted and then denies was revoked: one login, at most every 5 s', async (t) => {
+  const { vault, login, ask } = await loggedIn()
+  ask()
+  await settle()
+  await vault.call(0).answer(ok)
+  const asked = [ask(), ask()]
+  await settle()
+  await vault.call(1).fail('VAULT_DENIED')
+  await vault.call(2).fail('VAULT_DENIED')
+  await login.grant('t2')
+  for (const call of vault.calls.slice(3)) await call.answer(ok)
+  t.strictSame(new Set(asked.map(({ ended }) => ended)), new Set(['ok']))
+  t.equal(login.calls.length, 2)
+  const denied = ask()
+  await settle()
+  await vault.calls.at(-1)?.fail('VAULT_DENIED')
+  t.equal(denied.ended, 'VAULT_DENIED', 'a policy that allows only some requests')
+  t.equal(login.calls.length, 2)
+})
+
 /** Denies a request, beginning with a call, as often as a new token is tried. */
 async function denyUntilSettled(clock: HandClock, vault: ScriptedVault, first: number) {
   for (const [index, pauseMs] of [100, 200, 400, 800, 0].entries()) {
@@ -357,7 +377,8 @@ void test('a new token that a standby does not know yet is tried again', async (
   const next = ask()
   await settle()
   await vault.call(3).fail('VAULT_DENIED')
-  t.equal(next.ended, 'VAULT_DENIED', 'once accepted, a denial is a refusal')
+  t.equal(next.ended, 'open')
+  t.equal(login.calls.length, 2, 'once accepted, a denial means that it was revoked')
 })
 
 void test('a new token is not tried again beyond the deadline of the caller', async (t) => {

@@ -1,7 +1,6 @@
-import { flushCompileCache } from 'node:module'
-
 import { logKey, type Logger } from '../../telemetry/log.ts'
 import type { LogSink } from '../../telemetry/log-sink.ts'
+import { endProcess, passEarlySignals } from './process-exit.ts'
 import { EXIT_FAILED } from './terminal.ts'
 
 /** The longest time from the first signal to the end; systemd and the kubelet wait longer (docs/design.md, "Start and stop"). */
@@ -9,8 +8,11 @@ const STOP_LIMIT_MS = 8_000
 /** Time for the last log lines. */
 const FLUSH_LIMIT_MS = 500
 
-/** SIGHUP and SIGUSR2, which often mean "reload", are included: after a restart the program reads its configuration again. */
-const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2'] as const
+/**
+ * SIGHUP and SIGUSR2, which often mean "reload", are included: after a restart the program reads its configuration again. So is
+ * SIGQUIT: its default action writes a core dump, which would contain the Vault token and plaintext (signal(7)).
+ */
+const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR2'] as const
 
 export interface Shutdown {
   /** Resolves at the first signal that asks the program to stop. */
@@ -41,6 +43,7 @@ export function handleShutdown(log: Logger, sink: LogSink): Shutdown {
     resolve(signal)
   }
   for (const signal of STOP_SIGNALS) process.on(signal, onSignal)
+  passEarlySignals()
   endOnUncaughtError(log, end)
   return { requested, exit: end }
 }
@@ -55,19 +58,4 @@ function endOnUncaughtError(log: Logger, end: (code: number) => Promise<never>):
   }
   process.on('uncaughtException', onError)
   process.on('unhandledRejection', onError)
-}
-
-/**
- * Ends the process now. process.exit() waits for libuv's threads, so a read that never returns (a FIFO, a dead network
- * mount, a name server that does not answer) would keep the process alive, and process 1 of a container cannot kill itself with
- * a signal. execve(2) ends all threads, and the program that it starts only exits.
- */
-function endProcess(code: number): never {
-  flushCompileCache()
-  const { execPath } = process
-  try {
-    process.execve?.(execPath, [execPath, '--eval', `process.exit(${String(code)})`], {})
-  } finally {
-    process.exit(code)
-  }
 }

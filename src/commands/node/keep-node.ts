@@ -45,8 +45,8 @@ export async function keepNode(keeping: NodeKeeping): Promise<never> {
     installer.state.kind === 'done' ? hostPath(options, installer.state.outcome.socket) : undefined
   const probe = startPluginProbe(socket, clock)
   const desired = verb === 'written' ? ('running' as const) : ('removed' as const)
-  const pluginAccepts = () => probe.accepts
-  const sources = createInstallerAdminSources({ installer, desired, pluginAccepts, clock, metrics })
+  const pluginAnswers = () => probe.answers
+  const sources = createInstallerAdminSources({ installer, desired, pluginAnswers, clock, metrics })
   const admin = startAdminServer({ listen, sources, clock, log })
   log.info(`transit-bridge ${version} maintains the files of this node; they remain when it stops`)
 

@@ -8,8 +8,8 @@ export interface InstallerAdminOptions {
   readonly installer: Installer
   /** The desired state of the plugin on this node. */
   readonly desired: 'running' | 'removed'
-  /** Whether the plugin accepted a connection at the last attempt. */
-  readonly pluginAccepts: () => boolean
+  /** Whether the plugin answered at the last attempt. */
+  readonly pluginAnswers: () => boolean
   readonly clock: Clock
   readonly metrics: Metrics
 }
@@ -31,9 +31,9 @@ function readReadiness(options: InstallerAdminOptions): Readiness {
   if (state.kind === 'starting') return notReady('starting', 'the first attempt has not finished')
   if (state.kind === 'failed') return notReady(state.code, state.message)
   const { socket, tokenExpiresAt } = state.outcome
-  const accepts = options.pluginAccepts()
-  if (accepts !== (desired === 'running')) {
-    return accepts
+  const answers = options.pluginAnswers()
+  if (answers !== (desired === 'running')) {
+    return answers
       ? notReady('PLUGIN_RUNNING', `the plugin still serves ${socket}`)
       : notReady(
           'PLUGIN_NOT_RUNNING',

@@ -61,8 +61,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#size += chunk.length
-    if (this.#size > MAX_ANSWER_BYTES) this.#giveUp(tooLong(this.#address))
+    if (this.#settled) chunk.fill(0)
     else this.#chunks.push(chunk)
+    if (this.#size > MAX_ANSWER_BYTES) this.#giveUp(tooLong(this.#address))
   }
 
   onResponseEnd(): void {

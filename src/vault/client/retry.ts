@@ -2,8 +2,11 @@ import { isOutage, isRefusal, type BridgeError, type ErrorCode } from '../../err
 import type { AddressBook } from './address-book.ts'
 import type { AttemptFailure, Retry } from './attempt.ts'
 
-/** The most attempts for one request, so that many callers do not overload a Vault that is coming back. */
-const MAX_ATTEMPTS = 3
+/** The most attempts without a wait in between. */
+const MAX_ATTEMPTS_AT_ONCE = 3
+/** The most waits for one request, so that many callers do not overload a Vault that is coming back. */
+const MAX_WAITS = 4
+/** The first wait lies between these two; each one after it is twice as long. All together last 2.3 s on average. */
 const MIN_WAIT_MS = 50
 const MAX_WAIT_MS = 250
 
@@ -16,18 +19,23 @@ const MISCONFIGURED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ])
 
 /**
- * Decides where and when a request is tried again. Untried addresses come first, without a wait; the same address comes
- * again after a short wait with jitter. Every operation may be repeated (encrypt, decrypt, reads, logins) except
- * the revocation of a token, because Vault denies the second one.
+ * Decides where and when a request is tried again. Untried addresses come first and at once; all come again after a
+ * wait with jitter, as the election of a leader takes seconds. An address that refused the request is not asked again.
+ * Every operation may be repeated (encrypt, decrypt, reads, logins) except the revocation of a token, because Vault
+ * denies the second one.
  */
 export class RetryPlan {
   readonly #book: AddressBook
   readonly #random: () => number
-  readonly #tried = new Set<number>()
   readonly #refusedAt = new Set<number>()
+  #tried = new Set<number>()
   #index: number
-  #attempts = 0
+  #attemptsAtOnce = 0
+  #waits = 0
   #reconnected = false
+  /** Whether one of the failures may end by itself. */
+  #mayPass = false
+  #refusedByProven = false
   #error: BridgeError | undefined
   #rank = 0
 
@@ -48,11 +56,13 @@ export class RetryPlan {
    * of the whole request when it is not tried again. `leftMs`: time until the caller's deadline.
    */
   next(failure: AttemptFailure, leftMs: number, repeatable: boolean): number | BridgeError {
-    this.#attempts += 1
+    this.#attemptsAtOnce += 1
     this.#tried.add(this.#index)
     const retry = this.#retryOf(failure)
     const error = this.#choose(failure.error, retry)
     if (retry === 'ask-others') this.#refusedAt.add(this.#index)
+    if (retry === 'ask-others' && this.#book.isProven(this.#index)) this.#refusedByProven = true
+    if (retry === 'soon' || retry === 'at-once') this.#mayPass = true
     if (retry === 'soon' || retry === 'elsewhere') this.#book.leave(this.#index)
     const waitMs = repeatable ? this.#move(retry, failure.waitMs) : undefined
     return waitMs === undefined || waitMs >= leftMs ? error : waitMs
@@ -72,21 +82,36 @@ export class RetryPlan {
   }
 
   #move(retry: Retry, waitMs: number | undefined): number | undefined {
-    if (retry === 'never' || this.#attempts >= MAX_ATTEMPTS) return undefined
-    if (retry === 'later') return waitMs ?? this.#jitter()
+    if (retry === 'never') return undefined
+    if (retry === 'later') return this.#wait(waitMs)
     if (retry === 'at-once' && !this.#reconnected) {
       this.#reconnected = true
       return 0
     }
     if (retry === 'at-once') this.#book.leave(this.#index)
-    const untried = this.#untried()
-    if (untried !== undefined) {
-      this.#index = untried
-      return 0
-    }
-    if (retry === 'elsewhere' || retry === 'ask-others') return undefined
-    this.#index = this.#book.current
-    return this.#jitter()
+    const untried = this.#attemptsAtOnce < MAX_ATTEMPTS_AT_ONCE ? this.#untried() : undefined
+    if (untried === undefined) return this.#startOver()
+    this.#index = untried
+    return 0
+  }
+
+  /** All addresses again, from the one in use, except those that refused the request. */
+  #startOver(): number | undefined {
+    if (!this.#mayPass || this.#refusedByProven) return undefined
+    this.#tried = new Set(this.#refusedAt)
+    const next = this.#refusedAt.has(this.#book.current) ? this.#untried() : this.#book.current
+    if (next === undefined) return undefined
+    this.#index = next
+    return this.#wait(undefined)
+  }
+
+  #wait(askedMs: number | undefined): number | undefined {
+    if (this.#waits >= MAX_WAITS) return undefined
+    const jitterMs = MIN_WAIT_MS + this.#random() * (MAX_WAIT_MS - MIN_WAIT_MS)
+    const waitMs = askedMs ?? jitterMs * 2 ** this.#waits
+    this.#waits += 1
+    this.#attemptsAtOnce = 0
+    return waitMs
   }
 
   /** Proven addresses first, in the order of the configuration from the one in use. */
@@ -96,10 +121,6 @@ export class RetryPlan {
       .map((_, step) => (current + step) % addresses.length)
       .filter((index) => !this.#tried.has(index))
     return others.find((index) => this.#book.isProven(index)) ?? others[0]
-  }
-
-  #jitter(): number {
-    return MIN_WAIT_MS + this.#random() * (MAX_WAIT_MS - MIN_WAIT_MS)
   }
 
   /**

@@ -10,7 +10,7 @@ import type { Login } from '../logins/login.ts'
 import type { VaultRequest, VaultRequester, VaultResponse } from '../client/request.ts'
 import { TokenRetirement } from './token-retirement.ts'
 
-/** A token younger than this that Vault denies has not expired: another login would not help. */
+/** Logins that are caused by denials are at least this far apart, and a token that Vault never accepted is at least as old. */
 const FRESH_MS = 5_000
 /**
  * A standby that serves requests itself denies a token that has not been replicated to it yet
@@ -78,6 +78,8 @@ class Session implements VaultSession {
   #inFlight: Promise<HeldToken> | undefined
   #failure: Failure | undefined
   #cancelTimer: CancelTimer | undefined
+  /** When a denial last caused a login, by {@link Clock.monotonic}. */
+  #replacedAt = -Infinity
   #started = false
   #stopped = false
 
@@ -210,14 +212,19 @@ class Session implements VaultSession {
     if (this.#stopped) return undefined
     const usable = this.#usable()
     if (usable !== undefined && usable !== denied && usable.acquire()) return usable
-    return this.#isSpent(denied) ? this.#acquireNew(context) : undefined
+    if (this.#inFlight === undefined && !this.#isSpent(denied)) return undefined
+    this.#replacedAt = this.#clock.monotonic()
+    return this.#acquireNew(context)
   }
 
   /** Whether another login may help: the token has expired, was revoked, or has no uses left. */
   #isSpent(denied: HeldToken): boolean {
-    if (this.#clock.monotonic() - denied.obtainedAt >= FRESH_MS) return true
+    const now = this.#clock.monotonic()
+    if (now - denied.obtainedAt >= FRESH_MS) return true
+    if (!denied.wasAccepted) return false
+    // A young token was revoked, or a policy allows only some requests: that must not cause a login for each denial.
     // Retries inside the client spend uses, too.
-    return denied.isLimited && denied.wasAccepted
+    return denied.isLimited || now - this.#replacedAt >= FRESH_MS
   }
 
   #usable(): HeldToken | undefined {

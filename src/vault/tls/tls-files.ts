@@ -1,6 +1,7 @@
 import { X509Certificate, createPrivateKey } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { BridgeError } from '../../errors.ts'
+import { readWithinTime } from '../../files/bounded-read.ts'
 
 /** The files for TLS connections to Vault, all in PEM. */
 export interface TlsFiles {
@@ -54,8 +55,9 @@ async function readClientCertificate(files: TlsFiles['clientCertificate']): Prom
 
 async function readText(option: string, file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8')
+    return await readWithinTime(file, () => readFile(file, 'utf8'))
   } catch (error) {
+    if (error instanceof BridgeError) throw invalid(option, file, error.message)
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
     throw invalid(option, file, `cannot be read (${code})`)
   }

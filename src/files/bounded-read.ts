@@ -1,0 +1,48 @@
+import { BridgeError } from '../errors.ts'
+
+/** A local file answers within milliseconds. */
+const TIMEOUT_MS = 2_000
+/** Each read that hangs takes one of libuv's four threads, which also look up host names: two remain. */
+const MAX_HANGING_READS = 2
+/** The file may have been replaced by one that answers. */
+const RETRY_AFTER_MS = 30_000
+
+interface HangingRead {
+  readonly path: string
+  readonly since: number
+}
+
+const hanging = new Set<HangingRead>()
+
+/**
+ * Reads a file that may be on a dead network mount, where a read never returns and cannot be aborted. Throws HOST_FAILED
+ * after two seconds, and at once while an earlier read of the file hangs; its message completes "FILE …". Other errors
+ * pass through.
+ */
+export async function readWithinTime<T>(path: string, read: () => Promise<T>): Promise<T> {
+  refuseIfHanging(path)
+  const reading = read()
+  const { promise: timeIsUp, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    const entry = { path, since: performance.now() }
+    hanging.add(entry)
+    const forget = () => hanging.delete(entry)
+    reading.then(forget, forget)
+    reject(silent(`did not answer a read within ${String(TIMEOUT_MS / 1000)} s`))
+  }, TIMEOUT_MS)
+  return Promise.race([reading, timeIsUp]).finally(() => clearTimeout(timer))
+}
+
+function refuseIfHanging(path: string): void {
+  if (hanging.size >= MAX_HANGING_READS) {
+    const paths = new Set([...hanging].map((entry) => entry.path))
+    throw silent(`is not read again because reads of ${[...paths].join(' and ')} hang`)
+  }
+  const isRecent = ({ since }: HangingRead) => performance.now() - since < RETRY_AFTER_MS
+  if ([...hanging].some((entry) => entry.path === path && isRecent(entry)))
+    throw silent('still does not answer a read')
+}
+
+function silent(words: string): BridgeError {
+  return new BridgeError('HOST_FAILED', `${words}; is it a pipe, or on a network mount that hangs?`)
+}
