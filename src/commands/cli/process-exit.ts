@@ -1,19 +1,23 @@
 import { flushCompileCache } from 'node:module'
 import { constants } from 'node:os'
 
-const EARLY_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const
 
 /**
- * The kernel discards a signal without a handler if it is for process 1 of a container (pid_namespaces(7)): without these, such a
- * process could only be killed until a server handles signals itself, and every other command could not be stopped at all.
- * Therefore src/main.ts imports this file before everything else.
+ * Signals end process 1 of a container as they end any other process. Without a handler the kernel discards them (pid_namespaces(7)),
+ * and such a process could only be killed. Therefore src/main.ts imports this file before everything else.
  */
-if (process.pid === 1) for (const signal of EARLY_SIGNALS) process.on(signal, endAsSignaled)
-
-/** The program handles signals itself from now on. */
-export function passEarlySignals(): void {
-  for (const signal of EARLY_SIGNALS) process.off(signal, endAsSignaled)
+export function letSignalsEnd(): void {
+  if (process.pid !== 1) return
+  for (const signal of SIGNALS) process.off(signal, endAsSignaled).on(signal, endAsSignaled)
 }
+
+/** The caller handles signals itself from now on. */
+export function stopLettingSignalsEnd(): void {
+  for (const signal of SIGNALS) process.off(signal, endAsSignaled)
+}
+
+letSignalsEnd()
 
 /** As a shell reports a program that a signal ended. */
 function endAsSignaled(signal: NodeJS.Signals): void {

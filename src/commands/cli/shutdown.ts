@@ -1,6 +1,6 @@
 import { logKey, type Logger } from '../../telemetry/log.ts'
 import type { LogSink } from '../../telemetry/log-sink.ts'
-import { endProcess, passEarlySignals } from './process-exit.ts'
+import { endProcess, stopLettingSignalsEnd } from './process-exit.ts'
 import { EXIT_FAILED } from './terminal.ts'
 
 /** The longest time from the first signal to the end; systemd and the kubelet wait longer (docs/design.md, "Start and stop"). */
@@ -43,7 +43,7 @@ export function handleShutdown(log: Logger, sink: LogSink): Shutdown {
     resolve(signal)
   }
   for (const signal of STOP_SIGNALS) process.on(signal, onSignal)
-  passEarlySignals()
+  stopLettingSignalsEnd()
   endOnUncaughtError(log, end)
   return { requested, exit: end }
 }
