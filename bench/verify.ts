@@ -5,9 +5,9 @@
 import { request } from 'undici'
 import type { Report } from '../src/verify/report.ts'
 import { buildProgram } from '../test/commands/program.ts'
-import { Etcd } from '../test/real/etcd.ts'
-import { KEY, KmsVault } from '../test/real/kms-vault.ts'
-import { rotateKey } from '../test/real/transit-setup.ts'
+import { Etcd } from '../test/real/cluster/etcd.ts'
+import { KEY, KmsVault } from '../test/real/vault/kms-vault.ts'
+import { rotateKey } from '../test/real/vault/transit-setup.ts'
 import { runMeasured } from '../test/verify/measured-run.ts'
 import {
   makeSeeds,

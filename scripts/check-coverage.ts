@@ -9,7 +9,7 @@ const LEAST_OF_FILE = 70
 
 /** Files that are not checked: their tests run the built program, or need more than `npm test` requires. */
 const TESTED_ELSEWHERE = new Set([
-  // The built program: test/behaviour, test/csi/serve.test.ts, test/commands/transcripts.test.ts.
+  // The built program: test/behavior, test/csi/serve.test.ts, test/commands/transcripts.test.ts.
   'src/commands/cli/admin.ts',
   'src/commands/config/check.ts',
   'src/commands/config/schema.ts',
@@ -28,7 +28,7 @@ const TESTED_ELSEWHERE = new Set([
   'src/csi/refused-streams.ts',
   'src/kms/plugin.ts',
   'src/main.ts',
-  // A real etcd and its snapshots: test/e2e/verify-*.test.ts.
+  // A real etcd and its snapshots: test/e2e/verify.
   'src/etcd/snapshot/bolt-file.ts',
   'src/etcd/snapshot/bolt-page.ts',
   'src/etcd/client.ts',

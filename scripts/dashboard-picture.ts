@@ -1,6 +1,6 @@
 // Draws the layout of a Grafana dashboard as SVG, from its panels and the results of their queries.
 import type { Panel } from '../test/monitoring/dashboard.ts'
-import type { Line } from '../test/real/prometheus.ts'
+import type { Line } from '../test/real/cluster/prometheus.ts'
 
 /** The data of a panel: the lines of all its targets, each with its legend. */
 export type Filled = { panel: Panel; lines: { legend: string; line: Line }[] }

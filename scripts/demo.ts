@@ -3,11 +3,11 @@
 // A real OpenBao (or the vault on PATH) and the built plugin; this script acts as kube-apiserver does on the
 // plugin's socket. Everything runs on 127.0.0.1 and in temporary folders, which are removed at the end.
 import { randomBytes } from 'node:crypto'
-import { KmsCallError, type WrappedSeed } from '../test/real/kms-client.ts'
-import { KEY, KmsVault } from '../test/real/kms-vault.ts'
-import { Plugin } from '../test/real/plugin.ts'
-import { TcpProxy } from '../test/real/tcp-proxy.ts'
-import { rotateKey } from '../test/real/transit-setup.ts'
+import { KmsCallError, type WrappedSeed } from '../test/real/program/kms-client.ts'
+import { KEY, KmsVault } from '../test/real/vault/kms-vault.ts'
+import { Plugin } from '../test/real/program/plugin.ts'
+import { TcpProxy } from '../test/real/faults/tcp-proxy.ts'
+import { rotateKey } from '../test/real/vault/transit-setup.ts'
 import { expect, Narration, paint, runDemonstration, shorten } from './narration.ts'
 
 const SEEDS = 50

@@ -1,13 +1,13 @@
 // Draws docs/images/dashboard.svg from the dashboard's JSON and the data of a real Prometheus during a short load test with
-// one key rotation. It has the requirements of test/e2e/monitoring-panels.test.ts: Linux and root.
+// one key rotation. It has the requirements of test/e2e/chart/monitoring-panels.test.ts: Linux and root.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { startWatchedStack } from '../test/e2e/watched-stack.ts'
+import { startWatchedStack } from '../test/e2e/chart/watched-stack.ts'
 import { fillVariables, readDashboard } from '../test/monitoring/dashboard.ts'
-import { KEY } from '../test/real/kms-vault.ts'
-import type { Prometheus } from '../test/real/prometheus.ts'
-import { rotateKey } from '../test/real/transit-setup.ts'
+import { KEY } from '../test/real/vault/kms-vault.ts'
+import type { Prometheus } from '../test/real/cluster/prometheus.ts'
+import { rotateKey } from '../test/real/vault/transit-setup.ts'
 import { drawDashboard, type Filled, type Span } from './dashboard-picture.ts'
 
 const FOLDER = join(import.meta.dirname, '../docs/images')

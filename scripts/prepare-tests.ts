@@ -1,12 +1,12 @@
 // Prepares what tests, demos and benchmarks use, so that no download or build counts against their timeouts: the built
 // program, tap's own setup, and the real servers.
 //
-// usage: prepare-tests.ts [PART...]    always includes OpenBao; for the names see test/real/parts.ts
+// usage: prepare-tests.ts [PART...]    always includes OpenBao; for the names see test/real/host/parts.ts
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { buildProgram } from '../test/commands/program.ts'
-import { obtain, partNames, type Part } from '../test/real/parts.ts'
+import { obtain, partNames, type Part } from '../test/real/host/parts.ts'
 
 const root = join(import.meta.dirname, '..')
 

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { test, type Test } from 'tap'
 import { createAdminApp } from '../../src/admin/app.ts'
 import { askAdmin, readReadiness } from '../../src/admin/client.ts'
-import { freePort } from '../real/port.ts'
+import { freePort } from '../real/host/port.ts'
 
 const details = { keyId: 'tb1-x', keyVersion: 3, snapshotAgeSeconds: 1 }
 const ADMIN = createAdminApp({

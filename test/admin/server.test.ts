@@ -6,7 +6,7 @@ import { startAdminServer } from '../../src/admin/server.ts'
 import { systemClock } from '../../src/time/clock.ts'
 import { HandClock } from '../fakes/clock.ts'
 import { memoryLog } from '../fakes/log.ts'
-import { eventually } from '../real/eventually.ts'
+import { eventually } from '../real/host/eventually.ts'
 
 const sources = {
   isServing: () => true,

@@ -8,7 +8,7 @@ import { stringify } from 'yaml'
 import { hashEncryptionConfig } from '../../src/encryption/rules-file.ts'
 import { main } from '../../src/main.ts'
 import { FakeKubeServer } from '../fakes/kube-server.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 
 /** All that was written: one read gives one piece. */
 function drain(stream: PassThrough): string {

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 
-import { tempFolder } from '../real/temp-folder.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 import { buildProgram, run } from './program.ts'
 
 buildProgram()

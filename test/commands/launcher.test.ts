@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { test, type Test } from 'tap'
 
 import { version } from '../../src/version.ts'
-import { eventually } from '../real/eventually.ts'
+import { eventually } from '../real/host/eventually.ts'
 import { buildProgram, PROGRAM, ROOT, run } from './program.ts'
 
 buildProgram()

@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '../commands/program.ts'
-import type { OpenBao } from '../real/openbao.ts'
-import { obtain } from '../real/parts.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import type { OpenBao } from '../real/vault/openbao.ts'
+import { obtain } from '../real/host/parts.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 
 /** A document in docs/, whose blocks of code have marks such as `<!-- example: class -->`. */
 export class DocumentText {

@@ -1,5 +1,5 @@
 import { after, end, test } from 'tap'
-import { TcpProxy } from '../real/tcp-proxy.ts'
+import { TcpProxy } from '../real/faults/tcp-proxy.ts'
 import { PodVault, newPod } from './pod-vault.ts'
 import { failure, startFixture, type FixtureOptions } from './fixture.ts'
 

@@ -7,9 +7,9 @@ import { startGrpcServer } from '../../src/grpc/server.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { createVaultClient } from '../../src/vault/client/client.ts'
 import { memoryLog } from '../fakes/log.ts'
-import { CsiClient } from '../real/csi-client.ts'
+import { CsiClient } from '../real/program/csi-client.ts'
 import type { PodVault } from './pod-vault.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 
 export const ALLOW_ALL: CsiRule = {
   namespaces: ['*'],

@@ -1,8 +1,8 @@
 import { after, end, test } from 'tap'
-import { CsiClient } from '../real/csi-client.ts'
-import { Provider } from '../real/provider.ts'
-import { TcpProxy } from '../real/tcp-proxy.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import { CsiClient } from '../real/program/csi-client.ts'
+import { Provider } from '../real/program/provider.ts'
+import { TcpProxy } from '../real/faults/tcp-proxy.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 import { PodVault, newPod } from './pod-vault.ts'
 import { ALLOW_ALL, failure } from './fixture.ts'
 

@@ -1,9 +1,9 @@
 import { after, end, test } from 'tap'
 import { SkippingClock } from '../fakes/clock.ts'
-import { eventually } from '../real/eventually.ts'
-import { HttpProxy } from '../real/http-proxy.ts'
-import { TcpProxy } from '../real/tcp-proxy.ts'
-import { configKey, deleteKey, rotateKey } from '../real/transit-setup.ts'
+import { eventually } from '../real/host/eventually.ts'
+import { HttpProxy } from '../real/faults/http-proxy.ts'
+import { TcpProxy } from '../real/faults/tcp-proxy.ts'
+import { configKey, deleteKey, rotateKey } from '../real/vault/transit-setup.ts'
 import { PodVault, newPod } from './pod-vault.ts'
 import { failure, podRequests, startFixture } from './fixture.ts'
 
@@ -390,7 +390,7 @@ void test('during an outage a Mount fails with the cause instead of returning no
 })
 
 void test('the policy vault-policies/csi.hcl suffices for every object type and allows no other key', async (t) => {
-  const { renderPolicy } = await import('../real/transit-setup.ts')
+  const { renderPolicy } = await import('../real/vault/transit-setup.ts')
   const fixture = await startFixture(vault)
   t.teardown(fixture.stop)
   await vault.makeKey('app-exported', 'aes256-gcm96', { exportable: true })

@@ -12,9 +12,9 @@ import { join } from 'node:path'
 import { createLocalJWKSet, flattenedVerify, type JSONWebKeySet } from 'jose'
 import { after, end, test } from 'tap'
 import { PodVault, newPod } from './pod-vault.ts'
-import { usesVault } from '../real/openbao.ts'
-import { tempFolder } from '../real/temp-folder.ts'
-import { configKey, rotateKey } from '../real/transit-setup.ts'
+import { usesVault } from '../real/vault/openbao.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
+import { configKey, rotateKey } from '../real/vault/transit-setup.ts'
 import { failure, startFixture } from './fixture.ts'
 
 const vault = await PodVault.start()

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import { OpenBao, type OpenBaoOptions } from '../real/openbao.ts'
-import { ServiceAccountIssuer, type ServiceAccountToken } from '../real/service-account.ts'
+import { OpenBao, type OpenBaoOptions } from '../real/vault/openbao.ts'
+import { ServiceAccountIssuer, type ServiceAccountToken } from '../real/cluster/service-account.ts'
 import {
   auditHeader,
   enableJwtLogin,
   enableTransit,
   makeKey,
   writePolicy,
-} from '../real/transit-setup.ts'
+} from '../real/vault/transit-setup.ts'
 
 /** The role in the classes of the tests. Its policy has the same name. */
 export const ROLE = 'web'

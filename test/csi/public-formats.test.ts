@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { calculateJwkThumbprint, type JSONWebKeySet, type JWK } from 'jose'
 import { after, end, test } from 'tap'
 import { PodVault, newPod } from './pod-vault.ts'
-import { tempFolder } from '../real/temp-folder.ts'
-import { rotateKey } from '../real/transit-setup.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
+import { rotateKey } from '../real/vault/transit-setup.ts'
 import { failure, startFixture } from './fixture.ts'
 
 const vault = await PodVault.start()

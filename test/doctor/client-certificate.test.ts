@@ -3,8 +3,8 @@ import { test } from 'tap'
 
 import { checkClientCertificate } from '../../src/doctor/client-certificate-check.ts'
 import { viewVault } from '../../src/doctor/vault-probe.ts'
-import { OpenBao } from '../real/openbao.ts'
-import { CertificateAuthority } from '../real/pki.ts'
+import { OpenBao } from '../real/vault/openbao.ts'
+import { CertificateAuthority } from '../real/host/pki.ts'
 import { parse, VALID } from '../config/valid-config.ts'
 
 const authority = await CertificateAuthority.create('authority')

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { test } from 'tap'
 
 import { GOOD } from '../encryption/faulty-configs.ts'
-import { usesVault } from '../real/openbao.ts'
+import { usesVault } from '../real/vault/openbao.ts'
 import { DoctorFixture } from './fixture.ts'
 
 void test('doctor', async (t) => {

@@ -4,9 +4,9 @@ import type { Test } from 'tap'
 
 import type { Finding } from '../../src/doctor/finding.ts'
 import { GOOD } from '../encryption/faulty-configs.ts'
-import { KmsVault } from '../real/kms-vault.ts'
-import { Plugin } from '../real/plugin.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import { KmsVault } from '../real/vault/kms-vault.ts'
+import { Plugin } from '../real/program/plugin.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 import { runHere } from '../setup/fixture.ts'
 
 const MANIFEST = (flags: string, folders: readonly string[]) => `apiVersion: v1

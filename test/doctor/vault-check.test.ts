@@ -3,8 +3,8 @@ import { test } from 'tap'
 import { systemClock } from '../../src/time/clock.ts'
 import { viewVault } from '../../src/doctor/vault-probe.ts'
 import { checkVault } from '../../src/doctor/vault-check.ts'
-import { OpenBao } from '../real/openbao.ts'
-import { CertificateAuthority } from '../real/pki.ts'
+import { OpenBao } from '../real/vault/openbao.ts'
+import { CertificateAuthority } from '../real/host/pki.ts'
 import { parse, VALID } from '../config/valid-config.ts'
 
 const DAY = 24 * 3600_000

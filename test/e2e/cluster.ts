@@ -1,10 +1,10 @@
 import type { Test } from 'tap'
 import { buildProgram } from '../commands/program.ts'
-import { Etcd } from '../real/etcd.ts'
-import { KmsVault } from '../real/kms-vault.ts'
-import { KubeApiServer, type KubeApiServerOptions } from '../real/kube-api-server.ts'
-import { Plugin } from '../real/plugin.ts'
-import { TcpProxy } from '../real/tcp-proxy.ts'
+import { Etcd } from '../real/cluster/etcd.ts'
+import { KmsVault } from '../real/vault/kms-vault.ts'
+import { KubeApiServer, type KubeApiServerOptions } from '../real/cluster/kube-api-server.ts'
+import { Plugin } from '../real/program/plugin.ts'
+import { TcpProxy } from '../real/faults/tcp-proxy.ts'
 import { encryptionConfig, identity, kms } from './encryption-config.ts'
 
 /** What ends what was started: a test, or the stack of a script. */

@@ -1,11 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PROGRAM, run } from '../commands/program.ts'
-import type { Etcd } from '../real/etcd.ts'
-import type { KubeApiServer } from '../real/kube-api-server.ts'
-import type { Plugin } from '../real/plugin.ts'
-import { Program } from '../real/program.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import type { Etcd } from '../real/cluster/etcd.ts'
+import type { KubeApiServer } from '../real/cluster/kube-api-server.ts'
+import type { Plugin } from '../real/program/plugin.ts'
+import { Program } from '../real/program/program.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 import { kubeconfigOf } from './kube-config.ts'
 
 export type Seen = {

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
-import type { KubeApiServer } from '../real/kube-api-server.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import type { KubeApiServer } from '../real/cluster/kube-api-server.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 
 export type KubeconfigOptions = {
   token?: string

@@ -1,7 +1,7 @@
-import type { KubeApiServer } from '../real/kube-api-server.ts'
-import type { Plugin } from '../real/plugin.ts'
-import { findSamples } from '../real/prometheus-text.ts'
-import { eventually } from '../real/eventually.ts'
+import type { KubeApiServer } from '../real/cluster/kube-api-server.ts'
+import type { Plugin } from '../real/program/plugin.ts'
+import { findSamples } from '../real/cluster/prometheus-text.ts'
+import { eventually } from '../real/host/eventually.ts'
 import { hashOf } from './stored.ts'
 
 /** An API server keeps a good answer of Status for 20 s and asks again at the next look at its health. */

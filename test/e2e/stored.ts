@@ -6,7 +6,7 @@ import {
   EncryptedObjectSchema,
   EncryptedDEKSourceType,
 } from '../../src/gen/etcd/v2/encrypted_object_pb.ts'
-import type { Etcd } from '../real/etcd.ts'
+import type { Etcd } from '../real/cluster/etcd.ts'
 
 export const SECRETS = '/registry/secrets/'
 

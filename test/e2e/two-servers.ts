@@ -1,8 +1,8 @@
 import type { Test } from 'tap'
-import type { KubeApiServer } from '../real/kube-api-server.ts'
-import type { Plugin } from '../real/plugin.ts'
-import { ServiceAccountIssuer } from '../real/service-account.ts'
-import { TcpProxy } from '../real/tcp-proxy.ts'
+import type { KubeApiServer } from '../real/cluster/kube-api-server.ts'
+import type { Plugin } from '../real/program/plugin.ts'
+import { ServiceAccountIssuer } from '../real/cluster/service-account.ts'
+import { TcpProxy } from '../real/faults/tcp-proxy.ts'
 import { Operator } from './command.ts'
 import { startApiServer, startCluster, startPlugin, usualConfig, type Cluster } from './cluster.ts'
 

@@ -32,7 +32,7 @@ function change(from: string, to: string): string {
 /** What is wrong, the text, and the line and the words of the answer. */
 export type FaultyConfig = readonly [what: string, text: string, line: number, words: string]
 
-/** What kube-apiserver refuses; test/e2e/encryption-configuration.test.ts asks the real one about each. */
+/** What kube-apiserver refuses; test/e2e/api-server/encryption-configuration.test.ts asks the real one about each. */
 export const REFUSED: readonly FaultyConfig[] = [
   ['an unknown field', change('timeout: 3s', 'timout: 3s'), 11, 'did you mean timeout'],
   [

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { CertificateAuthority } from '../real/pki.ts'
+import { CertificateAuthority } from '../real/host/pki.ts'
 
 export type FakeObject = {
   name: string

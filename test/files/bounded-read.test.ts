@@ -4,8 +4,8 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { readWithinTime } from '../../src/files/bounded-read.ts'
-import { eventually } from '../real/eventually.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import { eventually } from '../real/host/eventually.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 
 const folder = tempFolder('bounded-read')
 

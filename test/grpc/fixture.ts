@@ -8,8 +8,8 @@ import { startGrpcServer, type GrpcServer } from '../../src/grpc/server.ts'
 import { defineService } from '../../src/grpc/service.ts'
 import { UnaryFunnel } from '../../src/grpc/unary.ts'
 import { memoryLog } from '../fakes/log.ts'
-import { KmsClient } from '../real/kms-client.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import { KmsClient } from '../real/program/kms-client.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 
 export interface Handlers {
   readonly encrypt?: (request: EncryptRequest, context: CallContext) => Promise<Uint8Array>

@@ -7,7 +7,7 @@ import { test } from 'tap'
 import { systemClock } from '../../src/time/clock.ts'
 import { BridgeError } from '../../src/errors.ts'
 import type { CallContext } from '../../src/call-context.ts'
-import { KmsCallError } from '../real/kms-client.ts'
+import { KmsCallError } from '../real/program/kms-client.ts'
 import { gate, grpcFixture } from './fixture.ts'
 
 const DECRYPT = '/v2.KeyManagementService/Decrypt'

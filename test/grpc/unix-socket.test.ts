@@ -8,8 +8,8 @@ import { serveSocket, type SocketAccess } from '../../src/grpc/unix-socket.ts'
 import { startGrpcServer } from '../../src/grpc/server.ts'
 import { systemClock } from '../../src/time/clock.ts'
 import { memoryLog } from '../fakes/log.ts'
-import { KmsClient } from '../real/kms-client.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import { KmsClient } from '../real/program/kms-client.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 import { grpcFixture } from './fixture.ts'
 
 const clock = systemClock

@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { BridgeError } from '../../src/errors.ts'
 import { createKmsAdminSources } from '../../src/kms/admin-sources.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
-import { findSamples } from '../real/prometheus-text.ts'
+import { findSamples } from '../real/cluster/prometheus-text.ts'
 import { serviceFixture, type FixtureOptions } from './service-fixture.ts'
 
 async function adminFixture(

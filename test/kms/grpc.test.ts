@@ -6,8 +6,8 @@ import { UnaryFunnel } from '../../src/grpc/unary.ts'
 import { serveKmsV1Beta1 } from '../../src/kms/grpc-v1beta1.ts'
 import { serveKmsV2 } from '../../src/kms/grpc-v2.ts'
 import { memoryLog } from '../fakes/log.ts'
-import { KmsClient } from '../real/kms-client.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import { KmsClient } from '../real/program/kms-client.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 import { serviceFixture, type FixtureOptions } from './service-fixture.ts'
 
 const seed = Buffer.from('0123456789abcdef0123456789abcdef')

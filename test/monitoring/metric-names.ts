@@ -8,7 +8,7 @@ const SUFFIX = /_(?:bucket|sum|count)$/
 
 /**
  * Metrics of kube-apiserver (1.34 and newer) that dashboard, alerts and documents speak of;
- * test/e2e/monitoring-panels.test.ts holds them against a real one.
+ * test/e2e/chart/monitoring-panels.test.ts holds them against a real one.
  */
 export const API_SERVER_METRICS: readonly string[] = [
   'apiserver_encryption_config_controller_automatic_reloads_total',

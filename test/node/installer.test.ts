@@ -15,8 +15,8 @@ import { watchSources } from '../../src/node/install/source-watch.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { HandClock } from '../fakes/clock.ts'
 import { memoryLog } from '../fakes/log.ts'
-import { eventually } from '../real/eventually.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import { eventually } from '../real/host/eventually.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 
 const DONE: NodeInstallOutcome = { changed: [], socket: '/run/kms.sock', tokenExpiresAt: 5_000_000 }
 

@@ -4,7 +4,7 @@ import type { Test } from 'tap'
 
 import { systemClock } from '../../src/time/clock.ts'
 import type { NodeInstallOptions } from '../../src/node/install/node-install.ts'
-import { ServiceAccountIssuer, type ServiceAccountToken } from '../real/service-account.ts'
+import { ServiceAccountIssuer, type ServiceAccountToken } from '../real/cluster/service-account.ts'
 
 export const CONFIG = `vault:
   address: https://vault.example.com:8200

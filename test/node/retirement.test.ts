@@ -8,7 +8,7 @@ import { systemClock } from '../../src/time/clock.ts'
 import { KubeClient, type KubeAnswer, type KubeRequest } from '../../src/kube/client.ts'
 import { requirePodAccess } from '../../src/kube/in-cluster.ts'
 import { retireInstallers } from '../../src/node/install/retirement.ts'
-import { CertificateAuthority } from '../real/pki.ts'
+import { CertificateAuthority } from '../real/host/pki.ts'
 
 type State = {
   generation: number

@@ -5,7 +5,7 @@ import { test } from 'tap'
 
 import { parseJson, readIssuer, readJwks, readPem } from '../../src/setup/cluster-keys.ts'
 import { fingerprint } from '../../src/setup/jwt-part.ts'
-import { CertificateAuthority } from '../real/pki.ts'
+import { CertificateAuthority } from '../real/host/pki.ts'
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })

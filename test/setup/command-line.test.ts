@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { test } from 'tap'
-import { usesVault } from '../real/openbao.ts'
+import { usesVault } from '../real/vault/openbao.ts'
 
 import { runSetup } from '../../src/commands/setup/setup.ts'
 import { buildProgram, run } from '../commands/program.ts'

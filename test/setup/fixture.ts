@@ -4,9 +4,9 @@ import { Writable } from 'node:stream'
 import type { Test } from 'tap'
 
 import { main } from '../../src/main.ts'
-import { OpenBao } from '../real/openbao.ts'
-import { ServiceAccountIssuer } from '../real/service-account.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import { OpenBao } from '../real/vault/openbao.ts'
+import { ServiceAccountIssuer } from '../real/cluster/service-account.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 
 export interface Outcome {
   readonly code: number

@@ -5,8 +5,8 @@ import { test } from 'tap'
 
 import { planJwtConfig } from '../../src/setup/jwt-part.ts'
 import { compareRole } from '../../src/setup/role-difference.ts'
-import { obtain } from '../real/parts.ts'
-import { CertificateAuthority } from '../real/pki.ts'
+import { obtain } from '../real/host/parts.ts'
+import { CertificateAuthority } from '../real/host/pki.ts'
 import { SetupFixture } from './fixture.ts'
 
 type ToldRight = readonly [path: string, capabilities: string]

@@ -3,7 +3,7 @@ import { closeSync, constants, openSync, readFileSync, readSync, writeSync } fro
 import { join } from 'node:path'
 import { test } from 'tap'
 import { LogSink } from '../../src/telemetry/log-sink.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 
 function sinkInto(descriptor: number) {
   let dropped = 0

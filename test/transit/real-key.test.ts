@@ -2,8 +2,8 @@ import { test } from 'tap'
 import { hasPlaintextLength } from '../../src/transit/ciphertext.ts'
 import { parseTransitKey, requireWrappingKey, type TransitKey } from '../../src/transit/key.ts'
 import { explainTransitFault } from '../../src/transit/fault.ts'
-import { OpenBao } from '../real/openbao.ts'
-import { configKey, enableTransit, makeKey, rotateKey } from '../real/transit-setup.ts'
+import { OpenBao } from '../real/vault/openbao.ts'
+import { configKey, enableTransit, makeKey, rotateKey } from '../real/vault/transit-setup.ts'
 
 void test('keys as a real OpenBao returns them', async (all) => {
   const bao = await OpenBao.start({ audit: false })

@@ -2,7 +2,7 @@ import { copyFile, readFile, rm, writeFile } from 'node:fs/promises'
 import type { ServerOptions } from 'node:https'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import { CertificateAuthority, type CertificateFiles } from '../real/pki.ts'
+import { CertificateAuthority, type CertificateFiles } from '../real/host/pki.ts'
 import { clientFixture, decrypt, failureOf, within } from './client-fixture.ts'
 import { LocalVault, answer } from './local-vault.ts'
 

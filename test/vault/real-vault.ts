@@ -3,7 +3,7 @@ import { createLogger } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { createVaultClient, type VaultClient } from '../../src/vault/client/client.ts'
 import type { TlsFiles } from '../../src/vault/tls/tls-files.ts'
-import { OpenBao, type OpenBaoOptions } from '../real/openbao.ts'
+import { OpenBao, type OpenBaoOptions } from '../real/vault/openbao.ts'
 
 export interface RealVault {
   readonly bao: OpenBao

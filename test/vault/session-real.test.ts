@@ -9,9 +9,9 @@ import { tokenLogin } from '../../src/vault/logins/token.ts'
 import { createVaultSession } from '../../src/vault/session/session.ts'
 import { SkippingClock } from '../fakes/clock.ts'
 import { memoryLog } from '../fakes/log.ts'
-import { eventually } from '../real/eventually.ts'
-import { ServiceAccountIssuer } from '../real/service-account.ts'
-import { enableJwtLogin, enableTransit, makeKey, writePolicy } from '../real/transit-setup.ts'
+import { eventually } from '../real/host/eventually.ts'
+import { ServiceAccountIssuer } from '../real/cluster/service-account.ts'
+import { enableJwtLogin, enableTransit, makeKey, writePolicy } from '../real/vault/transit-setup.ts'
 import { soon, startVault } from './real-vault.ts'
 
 const clock = new SkippingClock()

@@ -5,7 +5,7 @@ import { findEtcd, ETCD_DISTRIBUTIONS } from '../../src/etcd/distributions.ts'
 import { readValues } from '../../src/commands/cli/command.ts'
 import { readVerification, verifyCommand, type VerifyValues } from '../../src/commands/verify.ts'
 import { giveOptions } from '../commands/execute.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 import { runVerify } from './run-verify.ts'
 
 function readOptions(typed: Record<string, string>) {

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { finished } from 'node:stream/promises'
 import { request } from 'undici'
-import type { Etcd } from '../real/etcd.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import type { Etcd } from '../real/cluster/etcd.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 
 type Line = { result?: { blob?: string }; error?: { message: string } }
 

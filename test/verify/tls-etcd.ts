@@ -1,8 +1,8 @@
-import { obtain } from '../real/parts.ts'
-import type { CertificateFiles } from '../real/pki.ts'
-import { freePort } from '../real/port.ts'
-import { Program } from '../real/program.ts'
-import { tempFolder } from '../real/temp-folder.ts'
+import { obtain } from '../real/host/parts.ts'
+import type { CertificateFiles } from '../real/host/pki.ts'
+import { freePort } from '../real/host/port.ts'
+import { Program } from '../real/program/program.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 
 /** A real etcd that serves TLS and wants client certificates, as that of kubeadm does; `host` is an address of this machine. */
 export async function startTlsEtcd(

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { after, test } from 'tap'
 import { tokenLogin } from '../../../src/vault/logins/token.ts'
 import { systemClock } from '../../../src/time/clock.ts'
-import { eventually } from '../../real/eventually.ts'
+import { eventually } from '../../real/host/eventually.ts'
 import { soon, startVault } from '../real-vault.ts'
 import { refusedMessage } from './refused.ts'
 

@@ -1,0 +1,130 @@
+import { randomBytes } from 'node:crypto'
+import { test } from 'tap'
+import type { AuditRequest } from '../real/vault/audit-log.ts'
+import type { AuditMark } from '../real/vault/openbao.ts'
+import { KmsVault, type KmsVaultOptions } from '../real/vault/kms-vault.ts'
+import { HttpProxy } from '../real/faults/http-proxy.ts'
+import { Plugin, type PluginConfiguration } from '../real/program/plugin.ts'
+import type { Wrap } from '../real/program/served-program.ts'
+import { TcpProxy } from '../real/faults/tcp-proxy.ts'
+
+export type Settings = {
+  /** Where the plugin finds Vault, when that is a proxy. */
+  address?: string | string[]
+  kms?: Record<string, unknown>
+  vault?: Record<string, unknown>
+  auth?: Record<string, unknown>
+} & Pick<PluginConfiguration, 'transit' | 'admin' | 'log'>
+
+/**
+ * A real OpenBao and the built program as users run it. {@link Fixture.end} belongs at the end of each test file.
+ */
+export class Fixture {
+  readonly vault: KmsVault
+  readonly #plugins: Plugin[] = []
+  readonly #proxies: { stop(): Promise<void> }[] = []
+
+  static async open(options: KmsVaultOptions = {}): Promise<Fixture> {
+    return new Fixture(await KmsVault.start(options))
+  }
+
+  private constructor(vault: KmsVault) {
+    this.vault = vault
+  }
+
+  get bao(): KmsVault['bao'] {
+    return this.vault.bao
+  }
+
+  /** A plugin whose socket accepts; Vault may be away. */
+  async start(settings: Settings = {}): Promise<Plugin> {
+    return this.#keep(await Plugin.start(this.configuration(settings)))
+  }
+
+  /** A plugin that says "ok". */
+  async startHealthy(settings: Settings = {}): Promise<Plugin> {
+    const plugin = await this.start(settings)
+    await plugin.waitForHealth('ok')
+    return plugin
+  }
+
+  /** A plugin of which nothing is awaited: it may end by itself. */
+  async launch(settings: Settings = {}, wrap?: Wrap): Promise<Plugin> {
+    return this.#keep(await Plugin.launch(this.configuration(settings), wrap))
+  }
+
+  /** A network that can fail, before Vault or what else is at the address. */
+  async tcpProxy(target = this.bao.address): Promise<TcpProxy> {
+    const proxy = await TcpProxy.start(target)
+    this.#proxies.push(proxy)
+    return proxy
+  }
+
+  /** Something before Vault that can answer in its place. */
+  async httpProxy(target = this.bao.address): Promise<HttpProxy> {
+    const proxy = await HttpProxy.start(target)
+    this.#proxies.push(proxy)
+    return proxy
+  }
+
+  configuration({ address, kms, vault, auth, ...rest }: Settings): PluginConfiguration {
+    const base = this.vault.configuration(address ?? this.bao.address)
+    const login = { ...(base.vault['auth'] as object), ...auth }
+    const method = auth?.['method'] === undefined ? login : auth
+    return { vault: { ...base.vault, ...vault, auth: method }, ...rest, kms: { ...kms } }
+  }
+
+  /** What plugins asked of Vault since a place in the audit file; the test's own requests are root's. */
+  asked(since: AuditMark, path: RegExp = /./): AuditRequest[] {
+    return this.bao
+      .auditRequests({ since, path })
+      .filter(({ displayName, path: asked }) => displayName !== 'root' && !asked.startsWith('sys/'))
+  }
+
+  #keep(plugin: Plugin): Plugin {
+    this.#plugins.push(plugin)
+    return plugin
+  }
+
+  /**
+   * The last test of a file: stops all that was started. Plugin.stop looks for secrets in what the plugin told,
+   * also when it ended before.
+   */
+  end(): void {
+    void test('what still runs stops with 0, and nothing told holds a token, plaintext or ciphertext', async (t) => {
+      try {
+        const ends = this.#plugins.map(async (plugin) => ({
+          alive: plugin.program.running,
+          code: await plugin.stop(),
+        }))
+        for (const { alive, code } of await Promise.all(ends)) if (alive) t.equal(code, 0)
+      } finally {
+        await Promise.all(this.#proxies.map((proxy) => proxy.stop()))
+        await this.vault.stop()
+      }
+    })
+  }
+}
+
+/** A DEK seed, as an API server makes one. */
+export function newSeed(): Buffer {
+  return randomBytes(32)
+}
+
+/** The log lines whose message begins so. */
+export function linesSaying(plugin: Plugin, words: string): Record<string, unknown>[] {
+  return plugin.logLines().filter(({ msg }) => String(msg).startsWith(words))
+}
+
+/** What a caller sees of a call: the code, and the words that came with it. */
+export async function outcomeOf(
+  call: Promise<unknown>,
+): Promise<{ code: string; message: string }> {
+  try {
+    await call
+    return { code: 'OK', message: '' }
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'none'
+    return { code, message: error instanceof Error ? error.message : String(error) }
+  }
+}

@@ -1,0 +1,55 @@
+// The EncryptionConfiguration changes while the API server runs: it looks at the file once a minute.
+import { test } from 'tap'
+import { encryptionConfig, identity, kms } from '../encryption-config.ts'
+import { eventually } from '../../real/host/eventually.ts'
+import { kmsProviders } from '../observe.ts'
+import type { KubeApiServer } from '../../real/cluster/kube-api-server.ts'
+import { findInEtcd, parseStored, storedSecret, storedV2 } from '../stored.ts'
+import { startCluster } from '../cluster.ts'
+
+const VALUES = { password: 'the-password-before-encryption' }
+
+void test('encryption is turned on, and a resource added, without a restart', async (t) => {
+  const { api, etcd, plugin } = await startCluster(t, {
+    encryptionConfig: () => encryptionConfig([identity]),
+  })
+  const { pid } = api
+  await api.createSecret('default', 'plain', VALUES)
+  t.match(await storedSecret(etcd, 'plain'), { format: 'plain' })
+  t.not((await findInEtcd(etcd, VALUES.password)).length, 0)
+  const configMaps = '/api/v1/namespaces/default/configmaps'
+  await api.api('POST', configMaps, { metadata: { name: 'settings' }, data: VALUES })
+
+  // A plugin that is not there: the new configuration is refused, the old one goes on.
+  await api.writeEncryptionConfig(encryptionConfig([kms('/nowhere/kms.sock'), identity]))
+  await reloads(api, 'failure', 1)
+  await api.createSecret('default', 'still-plain', VALUES)
+  t.match(await storedSecret(etcd, 'still-plain'), { format: 'plain' })
+
+  await api.writeEncryptionConfig(
+    encryptionConfig([kms(plugin.socket), identity], ['secrets', 'configmaps']),
+  )
+  await reloads(api, 'success', 1)
+  await kmsProviders(api, 'ok')
+  await api.createSecret('default', 'encrypted', VALUES)
+  const { keyId } = await plugin.client.status()
+  t.match(await storedV2(etcd, 'encrypted'), { keyId })
+  t.same(await api.getSecret('default', 'plain'), VALUES, 'what is plain is read')
+  await api.patchSecret('default', 'plain')
+  t.match(await storedV2(etcd, 'plain'), { keyId }, 'and becomes ciphertext by a no-op write')
+
+  await api.api('PATCH', `${configMaps}/settings`, {})
+  const settings = await etcd.get('/registry/configmaps/default/settings')
+  t.match(settings === undefined ? undefined : parseStored(settings), { format: 'v2', keyId })
+  t.equal(api.pid, pid, 'it is the same process')
+})
+
+async function reloads(api: KubeApiServer, status: string, atLeast: number): Promise<void> {
+  const name = 'apiserver_encryption_config_controller_automatic_reloads_total'
+  await eventually(
+    `${String(atLeast)} reloads that are a ${status}`,
+    async () => ((await api.samples(name, { status }))[0]?.value ?? 0) >= atLeast,
+    // Up to a minute until it looks, and ten seconds for the new plugin to be healthy.
+    { timeoutMs: 90_000, intervalMs: 500 },
+  )
+}

@@ -1,0 +1,222 @@
+// The chart as helm sees it: values that are right and wrong, and what comes of them.
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { parse } from 'yaml'
+import { parseConfig, parseProviderConfig } from '../../../src/config/load.ts'
+import { PROGRAM, buildProgram } from '../../commands/program.ts'
+import { CHART, helm, renderChart } from '../../real/cluster/helm.ts'
+import type { JsonBody } from '../../real/program/json-body.ts'
+
+const GOOD = readdirSync(join(CHART, 'ci')).map((name) => join(CHART, 'ci', name))
+const LEAST = ['--set=vault.address=https://vault.example.com:8200', '--set=kms.clusterId=prod']
+
+/** Values that are wrong, and what helm must say of them. */
+const BAD: readonly (readonly [values: string, message: RegExp])[] = [
+  ['kms.mode=pod', /'\/kms\/mode'.*one of 'staticPod', 'daemonSet', 'none'/],
+  ['kms.clusterId=', /'\/kms\/clusterId': minLength/],
+  ['kms.clusterId=prod eu', /'\/kms\/clusterId'/],
+  ['vault.address=', /'\/vault\/address'/],
+  ['vault.address=vault.example.com:8200', /'\/vault\/address'/],
+  ['vault.address=https://user@vault.example.com', /'\/vault\/address'/],
+  ['vault.caBundle=/etc/ca.pem', /'\/vault\/caBundle'/],
+  [
+    'vault.clientCertificate.certFile=/etc/transit-bridge/c.pem',
+    /clientCertificate has only one of certFile and keyFile/,
+  ],
+  ['vault.clientCertificate.secretName=c', /does not reach a static pod; also set .*certFile/],
+  [
+    'vault.clientCertificate.certFile=/root/c,vault.clientCertificate.keyFile=/root/k',
+    /clientCertificate.certFile must be in kms.staticPod.hostFolder/,
+  ],
+  [
+    'kms.mode=daemonSet,vault.clientCertificate.certFile=/c/c,vault.clientCertificate.keyFile=/c/k',
+    /does not apply to kms.mode daemonSet; set vault.clientCertificate.secretName/,
+  ],
+  ['vault.timeout=2', /'\/vault\/timeout': got number, want string/],
+  ['kms.token.expirationSeconds=3600', /'\/kms\/token\/expirationSeconds': minimum/],
+  ['kms.settings.outageGrace=two', /'\/kms\/settings\/outageGrace'/],
+  ['kms.settings.clusterId=x', /'\/kms\/settings'.*'clusterId' not allowed/],
+  ['kms.staticPod.hostFolder=etc', /'\/kms\/staticPod\/hostFolder'/],
+  ['kms.auth.method=kubernetes', /'\/kms\/auth\/method'.*one of 'jwt', 'approle'/],
+  ['kms.auth.method=approle', /kms.auth.files.roleIdFile is not set.*approle requires it/],
+  ['kms.auth.files.tokenFile=/etc/transit-bridge/t', /does not apply to kms.auth.method jwt/],
+  [
+    'kms.auth.method=token,kms.auth.files.tokenFile=/root/t',
+    /must be in kms.staticPod.hostFolder \(\/etc\/transit-bridge\)/,
+  ],
+  ['kms.mode=daemonSet,kms.removeOnUninstall=true', /'\/kms\/removeOnUninstall'/],
+  ['kms.mode=daemonSet,kms.auth.method=cert', /'\/kms\/auth\/method'/],
+  ['kms.mode=none', /'\/csi\/enabled': value must be true/],
+  ['csi.enabled=true', /'\/csi\/rules': minItems/],
+  ['csi.enabled=true,csi.rules[0].namespaces={shop}', /'\/csi\/rules\/0': missing properties/],
+  ['image.digest=latest', /'\/image\/digest'/],
+  ['image.pullPolicy=Sometimes', /'\/image\/pullPolicy'/],
+  ['podMonitor.interval=30', /'\/podMonitor\/interval'/],
+  ['networkPolicy.vaultPorts={https}', /'\/networkPolicy\/vaultPorts\/0'/],
+  ['kmss.mode=none', /'kmss' not allowed/],
+]
+
+void test('helm lint takes what is right, for the oldest and the newest Kubernetes', async (t) => {
+  for (const file of GOOD) {
+    for (const version of ['1.30', '1.37']) {
+      const { code, stdout } = await helm([
+        'lint',
+        CHART,
+        `--values=${file}`,
+        `--kube-version=${version}`,
+        '--strict',
+      ])
+      t.equal(code, 0, `${file} ${version}: ${stdout}`)
+    }
+  }
+})
+
+void test('what is wrong is refused in words', async (t) => {
+  for (const [values, message] of BAD) {
+    const set = [...LEAST, `--set=${values}`]
+    const { code, stderr } = await helm(['template', 'x', CHART, '--kube-version=1.37', ...set])
+    t.not(code, 0, values)
+    t.match(stderr, message, values)
+  }
+})
+
+void test('helm lint alone finds values that the schema knows to be wrong', async (t) => {
+  const { code, stdout } = await helm(['lint', CHART, ...LEAST, '--set=kms.mode=pod'])
+  t.not(code, 0)
+  t.match(stdout, /one of 'staticPod', 'daemonSet', 'none'/)
+})
+
+void test('what the chart writes into ConfigMaps is a configuration of the program', async (t) => {
+  for (const file of GOOD) {
+    for (const { kind, metadata, data } of await renderChart([`--values=${file}`])) {
+      if (kind !== 'ConfigMap' || data['config.yaml'] === undefined) continue
+      const read = metadata.name.endsWith('-csi') ? parseProviderConfig : parseConfig
+      t.doesNotThrow(
+        () => read(metadata.name, data['config.yaml'], {}),
+        `${file}: ${metadata.name}`,
+      )
+    }
+  }
+})
+
+void test('a client certificate is in the configuration and mounted where it says', async (t) => {
+  const files = ['client-certificate-values.yaml', 'client-certificate-daemon-set-values.yaml']
+  for (const file of files) {
+    const objects = await renderChart([`--values=${join(CHART, 'ci', file)}`])
+    for (const { kind, metadata, data } of objects) {
+      if (kind !== 'ConfigMap' || data['config.yaml'] === undefined) continue
+      const { vault } = parse(data['config.yaml'])
+      const where = `${file}: ${metadata.name}`
+      if (file === files[0] && metadata.name.endsWith('-kms')) {
+        t.equal(vault.clientCertFile, '/etc/transit-bridge/client.pem', where)
+        continue
+      }
+      const user = objects.find(
+        (one) => one.kind === 'DaemonSet' && one.metadata.name === metadata.name,
+      )
+      const { containers, volumes } = user?.spec.template.spec ?? {}
+      const volume = volumes.find((one: JsonBody) => one.secret?.secretName === 'vault-client')
+      const mount = containers[0].volumeMounts.find((one: JsonBody) => one.name === volume.name)
+      t.equal(vault.clientCertFile, `${mount.mountPath}/tls.crt`, where)
+      t.equal(vault.clientKeyFile, `${mount.mountPath}/tls.key`, where)
+    }
+  }
+})
+
+void test('the schema of the chart knows the settings that the program knows', (t) => {
+  buildProgram()
+  const program = JSON.parse(execFileSync(PROGRAM, ['config', 'schema'], { encoding: 'utf8' }))
+  const chart = JSON.parse(readFileSync(join(CHART, 'values.schema.json'), 'utf8'))
+  const settings = (section: string) =>
+    Object.keys(chart.properties[section].properties.settings.properties).toSorted()
+  const known = (section: string, elsewhere: readonly string[]) =>
+    Object.keys(program.properties[section].properties)
+      .filter((name) => !elsewhere.includes(name))
+      .toSorted()
+  t.same(settings('kms'), known('kms', ['socket', 'clusterId']))
+  t.same(settings('csi'), known('csi', ['socket', 'audience', 'auth', 'mount', 'rules']))
+  t.end()
+})
+
+void test('every container has what it needs and no more', async (t) => {
+  for (const file of GOOD) {
+    for (const object of await renderChart([`--values=${file}`])) {
+      const pod = object.kind === 'Pod' ? object.spec : object.spec?.template?.spec
+      if (pod?.containers === undefined) continue
+      const where = `${object.kind} ${object.metadata.name}`
+      t.same(pod.securityContext.seccompProfile, { type: 'RuntimeDefault' }, where)
+      for (const { securityContext, resources } of pod.containers) {
+        t.match(securityContext, {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        })
+        t.ok(resources.requests.cpu && resources.requests.memory && resources.limits.memory, where)
+      }
+      const mountsHost = (pod.volumes ?? []).some((volume: JsonBody) => volume.hostPath)
+      t.equal(
+        pod.securityContext.runAsNonRoot === true,
+        !mountsHost,
+        `${where}: root only for the host's files`,
+      )
+      t.equal(
+        pod.automountServiceAccountToken !== false,
+        object.metadata.name.endsWith('-removal'),
+        where,
+      )
+    }
+  }
+})
+
+void test('only the removal has a right, to the one DaemonSet, while it runs', async (t) => {
+  const objects = await renderChart([`--values=${join(CHART, 'ci/everything-values.yaml')}`])
+  const rbac = objects.filter(({ apiVersion }) => apiVersion.startsWith('rbac.'))
+  t.same(
+    rbac.map(({ kind }) => kind),
+    ['Role', 'RoleBinding'],
+  )
+  t.same(rbac[0].rules, [
+    {
+      apiGroups: ['apps'],
+      resources: ['daemonsets'],
+      resourceNames: ['transit-bridge-kms-installer'],
+      verbs: ['get', 'patch'],
+    },
+  ])
+  for (const { metadata } of rbac)
+    t.equal(metadata.annotations['helm.sh/hook'], 'pre-delete', 'and it goes with the release')
+  const plain = await renderChart([`--values=${join(CHART, 'ci/static-pod-values.yaml')}`])
+  t.notOk(plain.some(({ apiVersion }) => apiVersion.startsWith('rbac.')))
+  t.notOk(plain.some(({ metadata }) => metadata.annotations?.['helm.sh/hook'] === 'pre-delete'))
+})
+
+void test('alerts and dashboard are the files of the chart', async (t) => {
+  const objects = await renderChart([`--values=${join(CHART, 'ci/everything-values.yaml')}`])
+  const rule = objects.find(({ kind }) => kind === 'PrometheusRule')
+  const plain = parse(
+    readFileSync(join(CHART, 'rules/transit-bridge.yaml'), 'utf8').replace(
+      'for: 72h',
+      'for: 2160h',
+    ),
+  )
+  t.same(rule?.spec, plain, 'with prometheusRule.rotationOverdueAfter in its place')
+  const dashboard = objects.find(({ data }) => data?.['transit-bridge.json'] !== undefined)
+  t.equal(dashboard?.metadata.labels.grafana_dashboard, '1')
+  t.same(
+    JSON.parse(dashboard?.data['transit-bridge.json']),
+    JSON.parse(readFileSync(join(CHART, 'dashboards/transit-bridge.json'), 'utf8')),
+  )
+})
+
+void test('the plugin is open to other hosts only where Prometheus must reach it', async (t) => {
+  const listen = async (...args: string[]) => {
+    const objects = await renderChart([...LEAST, ...args])
+    const map = objects.find(({ metadata }) => metadata.name === 'transit-bridge-kms' && metadata)
+    const config = objects.find(({ kind }) => kind === 'ConfigMap') ?? map
+    return parse(config?.data['config.yaml']).admin.listen as string
+  }
+  t.equal(await listen(), '127.0.0.1:9390')
+  t.equal(await listen('--set=podMonitor.enabled=true'), '0.0.0.0:9390')
+})

@@ -1,0 +1,76 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { Prometheus } from '../../real/cluster/prometheus.ts'
+import { makeKey } from '../../real/vault/transit-setup.ts'
+import { startCsiStack, type CsiStack } from '../csi/csi-stack.ts'
+import { startCluster, type Cluster, type Scope } from '../cluster.ts'
+
+export type WatchedStack = { kms: Cluster; prometheus: Prometheus }
+
+/** Plugin, provider and API server under a load that never stops, and a Prometheus that scrapes them. */
+export async function startWatchedStack(
+  t: Scope,
+  { between = 50, tokenLife }: { between?: number; tokenLife?: number } = {},
+): Promise<WatchedStack> {
+  const kms = await startCluster(t, tokenLife === undefined ? {} : { tokenLife })
+  const { provider } = await startWorkload(t, between)
+  let count = 0
+  keepDoing(t, between, () => loadKms(kms, (count += 1)))
+  const prometheus = await Prometheus.start([
+    { job: 'transit-bridge', address: `127.0.0.1:${String(kms.plugin.adminPort)}` },
+    { job: 'transit-bridge-csi', address: `127.0.0.1:${String(provider.adminPort)}` },
+    {
+      job: 'kube-apiserver',
+      address: new URL(kms.api.address).host,
+      tls: { caFile: kms.api.caFile, token: kms.api.adminToken },
+    },
+  ])
+  t.teardown(() => prometheus.stop())
+  return { kms, prometheus }
+}
+
+/** Runs something again and again until the test ends. */
+function keepDoing(t: Scope, between: number, work: () => Promise<void>): void {
+  const end = new AbortController()
+  const run = async () => {
+    while (!end.signal.aborted) {
+      await work()
+      await pause(between)
+    }
+  }
+  const running = run()
+  t.teardown(async () => {
+    end.abort()
+    await running
+  })
+}
+
+/** What an API server and its plugin do all day, faster. */
+async function loadKms({ api, plugin }: Cluster, count: number): Promise<void> {
+  const name = `load-${String(count)}`
+  await api.createSecret('default', name, { value: name })
+  await api.getSecret('default', name)
+  const { ciphertext, keyId, annotations } = await plugin.client.encrypt(Buffer.alloc(32, count))
+  await plugin.client.decrypt({ ciphertext, keyId, annotations })
+  await api.readyz('kms-providers')
+}
+
+async function startWorkload(t: Scope, between: number): Promise<CsiStack> {
+  const stack = await startCsiStack(t)
+  const { cluster, vault } = stack
+  await makeKey(vault.bao, 'app-signing', { type: 'ecdsa-p256' })
+  await makeKey(vault.bao, 'app-data')
+  const ciphertext = await vault.encrypt('app-data', 'a password')
+  await cluster.writeClass({
+    name: 'web',
+    objects: [
+      { path: 'signing.pem', type: 'publicKey', key: 'app-signing' },
+      { path: 'password', type: 'decrypt', key: 'app-data', ciphertext },
+    ],
+  })
+  const pod = await cluster.createPod({ name: 'web-0', classes: 'web' })
+  await cluster.publish(pod, 'web')
+  keepDoing(t, between, async () => {
+    await cluster.publish(pod, 'web')
+  })
+  return stack
+}

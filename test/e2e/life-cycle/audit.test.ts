@@ -1,0 +1,88 @@
+// `transit-bridge audit` of what a real OpenBao and real plugins wrote.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { buildProgram, run } from '../../commands/program.ts'
+import { KEY, KmsVault } from '../../real/vault/kms-vault.ts'
+import { Plugin } from '../../real/program/plugin.ts'
+
+void test('uses of the key by two plugins are distinguished, and a decrypt by hand is suspicious', async (t) => {
+  buildProgram()
+  const vault = await KmsVault.start()
+  t.teardown(() => vault.stop())
+  const folder = t.testdir()
+  const plugins = await Promise.all([0, 1].map(() => Plugin.start(vault.configuration())))
+  for (const plugin of plugins) {
+    await plugin.waitForHealth('ok')
+    const seed = Buffer.from('0123456789abcdef0123456789abcdef')
+    const wrapped = await plugin.client.encrypt(seed)
+    const reading = Array.from({ length: 20 }, () => plugin.client.decrypt(wrapped))
+    for (const plain of await Promise.all(reading)) t.same(plain, seed)
+    // A call is answered a moment before its line is written.
+    await plugin.program.waitUntil(
+      'the lines of 20 Decrypts',
+      () => plugin.logLines().filter(({ method }) => method === 'Decrypt').length === 20,
+    )
+  }
+  const files = [join(vault.bao.dir, 'audit.log')]
+  for (const [index, plugin] of plugins.entries()) {
+    const file = join(folder, `node-${String(index)}.log`)
+    // As a container's log has it.
+    const lines = plugin.program.output().split('\n')
+    writeFileSync(file, lines.map((line) => `2026-11-25T00:00:00Z stdout F ${line}`).join('\n'))
+    files.push(file)
+  }
+  const quiet = await run(['audit', ...files, '--key', KEY])
+  t.equal(quiet.code, 0, quiet.stdout + quiet.stderr)
+  for (const node of ['node-0.log', 'node-1.log']) {
+    t.match(quiet.stdout, `transit/${KEY} encrypt by ${node}: 1,`)
+    t.match(quiet.stdout, `transit/${KEY} decrypt by ${node}: `)
+  }
+  t.match(quiet.stdout, 'a plugin asked for every use that returns something secret')
+
+  const { data } = await vault.bao.api('POST', `transit/encrypt/${KEY}`, {
+    plaintext: 'c2VjcmV0',
+  })
+  await vault.bao.api('POST', `transit/decrypt/${KEY}`, { ciphertext: data.ciphertext })
+  const found = await run(['audit', ...files.toReversed()])
+  t.equal(found.code, 1)
+  t.match(
+    found.stdout,
+    /suspicious: .* decrypt transit\/k8s-etcd by root from 127\.0\.0\.1 \(unknown caller: it has no uid, no uid\): ok/,
+  )
+  t.match(found.stdout, '1 suspicious')
+
+  const json = await run(['audit', ...files, '--events', '--json'])
+  const lines = json.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+  t.match(lines.at(-1), { ok: false, suspicious: [{ action: 'decrypt', identity: 'root' }] })
+  t.ok(
+    lines.some(
+      (line) => JSON.stringify(line['origin']) === '{"kind":"plugin","node":"node-1.log"}',
+    ),
+  )
+
+  const alone = await run(['audit', files[0] ?? ''])
+  t.equal(alone.code, 1)
+  t.match(alone.stdout, 'nothing can be matched')
+  for (const secret of [vault.bao.rootToken, readFileSync(vault.tokenFile, 'utf8')])
+    t.notMatch(found.stdout + json.stdout, secret)
+  await Promise.all(plugins.map((plugin) => plugin.stop()))
+})
+
+void test('bad input is one line', async (t) => {
+  const file = join(t.testdir({ 'a.txt': 'nothing\n{"half": ' }), 'a.txt')
+  for (const [args, message] of [
+    [['audit'], 'audit: needs FILE; see audit --help'],
+    [['audit', '/nowhere'], '/nowhere: cannot be read: there is no such file'],
+    [['audit', file], /a.txt: line 2 is incomplete: .*no line is an entry about a Transit key/],
+  ] as const) {
+    const { code, stdout, stderr } = await run(args)
+    t.equal(code, 2)
+    t.equal(stdout, '')
+    t.match(stderr, message)
+    t.equal(stderr.trim().split('\n').length, 1)
+  }
+})

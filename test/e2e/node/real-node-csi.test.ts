@@ -1,0 +1,178 @@
+// A pod with a CSI volume on a real node: kubelet, the real Secrets Store CSI driver, and the provider of the chart.
+import { writeFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'tap'
+import type { Test } from 'tap'
+import { stringify } from 'yaml'
+import { buildProgram } from '../../commands/program.ts'
+import { CsiDriver } from '../../real/cluster/csi-driver.ts'
+import { CsiVault } from '../../real/vault/csi-vault.ts'
+import { CHART } from '../../real/cluster/helm.ts'
+import { KubeNode, whyNoNode } from '../../real/cluster/kube-node.ts'
+import { installDriverResources, writeClass } from '../../real/cluster/kube-objects.ts'
+import { buildImageArchive, IMAGE } from '../../real/cluster/node-image.ts'
+import { obtain } from '../../real/host/parts.ts'
+import { CertificateAuthority } from '../../real/host/pki.ts'
+import { makeKey } from '../../real/vault/transit-setup.ts'
+
+/** Of the node, as pods reach it. */
+const ADDRESS = '198.51.100.1'
+const NAMESPACE = 'transit-bridge'
+const SHOP = '/api/v1/namespaces/shop'
+const DRIVER_SOCKET = '/var/lib/kubelet/plugins/csi-secrets-store/csi.sock'
+const RULE = {
+  namespaces: ['shop'],
+  serviceAccounts: ['*'],
+  roles: ['web'],
+  keys: ['app-*'],
+  types: ['publicKey', 'decrypt'],
+}
+
+async function startVault(
+  t: Test,
+  node: KubeNode,
+  authority: CertificateAuthority,
+): Promise<CsiVault> {
+  const vault = await CsiVault.start(node.signer, {
+    tls: await authority.server('vault', { names: [ADDRESS] }),
+  })
+  t.teardown(() => vault.stop())
+  await vault.writeRole({ role: 'web', subjects: ['system:serviceaccount:shop:*'] })
+  await makeKey(vault.bao, 'app-data')
+  const server = createServer((inner) => {
+    const outer = connect({ host: '127.0.0.1', port: vault.bao.port })
+    inner.on('error', () => outer.destroy()).on('close', () => outer.destroy())
+    outer.on('error', () => inner.destroy()).on('close', () => inner.destroy())
+    inner.pipe(outer).pipe(inner)
+  })
+  await new Promise<void>((resolve) => server.listen(node.vaultSocket, resolve))
+  t.teardown(() => server.close())
+  return vault
+}
+
+/** The driver beside kubelet, where its own chart would have a DaemonSet. */
+async function startDriver(node: KubeNode): Promise<void> {
+  await installDriverResources(node)
+  await node.api('POST', '/apis/storage.k8s.io/v1/csidrivers', {
+    metadata: { name: CsiDriver.driverName },
+    spec: {
+      podInfoOnMount: true,
+      attachRequired: false,
+      volumeLifecycleModes: ['Ephemeral'],
+      requiresRepublish: true,
+      tokenRequests: [{ audience: 'vault', expirationSeconds: 600 }],
+    },
+  })
+  const make = node.run('folders', 'mkdir', ['-p', join(DRIVER_SOCKET, '..')])
+  await make.finished()
+  node.run('driver', await obtain('secrets-store-csi-driver'), [
+    `--endpoint=unix://${DRIVER_SOCKET}`,
+    '--nodeid=node-1',
+    '--provider-volume=/var/run/secrets-store-csi-providers',
+    '--metrics-addr=127.0.0.1:8095',
+  ])
+  node.run('registrar', process.execPath, [
+    join(import.meta.dirname, '../../real/cluster/node/registrar.ts'),
+    `/var/lib/kubelet/plugins_registry/${CsiDriver.driverName}-reg.sock`,
+    CsiDriver.driverName,
+    DRIVER_SOCKET,
+  ])
+  await node.waitUntil('the driver to be known to the node', async () => {
+    const { status, body } = await node.request('GET', '/apis/storage.k8s.io/v1/csinodes/node-1')
+    return status === 200 && JSON.stringify(body.spec.drivers).includes(CsiDriver.driverName)
+  })
+}
+
+async function install(node: KubeNode, caPem: string): Promise<void> {
+  const values = join(node.folder, 'values.yaml')
+  writeFileSync(
+    values,
+    stringify({
+      image: { ...IMAGE, pullPolicy: 'Never' },
+      vault: { address: `https://${ADDRESS}:8200`, caBundle: caPem },
+      kms: { mode: 'none' },
+      csi: { enabled: true, rules: [RULE] },
+    }),
+  )
+  const release = ['install', 'transit-bridge', CHART, '--create-namespace', `--values=${values}`]
+  await node.run('helm', await obtain('helm'), [...release, `--namespace=${NAMESPACE}`]).finished()
+  const path = `/apis/apps/v1/namespaces/${NAMESPACE}/daemonsets/transit-bridge-csi`
+  await node.waitUntil(
+    'the provider to be ready',
+    async () => (await node.api('GET', path)).status.numberReady === 1,
+    { timeoutMs: 30_000 },
+  )
+}
+
+/** A pod that says as its last words what its volume holds. */
+function podThatReads(): object {
+  const script = `
+    const fs = require('node:fs')
+    fs.writeFileSync('/dev/termination-log', fs.readFileSync('/keys/password'))`
+  const csi = {
+    driver: CsiDriver.driverName,
+    readOnly: true,
+    volumeAttributes: { secretProviderClass: 'web' },
+  }
+  return {
+    metadata: { name: 'web-0' },
+    spec: {
+      restartPolicy: 'Never',
+      containers: [
+        {
+          name: 'web',
+          image: `${IMAGE.repository}:${IMAGE.tag}`,
+          imagePullPolicy: 'Never',
+          command: ['/usr/bin/node', '-e', script],
+          volumeMounts: [{ name: 'keys', mountPath: '/keys', readOnly: true }],
+        },
+      ],
+      volumes: [{ name: 'keys', csi }],
+    },
+  }
+}
+
+void test(
+  'a pod gets its files from the provider of the chart',
+  { skip: whyNoNode() },
+  async (t) => {
+    buildProgram()
+    const node = await KubeNode.start(await buildImageArchive())
+    t.teardown(() => node.stop())
+    const authority = await CertificateAuthority.create()
+    const vault = await startVault(t, node, authority)
+    node.run('gateway', process.execPath, [
+      join(import.meta.dirname, '../../real/cluster/node/forward.ts'),
+      `tcp:${ADDRESS}:8200`,
+      `unix:${node.vaultSocket}`,
+    ])
+    await startDriver(node)
+    await install(node, authority.caPem)
+    await node.api('POST', '/api/v1/namespaces', { metadata: { name: 'shop' } })
+    const ciphertext = await vault.encrypt('app-data', 'a password')
+    const objects = stringify([{ path: 'password', type: 'decrypt', key: 'app-data', ciphertext }])
+    await writeClass(node, { namespace: 'shop', name: 'web', parameters: { role: 'web', objects } })
+    await node.waitUntil(
+      'the service account of the pod',
+      async () => (await node.request('GET', `${SHOP}/serviceaccounts/default`)).status === 200,
+    )
+    await node.api('POST', `${SHOP}/pods`, podThatReads())
+    try {
+      await node.waitUntil(
+        'the pod to end',
+        async () => {
+          const { status } = await node.api('GET', `${SHOP}/pods/web-0`)
+          const message = status.containerStatuses?.[0]?.state?.terminated?.message
+          return message === 'a password'
+        },
+        { timeoutMs: 40_000 },
+      )
+    } catch (error) {
+      const events = await node.api('GET', `${SHOP}/events`)
+      t.comment(JSON.stringify(events.items.map((e: { message: string }) => e.message)))
+      throw error
+    }
+    t.pass('the file holds what Vault decrypted, under the identity of the pod')
+  },
+)
