@@ -1,12 +1,12 @@
-import { parse } from 'yaml'
-
 import { formatPath, type Path } from '../yaml/fault.ts'
-import { readYaml, type Source } from '../yaml/source.ts'
+import type { GoSource } from '../yaml/go/read.ts'
+import type { Source } from '../yaml/source.ts'
 import type { Problem } from './decoder.ts'
 import { decodeDocument } from './document.ts'
 import type { EncryptionFault, Severity } from './fault.ts'
 import { checkProviders } from './provider-rules.ts'
 import { checkResources } from './resource-rules.ts'
+import { readEncryptionText } from './text.ts'
 import { checkSafety } from './safety.ts'
 
 export interface CheckOptions {
@@ -23,15 +23,17 @@ export function checkEncryptionConfig(
   { socket }: CheckOptions = {},
 ): readonly EncryptionFault[] {
   if (text === '') return [{ severity: 'refused', path: '', message: 'the file is empty' }]
-  const source = readYaml(text)
+  const source = readEncryptionText(text)
   if (!('value' in source)) return source.map((fault) => ({ severity: 'refused', ...fault }))
-  const { document, problems } = decodeDocument(withOldBooleans(source.value, text))
-  const { rules } = document
+  const { document, problems } = decodeDocument(source.value)
+  const { isLegacy, rules } = document
   const refused = [...problems, ...checkProviders(rules), ...checkResources(rules)]
   if (rules.length === 0) {
     refused.push({ at: ['resources'], message: 'has no rule', hint: 'add one for secrets' })
   }
   const found = [
+    ...findIgnored(source),
+    ...(isLegacy ? [locate(LEGACY_KIND, 'note', source)] : []),
     ...refused.map((problem) => locate(problem, 'refused', source)),
     ...checkSafety(rules, socket).map((problem) => locate(problem, problem.severity, source)),
   ]
@@ -50,30 +52,16 @@ function locate(problem: Problem, severity: Severity, source: Source): Encryptio
   }
 }
 
-/** `uniqueKeys` compares each key with every other, and readYaml has found duplicates already. */
-const OLD_YAML = { version: '1.1', logLevel: 'silent', uniqueKeys: false } as const
-
-/** kube-apiserver reads YAML 1.1, in which unquoted `yes`, `no`, `on` and `off` are booleans (sigs.k8s.io/yaml). */
-function withOldBooleans(value: unknown, text: string): unknown {
-  try {
-    return pickBooleans(value, parse(text, OLD_YAML))
-  } catch {
-    // Not valid YAML 1.1: the value of YAML 1.2 is checked.
-    return value
-  }
+const LEGACY_KIND: Problem = {
+  at: ['kind'],
+  message: 'is the old name, which kube-apiserver still accepts',
+  hint: 'write kind: EncryptionConfiguration and apiVersion: apiserver.config.k8s.io/v1',
 }
 
-function pickBooleans(value: unknown, old: unknown): unknown {
-  if (typeof value === 'string') return typeof old === 'boolean' ? old : value
-  if (typeof value !== 'object' || value === null || typeof old !== 'object' || old === null)
-    return value
-  if (Array.isArray(value))
-    return value.map((item: unknown, index) => pickBooleans(item, (old as unknown[])[index]))
-  const fields = Object.entries(value as Record<string, unknown>)
-  return Object.fromEntries(
-    fields.map(([name, item]) => [
-      name,
-      pickBooleans(item, (old as Record<string, unknown>)[name]),
-    ]),
-  )
+/** Kubernetes' decoder stops after the first document. */
+function findIgnored({ ignoredLine }: GoSource): readonly EncryptionFault[] {
+  if (ignoredLine === undefined) return []
+  const message = 'a second document starts here, and kube-apiserver ignores it'
+  const hint = 'write one document with all rules'
+  return [{ severity: 'unsafe', path: '', message, hint, line: ignoredLine }]
 }

@@ -3,6 +3,8 @@ import { Decoder, type Problem } from './decoder.ts'
 
 /** An EncryptionConfiguration (apiserver: pkg/apis/apiserver/v1/types_encryption.go). */
 export interface EncryptionDocument {
+  /** Whether it has the kind and apiVersion of Kubernetes before 1.13, which still work. */
+  readonly isLegacy: boolean
   readonly rules: readonly EncryptionRule[]
 }
 
@@ -43,6 +45,8 @@ export interface StaticKey {
 
 const API_VERSION = 'apiserver.config.k8s.io/v1'
 const KIND = 'EncryptionConfiguration'
+/** Also registered, "due to a docs bug" (apiserver: pkg/apis/apiserver/v1/register.go). */
+const LEGACY = { apiVersion: 'v1', kind: 'EncryptionConfig' } as const
 
 /** Decodes a parsed document, with the problems that a strict decoder reports. */
 export function decodeDocument(value: unknown): {
@@ -51,12 +55,13 @@ export function decodeDocument(value: unknown): {
 } {
   const decoder = new Decoder()
   const fields = decoder.object(value, [], ['apiVersion', 'kind', 'resources']) ?? {}
-  requireText(decoder, fields, 'apiVersion', API_VERSION)
-  requireText(decoder, fields, 'kind', KIND)
+  const isLegacy = fields['apiVersion'] === LEGACY.apiVersion && fields['kind'] === LEGACY.kind
+  requireText(decoder, fields, 'apiVersion', isLegacy ? LEGACY.apiVersion : API_VERSION)
+  requireText(decoder, fields, 'kind', isLegacy ? LEGACY.kind : KIND)
   const rules = decoder
     .list(fields['resources'], ['resources'])
     .map((item, index) => decodeRule(decoder, item, ['resources', index]))
-  return { document: { rules }, problems: decoder.problems }
+  return { document: { isLegacy, rules }, problems: decoder.problems }
 }
 
 function requireText(

@@ -1,22 +1,36 @@
-const UNITS: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  μs: 1e-3,
-  ms: 1,
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
+const UNIT_NANOSECONDS: Readonly<Record<string, bigint>> = {
+  ns: 1n,
+  us: 1_000n,
+  µs: 1_000n,
+  μs: 1_000n,
+  ms: 1_000_000n,
+  s: 1_000_000_000n,
+  m: 60_000_000_000n,
+  h: 3_600_000_000_000n,
 }
-const PART = /(\d+\.?\d*|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/g
+const PART = /(\d*)(?:\.(\d*))?(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/g
 const WHOLE = /^[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)$/
+const MAX_NANOSECONDS = 2n ** 63n - 1n
 
-/** Milliseconds of a Go duration (`1m30s`, `1.5h`; Go: time.ParseDuration); undefined for anything else. */
+/**
+ * Milliseconds of a Go duration (`1m30s`, `1.5h`; Go: time.ParseDuration), in whole nanoseconds; undefined for anything
+ * else, also for a duration over 292 years.
+ */
 export function parseGoDuration(text: string): number | undefined {
   if (!WHOLE.test(text)) return undefined
   const sum = [...text.matchAll(PART)].reduce(
-    (total, [, amount = '0', unit = 's']) => total + Number(amount) * (UNITS[unit] ?? 0),
-    0,
+    (total, [, whole = '', fraction = '', unit = 's']) =>
+      total + nanoseconds(whole, fraction, UNIT_NANOSECONDS[unit] ?? 0n),
+    0n,
   )
-  return text.startsWith('-') ? -sum : sum
+  const isNegative = text.startsWith('-')
+  // The range of 64 bits has one more negative number.
+  if (sum > MAX_NANOSECONDS + (isNegative ? 1n : 0n)) return undefined
+  const milliseconds = Number(sum) / 1e6
+  return isNegative ? -milliseconds : milliseconds
+}
+
+function nanoseconds(whole: string, fraction: string, unit: bigint): bigint {
+  const ofFraction = BigInt(`0${fraction}`) * unit
+  return BigInt(`0${whole}`) * unit + ofFraction / 10n ** BigInt(fraction.length)
 }

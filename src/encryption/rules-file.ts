@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 
-import { readYaml } from '../yaml/source.ts'
 import { decodeDocument, type EncryptionRule, type Provider } from './document.ts'
 import { isCovered } from './resource-rules.ts'
+import { readEncryptionText } from './text.ts'
 import { BridgeError } from '../errors.ts'
 import { explainFileError } from '../files/system-error.ts'
 import { formatResource, type Resource } from '../kube/resource.ts'
@@ -31,7 +31,7 @@ export async function hashEncryptionConfig(file: string): Promise<string> {
 
 /** As {@link readEncryptionRules} for text; messages call it `file`. */
 export function parseEncryptionRules(file: string, text: string): readonly EncryptionRule[] {
-  const source = readYaml(text)
+  const source = readEncryptionText(text)
   const decoded = 'value' in source ? decodeDocument(source.value) : undefined
   if (decoded === undefined || decoded.problems.length > 0 || decoded.document.rules.length === 0) {
     throw fault(

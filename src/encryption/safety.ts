@@ -3,6 +3,7 @@ import type { EncryptionRule, KmsProvider, Provider } from './document.ts'
 import { readSocketPath } from './endpoint.ts'
 import type { Severity } from './fault.ts'
 import { parseGoDuration } from './go-duration.ts'
+import { checkResourceNames } from './resource-names.ts'
 import { isCovered } from './resource-rules.ts'
 
 /** With a longer timeout, a plugin that hangs blocks every write of a Secret for longer than clients wait. */
@@ -21,6 +22,7 @@ export function checkSafety(
   const forSecrets = rules.find((rule) => isCovered(rule, 'secrets'))
   return [
     ...checkSecretsAreCovered(rules),
+    ...checkResourceNames(rules),
     ...(socket === undefined ? [] : checkSocket(rules, socket)),
     ...rules.flatMap((rule) => [
       ...checkOrder(rule, rule === forSecrets),

@@ -83,6 +83,11 @@ export function knownResources(): readonly string[] {
   return [...GROUP_OF.keys()]
 }
 
+/** Groups of the resources that come with Kubernetes; the core group is not among them. */
+export function knownGroups(): readonly string[] {
+  return [...new Set(GROUP_OF.values())].filter((group) => group !== '')
+}
+
 /**
  * The resource of an object by its etcd key without the prefix: `secrets/default/a`. The path of a built-in resource does
  * not contain its group; the path of a custom resource does, and the group has a dot.

@@ -97,6 +97,8 @@ void test('name, resources and timeout are as asked', async (t) => {
 const MISTAKES: readonly (readonly [args: string, words: RegExp])[] = [
   ['', /needs --config FILE, or --check FILE/],
   ['--config @config.yaml --name a:b', /this would be refused: .*contains a colon/],
+  ['--config @config.yaml --resources secretz', /--resources: "secretz" is not a .*did you mean/],
+  ['--config @config.yaml --resources secrets,deployments', /write deployments\.apps/],
   ['--config @config.yaml --resources Secrets', /this would be refused: .*write secrets/],
   ['--config @config.yaml --timeout 3', /--timeout must be a duration such as 3s, not "3"/],
   ['--config @config.yaml --from nothing', /--from must be identity, aescbc/],

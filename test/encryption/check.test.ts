@@ -66,6 +66,21 @@ void test('a provider that only reads with the plugin is a note', async (t) => {
   ])
 })
 
+void test('the old kind, and a custom resource, are notes', async (t) => {
+  const notes = (text: string) => shown(text, 'note').join('\n')
+  const old = GOOD.replace('EncryptionConfiguration', 'EncryptionConfig').replace(
+    'apiserver.config.k8s.io/v1',
+    'v1',
+  )
+  t.match(notes(old), /2: kind is the old name/)
+  const custom = GOOD.replace('- secrets', '- secrets\n      - widgets.example.com')
+  t.match(
+    notes(custom),
+    /6: resources\[0\]\.resources\[1\] .* compare it with kubectl api-resources/,
+  )
+  t.end()
+})
+
 void test('no message holds a key', async (t) => {
   const secret = 'c2VjcmV0LXRoYXQtaXMtdG9vLWxvbmctZm9yLWFlcy0yNTYtYnktZmFy'
   const text = GOOD.replace('identity: {}', `aescbc: {keys: [{name: a, secret: ${secret}}]}`)

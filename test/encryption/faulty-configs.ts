@@ -210,6 +210,18 @@ export const UNSAFE: readonly FaultyConfig[] = [
   ],
   ['a long timeout', change('timeout: 3s', 'timeout: 1m'), 11, 'waits that long'],
   ['a short timeout', change('timeout: 3s', 'timeout: 200ms'), 11, 'too short'],
+  [
+    'a second document',
+    `${GOOD}---\nkind: EncryptionConfiguration\n`,
+    14,
+    'kube-apiserver ignores it',
+  ],
+  ['a misspelled resource', resources('      - configmap\n'), 6, 'did you mean configmaps'],
+  ['a resource without its group', resources('      - deployments\n'), 6, 'write deployments.apps'],
+  ['a resource of another group', resources('      - secrets.core\n'), 6, 'write secrets'],
+  ['a misspelled group', resources('      - "*.app"\n'), 6, 'did you mean *.apps'],
+  ['a name with a space', resources('      - "config maps"\n'), 6, 'cannot be the name'],
+  ['what is never encrypted', resources('      - apiserverpeeripinfo\n'), 6, 'never encrypted'],
   ['no secrets', change('- secrets', '- configmaps'), 3, 'no rule encrypts secrets'],
 ]
 
@@ -221,5 +233,13 @@ export const TAKEN: readonly (readonly [what: string, text: string])[] = [
   ['a boolean of YAML 1.1 in quotes', change('name: transit-bridge', "name: 'yes'")],
   ['no timeout', change('          timeout: 3s\n', '')],
   ['a timeout as Go writes it', change('timeout: 3s', 'timeout: 1.5s')],
+  ['a custom resource', resources('      - widgets.example.com\n')],
+  [
+    'the old kind',
+    change('kind: EncryptionConfiguration', 'kind: EncryptionConfig').replace(
+      'apiserver.config.k8s.io/v1\n',
+      'v1\n',
+    ),
+  ],
   ['a resource of the core group with its dot', change('- secrets', '- secrets.')],
 ]

@@ -116,15 +116,30 @@ function stepOption(): Option<MoveStep | undefined> {
   }
 }
 
-/** The options may lead to a file that kube-apiserver refuses: an uppercase letter in a resource, a colon in the name. */
+/**
+ * The options may lead to a file that kube-apiserver refuses (an uppercase letter in a resource, a colon in the name), or
+ * to a rule that matches nothing.
+ */
 function renderChecked(wanted: EncryptionConfigOptions): string {
   const rendered = renderEncryptionConfig(wanted)
-  const refused = checkEncryptionConfig(rendered, { socket: wanted.socket }).find(
+  const faults = checkEncryptionConfig(rendered, { socket: wanted.socket })
+  const refused = faults.find(
     ({ severity, path }) => severity === 'refused' && !path.includes('.keys'),
   )
-  if (refused === undefined) return rendered
-  throw usageError(`this would be refused: ${refused.path} ${refused.message}${showHint(refused)}`)
+  if (refused !== undefined)
+    throw usageError(
+      `this would be refused: ${refused.path} ${refused.message}${showHint(refused)}`,
+    )
+  const unknown = faults.find(
+    ({ severity, path }) => severity === 'unsafe' && path.startsWith(RESOURCES),
+  )
+  if (unknown === undefined) return rendered
+  const name = wanted.resources[Number.parseInt(unknown.path.slice(RESOURCES.length), 10)]
+  throw usageError(`--resources: ${JSON.stringify(name)} ${unknown.message}${showHint(unknown)}`)
 }
+
+/** The path of a name in the only rule of a rendered file, without its index. */
+const RESOURCES = 'resources[0].resources['
 
 async function checkFile(
   file: string,

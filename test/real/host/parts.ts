@@ -13,8 +13,8 @@ type FromGo = {
   folder: string
   module: string
   package: string
-  /** Its main package is ours, in the folder; a change of it is another program. */
-  own?: true
+  /** Its main package is ours, in this folder inside `folder`; a change of it is another program. */
+  own?: string
   ldflags: (version: string) => string[]
   takes: string
 }
@@ -84,6 +84,15 @@ const parts = {
   'kube-scheduler': kubernetes('kube-scheduler'),
   kubectl: kubernetes('kubectl'),
   kubelet: kubernetes('kubelet'),
+  'kubernetes-loaders': {
+    from: 'go',
+    folder: 'kubernetes',
+    module: 'k8s.io/kubernetes',
+    package: './loaders',
+    own: 'loaders',
+    ldflags: () => [],
+    takes: 'a build from source, several minutes for the first program of Kubernetes',
+  },
   prometheus: { from: 'system', package: 'prometheus' },
   promtool: { from: 'system', package: 'prometheus' },
   'secrets-store-csi-driver': {
@@ -101,7 +110,7 @@ const parts = {
     folder: 'vault',
     module: 'github.com/hashicorp/vault',
     package: '.',
-    own: true,
+    own: '.',
     ldflags: () => [],
     takes: 'a build from source, five minutes',
   },
@@ -257,8 +266,8 @@ function toolFolder(source: FromGo): string {
 
 /** What tells one build of our own main package from another. */
 function ownHash(source: FromGo | FromWheel): readonly string[] {
-  if (source.from !== 'go' || source.own !== true) return []
-  const text = readFileSync(join(toolFolder(source), 'main.go'))
+  if (source.from !== 'go' || source.own === undefined) return []
+  const text = readFileSync(join(toolFolder(source), source.own, 'main.go'))
   return [createHash('sha256').update(text).digest('hex').slice(0, 12)]
 }
 

@@ -1,0 +1,48 @@
+import { isDeepStrictEqual } from 'node:util'
+import { test, type Test } from 'tap'
+
+import { checkEncryptionConfig } from '../../src/encryption/check.ts'
+import { askLoaders, type Answer } from '../real/kubernetes-loaders.ts'
+import { tempFolder } from '../real/temp-folder.ts'
+import { listOddScalars, makeEncryptionFile } from '../differential/encryption-files.ts'
+import { viewEncryption } from '../differential/encryption-view.ts'
+import { Random } from '../differential/random.ts'
+import { REAL_ENCRYPTION_FILES } from '../differential/real-encryption-files.ts'
+
+const FILES = 1200
+/** Another seed makes other files. */
+const SEED = Number(process.env['DIFFERENTIAL_SEED'] ?? 12)
+
+/**
+ * What kube-apiserver accepts and this program refuses on purpose, by the message: both are faults that a person cannot
+ * see, or did not mean.
+ */
+const STRICTER: readonly RegExp[] = [
+  // A line or paragraph separator ends a line for YAML 1.1, and no editor shows it.
+  /^contains an invisible character/,
+  // After a document in {} or [], kube-apiserver does not even look at the rest of the file.
+  /^has text after the bracket that closes the document/,
+]
+
+void test('kube-apiserver and this program read the same in every file', async (t) => {
+  const generated = Array.from({ length: FILES }, (_, index) =>
+    makeEncryptionFile(new Random(SEED * FILES + index)),
+  )
+  const texts = [...REAL_ENCRYPTION_FILES, ...listOddScalars(), ...generated]
+  const answers = await askLoaders<unknown>(
+    tempFolder('loaders'),
+    texts.map((text) => ({ kind: 'encryption', text })),
+  )
+  const accepted = answers.filter((answer) => answer.accepted).length
+  t.ok(accepted > FILES / 5 && accepted < FILES, `${accepted} of ${texts.length} are accepted`)
+  for (const [index, text] of texts.entries()) compare(t, text, answers[index])
+})
+
+function compare(t: Test, text: string, answer: Answer<unknown> | undefined): void {
+  const ours = viewEncryption(text)
+  if (isDeepStrictEqual(ours, answer?.result)) return
+  const refusal = checkEncryptionConfig(text).find(({ severity }) => severity === 'refused')
+  const isStricter = STRICTER.some((message) => message.test(refusal?.message ?? ''))
+  if (ours === undefined && isStricter) return
+  t.strictSame(ours ?? refusal, answer?.result ?? answer?.error, JSON.stringify(text))
+}
