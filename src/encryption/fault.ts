@@ -1,4 +1,5 @@
 import type { Fault } from '../yaml/fault.ts'
+import type { Problem } from './decoder.ts'
 
 /**
  * The severity of a finding: kube-apiserver does not start (`refused`), it starts and data is at risk (`unsafe`), or the
@@ -10,3 +11,6 @@ export type Severity = 'refused' | 'unsafe' | 'note'
 export interface EncryptionFault extends Fault {
   readonly severity: Severity
 }
+
+/** A finding that does not keep kube-apiserver from starting; the line is added later. */
+export type SafetyProblem = Problem & { readonly severity: Exclude<Severity, 'refused'> }

@@ -10,7 +10,7 @@ import {
 } from '../kube/resource.ts'
 import { findNearest } from '../text/nearest.ts'
 import type { EncryptionRule } from './document.ts'
-import type { SafetyProblem } from './safety.ts'
+import type { SafetyProblem } from './fault.ts'
 
 /**
  * Names in `resources` that kube-apiserver accepts and that match nothing: it does not compare them with what it serves.

@@ -1,7 +1,7 @@
 import type { Problem } from './decoder.ts'
 import type { EncryptionRule, KmsProvider, Provider } from './document.ts'
 import { readSocketPath } from './endpoint.ts'
-import type { Severity } from './fault.ts'
+import type { SafetyProblem } from './fault.ts'
 import { parseGoDuration } from './go-duration.ts'
 import { checkResourceNames } from './resource-names.ts'
 import { isCovered } from './resource-rules.ts'
@@ -10,8 +10,6 @@ import { isCovered } from './resource-rules.ts'
 const LONG_TIMEOUT_MS = 10_000
 /** A shorter timeout is not enough for a login to Vault or one retry. */
 const SHORT_TIMEOUT_MS = 1_000
-
-export type SafetyProblem = Problem & { readonly severity: Exclude<Severity, 'refused'> }
 
 /** What kube-apiserver accepts although it is unsafe. `socket` is kms.socket of the plugin. */
 export function checkSafety(
