@@ -10,7 +10,14 @@ import {
 
 import type { Fault, Path } from './fault.ts'
 import { lineOf, offsetOf } from './position.ts'
-import { describeError, locate, WORDS, withoutFollowers, type SourceError } from './syntax-fault.ts'
+import {
+  describeError,
+  locate,
+  MAX_DUPLICATES,
+  WORDS,
+  withoutFollowers,
+  type SourceError,
+} from './syntax-fault.ts'
 
 /** A parsed YAML text, and the lines of its parts. */
 export interface Source {
@@ -68,9 +75,6 @@ export function readYaml(
     return [locate('', TOO_MANY_ALIASES, lines, 0)]
   }
 }
-
-/** Each duplicate costs a walk through the whole document, and 20 are enough to start fixing. */
-const MAX_DUPLICATES = 20
 
 function findDuplicates(document: Document): readonly SourceError[] {
   const duplicates: SourceError[] = []

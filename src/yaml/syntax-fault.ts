@@ -47,6 +47,9 @@ export const WORDS: Readonly<Record<ErrorCode, string>> = {
     'unexpected characters; put text with special characters in quotes, including ${NAME} inside [] or {}',
 }
 
+/** Each duplicate costs a walk through the whole document, and 20 are enough to start fixing. */
+export const MAX_DUPLICATES = 20
+
 /** The fault for an error of the library. */
 export function describeError(error: SourceError, document: Document, lines: LineCounter): Fault {
   const [offset] = error.pos

@@ -1,7 +1,7 @@
 import { isAlias, isMap, isPair, isScalar, isSeq, Scalar, type Pair } from 'yaml'
 
 import { offsetOf } from '../position.ts'
-import { WORDS, type SourceError } from '../syntax-fault.ts'
+import { MAX_DUPLICATES, WORDS, type SourceError } from '../syntax-fault.ts'
 import { resolveGoScalar } from './scalar.ts'
 
 /** Thrown for a document that Go's decoder rejects as a whole. */
@@ -99,7 +99,8 @@ export class GoDecoder {
 
   #set(mapping: Mapping, name: Key, key: unknown, value: unknown): void {
     const offset = offsetOf(key) ?? 0
-    if (mapping.has(name)) this.duplicates.push({ code: 'DUPLICATE_KEY', pos: [offset, offset] })
+    if (mapping.has(name) && this.duplicates.length < MAX_DUPLICATES)
+      this.duplicates.push({ code: 'DUPLICATE_KEY', pos: [offset, offset] })
     mapping.set(name, value)
   }
 

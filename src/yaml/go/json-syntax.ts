@@ -10,14 +10,17 @@ export function findJsonError(text: string): number | undefined {
   for (;;) {
     const start = TOKEN.lastIndex
     const match = TOKEN.exec(text)
-    const offset = start + (/^[ \t\r\n]*/.exec(text.slice(start))?.[0].length ?? 0)
-    if (match === null) return offset
+    if (match === null) return skipSpace(text, start)
     const [, string, literal, mark] = match
     const token =
       mark ?? (string === undefined ? (literal === undefined ? 'end' : 'value') : 'string')
-    if (!scanner.accepts(token)) return offset
+    if (!scanner.accepts(token)) return skipSpace(text, start)
     if (token === 'end') return undefined
   }
+}
+
+function skipSpace(text: string, start: number): number {
+  return start + (/^[ \t\r\n]*/.exec(text.slice(start))?.[0].length ?? 0)
 }
 
 /** The grammar of JSON, token by token. */

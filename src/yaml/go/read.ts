@@ -144,20 +144,28 @@ function checkVersion({ directives }: Document): Fault | undefined {
 /** A tab at the start of a line, outside of scalars and flow collections, also on a line without anything else. */
 function findTab(text: string, document: Document): number | undefined {
   const tabs = [...text.matchAll(/(?<=^ *)\t/gm)].map(({ index }) => index)
-  return tabs.find((index) => !isInsideValue(document, index))
+  if (tabs.length === 0) return undefined
+  const closed = listClosedValues(document)
+  let next = 0
+  return tabs.find((tab) => {
+    while (tab >= (closed[next]?.[1] ?? Infinity)) next += 1
+    const [start] = closed[next] ?? [Infinity]
+    return tab <= start
+  })
 }
 
-function isInsideValue(document: Document, offset: number): boolean {
-  let found = false
+/** Where scalars and outermost flow collections are, in order. */
+function listClosedValues(document: Document): readonly (readonly [number, number])[] {
+  const closed: (readonly [number, number])[] = []
   visit(document, {
     Node(_position, node) {
+      if (!isScalar(node) && !(isCollection(node) && node.flow === true)) return undefined
       const [start, end] = node.range ?? [0, 0]
-      const isClosed = isScalar(node) || (isCollection(node) && node.flow === true)
-      if (isClosed && start < offset && offset < end) found = true
-      return found ? visit.BREAK : undefined
+      closed.push([start, end])
+      return visit.SKIP
     },
   })
-  return found
+  return closed
 }
 
 function decode(document: Document, lines: LineCounter) {
