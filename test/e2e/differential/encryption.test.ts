@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util'
 import { test, type Test } from 'tap'
 
-import { checkEncryptionConfig } from '../../src/encryption/check.ts'
-import { askLoaders, type Answer } from '../real/kubernetes-loaders.ts'
-import { tempFolder } from '../real/temp-folder.ts'
-import { listOddScalars, makeEncryptionFile } from '../differential/encryption-files.ts'
-import { viewEncryption } from '../differential/encryption-view.ts'
-import { Random } from '../differential/random.ts'
-import { REAL_ENCRYPTION_FILES } from '../differential/real-encryption-files.ts'
+import { checkEncryptionConfig } from '../../../src/encryption/check.ts'
+import { askLoaders, type Answer } from '../../real/cluster/kubernetes-loaders.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
+import { listOddScalars, makeEncryptionFile } from './encryption-files.ts'
+import { viewEncryption } from './encryption-view.ts'
+import { Random } from './random.ts'
+import { REAL_ENCRYPTION_FILES } from './real-encryption-files.ts'
 
 const FILES = 1200
 /** Another seed makes other files. */

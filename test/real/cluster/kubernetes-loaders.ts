@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 
-import { obtain } from './parts.ts'
+import { obtain } from '../host/parts.ts'
 
 /** A file for {@link askLoaders}. */
 export interface Question {

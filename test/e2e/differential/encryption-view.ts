@@ -1,7 +1,7 @@
-import { checkEncryptionConfig } from '../../src/encryption/check.ts'
-import type { Provider } from '../../src/encryption/document.ts'
-import { parseGoDuration } from '../../src/encryption/go-duration.ts'
-import { parseEncryptionRules } from '../../src/encryption/rules-file.ts'
+import { checkEncryptionConfig } from '../../../src/encryption/check.ts'
+import type { Provider } from '../../../src/encryption/document.ts'
+import { parseGoDuration } from '../../../src/encryption/go-duration.ts'
+import { parseEncryptionRules } from '../../../src/encryption/rules-file.ts'
 
 /** What this program reads in an EncryptionConfiguration, in the form of tools/kubernetes/loaders; undefined if refused. */
 export function viewEncryption(text: string): unknown {
