@@ -129,7 +129,7 @@ void test('a port that is taken is logged and tried again, never fatal', async (
   t.equal(clock.pending, 0)
 })
 
-void test('a stop while the port is waited for ends the waiting', async (t) => {
+void test('a stop ends the wait for the port', async (t) => {
   const taker = createServer().listen(0, '127.0.0.1')
   await once(taker, 'listening')
   const { port } = taker.address() as AddressInfo

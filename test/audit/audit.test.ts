@@ -34,7 +34,7 @@ function use(options: EntryOptions): readonly object[] {
   return [auditLine('request', options), auditLine('response', options)]
 }
 
-void test('a use that a plugin asked for is not suspicious, alone or in a batch', async (t) => {
+void test('a use that a plugin requested is not suspicious, alone or in a batch', async (t) => {
   const summary = await audit({
     calls: [callLine(UID, { requests: 2 }), callLine(OTHER), callLine(UID, { method: 'Encrypt' })],
     entries: [

@@ -146,7 +146,7 @@ void test('each wrong option is reported in one line, before anything is asked',
   t.same(kube.calls, [])
 })
 
-void test('audit: files of Vault and of plugins, every use, and what is none', async (t) => {
+void test('audit: files of Vault and of plugins, every use, and entries that are not a use', async (t) => {
   const folder = t.testdir({
     'audit.log': [
       JSON.stringify({

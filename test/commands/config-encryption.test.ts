@@ -25,7 +25,7 @@ async function providers(t: Test, ...args: readonly string[]): Promise<string> {
   return names.join(' ')
 }
 
-void test('without a move: ours writes, and identity reads what is there', async (t) => {
+void test('without a move: transit-bridge writes, and identity reads existing data', async (t) => {
   const { code, stdout } = await run(t, '--config', '@config.yaml')
   t.equal(code, 0)
   t.match(parse(stdout), {

@@ -64,7 +64,7 @@ void test('a socket with a group of its own needs one capability, and no more', 
   })
 })
 
-void test('the daemonset says its limits first', async (t) => {
+void test('the DaemonSet states its limits first', async (t) => {
   const { stdout } = await print(t, 'daemonset')
   t.match(
     stdout,
@@ -115,7 +115,7 @@ function isInstalled(program: string): boolean {
 }
 
 const skip = isInstalled('systemd-analyze') ? false : 'systemd-analyze is not installed'
-void test('systemd takes the unit without a word', { skip }, async (t) => {
+void test('systemd accepts the unit without a warning', { skip }, async (t) => {
   const { stdout } = await print(t, 'systemd', '--program', process.execPath)
   const file = join(t.testdir(), 'transit-bridge-kms.service')
   // The manual page is named, and need not be installed.

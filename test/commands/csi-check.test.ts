@@ -44,7 +44,7 @@ const WRONG = RIGHT.replace(
 
 const CONFIG = VALID.includes('csi:') ? VALID : `${VALID}csi: {audience: vault, rules: []}\n`
 
-void test('a right manifest is ok, whatever else is in the file', async (t) => {
+void test('a valid manifest is ok, whatever else is in the file', async (t) => {
   const dir = t.testdir({ 'a.yaml': `${OTHERS}${RIGHT}` })
   const file = join(dir, 'a.yaml')
   t.strictSame(await run(['csi', 'check', file]), {
@@ -113,7 +113,7 @@ void test('a secretObjects entry whose file no object creates is reported', asyn
   )
 })
 
-void test('--json gives one object with classes and faults', async (t) => {
+void test('--json prints one object with classes and faults', async (t) => {
   const dir = t.testdir({ 'right.yaml': RIGHT, 'wrong.yaml': WRONG })
   const right = await run(['csi', 'check', join(dir, 'right.yaml'), '--json'])
   t.match(JSON.parse(right.stdout), {

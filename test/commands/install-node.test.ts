@@ -61,7 +61,7 @@ void test('install-node rejects unusable options', async (t) => {
   }
 })
 
-void test('the installer keeps the node, follows its sources, and leaves all where it is', async (t) => {
+void test('the installer keeps the node up to date, follows its sources, and leaves everything in place when it stops', async (t) => {
   const { args, read, writeToken } = await makeInstallation(t)
   const port = await freePort()
   const installer = Program.start({

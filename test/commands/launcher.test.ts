@@ -39,7 +39,7 @@ void test('the program is found through links, absolute and relative, from any f
   t.strictSame(await run(['--version'], { program: join(folder, 'b/relative'), cwd: '/' }), OK)
 })
 
-void test('a path with spaces is no trouble', async (t) => {
+void test('a path with spaces works', async (t) => {
   const folder = join(install(t, true), 'with space')
   mkdirSync(folder)
   symlinkSync(PROGRAM, join(folder, 'transit bridge'))
@@ -56,7 +56,7 @@ void test('without a Node.js of its own the one on PATH is taken, if it is new e
   })
 })
 
-void test('a program that is not built says so', async (t) => {
+void test('a program that is not built fails with a message', async (t) => {
   const folder = install(t, false)
   t.strictSame(await launch(folder, 'new'), {
     code: 1,

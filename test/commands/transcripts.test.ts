@@ -168,7 +168,7 @@ void test('config check --json is one object either way', async (t) => {
   })
 })
 
-void test('config check shows a variable, never what it holds', async (t) => {
+void test('config check shows a variable, never its content', async (t) => {
   const file = join(
     t.testdir({ 'a.yaml': VALID.replace('transit-bridge-kms', '${ROLE}') }),
     'a.yaml',
@@ -181,7 +181,7 @@ void test('config check shows a variable, never what it holds', async (t) => {
   })
 })
 
-void test('kms ends with code 2 for a configuration that is wrong, every line marked', async (t) => {
+void test('kms exits with 2 for an invalid configuration, and names every line', async (t) => {
   const cwd = folderOf(t)
   const { code, stdout, stderr } = await run(['kms', '--config', 'wrong.yaml'], { cwd })
   t.equal(code, 2)
@@ -207,7 +207,7 @@ void test('kms reports what a file for the provider alone lacks', async (t) => {
   })
 })
 
-void test('a file that is not there is one line', async (t) => {
+void test('a missing file is reported in one line', async (t) => {
   t.strictSame(await run(['kms', '--config', '/nowhere.yaml']), {
     code: 2,
     stdout: '',
@@ -225,7 +225,7 @@ void test('config schema prints JSON', async (t) => {
   })
 })
 
-void test('a reader that goes away early is no error; a full disk is one', async (t) => {
+void test('a reader that closes early is not an error; a full disk is', async (t) => {
   const shell = (command: string) => run(['-c', command], { program: '/bin/sh' })
   t.strictSame(await shell('{ bin/transit-bridge config schema; echo $? >&2; } | true'), {
     code: 0,

@@ -24,7 +24,7 @@ const plugin = (keyId: string) => ({
   keyId,
 })
 
-void test('all agree, and all have the key that is wanted', (t) => {
+void test('all agree, and all have the wanted key', (t) => {
   const hash = hashKeyId('new')
   const reading = { apiServers: [server('a', hash), server('b', hash)], plugins: [plugin('new')] }
   t.match(judgeConvergence(reading, { wanted: hash }), {

@@ -13,7 +13,7 @@ spec:
       - {type: publicKey, key: app-jwt, path: jwt.pem}
 `
 
-void test('a class is found with its line, also behind other documents', async (t) => {
+void test('a class is found with its line, even after other documents', async (t) => {
   const [first, ...others] = readManifests(`kind: Pod\n---\n${CLASS}`)
   t.match(first, { name: 'web', namespace: 'shop', line: 5, faults: [] })
   t.equal(first?.read?.objects.length, 1)

@@ -28,7 +28,7 @@ for (const [what, text] of TAKEN) {
   })
 }
 
-void test('identity that is left is a note, and is as it should be', async (t) => {
+void test('a remaining identity provider is a note, not a problem', async (t) => {
   const [fault, ...others] = checkEncryptionConfig(GOOD)
   t.match(fault, { severity: 'note', path: 'resources[0].providers[1]', line: 12 })
   t.strictSame(others, [])

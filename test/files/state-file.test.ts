@@ -50,7 +50,7 @@ void test('a killed run leaves no lock, and a live one holds it whatever is in i
   unlock()
 })
 
-void test('a file that is no lock is named and kept', async (t) => {
+void test('a file that is not a lock is named and kept', async (t) => {
   const folder = t.testdir({ 'rotate.json.lock': '1234\n'.repeat(200) })
   await t.rejects(stateIn(folder).lock(), {
     code: 'STATE_INVALID',

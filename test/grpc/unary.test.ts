@@ -169,7 +169,7 @@ void test("the caller's deadline arrives; without one a call has 30 s, and never
   t.ok(long > 29_000 && long <= 30_000, `${long} ms of an hour`)
 })
 
-void test('a call that takes too long is answered in words before its caller gives up, and aborted', async (t) => {
+void test('a call that takes too long is answered with a reason before its caller gives up, and aborted', async (t) => {
   const contexts: CallContext[] = []
   const arrived = gate()
   const aborted = gate()

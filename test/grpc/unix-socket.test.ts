@@ -62,7 +62,7 @@ for (const wanted of [0o600, 0o660, 0o666]) {
   })
 }
 
-void test('the group is taken by number or by name', async (t) => {
+void test('the group is accepted by number or by name', async (t) => {
   for (const [group, gid] of [
     [process.getgid?.() ?? 0, process.getgid?.() ?? 0],
     ['root', 0],
@@ -87,7 +87,7 @@ void test('a group that does not exist is reported by name, and nothing is left 
   await close()
 })
 
-void test('a folder that is missing is made, closed to others', async (t) => {
+void test('a missing folder is created, inaccessible to others', async (t) => {
   const path = join(tempFolder('socket'), 'a', 'b', 'kms.sock')
   const { bind, close } = plainServer()
   await serveSocket(path, access, bind)
@@ -108,7 +108,7 @@ void test('a dead socket is replaced', async (t) => {
   await close()
 })
 
-void test('a live socket is SOCKET_IN_USE and goes on serving', async (t) => {
+void test('a live socket is SOCKET_IN_USE and continues to serve', async (t) => {
   const { socket, client, stop } = await grpcFixture()
   const before = lstatSync(socket)
   let bound = false
@@ -161,7 +161,7 @@ void test('a path that is too long for a socket is reported as such', async (t) 
   }
 })
 
-void test('a folder that cannot be had is reported with what to check', async (t) => {
+void test('a folder that cannot be created is reported with what to check', async (t) => {
   const folder = tempFolder('socket')
   writeFileSync(join(folder, 'file'), '')
   const { bind } = plainServer()

@@ -13,7 +13,7 @@ async function launcherOptions(): Promise<string[]> {
   return line.split(' ').filter((word) => word.startsWith('--max-'))
 }
 
-void test('the largest decrypt cache that a configuration may have fits the heap of bin/transit-bridge', async (t) => {
+void test('the largest decrypt cache that a configuration allows fits the heap of bin/transit-bridge', async (t) => {
   const options = await launcherOptions()
   const heapMiB = Number(/--max-old-space-size=(\d+)/.exec(options.join(' '))?.[1])
   const { stdout } = await promisify(execFile)(process.execPath, [

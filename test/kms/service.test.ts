@@ -263,7 +263,7 @@ void test('a version that Vault does not list is refused without a decrypt, what
   t.same(await fixture.cost(() => fixture.service.decrypt(foreign, fixture.within())), NOTHING)
 })
 
-void test('the error for a version below min_decryption_version says so, and what to do', async (t) => {
+void test('the error for a version below min_decryption_version names the cause and what to do', async (t) => {
   const { service, within, transit, watch, clock } = await serviceFixture()
   const envelope = await service.encrypt(seed, within())
   transit.key = transitKey(3, { from: 2, createdAt: CREATED })

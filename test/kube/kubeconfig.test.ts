@@ -18,7 +18,7 @@ function config(cluster: object, user: object, more: object = {}): string {
   })
 }
 
-void test('certificates and tokens inline, in files beside it, and by context', async (t) => {
+void test('certificates and tokens inline, in files next to it, and by context', async (t) => {
   const folder = t.testdir({
     inline: config(
       { 'certificate-authority-data': base64('CA'), 'tls-server-name': 'api' },

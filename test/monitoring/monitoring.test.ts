@@ -41,7 +41,7 @@ void test('every metric of the program that can go wrong is on the dashboard', a
   )
 })
 
-void test('the dashboard is whole: no two panels overlap, each says what it means', (t) => {
+void test('the dashboard is complete: no two panels overlap, each says what it means', (t) => {
   const { panels } = readDashboard()
   t.equal(new Set(panels.map(({ id }) => id)).size, panels.length)
   const taken = new Set<string>()
@@ -71,7 +71,7 @@ void test('the dashboard is whole: no two panels overlap, each says what it mean
   t.end()
 })
 
-void test('every alert has words, and a runbook that begins with the symptom', (t) => {
+void test('every alert has a description, and a runbook that starts with the symptom', (t) => {
   for (const { alert, labels, annotations } of alerts) {
     t.match(labels.severity, /^(critical|warning)$/)
     t.ok(annotations.summary.length > 0 && annotations.description.length > 0, alert)

@@ -92,7 +92,7 @@ void test('transient errors are retried, refused objects are listed, and a missi
   })
 })
 
-void test('a page token that is too old, or not taken at all, costs no object', async (t) => {
+void test('a page token that is too old, or not accepted at all, loses no object', async (t) => {
   const { kube, run } = await fixture(t, 1100)
   let times = 0
   kube.intercept = ({ path, query }) => {

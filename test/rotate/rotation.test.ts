@@ -123,7 +123,7 @@ function fixture(t: Test, given: Partial<RotationActions> = {}) {
   return { vault, file, notes, run, actions }
 }
 
-void test('a rotation to the end leaves no state behind', async (t) => {
+void test('a completed rotation leaves no state file', async (t) => {
   const { vault, file, run } = fixture(t)
   t.same(await run(), { live: 2, backups: [] })
   t.match(vault, { vault: 2, stored: 2, rotations: 1, raised: 1 })
@@ -131,7 +131,7 @@ void test('a rotation to the end leaves no state behind', async (t) => {
 })
 
 for (const broken of ['rewrite', 'reportEtcd', 'reportBackups', 'raise'] as const) {
-  void test(`ended in ${broken}, it goes on and rotates once`, async (t) => {
+  void test(`ended in ${broken}, it continues and rotates once`, async (t) => {
     let isBroken = true
     const killed = () => Promise.reject(new BridgeError('CANCELLED', 'killed'))
     const { vault, run, actions } = fixture(t)
@@ -147,7 +147,7 @@ for (const broken of ['rewrite', 'reportEtcd', 'reportBackups', 'raise'] as cons
   })
 }
 
-void test('ended after vault rotated and before that was known, it does not rotate again', async (t) => {
+void test('interrupted after Vault rotated and before that was recorded, it does not rotate again', async (t) => {
   let isBroken = true
   const { vault, run } = fixture(t, {
     rotateKey: () => {

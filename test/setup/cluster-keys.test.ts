@@ -30,7 +30,7 @@ void test('of a private key only the public half is used', async (t) => {
   t.strictSame(readPem(text, 'sa.key'), [pem(rsa.publicKey)])
 })
 
-void test('a file of kube-apiserver may hold several keys, certificates, and a key twice', async (t) => {
+void test('a file of kube-apiserver may contain several keys, certificates, and a key twice', async (t) => {
   const authority = await CertificateAuthority.create()
   const { certFile } = await authority.server()
   const text = [pem(rsa.publicKey), readFileSync(certFile, 'utf8'), pem(rsa.publicKey)].join('')

@@ -121,7 +121,7 @@ void test('a wrong command line is reported before Vault is asked', async (t) =>
   t.strictSame(fixture.bao.auditRequests({ since }), [])
 })
 
-void test('the built program has the policy in it', async (t) => {
+void test('the built program contains the policy', async (t) => {
   buildProgram()
   const fixture = await SetupFixture.start(t)
   const args = [

@@ -73,7 +73,7 @@ for (const text of [
   })
 }
 
-void test('deny is not wider, everything else that is more is', async (t) => {
+void test('deny is not wider; everything else that is added is', async (t) => {
   const read = (text: string) => readGrants(text) ?? new Map()
   const ours = read('path "x" { capabilities = ["read"] }')
   const theirs = read(

@@ -93,7 +93,7 @@ void test('what is stored, by key version, and what is old of it', (t) => {
   t.end()
 })
 
-void test('a table with the key, nodes, shares, and all that is not well', (t) => {
+void test('a table with the key, nodes, shares, and all problems', (t) => {
   const now = Date.UTC(2026, 0, 1)
   const plugin = {
     address: 'http://p',
@@ -151,7 +151,7 @@ void test('a table with the key, nodes, shares, and all that is not well', (t) =
   t.end()
 })
 
-void test('what it shows of etcd is judged', (t) => {
+void test('what it shows of etcd is checked', (t) => {
   const reading = { apiServers: [], plugins: [] }
   const faultsOf = (report_: Report, key_: AdministeredKey | undefined) =>
     makeClusterStatus({ reading, demand: {}, report: report_, key: key_, now: 0 }).faults

@@ -170,7 +170,7 @@ void test('KMS v1 data from before Kubernetes 1.25 is AES-CBC', (t) => {
   t.end()
 })
 
-void test('what is too short is said so', (t) => {
+void test('what is too short is reported as such', (t) => {
   const stored = parseStoredValue(kmsV2Value({ data: Buffer.alloc(20) }))
   if (stored.kind !== 'kms-v2') throw new Error(stored.kind)
   t.match(findPayloadFault(stored, bytes(32, 0), Buffer.from(KEY)), /too short/)

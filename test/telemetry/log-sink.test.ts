@@ -45,7 +45,7 @@ void test('lines that cannot be written are dropped and counted', async (t) => {
   closeSync(descriptor)
 })
 
-void test('what waits for a reader is bounded, and is written when the reader goes on', async (t) => {
+void test('what waits for a reader is bounded, and is written when the reader continues', async (t) => {
   const { descriptor, bytes } = fullPipe()
   const { sink, dropped } = sinkInto(descriptor)
   const line = `${'x'.repeat(1_023)}\n`

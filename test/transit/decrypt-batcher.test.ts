@@ -331,7 +331,7 @@ void test('a missing result is an internal error, not an endless wait', async (t
   t.equal(state.ended, 'INTERNAL')
 })
 
-void test('calls that arrive together share a request, also when none is in flight', async (t) => {
+void test('calls that arrive together share a request, even when none is in flight', async (t) => {
   const sizes: number[] = []
   const batcher = new DecryptBatcher({
     decrypt: (inputs) => Promise.resolve(inputs.map(({ ciphertext }) => Buffer.from(ciphertext))),

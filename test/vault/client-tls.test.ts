@@ -44,7 +44,7 @@ void test('a private authority', async (t) => {
     s.equal(vault.requests.length, asked)
   })
 
-  void t.test('is not trusted because the environment says so', async (s) => {
+  void t.test('is not trusted just because the environment says so', async (s) => {
     s.intercept(process, 'env', {
       value: { ...process.env, VAULT_SKIP_VERIFY: 'true', NODE_TLS_REJECT_UNAUTHORIZED: '0' },
     })

@@ -93,7 +93,7 @@ void test('callers that fail at the same address move on by one, not by one each
   )
 })
 
-void test('of many dead addresses three are tried at once, and the next call goes on from there', async (t) => {
+void test('of many dead addresses three are tried without a wait, and the next call continues from there', async (t) => {
   const book = bookOf(5)
   const plan = new RetryPlan(book, () => 0)
   plan.next(down, LONG, true)
@@ -201,7 +201,7 @@ void test('an outage stays the reason when another address is misconfigured or t
   t.equal(codeOf(plan.next(untrusted, 0, true)), 'VAULT_UNREACHABLE')
 })
 
-void test('a final response of Vault and a caller that went away outrank an earlier outage', async (t) => {
+void test('a final response of Vault and a caller that disconnected outrank an earlier outage', async (t) => {
   for (const code of ['VAULT_DENIED', 'CANCELLED'] as const) {
     const plan = planOf(2)
     plan.next(down, LONG, true)

@@ -111,7 +111,7 @@ void test('a renewed session revokes the previous token', async (t) => {
   await session.stop(soon(clock))
 })
 
-void test('stop revokes the own token', async (t) => {
+void test('stop revokes its own token', async (t) => {
   const { login, tokens } = loginAs('kms')
   const { session, encrypt } = sessionOf(login)
   await encrypt()
@@ -160,7 +160,7 @@ void test('a missing role is explained, and its return is noticed', async (t) =>
   await session.stop(soon(clock))
 })
 
-void test('a started session finds back by itself after Vault was sealed', async (t) => {
+void test('a started session recovers by itself after Vault was sealed', async (t) => {
   await bao.seal()
   const { session, encrypt } = sessionOf(loginAs('kms').login)
   session.start()

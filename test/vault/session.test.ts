@@ -53,7 +53,7 @@ async function loggedIn(age = 0) {
   return given
 }
 
-void test('start begins a login and does not wait for it', async (t) => {
+void test('start starts a login and does not wait for it', async (t) => {
   const { session, login } = fixture()
   session.start()
   t.equal(login.calls.length, 1)
@@ -115,7 +115,7 @@ void test('a request waits for a login only until its own deadline', async (t) =
   t.equal(long.ended, 'open')
 })
 
-void test('a request stops waiting for a login when its caller goes away', async (t) => {
+void test('a request stops waiting for a login when its caller disconnects', async (t) => {
   const { ask, within, clock } = fixture()
   const caller = new AbortController()
   const asked = ask({ ...within(3_000), signal: caller.signal })
@@ -172,7 +172,7 @@ void test('a login that hangs is given up after 4 s and is an outage', async (t)
   t.equal(login.calls.length, 2)
 })
 
-void test('Vault is noticed within 10 s of its return, even if every login hangs before', async (t) => {
+void test('the return of Vault is noticed within 10 s, even if every login hung before', async (t) => {
   const { session, login, clock } = fixture()
   session.start()
   const begins: number[] = []
@@ -203,7 +203,7 @@ void test('the token is renewed at 70 % of its lease, jitter apart', async (t) =
   }
 })
 
-void test('the old token is used until the new one is there, and then revoked', async (t) => {
+void test('the old token is used until a new one exists, and is then revoked', async (t) => {
   const { vault, login, clock, ask } = await loggedIn()
   await clock.advance(70_000)
   const during = ask()
@@ -446,7 +446,7 @@ void test('a limited token that Vault denies early is replaced, for its uses may
   t.equal(asked.ended, 'ok')
 })
 
-void test('a credential that is held back is no other login', async (t) => {
+void test('a credential that is held back does not count as another login', async (t) => {
   const { clock, vault, metrics } = fixture()
   const { log } = memoryLog()
   const refusal = new BridgeError('LOGIN_REFUSED', 'refused')
@@ -612,7 +612,7 @@ void test('a lasting failure is one warning, a reminder a minute, and one line w
   t.match(lines.at(-1)?.msg, /logged in to Vault again after 2 min of failures/)
 })
 
-void test('another kind of failure is news', async (t) => {
+void test('another kind of failure is reported', async (t) => {
   const { session, login, clock, lines } = fixture()
   session.start()
   await login.fail('IDENTITY_MISSING')

@@ -63,7 +63,7 @@ void test('a password does not leave the machine in the clear', async (t) => {
   t.notMatch(stderr, /hunter2/)
 })
 
-void test('endpoints are taken as etcdctl takes them', (t) => {
+void test('endpoints are accepted in the forms of etcdctl', (t) => {
   const read = (typed: Record<string, string>) => readOptions(typed).source
   t.match(read({ endpoints: '127.0.0.1:2379, [::1]:2379' }), {
     access: { endpoints: ['http://127.0.0.1:2379', 'http://[::1]:2379'] },
@@ -102,7 +102,7 @@ void test('the etcd of a known distribution is found by its files', (t) => {
   t.end()
 })
 
-void test('an EncryptionConfiguration that is none is a mistake', async (t) => {
+void test('a file that is not an EncryptionConfiguration is a mistake', async (t) => {
   const file = join(tempFolder('encryption'), 'encryption.yaml')
   const ask = (text: string) => {
     writeFileSync(file, text)

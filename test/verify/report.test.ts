@@ -190,7 +190,7 @@ void test('control characters in names do not reach the terminal', async (t) => 
   t.notMatch(formatReport(found), /\u001b/)
 })
 
-void test('long lists are cut and end with the number of the rest', async (t) => {
+void test('long lists are cut and end with the number of omitted items', async (t) => {
   const entries = Array.from({ length: 30 }, (_, at) => [`secrets/a/${String(at)}`, PLAIN] as const)
   t.match(
     formatReport(await report(entries)),

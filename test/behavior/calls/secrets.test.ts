@@ -9,7 +9,7 @@ import { eventually } from '../../real/host/eventually.ts'
 const fixture = await Fixture.open({ ttl: '5s' })
 const { bao, vault } = fixture
 
-void test('what looks for secrets finds them', (t) => {
+void test('the search for secrets finds them', (t) => {
   const seed = newSeed()
   rememberSecret(seed)
   const forms = [

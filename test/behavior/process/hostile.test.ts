@@ -249,7 +249,7 @@ void test('unknown key ids, however many, make no more than a read of the key in
   t.ok(fixture.asked(since).length <= most, `${String(fixture.asked(since).length)} requests`)
 })
 
-void test('a ciphertext in which one bit differs, which Transit alone can tell', async (t) => {
+void test('a ciphertext in which one bit differs, which only Transit can notice', async (t) => {
   const bytes = Buffer.from(good.ciphertext)
   bytes.write(bytes[30] === 65 ? 'B' : 'A', 30)
   t.match(await outcomeOf(client.decrypt({ ...good, ciphertext: bytes })), {

@@ -17,7 +17,7 @@ const KMS = { refreshInterval: '5m' }
 const NOBODY = 65_534
 const GROUP = 4_242
 
-void test('kms: a socket that was removed is served again, and calls in flight go on', async (t) => {
+void test('kms: a socket that was removed is served again, and calls in flight continue', async (t) => {
   const plugin = await fixture.startHealthy({ kms: KMS })
   const wrapped = await plugin.client.encrypt(Buffer.alloc(32, 1))
   rmSync(plugin.socket)
@@ -30,7 +30,7 @@ void test('kms: a socket that was removed is served again, and calls in flight g
   t.match(await plugin.admin('/livez'), { status: 200 })
 })
 
-void test('kms: the folder that was removed with it is made again', async (t) => {
+void test('kms: the folder that was removed with it is created again', async (t) => {
   const socket = join(tempFolder('run'), 'transit-bridge', 'kms.sock')
   await fixture.startHealthy({ kms: { ...KMS, socket } })
   rmSync(dirname(socket), { recursive: true })

@@ -61,7 +61,7 @@ void test('started while Vault is sealed', async (t) => {
   await works(t, plugin)
 })
 
-void test('started before the token file exists, then with tokens that are of no use', async (t) => {
+void test('started before the token file exists, then with unusable tokens', async (t) => {
   rmSync(vault.tokenFile)
   const plugin = await fixture.start({ kms: KMS, auth: { audience: 'vault' } })
   await servesWithoutVault(t, plugin, /vault.auth.tokenFile: .* does not exist yet; the kubelet/)

@@ -124,7 +124,7 @@ void test('while there is no leader at all, two standbys answer: an outage, in i
   t.strictSame([...watched.undecrypted], [])
 })
 
-void test('everything that was started stops', async (t) => {
+void test('everything that was started is stopped', async (t) => {
   t.equal(await plugin.stop(), 0)
   await balancer.stop()
   await cluster.stop()

@@ -37,7 +37,7 @@ void test('one TLS handshake for a connection, not for a request', async (t) => 
   await plugin.stop()
 })
 
-void test('vault.serverName is the name that the certificate must hold', async (t) => {
+void test('vault.serverName is the name that the certificate must contain', async (t) => {
   const plugin = await fixture.startHealthy({ kms: KMS, vault: { serverName: 'vault.internal' } })
   t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
   const wrong = await fixture.start({ kms: KMS, vault: { serverName: 'other.internal' } })
@@ -60,7 +60,7 @@ void test('a certificate of an authority that is not trusted is reported in word
   await plugin.stop()
 })
 
-void test('a CA file that is not there yet is waited for', async (t) => {
+void test('the plugin waits for a CA file that does not exist yet', async (t) => {
   const late = join(tempFolder('ca'), 'ca.pem')
   const plugin = await fixture.start({ kms: KMS, vault: { caFile: late } })
   await plugin.waitForHealth(/vault.caFile/)

@@ -68,12 +68,12 @@ void test('kube-apiserver refuses what config encryption --check says it refuses
   await judgeAll(REFUSED, keys, ([what], words) => t.type(words, 'string', what))
 })
 
-void test('kube-apiserver takes what is right, and what is only unsafe', async (t) => {
+void test('kube-apiserver accepts what is valid, and what is only unsafe', async (t) => {
   const keys = await ServiceAccountIssuer.create()
   await judgeAll([...TAKEN, ...UNSAFE], keys, ([what], words) => t.equal(words, undefined, what))
 })
 
-void test('kube-apiserver takes what config encryption prints', async (t) => {
+void test('kube-apiserver accepts what config encryption prints', async (t) => {
   const keys = await ServiceAccountIssuer.create()
   const ours = {
     socket: '/run/transit-bridge/kms.sock',

@@ -9,7 +9,7 @@ import { startCluster, type Cluster } from '../cluster.ts'
 const OUTAGE_GRACE = 5_000
 const VALUES = { password: 'written-before' }
 
-void test('an outage shows after its grace, in words, and writes go on', async (t) => {
+void test('an outage shows after its grace, with the reason, and writes continue', async (t) => {
   const { api, plugin, proxy, etcd } = await startCluster(t, { kms: { outageGrace: '5s' } })
   await api.createSecret('default', 'before', VALUES)
   const { keyId } = await plugin.client.status()

@@ -22,7 +22,7 @@ const { vault, etcd, plugin, api } = cluster
 const DECODED_AT_ONCE = 10
 const PASSWORD = 'the-password-that-etcd-never-sees'
 
-void test('a Secret is ciphertext under the Transit key, and nowhere plain', async (t) => {
+void test('a Secret is ciphertext under the Transit key, and plaintext nowhere', async (t) => {
   await api.createSecret('default', 'first', { password: PASSWORD })
   t.same(await api.getSecret('default', 'first'), { password: PASSWORD })
 

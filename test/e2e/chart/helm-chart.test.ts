@@ -58,7 +58,7 @@ const BAD: readonly (readonly [values: string, message: RegExp])[] = [
   ['kmss.mode=none', /'kmss' not allowed/],
 ]
 
-void test('helm lint takes what is right, for the oldest and the newest Kubernetes', async (t) => {
+void test('helm lint accepts valid values, for the oldest and the newest Kubernetes', async (t) => {
   for (const file of GOOD) {
     for (const version of ['1.30', '1.37']) {
       const { code, stdout } = await helm([
@@ -73,7 +73,7 @@ void test('helm lint takes what is right, for the oldest and the newest Kubernet
   }
 })
 
-void test('what is wrong is refused in words', async (t) => {
+void test('what is wrong is refused with a reason', async (t) => {
   for (const [values, message] of BAD) {
     const set = [...LEAST, `--set=${values}`]
     const { code, stderr } = await helm(['template', 'x', CHART, '--kube-version=1.37', ...set])
@@ -170,7 +170,7 @@ void test('every container has what it needs and no more', async (t) => {
   }
 })
 
-void test('only the removal has a right, to the one DaemonSet, while it runs', async (t) => {
+void test('only the removal job has permissions, for one DaemonSet, while it runs', async (t) => {
   const objects = await renderChart([`--values=${join(CHART, 'ci/everything-values.yaml')}`])
   const rbac = objects.filter(({ apiVersion }) => apiVersion.startsWith('rbac.'))
   t.same(

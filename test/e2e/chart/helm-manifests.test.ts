@@ -62,7 +62,7 @@ void test('the static pod that the installer writes is a valid one', async (t) =
   t.equal(status, 201, String(body.message ?? 'ok'))
 })
 
-void test('removal: the hook may turn the installers round, and waits for all nodes', async (t) => {
+void test('removal: the hook may turn installers into removers, and waits for all nodes', async (t) => {
   const api = await startServer(t)
   const objects = await renderChart([`--values=${join(CHART, 'ci/everything-values.yaml')}`])
   const needed = objects.filter(

@@ -14,7 +14,7 @@ async function promtool(...args: string[]): Promise<string> {
   return program.output()
 }
 
-void test('promtool takes the rules', async (t) => {
+void test('promtool accepts the rules', async (t) => {
   const file = join(ROOT, 'helm/transit-bridge/rules/transit-bridge.yaml')
   t.match(await promtool('check', 'rules', file), /SUCCESS: 8 rules found/)
 })

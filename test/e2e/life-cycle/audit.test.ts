@@ -72,7 +72,7 @@ void test('uses of the key by two plugins are distinguished, and a decrypt by ha
   await Promise.all(plugins.map((plugin) => plugin.stop()))
 })
 
-void test('bad input is one line', async (t) => {
+void test('invalid input is reported in one line', async (t) => {
   const file = join(t.testdir({ 'a.txt': 'nothing\n{"half": ' }), 'a.txt')
   for (const [args, message] of [
     [['audit'], 'audit: needs FILE; see audit --help'],

@@ -108,7 +108,7 @@ for (const [method, version, runIt] of [
   })
 }
 
-void test('ended in the middle, it goes on with the migration that it began', async (t) => {
+void test('if interrupted, it continues the migration that it started', async (t) => {
   await rotate()
   const name = await beginAndKill()
   manager.resume()
@@ -120,7 +120,7 @@ void test('ended in the middle, it goes on with the migration that it began', as
   t.same(await migrations(), [])
 })
 
-void test('ended in the middle, and its migration taken away: it begins another', async (t) => {
+void test('interrupted, and its migration deleted: it starts another one', async (t) => {
   await rotate()
   const name = await beginAndKill()
   await api.api('DELETE', `${MIGRATIONS}/${name}`)

@@ -164,7 +164,7 @@ void test('in from aescbc, the file of the plugin read without a restart', async
   await moveIn(t, aescbc, reloadWith)
 })
 
-void test('out to plain: identity writes, and nothing is left of transit-bridge', async (t) => {
+void test('out to plaintext: identity writes, and nothing of transit-bridge remains', async (t) => {
   const size = expected.size
   const both = encryptionConfig([kms(plugin.socket), identity])
   const first = encryptionConfig([identity, kms(plugin.socket)])

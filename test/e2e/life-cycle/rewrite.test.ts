@@ -120,7 +120,7 @@ void test('plaintext is encrypted afterwards, and a dry run changes nothing', as
   t.match(again.stdout, /^secrets: 40 already current\n/)
 })
 
-void test('it does not begin while an API server has the old key, or is down', async (t) => {
+void test('it does not start while an API server has the old key, or is down', async (t) => {
   const signer = await ServiceAccountIssuer.create()
   const cluster = await startCluster(t, { api: { signer } })
   const lagging = await startPlugin(t, cluster.vault, cluster.proxy, { refreshInterval: '5m' })

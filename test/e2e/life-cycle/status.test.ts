@@ -7,7 +7,7 @@ import { eventually } from '../../real/host/eventually.ts'
 import { newKeyId, noticed } from '../observe.ts'
 import { startTwoServers } from '../two-servers.ts'
 
-void test('status at a glance: well, behind, silent, and as JSON', async (t) => {
+void test('status at a glance: healthy, behind, silent, and as JSON', async (t) => {
   const { cluster, apis, plugins, operator } = await startTwoServers(t)
   const [first, second] = plugins
   if (first === undefined || second === undefined) throw new Error('there are two plugins')

@@ -63,7 +63,7 @@ void test('the image runs as both of its users', { skip: whyNotRoot }, async (t)
   t.notOk(names.includes('tap'), 'of what runs alone')
 })
 
-void test('the tarball is whole: unpack it, and the program runs', (t) => {
+void test('the tarball is complete: unpack it, and the program runs', (t) => {
   const folder = tempFolder('tarball')
   runScript('build-tarball.ts', folder)
   const [file = ''] = readdirSync(folder)

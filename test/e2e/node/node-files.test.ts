@@ -38,7 +38,7 @@ void test('a real API server', async (t) => {
     t.equal(status, 201, JSON.stringify(body))
   })
 
-  await t.test('gives setup its keys and issuer, and its tokens then log in', async (t) => {
+  await t.test('provides its keys and issuer to setup, and its tokens then log in', async (t) => {
     const fixture = await SetupFixture.start(t)
     const kubeconfig = fixture.write('admin.conf', kubeconfigFor(server))
     const { code, stderr } = await fixture.bare(['--kubeconfig', kubeconfig, '--yes'])

@@ -40,7 +40,7 @@ async function runningContainers(node: KubeNode, name: string): Promise<string[]
   return program.output().split('\n').filter(Boolean)
 }
 
-void test('daemonSet: a cluster with a limit', { skip: whyNoNode() }, async (t) => {
+void test('daemonSet: a cluster within its limits recovers', { skip: whyNoNode() }, async (t) => {
   const node = await startNode(t)
 
   await t.test('helm install runs the plugin as a DaemonSet', async (t) => {

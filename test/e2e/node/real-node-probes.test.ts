@@ -53,7 +53,7 @@ async function afterTwoProbes(node: KubeNode) {
   return containerOf(node)
 }
 
-void test('the kubelet leaves the plugin alone', { skip: whyNoNode() }, async (t) => {
+void test('the kubelet does not restart the plugin', { skip: whyNoNode() }, async (t) => {
   const node = await startNode(t)
   await install(node)
   await waitForDaemonSet(node, 'transit-bridge-kms-installer')

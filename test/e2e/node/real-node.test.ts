@@ -18,7 +18,7 @@ import {
 
 const MANIFEST = 'disk/etc/kubernetes/manifests/transit-bridge-kms.yaml'
 
-void test('static pod: a cluster that comes back by itself', { skip: whyNoNode() }, async (t) => {
+void test('static pod: a cluster that recovers by itself', { skip: whyNoNode() }, async (t) => {
   const node = await startNode(t)
 
   await t.test('helm install puts the plugin on the node, and helm test proves it', async (t) => {

@@ -67,7 +67,7 @@ void test('one revision: what is written meanwhile is not part of it', async (t)
   await live.close()
 })
 
-void test('etcd that is compacted in the middle is read on, and it is said', async (t) => {
+void test('etcd that is compacted meanwhile is read to the end, and the report says so', async (t) => {
   const told: string[] = []
   const live = openLive(etcd.address, (revision, key) => told.push(`${String(revision)} ${key}`))
   const keys: string[] = []
@@ -100,7 +100,7 @@ void test('only what is asked for is read', async (t) => {
   t.match(report.resources, [{ resource: 'configmaps' }, { resource: 'pods', objects: 0 }])
 })
 
-void test('an etcd that is away, or goes away, is one line', async (t) => {
+void test('an etcd that is or becomes unreachable is reported in one line', async (t) => {
   const port = String(await freePort())
   t.strictSame(
     await runVerify('--endpoints', `127.0.0.1:${port}`),
@@ -163,7 +163,7 @@ void test('wrong certificates are distinguished', async (t) => {
   t.match(plain, { code: 1, stderr: /if it uses TLS, write https:\/\// })
 })
 
-void test('users of etcd: no right, wrong password, none', async (t) => {
+void test('users of etcd: no permission, wrong password, no user', async (t) => {
   const password = (text: string) => {
     const file = join(tempFolder('password'), 'password')
     writeFileSync(file, `${text}\n`)

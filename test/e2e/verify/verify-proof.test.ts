@@ -40,7 +40,7 @@ void test('an etcd with events only is not the store of a cluster', async (t) =>
   })
 })
 
-void test('the layout of an aggregated API server is not taken for encrypted', async (t) => {
+void test('the layout of an aggregated API server is not mistaken for encrypted data', async (t) => {
   const bare = await startEtcd(t)
   await bare.put('/openshift.io/routes/shop/web', PLAINTEXT)
   await bare.put('/openshift.io/oauth/accesstokens/sha256~x', PLAINTEXT)

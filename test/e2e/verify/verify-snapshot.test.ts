@@ -59,7 +59,7 @@ void test('a snapshot is read as the live store is', async (t) => {
   await store.close()
 })
 
-void test('a copy of the database file is one, too, without a checksum', async (t) => {
+void test('a copy of the database file is a snapshot without a checksum', async (t) => {
   const whole = readFileSync(await saveSnapshot(etcd))
   const file = join(tempFolder('snapshot'), 'db')
   writeFileSync(file, whole.subarray(0, -32))
@@ -113,7 +113,7 @@ for (const [what, damage, message] of DAMAGES) {
   })
 }
 
-void test('a file that is not there is a mistake of the caller', async (t) => {
+void test('a missing file is a mistake of the caller', async (t) => {
   await t.rejects(SnapshotStore.open('/nowhere.db'), {
     code: 'USAGE_INVALID',
     message: '--snapshot /nowhere.db: cannot be read: there is no such file',

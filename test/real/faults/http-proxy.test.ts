@@ -109,7 +109,7 @@ void test('holds and delays', async (t) => {
   t.ok(performance.now() - start >= 79)
 })
 
-void test('the real server is away', async (t) => {
+void test('the real server is unreachable', async (t) => {
   const proxy = await HttpProxy.start('http://127.0.0.1:1')
   t.teardown(() => proxy.stop())
   await t.rejects(request(proxy.address))

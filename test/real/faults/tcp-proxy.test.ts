@@ -40,7 +40,7 @@ void test('passes', async (t) => {
   t.equal(proxy.open, 1)
 })
 
-void test('refuses, and comes back at the same address', async (t) => {
+void test('refuses connections, and is back at the same address', async (t) => {
   const { proxy, get, served } = await setup(t)
   await get()
   await proxy.refuse()
@@ -92,7 +92,7 @@ void test('resets', async (t) => {
   t.equal(served(), 1)
 })
 
-void test('the real server is away', async (t) => {
+void test('the real server is unreachable', async (t) => {
   const proxy = await TcpProxy.start('http://127.0.0.1:1')
   t.teardown(() => proxy.stop())
   await t.rejects(request(proxy.address))

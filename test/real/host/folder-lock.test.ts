@@ -48,7 +48,7 @@ void test('it is given back when the work fails', async (t) => {
   t.equal(await withLock(lock, async () => 1), 1)
 })
 
-void test('the cache makes a thing once, and never counts a half one', async (t) => {
+void test('the cache makes an entry once, and never uses an incomplete one', async (t) => {
   const folder = t.testdir()
   const make = (body: string): Promise<{ stdout: string }> =>
     run(

@@ -7,7 +7,7 @@ import { tempFolder } from './temp-folder.ts'
 
 const skip = whyNoMounts()
 
-void test('what is mounted inside is seen by a view alone', { skip }, async (t) => {
+void test('what is mounted inside is visible only in a view', { skip }, async (t) => {
   const folder = tempFolder('mounts')
   const namespace = await MountNamespace.start(folder)
   t.teardown(() => namespace.stop())

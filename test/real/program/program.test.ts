@@ -65,7 +65,7 @@ void test('one that ignores SIGTERM is killed when its grace is over', async (t)
   t.match(await program.terminate({ graceMs: 100 }), { signal: 'SIGKILL' })
 })
 
-void test('a paused program answers when it goes on', async (t) => {
+void test('a paused program answers when it is resumed', async (t) => {
   const port = await freePort()
   const program = node(
     t.testdir(),

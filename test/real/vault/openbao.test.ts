@@ -17,7 +17,7 @@ import {
 
 const plaintext = Buffer.from('x').toString('base64')
 
-void test('seals, dies and comes back with its data', async (t) => {
+void test('can be sealed, killed and restarted with its data', async (t) => {
   const bao = await OpenBao.start()
   t.teardown(() => bao.stop())
   await enableTransit(bao)
@@ -37,7 +37,7 @@ void test('seals, dies and comes back with its data', async (t) => {
   await t.rejects(bao.api('POST', 'transit/decrypt/app', { ciphertext: 'no' }), /400 .*ciphertext/)
 })
 
-void test('audits what was asked since a mark', async (t) => {
+void test('audits what was requested since a mark', async (t) => {
   const bao = await OpenBao.start()
   t.teardown(() => bao.stop())
   await enableTransit(bao)

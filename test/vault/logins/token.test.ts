@@ -79,7 +79,7 @@ void test('a token with less than a second left is not one that never expires', 
   t.equal(leaseSeconds, 0)
 })
 
-void test('a changed file is taken at the next login', async (t) => {
+void test('a changed file is used at the next login', async (t) => {
   const { login, tokenFile } = await given(t.testdir({}), await make({ ttl: '10m' }))
   await login()
   const next = await make({ ttl: '20m' })
