@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { VALID } from '../config/valid-config.ts'
@@ -181,6 +182,42 @@ void test('a class that names an engine is checked with the rules for that engin
     checked.stdout,
     /objects\[1\] \(jwks\.json\): no rule for shop\/default with this role and this engine and key "app-signing" allows type jwks \(types\)/,
   )
+})
+
+void test('--from vault prints a class of this provider, and reports on standard error', async (t) => {
+  const old = (objects: string) =>
+    RIGHT.replace('provider: transit-bridge', 'provider: vault')
+      .replace('role: web', 'roleName: web\n    vaultAddress: https://vault:8200')
+      .replace(/ {6}- [^]* {2}secretObjects/, () => `${objects}  secretObjects`)
+  const decrypt =
+    '{objectName: keys/signing.pem, secretPath: transit/decrypt/app, secretKey: plaintext, secretArgs: {ciphertext: "vault:v1:AAAA"}}'
+  const kv = '{objectName: b, secretPath: secret/data/b, secretKey: c}'
+  const dir = t.testdir({
+    'right.yaml': old(`      - ${decrypt}\n`),
+    'kv.yaml': old(`      - ${decrypt}\n      - ${kv}\n`),
+    'none.yaml': RIGHT,
+  })
+  const right = await run(['csi', 'check', '--from', 'vault', join(dir, 'right.yaml')])
+  t.equal(right.code, 0)
+  t.match(
+    right.stderr,
+    /^transit-bridge: note: .*right\.yaml:\d+: vaultAddress: is vault\.address of the configuration\n$/,
+  )
+  const converted = join(dir, 'new.yaml')
+  writeFileSync(converted, right.stdout)
+  t.match(await run(['csi', 'check', converted]), { code: 0, stdout: /web: role web, 1 object/ })
+  const draft = await run(['csi', 'check', '--from', 'vault', join(dir, 'kv.yaml')])
+  t.match(draft, { code: 1, stdout: /vault:REPLACE/ })
+  t.match(draft.stderr, /kv\.yaml:\d+: objects\[1\]\.secretPath: is a value of the KV engine/)
+  t.match(draft.stderr, /kv\.yaml has a field without a counterpart\n$/)
+  const none = await run(['csi', 'check', '--from', 'vault', join(dir, 'none.yaml')])
+  t.match(none, {
+    code: 1,
+    stdout: '',
+    stderr: /contains no SecretProviderClass of provider vault/,
+  })
+  const both = await run(['csi', 'check', '--from', 'vault', '--json', join(dir, 'right.yaml')])
+  t.match(both, { code: 2, stderr: /--from vault cannot be used with other options/ })
 })
 
 const MISTAKES: readonly (readonly [string, string])[] = [

@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises'
-import { text as readAll } from 'node:stream/consumers'
 import type { ProviderConfig } from '../../config/config.ts'
 import { formatFault, type Fault } from '../../yaml/fault.ts'
 import { loadProviderConfig } from '../../config/load.ts'
@@ -7,7 +5,9 @@ import { requireSection } from '../../config/section.ts'
 import { createAccessRules, type AccessRules } from '../../csi/identity/access-rules.ts'
 import { PROVIDER_NAME, readManifests, type ClassManifest } from '../../csi/class/class-manifest.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
-import { flag, text, usageError } from '../cli/option.ts'
+import { choice, flag, text, usageError } from '../cli/option.ts'
+import { convertClasses } from './convert.ts'
+import { readInput } from './input.ts'
 import { warn, EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 
 /** The pods to check the rules for. An undefined namespace is that of the manifest, or `default`. */
@@ -25,13 +25,22 @@ const options = {
   ),
   serviceAccount: text('NAME', 'Service account of the pods. Needs --config. Default: default'),
   json: flag('Print one JSON object: file, ok, classes, faults.'),
+  from: choice(
+    'PROVIDER',
+    ['transit-bridge', 'vault'],
+    'transit-bridge',
+    'With vault, print the classes of the Vault CSI provider as classes of this one, and report what has no counterpart.',
+  ),
 }
 
 type CheckValues = CommandValues<typeof options>
 
 export const csiCheckCommand = defineCommand({
   name: 'csi check',
-  usage: ['FILE [--config FILE] [--namespace NAME] [--service-account NAME] [--json]'],
+  usage: [
+    'FILE [--config FILE] [--namespace NAME] [--service-account NAME] [--json]',
+    '--from vault FILE',
+  ],
   description: `
 Check the SecretProviderClass manifests in a file, without a cluster. Reports all
 errors at once, one per line. FILE may contain several documents; those of other
@@ -44,12 +53,14 @@ kinds and providers are skipped. Use - to read standard input.
   examples: [
     '$ transit-bridge csi check web.yaml --namespace shop \\\n      --service-account web --config /etc/transit-bridge/config.yaml',
     '$ helm template . | transit-bridge csi check -',
+    '$ transit-bridge csi check --from vault old.yaml > new.yaml',
   ],
   run: checkClasses,
 })
 
 /** Checks the SecretProviderClass manifests of a file, or of standard input. */
 async function checkClasses(values: CheckValues, terminal: Terminal): Promise<number> {
+  if (values.from === 'vault') return convertClasses(values, terminal)
   const [file = '-'] = values.operands
   const subject = await readSubject(values, terminal)
   const name = file === '-' ? 'standard input' : file
@@ -92,16 +103,6 @@ function rulesOf(config: ProviderConfig): AccessRules {
   const { transit, vault } = config
   const csi = requireSection(config, 'csi')
   return createAccessRules({ csi, transit, vaultNamespace: vault.namespace })
-}
-
-async function readInput(file: string): Promise<string> {
-  if (file === '-') return readAll(process.stdin)
-  try {
-    return await readFile(file, 'utf8')
-  } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
-    throw usageError(`cannot read ${file} (${code})`, { cause })
-  }
 }
 
 function findFaults(

@@ -1,15 +1,12 @@
 import type { Fault, Path } from '../../yaml/fault.ts'
 import { findNearest } from '../../text/nearest.ts'
-import { readYaml, type Source } from '../../yaml/source.ts'
+import type { Source } from '../../yaml/source.ts'
 import { nameType, showValue } from '../../yaml/type-words.ts'
+import { API_VERSION, KIND, listAt, readSources, textAt, valueAt } from './manifest-source.ts'
 import { isFolder } from './object-types.ts'
 import { isClass, readClass, type SecretProviderClass } from './secret-provider-class.ts'
 
 export const PROVIDER_NAME = 'transit-bridge'
-const API_VERSION = 'secrets-store.csi.x-k8s.io/v1'
-const KIND = 'SecretProviderClass'
-/** `List` is what kubectl writes for several objects (kubernetes.io/docs/reference/using-api/api-concepts). */
-const LISTS: ReadonlySet<string> = new Set(['List', `${KIND}List`])
 
 /** A SecretProviderClass of this provider and its faults. Lines are counted in the whole file. */
 export interface ClassManifest {
@@ -23,47 +20,13 @@ export interface ClassManifest {
 
 /** Reads the documents of a file and the items of its lists. Skips other kinds and other providers. */
 export function readManifests(text: string): readonly ClassManifest[] {
-  return splitDocuments(text).flatMap(({ body, offset }) => readDocument(body, offset))
-}
-
-interface Part {
-  readonly body: string
-  /** Number of lines that precede it in the file. */
-  readonly offset: number
-}
-
-/** Splits without parsing: no YAML value can contain a line that begins with three dashes (YAML 1.2.2, 9.1.2). */
-function splitDocuments(text: string): Part[] {
-  const lines = text.split('\n')
-  const starts = [
-    0,
-    ...lines.flatMap((line, index) => (/^---(?:\s|$)/.test(line) ? index + 1 : [])),
-  ]
-  return starts.map((start, index) => {
-    const next = starts[index + 1]
-    return {
-      body: lines.slice(start, next === undefined ? undefined : next - 1).join('\n'),
-      offset: start,
+  return readSources(text).flatMap((part) => {
+    if ('faults' in part) {
+      const { faults, line } = part
+      return [{ name: '', namespace: undefined, line, read: undefined, faults }]
     }
+    return readManifest(part.source, part.offset) ?? []
   })
-}
-
-function readDocument(body: string, offset: number): readonly ClassManifest[] {
-  const source = readYaml(body)
-  if (!('value' in source)) {
-    const faults = source.map((fault) => moveFault(fault, offset))
-    return [{ name: '', namespace: undefined, line: offset + 1, read: undefined, faults }]
-  }
-  const sources = LISTS.has(textAt(source.value, ['kind']) ?? '') ? itemsOf(source) : [source]
-  return sources.flatMap((each) => readManifest(each, offset) ?? [])
-}
-
-/** Returns the items of a list with their lines in the whole text. */
-function itemsOf({ value, lineOf }: Source): readonly Source[] {
-  return listAt(value, ['items']).map((item, index) => ({
-    value: item,
-    lineOf: (path) => lineOf(['items', index, ...path]),
-  }))
 }
 
 function readManifest(source: Source, offset: number): ClassManifest | undefined {
@@ -172,25 +135,4 @@ function checkSecretObjects(
       )
     }
   }
-}
-
-function moveFault(fault: Fault, offset: number): Fault {
-  return fault.line === undefined ? fault : { ...fault, line: fault.line + offset }
-}
-
-function valueAt(value: unknown, path: Path): unknown {
-  return path.reduce<unknown>((inner, part) => {
-    if (typeof inner !== 'object' || inner === null || !Object.hasOwn(inner, part)) return undefined
-    return (inner as Readonly<Record<string | number, unknown>>)[part]
-  }, value)
-}
-
-function textAt(value: unknown, path: Path): string | undefined {
-  const found = valueAt(value, path)
-  return typeof found === 'string' ? found : undefined
-}
-
-function listAt(value: unknown, path: Path): readonly unknown[] {
-  const found = valueAt(value, path)
-  return Array.isArray(found) ? found : []
 }

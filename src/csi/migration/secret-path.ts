@@ -1,0 +1,70 @@
+/** What a `secretPath` of the Vault provider refers to. */
+export type SecretPlace =
+  | { readonly kind: 'decrypt'; readonly mount: string; readonly key: string }
+  | { readonly kind: 'kv'; readonly mount: string; readonly name: string }
+  | TransitOperation
+  | { readonly kind: 'other' }
+
+interface TransitOperation {
+  readonly kind: 'transit'
+  readonly mount: string
+  readonly key: string
+  /** Such as "keys/NAME". */
+  readonly operation: string
+  /** The type of ours that is similar, if there is one. */
+  readonly type: 'keyInfo' | 'exportedKey' | 'dataKey' | undefined
+  readonly advice: string
+}
+
+const DECRYPT = /^(?<mount>.+)\/decrypt\/(?<key>[^/]+)$/
+const EXPORT = /^(?<mount>.+)\/export\/[a-z]+(?:-[a-z]+)*-key\/(?<key>[^/]+)(?:\/[^/]+)?$/
+const DATA_KEY = /^(?<mount>.+)\/datakey\/(?:plaintext|wrapped)\/(?<key>[^/]+)$/
+const KEYS = /^(?<mount>.+)\/keys\/(?<key>[^/]+)$/
+const OTHERS =
+  /^(?<mount>.+)\/(?<operation>encrypt|rewrap|sign|verify|hmac|cmac|random|hash)\/(?<key>.+)$/
+const KV_2 = /^(?<mount>.+?)\/data\/(?<name>.+)$/
+/** Without `data/` a path can be KV version 1, or any other engine. This is the mount that Vault documents for KV. */
+const KV_1 = /^(?<mount>kv|secret)\/(?<name>.+)$/
+
+/** Reads a path. The Vault provider also accepts it with a leading slash or `v1/`, and with a query. */
+export function readSecretPath(secretPath: string): SecretPlace {
+  const path = secretPath.replace(/^\/?(?:v1\/)?/, '').replace(/\?.*$/, '')
+  const { mount = '', name = '' } = (KV_2.exec(path) ?? KV_1.exec(path))?.groups ?? {}
+  if (name !== '') return { kind: 'kv', mount, name }
+  const decrypt = DECRYPT.exec(path)?.groups
+  if (decrypt !== undefined)
+    return { kind: 'decrypt', mount: decrypt['mount'] ?? '', key: decrypt['key'] ?? '' }
+  return (
+    describe(EXPORT, path, 'export', 'exportedKey', 'type exportedKey mounts the key itself') ??
+    describe(
+      DATA_KEY,
+      path,
+      'datakey',
+      'dataKey',
+      'every Mount would create another key; create one with transit/datakey/wrapped/KEY and mount it with type dataKey',
+    ) ??
+    describe(
+      KEYS,
+      path,
+      'keys',
+      'keyInfo',
+      'types publicKey and jwks mount public keys, type keyInfo the versions',
+    ) ??
+    describe(OTHERS, path, 'an operation of Transit', undefined, 'it has no counterpart') ?? {
+      kind: 'other',
+    }
+  )
+}
+
+function describe(
+  pattern: RegExp,
+  path: string,
+  operation: string,
+  type: TransitOperation['type'],
+  advice: string,
+): TransitOperation | undefined {
+  const groups = pattern.exec(path)?.groups
+  if (groups === undefined) return undefined
+  const { mount = '', key = '' } = groups
+  return { kind: 'transit', mount, key, operation, type, advice }
+}

@@ -1,0 +1,146 @@
+import { VAULT_NAME } from '../class/key-fields.ts'
+import { findPathFault } from '../class/object-path.ts'
+import { readSecretPath, type SecretPlace } from './secret-path.ts'
+
+/** Stands for a ciphertext that a person must create. csi check reports it. */
+const TO_REPLACE = 'vault:REPLACE'
+const KNOWN: ReadonlySet<string> = new Set([
+  'objectName',
+  'secretPath',
+  'secretKey',
+  'method',
+  'secretArgs',
+  'encoding',
+  'filePermission',
+])
+const ARGUMENTS_OF_DECRYPT: ReadonlySet<string> = new Set([
+  'ciphertext',
+  'context',
+  'associated_data',
+])
+
+type Fields = Readonly<Record<string, unknown>>
+/** An object of our class, as it is written. */
+export type ConvertedObject = Record<string, string>
+
+/** One object of the Vault provider, and how its parts are reported. */
+export interface VaultObject {
+  readonly fields: Fields
+  /** Permission bits as octal digits, or undefined for a value that is not a permission. */
+  readonly mode: string | undefined
+  /** Reports a field without a counterpart. */
+  readonly fault: (field: string, message: string, hint?: string) => void
+}
+
+/** Converts one object. Returns undefined if no type of ours is similar. */
+export function convertObject(object: VaultObject): ConvertedObject | undefined {
+  const { fields, fault } = object
+  for (const name of Object.keys(fields)) {
+    if (!KNOWN.has(name)) fault(name, 'has no counterpart', 'remove it')
+  }
+  const { objectName, secretPath } = fields
+  if (typeof objectName !== 'string' || typeof secretPath !== 'string') {
+    fault('', 'needs the texts objectName and secretPath')
+    return undefined
+  }
+  const [pathFault, pathHint] = findPathFault(objectName)?.split('; ') ?? []
+  if (pathFault !== undefined) fault('objectName', pathFault, pathHint)
+  const content = convertContent(readSecretPath(secretPath), object)
+  return content && { path: objectName, ...content, ...convertMode(object) }
+}
+
+function convertContent(place: SecretPlace, object: VaultObject): ConvertedObject | undefined {
+  switch (place.kind) {
+    case 'decrypt':
+      return convertDecrypt(place.mount, place.key, object)
+    case 'kv':
+      return convertKv(place, object)
+    case 'transit': {
+      const { type, advice } = place
+      object.fault('secretPath', `mounts the JSON of ${place.operation}`, advice)
+      return type && { type, ...keyFields(place.mount, place.key), ...draftOf(type) }
+    }
+    case 'other':
+      object.fault(
+        'secretPath',
+        'is not a Transit path',
+        'only values that Transit encrypts can be mounted; keep this object with the Vault provider',
+      )
+      return undefined
+  }
+}
+
+function convertDecrypt(mount: string, key: string, object: VaultObject): ConvertedObject {
+  const { fields, fault } = object
+  const args = readArguments(fields)
+  for (const name of Object.keys(args)) {
+    if (!ARGUMENTS_OF_DECRYPT.has(name)) fault('secretArgs', `has ${name}, without a counterpart`)
+  }
+  if (!VAULT_NAME.pattern.test(key)) fault('secretPath', 'has no valid name of a Transit key')
+  if (fields['secretKey'] !== 'plaintext')
+    fault('secretKey', 'is not plaintext', 'decrypt mounts the plaintext, never the JSON around it')
+  const { ciphertext, context, associated_data: associatedData } = args
+  if (typeof ciphertext !== 'string') fault('secretArgs', 'has no ciphertext')
+  return {
+    type: 'decrypt',
+    ...keyFields(mount, key),
+    ciphertext: typeof ciphertext === 'string' ? ciphertext : TO_REPLACE,
+    ...(typeof context === 'string' && { context }),
+    ...(typeof associatedData === 'string' && { associatedData }),
+    ...convertEncodingOfPlaintext(object),
+  }
+}
+
+/** Transit returns base64. The Vault provider writes it as it is, or decodes it with `encoding: base64`. */
+function convertEncodingOfPlaintext({ fields, fault }: VaultObject): ConvertedObject {
+  const { encoding } = fields
+  if (encoding === 'base64') return {}
+  if (encoding !== undefined && encoding !== 'utf-8' && encoding !== '')
+    fault('encoding', 'does not fit the base64 that Transit returns', 'use encoding of csi.md')
+  return { encoding: 'base64' }
+}
+
+function convertKv(place: SecretPlace & { kind: 'kv' }, object: VaultObject): ConvertedObject {
+  const { fields, fault } = object
+  const { secretKey } = fields
+  if (fields['secretArgs'] !== undefined) fault('secretArgs', 'has no counterpart', 'remove it')
+  const field = typeof secretKey === 'string' ? secretKey : undefined
+  const read = `kv get -mount=${place.mount} ${field === undefined ? '-format=json' : `-field=${field}`} ${place.name}`
+  const encrypt = 'vault write -field=ciphertext transit/encrypt/KEY plaintext=-'
+  fault(
+    'secretPath',
+    'is a value of the KV engine, which this provider does not read',
+    `encrypt the value with Transit and put the ciphertext into the class: vault ${read} | base64 -w0 | ${encrypt}`,
+  )
+  return { type: 'decrypt', key: 'REPLACE', ciphertext: TO_REPLACE, ...convertDecoding(object) }
+}
+
+/** `encoding` of the Vault provider says how the stored text is decoded. */
+function convertDecoding({ fields, fault }: VaultObject): ConvertedObject {
+  const { encoding } = fields
+  if (encoding === 'base64' || encoding === 'hex') return { decode: encoding }
+  if (encoding !== undefined && encoding !== 'utf-8' && encoding !== '')
+    fault('encoding', 'is not known', 'use base64, hex or utf-8')
+  return {}
+}
+
+function convertMode({ fields, mode, fault }: VaultObject): ConvertedObject {
+  if (mode !== undefined && /^0[4-7][0-7]{2}$/.test(mode)) return { mode }
+  if (fields['filePermission'] !== undefined)
+    fault('filePermission', 'is not a mode that the owner can read', 'use 0400 or more')
+  return {}
+}
+
+/** A name that is not valid is reported, and left to the person. */
+function keyFields(mount: string, key: string): ConvertedObject {
+  return { key, ...(mount === 'transit' ? {} : { mount }) }
+}
+
+function draftOf(type: string): ConvertedObject {
+  return type === 'dataKey' ? { wrapped: TO_REPLACE } : {}
+}
+
+function readArguments({ secretArgs }: Fields): Fields {
+  const isMapping = typeof secretArgs === 'object' && secretArgs !== null
+  return isMapping && !Array.isArray(secretArgs) ? (secretArgs as Fields) : {}
+}
