@@ -65,7 +65,7 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     onBatchDenied: (error) =>
       log.warn(
         { [logKey.reason]: error.code },
-        `Vault denies batches, so concurrent Decrypts are sent one by one, which is slower: allow the parameter batch_input for ${transit.mount}/decrypt/${transit.key} in the policy`,
+        `Vault denies batches, so concurrent Decrypts are sent one by one, which is slower: allow the parameter batch_input for ${transit.mount}/decrypt/${transit.key} in the policy, and require no other one`,
       ),
   })
   const proof = new KeyProof({

@@ -1,6 +1,9 @@
+import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
+  closeSync,
   mkdirSync,
+  openSync,
   readdirSync,
   rmSync,
   statSync,
@@ -164,6 +167,21 @@ void test('a folder that is not mounted, and a directory in place of a file, are
     message: /a directory has this name; remove it/,
   })
   await t.rejects(removeFromNode(options), { code: 'HOST_FAILED', message: /cannot be removed/ })
+})
+
+void test('a source that never answers a read is named, and does not stop the installer', async (t) => {
+  const { options, writeToken } = await makeNode(t)
+  await writeToken()
+  const pipe = `${String(options.caSource)}.pipe`
+  execFileSync('mkfifo', [pipe])
+  await t.rejects(installOnNode({ ...options, caSource: pipe }), {
+    code: 'CONFIG_INVALID',
+    message: /^--ca: .*ca.pem.pipe did not answer a read within 2 s/,
+  })
+  const { changed } = await installOnNode(options)
+  t.same(changed, ['/etc/tb/vault-ca.pem', '/etc/tb/config.yaml', MANIFEST])
+  // Ends the read.
+  closeSync(openSync(pipe, 'r+'))
 })
 
 void test('everything that was written is removed, the manifest first', async (t) => {

@@ -7,6 +7,7 @@ import { parseConfig } from '../../config/load.ts'
 import { requireSection } from '../../config/section.ts'
 import { BridgeError } from '../../errors.ts'
 import { nodeFilesFor } from '../files/node-files.ts'
+import { readWithinTime } from '../../files/bounded-read.ts'
 import { putHostFile, removeHostFile, type HostFile } from '../../files/atomic-file.ts'
 import { putNodeToken, type NodeToken } from './node-token.ts'
 import { MANIFEST_NAME, renderManifest } from './static-pod-manifest.ts'
@@ -97,9 +98,10 @@ async function readSource({ configSource }: NodeInstallOptions): Promise<Source>
 
 async function readText(file: string, option: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8')
+    return await readWithinTime(file, () => readFile(file, 'utf8'))
   } catch (cause) {
-    throw new BridgeError('CONFIG_INVALID', `${option}: ${file} cannot be read`, { cause })
+    const words = cause instanceof BridgeError ? cause.message : 'cannot be read'
+    throw new BridgeError('CONFIG_INVALID', `${option}: ${file} ${words}`, { cause })
   }
 }
 
