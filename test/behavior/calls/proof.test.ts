@@ -40,6 +40,9 @@ void test('an Encrypt that arrives before the first proof waits for it', async (
   await plugin.stop()
 })
 
+/** Of one call, at one address that fails: the first one, and one after each wait (src/vault/client/retry.ts). */
+const ATTEMPTS = 5
+
 void test('a Vault that returns another plaintext is reported at once, and decrypts nothing until a proof passes', async (t) => {
   const proxy = await fixture.httpProxy()
   const plugin = await fixture.startHealthy({ address: proxy.address, kms: KMS })
@@ -52,7 +55,7 @@ void test('a Vault that returns another plaintext is reported at once, and decry
   proxy.respond({ status: 200, body: wrong }, { match: isDecrypt })
   proxy.respond(
     { status: 500, body: { errors: ['a passing fault'] } },
-    { match: isDataPath, times: 3 },
+    { match: isDataPath, times: ATTEMPTS },
   )
   await outcomeOf(client.encrypt(newSeed()))
   await plugin.waitForHealth(/test value/)
