@@ -6,7 +6,7 @@ import type { AccessRules } from './identity/access-rules.ts'
 import { fingerprint, requireUsableContent, zeroFiles, type ContentFile } from './volume/content.ts'
 import { readMountRequest, type MountRequest } from './mount-request.ts'
 import { isAbsence, joinFaults, type ObjectFault } from './class/object-fault.ts'
-import type { ClassObject } from './class/object-types.ts'
+import { isComposite, type ClassObject } from './class/object-types.ts'
 import { requirePodToken } from './identity/pod-token.ts'
 import { ClassCache } from './class/class-cache.ts'
 import { readRole } from './class/secret-provider-class.ts'
@@ -16,6 +16,7 @@ import type { ServedContent, SharedMounts } from './shared-mounts.ts'
 import type { EnginePlace } from './engine-place.ts'
 import { VolumeEngines } from './identity/volume-engines.ts'
 import type { Gathered, Volume, VolumeContent } from './volume/volume-content.ts'
+import { compose } from './volume/composite.ts'
 import type { VolumeLedger } from './volume/volume-ledger.ts'
 
 /** Time limit of a Mount. kubelet waits for 2 minutes; a Mount must not exceed that (docs/design.md, "CSI errors"). */
@@ -87,7 +88,8 @@ export class MountService {
     rules.require(pod, wanted)
     const { role, objects, digest } = wanted
     const open = (vaultNamespace: string) => sessions.open(token, role, vaultNamespace)
-    const engines = new VolumeEngines(objects, home, open)
+    const keyed = objects.filter((object) => !isComposite(object))
+    const engines = new VolumeEngines(keyed, home, open)
     const id = fingerprint([pod.uid, digest, ...engines.sessionIds])
     const collect = () => this.#collect({ id, objects, engines }, role, pod.uid)
     return shared.run(id, () => engines.use(collect), context)
@@ -112,25 +114,23 @@ export class MountService {
   /** Returns the files in the order of the class. Throws an error that names every failed object. */
   #arrange(volume: Volume, gathered: Gathered, role: string): ContentFile[] {
     const { home } = this.#options
-    const contents = [...gathered.contents.values()]
-    const all = contents.flatMap((content) => (content instanceof BridgeError ? [] : content))
+    const contents = new Map(gathered.contents)
     try {
-      const faults = findFaults(volume.objects, gathered)
+      for (const [index, made] of compose(volume.objects, contents)) contents.set(index, made)
+      const faults = findFaults(volume.objects, contents)
       if (faults.length > 0) throw joinFaults(faults, { role, home })
-      const files = volume.objects.flatMap(({ index }) => {
-        const content = gathered.contents.get(index)
-        return content === undefined || content instanceof BridgeError ? [] : content
-      })
+      const files = filesOf(volume.objects, contents, true)
       requireUsableContent(files)
-      this.#count(volume.objects, gathered)
+      this.#count(volume.objects, contents, gathered.isCached)
+      zeroFiles(filesOf(volume.objects, contents, false))
       return files
     } catch (thrown) {
-      zeroFiles(all)
+      for (const isMounted of [true, false]) zeroFiles(filesOf(volume.objects, contents, isMounted))
       throw thrown
     }
   }
 
-  #count(objects: readonly ClassObject[], { contents, isCached }: Gathered): void {
+  #count(objects: readonly ClassObject[], contents: Contents, isCached: boolean): void {
     for (const { index, type } of objects) {
       const outcome =
         contents.get(index) instanceof BridgeError ? 'absent' : isCached ? 'cache' : 'vault'
@@ -139,8 +139,24 @@ export class MountService {
   }
 }
 
+type Contents = Gathered['contents']
+
+/** The files of the objects that are mounted, or of those that are not, in the order of the class. */
+function filesOf(
+  objects: readonly ClassObject[],
+  contents: Contents,
+  isMounted: boolean,
+): ContentFile[] {
+  return objects
+    .filter((object) => object.isMounted === isMounted)
+    .flatMap(({ index }) => {
+      const content = contents.get(index)
+      return content === undefined || content instanceof BridgeError ? [] : content
+    })
+}
+
 /** Groups failed objects by their error. A missing optional object is not a failure. */
-function findFaults(objects: readonly ClassObject[], { contents }: Gathered): ObjectFault[] {
+function findFaults(objects: readonly ClassObject[], contents: Contents): ObjectFault[] {
   const byError = new Map<BridgeError, ClassObject[]>()
   for (const object of objects) {
     const content = contents.get(object.index)

@@ -30,12 +30,15 @@ after(async () => {
   await fixture.stop()
   await vault.stop()
 })
+const authority = await CertificateAuthority.create()
 await vault.makeKey('app-signing', 'ecdsa-p256')
 await rotateKey(vault.bao, 'app-signing')
-await certify(vault.bao, 'app-signing', await CertificateAuthority.create())
+await certify(vault.bao, 'app-signing', authority)
 await vault.makeKey('app-next', 'ed25519')
 await vault.makeKey('app-data')
 await vault.makeKey('app-exported', 'aes256-gcm96', { exportable: true })
+await vault.makeKey('app-exported-tls', 'ecdsa-p256', { exportable: true })
+await certify(vault.bao, 'app-exported-tls', authority)
 const ciphertext = await vault.encrypt('app-data', 'hunter2')
 
 const asBase64 = await vault.encrypt('app-data', Buffer.from('hunter2').toString('base64'))
@@ -73,6 +76,8 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
 /** Examples besides the one of each type. */
 const MORE: Readonly<Record<string, readonly string[]>> = {
   part: ['password', 'tls.der'],
+  bundle: ['tls/both.pem'],
+  template: ['app.json'],
   encodings: ['tls.der', 'tls.hex'],
 }
 
@@ -83,6 +88,11 @@ for (const [type, paths] of Object.entries({ ...EXPECTED, ...MORE })) {
     for (const [path, { contents }] of files) t.ok(contents.byteLength > 0, path)
   })
 }
+
+void test('the template in docs/csi.md makes JSON', async (t) => {
+  const files = await mount(exampleOf('template'))
+  t.same(JSON.parse(String(files.get('app.json')?.contents)), { user: 'app', password: 'hunter2' })
+})
 
 void test('a value that is encrypted as docs/csi.md shows is mounted unchanged', async (t) => {
   const [, command = ''] = /plaintext="(\$\(.*hunter2.*\))"/.exec(DOCUMENT) ?? []

@@ -25,6 +25,9 @@ const CIPHERTEXT = 'vault:v1:c2VjcmV0LWNpcGhlcnRleHQ='
 const GOOD = { path: 'db/password', type: 'decrypt', key: 'app-data', ciphertext: CIPHERTEXT }
 const PUBLIC = { path: 'a.pem', type: 'publicKey', key: 'app-signing' }
 
+const PART = { name: 'part', type: 'publicKey', key: 'app-x' }
+const BUNDLE = { path: 'y', type: 'bundle', of: ['part'] }
+
 interface Case {
   readonly name: string
   readonly objects?: string | readonly unknown[]
@@ -340,6 +343,106 @@ const CASES: readonly Case[] = [
       words,
     ),
   ),
+  ...(
+    [
+      [{ of: undefined }, /objects\[1\]\.of: is missing; list the names/],
+      [{ of: [] }, /objects\[1\]\.of: is an empty list; list/],
+      [{ of: 'part' }, /objects\[1\]\.of: must be a list, not text/],
+      [{ of: ['pat'] }, /objects\[1\]\.of: refers to "pat", which is not .*; did you mean part/],
+      [{ of: ['../../etc/passwd'] }, /objects\[1\]\.of\[0\]: is not a valid name/],
+      [{ of: ['__proto__'] }, /objects\[1\]\.of: refers to "__proto__", which is not the name/],
+      [{ of: [{ path: 'x' }] }, /objects\[1\]\.of\[0\]: must be text, not a mapping/],
+      [{ of: Array.from({ length: 101 }, () => 'part') }, /\.of: has more than 100 names/],
+      [{ path: undefined }, /objects\[1\]\.path: is missing; the name of the file/],
+      [{ name: 'self', of: ['self'] }, /objects\[1\]\.name: is not valid here; it belongs/],
+      [{ key: 'app-x' }, /objects\[1\]\.key: is not valid here; it belongs to type publicKey/],
+      [{ mount: 'x' }, /objects\[1\]\.mount: is not valid here; it belongs to type publicKey/],
+      [{ text: 'x' }, /objects\[1\]\.text: is not valid here; it belongs to type template/],
+    ] as const
+  ).map(([fields, words]) =>
+    invalid(
+      `a bundle with ${JSON.stringify(fields).slice(0, 60)}`,
+      [PART, { ...BUNDLE, ...fields }],
+      words,
+    ),
+  ),
+  ...(
+    [
+      ['', /objects\[1\]\.text: is empty/],
+      [
+        '{{ pat }}',
+        /\.text: refers to "pat", which is not the name of an object; did you mean part/,
+      ],
+      ['{{ __proto__ }}', /\.text: refers to "__proto__", which is not/],
+      ['{{ toString }}', /\.text: refers to "toString", which is not/],
+      ['{{ .Env.HOME }}', /\.text: has a \{\{ … \}\} that is not a name; write \{\{ name \}\}/],
+      ['{{ part.contents }}', /\.text: has a \{\{ … \}\} that is not a name/],
+      ['{{ part | b64enc }}', /\.text: has the unknown encoding "b64enc"; use base64, hex or json/],
+      ['{{ part | text }}{{ part | constructor }}', /has the unknown encoding "constructor"/],
+      ['{{ part | base64 | hex }}', /\.text: has a \{\{ … \}\} that is not a name/],
+      ['{{ part("x") }}', /\.text: has a \{\{ … \}\} that is not a name/],
+      ['{{ "part" }}', /\.text: has a \{\{ … \}\} that is not a name/],
+      ['{{ readFile "/etc/shadow" }}', /\.text: has a \{\{ … \}\} that is not a name/],
+      ['a\nb\n{{ if }', /\.text: has \{\{ without \}\} \(line 3 of the text\); write/],
+      ['{{ {{ part }} }}', /\.text: has a \{\{ … \}\} that is not a name/],
+      [`{{ ${'x'.repeat(100_000)} }}`, /\.text: has a \{\{ … \}\} that is not a name/],
+      ['{{ part }}'.repeat(101), /\.text: has more than 100 placeholders/],
+      ['user=web', /\.text: has no \{\{ name \}\}; use a ConfigMap/],
+      ['\ud800', /\.text: contains half of a surrogate pair/],
+    ] as const
+  ).map(([text, words]) =>
+    invalid(
+      `the template ${JSON.stringify(text).slice(0, 60)}`,
+      [PART, { path: 'y', type: 'template', text }],
+      words,
+    ),
+  ),
+  invalid(
+    'a template of a folder',
+    [
+      { ...PART, version: 'all' },
+      { path: 'y', type: 'template', text: '{{ part }}' },
+    ],
+    /objects\[1\]\.text: refers to "part", which has a file for each version; choose one/,
+  ),
+  invalid(
+    'a bundle of a bundle',
+    [PART, BUNDLE, { path: 'z', type: 'bundle', of: ['y'] }],
+    /objects\[2\]\.of: refers to "y", which is not the name of an object/,
+  ),
+  invalid(
+    'two objects with one name',
+    [PART, { ...PART, key: 'app-y' }, BUNDLE],
+    /objects\[1\]\.name: is also the name of objects\[0\]/,
+  ),
+  invalid(
+    'an object that is neither mounted nor used',
+    [PART, { ...PART, name: 'other' }, BUNDLE],
+    /objects\[1\]\.path: is missing, and no bundle or template uses "other"; add a path/,
+  ),
+  invalid(
+    'a mode without a path',
+    [{ ...PART, mode: '0400' }, BUNDLE],
+    /objects\[0\]\.mode: is only for an object with a path/,
+  ),
+  ...['', 'a b', '1a', 'x'.repeat(64), '__proto__ '].map((name) =>
+    invalid(`the name ${JSON.stringify(name)}`, [{ ...PART, name }], /\.name: is not a valid name/),
+  ),
+  {
+    name: 'a bundle with a part without a rule',
+    objects: [{ ...PART, key: 'bank-x' }, BUNDLE],
+    code: 'PERMISSION_DENIED',
+    words: /: objects\[0\] \(part\): no rule for shop\/web with this role matches key "bank-x"/,
+  },
+  {
+    name: 'a template with a part of a type without a rule',
+    objects: [
+      { name: 'part', type: 'exportedKey', key: 'app-x' },
+      { path: 'y', type: 'template', text: '{{ part }}' },
+    ],
+    code: 'PERMISSION_DENIED',
+    words: /objects\[0\] \(part\): no rule .* type exportedKey \(types\); change/,
+  },
   {
     name: 'a certificate without a rule',
     objects: [{ path: 'x', type: 'certificate', key: 'app-x' }],
@@ -557,6 +660,7 @@ const FIELD_OWNERS: readonly (readonly [string, object])[] = [
     'associatedData',
   ].map((field) => [field, GOOD] as const),
   ...['key', 'version'].map((field) => [field, CERTIFICATE] as const),
+  ['name', PART],
   ['encoding', DATA_KEY],
   ['encoding', EXPORTED],
   ['wrapped', DATA_KEY],

@@ -107,4 +107,25 @@ void test('with revalidateAfter 0s, no copy of an exported key remains in the pr
   await waitUntilGone(secrets)
 })
 
+void test('with revalidateAfter 0s, no copy of a value remains of a bundle or template', async (t) => {
+  const secrets: Buffer[] = []
+  for (const length of [48, 5_000]) {
+    const value = randomBytes(length)
+    secrets.push(value)
+    const ciphertext = await vault.encrypt('app-data', value.toString('base64'))
+    const part = { name: 'part', type: 'decrypt', key: 'app-data', ciphertext }
+    const text = '{{ part }} {{ part | base64 }} {{ part | hex }} {{ part | json }}'
+    const attributes = await vault.attributes(newPod(), [
+      part,
+      { ...part, name: 'raw', decode: 'base64' },
+      { path: 'template', type: 'template', text: `${text} {{ raw | base64 }}` },
+      { path: 'bundle', type: 'bundle', of: ['part', 'part'] },
+    ])
+    const { files } = await driver.mount({ attributes })
+    t.ok(files.get('template')?.contents.includes(value.toString('base64')))
+    t.ok(files.get('bundle')?.contents.includes(value.toString('base64')))
+  }
+  await waitUntilGone(secrets)
+})
+
 end()

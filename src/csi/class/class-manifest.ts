@@ -113,8 +113,9 @@ function checkSecretObjects(
   { objects }: SecretProviderClass,
   report: (path: Path, label: string, message: string, hint: string) => void,
 ): void {
-  const paths = new Set(objects.filter((object) => !isFolder(object)).map(({ path }) => path))
-  const folders = objects.filter(isFolder).map(({ path }) => `${path}/`)
+  const mounted = objects.filter(({ isMounted }) => isMounted)
+  const paths = new Set(mounted.filter((object) => !isFolder(object)).map(({ path }) => path))
+  const folders = mounted.filter(isFolder).map(({ path }) => `${path}/`)
   for (const [index, secret] of listAt(source.value, ['spec', 'secretObjects']).entries()) {
     for (const [position, item] of listAt(secret, ['data']).entries()) {
       const name = textAt(item, ['objectName'])

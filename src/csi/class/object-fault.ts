@@ -43,7 +43,8 @@ function codeOf(code: ErrorCode): ErrorCode {
 
 function describe({ objects, error }: ObjectFault, context: FaultContext): string {
   const names = objects.map(nameObject).join(', ')
-  const [first] = objects
+  // A bundle or template has no key; the fault is that of the part.
+  const first = objects.find((object) => keysOf(object).length > 0) ?? objects[0]
   return first === undefined ? error.message : `${names}: ${explain(error, first, context)}`
 }
 

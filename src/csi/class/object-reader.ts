@@ -1,8 +1,8 @@
-import { CSI_OBJECT_TYPES } from '../../config/config.ts'
 import { splitMessage, type Fault } from '../../yaml/fault.ts'
 import { listChoices } from '../../text/nearest.ts'
 import { explainWrongType } from '../../yaml/type-words.ts'
 import { readCiphertextVersion } from '../../transit/ciphertext.ts'
+import { OBJECT_NAME, readBundleFields, readTemplateFields } from './composite-fields.ts'
 import { readJwksFields, readKey, readPublicKeyFields } from './key-fields.ts'
 import { FieldReader, type TextRule } from './object-fields.ts'
 import { findPathFault } from './object-path.ts'
@@ -14,6 +14,7 @@ import {
   DECODINGS,
   ENCODINGS,
   FIELDS_OF,
+  OBJECT_TYPES,
   type CiphertextObject,
   type ClassObject,
   type Encoding,
@@ -32,7 +33,7 @@ const MODE: TextRule = {
 
 type CommonFields = Pick<
   ClassObject,
-  'index' | 'path' | 'mode' | 'optional' | 'mount' | 'vaultNamespace'
+  'index' | 'name' | 'path' | 'isMounted' | 'mode' | 'optional' | 'mount' | 'vaultNamespace'
 >
 
 /** Reads one object of a class, which uses the engine of the class unless it names one. Returns undefined after a fault. */
@@ -56,15 +57,21 @@ export function readObject(
 
 /** After a fault the object is discarded, so the substitutes for invalid fields are never used. */
 function readCommon(index: number, ofClass: WantedPlace, reader: FieldReader): CommonFields {
-  const path = reader.text('path', 'the name of the file in the volume')
-  const pathFault = path === undefined ? undefined : findPathFault(path)
+  const name = reader.has('name') ? reader.text('name', '', OBJECT_NAME) : undefined
+  const isMounted = reader.has('path') || !reader.has('name')
+  const path = isMounted ? reader.text('path', 'the name of the file in the volume') : name
+  const pathFault = path === undefined || !isMounted ? undefined : findPathFault(path)
   if (pathFault !== undefined) reader.fault('path', pathFault)
   const mode = reader.has('mode') ? reader.text('mode', '', MODE) : undefined
+  if (mode !== undefined && !isMounted)
+    reader.fault('mode', 'is only for an object with a path; add path, or remove mode')
   return {
     index,
     ...ofClass,
     ...readPlace(reader),
+    name,
     path: path ?? '',
+    isMounted,
     mode: mode === undefined ? DEFAULT_MODE : Number.parseInt(mode, 8),
     optional: reader.toggle('optional'),
   }
@@ -72,10 +79,10 @@ function readCommon(index: number, ofClass: WantedPlace, reader: FieldReader): C
 
 function readTyped(common: CommonFields, reader: FieldReader): ClassObject | undefined {
   if (!reader.has('type')) {
-    reader.fault('type', `is missing; use ${listChoices(CSI_OBJECT_TYPES)}`)
+    reader.fault('type', `is missing; use ${listChoices(OBJECT_TYPES)}`)
     return undefined
   }
-  const type = reader.choice('type', CSI_OBJECT_TYPES)
+  const type = reader.choice('type', OBJECT_TYPES)
   if (type === undefined) return undefined
   reader.refuseOthers([...COMMON_FIELDS, ...FIELDS_OF[type]], explainField)
   switch (type) {
@@ -109,6 +116,10 @@ function readTyped(common: CommonFields, reader: FieldReader): ClassObject | und
       }
     case 'keyInfo':
       return { ...common, type, key: readKey(reader) }
+    case 'bundle':
+      return { ...common, type, ...readBundleFields(reader) }
+    case 'template':
+      return { ...common, type, ...readTemplateFields(reader) }
   }
 }
 
@@ -136,7 +147,7 @@ function readEncoding(reader: FieldReader): Encoding {
 
 /** The message for a field of another type, which is probably not a typo. */
 function explainField(name: string): string | undefined {
-  const owners = CSI_OBJECT_TYPES.filter((type) => FIELDS_OF[type].includes(name))
+  const owners = OBJECT_TYPES.filter((type) => FIELDS_OF[type].includes(name))
   return owners.length === 0
     ? undefined
     : `is not valid here; it belongs to type ${listChoices(owners)}`

@@ -1,4 +1,4 @@
-import type { CsiObjectType } from '../../config/config.ts'
+import { CSI_OBJECT_TYPES } from '../../config/config.ts'
 import type { KeyIdRule } from './key-id.ts'
 import type { Selection } from './pointer.ts'
 import type { WantedPlace } from '../engine-place.ts'
@@ -10,8 +10,12 @@ export type WantedVersion = number | 'latest' | 'all'
 interface ObjectBase extends WantedPlace {
   /** Position in the list of the class, for messages. */
   readonly index: number
-  /** Relative and normalized. A folder if there is a file per version. */
+  /** By which bundles and templates refer to it. */
+  readonly name?: string | undefined
+  /** Relative and normalized. A folder if there is a file per version. The name if it is not mounted. */
   readonly path: string
+  /** False if the content is only part of bundles and templates. */
+  readonly isMounted: boolean
   /** Permission bits of the file. */
   readonly mode: number
   /** If the key or version does not exist, the object is omitted instead of failing the Mount. */
@@ -91,20 +95,48 @@ export interface ExportedKeyObject extends KeyedBase {
   readonly encoding: Encoding
 }
 
+/** The contents of other objects, one after the other. */
+export interface BundleObject extends ObjectBase {
+  readonly type: 'bundle'
+  /** Names of objects. */
+  readonly of: readonly string[]
+}
+
+/** How a template inserts a content. `text` is what a placeholder without an encoding means. */
+export const TEMPLATE_ENCODINGS = ['text', 'base64', 'hex', 'json'] as const
+export type TemplateEncoding = (typeof TEMPLATE_ENCODINGS)[number]
+
+/** A text with the contents of other objects in it. */
+export interface TemplateObject extends ObjectBase {
+  readonly type: 'template'
+  /** As in the class. */
+  readonly text: string
+  readonly parts: readonly (
+    string | { readonly name: string; readonly encoding: TemplateEncoding }
+  )[]
+}
+
 /** Built from key metadata only. */
 export type PublicObject = PublicKeyObject | JwksObject | CertificateObject | KeyInfoObject
 /** Built from decrypted or exported content, which is never shared between pods. */
 export type SecretObject = CiphertextObject | ExportedKeyObject
-export type ClassObject = PublicObject | SecretObject
+/** Made from the content of other objects of the class. */
+export type CompositeObject = BundleObject | TemplateObject
+export type ClassObject = PublicObject | SecretObject | CompositeObject
+
+export const OBJECT_TYPES = [...CSI_OBJECT_TYPES, 'bundle', 'template'] as const
+export type ObjectType = (typeof OBJECT_TYPES)[number]
+
+const KEYED: readonly string[] = ['name', 'key', 'mount', 'vaultNamespace']
 
 /** The fields of each type in addition to {@link COMMON_FIELDS}. */
-export const FIELDS_OF: Readonly<Record<CsiObjectType, readonly string[]>> = {
-  publicKey: ['key', 'format', 'version', 'alg', 'kid', 'comment'],
-  jwks: ['key', 'keys', 'alg', 'kid'],
-  certificate: ['key', 'version'],
-  dataKey: ['key', 'wrapped', 'encoding', 'context', 'associatedData'],
+export const FIELDS_OF: Readonly<Record<ObjectType, readonly string[]>> = {
+  publicKey: [...KEYED, 'format', 'version', 'alg', 'kid', 'comment'],
+  jwks: [...KEYED, 'keys', 'alg', 'kid'],
+  certificate: [...KEYED, 'version'],
+  dataKey: [...KEYED, 'wrapped', 'encoding', 'context', 'associatedData'],
   decrypt: [
-    'key',
+    ...KEYED,
     'ciphertext',
     'jsonPointer',
     'yamlPointer',
@@ -113,18 +145,13 @@ export const FIELDS_OF: Readonly<Record<CsiObjectType, readonly string[]>> = {
     'context',
     'associatedData',
   ],
-  exportedKey: ['key', 'version', 'encoding'],
-  keyInfo: ['key'],
+  exportedKey: [...KEYED, 'version', 'encoding'],
+  keyInfo: KEYED,
+  bundle: ['of'],
+  template: ['text'],
 }
 
-export const COMMON_FIELDS: readonly string[] = [
-  'path',
-  'type',
-  'mount',
-  'vaultNamespace',
-  'mode',
-  'optional',
-]
+export const COMMON_FIELDS: readonly string[] = ['path', 'type', 'mode', 'optional']
 
 const PUBLIC_TYPES: ReadonlySet<string> = new Set<PublicObject['type']>([
   'publicKey',
@@ -137,8 +164,13 @@ export function isPublic(object: ClassObject): object is PublicObject {
   return PUBLIC_TYPES.has(object.type)
 }
 
+export function isComposite(object: ClassObject): object is CompositeObject {
+  return object.type === 'bundle' || object.type === 'template'
+}
+
 /** Returns the names of the Transit keys that an object uses. */
 export function keysOf(object: ClassObject): readonly string[] {
+  if (isComposite(object)) return []
   return object.type === 'jwks' ? object.keys : [object.key]
 }
 

@@ -10,6 +10,7 @@ import type { WantedPlace } from '../engine-place.ts'
 import { VAULT_NAME } from './key-fields.ts'
 import { readPlace } from './place-fields.ts'
 import { readObject } from './object-reader.ts'
+import { findReferenceFaults, findUnused } from './references.ts'
 import { findShapeFault } from './text-shape.ts'
 import type { ClassObject } from './object-types.ts'
 
@@ -135,14 +136,27 @@ function readList(
     return object
   })
   const valid = objects.filter((object) => object !== undefined)
-  for (const { index, message } of findPathClashes(valid)) {
+  const addFault = (index: number, field: string, message: string) =>
     faults.push({
-      path: `objects[${String(index)}].path`,
+      path: `objects[${String(index)}].${field}`,
       ...splitMessage(message),
       line: source.lineOf([index]),
     })
-  }
+  for (const { index, message } of findPathClashes(valid.filter(({ isMounted }) => isMounted)))
+    addFault(index, 'path', message)
+  for (const { index, field, message } of findReferenceFaults(valid, namesIn(list)))
+    addFault(index, field, message)
+  const unused = faults.length === 0 ? findUnused(valid) : []
+  for (const { index, field, message } of unused) addFault(index, field, message)
   return valid
+}
+
+/** Also of objects with faults, so that a reference to one is no fault of its own. */
+function namesIn(list: readonly unknown[]): ReadonlyMap<number, string> {
+  const names = list.map((value) => (value as { readonly name?: unknown } | null)?.name)
+  return new Map(
+    names.flatMap((name, index) => (typeof name === 'string' ? [[index, name] as const] : [])),
+  )
 }
 
 /** The faults in one line, for an Event, whose note has at most 1 kB (Kubernetes API reference, Event v1). */

@@ -128,7 +128,7 @@ export class AccessRules {
         ? `${start}${within} lists key ${key} by its exact name (keys), which the key of the KMS plugin requires`
         : `${start}${within} matches key ${key} (keys)`
     }
-    if (ofKey.some((rule) => rule.types.includes(object.type))) return undefined
+    if (ofKey.some((rule) => rule.types.some((type) => type === object.type))) return undefined
     return `${start}${within} and key ${key} allows type ${object.type} (types)`
   }
 

@@ -46,7 +46,11 @@ export function requireUsableContent(files: readonly ContentFile[]): void {
       'every object of the class is optional, and none of them exists; a volume needs at least one file, because the CSI driver takes an empty response to mean that the files are already written',
     )
   }
-  const total = files.reduce((sum, { contents }) => sum + contents.byteLength, 0)
+  requireSize(files.reduce((sum, { contents }) => sum + contents.byteLength, 0))
+}
+
+/** Throws CONTENT_TOO_LARGE. */
+export function requireSize(total: number): void {
   if (total <= MAX_CONTENT_BYTES) return
   throw new BridgeError(
     'CONTENT_TOO_LARGE',

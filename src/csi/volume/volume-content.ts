@@ -7,6 +7,7 @@ import { zeroFiles, type ContentFile } from './content.ts'
 import type { KeyCache, KnownKey } from './key-cache.ts'
 import { requireKey } from '../class/object-fault.ts'
 import {
+  isComposite,
   isPublic,
   keysOf,
   type CiphertextObject,
@@ -238,8 +239,9 @@ function isExport(object: ClassObject): object is ExportedKeyObject {
   return object.type === 'exportedKey'
 }
 
+/** Also false for bundles and templates, which have no key. */
 function needsKey(object: ClassObject): boolean {
-  return !isCiphertext(object)
+  return !isCiphertext(object) && !isComposite(object)
 }
 
 function asError(thrown: unknown): BridgeError {
