@@ -2,8 +2,9 @@ import * as v from 'valibot'
 
 import type { Clock } from '../time/clock.ts'
 import { BridgeError } from '../errors.ts'
-import { readApiServer } from './api-server-view.ts'
-import type { ClusterReading } from './convergence.ts'
+import { readLeases } from './api-server-leases.ts'
+import { AddressReader } from './api-server-peers.ts'
+import type { ClusterReading, ServersSource } from './cluster-reading.ts'
 import { accessThrough, type KubeAccess } from '../kube/access.ts'
 import { KubeClient } from '../kube/client.ts'
 import { check } from '../kube/discovery.ts'
@@ -19,9 +20,6 @@ const Slices = v.object({
 })
 const SLICES = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices'
 
-/** How the API servers were found: --api-server, the endpoints of the Service `kubernetes`, or the kubeconfig alone. */
-export type ServersSource = 'named' | 'service' | 'kubeconfig'
-
 export interface ApiServersOptions {
   readonly access: KubeAccess
   /** Addresses from --api-server; empty means the endpoints of the Service `kubernetes`. */
@@ -33,6 +31,7 @@ export interface ApiServersOptions {
 export class ApiServers {
   readonly clients: readonly KubeClient[]
   readonly source: ServersSource
+  readonly #readers: readonly AddressReader[]
 
   /** Throws KUBE_* if the endpoints are needed and cannot be read. */
   static async find({ access, named, clock }: ApiServersOptions): Promise<ApiServers> {
@@ -55,6 +54,7 @@ export class ApiServers {
   private constructor(clients: readonly KubeClient[], source: ServersSource) {
     this.clients = clients
     this.source = source
+    this.#readers = clients.map((client) => new AddressReader(client))
   }
 
   /** Receives the requests that any API server can answer. */
@@ -66,11 +66,12 @@ export class ApiServers {
 
   /** Reads all API servers and plugins at the same time. Never throws. */
   async read(plugins: readonly string[]): Promise<ClusterReading> {
-    const [apiServers, pluginViews] = await Promise.all([
-      Promise.all(this.clients.map(readApiServer)),
+    const [apiServers, leases, pluginViews] = await Promise.all([
+      Promise.all(this.#readers.map((reader) => reader.read())),
+      readLeases(this.clients),
       Promise.all(plugins.map(readPlugin)),
     ])
-    return { apiServers, plugins: pluginViews }
+    return { apiServers: apiServers.flat(), leases, source: this.source, plugins: pluginViews }
   }
 
   close(): void {

@@ -1,18 +1,16 @@
-import { isSilent, type ApiServerReading, type ApiServerView } from './api-server-view.ts'
+import { isSilent, type ApiServerView } from './api-server-view.ts'
+import type { ClusterReading } from './cluster-reading.ts'
 import { isSilentPlugin, type PluginReading } from './plugin-view.ts'
+import { findUnseen } from './unseen-servers.ts'
 import { hashKeyId } from '../seed/key-id.ts'
-
-/** The answers of all API servers and plugins at one time. */
-export interface ClusterReading {
-  readonly apiServers: readonly ApiServerReading[]
-  readonly plugins: readonly PluginReading[]
-}
 
 /** Whether every API server encrypts with the same key. */
 export interface Convergence {
   readonly isReached: boolean
   /** Why not, each a sentence. */
   readonly reasons: readonly string[]
+  /** Those of the reasons that waiting does not change: API servers that were not read. */
+  readonly unseen: readonly string[]
   /** The write key by KMS provider; without the providers on which API servers disagree. */
   readonly hashes: ReadonlyMap<string, string>
   /** Of the EncryptionConfigurations in use, sorted. */
@@ -48,7 +46,9 @@ export function judgeConvergence(reading: ClusterReading, demand: Demand = {}): 
   const views = reading.apiServers.filter((each): each is ApiServerView => !isSilent(each))
   const hashes = agreedHashes(views)
   const configHashes = new Set(views.flatMap(({ configHash }) => configHash ?? []))
+  const unseen = findUnseen(reading)
   const reasons = [
+    ...unseen,
     ...reading.apiServers.flatMap((each) =>
       isSilent(each) ? [each.silence.message] : faultsOf(each, wanted),
     ),
@@ -59,6 +59,7 @@ export function judgeConvergence(reading: ClusterReading, demand: Demand = {}): 
   return {
     isReached: reasons.length === 0,
     reasons,
+    unseen,
     hashes,
     configHashes: [...configHashes].toSorted(),
   }

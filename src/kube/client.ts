@@ -21,6 +21,8 @@ export interface KubeRequest {
   /** Default: JSON. */
   readonly accept?: string | undefined
   readonly signal?: AbortSignal | undefined
+  /** Over a connection of its own, for which a load balancer chooses an API server again. */
+  readonly isFresh?: boolean | undefined
 }
 
 export interface KubeAnswer {
@@ -51,6 +53,7 @@ export class KubeClient {
   readonly #clock: Clock
   readonly #base: string
   readonly #agent: Agent
+  readonly #freshAgent: Agent
   #token: { readonly authorization: string; readonly readAt: number } | undefined
 
   constructor(access: KubeAccess, clock: Clock) {
@@ -59,6 +62,7 @@ export class KubeClient {
     const { pathname } = new URL(access.server)
     this.#base = pathname === '/' ? '' : pathname
     this.#agent = new Agent({ keepAlive: true, maxSockets: MAX_CONNECTIONS, ...tlsOptions(access) })
+    this.#freshAgent = new Agent({ keepAlive: false, maxCachedSessions: 0, ...tlsOptions(access) })
   }
 
   get server(): string {
@@ -95,9 +99,9 @@ export class KubeClient {
     return this.read({ method: 'GET', path, query })
   }
 
-  /** Reads a text of any length line by line. */
+  /** Reads a text of any length line by line, over a connection of its own. */
   async lines(path: string): Promise<LineAnswer> {
-    const request = { method: 'GET', path, accept: 'text/plain' } as const
+    const request = { method: 'GET', path, accept: 'text/plain', isFresh: true } as const
     const answer = await this.#request(request)
     const { statusCode = 0, headers } = answer
     if (statusCode >= 400) {
@@ -112,16 +116,17 @@ export class KubeClient {
 
   close(): void {
     this.#agent.destroy()
+    this.#freshAgent.destroy()
   }
 
   async #request(request: KubeRequest): Promise<IncomingMessage> {
-    const { path, query, signal } = request
+    const { path, query, signal, isFresh = false } = request
     const url = new URL(this.server)
     url.pathname = this.#base + path
     url.search = new URLSearchParams(query).toString()
     try {
       return await exchange(url, request, {
-        agent: this.#agent,
+        agent: isFresh ? this.#freshAgent : this.#agent,
         headers: { ...headersOf(request), ...(await this.#authorization()) },
         timeout: ANSWER_TIMEOUT_MS,
         signal,

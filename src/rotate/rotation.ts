@@ -3,7 +3,8 @@ import { BridgeError, isOutage } from '../errors.ts'
 import type { AdministeredKey } from '../operator/key-admin.ts'
 import { wait } from '../time/wait.ts'
 import { isSilent } from '../convergence/api-server-view.ts'
-import { judgeConvergence, type ClusterReading, type Demand } from '../convergence/convergence.ts'
+import type { ClusterReading } from '../convergence/cluster-reading.ts'
+import { judgeConvergence, type Demand } from '../convergence/convergence.ts'
 import type { KeyVersions } from '../storage/key-versions.ts'
 import type { Report } from '../verify/report.ts'
 import { ROTATION_STEPS, type RotationState, type RotationStep } from './state.ts'
@@ -110,7 +111,11 @@ export class Rotation {
     const { actions, onStep, configsMayDiffer, configHash, finishOnly } = this.#options
     onStep('check', 'plugins and API servers must be healthy and use the same key')
     const reading = await actions.read()
-    const { isReached, reasons } = judgeConvergence(reading, { configsMayDiffer, configHash })
+    const { isReached, reasons, unseen } = judgeConvergence(reading, {
+      configsMayDiffer,
+      configHash,
+    })
+    if (unseen.length > 0) throw unhealthyCluster(unseen)
     const versions = actions.versionsOf(await this.#readKey(signal))
     const used = usedVersions(reading, versions)
     const isBehind = used.some((version) => version < this.#state.from)
@@ -163,8 +168,9 @@ export class Rotation {
     let reported = ''
     let reportedAt = startedAt
     for (;;) {
-      const { isReached, reasons } = judgeConvergence(await actions.read(), demand)
+      const { isReached, reasons, unseen } = judgeConvergence(await actions.read(), demand)
       if (isReached) return
+      if (unseen.length > 0) throw notConverged(unseen.join('; '))
       const now = clock.monotonic()
       const text = reasons.join('; ')
       if (now - startedAt > patienceMs) throw notConverged(text)

@@ -1,6 +1,7 @@
 import type { AdministeredKey } from '../operator/key-admin.ts'
 import { isSilent, type ApiServerReading } from '../convergence/api-server-view.ts'
-import { judgeConvergence, type ClusterReading, type Demand } from '../convergence/convergence.ts'
+import type { ClusterReading } from '../convergence/cluster-reading.ts'
+import { judgeConvergence, type Demand } from '../convergence/convergence.ts'
 import type { KeyVersions } from '../storage/key-versions.ts'
 import { isSilentPlugin, type PluginReading } from '../convergence/plugin-view.ts'
 import { hashKeyId } from '../seed/key-id.ts'

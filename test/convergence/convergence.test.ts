@@ -1,11 +1,16 @@
 import { test } from 'tap'
 
-import type { ApiServerView } from '../../src/convergence/api-server-view.ts'
+import { isSameServer } from '../../src/convergence/api-server-peers.ts'
+import type { ApiServerReading, ApiServerView } from '../../src/convergence/api-server-view.ts'
+import type { ClusterReading } from '../../src/convergence/cluster-reading.ts'
 import { judgeConvergence, type Demand } from '../../src/convergence/convergence.ts'
 import { explainAnswer, explainNoAnswer } from '../../src/kube/fault.ts'
 import { readPlugin } from '../../src/convergence/plugin-view.ts'
 import { hashKeyId } from '../../src/seed/key-id.ts'
 import { BridgeError } from '../../src/errors.ts'
+
+/** Every API server was named, and none has a Lease. */
+const NAMED = { leases: { kind: 'read', living: [] }, source: 'named' } as const
 
 function server(name: string, hash: string, more: Partial<ApiServerView> = {}): ApiServerView {
   return {
@@ -26,7 +31,11 @@ const plugin = (keyId: string) => ({
 
 void test('all agree, and all have the wanted key', (t) => {
   const hash = hashKeyId('new')
-  const reading = { apiServers: [server('a', hash), server('b', hash)], plugins: [plugin('new')] }
+  const reading = {
+    ...NAMED,
+    apiServers: [server('a', hash), server('b', hash)],
+    plugins: [plugin('new')],
+  }
   t.match(judgeConvergence(reading, { wanted: hash }), {
     isReached: true,
     reasons: [],
@@ -40,33 +49,43 @@ void test('each reason why not is a sentence of its own', (t) => {
   const silence = new BridgeError('KUBE_UNREACHABLE', 'b is not there')
   const cases: readonly (readonly [Parameters<typeof judgeConvergence>, RegExp])[] = [
     [
-      [{ apiServers: [server('a', old), server('b', next)], plugins: [] }],
+      [{ ...NAMED, apiServers: [server('a', old), server('b', next)], plugins: [] }],
       /have different keys of provider tb \(a: .*; b: /,
     ],
-    [[{ apiServers: [server('a', old), { server: 'b', silence }], plugins: [] }], /b is not there/],
     [
-      [{ apiServers: [server('a', old)], plugins: [] }, { wanted: next }],
+      [{ ...NAMED, apiServers: [server('a', old), { server: 'b', silence }], plugins: [] }],
+      /b is not there/,
+    ],
+    [
+      [{ ...NAMED, apiServers: [server('a', old)], plugins: [] }, { wanted: next }],
       /a does not use key .* yet/,
     ],
     [
-      [{ apiServers: [server('a', old, { fault: 'vault is away' })], plugins: [] }],
+      [{ ...NAMED, apiServers: [server('a', old, { fault: 'vault is away' })], plugins: [] }],
       /of a are unhealthy: vault is away/,
     ],
     [
-      [{ apiServers: [server('a', old), server('b', old, { configHash: 'd' })], plugins: [] }],
+      [
+        {
+          ...NAMED,
+          apiServers: [server('a', old), server('b', old, { configHash: 'd' })],
+          plugins: [],
+        },
+      ],
       /different EncryptionConfigurations/,
     ],
     [
-      [{ apiServers: [server('a', old)], plugins: [plugin('new')] }],
+      [{ ...NAMED, apiServers: [server('a', old)], plugins: [plugin('new')] }],
       /which the API servers do not use yet/,
     ],
     [
-      [{ apiServers: [server('a', old)], plugins: [plugin('old')] }, { wanted: next }],
+      [{ ...NAMED, apiServers: [server('a', old)], plugins: [plugin('old')] }, { wanted: next }],
       /the plugin at p does not announce/,
     ],
     [
       [
         {
+          ...NAMED,
           apiServers: [server('a', old)],
           plugins: [{ ...plugin('old'), ready: false, message: 'sealed' }],
         },
@@ -76,16 +95,21 @@ void test('each reason why not is a sentence of its own', (t) => {
     [
       [
         {
+          ...NAMED,
           apiServers: [server('a', old)],
           plugins: [{ address: 'p', ready: true, reason: 'ok', message: 'ok' }],
         },
       ],
       /has no key yet/,
     ],
-    [[{ apiServers: [server('a', old)], plugins: [{ address: 'p', silence }] }], /b is not there/],
+    [
+      [{ ...NAMED, apiServers: [server('a', old)], plugins: [{ address: 'p', silence }] }],
+      /b is not there/,
+    ],
     [
       [
         {
+          ...NAMED,
           apiServers: [
             server('a', old, { keys: new Map([['tb', { hash: old, ageSeconds: 200 }]]) }),
           ],
@@ -108,7 +132,7 @@ void test('each reason why not is a sentence of its own', (t) => {
 void test('which provider writes is proved by the hash of the file alone', (t) => {
   const hash = hashKeyId('k')
   const judge = (views: ApiServerView[], demand: Demand = {}) =>
-    judgeConvergence({ apiServers: views, plugins: [] }, demand).reasons
+    judgeConvergence({ ...NAMED, apiServers: views, plugins: [] }, demand).reasons
   const without = (name: string) => server(name, hash, { configHash: undefined })
   t.same(judge([without('a')]), [], 'one API server agrees with itself')
   t.match(judge([without('a'), without('b')]), [
@@ -123,6 +147,46 @@ void test('which provider writes is proved by the hash of the file alone', (t) =
   ])
   t.same(judge([server('a', hash), server('b', hash)], { configHash: 'c' }), [])
   t.same(judge([server('a', hash), without('b')], { configHash: 'd', configsMayDiffer: true }), [])
+  t.end()
+})
+
+void test('API servers that were not read are a reason, however that shows', (t) => {
+  const hash = hashKeyId('k')
+  const leases = (...hostnames: string[]) =>
+    ({ kind: 'read', living: hostnames.map((hostname) => ({ id: hostname, hostname })) }) as const
+  const unseen = (
+    apiServers: ApiServerReading[],
+    more: Partial<Pick<ClusterReading, 'leases' | 'source'>>,
+  ) => judgeConvergence({ ...NAMED, apiServers, plugins: [], ...more }).unseen
+  const [a, b] = [server('https://a', hash, { id: 'a' }), server('https://b', hash, { id: 'b' })]
+  t.same(unseen([a, b], { leases: leases('a', 'b') }), [])
+  t.match(unseen([a], { leases: leases('a', 'b', 'c') }), [
+    /that were not read \(b, c\); .*--api-server/,
+  ])
+  t.match(unseen([server('https://a', hash)], { leases: leases('a', 'b') }), [
+    /^1 API servers were not read/,
+  ])
+  const silent = { server: 'https://b', silence: new BridgeError('KUBE_UNREACHABLE', 'away') }
+  t.same(unseen([a, silent], { leases: leases('a', 'b') }), [], 'it may be the silent one')
+  t.match(unseen([a, silent], { leases: leases('a', 'b', 'c') }), [/that were not read/])
+  t.match(unseen([a], { leases: { kind: 'denied' } }), [/cannot list the Leases/])
+  t.match(unseen([a], { leases: { kind: 'failed' } }), [/could not be read/])
+  t.same(unseen([a], { leases: { kind: 'denied' }, source: 'service' }), [])
+  t.match(unseen([a], { leases: leases(), source: 'kubeconfig' }), [/^nothing shows whether/])
+  t.match(unseen([a, { ...b, server: a.server }], {}), [
+    /^2 API servers or more answer at https:\/\/a, so it is the address of a load balancer/,
+  ])
+  t.end()
+})
+
+void test('two answers are of one API server if it may have restarted in between', (t) => {
+  const at = (startedAt: number, readAt: number, id?: string) =>
+    server('https://a', 'h', { startedAt, readAt, id })
+  t.ok(isSameServer(at(100, 200), at(100, 210)), 'the same process')
+  t.ok(isSameServer(at(100, 200), at(205, 210)), 'started after the other answered')
+  t.notOk(isSameServer(at(100, 200), at(150, 210)), 'ran already when the other answered')
+  t.notOk(isSameServer(at(100, 200, 'x'), at(100, 210, 'y')), 'another host')
+  t.ok(isSameServer(server('https://a', 'h'), server('https://a', 'h')), 'nothing tells them apart')
   t.end()
 })
 

@@ -13,6 +13,8 @@ export type Seen = {
   apis: KubeApiServer[]
   plugins?: Plugin[]
   etcd?: Etcd
+  /** What is named with --api-server instead of the addresses of `apis`. */
+  addresses?: string[]
 }
 
 /** The built program as an operator runs it on one cluster, with a home of its own. */
@@ -38,15 +40,18 @@ export class Operator {
     })
     const caFile = join(tempFolder('authorities'), 'ca.pem')
     writeFileSync(caFile, seen.apis.map((api) => readFileSync(api.caFile, 'utf8')).join(''))
-    return new Operator(seen, kubeconfigOf(first, { token, caFile }))
+    const [server = first.address] = seen.addresses ?? []
+    return new Operator(seen, kubeconfigOf(first, { token, caFile, server }))
   }
 
-  private constructor({ apis, plugins = [], etcd }: Seen, kubeconfig: string) {
+  private constructor(seen: Seen, kubeconfig: string) {
+    const { apis, plugins = [], etcd } = seen
+    const addresses = seen.addresses ?? apis.map((api) => api.address)
     this.kubeconfig = kubeconfig
     this.#common = [
       '--kubeconfig',
       kubeconfig,
-      ...apis.flatMap((api) => ['--api-server', api.address]),
+      ...addresses.flatMap((address) => ['--api-server', address]),
       ...plugins.flatMap((plugin) => ['--plugin', `127.0.0.1:${String(plugin.adminPort)}`]),
       ...(etcd === undefined ? [] : ['--endpoints', etcd.address]),
     ]

@@ -1,9 +1,14 @@
+import { createHash } from 'node:crypto'
 import { createServer } from 'node:https'
 import { readFileSync } from 'node:fs'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { CertificateAuthority } from '../real/host/pki.ts'
+
+/** The name of its Lease, and that in its metrics. */
+const IDENTITY = 'apiserver-fake'
+const IDENTITY_HASH = `sha256:${createHash('sha256').update(IDENTITY).digest('hex')}`
 
 export type FakeObject = {
   name: string
@@ -109,6 +114,10 @@ export class FakeKubeServer {
         return { status: this.health === 'ok' ? 200 : 500, body: this.health }
       case '/api/v1/namespaces/kube-system':
         return { status: 200, body: { metadata: { uid: 'cluster-uid' } } }
+      case '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases': {
+        const spec = { renewTime: new Date().toISOString() }
+        return { status: 200, body: { items: [{ metadata: { name: IDENTITY }, spec }] } }
+      }
       case '/apis':
         return { status: 200, body: { groups: this.groups } }
       case '/api/v1':
@@ -134,12 +143,12 @@ export class FakeKubeServer {
     const now = Date.now() / 1000
     const name = 'apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds'
     return [
-      `${name}{apiserver_id_hash="sha256:i",key_id_hash="sha256:old",provider_name="tb"} ${String(now - 90)}`,
-      `${name}{apiserver_id_hash="sha256:i",key_id_hash="${this.keyHash}",provider_name="tb"} ${String(now - 5)}`,
+      `${name}{apiserver_id_hash="${IDENTITY_HASH}",key_id_hash="sha256:old",provider_name="tb"} ${String(now - 90)}`,
+      `${name}{apiserver_id_hash="${IDENTITY_HASH}",key_id_hash="${this.keyHash}",provider_name="tb"} ${String(now - 5)}`,
       ...(this.configHash === undefined
         ? []
         : [
-            `apiserver_encryption_config_controller_last_config_info{apiserver_id_hash="sha256:i",hash="${this.configHash}"} 1`,
+            `apiserver_encryption_config_controller_last_config_info{apiserver_id_hash="${IDENTITY_HASH}",hash="${this.configHash}"} 1`,
           ]),
     ].join('\n')
   }

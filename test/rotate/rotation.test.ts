@@ -13,6 +13,9 @@ import { systemClock } from '../../src/time/clock.ts'
 import { BridgeError } from '../../src/errors.ts'
 import type { AdministeredKey, KeyAdmin } from '../../src/operator/key-admin.ts'
 
+/** Every API server was named, and none has a Lease. */
+const NAMED = { leases: { kind: 'read', living: [] }, source: 'named' } as const
+
 function keyOf(latestVersion: number): AdministeredKey {
   const numbers = Array.from({ length: latestVersion }, (_none, index) => index + 1)
   return {
@@ -79,6 +82,7 @@ function fixture(t: Test, given: Partial<RotationActions> = {}) {
       const hash = new KeyVersions(keyOf(9), 'c').hashOf(vault.servers) ?? ''
       vault.servers = vault.vault
       return Promise.resolve({
+        ...NAMED,
         apiServers: [{ server: 'a', keys: new Map([['tb', { hash, ageSeconds: 1 }]]) }],
         plugins: [],
       })

@@ -9,6 +9,9 @@ import { countStale, oldestVersion, sharesOf } from '../../src/verify/stored-key
 import { makeKeyId } from '../../src/seed/key-id.ts'
 import type { AdministeredKey } from '../../src/operator/key-admin.ts'
 
+/** Every API server was named, and none has a Lease. */
+const NAMED = { leases: { kind: 'read', living: [] }, source: 'named' } as const
+
 const key: AdministeredKey = {
   name: 'k',
   type: 'aes256-gcm96',
@@ -105,6 +108,7 @@ void test('a table with the key, nodes, shares, and all problems', (t) => {
   }
   const status = makeClusterStatus({
     reading: {
+      ...NAMED,
       apiServers: [
         {
           server: 'https://a',
@@ -134,7 +138,7 @@ void test('a table with the key, nodes, shares, and all problems', (t) => {
   t.match(text, 'problem: transit key k was due to be rotated at')
   t.match(text, 'has version 1 of the key, but Vault has version 2')
   const plain = makeClusterStatus({
-    reading: { apiServers: [], plugins: [] },
+    reading: { ...NAMED, apiServers: [], plugins: [] },
     demand: {},
     key,
     rotateEvery: 1,
@@ -143,7 +147,12 @@ void test('a table with the key, nodes, shares, and all problems', (t) => {
   t.match(plain.key, { rotatedBy: 'operator' })
   t.match(
     formatStatus(
-      makeClusterStatus({ reading: { apiServers: [], plugins: [] }, demand: {}, key, now }),
+      makeClusterStatus({
+        reading: { ...NAMED, apiServers: [], plugins: [] },
+        demand: {},
+        key,
+        now,
+      }),
       now,
     ),
     /no rotation is planned/,
@@ -152,7 +161,7 @@ void test('a table with the key, nodes, shares, and all problems', (t) => {
 })
 
 void test('what it shows of etcd is checked', (t) => {
-  const reading = { apiServers: [], plugins: [] }
+  const reading = { ...NAMED, apiServers: [], plugins: [] }
   const faultsOf = (report_: Report, key_: AdministeredKey | undefined) =>
     makeClusterStatus({ reading, demand: {}, report: report_, key: key_, now: 0 }).faults
   t.same(faultsOf(report, key), [])
@@ -169,7 +178,7 @@ void test('what it shows of etcd is checked', (t) => {
 })
 
 void test('API servers without KMS are a fault where KMS is expected', (t) => {
-  const reading = { apiServers: [{ server: 'https://a', keys: new Map() }], plugins: [] }
+  const reading = { ...NAMED, apiServers: [{ server: 'https://a', keys: new Map() }], plugins: [] }
   const faultsOf = (mustUseKms: boolean) =>
     makeClusterStatus({ reading, demand: {}, mustUseKms, now: 0 }).faults
   t.match(faultsOf(true), ['the API server https://a uses no KMS v2 provider'])

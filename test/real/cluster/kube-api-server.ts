@@ -22,6 +22,8 @@ export type KubeApiServerOptions = {
   /** Signs the tokens: give the API servers of one cluster the same. Default: one of its own. */
   signer?: ServiceAccountIssuer
   dir?: string
+  /** The host name that it sees, from which it makes its identity. Default: that of this machine. */
+  hostname?: string
   /**
    * Do not wait until it is ready, only until it answers: with a KMS plugin that is away it never
    * becomes ready. Default: true.
@@ -39,7 +41,7 @@ export type KubeAnswer = { status: number; body: JsonBody }
 
 type Place = {
   dir: string
-  binary: string
+  command: readonly [string, ...string[]]
   port: number
   caFile: string
   agent: Agent
@@ -266,8 +268,14 @@ export class KubeApiServer {
   }
 
   #launch(): Program {
-    const { dir, binary, args } = this.#place
-    return Program.start({ name: 'kube-apiserver', command: binary, args, folder: dir })
+    const { dir, command, args } = this.#place
+    const [first, ...rest] = command
+    return Program.start({
+      name: 'kube-apiserver',
+      command: first,
+      args: [...rest, ...args],
+      folder: dir,
+    })
   }
 
   async #up(waitReady: boolean): Promise<void> {
@@ -326,7 +334,7 @@ async function prepare(options: KubeApiServerOptions): Promise<Place> {
   }
   return {
     dir,
-    binary,
+    command: options.hostname === undefined ? [binary] : onHost(options.hostname, binary),
     port,
     caFile: authority.caFile,
     agent: new Agent({ connect: { ca: await readFile(authority.caFile, 'utf8') } }),
@@ -334,6 +342,11 @@ async function prepare(options: KubeApiServerOptions): Promise<Place> {
     signer,
     args: withExtra(args, options.extraArgs ?? []),
   }
+}
+
+/** In a UTS namespace of its own, with another host name. */
+function onHost(hostname: string, binary: string): readonly [string, ...string[]] {
+  return ['unshare', '--uts', 'sh', '-c', 'hostname "$0" && exec "$@"', hostname, binary]
 }
 
 function withExtra(args: string[], extra: string[]): string[] {
