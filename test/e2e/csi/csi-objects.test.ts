@@ -195,15 +195,16 @@ void test('what pods find in their volumes', { skip: whyNoMounts() }, async (t) 
     for (const [name, value] of [
       ['vaultAddress', 'http://127.0.0.1:1'],
       ['audience', 'other'],
-      ['mount', 'other'],
       ['vaultSkipTLSVerify', 'true'],
     ] as const) {
       const publication = { class: 'one', attributes: { [name]: value } }
       await t.rejects(cluster.publish(attacker, publication), {
         code: 'INVALID_ARGUMENT',
-        message: new RegExp(`${name} is not a known field`),
+        message: new RegExp(`${name}: is not a known field`),
       })
     }
+    const otherMount = { class: 'one', attributes: { mount: 'other' } }
+    await t.rejects(cluster.publish(attacker, otherMount), { code: 'PERMISSION_DENIED' })
   })
 
   await t.test('when the pod is gone, so is its volume', async (t) => {
