@@ -1,7 +1,8 @@
+import { setImmediate } from 'node:timers/promises'
 import type { TransitKey } from '../../transit/key.ts'
 import { readPublicKey } from '../../transit/public-key.ts'
 import { findCertificates } from './certificate.ts'
-import { fingerprint, type ContentFile } from './content.ts'
+import { fingerprint, requireSize, type ContentFile } from './content.ts'
 import { hasSeveralAlgorithms, makeJwk, requireDistinctIds, type JwkOrigin } from './jwk.ts'
 import { encodeOpenSsh } from './openssh.ts'
 import type { JwkFields, JwksObject, PublicKeyObject, PublicObject } from '../class/object-types.ts'
@@ -30,14 +31,25 @@ export async function makePublicFiles(
   return [makeFile(object, object.path, encodeKeyInfo(key), key.latestVersion)]
 }
 
-function makePublicKeyFiles(object: PublicKeyObject, key: TransitKey): Promise<ContentFile[]> {
-  const versions = findVersions(key, object.version)
-  return Promise.all(
-    versions.map(async (version) => {
-      const path = placeVersion(object.path, object.version, version)
-      return makeFile(object, path, await encodePublicKey(object, key, version), version)
-    }),
-  )
+/** Versions of a key that are encoded before other Mounts have their turn: a few milliseconds. */
+const VERSIONS_AT_ONCE = 20
+
+async function makePublicKeyFiles(
+  object: PublicKeyObject,
+  key: TransitKey,
+): Promise<ContentFile[]> {
+  const files: ContentFile[] = []
+  let bytes = 0
+  for (const [index, version] of findVersions(key, object.version).entries()) {
+    if (index % VERSIONS_AT_ONCE === VERSIONS_AT_ONCE - 1) await setImmediate()
+    const path = placeVersion(object.path, object.version, version)
+    const file = makeFile(object, path, await encodePublicKey(object, key, version), version)
+    files.push(file)
+    bytes += file.contents.byteLength
+    // A key can have thousands of versions.
+    requireSize(bytes)
+  }
+  return files
 }
 
 /** The content is public, so the version can be a hash of it. */
@@ -72,12 +84,13 @@ async function encodePublicKey(
 /** Contains every version that Vault still verifies, so that signatures from before a rotation remain valid. */
 async function encodeJwks(object: JwksObject, keys: readonly TransitKey[]): Promise<Buffer> {
   const fields = keys.length > 1 ? fieldsForSeveral(object, keys) : () => object
-  const jwks = keys.flatMap((key) =>
-    findVersions(key, 'all').map((version) =>
-      makeJwk(readPublicKey(key, version), originOf(fields(key), key, version)),
-    ),
-  )
-  const made = await Promise.all(jwks)
+  const made: Awaited<ReturnType<typeof makeJwk>>[] = []
+  for (const key of keys) {
+    for (const version of findVersions(key, 'all')) {
+      if (made.length % VERSIONS_AT_ONCE === VERSIONS_AT_ONCE - 1) await setImmediate()
+      made.push(await makeJwk(readPublicKey(key, version), originOf(fields(key), key, version)))
+    }
+  }
   requireDistinctIds(made)
   return encodeJson({ keys: made })
 }

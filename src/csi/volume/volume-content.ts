@@ -3,7 +3,7 @@ import type { Clock } from '../../time/clock.ts'
 import { BridgeError } from '../../errors.ts'
 import type { TransitKey } from '../../transit/key.ts'
 import type { ContentCache, CachedContent } from './content-cache.ts'
-import { zeroFiles, type ContentFile } from './content.ts'
+import { requireSize, zeroFiles, type ContentFile } from './content.ts'
 import type { KeyCache, KnownKey } from './key-cache.ts'
 import { requireKey } from '../class/object-fault.ts'
 import {
@@ -16,7 +16,7 @@ import {
   type PublicObject,
 } from '../class/object-types.ts'
 import type { VolumeEngine, VolumeEngines } from '../identity/volume-engines.ts'
-import { makePublicFiles } from './public-content.ts'
+import { PublicContentCache } from './public-content-cache.ts'
 import { decryptObjects, areCurrent, exportObject, type ObjectContent } from './secret-content.ts'
 
 export interface VolumeContentOptions {
@@ -56,9 +56,11 @@ interface Secrets {
 /** Collects the content of volumes from key metadata, the content cache and Vault. */
 export class VolumeContent {
   readonly #options: VolumeContentOptions
+  readonly #public: PublicContentCache
 
   constructor(options: VolumeContentOptions) {
     this.#options = options
+    this.#public = new PublicContentCache(options.clock)
   }
 
   /** Never rejects: an object's error takes the place of its content. */
@@ -171,14 +173,21 @@ export class VolumeContent {
   }
 
   async #makePublic({ objects, engines }: Volume, keys: Keys): Promise<Contents> {
+    let bytes = 0
     const makeOne = async (object: PublicObject) => {
       const engine = engines.of(object)
       const found = keysOf(object).map((name) => findKey(name, engine, keys))
-      return makePublicFiles(object, found)
+      const files = await this.#public.make(object, found)
+      requireSize((bytes += sizeOfFiles(files)))
+      return files
     }
     const contents = new Map<number, ObjectContent>()
-    for (const object of objects.filter(isPublic))
-      contents.set(object.index, await makeOne(object).catch(asError))
+    let tooLarge: BridgeError | undefined
+    for (const object of objects.filter(isPublic)) {
+      const made = tooLarge ?? (await makeOne(object).catch(asError))
+      contents.set(object.index, made)
+      if (made instanceof BridgeError && made.code === 'CONTENT_TOO_LARGE') tooLarge = made
+    }
     return contents
   }
 }
@@ -242,6 +251,10 @@ function isExport(object: ClassObject): object is ExportedKeyObject {
 /** Also false for bundles and templates, which have no key. */
 function needsKey(object: ClassObject): boolean {
   return !isCiphertext(object) && !isComposite(object)
+}
+
+function sizeOfFiles(files: readonly ContentFile[]): number {
+  return files.reduce((sum, { contents }) => sum + contents.byteLength, 0)
 }
 
 function asError(thrown: unknown): BridgeError {
