@@ -8,6 +8,7 @@ import { parseProviderConfig } from '../../src/config/load.ts'
 import { readManifests } from '../../src/csi/class/class-manifest.ts'
 import { CertificateAuthority } from '../real/host/pki.ts'
 import { certify, rotateKey } from '../real/vault/transit-setup.ts'
+import { DocumentText, OperatorShell } from './document.ts'
 import { PodVault, newPod } from './pod-vault.ts'
 import { startFixture } from './fixture.ts'
 
@@ -115,6 +116,21 @@ void test('the class in docs/csi.md is valid and mounts', async (t) => {
   const files = await mount(spec.parameters.objects)
   t.same([...files.keys()], ['keys/signing.pem', 'jwks.json', 'db/password'])
   t.equal(String(files.get('db/password')?.contents), 'hunter2')
+})
+
+void test('the command in docs/csi.md creates a role for pods of its namespace only', async (t) => {
+  const shell = await OperatorShell.open(vault.bao)
+  shell.run(new DocumentText('csi.md').block('commands: role').replace('role/web ', 'role/shown '))
+  const objects = [{ path: 'info', type: 'keyInfo', key: 'app-data' }]
+  const mountAs = async (namespace: string) => {
+    const pod = newPod({ namespace })
+    const attributes = await vault.attributes(pod, objects, { role: 'shown' })
+    return open.driver.mount({ attributes })
+  }
+  const open = await startFixture(vault)
+  t.teardown(open.stop)
+  t.equal((await mountAs('shop')).files.size, 1)
+  await t.rejects(mountAs('bank'), { code: 'PERMISSION_DENIED' })
 })
 
 void test('the configuration in docs/csi.md is valid and has no login of the program itself', (t) => {

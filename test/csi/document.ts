@@ -48,7 +48,7 @@ export class OperatorShell {
 
   /** Runs a script that ends at its first error. Returns its standard output. */
   run(script: string): string {
-    return execFileSync('bash', ['-euo', 'pipefail', '-c', script], {
+    return execFileSync('bash', ['--norc', '-euo', 'pipefail', '-c', script], {
       cwd: this.folder,
       env: this.#environment,
       encoding: 'utf8',

@@ -1,6 +1,5 @@
 // A pod with a CSI volume on a real node: kubelet, the real Secrets Store CSI driver, and the provider of the chart.
 import { writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'tap'
 import type { Test } from 'tap'
@@ -10,17 +9,15 @@ import { CsiDriver } from '../../real/cluster/csi-driver.ts'
 import { CsiVault } from '../../real/vault/csi-vault.ts'
 import { CHART } from '../../real/cluster/helm.ts'
 import { KubeNode, whyNoNode } from '../../real/cluster/kube-node.ts'
-import { installDriverResources, writeClass } from '../../real/cluster/kube-objects.ts'
+import { writeClass } from '../../real/cluster/kube-objects.ts'
 import { buildImageArchive, IMAGE } from '../../real/cluster/node-image.ts'
 import { obtain } from '../../real/host/parts.ts'
 import { CertificateAuthority } from '../../real/host/pki.ts'
 import { makeKey } from '../../real/vault/transit-setup.ts'
+import { ADDRESS, forwardVault, startDriver } from './csi-node.ts'
 
-/** Of the node, as pods reach it. */
-const ADDRESS = '198.51.100.1'
 const NAMESPACE = 'transit-bridge'
 const SHOP = '/api/v1/namespaces/shop'
-const DRIVER_SOCKET = '/var/lib/kubelet/plugins/csi-secrets-store/csi.sock'
 const RULE = {
   namespaces: ['shop'],
   serviceAccounts: ['*'],
@@ -40,48 +37,8 @@ async function startVault(
   t.teardown(() => vault.stop())
   await vault.writeRole({ role: 'web', subjects: ['system:serviceaccount:shop:*'] })
   await makeKey(vault.bao, 'app-data')
-  const server = createServer((inner) => {
-    const outer = connect({ host: '127.0.0.1', port: vault.bao.port })
-    inner.on('error', () => outer.destroy()).on('close', () => outer.destroy())
-    outer.on('error', () => inner.destroy()).on('close', () => inner.destroy())
-    inner.pipe(outer).pipe(inner)
-  })
-  await new Promise<void>((resolve) => server.listen(node.vaultSocket, resolve))
-  t.teardown(() => server.close())
+  await forwardVault(t, node, vault.bao.port)
   return vault
-}
-
-/** The driver beside kubelet, where its own chart would have a DaemonSet. */
-async function startDriver(node: KubeNode): Promise<void> {
-  await installDriverResources(node)
-  await node.api('POST', '/apis/storage.k8s.io/v1/csidrivers', {
-    metadata: { name: CsiDriver.driverName },
-    spec: {
-      podInfoOnMount: true,
-      attachRequired: false,
-      volumeLifecycleModes: ['Ephemeral'],
-      requiresRepublish: true,
-      tokenRequests: [{ audience: 'vault', expirationSeconds: 600 }],
-    },
-  })
-  const make = node.run('folders', 'mkdir', ['-p', join(DRIVER_SOCKET, '..')])
-  await make.finished()
-  node.run('driver', await obtain('secrets-store-csi-driver'), [
-    `--endpoint=unix://${DRIVER_SOCKET}`,
-    '--nodeid=node-1',
-    '--provider-volume=/var/run/secrets-store-csi-providers',
-    '--metrics-addr=127.0.0.1:8095',
-  ])
-  node.run('registrar', process.execPath, [
-    join(import.meta.dirname, '../../real/cluster/node/registrar.ts'),
-    `/var/lib/kubelet/plugins_registry/${CsiDriver.driverName}-reg.sock`,
-    CsiDriver.driverName,
-    DRIVER_SOCKET,
-  ])
-  await node.waitUntil('the driver to be known to the node', async () => {
-    const { status, body } = await node.request('GET', '/apis/storage.k8s.io/v1/csinodes/node-1')
-    return status === 200 && JSON.stringify(body.spec.drivers).includes(CsiDriver.driverName)
-  })
 }
 
 async function install(node: KubeNode, caPem: string): Promise<void> {
@@ -142,11 +99,6 @@ void test(
     t.teardown(() => node.stop())
     const authority = await CertificateAuthority.create()
     const vault = await startVault(t, node, authority)
-    node.run('gateway', process.execPath, [
-      join(import.meta.dirname, '../../real/cluster/node/forward.ts'),
-      `tcp:${ADDRESS}:8200`,
-      `unix:${node.vaultSocket}`,
-    ])
     await startDriver(node)
     await install(node, authority.caPem)
     await node.api('POST', '/api/v1/namespaces', { metadata: { name: 'shop' } })
