@@ -12,8 +12,9 @@ const ED25519_SPKI = Buffer.from('302a300506032b6570032100', 'hex')
 export function readPublicKey(key: TransitKey, version: number): KeyObject {
   const text = key.versions.get(version)?.publicKey
   if (text === undefined || text === '') {
-    const reason = key.derived
-      ? `is derived: it has another public key for each context, and Vault lists none`
+    const isDerived = key.derived && key.type === 'ed25519'
+    const reason = isDerived
+      ? 'is derived: it has another public key for each context; specify the context'
       : `has type ${key.type}, which has no public key`
     throw unsuitable(key, reason)
   }

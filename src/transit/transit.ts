@@ -44,9 +44,14 @@ export class Transit {
     this.#mount = options.mount
   }
 
-  /** Versions and settings of a key; KEY_MISSING if there is none. */
-  async readKey(key: string, context: CallContext): Promise<TransitKey> {
-    const path = this.#path('keys', key)
+  /**
+   * Versions and settings of a key; KEY_MISSING if there is none. A derived ed25519 key has public keys only with its
+   * `derivation`, the context that Transit derives them from (path_keys.go).
+   */
+  async readKey(key: string, context: CallContext, derivation?: Uint8Array): Promise<TransitKey> {
+    const query =
+      derivation === undefined ? '' : `?context=${encodeURIComponent(toBase64(derivation))}`
+    const path = `${this.#path('keys', key)}${query}`
     try {
       const answer = await this.#vault.request(
         { operation: 'read_key', method: 'GET', path },

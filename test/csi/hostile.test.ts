@@ -320,6 +320,10 @@ const CASES: readonly Case[] = [
     [
       [{}, /\.key: is missing; the name of a transit key/],
       [{ key: 'app-a', keys: ['app-b'] }, /\.key: cannot be combined with keys; remove one/],
+      [{ key: 'app-a', context: 'a b' }, /\.context: is not base64; use standard/],
+      [{ key: 'app-a', context: '' }, /\.context: is empty; remove it/],
+      [{ key: 'app-a', context: 'AAAA'.repeat(400) }, /\.context: is longer than 1024 bytes/],
+      [{ keys: ['app-a'], context: 'AAAA' }, /\.context: cannot be combined with keys; use key/],
       [{ keys: [] }, /\.keys: is an empty list; list the names/],
       [{ keys: 'app-a' }, /\.keys: must be a list, not text/],
       [{ keys: { a: 1 } }, /\.keys: must be a list, not a mapping/],
@@ -659,6 +663,7 @@ const FIELD_OWNERS: readonly (readonly [string, object])[] = [
     'context',
     'associatedData',
   ].map((field) => [field, GOOD] as const),
+  ['context', PUBLIC],
   ...['key', 'version'].map((field) => [field, CERTIFICATE] as const),
   ['name', PART],
   ['encoding', DATA_KEY],

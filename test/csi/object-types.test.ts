@@ -317,7 +317,7 @@ void test('a derived key has no public key of its own', async (t) => {
   for (const type of ['publicKey', 'jwks']) {
     t.match(await failure(mount([{ path: 'x', type, key }])), {
       code: 'FAILED_PRECONDITION',
-      message: `objects[0] (x): transit key ${key} is derived: it has another public key for each context, and Vault lists none`,
+      message: `objects[0] (x): transit key ${key} is derived: it has another public key for each context; specify the context`,
     })
   }
 })

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { createHash, createPublicKey } from 'node:crypto'
+import { createHash, createPublicKey, verify } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { calculateJwkThumbprint, type JSONWebKeySet, type JWK } from 'jose'
@@ -170,6 +170,54 @@ void test('a key without a public key has no OpenSSH key, and each version has i
     { path: 'all', type: 'publicKey', key: 'app-a', format: 'openssh', version: 'all' },
   ])
   t.same([...files.keys()], ['all/1', 'all/2'])
+})
+
+void test('a derived key has the public keys of its context, which verify what Transit signs with it', async (t) => {
+  const key = 'derived'
+  const contexts = ['shop', 'bank+/=?&'].map((text) => Buffer.from(text).toString('base64'))
+  const [shop = '', bank = ''] = contexts
+  await vault.makeKey(key, 'ed25519', { derived: true })
+  await rotateKey(vault.bao, key)
+  const { text, jwks, versions } = await mount([
+    { path: 'shop', type: 'publicKey', key, context: shop },
+    { path: 'bank', type: 'publicKey', key, context: bank },
+    { path: 'all', type: 'publicKey', key, context: shop, version: 'all' },
+    { path: 'jwks', type: 'jwks', key, context: bank },
+    { path: 'info', type: 'keyInfo', key },
+  ])
+  for (const [path, context] of [
+    ['shop', shop],
+    ['bank', bank],
+  ] as const) {
+    const input = Buffer.from('signed in transit')
+    const answer = await vault.bao.api('POST', `transit/sign/${key}`, {
+      context,
+      input: input.toString('base64'),
+    })
+    const signature = Buffer.from(String(answer.data.signature).split(':')[2] ?? '', 'base64')
+    t.ok(verify(null, input, text(path), signature), path)
+    const other = path === 'shop' ? 'bank' : 'shop'
+    t.notOk(verify(null, input, text(other), signature), `${path} with the key of ${other}`)
+  }
+  t.equal(text('all/2'), text('shop'))
+  t.match(jwks('jwks').keys, [{ kid: 'derived:1' }, { kid: 'derived:2', alg: 'EdDSA' }])
+  const spki = createPublicKey(text('bank'))
+  t.equal(jwks('jwks').keys[1]?.x, spki.export({ format: 'jwk' }).x)
+  t.not(versions.get('shop'), versions.get('bank'))
+})
+
+void test('a context of a key that is not derived, or of a symmetric one, is refused', async (t) => {
+  const context = Buffer.from('shop').toString('base64')
+  t.match(await failure(mount([{ path: 'x', type: 'publicKey', key: 'app-b', context }])), {
+    code: 'FAILED_PRECONDITION',
+    message: 'objects[0] (x): transit key app-b is not derived; remove context',
+  })
+  await vault.makeKey('derived-aes', 'aes256-gcm96', { derived: true })
+  t.match(await failure(mount([{ path: 'x', type: 'jwks', key: 'derived-aes', context }])), {
+    code: 'FAILED_PRECONDITION',
+    message:
+      'objects[0] (x): transit key derived-aes has type aes256-gcm96, which has no public key',
+  })
 })
 
 // Explicit, because the open socket keeps tap waiting for more tests.

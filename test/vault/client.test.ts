@@ -441,6 +441,17 @@ void test('redirects', async (t) => {
     s.equal(vault.requests[1]?.url, '/v1/transit/keys/k8s-etcd?x=1')
   })
 
+  void t.test('the query of a request is no part of its path', async (s) => {
+    const path = `${readKey.path}?context=c2hvcA%3D%3D`
+    const vault = await LocalVault.start(s, inTurn(to(`/v1/${path}`), good))
+    const { client } = clientFixture(s, [vault.address])
+    await client.request({ ...readKey, path }, within(5000))
+    s.same(
+      vault.requests.map(({ url }) => url),
+      [`/v1/${path}`, `/v1/${path}`],
+    )
+  })
+
   void t.test('one to another path is not followed', async (s) => {
     for (const path of ['/login', '/v1/transit/keys/other', '/v1/transit/keys/k8s-etcd/rotate']) {
       const vault = await LocalVault.start(s, inTurn(to(path), answer(404, { errors: [] })))

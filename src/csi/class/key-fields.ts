@@ -20,6 +20,8 @@ const COMMENT: TextRule = {
 }
 const KEY_MEANING = 'the name of a transit key'
 const MAX_KEYS = 100
+/** A part of a request's path and of keys of the key cache. */
+const MAX_CONTEXT_BYTES = 1024
 
 export function readKey(reader: FieldReader): string {
   return reader.text('key', KEY_MEANING, VAULT_NAME) ?? ''
@@ -27,9 +29,10 @@ export function readKey(reader: FieldReader): string {
 
 export function readPublicKeyFields(
   reader: FieldReader,
-): Pick<PublicKeyObject, 'format' | 'version' | 'comment' | keyof JwkFields> {
+): Pick<PublicKeyObject, 'context' | 'format' | 'version' | 'comment' | keyof JwkFields> {
   const format = reader.optionalChoice('format', PUBLIC_KEY_FORMATS) ?? 'pem'
   const fields = {
+    context: readContext(reader),
     format,
     version: reader.version('version'),
     comment: reader.has('comment') ? reader.text('comment', '', COMMENT) : undefined,
@@ -44,9 +47,23 @@ export function readPublicKeyFields(
   return fields
 }
 
-export function readJwksFields(reader: FieldReader): Pick<JwksObject, 'keys' | keyof JwkFields> {
+export function readJwksFields(
+  reader: FieldReader,
+): Pick<JwksObject, 'keys' | 'context' | keyof JwkFields> {
   const keys = readKeys(reader)
-  return { keys, ...readJwkFields(reader, keys.length > 1) }
+  const context = readContext(reader)
+  if (context !== undefined && reader.has('keys'))
+    reader.fault('context', 'cannot be combined with keys; use key')
+  return { keys, context, ...readJwkFields(reader, keys.length > 1) }
+}
+
+function readContext(reader: FieldReader): Buffer | undefined {
+  const context = reader.bytes('context')
+  if (context?.byteLength === 0)
+    reader.fault('context', 'is empty; remove it, or specify the context')
+  if (context !== undefined && context.byteLength > MAX_CONTEXT_BYTES)
+    reader.fault('context', `is longer than ${String(MAX_CONTEXT_BYTES)} bytes`)
+  return context
 }
 
 function readJwkFields(reader: FieldReader, hasSeveralKeys: boolean): JwkFields {

@@ -47,6 +47,11 @@ export type Encoding = (typeof ENCODINGS)[number]
 export const DECODINGS = ['base64', 'hex'] as const
 export type Decoding = (typeof DECODINGS)[number]
 
+interface PublicKeyBase extends ObjectBase {
+  /** The context of a derived key. */
+  readonly context?: Buffer | undefined
+}
+
 /** The fields of a JWK that Transit does not know. */
 export interface JwkFields {
   /** Only for RSA keys. */
@@ -54,7 +59,7 @@ export interface JwkFields {
   readonly kid?: KeyIdRule | undefined
 }
 
-export interface PublicKeyObject extends KeyedBase, JwkFields {
+export interface PublicKeyObject extends KeyedBase, PublicKeyBase, JwkFields {
   readonly type: 'publicKey'
   readonly format: (typeof PUBLIC_KEY_FORMATS)[number]
   readonly version: WantedVersion
@@ -62,7 +67,7 @@ export interface PublicKeyObject extends KeyedBase, JwkFields {
   readonly comment?: string | undefined
 }
 
-export interface JwksObject extends ObjectBase, JwkFields {
+export interface JwksObject extends PublicKeyBase, JwkFields {
   readonly type: 'jwks'
   /** Names of the Transit keys, in the order of the class. */
   readonly keys: readonly string[]
@@ -131,8 +136,8 @@ const KEYED: readonly string[] = ['name', 'key', 'mount', 'vaultNamespace']
 
 /** The fields of each type in addition to {@link COMMON_FIELDS}. */
 export const FIELDS_OF: Readonly<Record<ObjectType, readonly string[]>> = {
-  publicKey: [...KEYED, 'format', 'version', 'alg', 'kid', 'comment'],
-  jwks: [...KEYED, 'keys', 'alg', 'kid'],
+  publicKey: [...KEYED, 'context', 'format', 'version', 'alg', 'kid', 'comment'],
+  jwks: [...KEYED, 'keys', 'context', 'alg', 'kid'],
   certificate: [...KEYED, 'version'],
   dataKey: [...KEYED, 'wrapped', 'encoding', 'context', 'associatedData'],
   decrypt: [

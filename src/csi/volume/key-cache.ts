@@ -30,6 +30,8 @@ export interface KeyReader {
   readonly place: string
   /** Identifies the reader's permissions in Vault; see PodSession.rights. */
   readonly rights: string
+  /** The context of a derived key, which decides what its public keys are. */
+  readonly derivation?: Buffer | undefined
 }
 
 /** Vault's last answer about a key. */
@@ -159,11 +161,11 @@ function sizeOf({ key }: KnownKey): number {
 /** A missing key is cached, too, because an optional object asks for it every minute. */
 async function readOrNone(
   name: string,
-  { engine }: KeyReader,
+  { engine, derivation }: KeyReader,
   context: CallContext,
 ): Promise<TransitKey | undefined> {
   try {
-    return await engine.readKey(name, context)
+    return await engine.readKey(name, context, derivation)
   } catch (thrown) {
     const error = BridgeError.from(thrown)
     if (error.code === 'KEY_MISSING') return undefined
@@ -172,8 +174,10 @@ async function readOrNone(
   }
 }
 
-function identifyKey(name: string, { place }: KeyReader): string {
-  return `${place} ${name}`
+function identifyKey(name: string, { place, derivation }: KeyReader): string {
+  return derivation === undefined
+    ? `${place} ${name}`
+    : `${place} ${name} ${derivation.toString('base64')}`
 }
 
 function identifyProof(name: string, reader: KeyReader): string {

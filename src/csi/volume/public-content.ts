@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
+import { BridgeError } from '../../errors.ts'
 import type { TransitKey } from '../../transit/key.ts'
 import { readPublicKey } from '../../transit/public-key.ts'
 import { findCertificates } from './certificate.ts'
@@ -17,6 +18,7 @@ export async function makePublicFiles(
   keys: readonly TransitKey[],
 ): Promise<ContentFile[]> {
   const [key] = keys
+  if (key !== undefined && 'context' in object) requireDerived(object.context, key)
   if (object.type === 'jwks') {
     const version = keys.length === 1 ? key?.latestVersion : undefined
     return [makeFile(object, object.path, await encodeJwks(object, keys), version)]
@@ -29,6 +31,12 @@ export async function makePublicFiles(
     )
   }
   return [makeFile(object, object.path, encodeKeyInfo(key), key.latestVersion)]
+}
+
+/** Vault ignores the context of a key that is not derived, but the author of the class expects another key. */
+function requireDerived(context: Buffer | undefined, { name, derived }: TransitKey): void {
+  if (context === undefined || derived) return
+  throw new BridgeError('OBJECT_UNSUITABLE', `transit key ${name} is not derived; remove context`)
 }
 
 /** Versions of a key that are encoded before other Mounts have their turn: a few milliseconds. */

@@ -84,15 +84,16 @@ export class VolumeContent {
 
   async #readKeys({ objects, engines }: Volume, context: CallContext): Promise<Keys> {
     const wanted = groupByKey(objects.filter(needsKey), engines)
-    const read = async ([id, { key, engine }]: [string, KeyGroup<ClassObject>]) =>
-      [id, await this.#readKey(key, engine, context).catch(asError)] as const
+    const read = async ([id, group]: [string, KeyGroup<ClassObject>]) =>
+      [id, await this.#readKey(group, context).catch(asError)] as const
     return new Map(await Promise.all([...wanted].map(read)))
   }
 
-  async #readKey(name: string, engine: VolumeEngine, context: CallContext): Promise<KnownKey> {
+  async #readKey(group: KeyGroup<ClassObject>, context: CallContext): Promise<KnownKey> {
+    const { key, engine, derivation } = group
     const rights = await engine.session.rights(context)
-    const reader = { engine: engine.transit, place: engine.id, rights }
-    return this.#options.keys.read(name, reader, context)
+    const reader = { engine: engine.transit, place: engine.id, rights, derivation }
+    return this.#options.keys.read(key, reader, context)
   }
 
   async #decrypt({ objects, engines }: Volume, context: CallContext): Promise<Contents> {
@@ -176,7 +177,8 @@ export class VolumeContent {
     let bytes = 0
     const makeOne = async (object: PublicObject) => {
       const engine = engines.of(object)
-      const found = keysOf(object).map((name) => findKey(name, engine, keys))
+      const derivation = derivationOf(object)
+      const found = keysOf(object).map((name) => findKey(name, engine, keys, derivation))
       const files = await this.#public.make(object, found)
       requireSize((bytes += sizeOfFiles(files)))
       return files
@@ -201,20 +203,27 @@ async function withKey<T>(
   return use(findKey(key, engine, keys))
 }
 
-function findKey(name: string, engine: VolumeEngine, keys: Keys): TransitKey {
-  const known = keys.get(identifyKey(name, engine))
+function findKey(name: string, engine: VolumeEngine, keys: Keys, derivation?: Buffer): TransitKey {
+  const known = keys.get(identifyKey(name, engine, derivation))
   if (known instanceof BridgeError) throw known
   return requireKey(known?.key, name, engine.place)
 }
 
-function identifyKey(name: string, engine: VolumeEngine): string {
-  return `${engine.id} ${name}`
+function identifyKey(name: string, engine: VolumeEngine, derivation?: Buffer): string {
+  const id = `${engine.id} ${name}`
+  return derivation === undefined ? id : `${id} ${derivation.toString('base64')}`
 }
 
-/** Objects with the same engine and key. */
+/** The context that decides what the public keys are. That of a ciphertext does not change the metadata of its key. */
+function derivationOf(object: ClassObject): Buffer | undefined {
+  return object.type === 'publicKey' || object.type === 'jwks' ? object.context : undefined
+}
+
+/** Objects with the same engine, key, and context of their public keys. */
 interface KeyGroup<T extends ClassObject> {
   readonly key: string
   readonly engine: VolumeEngine
+  readonly derivation: Buffer | undefined
   readonly members: T[]
 }
 
@@ -226,9 +235,10 @@ function groupByKey<T extends ClassObject>(
   const groups = new Map<string, KeyGroup<T>>()
   for (const object of objects) {
     const engine = engines.of(object)
+    const derivation = derivationOf(object)
     for (const key of keysOf(object)) {
-      const id = identifyKey(key, engine)
-      const group = groups.get(id) ?? { key, engine, members: [] }
+      const id = identifyKey(key, engine, derivation)
+      const group = groups.get(id) ?? { key, engine, derivation, members: [] }
       group.members.push(object)
       groups.set(id, group)
     }

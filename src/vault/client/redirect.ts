@@ -70,7 +70,8 @@ export function failLoop(from: Address): AttemptFailure {
 
 /** Vault keeps the path as it arrived, which lacks a prefix that a proxy in front of it removed. */
 function keepsPath({ pathname }: URL, { attempt }: RawAnswer): boolean {
-  return decodePath(pathname).endsWith(decodePath(`/v1/${attempt.request.path}`))
+  const [path = ''] = attempt.request.path.split('?')
+  return decodePath(pathname).endsWith(decodePath(`/v1/${path}`))
 }
 
 /** Servers differ in which characters they percent-encode. */

@@ -22,7 +22,7 @@ export type VaultOperation =
 export interface VaultRequest {
   readonly operation: VaultOperation
   readonly method: 'GET' | 'POST' | 'LIST' | 'DELETE'
-  /** The path under `/v1/`, without a leading slash; segments from outside are percent-encoded. */
+  /** The path under `/v1/`, without a leading slash, and a query; segments from outside are percent-encoded. */
   readonly path: string
   readonly body?: object
   /** Sent as X-Vault-Token; without it the request is anonymous (a login). */
