@@ -133,6 +133,25 @@ void test('the command in docs/csi.md creates a role for pods of its namespace o
   await t.rejects(mountAs('bank'), { code: 'PERMISSION_DENIED' })
 })
 
+void test('the SecretSync in csi-changes.md names a file as the sync controller accepts it', async (t) => {
+  const document = new DocumentText('operations/csi-changes.md')
+  const { spec } = parse(document.block('example: SecretSync')) as {
+    spec: { secretObject: { data: { sourcePath: string }[] }; serviceAccountName: string }
+  }
+  // The pattern of its resource: api/secretsync/v1alpha1/secretsync_types.go.
+  const accepted = /^[A-Za-z0-9.]([-A-Za-z0-9]+([-._a-zA-Z0-9]?[A-Za-z0-9])*)?(\/([0-9]+))*$/
+  const [{ sourcePath } = { sourcePath: '' }] = spec.secretObject.data
+  for (const path of [sourcePath, 'signing/1']) t.match(path, accepted)
+  t.notMatch('db/password', accepted)
+  const pod = newPod({ serviceAccount: spec.serviceAccountName, name: 'sync-controller-0' })
+  const objects = [{ path: sourcePath, type: 'decrypt', key: 'app-data', ciphertext }]
+  const attributes = await vault.attributes(pod, objects, {
+    'csi.storage.k8s.io/serviceAccount.tokens': await vault.tokens(pod, { pod: null }),
+  })
+  const { files } = await fixture.driver.mount({ attributes, secrets: '{}' })
+  t.equal(String(files.get(sourcePath)?.contents), 'hunter2')
+})
+
 void test('the configuration in docs/csi.md is valid and has no login of the program itself', (t) => {
   const { config } = parseProviderConfig('csi.md', exampleOf('configuration'), {})
   t.equal(config.vault.auth, undefined)
