@@ -6,6 +6,9 @@ import { parse } from 'yaml'
 import { readManifests } from '../../src/csi/class/class-manifest.ts'
 import { convertVaultManifests } from '../../src/csi/migration/vault-manifest.ts'
 import { obtain } from '../real/host/parts.ts'
+import { csiCheckCommand } from '../../src/commands/csi/check.ts'
+import { execute, type TypedOptions } from '../commands/execute.ts'
+import { memoryTerminal } from '../commands/memory-terminal.ts'
 import { DocumentText, OperatorShell } from './document.ts'
 import { startFixture } from './fixture.ts'
 import { PodVault, newPod } from './pod-vault.ts'
@@ -304,6 +307,34 @@ void test('other documents are skipped, lists are read, and text that is not YAM
     faults: [{ line: Number }],
   })
   t.end()
+})
+
+void test('the command prints the class on standard output, and remarks on standard error', async (t) => {
+  const dir = t.testdir({
+    'right.yaml': classOf([DECRYPT], { audience: 'vault' }),
+    'kv.yaml': classOf([DECRYPT, KV]),
+    'none.yaml': 'kind: ConfigMap\n',
+  })
+  const check = async (file: string, more: TypedOptions = {}) => {
+    const [output, remarks] = [memoryTerminal(), memoryTerminal()]
+    const terminal = { ...output, stderr: remarks.stderr }
+    const options = { from: 'vault', ...more }
+    const code = await execute(csiCheckCommand, options, terminal, [join(dir, file)])
+    return { code, stdout: output.text(), stderr: remarks.text() }
+  }
+  t.match(await check('right.yaml'), {
+    code: 0,
+    stdout: /provider: transit-bridge/,
+    stderr: /^transit-bridge: note: .*right\.yaml:1: audience: is csi\.audience/,
+  })
+  t.match(await check('kv.yaml'), {
+    code: 1,
+    stdout: /vault:REPLACE/,
+    stderr: /objects\[1\]\.secretPath: is a value of the KV engine.*\n.*has a field without/,
+  })
+  t.match(await check('none.yaml'), { code: 1, stdout: '', stderr: /contains no Secret/ })
+  await t.rejects(check('gone.yaml'), { message: /cannot read .*gone\.yaml \(ENOENT\)/ })
+  await t.rejects(check('right.yaml', { json: true }), { message: /cannot be used with other/ })
 })
 
 // Explicit, because the open socket keeps tap waiting for more tests.
