@@ -73,6 +73,33 @@ void test('secretObjects must name the path of an object', async (t) => {
   ])
 })
 
+void test('an object without a path cannot become a Secret', async (t) => {
+  const objects = `
+      - {name: key, type: exportedKey, key: app-tls}
+      - {path: both.pem, type: bundle, of: [key]}
+`
+  const composed = CLASS.replace(/\n {6}- .*\n/, objects)
+  const withSecret = (name: string) =>
+    `${composed}  secretObjects:\n    - {secretName: s, type: Opaque, data: [{objectName: ${name}, key: k}]}\n`
+  t.same(readManifests(withSecret('both.pem'))[0]?.faults, [])
+  t.match(readManifests(withSecret('key'))[0]?.faults, [
+    {
+      path: 'secretObjects[0].data[0].objectName',
+      message: 'is not the path of an object',
+      hint: 'the object with this name has no path; add one',
+      line: 12,
+    },
+  ])
+  t.match(readManifests(composed.replace('[key]', '[kye]'))[0]?.faults, [
+    {
+      path: 'objects[1].of',
+      message: /refers to "kye"/,
+      hint: 'write name: in that object',
+      line: 10,
+    },
+  ])
+})
+
 void test('what is not YAML is reported with its line in the whole file', async (t) => {
   const [found] = readManifests(`kind: Pod\n---\nkind: [\n`)
   t.equal(found?.read, undefined)

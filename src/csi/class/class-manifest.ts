@@ -127,7 +127,12 @@ function checkSecretObjects(
         continue
       const place = ['spec', 'secretObjects', index, 'data', position, 'objectName']
       const nearest = findNearest(name, paths)
-      const hint = nearest === undefined ? 'use the path of an object' : `did you mean ${nearest}`
+      const isPart = objects.some((object) => !object.isMounted && object.name === name)
+      const hint = isPart
+        ? 'the object with this name has no path; add one'
+        : nearest === undefined
+          ? 'use the path of an object'
+          : `did you mean ${nearest}`
       report(
         place,
         `secretObjects[${String(index)}].data[${String(position)}].objectName`,

@@ -1,3 +1,4 @@
+import { CSI_OBJECT_TYPES } from '../../../src/config/config.ts'
 import { CsiCluster, type CsiClusterOptions } from '../../real/cluster/csi-cluster.ts'
 import type { CsiDriver } from '../../real/cluster/csi-driver.ts'
 import { CsiVault } from '../../real/vault/csi-vault.ts'
@@ -59,7 +60,7 @@ export function csiConfiguration(address: string, csi: CsiSection = {}): Provide
           serviceAccounts: ['*'],
           roles: ['web'],
           keys: ['app-*'],
-          types: ['publicKey', 'jwks', 'dataKey', 'decrypt', 'exportedKey', 'keyInfo'],
+          types: CSI_OBJECT_TYPES,
         },
       ],
       ...csi,

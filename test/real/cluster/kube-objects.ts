@@ -33,7 +33,7 @@ export async function installDriverResources(api: KubeApiServer | KubeNode): Pro
 }
 
 /** An object of a class, as its author writes it. */
-export type ClassObject = { path: string; type: string; key: string; [field: string]: unknown }
+export type ClassObject = { path?: string; type: string; key?: string; [field: string]: unknown }
 
 export type ProviderClass = {
   namespace: string
