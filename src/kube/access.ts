@@ -12,6 +12,18 @@ export interface KubeAccess {
   readonly tokenFile?: string | undefined
   /** The certificate must be valid for one of these names; empty means the host of `server`. */
   readonly serverNames: readonly string[]
+  /** Sent as SNI instead of the host of `server`. */
+  readonly tlsServerName?: string | undefined
+  /** Requests act as this user, whose rights apply instead of the caller's. */
+  readonly impersonation?: Impersonation | undefined
+}
+
+/** `as` and its companions in a kubeconfig (Kubernetes: user impersonation). */
+export interface Impersonation {
+  readonly user: string
+  readonly uid?: string | undefined
+  readonly groups: readonly string[]
+  readonly extra: Readonly<Record<string, readonly string[]>>
 }
 
 /** Every API server of a cluster has this name in its certificate, whatever its address. */

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { IncomingMessage, RequestOptions } from 'node:http'
 import { Agent, request as openRequest } from 'node:https'
+import { isIP } from 'node:net'
 import { createInterface } from 'node:readline'
 import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 
@@ -9,6 +10,7 @@ import { BridgeError } from '../errors.ts'
 import { explainFileError } from '../files/system-error.ts'
 import type { KubeAccess } from './access.ts'
 import { explainAnswer, explainNoAnswer } from './fault.ts'
+import { impersonationHeaders } from './impersonation.ts'
 
 export interface KubeRequest {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
@@ -127,7 +129,11 @@ export class KubeClient {
     try {
       return await exchange(url, request, {
         agent: isFresh ? this.#freshAgent : this.#agent,
-        headers: { ...headersOf(request), ...(await this.#authorization()) },
+        headers: {
+          ...headersOf(request),
+          ...impersonationHeaders(this.#access.impersonation),
+          ...(await this.#authorization()),
+        },
         timeout: ANSWER_TIMEOUT_MS,
         signal,
       })
@@ -156,7 +162,8 @@ function exchange(url: URL, { method, body }: KubeRequest, options: RequestOptio
   call.once('timeout', () =>
     call.destroy(Object.assign(new Error('no response in time'), { code: 'ETIMEDOUT' })),
   )
-  call.end(body === undefined ? undefined : JSON.stringify(body))
+  // With a string, Node.js would send the headers as UTF-8 too, and not byte by byte.
+  call.end(body === undefined ? undefined : Buffer.from(JSON.stringify(body)))
   return promise
 }
 
@@ -173,9 +180,13 @@ function describe({ method, path }: KubeRequest): string {
   return `${method} ${path}`
 }
 
-function tlsOptions({ ca, certificate, serverNames }: KubeAccess) {
+function tlsOptions({ ca, certificate, serverNames, tlsServerName }: KubeAccess) {
   return {
     ca,
+    // An IP address cannot be sent as SNI (RFC 6066, section 3).
+    ...(tlsServerName === undefined
+      ? {}
+      : { servername: isIP(tlsServerName) === 0 ? tlsServerName : '' }),
     cert: certificate?.cert,
     key: certificate?.key.reveal(),
     ...(serverNames.length === 0

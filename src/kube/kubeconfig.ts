@@ -1,54 +1,22 @@
-import { readFile } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
-import * as v from 'valibot'
+import { X509Certificate } from 'node:crypto'
 
-import { BridgeError } from '../errors.ts'
-import { explainFileError } from '../files/system-error.ts'
-import { Secret } from '../secret.ts'
-import { readYaml } from '../yaml/source.ts'
+import { readAsGo } from '../yaml/go/read.ts'
+import { decodeShape } from '../yaml/go/shape.ts'
+import { hasTypeMeta } from '../yaml/go/type-meta.ts'
 import type { KubeAccess } from './access.ts'
-
-/** The fields of a kubeconfig that this program uses or must reject (k8s.io/client-go: tools/clientcmd/api/v1/types.go). */
-const Cluster = v.object({
-  server: v.optional(v.string()),
-  'certificate-authority': v.optional(v.string()),
-  'certificate-authority-data': v.optional(v.string()),
-  'insecure-skip-tls-verify': v.optional(v.boolean()),
-  'tls-server-name': v.optional(v.string()),
-  'proxy-url': v.optional(v.string()),
-})
-const User = v.object({
-  'client-certificate': v.optional(v.string()),
-  'client-certificate-data': v.optional(v.string()),
-  'client-key': v.optional(v.string()),
-  'client-key-data': v.optional(v.string()),
-  token: v.optional(v.string()),
-  tokenFile: v.optional(v.string()),
-  exec: v.optional(v.unknown()),
-  'auth-provider': v.optional(v.unknown()),
-  username: v.optional(v.string()),
-})
-const Context = v.object({ cluster: v.string(), user: v.optional(v.string(), '') })
-const list = <Item extends v.GenericSchema>(item: Item) => v.nullish(v.array(item), [])
-const name = v.string()
-const Kubeconfig = v.object({
-  'current-context': v.optional(v.string(), ''),
-  clusters: list(v.object({ name, cluster: Cluster })),
-  users: list(v.object({ name, user: v.nullish(User, {}) })),
-  contexts: list(v.object({ name, context: Context })),
-})
-
-type ClusterPart = v.InferOutput<typeof Cluster>
-type UserPart = v.InferOutput<typeof User>
+import { kubeconfigFault, readPart, readText } from './kubeconfig-part.ts'
+import { Kubeconfig, type ClusterPart, type KubeconfigFile } from './kubeconfig-shape.ts'
+import { readUser } from './kubeconfig-user.ts'
 
 /**
- * Reads the address and credentials of a context (default: the current context). Throws CONFIG_INVALID, also for exec
- * plugins and auth providers: they are programs, and this program does not run them.
+ * Reads the address and credentials of a context (default: the current context) as kubectl does (client-go:
+ * tools/clientcmd). Throws CONFIG_INVALID, also for what kubectl accepts and this program does not support: programs that
+ * log in, proxies, passwords, and connections that do not check the server.
  */
 export async function readKubeconfig(file: string, context?: string): Promise<KubeAccess> {
-  const config = parseKubeconfig(file, await readText(file, file, 'kubeconfig'))
+  const config = parseKubeconfig(file, await readText(file, file))
   const chosen = context ?? config['current-context']
-  if (chosen === '') throw fault(file, 'has no current-context; pass --context NAME')
+  if (chosen === '') throw kubeconfigFault(file, 'has no current-context; pass --context NAME')
   const { cluster: clusterName, user: userName } = find(
     file,
     config.contexts,
@@ -56,8 +24,10 @@ export async function readKubeconfig(file: string, context?: string): Promise<Ku
     chosen,
   ).context
   const { cluster } = find(file, config.clusters, 'cluster', clusterName)
-  const user = userName === '' ? {} : find(file, config.users, 'user', userName).user
-  return { ...(await readCluster(file, cluster)), ...(await readUser(file, user, userName)) }
+  const access = await readCluster(file, cluster)
+  if (userName === '') return access
+  const { user } = find(file, config.users, 'user', userName)
+  return { ...access, ...(await readUser(file, user, userName)) }
 }
 
 function find<Item extends { readonly name: string }>(
@@ -67,90 +37,91 @@ function find<Item extends { readonly name: string }>(
   wanted: string,
 ): Item {
   const found = items.find((each) => each.name === wanted)
-  if (found === undefined) throw fault(file, `has no ${kind} ${JSON.stringify(wanted)}`)
+  if (found === undefined) throw kubeconfigFault(file, `has no ${kind} ${JSON.stringify(wanted)}`)
   return found
 }
 
-async function readCluster(file: string, cluster: ClusterPart) {
-  const { server = '' } = cluster
-  if (!server.startsWith('https://') || !URL.canParse(server))
-    throw fault(file, 'has no server that starts with https://')
-  if (cluster['proxy-url'] !== undefined)
-    throw fault(file, 'has a proxy-url, which is not supported; use a context without one')
-  if (cluster['insecure-skip-tls-verify'] === true)
-    throw fault(
+async function readCluster(file: string, cluster: ClusterPart): Promise<KubeAccess> {
+  const { server, 'tls-server-name': serverName } = cluster
+  if (!/^https:\/\/[^\s/?#]/i.test(server) || /\s/.test(server) || !URL.canParse(server))
+    throw kubeconfigFault(file, 'has no server that starts with https://')
+  if (cluster['proxy-url'] !== '')
+    throw kubeconfigFault(
+      file,
+      'has a proxy-url, which is not supported; use a context without one',
+    )
+  if (cluster['insecure-skip-tls-verify'])
+    throw kubeconfigFault(
       file,
       'has insecure-skip-tls-verify, which lets any server impersonate the API server; replace it with certificate-authority-data',
     )
-  const ca = await readPart(file, cluster, 'certificate-authority')
-  const serverName = cluster['tls-server-name']
+  const ca = await readPart(file, 'certificate-authority', {
+    path: cluster['certificate-authority'],
+    data: cluster['certificate-authority-data'],
+  })
+  if (ca !== undefined && !isCertificate(ca))
+    throw kubeconfigFault(file, 'has a certificate-authority that is not a certificate in PEM')
   return {
-    server: server.replace(/\/+$/, ''),
+    server: normalizeServer(server),
     ca,
-    serverNames: serverName === undefined ? [] : [serverName],
+    serverNames: serverName === '' ? [] : [serverName],
+    tlsServerName: serverName === '' ? undefined : serverName,
   }
 }
 
-async function readUser(file: string, user: UserPart, userName: string) {
-  for (const plugin of ['exec', 'auth-provider'] as const) {
-    if (user[plugin] === undefined || user[plugin] === null) continue
-    throw fault(
-      file,
-      `user ${JSON.stringify(userName)} logs in by ${plugin === 'exec' ? 'an exec plugin' : 'an auth-provider'}, which this program does not support; use a user with a client certificate or a token (kubectl create token)`,
-    )
-  }
-  if (user.username !== undefined)
-    throw fault(
-      file,
-      `user ${JSON.stringify(userName)} has a password, which no API server accepts`,
-    )
-  const cert = await readPart(file, user, 'client-certificate')
-  const key = await readPart(file, user, 'client-key')
-  if ((cert === undefined) !== (key === undefined))
-    throw fault(
-      file,
-      `user ${JSON.stringify(userName)} has only one of client-certificate and client-key`,
-    )
-  const { token, tokenFile } = user
-  return {
-    certificate:
-      cert === undefined || key === undefined ? undefined : { cert, key: new Secret(key) },
-    token: token === undefined || token === '' ? undefined : new Secret(token),
-    tokenFile: tokenFile === undefined ? undefined : resolve(dirname(file), tokenFile),
-  }
+/** kubectl drops a query and a fragment. */
+function normalizeServer(server: string): string {
+  return server.replace(/[?#][^]*$/, '').replace(/\/+$/, '')
 }
 
-/** Inline data overrides a file, as with kubectl; a path is relative to the kubeconfig. */
-async function readPart(
-  file: string,
-  part: Readonly<Record<string, unknown>>,
-  key: string,
-): Promise<string | undefined> {
-  const data = part[`${key}-data`]
-  if (typeof data === 'string' && data !== '') return Buffer.from(data, 'base64').toString('utf8')
-  const path = part[key]
-  if (typeof path !== 'string' || path === '') return undefined
-  return readText(file, resolve(dirname(file), path), key)
-}
-
-async function readText(config: string, file: string, what: string): Promise<string> {
+function isCertificate(pem: string): boolean {
   try {
-    return await readFile(file, 'utf8')
-  } catch (error) {
-    const where = config === file ? '' : `${what} ${file} `
-    throw fault(config, `${where}cannot be read: ${explainFileError(error)}`)
+    return new X509Certificate(pem).subject.length >= 0
+  } catch {
+    return false
   }
 }
 
-function parseKubeconfig(file: string, text: string): v.InferOutput<typeof Kubeconfig> {
-  const source = readYaml(text)
-  if (!('value' in source)) throw fault(file, 'is not YAML')
-  const parsed = v.safeParse(Kubeconfig, source.value)
-  if (parsed.success) return parsed.output
-  const where = parsed.issues[0].path?.map(({ key }) => String(key)).join('.')
-  throw fault(file, `is not a kubeconfig${where === undefined ? '' : ` (${where})`}`)
+/** kubectl reads YAML without strict checks, JSON too. */
+function parseKubeconfig(file: string, text: string): KubeconfigFile {
+  const source = readAsGo(text, { json: false, strict: false })
+  if (!('value' in source)) {
+    const [fault] = source
+    const line = fault?.line === undefined ? '' : ` (line ${fault.line}: ${fault.message})`
+    throw kubeconfigFault(file, `is not YAML${line}`)
+  }
+  const decoded = decodeShape(Kubeconfig, source.value)
+  if ('fault' in decoded) throw kubeconfigFault(file, `is not a kubeconfig (${decoded.fault})`)
+  if (!hasTypeMeta(source.value, { kind: 'Config', apiVersion: 'v1' }))
+    throw kubeconfigFault(
+      file,
+      'is not a kubeconfig (its kind is not Config, or its apiVersion not v1)',
+    )
+  const repeated = findRepeated(decoded.value)
+  if (repeated !== undefined) throw kubeconfigFault(file, `${repeated} is there twice; remove one`)
+  return decoded.value
 }
 
-function fault(file: string, words: string): BridgeError {
-  return new BridgeError('CONFIG_INVALID', `kubeconfig ${file}: ${words}`)
+function findRepeated(config: KubeconfigFile): string | undefined {
+  const { clusters, users, contexts, extensions, preferences } = config
+  const lists = {
+    cluster: [clusters],
+    user: [users],
+    context: [contexts],
+    extension: [
+      extensions,
+      preferences.extensions,
+      ...clusters.map(({ cluster }) => cluster.extensions),
+      ...users.map(({ user }) => user.extensions),
+      ...contexts.map(({ context }) => context.extensions),
+    ],
+  }
+  for (const [kind, all] of Object.entries(lists)) {
+    for (const items of all) {
+      const names = items.map(({ name }) => name)
+      const twice = names.find((name, index) => names.indexOf(name) !== index)
+      if (twice !== undefined) return `the ${kind} ${JSON.stringify(twice)}`
+    }
+  }
+  return undefined
 }

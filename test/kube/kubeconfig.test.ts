@@ -1,10 +1,15 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { stringify } from 'yaml'
 
 import { accessThrough } from '../../src/kube/access.ts'
 import { findCluster } from '../../src/kube/find-cluster.ts'
+import { impersonationHeaders } from '../../src/kube/impersonation.ts'
 import { readKubeconfig } from '../../src/kube/kubeconfig.ts'
+import { CertificateAuthority } from '../real/host/pki.ts'
+
+const SECRET = 'a-token-that-nobody-may-see'
 
 const base64 = (text: string) => Buffer.from(text).toString('base64')
 
@@ -19,33 +24,37 @@ function config(cluster: object, user: object, more: object = {}): string {
 }
 
 void test('certificates and tokens inline, in files next to it, and by context', async (t) => {
+  const authority = await CertificateAuthority.create()
+  const files = await authority.client('client')
+  const [cert, key] = [files.certFile, files.keyFile].map((file) => readFileSync(file, 'utf8'))
+  if (cert === undefined || key === undefined) throw new Error('there is no certificate')
   const folder = t.testdir({
     inline: config(
-      { 'certificate-authority-data': base64('CA'), 'tls-server-name': 'api' },
-      { 'client-certificate-data': base64('CERT'), 'client-key-data': base64('KEY') },
+      { 'certificate-authority-data': base64(authority.caPem), 'tls-server-name': 'api' },
+      { 'client-certificate-data': base64(cert), 'client-key-data': base64(key) },
     ),
     files: config({ 'certificate-authority': 'ca.pem' }, { tokenFile: 'token' }),
-    'ca.pem': 'CA of a file',
+    'ca.pem': authority.caPem,
+    token: SECRET,
   })
   const inline = await readKubeconfig(join(folder, 'inline'))
   t.match(inline, {
     server: 'https://10.0.0.1:6443',
-    ca: 'CA',
+    ca: authority.caPem,
     serverNames: ['api'],
-    certificate: { cert: 'CERT' },
+    tlsServerName: 'api',
+    certificate: { cert },
   })
-  t.equal(inline.certificate?.key.reveal(), 'KEY')
-  t.notMatch(JSON.stringify(inline), 'KEY')
-  const files = await readKubeconfig(join(folder, 'files'), 'a')
-  t.match(files, { ca: 'CA of a file', tokenFile: join(folder, 'token'), serverNames: [] })
-  t.match(accessThrough(files, 'https://10.0.0.2:6443').serverNames, [
+  t.equal(inline.certificate?.key.reveal(), key)
+  t.notMatch(JSON.stringify(inline), 'PRIVATE KEY')
+  const named = await readKubeconfig(join(folder, 'files'), 'a')
+  t.match(named, { ca: authority.caPem, tokenFile: join(folder, 'token'), serverNames: [] })
+  t.match(accessThrough(named, 'https://10.0.0.2:6443').serverNames, [
     '10.0.0.2',
     '10.0.0.1',
     'kubernetes.default.svc',
   ])
 })
-
-const SECRET = 'a-token-that-nobody-may-see'
 
 void test('each wrong kubeconfig is reported in words, without its contents', async (t) => {
   const user = { token: SECRET }
@@ -69,7 +78,24 @@ void test('each wrong kubeconfig is reported in words, without its contents', as
     ],
     [config({}, { 'auth-provider': {} }), /by an auth-provider/],
     [config({}, { username: 'x', password: SECRET }), /has a password/],
-    [config({}, { 'client-key-data': 'x' }), /has only one of client-certificate and client-key/],
+    [config({}, { as: 7 }), /users\[0\]\.user\.as must be text, not a number/],
+    [config({}, { 'as-groups': ['system:masters'] }), /without as; add as/],
+    [config({}, user, { kind: 'Pod' }), /its kind is not Config/],
+    [config({}, user, { contexts: ['a', 'a'].map((name) => ({ name, context: {} })) }), /twice/],
+    [config({ 'certificate-authority-data': base64('x') }, user), /not a certificate in PEM/],
+    [
+      config({ 'certificate-authority-data': base64('x'), 'certificate-authority': 'x' }, user),
+      /has both certificate-authority and certificate-authority-data/,
+    ],
+    [config({}, { tokenFile: 'none' }), /tokenFile .*none cannot be read/],
+    [
+      config({}, { 'client-certificate-data': base64('x'), 'client-key-data': base64('y') }),
+      /damaged or do not match/,
+    ],
+    [
+      config({}, { 'client-key-data': base64('x') }),
+      /has only one of client-certificate and client-key/,
+    ],
   ]
   for (const [text, message] of wrong) {
     const file = join(t.testdir({ config: text }), 'config')
@@ -94,4 +120,23 @@ void test('the cluster is found as kubectl finds it, or a message says how to na
     code: 'USAGE_INVALID',
     message: /pass --kubeconfig FILE/,
   })
+})
+
+void test('as and its companions are the headers that kubectl sends', async (t) => {
+  const user = {
+    token: SECRET,
+    as: 'system:serviceaccount:a:b',
+    'as-uid': '1',
+    'as-groups': ['a', 'é'],
+    'as-user-extra': { 'example.com/scope%': ['x', 'z'] },
+  }
+  const file = join(t.testdir({ config: config({}, user) }), 'config')
+  const { impersonation } = await readKubeconfig(file)
+  t.strictSame(impersonationHeaders(impersonation), {
+    'Impersonate-User': ['system:serviceaccount:a:b'],
+    'Impersonate-Uid': ['1'],
+    'Impersonate-Group': ['a', Buffer.from('é').toString('latin1')],
+    'Impersonate-Extra-example.com%2Fscope%25': ['x', 'z'],
+  })
+  t.strictSame(impersonationHeaders(undefined), {})
 })

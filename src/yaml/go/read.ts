@@ -22,6 +22,7 @@ import {
 } from '../syntax-fault.ts'
 import { GoDecoder, GoYamlError } from './decode.ts'
 import { findJsonError } from './json-syntax.ts'
+import { findOldSyntaxFault } from './old-syntax.ts'
 
 /** The longest static pod manifest that the kubelet reads (kubernetes: pkg/kubelet/config/common.go). */
 const MAX_TEXT_BYTES = 10 * 1024 * 1024
@@ -72,16 +73,19 @@ function readYaml(original: string, { strict }: GoReading): GoSource | readonly 
   if (control >= 0) return fault(control, HIDDEN)
   if (first === undefined) return { value: null, lineOf: () => 1 }
   const end = findEnd(text, first)
+  if (isUnclosed(text, first)) return fault(Math.min(end, text.length), WORDS.MISSING_CHAR)
   const errors = [...first.errors, ...first.warnings]
     .filter(isError)
-    .filter(({ pos: [offset] }) => offset < end)
+    .filter(({ pos: [offset] }) => offset <= end)
   const after = errors.find(({ pos: [offset] }) => offset >= endOfFlow(first))
   if (after !== undefined && errors[0] === after) return fault(after.pos[0], AFTER_FLOW)
   if (errors.length > 0)
     return withoutFollowers(errors).map((error) => describeError(error, first, lines))
   const tab = findTab(text.slice(0, end), first)
   if (tab !== undefined) return fault(tab, WORDS.TAB_AS_INDENT)
-  const version = checkVersion(first)
+  const old = findOldSyntaxFault(text, first)
+  if (old !== undefined) return fault(old.offset, old.text)
+  const version = checkVersion(text.slice(0, first.range[0]), first)
   if (version !== undefined) return [version]
   const decoded = decode(first, lines)
   if (!('value' in decoded)) return decoded
@@ -102,6 +106,12 @@ function normalizeBreaks(text: string): string {
 /** Tags do not matter on collections, and {@link GoDecoder} checks those of scalars; a directive must be known. */
 function isError({ code, name }: YAMLError): boolean {
   return name === 'YAMLWarning' ? code === 'BAD_DIRECTIVE' : code !== 'BAD_COLLECTION_TYPE'
+}
+
+/** Whether a document in {} or [] has no end: a marker ends it, or the text does. */
+function isUnclosed(text: string, { contents }: Document.Parsed): boolean {
+  if (!isCollection(contents) || contents.flow !== true) return false
+  return !/[}\]]/.test(text.charAt(contents.range[1] - 1))
 }
 
 const AFTER_FLOW = 'has text after the bracket that closes the document; remove it'
@@ -134,10 +144,11 @@ function hasContent({ contents }: Document): boolean {
 }
 
 /** yaml.v2 knows YAML 1.1 alone (yaml.v2: parserc.go). */
-function checkVersion({ directives }: Document): Fault | undefined {
+function checkVersion(prelude: string, { directives }: Document): Fault | undefined {
   const { explicit, version } = directives?.yaml ?? {}
-  if (explicit !== true || version === '1.1') return undefined
-  const message = `has the directive %YAML ${String(version)}, which Kubernetes refuses`
+  const isTwice = prelude.match(/^%YAML\b[^]*^%YAML\b/m) !== null
+  if (!isTwice && (explicit !== true || version === '1.1')) return undefined
+  const message = 'has a %YAML directive that Kubernetes refuses'
   return { path: '', message, hint: 'remove it', line: 1 }
 }
 

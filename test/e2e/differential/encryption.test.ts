@@ -8,21 +8,11 @@ import { listOddScalars, makeEncryptionFile } from './encryption-files.ts'
 import { viewEncryption } from './encryption-view.ts'
 import { Random } from './random.ts'
 import { REAL_ENCRYPTION_FILES } from './real-encryption-files.ts'
+import { STRICTER_YAML } from './stricter-yaml.ts'
 
 const FILES = 1200
 /** Another seed makes other files. */
 const SEED = Number(process.env['DIFFERENTIAL_SEED'] ?? 12)
-
-/**
- * What kube-apiserver accepts and this program refuses on purpose, by the message: both are faults that a person cannot
- * see, or did not mean.
- */
-const STRICTER: readonly RegExp[] = [
-  // A line or paragraph separator ends a line for YAML 1.1, and no editor shows it.
-  /^contains an invisible character/,
-  // After a document in {} or [], kube-apiserver does not even look at the rest of the file.
-  /^has text after the bracket that closes the document/,
-]
 
 void test('kube-apiserver and this program read the same in every file', async (t) => {
   const generated = Array.from({ length: FILES }, (_, index) =>
@@ -42,7 +32,7 @@ function compare(t: Test, text: string, answer: Answer<unknown> | undefined): vo
   const ours = viewEncryption(text)
   if (isDeepStrictEqual(ours, answer?.result)) return
   const refusal = checkEncryptionConfig(text).find(({ severity }) => severity === 'refused')
-  const isStricter = STRICTER.some((message) => message.test(refusal?.message ?? ''))
+  const isStricter = STRICTER_YAML.some((message) => message.test(refusal?.message ?? ''))
   if (ours === undefined && isStricter) return
   t.strictSame(ours ?? refusal, answer?.result ?? answer?.error, JSON.stringify(text))
 }
