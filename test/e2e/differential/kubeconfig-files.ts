@@ -64,18 +64,7 @@ function makeCluster(random: Random): unknown {
         'https://lb/k8s/',
         'https://[::1]:6443',
       ]),
-      [
-        ...[
-          'http://10.0.0.1',
-          '10.0.0.1:6443',
-          'https://',
-          '',
-          'HTTPS://a',
-          'https://a/?q=1',
-          null,
-          1,
-        ],
-      ],
+      ['http://10.0.0.1', '10.0.0.1:6443', 'https://', '', 'HTTPS://a', 'https://a/?q=1', null, 1],
     ),
     ...random.pick([
       { 'certificate-authority-data': ca },
