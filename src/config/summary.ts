@@ -56,7 +56,16 @@ function describeKms(kms: KmsConfig, show: Show): string {
 
 function describeCsi(csi: CsiConfig, show: Show): string {
   const rules = csi.rules.length === 1 ? '1 rule' : `${csi.rules.length} rules`
-  return `csi: ${show('csi.socket', csi.socket)}, audience ${show('csi.audience', csi.audience)}, ${rules}`
+  const start = `csi: ${show('csi.socket', csi.socket)}, audience ${show('csi.audience', csi.audience)}`
+  return [start, rules, ...describeEngines(csi.rules)].join(', ')
+}
+
+/** Only with rules for several Transit engines. */
+function describeEngines(rules: CsiConfig['rules']): readonly string[] {
+  const engines = new Set(
+    rules.map(({ vaultNamespace, mount }) => JSON.stringify([vaultNamespace, mount])),
+  )
+  return engines.size > 1 ? [`${engines.size} Transit engines`] : []
 }
 
 function describeListen(

@@ -93,5 +93,9 @@ void test('the summary shows that only pods log in, and whether there is a key',
   ])
   const [, transit] = summarize(parseForProvider(`${ALONE}transit: {key: k8s}`))
   t.equal(transit, 'transit: key k8s in transit')
+  const rule = 'namespaces: [a], serviceAccounts: [a], roles: [a], keys: [a], types: [jwks]'
+  const rules = `[{${rule}}, {${rule}, mount: b}, {${rule}, vaultNamespace: c}, {${rule}, mount: b}]`
+  const several = `vault: {address: https://vault}\ncsi: {audience: vault, rules: ${rules}}\n`
+  t.match(summarize(parseForProvider(several))[3], /, 4 rules, 3 Transit engines$/)
   t.end()
 })

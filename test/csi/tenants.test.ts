@@ -188,12 +188,12 @@ void test('what a rule does not list is refused without a request', async (t) =>
   ]
   const fixture = await start(t, { rules })
   const cases: readonly (readonly [string, object, RegExp])[] = [
-    ['the default engine', {}, /has mount "transit" \(mount\)/],
-    ['another mount', { mount: 'other' }, /has mount "other" \(mount\)/],
+    ['the default engine', {}, /allows mount "transit" \(mount\)/],
+    ['another mount', { mount: 'other' }, /allows mount "other" \(mount\)/],
     [
       'another mount of a listed namespace',
       { vaultNamespace: 'team-a', mount: 'other' },
-      /has mount "other" in Vault namespace "team-a" \(mount, vaultNamespace\)/,
+      /allows mount "other" in Vault namespace "team-a" \(mount, vaultNamespace\)/,
     ],
     ['a rule for another role', { vaultNamespace: 'team-b' }, /in Vault namespace "team-b"/],
     ['a rule for another Kubernetes namespace', { vaultNamespace: 'team-c' }, /"team-c"/],

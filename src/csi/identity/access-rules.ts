@@ -118,7 +118,7 @@ export class AccessRules {
     const place = placeOf(object, home)
     const start = `${nameObject(object)}: no rule for ${who} with this role`
     const ofPlace = rules.filter((rule) => isSame(placeOf(rule, home), place))
-    if (ofPlace.length === 0) return `${start} has ${describePlace(place, home)}`
+    if (ofPlace.length === 0) return `${start} allows ${describePlace(place, home)}`
     const isGuarded = this.#isGuarded(name, place)
     const ofKey = ofPlace.filter(({ keys }) => (isGuarded ? keys.includes(name) : fits(keys, name)))
     const key = quoted(name)

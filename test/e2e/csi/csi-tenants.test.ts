@@ -69,7 +69,7 @@ void test('teams with Transit engines of their own', { skip: whyNoMounts() }, as
     const refusal = {
       code: 'PERMISSION_DENIED',
       message:
-        /no rule for shop\/thief with this role has mount "transit" in Vault namespace "team-b"/,
+        /no rule for shop\/thief with this role allows mount "transit" in Vault namespace "team-b"/,
     }
     await t.rejects(cluster.publish(pod, 'theirs'), refusal)
     await cluster.writeClass({ name: 'home', objects })
