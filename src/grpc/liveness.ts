@@ -25,6 +25,8 @@ function ping(session: ClientHttp2Session): Promise<void> {
     session.once('error', reject)
     session.once('close', () => reject(new Error('the connection was closed')))
     session.once('connect', () => {
+      // A server that is stopping may close the connection in the same turn; ping would then throw.
+      if (session.destroyed) return
       session.ping((error) => {
         if (error === null) resolve()
         else reject(error)

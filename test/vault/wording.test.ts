@@ -34,6 +34,11 @@ const ROWS: readonly (readonly [string[], string])[] = [
     'role "transit-bridge-kms" could not be found',
   ],
   [['key k8s-etcd'], 'key k8s-etcd'],
+  // Of another request.
+  [['cannot take vault:v12:AAAAc2Vjcmv0+/=='], 'cannot take [secret]'],
+  [[`token hvs.CAES1${'a'.repeat(24)}`], 'token [secret]'],
+  [[`jwt eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOi.c2ln`], 'jwt [secret]'],
+  [['a ciphertext starts with vault:v1:'], 'a ciphertext starts with vault:v1:'],
 ]
 
 for (const [words, clean] of ROWS) {

@@ -4,12 +4,15 @@ import type { VaultRequest } from './request.ts'
 const MAX_LENGTH = 400
 /** Shorter strings of a body are names and numbers; to redact them would garble ordinary words. */
 const MIN_SECRET_LENGTH = 9
+/** What is a secret whoever sent it: a ciphertext of Transit, a token of Vault or OpenBao, a JWT. */
+const SECRET_FORMS =
+  /vault:v\d+:[A-Za-z0-9+/=]+|\b(?:hv[sbr]|[sbr])\.(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{24,}|\beyJ[A-Za-z0-9_-]{12,}[A-Za-z0-9._-]*/g
 /** A login's role is no secret, and "role x could not be found" is of no use without it. */
 const NEVER_SECRET = new Set(['role'])
 
 /**
  * Vault's own words on one line, of bounded length and without control characters. Parts of the request's token and body
- * that a server repeats become "[secret]".
+ * that a server repeats become "[secret]", and so does what has the form of a secret of another request.
  */
 export function cleanWords(words: readonly string[], request: VaultRequest): string {
   const shown = words.map((text) => flatten(hideSecrets(text, request)))
@@ -34,7 +37,8 @@ function shorten(text: string): string {
 function hideSecrets(text: string, request: VaultRequest): string {
   const secrets = stringsOf(request.body)
   if (request.token !== undefined) secrets.push(request.token.reveal())
-  return secrets.reduce((hidden, secret) => hidden.replaceAll(secret, '[secret]'), text)
+  const hidden = secrets.reduce((left, secret) => left.replaceAll(secret, '[secret]'), text)
+  return hidden.replaceAll(SECRET_FORMS, '[secret]')
 }
 
 function stringsOf(value: unknown): string[] {

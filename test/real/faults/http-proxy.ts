@@ -35,6 +35,7 @@ export type BodyChange = (body: Record<string, unknown>) => Record<string, unkno
 
 type Effect =
   | { kind: 'respond'; answer: HttpAnswer }
+  | { kind: 'repeat'; status: number }
   | { kind: 'hold' }
   | { kind: 'delay'; ms: number }
   | { kind: 'change'; change: BodyChange }
@@ -85,6 +86,11 @@ export class HttpProxy {
   /** Answers requests with this, without asking the server. Of several rules the first one counts. */
   respond(answer: HttpAnswer, rule: Rule = {}): void {
     this.#add({ kind: 'respond', answer }, rule)
+  }
+
+  /** Answers with an error of Vault's form that repeats the body of the request, as a careless server does. */
+  repeat(status: number, rule: Rule = {}): void {
+    this.#add({ kind: 'repeat', status }, rule)
   }
 
   /** Never answers these requests; they do not reach the server. */
@@ -147,10 +153,11 @@ export class HttpProxy {
     const rule = this.#rules.find((each) => each.left > 0 && each.match(method, path))
     if (rule !== undefined) rule.left -= 1
     const effect = rule?.effect
-    const passes = effect?.kind !== 'respond' && effect?.kind !== 'hold'
+    const passes = effect === undefined || !['respond', 'repeat', 'hold'].includes(effect.kind)
     this.#note(request, method, path, passes)
     if (effect === undefined) this.#pass(request, response)
     else if (effect.kind === 'change') void this.#passChanged(request, response, effect.change)
+    else if (effect.kind === 'repeat') void repeatBody(request, response, effect.status)
     else if (effect.kind === 'delay') {
       setTimeout(() => {
         if (!response.destroyed) this.#pass(request, response)
@@ -215,4 +222,14 @@ function send(response: ServerResponse, { status, headers = {}, body }: HttpAnsw
   const type = typeof body === 'string' ? 'text/plain' : 'application/json'
   response.writeHead(status, { 'content-type': type, ...headers })
   response.end(content)
+}
+
+async function repeatBody(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+): Promise<void> {
+  const sent = Object.values(JSON.parse(await text(request)) as Record<string, unknown>)
+  const words = sent.filter((value) => typeof value === 'string').join(' ')
+  send(response, { status, body: { errors: [`1 error occurred:\n\t* cannot take ${words}\n\n`] } })
 }
