@@ -11,6 +11,8 @@ const SUFFIX = /_(?:bucket|sum|count)$/
  * test/e2e/chart/monitoring-panels.test.ts holds them against a real one.
  */
 export const API_SERVER_METRICS: readonly string[] = [
+  // A label.
+  'apiserver_id_hash',
   'apiserver_encryption_config_controller_automatic_reloads_total',
   'apiserver_envelope_encryption_dek_source_cache_size',
   'apiserver_envelope_encryption_key_id_hash_last_timestamp_seconds',
