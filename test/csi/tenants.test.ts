@@ -6,6 +6,7 @@ import { parse } from 'yaml'
 import { CSI_OBJECT_TYPES, type CsiRule } from '../../src/config/config.ts'
 import { parseProviderConfig } from '../../src/config/load.ts'
 import { readManifests } from '../../src/csi/class/class-manifest.ts'
+import { HttpProxy } from '../real/faults/http-proxy.ts'
 import { DocumentText, OperatorShell } from './document.ts'
 import { PodVault, newPod } from './pod-vault.ts'
 import { failure, startFixture, type FixtureOptions } from './fixture.ts'
@@ -243,6 +244,26 @@ void test('no pattern matches the key of the KMS plugin, however its engine is w
   const full = await start(t, { rules: [rule({ keys: ['k8s-etcd'] })] })
   const attributes = await vault.attributes(freshPod(), [etcd])
   t.equal((await full.driver.mount({ attributes })).files.size, 1)
+})
+
+/** HashiCorp Vault Community ignores the header; a proxy that removes it is such a Vault for the provider. */
+void test('on a Vault without namespaces a rule for a namespace never reaches the key of the KMS plugin', async (t) => {
+  const proxy = await HttpProxy.start(bao.address)
+  t.teardown(() => proxy.stop())
+  proxy.drop('x-vault-namespace')
+  const rules = [rule({ vaultNamespace: 'team-a' })]
+  const fixture = await start(t, { address: proxy.address, rules })
+  const decrypt = async (key: string) => {
+    const ciphertext = await encrypt({}, key, 'of the root namespace')
+    const object = { path: 'x', type: 'decrypt', key, ciphertext, vaultNamespace: 'team-a' }
+    return { attributes: await vault.attributes(freshPod(), [object]) }
+  }
+  const { files } = await fixture.driver.mount(await decrypt('app'))
+  t.equal(String(files.get('x')?.contents), 'of the root namespace', 'the namespace is ignored')
+  t.match(await failure(fixture.driver.mount(await decrypt('k8s-etcd'))), {
+    code: 'PERMISSION_DENIED',
+    message: /lists key "k8s-etcd" by its exact name/,
+  })
 })
 
 void test('pods log in to a Vault namespace as csi.authByNamespace says', async (t) => {

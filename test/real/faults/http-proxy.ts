@@ -58,6 +58,7 @@ export class HttpProxy {
   #seen: SeenRequest[] = []
   readonly #counts = new Map<string, number>()
   #connections = 0
+  #dropped: string | undefined
 
   /** Starts one; `target` is the real server's address, as `http://127.0.0.1:8200`. */
   static async start(target: string): Promise<HttpProxy> {
@@ -106,6 +107,11 @@ export class HttpProxy {
   /** Passes these requests on with a changed body, as a proxy that rewrites requests does. */
   change(change: BodyChange, rule: Rule = {}): void {
     this.#add({ kind: 'change', change }, rule)
+  }
+
+  /** Removes a header of every request from now on. */
+  drop(header: string): void {
+    this.#dropped = header.toLowerCase()
   }
 
   /** Takes all rules away: everything is passed. */
@@ -187,11 +193,18 @@ export class HttpProxy {
     this.#pass(request, response, Buffer.from(JSON.stringify(change(body))))
   }
 
+  #keptHeaders({ rawHeaders }: IncomingMessage): string[] {
+    // Names and values take turns.
+    const isDropped = (index: number) =>
+      rawHeaders[index - (index % 2)]?.toLowerCase() === this.#dropped
+    return rawHeaders.filter((_text, index) => !isDropped(index))
+  }
+
   /** @param body sent in place of the request's own */
   #pass(request: IncomingMessage, response: ServerResponse, body?: Buffer): void {
     const headers =
       body === undefined
-        ? request.rawHeaders
+        ? this.#keptHeaders(request)
         : { ...request.headers, 'content-length': String(body.length) }
     const upstream = ask(
       {
