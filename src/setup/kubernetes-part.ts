@@ -20,38 +20,58 @@ export function kubernetesRole(login: KubernetesLogin, policy: string): Values {
   }
 }
 
+/** Settings that setup does not manage and keeps: Vault replaces the configuration as a whole, and a missing one is reset. */
+const KEPT = ['issuer', 'pem_keys', 'disable_iss_validation', 'use_annotations_as_alias_metadata']
+
 /** The configuration of the method: the API server to ask, and the token to ask it with. */
 export function planKubernetesConfig(login: KubernetesLogin, found: Settings | undefined): Plan {
-  const what = `auth/${login.mount}/`
+  const { mount, reviewer } = login
   const host = readText(found?.['kubernetes_host'])
   if (host !== '' && host !== login.host) {
-    const text = `${what} asks the API server ${host}, not ${login.host}; set vault.auth.mount to another mount`
+    const text = `auth/${mount}/ asks the API server ${host}, not ${login.host}; set vault.auth.mount to another mount`
     return remark('stop', text)
   }
   const hasReviewer = found?.['token_reviewer_jwt_set'] === true
-  const wantsChange = host === '' || (login.reviewer.kind === 'file' && !hasReviewer)
+  const otherCa = host !== '' && hasOtherCa(login, found)
+  if (otherCa && hasReviewer && reviewer.kind !== 'file') {
+    const text = `auth/${mount}/ trusts another CA certificate than that of ${login.host}; replacing it also replaces the reviewer token, which Vault does not show: pass --reviewer-token-file FILE`
+    return remark('stop', text)
+  }
+  const wantsChange = host === '' || otherCa || reviewer.kind === 'file'
   return join(
-    wantsChange ? writeConfig(login, host) : NOTHING,
+    wantsChange ? writeConfig(login, found, otherCa) : NOTHING,
     remark('note', CIRCLE),
-    hasReviewer ? explainReplacement(login) : explainReviewer(login),
+    hasReviewer && reviewer.kind !== 'file' ? NOTHING : explainReviewer(login),
   )
 }
 
-function writeConfig(login: KubernetesLogin, host: string): Plan {
-  const { reviewer } = login
-  const details = [`kubernetes_host: ${login.host}`]
+/** Without a certificate of its own, the method uses that of the pod in which Vault runs, which nobody can see here. */
+function hasOtherCa({ ca }: KubernetesLogin, found: Settings | undefined): boolean {
+  const foundCa = readText(found?.['kubernetes_ca_cert']).trim()
+  const usesPodCa = foundCa === '' && found?.['disable_local_ca_jwt'] !== true
+  return !usesPodCa && foundCa !== ca.trim()
+}
+
+function writeConfig(login: KubernetesLogin, found: Settings | undefined, otherCa: boolean): Plan {
+  const { reviewer, mount, host } = login
+  const isNew = readText(found?.['kubernetes_host']) === ''
+  const details = [`kubernetes_host: ${host}`]
+  if (otherCa) details.push('kubernetes_ca_cert: another certificate')
   if (reviewer.kind === 'file') details.push(`token_reviewer_jwt: from ${reviewer.path}`)
+  const kept = Object.entries(found ?? {}).filter(([name]) => KEPT.includes(name))
   return change({
-    action: host === '' ? 'add' : 'change',
-    what: `API server to ask at auth/${login.mount}/`,
+    action: isNew ? 'add' : 'change',
+    what: `API server to ask at auth/${mount}/`,
     details,
-    path: `auth/${login.mount}/config`,
+    path: `auth/${mount}/config`,
     body: {
-      kubernetes_host: login.host,
+      ...(Object.fromEntries(kept) as Values),
+      kubernetes_host: host,
       kubernetes_ca_cert: login.ca,
       disable_local_ca_jwt: true,
     },
     secrets: reviewer.kind === 'file' ? { token_reviewer_jwt: reviewer } : undefined,
+    unreadable: !isNew && !otherCa,
     needs: ['update'],
   })
 }
@@ -64,9 +84,12 @@ function explainReviewer({ mount, audience, reviewer, serviceAccount }: Kubernet
   const { namespace, name } = serviceAccount
   switch (reviewer.kind) {
     case 'file':
-      return remark(
-        'note',
-        'the reviewer token needs the ClusterRole system:auth-delegator; nothing replaces it when it expires: run setup with a new one before then',
+      return join(
+        ...reviewer.suspicions.map((text) => remark('warn', text)),
+        remark(
+          'note',
+          `the reviewer token needs the ClusterRole system:auth-delegator; nothing replaces it when it expires${describeExpiry(reviewer.expiresAt)}: run setup with a new one before then`,
+        ),
       )
     case 'login':
       return remark(
@@ -81,11 +104,6 @@ function explainReviewer({ mount, audience, reviewer, serviceAccount }: Kubernet
   }
 }
 
-function explainReplacement({ mount, reviewer }: KubernetesLogin): Plan {
-  if (reviewer.kind !== 'file') return NOTHING
-  const command = `bao write auth/${mount}/config token_reviewer_jwt=@${reviewer.path} and the other settings`
-  return remark(
-    'note',
-    `auth/${mount}/ already has a reviewer token, which Vault does not show; to replace it: ${command}`,
-  )
+function describeExpiry(expiresAt: number | undefined): string {
+  return expiresAt === undefined ? '' : ` (${new Date(expiresAt).toISOString()})`
 }

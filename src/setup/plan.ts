@@ -21,6 +21,8 @@ export interface Change {
   readonly body?: Values | undefined
   /** Settings of the body that no output may show, by name. */
   readonly secrets?: Readonly<Record<string, SecretFile>> | undefined
+  /** Vault does not show what this change writes, so a later plan contains it again. */
+  readonly unreadable?: boolean | undefined
   readonly right: Right
 }
 

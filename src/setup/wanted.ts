@@ -36,7 +36,13 @@ export interface KubernetesLogin extends LoginRole {
 
 /** Which token Vault presents to the API server to have a login's token reviewed. */
 export type Reviewer =
-  | ({ readonly kind: 'file' } & SecretFile)
+  | ({
+      readonly kind: 'file'
+      /** In milliseconds since 1970, as the token claims. */
+      readonly expiresAt?: number | undefined
+      /** Why the API server may refuse it, one sentence each. */
+      readonly suspicions: readonly string[]
+    } & SecretFile)
   /** The token of the login itself. */
   | { readonly kind: 'login' }
   | { readonly kind: 'undecided' }

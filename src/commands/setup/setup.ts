@@ -141,9 +141,9 @@ async function confirmDone(
   terminal: Terminal,
 ): Promise<void> {
   if (changes.length > 0) {
-    const left = await planSetup(vault, wanted)
-    if (left.changes.length > 0) {
-      const names = left.changes.map(({ what }) => what).join(', ')
+    const left = (await planSetup(vault, wanted)).changes.filter(({ unreadable }) => !unreadable)
+    if (left.length > 0) {
+      const names = left.map(({ what }) => what).join(', ')
       throw new BridgeError(
         'VAULT_REJECTED',
         `Vault accepted all changes, but still differs in: ${names}`,

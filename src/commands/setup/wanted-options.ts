@@ -13,6 +13,7 @@ import { renderKmsPolicy } from '../../setup/policy-file.ts'
 import { VAULT_NAME_FAULT } from '../../config/schema/text.ts'
 import { readCredentialFile } from '../../files/credential-file.ts'
 import { Secret } from '../../secret.ts'
+import { inspectReviewer } from '../../setup/reviewer-token.ts'
 import type { Reviewer, Wanted, WantedLogin } from '../../setup/wanted.ts'
 import { flag, grouped, text, usageError, type Option, type ValuesOf } from '../cli/option.ts'
 import { readTextFile } from '../../files/text-file.ts'
@@ -145,7 +146,7 @@ async function readReviewer({
     setting: '--reviewer-token-file',
     whenMissing: 'write the token of a service account to it: kubectl create token',
   })
-  return { kind: 'file', path, content: new Secret(content) }
+  return inspectReviewer({ path, content: new Secret(content) }, systemClock.now())
 }
 
 function serviceAccountOption(usual: string, help: string) {

@@ -46,7 +46,7 @@ const refusals: JwtMethod['refusals'] = (settings, mount, roleName) => {
     {
       // Vault writes the cause only to its own log, at debug (hashicorp/vault-plugin-auth-kubernetes#373).
       says: /permission denied|service account unauthorized|lookup failed/,
-      advice: `if a kubernetes method is enabled at ${settings.mount} = ${mount}, its TokenReview failed: check that kubernetes_host in auth/${mount}/config is this cluster's API server, that the reviewer may create tokenreviews (ClusterRole system:auth-delegator), and that the service account still exists; Vault's log says more at level debug`,
+      advice: `if a kubernetes method is enabled at ${settings.mount} = ${mount}, its TokenReview failed: check that kubernetes_host and kubernetes_ca_cert in auth/${mount}/config are those of this cluster's API server, that the reviewer token has not expired and may create tokenreviews (ClusterRole system:auth-delegator), and that the service account still exists; Vault's log says more at level debug`,
     },
     {
       says: /no handler for route|route entry not found|namespace not found/,
