@@ -132,18 +132,64 @@ void test('a caller that has already gone does not wait at all', async (t) => {
   t.equal(asked.ended, 'CANCELLED')
 })
 
-void test('after a failed login requests fail at once until a retry is due', async (t) => {
+void test('after a refused login requests fail at once until a retry is due', async (t) => {
   const { login, ask, clock, session } = fixture()
   const first = ask()
-  await login.fail('VAULT_SEALED')
-  t.equal(first.ended, 'VAULT_SEALED')
-  t.equal(session.fault?.code, 'VAULT_SEALED')
+  await login.fail('LOGIN_REFUSED')
+  t.equal(first.ended, 'LOGIN_REFUSED')
+  t.equal(session.fault?.code, 'LOGIN_REFUSED')
   const second = ask()
   await settle()
-  t.equal(second.ended, 'VAULT_SEALED')
+  t.equal(second.ended, 'LOGIN_REFUSED')
   t.equal(login.calls.length, 1)
   await clock.advance(500)
   ask()
+  t.equal(login.calls.length, 2)
+})
+
+void test('in an outage requests wait for the next login as far as their deadlines allow', async (t) => {
+  const { login, vault, ask, clock, session, within } = fixture()
+  const first = ask()
+  await login.fail('VAULT_SEALED')
+  t.equal(session.fault?.code, 'VAULT_SEALED', 'the fault is known while they wait')
+  const second = ask()
+  const short = ask(within(300))
+  await settle()
+  t.equal(short.ended, 'VAULT_SEALED', 'with the reason, and without waiting')
+  await clock.advance(500)
+  t.equal(login.calls.length, 2, 'one login for both')
+  await login.grant('t1')
+  await vault.call(0).answer(ok)
+  await vault.call(1).answer(ok)
+  t.strictSame([first.ended, second.ended], ['ok', 'ok'])
+})
+
+void test('in a long outage a waiting request causes a login a second, and gives up after four waits', async (t) => {
+  const { login, ask, clock, session, within } = fixture()
+  session.start()
+  for (let count = 0; count < 6; count += 1) {
+    await login.fail('VAULT_UNREACHABLE')
+    if (count < 5) await clock.advance(5_000)
+  }
+  const before = login.calls.length
+  const asked = ask(within(30_000))
+  for (let count = 1; count <= 4; count += 1) {
+    t.equal(asked.ended, 'open')
+    await clock.advance(1_000)
+    t.equal(login.calls.length, before + count)
+    await login.fail('VAULT_UNREACHABLE')
+  }
+  t.equal(asked.ended, 'VAULT_UNREACHABLE')
+})
+
+void test('a refusal ends the wait of a request at once', async (t) => {
+  const { login, ask, clock } = fixture()
+  const asked = ask()
+  await login.fail('VAULT_UNREACHABLE')
+  await clock.advance(500)
+  await login.fail('LOGIN_REFUSED')
+  t.equal(asked.ended, 'LOGIN_REFUSED')
+  await clock.advance(10_000)
   t.equal(login.calls.length, 2)
 })
 
@@ -256,7 +302,7 @@ void test('a revocation that fails harms nothing', async (t) => {
 })
 
 void test('a failed renewal leaves the old token in use until its lease ends', async (t) => {
-  const { session, login, vault, clock, ask } = await loggedIn(70_000)
+  const { session, login, vault, clock, ask, within } = await loggedIn(70_000)
   await login.fail('VAULT_UNREACHABLE')
   t.equal(session.fault, undefined, 'there is a usable token')
   ask()
@@ -268,8 +314,9 @@ void test('a failed renewal leaves the old token in use until its lease ends', a
   }
   t.equal(session.fault?.code, 'VAULT_UNREACHABLE')
   t.equal(session.tokenExpiresAt, undefined)
-  const asked = ask()
+  const asked = ask(within(100))
   await settle()
+  await login.fail('VAULT_UNREACHABLE')
   t.equal(asked.ended, 'VAULT_UNREACHABLE')
   t.equal(vault.calls.length, 1, 'a token past its lease is not sent')
 })

@@ -1,6 +1,6 @@
 import type { CallContext } from '../../call-context.ts'
 import type { CancelTimer, Clock } from '../../time/clock.ts'
-import { BridgeError } from '../../errors.ts'
+import { BridgeError, isOutage } from '../../errors.ts'
 import type { Logger } from '../../telemetry/log.ts'
 import { waitWithin } from '../../time/bounded-wait.ts'
 import { wait } from '../../time/wait.ts'
@@ -20,7 +20,11 @@ const REPLICATION_PAUSES_MS = [100, 200, 400, 800] as const
 /** With {@link LOGIN_TIMEOUT_MS} this ensures that Vault's return is noticed within 10 s. */
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 5_000
+/** As {@link MAX_RETRY_MS}, while callers wait: a login that an outage prevents harms nothing. */
+const MAX_AWAITED_RETRY_MS = 1_000
 const LOGIN_TIMEOUT_MS = 4_000
+/** How often one request waits for another login, so that calls do not pile up during a long outage. */
+const MAX_LOGIN_WAITS = 4
 
 export interface VaultSessionOptions {
   readonly client: VaultRequester
@@ -61,8 +65,10 @@ export function createVaultSession(options: VaultSessionOptions): VaultSession {
 interface Failure {
   readonly error: BridgeError
   readonly count: number
-  /** Until then no login is attempted: callers receive the error, so that logins do not pile up. */
+  /** Until then no timer attempts a login. */
   readonly retryAt: number
+  /** Until then no caller causes a login. After a refusal, callers receive the error; in an outage they wait for it. */
+  readonly awaitedRetryAt: number
 }
 
 class Session implements VaultSession {
@@ -151,13 +157,31 @@ class Session implements VaultSession {
   }
 
   async #acquireNew(context: CallContext): Promise<HeldToken> {
-    for (;;) {
-      const login = this.#inFlight ?? this.#newLogin()
-      const held = await waitWithin(login, context, this.#clock, 'a login to Vault')
-      if (this.#stopped) throw stopped()
-      // Other requests that waited for this login may have spent its uses already.
-      if (held.acquire()) return held
+    for (let waits = 0; ;) {
+      try {
+        const login = this.#inFlight ?? this.#newLogin()
+        const held = await waitWithin(login, context, this.#clock, 'a login to Vault')
+        if (this.#stopped) throw stopped()
+        // Other requests that waited for this login may have spent its uses already.
+        if (held.acquire()) return held
+      } catch (thrown) {
+        const pauseMs = this.#pauseAfter(thrown, context)
+        if (pauseMs === undefined || waits === MAX_LOGIN_WAITS) throw thrown
+        waits += 1
+        await wait(pauseMs, this.#clock, context.signal)
+        if (context.signal?.aborted === true || this.#stopped) throw thrown
+      }
     }
+  }
+
+  /** How long a caller waits for the next login; undefined if an outage does not prevent it, or the deadline comes first. */
+  #pauseAfter(thrown: unknown, { deadline }: CallContext): number | undefined {
+    const failure = this.#failure
+    if (failure === undefined || failure.error !== thrown || !isOutage(failure.error))
+      return undefined
+    const now = this.#clock.monotonic()
+    const retryAt = Math.max(failure.awaitedRetryAt, now)
+    return retryAt < deadline ? retryAt - now : undefined
   }
 
   /** As {@link Session.#send}, but allows for the time that a new token takes to reach the node of Vault that answers. */
@@ -231,10 +255,10 @@ class Session implements VaultSession {
     return this.#current?.isUsable(this.#clock) === true ? this.#current : undefined
   }
 
-  /** Single-flight: every caller waits for the same login. Throws the last error until a retry is due. */
+  /** Single-flight: every caller waits for the same login. Throws the last error until another one is allowed. */
   #newLogin(): Promise<HeldToken> {
     const failure = this.#failure
-    if (failure !== undefined && this.#clock.monotonic() < failure.retryAt) {
+    if (failure !== undefined && this.#clock.monotonic() < failure.awaitedRetryAt) {
       return Promise.reject(failure.error)
     }
     this.#inFlight = this.#attempt().finally(() => {
@@ -271,8 +295,11 @@ class Session implements VaultSession {
     const error = asLoginError(thrown, this.#loginTimeoutMs)
     const count = (this.#failure?.count ?? 0) + 1
     const pause = Math.min(FIRST_RETRY_MS * 2 ** (count - 1), MAX_RETRY_MS)
-    const retryAt = this.#clock.monotonic() + pause * (1 - 0.25 * this.#random())
-    this.#failure = { error, count, retryAt }
+    const awaitedPause = isOutage(error) ? Math.min(pause, MAX_AWAITED_RETRY_MS) : pause
+    const now = this.#clock.monotonic()
+    const jitter = 1 - 0.25 * this.#random()
+    const retryAt = now + pause * jitter
+    this.#failure = { error, count, retryAt, awaitedRetryAt: now + awaitedPause * jitter }
     this.#record.failed(error, this.#usable())
     return error
   }
