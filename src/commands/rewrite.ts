@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 
 import { systemClock } from '../time/clock.ts'
-import { countStale } from '../verify/stored-keys.ts'
+import { acceptResources, describeAccepted, describeStale, listStale } from '../verify/stale.ts'
+import { isCovered } from '../encryption/resource-rules.ts'
 import { listFaults } from '../verify/verdict.ts'
 import {
   planRewrite,
@@ -18,7 +19,12 @@ import { clusterOptions, openCluster, readDemand, readPlugins } from './cli/opti
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from './cli/options/etcd.ts'
 import { choice, countOr, durationOr, flag, text, usageError } from './cli/option.ts'
-import { readPatterns, rewriteTargetOptions } from './cli/options/resources.ts'
+import {
+  readAccepted,
+  readPatterns,
+  requireProof,
+  rewriteTargetOptions,
+} from './cli/options/resources.ts'
 import { untilInterrupted } from './cli/interruption.ts'
 import { Progress } from './cli/progress.ts'
 import { reportEtcd } from './cli/store-report.ts'
@@ -104,6 +110,7 @@ async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Pro
       progress.show(objects, total === 0 ? undefined : objects / total),
   }
   try {
+    if (!dryRun) requireProof(values)
     return await untilInterrupted(async (signal) => {
       const plan = await planRewrite(settings, signal)
       for (const { name, why } of plan.discovery.skipped) requireServed(values, name, why, terminal)
@@ -114,7 +121,7 @@ async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Pro
       const result = await runRewrite(settings, plan, signal)
       progress.end()
       print(terminal, formatResult(result))
-      return await judge(result, values, terminal, signal)
+      return await judge(result, { values, patterns }, terminal, signal)
     })
   } catch (error) {
     progress.end()
@@ -140,10 +147,15 @@ function requireServed(values: RewriteValues, name: string, why: string, termina
   warn(terminal, `${name} is skipped: ${why}`)
 }
 
+interface Judged {
+  readonly values: RewriteValues
+  readonly patterns: readonly string[]
+}
+
 /** If etcd can be read, it decides. */
 async function judge(
   { refusals, convergence }: RewriteResult,
-  values: RewriteValues,
+  { values, patterns }: Judged,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<number> {
@@ -155,16 +167,17 @@ async function judge(
     )
     return EXIT_OK
   }
-  const report = await reportEtcd(values, terminal, signal)
-  const stale = countStale(report, new Set(convergence.hashes.values()))
-  const isDone = stale === 0 && report.ok
-  const faults = [
-    ...(stale === 0 ? [] : [`${stale.toLocaleString('en')} under another key`]),
-    ...listFaults(report),
-  ]
+  const held = await reportEtcd(values, terminal, signal)
+  const report = acceptResources(held, readAccepted(values))
+  const stale = listStale(report, {
+    hashes: convergence.hashes,
+    isTarget: (resource) => isCovered({ resources: patterns }, resource),
+  })
+  const faults = [...describeStale(stale, 'under another key'), ...listFaults(report)]
   const verdict = faults.length === 0 ? 'all encrypted with the write key' : faults.join('; ')
   print(terminal, `${report.source}: ${report.objects.toLocaleString('en')} objects; ${verdict}`)
-  if (isDone && refusals.length === 0) return EXIT_OK
+  for (const line of describeAccepted(held, readAccepted(values))) warn(terminal, line)
+  if (faults.length === 0 && refusals.length === 0) return EXIT_OK
   warn(
     terminal,
     'not everything is encrypted with the write key; transit-bridge verify lists the rest',

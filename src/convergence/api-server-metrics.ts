@@ -7,6 +7,8 @@ export interface SeenKey {
   readonly hash: string
   /** Time since the plugin last reported it, by the API server's clock. */
   readonly ageSeconds: number
+  /** When the plugin last reported it. */
+  readonly at?: number | undefined
 }
 
 /** The last time that an API server encrypted an object with a key of a KMS v2 plugin. */
@@ -74,7 +76,7 @@ class Collected {
   conclude(now: number): ApiServerMetrics {
     const keys = [...this.#newest].map(
       ([provider, { hash, at }]) =>
-        [provider, { hash, ageSeconds: Math.max(0, now - at) }] as const,
+        [provider, { hash, at, ageSeconds: Math.max(0, now - at) }] as const,
     )
     return {
       keys: new Map(keys),

@@ -2,7 +2,16 @@ import { isSilent, type ApiServerView } from './api-server-view.ts'
 import type { ClusterReading } from './cluster-reading.ts'
 import { isSilentPlugin, type PluginReading } from './plugin-view.ts'
 import { findUnseen } from './unseen-servers.ts'
+import {
+  findMissingWriters,
+  findOldWrites,
+  proveWriters,
+  shorten,
+  type WriterDemand,
+  type WriterProof,
+} from './writers.ts'
 import { hashKeyId } from '../seed/key-id.ts'
+import { escapeControls } from '../text/one-line.ts'
 
 /** Whether every API server encrypts with the same key. */
 export interface Convergence {
@@ -11,28 +20,22 @@ export interface Convergence {
   readonly reasons: readonly string[]
   /** Those of the reasons that waiting does not change: API servers that were not read. */
   readonly unseen: readonly string[]
-  /** The write key by KMS provider; without the providers on which API servers disagree. */
+  /** The write key by KMS v2 provider: those with which all API servers are proved to write, and on whose key they agree. */
   readonly hashes: ReadonlyMap<string, string>
+  /** Whether every API server reports the hash of the demanded EncryptionConfiguration. */
+  readonly isFileProved: boolean
   /** Of the EncryptionConfigurations in use, sorted. */
   readonly configHashes: readonly string[]
 }
 
 /** What API servers must agree on. */
-export interface Demand {
+export interface Demand extends WriterDemand {
   /** The hash of the required key id; undefined means any, if it is the same everywhere. */
   readonly wanted?: string | undefined
-  /** The hash of the EncryptionConfiguration that every API server must use; undefined means any, if it is the same. */
-  readonly configHash?: string | undefined
-  /** Whether different EncryptionConfigurations are accepted, for example with different socket paths. */
-  readonly configsMayDiffer?: boolean
 }
 
 /** An API server polls a healthy plugin every minute and stops writing after three minutes without an answer (apiserver: pkg/server/options/encryptionconfig/config.go, kmsv2PluginHealthzPositiveInterval and kmsv2 envelope.go, State.ValidateEncryptCapability). */
 const MAX_SILENCE_SECONDS = 180
-const CONFIG_UNKNOWN =
-  'does not report the hash of its EncryptionConfiguration (Kubernetes before 1.34), so it is not proved which provider writes; compare the files and pass --configs-may-differ'
-const CONFIG_OTHER =
-  'uses another EncryptionConfiguration than the file in --encryption-config; pass the exact file that it uses (comments count), wait a minute after a change, or pass --configs-may-differ if the order of the providers is the same'
 const CONFIGS_DIFFER =
   'the API servers have different EncryptionConfigurations; give all of them the same file and wait a minute, or pass --configs-may-differ if the files differ only in a socket path'
 
@@ -44,58 +47,70 @@ const CONFIGS_DIFFER =
 export function judgeConvergence(reading: ClusterReading, demand: Demand = {}): Convergence {
   const { wanted, configHash: expected, configsMayDiffer = false } = demand
   const views = reading.apiServers.filter((each): each is ApiServerView => !isSilent(each))
-  const hashes = agreedHashes(views)
+  const agreed = agreedHashes(views)
+  const proofs = new Map(views.map((view) => [view, proveWriters(view, demand)]))
   const configHashes = new Set(views.flatMap(({ configHash }) => configHash ?? []))
   const unseen = findUnseen(reading)
   const reasons = [
     ...unseen,
     ...reading.apiServers.flatMap((each) =>
-      isSilent(each) ? [each.silence.message] : faultsOf(each, wanted),
+      isSilent(each) ? [each.silence.message] : faultsOf(each, demand, proofs.get(each)),
     ),
     ...disagreements(views),
-    ...(configsMayDiffer ? [] : findConfigFaults(views, expected)),
-    ...reading.plugins.flatMap((each) => pluginFaults(each, wanted, hashes)),
-  ]
+    ...(configsMayDiffer || expected !== undefined || configHashes.size < 2
+      ? []
+      : [CONFIGS_DIFFER]),
+    ...reading.plugins.flatMap((each) => pluginFaults(each, wanted, agreed)),
+  ].map(escapeControls)
+  const isWriter = (provider: string) =>
+    [...proofs.values()].every(
+      (proof) => proof.kind === 'proved' && proof.providers.includes(provider),
+    )
   return {
     isReached: reasons.length === 0,
     reasons,
     unseen,
-    hashes,
+    hashes: new Map([...agreed].filter(([provider]) => isWriter(provider))),
+    isFileProved:
+      expected !== undefined && views.every(({ configHash }) => configHash === expected),
     configHashes: [...configHashes].toSorted(),
   }
 }
 
-function faultsOf(view: ApiServerView, wanted: string | undefined): string[] {
-  const faults =
-    view.fault === undefined
+function faultsOf(view: ApiServerView, demand: Demand, proof: WriterProof | undefined): string[] {
+  const { wanted } = demand
+  const faults = [
+    ...(view.fault === undefined
       ? []
-      : [`the KMS providers of ${view.server} are unhealthy: ${view.fault}`]
+      : [`the KMS providers of ${view.server} are unhealthy: ${view.fault}`]),
+    ...(proof?.kind === 'unproved' ? [proof.why] : []),
+    ...findMissingWriters(view, demand),
+    ...findOldWrites(view),
+  ]
   for (const [provider, { ageSeconds }] of view.keys) {
     if (ageSeconds > MAX_SILENCE_SECONDS)
       faults.push(
         `${view.server} has not heard from its plugin ${provider} for ${String(Math.round(ageSeconds))} s`,
       )
   }
-  if (wanted !== undefined && ![...view.keys.values()].some(({ hash }) => hash === wanted)) {
-    const now = [...view.keys.values()].map(({ hash }) => shorten(hash)).join(', ') || 'none'
-    faults.push(`${view.server} does not use key ${shorten(wanted)} yet (now: ${now})`)
-  }
+  if (wanted !== undefined) faults.push(...findWithoutWanted(view, wanted, proof))
   return faults
 }
 
-/** The order of providers is in the file alone, and with it which of them writes: a key id from Status does not show it. */
-function findConfigFaults(views: readonly ApiServerView[], expected: string | undefined): string[] {
-  const isCompared = expected !== undefined || views.length > 1
-  const unknown = views.filter(({ configHash }) => isCompared && configHash === undefined)
-  const hashes = new Set(views.flatMap(({ configHash }) => configHash ?? []))
-  const other = views.filter(
-    ({ configHash }) =>
-      expected !== undefined && configHash !== undefined && configHash !== expected,
-  )
+function findWithoutWanted(
+  view: ApiServerView,
+  wanted: string,
+  proof: WriterProof | undefined,
+): string[] {
+  const isWanted = (provider: string) => view.keys.get(provider)?.hash === wanted
+  const holders = [...view.keys.keys()].filter(isWanted)
+  if (holders.length === 0) {
+    const now = [...view.keys.values()].map(({ hash }) => shorten(hash)).join(', ') || 'none'
+    return [`${view.server} does not use key ${shorten(wanted)} yet (now: ${now})`]
+  }
+  if (proof?.kind !== 'proved' || proof.providers.some(isWanted)) return []
   return [
-    ...unknown.map(({ server }) => `${server} ${CONFIG_UNKNOWN}`),
-    ...other.map(({ server }) => `${server} ${CONFIG_OTHER}`),
-    ...(hashes.size > 1 && other.length === 0 ? [CONFIGS_DIFFER] : []),
+    `${view.server} only reads with ${holders.join(' and ')}, which has key ${shorten(wanted)}; put that provider first in its EncryptionConfiguration`,
   ]
 }
 
@@ -145,9 +160,4 @@ function pluginFaults(
       `the plugin at ${address} announces key ${shorten(hash)}, which the API servers do not use yet`,
     ]
   return []
-}
-
-/** The part of a hash that messages show. */
-export function shorten(hash: string): string {
-  return hash.replace(/^sha256:/, '').slice(0, 12)
 }

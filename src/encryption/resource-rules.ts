@@ -97,7 +97,7 @@ function covers(one: GroupResource, other: GroupResource): boolean {
 }
 
 /** Whether a rule covers a resource, in the notation of the document. */
-export function isCovered(rule: EncryptionRule, name: string): boolean {
+export function isCovered(rule: Pick<EncryptionRule, 'resources'>, name: string): boolean {
   const wanted = parse(name)
   return rule.resources.some((resource) => covers(parse(resource), wanted))
 }

@@ -58,6 +58,14 @@ export function findWriter({ providers }: EncryptionRule): string | undefined {
   return kind === 'kms' ? labelKms(first) : labelProvider(kind, first.keys[0]?.name ?? '')
 }
 
+/** The KMS v2 providers that write: each the first of a rule. */
+export function listKmsWriters(rules: readonly EncryptionRule[]): readonly string[] {
+  const names = rules.flatMap(({ providers: [first] }) =>
+    first?.kms?.apiVersion === 'v2' ? (first.kms.name ?? []) : [],
+  )
+  return [...new Set(names)]
+}
+
 /** Stands for plaintext, which the provider identity reads. */
 export const PLAINTEXT = 'plaintext'
 

@@ -6,14 +6,21 @@ export interface MetricSample {
 
 const LABEL = /([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"/g
 
-/** Parses a line; undefined if it is not a sample of this metric. The label values read here contain no escapes. */
+/** Parses a line; undefined if it is not a sample of this metric. */
 export function readSample(line: string, metric: string): MetricSample | undefined {
   if (!line.startsWith(metric)) return undefined
   const rest = line.slice(metric.length)
   const [, inBraces = '', value] = /^(?:\{(.*)\})?\s+(\S+)/.exec(rest) ?? []
   if (value === undefined) return undefined
   const labels = Object.fromEntries(
-    [...inBraces.matchAll(LABEL)].map(([, name = '', text = '']) => [name, text]),
+    [...inBraces.matchAll(LABEL)].map(([, name = '', text = '']) => [name, unescapeLabel(text)]),
   )
   return { labels, value: Number(value) }
+}
+
+/** Prometheus escapes backslashes, quotes and line feeds in label values (Prometheus: exposition formats, "Text format details"). */
+function unescapeLabel(text: string): string {
+  return text.replaceAll(/\\(.)/g, (_whole, character: string) =>
+    character === 'n' ? '\n' : character,
+  )
 }

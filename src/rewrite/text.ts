@@ -1,5 +1,7 @@
+import { escapeControls } from '../text/one-line.ts'
 import type { RewritePlan, RewriteResult } from './procedure.ts'
-import { shorten, type Convergence } from '../convergence/convergence.ts'
+import type { Convergence } from '../convergence/convergence.ts'
+import { shorten } from '../convergence/writers.ts'
 import { totalOf, type ResourceProgress } from './state.ts'
 
 /** What --dry-run prints. */
@@ -58,5 +60,7 @@ function formatResource({ resource, counts, migrated }: ResourceProgress): strin
 /** The agreed write keys, for messages. */
 export function describeKeys({ hashes }: Convergence): string {
   if (hashes.size === 0) return 'none (no KMS v2 provider)'
-  return [...hashes].map(([provider, hash]) => `key ${shorten(hash)} of ${provider}`).join(', ')
+  return [...hashes]
+    .map(([provider, hash]) => `key ${shorten(hash)} of ${escapeControls(provider)}`)
+    .join(', ')
 }

@@ -9,7 +9,8 @@ import type { KeyVersions } from '../storage/key-versions.ts'
 import type { Report } from '../verify/report.ts'
 import { ROTATION_STEPS, type RotationState, type RotationStep } from './state.ts'
 import type { StateFile } from '../files/state-file.ts'
-import { countStale, oldestVersion } from '../verify/stored-keys.ts'
+import { acceptResources, describeAccepted, describeStale, listStale } from '../verify/stale.ts'
+import { oldestVersion } from '../verify/stored-keys.ts'
 import { listFaults } from '../verify/verdict.ts'
 
 /** The effects of a rotation, each on its own. */
@@ -49,9 +50,12 @@ export interface RotationOptions {
   readonly file: StateFile<typeof RotationState>
   /** Whether to finish with the latest version instead of creating another. */
   readonly finishOnly: boolean
-  readonly configsMayDiffer: boolean
-  /** As in {@link Demand}. */
-  readonly configHash?: string | undefined
+  /** What the API servers must agree on besides the key. */
+  readonly demand: Omit<Demand, 'wanted'>
+  /** Whether a resource is to be rewritten. */
+  readonly isTarget: (resource: string) => boolean
+  /** Resources whose objects may stay as they are. */
+  readonly accepted: ReadonlySet<string>
   /** How long to wait for API servers, and for Vault during an outage. */
   readonly patienceMs: number
   readonly clock: Clock
@@ -108,13 +112,10 @@ export class Rotation {
 
   /** Requires a healthy cluster, and detects a rotation that is already in progress. */
   async #check(signal: AbortSignal): Promise<void> {
-    const { actions, onStep, configsMayDiffer, configHash, finishOnly } = this.#options
+    const { actions, onStep, demand, finishOnly } = this.#options
     onStep('check', 'plugins and API servers must be healthy and use the same key')
     const reading = await actions.read()
-    const { isReached, reasons, unseen } = judgeConvergence(reading, {
-      configsMayDiffer,
-      configHash,
-    })
+    const { isReached, reasons, unseen, hashes } = judgeConvergence(reading, demand)
     if (unseen.length > 0) throw unhealthyCluster(unseen)
     const versions = actions.versionsOf(await this.#readKey(signal))
     const used = usedVersions(reading, versions)
@@ -128,15 +129,21 @@ export class Rotation {
     }
     if (!isReached) throw unhealthyCluster(reasons)
     if (used.length === 0) throw foreignKey()
-    await this.#noticeUnfinished(versions, signal)
+    const writes = [...hashes.values()].some((hash) => versions.versionOf(hash) !== undefined)
+    if (!writes) throw readingOnly()
+    await this.#noticeUnfinished(versions, hashes, signal)
   }
 
   /** Data under an older version although every API server uses the latest means an incomplete rotation. */
-  async #noticeUnfinished(versions: KeyVersions, signal: AbortSignal): Promise<void> {
+  async #noticeUnfinished(
+    versions: KeyVersions,
+    hashes: ReadonlyMap<string, string>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const hash = versions.hashOf(this.#state.from)
     const report = await this.#options.actions.reportEtcd(signal)
     if (report === undefined || hash === undefined) return
-    const stale = countStale(report, new Set([hash]))
+    const stale = sum(this.#listStale(report, hashes, hash).values())
     if (stale === 0) return
     this.#state.to = this.#state.from
     this.#options.onNote(
@@ -189,7 +196,7 @@ export class Rotation {
   }
 
   async #verify(signal: AbortSignal): Promise<void> {
-    const { actions, onStep, onNote, file } = this.#options
+    const { actions, onStep, onNote, file, accepted } = this.#options
     onStep('verify', 'reading what etcd holds')
     const report = await actions.reportEtcd(signal)
     if (report === undefined) {
@@ -198,21 +205,29 @@ export class Rotation {
       )
       return
     }
-    const { wanted } = await this.#demand(signal)
-    const stale = countStale(report, new Set(wanted === undefined ? [] : [wanted]))
-    if (stale === 0 && report.ok) return
+    const demand = await this.#demand(signal)
+    const { isReached, reasons, hashes } = judgeConvergence(await actions.read(), demand)
+    if (!isReached) throw notConverged(reasons.join('; '))
+    const left = acceptResources(report, accepted)
+    const stale = this.#listStale(left, hashes, demand.wanted)
+    for (const line of describeAccepted(report, accepted)) onNote(line)
+    if (stale.size === 0 && left.ok) return
     this.#state.step = 'rewrite'
     await file.write(this.#state)
     const faults = [
-      ...(stale === 0
-        ? []
-        : [`${stale.toLocaleString('en')} not under version ${String(this.#state.to)}`]),
-      ...listFaults(report),
+      ...describeStale(stale, `not under version ${String(this.#state.to)}`),
+      ...listFaults(left),
     ]
     throw new BridgeError(
       'NOT_FINISHED',
-      `etcd holds objects that this rotation must not leave behind: ${faults.join('; ')}; transit-bridge verify lists them; run this command again to rewrite again`,
+      `etcd holds objects that this rotation must not leave behind: ${faults.join('; ')}; transit-bridge verify lists them; run this command again to rewrite again, or pass --accept with the resources that may stay as they are`,
     )
+  }
+
+  /** Other KMS providers have keys of their own: only this one rotates. */
+  #listStale(report: Report, hashes: ReadonlyMap<string, string>, wanted: string | undefined) {
+    const rotated = new Map([...hashes].filter(([, hash]) => hash === wanted))
+    return listStale(report, { hashes: rotated, isTarget: this.#options.isTarget })
   }
 
   async #findNeeded(signal: AbortSignal): Promise<NeededVersions> {
@@ -250,7 +265,7 @@ export class Rotation {
 
   /** The key id that all must use. It is computed again each time: a key that was deleted and created again has other ids. */
   async #demand(signal: AbortSignal): Promise<Demand> {
-    const { actions, configsMayDiffer, configHash, file } = this.#options
+    const { actions, demand, file } = this.#options
     const { to } = this.#state
     const key = await this.#readKey(signal)
     const hash = to === undefined ? undefined : actions.versionsOf(key).hashOf(to)
@@ -260,7 +275,7 @@ export class Rotation {
         `the latest version of the key in Vault is ${String(key.latestVersion)}, but this rotation is to version ${String(to)}; remove ${file.path} and start again with --finish`,
       )
     }
-    return { wanted: hash, configsMayDiffer, configHash }
+    return { ...demand, wanted: hash }
   }
 }
 
@@ -290,9 +305,20 @@ function foreignKey(): BridgeError {
   )
 }
 
+function readingOnly(): BridgeError {
+  return new BridgeError(
+    'NOT_CONVERGED',
+    'no API server writes with this key: by its EncryptionConfiguration it only reads with it; put the plugin first (transit-bridge config encryption --step write)',
+  )
+}
+
 function notConverged(reasons: string): BridgeError {
   return new BridgeError(
     'NOT_FINISHED',
     `not every plugin and API server uses the new version: ${reasons}; fix that (a plugin reports why at /readyz, an API server at /readyz/kms-providers; restarting either is safe), then run this command again`,
   )
+}
+
+function sum(numbers: Iterable<number>): number {
+  return [...numbers].reduce((all, each) => all + each, 0)
 }

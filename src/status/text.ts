@@ -1,5 +1,6 @@
 import type { ClusterStatus, KeyStatus, NodeStatus } from './cluster-status.ts'
-import { shorten } from '../convergence/convergence.ts'
+import { shorten } from '../convergence/writers.ts'
+import { escapeControls } from '../text/one-line.ts'
 import { formatTable } from '../text/table.ts'
 import { describeDuration } from '../time/duration.ts'
 import type { StoredShare } from '../verify/stored-keys.ts'
@@ -11,7 +12,7 @@ export function formatStatus(status: ClusterStatus, now: number): string {
     ...(key === undefined ? [] : [formatKey(key)]),
     ...formatTable([HEADER, ...nodes.map((node) => cellsOf(node, now))]),
     ...(stored === undefined ? [] : formatShares(stored)),
-    ...faults.map((fault) => `problem: ${fault}`),
+    ...faults.map((fault) => `problem: ${escapeControls(fault)}`),
     ...(faults.length === 0 ? ['no problems found'] : []),
   ].join('\n')
 }
@@ -47,7 +48,7 @@ function formatShares(stored: readonly StoredShare[]): readonly string[] {
     const share = total === 0 ? 0 : Math.floor((objects / total) * 100)
     const key = keyIdHash === undefined ? '' : `, key ${shorten(keyIdHash)}`
     const version = keyVersion === undefined ? '' : `, version ${String(keyVersion)}`
-    return `  ${objects.toLocaleString('en')} (${String(share)} %) by ${provider}${version}${key}`
+    return `  ${objects.toLocaleString('en')} (${String(share)} %) by ${escapeControls(provider)}${version}${key}`
   })
   return [`stored: ${total.toLocaleString('en')} objects that must be encrypted`, ...lines]
 }

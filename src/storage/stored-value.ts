@@ -71,10 +71,15 @@ export function parseStoredValue(value: Uint8Array): StoredValue {
   }
 }
 
+/** Names in a prefix are UTF-8; the prefix was read as one character for each byte. */
+function decodeName(bytes: string): string {
+  return Buffer.from(bytes, 'latin1').toString('utf8')
+}
+
 function parseLocal(scheme: LocalScheme, rest: string): StoredValue {
   const end = rest.indexOf(':')
   if (end < 0) return damaged(`its ${scheme} prefix lacks a key name`)
-  return { kind: 'local', scheme, keyName: rest.slice(0, end) }
+  return { kind: 'local', scheme, keyName: decodeName(rest.slice(0, end)) }
 }
 
 /** Names of KMS v2 providers contain no colon (apiserver: pkg/apis/apiserver/validation/validation_encryption.go). */
@@ -91,7 +96,7 @@ function parseKmsV2(rest: string, bytes: Buffer, start: number): StoredValue {
   if (fault !== undefined) return damaged(`its envelope ${fault}`)
   return {
     kind: 'kms-v2',
-    provider: rest.slice(0, end),
+    provider: decodeName(rest.slice(0, end)),
     keyId: object.keyID,
     source: object.encryptedDEKSource,
     annotations: object.annotations,
@@ -134,7 +139,7 @@ function parseKmsV1(rest: string, bytes: Buffer, start: number): StoredValue {
     const source = body.subarray(2, 2 + length)
     return {
       kind: 'kms-v1',
-      provider: rest.slice(0, end),
+      provider: decodeName(rest.slice(0, end)),
       source,
       payload: body.subarray(2 + length),
     }

@@ -16,6 +16,8 @@ function server(name: string, hash: string, more: Partial<ApiServerView> = {}): 
   return {
     server: name,
     keys: new Map([['tb', { hash, ageSeconds: 5 }]]),
+    writes: [{ provider: 'tb', hash, at: 20 }],
+    startedAt: 10,
     configHash: 'c',
     ...more,
   }
@@ -129,24 +131,53 @@ void test('each reason why not is a sentence of its own', (t) => {
   t.end()
 })
 
-void test('which provider writes is proved by the hash of the file alone', (t) => {
+void test('which provider writes is proved by the hash of the file, or by a write since it was loaded', (t) => {
   const hash = hashKeyId('k')
   const judge = (views: ApiServerView[], demand: Demand = {}) =>
-    judgeConvergence({ ...NAMED, apiServers: views, plugins: [] }, demand).reasons
-  const without = (name: string) => server(name, hash, { configHash: undefined })
-  t.same(judge([without('a')]), [], 'one API server agrees with itself')
-  t.match(judge([without('a'), without('b')]), [
+    judgeConvergence({ ...NAMED, apiServers: views, plugins: [] }, demand)
+  const without = (name: string, more: Partial<ApiServerView> = {}) =>
+    server(name, hash, { configHash: undefined, writes: [], ...more })
+  const file = { configHash: 'c', writers: ['tb'] }
+  const unproved = (name: string) => new RegExp(`^it is not proved that ${name} writes with tb`)
+  t.match(judge([without('a')]).reasons, [unproved('a')], 'one API server is no proof either')
+  t.match(judge([without('a'), without('b')]).reasons, [unproved('a'), unproved('b')])
+  t.match(judge([server('a', hash), without('b')]).reasons, [unproved('b')])
+  t.match(judge([without('a')], file).reasons, [/^it is not proved .* does not report the hash/])
+  const writes = [{ provider: 'tb', hash, at: 20 }]
+  t.same(judge([without('a', { writes })], file).reasons, [])
+  t.match(judge([without('a', { writes, startedAt: 21 })], file).reasons, [unproved('a')])
+  t.match(judge([without('a', { writes, reloadedAt: 21 })], file).reasons, [unproved('a')])
+  t.match(judge([without('a')], { configHash: 'c', writers: [] }).reasons, [
     /^a does not report the hash .* not proved which provider writes/,
-    /^b does not report the hash/,
   ])
-  t.match(judge([server('a', hash), without('b')]), [/^b does not report the hash/])
-  t.match(judge([without('a')], { configHash: 'c' }), [/^a does not report the hash/])
-  t.match(judge([server('a', hash), server('b', hash)], { configHash: 'd' }), [
+  t.match(judge([server('a', hash), server('b', hash)], { ...file, configHash: 'd' }).reasons, [
     /^a uses another EncryptionConfiguration than the file/,
     /^b uses another/,
   ])
-  t.same(judge([server('a', hash), server('b', hash)], { configHash: 'c' }), [])
-  t.same(judge([server('a', hash), without('b')], { configHash: 'd', configsMayDiffer: true }), [])
+  const both = judge([server('a', hash), server('b', hash)], file)
+  t.match(both, { reasons: [], isFileProved: true, hashes: new Map([['tb', hash]]) })
+  const vouched = judge([server('a', hash), without('b')], {
+    configHash: 'd',
+    configsMayDiffer: true,
+  })
+  t.match(vouched, { reasons: [], isFileProved: false })
+  t.end()
+})
+
+void test('a key that an API server only reads with is no write key', (t) => {
+  const hash = hashKeyId('k')
+  const judge = (view: ApiServerView, demand: Demand) =>
+    judgeConvergence({ ...NAMED, apiServers: [view], plugins: [] }, demand)
+  const reads = { configHash: 'c', writers: [] }
+  t.same(judge(server('a', hash), reads).hashes, new Map())
+  t.match(judge(server('a', hash), { ...reads, wanted: hash }).reasons, [/^a only reads with tb/])
+  const none = server('a', hash, { keys: new Map(), writes: [] })
+  t.match(judge(none, { configHash: 'c', writers: ['tb'], configsMayDiffer: true }).reasons, [
+    /^a has no KMS v2 provider tb, which writes by the file/,
+  ])
+  const keys = new Map([['tb', { hash, ageSeconds: 5, at: 100 }]])
+  const writes = [{ provider: 'tb', hash: hashKeyId('old'), at: 101 }]
+  t.match(judge(server('a', hash, { keys, writes }), {}).reasons, [/^a still encrypts with key/])
   t.end()
 })
 

@@ -15,6 +15,8 @@ export type Seen = {
   etcd?: Etcd
   /** What is named with --api-server instead of the addresses of `apis`. */
   addresses?: string[]
+  /** Authorities of what is in front of the API servers. */
+  caFiles?: string[]
 }
 
 /** The built program as an operator runs it on one cluster, with a home of its own. */
@@ -39,7 +41,8 @@ export class Operator {
       subjects: [{ kind: 'ServiceAccount', namespace: 'kube-system', name: 'operator' }],
     })
     const caFile = join(tempFolder('authorities'), 'ca.pem')
-    writeFileSync(caFile, seen.apis.map((api) => readFileSync(api.caFile, 'utf8')).join(''))
+    const caFiles = [...seen.apis.map((api) => api.caFile), ...(seen.caFiles ?? [])]
+    writeFileSync(caFile, caFiles.map((file) => readFileSync(file, 'utf8')).join(''))
     const [server = first.address] = seen.addresses ?? []
     return new Operator(seen, kubeconfigOf(first, { token, caFile, server }))
   }

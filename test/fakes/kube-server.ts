@@ -145,6 +145,7 @@ export class FakeKubeServer {
     return [
       `${name}{apiserver_id_hash="${IDENTITY_HASH}",key_id_hash="sha256:old",provider_name="tb"} ${String(now - 90)}`,
       `${name}{apiserver_id_hash="${IDENTITY_HASH}",key_id_hash="${this.keyHash}",provider_name="tb"} ${String(now - 5)}`,
+      `apiserver_envelope_encryption_key_id_hash_last_timestamp_seconds{apiserver_id_hash="${IDENTITY_HASH}",key_id_hash="sha256:old",provider_name="tb",transformation_type="to_storage"} ${String(now - 80)}`,
       ...(this.configHash === undefined
         ? []
         : [

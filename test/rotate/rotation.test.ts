@@ -83,7 +83,13 @@ function fixture(t: Test, given: Partial<RotationActions> = {}) {
       vault.servers = vault.vault
       return Promise.resolve({
         ...NAMED,
-        apiServers: [{ server: 'a', keys: new Map([['tb', { hash, ageSeconds: 1 }]]) }],
+        apiServers: [
+          {
+            server: 'a',
+            keys: new Map([['tb', { hash, ageSeconds: 1 }]]),
+            writes: [{ provider: 'tb', hash, at: 1 }],
+          },
+        ],
         plugins: [],
       })
     },
@@ -101,7 +107,7 @@ function fixture(t: Test, given: Partial<RotationActions> = {}) {
   }
   const file = new StateFile(join(t.testdir(), 'rotate.json'), RotationState)
   const notes: string[] = []
-  const run = async (finishOnly = false) => {
+  const run = async (finishOnly = false, accepted: readonly string[] = []) => {
     const known = await file.read()
     const state = known ?? {
       version: 1 as const,
@@ -117,7 +123,9 @@ function fixture(t: Test, given: Partial<RotationActions> = {}) {
       state,
       file,
       finishOnly,
-      configsMayDiffer: false,
+      demand: {},
+      isTarget: (resource) => resource === 'secrets',
+      accepted: new Set(accepted),
       patienceMs: 5_000,
       clock: systemClock,
       onStep: (step, words) => notes.push(`${step}: ${words}`),
@@ -192,7 +200,7 @@ void test('what is still stale after a rewrite is reported, and rewritten by the
   })
   await t.rejects(run(), {
     code: 'NOT_FINISHED',
-    message: /must not leave behind: 5 not under version 2;/,
+    message: /must not leave behind: 5 of secrets not under version 2;/,
   })
   t.match(await file.read(), { step: 'rewrite' })
   lags = false

@@ -5,7 +5,8 @@ import { KeyVersions } from '../../src/storage/key-versions.ts'
 import { hashKeyId } from '../../src/seed/key-id.ts'
 import type { Report } from '../../src/verify/report.ts'
 import { formatStatus } from '../../src/status/text.ts'
-import { countStale, oldestVersion, sharesOf } from '../../src/verify/stored-keys.ts'
+import { acceptResources, listStale } from '../../src/verify/stale.ts'
+import { oldestVersion, sharesOf } from '../../src/verify/stored-keys.ts'
 import { makeKeyId } from '../../src/seed/key-id.ts'
 import type { AdministeredKey } from '../../src/operator/key-admin.ts'
 
@@ -89,8 +90,17 @@ void test('what is stored, by key version, and what is old of it', (t) => {
     { keyVersion: 1, objects: 3 },
     { provider: 'aescbc k1', objects: 1 },
   ])
-  t.equal(countStale(report, new Set([hashKeyId(idOf(2))])), 3)
-  t.equal(countStale(report, new Set()), 1, 'without a KMS v2 key, what another provider wrote')
+  const stale = (given: Report, hash: string, isTarget = false) =>
+    Object.fromEntries(
+      listStale(given, { hashes: new Map([['tb', hash]]), isTarget: () => isTarget }),
+    )
+  t.same(stale(report, hashKeyId(idOf(2))), { secrets: 3, configmaps: 1 })
+  t.same(stale(acceptResources(report, new Set(['configmaps'])), hashKeyId(idOf(2))), {
+    secrets: 3,
+  })
+  const resources = report.resources.map((each) => ({ ...each, otherProvider: undefined }))
+  t.same(stale({ ...report, resources }, hashKeyId(idOf(2))), { secrets: 3 }, 'not to be rewritten')
+  t.same(stale({ ...report, resources }, hashKeyId(idOf(2)), true), { secrets: 3, configmaps: 1 })
   t.equal(oldestVersion(report), 1)
   t.equal(oldestVersion({ ...report, keyVersionsNeeded: [] }), undefined)
   t.end()
@@ -135,7 +145,7 @@ void test('a table with the key, nodes, shares, and all problems', (t) => {
   t.match(text, /api server +https:\/\/a +[0-9a-f]{12} +1 +- +4 s ago +ok/)
   t.match(text, /9 \(69 %\) by kms v2 tb, version 2/)
   t.match(text, 'problem: the API servers have different keys of provider tb')
-  t.match(text, 'problem: transit key k was due to be rotated at')
+  t.match(text, 'problem: transit key k was due for rotation at')
   t.match(text, 'has version 1 of the key, but Vault has version 2')
   const plain = makeClusterStatus({
     reading: { ...NAMED, apiServers: [], plugins: [] },

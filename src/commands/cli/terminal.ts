@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream'
 
 import type { Environment } from '../../environment.ts'
+import { escapeLines } from '../../text/one-line.ts'
 import { ConfigError, formatFault } from '../../yaml/fault.ts'
 import { BridgeError } from '../../errors.ts'
 
@@ -31,14 +32,18 @@ export interface Terminal {
   readonly environment: Environment
 }
 
-/** Writes a result to standard output, with a final newline. */
+/**
+ * Writes a result to standard output, with a final newline. Names in etcd, Vault and metrics are not ours: no control character
+ * of theirs reaches the terminal.
+ */
 export function print(terminal: Terminal, text: string): void {
-  terminal.stdout.write(text.endsWith('\n') ? text : `${text}\n`)
+  const safe = escapeLines(text)
+  terminal.stdout.write(safe.endsWith('\n') ? safe : `${safe}\n`)
 }
 
 /** Writes a message to standard error, with the prefix on every line. */
 export function warn(terminal: Pick<Terminal, 'stderr'>, text: string): void {
-  const lines = text.trimEnd().split('\n')
+  const lines = escapeLines(text).trimEnd().split('\n')
   terminal.stderr.write(lines.map((line) => `transit-bridge: ${line}\n`).join(''))
 }
 

@@ -1,3 +1,4 @@
+import { escapeControls } from '../../text/one-line.ts'
 import { formatReport } from '../../verify/report-text.ts'
 import type { Report } from '../../verify/report.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
@@ -58,7 +59,7 @@ export function readSnapshot(
 
 function formatBackup(report: Report): string {
   const needs = report.keyVersionsNeeded.map(
-    ({ provider, versions }) => `${provider}: ${versions.toReversed().join(', ')}`,
+    ({ provider, versions }) => `${escapeControls(provider)}: ${versions.toReversed().join(', ')}`,
   )
   return [
     formatReport(report),

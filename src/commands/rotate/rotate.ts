@@ -18,7 +18,13 @@ import { clusterOptions, openCluster, readDemand, readPlugins } from '../cli/opt
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from '../cli/options/etcd.ts'
 import { count, countOr, durationOr, flag, repeated, requiredText, text } from '../cli/option.ts'
-import { readPatterns, rewriteTargetOptions } from '../cli/options/resources.ts'
+import { isCovered } from '../../encryption/resource-rules.ts'
+import {
+  readAccepted,
+  readPatterns,
+  requireProof,
+  rewriteTargetOptions,
+} from '../cli/options/resources.ts'
 import { askAtTerminal, type Ask } from '../cli/confirm.ts'
 import { untilInterrupted } from '../cli/interruption.ts'
 import { openOperatorVault, operatorOptions, type OperatorVault } from '../cli/operator-vault.ts'
@@ -107,6 +113,7 @@ async function runRotate(
     await vault.key.requireRights(['rotate', 'config'])
     const servers = await openCluster(values, terminal, systemClock)
     try {
+      if (!values.plan) requireProof(values)
       const cluster = await readClusterUid(servers.first)
       const context = { values, terminal, servers, vault, cluster, folder, patterns, ask }
       return await untilInterrupted((signal) => rotate(context, signal))
@@ -137,7 +144,7 @@ async function rotate(context: RotateContext, signal: AbortSignal): Promise<numb
     print(terminal, formatRotationPlan(state, await actions.readKey(), namesEtcd(values)))
     return EXIT_OK
   }
-  const { configHash } = await readDemand(values)
+  const demand = await readDemand(values)
   const unlock = await file.lock()
   try {
     const rotation = new Rotation({
@@ -145,8 +152,9 @@ async function rotate(context: RotateContext, signal: AbortSignal): Promise<numb
       state,
       file,
       finishOnly: values.finish,
-      configsMayDiffer: values.configsMayDiffer,
-      configHash,
+      demand,
+      isTarget: (resource) => isCovered({ resources: context.patterns }, resource),
+      accepted: readAccepted(values),
       patienceMs: values.patience,
       clock: systemClock,
       onStep: (step, words) => warn(terminal, `step ${number(step)}, ${step}: ${words}`),

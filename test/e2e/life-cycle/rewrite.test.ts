@@ -135,6 +135,7 @@ void test('it does not start while an API server has the old key, or is down', a
   const both = await Operator.of({
     apis: [cluster.api, second],
     plugins: [cluster.plugin, lagging],
+    etcd: cluster.etcd,
   })
   const refused = await both.run(['rewrite', '--resources', 'secrets'])
   t.equal(refused.code, 1)

@@ -1,6 +1,10 @@
 import type { ApiServers } from '../../../convergence/api-servers.ts'
 import type { Demand } from '../../../convergence/convergence.ts'
-import { hashEncryptionConfig } from '../../../encryption/rules-file.ts'
+import {
+  hashEncryptionConfig,
+  listKmsWriters,
+  readEncryptionRules,
+} from '../../../encryption/rules-file.ts'
 import { findCluster } from '../../../kube/find-cluster.ts'
 import type { Clock } from '../../../time/clock.ts'
 import { flag, grouped, repeated, text, usageError, type ValuesOf } from '../option.ts'
@@ -60,10 +64,9 @@ export async function readDemand(values: {
   readonly configsMayDiffer: boolean
 }): Promise<Demand> {
   const { encryptionConfig: file, configsMayDiffer } = values
-  return {
-    configHash: file === undefined ? undefined : await hashEncryptionConfig(file),
-    configsMayDiffer,
-  }
+  if (file === undefined) return { configsMayDiffer }
+  const writers = listKmsWriters(await readEncryptionRules(file))
+  return { configHash: await hashEncryptionConfig(file), writers, configsMayDiffer }
 }
 
 /** Addresses of the admin servers of plugins. */

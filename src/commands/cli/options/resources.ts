@@ -7,6 +7,7 @@ import {
   type Resource,
 } from '../../../kube/resource.ts'
 import { findNearest } from '../../../text/nearest.ts'
+import { namesEtcd, type EtcdAccessValues } from './etcd.ts'
 import { splitList, text, usageError, type Option, type ValuesOf } from '../option.ts'
 
 /** Resources separated by commas: `secrets,widgets.example.com`. */
@@ -75,6 +76,30 @@ export const rewriteTargetOptions = {
     "The API server's EncryptionConfiguration. All resources in it are rewritten.",
   ),
   resources: resourcePatterns('Rewrite only these: secrets,configmaps,NAME.GROUP'),
+  accept: allowedResources(
+    'Resources whose objects may stay as they are, such as those of an API that is no longer served.',
+  ),
+}
+
+/** The names of accepted resources. */
+export function readAccepted({
+  accept = [],
+}: Pick<ValuesOf<typeof rewriteTargetOptions>, 'accept'>): ReadonlySet<string> {
+  return new Set(accept.map(formatResource))
+}
+
+/** Throws USAGE_INVALID if nothing would prove the result. */
+export function requireProof(
+  values: EtcdAccessValues & {
+    readonly encryptionConfig: string | undefined
+    readonly configsMayDiffer: boolean
+  },
+): void {
+  const { encryptionConfig, configsMayDiffer } = values
+  if (encryptionConfig !== undefined || configsMayDiffer || namesEtcd(values)) return
+  throw usageError(
+    'nothing would prove the result; pass --encryption-config with the exact file of the API servers, or the etcd options (--endpoints)',
+  )
 }
 
 /** What is rewritten, as an EncryptionConfiguration names it. Throws USAGE_INVALID or CONFIG_INVALID. */
