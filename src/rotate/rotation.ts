@@ -24,9 +24,16 @@ export interface RotationActions {
   /** Verifies etcd; undefined without access to it. */
   reportEtcd(signal: AbortSignal): Promise<Report | undefined>
   /** Verifies each backup that must stay readable. */
-  reportBackups(signal: AbortSignal): Promise<readonly { file: string; report: Report }[]>
+  reportBackups(signal: AbortSignal): Promise<readonly BackupReport[]>
   /** Raises min_decryption_version after confirmation. Throws NOT_FINISHED if it must not. */
   raise(needed: NeededVersions): Promise<void>
+}
+
+export interface BackupReport {
+  readonly file: string
+  /** Whether it is of another cluster that uses the same key. */
+  readonly isOther?: boolean | undefined
+  readonly report: Report
 }
 
 /** The key versions that stored data needs. */
@@ -39,6 +46,8 @@ export interface NeededVersions {
 /** What an etcd snapshot needs. */
 export interface NeededByBackup {
   readonly file: string
+  /** Whether it is of another cluster that uses the same key. */
+  readonly isOther?: boolean | undefined
   readonly oldest: number | undefined
   /** Why `oldest` is not proved, each a sentence. */
   readonly gaps: readonly string[]
@@ -238,11 +247,7 @@ export class Rotation {
     const backups = await actions.reportBackups(signal)
     return {
       live,
-      backups: backups.map(({ file, report: { gaps }, report: held }) => ({
-        file,
-        oldest: oldestVersion(held),
-        gaps,
-      })),
+      backups: backups.map(needsOf),
     }
   }
 
@@ -290,6 +295,15 @@ function usedVersions(reading: ClusterReading, versions: KeyVersions): readonly 
     .flatMap((each) => ('keys' in each ? [...each.keys.values()] : []))
     .flatMap(({ hash }) => versions.versionOf(hash) ?? [])
 }
+
+function needsOf({ file, isOther, report }: BackupReport): NeededByBackup {
+  const oldest = oldestVersion(report)
+  const foreign = isOther === true && oldest === undefined
+  return { file, isOther, oldest, gaps: [...report.gaps, ...(foreign ? [NOT_OF_THIS_KEY] : [])] }
+}
+
+const NOT_OF_THIS_KEY =
+  'it holds nothing under this key, so it proves nothing of a cluster that uses the key'
 
 function unhealthyCluster(reasons: readonly string[]): BridgeError {
   return new BridgeError(

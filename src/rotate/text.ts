@@ -30,10 +30,10 @@ export function formatNeeded({ live, backups }: NeededVersions): string {
     live === undefined
       ? 'etcd was not read, so the versions that its objects need are unknown'
       : `etcd needs version ${String(live)} and newer`,
-    ...backups.flatMap(({ file, oldest, gaps }) => [
+    ...backups.flatMap(({ file, isOther, oldest, gaps }) => [
       oldest === undefined
         ? `${file} needs no version of the key`
-        : `${file} needs version ${String(oldest)} and newer`,
+        : `${file}${isOther === true ? ' (another cluster)' : ''} needs version ${String(oldest)} and newer`,
       ...gaps.map((gap) => `not proved for ${file}: ${gap}`),
     ]),
   ].join('\n')

@@ -208,7 +208,11 @@ void test('what is still stale after a rewrite is reported, and rewritten by the
   t.match(vault, { rotations: 1, stored: 2 })
 })
 
-const text = (stream: PassThrough) => String(stream.read() ?? '')
+function text(stream: PassThrough): string {
+  const chunks: string[] = []
+  for (let chunk = stream.read(); chunk !== null; chunk = stream.read()) chunks.push(String(chunk))
+  return chunks.join('')
+}
 
 void test('min_decryption_version is raised only after confirmation and if nothing needs older versions', async (t) => {
   const raised: number[] = []
@@ -222,12 +226,14 @@ void test('min_decryption_version is raised only after confirmation and if nothi
     flag: string | undefined,
     needed: Parameters<typeof raiseVersion>[0]['needed'],
     answer?: boolean,
+    isOnlyCluster = true,
   ) =>
     raiseVersion({
       needed,
       key,
       terminal: { stderr },
       asked: flag === undefined ? undefined : Number(flag),
+      isOnlyCluster,
       ask:
         answer === undefined
           ? undefined
@@ -259,6 +265,28 @@ void test('min_decryption_version is raised only after confirmation and if nothi
   await raise('3', { live: 5, backups })
   await raise('1', { live: 5, backups })
   t.same(raised, [5, 3])
+
+  const alone = { live: 5, backups: [] }
+  await t.rejects(raise('4', alone, undefined, false), {
+    code: 'NOT_FINISHED',
+    message: /other clusters may use this key, and Vault does not know; .*--other-cluster/,
+  })
+  await raise(undefined, alone, undefined, false)
+  t.match(text(stderr), /pass --yes-raise-min-decryption-version 5 to do it; other clusters may/)
+  await raise(undefined, alone, false, false)
+  t.match(
+    asked.at(-1),
+    /any other cluster under them .* Is this the only cluster that uses this key/,
+  )
+  t.match(text(stderr), /not raised: other clusters may use this key/)
+  const other = [{ file: 'other.db', isOther: true, oldest: 2, gaps: [] }]
+  await t.rejects(raise('3', { live: 5, backups: other }, undefined, false), {
+    message: /other\.db still needs version 2/,
+  })
+  t.same(raised, [5, 3])
+  await raise('2', { live: 5, backups: other }, undefined, false)
+  t.same(raised, [5, 3, 2])
+  t.match(formatNeeded({ live: 5, backups: other }), 'other.db (another cluster) needs version 2')
   t.match(
     formatNeeded({ live: 5, backups }),
     /etcd needs version 5 and newer\nb\.db needs version 3/,

@@ -8,12 +8,16 @@ export interface RaiseOptions {
   readonly needed: NeededVersions
   /** The value of --yes-raise-min-decryption-version. */
   readonly asked: number | undefined
+  /** Whether no other cluster uses the key, by --only-cluster. */
+  readonly isOnlyCluster: boolean
   readonly terminal: Pick<Terminal, 'stderr'>
   readonly key: KeyAdmin
   readonly ask: Ask
 }
 
 const OPTION = '--yes-raise-min-decryption-version'
+const OTHERS =
+  'other clusters may use this key, and Vault does not know; pass an etcd snapshot of each with --other-cluster, or --only-cluster if there is none'
 
 /**
  * Raises min_decryption_version after confirmation. Throws NOT_FINISHED if etcd or a backup needs an older version, or if that
@@ -22,11 +26,13 @@ const OPTION = '--yes-raise-min-decryption-version'
 export async function raiseVersion({
   needed,
   asked,
+  isOnlyCluster,
   terminal,
   key,
   ask,
 }: RaiseOptions): Promise<void> {
-  const { minDecryptionVersion } = await key.read()
+  const { name, minDecryptionVersion } = await key.read()
+  const areOthersKnown = isOnlyCluster || needed.backups.some(({ isOther }) => isOther === true)
   const oldest = oldestOf(needed)
   const gap = needed.backups.flatMap(({ file, gaps }) => gaps.map((each) => `${file}: ${each}`))[0]
   if (gap !== undefined) {
@@ -36,15 +42,25 @@ export async function raiseVersion({
       `${OPTION}: the versions that it needs are not proved: ${gap}`,
     )
   }
-  if (asked !== undefined) return raiseTo(asked, needed, minDecryptionVersion, key, terminal)
+  if (asked !== undefined) {
+    if (!areOthersKnown) throw new BridgeError('NOT_FINISHED', `${OPTION}: ${OTHERS}`)
+    return raiseTo(asked, needed, minDecryptionVersion, key, terminal)
+  }
   if (oldest === undefined || oldest <= minDecryptionVersion) return
   const consequence = describe(minDecryptionVersion, oldest, needed)
   if (ask === undefined) {
-    warn(terminal, `${consequence}; pass ${OPTION} ${String(oldest)} to do it`)
+    const others = areOthersKnown ? '' : `; ${OTHERS}`
+    warn(terminal, `${consequence}; pass ${OPTION} ${String(oldest)} to do it${others}`)
     return
   }
+  if (!areOthersKnown && !(await ask(askAlone(name, minDecryptionVersion, oldest))))
+    return warn(terminal, `min_decryption_version is not raised: ${OTHERS}`)
   if (await ask(`${consequence}. Do it?`))
     await raiseTo(oldest, needed, minDecryptionVersion, key, terminal)
+}
+
+function askAlone(key: string, now: number, oldest: number): string {
+  return `Versions ${String(now)} to ${String(oldest - 1)} of ${key} are to be disabled. Data of any other cluster under them becomes unreadable. Is this the only cluster that uses this key?`
 }
 
 async function raiseTo(
@@ -89,6 +105,7 @@ function whoNeeds({ live, backups }: NeededVersions, oldest: number): string {
   return backups.find((backup) => backup.oldest === oldest)?.file ?? 'a backup'
 }
 
+/** What is not proved is named: snapshots that were not passed, and what other clusters wrote before theirs. */
 function describe(now: number, oldest: number, { backups }: NeededVersions): string {
   const known =
     backups.length === 0

@@ -5,6 +5,7 @@ import { readClusterUid, type ApiServers } from '../../convergence/api-servers.t
 import {
   number,
   Rotation,
+  type BackupReport,
   type NeededVersions,
   type RotationActions,
 } from '../../rotate/rotation.ts'
@@ -17,7 +18,16 @@ import { BridgeError, isKubeFailure } from '../../errors.ts'
 import { clusterOptions, openCluster, readDemand, readPlugins } from '../cli/options/cluster.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from '../cli/options/etcd.ts'
-import { count, countOr, durationOr, flag, repeated, requiredText, text } from '../cli/option.ts'
+import {
+  count,
+  countOr,
+  durationOr,
+  flag,
+  repeated,
+  requiredText,
+  text,
+  usageError,
+} from '../cli/option.ts'
 import { isCovered } from '../../encryption/resource-rules.ts'
 import {
   readAccepted,
@@ -45,6 +55,13 @@ const options = {
   backup: repeated(
     'SNAPSHOT',
     'An etcd snapshot that must stay readable. Repeat it for each snapshot.',
+  ),
+  otherCluster: repeated(
+    'SNAPSHOT',
+    'An etcd snapshot of another cluster that uses the same key. Repeat it for each cluster.',
+  ),
+  onlyCluster: flag(
+    'No other cluster uses this key: if one does, its data under disabled versions becomes unreadable.',
   ),
   skipHashCheck: flag('Accept a --backup without a checksum: objects may be missing from it.'),
   finish: flag('Create no new key version: complete a rotation that Vault or a person began.'),
@@ -114,6 +131,8 @@ async function runRotate(
     const servers = await openCluster(values, terminal, systemClock)
     try {
       if (!values.plan) requireProof(values)
+      if (values.onlyCluster && values.otherCluster.length > 0)
+        throw usageError('--only-cluster and --other-cluster exclude each other')
       const cluster = await readClusterUid(servers.first)
       const context = { values, terminal, servers, vault, cluster, folder, patterns, ask }
       return await untilInterrupted((signal) => rotate(context, signal))
@@ -194,15 +213,22 @@ function makeActions(context: RotateContext): RotationActions {
     reportEtcd: async (signal) =>
       namesEtcd(values) ? reportEtcd(values, terminal, signal) : undefined,
     reportBackups: async (signal) => {
-      const reports = []
+      const reports: BackupReport[] = []
       for (const file of values.backup)
         reports.push({ file, report: await reportSnapshot(file, values, terminal, signal) })
+      // The rules of this cluster are not those of others.
+      const { etcdPrefix, skipHashCheck } = values
+      for (const file of values.otherCluster) {
+        const report = await reportSnapshot(file, { etcdPrefix, skipHashCheck }, terminal, signal)
+        reports.push({ file, report, isOther: true })
+      }
       return reports
     },
     raise: (needed: NeededVersions) =>
       raiseVersion({
         needed,
         asked: values.yesRaiseMinDecryptionVersion,
+        isOnlyCluster: values.onlyCluster,
         terminal,
         key: vault.key,
         ask,

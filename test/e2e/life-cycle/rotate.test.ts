@@ -94,7 +94,8 @@ void test('three versions, killed at every step, with a lagging plugin, a server
       const writers = new Writers([cluster.api])
       writers.start(names.slice(0, 300))
       await secondProxy.refuse()
-      const program = operator.start([...command, '--yes-raise-min-decryption-version', '3'], env)
+      const raise = ['--only-cluster', '--yes-raise-min-decryption-version', '3']
+      const program = operator.start([...command, ...raise], env)
       await program.waitForLine(/waiting: .*does not announce key/, { timeoutMs: 60_000 })
       await second.kill()
       await program.waitForLine(/waiting: .*refuses the connection/, {
@@ -127,7 +128,7 @@ void test('three versions, killed at every step, with a lagging plugin, a server
       t.equal(await latestVersion(fixture), 4)
       t.same(Object.keys(await storedVersions(fixture)), ['vault:v4'])
       const greedy = await operator.run(
-        [...command, '--finish', '--yes-raise-min-decryption-version', '5'],
+        [...command, '--finish', '--only-cluster', '--yes-raise-min-decryption-version', '5'],
         env,
       )
       t.equal(greedy.code, 1)
