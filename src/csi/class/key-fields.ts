@@ -79,7 +79,7 @@ function readKeys(reader: FieldReader): readonly string[] {
   if (reader.has('key')) reader.fault('key', 'cannot be combined with keys; remove one of them')
   const keys = reader.texts('keys', KEY_MEANING, VAULT_NAME)
   if (keys === undefined) return []
-  const repeated = keys.find((key, index) => keys.indexOf(key) !== index)
+  const repeated = keys.slice(0, MAX_KEYS).find((key, index) => keys.indexOf(key) !== index)
   if (keys.length === 0) reader.fault('keys', 'is an empty list; list the names of transit keys')
   else if (keys.length > MAX_KEYS)
     reader.fault('keys', `has more than ${String(MAX_KEYS)} keys; use several objects`)

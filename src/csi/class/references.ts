@@ -2,6 +2,11 @@ import { findNearest } from '../../text/nearest.ts'
 import { showValue } from '../../yaml/type-words.ts'
 import { isComposite, isFolder, type ClassObject, type CompositeObject } from './object-types.ts'
 
+/** Maximum number of unknown names with a suggestion: each is compared with all known names. */
+const MAX_SUGGESTIONS = 20
+/** Finding the line of each takes time, and these are enough to start fixing. */
+const MAX_FAULTS = 100
+
 /** What is wrong with the names in a class. */
 export interface ReferenceFault {
   readonly index: number
@@ -37,12 +42,14 @@ export function findReferenceFaults(
       const owner = owners.get(name)
       const target = owner === undefined ? undefined : byIndex.get(owner)
       const message =
-        owner === undefined ? unknownName(name, owners) : target && explainTarget(composite, target)
+        owner === undefined
+          ? unknownName(name, faults.length < MAX_SUGGESTIONS ? owners : new Map())
+          : target && explainTarget(composite, target)
       if (message !== undefined)
         faults.push({ index: composite.index, field: fieldOf(composite), message })
     }
   }
-  return faults
+  return faults.slice(0, MAX_FAULTS)
 }
 
 /** Finds objects that are neither mounted nor part of another one. Only for a class without other faults. */
