@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { checkEncryptionConfig } from '../encryption/check.ts'
 import type { EncryptionFault } from '../encryption/fault.ts'
 import { formatFault } from '../yaml/fault.ts'
+import { isTrue } from './api-server-flags.ts'
 import { readManifest, type ApiServerManifest } from './api-server-manifest.ts'
 import { fail, ok, unknown, warn, type Finding } from './finding.ts'
 import { formatMode, readHostFile } from './host-file.ts'
@@ -53,7 +54,7 @@ async function checkWithoutManifest(
 /** Without it each step of a move, and each new provider, needs a restart of every API server. */
 function checkReload({ flags }: ApiServerManifest): Finding {
   const flag = `${FLAG}-automatic-reload`
-  if (flags.get(flag) === 'true') return ok('api server reload', `--${flag}`)
+  if (isTrue(flags.get(flag))) return ok('api server reload', `--${flag}`)
   return warn('api server reload', 'reads a changed file only at a restart', `add --${flag}=true`)
 }
 

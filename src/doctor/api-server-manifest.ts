@@ -1,25 +1,26 @@
-import * as v from 'valibot'
+import { posix } from 'node:path'
 
-import { readYaml } from '../yaml/source.ts'
+import { readAsGo } from '../yaml/go/read.ts'
+import { decodeShape, list, pointer, raw, struct, text, type Shape } from '../yaml/go/shape.ts'
+import { findFlags } from './api-server-flags.ts'
 
-const text = v.optional(v.string(), '')
-const texts = v.optional(v.array(v.string()), [])
-const Manifest = v.object({
-  spec: v.object({
-    containers: v.array(
-      v.object({
-        name: text,
-        command: texts,
-        args: texts,
-        volumeMounts: v.optional(v.array(v.object({ name: text, mountPath: text })), []),
-      }),
-    ),
-    volumes: v.optional(
-      v.array(v.object({ name: text, hostPath: v.optional(v.object({ path: text })) })),
-      [],
-    ),
+const Container = struct({
+  name: text,
+  command: list(text),
+  args: list(text),
+  env: list(struct({ name: text, value: text, valueFrom: raw })),
+  volumeMounts: list(struct({ name: text, mountPath: text, subPath: text, subPathExpr: text })),
+})
+const Manifest = struct({
+  kind: text,
+  apiVersion: text,
+  spec: struct({
+    containers: list(Container),
+    volumes: list(struct({ name: text, hostPath: pointer(struct({ path: text })) })),
   }),
 })
+type Decoded<Of> = Of extends Shape<infer Value> ? Value : never
+type ContainerPart = Decoded<typeof Container>
 
 /** The parts of a static pod of kube-apiserver that encryption depends on. */
 export interface ApiServerManifest {
@@ -31,28 +32,53 @@ export interface ApiServerManifest {
   readonly isMountPoint: (path: string) => boolean
 }
 
-/** Undefined for what is not a static pod of kube-apiserver. */
-export function readManifest(yaml: string): ApiServerManifest | undefined {
-  const source = readYaml(yaml)
-  const parsed = v.safeParse(Manifest, 'value' in source ? source.value : undefined)
-  if (!parsed.success) return undefined
-  const { containers, volumes } = parsed.output.spec
-  const container = containers.find(({ name }) => name === 'kube-apiserver') ?? containers[0]
-  if (container === undefined) return undefined
-  const words = [...container.command, ...container.args]
-  const flags = words.flatMap((word) => {
-    const [, name, value] = /^--?([a-z0-9-]+)(?:=([^]*))?$/.exec(word) ?? []
-    return name === undefined ? [] : [[name, value ?? 'true'] as const]
-  })
-  const mounts = container.volumeMounts.flatMap(({ name, mountPath }) => {
+/**
+ * Reads a manifest as the kubelet does (kubernetes: pkg/kubelet/config/common.go, tryDecodeSinglePod), without its check
+ * of the rest of the pod. Undefined for what is not a static pod of kube-apiserver.
+ */
+export function readManifest(manifest: string): ApiServerManifest | undefined {
+  const source = readAsGo(manifest, { json: true, strict: false })
+  const decoded = 'value' in source ? decodeShape(Manifest, source.value) : undefined
+  if (decoded === undefined || 'fault' in decoded) return undefined
+  const { kind, apiVersion, spec } = decoded.value
+  if (kind !== 'Pod' || apiVersion !== 'v1') return undefined
+  for (const container of spec.containers) {
+    const flags = findFlags(listWords(container), container.name === 'kube-apiserver')
+    if (flags !== undefined) return describe(flags, container, spec.volumes)
+  }
+  return undefined
+}
+
+function describe(
+  flags: ReadonlyMap<string, string>,
+  { volumeMounts }: ContainerPart,
+  volumes: Decoded<typeof Manifest>['spec']['volumes'],
+): ApiServerManifest {
+  const mounts = volumeMounts.flatMap(({ name, mountPath, subPath, subPathExpr }) => {
     const host = volumes.find((volume) => volume.name === name)?.hostPath?.path
-    return host === undefined ? [] : [{ inside: trimEnd(mountPath), host: trimEnd(host) }]
+    if (host === undefined || subPathExpr !== '') return []
+    return [
+      { inside: trimEnd(posix.normalize(mountPath)), host: trimEnd(posix.join(host, subPath)) },
+    ]
   })
   return {
-    flags: new Map(flags),
+    flags,
     hostPathOf: (path) => translate(path, mounts),
     isMountPoint: (path) => mounts.some(({ inside }) => inside === path),
   }
+}
+
+/** Its command and arguments, with the variables that have a value in the manifest (kubernetes: third_party/forked/golang/expansion). */
+function listWords({ command, args, env }: ContainerPart): readonly string[] {
+  const values = new Map<string, string>()
+  const expand = (word: string) =>
+    word.replaceAll(/\$(?:\$|\(([^)]*)\))/g, (reference, name?: string) =>
+      name === undefined ? '$' : (values.get(name) ?? reference),
+    )
+  for (const { name, value, valueFrom } of env) {
+    if ((valueFrom ?? null) === null) values.set(name, expand(value))
+  }
+  return [...command, ...args].map(expand)
 }
 
 interface Mount {

@@ -62,6 +62,7 @@ const REFUSED: readonly (readonly [text: string, message: RegExp])[] = [
   ['a: "b\\/c"', /does not start an escape/],
   ['a: &a+b 1', /name of an anchor/],
   ['a: {~\n  "b": 1}', /has no ": " after its key/],
+  ['a: {b:[1]}', /has a colon without a space/],
   ['a: [:b]', /starts with : or \?/],
   ['a: {"b"\n  : 1}', /has no ": " after its key/],
   ['--- {a: 1}\nb', /has text after the bracket/],

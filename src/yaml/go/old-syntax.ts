@@ -27,8 +27,9 @@ export function findOldSyntaxFault(text: string, document: Document): SyntaxFaul
       return ancestors.some(isFlow) ? found(start, STARTS_WITH_MARK) : undefined
     },
     Pair(_position, pair, ancestors) {
-      const offset = ancestors.some(isFlow) ? findBrokenKey(text, pair) : undefined
-      return offset === undefined ? undefined : found(offset, WORDS.MULTILINE_IMPLICIT_KEY)
+      if (!ancestors.some(isFlow)) return undefined
+      const broken = findBrokenKey(text, pair)
+      return broken === undefined ? undefined : found(broken.offset, broken.text)
     },
   })
   return fault
@@ -49,10 +50,14 @@ function isFlow(node: unknown): boolean {
   return isCollection(node) && node.flow === true
 }
 
-/** A key over several lines, or whose colon is on a later one. */
-function findBrokenKey(text: string, { key }: Pair): number | undefined {
+const WITHOUT_SPACE = 'plain text in [] or {} has a colon without a space after it; add the space'
+
+/** A key over several lines, or whose colon is on a later one, or has no space after it. */
+function findBrokenKey(text: string, { key }: Pair): SyntaxFault | undefined {
   if (!isNode(key) || !isScalar(key)) return undefined
   const [start, end] = key.range ?? [0, 0]
-  const isBroken = text.slice(start, end).includes('\n')
-  return isBroken || /^[ \t]*\r?\n\s*:/.test(text.slice(end, end + 100)) ? end : undefined
+  const rest = text.slice(end, end + 100)
+  if (key.type === Scalar.PLAIN && /^:\S/.test(rest)) return { offset: end, text: WITHOUT_SPACE }
+  const isBroken = text.slice(start, end).includes('\n') || /^[ \t]*\r?\n\s*:/.test(rest)
+  return isBroken ? { offset: end, text: WORDS.MULTILINE_IMPLICIT_KEY } : undefined
 }

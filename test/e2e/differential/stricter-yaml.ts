@@ -9,6 +9,8 @@ export const STRICTER_YAML: readonly RegExp[] = [
   /has text after the bracket that closes the document/,
   // YAML 1.1 reads [?a] as a mapping with the key a.
   /plain text in \[\] or \{\} starts with : or \?/,
+  // YAML 1.1 reads {a:} as the key "a:", and refuses {a:[]}.
+  /plain text in \[\] or \{\} has a colon without a space/,
   // Such as !!!str, which means nothing.
   /a tag \(a word that starts with !\) is unknown/,
 ]

@@ -254,6 +254,8 @@ func tryDecodeSinglePod(
 ) (parsed bool, pod *v1.Pod, err error)
 
 type pod struct {
+	// Whether it is a pod at all; the kubelet may still refuse it.
+	Parsed     bool              `json:"parsed"`
 	Containers []container       `json:"containers"`
 	HostPaths  map[string]string `json:"hostPaths"`
 }
@@ -283,11 +285,11 @@ func readManifest(text []byte) (any, error) {
 		pod.Spec.NodeName = "node"
 		return nil
 	}
-	_, found, err := tryDecodeSinglePod(klog.Background(), text, defaults)
+	parsed, found, err := tryDecodeSinglePod(klog.Background(), text, defaults)
 	if err != nil {
-		return nil, err
+		return pod{Parsed: parsed}, err
 	}
-	told := pod{HostPaths: map[string]string{}}
+	told := pod{Parsed: true, HostPaths: map[string]string{}}
 	for _, volume := range found.Spec.Volumes {
 		if volume.HostPath != nil {
 			told.HostPaths[volume.Name] = volume.HostPath.Path
