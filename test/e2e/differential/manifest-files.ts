@@ -20,7 +20,7 @@ function makePod(random: Random): unknown {
     volumeMounts: [
       {
         name: 'enc',
-        mountPath: odd(random, '/etc/kubernetes/enc', [`${FILE}`, '/etc/kubernetes/enc/', 7]),
+        mountPath: odd(random, '/etc/kubernetes/enc', [FILE, '/etc/kubernetes/enc/', 7]),
       },
       {
         name: 'run',
