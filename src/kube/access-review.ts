@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { BridgeError } from '../errors.ts'
 import type { KubeClient } from './client.ts'
 import { check, type ServedResource } from './discovery.ts'
-import { formatResource } from './resource.ts'
+import { formatResource, type Resource } from './resource.ts'
 
 const Review = v.object({ status: v.object({ allowed: v.boolean() }) })
 const PATH = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews'
@@ -27,6 +27,16 @@ export async function requireRights(
     'KUBE_DENIED',
     `the user of the kubeconfig lacks these rights in all namespaces: ${missing.join(', ')}; grant them with a ClusterRole, or use the cluster administrator`,
   )
+}
+
+/** Whether this user has each verb on a resource of a group. */
+export async function hasRights(
+  client: KubeClient,
+  { group, name: resource }: Resource,
+  verbs: readonly string[],
+): Promise<boolean> {
+  for (const verb of verbs) if (!(await isAllowed(client, { verb, group, resource }))) return false
+  return true
 }
 
 async function isAllowed(client: KubeClient, resourceAttributes: object): Promise<boolean> {

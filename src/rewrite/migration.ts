@@ -4,6 +4,7 @@ import type { Clock } from '../time/clock.ts'
 import { BridgeError } from '../errors.ts'
 import { wait } from '../time/wait.ts'
 import type { KubeClient } from '../kube/client.ts'
+import { hasRights } from '../kube/access-review.ts'
 import { check, listVersions, type ServedResource } from '../kube/discovery.ts'
 import type { Persistence } from '../kube/persistence.ts'
 
@@ -47,17 +48,26 @@ export async function findMigrationVersion(
   return VERSIONS.find((version) => served.includes(version))
 }
 
-/** Whether a kube-controller-manager is active, by its Lease. Whether it migrates shows only once it starts a migration. */
-export async function isControllerLeading(client: KubeClient, clock: Clock): Promise<boolean> {
+/** Whether this user may create a migration, watch its end and remove it. */
+export function mayMigrate(client: KubeClient): Promise<boolean> {
+  const resource = { group: GROUP, name: 'storageversionmigrations' }
+  return hasRights(client, resource, ['create', 'get', 'delete'])
+}
+
+/** Whether a kube-controller-manager is active, by its Lease; `unknown` without a Lease, or without the right to read it. */
+export async function readController(
+  client: KubeClient,
+  clock: Clock,
+): Promise<'active' | 'inactive' | 'unknown'> {
   try {
     const path =
       '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager'
     const { spec } = check(Lease, await client.get(path), client)
     const age = clock.now() - Date.parse(spec.renewTime ?? '')
-    return age < MAX_LEASE_AGE_MS
+    return age < MAX_LEASE_AGE_MS ? 'active' : 'inactive'
   } catch (error) {
     const { code } = BridgeError.from(error)
-    if (code === 'KUBE_NOT_FOUND' || code === 'KUBE_DENIED') return false
+    if (code === 'KUBE_NOT_FOUND' || code === 'KUBE_DENIED') return 'unknown'
     throw error
   }
 }
@@ -68,9 +78,12 @@ export interface MigrationOptions {
   readonly clock: Clock
 }
 
-/** The outcome of a migration. `gone`: the object was deleted, possibly by a run that was interrupted. */
+/**
+ * The outcome of a migration. `gone`: the object was deleted, possibly by a run that was interrupted; `abandoned`: it was
+ * running, and no kube-controller-manager is active any more.
+ */
 export type MigrationEnd =
-  | { readonly kind: 'succeeded' | 'not-started' | 'gone' }
+  | { readonly kind: 'succeeded' | 'not-started' | 'abandoned' | 'gone' }
   | { readonly kind: 'failed'; readonly why: string }
 
 /** Rewrites resources with the storage version migrator of kube-controller-manager. */
@@ -125,8 +138,21 @@ export class Migrations {
         await this.#remove(name, signal)
         return { kind: 'not-started' }
       }
+      if (isStarted && (await this.#isAbandoned(signal))) {
+        await this.#remove(name, signal)
+        return { kind: 'abandoned' }
+      }
       await wait(POLL_MS, clock, signal)
     }
+  }
+
+  /** Without a leader, no one continues a migration that is running. A new leader takes over within seconds. */
+  async #isAbandoned(signal: AbortSignal): Promise<boolean> {
+    const { persistence, clock } = this.#options
+    return persistence.run(
+      async (client) => (await readController(client, clock)) === 'inactive',
+      signal,
+    )
   }
 
   async #read(name: string, signal: AbortSignal) {

@@ -2,7 +2,14 @@ import type { BridgeError } from '../errors.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { ServedResource } from '../kube/discovery.ts'
 import { explainAnswer, isTransient } from '../kube/fault.ts'
-import { METADATA, pathOf, readState, stateOf, type ObjectState } from '../kube/object-list.ts'
+import {
+  listPage,
+  METADATA,
+  pathOf,
+  readState,
+  stateOf,
+  type ObjectState,
+} from '../kube/object-list.ts'
 
 /** The outcome for an object. */
 export type Rewriting =
@@ -46,15 +53,26 @@ export async function rewriteObject(
       const isNew = stateOf(client, body).resourceVersion !== seen.resourceVersion
       return { kind: isNew ? 'rewritten' : 'current' }
     }
-    if (status === 404) return { kind: 'gone' }
+    if (status === 404) return requireServed(client, served, signal)
     if (status !== 409)
       return refuse(explainAnswer(client.server, `PATCH ${path}`, status, body), status)
     const now = await readState(client, path, signal)
     // A different object with this name was created meanwhile, and so encrypted with the write key.
-    if (now === undefined || now.uid !== object.uid) return { kind: 'gone' }
+    if (now === undefined) return requireServed(client, served, signal)
+    if (now.uid !== object.uid) return { kind: 'gone' }
     seen = now
   }
   return { kind: 'written-by-others' }
+}
+
+/** An object of a resource that is no longer served is also not found, and is still in etcd. Throws KUBE_NOT_FOUND then. */
+async function requireServed(
+  client: KubeClient,
+  served: ServedResource,
+  signal: AbortSignal,
+): Promise<Rewriting> {
+  await listPage(client, served, undefined, signal, 1)
+  return { kind: 'gone' }
 }
 
 /** 401 and transient errors affect every object; other errors are about this one. */

@@ -6,7 +6,8 @@ import { judgeConvergence, type Convergence, type Demand } from '../convergence/
 import { discoverResources, type Discovery, type ServedResource } from '../kube/discovery.ts'
 import {
   findMigrationVersion,
-  isControllerLeading,
+  readController,
+  mayMigrate,
   Migrations,
   type MigrationEnd,
   type MigrationVersion,
@@ -104,7 +105,9 @@ async function chooseMigration(
   if (method === 'patch') return undefined
   const version = await findMigrationVersion(servers.first)
   if (method === 'auto')
-    return version !== undefined && (await isControllerLeading(servers.first, clock))
+    return version !== undefined &&
+      (await readController(servers.first, clock)) === 'active' &&
+      (await mayMigrate(servers.first))
       ? version
       : undefined
   if (version !== undefined) return version
@@ -235,6 +238,12 @@ function makeMigrator(
       throw new BridgeError(
         'KUBE_FAILED',
         `the StorageVersionMigration ${migrationName} failed: ${end.why}; use --method patch instead`,
+      )
+    }
+    if (end.kind === 'abandoned') {
+      throw new BridgeError(
+        'KUBE_FAILED',
+        `no kube-controller-manager is active any more, so the StorageVersionMigration ${migrationName} would never end, and was removed; run the same command again when one is active, or with --method patch`,
       )
     }
     if (method === 'migration') {

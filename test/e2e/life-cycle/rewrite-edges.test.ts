@@ -1,0 +1,122 @@
+// What `rewrite` must not take for done: a resource that is no longer served, and a migration that no one continues.
+import { t, test } from 'tap'
+import { KubeClient } from '../../../src/kube/client.ts'
+import { readKubeconfig } from '../../../src/kube/kubeconfig.ts'
+import { listPage } from '../../../src/kube/object-list.ts'
+import { rewriteObject } from '../../../src/rewrite/object-rewriter.ts'
+import { systemClock } from '../../../src/time/clock.ts'
+import { run } from '../../commands/program.ts'
+import { eventually } from '../../real/host/eventually.ts'
+import { startCluster } from '../cluster.ts'
+import { Operator } from '../command.ts'
+import { kubeconfigOf } from '../kube-config.ts'
+
+const { api, etcd } = await startCluster(t)
+await api.createSecret('default', 'one', { v: '1' })
+
+const LEASES = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases'
+const MIGRATIONS = '/apis/storagemigration.k8s.io/v1/storageversionmigrations'
+const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+const { signal } = new AbortController()
+
+/** As kube-controller-manager does while it is the leader. */
+async function renewLease(ageSeconds: number): Promise<void> {
+  const renewTime = new Date(Date.now() - ageSeconds * 1000).toISOString().replace('Z', '000Z')
+  const path = `${LEASES}/kube-controller-manager`
+  const found = await api.request('PATCH', path, { spec: { renewTime } })
+  if (found.status !== 404) return
+  await api.api('POST', LEASES, {
+    metadata: { name: 'kube-controller-manager' },
+    spec: { holderIdentity: 'a', renewTime },
+  })
+}
+
+void test('an object of a resource that is no longer served is not gone', async (t) => {
+  const names = { plural: 'widgets', singular: 'widget', kind: 'Widget', listKind: 'WidgetList' }
+  const schema = { openAPIV3Schema: { type: 'object' } }
+  const version = { name: 'v1', served: true, storage: true, schema }
+  await api.api('POST', DEFINITIONS, {
+    metadata: { name: 'widgets.example.com' },
+    spec: { group: 'example.com', scope: 'Namespaced', names, versions: [version] },
+  })
+  const objects = '/apis/example.com/v1/namespaces/default/widgets'
+  const isServed = async () => (await api.request('GET', objects)).status === 200
+  await eventually('the resource to be served', isServed)
+  const body = { apiVersion: 'example.com/v1', kind: 'Widget', metadata: { name: 'a' } }
+  await eventually(
+    'an object',
+    async () => (await api.request('POST', objects, body)).status === 201,
+  )
+  const client = new KubeClient(await readKubeconfig(kubeconfigOf(api), undefined), systemClock)
+  t.teardown(() => client.close())
+  const widgets = {
+    resource: { name: 'widgets', group: 'example.com' },
+    version: 'v1',
+    isNamespaced: true,
+  }
+  const [widget] = (await listPage(client, widgets, undefined, signal)).objects
+  const secrets = { resource: { name: 'secrets', group: '' }, version: 'v1', isNamespaced: true }
+  const [secret] = (await listPage(client, secrets, undefined, signal)).objects
+  if (widget === undefined || secret === undefined) throw new Error('both exist')
+  const versions = [{ ...version, served: false }]
+  await api.api('PATCH', `${DEFINITIONS}/widgets.example.com`, { spec: { versions } })
+  await eventually('the resource not to be served', async () => !(await isServed()))
+  t.not(await etcd.get('/registry/example.com/widgets/default/a'), undefined, 'it is in etcd')
+  await t.rejects(rewriteObject(client, widgets, widget, signal), { code: 'KUBE_NOT_FOUND' })
+  const other = { ...secret, name: 'another' }
+  t.same(await rewriteObject(client, secrets, other, signal), { kind: 'gone' })
+})
+
+void test('without the right to create a migration, auto does the work itself', async (t) => {
+  await renewLease(0)
+  const token = await api.serviceAccountToken('kube-system', 'rewriter')
+  const rbac = '/apis/rbac.authorization.k8s.io/v1'
+  await api.api('POST', `${rbac}/clusterroles`, {
+    metadata: { name: 'rewriter' },
+    rules: [
+      { apiGroups: [''], resources: ['secrets'], verbs: ['list', 'patch'] },
+      { apiGroups: [''], resources: ['namespaces'], verbs: ['get'] },
+      { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'list'] },
+      { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list'] },
+      { nonResourceURLs: ['/metrics', '/readyz/*'], verbs: ['get'] },
+    ],
+  })
+  await api.api('POST', `${rbac}/clusterrolebindings`, {
+    metadata: { name: 'rewriter' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'rewriter' },
+    subjects: [{ kind: 'ServiceAccount', namespace: 'kube-system', name: 'rewriter' }],
+  })
+  const access = ['--kubeconfig', kubeconfigOf(api, { token }), '--api-server', api.address]
+  const command = ['rewrite', '--resources', 'secrets', ...access, '--endpoints', etcd.address]
+  const { code, stdout, stderr } = await run(command, { env: { HOME: t.testdir() } })
+  t.equal(code, 0, stdout + stderr)
+  t.match(stdout, /^secrets: 1 already current/)
+})
+
+void test('a migration that runs and that no controller continues ends with an error', async (t) => {
+  await renewLease(0)
+  const operator = await Operator.of({ apis: [api], etcd })
+  const program = operator.start(['rewrite', '--resources', 'secrets', '--method', 'migration'])
+  const [name] = await eventually('a migration', async () => {
+    const { items } = await api.api('GET', MIGRATIONS)
+    const names = items.map((each: { metadata: { name: string } }) => each.metadata.name)
+    return names.length > 0 && names
+  })
+  const conditions = [
+    {
+      type: 'Running',
+      status: 'True',
+      reason: 'Test',
+      message: '',
+      lastTransitionTime: new Date().toISOString(),
+    },
+  ]
+  await api.api('PATCH', `${MIGRATIONS}/${name}/status`, {
+    status: { conditions, resourceVersion: '1' },
+  })
+  await renewLease(300)
+  const { code } = await program.ended()
+  t.equal(code, 1, program.output())
+  t.match(program.output(), 'no kube-controller-manager is active any more')
+  t.equal((await api.request('GET', `${MIGRATIONS}/${name}`)).status, 404, 'it was removed')
+})
