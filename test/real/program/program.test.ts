@@ -73,11 +73,11 @@ void test('a paused program answers when it is resumed', async (t) => {
   )
   await program.waitForSocket(port)
   program.pause()
-  const get = (): Promise<Response> =>
-    fetch(`http://127.0.0.1:${port}`, { signal: AbortSignal.timeout(150) })
-  await t.rejects(get(), { name: 'TimeoutError' })
+  const get = (timeoutMs: number): Promise<Response> =>
+    fetch(`http://127.0.0.1:${port}`, { signal: AbortSignal.timeout(timeoutMs) })
+  await t.rejects(get(150), { name: 'TimeoutError' })
   program.resume()
-  t.equal(await (await get()).text(), 'ok')
+  t.equal(await (await get(60_000)).text(), 'ok')
   program.pause()
   t.match(await program.terminate(), { signal: 'SIGTERM' }, 'a paused one can be ended')
 })
