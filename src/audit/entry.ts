@@ -42,7 +42,7 @@ const Line = v.object({
 
 /** What a line of an audit file is: about a key, or about anything else. Undefined if it is no such line. */
 export function readAuditEntry(value: unknown): AuditEntry | 'other' | undefined {
-  const parsed = v.safeParse(Line, value)
+  const parsed = v.safeParse(Line, value, { abortEarly: true })
   if (!parsed.success) return undefined
   const { type, time, error, auth, request } = parsed.output
   const { path, operation, mount_type: mountType, mount_point: mountPoint } = request

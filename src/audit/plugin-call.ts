@@ -30,7 +30,7 @@ const Line = v.object({
 
 /** Undefined for every other line. */
 export function readPluginCall(value: unknown): PluginCall | undefined {
-  const parsed = v.safeParse(Line, value)
+  const parsed = v.safeParse(Line, value, { abortEarly: true })
   if (!parsed.success) return undefined
   const { uid, method, code, key, time, vault_requests: sent } = parsed.output
   return { uid, method, key, time, requests: sent + (ENDED_EARLY.has(code) ? LATE_REQUESTS : 0) }

@@ -1,4 +1,5 @@
 import { BridgeError } from '../errors.ts'
+import { parseBoundedJson } from './bounded-json.ts'
 
 /** Prefix of the attributes that kubelet and the driver set. A pod author controls all others. */
 const DRIVER_PREFIX = 'csi.storage.k8s.io/'
@@ -58,10 +59,10 @@ function readName(attributes: Readonly<Record<string, string>>, name: string): s
   )
 }
 
-/** The driver sends "null" for an empty field. The parser's error is not kept as a cause: it quotes its input. */
+/** The driver sends "null" for an empty field. */
 function parseTexts(text: string, field: string): Readonly<Record<string, string>> {
   if (text === '' || text === 'null') return {}
-  const value = parseJson(text)
+  const value = parseBoundedJson(text)
   const isTexts =
     typeof value === 'object' &&
     value !== null &&
@@ -72,12 +73,4 @@ function parseTexts(text: string, field: string): Readonly<Record<string, string
     'REQUEST_INVALID',
     `${field} of the request is not a JSON object with text values; only the Secrets Store CSI driver may use this socket`,
   )
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -87,7 +87,7 @@ function ask(address: string, tls: object): Promise<VaultView> {
 
 function parseHealth(text: string): VaultView['health'] {
   try {
-    const parsed = v.safeParse(Health, JSON.parse(text))
+    const parsed = v.safeParse(Health, JSON.parse(text), { abortEarly: true })
     return parsed.success ? parsed.output : undefined
   } catch {
     return undefined

@@ -27,7 +27,7 @@ export class StateFile<Schema extends v.GenericSchema> {
       throw this.#fault(`cannot be read: ${explainFileError(error)}`, error)
     })
     if (text === undefined) return undefined
-    const parsed = v.safeParse(this.#schema, parseJson(text))
+    const parsed = v.safeParse(this.#schema, parseJson(text), { abortEarly: true })
     if (parsed.success) return parsed.output
     throw this.#fault(
       'does not contain the state of this command; pass another --state, or remove the file to start again',

@@ -1,4 +1,5 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { BinaryReader } from '@bufbuild/protobuf/wire'
 import type { DescMethodUnary, DescMessage, Message, MessageShape } from '@bufbuild/protobuf'
 import {
   Metadata,
@@ -212,9 +213,23 @@ export class UnaryFunnel {
   }
 }
 
+/** Fields of a message with all its repetitions. KMS v2 and CSI have up to a few dozen. */
+const MAX_FIELDS = 1_000
+
+/** A message of 4 MiB can have two million fields, which would take seconds and the whole memory to decode. */
+function requireFewFields(bytes: Buffer): void {
+  const reader = new BinaryReader(bytes)
+  for (let fields = 0; reader.pos < reader.len; fields += 1) {
+    if (fields === MAX_FIELDS) throw new RangeError(`more than ${String(MAX_FIELDS)} fields`)
+    const [field, type] = reader.tag()
+    reader.skip(type, field)
+  }
+}
+
 function decode<M extends DescMessage>(schema: M, bytes: Buffer): MessageShape<M> {
   try {
-    return fromBinary(schema, bytes)
+    requireFewFields(bytes)
+    return fromBinary(schema, bytes, { readUnknownFields: false })
   } catch (cause) {
     throw new BridgeError('REQUEST_INVALID', 'the request is not a valid message of its method', {
       cause,

@@ -74,7 +74,7 @@ export function decodeServiceAccountToken(jwt: string, place: string): ServiceAc
   const strict = v.safeParse(strictPayload, payload, { abortEarly: true })
   return {
     token: new Secret(jwt),
-    claims: claimsOf(v.parse(lenientPayload, payload)),
+    claims: claimsOf(v.parse(lenientPayload, payload, { abortEarly: true })),
     malformedClaim: strict.success ? undefined : (v.getDotPath(strict.issues[0]) ?? undefined),
   }
 }

@@ -156,7 +156,7 @@ export function check<Schema extends v.GenericSchema>(
   body: unknown,
   client: KubeClient,
 ): v.InferOutput<Schema> {
-  const parsed = v.safeParse(schema, body)
+  const parsed = v.safeParse(schema, body, { abortEarly: true })
   if (parsed.success) return parsed.output
   throw new BridgeError(
     'KUBE_FAILED',

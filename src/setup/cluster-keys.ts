@@ -20,7 +20,7 @@ const Discovery = v.object({ issuer: v.pipe(v.string(), v.minLength(1)) })
 
 /** The public keys in the JSON of `/openid/v1/jwks`; `place` names it in messages. */
 export async function readJwks(value: unknown, place: string): Promise<readonly string[]> {
-  const parsed = v.safeParse(Jwks, value)
+  const parsed = v.safeParse(Jwks, value, { abortEarly: true })
   if (!parsed.success || parsed.output.keys.length === 0)
     throw mistake(
       `${place} is not a JWKS with public keys; kubectl get --raw /openid/v1/jwks prints one`,
@@ -50,7 +50,7 @@ function pick(fields: Readonly<Record<string, unknown>>): Record<string, string>
 
 /** The issuer in the JSON of `/.well-known/openid-configuration`. */
 export function readIssuer(value: unknown, place: string): string {
-  const parsed = v.safeParse(Discovery, value)
+  const parsed = v.safeParse(Discovery, value, { abortEarly: true })
   if (parsed.success) return parsed.output.issuer
   throw mistake(`${place} names no issuer; pass --issuer ISSUER`)
 }

@@ -10,7 +10,7 @@ const ExportAnswer = v.object({
 
 /** Reads the answer to GET export/<kind>/<name>; the issues of a failed parse quote key material and are not kept. */
 export function parseExportedKey(body: unknown): ReadonlyMap<number, Secret<Buffer>> {
-  const parsed = v.safeParse(ExportAnswer, body)
+  const parsed = v.safeParse(ExportAnswer, body, { abortEarly: true })
   if (!parsed.success) {
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',

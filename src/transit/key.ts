@@ -71,7 +71,7 @@ type KeyData = v.InferOutput<typeof KeyAnswer>['data']
 
 /** Reads the answer to GET keys/<name>; throws VAULT_ANSWER_INVALID if it is anything else. */
 export function parseTransitKey(body: unknown): TransitKey {
-  const parsed = v.safeParse(KeyAnswer, body)
+  const parsed = v.safeParse(KeyAnswer, body, { abortEarly: true })
   const versions = parsed.success ? readVersions(parsed.output.data) : undefined
   if (!parsed.success || versions === undefined) {
     const path = parsed.issues?.[0]?.path?.map((item) => String(item.key)).join('.')

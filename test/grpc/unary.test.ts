@@ -36,6 +36,8 @@ const MALFORMED: readonly (readonly [string, string, Buffer])[] = [
   ['a field number of 0', DECRYPT, Buffer.from([0x02, 0x00])],
   ['a wire type that does not exist', DECRYPT, Buffer.from([0x0f])],
   ['a varint without end', DECRYPT, Buffer.alloc(32, 0xff)],
+  ['more than 1,000 fields', DECRYPT, Buffer.alloc(2 * 1_001, Buffer.from([0x12, 0x00]))],
+  ['more than 1,000 unknown fields', DECRYPT, Buffer.alloc(2 * 1_001, Buffer.from([0x78, 0x00]))],
   ['bad UTF-8 in uid', DECRYPT, field(2, Buffer.from([0xc3, 0x28]))],
   ['bad UTF-8 in key_id', DECRYPT, field(3, Buffer.from([0xff]))],
   ['bad UTF-8 in the name of an annotation', DECRYPT, field(4, field(1, Buffer.from([0xff])))],

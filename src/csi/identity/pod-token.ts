@@ -9,6 +9,7 @@ import type { IdentityToken } from '../../identity/identity-token.ts'
 import { findTokenProblem } from '../../identity/token-check.ts'
 import { quotedAudiences } from '../../identity/token-words.ts'
 import { quoted } from '../../text/quoted.ts'
+import { parseBoundedJson } from '../bounded-json.ts'
 import { namePod, type MountRequest, type PodReference } from '../mount-request.ts'
 
 const LONGEST_TOKEN = 16 * 1024
@@ -45,7 +46,7 @@ function findToken({ tokens, pod }: MountRequest, audience: string): string {
   if (tokens === undefined || tokens === '') {
     throw missing(audience, pod, 'the CSI driver sent no tokens')
   }
-  const byAudience = v.safeParse(Tokens, parseJson(tokens))
+  const byAudience = v.safeParse(Tokens, parseBoundedJson(tokens), { abortEarly: true })
   if (!byAudience.success) {
     throw new BridgeError(
       'POD_TOKEN_INVALID',
@@ -116,12 +117,4 @@ function findForeignClaim(claims: ServiceAccountClaims, pod: PodReference): stri
 
 function nameToken(pod: PodReference): string {
   return `the service-account token of pod ${namePod(pod)}`
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

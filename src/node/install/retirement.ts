@@ -108,7 +108,7 @@ async function request(
     body: patch,
     contentType: patch === undefined ? undefined : 'application/json-patch+json',
   })
-  const parsed = v.safeParse(daemonSet, body)
+  const parsed = v.safeParse(daemonSet, body, { abortEarly: true })
   if (status === 200 && parsed.success) return parsed.output
   throw failed(`${place(options)}: ${method} returned HTTP ${String(status)}`)
 }

@@ -86,7 +86,7 @@ function parse<S extends v.GenericSchema>(
   response: VaultResponse,
   what: string,
 ): v.InferOutput<S> {
-  const parsed = v.safeParse(schema, response.body)
+  const parsed = v.safeParse(schema, response.body, { abortEarly: true })
   if (parsed.success) return parsed.output
   throw new BridgeError(
     'VAULT_ANSWER_INVALID',

@@ -1,0 +1,36 @@
+/** The driver sends a few dozen attributes, and a token for each audience. */
+const MAX_MEMBERS = 2_000
+
+const QUOTE = 0x22
+const COMMA = 0x2c
+const LIST = 0x5b
+const BACKSLASH = 0x5c
+const MAPPING = 0x7b
+
+/**
+ * Parses JSON; undefined for a text that is not JSON or has more than 2,000 members. One with as many as its length allows
+ * would take seconds, and more memory than the process has. The parser's error quotes the text, so it is not kept.
+ */
+export function parseBoundedJson(text: string): unknown {
+  if (!hasFewMembers(text)) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function hasFewMembers(text: string): boolean {
+  let members = 0
+  let isInText = false
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at)
+    if (code === QUOTE) isInText = !isInText
+    else if (isInText) at += code === BACKSLASH ? 1 : 0
+    else if (code === COMMA || code === LIST || code === MAPPING) {
+      members += 1
+      if (members > MAX_MEMBERS) return false
+    }
+  }
+  return true
+}
