@@ -1,7 +1,7 @@
 import { BridgeError } from '../errors.ts'
 
 /** While a request waits for Vault, it occupies up to four times its size on the JavaScript heap. */
-const MAX_BYTES = 8 * 1024 * 1024
+const MAX_BYTES = 4 * 1024 * 1024
 
 /**
  * Bounds the total text size of Mounts in progress. A limit on their number is not enough: a class has up to 256 KiB,

@@ -5,7 +5,7 @@ void test('JSON is parsed if it has few members, whatever its texts contain', (t
   const texts = ['{}', 'null', '1', '"a"', '{"a":"b"}', '{"a":["b",{"c":null}]}', '"\\\\"', '"\\""']
   for (const text of texts) t.same(parseBoundedJson(text), JSON.parse(text), text)
   const inner = JSON.stringify({
-    objects: JSON.stringify(Array(5_000).fill({ path: 'a\\"', key: '[,{' })),
+    objects: JSON.stringify(Array.from({ length: 5_000 }, () => ({ path: 'a\\"', key: '[,{' }))),
   })
   t.same(parseBoundedJson(inner), JSON.parse(inner))
   const few = `[${'1,'.repeat(1_999)}1]`

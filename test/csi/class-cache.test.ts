@@ -40,13 +40,13 @@ void test('an invalid class is refused with the same message each time', (t) => 
 void test('requests in progress hold a limited number of bytes', async (t) => {
   const budget = new TextBudget()
   const first = Promise.withResolvers<string>()
-  const running = budget.run(6 * MIB, () => first.promise)
+  const running = budget.run(3 * MIB, () => first.promise)
   await t.rejects(
-    budget.run(3 * MIB, () => Promise.resolve('never')),
-    { code: 'OVERLOADED', message: /hold 8 MiB of SecretProviderClass text/ },
+    budget.run(1.5 * MIB, () => Promise.resolve('never')),
+    { code: 'OVERLOADED', message: /hold 4 MiB of SecretProviderClass text/ },
   )
-  t.equal(await budget.run(2 * MIB, () => Promise.resolve('small')), 'small')
+  t.equal(await budget.run(1 * MIB, () => Promise.resolve('small')), 'small')
   first.resolve('large')
   t.equal(await running, 'large')
-  t.equal(await budget.run(8 * MIB, () => Promise.resolve('large')), 'large')
+  t.equal(await budget.run(4 * MIB, () => Promise.resolve('large')), 'large')
 })

@@ -153,7 +153,7 @@ const UNREADABLE: readonly (readonly [string, string | Buffer, object, string])[
     'much structure',
     `a: 1\nlist: [${'1,'.repeat(2_000)}]`,
     { yamlPointer: '/a' },
-    'has more than 2000 structural characters (such as - : , " and line ends)',
+    'has more than 2000 structural characters (such as - : , " \\ and line ends)',
   ],
   ['infinity', 'a: .inf\n', { yamlPointer: '/a' }, 'contains a number that JSON does not have'],
 ]

@@ -7,6 +7,8 @@ import { identify, type PodSession } from './pod-session.ts'
 
 /** kubelet's default is 110 pods per node (https://kubernetes.io/docs/setup/best-practices/cluster-large/). */
 const MAX_SESSIONS = 1_000
+/** Usual tokens have about 1 KiB. See docs/design.md, "Memory bounds". */
+const MAX_TOKEN_BYTES = 4 * 1024 * 1024
 /** Republishes arrive every 60 to 90 s (docs/design.md, "CSI content"), so the pod of an idle token is gone. */
 const IDLE_MS = 5 * 60_000
 const REVOKE_TIME_MS = 4_000
@@ -48,6 +50,7 @@ export class SessionCache {
     this.#options = options
     this.#held = new LRUCache({
       max: options.maxSessions ?? MAX_SESSIONS,
+      maxSize: MAX_TOKEN_BYTES,
       // disposeAfter, so that onSize does not count the removed session.
       disposeAfter: (held) => this.#end(held),
     })
@@ -73,7 +76,7 @@ export class SessionCache {
       usedAt: clock.monotonic(),
       cancelTimer: () => undefined,
     }
-    this.#held.set(id, held)
+    this.#held.set(id, held, { size: token.token.reveal().length })
     this.#watch(id, held)
     onSize(this.#held.size)
     return session

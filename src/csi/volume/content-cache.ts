@@ -4,6 +4,12 @@ import { copyFiles, zeroFiles, type ContentFile } from './content.ts'
 
 /** A volume has at most 1 MiB (content.ts). See docs/design.md, "Memory bounds". */
 const MAX_BYTES = 64 * 1024 * 1024
+/**
+ * What a volume and a file take of the JavaScript heap, besides the content. The heap is smaller than the memory for content,
+ * so that it counts eight times: the cache takes at most 8 MiB of it.
+ */
+const VOLUME_BYTES = 8 * 1024
+const FILE_BYTES = 8 * 512
 /** Three to five times the interval between two republishes of the kubelet (60 to 90 s; docs/design.md, "CSI content"). */
 const IDLE_MS = 5 * 60_000
 
@@ -38,7 +44,7 @@ export class ContentCache {
     this.#options = options
     this.#kept = new LRUCache({
       maxSize: MAX_BYTES,
-      sizeCalculation: ({ bytes }) => Math.max(bytes, 1),
+      sizeCalculation: ({ bytes }) => bytes,
       dispose: wipe,
     })
   }
@@ -68,7 +74,7 @@ export class ContentCache {
     const files = copyAll(content.files)
     const bytes = [...files.values()]
       .flat()
-      .reduce((sum, { contents }) => sum + contents.byteLength, 0)
+      .reduce((sum, { contents }) => sum + FILE_BYTES + contents.byteLength, VOLUME_BYTES)
     const { fetchedAt } = content
     const askedAt = clock.monotonic()
     const kept: Kept = { files, fetchedAt, bytes, askedAt, cancelTimer: () => undefined }
