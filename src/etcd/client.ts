@@ -14,7 +14,7 @@ import { BridgeError } from '../errors.ts'
 import { explainFileError } from '../files/system-error.ts'
 import { Auth, KV, type RangeRequestSchema, type RangeResponse } from '../gen/etcd/v3/rpc_pb.ts'
 import { Secret } from '../secret.ts'
-import type { EtcdAccess } from './access.ts'
+import { socketOf, type EtcdAccess } from './access.ts'
 import { explainEtcdFault } from './fault.ts'
 import { explainUnreachable } from './unreachable.ts'
 
@@ -23,6 +23,13 @@ export const MAX_ANSWER_BYTES = 16 * 1024 * 1024
 const CALL_TIMEOUT_MS = 15_000
 /** Attempts on each endpoint before etcd counts as unreachable. */
 const ROUNDS = 2
+const CHANNEL_OPTIONS = {
+  'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
+  'grpc.enable_http_proxy': 0,
+  'grpc.enable_retries': 0,
+  'grpc.initial_reconnect_backoff_ms': 200,
+  'grpc.max_reconnect_backoff_ms': 2_000,
+}
 
 /** A read-only etcd client. When an endpoint is unavailable, it uses the next one. */
 export class EtcdClient {
@@ -114,6 +121,9 @@ export class EtcdClient {
 }
 
 function openChannel(endpoint: string, access: EtcdAccess): Client {
+  const socket = socketOf(endpoint)
+  if (socket !== undefined)
+    return new Client(`unix:${socket}`, credentials.createInsecure(), CHANNEL_OPTIONS)
   const { host, hostname, protocol } = new URL(endpoint)
   const name = hostname.replace(/^\[|\]$/g, '')
   const security =
@@ -126,11 +136,7 @@ function openChannel(endpoint: string, access: EtcdAccess): Client {
         )
       : credentials.createInsecure()
   return new Client(`dns:///${host}`, security, {
-    'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
-    'grpc.enable_http_proxy': 0,
-    'grpc.enable_retries': 0,
-    'grpc.initial_reconnect_backoff_ms': 200,
-    'grpc.max_reconnect_backoff_ms': 2_000,
+    ...CHANNEL_OPTIONS,
     // grpc-js sends the host as the server name, and node:tls refuses an address there (RFC 6066, section 3). Another
     // name is sent instead; checkServerIdentity above still checks the certificate against the address.
     ...(isIP(name) === 0 ? {} : { 'grpc.ssl_target_name_override': 'localhost' }),

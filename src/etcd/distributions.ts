@@ -3,15 +3,16 @@ export interface EtcdDistribution {
   /** For messages. */
   readonly name: string
   readonly endpoint: string
-  readonly caFile: string
-  readonly certFile: string
-  readonly keyFile: string
+  /** Absent for the socket of kine, which root can open. */
+  readonly caFile?: string
+  readonly certFile?: string
+  readonly keyFile?: string
 }
 
 const ENDPOINT = 'https://127.0.0.1:2379'
 
 /** Where distributions keep the client certificate for etcd (kubeadm: cmd/kubeadm/app/phases/certs; k3s: pkg/etcd). */
-export const ETCD_DISTRIBUTIONS: readonly EtcdDistribution[] = [
+export const ETCD_DISTRIBUTIONS: readonly Required<EtcdDistribution>[] = [
   {
     name: 'kubeadm',
     endpoint: ENDPOINT,
@@ -28,9 +29,14 @@ export const ETCD_DISTRIBUTIONS: readonly EtcdDistribution[] = [
   })),
 ]
 
+/** Where k3s serves etcd's API over SQLite or another SQL database (k3s: pkg/cluster/storage; kine: pkg/endpoint, KineSocket). */
+export const KINE_SOCKET = '/var/lib/rancher/k3s/server/kine.sock'
+
 /** The distribution whose files exist on this host; undefined if there is none. */
 export function findEtcd(exists: (file: string) => boolean): EtcdDistribution | undefined {
-  return ETCD_DISTRIBUTIONS.find(({ caFile, certFile, keyFile }) =>
+  const found = ETCD_DISTRIBUTIONS.find(({ caFile, certFile, keyFile }) =>
     [caFile, certFile, keyFile].every(exists),
   )
+  if (found !== undefined || !exists(KINE_SOCKET)) return found
+  return { name: 'k3s (kine)', endpoint: `unix://${KINE_SOCKET}` }
 }

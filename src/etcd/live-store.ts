@@ -10,13 +10,16 @@ const MAX_PREFIXES = 20
  * Keys in one piece of a long range. For each page etcd walks its index to the end of the requested range, whatever the
  * limit (etcd: server/storage/mvcc/index.go, Revisions), so its work would grow with the square of the number of keys. With
  * 300,000 keys on etcd 3.6.16, reading without pieces took 16 s of processor time, with pieces 4 s.
+ *
+ * kine is not read in pieces: before 0.14 it takes every range for the keys of one folder (kine: pkg/server/list.go), and its
+ * database stops at the limit.
  */
 const PIECE_KEYS = 10_000
 /** The range end that means "to the last key" (etcd: api/etcdserverpb/rpc.proto). */
 const NO_END = Buffer.of(0)
 
 export interface EtcdStoreOptions {
-  readonly client: EtcdClient
+  readonly client: Pick<EtcdClient, 'endpoint' | 'range' | 'close'>
   /** Called when etcd was compacted during the read, with the revision and key at which reading continues. */
   readonly onCompaction: (revision: bigint, key: string) => void
 }
@@ -29,9 +32,10 @@ interface Piece {
 
 interface RangeQuestion {
   readonly key: Uint8Array
-  readonly rangeEnd: Uint8Array
-  readonly limit: bigint
+  readonly rangeEnd?: Uint8Array
+  readonly limit?: bigint
   readonly keysOnly?: boolean
+  readonly countOnly?: boolean
 }
 
 /**
@@ -42,12 +46,13 @@ interface RangeQuestion {
  * Reads are linearizable (RangeRequest.serializable is not set): a member that lags behind must not prove an old state.
  */
 export class EtcdStore implements Store {
-  readonly #client: EtcdClient
+  readonly #client: EtcdStoreOptions['client']
   readonly #onCompaction: EtcdStoreOptions['onCompaction']
   readonly #revisions: bigint[] = []
   readonly foundMarkers = new Set<string>()
   #read = 0
   #total: number | undefined
+  #isEtcd = true
 
   constructor(options: EtcdStoreOptions) {
     this.#client = options.client
@@ -74,15 +79,26 @@ export class EtcdStore implements Store {
     const ranges = prefixesOf(selection).map((prefix) => Buffer.from(prefix))
     const counts: number[] = []
     for (const range of ranges) counts.push(await this.#count(range))
-    this.#total = counts.reduce((sum, count) => sum + count, 0)
+    const total = counts.reduce((sum, count) => sum + count, 0)
+    this.#total = total
     for (const marker of selection.markers ?? [])
       if (await this.#exists(marker)) this.foundMarkers.add(marker)
     const size = new PageSize(PAGE_BYTES)
     for (const [index, range] of ranges.entries()) {
-      const isLong = (counts[index] ?? 0) > PIECE_KEYS
+      const isLong = this.#isEtcd && (counts[index] ?? 0) > PIECE_KEYS
       const pieces = isLong ? this.#cut(range, signal) : [{ key: range, end: endOf(range) }]
       for await (const piece of pieces) yield* this.#readPiece(piece, size, signal)
     }
+    if (!signal.aborted) this.#requireAll(total)
+  }
+
+  /** Counts at a revision that was compacted meanwhile say nothing about the rest. */
+  #requireAll(total: number): void {
+    if (this.#revisions.length !== 1 || this.#read === total) return
+    throw new BridgeError(
+      'ETCD_FAILED',
+      `${this.name} returned ${String(this.#read)} of the ${String(total)} keys that it counted at the same revision, so nothing is proved; check that it is etcd, or a current version of kine`,
+    )
   }
 
   /** Skips from each first segment to the next one. */
@@ -112,21 +128,17 @@ export class EtcdStore implements Store {
   }
 
   async #exists(key: string): Promise<boolean> {
-    const revision = this.#revisions.at(-1) ?? 0n
-    const { count } = await this.#client.range({ key: Buffer.from(key), countOnly: true, revision })
+    const { count } = await this.#ask({ key: Buffer.from(key), countOnly: true })
     return count > 0n
   }
 
   /** Counts at the revision of the first response, which all pages share. */
   async #count(range: Buffer): Promise<number> {
-    const [revision = 0n] = this.#revisions
-    const answer = await this.#client.range({
-      key: range,
-      rangeEnd: endOf(range),
-      countOnly: true,
-      revision,
-    })
-    if (revision === 0n) this.#revisions.push(answer.header?.revision ?? 0n)
+    const answer = await this.#ask({ key: range, rangeEnd: endOf(range), countOnly: true })
+    if (this.#revisions.length === 0) {
+      this.#revisions.push(answer.header?.revision ?? 0n)
+      this.#isEtcd = answer.header?.clusterId !== 0n
+    }
     return Number(answer.count)
   }
 
@@ -153,7 +165,7 @@ export class EtcdStore implements Store {
       const page = await this.#readPage(key, end, size)
       size.learn(page.kvs.length, bytesOf(page))
       this.#read += page.kvs.length
-      yield page.kvs
+      yield this.#isEtcd ? page.kvs : page.kvs.filter((object) => !isHealthKey(object))
       const last = page.kvs.at(-1)
       more = page.more && last !== undefined
       if (last !== undefined) key = Buffer.concat([last.key, Buffer.of(0)])
@@ -191,6 +203,14 @@ export class EtcdStore implements Store {
     this.#revisions.push(revision)
     this.#onCompaction(revision, Buffer.from(key).toString('utf8').replace(/\0$/, ''))
   }
+}
+
+/** A key that kine writes itself, so that it is not empty (kine: pkg/server/types.go, HealthKey). */
+function isHealthKey({ key, value }: StoredObject): boolean {
+  return (
+    Buffer.from(key).toString('latin1') === '/registry/health' &&
+    Buffer.from(value).toString('latin1') === '{"health":"true"}'
+  )
 }
 
 function bytesOf(page: RangeResponse): number {

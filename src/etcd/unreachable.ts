@@ -5,7 +5,7 @@ import { status, type ServiceError } from '@grpc/grpc-js'
 
 import { BridgeError } from '../errors.ts'
 import { oneLine } from '../text/one-line.ts'
-import type { EtcdAccess } from './access.ts'
+import { socketOf, type EtcdAccess } from './access.ts'
 
 const PROBE_TIMEOUT_MS = 3_000
 /** With TLS 1.3 a server rejects a client certificate only after the client's handshake is complete (RFC 8446, appendix E.1). */
@@ -25,7 +25,7 @@ export async function explainUnreachable(
 ): Promise<BridgeError> {
   const { code, details = '' } = thrown as Partial<ServiceError>
   const reason =
-    (await probe(new URL(endpoint), access)) ??
+    (await probe(endpoint, access)) ??
     (code === status.DEADLINE_EXCEEDED ? SLOW : explainOpen(endpoint, details))
   return new BridgeError('ETCD_UNREACHABLE', `etcd at ${endpoint} ${reason}`, { cause: thrown })
 }
@@ -33,18 +33,18 @@ export async function explainUnreachable(
 /** The connection opens, but gRPC does not work over it. */
 function explainOpen(endpoint: string, details: string): string {
   const shown = oneLine(details, MAX_SHOWN)
-  return endpoint.startsWith('https:')
+  return !endpoint.startsWith('http:')
     ? `is unavailable: ${shown}`
     : `closes the connection (${shown}); if it uses TLS, write https:// in --endpoints and pass --cacert, --cert and --key`
 }
 
 /** Why no connection opens; undefined if one does. */
-async function probe(endpoint: URL, access: EtcdAccess): Promise<string | undefined> {
+async function probe(endpoint: string, access: EtcdAccess): Promise<string | undefined> {
   const { promise, resolve } = Promise.withResolvers<string | undefined>()
   const socket = await open(endpoint, access)
   socket.setTimeout(PROBE_TIMEOUT_MS, () => resolve(SLOW))
   socket.once('connect', () => {
-    if (endpoint.protocol === 'http:') resolve(undefined)
+    if (!endpoint.startsWith('https:')) resolve(undefined)
   })
   socket.once('secureConnect', () => socket.setTimeout(REJECTION_WAIT_MS, () => resolve(undefined)))
   socket.once('error', (error: NodeJS.ErrnoException) => resolve(explain(error)))
@@ -56,16 +56,19 @@ async function probe(endpoint: URL, access: EtcdAccess): Promise<string | undefi
   }
 }
 
-async function open(endpoint: URL, access: EtcdAccess): Promise<Socket> {
-  const host = endpoint.hostname.replace(/^\[|\]$/g, '')
-  if (endpoint.protocol === 'http:') return connectTcp({ host, port: Number(endpoint.port || 80) })
+async function open(endpoint: string, access: EtcdAccess): Promise<Socket> {
+  const path = socketOf(endpoint)
+  if (path !== undefined) return connectTcp({ path })
+  const { hostname, protocol, port } = new URL(endpoint)
+  const host = hostname.replace(/^\[|\]$/g, '')
+  if (protocol === 'http:') return connectTcp({ host, port: Number(port || 80) })
   const read = async (file: string | undefined) => (file === undefined ? undefined : readFile(file))
   const ca = await read(access.caFile)
   const cert = await read(access.certFile)
   const key = await read(access.keyFile)
   return connectTls({
     host,
-    port: Number(endpoint.port || 443),
+    port: Number(port || 443),
     ALPNProtocols: ['h2'],
     ca,
     cert,
@@ -78,6 +81,9 @@ function explain(error: NodeJS.ErrnoException): string {
   const code = error.code ?? ''
   if (code === 'ECONNREFUSED')
     return 'refuses the connection; check that etcd is running and that --endpoints is correct'
+  if (code === 'ENOENT')
+    return 'does not exist; check that it is running and that --endpoints is correct'
+  if (code === 'EACCES') return 'cannot be opened by this user; run the command as root'
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
     return 'has a host name that does not resolve; check --endpoints'
   if (code === 'EHOSTUNREACH' || code === 'ENETUNREACH')

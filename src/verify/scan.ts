@@ -54,10 +54,11 @@ export async function scanStore(options: ScanOptions): Promise<Scan> {
 
 /** An empty result needs an explanation if the prefix is wrong. */
 async function requirePrefix(store: Store, { prefix, paths }: KeySelection): Promise<void> {
-  const found = await store.findPrefixes()
+  const prefixes = await store.findPrefixes()
   // Only some paths were read, so there may be other keys under the prefix. A prefix can be shorter or longer than one segment.
   const mayExist = (part: string) => part.startsWith(prefix) || prefix.startsWith(part)
-  if (paths !== undefined && found.some(mayExist)) return
+  if (paths !== undefined && prefixes.some(mayExist)) return
+  const found = prefixes.filter((part) => part !== prefix)
   const problem =
     found.length === 0
       ? 'holds no keys at all; check that it is the etcd of the cluster'

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { findEtcd, ETCD_DISTRIBUTIONS } from '../../src/etcd/distributions.ts'
+import { findEtcd, ETCD_DISTRIBUTIONS, KINE_SOCKET } from '../../src/etcd/distributions.ts'
 import { readValues } from '../../src/commands/cli/command.ts'
 import { readVerification, verifyCommand, type VerifyValues } from '../../src/commands/verify.ts'
 import { giveOptions } from '../commands/execute.ts'
@@ -26,6 +26,8 @@ const MISTAKES: readonly Mistake[] = [
   ['--endpoints http://a:1 --cacert c', /^--endpoints has http:\/\//],
   ['--endpoints a:b:c', /^--endpoints: "a:b:c" is not an endpoint; write it like https:/],
   ['--endpoints ftp://a:1', /is not an endpoint/],
+  ['--endpoints unix://kine.sock', /is not an endpoint/],
+  ['--endpoints unix:///a --cacert c', /^--endpoints has unix:\/\//],
   ['--endpoints https://u@a:1', /is not an endpoint/],
   ['--endpoints a:1 --rate 0', '--rate must be a whole number from 1 to 1000000, not "0"'],
   ['--endpoints a:1 --rate fast', /^--rate must be a whole number/],
@@ -68,6 +70,9 @@ void test('endpoints are accepted in the forms of etcdctl', (t) => {
   t.match(read({ endpoints: '127.0.0.1:2379, [::1]:2379' }), {
     access: { endpoints: ['http://127.0.0.1:2379', 'http://[::1]:2379'] },
   })
+  t.match(read({ endpoints: 'unix:///run/kine.sock' }), {
+    access: { endpoints: ['unix:///run/kine.sock'] },
+  })
   t.match(read({ endpoints: 'a:1', cacert: 'ca' }), { access: { endpoints: ['https://a:1'] } })
   t.match(read({ cacert: 'ca' }), { access: { endpoints: ['https://127.0.0.1:2379'] } })
   t.end()
@@ -99,6 +104,10 @@ void test('the etcd of a known distribution is found by its files', (t) => {
       'all of them are needed',
     )
   }
+  t.match(
+    findEtcd((file) => file === KINE_SOCKET),
+    { endpoint: `unix://${KINE_SOCKET}` },
+  )
   t.end()
 })
 

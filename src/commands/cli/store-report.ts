@@ -80,7 +80,8 @@ async function openStore(
   if (source.kind === 'snapshot') return openSnapshot(source.file, source.skipHashCheck)
   if (source.found !== undefined) {
     const { name, endpoint, certFile } = source.found
-    warn(terminal, `reading the etcd of ${name} at ${endpoint} with ${certFile}`)
+    const means = certFile === undefined ? '' : ` with ${certFile}`
+    warn(terminal, `reading the etcd of ${name} at ${endpoint}${means}`)
   }
   return { store: openEtcd(source.access, terminal) }
 }

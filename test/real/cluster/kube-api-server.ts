@@ -14,7 +14,7 @@ import { ServiceAccountIssuer } from './service-account.ts'
 import { tempFolder } from '../host/temp-folder.ts'
 
 export type KubeApiServerOptions = {
-  etcd: Etcd
+  etcd: Pick<Etcd, 'address'>
   /** An EncryptionConfiguration as YAML. Without one, nothing is encrypted and nothing can be reloaded. */
   encryptionConfig?: string
   /** Added to the flags; one that is there already is replaced. */

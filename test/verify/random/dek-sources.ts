@@ -50,6 +50,23 @@ export async function makeOwnSource(context: SourceContext): Promise<DekSource> 
   return random.chance(0.2) ? ownV1(context, cluster, version) : ownV2(context, cluster, version)
 }
 
+/** For each whole source of the plugin, one with the same ciphertext and another key id or annotation. */
+export function makeTwins(
+  { random, ring }: SourceContext,
+  sources: readonly DekSource[],
+): readonly DekSource[] {
+  return sources
+    .filter(({ api, keyId, problem }) => api === 'v2' && keyId.startsWith('tb1-') && !problem)
+    .map((source) => ({
+      ...source,
+      problem: 'unreadable',
+      ...random.pick([
+        { keyId: ring.keyId(CLUSTER, LATEST_VERSION, 'another-key') },
+        { annotations: { ...source.annotations, 'twin.example': Buffer.from('1') } },
+      ]),
+    }))
+}
+
 async function ownV2(
   { random, ring }: SourceContext,
   cluster: string,

@@ -1,6 +1,7 @@
 import {
   makeOtherSource,
   makeOwnSource,
+  makeTwins,
   type DekSource,
   type SourceContext,
 } from './dek-sources.ts'
@@ -56,6 +57,7 @@ export async function makeStore(
     const make = isTidy || random.chance(0.5) ? makeOwnSource : makeOtherSource
     sources.push(await make(context))
   }
+  if (!isTidy && random.chance(0.3)) sources.push(...makeTwins(context, sources))
   const objects = makeObjects(random, prefix, sources, isTidy)
   if (isTidy && random.chance(0.5)) await spoilOne(context, objects)
   return {

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 
-import type { EtcdAccess } from '../../../etcd/access.ts'
+import { socketOf, type EtcdAccess } from '../../../etcd/access.ts'
 import { findEtcd, type EtcdDistribution } from '../../../etcd/distributions.ts'
 import { explainFileError } from '../../../files/system-error.ts'
 import { Secret } from '../../../secret.ts'
@@ -8,7 +8,10 @@ import { grouped, list, text, usageError, type Option, type ValuesOf } from '../
 
 /** How a command connects to etcd, named as etcdctl names them. */
 export const etcdAccessOptions = grouped('Etcd options', {
-  endpoints: list('LIST', 'Endpoints of etcd, as for etcdctl: https://127.0.0.1:2379,...'),
+  endpoints: list(
+    'LIST',
+    'Endpoints of etcd, as for etcdctl: https://127.0.0.1:2379,... or, for kine, unix:///run/kine.sock',
+  ),
   cacert: text('FILE', "CA certificate that signed etcd's certificate."),
   cert: text('FILE', 'Client certificate.'),
   key: text('FILE', 'Private key of the client certificate.'),
@@ -52,10 +55,12 @@ export function readEtcdAccess(values: EtcdAccessValues): EtcdAccess {
   const isTls = caFile !== undefined || certFile !== undefined
   const endpoints = (values.endpoints ?? ['127.0.0.1:2379']).map((one) => readEndpoint(one, isTls))
   const login = readLogin(values)
-  const isOpen = endpoints.some((endpoint) => endpoint.startsWith('http:'))
-  if (isOpen && isTls)
-    throw usageError('--endpoints has http://, where --cacert, --cert and --key have no effect')
-  if (isOpen && login !== undefined && !endpoints.every(isLoopback))
+  const open = endpoints.find((endpoint) => !endpoint.startsWith('https:'))
+  if (open !== undefined && isTls) {
+    const scheme = open.slice(0, open.indexOf('//') + 2)
+    throw usageError(`--endpoints has ${scheme}, where --cacert, --cert and --key have no effect`)
+  }
+  if (open !== undefined && login !== undefined && !endpoints.every(isLocal))
     throw usageError('--user would send its password unencrypted; write https:// in --endpoints')
   return { endpoints, caFile, certFile, keyFile, login }
 }
@@ -65,7 +70,7 @@ export function findHostEtcd(): { readonly access: EtcdAccess; readonly found: E
   const found = findEtcd(existsSync)
   if (found === undefined)
     throw usageError(
-      'needs --endpoints or --snapshot FILE: this host has no readable etcd certificates of kubeadm, k3s or RKE2',
+      'needs --endpoints or --snapshot FILE: this host has no readable etcd certificates of kubeadm, k3s or RKE2, and no socket of kine',
     )
   const { endpoint, caFile, certFile, keyFile } = found
   return { access: { endpoints: [endpoint], caFile, certFile, keyFile }, found }
@@ -73,6 +78,7 @@ export function findHostEtcd(): { readonly access: EtcdAccess; readonly found: E
 
 /** As etcdctl accepts them: with or without a scheme. */
 function readEndpoint(endpoint: string, isTls: boolean): string {
+  if (socketOf(endpoint)?.startsWith('/') === true) return endpoint
   const whole = endpoint.includes('://') ? endpoint : `${isTls ? 'https' : 'http'}://${endpoint}`
   const url = URL.parse(whole)
   const isRight =
@@ -85,7 +91,8 @@ function readEndpoint(endpoint: string, isTls: boolean): string {
   return url.origin
 }
 
-function isLoopback(endpoint: string): boolean {
+function isLocal(endpoint: string): boolean {
+  if (socketOf(endpoint) !== undefined) return true
   return ['127.0.0.1', '[::1]', 'localhost'].includes(new URL(endpoint).hostname)
 }
 
