@@ -9,7 +9,7 @@ import { waitWithin } from '../../time/bounded-wait.ts'
 /** Names of keys come from classes, so the cache has bounds (docs/design.md, "Memory bounds"). */
 const MAX_KEYS = 1_000
 /** Part of the JavaScript heap. The largest version is the PEM text of an RSA-4096 key. */
-const MAX_KEY_BYTES = 8 * 1024 * 1024
+const MAX_KEY_BYTES = 4 * 1024 * 1024
 const VERSION_BYTES = 1024
 const MAX_PROOFS = 10_000
 /** Time limit of one read, independent of its waiters. */
