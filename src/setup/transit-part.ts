@@ -15,7 +15,7 @@ export async function planTransit(vault: VaultSettings, { transit }: Wanted): Pr
     const text = `${mount}/ is an engine of type ${String(found['type'])}; set transit.mount to another mount`
     return remark('stop', text)
   }
-  return join(await planKey(vault, transit), await planUpsert(vault, mount))
+  return join(await planKey(vault, transit), await planUpsert(vault, transit))
 }
 
 /** The secrets engine at a mount. */
@@ -109,9 +109,23 @@ function forbidDeletion(found: Settings, { mount, key }: Wanted['transit']): Pla
   })
 }
 
-async function planUpsert(vault: VaultSettings, mount: string): Promise<Plan> {
+/** The setting is for the whole engine: programs that use other keys of it may rely on an encrypt that creates a key. */
+async function planUpsert(vault: VaultSettings, { mount, key }: Wanted['transit']): Promise<Plan> {
   const found = await vault.read(`${mount}/config/keys`)
-  return found?.['disable_upsert'] === true ? NOTHING : disableUpsert(mount)
+  if (found?.['disable_upsert'] === true) return NOTHING
+  const path = `${mount}/keys`
+  const missing = await vault.findMissing([{ path, capabilities: ['list'] }])
+  const names = missing.length > 0 ? undefined : await vault.list(path)
+  const others = names?.filter((name) => name !== key)
+  if (others?.length === 0) return disableUpsert(mount)
+  const why =
+    others === undefined
+      ? `whether ${mount}/ has other keys is unknown (the operator token cannot list ${path})`
+      : `${mount}/ also has ${String(others.length)} other ${others.length === 1 ? 'key' : 'keys'}`
+  return remark(
+    'note',
+    `${why}, and disable_upsert is for all of them: another program may rely on an encrypt that creates its key, so setup does not set it; with it, an encrypt with a misspelled name would create no key`,
+  )
 }
 
 function disableUpsert(mount: string): Plan {

@@ -192,3 +192,17 @@ void test('everything that was written is removed, the manifest first', async (t
   t.same(changed, [MANIFEST, '/etc/tb/config.yaml', '/etc/tb/token', '/etc/tb/vault-ca.pem'])
   t.same((await removeFromNode(options)).changed, [])
 })
+
+void test('a CA file that is not the one that was written stays', async (t) => {
+  const { options, read, writeConfig, writeToken } = await makeNode(t)
+  await writeToken()
+  await installOnNode(options)
+  writeFileSync(join(options.root, '/etc/tb/vault-ca.pem'), 'of an administrator')
+  t.notOk((await removeFromNode(options)).changed.includes('/etc/tb/vault-ca.pem'))
+  t.equal(read('/etc/tb/vault-ca.pem'), 'of an administrator')
+  mkdirSync(join(options.root, '/etc/kubernetes/pki'), { recursive: true })
+  writeConfig(CONFIG.replace('/etc/tb/vault-ca.pem', '/etc/kubernetes/pki/ca.crt'))
+  await installOnNode(options)
+  t.notOk((await removeFromNode(options)).changed.includes('/etc/kubernetes/pki/ca.crt'))
+  t.not(read('/etc/kubernetes/pki/ca.crt'), '', 'others may use a file elsewhere')
+})

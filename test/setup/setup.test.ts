@@ -265,6 +265,26 @@ void test('a suitable key is used; deletion is forbidden if it was allowed', asy
   t.match(data, { keys: before, deletion_allowed: false })
 })
 
+void test('disable_upsert is not set on an engine that others use', async (t) => {
+  const fixture = await SetupFixture.start(t)
+  await fixture.bao.api('POST', 'sys/mounts/transit', { type: 'transit' })
+  await fixture.bao.api('POST', 'transit/keys/of-another-program', {})
+  const { code, stdout } = await fixture.setup(['--yes'])
+  t.equal(code, 0, stdout)
+  t.match(stdout, /note: transit\/ also has 1 other key, and disable_upsert is for all of them/)
+  const upsert = async () => {
+    const { body } = await fixture.bao.request('GET', 'transit/config/keys')
+    return (body as { data?: { disable_upsert?: boolean } }).data?.disable_upsert ?? false
+  }
+  t.equal(await upsert(), false)
+  await fixture.bao.api('POST', 'transit/keys/of-another-program/config', {
+    deletion_allowed: true,
+  })
+  await fixture.bao.api('DELETE', 'transit/keys/of-another-program')
+  t.equal((await fixture.setup(['--yes'])).code, 0)
+  t.equal(await upsert(), true, 'alone, it is set')
+})
+
 void test('an exportable key is reported and not changed', async (t) => {
   const fixture = await SetupFixture.start(t)
   await fixture.bao.api('POST', 'sys/mounts/transit', { type: 'transit' })

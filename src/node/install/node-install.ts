@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 
 import type { Clock } from '../../time/clock.ts'
 import type { Config, KmsConfig } from '../../config/config.ts'
@@ -69,13 +69,25 @@ export async function removeFromNode(options: NodeInstallOptions): Promise<NodeI
     manifestOf(options),
     options.hostConfig,
     ...(options.tokenSource === undefined ? [] : [tokenTarget(config)]),
-    ...(options.caSource === undefined ? [] : [config.vault.caFile]),
+    ...(await removableCa(config, options)),
   ].filter((path) => path !== undefined)
   const changed: string[] = []
   for (const path of paths) {
     if (await removeHostFile(hostPath(options, path))) changed.push(path)
   }
   return { changed, socket: kms.socket }
+}
+
+/**
+ * The CA file, if it is beside the configuration and has the content of the source: anything else may be a file of the host that
+ * others use, such as the authorities of the cluster.
+ */
+async function removableCa(config: Config, options: NodeInstallOptions): Promise<string[]> {
+  // Without its source, nothing shows whose file it is.
+  const [file] = await caFile(config, options).catch(() => [])
+  if (file === undefined || dirname(file.path) !== dirname(options.hostConfig)) return []
+  const held = await readFile(hostPath(options, file.path), 'utf8').catch(() => undefined)
+  return held === file.content ? [file.path] : []
 }
 
 /** The path at which this process finds a path of the host. */
