@@ -3,14 +3,14 @@ import { loadConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
 import { examine } from '../doctor/examine.ts'
 import { findUnchecked, formatFindings, ok, type Finding } from '../doctor/finding.ts'
+import { findManifest } from '../doctor/manifest-path.ts'
 import { checkPathRights } from '../doctor/path-rights.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
-import { durationOr, flag, list, requiredText, text, textOr } from './cli/option.ts'
+import { durationOr, flag, list, requiredText, text } from './cli/option.ts'
 import { quietTelemetry } from './cli/quiet-telemetry.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 import { createVaultAccess } from './cli/vault-access.ts'
 
-const MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml'
 /** For revoking doctor's own token. */
 const REVOKE_TIMEOUT_MS = 1_000
 
@@ -20,7 +20,10 @@ const options = {
     '72h',
     'The longest outage of the control plane after which the token must still be valid.',
   ),
-  manifest: textOr('FILE', MANIFEST, 'Static pod manifest of kube-apiserver.'),
+  manifest: text(
+    'FILE',
+    'Static pod manifest of kube-apiserver. Default: where kubeadm, RKE2 and kops write it.',
+  ),
   encryptionConfig: text('FILE', 'EncryptionConfiguration. Default: what the manifest names.'),
   peers: list(
     'LIST',
@@ -70,7 +73,7 @@ async function runDoctor(
       session,
       clock,
       surviveMs,
-      manifest: values.manifest,
+      manifest: values.manifest ?? findManifest(),
       encryptionConfig: values.encryptionConfig,
       peers: values.peers ?? [],
     })

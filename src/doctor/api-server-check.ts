@@ -1,7 +1,9 @@
 import { dirname } from 'node:path'
 
 import { checkEncryptionConfig } from '../encryption/check.ts'
+import { decodeDocument } from '../encryption/document.ts'
 import type { EncryptionFault } from '../encryption/fault.ts'
+import { readEncryptionText } from '../encryption/text.ts'
 import { formatFault } from '../yaml/fault.ts'
 import { isTrue } from './api-server-flags.ts'
 import { readManifest, type ApiServerManifest } from './api-server-manifest.ts'
@@ -104,8 +106,7 @@ async function checkFile(path: string, socket: string): Promise<readonly Finding
     ]
   }
   const faults = checkEncryptionConfig(file.text, { socket })
-  const holdsKeys = /\bsecret["']?\s*:/.test(file.text)
-  const open = holdsKeys && (file.mode & 0o007) !== 0
+  const open = holdsKeys(file.text) && (file.mode & 0o007) !== 0
   const rights = await checkPathRights('encryption', path)
   return [
     ...faults.map((fault) => toFinding(path, fault)),
@@ -123,6 +124,14 @@ async function checkFile(path: string, socket: string): Promise<readonly Finding
       ? [ok('encryption', `${path} is valid and contains the plugin`)]
       : []),
   ]
+}
+
+/** Whether a provider has keys in the file itself; a file that cannot be read is judged by its words. */
+function holdsKeys(text: string): boolean {
+  const source = readEncryptionText(text)
+  if (!('value' in source)) return /secret/.test(text)
+  const { rules } = decodeDocument(source.value).document
+  return rules.some(({ providers }) => providers.some(({ keys }) => keys.length > 0))
 }
 
 function toFinding(path: string, { severity, hint, ...fault }: EncryptionFault): Finding {

@@ -42,7 +42,21 @@ function checkSocket(rules: readonly EncryptionRule[], socket: string): readonly
     const message = `no provider uses the socket of the plugin, ${socket}`
     return [{ at: ['resources'], severity: 'unsafe', message, hint: `endpoint: unix://${socket}` }]
   }
-  return rules
+  const forSecrets = rules.find((rule) => isCovered(rule, 'secrets'))
+  const others = forSecrets?.providers.every((one) => !speaksTo(one, socket)) === true
+  const [first] = forSecrets?.providers ?? []
+  const foreign: readonly SafetyProblem[] =
+    others && first !== undefined
+      ? [
+          {
+            at: first.at,
+            severity: 'unsafe',
+            message: `writes secrets, and no provider of this rule uses the socket of the plugin, ${socket}`,
+            hint: 'put a kms provider with the plugin first',
+          },
+        ]
+      : []
+  const later = rules
     .filter(({ providers }) => providers.slice(1).some((one) => speaksTo(one, socket)))
     .map(({ at }) => ({
       at: [...at, 'providers'],
@@ -50,6 +64,7 @@ function checkSocket(rules: readonly EncryptionRule[], socket: string): readonly
       message: 'reads with transit-bridge and still writes with another provider',
       hint: 'put kms first once every API server has this file',
     }))
+  return [...foreign, ...later]
 }
 
 function speaksTo({ kms }: Provider, socket: string): boolean {

@@ -394,6 +394,23 @@ ${more}`
     chmodSync(socketFolder, 0o700)
   })
 
+  await t.test('encryption: keys in JSON, as k3s writes it', async (t) => {
+    const key = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='
+    const kms = { apiVersion: 'v2', name: 'a', endpoint: `unix://${plugin.socket}` }
+    const providers = [{ kms }, { aescbc: { keys: [{ name: 'a', secret: key }] } }]
+    const config = {
+      kind: 'EncryptionConfiguration',
+      apiVersion: 'apiserver.config.k8s.io/v1',
+      resources: [{ resources: ['secrets'], providers }],
+    }
+    const text = JSON.stringify(config).replace('"secret":', '"secre\\u0074" :')
+    const file = fixture.write('keys.json', text, 0o666)
+    const found = await fixture.find('encryption', '--encryption-config', file)
+    t.match(found, /^fail: .*keys\.json holds keys and has mode 0666; chmod 0600/m)
+    t.match(found, /^fail: .*keys\.json has mode 0666, so other users can replace/m)
+    t.notMatch(found, key)
+  })
+
   await t.test('encryption: keys in a file that every user can read', async (t) => {
     const key = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='
     const text = encryption.replace('identity: {}', `aesgcm: {keys: [{name: a, secret: ${key}}]}`)

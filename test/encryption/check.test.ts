@@ -55,6 +55,22 @@ void test('the socket of the plugin must be among the endpoints', async (t) => {
   })
 })
 
+void test('secrets that another provider writes are unsafe, even if the plugin is in another rule', async (t) => {
+  const key = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='
+  const secretbox = `secretbox: {keys: [{name: a, secret: ${key}}]}`
+  const text = `${GOOD.replace('- secrets', '- configmaps')}  - resources: [secrets]\n    providers:\n      - ${secretbox}\n`
+  t.match(
+    checkEncryptionConfig(text, { socket: '/run/transit-bridge/kms.sock' }).filter(
+      ({ severity }) => severity === 'unsafe',
+    ),
+    [{ message: /writes secrets, and no provider of this rule uses the socket/, line: 15 }],
+  )
+  t.strictSame(
+    checkEncryptionConfig(text).filter(({ severity }) => severity === 'unsafe'),
+    [],
+  )
+})
+
 void test('a provider that only reads with the plugin is a note', async (t) => {
   const text = GOOD.replace(
     '      - kms:',
