@@ -2,6 +2,13 @@ import { isPair, isScalar, type Document, type LineCounter } from 'yaml'
 
 import type { Path } from './fault.ts'
 
+/** The text of a scalar as it is written, without quotes. Undefined for anything else, also for an alias. */
+export function textOf(document: Document, path: Path): string | undefined {
+  let node: unknown = document.contents
+  for (const part of path) node = findChild(node, part)?.node
+  return isScalar(node) ? node.source : undefined
+}
+
 /** The line of a key or list item; for a missing one the line of its parent. */
 export function lineOf(document: Document, lines: LineCounter, path: Path): number {
   let node: unknown = document.contents

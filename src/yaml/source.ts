@@ -9,7 +9,7 @@ import {
 } from 'yaml'
 
 import type { Fault, Path } from './fault.ts'
-import { lineOf, offsetOf } from './position.ts'
+import { lineOf, offsetOf, textOf } from './position.ts'
 import {
   describeError,
   locate,
@@ -24,6 +24,11 @@ export interface Source {
   readonly value: unknown
   /** The line of a key or list item; for a missing one the line of its parent. */
   readonly lineOf: (path: Path) => number
+}
+
+export interface YamlSource extends Source {
+  /** The text of a scalar as it is written, without quotes. Undefined for anything else, also for an alias. */
+  readonly textOf: (path: Path) => string | undefined
 }
 
 /** More than a person writes. */
@@ -44,7 +49,7 @@ export interface YamlOptions {
 export function readYaml(
   text: string,
   { maxAliases = MAX_ALIASES, integersAsBigInt = false }: YamlOptions = {},
-): Source | readonly Fault[] {
+): YamlSource | readonly Fault[] {
   if (Buffer.byteLength(text) > MAX_TEXT_BYTES) {
     const limit = `${String(MAX_TEXT_BYTES / 1024)} KiB`
     return [{ path: '', message: `is longer than ${limit}`, hint: 'split it' }]
@@ -68,7 +73,11 @@ export function readYaml(
   try {
     // The library also counts anchors, and counts an alias of aliases as all of them.
     const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES + 1 })
-    return { value, lineOf: (path) => lineOf(document, lines, path) }
+    return {
+      value,
+      lineOf: (path) => lineOf(document, lines, path),
+      textOf: (path) => textOf(document, path),
+    }
   } catch (thrown) {
     // The library's limit on aliases of aliases; anything else is a bug in this program.
     if (!(thrown instanceof ReferenceError)) throw thrown

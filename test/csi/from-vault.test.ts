@@ -168,6 +168,66 @@ for (const [written, mode] of [
   })
 }
 
+void test('objects on one line keep their own permissions', (t) => {
+  const object = (name: string, more: string) =>
+    `{objectName: ${name}, secretPath: transit/decrypt/app, secretKey: plaintext, secretArgs: {ciphertext: "vault:v1:AAAA"}${more}}`
+  const written = [
+    '',
+    ', filePermission: 0444',
+    ', filePermission: 0400',
+    ', "filePermission": 256',
+  ]
+  const list = written.map((more, index) => object(`o${String(index)}`, more)).join(',')
+  const { objects, faults } = convert(`[${list}]`)
+  t.strictSame(faults, [])
+  t.strictSame(
+    objects.map(({ mode }) => mode),
+    ['0644', '0444', '0400', '0400'],
+  )
+  t.end()
+})
+
+void test('the version of an exported key is kept', (t) => {
+  const { objects } = convert([
+    { objectName: 'a', secretPath: 'transit/export/signing-key/app/3' },
+    { objectName: 'b', secretPath: 'transit/export/signing-key/app' },
+  ])
+  t.strictSame(
+    objects.map(({ version }) => version),
+    ['3', undefined],
+  )
+  t.end()
+})
+
+for (const name of ['constructor', 'toString', '__proto__', 'valueOf']) {
+  void test(`a parameter and a field ${name} have no counterpart`, (t) => {
+    const { faults, notes } = convert(`- {${JSON.stringify(DECRYPT).slice(1, -1)}, ${name}: 1}`, {
+      ...(JSON.parse(`{"${name}":"x"}`) as Fields),
+    })
+    t.strictSame(notes, [])
+    const expected = [name, `objects[0].${name}`].map((path) => `${path} has no counterpart`)
+    t.strictSame(faults.toSorted(), expected.toSorted())
+    t.end()
+  })
+}
+
+void test('the command of a message contains nothing that a shell interprets', (t) => {
+  for (const [secretPath, secretKey] of [
+    ['secret/data/app; touch made', 'x'],
+    ['secret/data/app', '$(touch made)'],
+    ["se'cret/data/a'; touch made; '", '`touch made`'],
+    ['secret/data/-address=http://evil.example', 'my password'],
+  ] as const) {
+    const { hints } = convert([{ objectName: 'a', secretPath, secretKey }])
+    const [, command = ''] = /: vault (kv get .*) \| base64 /.exec(hints[0] ?? '') ?? []
+    const words = shell.run(`printf '%s\\n' ${command}; test ! -e made`).split('\n').slice(0, -1)
+    const [, mount = '', name = ''] = /^([^/]+)\/data\/(.*)$/.exec(secretPath) ?? []
+    const end = name.startsWith('-') ? ['--'] : []
+    t.strictSame(words, ['kv', 'get', `-mount=${mount}`, `-field=${secretKey}`, ...end, name])
+  }
+  t.end()
+})
+
 const WITHOUT_COUNTERPART: readonly (readonly [string, Fields, string, string | undefined])[] = [
   [
     'a write-only mode',
@@ -197,6 +257,12 @@ const WITHOUT_COUNTERPART: readonly (readonly [string, Fields, string, string | 
     'a decrypt without ciphertext',
     { ...DECRYPT, secretArgs: {} },
     'objects[0].secretArgs has no ciphertext',
+    'decrypt',
+  ],
+  [
+    'associated data that is a number',
+    { ...DECRYPT, secretArgs: { ciphertext: 'vault:v1:AAAA', associated_data: 5 } },
+    'objects[0].secretArgs has no text as associated_data',
     'decrypt',
   ],
   ['an unknown field', { ...DECRYPT, ttl: '1h' }, 'objects[0].ttl has no counterpart', 'decrypt'],

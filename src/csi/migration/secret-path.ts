@@ -9,6 +9,8 @@ interface TransitOperation {
   readonly kind: 'transit'
   readonly mount: string
   readonly key: string
+  /** Only of an export. */
+  readonly version: string | undefined
   /** Such as "keys/NAME". */
   readonly operation: string
   /** The type of ours that is similar, if there is one. */
@@ -17,7 +19,8 @@ interface TransitOperation {
 }
 
 const DECRYPT = /^(?<mount>.+)\/decrypt\/(?<key>[^/]+)$/
-const EXPORT = /^(?<mount>.+)\/export\/[a-z]+(?:-[a-z]+)*-key\/(?<key>[^/]+)(?:\/[^/]+)?$/
+const EXPORT =
+  /^(?<mount>.+)\/export\/[a-z]+(?:-[a-z]+)*-key\/(?<key>[^/]+)(?:\/(?<version>[^/]+))?$/
 const DATA_KEY = /^(?<mount>.+)\/datakey\/(?:plaintext|wrapped)\/(?<key>[^/]+)$/
 const KEYS = /^(?<mount>.+)\/keys\/(?<key>[^/]+)$/
 const OTHERS =
@@ -65,6 +68,6 @@ function describe(
 ): TransitOperation | undefined {
   const groups = pattern.exec(path)?.groups
   if (groups === undefined) return undefined
-  const { mount = '', key = '' } = groups
-  return { kind: 'transit', mount, key, operation, type, advice }
+  const { mount = '', key = '', version } = groups
+  return { kind: 'transit', mount, key, version, operation, type, advice }
 }

@@ -1,6 +1,6 @@
 import { stringify } from 'yaml'
 import type { Fault } from '../../yaml/fault.ts'
-import { readYaml, type Source } from '../../yaml/source.ts'
+import { readYaml, type YamlSource } from '../../yaml/source.ts'
 import { PROVIDER_NAME } from '../class/class-manifest.ts'
 import {
   API_VERSION,
@@ -91,7 +91,7 @@ function convertObjects(
   const list: readonly unknown[] = source.value
   return list.flatMap((item, index): ConvertedObject[] => {
     const fields = mappingAt(item, [])
-    const mode = readPermission(source, index, fields, lines)
+    const mode = readPermission(source, index, fields)
     const fault: VaultObject['fault'] = (name, message, hint) => {
       const path = `objects[${String(index)}]${name === '' ? '' : `.${name}`}`
       // A text with several lines begins on the line after its key.
@@ -108,16 +108,13 @@ function convertObjects(
  * (YAML 1.1), so the digits are taken from the text. Its default is 0644.
  */
 function readPermission(
-  source: Source,
+  source: YamlSource,
   index: number,
   { filePermission }: Readonly<Record<string, unknown>>,
-  lines: readonly string[],
 ): string | undefined {
   if (filePermission === undefined) return '0644'
-  const line = lines[source.lineOf([index, 'filePermission']) - 1] ?? ''
-  const [, digits = ''] =
-    /filePermission["']?\s*:\s*["']?(0o?[0-7]+|[1-9][0-9]*)\b/.exec(line) ?? []
-  if (digits === '') return undefined
+  const digits = source.textOf([index, 'filePermission']) ?? ''
+  if (!/^(?:0o?[0-7]+|[1-9][0-9]*)$/.test(digits)) return undefined
   const bits = digits.startsWith('0')
     ? Number.parseInt(digits.replace(/^0o?/, ''), 8)
     : Number(digits)

@@ -1,3 +1,4 @@
+import { quoteForShell } from '../../text/shell.ts'
 import { VAULT_NAME } from '../class/key-fields.ts'
 import { findPathFault } from '../class/object-path.ts'
 import { readSecretPath, type SecretPlace } from './secret-path.ts'
@@ -56,9 +57,16 @@ function convertContent(place: SecretPlace, object: VaultObject): ConvertedObjec
     case 'kv':
       return convertKv(place, object)
     case 'transit': {
-      const { type, advice } = place
+      const { type, advice, version } = place
       object.fault('secretPath', `mounts the JSON of ${place.operation}`, advice)
-      return type && { type, ...keyFields(place.mount, place.key), ...draftOf(type) }
+      return (
+        type && {
+          type,
+          ...keyFields(place.mount, place.key),
+          ...(version !== undefined && { version }),
+          ...draftOf(type),
+        }
+      )
     }
     case 'other':
       object.fault(
@@ -80,6 +88,10 @@ function convertDecrypt(mount: string, key: string, object: VaultObject): Conver
   if (fields['secretKey'] !== 'plaintext')
     fault('secretKey', 'is not plaintext', 'decrypt mounts the plaintext, never the JSON around it')
   const { ciphertext, context, associated_data: associatedData } = args
+  for (const name of ['context', 'associated_data'] as const) {
+    if (name in args && typeof args[name] !== 'string')
+      fault('secretArgs', `has no text as ${name}`, 'put it in quotes')
+  }
   if (typeof ciphertext !== 'string') fault('secretArgs', 'has no ciphertext')
   return {
     type: 'decrypt',
@@ -105,7 +117,9 @@ function convertKv(place: SecretPlace & { kind: 'kv' }, object: VaultObject): Co
   const { secretKey } = fields
   if (fields['secretArgs'] !== undefined) fault('secretArgs', 'has no counterpart', 'remove it')
   const field = typeof secretKey === 'string' ? secretKey : undefined
-  const read = `kv get -mount=${place.mount} ${field === undefined ? '-format=json' : `-field=${field}`} ${place.name}`
+  const optionEnd = place.name.startsWith('-') ? '-- ' : ''
+  const part = field === undefined ? '-format=json' : `-field=${quoteForShell(field)}`
+  const read = `kv get -mount=${quoteForShell(place.mount)} ${part} ${optionEnd}${quoteForShell(place.name)}`
   const encrypt = 'vault write -field=ciphertext transit/encrypt/KEY plaintext=-'
   fault(
     'secretPath',

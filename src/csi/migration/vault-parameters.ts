@@ -3,18 +3,20 @@ import { VAULT_NAME } from '../class/key-fields.ts'
 import type { ConversionReport, Field } from './conversion-report.ts'
 
 /** Parameters of the Vault provider that only an administrator can set here, and where. */
-const MOVED: Readonly<Record<string, string>> = {
-  vaultAddress: 'is vault.address of the configuration',
-  vaultCACertPath: 'is vault.caFile of the configuration',
-  vaultCADirectory: 'is vault.caFile of the configuration, with all certificates in one file',
-  vaultCAPem: 'is vault.caFile of the configuration; save the certificate in a file',
-  vaultTLSServerName: 'is vault.serverName of the configuration',
-  vaultTLSClientCertPath: 'is vault.clientCertFile of the configuration',
-  vaultTLSClientKeyPath: 'is vault.clientKeyFile of the configuration',
-  vaultKubernetesMountPath: 'is csi.auth.mount of the configuration',
-  vaultAuthMountPath: 'is csi.auth.mount of the configuration',
-  audience: 'is csi.audience of the configuration',
-}
+const MOVED: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    vaultAddress: 'is vault.address of the configuration',
+    vaultCACertPath: 'is vault.caFile of the configuration',
+    vaultCADirectory: 'is vault.caFile of the configuration, with all certificates in one file',
+    vaultCAPem: 'is vault.caFile of the configuration; save the certificate in a file',
+    vaultTLSServerName: 'is vault.serverName of the configuration',
+    vaultTLSClientCertPath: 'is vault.clientCertFile of the configuration',
+    vaultTLSClientKeyPath: 'is vault.clientKeyFile of the configuration',
+    vaultKubernetesMountPath: 'is csi.auth.mount of the configuration',
+    vaultAuthMountPath: 'is csi.auth.mount of the configuration',
+    audience: 'is csi.audience of the configuration',
+  }),
+)
 const CONVERTED: ReadonlySet<string> = new Set(['roleName', 'vaultNamespace', 'objects'])
 
 /**
@@ -29,7 +31,7 @@ export function convertParameters(
   for (const [name, value] of Object.entries(parameters)) {
     if (CONVERTED.has(name)) continue
     const at = fieldOf(name)
-    const moved = MOVED[name]
+    const moved = MOVED.get(name)
     if (moved !== undefined) report.note(at, moved)
     else if (name === 'vaultSkipTLSVerify') reportSkippedTls(at, value, report)
     else report.fault(at, 'has no counterpart', 'remove it, and check what the pods need it for')
