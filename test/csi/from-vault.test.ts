@@ -222,8 +222,8 @@ void test('the command of a message contains nothing that a shell interprets', (
     const [, command = ''] = /: vault (kv get .*) \| base64 /.exec(hints[0] ?? '') ?? []
     const words = shell.run(`printf '%s\\n' ${command}; test ! -e made`).split('\n').slice(0, -1)
     const [, mount = '', name = ''] = /^([^/]+)\/data\/(.*)$/.exec(secretPath) ?? []
-    const end = name.startsWith('-') ? ['--'] : []
-    t.strictSame(words, ['kv', 'get', `-mount=${mount}`, `-field=${secretKey}`, ...end, name])
+    const dashes = name.startsWith('-') ? ['--'] : []
+    t.strictSame(words, ['kv', 'get', `-mount=${mount}`, `-field=${secretKey}`, ...dashes, name])
   }
   t.end()
 })
