@@ -1,6 +1,7 @@
 import type { Report, ResourceReport } from './report.ts'
 import { escapeControls } from '../text/one-line.ts'
 import { formatTable } from '../text/table.ts'
+import { describeDeletion } from './deletion.ts'
 import { listFaults } from './verdict.ts'
 import type { NamedFinding } from './tally.ts'
 
@@ -32,6 +33,7 @@ export function formatReport(report: Report): string {
       report.unreadable,
       shown.flatMap((each) => each.unreadableKeys),
     ),
+    ...describeDeletion(report),
     ...formatNames(
       'not proved',
       report.unproven,
