@@ -13,8 +13,11 @@ const OPTIONS = JSON.stringify({
  * only another path. kubectl has no option for it (KEP-3926).
  */
 export function describeDeletion({ prefix, resources }: Report): readonly string[] {
-  const keys = resources.flatMap(({ unreadableKeys }) => unreadableKeys.map(({ key }) => key))
-  const path = keys.map((key) => pathInApi(key, prefix)).find((found) => found !== undefined)
+  // With a code, Vault or the configuration is the reason, which can be changed.
+  const damaged = resources
+    .flatMap(({ unreadableKeys }) => unreadableKeys)
+    .filter(({ code }) => code === undefined)
+  const path = damaged.map(({ key }) => pathInApi(key, prefix)).find((found) => found !== undefined)
   if (path === undefined) return []
   return [
     'an object that no key or backup can make readable can be deleted, without its finalizers (Kubernetes 1.37, or the feature gate AllowUnsafeMalformedObjectDeletion; needs the verb unsafe-delete-ignore-read-errors):',

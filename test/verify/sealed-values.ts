@@ -23,8 +23,12 @@ export function writeConfig(vault: KmsVault): string {
 }
 
 /** Seeds that the real Transit wrapped as the plugin has it do so, with all versions of the key in turn. */
-export async function makeSeeds(vault: KmsVault, count: number): Promise<SeedInUse[]> {
-  const { data } = await vault.bao.api('GET', `transit/keys/${KEY}`)
+export async function makeSeeds(
+  vault: KmsVault,
+  count: number,
+  keyName = KEY,
+): Promise<SeedInUse[]> {
+  const { data } = await vault.bao.api('GET', `transit/keys/${keyName}`)
   const associated_data = encodeAssociatedData(makeAnnotations(CLUSTER)).toString('base64')
   const seeds: SeedInUse[] = []
   for (let at = 0; at < count; at += 1) {
@@ -32,9 +36,9 @@ export async function makeSeeds(vault: KmsVault, count: number): Promise<SeedInU
     const seed = randomBytes(32)
     const plaintext = seed.toString('base64')
     const request = { plaintext, associated_data, key_version: keyVersion }
-    const answer = await vault.bao.api('POST', `transit/encrypt/${KEY}`, request)
+    const answer = await vault.bao.api('POST', `transit/encrypt/${keyName}`, request)
     const createdAt = Number(data.keys[String(keyVersion)])
-    const keyId = makeKeyId({ clusterId: CLUSTER, keyName: KEY, keyVersion, createdAt })
+    const keyId = makeKeyId({ clusterId: CLUSTER, keyName, keyVersion, createdAt })
     seeds.push({ seed, ciphertext: String(answer.data.ciphertext), keyId })
   }
   return seeds

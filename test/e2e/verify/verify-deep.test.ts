@@ -52,9 +52,24 @@ void test('what cannot be read is counted and named; no value is printed', async
   t.match(stdout, /\nNOT ok: of 301 objects: 150 unreadable\n$/)
   t.match(stdout, /\n {2}\/registry\/secrets\/a\/s\d+: its DEK seed: .*disables/)
   t.match(stdout, /\n {2}and 130 more\n/)
+  t.notMatch(stdout, 'kubectl delete', 'a version that can be enabled again is no damage')
   t.equal(stderr, '')
   t.notMatch(stdout, /hunter2/)
   await configKey(vault.bao, KEY, { min_decryption_version: 1 })
+})
+
+void test('data under the key of another plugin in the same store is not proved by this one', async (t) => {
+  await vault.bao.api('POST', 'transit/keys/another-key', {})
+  const others = await makeSeeds(vault, 1, 'another-key')
+  const key = '/registry/configmaps/a/of-another-plugin'
+  await etcd.put(key, sealedValue(key, 'k8s\0', others[0]))
+  const { code, stdout } = await runVerify(...live, ...deep, '--objects')
+  t.equal(code, 1)
+  t.match(stdout, /NOT ok: of 302 objects: 1 unreadable/)
+  t.match(stdout, `${key}: its DEK seed: the key id matches no version of transit key ${KEY}`)
+  t.match(stdout, 'the data was encrypted with another key')
+  t.notMatch(stdout, 'kubectl delete')
+  await etcd.delete(key)
 })
 
 void test('a Vault that refuses or does not answer is one line, without a verdict on the data', async (t) => {

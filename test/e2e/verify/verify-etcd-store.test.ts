@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'tap'
+import { EtcdClient } from '../../../src/etcd/client.ts'
+import { EtcdStore } from '../../../src/etcd/live-store.ts'
 import { prefixesOf } from '../../../src/etcd/store.ts'
 import { Etcd } from '../../real/cluster/etcd.ts'
 import { CertificateAuthority } from '../../real/host/pki.ts'
@@ -88,6 +90,45 @@ void test('etcd that is compacted meanwhile is read to the end, and the report s
   t.ok(told.length > 0, told.join('; '))
   t.ok(live.revisions.length > 1)
   await live.close()
+})
+
+void test('etcd that is compacted during the first counts is read to the end as well', async (t) => {
+  const client = new EtcdClient({ endpoints: [etcd.address] })
+  let calls = 0
+  const compacting: Pick<EtcdClient, 'endpoint' | 'range' | 'close'> = {
+    endpoint: client.endpoint,
+    close: () => client.close(),
+    range: async (request) => {
+      const answer = await client.range(request)
+      calls += 1
+      if (calls > 2) return answer
+      // After the first count, and again after the second: more objects than were counted, and the revision is gone.
+      const added = `/registry/secrets/default/added-${String(calls)}`
+      await etcd.put(added, Buffer.from('k8s\0'))
+      const { header } = (await callEtcd(etcd, 'kv/range', { key: 'AA==' })) as {
+        header: { revision: string }
+      }
+      await callEtcd(etcd, 'kv/compaction', { revision: header.revision })
+      return answer
+    },
+  }
+  const told: string[] = []
+  const live = new EtcdStore({ client: compacting, onCompaction: (at) => told.push(String(at)) })
+  const selection = { prefix: '/registry/', paths: ['configmaps/', 'secrets/'] }
+  const found = await readAll(live, selection)
+  const stored = [
+    ...(await etcd.range('/registry/configmaps/')),
+    ...(await etcd.range('/registry/secrets/')),
+  ]
+  t.same(
+    found.map(([key]) => key),
+    stored.map(({ key }) => key).toSorted(),
+  )
+  t.ok(told.length > 0)
+  t.ok(live.revisions.length > 1, 'the report names every revision')
+  await live.close()
+  await etcd.delete('/registry/secrets/default/added-1')
+  await etcd.delete('/registry/secrets/default/added-2')
 })
 
 void test('only what is asked for is read', async (t) => {
