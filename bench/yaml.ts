@@ -1,27 +1,36 @@
+import { readAsGo } from '../src/yaml/go/read.ts'
 import { readYaml } from '../src/yaml/source.ts'
 import { SHAPES } from '../test/yaml/shapes.ts'
 
 /**
- * Finds texts that take more than linear time to parse: CPU time of each shape at two sizes. Four times the time for
- * four times the items is linear.
+ * Finds texts that take more than linear time to parse: CPU time of each shape at two sizes, with both readers. Four times
+ * the time for four times the items is linear.
  */
 const SIZES = [2_500, 10_000] as const
 const ROUNDS = 3
 
+const READERS = {
+  own: (text: string) => readYaml(text),
+  kubernetes: (text: string) => readAsGo(text, { json: true, strict: true }),
+} as const
+
 for (const [name, make] of Object.entries(SHAPES)) {
-  const [small, large] = SIZES.map((size) => timeOf(make(size)))
-  if (small === undefined || large === undefined) continue
-  process.stdout.write(`${name.padEnd(28)} ${format(small)} ms  ${format(large)} ms\n`)
+  for (const [reader, read] of Object.entries(READERS)) {
+    const [small, large] = SIZES.map((size) => timeOf(read, make(size)))
+    if (small === undefined || large === undefined) continue
+    const label = `${name.padEnd(28)} ${reader.padEnd(10)}`
+    process.stdout.write(`${label} ${format(small)} ms  ${format(large)} ms\n`)
+  }
 }
 
 /** The best of several rounds, because the first ones include compilation. */
-function timeOf(text: string): number {
-  return Math.min(...Array.from({ length: ROUNDS }, () => measure(text)))
+function timeOf(read: (text: string) => unknown, text: string): number {
+  return Math.min(...Array.from({ length: ROUNDS }, () => measure(read, text)))
 }
 
-function measure(text: string): number {
+function measure(read: (text: string) => unknown, text: string): number {
   const before = process.cpuUsage()
-  readYaml(text)
+  read(text)
   const { user, system } = process.cpuUsage(before)
   return (user + system) / 1000
 }

@@ -56,6 +56,7 @@ const REFUSED: readonly (readonly [text: string, message: RegExp])[] = [
   ['~: 1', /a key must be text/],
   ['a: 1\n\t\nb: 1', /a tab is used for indentation/],
   ['a: \u0007', /invisible character/],
+  ['a: \uFEFFb', /invisible character/],
   ['%YAML 1.2\n---\na: 1', /has a %YAML directive/],
   ['%YAML 1.1\n%YAML 1.1\n---\na: 1', /has a %YAML directive/],
   ['%TEST 1\n---\na: 1', /directive/],

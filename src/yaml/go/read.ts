@@ -194,7 +194,7 @@ function decode(document: Document, lines: LineCounter) {
  * in an editor, which this program refuses.
  */
 // eslint-disable-next-line no-control-regex -- control characters are what it rejects
-const FORBIDDEN = /[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F\u2028\u2029\uFFFE\uFFFF]/
+const FORBIDDEN = /[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F\u2028\u2029\uFEFF\uFFFE\uFFFF]/
 const HIDDEN = 'contains an invisible character that is not a space or a line break; remove it'
 
 const NOT_JSON =
