@@ -8,6 +8,7 @@ import {
   type Document,
 } from 'yaml'
 
+import { rawJson } from '../text/raw-json.ts'
 import type { Fault, Path } from './fault.ts'
 import { lineOf, offsetOf, textOf } from './position.ts'
 import {
@@ -38,8 +39,11 @@ const MAX_ALIASES = 100
 export interface YamlOptions {
   /** Maximum number of aliases in the text; each repeats the value of its anchor. Default: 100. */
   readonly maxAliases?: number | undefined
-  /** Returns integers as BigInt, so that large ones keep all digits. Default: false. */
-  readonly integersAsBigInt?: boolean | undefined
+  /**
+   * Returns integers as BigInt, and other numbers that JSON writes in the same way as raw JSON, so that all keep their
+   * digits. Default: false.
+   */
+  readonly exactNumbers?: boolean | undefined
 }
 
 /**
@@ -48,7 +52,7 @@ export interface YamlOptions {
  */
 export function readYaml(
   text: string,
-  { maxAliases = MAX_ALIASES, integersAsBigInt = false }: YamlOptions = {},
+  { maxAliases = MAX_ALIASES, exactNumbers = false }: YamlOptions = {},
 ): YamlSource | readonly Fault[] {
   if (Buffer.byteLength(text) > MAX_TEXT_BYTES) {
     const limit = `${String(MAX_TEXT_BYTES / 1024)} KiB`
@@ -58,7 +62,7 @@ export function readYaml(
   const document = parseDocument(text, {
     lineCounter: lines,
     prettyErrors: false,
-    intAsBigInt: integersAsBigInt,
+    intAsBigInt: exactNumbers,
     stringKeys: true,
     // The library compares each key with every other: a text of about 100 KiB would take minutes.
     uniqueKeys: false,
@@ -70,6 +74,7 @@ export function readYaml(
   }
   const alias = findAliasFault(document, maxAliases)
   if (alias !== undefined) return [locate('', alias.text, lines, alias.offset)]
+  if (exactNumbers) keepDigits(document)
   try {
     // The library also counts anchors, and counts an alias of aliases as all of them.
     const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES + 1 })
@@ -83,6 +88,18 @@ export function readYaml(
     if (!(thrown instanceof ReferenceError)) throw thrown
     return [locate('', TOO_MANY_ALIASES, lines, 0)]
   }
+}
+
+/** RFC 8259, section 6. */
+const JSON_NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/
+
+function keepDigits(document: Document): void {
+  visit(document, {
+    Scalar(_position, scalar) {
+      const { source = '', value } = scalar
+      if (typeof value === 'number' && JSON_NUMBER.test(source)) scalar.value = rawJson(source)
+    },
+  })
 }
 
 function findDuplicates(document: Document): readonly SourceError[] {

@@ -80,9 +80,11 @@ void test('numbers keep their digits', (t) => {
   t.equal(select(json, { jsonPointer: '/id' }), '12345678901234567890')
   t.equal(select(json, { jsonPointer: '/price' }), '1.10')
   t.equal(select(json, { jsonPointer: '/list' }), '[1e400,9007199254740993]')
-  const yaml = 'id: 12345678901234567890\nlist: [1, 0x1F]\n'
+  const yaml = 'id: 12345678901234567890\nlist: [1, 0x1F, 1.10, +1.10, 1e400]\nprice: 1.10\n'
   t.equal(select(yaml, { yamlPointer: '/id' }), '12345678901234567890')
-  t.equal(select(yaml, { yamlPointer: '/list' }), '[1,31]')
+  t.equal(select(yaml, { yamlPointer: '/list' }), '[1,31,1.10,1.1,1e400]')
+  t.equal(select(yaml, { yamlPointer: '/price' }), '1.10')
+  t.throws(() => select(yaml, { yamlPointer: '/price/rawJSON' }), { code: 'OBJECT_MISSING' })
   t.end()
 })
 
@@ -117,7 +119,7 @@ for (const [pointer, place] of MISSING) {
   })
 }
 
-const DEEP = '['.repeat(20_000) + ']'.repeat(20_000)
+const DEEP = '['.repeat(9_000) + ']'.repeat(9_000)
 const UNREADABLE: readonly (readonly [string, string | Buffer, object, string])[] = [
   ['text', 'hunter2 is the password', { jsonPointer: '/a' }, 'is not JSON'],
   ['two JSON values', '{"a":1}{"hunter2":1}', { jsonPointer: '/a' }, 'is not JSON'],
@@ -125,6 +127,24 @@ const UNREADABLE: readonly (readonly [string, string | Buffer, object, string])[
   ['bytes', Buffer.from([0xff, 0xfe]), { jsonPointer: '/a' }, 'is not UTF-8 text'],
   ['bytes as YAML', Buffer.from([0xff, 0xfe]), { yamlPointer: '/a' }, 'is not UTF-8 text'],
   ['a nesting', `{"a":${DEEP}}`, { jsonPointer: '/a' }, 'is nested too deeply'],
+  [
+    'many list items',
+    `{"a":1,"list":[${'0,'.repeat(10_000)}0]}`,
+    { jsonPointer: '/a' },
+    'has more than 10000 fields and list items',
+  ],
+  [
+    'half of a surrogate pair',
+    '{"a":"hunter2\\ud800"}',
+    { jsonPointer: '/a' },
+    'contains half of a surrogate pair, which UTF-8 does not have',
+  ],
+  [
+    'half of a surrogate pair in YAML',
+    'a: "hunter2\\ud800"',
+    { yamlPointer: '/a' },
+    'contains half of a surrogate pair, which UTF-8 does not have',
+  ],
   [
     'a duplicate key',
     'a: 1\nhunter2: 1\nhunter2: 2\n',

@@ -1,11 +1,15 @@
 import { isUtf8 } from 'node:buffer'
 import { BridgeError } from '../../errors.ts'
+import { isRawJson, rawJson } from '../../text/raw-json.ts'
 import { readYaml } from '../../yaml/source.ts'
+import { hasFewMembers } from '../bounded-json.ts'
 import type { Selection } from '../class/pointer.ts'
 import { findShapeFault } from '../class/text-shape.ts'
 
 /** A value of this many structural characters takes a few milliseconds to parse as YAML. */
 const MAX_YAML_STRUCTURE = 2_000
+/** A value of this many fields and list items takes about 20 milliseconds to parse twice and write. */
+const MAX_JSON_MEMBERS = 10_000
 
 /**
  * Returns a part of a value: a text as it is, anything else as JSON. Zeroes `bytes`. Throws OBJECT_MISSING if the part
@@ -22,8 +26,13 @@ export function selectPart(bytes: Buffer, selection: Selection): Buffer {
 
 function writePart(text: string, selection: Selection): string {
   const { language } = selection
+  if (language === 'JSON' && !hasFewMembers(text, MAX_JSON_MEMBERS))
+    throw unreadable(selection, `has more than ${String(MAX_JSON_MEMBERS)} fields and list items`)
   const part = find(language === 'JSON' ? parseJson(text, selection) : parseYaml(text, selection))
-  if (typeof part === 'string') return part
+  if (typeof part === 'string') {
+    if (part.isWellFormed()) return part
+    throw unreadable(selection, 'contains half of a surrogate pair, which UTF-8 does not have')
+  }
   // Parsed a second time, because a number may have more digits than a JavaScript number.
   const exact = language === 'JSON' ? find(parseJson(text, selection, keepDigits)) : part
   return writeJson(exact, selection)
@@ -55,7 +64,7 @@ function keepDigits(_key: string, value: unknown, { source }: { readonly source?
 function parseYaml(text: string, selection: Selection): unknown {
   const shape = findShapeFault(text, MAX_YAML_STRUCTURE)
   if (shape !== undefined) throw unreadable(selection, shape)
-  const source = readYaml(text, { maxAliases: 0, integersAsBigInt: true })
+  const source = readYaml(text, { maxAliases: 0, exactNumbers: true })
   if ('value' in source) return source.value
   const [first] = source
   const line = first?.line === undefined ? '' : ` (line ${String(first.line)})`
@@ -74,6 +83,7 @@ function findPart(value: unknown, { pointer, tokens }: Selection): unknown {
 
 /** Arrays have only indexes without leading zeros (RFC 6901, section 4). */
 function hasPart(value: object, token: string): boolean {
+  if (isRawJson(value)) return false
   if (Array.isArray(value) && !/^(?:0|[1-9][0-9]*)$/.test(token)) return false
   return Object.hasOwn(value, token)
 }
@@ -89,11 +99,6 @@ function writeJson(part: unknown, selection: Selection): string {
     if (!(thrown instanceof RangeError)) throw thrown
     throw unreadable(selection, 'is nested too deeply')
   }
-}
-
-/** Not in the types of this TypeScript release (tc39/proposal-json-parse-with-source). */
-function rawJson(text: string): unknown {
-  return (JSON as typeof JSON & { rawJSON: (text: string) => unknown }).rawJSON(text)
 }
 
 function unreadable({ language }: Selection, fault: string): BridgeError {
