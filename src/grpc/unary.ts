@@ -45,7 +45,9 @@ const MAX_CALL_MS = 30_000
  * Reserved from the caller's time, so that the answer arrives before the caller gives up: what a caller sees at its
  * own deadline is a bare "Deadline Exceeded", without the reason. Work gets the rest; half of this is for its errors.
  */
-const ANSWER_SHARE = 0.05
+const ANSWER_SHARE = 0.1
+/** A process needs some of it even for one answer; a very short deadline is halved. */
+const MIN_ANSWER_MS = 20
 const MAX_ANSWER_MS = 100
 
 /** Created once: an abort without a reason creates an exception with a stack for each call. */
@@ -153,7 +155,8 @@ export class UnaryFunnel {
   #timesOf(call: ServerUnaryCall<Buffer, Buffer>): CallTimes {
     const { clock } = this.#options
     const leftMs = Math.min(Number(call.getDeadline()) - clock.now(), MAX_CALL_MS)
-    const reserveMs = Math.min(Math.max(0, leftMs) * ANSWER_SHARE, MAX_ANSWER_MS)
+    const shareMs = Math.max(leftMs * ANSWER_SHARE, MIN_ANSWER_MS)
+    const reserveMs = Math.max(0, Math.min(shareMs, leftMs / 2, MAX_ANSWER_MS))
     const deadline = clock.monotonic() + leftMs - reserveMs
     return { deadline, answerAfterMs: Math.max(0, leftMs - reserveMs / 2) }
   }

@@ -171,6 +171,30 @@ void test("the caller's deadline arrives; without one a call has 30 s, and never
   t.ok(long > 29_000 && long <= 30_000, `${long} ms of an hour`)
 })
 
+void test('work ends a tenth of the time before the deadline of its caller, 20 to 100 ms', async (t) => {
+  const left: number[] = []
+  const { client, stop } = await grpcFixture({
+    encrypt: async (_request, { deadline }) => {
+      left.push(deadline - systemClock.monotonic())
+      return Buffer.from('c')
+    },
+  })
+  t.teardown(stop)
+  await client.encrypt(seed)
+  left.length = 0
+  for (const [timeout, most] of [
+    [5_000, 4_900],
+    [1_000, 900],
+    [600, 540],
+    [150, 130],
+  ] as const) {
+    // A busy machine may use up the time before the call arrives.
+    await client.encrypt(seed, { timeout }).catch(() => undefined)
+    // The clocks of both sides round to milliseconds.
+    t.ok((left.pop() ?? 0) <= most + 2, `of ${timeout} ms`)
+  }
+})
+
 void test('a call that takes too long is answered with a reason before its caller gives up, and aborted', async (t) => {
   const contexts: CallContext[] = []
   const arrived = gate()

@@ -101,7 +101,7 @@ void test('the installer is ready when the plugin has its desired state, and rep
 
 void test('the probe distinguishes a plugin that answers from one that does not', async (t) => {
   const socket = join(tempFolder('probe'), 'kms.sock')
-  const probe = startPluginProbe(() => socket, systemClock)
+  const probe = startPluginProbe(async () => socket, systemClock)
   t.teardown(() => probe.stop())
   t.equal(probe.answers, false)
   const accepted = new Set<Socket>()

@@ -20,6 +20,7 @@ import {
   removeFromNode,
   type NodeInstallOptions,
 } from '../../src/node/install/node-install.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 import { CONFIG, makeNode, MANIFEST } from './node-folders.ts'
 
 /** The paths of the faults of a configuration. */
@@ -205,4 +206,36 @@ void test('a CA file that is not the one that was written stays', async (t) => {
   await installOnNode(options)
   t.notOk((await removeFromNode(options)).changed.includes('/etc/kubernetes/pki/ca.crt'))
   t.not(read('/etc/kubernetes/pki/ca.crt'), '', 'others may use a file elsewhere')
+})
+
+void test('links on the host lead to folders of the host, never out of its root', async (t) => {
+  const { options, read, writeToken } = await makeNode(t)
+  await writeToken()
+  const outside = tempFolder('outside')
+  for (const path of ['manifests', 'etc']) mkdirSync(join(outside, path))
+  const at = (path: string) => join(options.root, path)
+  for (const path of ['manifests', 'etc/tb']) rmSync(at(path), { recursive: true })
+  mkdirSync(at('var/lib/manifests'), { recursive: true })
+  // As on a host with a read-only /etc: absolute, and by way of another link that also climbs out.
+  symlinkSync('/var/lib/manifests', at('manifests'))
+  symlinkSync('/state/tb', at('etc/tb'))
+  symlinkSync(`../../../../../../../../..${outside}/etc`, at('state'))
+  mkdirSync(join(at(outside), 'etc/tb'), { recursive: true })
+  await installOnNode(options)
+  t.match(read('/var/lib/manifests/transit-bridge-kms.yaml'), /kind: Pod/)
+  t.equal(read(`${outside}/etc/tb/config.yaml`), CONFIG)
+  t.same(readdirSync(join(outside, 'manifests')), [])
+  t.same(readdirSync(join(outside, 'etc')), [])
+  t.equal((await removeFromNode(options)).changed.length, 4)
+
+  rmSync(at('manifests'))
+  symlinkSync('manifests', at('manifests'))
+  await t.rejects(installOnNode(options), {
+    code: 'HOST_FAILED',
+    message: /too many symbolic links/,
+  })
+  rmSync(at('manifests'))
+  symlinkSync(join(outside, 'manifests'), at('manifests'))
+  await t.rejects(installOnNode(options), { code: 'HOST_FAILED', message: /does not exist/ })
+  t.same(readdirSync(join(outside, 'manifests')), [])
 })

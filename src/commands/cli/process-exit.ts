@@ -1,7 +1,7 @@
 import { flushCompileCache } from 'node:module'
 import { constants } from 'node:os'
 
-const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR2'] as const
 
 /**
  * Signals end process 1 of a container as they end any other process. Without a handler the kernel discards them (pid_namespaces(7)),

@@ -41,7 +41,7 @@ export async function keepNode(keeping: NodeKeeping): Promise<never> {
   })
   const unwatch = watchSources(sourcesOf(options), () => void installer.act())
   await installer.start()
-  const socket = () =>
+  const socket = async () =>
     installer.state.kind === 'done' ? hostPath(options, installer.state.outcome.socket) : undefined
   const probe = startPluginProbe(socket, clock)
   const desired = verb === 'written' ? ('running' as const) : ('removed' as const)

@@ -9,6 +9,7 @@ import { BridgeError } from '../../errors.ts'
 import { nodeFilesFor } from '../files/node-files.ts'
 import { readWithinTime } from '../../files/bounded-read.ts'
 import { putHostFile, removeHostFile, type HostFile } from '../../files/atomic-file.ts'
+import { resolveInRoot } from '../../files/rooted-path.ts'
 import { putNodeToken, type NodeToken } from './node-token.ts'
 import { MANIFEST_NAME, renderManifest } from './static-pod-manifest.ts'
 
@@ -53,7 +54,8 @@ export async function installOnNode(options: NodeInstallOptions): Promise<NodeIn
   ]
   const changed = token?.changed === true ? [tokenTarget(config)] : []
   for (const file of wanted) {
-    if (await putHostFile({ ...file, path: hostPath(options, file.path) })) changed.push(file.path)
+    if (await putHostFile({ ...file, path: await hostPath(options, file.path) }))
+      changed.push(file.path)
   }
   return {
     changed: changed.filter((path) => path !== undefined),
@@ -73,7 +75,7 @@ export async function removeFromNode(options: NodeInstallOptions): Promise<NodeI
   ].filter((path) => path !== undefined)
   const changed: string[] = []
   for (const path of paths) {
-    if (await removeHostFile(hostPath(options, path))) changed.push(path)
+    if (await removeHostFile(await hostPath(options, path))) changed.push(path)
   }
   return { changed, socket: kms.socket }
 }
@@ -86,13 +88,16 @@ async function removableCa(config: Config, options: NodeInstallOptions): Promise
   // Without its source, nothing shows whose file it is.
   const [file] = await caFile(config, options).catch(() => [])
   if (file === undefined || dirname(file.path) !== dirname(options.hostConfig)) return []
-  const held = await readFile(hostPath(options, file.path), 'utf8').catch(() => undefined)
+  const held = await readFile(await hostPath(options, file.path), 'utf8').catch(() => undefined)
   return held === file.content ? [file.path] : []
 }
 
-/** The path at which this process finds a path of the host. */
-export function hostPath({ root }: Pick<NodeInstallOptions, 'root'>, path: string): string {
-  return join(root, path)
+/** The path at which this process finds a path of the host. Throws HOST_FAILED. */
+export function hostPath(
+  { root }: Pick<NodeInstallOptions, 'root'>,
+  path: string,
+): Promise<string> {
+  return resolveInRoot(root, path)
 }
 
 interface Source {
@@ -133,7 +138,7 @@ async function putToken(
     throw mismatch(
       `vault.auth.method ${auth.method} requires a service-account token; pass --token`,
     )
-  return putNodeToken({ source, target: hostPath(options, auth.tokenFile), auth })
+  return putNodeToken({ source, target: await hostPath(options, auth.tokenFile), auth })
 }
 
 async function caFile({ vault }: Config, options: NodeInstallOptions): Promise<HostFile[]> {

@@ -12,12 +12,15 @@ export interface PluginProbe {
 }
 
 /** Asks for an answer at a plugin's socket every second; `path` returns undefined until the socket is known. */
-export function startPluginProbe(path: () => string | undefined, clock: Clock): PluginProbe {
+export function startPluginProbe(
+  path: () => Promise<string | undefined>,
+  clock: Clock,
+): PluginProbe {
   let answered = false
   let stopped = false
   let cancel: CancelTimer = () => undefined
   const probe = async () => {
-    const socket = path()
+    const socket = await path().catch(() => undefined)
     answered = socket !== undefined && (await answers(socket))
     if (!stopped) cancel = clock.after(INTERVAL_MS, () => void probe())
   }
