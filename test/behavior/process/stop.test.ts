@@ -237,18 +237,20 @@ function writerOf(pipe: string): Promise<number> {
 }
 
 const skip = process.getuid?.() === 0 ? false : 'only root can create a process namespace'
-void test('SIGTERM to process 1 of a container before it serves', { skip }, async (t) => {
-  const folder = tempFolder('process-1')
-  const config = join(folder, 'config.yaml')
-  // While it waits for its configuration, nothing but the import at the top of src/main.ts handles signals.
-  execFileSync('mkfifo', [config])
-  const args = ['--pid', '--fork', '--kill-child', PROGRAM, 'kms', '--config', config]
-  const container = Program.start({ name: 'container', command: 'unshare', args, folder })
-  const writer = await writerOf(config)
-  t.teardown(() => closeSync(writer))
-  const children = `/proc/${container.pid}/task/${container.pid}/children`
-  process.kill(Number(readFileSync(children, 'utf8')), 'SIGTERM')
-  t.match(await container.ended(), { code: 128 + os.signals.SIGTERM })
-})
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR2'] as const) {
+  void test(`${signal} to process 1 of a container before it serves`, { skip }, async (t) => {
+    const folder = tempFolder('process-1')
+    const config = join(folder, 'config.yaml')
+    // While it waits for its configuration, nothing but the import at the top of src/main.ts handles signals.
+    execFileSync('mkfifo', [config])
+    const args = ['--pid', '--fork', '--kill-child', PROGRAM, 'kms', '--config', config]
+    const container = Program.start({ name: 'container', command: 'unshare', args, folder })
+    const writer = await writerOf(config)
+    t.teardown(() => closeSync(writer))
+    const children = `/proc/${container.pid}/task/${container.pid}/children`
+    process.kill(Number(readFileSync(children, 'utf8')), signal)
+    t.match(await container.ended(), { code: 128 + os.signals[signal] })
+  })
+}
 
 fixture.end()
