@@ -31,7 +31,7 @@ export interface AuditOptions {
   readonly onUse?: ((use: KeyUse) => void) | undefined
 }
 
-/** The most names of keys in a message. */
+/** Maximum number of key names in a message. */
 const MAX_KEYS = 20
 
 /** Matches audit entries with the calls of plugins: pass all files to {@link readCalls} first, then to {@link readEntries}. */

@@ -40,7 +40,7 @@ const Line = v.object({
   }),
 })
 
-/** What a line of an audit file is: about a key, or about anything else. Undefined if it is no such line. */
+/** Reads a line of an audit file. `other`: it is not about a key. Undefined: it is not an audit entry. */
 export function readAuditEntry(value: unknown): AuditEntry | 'other' | undefined {
   const parsed = v.safeParse(Line, value, { abortEarly: true })
   if (!parsed.success) return undefined

@@ -15,7 +15,7 @@ export interface FileReading {
   readonly isUseless: boolean
 }
 
-/** The most problems that are kept for each file. All are counted. */
+/** Maximum number of problems that are kept for each file. All are counted. */
 const MAX_PROBLEMS = 10
 
 /** Counts what a file holds while it is read. */

@@ -91,7 +91,7 @@ export function isRevealing({
   return isUnknown || !HARMLESS.has(action)
 }
 
-/** Undefined if the path concerns no key. The mount's type must be known to be Transit, or not be known. */
+/** Undefined if the path concerns no key. The mount's type must be Transit or unknown. */
 export function readOperation(request: RequestedPath): Operation | undefined {
   const { path, mountPoint } = request
   const start = mountPoint === undefined ? guessMount(path) : lengthOfMount(path, mountPoint)

@@ -5,7 +5,7 @@ import { nameOrigin, type KeyUse } from './key-use.ts'
 import type { UseCount } from './use-tally.ts'
 
 const MAX_LENGTH = 200
-/** The most suspicious uses in text; the JSON output has more. */
+/** Maximum number of suspicious uses in text; the JSON output has more. */
 const MAX_SHOWN = 200
 
 /** A summary for people. */

@@ -14,9 +14,9 @@ export interface UseCount {
   readonly last: string
 }
 
-/** The most suspicious uses in a report. All are counted. */
+/** Maximum number of suspicious uses in a report. All are counted. */
 const MAX_SUSPICIOUS = 1_000
-/** The most kinds of use in a report: names of keys come from callers, also from those that Vault refused. */
+/** Maximum number of kinds of use in a report: names of keys come from callers, also from those that Vault refused. */
 const MAX_COUNTS = 10_000
 
 /** Counts uses by kind, and keeps those that are suspicious. */

@@ -95,7 +95,7 @@ async function readFiles(
   }
 }
 
-/** A file that is read twice as another one would double its calls, and hide a copied uid. */
+/** A file that is passed under two names would double its calls and hide a copied uid. */
 async function refuseRepeated(files: readonly string[]): Promise<void> {
   const seen = new Map<string, string>()
   for (const path of files) {

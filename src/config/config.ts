@@ -143,7 +143,7 @@ export interface CsiConfig {
   /** Required in the pods' tokens. */
   readonly audience: string
   readonly auth: CsiAuthConfig
-  /** Replaces `auth` for single Vault namespaces. */
+  /** Replaces `auth` for individual Vault namespaces. */
   readonly authByNamespace: readonly CsiNamespaceAuthConfig[]
   readonly mount: string
   readonly refreshIntervalMs: number

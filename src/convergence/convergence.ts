@@ -18,11 +18,11 @@ export interface Convergence {
   readonly isReached: boolean
   /** Why not, each a sentence. */
   readonly reasons: readonly string[]
-  /** Those of the reasons that waiting does not change: API servers that were not read. */
+  /** The reasons that waiting does not change: API servers that were not read. */
   readonly unseen: readonly string[]
   /** The write key by KMS v2 provider: those with which all API servers are proved to write, and on whose key they agree. */
   readonly hashes: ReadonlyMap<string, string>
-  /** Whether every API server reports the hash of the demanded EncryptionConfiguration. */
+  /** Whether every API server reports the hash of the required EncryptionConfiguration. */
   readonly isFileProved: boolean
   /** Of the EncryptionConfigurations in use, sorted. */
   readonly configHashes: readonly string[]

@@ -1,7 +1,7 @@
 import { isSilent, type ApiServerView } from './api-server-view.ts'
 import type { ClusterReading } from './cluster-reading.ts'
 
-const NAME_THEM = 'pass the own address of each API server with --api-server URL'
+const NAME_THEM = "pass each API server's own address with --api-server URL"
 
 /** Why some API servers may not have been read, each a sentence. Waiting does not change it. */
 export function findUnseen(reading: ClusterReading): readonly string[] {
@@ -16,7 +16,7 @@ function findShared(views: readonly ApiServerView[]): readonly string[] {
     .filter(([, { length }]) => length > 1)
     .map(
       ([server, { length }]) =>
-        `${String(length)} API servers or more answer at ${server}, so it is the address of a load balancer; ${NAME_THEM}`,
+        `at least ${String(length)} API servers answer at ${server}, so it is the address of a load balancer; ${NAME_THEM}`,
     )
 }
 
@@ -33,7 +33,7 @@ function findUnread(
   const { living } = leases
   if (living.length === 0) return source === 'kubeconfig' ? [ALONE] : []
   const seen = new Set(views.map(({ id }) => id))
-  // One that was asked and is silent is a reason of its own, and its identity is not known.
+  // One that was asked and is silent is reported separately, and its identity is not known.
   const silent = apiServers.length - views.length
   if (seen.has(undefined)) {
     const missing = living.length - apiServers.length

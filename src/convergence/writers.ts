@@ -5,7 +5,7 @@ import type { ApiServerView } from './api-server-view.ts'
 export interface WriterDemand {
   /** The hash of the EncryptionConfiguration that every API server must use; undefined means any, if it is the same. */
   readonly configHash?: string | undefined
-  /** The KMS v2 providers that write by that file: the first of a rule. */
+  /** The KMS v2 providers that write according to that file: the first of a rule. */
   readonly writers?: readonly string[] | undefined
   /** Whether different EncryptionConfigurations are accepted, for example with different socket paths. */
   readonly configsMayDiffer?: boolean | undefined
@@ -17,7 +17,7 @@ export type WriterProof =
   | { readonly kind: 'unproved'; readonly why: string }
 
 const CONFIG_OTHER =
-  'uses another EncryptionConfiguration than the file in --encryption-config; pass the exact file that it uses (comments count), wait a minute after a change, or pass --configs-may-differ if the order of the providers is the same'
+  'uses a different EncryptionConfiguration than the file in --encryption-config; pass the exact file that it uses (comments count), wait a minute after a change, or pass --configs-may-differ if the order of the providers is the same'
 const CONFIG_UNKNOWN =
   'does not report the hash of its EncryptionConfiguration (Kubernetes before 1.34), so it is not proved which provider writes; compare the files and pass --configs-may-differ'
 
@@ -48,7 +48,7 @@ export function findMissingWriters(view: ApiServerView, { writers = [] }: Writer
     .filter((name) => !view.keys.has(name))
     .map(
       (name) =>
-        `${view.server} has no KMS v2 provider ${name}, which writes by the file in --encryption-config; pass that file to the API server`,
+        `${view.server} has no KMS v2 provider ${name}, which writes according to the file in --encryption-config; pass that file to the API server`,
     )
 }
 

@@ -8,8 +8,8 @@ const BACKSLASH = 0x5c
 const MAPPING = 0x7b
 
 /**
- * Parses JSON; undefined for a text that is not JSON or has more than 2,000 members. One with as many as its length allows
- * would take seconds, and more memory than the process has. The parser's error quotes the text, so it is not kept.
+ * Parses JSON; undefined for a text that is not JSON or has more than 2,000 members. A text with as many members as
+ * fit into it would take seconds, and more memory than the process has. The parser's error quotes the text, so it is not kept.
  */
 export function parseBoundedJson(text: string): unknown {
   if (!hasFewMembers(text, MAX_MEMBERS)) return undefined

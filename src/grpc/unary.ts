@@ -216,7 +216,7 @@ export class UnaryFunnel {
   }
 }
 
-/** Fields of a message with all its repetitions. KMS v2 and CSI have up to a few dozen. */
+/** Maximum number of fields in a message, with each repetition counted. Messages of KMS v2 and CSI have a few dozen at most. */
 const MAX_FIELDS = 1_000
 
 /** A message of 4 MiB can have two million fields, which would take seconds and the whole memory to decode. */
@@ -242,7 +242,7 @@ function decode<M extends DescMessage>(schema: M, bytes: Buffer): MessageShape<M
 
 /**
  * Encodes an answer and zeroes its secrets. protobuf-es copies nested messages on its way, so it encodes zeros of the same
- * length; the secrets are then copied into the places of these in the result, which a decoded message refers to.
+ * length, and the secrets then replace these zeros in the result. Decoding the result finds the zeros: its fields are views of it.
  */
 function encode<M extends DescMessage>(schema: M, fields: Fields<M>): Buffer {
   const secrets = takeSecrets(fields)

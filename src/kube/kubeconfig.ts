@@ -98,7 +98,7 @@ function parseKubeconfig(file: string, text: string): KubeconfigFile {
       'is not a kubeconfig (its kind is not Config, or its apiVersion not v1)',
     )
   const repeated = findRepeated(decoded.value)
-  if (repeated !== undefined) throw kubeconfigFault(file, `${repeated} is there twice; remove one`)
+  if (repeated !== undefined) throw kubeconfigFault(file, `${repeated} is set twice; remove one`)
   return decoded.value
 }
 

@@ -31,7 +31,7 @@ export interface RotationActions {
 
 export interface BackupReport {
   readonly file: string
-  /** Whether it is of another cluster that uses the same key. */
+  /** Whether it is from another cluster that uses the same key. */
   readonly isOther?: boolean | undefined
   readonly report: Report
 }
@@ -46,7 +46,7 @@ export interface NeededVersions {
 /** What an etcd snapshot needs. */
 export interface NeededByBackup {
   readonly file: string
-  /** Whether it is of another cluster that uses the same key. */
+  /** Whether it is from another cluster that uses the same key. */
   readonly isOther?: boolean | undefined
   readonly oldest: number | undefined
   /** Why `oldest` is not proved, each a sentence. */
@@ -322,7 +322,7 @@ function foreignKey(): BridgeError {
 function readingOnly(): BridgeError {
   return new BridgeError(
     'NOT_CONVERGED',
-    'no API server writes with this key: by its EncryptionConfiguration it only reads with it; put the plugin first (transit-bridge config encryption --step write)',
+    'no API server writes with this key; their EncryptionConfiguration uses the plugin only for reading: put the plugin first (transit-bridge config encryption --step write)',
   )
 }
 

@@ -45,7 +45,7 @@ export function planKubernetesConfig(login: KubernetesLogin, found: Settings | u
   )
 }
 
-/** Without a certificate of its own, the method uses that of the pod in which Vault runs, which nobody can see here. */
+/** Without a certificate of its own, the method uses that of the pod in which Vault runs, which setup cannot see. */
 function hasOtherCa({ ca }: KubernetesLogin, found: Settings | undefined): boolean {
   const foundCa = readText(found?.['kubernetes_ca_cert']).trim()
   const usesPodCa = foundCa === '' && found?.['disable_local_ca_jwt'] !== true

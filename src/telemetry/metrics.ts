@@ -102,7 +102,7 @@ export function createMetrics(version: string) {
     }),
     csiObjects: new Counter({
       name: `${PREFIX}csi_objects_total`,
-      help: 'Objects of Mounts that passed csi.rules, by type and outcome: vault or cache (where the content came from), absent (optional and not there), or the error code of the Mount.',
+      help: 'Objects of Mounts that passed csi.rules, by type and outcome: vault or cache (where the content came from), absent (optional and missing), or the error code of the Mount.',
       labelNames: ['type', 'outcome'] as const,
       registers,
     }),

@@ -1,6 +1,6 @@
 const MAX_SHOWN = 8
 
-/** Joins texts in one line: numbered if there are several, and after the first eight only how many there are. */
+/** Joins texts in one line: numbered if there are several. After the first eight, only the number of the others follows. */
 export function joinNumbered(texts: readonly string[]): string {
   const rest = texts.length - MAX_SHOWN
   const shown = rest > 0 ? [...texts.slice(0, MAX_SHOWN), `${String(rest)} more`] : texts

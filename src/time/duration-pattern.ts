@@ -1,11 +1,11 @@
 import { parseDuration, UNITS } from './duration.ts'
 
-/** Most digits of an amount (duration.ts, DURATION). */
+/** Maximum number of digits in an amount (duration.ts, DURATION). */
 const MAX_AMOUNT = 999_999_999
 
 /**
- * A regular expression for the durations between two limits, for JSON Schema: its only check that compares numbers needs
- * numbers. It has only syntax that Go's regexp (RE2) also has, because Helm uses that.
+ * A regular expression for the durations between two limits, for JSON Schema: it can compare
+ * numbers, but not texts with a unit. It has only syntax that Go's regexp (RE2) also has, because Helm uses that.
  */
 export function durationPattern(min: string, max?: string): string {
   const lowest = parseDuration(min) ?? 0

@@ -57,7 +57,7 @@ void test('an operation that this program does not know may return anything', (t
   t.end()
 })
 
-void test('paths that concern no key are no operation on a key', (t) => {
+void test('paths that concern no key are not operations on a key', (t) => {
   for (const path of ['random/32', 'hash/sha2-256', 'keys', 'cache-config', 'wrapping_key'])
     t.equal(
       readOperation({ path: `transit/${path}`, operation: 'update', mountPoint: 'transit/' }),
@@ -76,7 +76,7 @@ void test('without the mount point, as in files of an old Vault, the path is eno
   t.end()
 })
 
-void test('an entry about another engine is another entry; other lines are none', (t) => {
+void test('an entry about another engine is recognized as such; other lines are not entries', (t) => {
   t.equal(readAuditEntry(auditLine('request', { mountType: 'kv' })), 'other')
   t.equal(readAuditEntry(auditLine('request', { path: 'transit/random/32' })), 'other')
   t.equal(readAuditEntry({ level: 'info', msg: 'started' }), undefined)

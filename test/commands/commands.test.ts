@@ -68,7 +68,7 @@ void test('rewrite: dry, done, and refused', async (t) => {
   )
   t.match(await run('rewrite', '--encryption-config', config), {
     code: 1,
-    stderr: /uses another EncryptionConfiguration than the file in --encryption-config/,
+    stderr: /uses a different EncryptionConfiguration than the file in --encryption-config/,
   })
   kube.configHash = await hashEncryptionConfig(config)
   t.match(await run('rewrite', '--encryption-config', config), {

@@ -151,7 +151,7 @@ void test('which provider writes is proved by the hash of the file, or by a writ
     /^a does not report the hash .* not proved which provider writes/,
   ])
   t.match(judge([server('a', hash), server('b', hash)], { ...file, configHash: 'd' }).reasons, [
-    /^a uses another EncryptionConfiguration than the file/,
+    /^a uses a different EncryptionConfiguration than the file/,
     /^b uses another/,
   ])
   const both = judge([server('a', hash), server('b', hash)], file)
@@ -164,7 +164,7 @@ void test('which provider writes is proved by the hash of the file, or by a writ
   t.end()
 })
 
-void test('a key that an API server only reads with is no write key', (t) => {
+void test('a key that an API server only reads with is not a write key', (t) => {
   const hash = hashKeyId('k')
   const judge = (view: ApiServerView, demand: Demand) =>
     judgeConvergence({ ...NAMED, apiServers: [view], plugins: [] }, demand)
@@ -173,7 +173,7 @@ void test('a key that an API server only reads with is no write key', (t) => {
   t.match(judge(server('a', hash), { ...reads, wanted: hash }).reasons, [/^a only reads with tb/])
   const none = server('a', hash, { keys: new Map(), writes: [] })
   t.match(judge(none, { configHash: 'c', writers: ['tb'], configsMayDiffer: true }).reasons, [
-    /^a has no KMS v2 provider tb, which writes by the file/,
+    /^a has no KMS v2 provider tb, which writes according to the file/,
   ])
   const keys = new Map([['tb', { hash, ageSeconds: 5, at: 100 }]])
   const writes = [{ provider: 'tb', hash: hashKeyId('old'), at: 101 }]
@@ -205,7 +205,7 @@ void test('API servers that were not read are a reason, however that shows', (t)
   t.same(unseen([a], { leases: { kind: 'denied' }, source: 'service' }), [])
   t.match(unseen([a], { leases: leases(), source: 'kubeconfig' }), [/^nothing shows whether/])
   t.match(unseen([a, { ...b, server: a.server }], {}), [
-    /^2 API servers or more answer at https:\/\/a, so it is the address of a load balancer/,
+    /^at least 2 API servers answer at https:\/\/a, so it is the address of a load balancer/,
   ])
   t.end()
 })

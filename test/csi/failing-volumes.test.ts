@@ -48,7 +48,10 @@ void test('a provider that is restarted during an outage reports the volumes tha
   t.teardown(restarted.stop)
   for (const each of attributes) await failure(restarted.driver.mount({ attributes: each }))
   t.same(restarted.failing(), { outage: 2 })
-  t.match(restarted.lines.at(-1)?.msg, /\(a new pod waits, a running pod keeps its files\)/)
+  t.match(
+    restarted.lines.at(-1)?.msg,
+    /\(a new pod cannot start yet; a running pod keeps its files\)/,
+  )
 })
 
 void test('each kind of failure has its reason', async (t) => {

@@ -788,7 +788,7 @@ void test('all faults of a class are reported at once', async (t) => {
 
 void test('the log reports refusals without a token or a value', async (t) => {
   const told = JSON.stringify(fixture.lines)
-  t.match(told, /failed \(a new pod waits, a running pod keeps its files\)/)
+  t.match(told, /failed \(a new pod cannot start yet; a running pod keeps its files\)/)
   t.notMatch(told, /eyJ|c2VjcmV0|hunter2/)
 })
 

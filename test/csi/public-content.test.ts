@@ -56,7 +56,7 @@ function fixture() {
   return { clock, cache, made: () => made }
 }
 
-void test('pods with the same object and the same metadata share its files, each with copies', async (t) => {
+void test('pods with the same object and the same metadata share its files, and each gets a copy', async (t) => {
   const { cache, made } = fixture()
   const mounts = Array.from({ length: 30 }, () => cache.make(objectOf('keys'), [keyOf(100)]))
   const [first = [], ...others] = await Promise.all(mounts)

@@ -78,7 +78,7 @@ void test('alg without an RSA key is refused, and a missing key fails or omits t
   )
 })
 
-void test('kid is a thumbprint that jose computes, too, or a text with placeholders', async (t) => {
+void test('kid is the thumbprint that jose also computes, or a text with placeholders', async (t) => {
   const keys = ['app-a', 'app-b', 'app-rsa']
   const { jwks, text } = await mount([
     { path: 'thumb', type: 'jwks', keys, kid: 'thumbprint' },

@@ -175,7 +175,7 @@ const UNREADABLE: readonly (readonly [string, string | Buffer, object, string])[
     { yamlPointer: '/a' },
     'has more than 2000 structural characters (such as - : , " \\ and line ends)',
   ],
-  ['infinity', 'a: .inf\n', { yamlPointer: '/a' }, 'contains a number that JSON does not have'],
+  ['infinity', 'a: .inf\n', { yamlPointer: '/a' }, 'contains a number that JSON cannot express'],
 ]
 
 for (const [name, value, fields, fault] of UNREADABLE) {

@@ -71,7 +71,7 @@ void test('paths of the host, through subPath and the innermost mount', (t) => {
   t.end()
 })
 
-void test('JSON is read, and what is no static pod of kube-apiserver is not', (t) => {
+void test('JSON is read; anything but a static pod of kube-apiserver is ignored', (t) => {
   const container = { name: 'kube-apiserver', command: ['kube-apiserver', `--${FLAG}=${FILE}`] }
   const json = { apiVersion: 'v1', kind: 'Pod', spec: { containers: [container] } }
   t.equal(readManifest(JSON.stringify(json))?.flags.get(FLAG), FILE)

@@ -276,7 +276,7 @@ void test('min_decryption_version is raised only after confirmation and if nothi
   await raise(undefined, alone, false, false)
   t.match(
     asked.at(-1),
-    /any other cluster under them .* Is this the only cluster that uses this key/,
+    /Data that other clusters encrypted with them becomes unreadable\. Is this the only cluster that uses this key/,
   )
   t.match(text(stderr), /not raised: other clusters may use this key/)
   const other = [{ file: 'other.db', isOther: true, oldest: 2, gaps: [] }]

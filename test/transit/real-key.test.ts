@@ -13,7 +13,7 @@ void test('keys as a real OpenBao returns them', async (all) => {
     parseTransitKey(await bao.api('GET', `transit/keys/${name}`))
   const startedAt = Math.floor(Date.now() / 1000) - 1
 
-  await all.test('a new symmetric key wraps; its times are those of its making', async (t) => {
+  await all.test('a new symmetric key wraps; its times are those of its creation', async (t) => {
     await makeKey(bao, 'sym')
     const key = await read('sym')
     t.match(key, { name: 'sym', type: 'aes256-gcm96', latestVersion: 1, derived: false })
@@ -80,7 +80,7 @@ void test('keys as a real OpenBao returns them', async (all) => {
     t.throws(() => requireWrappingKey(key), { code: 'KEY_MISSING' })
   })
 
-  await all.test('its words for what goes wrong are those that are known', async (t) => {
+  await all.test('its error messages are those that the program knows', async (t) => {
     const b64 = (text: string) => Buffer.from(text).toString('base64')
     const words = async (path: string, body: object) => {
       const answer = await bao.request('POST', path, body)

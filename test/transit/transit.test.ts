@@ -40,7 +40,7 @@ void test('encrypt requests the exact version, with plaintext and AAD in base64'
   t.equal(contexts[0], context)
 })
 
-void test('of a larger buffer only the part is sent', async (t) => {
+void test('only the viewed part of a larger buffer is sent', async (t) => {
   const { transit, requests } = transitOf(answerWith({ ciphertext: 'vault:v1:AAAA' }))
   const plaintext = new Uint8Array(bytes('xxseedxx').buffer.slice(0)).subarray(0, 0)
   const inside = Buffer.from('..seed..').subarray(2, 6)
@@ -77,7 +77,7 @@ void test('a single value is decrypted without batch_input', async (t) => {
   t.equal(requests[0]?.path, 'transit/decrypt/k')
 })
 
-void test('without AAD none is sent, as for data of another plugin', async (t) => {
+void test('without AAD, no associated_data is sent, as for data of another plugin', async (t) => {
   const { transit, requests } = transitOf(answerWith({ plaintext: '' }))
   t.same(await transit.decrypt('k', [{ ciphertext: 'vault:v1:AAAA' }], context), [bytes('')])
   t.same(requests[0]?.body, { ciphertext: 'vault:v1:AAAA' })

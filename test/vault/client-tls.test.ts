@@ -276,7 +276,7 @@ void test('a client certificate', async (t) => {
   })
 })
 
-void test('a redirect never leads from TLS to none, not even to a configured address', async (t) => {
+void test('a redirect never leads from https to http, not even to a configured address', async (t) => {
   const authority = await CertificateAuthority.create()
   const plain = await LocalVault.start(t, good)
   const secure = await startTls(t, authority)

@@ -461,7 +461,7 @@ void test('redirects', async (t) => {
     }
   })
 
-  void t.test('301 and 302 are followed for reads alone', async (s) => {
+  void t.test('301 and 302 are followed only for reads', async (s) => {
     for (const status of [301, 302]) {
       const vault = await LocalVault.start(
         t,

@@ -71,7 +71,7 @@ void test('waits lie between 50 and 250 ms', async (t) => {
   t.equal(planOf(1, 1).next(down, LONG, true), 250)
 })
 
-void test('a wait that does not fit the deadline is not begun', async (t) => {
+void test('a wait that does not fit the deadline is not started', async (t) => {
   t.equal(codeOf(planOf(1).next(down, 150, true)), 'VAULT_UNREACHABLE')
 })
 
@@ -83,7 +83,7 @@ void test('the next address is tried at once, and kept for later calls', async (
   t.equal(new RetryPlan(book, () => 0).index, 1)
 })
 
-void test('callers that fail at the same address move on by one, not by one each', async (t) => {
+void test('callers that fail at the same address move to the next one together', async (t) => {
   const book = bookOf(3)
   const plans = [1, 2, 3].map(() => new RetryPlan(book, () => 0))
   for (const plan of plans) plan.next(down, LONG, true)

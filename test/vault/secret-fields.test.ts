@@ -72,7 +72,7 @@ void test('exported keys that are written in another way stay in the text', (t) 
   t.end()
 })
 
-void test('other answers are only read', (t) => {
+void test('other answers are not changed', (t) => {
   const body = { data: { plaintext: base64('x'), keys: { 1: 'abcd' } } }
   t.same(parseSealed(seal('read_setting', body).sealed), body)
   t.end()

@@ -125,7 +125,7 @@ void test('a request stops waiting for a login when its caller disconnects', asy
   t.equal(clock.pending, 1, 'only the timer of the login is left')
 })
 
-void test('a caller that has already gone does not wait at all', async (t) => {
+void test('a caller that is already gone does not wait at all', async (t) => {
   const { ask, within } = fixture()
   const asked = ask({ ...within(3_000), signal: AbortSignal.abort() })
   await settle()
@@ -231,7 +231,7 @@ void test('the return of Vault is noticed within 10 s, even if every login hung 
   t.ok(Math.max(...gaps) <= 9_000, `the longest gap is ${Math.max(...gaps)} ms`)
 })
 
-void test('the token is renewed at 70 % of its lease, jitter apart', async (t) => {
+void test('the token is renewed at 70 % of its lease, apart from jitter', async (t) => {
   for (const [random, at] of [
     [0, 63_000],
     [0.5, 70_000],
@@ -332,7 +332,7 @@ void test('a token that never ends is never renewed', async (t) => {
   t.match(await metrics.registry.metrics(), /vault_token_expiry_timestamp_seconds \+Inf/)
 })
 
-void test('leases of a second or less do not make logins spin', async (t) => {
+void test('leases of a second or less do not cause a loop of logins', async (t) => {
   const { session, login, clock } = fixture()
   session.start()
   await login.grant('t1', { leaseSeconds: 1 })
@@ -479,7 +479,7 @@ void test('requests that wait for a login share the uses of its token', async (t
   t.strictSame(new Set(asked.map(({ ended }) => ended)), new Set(['ok']))
 })
 
-void test('a limited token that Vault denies early is replaced, for its uses may be spent', async (t) => {
+void test('a limited token that Vault denies early is replaced, because its uses may be spent', async (t) => {
   const { vault, login, ask } = fixture()
   ask()
   await login.grant('t1', { maxUses: 100 })
@@ -705,7 +705,7 @@ void test('logins are counted by method and outcome, and the expiry is a gauge',
   )
 })
 
-void test('the wall clock may jump without moving the lease', async (t) => {
+void test('the wall clock may jump without changing the lease', async (t) => {
   const { clock, session, login } = await loggedIn()
   clock.epoch += 365 * 86_400_000
   await clock.advance(69_000)

@@ -61,7 +61,7 @@ function sealed(name: string, ciphertext = 'vault:v3:QUJD') {
   return object(name, kmsV2Value({ data, source, keyId: keyId(version) }))
 }
 
-void test('objects of one seed cost one Decrypt, and seeds travel together', async (t) => {
+void test('objects of one seed cost one Decrypt, and seeds are sent together', async (t) => {
   const { proof, requests, given } = fixture()
   const many = Array.from({ length: 100 }, (_, at) =>
     sealed(String(at), `vault:v3:${btoa(`a${String(at % 70)}`)}`),
@@ -84,7 +84,7 @@ void test('without objects no seed is kept', async (t) => {
   t.ok(given[0]?.every((byte) => byte === 0))
 })
 
-void test('a fault of one source is that of its objects alone', async (t) => {
+void test('a fault of one source affects only its objects', async (t) => {
   const { proof } = fixture({
     decrypt: (inputs) =>
       inputs.map(({ ciphertext }) =>
@@ -124,7 +124,7 @@ void test('what the plugin would refuse is refused before Vault is asked', async
   t.same(requests, [])
 })
 
-void test('data of others is proven only where it is accepted', async (t) => {
+void test('data of other plugins is proven only where it is accepted', async (t) => {
   const name = '/registry/secrets/a/a'
   const others = {
     keyId: '1',

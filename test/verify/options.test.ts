@@ -78,7 +78,7 @@ void test('endpoints are accepted in the forms of etcdctl', (t) => {
   t.end()
 })
 
-void test('the default rate is light on etcd', (t) => {
+void test('the default rate puts little load on etcd', (t) => {
   t.match(readOptions({ endpoints: 'a:1' }), {
     prefix: '/registry/',
     rate: 5000,
@@ -111,7 +111,7 @@ void test('the etcd of a known distribution is found by its files', (t) => {
   t.end()
 })
 
-void test('a file that is not an EncryptionConfiguration is a mistake', async (t) => {
+void test('a file that is not an EncryptionConfiguration is a usage error', async (t) => {
   const file = join(tempFolder('encryption'), 'encryption.yaml')
   const ask = (text: string) => {
     writeFileSync(file, text)

@@ -124,7 +124,7 @@ void test('a store without plaintext Secrets is ok, and so is one without Secret
   t.match(formatReport(none), /\nsecrets +0 +- +-/)
 })
 
-void test('a resource of which anything is encrypted must be encrypted', async (t) => {
+void test('a resource with one encrypted object must be encrypted completely', async (t) => {
   const entries = [
     ['configmaps/a/1', PLAIN],
     ['configmaps/a/2', version(1)],
@@ -331,12 +331,12 @@ void test('what kube-apiserver never encrypts may be plaintext under every rule'
   t.match(broken, { ok: false, withoutProvider: 1 }, 'and cannot be read encrypted')
 })
 
-void test('keys that are named like properties of objects are only names', async (t) => {
+void test('keys that are named like JavaScript properties are only names', async (t) => {
   const found = await report([['constructor/a', PLAIN]], { allowed: ['__proto__'] })
   t.match(formatReport(found), /constructor 1/)
 })
 
-void test('each path belongs to one resource, and back', (t) => {
+void test('each path belongs to one resource, and vice versa', (t) => {
   const pairs = [
     ['secrets/default/a', 'secrets', 'secrets/'],
     ['services/specs/default/a', 'services', 'services/specs/'],

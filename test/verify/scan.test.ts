@@ -9,7 +9,7 @@ import type { Store } from '../../src/etcd/store.ts'
 import { Progress } from '../../src/commands/cli/progress.ts'
 import { HandClock } from '../fakes/clock.ts'
 
-void test('a set of digests knows what it was given, also after it grew', (t) => {
+void test('a set of digests contains what was added, also after it grew', (t) => {
   const set = new DigestSet()
   const known = Array.from({ length: 5000 }, () => randomBytes(20))
   t.ok(known.every((bytes) => set.add(bytes)))
@@ -20,7 +20,7 @@ void test('a set of digests knows what it was given, also after it grew', (t) =>
   t.end()
 })
 
-void test('pages stay near their bytes', (t) => {
+void test('the size of a page stays near the requested bytes', (t) => {
   const size = new PageSize(1000)
   t.equal(size.limit, 100)
   size.learn(100, 100)
@@ -35,7 +35,7 @@ void test('pages stay near their bytes', (t) => {
   t.end()
 })
 
-void test('a rate is kept by rests, which an abort ends', async (t) => {
+void test('a rate is kept by pauses, which an abort ends', async (t) => {
   const clock = new HandClock()
   const abort = new AbortController()
   const pace = new Pace(100, clock)
@@ -99,7 +99,7 @@ void test('progress is a bar on a terminal', async (t) => {
   ])
 })
 
-void test('and a line now and then elsewhere', async (t) => {
+void test('progress is an occasional line elsewhere', async (t) => {
   const clock = new HandClock()
   const { lines, stderr } = collect(false)
   const progress = new Progress({ stderr, clock, what: 'objects read' })

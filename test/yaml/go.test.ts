@@ -108,7 +108,7 @@ void test('every shape is parsed or rejected, and a message repeats nothing of t
   t.end()
 })
 
-void test('aliases of aliases end early', (t) => {
+void test('expanding aliases of aliases stops early', (t) => {
   const line = (name: string, before: string) => `${name}: &${name} [${`*${before}, `.repeat(9)}]`
   const lines = 'abcdefgh'.split('').map((name, index) => line(name, 'zabcdefg'[index] ?? 'z'))
   t.match(valueOf(`z: &z x\n${lines.join('\n')}`, KUBECTL), /too many aliases/)

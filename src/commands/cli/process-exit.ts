@@ -19,7 +19,7 @@ export function stopLettingSignalsEnd(): void {
 
 letSignalsEnd()
 
-/** As a shell reports a program that a signal ended. */
+/** The exit code that a shell reports for a program that a signal ended. */
 function endAsSignaled(signal: NodeJS.Signals): void {
   endProcess(128 + constants.signals[signal])
 }

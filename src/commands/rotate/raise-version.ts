@@ -60,7 +60,7 @@ export async function raiseVersion({
 }
 
 function askAlone(key: string, now: number, oldest: number): string {
-  return `Versions ${String(now)} to ${String(oldest - 1)} of ${key} are to be disabled. Data of any other cluster under them becomes unreadable. Is this the only cluster that uses this key?`
+  return `Versions ${String(now)} to ${String(oldest - 1)} of ${key} will be disabled. Data that other clusters encrypted with them becomes unreadable. Is this the only cluster that uses this key?`
 }
 
 async function raiseTo(
@@ -105,7 +105,7 @@ function whoNeeds({ live, backups }: NeededVersions, oldest: number): string {
   return backups.find((backup) => backup.oldest === oldest)?.file ?? 'a backup'
 }
 
-/** What is not proved is named: snapshots that were not passed, and what other clusters wrote before theirs. */
+/** Names what is not proved: etcd snapshots that were not passed, and what other clusters wrote before theirs. */
 function describe(now: number, oldest: number, { backups }: NeededVersions): string {
   const known =
     backups.length === 0

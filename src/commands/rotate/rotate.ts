@@ -216,7 +216,7 @@ function makeActions(context: RotateContext): RotationActions {
       const reports: BackupReport[] = []
       for (const file of values.backup)
         reports.push({ file, report: await reportSnapshot(file, values, terminal, signal) })
-      // The rules of this cluster are not those of others.
+      // Other clusters have their own rules.
       const { etcdPrefix, skipHashCheck } = values
       for (const file of values.otherCluster) {
         const report = await reportSnapshot(file, { etcdPrefix, skipHashCheck }, terminal, signal)

@@ -102,7 +102,7 @@ export const csiSection = v.pipe(
           (entries) => new Set(entries.map(nameEntry)).size === entries.length,
           'has two entries for one Vault namespace; remove one of them',
         ),
-        v.description('Replaces csi.auth for single Vault namespaces.'),
+        v.description('Replaces csi.auth for individual Vault namespaces.'),
         v.metadata({ kind: 'list of logins' }),
       ),
       [],

@@ -10,7 +10,7 @@ const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 
 const DESCRIPTION =
   'Address of Vault or OpenBao, such as https://vault.example.com:8200: scheme, host and port, without a path. ' +
-  'Of a list, the first that works is kept until it fails.'
+  'If it is a list, the first one that works is used until it fails.'
 
 /** The address of one server. Messages never repeat it: people paste addresses with passwords in them. */
 const serverAddress = v.pipe(

@@ -6,7 +6,7 @@ import { toggle, wholeNumber } from './number.ts'
 import { socketGroup, socketMode, socketPath } from './socket.ts'
 import { clusterId } from './text.ts'
 
-/** Most entries of the decrypt cache: they take 10 MiB of the heap that bin/transit-bridge limits to 64 MiB. */
+/** Maximum number of entries in the decrypt cache: they take 10 MiB of the heap that bin/transit-bridge limits to 64 MiB. */
 export const MAX_CACHE_ENTRIES = 65_536
 /** As many calls as the server has streams (src/grpc/client-bounds.ts, maxStreams). */
 const MAX_CALLS_IN_FLIGHT = 4_096
@@ -16,7 +16,7 @@ const decryptCache = v.pipe(
     enabled: v.optional(
       toggle(
         'Whether decrypted DEK seeds stay in memory, so that an API server that restarts reads data without a request ' +
-          'to Vault for each of them. It still needs Vault once: it encrypts before it reads anything.',
+          'to Vault for each of them. The API server still needs Vault once when it starts, because it encrypts before it reads.',
       ),
       false,
     ),

@@ -43,7 +43,7 @@ export const PUBLIC_KEY_FORMATS = ['pem', 'jwk', 'der', 'openssh'] as const
 /** How content is written to its file. `utf8` is `raw` with the condition that the content is text. */
 export const ENCODINGS = ['raw', 'base64', 'hex', 'utf8'] as const
 export type Encoding = (typeof ENCODINGS)[number]
-/** Text that a value consists of, whose bytes are wanted. */
+/** The text form of a value that is decoded before it is written. */
 export const DECODINGS = ['base64', 'hex'] as const
 export type Decoding = (typeof DECODINGS)[number]
 

@@ -57,7 +57,7 @@ export function openPodSession(
 
 interface FoundAuth {
   readonly auth: CsiAuthConfig
-  /** The settings that messages about a refused login name. */
+  /** The settings that appear in messages about a refused login. */
   readonly settings: LoginSettingNames
 }
 

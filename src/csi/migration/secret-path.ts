@@ -13,7 +13,7 @@ interface TransitOperation {
   readonly version: string | undefined
   /** Such as "keys/NAME". */
   readonly operation: string
-  /** The type of ours that is similar, if there is one. */
+  /** The similar object type of this provider, if there is one. */
   readonly type: 'keyInfo' | 'exportedKey' | 'dataKey' | undefined
   readonly advice: string
 }

@@ -33,7 +33,7 @@ export interface VaultObject {
   readonly fault: (field: string, message: string, hint?: string) => void
 }
 
-/** Converts one object. Returns undefined if no type of ours is similar. */
+/** Converts one object. Returns undefined if this provider has no similar type. */
 export function convertObject(object: VaultObject): ConvertedObject | undefined {
   const { fields, fault } = object
   for (const name of Object.keys(fields)) {
@@ -145,7 +145,7 @@ function convertMode({ fields, mode, fault }: VaultObject): ConvertedObject {
   return {}
 }
 
-/** A name that is not valid is reported, and left to the person. */
+/** An invalid name is reported and left for a person to correct. */
 function keyFields(mount: string, key: string): ConvertedObject {
   return { key, ...(mount === 'transit' ? {} : { mount }) }
 }

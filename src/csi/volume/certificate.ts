@@ -6,7 +6,7 @@ import { findVersions } from './wanted-versions.ts'
 
 /**
  * Returns the certificate chains of a key by version, in PEM, oldest first. With `all`, versions without a certificate
- * are left out. Throws OBJECT_MISSING if there is none, OBJECT_UNSUITABLE for a symmetric key.
+ * are omitted. Throws OBJECT_MISSING if there is none, OBJECT_UNSUITABLE for a symmetric key.
  */
 export function findCertificates(
   key: TransitKey,

@@ -5,8 +5,8 @@ import { copyFiles, zeroFiles, type ContentFile } from './content.ts'
 /** A volume has at most 1 MiB (content.ts). See docs/design.md, "Memory bounds". */
 const MAX_BYTES = 64 * 1024 * 1024
 /**
- * What a volume and a file take of the JavaScript heap, besides the content. The heap is smaller than the memory for content,
- * so that it counts eight times: the cache takes at most 8 MiB of it.
+ * The JavaScript heap that a volume and a file need in addition to the content. The heap is smaller than the memory for
+ * content, so it counts eight times: the cache uses at most 8 MiB of it.
  */
 const VOLUME_BYTES = 8 * 1024
 const FILE_BYTES = 8 * 512

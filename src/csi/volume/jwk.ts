@@ -25,7 +25,7 @@ export interface Jwk {
   readonly [name: string]: unknown
 }
 
-/** A public key as a JWK. Throws OBJECT_UNSUITABLE if it has no algorithm, or another one than the class. */
+/** A public key as a JWK. Throws OBJECT_UNSUITABLE if it has no algorithm, or a different one than the class. */
 export async function makeJwk(publicKey: KeyObject, origin: JwkOrigin): Promise<Jwk> {
   const jwk = publicKey.export({ format: 'jwk' })
   const alg = algorithmOf(origin)

@@ -33,7 +33,7 @@ function fieldsOf(publicKey: KeyObject): readonly Field[] {
   return [`ecdsa-sha2-${curve}`, curve, Buffer.concat([UNCOMPRESSED, decode(x), decode(y)])]
 }
 
-/** A positive mpint (RFC 4251, section 5) has a zero byte before a first byte with the highest bit. */
+/** A positive mpint (RFC 4251, section 5) starts with a zero byte if the highest bit of its first byte is set. */
 function toInteger(base64: string): Buffer {
   const bytes = decode(base64)
   return (bytes[0] ?? 0) < 0x80 ? bytes : Buffer.concat([Buffer.alloc(1), bytes])

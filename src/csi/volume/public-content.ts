@@ -39,7 +39,7 @@ function requireDerived(context: Buffer | undefined, { name, derived }: TransitK
   throw new BridgeError('OBJECT_UNSUITABLE', `transit key ${name} is not derived; remove context`)
 }
 
-/** Versions of a key that are encoded before other Mounts have their turn: a few milliseconds. */
+/** Versions of a key that are encoded before other Mounts get a turn: a few milliseconds. */
 const VERSIONS_AT_ONCE = 20
 
 async function makePublicKeyFiles(

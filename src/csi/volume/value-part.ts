@@ -93,7 +93,7 @@ function writeJson(part: unknown, selection: Selection): string {
     return JSON.stringify(part, (_key, value: unknown) => {
       if (typeof value === 'bigint') return rawJson(String(value))
       if (typeof value !== 'number' || Number.isFinite(value)) return value
-      throw unreadable(selection, 'contains a number that JSON does not have')
+      throw unreadable(selection, 'contains a number that JSON cannot express')
     })
   } catch (thrown) {
     if (!(thrown instanceof RangeError)) throw thrown

@@ -84,7 +84,7 @@ export class VolumeLedger {
   #warn(pod: PodReference, error: BridgeError, confirmedAt: number | undefined): void {
     const state =
       confirmedAt === undefined
-        ? 'a new pod waits, a running pod keeps its files'
+        ? 'a new pod cannot start yet; a running pod keeps its files'
         : 'the pod keeps its files'
     this.#log.warn(
       { ...fieldsOf(pod), [logKey.code]: error.code },

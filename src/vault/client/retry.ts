@@ -2,9 +2,9 @@ import { isOutage, isRefusal, type BridgeError, type ErrorCode } from '../../err
 import type { AddressBook } from './address-book.ts'
 import type { AttemptFailure, Retry } from './attempt.ts'
 
-/** The most attempts without a wait in between. */
+/** Maximum number of attempts without a wait in between. */
 const MAX_ATTEMPTS_AT_ONCE = 3
-/** The most waits for one request, so that many callers do not overload a Vault that is coming back. */
+/** Maximum number of waits for one request, so that many callers do not overload a Vault that is coming back. */
 const MAX_WAITS = 4
 /** The first wait lies between these two; each one after it is twice as long. All together last 2.3 s on average. */
 const MIN_WAIT_MS = 50

@@ -7,7 +7,7 @@ const EXPORTED_KEYS = Buffer.from('"keys":{"')
 const NAME_END = Buffer.from('":"')
 const [QUOTE, SPACE, BACKSLASH, COMMA] = [0x22, 0x20, 0x5c, 0x2c]
 const [LETTER_N, NEWLINE] = [0x6e, 0x0a]
-/** Starts the number of a secret that was taken. It is in no base64 and in no PEM. */
+/** Precedes the index of a secret that was taken out. Neither base64 nor PEM contains it. */
 const MARK = '#'
 
 /** An answer whose secrets were taken out of its text. */

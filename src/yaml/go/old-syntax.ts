@@ -36,7 +36,7 @@ export function findOldSyntaxFault(text: string, document: Document): SyntaxFaul
 }
 
 const STARTS_WITH_MARK = 'plain text in [] or {} starts with : or ?; put it in quotes'
-const BAD_NAME = 'the name of an anchor or alias has other characters than letters, digits, - and _'
+const BAD_NAME = 'the name of an anchor or alias has characters other than letters, digits, - and _'
 
 /** YAML 1.1 has no escape for a slash, which JSON has. */
 const ESCAPED_SLASH = /(?<!\\)(?:\\\\)*\\\//

@@ -198,7 +198,7 @@ const FORBIDDEN = /[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F\u2028\u2029\uFEFF\uFFFE\
 const HIDDEN = 'contains an invisible character that is not a space or a line break; remove it'
 
 const NOT_JSON =
-  'starts with { and so is read as JSON, which ends here; look for a comma too many, a comment, or text without double quotes'
+  'starts with { and so is read as JSON, which ends here; look for an extra comma, a comment, or text without double quotes'
 
 function readJson(text: string, { strict }: GoReading): Source | readonly Fault[] {
   const lines = new LineCounter()

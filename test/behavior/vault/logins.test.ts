@@ -51,7 +51,7 @@ void test('jwt: another token in the file is the one of the next login', async (
   await plugin.stop()
 })
 
-void test('jwt: a token that this host takes for expired logs in if Vault accepts it', async (t) => {
+void test("jwt: a token that has expired by this host's clock logs in if Vault accepts it", async (t) => {
   await bao.api('POST', 'auth/jwt/role/lenient', {
     role_type: 'jwt',
     user_claim: 'sub',

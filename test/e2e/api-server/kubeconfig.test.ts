@@ -37,7 +37,7 @@ async function whoAmI(client: KubeClient): Promise<unknown> {
   return (answer as { status: { userInfo: unknown } }).status.userInfo
 }
 
-void test('as, and the name of the server, are what the API server sees', async (t) => {
+void test('the API server sees the user in as, and the server name', async (t) => {
   const etcd = await Etcd.start()
   const names = await CertificateAuthority.create('names')
   const named = await names.server('api.internal', { names: ['api.internal'] })

@@ -6,7 +6,7 @@ import { startCsiStack } from './csi-stack.ts'
 const TYPES = ['publicKey', 'decrypt']
 const LISTS = { serviceAccounts: ['*'], roles: ['web'], keys: ['app-*'], types: TYPES }
 
-void test('teams with Transit engines of their own', { skip: whyNoMounts() }, async (t) => {
+void test('teams with their own Transit engines', { skip: whyNoMounts() }, async (t) => {
   const { cluster, vault } = await startCsiStack(t, {
     csi: {
       rules: [

@@ -36,7 +36,7 @@ void test('status, rewrite and rotate do not go on with an address behind which 
   const config = ['--config', plugin.configFile]
   const secrets = ['--resources', 'secrets', '--configs-may-differ']
   const why =
-    /2 API servers or more answer at https:.*so it is the address of a load balancer.*--api-server/
+    /at least 2 API servers answer at https:.*so it is the address of a load balancer.*--api-server/
   for (const command of [
     ['status', ...config, '--configs-may-differ'],
     ['rewrite', ...secrets],

@@ -41,7 +41,7 @@ void test('aescbc first and the plugin second: nothing concludes that the plugin
   }
 
   await t.test('no API server has the plugin', async () => {
-    const missing = /has no KMS v2 provider transit-bridge, which writes by the file/
+    const missing = /has no KMS v2 provider transit-bridge, which writes according to the file/
     for (const operator of [withEtcd, blind]) {
       await fails(operator, ['rewrite', '--encryption-config', file], missing)
       const vouched = ['rewrite', '--encryption-config', file, '--configs-may-differ']

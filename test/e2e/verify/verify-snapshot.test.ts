@@ -113,7 +113,7 @@ for (const [what, damage, message] of DAMAGES) {
   })
 }
 
-void test('a missing file is a mistake of the caller', async (t) => {
+void test('a missing file is a usage error', async (t) => {
   await t.rejects(SnapshotStore.open('/nowhere.db'), {
     code: 'USAGE_INVALID',
     message: '--snapshot /nowhere.db: cannot be read: there is no such file',

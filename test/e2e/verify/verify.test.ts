@@ -91,7 +91,7 @@ function find(report: Report, resource: string): ResourceReport {
   return found
 }
 
-void test('an API server that encrypts nothing: every Secret is plain, by name', async (t) => {
+void test('an API server that encrypts nothing: every Secret is plaintext, by name', async (t) => {
   await api.createSecret('default', 'plain-0', { password: PASSWORD })
   const { code, report } = await reportOf(...endpoint)
   t.equal(code, 1)

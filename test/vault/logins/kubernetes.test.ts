@@ -76,7 +76,7 @@ void test('each refusal names what to change', async (t) => {
   }
 })
 
-void test('unknown words are passed on with what the token claims', async (t) => {
+void test('an unknown message is passed on with the claims of the token', async (t) => {
   const { call, login } = await begin()
   const refused = refusedMessage(t, login)
   await call.fail('VAULT_REJECTED', 'vault at http://v:8200 rejects login: something\n\tnew')

@@ -65,7 +65,7 @@ async function verify(store: RandomStore): Promise<Report | undefined> {
 
 type Difference = { store: RandomStore; found: string; expected: string }
 
-void test(`${String(COUNT)} random stores: every count and the verdict are the truth`, async (t) => {
+void test(`${String(COUNT)} random stores: every count and the verdict are correct`, async (t) => {
   const differences: Difference[] = []
   const verdicts = { ok: 0, notOk: 0, empty: 0 }
   for (let seed = FIRST; seed < FIRST + COUNT; seed += 1) {
