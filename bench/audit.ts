@@ -79,7 +79,7 @@ async function write(stream: Writable, line: object): Promise<void> {
   if (!stream.write(`${JSON.stringify(line)}\n`)) await once(stream, 'drain')
 }
 
-/** In an order that has nothing to do with the order of the lines, as real uids. */
+/** Their order is unrelated to the order of the lines, as with real uids. */
 function uidOf(index: number): string {
   const text = (BigInt(index) * 0x9e3779b97f4a7c15n) & 0xffffffffffffffffn
   return `${text.toString(16).padStart(16, '0')}-0000-4000-8000-${String(index).padStart(12, '0')}`
@@ -103,7 +103,7 @@ async function audit(files: readonly string[]) {
   return { summary: JSON.parse(text) as AuditSummary, seconds, peakMebibytes }
 }
 
-/** The most memory that the process has held so far. */
+/** The peak memory of the process so far. */
 function readPeak(pid: number): number {
   try {
     const found = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${String(pid)}/status`, 'utf8'))

@@ -93,7 +93,7 @@ try {
 }
 
 interface Held {
-  /** The maximum delay of the event loop: also the time in which other processes had the processor. */
+  /** The maximum delay of the event loop: including the time in which other processes used the processor. */
   readonly delayMs: number
   /** Processor time of the process until the answer. */
   readonly cpuMs: number

@@ -24,7 +24,7 @@ void test('the chart accepts a duration if and only if the program accepts it', 
   t.equal(places.length, 7)
   for (const path of places) {
     const part = partOf(schema, path)
-    // The limit of a drill has no place in the chart.
+    // The chart has no setting for the limit of a drill.
     if (part === undefined) continue
     const inChart = new Ajv({ strict: true, strictTypes: false }).compile(part)
     for (const text of samples()) t.equal(inChart(text), isAccepted(path, text), `${path}: ${text}`)
@@ -52,7 +52,7 @@ void test('the pattern of a range matches the durations within it and no others'
   t.end()
 })
 
-/** Amounts around every limit and every change of the number of digits, in every unit, and texts that are no durations. */
+/** Amounts around every limit and every change of the number of digits, in every unit, and texts that are not durations. */
 function samples(): readonly string[] {
   const limits = [0, 1, 5, 7, 8, 9, 10, 30, 37, 60, 100, 168, 300, 999, 1_800, 3_600, 4_096, 8_000]
   const large = [60_000, 300_000, 1_800_000, 3_600_000, 604_800, 604_800_000, 999_999_999]

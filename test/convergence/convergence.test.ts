@@ -181,7 +181,7 @@ void test('a key that an API server only reads with is not a write key', (t) => 
   t.end()
 })
 
-void test('API servers that were not read are a reason, however that shows', (t) => {
+void test('API servers that were not read are a reason, however they are found', (t) => {
   const hash = hashKeyId('k')
   const leases = (...hostnames: string[]) =>
     ({ kind: 'read', living: hostnames.map((hostname) => ({ id: hostname, hostname })) }) as const

@@ -1,4 +1,4 @@
-// Run by memory-bounds.test.ts under the heap limit of bin/transit-bridge: fills every memory of the CSI provider beyond its
+// Run by memory-bounds.test.ts under the heap limit of bin/transit-bridge: fills every cache of the CSI provider beyond its
 // bound, all at the same time. Vault is a fake, because a real one would take minutes to hold thousands of large keys.
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'

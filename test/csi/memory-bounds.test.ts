@@ -19,7 +19,7 @@ type Step = { heapMiB: number; [code: string]: number }
 void test('all memories of the CSI provider at their bounds at the same time fit the heap of bin/transit-bridge', async (t) => {
   const options = await launcherOptions()
   t.equal(options.length, 2)
-  // One file without types, like the program: the compiler would take a part of the heap.
+  // One file without types, like the program: a compiler would use a part of the heap.
   const file = join(tempFolder('memory'), 'fill-memory.mjs')
   await build({
     entryPoints: [join(import.meta.dirname, 'fill-memory.ts')],

@@ -41,7 +41,7 @@ async function mountValue(value: Buffer, more: object = {}, through = driver): P
   return mount({ type: 'decrypt', key: 'app-data', encoding: 'raw', ciphertext, ...more }, through)
 }
 
-/** Pieces of some bytes as they are, in base64 and in hex. The middle, because an allocator overwrites the first bytes of what is freed. */
+/** Pieces of some bytes as they are, in base64 and in hex. From the middle, because an allocator overwrites the first bytes of freed memory. */
 function piecesOf(bytes: Buffer): readonly Buffer[] {
   const start = 3 * Math.floor(bytes.length / 9)
   const piece = bytes.subarray(start, start + 18)

@@ -12,8 +12,8 @@ const ALL_KEYS = Array.from(
 )
 
 /**
- * A fake of a server that takes every range for the keys of one folder, as kine before 0.16 does (pkg/server/list.go): a kine of
- * that age does not build without a C compiler.
+ * A fake of a server that treats every range as the keys of one folder, as kine before 0.16 does (pkg/server/list.go): such an
+ * old kine does not build without a C compiler.
  */
 function openOldKine(clusterId: bigint): EtcdStore {
   const client: Pick<EtcdClient, 'endpoint' | 'range' | 'close'> = {

@@ -36,7 +36,7 @@ void test('a second run is refused until the first one releases the lock', async
   again()
 })
 
-// Issue: process 1 of a new container was taken for the holder for ever, and an empty lock file for none.
+// Issue: process 1 of a new container was mistaken for the holder forever, and an empty lock file for no lock.
 void test('a killed run leaves no lock, and a live one holds it whatever is in its file', async (t) => {
   const file = stateIn(t.testdir())
   const holder = await holdLock(`${file.path}.lock`)

@@ -32,7 +32,7 @@ void test('a server that closes connections at any moment is reported, and never
     t.teardown(() => void server.close())
     const pings = Array.from({ length: 20 }, () => pingSocket(socket, 10_000))
     for (const outcome of await Promise.allSettled(pings)) {
-      // A session that closes in an orderly way may answer first.
+      // A session that closes gracefully may answer first.
       if (outcome.status === 'rejected') t.match(outcome.reason, { code: 'SOCKET_FAILED' })
     }
   }

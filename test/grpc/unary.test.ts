@@ -374,7 +374,7 @@ void test('an answer that is read slowly arrives whole, although its buffers are
     return stream
   })
   await Promise.all(streams.map((stream) => once(stream, 'response')))
-  // Other calls pass meanwhile.
+  // Other calls are answered meanwhile.
   for (let round = 0; round < 20; round += 1)
     t.same((await client.decrypt(envelope(seed))).length, content.length)
   streams[2]?.close()

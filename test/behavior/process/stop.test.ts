@@ -187,7 +187,7 @@ for (const [what, greeting] of [
 void test('SIGTERM while a file never answers a read, as on a dead network mount', async (t) => {
   const caFile = join(tempFolder('ca'), 'ca.pem')
   execFileSync('mkfifo', [caFile])
-  // Only for an https address is the file read.
+  // The file is read only for an https address.
   const address = bao.address.replace('http:', 'https:')
   const plugin = await fixture.start({ address, kms: KMS, vault: { caFile } })
   // A pipe can be opened this way only while it has a reader (fifo(7)).
@@ -209,7 +209,7 @@ for (const signal of ['SIGQUIT', 'SIGHUP', 'SIGUSR2'] as const) {
   })
 }
 
-/** Whether a signal has reached a process that keeps it waiting (proc_pid_status(5)), and not one that is about to take it. */
+/** Whether a signal is pending in a process that blocks it (proc_pid_status(5)). */
 function isBlocked(pid: number, number: number): boolean {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   const has = (mask: string) => {

@@ -30,7 +30,7 @@ async function loggedInBy(plugin: Plugin, method: string): Promise<boolean> {
   return new RegExp(`vault_logins_total\\{method="${method}",outcome="ok"\\} [1-9]`).test(text)
 }
 
-/** Waits for another login since now. */
+/** Waits for one more login. */
 async function anotherLogin(plugin: Plugin, method: string): Promise<void> {
   const pattern = new RegExp(`vault_logins_total\\{method="${method}",outcome="ok"\\} (\\d+)`)
   const count = async () => Number(pattern.exec((await plugin.admin('/metrics')).text)?.[1] ?? 0)

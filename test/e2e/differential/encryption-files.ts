@@ -88,7 +88,7 @@ function mostly(random: Random, usual: unknown, odd: readonly unknown[]): unknow
   return random.chance(3) ? random.pick(odd) : usual
 }
 
-/** Sometimes a field more, less, or of another type. */
+/** Sometimes one field is added, removed, or of another type. */
 function vary(random: Random, value: object): unknown {
   if (random.chance(98)) return value
   const names = Object.keys(value)

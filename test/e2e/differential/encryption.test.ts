@@ -11,7 +11,7 @@ import { REAL_ENCRYPTION_FILES } from './real-encryption-files.ts'
 import { STRICTER_YAML } from './stricter-yaml.ts'
 
 const FILES = 1200
-/** Another seed makes other files. */
+/** A different seed makes different files. */
 const SEED = Number(process.env['DIFFERENTIAL_SEED'] ?? 12)
 
 void test('kube-apiserver and this program read the same in every file', async (t) => {

@@ -15,7 +15,7 @@ const base64 = (text: string) => Buffer.from(text).toString('base64')
 export function makeKubeconfig(random: Random, credentials: Credentials): string {
   const text = dress(random, write(random, makeDocument(random)))
   const edited = random.chance(30) ? edit(random, text) : text
-  // Only now: so the edits do not depend on the credentials, and a seed always makes the same files.
+  // Only now, so that the edits do not depend on the credentials and a seed always makes the same files.
   return Object.entries(credentials).reduce(
     (filled, [name, data]) => filled.replaceAll(`DATA-${name}`, base64(data as string)),
     edited,

@@ -13,7 +13,7 @@ import { STRICTER_YAML } from './stricter-yaml.ts'
 import { REAL_KUBECONFIGS } from './real-kubeconfigs.ts'
 
 const FILES = 1000
-/** Another seed makes other files. */
+/** A different seed makes different files. */
 const SEED = Number(process.env['DIFFERENTIAL_SEED'] ?? 12)
 
 /** What kubectl accepts and this program refuses on purpose, by the message, with the reason. */
@@ -26,7 +26,7 @@ const STRICTER: readonly RegExp[] = [
   /has a proxy-url/,
   // No API server since 1.19 accepts one.
   /has a password/,
-  // kubectl goes on without credentials, as system:anonymous: a mistake in the file.
+  // kubectl continues without credentials, as system:anonymous: a mistake in the file.
   /has no user "/,
   /has only one of client-certificate and client-key/,
   // kubectl then looks for a cluster and a user without a name.

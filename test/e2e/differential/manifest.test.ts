@@ -12,7 +12,7 @@ import { Random } from './random.ts'
 import { STRICTER_YAML } from './stricter-yaml.ts'
 
 const FILES = 800
-/** Another seed makes other files. */
+/** A different seed makes different files. */
 const SEED = Number(process.env['DIFFERENTIAL_SEED'] ?? 12)
 
 interface KubeletPod {
@@ -80,7 +80,7 @@ void test('kubelet, kube-apiserver and this program read the same in every manif
   for (const [index, text] of texts.entries()) {
     const { accepted = false, result, error = '' } = answers[index] ?? {}
     if (!accepted) {
-      // Of a pod that the kubelet refuses for another reason, doctor reads its part.
+      // doctor also reads its part of a pod that the kubelet refuses for another reason.
       if (
         /yaml:|invalid character|no kind|Object 'Kind' is missing/.test(error) &&
         result?.parsed !== true

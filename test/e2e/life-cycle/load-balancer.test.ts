@@ -1,4 +1,4 @@
-// Two API servers behind one address: what one of them reports is not true of the other. No procedure may take them for one.
+// Two API servers behind one address: what one of them reports is not true of the other. No procedure may mistake them for one.
 import { test } from 'tap'
 import { Balancer } from '../../real/faults/balancer.ts'
 import { KEY } from '../../real/vault/kms-vault.ts'
@@ -11,7 +11,7 @@ import { startApiServer, startCluster } from '../cluster.ts'
 const SECRET = Buffer.alloc(32, 1).toString('base64')
 const aescbc = { aescbc: { keys: [{ name: 'one', secret: SECRET }] } }
 
-void test('status, rewrite and rotate do not go on with an address behind which there are two', async (t) => {
+void test('status, rewrite and rotate stop if an address has two API servers behind it', async (t) => {
   const signer = await ServiceAccountIssuer.create()
   const cluster = await startCluster(t, {
     api: { signer, hostname: 'control-1' },

@@ -1,4 +1,4 @@
-// What `rewrite` must not take for done: a resource that is no longer served, and a migration that no one continues.
+// What `rewrite` must not count as done: a resource that is no longer served, and a migration that no one continues.
 import { t, test } from 'tap'
 import { KubeClient } from '../../../src/kube/client.ts'
 import { readKubeconfig } from '../../../src/kube/kubeconfig.ts'
@@ -67,7 +67,7 @@ void test('an object of a resource that is no longer served is not gone', async 
   t.same(await rewriteObject(client, secrets, other, signal), { kind: 'gone' })
 })
 
-void test('without the right to create a migration, auto does the work itself', async (t) => {
+void test('without the right to create a migration, auto rewrites the objects itself', async (t) => {
   await renewLease(0)
   const token = await api.serviceAccountToken('kube-system', 'rewriter')
   const rbac = '/apis/rbac.authorization.k8s.io/v1'

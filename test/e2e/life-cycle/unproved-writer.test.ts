@@ -1,4 +1,4 @@
-// An API server that has the plugin for reading only reports the key of the plugin as one that writes with it does. Where the
+// An API server that uses the plugin only for reading reports the plugin's key, just like one that writes with it. Where the
 // hash of its EncryptionConfiguration is missing, as before Kubernetes 1.34, only what it wrote is proof.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -17,7 +17,7 @@ const aescbc = {
 /** What Kubernetes before 1.34 does not have. */
 const CONFIG_INFO = 'apiserver_encryption_config_controller_last_config_info'
 
-void test('aescbc first and the plugin second: nothing concludes that the plugin writes', async (t) => {
+void test('aescbc first and the plugin second: no command assumes that the plugin writes', async (t) => {
   const cluster = await startCluster(t, {
     encryptionConfig: () => encryptionConfig([aescbc, identity]),
   })

@@ -1,5 +1,5 @@
-// Names in etcd and in metrics are chosen by others: none of them moves the cursor, adds a line, or is taken for a property of
-// an object.
+// Others choose the names in etcd and in metrics: none of them may move the cursor, add a line, or be mistaken for a property
+// of an object.
 import { test } from 'tap'
 import { run } from '../../commands/program.ts'
 import { Etcd } from '../../real/cluster/etcd.ts'

@@ -40,7 +40,7 @@ for (let seed = 1; seed <= COUNT; seed += 1) {
 }
 await disableOldVersions(vault)
 
-/** The command line has no way to allow a name that is a mistake. */
+/** The command line cannot allow a misspelled name. */
 function canBeAllowed({ resource }: Layout): boolean {
   try {
     allowedResources('').read([resource], '--allow')

@@ -1,4 +1,4 @@
-// What holds of `verify` on a k3s without etcd: kine serves etcd's API over SQLite, on a unix socket.
+// `verify` on a k3s without etcd: kine serves etcd's API over SQLite, on a unix socket.
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { after, test } from 'tap'

@@ -8,7 +8,7 @@ import { obtain } from '../host/parts.ts'
 export interface Question {
   readonly kind: 'encryption' | 'kubeconfig' | 'manifest'
   readonly text: string
-  /** --context of kubectl. */
+  /** kubectl's --context. */
   readonly context?: string | undefined
 }
 

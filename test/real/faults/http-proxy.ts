@@ -194,7 +194,7 @@ export class HttpProxy {
   }
 
   #keptHeaders({ rawHeaders }: IncomingMessage): string[] {
-    // Names and values take turns.
+    // Names and values alternate.
     const isDropped = (index: number) =>
       rawHeaders[index - (index % 2)]?.toLowerCase() === this.#dropped
     return rawHeaders.filter((_text, index) => !isDropped(index))

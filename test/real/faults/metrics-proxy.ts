@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers'
 import type { KubeApiServer } from '../cluster/kube-api-server.ts'
 import { CertificateAuthority } from '../host/pki.ts'
 
-/** A proxy in front of a real API server that hides metrics of it, as if it were of a version without them. */
+/** A proxy in front of a real API server that hides some of its metrics, as if its version did not have them. */
 export class MetricsProxy {
   readonly address: string
   /** The certificate authority of its serving certificate. */

@@ -6,7 +6,7 @@ type Range = { readonly from: number; readonly to: number }
 
 /**
  * Returns those of the wanted bytes that are in the writable memory of a process (proc(5): /proc/PID/smaps and
- * /proc/PID/mem). It must be a child of this process, or this process root's.
+ * /proc/PID/mem). It must be a child of this process, or this process must run as root.
  */
 export function findInMemory(pid: number, wanted: readonly Buffer[]): readonly Buffer[] {
   const memory = openSync(`/proc/${String(pid)}/mem`, 'r')
@@ -38,7 +38,7 @@ function writableRanges(pid: number): readonly Range[] {
   return ranges
 }
 
-/** A range that was unmapped since, or cannot be read, holds nothing. */
+/** A range that has been unmapped or cannot be read counts as empty. */
 function readAt(memory: number, into: Buffer, position: number): Buffer {
   try {
     return into.subarray(0, readSync(memory, into, 0, into.length, position))

@@ -71,7 +71,7 @@ void test('a token with less than a second left is not one that never expires', 
   const leaseSeconds = await eventually('a look in the last second', async () => {
     const { login } = await given(t.testdir({}), await make({ ttl: '1s', renewable: false }))
     for (;;) {
-      // Refused: the token expired between two looks, and another one is made.
+      // Refused: the token expired between two checks, and another one is created.
       const grant = await login()
       if (grant.leaseSeconds !== 1) return grant.leaseSeconds
     }

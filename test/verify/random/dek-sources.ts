@@ -42,7 +42,7 @@ export function makeOtherSource(context: SourceContext): Promise<DekSource> {
   return context.random.pick([...BROKEN, ...OTHERS])(context)
 }
 
-/** What the plugin wrote, whole. */
+/** What the plugin wrote, intact. */
 export async function makeOwnSource(context: SourceContext): Promise<DekSource> {
   const { random } = context
   const cluster = random.pick([CLUSTER, CLUSTER, FORMER_CLUSTER])
@@ -50,7 +50,7 @@ export async function makeOwnSource(context: SourceContext): Promise<DekSource> 
   return random.chance(0.2) ? ownV1(context, cluster, version) : ownV2(context, cluster, version)
 }
 
-/** For each whole source of the plugin, one with the same ciphertext and another key id or annotation. */
+/** For each intact source of the plugin, one with the same ciphertext and another key id or annotation. */
 export function makeTwins(
   { random, ring }: SourceContext,
   sources: readonly DekSource[],
@@ -109,7 +109,7 @@ async function ownV1(
   }
 }
 
-/** A whole source of the plugin in which one thing is changed. */
+/** An intact source of the plugin in which one thing is changed. */
 const broken =
   (change: (source: DekSource, context: SourceContext) => Partial<DekSource>): Maker =>
   async (context) => {

@@ -10,7 +10,7 @@ export const CLUSTER = 'test-cluster'
 /** Of kms.alsoDecryptClusters. */
 export const FORMER_CLUSTER = 'former-cluster'
 export const LATEST_VERSION = 4
-/** Versions below are disabled once all stores are sealed. */
+/** Lower versions are disabled once all stores are encrypted. */
 export const MIN_VERSION = 2
 
 /** Wraps DEK sources with versions 1 to {@link LATEST_VERSION} of a Transit key. */
@@ -24,7 +24,7 @@ function keyIdOf(created: (version: number) => number): KeyRing['keyId'] {
     makeKeyId({ clusterId, keyName, keyVersion, createdAt: created(keyVersion) })
 }
 
-/** The real Transit, for which {@link disableOldVersions} is called when all stores are sealed. */
+/** The real Transit, for which {@link disableOldVersions} is called when all stores are encrypted. */
 export async function realKeyRing({ bao }: KmsVault): Promise<KeyRing> {
   for (let version = 2; version <= LATEST_VERSION; version += 1) await rotateKey(bao, KEY)
   const { data } = await bao.api('GET', `transit/keys/${KEY}`)

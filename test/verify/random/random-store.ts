@@ -50,7 +50,7 @@ export async function makeStore(
   const prefix = options.prefix ?? random.pick(['/registry/', '/kubernetes.io/', '/a/b/', '/'])
   const acceptsVaultKubernetesKms = random.chance(0.5)
   const context: SourceContext = { random, ring, acceptsVaultKubernetesKms }
-  // A fault hides best where everything else is as it should be.
+  // A fault is most easily missed where everything else is correct.
   const isTidy = random.chance(0.4)
   const sources: DekSource[] = [await makeOwnSource(context)]
   for (let more = random.below(4); more > 0; more -= 1) {

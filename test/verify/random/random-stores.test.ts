@@ -82,7 +82,7 @@ void test(`${String(COUNT)} random stores: every count and the verdict are corre
     if (last.startsWith('ok: ') !== truth?.ok) t.fail(`store ${String(seed)} says ${last}`)
   }
   t.comment(`${JSON.stringify(verdicts)}, ${String(differences.length)} differ`)
-  // The smallest store shows a fault best.
+  // The smallest store shows a fault most clearly.
   const [first] = differences.toSorted(
     (one, other) => one.store.objects.length - other.store.objects.length,
   )
