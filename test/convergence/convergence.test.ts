@@ -152,7 +152,7 @@ void test('which provider writes is proved by the hash of the file, or by a writ
   ])
   t.match(judge([server('a', hash), server('b', hash)], { ...file, configHash: 'd' }).reasons, [
     /^a uses a different EncryptionConfiguration than the file/,
-    /^b uses another/,
+    /^b uses a different/,
   ])
   const both = judge([server('a', hash), server('b', hash)], file)
   t.match(both, { reasons: [], isFileProved: true, hashes: new Map([['tb', hash]]) })
