@@ -1,4 +1,5 @@
 import { BridgeError } from '../errors.ts'
+import { escapeControls } from '../text/one-line.ts'
 
 /** ok: works. warn: works, but could be better. fail: must be fixed. unknown: could not be checked. */
 export type Level = 'ok' | 'warn' | 'fail' | 'unknown'
@@ -41,7 +42,8 @@ export function wordsOf(thrown: unknown): string {
 export function formatFindings(findings: readonly Finding[]): string {
   return findings
     .map(({ level, what, why, fix }) => {
-      return `${level.padEnd(7)}  ${what}: ${why}${fix === undefined ? '' : `; ${fix}`}`
+      const line = `${level.padEnd(7)}  ${what}: ${why}${fix === undefined ? '' : `; ${fix}`}`
+      return escapeControls(line)
     })
     .join('\n')
 }

@@ -63,6 +63,6 @@ export function describeAccepted(
     .filter(({ resource }) => accepted.has(resource))
     .map(
       ({ resource, objects }) =>
-        `not checked, because of --accept: ${objects.toLocaleString('en')} objects of ${escapeControls(resource)}`,
+        `not checked, because of --accept: ${objects.toLocaleString('en')} ${objects === 1 ? 'object' : 'objects'} of ${escapeControls(resource)}`,
     )
 }

@@ -3,6 +3,7 @@ import type { Readable, Writable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 
 import { BridgeError } from '../../errors.ts'
+import { escapeLines } from '../../text/one-line.ts'
 
 /** Asks a person; undefined if there is no terminal. Rejects with CANCELLED on Ctrl-C. */
 export type Ask = ((question: string) => Promise<boolean>) | undefined
@@ -35,7 +36,7 @@ export function askAtTerminal(prompt: Prompt = process): Ask {
       prompt.off('SIGINT', interrupt)
       resolve(false)
     })
-    void lines.question(`${question} [y/N] `).then(async (answer) => {
+    void lines.question(`${escapeLines(question)} [y/N] `).then(async (answer) => {
       await deliverSignals()
       resolve(/^\s*y(es)?\s*$/i.test(answer))
       lines.close()
