@@ -1,15 +1,8 @@
-import {
-  isAlias,
-  isScalar,
-  LineCounter,
-  parseDocument,
-  visit,
-  type Alias,
-  type Document,
-} from 'yaml'
+import { isAlias, isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml'
 
 import { rawJson } from '../text/raw-json.ts'
 import type { Fault, Path } from './fault.ts'
+import { withoutStacks } from './parser-errors.ts'
 import { lineOf, offsetOf, textOf } from './position.ts'
 import {
   describeError,
@@ -19,6 +12,7 @@ import {
   withoutFollowers,
   type SourceError,
 } from './syntax-fault.ts'
+import { ancestorsOf, walk, type Place } from './walk.ts'
 
 /** A parsed YAML text, and the lines of its parts. */
 export interface Source {
@@ -59,14 +53,16 @@ export function readYaml(
     return [{ path: '', message: `is longer than ${limit}`, hint: 'split it' }]
   }
   const lines = new LineCounter()
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    prettyErrors: false,
-    intAsBigInt: exactNumbers,
-    stringKeys: true,
-    // The library compares each key with every other: a text of about 100 KiB would take minutes.
-    uniqueKeys: false,
-  })
+  const document = withoutStacks(() =>
+    parseDocument(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      intAsBigInt: exactNumbers,
+      stringKeys: true,
+      // The library compares each key with every other: a text of about 100 KiB would take minutes.
+      uniqueKeys: false,
+    }),
+  )
   // Each warning is about a tag that would be ignored, which the author did not intend.
   const errors = [...document.errors, ...document.warnings, ...findDuplicates(document)]
   if (errors.length > 0) {
@@ -94,29 +90,26 @@ export function readYaml(
 const JSON_NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/
 
 function keepDigits(document: Document): void {
-  visit(document, {
-    Scalar(_position, scalar) {
-      const { source = '', value } = scalar
-      if (typeof value === 'number' && JSON_NUMBER.test(source)) scalar.value = rawJson(source)
-    },
-  })
+  for (const { node } of walk(document)) {
+    if (!isScalar(node)) continue
+    const { source = '', value } = node
+    if (typeof value === 'number' && JSON_NUMBER.test(source)) node.value = rawJson(source)
+  }
 }
 
 function findDuplicates(document: Document): readonly SourceError[] {
   const duplicates: SourceError[] = []
-  visit(document, {
-    Map(_position, map) {
-      if (duplicates.length >= MAX_DUPLICATES) return visit.BREAK
-      const seen = new Set<unknown>()
-      for (const { key } of map.items) {
-        if (!isScalar(key)) continue
-        const offset = offsetOf(key) ?? 0
-        if (seen.has(key.value)) duplicates.push({ code: 'DUPLICATE_KEY', pos: [offset, offset] })
-        seen.add(key.value)
-      }
-      return undefined
-    },
-  })
+  for (const { node } of walk(document)) {
+    if (!isMap(node)) continue
+    const seen = new Set<unknown>()
+    for (const { key } of node.items) {
+      if (!isScalar(key)) continue
+      const offset = offsetOf(key) ?? 0
+      if (seen.has(key.value)) duplicates.push({ code: 'DUPLICATE_KEY', pos: [offset, offset] })
+      seen.add(key.value)
+    }
+    if (duplicates.length >= MAX_DUPLICATES) break
+  }
   return duplicates.slice(0, MAX_DUPLICATES)
 }
 
@@ -131,25 +124,28 @@ interface AliasFault {
 function findAliasFault(document: Document, maxAliases: number): AliasFault | undefined {
   const anchors = new Map<string, unknown>()
   let aliases = 0
-  let fault: AliasFault | undefined
-  const refuse = (alias: Alias, text: string) => {
-    fault = { text, offset: offsetOf(alias) ?? 0 }
-    return visit.BREAK
+  for (const place of walk(document)) {
+    const { node } = place
+    if (!isAlias(node)) {
+      if (isNode(node) && node.anchor !== undefined) anchors.set(node.anchor, node)
+      continue
+    }
+    aliases += 1
+    const text = explainAlias(place, anchors.get(node.source), aliases, maxAliases)
+    if (text !== undefined) return { text, offset: offsetOf(node) ?? 0 }
   }
-  visit(document, {
-    Node(_position, node, ancestors) {
-      if (!isAlias(node)) {
-        if ('anchor' in node && node.anchor !== undefined) anchors.set(node.anchor, node)
-        return undefined
-      }
-      const target = anchors.get(node.source)
-      if (target === undefined) return refuse(node, WORDS.BAD_ALIAS)
-      if (maxAliases === 0) return refuse(node, 'contains a YAML alias; write the values in full')
-      aliases += 1
-      if (aliases > maxAliases) return refuse(node, TOO_MANY_ALIASES)
-      const isInside = ancestors.some((ancestor) => ancestor === target)
-      return isInside ? refuse(node, 'an alias is inside the value that it refers to') : undefined
-    },
-  })
-  return fault
+  return undefined
+}
+
+function explainAlias(
+  place: Place,
+  target: unknown,
+  count: number,
+  maxAliases: number,
+): string | undefined {
+  if (target === undefined) return WORDS.BAD_ALIAS
+  if (maxAliases === 0) return 'contains a YAML alias; write the values in full'
+  if (count > maxAliases) return TOO_MANY_ALIASES
+  const isInside = [...ancestorsOf(place)].some((ancestor) => ancestor === target)
+  return isInside ? 'an alias is inside the value that it refers to' : undefined
 }

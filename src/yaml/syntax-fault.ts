@@ -1,7 +1,6 @@
 import {
   isPair,
   isScalar,
-  visit,
   type Document,
   type ErrorCode,
   type LineCounter,
@@ -10,6 +9,7 @@ import {
 
 import { formatPath, splitMessage, type Fault, type Path } from './fault.ts'
 import { offsetOf } from './position.ts'
+import { ancestorsOf, walk } from './walk.ts'
 
 /** An error of the library, without its message. */
 export type SourceError = Pick<YAMLError, 'code' | 'pos'>
@@ -65,17 +65,13 @@ export function locate(path: string, text: string, lines: LineCounter, offset: n
 
 /** The path of the key at an offset. */
 function findKey(document: Document, offset: number): Path {
-  let found: Path = []
-  visit(document, {
-    Pair(_position, pair, ancestors) {
-      if (offsetOf(pair.key) !== offset) return undefined
-      found = [...ancestors.filter(isPair), pair].map(({ key }) =>
-        isScalar(key) ? String(key.value) : '?',
-      )
-      return visit.BREAK
-    },
-  })
-  return found
+  for (const place of walk(document)) {
+    const { node } = place
+    if (!isPair(node) || offsetOf(node.key) !== offset) continue
+    const pairs = [node, ...ancestorsOf(place)].filter(isPair)
+    return pairs.toReversed().map(({ key }) => (isScalar(key) ? String(key.value) : '?'))
+  }
+  return []
 }
 
 /** A syntax error causes others up to the end of the file; only the first one is reported. */

@@ -1,6 +1,7 @@
-import { isCollection, isNode, isScalar, Scalar, visit, type Document, type Pair } from 'yaml'
+import { isNode, isPair, isScalar, Scalar, type Document, type Node, type Pair } from 'yaml'
 
 import { WORDS } from '../syntax-fault.ts'
+import { walk } from '../walk.ts'
 
 export interface SyntaxFault {
   readonly offset: number
@@ -10,29 +11,28 @@ export interface SyntaxFault {
 
 /** What YAML 1.2 allows and yaml.v2 does not, or reads in another way (yaml.v2: scannerc.go). */
 export function findOldSyntaxFault(text: string, document: Document): SyntaxFault | undefined {
-  let fault: SyntaxFault | undefined
-  const found = (offset: number, words: string) => {
-    fault = { offset, text: words }
-    return visit.BREAK
+  for (const { node, isInFlow } of walk(document)) {
+    const fault = isPair(node)
+      ? isInFlow
+        ? findBrokenKey(text, node)
+        : undefined
+      : isNode(node)
+        ? findNodeFault(text, node, isInFlow)
+        : undefined
+    if (fault !== undefined) return fault
   }
-  visit(document, {
-    Node(_position, node, ancestors) {
-      const name = 'source' in node ? (isScalar(node) ? node.anchor : node.source) : node.anchor
-      const [start] = node.range ?? [0]
-      if (name !== undefined && !/^[\w-]+$/.test(name)) return found(start, BAD_NAME)
-      if (!isScalar(node)) return undefined
-      if (node.type === Scalar.QUOTE_DOUBLE && ESCAPED_SLASH.test(sourceOf(text, node)))
-        return found(start, WORDS.BAD_DQ_ESCAPE)
-      if (node.type !== Scalar.PLAIN || !/^[:?]/.test(node.source ?? '')) return undefined
-      return ancestors.some(isFlow) ? found(start, STARTS_WITH_MARK) : undefined
-    },
-    Pair(_position, pair, ancestors) {
-      if (!ancestors.some(isFlow)) return undefined
-      const broken = findBrokenKey(text, pair)
-      return broken === undefined ? undefined : found(broken.offset, broken.text)
-    },
-  })
-  return fault
+  return undefined
+}
+
+function findNodeFault(text: string, node: Node, isInFlow: boolean): SyntaxFault | undefined {
+  const name = 'source' in node ? (isScalar(node) ? node.anchor : node.source) : node.anchor
+  const [offset] = node.range ?? [0]
+  if (typeof name === 'string' && !/^[\w-]+$/.test(name)) return { offset, text: BAD_NAME }
+  if (!isScalar(node)) return undefined
+  if (node.type === Scalar.QUOTE_DOUBLE && ESCAPED_SLASH.test(sourceOf(text, node)))
+    return { offset, text: WORDS.BAD_DQ_ESCAPE }
+  const isMarked = node.type === Scalar.PLAIN && /^[:?]/.test(node.source ?? '')
+  return isMarked && isInFlow ? { offset, text: STARTS_WITH_MARK } : undefined
 }
 
 const STARTS_WITH_MARK = 'plain text in [] or {} starts with : or ?; put it in quotes'
@@ -44,10 +44,6 @@ const ESCAPED_SLASH = /(?<!\\)(?:\\\\)*\\\//
 function sourceOf(text: string, { range }: Scalar): string {
   const [start, end] = range ?? [0, 0]
   return text.slice(start, end)
-}
-
-function isFlow(node: unknown): boolean {
-  return isCollection(node) && node.flow === true
 }
 
 const WITHOUT_SPACE = 'plain text in [] or {} has a colon without a space after it; add the space'

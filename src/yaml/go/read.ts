@@ -5,12 +5,12 @@ import {
   LineCounter,
   parseDocument,
   Parser,
-  visit,
   type Document,
   type YAMLError,
 } from 'yaml'
 
 import type { Fault } from '../fault.ts'
+import { withoutStacks } from '../parser-errors.ts'
 import { lineOf, offsetOf } from '../position.ts'
 import type { Source } from '../source.ts'
 import {
@@ -20,6 +20,7 @@ import {
   withoutFollowers,
   type SourceError,
 } from '../syntax-fault.ts'
+import { walk } from '../walk.ts'
 import { GoDecoder, GoYamlError } from './decode.ts'
 import { findJsonError } from './json-syntax.ts'
 import { findOldSyntaxFault } from './old-syntax.ts'
@@ -67,7 +68,7 @@ const OPTIONS = {
 function readYaml(original: string, { strict }: GoReading): GoSource | readonly Fault[] {
   const lines = new LineCounter()
   const text = normalizeBreaks(original)
-  const [first, second] = composeTwo(text, lines)
+  const [first, second] = withoutStacks(() => composeTwo(text, lines))
   const fault = (offset: number, words: string) => [locate('', words, lines, offset)]
   const control = text.search(FORBIDDEN)
   if (control >= 0) return fault(control, HIDDEN)
@@ -168,14 +169,11 @@ function findTab(text: string, document: Document): number | undefined {
 /** Where scalars and outermost flow collections are, in order. */
 function listClosedValues(document: Document): readonly (readonly [number, number])[] {
   const closed: (readonly [number, number])[] = []
-  visit(document, {
-    Node(_position, node) {
-      if (!isScalar(node) && !(isCollection(node) && node.flow === true)) return undefined
-      const [start, end] = node.range ?? [0, 0]
-      closed.push([start, end])
-      return visit.SKIP
-    },
-  })
+  for (const { node, isInFlow } of walk(document)) {
+    if (isInFlow || !(isScalar(node) || (isCollection(node) && node.flow === true))) continue
+    const [start, end] = node.range ?? [0, 0]
+    closed.push([start, end])
+  }
   return closed
 }
 
@@ -202,7 +200,7 @@ const NOT_JSON =
 
 function readJson(text: string, { strict }: GoReading): Source | readonly Fault[] {
   const lines = new LineCounter()
-  const document = parseDocument(text, { ...OPTIONS, lineCounter: lines })
+  const document = withoutStacks(() => parseDocument(text, { ...OPTIONS, lineCounter: lines }))
   const wrong = findJsonError(text)
   if (wrong !== undefined) return [locate('', NOT_JSON, lines, wrong)]
   const duplicates = strict ? findDuplicates(document) : []
