@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { isClass, readClass } from '../../src/csi/class/secret-provider-class.ts'
+import { isClass, readClass } from '../../../src/csi/class/secret-provider-class.ts'
 
 void test('thousands of unknown names are reported in bounded time: few suggestions, and not all of them', (t) => {
   const known = '- {name: part, type: keyInfo, key: k}'

@@ -1,6 +1,6 @@
 import { after, end, test } from 'tap'
-import { PodVault, newPod } from './pod-vault.ts'
-import { failure, startFixture } from './fixture.ts'
+import { PodVault, newPod } from '../pod-vault.ts'
+import { failure, startFixture } from '../fixture.ts'
 
 const vault = await PodVault.start()
 const fixture = await startFixture(vault)

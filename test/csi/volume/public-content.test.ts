@@ -1,10 +1,10 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { test } from 'tap'
-import { makePublicFiles } from '../../src/csi/volume/public-content.ts'
-import { PublicContentCache } from '../../src/csi/volume/public-content-cache.ts'
-import type { PublicKeyObject } from '../../src/csi/class/object-types.ts'
-import type { TransitKey } from '../../src/transit/key.ts'
-import { HandClock } from '../fakes/clock.ts'
+import { makePublicFiles } from '../../../src/csi/volume/public-content.ts'
+import { PublicContentCache } from '../../../src/csi/volume/public-content-cache.ts'
+import type { PublicKeyObject } from '../../../src/csi/class/object-types.ts'
+import type { TransitKey } from '../../../src/transit/key.ts'
+import { HandClock } from '../../fakes/clock.ts'
 
 const MINUTE = 60_000
 const MEBIBYTE = 1024 * 1024

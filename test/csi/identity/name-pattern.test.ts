@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { matchesPattern } from '../../src/csi/identity/name-pattern.ts'
+import { matchesPattern } from '../../../src/csi/identity/name-pattern.ts'
 
 const PATTERNS: readonly (readonly [
   pattern: string,

@@ -1,10 +1,10 @@
 import { after, end, test } from 'tap'
-import type { BridgeError } from '../../src/errors.ts'
-import { FieldReader } from '../../src/csi/class/object-fields.ts'
-import { readSelection, type Selection } from '../../src/csi/class/pointer.ts'
-import { selectPart } from '../../src/csi/volume/value-part.ts'
-import { PodVault, newPod } from './pod-vault.ts'
-import { failure, startFixture } from './fixture.ts'
+import type { BridgeError } from '../../../src/errors.ts'
+import { FieldReader } from '../../../src/csi/class/object-fields.ts'
+import { readSelection, type Selection } from '../../../src/csi/class/pointer.ts'
+import { selectPart } from '../../../src/csi/volume/value-part.ts'
+import { PodVault, newPod } from '../pod-vault.ts'
+import { failure, startFixture } from '../fixture.ts'
 
 const vault = await PodVault.start()
 const fixture = await startFixture(vault)

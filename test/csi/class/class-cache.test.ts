@@ -1,7 +1,7 @@
 import { test } from 'tap'
-import { ClassCache } from '../../src/csi/class/class-cache.ts'
-import { TextBudget } from '../../src/csi/text-budget.ts'
-import { HandClock } from '../fakes/clock.ts'
+import { ClassCache } from '../../../src/csi/class/class-cache.ts'
+import { TextBudget } from '../../../src/csi/text-budget.ts'
+import { HandClock } from '../../fakes/clock.ts'
 
 const MIB = 1024 * 1024
 

@@ -3,11 +3,11 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, end, test } from 'tap'
-import { PodVault, newPod } from './pod-vault.ts'
-import { CertificateAuthority } from '../real/host/pki.ts'
-import { tempFolder } from '../real/host/temp-folder.ts'
-import { certify, rotateKey } from '../real/vault/transit-setup.ts'
-import { failure, startFixture } from './fixture.ts'
+import { PodVault, newPod } from '../pod-vault.ts'
+import { CertificateAuthority } from '../../real/host/pki.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
+import { certify, rotateKey } from '../../real/vault/transit-setup.ts'
+import { failure, startFixture } from '../fixture.ts'
 
 const vault = await PodVault.start()
 const fixture = await startFixture(vault)

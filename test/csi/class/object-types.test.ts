@@ -11,11 +11,11 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createLocalJWKSet, flattenedVerify, type JSONWebKeySet } from 'jose'
 import { after, end, test } from 'tap'
-import { PodVault, newPod } from './pod-vault.ts'
-import { usesVault } from '../real/vault/openbao.ts'
-import { tempFolder } from '../real/host/temp-folder.ts'
-import { configKey, rotateKey } from '../real/vault/transit-setup.ts'
-import { failure, startFixture } from './fixture.ts'
+import { PodVault, newPod } from '../pod-vault.ts'
+import { usesVault } from '../../real/vault/openbao.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
+import { configKey, rotateKey } from '../../real/vault/transit-setup.ts'
+import { failure, startFixture } from '../fixture.ts'
 
 const vault = await PodVault.start()
 const fixture = await startFixture(vault)

@@ -4,10 +4,10 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { calculateJwkThumbprint, type JSONWebKeySet, type JWK } from 'jose'
 import { after, end, test } from 'tap'
-import { PodVault, newPod } from './pod-vault.ts'
-import { tempFolder } from '../real/host/temp-folder.ts'
-import { rotateKey } from '../real/vault/transit-setup.ts'
-import { failure, startFixture } from './fixture.ts'
+import { PodVault, newPod } from '../pod-vault.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
+import { rotateKey } from '../../real/vault/transit-setup.ts'
+import { failure, startFixture } from '../fixture.ts'
 
 const vault = await PodVault.start()
 const fixture = await startFixture(vault)

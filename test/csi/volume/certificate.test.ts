@@ -1,9 +1,9 @@
 import { createPublicKey, X509Certificate } from 'node:crypto'
 import { after, end, test } from 'tap'
-import { PodVault, newPod } from './pod-vault.ts'
-import { CertificateAuthority } from '../real/host/pki.ts'
-import { certify, rotateKey } from '../real/vault/transit-setup.ts'
-import { failure, startFixture } from './fixture.ts'
+import { PodVault, newPod } from '../pod-vault.ts'
+import { CertificateAuthority } from '../../real/host/pki.ts'
+import { certify, rotateKey } from '../../real/vault/transit-setup.ts'
+import { failure, startFixture } from '../fixture.ts'
 
 const vault = await PodVault.start()
 const fixture = await startFixture(vault)

@@ -1,6 +1,6 @@
 import { test } from 'tap'
 
-import { readManifests } from '../../src/csi/class/class-manifest.ts'
+import { readManifests } from '../../../src/csi/class/class-manifest.ts'
 
 const CLASS = `apiVersion: secrets-store.csi.x-k8s.io/v1
 kind: SecretProviderClass
