@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createLocalJWKSet, jwtVerify } from 'jose'
 import { after, end, test } from 'tap'
 import { parse } from 'yaml'
 import type { CsiRule } from '../../src/config/config.ts'
@@ -151,6 +152,55 @@ void test('the SecretSync in csi-changes.md names a file as the sync controller 
   const { files } = await fixture.driver.mount({ attributes, secrets: '{}' })
   t.equal(String(files.get(sourcePath)?.contents), 'hunter2')
 })
+
+/** The cells of a row of the table with the parameters of signatures. */
+function signingRows(): readonly (readonly string[][])[] {
+  const [, table = ''] = DOCUMENT.split('<!-- table: signing -->')
+  const lines = table.split('\n## ')[0]?.split('\n') ?? []
+  return lines
+    .filter((line) => /^\| `[A-Z]/.test(line))
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text)),
+    )
+}
+
+for (const [algorithms = [], [type = 'rsa-2048'] = [], parameters = []] of signingRows()) {
+  for (const alg of algorithms) {
+    void test(`a verifier accepts a token that Transit signs with the parameters of docs/csi.md for ${alg}`, async (t) => {
+      const key = `app-jws-${alg.toLowerCase()}`
+      await vault.makeKey(key, type)
+      const jwks = { path: 'jwks', type: 'jwks', key, ...(type === 'rsa-2048' && { alg }) }
+      const files = await mount(JSON.stringify([jwks]))
+      const keys = createLocalJWKSet(JSON.parse(String(files.get('jwks')?.contents)))
+      const hash = /(384|512)$/.exec(alg)?.[1]
+      const options = Object.fromEntries(
+        parameters
+          .filter((text) => text.includes('=') && !text.startsWith('hash_algorithm'))
+          .map((text) => text.split('=')),
+      )
+      const token = await signToken(key, alg, {
+        ...options,
+        ...(hash !== undefined && { hash_algorithm: `sha2-${hash}` }),
+      })
+      t.match(await jwtVerify(token, keys), { protectedHeader: { alg, kid: `${key}:1` } })
+    })
+  }
+}
+
+async function signToken(key: string, alg: string, options: object): Promise<string> {
+  const parts = [{ alg, kid: `${key}:1` }, { sub: 'web' }]
+  const input = parts
+    .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+    .join('.')
+  const body = { input: Buffer.from(input).toString('base64'), ...options }
+  const answer = await vault.bao.api('POST', `transit/sign/${key}`, body)
+  const signature = String(answer.data.signature).split(':')[2] ?? ''
+  // Transit's default form is base64, and `jws` base64url.
+  return `${input}.${Buffer.from(signature, 'base64').toString('base64url')}`
+}
 
 void test('the configuration in docs/csi.md is valid and has no login of the program itself', (t) => {
   const { config } = parseProviderConfig('csi.md', exampleOf('configuration'), {})
