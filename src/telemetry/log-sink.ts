@@ -1,5 +1,7 @@
 import { write } from 'node:fs'
 
+import { escapeLines } from '../text/one-line.ts'
+
 /** Maximum size of the lines that wait to be written: enough for one burst at level debug. */
 const MAX_WAITING_BYTES = 1024 * 1024
 /** Written at once; lines that come meanwhile wait. */
@@ -34,8 +36,9 @@ export class LogSink {
     this.#onDropped = onDropped
   }
 
-  /** Takes one line, which ends with a newline. */
-  write(line: string): void {
+  /** Takes one line of JSON, which ends with a newline. The rest of its control characters, which `kubectl logs` would show, are escaped. */
+  write(text: string): void {
+    const line = escapeLines(text)
     const bytes = Buffer.byteLength(line)
     if (this.#waitingBytes + bytes > MAX_WAITING_BYTES) {
       this.#onDropped(1)

@@ -36,6 +36,19 @@ void test('lines are written in their order, and flush waits for them', async (t
   closeSync(descriptor)
 })
 
+void test('a name with control characters does not act on the terminal that shows the log', async (t) => {
+  const file = join(tempFolder('log'), 'log')
+  const descriptor = openSync(file, 'w')
+  const { sink } = sinkInto(descriptor)
+  const entry = { name: '\u001b[2J\u009b31m\u202e\u2028\u{e0001}', more: 'a\tb\nc' }
+  sink.write(`${JSON.stringify(entry)}\n`)
+  await sink.flush(30_000)
+  const text = readFileSync(file, 'utf8')
+  t.notMatch(text, /[^\P{C}\n]|[\u2028\u2029]/u)
+  t.same(JSON.parse(text), entry, 'the JSON is the same')
+  closeSync(descriptor)
+})
+
 void test('lines that cannot be written are dropped and counted', async (t) => {
   const descriptor = openSync('/dev/full', 'w')
   const { sink, dropped } = sinkInto(descriptor)
