@@ -24,14 +24,14 @@ void test('all pages together are what kine holds, at one revision', async (t) =
   for (let at = 0; at < KEYS; at += 1) {
     const value = randomBytes(200)
     expected.push([name(at), value.toString('latin1')])
-    await kine.put(name(at), value)
+    await kine.writer.put(name(at), value)
   }
   for (let at = 0; at < 3; at += 1) {
     const large = randomBytes(1_400_000)
-    await kine.put(`/registry/configmaps/a/large-${String(at)}`, large)
+    await kine.writer.put(`/registry/configmaps/a/large-${String(at)}`, large)
     expected.push([`/registry/configmaps/a/large-${String(at)}`, large.toString('latin1')])
   }
-  await kine.put('/registry2/secrets/a/a', Buffer.from('not of this prefix'))
+  await kine.writer.put('/registry2/secrets/a/a', Buffer.from('not of this prefix'))
   const live = openLive(kine.address)
   const found = await readAll(live)
   t.ok(
@@ -52,7 +52,7 @@ void test('what is written during the read is not part of it', async (t) => {
   const live = openLive(kine.address)
   const keys: string[] = []
   for await (const page of live.readPages({ prefix: '/registry/' }, new AbortController().signal)) {
-    if (keys.length === 0) await kine.put(name(99_999), Buffer.from('later'))
+    if (keys.length === 0) await kine.writer.put(name(99_999), Buffer.from('later'))
     keys.push(...page.map(({ key }) => Buffer.from(key).toString('utf8')))
   }
   t.notOk(keys.includes(name(99_999)))
@@ -69,8 +69,8 @@ void test('a compaction in the middle is reported, and reading continues', async
     if (continued.length > 0 || keys.size < 100) continue
     // kine keeps the last 1,000 revisions (its --compact-min-retain).
     let revision = 0n
-    for (let at = 0; at < 1_100; at += 1) revision = await kine.put(name(7), randomBytes(8))
-    await kine.compact(revision)
+    for (let at = 0; at < 1_100; at += 1) revision = await kine.writer.put(name(7), randomBytes(8))
+    await kine.writer.compact(revision)
   }
   t.equal(continued.length, 1)
   t.equal(live.revisions.length, 2)

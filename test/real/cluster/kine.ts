@@ -1,7 +1,7 @@
 import { join } from 'node:path'
-import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
-import { Client, credentials } from '@grpc/grpc-js'
+import { credentials } from '@grpc/grpc-js'
 import { obtain } from '../host/parts.ts'
+import { EtcdWriter } from './etcd-writer.ts'
 import { Program } from '../program/program.ts'
 import { tempFolder } from '../host/temp-folder.ts'
 
@@ -10,7 +10,7 @@ export class Kine {
   /** As kube-apiserver and `verify` take it: `unix:///…`. */
   readonly address: string
   readonly #program: Program
-  readonly #client: Client
+  readonly writer: EtcdWriter
 
   static async start(): Promise<Kine> {
     const folder = tempFolder('kine')
@@ -33,48 +33,11 @@ export class Kine {
   private constructor(program: Program, address: string) {
     this.#program = program
     this.address = address
-    this.#client = new Client(address.replace('unix://', 'unix:'), credentials.createInsecure())
-  }
-
-  /** Stores bytes under a key; returns the revision. */
-  async put(key: string, value: Buffer): Promise<bigint> {
-    const request = new BinaryWriter()
-    request.tag(1, WireType.LengthDelimited).bytes(Buffer.from(key))
-    request.tag(2, WireType.LengthDelimited).bytes(value)
-    return readRevision(await this.#call('KV/Put', request.finish()))
-  }
-
-  async compact(revision: bigint): Promise<void> {
-    const request = new BinaryWriter().tag(1, WireType.Varint).int64(revision)
-    await this.#call('KV/Compact', request.finish())
+    this.writer = new EtcdWriter(address.replace('unix://', 'unix:'), credentials.createInsecure())
   }
 
   async stop(): Promise<void> {
-    this.#client.close()
+    this.writer.close()
     await this.#program.terminate({ graceMs: 500 })
   }
-
-  #call(method: string, request: Uint8Array): Promise<Buffer> {
-    const pass = (bytes: Buffer) => bytes
-    return new Promise((resolve, reject) => {
-      const path = `/etcdserverpb.${method}`
-      this.#client.makeUnaryRequest(path, pass, pass, Buffer.from(request), (error, answer) => {
-        if (error === null) resolve(answer ?? Buffer.alloc(0))
-        else reject(error)
-      })
-    })
-  }
-}
-
-/** Field 3 of field 1, the header. */
-function readRevision(answer: Uint8Array): bigint {
-  const reader = new BinaryReader(answer)
-  reader.tag()
-  const header = new BinaryReader(reader.bytes())
-  while (header.pos < header.len) {
-    const [field, type] = header.tag()
-    if (field === 3) return BigInt(header.int64())
-    header.skip(type)
-  }
-  return 0n
 }

@@ -55,14 +55,12 @@ const parts = {
     ldflags: () => [],
     takes: 'a build from source, some seconds',
   },
-  etcd: {
-    from: 'go',
-    folder: 'etcd',
-    module: 'go.etcd.io/etcd/server/v3',
-    package: 'go.etcd.io/etcd/server/v3',
-    ldflags: () => [],
-    takes: 'a build from source, about a minute',
-  },
+  etcd: etcd('etcd', 'server'),
+  etcdctl: etcd('etcd', 'etcdctl'),
+  'etcd-3.5': etcd('etcd-3.5', 'server'),
+  'etcdctl-3.5': etcd('etcd-3.5', 'etcdctl'),
+  'etcd-3.7': etcd('etcd-3.7', 'server'),
+  'etcdctl-3.7': etcd('etcd-3.7', 'etcdctl'),
   ghz: {
     from: 'go',
     folder: 'ghz',
@@ -125,6 +123,17 @@ const parts = {
 } as const satisfies Record<string, FromGo | FromWheel | FromSystem>
 
 export type Part = keyof typeof parts
+
+function etcd(folder: string, program: 'server' | 'etcdctl'): FromGo {
+  return {
+    from: 'go',
+    folder,
+    module: `go.etcd.io/etcd/${program}/v3`,
+    package: `go.etcd.io/etcd/${program}/v3`,
+    ldflags: () => [],
+    takes: 'a build from source, about a minute',
+  }
+}
 
 function kubernetes(program: string): FromGo {
   return {
