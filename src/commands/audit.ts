@@ -31,8 +31,8 @@ Match the audit files of Vault or OpenBao with the logs of plugins, by the uid
 that each request carries: who used which key, when, from which node, with what
 result. A use that may return something secret (decrypt, rewrap, datakey,
 export, byok-export, backup, and every operation that this program does not
-know) is reported as suspicious unless a plugin in these logs made a call of
-that kind, with that uid, for that key, that often.
+know) is reported as suspicious unless a plugin in these logs made enough calls
+of the same kind, with the same uid, for the same key.
 
 The order of the files does not matter. Files may be compressed with gzip or
 zstd. Each is read twice, in constant memory; a temporary file of SQLite

@@ -29,7 +29,7 @@ export const csiCommand = defineCommand({
   usage: ['--config FILE'],
   description: `
 Serve the provider for the Secrets Store CSI driver (1.6.0 or newer) on a unix
-socket, until SIGTERM or SIGINT. It provides public keys, JWKS, data keys and
+socket, until SIGTERM or SIGINT. It provides public keys, JWKS, certificates, data keys and
 decrypted values from Transit as files to pods, under each pod's own identity.
 
 It starts whether or not Vault answers. Only an invalid configuration ends the

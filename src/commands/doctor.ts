@@ -31,7 +31,7 @@ const options = {
   ),
   acceptUnknown: list(
     'LIST',
-    'Checks that may remain unknown, with commas between: audit,key-upsert with the policy that setup writes.',
+    'Checks that may remain unknown, separated by commas: audit,key-upsert with the policy that setup writes.',
   ),
   json: flag('Print one JSON object: ok, unchecked, findings.'),
 }
@@ -49,7 +49,7 @@ Check this control-plane node. Reports line by line what works and what to fix:
 It changes nothing.`,
   options,
   exitCodes:
-    '0 no problems found, 1 a line says fail, or unknown and is not accepted, 2 wrong usage or configuration.',
+    '0 no problems found, 1 a check fails, or is unknown and not accepted, 2 wrong usage or configuration.',
   examples: ['$ transit-bridge doctor --config /etc/transit-bridge/config.yaml'],
   run: runDoctor,
 })

@@ -23,7 +23,7 @@ const options = {
     'The current provider: identity (plaintext), aescbc, secretbox, aesgcm, or kms:NAME=SOCKET for another plugin.',
   ),
   step: stepOption(),
-  check: text('FILE', 'Check this file. With --config, check also that it contains the plugin.'),
+  check: text('FILE', 'Check this file. With --config, also check that it contains the plugin.'),
   json: flag('With --check: print one JSON object: file, ok, faults.'),
 }
 

@@ -61,7 +61,7 @@ const options = {
     'An etcd snapshot of another cluster that uses the same key. Repeat it for each cluster.',
   ),
   onlyCluster: flag(
-    'No other cluster uses this key: if one does, its data under disabled versions becomes unreadable.',
+    'Confirm that no other cluster uses this key. If one does, its data under disabled versions becomes unreadable.',
   ),
   skipHashCheck: flag('Accept a --backup without a checksum: objects may be missing from it.'),
   finish: flag('Create no new key version: complete a rotation that Vault or a person began.'),

@@ -59,7 +59,7 @@ export const setupCommand = defineCommand({
   description: `
 Prepare Vault for the plugin that a configuration describes: Transit and its
 key, the login, role and policy, the audited header. It first shows what would
-change, and asks for confirmation. It does not touch what is right already.`,
+change, and asks for confirmation. It does not change what is already correct.`,
   options,
   exitCodes: '0 done or nothing to do, 1 failed, 2 wrong usage or not confirmed.',
   examples: ['$ transit-bridge setup --config config.yaml --kubeconfig admin.conf'],
