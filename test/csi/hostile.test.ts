@@ -139,6 +139,30 @@ const CASES: readonly Case[] = [
     /objects\[0\]\."x{40}…": is not a known field/,
   ),
   invalid(
+    'a ciphertext that is a number',
+    [{ ...GOOD, ciphertext: 5 }],
+    /invalid: objects\[0\]\.ciphertext: must be text, not a number; put it in quotes$/,
+  ),
+  invalid(
+    'thousands of keys',
+    Array.from({ length: 20 }, (_none, index) => ({
+      path: `p${String(index)}`,
+      type: 'jwks',
+      keys: Array.from({ length: 50 }, (_nothing, key) => `app-${String(index)}-${String(key)}`),
+    })),
+    /objects: use 1000 Transit keys, more than 200; split them into several classes/,
+  ),
+  invalid(
+    'the keys of thousands of engines',
+    Array.from({ length: 3 }, (_none, index) => ({
+      path: `p${String(index)}`,
+      mount: `m${String(index)}`,
+      type: 'jwks',
+      keys: Array.from({ length: 70 }, (_nothing, key) => `app-${String(key)}`),
+    })),
+    /objects: use 210 Transit keys, more than 200/,
+  ),
+  invalid(
     'a version that is a mapping with toString',
     [{ ...PUBLIC, version: { toString: 1 } }],
     /objects\[0\]\.version: must be a version, not a mapping; use a number/,

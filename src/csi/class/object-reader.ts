@@ -128,14 +128,14 @@ function readCiphertext(
   field: string,
   reader: FieldReader,
 ): Omit<CiphertextObject, 'type' | 'encoding'> {
-  const ciphertext = reader.text(field, 'the ciphertext from Transit: vault:v1:…') ?? ''
-  if (ciphertext !== '' && readCiphertextVersion(ciphertext) === undefined)
+  const ciphertext = reader.text(field, 'the ciphertext from Transit: vault:v1:…')
+  if (ciphertext === '') reader.fault(field, 'is empty')
+  else if (ciphertext !== undefined && readCiphertextVersion(ciphertext) === undefined)
     reader.fault(field, 'is not a Transit ciphertext; expected vault:v1:… followed by base64')
-  else if (ciphertext === '' && reader.has(field)) reader.fault(field, 'is empty')
   return {
     ...common,
     key: readKey(reader),
-    ciphertext,
+    ciphertext: ciphertext ?? '',
     context: reader.bytes('context'),
     associatedData: reader.bytes('associatedData'),
   }

@@ -12,7 +12,7 @@ import { readPlace } from './place-fields.ts'
 import { readObject } from './object-reader.ts'
 import { findReferenceFaults, findUnused } from './references.ts'
 import { findShapeFault } from './text-shape.ts'
-import type { ClassObject } from './object-types.ts'
+import { keysOf, type ClassObject } from './object-types.ts'
 
 /**
  * The parameters that a pod author can set. The administrator controls everything else, and by rules which mounts and
@@ -20,6 +20,8 @@ import type { ClassObject } from './object-types.ts'
  */
 export const CLASS_PARAMETERS: readonly string[] = ['role', 'objects', 'mount', 'vaultNamespace']
 const MAX_OBJECTS = 100
+/** Each key is a request to Vault, and an entry of the key cache, which all pods share. */
+const MAX_KEYS = 200
 /** A hundred objects of six fields each have 1,700 structural characters as block YAML, and 3,800 as JSON. */
 const MAX_STRUCTURE = 4_000
 /** A YAML fault contains the path of a key, which can be as long as the class. */
@@ -119,7 +121,21 @@ function readObjects(text: string, ofClass: WantedPlace, faults: Fault[]): Class
     faults.push({ path, message, hint: 'split them into several classes' })
     return []
   }
-  return readList(list, source, ofClass, faults)
+  const objects = readList(list, source, ofClass, faults)
+  const keys = countKeys(objects)
+  if (keys > MAX_KEYS) {
+    const message = `use ${String(keys)} Transit keys, more than ${String(MAX_KEYS)}`
+    faults.push({ path, message, hint: 'split them into several classes' })
+  }
+  return objects
+}
+
+function countKeys(objects: readonly ClassObject[]): number {
+  const keys = objects.flatMap((object) => {
+    const { mount = '', vaultNamespace = '' } = object
+    return keysOf(object).map((key) => `${vaultNamespace} ${mount} ${key}`)
+  })
+  return new Set(keys).size
 }
 
 function readList(
