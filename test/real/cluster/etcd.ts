@@ -18,17 +18,28 @@ export class Etcd {
   readonly dir: string
   readonly #binary: string
   readonly #peer: string
+  readonly #extraArgs: readonly string[]
   #program: Program
 
-  static async start({ dir = tempFolder('etcd') }: { dir?: string } = {}): Promise<Etcd> {
+  static async start({
+    dir = tempFolder('etcd'),
+    extraArgs = [],
+  }: { dir?: string; extraArgs?: readonly string[] } = {}): Promise<Etcd> {
     const client = `http://127.0.0.1:${await freePort()}`
     const peer = `http://127.0.0.1:${await freePort()}`
-    const etcd = new Etcd(await obtain('etcd'), dir, client, peer)
+    const etcd = new Etcd(await obtain('etcd'), dir, client, peer, extraArgs)
     await etcd.#ready()
     return etcd
   }
 
-  private constructor(binary: string, dir: string, address: string, peer: string) {
+  private constructor(
+    binary: string,
+    dir: string,
+    address: string,
+    peer: string,
+    extraArgs: readonly string[],
+  ) {
+    this.#extraArgs = extraArgs
     this.#binary = binary
     this.dir = dir
     this.address = address
@@ -95,6 +106,7 @@ export class Etcd {
         // The data need not outlive the machine, and a disk that is slow to flush slows every test.
         '--unsafe-no-fsync',
         '--log-level=warn',
+        ...this.#extraArgs,
       ],
     })
   }
