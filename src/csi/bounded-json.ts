@@ -20,7 +20,7 @@ export function parseBoundedJson(text: string): unknown {
   }
 }
 
-/** Whether a JSON text has at most that many fields and list items. The time is proportional to its length. */
+/** Whether a JSON text has at most this many fields and list items. The time is proportional to its length. */
 export function hasFewMembers(text: string, most: number): boolean {
   let members = 0
   let isInText = false

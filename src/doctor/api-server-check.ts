@@ -126,7 +126,7 @@ async function checkFile(path: string, socket: string): Promise<readonly Finding
   ]
 }
 
-/** Whether a provider has keys in the file itself; a file that cannot be read is judged by its words. */
+/** Whether a provider has keys in the file itself; a file that cannot be parsed is searched for the word "secret". */
 function holdsKeys(text: string): boolean {
   const source = readEncryptionText(text)
   if (!('value' in source)) return /secret/.test(text)

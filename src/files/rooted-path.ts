@@ -4,7 +4,7 @@ import { join, posix } from 'node:path'
 import { BridgeError } from '../errors.ts'
 import { systemCodeOf } from './system-error.ts'
 
-/** As path_resolution(7): more than these are a loop. */
+/** As in path_resolution(7): more links than this count as a loop. */
 const MAX_LINKS = 40
 
 /**

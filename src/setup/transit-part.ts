@@ -124,7 +124,7 @@ async function planUpsert(vault: VaultSettings, { mount, key }: Wanted['transit'
       : `${mount}/ also has ${String(others.length)} other ${others.length === 1 ? 'key' : 'keys'}`
   return remark(
     'note',
-    `${why}, and disable_upsert is for all of them: another program may rely on an encrypt that creates its key, so setup does not set it; with it, an encrypt with a misspelled name would create no key`,
+    `${why}, and disable_upsert applies to all of them; setup does not set it, because another program may rely on an encrypt that creates its key; without it, an encrypt with a misspelled name creates a key`,
   )
 }
 

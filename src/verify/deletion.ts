@@ -1,6 +1,6 @@
 import type { Report } from './report.ts'
 
-/** What a name in the path of the API may consist of: nothing that a shell reads in another way. */
+/** What a name in the path of the API may consist of: nothing that a shell interprets. */
 const NAME = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/
 const OPTIONS = JSON.stringify({
   kind: 'DeleteOptions',

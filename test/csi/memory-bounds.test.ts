@@ -16,7 +16,7 @@ async function launcherOptions(): Promise<string[]> {
 
 type Step = { heapMiB: number; [code: string]: number }
 
-void test('all memories of the CSI provider at their bounds at the same time fit the heap of bin/transit-bridge', async (t) => {
+void test('all caches of the CSI provider at their bounds at the same time fit the heap of bin/transit-bridge', async (t) => {
   const options = await launcherOptions()
   t.equal(options.length, 2)
   // One file without types, like the program: a compiler would use a part of the heap.

@@ -40,7 +40,7 @@ function openOldKine(clusterId: bigint): EtcdStore {
   return new EtcdStore({ client, onCompaction: () => undefined })
 }
 
-void test('kine is read without ranges that it would take for something else', async (t) => {
+void test('kine is read without ranges that it would misinterpret', async (t) => {
   t.equal((await readAll(openOldKine(0n))).length, KEYS)
 })
 

@@ -194,7 +194,7 @@ void test('everything that was written is removed, the manifest first', async (t
   t.same((await removeFromNode(options)).changed, [])
 })
 
-void test('a CA file that is not the one that was written stays', async (t) => {
+void test('a CA file that the installer did not write stays', async (t) => {
   const { options, read, writeConfig, writeToken } = await makeNode(t)
   await writeToken()
   await installOnNode(options)

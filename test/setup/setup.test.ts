@@ -271,7 +271,7 @@ void test('disable_upsert is not set on an engine that others use', async (t) =>
   await fixture.bao.api('POST', 'transit/keys/of-another-program', {})
   const { code, stdout } = await fixture.setup(['--yes'])
   t.equal(code, 0, stdout)
-  t.match(stdout, /note: transit\/ also has 1 other key, and disable_upsert is for all of them/)
+  t.match(stdout, /note: transit\/ also has 1 other key, and disable_upsert applies to all of them/)
   const upsert = async () => {
     const { body } = await fixture.bao.request('GET', 'transit/config/keys')
     return (body as { data?: { disable_upsert?: boolean } }).data?.disable_upsert ?? false

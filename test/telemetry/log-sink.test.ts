@@ -36,7 +36,7 @@ void test('lines are written in their order, and flush waits for them', async (t
   closeSync(descriptor)
 })
 
-void test('a name with control characters does not act on the terminal that shows the log', async (t) => {
+void test('control characters in a name do not reach the terminal that shows the log', async (t) => {
   const file = join(tempFolder('log'), 'log')
   const descriptor = openSync(file, 'w')
   const { sink } = sinkInto(descriptor)

@@ -90,7 +90,7 @@ function convertDecrypt(mount: string, key: string, object: VaultObject): Conver
   const { ciphertext, context, associated_data: associatedData } = args
   for (const name of ['context', 'associated_data'] as const) {
     if (name in args && typeof args[name] !== 'string')
-      fault('secretArgs', `has no text as ${name}`, 'put it in quotes')
+      fault('secretArgs', `has ${name} with a value that is not text`, 'put it in quotes')
   }
   if (typeof ciphertext !== 'string') fault('secretArgs', 'has no ciphertext')
   return {

@@ -31,7 +31,7 @@ function writePart(text: string, selection: Selection): string {
   const part = find(language === 'JSON' ? parseJson(text, selection) : parseYaml(text, selection))
   if (typeof part === 'string') {
     if (part.isWellFormed()) return part
-    throw unreadable(selection, 'contains half of a surrogate pair, which UTF-8 does not have')
+    throw unreadable(selection, 'contains half of a surrogate pair, which UTF-8 cannot express')
   }
   // Parsed a second time, because a number may have more digits than a JavaScript number.
   const exact = language === 'JSON' ? find(parseJson(text, selection, keepDigits)) : part

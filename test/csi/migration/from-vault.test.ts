@@ -262,7 +262,7 @@ const WITHOUT_COUNTERPART: readonly (readonly [string, Fields, string, string | 
   [
     'associated data that is a number',
     { ...DECRYPT, secretArgs: { ciphertext: 'vault:v1:AAAA', associated_data: 5 } },
-    'objects[0].secretArgs has no text as associated_data',
+    'objects[0].secretArgs has associated_data with a value that is not text',
     'decrypt',
   ],
   ['an unknown field', { ...DECRYPT, ttl: '1h' }, 'objects[0].ttl has no counterpart', 'decrypt'],

@@ -137,13 +137,13 @@ const UNREADABLE: readonly (readonly [string, string | Buffer, object, string])[
     'half of a surrogate pair',
     '{"a":"hunter2\\ud800"}',
     { jsonPointer: '/a' },
-    'contains half of a surrogate pair, which UTF-8 does not have',
+    'contains half of a surrogate pair, which UTF-8 cannot express',
   ],
   [
     'half of a surrogate pair in YAML',
     'a: "hunter2\\ud800"',
     { yamlPointer: '/a' },
-    'contains half of a surrogate pair, which UTF-8 does not have',
+    'contains half of a surrogate pair, which UTF-8 cannot express',
   ],
   [
     'a duplicate key',

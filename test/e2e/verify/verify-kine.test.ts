@@ -78,7 +78,7 @@ void test('a compaction in the middle is reported, and reading continues', async
   await live.close()
 })
 
-void test('a socket that is missing, or of something else, is one line', async (t) => {
+void test('a socket that is missing, or of another program, is reported in one line', async (t) => {
   const missing = join(tempFolder('kine'), 'kine.sock')
   t.strictSame(await runVerify('--endpoints', `unix://${missing}`), {
     code: 1,
