@@ -1,4 +1,5 @@
 const [QUOTE, BACKSLASH, FIRST_PRINTABLE] = [0x22, 0x5c, 0x20]
+const NONE = Buffer.alloc(0)
 /** The escapes of RFC 8259, section 7, that have a letter. */
 const LETTERS: ReadonlyMap<number, string> = new Map([
   [0x08, 'b'],
@@ -10,21 +11,31 @@ const LETTERS: ReadonlyMap<number, string> = new Map([
   [BACKSLASH, '\\'],
 ])
 
+/** The bytes for each byte of a text. Looked up, because a text can have a million bytes. */
+const ESCAPES: readonly Uint8Array[] = Array.from({ length: 256 }, (_none, byte) => escapeOf(byte))
+
 /** Returns UTF-8 text as JSON text in quotes. Unlike JSON.stringify it makes no string, which could not be zeroed. */
 export function encodeJsonText(text: Uint8Array): Buffer {
-  const length = text.reduce((sum, byte) => sum + (escapeOf(byte)?.length ?? 1), 2)
-  const result = Buffer.alloc(length, QUOTE)
+  const result = Buffer.alloc(lengthOf(text), QUOTE)
   let position = 1
-  for (const byte of text) {
-    const escape = escapeOf(byte)
-    if (escape === undefined) result[position++] = byte
-    else position += result.write(escape, position, 'latin1')
+  for (let index = 0; index < text.length; index += 1) {
+    const escape = ESCAPES[text[index] ?? 0] ?? NONE
+    for (let at = 0; at < escape.length; at += 1) result[position++] = escape[at] ?? 0
   }
   return result
 }
 
-function escapeOf(byte: number): string | undefined {
+function lengthOf(text: Uint8Array): number {
+  let length = 2
+  for (let index = 0; index < text.length; index += 1)
+    length += (ESCAPES[text[index] ?? 0] ?? NONE).length
+  return length
+}
+
+function escapeOf(byte: number): Uint8Array {
   const letter = LETTERS.get(byte)
-  if (letter !== undefined) return `\\${letter}`
-  return byte < FIRST_PRINTABLE ? `\\u${byte.toString(16).padStart(4, '0')}` : undefined
+  if (letter !== undefined) return Buffer.from(`\\${letter}`)
+  return byte < FIRST_PRINTABLE
+    ? Buffer.from(`\\u${byte.toString(16).padStart(4, '0')}`)
+    : Buffer.from([byte])
 }

@@ -39,17 +39,17 @@ interface Plan {
 export function compose(objects: readonly ClassObject[], contents: Contents): Contents {
   const composites = objects.filter(isComposite)
   if (composites.length === 0) return new Map()
-  const copies = new EncodedCopies()
+  const forms = new PartForms()
   try {
     const plans = composites.map(
-      (composite) => [composite.index, planOrError(composite, objects, contents, copies)] as const,
+      (composite) => [composite.index, planOrError(composite, objects, contents, forms)] as const,
     )
     requireSize(mountedSize(objects, contents) + plannedSize(plans.map(([, plan]) => plan)))
     return new Map(
       plans.map(([index, plan]) => [index, plan instanceof BridgeError ? plan : makeFiles(plan)]),
     )
   } finally {
-    copies.zero()
+    forms.zero()
   }
 }
 
@@ -57,12 +57,14 @@ function planOrError(
   composite: CompositeObject,
   objects: readonly ClassObject[],
   contents: Contents,
-  copies: EncodedCopies,
+  forms: PartForms,
 ): Plan | BridgeError {
   try {
     const parts = findParts(composite, objects, contents)
     const pieces =
-      composite.type === 'bundle' ? bundle(composite, parts) : fillIn(composite, parts, copies)
+      composite.type === 'bundle'
+        ? bundle(composite, parts, forms)
+        : fillIn(composite, parts, forms)
     return { composite, pieces, version: versionOf(composite, parts) }
   } catch (thrown) {
     return BridgeError.from(thrown)
@@ -98,11 +100,11 @@ function explainMissing(object: ClassObject, error: BridgeError): BridgeError {
 const LINE_END = Buffer.from('\n')
 
 /** Each part starts on a new line. */
-function bundle({ of }: BundleObject, parts: Parts): readonly Buffer[] {
+function bundle({ of }: BundleObject, parts: Parts, forms: PartForms): readonly Buffer[] {
   return of.flatMap((name) => {
     const { object, files } = requirePart(name, parts)
     return files.flatMap(({ contents }) => {
-      requireText(object, contents, 'use encoding: base64 in that object')
+      requireText(object, forms.isText(contents), 'use encoding: base64 in that object')
       const endsLine = contents.byteLength === 0 || contents.at(-1) === LINE_END[0]
       return endsLine ? [contents] : [contents, LINE_END]
     })
@@ -112,7 +114,7 @@ function bundle({ of }: BundleObject, parts: Parts): readonly Buffer[] {
 function fillIn(
   { parts: template }: TemplateObject,
   parts: Parts,
-  copies: EncodedCopies,
+  forms: PartForms,
 ): readonly Buffer[] {
   return template.map((part) => {
     if (typeof part === 'string') return Buffer.from(part)
@@ -122,13 +124,13 @@ function fillIn(
     const { contents } = file
     const { encoding } = part
     if (encoding === 'text' || encoding === 'json')
-      requireText(object, contents, `write {{ ${part.name} | base64 }}`)
-    return encoding === 'text' ? contents : copies.make(contents, encoding)
+      requireText(object, forms.isText(contents), `write {{ ${part.name} | base64 }}`)
+    return encoding === 'text' ? contents : forms.encode(contents, encoding)
   })
 }
 
-function requireText(object: ClassObject, contents: Buffer, hint: string): void {
-  if (isUtf8(contents)) return
+function requireText(object: ClassObject, isText: boolean, hint: string): void {
+  if (isText) return
   throw new BridgeError('OBJECT_UNSUITABLE', `${nameObject(object)} is not UTF-8 text; ${hint}`)
 }
 
@@ -174,11 +176,21 @@ function sizeOf(buffers: readonly Buffer[]): number {
   return buffers.reduce((sum, { byteLength }) => sum + byteLength, 0)
 }
 
-/** Encoded copies of parts: each is made once, and all are zeroed together. */
-class EncodedCopies {
+/**
+ * What a part is, and its encoded copies. Each is found once, because a class can use a part thousands of times. All copies
+ * are zeroed together.
+ */
+class PartForms {
+  readonly #texts = new Map<Buffer, boolean>()
   readonly #copies = new Map<Buffer, Map<TemplateEncoding, Buffer>>()
 
-  make(contents: Buffer, encoding: Exclude<TemplateEncoding, 'text'>): Buffer {
+  isText(contents: Buffer): boolean {
+    const isText = this.#texts.get(contents) ?? isUtf8(contents)
+    this.#texts.set(contents, isText)
+    return isText
+  }
+
+  encode(contents: Buffer, encoding: Exclude<TemplateEncoding, 'text'>): Buffer {
     const known = this.#copies.get(contents) ?? new Map<TemplateEncoding, Buffer>()
     this.#copies.set(contents, known)
     const copy = known.get(encoding) ?? ENCODERS[encoding](contents)
