@@ -31,6 +31,9 @@ export interface AuditOptions {
   readonly onUse?: ((use: KeyUse) => void) | undefined
 }
 
+const INVALID_ENTRY = 'does not have the fields of an audit entry'
+const DEVICE_REMOVED = 'removes an audit device (sys/audit), so later uses may be in no file'
+
 /** Maximum number of key names in a message. */
 const MAX_KEYS = 20
 
@@ -100,11 +103,16 @@ export class Audit {
   }
 
   #addEntry(file: FileCounter, line: LogLine): void {
-    file.add(line)
-    const entry = 'value' in line ? readAuditEntry(line.value) : undefined
-    if (entry === undefined) return
-    file.entries += 1
-    if (entry !== 'other') this.#take(entry)
+    if (!('value' in line)) {
+      file.addUnread(line)
+      return
+    }
+    const entry = readAuditEntry(line.value)
+    if (entry === undefined) file.addOther(line)
+    else file.entries += 1
+    if (entry === 'invalid') file.addUnread({ line: line.line, why: INVALID_ENTRY })
+    if (entry === 'device-removed') file.addUnread({ line: line.line, why: DEVICE_REMOVED })
+    if (typeof entry === 'object') this.#take(entry)
   }
 
   #take(entry: AuditEntry): void {

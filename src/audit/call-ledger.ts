@@ -1,7 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 
-import type { AuditEntry } from './entry.ts'
-import { isRevealing } from './operation.ts'
+import { VALUES_HIDDEN, type AuditEntry } from './entry.ts'
 import type { PluginCall } from './plugin-call.ts'
 
 /** The values in one request of a plugin's own check (kms/proof.ts). */
@@ -16,7 +15,12 @@ export type Origin =
   /** A run of `transit-bridge verify` that the operator named. */
   | { readonly kind: 'verify' }
   /** Not in the logs; `why` says what is missing or wrong. */
-  | { readonly kind: 'unknown'; readonly why: string }
+  | {
+      readonly kind: 'unknown'
+      readonly why: string
+      /** Whether the call of its uid was claimed more often than its plugin sent requests, so one of them is a copy. */
+      readonly isRepeated: boolean
+    }
 
 /**
  * The calls in the plugins' logs, with the number of requests that each may have caused. Add all calls first.
@@ -63,8 +67,8 @@ export class CallLedger {
   }
 
   /**
-   * Finds who sent a request. One that returns something secret uses up a request of each of its calls, so that a uid
-   * that was copied from a log stands out.
+   * Finds who sent a request. It uses up a request of each of its calls, whatever it does, so that a uid that was copied
+   * from a log stands out, whichever was first.
    */
   claim(entry: AuditEntry): Origin {
     const { uids } = entry
@@ -74,33 +78,51 @@ export class CallLedger {
     const calls: FoundCall[] = []
     for (const uid of uids) {
       const call = this.#match(uid, entry)
-      if (typeof call === 'string') return unknown(call)
-      if (isRevealing(entry)) this.#take.run(uid, call.method, call.key, call.time)
+      if ('why' in call) return call
+      this.#take.run(uid, call.method, call.key, call.time)
       calls.push(call)
     }
+    // A request that reads the key has no values.
+    if (entry.action === 'read') return this.#fromPlugin(calls[0])
     const isCheck = calls[0]?.method === 'Check'
     if (entry.values > (isCheck ? CHECK_VALUES : uids.length))
-      return unknown('it has more values than uids')
-    const node = this.#nodes[calls[0]?.node ?? 0] ?? ''
-    return { kind: isCheck ? 'check' : 'plugin', node }
+      return unknown(
+        entry.values === VALUES_HIDDEN
+          ? 'its entry does not show how many values it has'
+          : 'it has more values than uids',
+      )
+    return this.#fromPlugin(calls[0])
+  }
+
+  #fromPlugin(call: FoundCall | undefined): Origin {
+    const node = this.#nodes[call?.node ?? 0] ?? ''
+    return { kind: call?.method === 'Check' ? 'check' : 'plugin', node }
   }
 
   /** The call that a request was made for, or why there is none. */
-  #match(uid: string, entry: AuditEntry): FoundCall | string {
+  #match(uid: string, entry: AuditEntry): FoundCall | Unknown {
     const calls = this.#find.all(uid) as unknown as FoundCall[]
-    if (calls.length === 0) return explainStranger(uid)
+    if (calls.length === 0) return unknown(explainStranger(uid))
     const key = this.#keys.get(`${entry.mount}/${entry.key}`)
     const ofKey = calls.filter((call) => call.key === key)
     if (ofKey.length === 0)
-      return calls.some((call) => call.key === this.#keys.get(''))
-        ? 'the log with its uid names no key; it is from an older plugin'
-        : 'the plugin that logged its uid uses another key'
+      return unknown(
+        calls.some((call) => call.key === this.#keys.get(''))
+          ? 'the log with its uid names no key; it is from an older plugin'
+          : 'the plugin that logged its uid uses another key',
+      )
     const ofMethod = ofKey.filter((call) => mayCause(call.method, entry))
     if (ofMethod.length === 0)
-      return `the plugin logged its uid for ${ofKey.map(({ method }) => method).join(' and ')}`
+      return unknown(
+        `the plugin logged its uid for ${ofKey.map(({ method }) => method).join(' and ')}`,
+      )
     return (
       ofMethod.find((call) => call.requests > 0) ??
-      'its uid occurs more often than the plugin sent it'
+      // A uid of Encrypt opens nothing, so nothing was copied.
+      unknown(
+        'its uid occurs more often than the plugin sent it',
+        ofMethod.some(({ method }) => method !== 'Encrypt'),
+      )
     )
   }
 
@@ -111,6 +133,8 @@ export class CallLedger {
     return this.#keys.size - 1
   }
 }
+
+type Unknown = Extract<Origin, { readonly kind: 'unknown' }>
 
 interface FoundCall {
   readonly method: PluginCall['method']
@@ -135,6 +159,6 @@ function explainStranger(uid: string): string {
   return 'no plugin logged its uid'
 }
 
-function unknown(why: string): Origin {
-  return { kind: 'unknown', why }
+function unknown(why: string, isRepeated = false): Unknown {
+  return { kind: 'unknown', why, isRepeated }
 }

@@ -2,6 +2,9 @@ import * as v from 'valibot'
 
 import { readOperation, type Operation } from './operation.ts'
 
+/** The number of values of an entry that does not show it. */
+export const VALUES_HIDDEN = Number.MAX_SAFE_INTEGER
+
 /** A line of Vault's audit file about a Transit key. */
 export interface AuditEntry extends Operation {
   readonly type: 'request' | 'response'
@@ -11,7 +14,7 @@ export interface AuditEntry extends Operation {
   readonly time: string
   /** The uids of the calls that it was made for; several for a batch. */
   readonly uids: readonly string[]
-  /** The number of values in the request. */
+  /** The number of values in the request, or {@link VALUES_HIDDEN}. */
   readonly values: number
   readonly address: string
   /** The caller, as the login method names it. */
@@ -40,18 +43,46 @@ const Line = v.object({
   }),
 })
 
-/** Reads a line of an audit file. `other`: it is not about a key. Undefined: it is not an audit entry. */
-export function readAuditEntry(value: unknown): AuditEntry | 'other' | undefined {
+/** Where the storage of Vault can be read, with the key material, if raw_storage_endpoint is on. */
+const RAW_STORAGE = 'sys/raw/'
+
+/**
+ * What a line of an audit file is: about a key, about anything else, the end of an audit device, or an entry that does
+ * not have the fields of one. Undefined if it is no such line.
+ */
+export function readAuditEntry(
+  value: unknown,
+): AuditEntry | 'other' | 'device-removed' | 'invalid' | undefined {
   const parsed = v.safeParse(Line, value, { abortEarly: true })
-  if (!parsed.success) return undefined
-  const { type, time, error, auth, request } = parsed.output
+  if (!parsed.success) return isLikeEntry(value) ? 'invalid' : undefined
+  if (removesDevice(parsed.output)) return 'device-removed'
+  const found = findOperation(parsed.output.request)
+  return found === undefined ? 'other' : makeEntry(parsed.output, found)
+}
+
+type ParsedLine = v.InferOutput<typeof Line>
+
+function findOperation(request: ParsedLine['request']): Operation | undefined {
   const { path, operation, mount_type: mountType, mount_point: mountPoint } = request
+  if (path.startsWith(RAW_STORAGE))
+    return { mount: 'sys/raw', key: '', action: `${operation} ${path}`, isUnknown: true }
   // Vault before 2022 does not write the type of the mount.
-  if (mountType !== undefined && mountType !== 'transit') return 'other'
-  const found = readOperation({ path, operation, mountPoint })
-  if (found === undefined) return 'other'
+  if (mountType !== undefined && mountType !== 'transit') return undefined
+  const namespace = request.namespace?.path ?? ''
+  const found = readOperation({ path, operation, mountPoint: inNamespace(mountPoint, namespace) })
+  // Without the type, a path of one word may be that of any engine.
+  return mountType === undefined && found?.key === '' ? undefined : found
+}
+
+/** In a namespace, the mount point starts with the namespace, and the path does not. */
+function inNamespace(mountPoint: string | undefined, namespace: string): string | undefined {
+  return mountPoint?.startsWith(namespace) === true
+    ? mountPoint.slice(namespace.length)
+    : mountPoint
+}
+
+function makeEntry({ type, time, error, auth, request }: ParsedLine, found: Operation): AuditEntry {
   const header = request.headers?.['x-transit-bridge-uid'] ?? []
-  const batch = request.data?.['batch_input']
   return {
     type,
     id: request.id,
@@ -59,14 +90,33 @@ export function readAuditEntry(value: unknown): AuditEntry | 'other' | undefined
     ...found,
     mount: `${request.namespace?.path ?? ''}${found.mount}`,
     uids: header.flatMap((text) => text.split(',')).filter((uid) => uid !== ''),
-    values: Array.isArray(batch) ? batch.length : 1,
+    values: countValues(request.data),
     address: request.remote_address,
     identity: auth?.display_name ?? '',
     error: error === '' ? undefined : error,
   }
 }
 
-/** Whether an entry concerns the key of this name. For an unknown path it may be any part. */
+/** What Vault does between its answer to such a request and the next device is in no file. */
+function removesDevice({ type, error, request }: ParsedLine): boolean {
+  const isRefused = error !== undefined && error !== ''
+  const { path, operation } = request
+  return type === 'request' && operation === 'delete' && path.startsWith('sys/audit/') && !isRefused
+}
+
+function isLikeEntry(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'request' in value
+}
+
+/** An entry from which someone removed the request's data may have had any number of values. */
+function countValues(data: Readonly<Record<string, unknown>> | null | undefined): number {
+  if (data === null || data === undefined) return VALUES_HIDDEN
+  const batch = data['batch_input']
+  if (batch === undefined || batch === null) return 1
+  return Array.isArray(batch) ? batch.length : VALUES_HIDDEN
+}
+
+/** Whether an entry concerns the key of this name. For an unknown path it may be any part, or only in the body. */
 export function concernsKey({ key, isUnknown }: Operation, name: string): boolean {
-  return key === name || (isUnknown && key.split('/').includes(name))
+  return key === name || (isUnknown && (key === '' || key.split('/').includes(name)))
 }

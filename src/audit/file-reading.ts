@@ -1,4 +1,4 @@
-import type { LogLine, Unread } from './log-file.ts'
+import type { JsonLine, Unread } from './log-file.ts'
 
 /** What was found in a file. */
 export interface FileReading {
@@ -18,6 +18,10 @@ export interface FileReading {
 /** Maximum number of problems that are kept for each file. All are counted. */
 const MAX_PROBLEMS = 10
 
+const WRAPPED = 'contains an audit entry inside a string; pass the entries as Vault wrote them'
+const UNKNOWN = 'is neither an audit entry nor a log line of a plugin'
+const ENTRY = /"request":\s*\{/
+
 /** Counts what a file holds while it is read. */
 export class FileCounter {
   readonly #path: string
@@ -31,13 +35,16 @@ export class FileCounter {
     this.#path = path
   }
 
-  add(line: LogLine): void {
-    if ('value' in line) {
-      this.#isLog ||= isLogLine(line.value)
-      return
-    }
+  addUnread(line: Unread): void {
     this.#unread += 1
     if (this.#problems.length < MAX_PROBLEMS) this.#problems.push(line)
+  }
+
+  /** A line that is no entry of an audit file. */
+  addOther({ line, value }: JsonLine): void {
+    if (containsEntry(value)) this.addUnread({ line, why: WRAPPED })
+    else if (isLogLine(value)) this.#isLog = true
+    else this.addUnread({ line, why: UNKNOWN })
   }
 
   get reading(): FileReading {
@@ -48,7 +55,14 @@ export class FileCounter {
   }
 }
 
-/** Whether a line may be from a plugin, at any level. */
+/** Whether a line may be from a plugin, at any level, or from the log of Vault itself. */
 function isLogLine(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'level' in value && 'msg' in value
+  if (typeof value !== 'object' || value === null) return false
+  return ('level' in value && 'msg' in value) || ('@level' in value && '@message' in value)
+}
+
+/** Whether a log shipper put an entry of an audit file, as text, into an object of its own. */
+function containsEntry(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return Object.values(value).some((text) => typeof text === 'string' && ENTRY.test(text))
 }

@@ -20,7 +20,7 @@ export interface KeyUse {
 
 export function makeKeyUse(entry: AuditEntry, origin: Origin, result: string): KeyUse {
   const { time, mount, key, action, address, identity, uids } = entry
-  const isSuspicious = origin.kind === 'unknown' && isRevealing(entry)
+  const isSuspicious = origin.kind === 'unknown' && (isRevealing(entry) || origin.isRepeated)
   return { time, mount, key, action, result, address, identity, origin, uids, isSuspicious }
 }
 

@@ -3,6 +3,8 @@ import { MAX_LINE_BYTES, readLines, type Line } from '../files/line-reader.ts'
 
 /** A JSON object of a file with one object per line. */
 export interface JsonLine {
+  /** The number of the line. */
+  readonly line: number
   readonly value: unknown
 }
 
@@ -19,6 +21,7 @@ const CRI_PREFIX = /^\S+ (?:stdout|stderr) ([FP])\S* /
 
 /** One that was split by a container runtime may be as long as any other. */
 const MAX_JOINED_LENGTH = MAX_LINE_BYTES
+const OBJECT_START = /\{\s*"/
 const TOO_LONG = 'is longer than 4 MiB'
 const UNFINISHED = 'is incomplete: the file was cut off, or is still being written'
 
@@ -48,15 +51,25 @@ class LineJoiner {
   #number = 0
 
   add(line: Line): readonly LogLine[] {
-    const [prefix = '', flag] = CRI_PREFIX.exec(line.text) ?? []
     this.#number = line.number
-    if (prefix === '' && this.#partial === '') return readLine(line)
-    const text = this.#partial + line.text.slice(prefix.length)
-    this.#partial = flag === 'P' ? text : ''
-    if (this.#partial === '') return readLine({ ...line, text })
-    if (text.length <= MAX_JOINED_LENGTH) return []
+    const docker = readDockerLine(line.text)
+    if (docker !== undefined) return this.#join(line, docker, !docker.endsWith('\n'))
+    const [prefix = '', flag] = CRI_PREFIX.exec(line.text) ?? []
+    return this.#join(line, line.text.slice(prefix.length), flag === 'P')
+  }
+
+  #join(line: Line, part: string, isPartial: boolean): readonly LogLine[] {
+    // What remains of a line that is too long is not JSON.
+    if (line.isTooLong) return this.#refuse(line)
+    const text = this.#partial + part
+    this.#partial = isPartial ? text : ''
+    if (!isPartial) return readLine({ ...line, text })
+    return text.length <= MAX_JOINED_LENGTH ? [] : this.#refuse({ ...line, text })
+  }
+
+  #refuse({ number, text }: Line): readonly LogLine[] {
     this.#partial = ''
-    return [{ line: line.number, why: TOO_LONG }]
+    return [{ line: number, why: `${TOO_LONG}${describeLong(text)}` }]
   }
 
   end(): readonly LogLine[] {
@@ -64,12 +77,11 @@ class LineJoiner {
   }
 }
 
-function readLine({ text, number, isTooLong, isUnfinished }: Line): readonly LogLine[] {
-  const start = text.indexOf('{"')
+function readLine({ text, number, isUnfinished }: Line): readonly LogLine[] {
+  const start = text.search(OBJECT_START)
   if (start < 0) return []
-  if (isTooLong) return [{ line: number, why: `${TOO_LONG}${describeLong(text)}` }]
   const value = parse(text.slice(start))
-  if (value !== undefined) return [{ value: unwrapDocker(value) }]
+  if (value !== undefined) return [{ line: number, value }]
   return [{ line: number, why: isUnfinished ? UNFINISHED : 'is damaged JSON' }]
 }
 
@@ -79,11 +91,16 @@ function describeLong(prefix: string): string {
   return path === undefined ? '' : ` (its path is ${path})`
 }
 
-/** Docker's json-file driver writes each line of a container as `{"log":"…\n","stream":"stdout","time":"…"}`. */
-function unwrapDocker(value: unknown): unknown {
+/**
+ * Docker's json-file driver writes each line of a container as `{"log":"…\n","stream":"stdout","time":"…"}`, and one of
+ * over 16 KiB in parts: only the last one ends with a line break.
+ */
+function readDockerLine(text: string): string | undefined {
+  if (!text.startsWith('{') || !text.includes('"stream":')) return undefined
+  const value = parse(text)
   if (typeof value !== 'object' || value === null || !('log' in value) || !('stream' in value))
-    return value
-  return typeof value.log === 'string' ? (parse(value.log) ?? value) : value
+    return undefined
+  return typeof value.log === 'string' ? value.log : undefined
 }
 
 function parse(text: string): unknown {

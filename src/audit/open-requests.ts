@@ -9,18 +9,20 @@ export class OpenRequests {
   readonly #unanswered: StatementSync
 
   constructor(database: DatabaseSync) {
-    database.exec('CREATE TABLE open (id TEXT PRIMARY KEY, entry TEXT) WITHOUT ROWID')
-    this.#remove = database.prepare('DELETE FROM open WHERE id = ?')
-    this.#add = database.prepare('INSERT OR REPLACE INTO open VALUES (?, ?)')
+    database.exec(`
+      CREATE TABLE open (id TEXT, type TEXT, entry TEXT, PRIMARY KEY (id, type)) WITHOUT ROWID`)
+    this.#remove = database.prepare('DELETE FROM open WHERE id = ? AND type = ?')
+    this.#add = database.prepare('INSERT OR REPLACE INTO open VALUES (?, ?, ?)')
     this.#unanswered = database.prepare('SELECT entry FROM open WHERE entry IS NOT NULL')
   }
 
   addRequest(entry: AuditEntry): void {
-    if (!this.#close(entry.id)) this.#add.run(entry.id, JSON.stringify(entry))
+    if (!this.#close(entry.id, 'response'))
+      this.#add.run(entry.id, 'request', JSON.stringify(entry))
   }
 
   addResponse({ id }: AuditEntry): void {
-    if (!this.#close(id)) this.#add.run(id, null)
+    if (!this.#close(id, 'request')) this.#add.run(id, 'response', null)
   }
 
   /** Requests whose response is in none of the files. */
@@ -29,8 +31,8 @@ export class OpenRequests {
       yield JSON.parse(String(row['entry'])) as AuditEntry
   }
 
-  /** Whether the other half was there. */
-  #close(id: string): boolean {
-    return this.#remove.run(id).changes > 0
+  /** Whether the other half was there. Two requests with one id are a copy, and no answer. */
+  #close(id: string, other: AuditEntry['type']): boolean {
+    return this.#remove.run(id, other).changes > 0
   }
 }

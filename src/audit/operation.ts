@@ -5,7 +5,7 @@ export interface Operation {
   readonly key: string
   /** The operation as its path names it, such as `decrypt`; for the key itself `read`, `create`, `list` or `delete`. */
   readonly action: string
-  /** Whether the path is not one of Transit's that this program knows; `key` is then a guess. */
+  /** Whether the path is not one of Transit's that this program knows; `key` is then the rest of the path. */
   readonly isUnknown: boolean
 }
 
@@ -110,11 +110,11 @@ function readParts(
   operation: string,
 ): Operation | undefined {
   const [action, ...rest] = parts
-  if (action === undefined || rest.length === 0 || KEYLESS.has(action)) return undefined
-  if (action === 'keys') return readKeyPath(mount, rest, operation)
+  if (action === undefined || KEYLESS.has(action)) return undefined
+  if (action === 'keys') return rest.length === 0 ? undefined : readKeyPath(mount, rest, operation)
   const isKnown = HARMLESS.has(action) || REVEALING.has(action)
-  const key = parts[KEY_POSITION[action] ?? 1]
-  return { mount, action, key: key ?? rest.join('/'), isUnknown: !isKnown || key === undefined }
+  const key = isKnown ? parts[KEY_POSITION[action] ?? 1] : undefined
+  return { mount, action, key: key ?? rest.join('/'), isUnknown: key === undefined }
 }
 
 /** `keys/NAME` or `keys/NAME/ACTION`. */

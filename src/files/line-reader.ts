@@ -40,7 +40,11 @@ const LONGEST_MAGIC = 6
 export async function* readLines(path: string): AsyncGenerator<readonly Line[]> {
   const splitter = new LineSplitter()
   try {
-    for await (const chunk of await openContent(path)) yield splitter.add(chunk as Buffer)
+    const { content, leftBytes } = await openContent(path)
+    for await (const chunk of content) yield splitter.add(chunk as Buffer)
+    // Node stops at what it does not take for compressed data, and reports nothing.
+    if (leftBytes() > 0)
+      throw new BridgeError('FILE_DAMAGED', 'other data follows the compressed data')
   } catch (cause) {
     if (cause instanceof BridgeError) throw cause
     throw new BridgeError('FILE_DAMAGED', explainDamage(cause), { cause })
@@ -48,17 +52,25 @@ export async function* readLines(path: string): AsyncGenerator<readonly Line[]> 
   yield splitter.end()
 }
 
-async function openContent(path: string): Promise<Readable> {
+interface Content {
+  readonly content: Readable
+  /** The bytes at the end of the file that were not decompressed. Call it after reading. */
+  readonly leftBytes: () => number
+}
+
+async function openContent(path: string): Promise<Content> {
   const file = await openRegularFile(path, path)
   const magic = Buffer.alloc(LONGEST_MAGIC)
+  let size = 0
   try {
+    size = (await file.stat()).size
     await file.read(magic, 0, LONGEST_MAGIC, 0)
   } finally {
     await file.close()
   }
   const format = FORMATS.find((known) => magic.toString('hex').startsWith(known.magic))
   const stream = createReadStream(path)
-  if (format === undefined) return stream
+  if (format === undefined) return { content: stream, leftBytes: () => 0 }
   if (!('open' in format))
     throw new BridgeError(
       'USAGE_INVALID',
@@ -67,7 +79,8 @@ async function openContent(path: string): Promise<Readable> {
   const content = format.open()
   stream.on('error', (error) => content.destroy(error))
   content.on('close', () => stream.destroy())
-  return stream.pipe(content)
+  stream.pipe(content)
+  return { content, leftBytes: () => size - content.bytesWritten }
 }
 
 /** Codes of node:zlib: Z_BUF_ERROR for a file that was cut off, others for damage. */

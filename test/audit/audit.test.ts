@@ -17,7 +17,10 @@ interface Logs {
 }
 
 async function* toLines(values: readonly object[]): AsyncIterable<readonly LogLine[]> {
-  yield values.map((value) => ({ value: JSON.parse(JSON.stringify(value)) as unknown }))
+  yield values.map((value, index) => ({
+    line: index + 1,
+    value: JSON.parse(JSON.stringify(value)) as unknown,
+  }))
 }
 
 async function audit({ calls = [], entries, verifyRuns, key = KEY }: Logs): Promise<AuditSummary> {
@@ -27,6 +30,10 @@ async function audit({ calls = [], entries, verifyRuns, key = KEY }: Logs): Prom
   await run.readEntries('node-1.log', toLines(calls))
   await run.readEntries('audit.log', toLines(entries))
   return run.summarize()
+}
+
+function withRequest(entry: object, changes: object): object {
+  return { ...entry, request: { ...(entry as { request: object }).request, ...changes } }
 }
 
 /** Request and response of one use. */
@@ -108,6 +115,31 @@ const WRONG: readonly (readonly [string, Logs, RegExp])[] = [
     { entries: use({ path: `transit/extract/${KEY}` }) },
     /extract transit\/k8s-etcd/,
   ],
+  [
+    'its entry does not show how many values it has',
+    { entries: use({ uid: UID }).map((entry) => withRequest(entry, { data: undefined })) },
+    /does not show how many values/,
+  ],
+  [
+    'an operation that is not known names the key later in its path',
+    { entries: use({ path: `transit/extract/to/${KEY}` }) },
+    /extract transit\/to\/k8s-etcd/,
+  ],
+  [
+    'an operation that is not known names the key in its body',
+    { entries: use({ path: 'transit/extract' }) },
+    /extract transit\/ by/,
+  ],
+  [
+    "it reads Vault's storage",
+    { entries: use({ path: 'sys/raw/core/keyring', operation: 'read', mountType: 'system' }) },
+    /read sys\/raw\/core\/keyring/,
+  ],
+  [
+    'only its request was written, to two files',
+    { entries: [...use({}).slice(0, 1), ...use({}).slice(0, 1)] },
+    /no answer/,
+  ],
   ['it claims to be a check', { entries: use({ uid: `check-${UID}` }) }, /no plugin logged it/],
   ['it claims to be verify', { entries: use({ uid: `verify-${UID}` }) }, /--verify-run/],
   ['it has no response', { entries: use({}).slice(0, 1) }, /no answer/],
@@ -161,6 +193,75 @@ void test('a response may come before its request, as in files in any order', as
     ok: true,
     uses: [{ count: 1 }],
   })
+})
+
+for (const order of ['after the check', 'before the check'] as const) {
+  void test(`a decrypt with the uid of a check is suspicious: ${order}`, async (t) => {
+    const uid = `check-${UID}`
+    const copies = [...use({ id: 'x', uid, values: 2 }), ...use({ id: 'y', uid, values: 2 })]
+    const check = [
+      ...use({ id: 'c', uid }),
+      ...use({ id: 'd', uid, values: 2 }),
+      ...use({ id: 'a', uid, operation: 'read', path: `transit/keys/${KEY}` }),
+      ...use({ id: 'b', uid, path: `transit/encrypt/${KEY}` }),
+    ]
+    const summary = await audit({
+      calls: [callLine(uid, { method: 'Check', requests: 4 })],
+      entries: order === 'after the check' ? [...check, ...copies] : [...copies, ...check],
+    })
+    t.match(summary, { ok: false, suspiciousCount: 2 })
+    t.match(formatAudit(summary), /occurs more often than the plugin sent it/)
+  })
+}
+
+const UNREAD: readonly (readonly [string, object, RegExp])[] = [
+  ['its time is a number', { ...auditLine('response'), time: 5 }, /does not have the fields/],
+  ['its error is an object', { ...auditLine('response'), error: {} }, /does not have the fields/],
+  [
+    'its type is not known',
+    { ...auditLine('response'), type: 'reply' },
+    /does not have the fields/,
+  ],
+  [
+    'its header is not a list',
+    withRequest(auditLine('response'), { headers: { 'x-transit-bridge-uid': UID } }),
+    /does not have the fields/,
+  ],
+  [
+    'it has no id',
+    withRequest(auditLine('response'), { id: undefined }),
+    /does not have the fields/,
+  ],
+  [
+    'a log shipper wrapped it',
+    { level: 'info', msg: JSON.stringify(auditLine('response')) },
+    /inside a string/,
+  ],
+  ['it is something else', { MESSAGE: 'started' }, /neither an audit entry nor a log line/],
+  [
+    'it removes an audit device',
+    auditLine('request', { operation: 'delete', path: 'sys/audit/file', mountType: 'system' }),
+    /removes an audit device/,
+  ],
+]
+for (const [name, line, message] of UNREAD) {
+  void test(`a line of an audit file makes the result not ok if ${name}`, async (t) => {
+    const entries = [...use({ id: 'a', uid: UID }), line]
+    const summary = await audit({ calls: [callLine(UID)], entries })
+    t.match(summary, { ok: false, suspiciousCount: 0 })
+    t.match(formatAudit(summary), message)
+    t.match(formatAudit(summary), 'NOT ok: 1 line was not read')
+  })
+}
+
+void test('the log of Vault itself and a refused removal of an audit device change nothing', async (t) => {
+  const removal = { operation: 'delete', path: 'sys/audit/file', mountType: 'system' }
+  const entries = [
+    { '@level': 'info', '@message': 'core: post-unseal setup complete' },
+    auditLine('request', { ...removal, error: 'permission denied' }),
+    ...use({ id: 'a', uid: UID }),
+  ]
+  t.match(await audit({ calls: [callLine(UID)], entries }), { ok: true })
 })
 
 void test('every suspicious use counts, however many addresses there are', async (t) => {

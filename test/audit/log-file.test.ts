@@ -3,15 +3,18 @@ import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 
-import { readLogFile, type LogLine } from '../../src/audit/log-file.ts'
+import { readLogFile, type LogLine, type Unread } from '../../src/audit/log-file.ts'
 import { MAX_LINE_BYTES } from '../../src/files/line-reader.ts'
 
-async function read(t: Test, content: string | Buffer): Promise<readonly LogLine[]> {
+async function read(
+  t: Test,
+  content: string | Buffer,
+): Promise<readonly (Unread | { readonly value: unknown })[]> {
   const file = join(t.testdir(), 'log')
   await writeFile(file, content)
   const lines: LogLine[] = []
   for await (const batch of readLogFile(file)) lines.push(...batch)
-  return lines
+  return lines.map((line) => ('value' in line ? { value: line.value } : line))
 }
 
 const ONE = '{"n":1}\n'
@@ -40,6 +43,17 @@ for (const [name, content] of [
     "lines of Docker's json-file driver",
     [ONE, TWO].map((log) => `${JSON.stringify({ log, stream: 'stdout' })}\n`).join(''),
   ],
+  [
+    'a line that Docker split',
+    ['{"n":', '1}\n', TWO].map((log) => `${JSON.stringify({ log, stream: 'stdout' })}\n`).join(''),
+  ],
+  [
+    'lines of a container of Docker with a time before them',
+    [ONE, TWO]
+      .map((log) => `${JSON.stringify({ log: `now ${log}`, stream: 'stdout' })}\n`)
+      .join(''),
+  ],
+  ['objects with a space after the bracket', '{ "n":1}\n{\t"n": 2}\n'],
   ['lines that end as on Windows', `{"n":1}\r\n{"n":2}\r\n`],
 ] as const) {
   void test(`a log file is read: ${name}`, async (t) => {
@@ -83,6 +97,17 @@ void test('a compressed file that was cut off or damaged is reported', async (t)
   packed[middle] = (packed[middle] ?? 0) ^ 0xff
   t.match((await read(t, packed)).at(-1), { why: /data is damaged; nothing after/ })
 })
+
+for (const [name, content] of [
+  ['zeros and more gzip', [gzipSync(ONE), Buffer.alloc(512), gzipSync(TWO)]],
+  ['text, after gzip', [gzipSync(ONE), Buffer.from(TWO)]],
+  ['text, after zstd', [zstdCompressSync(ONE), Buffer.from(TWO)]],
+] as const) {
+  void test(`what follows compressed data is reported: ${name}`, async (t) => {
+    const lines = await read(t, Buffer.concat(content))
+    t.match(lines.at(-1), { why: /nothing after this line was read/ })
+  })
+}
 
 for (const [name, magic] of [
   ['xz', 'fd377a585a0000'],

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { buildProgram, run } from '../../commands/program.ts'
+import { OpenBao } from '../../real/vault/openbao.ts'
 import { KEY, KmsVault } from '../../real/vault/kms-vault.ts'
 import { Plugin } from '../../real/program/plugin.ts'
 
@@ -70,6 +71,29 @@ void test('uses of the key by two plugins are distinguished, and a decrypt by ha
   for (const secret of [vault.bao.rootToken, readFileSync(vault.tokenFile, 'utf8')])
     t.notMatch(found.stdout + json.stdout, secret)
   await Promise.all(plugins.map((plugin) => plugin.stop()))
+})
+
+void test('each use of a key in a namespace is found, whatever its mount is called', async (t) => {
+  const bao = await OpenBao.start({ audit: true })
+  t.teardown(() => bao.stop())
+  const inTeam = { headers: { 'x-vault-namespace': 'team' } }
+  await bao.api('POST', 'sys/namespaces/team', {})
+  // These words are also operations of Transit.
+  const mount = 'keys/decrypt'
+  await bao.api('POST', `sys/mounts/${mount}`, { type: 'transit' }, inTeam)
+  await bao.api('POST', `${mount}/keys/${KEY}`, {}, inTeam)
+  const plaintext = 'c2VjcmV0'
+  const { data } = await bao.api('POST', `${mount}/encrypt/${KEY}`, { plaintext }, inTeam)
+  await bao.api('POST', `${mount}/decrypt/${KEY}`, { ciphertext: data.ciphertext }, inTeam)
+  const file = join(bao.dir, 'audit.log')
+  const found = await run(['audit', file, '--key', KEY])
+  t.equal(found.code, 1, found.stderr)
+  t.match(found.stdout, `decrypt team/${mount}/${KEY} by root`)
+  t.match(found.stdout, '1 suspicious')
+
+  await bao.api('DELETE', 'sys/audit/file')
+  const removed = await run(['audit', file, '--key', KEY])
+  t.match(removed.stdout, /line \d+: removes an audit device \(sys\/audit\)/)
 })
 
 void test('invalid input is reported in one line', async (t) => {
