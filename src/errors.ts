@@ -159,7 +159,7 @@ const OF_KUBE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'KUBE_FAILED',
 ])
 
-/** Whether a request to an API server failed for another reason than missing rights. */
+/** Whether a request to an API server failed for a reason other than missing rights. */
 export function isKubeFailure(error: BridgeError): boolean {
   return OF_KUBE.has(error.code)
 }

@@ -131,7 +131,7 @@ async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Pro
   }
 }
 
-/** By default one for each cluster, so that the state of one is never taken for that of another. */
+/** By default one for each cluster, so that the state of one is never mistaken for that of another. */
 function stateFileOf(
   { state: given }: RewriteValues,
   { environment }: Pick<Terminal, 'environment'>,

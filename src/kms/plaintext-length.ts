@@ -16,7 +16,7 @@ export function refuseWrongLengths(
     result.fill(0)
     return new BridgeError(
       'VAULT_ANSWER_INVALID',
-      'Vault returned a plaintext of another length than was encrypted; check any proxy in front of Vault',
+      'Vault returned a plaintext of a different length than was encrypted; check any proxy in front of Vault',
     )
   })
 }

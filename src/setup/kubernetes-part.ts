@@ -34,7 +34,7 @@ export function planKubernetesConfig(login: KubernetesLogin, found: Settings | u
   const hasReviewer = found?.['token_reviewer_jwt_set'] === true
   const otherCa = host !== '' && hasOtherCa(login, found)
   if (otherCa && hasReviewer && reviewer.kind !== 'file') {
-    const text = `auth/${mount}/ trusts another CA certificate than that of ${login.host}; replacing it also replaces the reviewer token, which Vault does not show: pass --reviewer-token-file FILE`
+    const text = `auth/${mount}/ trusts a CA certificate other than that of ${login.host}; replacing it also replaces the reviewer token, which Vault does not show: pass --reviewer-token-file FILE`
     return remark('stop', text)
   }
   const wantsChange = host === '' || otherCa || reviewer.kind === 'file'

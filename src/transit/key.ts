@@ -151,7 +151,7 @@ export const STEP_BACK_PATIENCE_MS = 120_000
 
 /**
  * Whether `next` has fewer versions of the same key than `known`: an HA standby has not seen the last rotation yet, or
- * a backup was restored. A key that was deleted and created again has a younger version, so it is no step back.
+ * a backup was restored. A key that was deleted and created again has a younger version, so it is not a step back.
  */
 export function isStepBack(known: TransitKey, next: TransitKey): boolean {
   return next.latestVersion < known.latestVersion && newestOf(next) <= newestOf(known)

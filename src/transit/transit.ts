@@ -61,7 +61,7 @@ export class Transit {
       if (found.name === key) return found
       throw new BridgeError(
         'VAULT_ANSWER_INVALID',
-        `Vault returned another transit key than ${key}; check any proxy in front of Vault`,
+        `Vault returned a transit key other than ${key}; check any proxy in front of Vault`,
       )
     } catch (error) {
       rethrowTransitFault(key, error)
@@ -166,7 +166,7 @@ function readBatch(request: VaultRequest, answer: VaultResponse, length: number)
   if (!Array.isArray(results) || results.length !== length) {
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',
-      'Vault returned another number of results than the batch has values',
+      'Vault returned a different number of results than the batch has values',
     )
   }
   return results.map((result: unknown) => {

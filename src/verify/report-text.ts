@@ -86,7 +86,7 @@ function formatStale(resources: readonly ResourceReport[]): readonly string[] {
   const stale = resources.filter(({ otherProvider = 0 }) => otherProvider > 0)
   if (stale.length === 0) return []
   const names = stale.map((each) => `${each.resource} ${formatCount(each.otherProvider ?? 0)}`)
-  return [`encrypted by another provider than the one that writes: ${names.join(', ')}`]
+  return [`encrypted by a provider other than the one that writes: ${names.join(', ')}`]
 }
 
 /** Data that API servers fail to read as soon as they use this EncryptionConfiguration. */

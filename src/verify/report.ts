@@ -55,7 +55,7 @@ export interface ResourceReport {
   readonly unproven: number
   /** As in {@link Report}. */
   readonly withoutProvider?: number | undefined
-  /** Encrypted by another provider than the one that writes; undefined if the latter is unknown. */
+  /** Encrypted by a provider other than the one that writes; undefined if the latter is unknown. */
   readonly otherProvider?: number | undefined
   readonly groups: readonly GroupReport[]
   /** Some of the plaintext objects, if they must be encrypted. */

@@ -9,7 +9,7 @@ import { isOwn, keyVersionOf } from '../storage/wrapped-source.ts'
 
 /** Objects of a resource with the same provider, key id and key version. */
 export interface Group {
-  /** `kms v2 NAME`, `aescbc KEY`, `plain protobuf`, `damaged`. */
+  /** `kms v2 NAME`, `aescbc KEY`, `plaintext protobuf`, `damaged`. */
   readonly provider: string
   readonly kind: StoredValue['kind']
   readonly keyId?: string | undefined
@@ -126,7 +126,7 @@ function describe(stored: StoredValue): Omit<Group, 'objects' | 'sources'> {
   const { kind } = stored
   switch (stored.kind) {
     case 'plain':
-      return { kind, provider: labelProvider('plain', stored.encoding), isOwn: false }
+      return { kind, provider: labelProvider('plaintext', stored.encoding), isOwn: false }
     case 'damaged':
       return { kind, provider: 'damaged', isOwn: false }
     case 'local':

@@ -56,7 +56,7 @@ export async function keyIdUses(
   return total(await api.samples('apiserver_envelope_encryption_key_id_hash_total', labels))
 }
 
-/** Waits until a plugin announces another key id than `before`. */
+/** Waits until a plugin announces a key id other than `before`. */
 export async function newKeyId(plugin: Plugin, before: string): Promise<string> {
   return eventually('a new key id in Status', async () => {
     const { keyId } = await plugin.client.status()

@@ -225,7 +225,7 @@ export const UNSAFE: readonly FaultyConfig[] = [
   ['no secrets', change('- secrets', '- configmaps'), 3, 'no rule encrypts secrets'],
 ]
 
-/** What is as it should be, at least for now. */
+/** What is correct, at least for now. */
 export const TAKEN: readonly (readonly [what: string, text: string])[] = [
   ['the usual one', GOOD],
   ['a rule for everything behind a narrow one', rule('"*.*"')],

@@ -514,7 +514,7 @@ void test('a kubernetes login with a wrong CA or an old reviewer token is repair
   // Vault resets what a write omits and does not show the token, so the token must be passed again.
   t.match(await fixture.bare(withCa('right.pem', right.caPem)), {
     code: 1,
-    stdout: /stop: .*another CA certificate.* pass --reviewer-token-file FILE/,
+    stdout: /stop: .*a CA certificate other than.* pass --reviewer-token-file FILE/,
   })
   const fresh = await fixture.issuer.token({ ...reviewer, audience: fixture.issuer.issuer })
   const repaired = await fixture.bare([

@@ -78,7 +78,7 @@ const report: Report = {
       toBeEncrypted: false,
       objects: 1,
       ...none,
-      groups: [{ provider: 'plain protobuf', objects: 1, seeds: 0 }],
+      groups: [{ provider: 'plaintext protobuf', objects: 1, seeds: 0 }],
     },
   ],
   keyVersionsNeeded: [{ provider: 'kms v2 tb', versions: [2, 1] }],

@@ -15,7 +15,7 @@ export interface SeenRequest {
 export type Handler = (response: ServerResponse, request: SeenRequest, count: number) => void
 
 /**
- * A server that says what a test wants. It is no Vault: it stands where a real one cannot be brought to show the
+ * A server that says what a test wants. It is not Vault: it is used where a real one cannot be made to show the
  * case (an answer cut in the middle, a load balancer's HTML, a 307). What Vault does is tested in client-openbao.
  */
 export class LocalVault {

@@ -98,7 +98,7 @@ void test('the table has the newest version first and plaintext last', async (t)
 RESOURCE              OBJECTS   PROVIDER                KEY VERSION   SEEDS   KEY ID
 secrets                     2   kms v2 transit-bridge             2       1   tb1-of-version-2
 secrets                     1   kms v2 transit-bridge             1       1   tb1-of-version-1
-secrets                     1   plain protobuf                    -       -   -
+secrets                     1   plaintext protobuf                -       -   -
 widgets.example.com         1   kms v2 transit-bridge             2       1   tb1-of-version-2
 
 not required to be encrypted: 2 objects of 2 resources (configmaps 1, namespaces 1)
@@ -167,7 +167,7 @@ resources:
   )
   t.match(
     formatReport(found),
-    /encrypted by another provider than the one that writes: secrets 1\n/,
+    /encrypted by a provider other than the one that writes: secrets 1\n/,
   )
 })
 

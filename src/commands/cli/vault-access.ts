@@ -66,7 +66,7 @@ export function createVaultAccess(options: VaultAccessOptions): VaultAccess {
 
 function createLogin(auth: AuthConfig, client: VaultClient, options: VaultAccessOptions): Login {
   const { clock, metrics } = options
-  // The login may be in another namespace than the Transit engine.
+  // The login may be in a namespace other than that of the Transit engine.
   const through = inNamespace(client, auth.namespace)
   switch (auth.method) {
     case 'jwt':

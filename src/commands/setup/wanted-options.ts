@@ -75,8 +75,8 @@ async function readLogin(auth: TokenFileLogin, values: WantedValues): Promise<Wa
     const server = values.remove ? { host: '', ca: '' } : await readApiServer(values)
     return { method: 'kubernetes', ...common, ...server, reviewer: await readReviewer(values) }
   }
-  const nobody = { issuer: '', publicKeys: [] }
-  const keys = values.remove ? nobody : await readKeys(values)
+  const none = { issuer: '', publicKeys: [] }
+  const keys = values.remove ? none : await readKeys(values)
   return { method: 'jwt', ...common, ...keys }
 }
 

@@ -49,7 +49,7 @@ export interface VaultRequester {
   request(request: VaultRequest, context: CallContext): Promise<VaultResponse>
 }
 
-/** Sends requests in another namespace than the configured one. Undefined: the configured one; empty: the root namespace. */
+/** Sends requests in a namespace other than the configured one. Undefined: the configured one; empty: the root namespace. */
 export function inNamespace(
   requester: VaultRequester,
   namespace: string | undefined,

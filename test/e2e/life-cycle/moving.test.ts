@@ -95,7 +95,7 @@ async function verify(source: string[], text: string, more: string[] = []) {
 }
 
 const live = ['--endpoints', etcd.address]
-const PLAIN = 'plain protobuf'
+const PLAIN = 'plaintext protobuf'
 
 async function moveIn(t: Test, from: Local, giveTo: (text: string) => Promise<void>) {
   const old = `${from.kind} ${from.key}`
@@ -137,7 +137,7 @@ async function moveIn(t: Test, from: Local, giveTo: (text: string) => Promise<vo
     'the plugin writes, and what is stored stays as it is',
   )
   const text = await runVerify(...live, '--encryption-config', save(write))
-  t.match(text.stdout, 'encrypted by another provider than the one that writes: secrets 31')
+  t.match(text.stdout, 'encrypted by a provider other than the one that writes: secrets 31')
   t.same(await readAll(api), expected)
   const snapshot = await saveSnapshot(etcd)
 

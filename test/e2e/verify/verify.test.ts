@@ -68,7 +68,7 @@ async function countByHand(path: string): Promise<Record<string, number>> {
     const [, scheme, version = '', name = ''] = /^k8s:enc:(\w+):(v\d):([^:]+):/.exec(text) ?? []
     const provider =
       scheme === undefined
-        ? `plain ${text.startsWith('{') ? 'json' : 'protobuf'}`
+        ? `plaintext ${text.startsWith('{') ? 'json' : 'protobuf'}`
         : `${scheme}${scheme === 'kms' ? ` ${version}` : ''} ${name}`
     const keyVersion = scheme === 'kms' ? /vault:v(\d+):/.exec(text)?.[1] : undefined
     const row = keyVersion === undefined ? provider : `${provider} @${keyVersion}`

@@ -325,7 +325,7 @@ async function seedFolder(binary: string): Promise<string> {
 
 /**
  * File names are relative to the working folder: raft data that was copied from elsewhere is refused
- * when the audit device's path in the configuration is another one than before.
+ * when the audit device's path in the configuration has changed.
  */
 function configuration(given: {
   port: number

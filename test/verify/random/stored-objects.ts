@@ -42,7 +42,7 @@ export function makePlain(random: Random): Made {
   const value = Buffer.concat([HEADS[encoding] ?? Buffer.alloc(0), random.bytes(random.below(40))])
   // The bytes after k8s:enc must not complete the prefix.
   if (encoding === 'unknown' && value[7] === 0x3a) value[7] = 0x3b
-  return { kind: 'plain', provider: `plain ${encoding}`, problems: NO_PROBLEM, value }
+  return { kind: 'plain', provider: `plaintext ${encoding}`, problems: NO_PROBLEM, value }
 }
 
 export const LOCAL_KEYS: readonly (readonly [scheme: string, key: string])[] = [
