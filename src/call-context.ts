@@ -8,4 +8,6 @@ export interface CallContext {
   readonly uid?: string | undefined
   /** Called for each request that is sent to Vault for this call; audit compares their number with Vault's audit file. */
   readonly onVaultRequest?: (() => void) | undefined
+  /** The caller tries again by itself, so it receives an outage at once, without a wait for the next login. */
+  readonly failsFast?: boolean | undefined
 }

@@ -138,7 +138,12 @@ export class KeyWatch {
     const uid = `check-${randomUUID()}`
     let requests = 0
     const onVaultRequest = () => void (requests += 1)
-    const context = { deadline: startedAt + CHECK_TIMEOUT_MS, uid, onVaultRequest }
+    const context = {
+      deadline: startedAt + CHECK_TIMEOUT_MS,
+      uid,
+      onVaultRequest,
+      failsFast: true,
+    }
     this.#cancelTimer?.()
     try {
       await this.#readKey(context)

@@ -164,6 +164,24 @@ void test('in an outage requests wait for the next login as far as their deadlin
   t.strictSame([first.ended, second.ended], ['ok', 'ok'])
 })
 
+void test('a deadline that passes while a request waits for a login in an outage reports the outage', async (t) => {
+  const { login, ask, clock, within } = fixture()
+  const asked = ask(within(2_000))
+  await login.fail('VAULT_UNREACHABLE')
+  await clock.advance(1_000)
+  t.equal(asked.ended, 'open')
+  await clock.advance(1_000)
+  t.equal(asked.ended, 'VAULT_UNREACHABLE')
+})
+
+void test('a caller that tries again by itself is not made to wait', async (t) => {
+  const { login, ask, within } = fixture()
+  const asked = ask({ ...within(30_000), failsFast: true })
+  await login.fail('VAULT_UNREACHABLE')
+  await settle()
+  t.equal(asked.ended, 'VAULT_UNREACHABLE')
+})
+
 void test('in a long outage a waiting request causes a login a second, and gives up after four waits', async (t) => {
   const { login, ask, clock, session, within } = fixture()
   session.start()

@@ -165,20 +165,27 @@ class Session implements VaultSession {
         // Other requests that waited for this login may have spent its uses already.
         if (held.acquire()) return held
       } catch (thrown) {
-        const pauseMs = this.#pauseAfter(thrown, context)
-        if (pauseMs === undefined || waits === MAX_LOGIN_WAITS) throw thrown
+        const error = BridgeError.from(thrown)
+        if (error.code === 'DEADLINE_EXCEEDED') throw this.#outage() ?? error
+        const pauseMs = this.#pauseAfter(error, context)
+        if (pauseMs === undefined || waits === MAX_LOGIN_WAITS) throw error
         waits += 1
         await wait(pauseMs, this.#clock, context.signal)
-        if (context.signal?.aborted === true || this.#stopped) throw thrown
+        if (context.signal?.aborted === true || this.#stopped) throw error
       }
     }
   }
 
+  /** Why the last login failed, if an outage prevented it. It says more than that a deadline passed meanwhile. */
+  #outage(): BridgeError | undefined {
+    const error = this.#failure?.error
+    return error !== undefined && isOutage(error) ? error : undefined
+  }
+
   /** How long a caller waits for the next login; undefined if an outage does not prevent it, or the deadline comes first. */
-  #pauseAfter(thrown: unknown, { deadline }: CallContext): number | undefined {
+  #pauseAfter(error: BridgeError, { deadline, failsFast }: CallContext): number | undefined {
     const failure = this.#failure
-    if (failure === undefined || failure.error !== thrown || !isOutage(failure.error))
-      return undefined
+    if (failsFast === true || failure?.error !== error || !isOutage(error)) return undefined
     const now = this.#clock.monotonic()
     const retryAt = Math.max(failure.awaitedRetryAt, now)
     return retryAt < deadline ? retryAt - now : undefined
