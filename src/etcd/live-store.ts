@@ -198,7 +198,7 @@ export class EtcdStore implements Store {
   }
 
   async #continueAtNewest(key: Uint8Array): Promise<void> {
-    const { header } = await this.#client.range({ key, limit: 1n, keysOnly: true })
+    const { header } = await this.#client.range({ key, countOnly: true })
     const revision = header?.revision ?? 0n
     this.#revisions.push(revision)
     this.#onCompaction(revision, Buffer.from(key).toString('utf8').replace(/\0$/, ''))
