@@ -11,7 +11,7 @@ import { Provider, type ProviderConfiguration } from '../test/real/program/provi
 import { tempFolder } from '../test/real/host/temp-folder.ts'
 import { GrpcLoad } from './grpc-load.ts'
 import { load, middle, type LoadResult } from './latency.ts'
-import { readResidentMemory } from './process-memory.ts'
+import { readPeakMemory, readResidentMemory } from './process-memory.ts'
 import { printTable, type Row } from './table.ts'
 
 const PODS = 100
@@ -23,20 +23,31 @@ const CALLERS = 32
 const UNCHANGED_CALLS = 10_000
 const LONE_CALLS = 1_000
 const ROUNDS = 5
+const NODE_PODS = 1_000
+const NODE_REPUBLISHES = 3
 const COLD_MOUNTS = 40
 /** One second represents half a minute: the defaults are 30 s and 10 min, and kubelet republishes every 62 to 83 s. */
 const SCALED = { refreshInterval: '1s', revalidateAfter: '20s' }
 const SCALED_PAUSE_MS = 2_400
 
 type Objects = readonly object[]
+/** Encoded Mount requests, one per volume. */
+type Volumes = readonly Uint8Array[]
+
+interface Driver {
+  readonly provider: Provider
+  /** The driver uses one connection for all Mounts, too. */
+  readonly connection: GrpcLoad
+}
 
 const vault = await PodVault.start()
 try {
   const objects = await makeObjects()
   const rows: Row[] = []
-  await withProvider({}, (provider) => measureSpeed(provider, objects, rows))
-  await withProvider({}, (provider) => countRequests(provider, objects, rows))
-  await withProvider(SCALED, (provider) => countOverTime(provider, objects, rows))
+  await withProvider({}, (driver) => measureSpeed(driver, objects, rows))
+  await withProvider({}, (driver) => countRequests(driver, objects, rows))
+  await withProvider(SCALED, (driver) => countOverTime(driver, objects, rows))
+  await withProvider({}, (driver) => measureFullNode(driver, objects, rows))
   printTable(rows)
 } finally {
   await vault.stop()
@@ -63,7 +74,7 @@ async function makeObjects(): Promise<Objects> {
 
 async function withProvider(
   csi: Partial<ProviderConfiguration['csi']>,
-  use: (provider: Provider) => Promise<void>,
+  use: (driver: Driver) => Promise<void>,
 ): Promise<void> {
   const provider = await Provider.start(tempFolder('providers'), {
     vault: { address: vault.bao.address },
@@ -84,38 +95,42 @@ async function withProvider(
     },
     log: { level: 'info' },
   })
+  const { method, typeName } = CSIDriverProvider
+  const name = `/${typeName}/${method.mount.name}`
+  const connection = await GrpcLoad.open(provider.socket, name, new Uint8Array())
   try {
-    await use(provider)
+    await use({ provider, connection })
   } finally {
+    connection.close()
     await provider.stop()
   }
 }
 
-async function measureSpeed(provider: Provider, objects: Objects, rows: Row[]): Promise<void> {
-  const restMemory = await readResidentMemory(provider.program.pid)
+async function measureSpeed(driver: Driver, objects: Objects, rows: Row[]): Promise<void> {
+  const { pid } = driver.provider.program
+  const restMemory = await readResidentMemory(pid)
   // Warm-up for the JIT compiler, with other pods.
-  const warm = await openVolumes(provider, makePods(PODS, 10), objects)
-  await load(CALLERS, PODS, takeTurns(warm))
-  await load(CALLERS, 2_000, takeTurns(warm))
+  const warm = await makeVolumes(makePods(PODS, 10), objects)
+  await load(CALLERS, PODS, takeTurns(driver, warm))
+  await load(CALLERS, 2_000, takeTurns(driver, warm))
   const byHand: LoadResult[] = []
   const coldOne: LoadResult[] = []
   const coldMany: LoadResult[] = []
-  const volumes: GrpcLoad[] = []
+  const volumes: Uint8Array[] = []
   for (let round = 0; round < ROUNDS; round += 1) {
     byHand.push(await measureByHand(objects))
     for (const [callers, results] of [
       [1, coldOne],
       [CALLERS, coldMany],
     ] as const) {
-      const fresh = await openVolumes(provider, makePods(COLD_MOUNTS, 1), objects)
-      results.push(await load(callers, fresh.length, takeTurns(fresh)))
+      const fresh = await makeVolumes(makePods(COLD_MOUNTS, 1), objects)
+      results.push(await load(callers, fresh.length, takeTurns(driver, fresh)))
       volumes.push(...fresh)
     }
   }
-  const sameOne = await load(1, LONE_CALLS, takeTurns(volumes))
-  const sameMany = await load(CALLERS, UNCHANGED_CALLS, takeTurns(volumes))
-  const memory = await readResidentMemory(provider.program.pid)
-  for (const volume of [...warm, ...volumes]) volume.close()
+  const sameOne = await load(1, LONE_CALLS, takeTurns(driver, volumes))
+  const sameMany = await load(CALLERS, UNCHANGED_CALLS, takeTurns(driver, volumes))
+  const memory = await readResidentMemory(pid)
   addSpeedRows(rows, {
     byHand: middle(byHand),
     coldOne: middle(coldOne),
@@ -159,8 +174,6 @@ function addSpeedRows(
   results: Record<'byHand' | 'coldOne' | 'coldMany' | 'sameOne' | 'sameMany', LoadResult>,
 ): void {
   const { byHand, coldOne, coldMany, sameOne, sameMany } = results
-  const milliseconds = (value: number) => `${value.toFixed(3)} ms`
-  const rate = (value: number) => `${Math.round(value).toLocaleString('en')}/s`
   const against = (value: number) => (value / byHand.p50).toFixed(2)
   rows.push(
     {
@@ -196,34 +209,51 @@ function addSpeedRows(
   )
 }
 
+/** As many volumes as a large node has, all mounted at once and then republished, under the shipped heap limit. */
+async function measureFullNode(driver: Driver, objects: Objects, rows: Row[]): Promise<void> {
+  const volumes = await makeVolumes(makePods(NODE_PODS, PODS_OF_A_DEPLOYMENT), objects)
+  const mount = takeTurns(driver, volumes)
+  const cold = await load(CALLERS, NODE_PODS, mount)
+  const one = await load(1, NODE_PODS, mount)
+  const many = await load(CALLERS, NODE_REPUBLISHES * NODE_PODS, mount)
+  const peak = await readPeakMemory(driver.provider.program.pid)
+  const what = `${NODE_PODS.toLocaleString('en')} volumes x ${OBJECTS} objects`
+  rows.push(
+    { what: `${what}: cold Mounts, ${CALLERS} callers`, value: rate(cold.perSecond) },
+    { what: `${what}: unchanged Mount, 1 caller: p50`, value: milliseconds(one.p50) },
+    { what: `${what}: unchanged Mount, 1 caller: p99`, value: milliseconds(one.p99) },
+    { what: `${what}: unchanged Mounts, ${CALLERS} callers`, value: rate(many.perSecond) },
+    { what: `${what}: unchanged Mounts, ${CALLERS} callers: p99`, value: milliseconds(many.p99) },
+    { what: `${what}: peak memory`, value: `${peak.toFixed(0)} MiB` },
+  )
+}
+
 /** All republishes within revalidateAfter: the cost of a start. */
-async function countRequests(provider: Provider, objects: Objects, rows: Row[]): Promise<void> {
+async function countRequests(driver: Driver, objects: Objects, rows: Row[]): Promise<void> {
   for (const [podsOfOne, what] of [
     [PODS_OF_A_DEPLOYMENT, `${PODS_OF_A_DEPLOYMENT} pods per account`],
     [1, 'each its own account'],
   ] as const) {
-    const volumes = await openVolumes(provider, makePods(PODS, podsOfOne), objects)
+    const volumes = await makeVolumes(makePods(PODS, podsOfOne), objects)
     const since = vault.bao.auditMark()
-    const mount = takeTurns(volumes)
+    const mount = takeTurns(driver, volumes)
     await load(CALLERS, PODS, mount)
     await load(CALLERS, REPUBLISHES * PODS, mount)
-    for (const volume of volumes) volume.close()
     rows.push(rowOfRequests(what, since, podsOfOne > 1))
   }
 }
 
 /** Republishes about 72 s apart, with a clock 30 times as fast: the running cost, including a revalidation. */
-async function countOverTime(provider: Provider, objects: Objects, rows: Row[]): Promise<void> {
+async function countOverTime(driver: Driver, objects: Objects, rows: Row[]): Promise<void> {
   const pods = makePods(PODS, PODS_OF_A_DEPLOYMENT)
-  const volumes = await openVolumes(provider, pods, objects)
+  const volumes = await makeVolumes(pods, objects)
   const since = vault.bao.auditMark()
-  const mount = takeTurns(volumes)
+  const mount = takeTurns(driver, volumes)
   const startedAt = performance.now()
   for (let round = 0; round <= REPUBLISHES; round += 1) {
     await load(CALLERS, PODS, mount)
     await sleep(Math.max(0, startedAt + (round + 1) * SCALED_PAUSE_MS - performance.now()))
   }
-  for (const volume of volumes) volume.close()
   rows.push(rowOfRequests('over 12 minutes', since, false))
 }
 
@@ -241,6 +271,14 @@ function rowOfRequests(what: string, since: number, hasTarget: boolean): Row {
   }
 }
 
+function milliseconds(value: number): string {
+  return `${value.toFixed(3)} ms`
+}
+
+function rate(value: number): string {
+  return `${Math.round(value).toLocaleString('en')}/s`
+}
+
 /** Pods, in groups that share a service account. */
 function makePods(count: number, ofOneAccount: number): Pod[] {
   const group = crypto.randomUUID().slice(0, 8)
@@ -249,25 +287,22 @@ function makePods(count: number, ofOneAccount: number): Pod[] {
   )
 }
 
-/** A connection for each volume, with its request encoded. */
-function openVolumes(provider: Provider, pods: Pod[], objects: Objects): Promise<GrpcLoad[]> {
-  const { method, typeName } = CSIDriverProvider
-  const { input } = method.mount
+function makeVolumes(pods: Pod[], objects: Objects): Promise<Volumes> {
+  const { input } = CSIDriverProvider.method.mount
   return Promise.all(
     pods.map(async (pod) => {
       const attributes = await vault.attributes(pod, objects)
       const request = { attributes, secrets: 'null', targetPath: '/mnt', permission: '420' }
-      const bytes = toBinary(input, create(input, request))
-      return GrpcLoad.open(provider.socket, `/${typeName}/${method.mount.name}`, bytes)
+      return toBinary(input, create(input, request))
     }),
   )
 }
 
-function takeTurns(volumes: readonly GrpcLoad[]): () => Promise<void> {
+function takeTurns({ connection }: Driver, volumes: Volumes): () => Promise<void> {
   let turn = 0
   return async () => {
     const volume = volumes[turn % volumes.length]
     turn += 1
-    await volume?.call()
+    await connection.call(volume)
   }
 }

@@ -57,12 +57,13 @@ export class GrpcLoad {
     this.#send(encodeFrame(WINDOW_UPDATE, 0, 0, encodeUint32(WINDOW)))
   }
 
-  /** One call; rejects unless the response contains a message. */
-  call(): Promise<void> {
+  /** One call, with the request of {@link open} or another encoded one; rejects unless the response contains a message. */
+  call(request?: Uint8Array): Promise<void> {
     const stream = this.#nextStream
     this.#nextStream += 2
     this.#send(encodeFrame(HEADERS, END_HEADERS, stream, this.#headers))
-    this.#send(encodeFrame(DATA, END_STREAM, stream, this.#message))
+    const message = request === undefined ? this.#message : encodeMessage(request)
+    this.#send(encodeFrame(DATA, END_STREAM, stream, message))
     return new Promise((resolve, reject) => {
       this.#calls.set(stream, { bytes: 0, resolve, reject })
     })

@@ -1,10 +1,20 @@
 import { readFile } from 'node:fs/promises'
 
-/** Resident memory of a process in MiB (proc(5): VmRSS). */
-export async function readResidentMemory(pid: number): Promise<number> {
+/** Resident memory of a process in MiB. */
+export function readResidentMemory(pid: number): Promise<number> {
+  return readStatus(pid, 'VmRSS')
+}
+
+/** The most resident memory that a process had since it started, in MiB. */
+export function readPeakMemory(pid: number): Promise<number> {
+  return readStatus(pid, 'VmHWM')
+}
+
+/** A field of /proc/PID/status (proc(5)). */
+async function readStatus(pid: number, field: 'VmRSS' | 'VmHWM'): Promise<number> {
   const status = await readFile(`/proc/${String(pid)}/status`, 'utf8')
-  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]
-  if (kibibytes === undefined) throw new Error(`no VmRSS of process ${String(pid)}`)
+  const kibibytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]
+  if (kibibytes === undefined) throw new Error(`no ${field} of process ${String(pid)}`)
   return Number(kibibytes) / 1024
 }
 
