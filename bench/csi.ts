@@ -11,7 +11,7 @@ import { Provider, type ProviderConfiguration } from '../test/real/program/provi
 import { tempFolder } from '../test/real/host/temp-folder.ts'
 import { GrpcLoad } from './grpc-load.ts'
 import { load, middle, type LoadResult } from './latency.ts'
-import { readPeakMemory, readResidentMemory } from './process-memory.ts'
+import { readPeakMemory, readResidentMemory } from './process-figures.ts'
 import { printTable, type Row } from './table.ts'
 
 const PODS = 100

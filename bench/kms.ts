@@ -14,7 +14,7 @@ import { KeyManagementService } from '../src/gen/kms/v2/api_pb.ts'
 import { DirectTransit } from './direct-transit.ts'
 import { GrpcLoad } from './grpc-load.ts'
 import { load, median, middle, type LoadResult } from './latency.ts'
-import { readProcessorTime, readResidentMemory } from './process-memory.ts'
+import { readProcessorTime, readResidentMemory } from './process-figures.ts'
 import { printTable, type Row } from './table.ts'
 
 const ROUNDS = 5

@@ -10,7 +10,7 @@ import { KEY, KmsVault } from '../test/real/vault/kms-vault.ts'
 import { KubeApiServer } from '../test/real/cluster/kube-api-server.ts'
 import { Plugin } from '../test/real/program/plugin.ts'
 import { rotateKey } from '../test/real/vault/transit-setup.ts'
-import { readProcessorTime, readResidentMemory } from './process-memory.ts'
+import { readProcessorTime, readResidentMemory } from './process-figures.ts'
 import { printTable } from './table.ts'
 
 const count = Number(process.argv[2] ?? 100_000)

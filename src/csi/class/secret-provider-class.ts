@@ -23,7 +23,7 @@ const MAX_OBJECTS = 100
 /** Each key is a request to Vault, and an entry of the key cache, which all pods share. */
 const MAX_KEYS = 200
 /** A hundred objects of six fields each have 1,700 structural characters as block YAML, and 3,800 as JSON. */
-const MAX_STRUCTURE = 4_000
+export const MAX_STRUCTURE = 4_000
 /** A YAML fault contains the path of a key, which can be as long as the class. */
 const MAX_FAULT_LENGTH = 400
 
