@@ -84,6 +84,12 @@ void test('what kube-apiserver refuses is refused', (t) => {
   t.end()
 })
 
+void test('JSON with a number that Go cannot hold is refused in strict reading', (t) => {
+  t.match(readAsGo('{"a":\n1e999}', API_SERVER), [{ message: /a number is infinite/, line: 2 }])
+  t.match(readAsGo('{"<<": 1}', API_SERVER), [{ line: 1 }])
+  t.end()
+})
+
 void test('the line of an error in JSON is where it stops being JSON', (t) => {
   t.match(readAsGo('{\n  "a": [\n    1,\n  ]\n}', API_SERVER), [{ line: 4, column: 3 }])
   t.match(readAsGo('{\n  "a": 1,\n  "a": 2\n}', API_SERVER), [{ path: 'a', line: 3 }])

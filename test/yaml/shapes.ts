@@ -32,3 +32,28 @@ export const SHAPES: Readonly<Record<string, (n: number) => string>> = {
 function lines(n: number, line: (index: number) => string): string {
   return Array.from({ length: n }, (_none, index) => line(index)).join('\n')
 }
+
+/** The same for JSON. */
+export const JSON_SHAPES: Readonly<Record<string, (n: number) => string>> = {
+  'open lists': (n) => '['.repeat(n),
+  'open mappings': (n) => '{"a":'.repeat(n),
+  'nested lists': (n) => '['.repeat(n) + ']'.repeat(n),
+  'nested mappings': (n) => `${'{"a":'.repeat(n)}1${'}'.repeat(n)}`,
+  'many keys': (n) => `{${list(n, (index) => `"k${index}":"x"`)}}`,
+  'the same key': (n) => `{${list(n, () => '"k":"x"')}}`,
+  'a list of texts': (n) => `{"data":[${list(n, () => '"x"')}]}`,
+  'a list of mappings': (n) => `{"data":{"batch_results":[${list(n, () => '{"plaintext":""}')}]}}`,
+  'many plaintexts': (n) => `{"data":{${list(n, () => '"plaintext":"eA=="')}}}`,
+  'many keys of data': (n) => `{"data":{"keys":{${list(n, (index) => `"${index}":"x"`)}}}}`,
+  escapes: (n) => `{"data":{"plaintext":"${'\\u0041'.repeat(n)}"}}`,
+  backslashes: (n) => `{"a":"${'\\\\'.repeat(n)}`,
+  quotes: (n) => '"'.repeat(n),
+  'a long number': (n) => `{"a":${'1'.repeat(n)}}`,
+  spaces: (n) => `{"a":${' '.repeat(n * 10)}`,
+  'one long text': (n) => `{"data":{"plaintext":"${'QUJD'.repeat(n)}"}}`,
+  'unclosed text': (n) => `{"data":{"plaintext":"${'QUJD'.repeat(n)}`,
+}
+
+function list(n: number, item: (index: number) => string): string {
+  return Array.from({ length: n }, (_none, index) => item(index)).join(',')
+}

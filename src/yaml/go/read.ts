@@ -13,13 +13,7 @@ import type { Fault } from '../fault.ts'
 import { withoutStacks } from '../parser-errors.ts'
 import { lineOf, offsetOf } from '../position.ts'
 import type { Source } from '../source.ts'
-import {
-  describeError,
-  locate,
-  WORDS,
-  withoutFollowers,
-  type SourceError,
-} from '../syntax-fault.ts'
+import { describeError, locate, WORDS, withoutFollowers } from '../syntax-fault.ts'
 import { walk } from '../walk.ts'
 import { GoDecoder, GoYamlError } from './decode.ts'
 import { findJsonError } from './json-syntax.ts'
@@ -203,13 +197,12 @@ function readJson(text: string, { strict }: GoReading): Source | readonly Fault[
   const document = withoutStacks(() => parseDocument(text, { ...OPTIONS, lineCounter: lines }))
   const wrong = findJsonError(text)
   if (wrong !== undefined) return [locate('', NOT_JSON, lines, wrong)]
-  const duplicates = strict ? findDuplicates(document) : []
-  if (duplicates.length > 0) return duplicates.map((error) => describeError(error, document, lines))
+  if (strict) {
+    const decoded = decode(document, lines)
+    if (!('value' in decoded)) return decoded
+    const { duplicates } = decoded
+    if (duplicates.length > 0)
+      return duplicates.map((error) => describeError(error, document, lines))
+  }
   return { value: JSON.parse(text) as unknown, lineOf: (path) => lineOf(document, lines, path) }
-}
-
-function findDuplicates(document: Document): readonly SourceError[] {
-  const decoder = new GoDecoder()
-  decoder.decode(document.contents)
-  return decoder.duplicates
 }
