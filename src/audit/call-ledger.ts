@@ -68,7 +68,7 @@ export class CallLedger {
 
   /**
    * Finds who sent a request. It uses up a request of each of its calls, whatever it does, so that a uid that was copied
-   * from a log stands out, whichever was first.
+   * from a log stands out, whichever came first.
    */
   claim(entry: AuditEntry): Origin {
     const { uids } = entry

@@ -47,8 +47,8 @@ const Line = v.object({
 const RAW_STORAGE = 'sys/raw/'
 
 /**
- * What a line of an audit file is: about a key, about anything else, the end of an audit device, or an entry that does
- * not have the fields of one. Undefined if it is no such line.
+ * Reads a line of an audit file: a use of a key, an entry about anything else, the removal of an audit device, or an
+ * entry with missing or wrong fields. Undefined if it is not an audit entry.
  */
 export function readAuditEntry(
   value: unknown,
@@ -97,7 +97,7 @@ function makeEntry({ type, time, error, auth, request }: ParsedLine, found: Oper
   }
 }
 
-/** What Vault does between its answer to such a request and the next device is in no file. */
+/** What Vault does after its answer to such a request, until there is another device, is in no file. */
 function removesDevice({ type, error, request }: ParsedLine): boolean {
   const isRefused = error !== undefined && error !== ''
   const { path, operation } = request

@@ -31,7 +31,7 @@ export class OpenRequests {
       yield JSON.parse(String(row['entry'])) as AuditEntry
   }
 
-  /** Whether the other half was there. Two requests with one id are a copy, and no answer. */
+  /** Whether the other half was there. Two requests with the same id are copies, not halves of one use. */
   #close(id: string, other: AuditEntry['type']): boolean {
     return this.#remove.run(id, other).changes > 0
   }

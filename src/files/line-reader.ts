@@ -42,7 +42,7 @@ export async function* readLines(path: string): AsyncGenerator<readonly Line[]> 
   try {
     const { content, leftBytes } = await openContent(path)
     for await (const chunk of content) yield splitter.add(chunk as Buffer)
-    // Node stops at what it does not take for compressed data, and reports nothing.
+    // Node.js stops at data that it does not recognize as compressed, and reports nothing.
     if (leftBytes() > 0)
       throw new BridgeError('FILE_DAMAGED', 'other data follows the compressed data')
   } catch (cause) {
