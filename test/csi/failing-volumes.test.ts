@@ -8,6 +8,7 @@ after(() => vault.stop())
 await vault.makeKey('app-signing', 'ed25519')
 
 const PUBLIC = { path: 'a.pem', type: 'publicKey', key: 'app-signing' }
+const MISSING = { path: 'missing', type: 'publicKey', key: 'app-none' }
 const MISSPELT = { path: 'a.pem', type: 'publicKey', key: 'app-signing', vrsion: 1 }
 
 async function startPlugin(options: FixtureOptions = {}) {
@@ -33,6 +34,23 @@ void test('a class that becomes invalid in an edit makes its existing volume a f
   t.match(plugin.lines.at(-1)?.msg, /failed \(the pod keeps its files\)/)
   await plugin.driver.mount({ attributes: await vault.attributes(pod, [PUBLIC]) })
   t.same(plugin.failing(), {})
+})
+
+void test('a ciphertext of a version that its key does not have is a fault of the class, not an outage', async (t) => {
+  const plugin = await startPlugin()
+  t.teardown(plugin.stop)
+  await vault.makeKey('app-data')
+  const good = await vault.encrypt('app-data', 'value')
+  const object = { type: 'decrypt', key: 'app-data' }
+  const later = { ...object, path: 'later', ciphertext: good.replace('vault:v1', 'vault:v9') }
+  for (const others of [[], [{ ...object, path: 'good', ciphertext: good }]]) {
+    const attributes = await vault.attributes(newPod(), [...others, later, MISSING])
+    const { code, message } = await failure(plugin.driver.mount({ attributes }))
+    t.equal(code, 'INVALID_ARGUMENT')
+    t.match(message, /\(later\): key app-data cannot decrypt it: .*version is too new/)
+    t.match(message, /\(missing\): Vault has no transit key app-none/, 'it hides no other fault')
+  }
+  t.same(plugin.failing(), { CIPHERTEXT_INVALID: 2 })
 })
 
 void test('a provider that is restarted during an outage reports the volumes that it cannot serve', async (t) => {

@@ -55,16 +55,25 @@ async function decryptGroup(
       const result = results[index] ?? new BridgeError('INTERNAL', 'internal error')
       entries.push([
         object.index,
-        result instanceof BridgeError ? result : writeValue(object, result),
+        result instanceof BridgeError ? asFaultOfClass(result) : writeValue(object, result),
       ])
       // Parsing takes time, and other Mounts wait.
       if (object.selection !== undefined) await setImmediate()
     }
     return entries
   } catch (thrown) {
-    const error = BridgeError.from(thrown)
+    const error = asFaultOfClass(BridgeError.from(thrown))
     return objects.map((object) => [object.index, error])
   }
+}
+
+/**
+ * A version that the key does not have comes from the class. For the plugin it means that Vault lags behind, which is an
+ * outage: that would hide the other faults of the class, and a pod author could raise the alert of an outage.
+ */
+function asFaultOfClass(error: BridgeError): BridgeError {
+  if (error.code !== 'KEY_VERSION_UNKNOWN') return error
+  return new BridgeError('CIPHERTEXT_INVALID', error.message, { cause: error })
 }
 
 /** Takes over the plaintext. */
