@@ -85,8 +85,8 @@ void test('what kube-apiserver refuses is refused', (t) => {
 })
 
 void test('JSON with a number that Go cannot hold is refused in strict reading', (t) => {
-  t.match(readAsGo('{"a":\n1e999}', API_SERVER), [{ message: /a number is infinite/, line: 2 }])
-  t.match(readAsGo('{"<<": 1}', API_SERVER), [{ line: 1 }])
+  const text = `{"a":\n${'1'.repeat(400)}}`
+  t.match(readAsGo(text, API_SERVER), [{ message: /a number is infinite/, line: 2 }])
   t.end()
 })
 
