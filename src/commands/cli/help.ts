@@ -3,7 +3,7 @@ import { optionName } from './option.ts'
 
 const WIDTH = 80
 const PROGRAM = 'transit-bridge'
-const MOST_NAME = 28
+const MAX_NAME_LENGTH = 28
 
 /** The parts of a command that its help shows. */
 export interface HelpParts {
@@ -38,7 +38,7 @@ export interface HelpRow {
 /** Rows under a heading, with the texts in one column. */
 export function formatRows(heading: string, rows: readonly HelpRow[]): string {
   const widest = Math.max(...rows.map(({ name }) => name.length))
-  const column = 4 + Math.min(widest, MOST_NAME) + 2
+  const column = 4 + Math.min(widest, MAX_NAME_LENGTH) + 2
   const lines = rows.flatMap(({ name, help }) => {
     const texts = wrap(`${' '.repeat(column)}${help}`, column)
     const [first = '', ...others] = texts
