@@ -1,7 +1,7 @@
 // How long one request of up to the message limit (4 MiB) holds the event loop of the built CSI provider: part of
 // npm run bench. The figure is the CPU time of the provider's main thread from the request to its answer, which is at least
 // that of its longest turn. Unlike the delay of the event loop (monitorEventLoopDelay, in /metrics), it does not include
-// the time in which other processes had the processor.
+// the time in which other processes used the processor.
 import { SHAPES } from '../test/yaml/shapes.ts'
 import { MAX_STRUCTURE } from '../src/csi/class/secret-provider-class.ts'
 import { findShapeFault } from '../src/csi/class/text-shape.ts'
@@ -172,7 +172,7 @@ function manyParameters(size: number): Record<string, string> {
   )
 }
 
-/** The most items with which a text is still within the bounds of a class. */
+/** Maximum number of items with which a text is still within the bounds of a class. */
 function fill(make: (n: number) => string): string {
   let [low, high] = [1, 64 * 1024]
   while (low < high) {

@@ -176,7 +176,7 @@ class Session implements VaultSession {
     }
   }
 
-  /** Why the last login failed, if an outage prevented it. It says more than that a deadline passed meanwhile. */
+  /** The outage that made the last login fail. It explains more than a deadline that passed meanwhile. */
   #outage(): BridgeError | undefined {
     const error = this.#failure?.error
     return error !== undefined && isOutage(error) ? error : undefined
