@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
 import { Balancer } from '../../real/faults/balancer.ts'
-import type { OpenBao } from '../../real/vault/openbao.ts'
+import { HttpProxy } from '../../real/faults/http-proxy.ts'
+import { OpenBao } from '../../real/vault/openbao.ts'
 import { OpenBaoCluster } from '../../real/vault/openbao-cluster.ts'
 import { KmsVault } from '../../real/vault/kms-vault.ts'
 import { Plugin } from '../../real/program/plugin.ts'
@@ -16,11 +17,16 @@ const cluster = await OpenBaoCluster.start()
 const balancer = await Balancer.start(cluster.addresses)
 // The tokens are short-lived, so that logins fall into the elections, too.
 const vault = await KmsVault.start({ bao: await cluster.leader(), ttl: '4s' })
-const plugin = await Plugin.start({
-  ...vault.configuration(balancer.address),
-  kms: { refreshInterval: '1s', decryptCache: { enabled: true } },
-})
-await plugin.waitForHealth('ok')
+const plugin = await startPlugin(balancer.address)
+
+async function startPlugin(address: string | string[]): Promise<Plugin> {
+  const started = await Plugin.start({
+    ...vault.configuration(address),
+    kms: { refreshInterval: '1s', decryptCache: { enabled: true } },
+  })
+  await started.waitForHealth('ok')
+  return started
+}
 
 interface Watched {
   /** Every healthz that was not ok. */
@@ -31,18 +37,19 @@ interface Watched {
 }
 
 /** Asks for Status, a new Encrypt and a Decrypt from the cache, over and over, while `work` runs. */
-async function watching(work: () => Promise<void>): Promise<Watched> {
+async function watching(work: () => Promise<void>, watchedPlugin = plugin): Promise<Watched> {
+  const { client } = watchedPlugin
   const seed = newSeed()
-  const wrapped = await plugin.client.encrypt(seed)
-  await plugin.client.decrypt(wrapped)
+  const wrapped = await client.encrypt(seed)
+  await client.decrypt(wrapped)
   const watched: Watched = { unhealthy: new Set(), undecrypted: new Set(), statuses: 0 }
   const end = new AbortController()
   const look = async () => {
     while (!end.signal.aborted) {
-      const { healthz } = await plugin.client.status()
+      const { healthz } = await client.status()
       watched.statuses += 1
       if (healthz !== 'ok') watched.unhealthy.add(healthz)
-      await plugin.client.decrypt(wrapped).catch((error: unknown) => {
+      await client.decrypt(wrapped).catch((error: unknown) => {
         watched.undecrypted.add(String(error))
       })
       await sleep(20)
@@ -50,7 +57,7 @@ async function watching(work: () => Promise<void>): Promise<Watched> {
   }
   const encrypt = async () => {
     while (!end.signal.aborted) {
-      await plugin.client.encrypt(newSeed()).catch(() => undefined)
+      await client.encrypt(newSeed()).catch(() => undefined)
       await sleep(20)
     }
   }
@@ -65,13 +72,13 @@ async function watching(work: () => Promise<void>): Promise<Watched> {
 }
 
 /** Vault answers again: a new leader, and the plugin encrypts under it. */
-async function recovered(former: OpenBao): Promise<void> {
+async function recovered(former: OpenBao, { client } = plugin): Promise<void> {
   await eventually('another leader', async () => (await cluster.leader()) !== former, {
     timeoutMs: 60_000,
   })
   await eventually(
     'an Encrypt that works',
-    async () => (await plugin.client.encrypt(newSeed())).ciphertext.length > 0,
+    async () => (await client.encrypt(newSeed())).ciphertext.length > 0,
     { timeoutMs: 60_000 },
   )
 }
@@ -122,6 +129,46 @@ void test('while there is no leader at all, two standbys answer: an outage, in i
   })
   t.strictSame([...watched.unhealthy], [])
   t.strictSame([...watched.undecrypted], [])
+})
+
+void test('the same with a second address that leads to another Vault', async (t) => {
+  const other = await KmsVault.start({ bao: await OpenBao.start({ fresh: true }) })
+  t.teardown(() => other.stop())
+  const both = await startPlugin([balancer.address, other.bao.address])
+  const { keyId } = await both.client.encrypt(newSeed())
+  const leader = await cluster.leader()
+  const watched = await watching(async () => {
+    await leader.kill()
+    await recovered(leader, both)
+  }, both)
+  t.strictSame([...watched.unhealthy], [])
+  t.strictSame([...watched.undecrypted], [])
+  t.equal((await both.client.encrypt(newSeed())).keyId, keyId)
+  await leader.restart()
+  t.equal(await both.stop(), 0)
+})
+
+void test('the same when a gateway in front of the cluster denies meanwhile', async (t) => {
+  const gateway = await HttpProxy.start(balancer.address)
+  t.teardown(() => gateway.stop())
+  const behind = await startPlugin(gateway.address)
+  const leader = await cluster.leader()
+  const watched = await watching(async () => {
+    await leader.kill()
+    gateway.respond({ status: 403, body: { message: 'no healthy upstream' } })
+    await eventually('the outage in the log', () =>
+      ['Vault does not answer', 'unhealthy'].some((words) => linesSaying(behind, words).length > 0),
+    )
+    await eventually('another leader', async () => (await cluster.leader()) !== leader, {
+      timeoutMs: 60_000,
+    })
+    gateway.clear()
+    await recovered(leader, behind)
+  }, behind)
+  t.strictSame([...watched.unhealthy], [])
+  t.strictSame([...watched.undecrypted], [])
+  await leader.restart()
+  t.equal(await behind.stop(), 0)
 })
 
 void test('everything that was started is stopped', async (t) => {
