@@ -5,7 +5,7 @@ export function readResidentMemory(pid: number): Promise<number> {
   return readStatus(pid, 'VmRSS')
 }
 
-/** The most resident memory that a process had since it started, in MiB. */
+/** Peak resident memory of a process since it started, in MiB. */
 export function readPeakMemory(pid: number): Promise<number> {
   return readStatus(pid, 'VmHWM')
 }

@@ -1,5 +1,5 @@
 // Every reader of a YAML or JSON text, with the shapes for which parsers take more than linear time. The times are in
-// bench/yaml.ts; here each text is read or refused, and what a reader says grows no faster than the text.
+// bench/yaml.ts; here each text is read or refused, and the output of a reader grows no faster than the text.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'tap'
@@ -19,9 +19,9 @@ import { ancestorsOf, walk } from '../../src/yaml/walk.ts'
 import { JSON_SHAPES, SHAPES } from './shapes.ts'
 
 const [SMALL, LARGE] = [200, 2_000]
-/** How much more a reader may say of a text with ten times the items. */
+/** By how much the output may grow for a text with ten times the items. */
 const GROWTH = 12
-/** A short report need not be in proportion. */
+/** A short output need not be in proportion. */
 const SHORT = 4_096
 
 type Reader = (text: string, folder: string) => unknown
@@ -64,7 +64,7 @@ function readAnswer(text: string, operation: Parameters<typeof takeSecrets>[1]):
   }
 }
 
-/** What a reader says: its result, or its message if it refuses the text. */
+/** The output of a reader: its result, or its message if it refuses the text. */
 async function say(read: Reader, text: string, folder: string): Promise<string> {
   try {
     return JSON.stringify(await read(text, folder)) ?? ''

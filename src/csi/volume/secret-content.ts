@@ -69,7 +69,7 @@ async function decryptGroup(
 
 /**
  * A version that the key does not have comes from the class. For the plugin it means that Vault lags behind, which is an
- * outage: that would hide the other faults of the class, and a pod author could raise the alert of an outage.
+ * outage. Here, an outage would hide the other faults of the class, and a pod author could trigger its alert.
  */
 function asFaultOfClass(error: BridgeError): BridgeError {
   if (error.code !== 'KEY_VERSION_UNKNOWN') return error
