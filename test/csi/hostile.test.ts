@@ -210,6 +210,8 @@ const CASES: readonly Case[] = [
   path('a path that ends in a slash', 'a/', /is not normalized/),
   path('a path with a NUL', 'a\u0000b', /contains a control character/),
   path('a path with a line end', 'a\nb', /contains a control character/),
+  path('a path that reverses text', 'a\u202eb', /contains a control character/),
+  path('a path with a line separator', 'a\u2028b', /contains a control character/),
   path('a path that is too deep', 'x/'.repeat(40) + 'y', /has more than 32 elements/),
   path('an empty path', '', /objects\[0\]\.path: is empty; use the name of a file/),
   path('a name of 256 bytes', 'x'.repeat(256), /has an element that is longer than 255 bytes/),
