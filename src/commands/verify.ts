@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 
 import { loadConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
+import { formatResource, type Resource } from '../kube/resource.ts'
 import { SourceReader } from '../storage/source-reader.ts'
 import { systemClock } from '../time/clock.ts'
 import { Transit } from '../transit/transit.ts'
@@ -107,6 +108,7 @@ export function readVerification(values: VerifyValues): Verification {
     throw usageError("--deep needs --config FILE, the plugin's configuration")
   if (objects && !deep) throw usageError('--objects needs --deep')
   if (config !== undefined && !deep) throw usageError('--config is only for --deep')
+  refuseContradiction(named, allow)
   return {
     source,
     prefix: etcdPrefix,
@@ -118,6 +120,15 @@ export function readVerification(values: VerifyValues): Verification {
     // A copied file has no other readers, so an etcd snapshot has no limit by default.
     rate: values.rate ?? (source.kind === 'etcd' ? DEFAULT_ETCD_RATE : undefined),
   }
+}
+
+/** What --resources names must be encrypted. */
+function refuseContradiction(
+  named: readonly Resource[] | undefined,
+  allowed: readonly Resource[] = [],
+): void {
+  const both = named?.map(formatResource).find((name) => allowed.map(formatResource).includes(name))
+  if (both !== undefined) throw usageError(`${both} is in --resources and in --allow; remove one`)
 }
 
 function readSource(values: VerifyValues): StoreSource {

@@ -45,6 +45,8 @@ const MAX_PREFIX_BYTES = 1024
 const MAX_KEY_ID_BYTES = 1024
 const MAX_SOURCE_BYTES = 1024
 const MAX_ANNOTATIONS_BYTES = 32 * 1024
+/** Nonce and tag of AES-GCM. */
+const LEAST_KMS_BYTES = 28
 const SOURCE_TYPES: ReadonlySet<number> = new Set(Object.values(EncryptedDEKSourceType))
 
 /** Parses the prefix of a value and the unencrypted part that follows it. */
@@ -63,7 +65,7 @@ export function parseStoredValue(value: Uint8Array): StoredValue {
     case 'aescbc:v1':
     case 'aesgcm:v1':
     case 'secretbox:v1':
-      return parseLocal(scheme as LocalScheme, rest)
+      return parseLocal(scheme as LocalScheme, rest, bytes.length - start)
     default:
       return damaged(
         `kube-apiserver has no provider with the prefix ${JSON.stringify(head.slice(0, Math.min(start, 64)))}`,
@@ -76,9 +78,21 @@ function decodeName(bytes: string): string {
   return Buffer.from(bytes, 'latin1').toString('utf8')
 }
 
-function parseLocal(scheme: LocalScheme, rest: string): StoredValue {
+/**
+ * The least that encrypting with a local key adds (apiserver: pkg/storage/value/encrypt/aes/aes.go, secretbox/secretbox.go):
+ * IV and one block; nonce and tag; nonce and tag.
+ */
+const LEAST_BYTES: Readonly<Record<LocalScheme, number>> = { aescbc: 32, aesgcm: 28, secretbox: 40 }
+const AES_BLOCK_BYTES = 16
+
+/** `length`: of the value from `rest` on. */
+function parseLocal(scheme: LocalScheme, rest: string, length: number): StoredValue {
   const end = rest.indexOf(':')
   if (end < 0) return damaged(`its ${scheme} prefix lacks a key name`)
+  const dataBytes = length - end - 1
+  const isCut = scheme === 'aescbc' && dataBytes % AES_BLOCK_BYTES !== 0
+  if (dataBytes < LEAST_BYTES[scheme] || isCut)
+    return damaged(`its ${scheme} data has ${String(dataBytes)} bytes, so it was cut off`)
   return { kind: 'local', scheme, keyName: decodeName(rest.slice(0, end)) }
 }
 
@@ -109,6 +123,8 @@ function parseKmsV2(rest: string, bytes: Buffer, start: number): StoredValue {
 function findEnvelopeFault(object: EncryptedObject): string | undefined {
   const { keyID, encryptedDEKSource, encryptedData, annotations } = object
   if (encryptedData.length === 0) return 'has no data'
+  if (encryptedData.length < LEAST_KMS_BYTES)
+    return `has data of ${String(encryptedData.length)} bytes, so it was cut off`
   if (keyID === '') return 'has no key id'
   if (Buffer.byteLength(keyID) > MAX_KEY_ID_BYTES)
     return `has a key id of over ${String(MAX_KEY_ID_BYTES)} bytes`

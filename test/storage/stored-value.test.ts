@@ -34,7 +34,7 @@ void test('every prefix of kube-apiserver is distinguished', (t) => {
     provider: 'with:a colon',
   })
   for (const scheme of ['aescbc', 'aesgcm', 'secretbox'] as const) {
-    const value = Buffer.from(`k8s:enc:${scheme}:v1:key1:\u0001\u0002`)
+    const value = Buffer.from(`k8s:enc:${scheme}:v1:key1:${'\u0001'.repeat(48)}`)
     t.strictSame(parseStoredValue(value), { kind: 'local', scheme, keyName: 'key1' })
   }
   const encodings = [
@@ -50,6 +50,10 @@ void test('every prefix of kube-apiserver is distinguished', (t) => {
   t.strictSame(parseStoredValue(cbor), { kind: 'plain', encoding: 'cbor' })
   t.end()
 })
+
+function localValue(scheme: string, dataBytes: number): Buffer {
+  return Buffer.concat([Buffer.from(`k8s:enc:${scheme}:v1:a:`), Buffer.alloc(dataBytes, 1)])
+}
 
 type Damage = readonly [what: string, value: Buffer, why: RegExp]
 
@@ -77,6 +81,12 @@ const DAMAGED: readonly Damage[] = [
   ],
   ['KMS v1 without a body', Buffer.from('k8s:enc:kms:v1:a:'), /not followed by an envelope/],
   ['no name of a key', Buffer.from('k8s:enc:aescbc:v1:'), /lacks a key name/],
+  ['KMS v2 data without a tag', kmsV2Value({ data: Buffer.alloc(27) }), /data of 27 bytes/],
+  ['aescbc without data', Buffer.from('k8s:enc:aescbc:v1:a:'), /has 0 bytes/],
+  ['aescbc of an IV alone', localValue('aescbc', 16), /has 16 bytes/],
+  ['aescbc of half a block', localValue('aescbc', 40), /has 40 bytes/],
+  ['aesgcm without a tag', localValue('aesgcm', 27), /has 27 bytes/],
+  ['secretbox without a tag', localValue('secretbox', 39), /has 39 bytes/],
   ['an unknown scheme', Buffer.from('k8s:enc:rot13:v1:a:b'), /kube-apiserver has no provider/],
   ['a future version', Buffer.from('k8s:enc:kms:v3:a:b'), /kube-apiserver has no provider/],
   ['a prefix alone', Buffer.from('k8s:enc:'), /within its k8s:enc: prefix/],
@@ -171,7 +181,7 @@ void test('KMS v1 data from before Kubernetes 1.25 is AES-CBC', (t) => {
 })
 
 void test('what is too short is reported as such', (t) => {
-  const stored = parseStoredValue(kmsV2Value({ data: Buffer.alloc(20) }))
+  const stored = parseStoredValue(kmsV2Value({ data: Buffer.alloc(40) }))
   if (stored.kind !== 'kms-v2') throw new Error(stored.kind)
   t.match(findPayloadFault(stored, bytes(32, 0), Buffer.from(KEY)), /too short/)
   t.equal(OURS.data.length, 61)

@@ -35,6 +35,10 @@ const MISTAKES: readonly Mistake[] = [
     '--endpoints a:1 --resources secret',
     /"secret" is not a resource of Kubernetes; did you mean secrets/,
   ],
+  [
+    '--endpoints a:1 --resources secrets,configmaps --allow configmaps',
+    'configmaps is in --resources and in --allow; remove one',
+  ],
   ['--endpoints a:1 --allow secret', /did you mean secrets/],
   ['--endpoints a:1 --resources widgets', /write custom resources with their group: NAME\.GROUP/],
   ['--endpoints a:1 --resources secrets.core', /"secrets\.core" is not a resource of Kubernetes/],

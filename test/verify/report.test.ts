@@ -198,7 +198,7 @@ void test('long lists are cut and end with the number of omitted items', async (
   )
 })
 
-const SECRETBOX = Buffer.from('k8s:enc:secretbox:v1:key1:x')
+const SECRETBOX = Buffer.from(`k8s:enc:secretbox:v1:key1:${'x'.repeat(40)}`)
 const NOT_OPENED: Finding = {
   kind: 'unproven',
   why: 'its key is only in the EncryptionConfiguration',

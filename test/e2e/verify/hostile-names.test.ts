@@ -24,7 +24,10 @@ void test('hostile keys and providers in etcd', async (t) => {
   await etcd.put(`/registry/secrets/default/${EVIL}`, plain)
   await etcd.put(`/registry/${EVIL}/default/x`, plain)
   await etcd.put(`/registry/secrets/default/kms`, Buffer.from(`k8s:enc:kms:v1:${EVIL}:x`))
-  await etcd.put(`/registry/secrets/default/cbc`, Buffer.from(`k8s:enc:aescbc:v1:${EVIL}:x`))
+  await etcd.put(
+    `/registry/secrets/default/cbc`,
+    Buffer.from(`k8s:enc:aescbc:v1:${EVIL}:${'x'.repeat(32)}`),
+  )
   await etcd.put(`/registry/secrets/default/odd`, Buffer.from(`k8s:enc:${EVIL}:v9:x`))
   for (const name of OF_OBJECTS) {
     await etcd.put(`/registry/${name}/x`, plain)

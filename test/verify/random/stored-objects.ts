@@ -95,7 +95,8 @@ function sealPayload(random: Random, source: DekSource, key: string, broken: boo
     () => seal(random, source, `${key}-before-it-was-copied`),
     () => seal(random, { ...source, plaintext: random.bytes(32) }, key),
     () => flip(seal(random, source, key), random),
-    () => random.bytes(1 + random.below(27)),
+    // A shorter one is damaged without any key.
+    () => random.bytes(28 + random.below(4)),
   ]
   // CBC authenticates neither the key of etcd nor the data, so a KMS v1 payload is broken as GCM.
   return random.pick(kinds)()
@@ -146,6 +147,9 @@ const DAMAGED_TEXTS: readonly string[] = [
   'k8s:enc:aescbc',
   'k8s:enc:aescbc:v1',
   'k8s:enc:aescbc:v1:key1',
+  'k8s:enc:aescbc:v1:key1:xxxxxxxxxxxxxxxx',
+  'k8s:enc:aesgcm:v1:key1:',
+  'k8s:enc:secretbox:v1:key1:xxxxxxxx',
   'k8s:enc:aescbc:v2:key1:xxxxxxxxxxxxxxxx',
   'k8s:enc:rot13:v1:key1:xxxxxxxxxxxxxxxx',
   'k8s:enc:kms:v3:transit-bridge:xxxxxxxx',
@@ -160,6 +164,7 @@ const DAMAGED_TEXTS: readonly string[] = [
 
 const DAMAGED_ENVELOPES: readonly Partial<Fields>[] = [
   { encryptedData: Buffer.alloc(0) },
+  { encryptedData: Buffer.alloc(27, 1) },
   { keyID: '' },
   { keyID: 'k'.repeat(1025) },
   { encryptedDEKSource: Buffer.alloc(0) },
