@@ -1,9 +1,12 @@
 import { readAsGo } from '../src/yaml/go/read.ts'
 import { readYaml } from '../src/yaml/source.ts'
-import { SHAPES } from '../test/yaml/shapes.ts'
+import { parseBoundedJson } from '../src/csi/bounded-json.ts'
+import { parseSealed, takeSecrets } from '../src/vault/client/secret-fields.ts'
+import { JSON_SHAPES, SHAPES } from '../test/yaml/shapes.ts'
 
 /**
- * Finds texts that take more than linear time to parse: CPU time of each shape at two sizes, with both readers. Four times
+ * Finds texts that take more than linear time to parse: CPU time of each shape at two sizes, with the readers
+ * of YAML and of JSON. Four times
  * the time for four times the items is linear.
  */
 const SIZES = [2_500, 10_000] as const
@@ -14,12 +17,34 @@ const READERS = {
   kubernetes: (text: string) => readAsGo(text, { json: true, strict: true }),
 } as const
 
-for (const [name, make] of Object.entries(SHAPES)) {
-  for (const [reader, read] of Object.entries(READERS)) {
-    const [small, large] = SIZES.map((size) => timeOf(read, make(size)))
-    if (small === undefined || large === undefined) continue
-    const label = `${name.padEnd(28)} ${reader.padEnd(10)}`
-    process.stdout.write(`${label} ${format(small)} ms  ${format(large)} ms\n`)
+const JSON_READERS = {
+  driver: (text: string) => parseBoundedJson(text),
+  vault: readAnswer,
+  kubernetes: READERS.kubernetes,
+} as const
+
+printTimes(SHAPES, READERS)
+printTimes(JSON_SHAPES, JSON_READERS)
+
+function printTimes(
+  shapes: typeof SHAPES,
+  readers: Readonly<Record<string, (text: string) => unknown>>,
+): void {
+  for (const [name, make] of Object.entries(shapes)) {
+    for (const [reader, read] of Object.entries(readers)) {
+      const [small, large] = SIZES.map((size) => timeOf(read, make(size)))
+      if (small === undefined || large === undefined) continue
+      const label = `${name.padEnd(28)} ${reader.padEnd(10)}`
+      process.stdout.write(`${label} ${format(small)} ms  ${format(large)} ms\n`)
+    }
+  }
+}
+
+function readAnswer(text: string): unknown {
+  try {
+    return parseSealed(takeSecrets(Buffer.from(text), 'decrypt'))
+  } catch {
+    return undefined
   }
 }
 
