@@ -79,13 +79,13 @@ function decodeName(bytes: string): string {
 }
 
 /**
- * The least that encrypting with a local key adds (apiserver: pkg/storage/value/encrypt/aes/aes.go, secretbox/secretbox.go):
+ * Minimum size of data that is encrypted with a local key (apiserver: pkg/storage/value/encrypt/aes/aes.go, secretbox/secretbox.go):
  * IV and one block; nonce and tag; nonce and tag.
  */
 const LEAST_BYTES: Readonly<Record<LocalScheme, number>> = { aescbc: 32, aesgcm: 28, secretbox: 40 }
 const AES_BLOCK_BYTES = 16
 
-/** `length`: of the value from `rest` on. */
+/** @param length bytes of the value from `rest` to its end */
 function parseLocal(scheme: LocalScheme, rest: string, length: number): StoredValue {
   const end = rest.indexOf(':')
   if (end < 0) return damaged(`its ${scheme} prefix lacks a key name`)
