@@ -62,7 +62,7 @@ const result = await build({
   },
 })
 
-// V8 keeps the source, with two bytes for each character if a single one is beyond Latin-1: 3 MiB of a heap of 64.
+// V8 keeps the source, with two bytes for each character if a single one is beyond Latin-1: 3 MiB of a heap of 80.
 // esbuild escapes such characters, except in a regular expression, where `\u` escapes it.
 for (const { text } of result.outputFiles.filter(({ path }) => path === outfile)) {
   const wide = /.{0,40}[^\0-\xff].{0,40}/.exec(text)

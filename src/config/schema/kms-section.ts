@@ -6,7 +6,7 @@ import { toggle, wholeNumber } from './number.ts'
 import { socketGroup, socketMode, socketPath } from './socket.ts'
 import { clusterId } from './text.ts'
 
-/** Maximum number of entries in the decrypt cache: they take 10 MiB of the heap that bin/transit-bridge limits to 64 MiB. */
+/** Maximum number of entries in the decrypt cache: they take 10 MiB of the heap that bin/transit-bridge limits to 80 MiB. */
 export const MAX_CACHE_ENTRIES = 65_536
 /** As many calls as the server has streams (src/grpc/client-bounds.ts, maxStreams). */
 const MAX_CALLS_IN_FLIGHT = 4_096

@@ -4,7 +4,7 @@ import { BridgeError, type ErrorCode } from '../../errors.ts'
 import { fingerprint } from '../volume/content.ts'
 import { parseClass, type SecretProviderClass } from './secret-provider-class.ts'
 
-/** Part of the JavaScript heap, which is limited to 64 MiB (bin/transit-bridge). */
+/** Part of the JavaScript heap, which is limited to 80 MiB (bin/transit-bridge). */
 const MAX_BYTES = 8 * 1024 * 1024
 /** Several times the interval between two republishes (60 to 90 s; docs/design.md, "CSI content"). */
 const IDLE_MS = 5 * 60_000

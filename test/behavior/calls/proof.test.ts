@@ -79,7 +79,7 @@ for (const bytes of [0, 27, 33]) {
       { match: (_method, path) => path.includes('/transit/decrypt/'), times: 1 },
     )
     const refused = await outcomeOf(plugin.client.decrypt(wrapped))
-    t.match(refused, { code: 'UNAVAILABLE', message: /another length/ })
+    t.match(refused, { code: 'UNAVAILABLE', message: /a different length/ })
     await plugin.stop()
   })
 }

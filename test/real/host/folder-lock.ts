@@ -30,7 +30,7 @@ export async function withLock<T>(lock: string, work: () => Promise<T>): Promise
     return await work()
   } finally {
     clearInterval(touch)
-    if ((await ownerOf(lock))?.pid === process.pid) await rm(lock, { recursive: true, force: true })
+    if ((await ownerOf(lock))?.pid === process.pid) await release(lock)
   }
 }
 
@@ -47,6 +47,13 @@ async function take(lock: string): Promise<boolean> {
     if (isTaken(error)) return false
     throw error
   }
+}
+
+/** In one step: a folder that is emptied first can be replaced by another process's before it is removed. */
+async function release(lock: string): Promise<void> {
+  const aside = `${lock}.${randomUUID()}`
+  await rename(lock, aside)
+  await rm(aside, { recursive: true, force: true })
 }
 
 async function ownerOf(lock: string): Promise<{ pid: number; alive: boolean } | undefined> {
