@@ -6,13 +6,14 @@ const ROOT = join(import.meta.dirname, '../..')
 const NAME = /\b(?:transit_bridge|apiserver)_\w+/g
 const SUFFIX = /_(?:bucket|sum|count)$/
 
+/** A label of every metric of `kube-apiserver`, which documents name by itself. */
+export const API_SERVER_LABELS: readonly string[] = ['apiserver_id_hash']
+
 /**
  * Metrics of kube-apiserver (1.34 and newer) that dashboard, alerts and documents speak of;
  * test/e2e/chart/monitoring-panels.test.ts holds them against a real one.
  */
 export const API_SERVER_METRICS: readonly string[] = [
-  // A label.
-  'apiserver_id_hash',
   'apiserver_encryption_config_controller_automatic_reloads_total',
   'apiserver_envelope_encryption_dek_source_cache_size',
   'apiserver_envelope_encryption_key_id_hash_last_timestamp_seconds',
