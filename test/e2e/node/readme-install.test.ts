@@ -12,6 +12,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
 import { t, test, type Test } from 'tap'
+import { parse, stringify } from 'yaml'
 import { ROOT } from '../../commands/program.ts'
 import { Etcd } from '../../real/cluster/etcd.ts'
 import { KmsClient } from '../../real/program/kms-client.ts'
@@ -59,6 +60,24 @@ function writeBlock({ text }: Block): void {
   const [, file] = /^# (\/[^\s:]+)/.exec(text) ?? []
   if (file === undefined) throw new Error(`a block names no file: ${text}`)
   write(file, text)
+}
+
+/** Puts what a block of README adds to the manifest of kubeadm into one. */
+function writeManifest({ text }: Block): void {
+  const { spec } = parse(text) as { spec: { containers: [object]; volumes: object[] } }
+  const [container] = spec.containers
+  const pod = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'kube-apiserver', namespace: 'kube-system' },
+    spec: {
+      ...spec,
+      containers: [
+        { name: 'kube-apiserver', image: 'registry.k8s.io/kube-apiserver', ...container },
+      ],
+    },
+  }
+  write('/etc/kubernetes/manifests/kube-apiserver.yaml', stringify(pod))
 }
 
 function write(file: string, text: string | Buffer, mode = 0o600): void {
@@ -276,7 +295,7 @@ async function inside(t: Test, outside: string): Promise<void> {
   t.pass('4: the unit serves, and its Status says ok')
   await person.types(encryption)
   await before.stop()
-  writeBlock(manifest)
+  writeManifest(manifest)
   const flags = manifest.text.match(/(?<=- )--\S+/g) ?? []
   t.equal(flags.length, 2, '5: the manifest has the flags')
   const api = await startApiServer(t, etcd, signer, flags)
