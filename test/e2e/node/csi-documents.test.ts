@@ -198,6 +198,11 @@ void test(
         async () => (await administrator.run(secret)) === 'two',
         { timeoutMs: 180_000 },
       )
+      // The driver sets the owner up to 5 s after each change (secretproviderclasspodstatus_controller.go, RunPatcher).
+      await node.waitUntil('the owner of the Secret', async () => {
+        const { metadata } = await node.api('GET', `${SHOP}/secrets/web-db`)
+        return (metadata.ownerReferences ?? []).length > 0
+      })
       await administrator.run('kubectl --namespace shop delete pod db --now')
       await node.waitUntil('the Secret to go', async () => !(await exists()))
       t.pass('the Secret is gone with the pod')

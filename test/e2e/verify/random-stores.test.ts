@@ -32,7 +32,12 @@ for (let seed = 1; seed <= COUNT; seed += 1) {
   const prefix = `/store-${String(seed)}/`
   const depth = seed % 5 === 0 ? 'sources' : 'objects'
   const store = await makeStore(seed, ring, { prefix, depth })
-  stores.push({ ...store, allowed: store.allowed.filter(canBeAllowed) })
+  // The command line refuses a resource that is both demanded and allowed.
+  const demanded = store.resources ?? []
+  const allowed = store.allowed.filter(
+    (layout) => canBeAllowed(layout) && !demanded.includes(layout),
+  )
+  stores.push({ ...store, allowed })
   await putAll(
     etcd,
     store.objects.map(({ key, value }) => [key, value] as const),
