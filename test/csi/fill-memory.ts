@@ -8,7 +8,7 @@ import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { systemClock } from '../../src/time/clock.ts'
 import type { VaultRequester, VaultResponse } from '../../src/vault/client/request.ts'
 import { memoryLog } from '../fakes/log.ts'
-import { ALLOW_ALL } from './fixture.ts'
+import { CSI_CONFIG } from './fixture.ts'
 
 const PEM = generateKeyPairSync('rsa', { modulusLength: 4096 }).publicKey.export({
   type: 'spki',
@@ -91,16 +91,7 @@ function valuesOf({ ciphertext, batch_input: batch }: DecryptBody) {
 const { log } = memoryLog()
 log.level = 'silent'
 const provider = createCsiProvider({
-  csi: {
-    socket: '',
-    audience: 'vault',
-    auth: { method: 'jwt', mount: 'jwt' },
-    authByNamespace: [],
-    mount: 'transit',
-    refreshIntervalMs: 300_000,
-    revalidateAfterMs: 600_000,
-    rules: [ALLOW_ALL],
-  },
+  csi: { ...CSI_CONFIG, refreshIntervalMs: 300_000 },
   transit: { mount: 'transit', key: 'k8s-etcd' },
   vaultNamespace: undefined,
   client,

@@ -27,6 +27,18 @@ export interface FixtureOptions extends Partial<CsiConfig> {
   readonly vaultNamespace?: string
 }
 
+/** The section `csi` of a provider on the mount transit, for classes of any pod. */
+export const CSI_CONFIG: CsiConfig = {
+  socket: '',
+  audience: 'vault',
+  auth: { method: 'jwt', mount: 'jwt' },
+  authByNamespace: [],
+  mount: 'transit',
+  refreshIntervalMs: 30_000,
+  revalidateAfterMs: 600_000,
+  rules: [ALLOW_ALL],
+}
+
 /** Runs the provider in this process, with a real socket and a real OpenBao. */
 export async function startFixture(vault: PodVault, options: FixtureOptions = {}) {
   const { clock = systemClock, address = vault.bao.address, vaultNamespace, ...csi } = options
@@ -41,17 +53,7 @@ export async function startFixture(vault: PodVault, options: FixtureOptions = {}
     metrics,
   })
   const provider = createCsiProvider({
-    csi: {
-      socket: '',
-      audience: 'vault',
-      auth: { method: 'jwt', mount: 'jwt' },
-      authByNamespace: [],
-      mount: 'transit',
-      refreshIntervalMs: 30_000,
-      revalidateAfterMs: 600_000,
-      rules: [ALLOW_ALL],
-      ...csi,
-    },
+    csi: { ...CSI_CONFIG, ...csi },
     transit: { mount: 'transit', key: 'k8s-etcd' },
     vaultNamespace,
     client,

@@ -57,43 +57,20 @@ void test('drill backup: what the snapshot needs, and what the current Vault can
     const accepted = ['drill', 'restore', copy, '--config', config, '--skip-hash-check']
     t.match((await run(accepted)).stdout, /3\. \[ok\] /)
     const empty = await startEtcd(t)
-    const second = await run([
-      'drill',
-      'restore',
-      file,
-      '--config',
-      config,
-      '--endpoints',
-      empty.address,
-    ])
+    const restore = (address: string, ...more: readonly string[]) =>
+      run(['drill', 'restore', file, '--config', config, '--endpoints', address, ...more])
+    const second = await restore(empty.address)
     t.match(
       second.stdout,
       /1\. \[ok\].*\n.*\n2\. \[ok\].*\n.*\n3\. \[ok\] .*\n +2\d\d objects read, every encrypted object decrypted/,
     )
     t.match(second.stdout, /5\. \[to do\] .*\n.*holds no keys at all/)
     await empty.put('/registry/events/default/a.1', Buffer.from('{}'))
-    const events = await run([
-      'drill',
-      'restore',
-      file,
-      '--config',
-      config,
-      '--endpoints',
-      empty.address,
-    ])
+    const events = await restore(empty.address)
     t.equal(events.code, 1)
     t.match(events.stdout, /5\. \[to do\] .*\n.*namespaces\/kube-system does not exist/)
-    const third = await run([
-      'drill',
-      'restore',
-      file,
-      '--config',
-      config,
-      '--endpoints',
-      etcd.address,
-      '--plugin',
-      `127.0.0.1:${String(plugin.adminPort)}`,
-    ])
+    const address = `127.0.0.1:${String(plugin.adminPort)}`
+    const third = await restore(etcd.address, '--plugin', address)
     t.equal(third.code, 0, third.stdout + third.stderr)
     t.match(third.stdout, /4\. \[ok\] start the plugins/)
   })
