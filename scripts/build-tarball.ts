@@ -7,6 +7,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { renderSystemdUnit } from '../src/node/files/systemd.ts'
+import { writeManual } from './manual.ts'
 import { copyProgram, pinnedNode, ROOT, VERSION } from './distribution.ts'
 
 const HOME = '/opt/transit-bridge'
@@ -26,7 +27,7 @@ kms:
   clusterId: prod-eu-1 # never change it: it is part of what is stored
 `
 
-function stage(folder: string): void {
+async function stage(folder: string): Promise<void> {
   mkdirSync(join(folder, 'bin'), { recursive: true })
   // The launcher looks for Node.js here first.
   mkdirSync(join(folder, 'node_modules/.bin'), { recursive: true })
@@ -37,6 +38,7 @@ function stage(folder: string): void {
   cpSync(join(ROOT, 'docs/operations/systemd.md'), join(folder, 'INSTALL.md'))
   writeFileSync(join(folder, 'config.example.yaml'), CONFIG)
   writeFileSync(join(folder, 'transit-bridge-kms.service'), unit())
+  await writeManual(join(folder, 'man/man1'))
 }
 
 function unit(): string {
@@ -63,7 +65,7 @@ if (target === undefined || more.length > 0) {
   const parent = mkdtempSync(join(tmpdir(), 'transit-bridge-'))
   const file = join(target, `transit-bridge-${VERSION}-linux-${process.arch}.tar.gz`)
   try {
-    stage(join(parent, 'transit-bridge'))
+    await stage(join(parent, 'transit-bridge'))
     mkdirSync(target, { recursive: true })
     pack(parent, 'transit-bridge', file)
     process.stdout.write(`${file}\n`)

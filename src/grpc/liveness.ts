@@ -3,6 +3,14 @@ import { connect } from 'node:net'
 
 import { BridgeError } from '../errors.ts'
 
+const HINTS: Readonly<Record<string, string>> = {
+  ENOENT: 'the file does not exist; is the program running, with this socket in its configuration?',
+  ECONNREFUSED: 'a process that has ended left this file; start the program again',
+  EACCES: 'permission denied; run this as root, or as a member of the group of the socket',
+  EINVAL: 'a path of a socket has at most 107 bytes',
+  ENOTSOCK: 'this file is not a socket',
+}
+
 /**
  * Resolves when the server behind a unix socket answers a ping of HTTP/2 (RFC 9113, section 6.7): it accepts, and its
  * event loop runs. Nothing is asked of Vault. Throws SOCKET_FAILED otherwise.
@@ -14,7 +22,12 @@ export async function pingSocket(socket: string, timeoutMs: number): Promise<voi
     await ping(session)
   } catch (cause) {
     const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : 'no answer'
-    throw new BridgeError('SOCKET_FAILED', `no server answers at ${socket} (${reason})`, { cause })
+    const hint = HINTS[reason]
+    throw new BridgeError(
+      'SOCKET_FAILED',
+      `no server answers at ${socket} (${reason})${hint === undefined ? '' : `: ${hint}`}`,
+      { cause },
+    )
   } finally {
     session.destroy()
   }

@@ -11,10 +11,13 @@ import {
 import { Client, credentials, status } from '@grpc/grpc-js'
 
 import { BridgeError } from '../errors.ts'
+import { pingSocket } from '../grpc/liveness.ts'
 import { KeyManagementService } from '../gen/kms/v2/api_pb.ts'
 
 /** The default timeout of a call of kube-apiserver (apis/apiserver/v1/defaults.go). */
 const TIMEOUT_MS = 3_000
+/** An idle plugin answers a ping in milliseconds. */
+const PING_TIMEOUT_MS = 2_000
 /** The size of the DEK seeds that kube-apiserver encrypts. */
 const SEED_BYTES = 32
 
@@ -25,10 +28,11 @@ export interface RoundTrip {
 }
 
 /**
- * Calls the plugin behind a socket as kube-apiserver does: Status, Encrypt, Decrypt. Throws SOCKET_FAILED with the
- * step that failed and the plugin's own message.
+ * Calls the plugin behind a socket as kube-apiserver does: Status, Encrypt, Decrypt. Throws SOCKET_FAILED: nothing
+ * answers at the socket, or the step that failed with the plugin's own message.
  */
 export async function makeRoundTrip(socket: string): Promise<RoundTrip> {
+  await pingSocket(socket, PING_TIMEOUT_MS)
   const client = new Client(`unix://${socket}`, credentials.createInsecure(), {
     'grpc.default_authority': 'localhost',
   })

@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 
@@ -110,10 +111,17 @@ void test('round-trip proves a plugin, and reports why it cannot', async (t) => 
     const outcome = await run(['round-trip', '--socket', plugin.socket])
     return outcome.code === 1 && /Status is not ok: /.test(outcome.stderr)
   })
-  const nowhere = execute(
-    roundTripCommand,
-    { socket: join(t.testdir(), 'x.sock') },
-    memoryTerminal(),
-  )
-  await t.rejects(nowhere, { code: 'SOCKET_FAILED' })
+})
+
+void test('round-trip says in words that nothing answers at a socket', async (t) => {
+  const folder = tempFolder('round-trip')
+  writeFileSync(join(folder, 'file'), '')
+  const send = (name: string) =>
+    execute(roundTripCommand, { socket: join(folder, name) }, memoryTerminal())
+  await t.rejects(send('x.sock'), {
+    code: 'SOCKET_FAILED',
+    message: /^no server answers at .*x\.sock \(ENOENT\): the file does not exist; is the program/,
+  })
+  await t.rejects(send('file'), { message: /\(ECONNREFUSED\): a process that has ended/ })
+  await t.rejects(send('long'.repeat(30)), { message: /\(EINVAL\): .* at most 107 bytes$/ })
 })

@@ -1,4 +1,4 @@
-import { formatHelp } from './help.ts'
+import { formatHelp, type HelpParts } from './help.ts'
 import type { OptionTable, ValuesOf } from './option.ts'
 import { flag, optionName, usageError, UsageError } from './option.ts'
 import type { Terminal } from './terminal.ts'
@@ -41,6 +41,8 @@ export type CommandValues<Table extends OptionTable> = ValuesOf<Table> & {
 export interface Command {
   readonly name: string
   readonly help: string
+  /** What the help consists of, for the manual page. */
+  readonly parts: HelpParts
   readonly options: OptionTable
   readonly operand: OperandRule | undefined
   /** Parses the values and runs the command; returns the exit code. Throws USAGE_INVALID. */
@@ -52,9 +54,11 @@ const COMMON = { help: flag('Print this help.') }
 
 export function defineCommand<Table extends OptionTable>(spec: CommandSpec<Table>): Command {
   const options = { ...spec.options, ...COMMON }
+  const parts = { ...spec, options }
   return {
     name: spec.name,
-    help: formatHelp({ ...spec, options }),
+    help: formatHelp(parts),
+    parts,
     options,
     operand: spec.operand,
     execute: async (given, terminal) => {

@@ -51,6 +51,11 @@ export function formatRows(heading: string, rows: readonly HelpRow[]): string {
 }
 
 function formatOptions(options: OptionTable): readonly string[] {
+  return [...groupOptions(options)].map(([group, rows]) => formatRows(`${group}:`, rows))
+}
+
+/** The options as they are typed, under their headings. */
+export function groupOptions(options: OptionTable): ReadonlyMap<string, readonly HelpRow[]> {
   const groups = new Map<string, HelpRow[]>([['Options', []]])
   for (const [key, { takes, help, group = 'Options' }] of Object.entries(options)) {
     const name = key === 'help' ? '-h, --help' : `--${optionName(key)}`
@@ -58,7 +63,7 @@ function formatOptions(options: OptionTable): readonly string[] {
     rows.push({ name: takes === undefined ? name : `${name} ${takes}`, help })
     groups.set(group, rows)
   }
-  return [...groups].map(([group, rows]) => formatRows(`${group}:`, rows))
+  return groups
 }
 
 function formatExamples(examples: readonly string[]): string {
