@@ -37,7 +37,7 @@ try {
   const bytes = files.reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)
   process.stdout.write(
     `${String(LINES)} lines, ${(bytes / 2 ** 20).toFixed(0)} MiB: ${seconds.toFixed(1)} s, ` +
-      `peak memory ${peakMebibytes.toFixed(0)} MiB; every count is right\n`,
+      `peak memory ${peakMebibytes.toFixed(0)} MiB; all counts are correct\n`,
   )
 } finally {
   rmSync(folder, { recursive: true, force: true })

@@ -39,7 +39,7 @@ try {
   const isLarge = size > 2 * 1000 ** 3
   printTable([
     {
-      what: 'size of the snapshot',
+      what: 'size of the etcd snapshot',
       value: `${(size / GIB).toFixed(2)} GiB`,
       target: '> 2 GB',
       ok: isLarge,

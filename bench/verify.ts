@@ -77,7 +77,7 @@ async function run(args: readonly string[]): Promise<Run> {
   const report = code === 0 ? (JSON.parse(stdout) as Report) : undefined
   // And the namespace.
   if (report?.objects !== SECRETS + 1)
-    throw new Error(`verify ended with ${String(code)}: ${stderr}`)
+    throw new Error(`verify exited with code ${String(code)}: ${stderr}`)
   return { seconds, memory, etcdSeconds, report }
 }
 

@@ -16,7 +16,7 @@ const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
  * node-vault (src/vault/client/node-vault-request.ts), and everything in undici except its pool.
  */
 const leaveOutUnused: Plugin = {
-  name: 'leave-out-unused',
+  name: 'omit-unused',
   setup(bundle) {
     bundle.onResolve({ filter: /^axios$/ }, () => ({ path: 'axios', namespace: 'unused' }))
     bundle.onLoad({ filter: /.*/, namespace: 'unused' }, () => ({
@@ -66,7 +66,7 @@ const result = await build({
 // esbuild escapes such characters, except in a regular expression, where `\u` escapes it.
 for (const { text } of result.outputFiles.filter(({ path }) => path === outfile)) {
   const wide = /.{0,40}[^\0-\xff].{0,40}/.exec(text)
-  if (wide !== null) throw new Error(`a character beyond Latin-1: ${wide[0]}`)
+  if (wide !== null) throw new Error(`the bundle contains a character outside Latin-1: ${wide[0]}`)
 }
 
 // Each file is replaced atomically, so a program that starts meanwhile reads the old one or the new one.

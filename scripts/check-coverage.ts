@@ -68,10 +68,13 @@ const ofAll = (sum('covered') / sum('total')) * 100
 
 const faults = files
   .filter(({ lines }) => lines.pct < LEAST_OF_FILE)
-  .map(({ name, lines }) => `${name}: ${String(lines.pct)} % of ${String(LEAST_OF_FILE)} %`)
+  .map(
+    ({ name, lines }) =>
+      `${name}: ${String(lines.pct)}%, at least ${String(LEAST_OF_FILE)}% is required`,
+  )
 if (ofAll < LEAST_OF_ALL) {
-  faults.push(`all files: ${ofAll.toFixed(2)} % of ${String(LEAST_OF_ALL)} %`)
+  faults.push(`all files: ${ofAll.toFixed(2)}%, at least ${String(LEAST_OF_ALL)}% is required`)
 }
-for (const fault of faults) process.stderr.write(`coverage of lines is too low: ${fault}\n`)
-process.stdout.write(`coverage of lines: ${ofAll.toFixed(2)} % of ${String(files.length)} files\n`)
+for (const fault of faults) process.stderr.write(`line coverage is too low: ${fault}\n`)
+process.stdout.write(`line coverage: ${ofAll.toFixed(2)}% in ${String(files.length)} files\n`)
 process.exitCode = faults.length === 0 ? 0 : 1

@@ -60,8 +60,8 @@ function drawPanel({ panel, lines }: Filled, span: Span): string {
 
 function drawTitle({ title }: Panel, { x, y, w }: Box): string {
   // A letter of 12 px is some 6.4 px wide.
-  const room = Math.floor((w - 20) / 6.4)
-  const shown = title.length > room ? `${title.slice(0, room - 1)}…` : title
+  const capacity = Math.floor((w - 20) / 6.4)
+  const shown = title.length > capacity ? `${title.slice(0, capacity - 1)}…` : title
   return text({ x: x + 10, y: y + 20 }, shown, 'font-size="12" font-weight="600"')
 }
 
@@ -181,10 +181,10 @@ function layLegends(legends: string[], left: number, width: number) {
   const names = left > 0 ? [...legends, `and ${String(left)} more`] : legends
   let [x, row] = [0, 0]
   const items = names.map((name) => {
-    const room = 17 + name.length * 5.9 + 14
-    if (x > 0 && x + room > width) [x, row] = [0, row + 1]
+    const itemWidth = 17 + name.length * 5.9 + 14
+    if (x > 0 && x + itemWidth > width) [x, row] = [0, row + 1]
     const item = { x, row, name }
-    x += room
+    x += itemWidth
     return item
   })
   return { items, height: row + 1 }

@@ -68,7 +68,7 @@ async function startCluster(stack: AsyncDisposableStack): Promise<Cluster> {
     )
     stack.defer(async () => void (await started.stop()))
     await started.waitForHealth('ok')
-    return [started, `logged in by service-account JWT, Status is ok`]
+    return [started, `logged in with a service-account token, Status is ok`]
   })
   const api = await start('start kube-apiserver, without encryption', async () => {
     const started = await KubeApiServer.start({
@@ -130,7 +130,7 @@ async function rotate({ vault, etcd, plugin, api }: Cluster): Promise<void> {
       'the Secrets do not have the old and the new key id',
     )
     expect((await api.getSecret('default', NAME))['password'] === VALUES.password, 'not readable')
-    return `the new one is ${shorten(after.source)}, the old one, ${shorten(before.source)}, is readable`
+    return `the new seed is ${shorten(after.source)}; data under the old seed ${shorten(before.source)} is readable`
   })
   await narration.step('rewrite both', async () => {
     const modified = async () => [...(await etcd.range(SECRETS))].map((each) => each.modRevision)

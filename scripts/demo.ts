@@ -61,7 +61,7 @@ async function startPlugin(
       stack.defer(async () => void (await plugin.stop()))
       started = plugin
       await plugin.waitForHealth('ok')
-      return `logged in by service-account JWT, Status is ok on ${plugin.socket}`
+      return `logged in with a service-account token, Status is ok on ${plugin.socket}`
     },
   )
   expect(started !== undefined, 'the plugin did not start')

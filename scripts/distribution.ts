@@ -24,7 +24,7 @@ export const IMAGE_ENTRYPOINT = [
 function readLauncherOptions(): readonly string[] {
   const launcher = readFileSync(join(ROOT, 'bin/transit-bridge'), 'utf8')
   const [, options] = /^exec "\$node" (--.+) "\$bundle" "\$@"$/m.exec(launcher) ?? []
-  if (options === undefined) throw new Error('bin/transit-bridge: its last line is not understood')
+  if (options === undefined) throw new Error('bin/transit-bridge: its last line cannot be parsed')
   return options.split(' ')
 }
 
@@ -42,7 +42,7 @@ export function pinnedNode(): string {
 /** Copies the built program, its licenses and its bill of materials into a folder. */
 export function copyProgram(folder: string): void {
   const bundle = join(ROOT, 'dist/transit-bridge.cjs')
-  if (!existsSync(bundle)) throw new Error('the program is not built: npm run build')
+  if (!existsSync(bundle)) throw new Error('the program is not built; run npm run build')
   mkdirSync(join(folder, 'dist'), { recursive: true })
   for (const name of ['transit-bridge.cjs', 'transit-bridge.cjs.LEGAL.txt'])
     if (existsSync(join(ROOT, 'dist', name)))

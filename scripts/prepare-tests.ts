@@ -24,7 +24,7 @@ function isPart(name: string): name is Part {
 async function prepare(names: readonly string[]): Promise<void> {
   const unknown = names.filter((name) => !isPart(name))
   if (unknown.length > 0) {
-    throw new Error(`there is no part ${unknown.join(', ')}; known are ${partNames.join(', ')}`)
+    throw new Error(`unknown part: ${unknown.join(', ')}; known parts: ${partNames.join(', ')}`)
   }
   buildProgram()
   buildTap()

@@ -15,7 +15,7 @@ const options = {
   key: text('NAME', 'Only this key.'),
   verifyRun: repeated(
     'UID',
-    'The uid that a run of verify printed. Its requests are not suspicious. Repeatable.',
+    'The uid that a run of verify printed. Its requests are not suspicious. Repeat it for each run.',
   ),
   events: flag('Print every use of the key, not only the suspicious ones and the totals.'),
   json: flag('Print one JSON object per line: the uses, then the summary.'),

@@ -10,7 +10,7 @@ export const probeCommand = defineCommand({
   name: 'probe',
   usage: ['--socket FILE'],
   description: `
-Check that the plugin or the provider behind a unix socket answers. It depends
+Check that the plugin or the provider answers on its unix socket. This depends
 neither on Vault nor on the network: the kubelet runs it as the startup and
 liveness probe.`,
   options: { socket: requiredText('FILE', 'The socket, as in kms.socket or csi.socket.') },

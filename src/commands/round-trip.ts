@@ -9,8 +9,8 @@ export const roundTripCommand = defineCommand({
   name: 'round-trip',
   usage: ['--socket FILE'],
   description: `
-Send the plugin behind a unix socket what kube-apiserver sends: Status, Encrypt
-and Decrypt of what was encrypted.`,
+Send the plugin the calls that kube-apiserver sends: Status, an Encrypt, and a
+Decrypt of the result.`,
   options,
   exitCodes: '0 the plugin works, 1 it does not, 2 wrong usage.',
   examples: ['$ transit-bridge round-trip --socket /run/transit-bridge/kms.sock'],

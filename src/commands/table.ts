@@ -42,7 +42,7 @@ export const COMMANDS: CommandTable = {
     load: async () => (await import('./setup/setup.ts')).setupCommand,
   },
   doctor: {
-    summary: 'Check this node, and say what to fix.',
+    summary: 'Check this node, and report what to fix.',
     load: async () => (await import('./doctor.ts')).doctorCommand,
   },
   'install-node': {

@@ -75,6 +75,7 @@ void test('help goes to standard output, however it is requested', async (t) => 
     [['-h'], formatProgramHelp(COMMANDS)],
     [['help'], formatProgramHelp(COMMANDS)],
     [['help', '--help'], formatProgramHelp(COMMANDS)],
+    [['help', 'help'], formatProgramHelp(COMMANDS)],
     [['kms', '--help'], helpOf('kms')],
     [['help', 'kms'], helpOf('kms')],
     [['config', 'check', '--config', 'x', '-h'], helpOf('config check')],

@@ -62,7 +62,7 @@ function readCall(command: Command, args: readonly string[]): Request {
 
 async function findHelp(names: readonly string[], commands: CommandTable): Promise<string> {
   const [name, inner, ...more] = names
-  if (name === undefined || isHelp(name)) return formatProgramHelp(commands)
+  if (name === undefined || name === 'help' || isHelp(name)) return formatProgramHelp(commands)
   const entry = pick(commands, name, '')
   if (isGroup(entry)) {
     if (inner === undefined) return formatGroupHelp(name, entry)

@@ -2,7 +2,7 @@ import { isGroup, type CommandTable, type GroupEntry } from './command-table.ts'
 import { formatRows, type HelpRow } from './help.ts'
 
 const OPTIONS: readonly HelpRow[] = [
-  { name: '-h, --help', help: 'Print this help, or that of a command.' },
+  { name: '-h, --help', help: 'Print this help, or the help of a command.' },
   { name: '--version', help: 'Print the version.' },
 ]
 
@@ -17,7 +17,7 @@ export function formatProgramHelp(table: CommandTable): string {
     'Use Transit of HashiCorp Vault or OpenBao as the KMS of a Kubernetes cluster.',
     formatRows('Commands:', [
       ...rows,
-      { name: 'help', help: 'Print this help, or that of a command.' },
+      { name: 'help', help: 'Print this help, or the help of a command.' },
     ]),
     formatRows('Options:', OPTIONS),
     'Exit code: 0 success, 1 failure, 2 wrong usage or configuration.',
@@ -34,7 +34,7 @@ export async function formatGroupHelp(name: string, group: GroupEntry): Promise<
     group.summary,
     commands,
     formatRows('Options:', [
-      { name: '-h, --help', help: 'Print this help, or that of a command.' },
+      { name: '-h, --help', help: 'Print this help, or the help of a command.' },
     ]),
   ].join('\n\n')
 }

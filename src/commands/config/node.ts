@@ -35,7 +35,10 @@ const options = {
     'How the plugin runs: static-pod, systemd (also for k3s and RKE2) or daemonset.',
   ),
   config: requiredText('FILE', "The plugin's configuration."),
-  hostConfig: text('FILE', 'Path of the configuration on the nodes. Default: that of --config.'),
+  hostConfig: text(
+    'FILE',
+    'Path of the configuration on the nodes. Default: the path in --config.',
+  ),
   image: image('For pods: the image.'),
   program: fullPathOr('FILE', '/usr/local/bin/transit-bridge', 'For systemd: the program.'),
 }

@@ -21,7 +21,7 @@ const options = {
   config: text('FILE', "The provider's configuration, to check its csi.rules as well."),
   namespace: text(
     'NAME',
-    'Namespace of the pods. Needs --config. Default: that of the manifest, or "default"',
+    'Namespace of the pods. Needs --config. Default: the namespace in the manifest, or "default"',
   ),
   serviceAccount: text('NAME', 'Service account of the pods. Needs --config. Default: default'),
   json: flag('Print one JSON object: file, ok, classes, faults.'),

@@ -14,7 +14,7 @@ const options = {
   encryptionConfig: text('FILE', "The API server's EncryptionConfiguration."),
   skipHashCheck: skipHashCheckOption,
   allow: allowedResources('Resources that may be plaintext.'),
-  json: flag('Print one JSON object, that of verify.'),
+  json: flag('Print the same JSON object as verify.'),
   ...etcdPrefixOption,
 }
 

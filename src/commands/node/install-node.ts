@@ -32,7 +32,7 @@ const options = {
     'FILE',
     "Service-account token that the kubelet keeps fresh. It becomes the host's vault.auth.tokenFile.",
   ),
-  ca: text('FILE', "Becomes the host's vault.caFile."),
+  ca: text('FILE', "CA certificates of Vault. The file becomes the host's vault.caFile."),
   root: fullPathOr('DIR', '/', "Where the host's folders are mounted."),
   hostConfig: fullPathOr(
     'FILE',
@@ -49,7 +49,7 @@ const options = {
     '0.0.0.0:9391',
     'Address of /livez, /readyz and /metrics. /readyz is 200 when the plugin serves its socket.',
   ),
-  once: flag('Do it once, print what changed, and exit.'),
+  once: flag('Install once, print what changed, and exit.'),
   remove: flag('Remove what was installed, instead of installing it.'),
 }
 

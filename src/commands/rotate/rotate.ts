@@ -64,7 +64,9 @@ const options = {
     'Confirm that no other cluster uses this key. If one does, its data under disabled versions becomes unreadable.',
   ),
   skipHashCheck: flag('Accept a --backup without a checksum: objects may be missing from it.'),
-  finish: flag('Create no new key version: complete a rotation that Vault or a person began.'),
+  finish: flag(
+    'Do not create a new key version: complete a rotation that Vault or a person began.',
+  ),
   plan: flag('Show the steps, and the current one. Change nothing.'),
   rate: countOr('N', MAX_RATE, DEFAULT_RATE, 'Maximum number of objects per second.'),
   patience: durationOr('15m', 'How long to wait for plugins and API servers.'),

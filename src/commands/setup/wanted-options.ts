@@ -30,13 +30,13 @@ export const wantedOptions = {
     'kube-system/transit-bridge-kms',
     'The service account that logs in.',
   ),
-  audience: text('NAME', 'Audience of its token. Default: that of vault.auth.audience, or "vault"'),
+  audience: text('NAME', 'Audience of its token. Default: vault.auth.audience, or "vault"'),
   policy: policyOption('Name of the policy. Default: the name of the role.'),
   kubernetesHost: text(
     'URL',
-    'For method kubernetes: the API server. Default: that of --kubeconfig.',
+    'For method kubernetes: the API server. Default: the server in --kubeconfig.',
   ),
-  kubernetesCa: text('FILE', 'For method kubernetes: its CA. Default: that of --kubeconfig.'),
+  kubernetesCa: text('FILE', 'For method kubernetes: its CA. Default: the CA in --kubeconfig.'),
   reviewerTokenFile: text(
     'FILE',
     'For method kubernetes: the service-account token with which Vault asks the API server about each login.',

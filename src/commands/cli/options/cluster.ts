@@ -32,7 +32,7 @@ export const clusterOptions = {
       'Address of the admin server of a plugin, such as http://192.0.2.10:9390. Repeat it for each plugin.',
     ),
     configsMayDiffer: flag(
-      'Do not require that all API servers report the hash of one EncryptionConfiguration. Use it only if the order of the providers is the same in all of them.',
+      'Do not require that all API servers report the same hash of the EncryptionConfiguration. Use it only if the order of the providers is the same in all of them.',
     ),
   }),
 }
