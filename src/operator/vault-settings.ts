@@ -113,3 +113,9 @@ export function readTexts(value: unknown): readonly string[] {
 export function readText(value: unknown): string {
   return typeof value === 'string' ? value : ''
 }
+
+/** Whether a setting has the value of one that was never set. */
+export function isUnset(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length === 0
+  return value === undefined || value === null || value === '' || value === false || value === 0
+}

@@ -2,7 +2,7 @@ import { createHash, createPublicKey } from 'node:crypto'
 
 import { change, join, remark, type Plan } from './plan.ts'
 import type { Values } from '../operator/right.ts'
-import { readText, readTexts, type Settings } from '../operator/vault-settings.ts'
+import { isUnset, readText, readTexts, type Settings } from '../operator/vault-settings.ts'
 import type { JwtLogin } from './wanted.ts'
 
 /** The role of the plugin: one service account, one audience, one policy. */
@@ -37,7 +37,7 @@ export function planJwtConfig(login: JwtLogin, found: Settings | undefined): Pla
   const what = `auth/${login.mount}/`
   const path = `auth/${login.mount}/config`
   const others = Object.entries(found ?? {})
-    .filter(([name, value]) => !WRITTEN.has(name) && !BY_ITSELF.has(name) && !isEmpty(value))
+    .filter(([name, value]) => !WRITTEN.has(name) && !BY_ITSELF.has(name) && !isUnset(value))
     .map(([name]) => name)
   if (others.length > 0) {
     const text = `${what} is in use with ${others.join(', ')}, which pinned keys would replace; set vault.auth.mount to another mount, or change it by hand`
@@ -53,6 +53,8 @@ export function planJwtConfig(login: JwtLogin, found: Settings | undefined): Pla
   const missing = login.publicKeys.filter((key) => !known.has(fingerprint(key)))
   const published = new Set(login.publicKeys.map(fingerprint))
   const foreign = theirs.filter((key) => !published.has(fingerprint(key)))
+  if (foreign.length > 0 && (issuer === '' || foreign.length === theirs.length))
+    return stopAtForeign(foreign, what)
   const warnings = join(...foreign.map((key) => warnOfForeign(key, what)))
   if (missing.length === 0 && issuer === login.issuer) return warnings
   return join(
@@ -89,16 +91,20 @@ function keepOthers(found: Settings | undefined): Values {
   }
 }
 
+/** The usual issuer is the same in every cluster: only a key in common shows that the method is for this one. */
+function stopAtForeign(foreign: readonly string[], what: string): Plan {
+  const keys = foreign.map((key) => `SHA256:${fingerprint(key)}`).join(', ')
+  const text =
+    `${what} trusts public keys that the cluster does not publish (${keys}), so another cluster may log in there; ` +
+    'set vault.auth.mount to another mount; if these are replaced keys of this cluster, write the configuration without them'
+  return remark('stop', text)
+}
+
 function warnOfForeign(key: string, what: string): Plan {
   const text =
     `${what} trusts a public key that the cluster does not publish, SHA256:${fingerprint(key)}: the holder of its private key can log in; ` +
     'unless it was replaced recently, write the configuration without it'
   return remark('warn', text)
-}
-
-function isEmpty(value: unknown): boolean {
-  if (typeof value === 'object' && value !== null) return Object.keys(value).length === 0
-  return value === undefined || value === null || value === '' || value === false || value === 0
 }
 
 /** SHA-256 of the key in DER, which kube-apiserver also uses as its key id; empty for what is not a key. */

@@ -1,6 +1,6 @@
 import { change, join, NOTHING, remark, type Plan } from './plan.ts'
 import type { Values } from '../operator/right.ts'
-import { readText, type Settings } from '../operator/vault-settings.ts'
+import { isUnset, readText, type Settings } from '../operator/vault-settings.ts'
 import type { KubernetesLogin } from './wanted.ts'
 
 /** kube-apiserver 1.37 withdraws its own service while its KMS plugin is not ready (docs/design.md, "Logins"). */
@@ -23,6 +23,14 @@ export function kubernetesRole(login: KubernetesLogin, policy: string): Values {
 /** Settings that setup does not manage and keeps: Vault replaces the configuration as a whole, and a missing one is reset. */
 const KEPT = ['issuer', 'pem_keys', 'disable_iss_validation', 'use_annotations_as_alias_metadata']
 
+const WRITTEN: ReadonlySet<string> = new Set([
+  ...KEPT,
+  'kubernetes_host',
+  'kubernetes_ca_cert',
+  'disable_local_ca_jwt',
+  'token_reviewer_jwt_set',
+])
+
 /** The configuration of the method: the API server to ask, and the token to ask it with. */
 export function planKubernetesConfig(login: KubernetesLogin, found: Settings | undefined): Plan {
   const { mount, reviewer } = login
@@ -31,6 +39,9 @@ export function planKubernetesConfig(login: KubernetesLogin, found: Settings | u
     const text = `auth/${mount}/ asks the API server ${host}, not ${login.host}; set vault.auth.mount to another mount`
     return remark('stop', text)
   }
+  const others = Object.entries(found ?? {})
+    .filter(([name, value]) => !WRITTEN.has(name) && !isUnset(value))
+    .map(([name]) => name)
   const hasReviewer = found?.['token_reviewer_jwt_set'] === true
   const otherCa = host !== '' && hasOtherCa(login, found)
   if (otherCa && hasReviewer && reviewer.kind !== 'file') {
@@ -38,6 +49,10 @@ export function planKubernetesConfig(login: KubernetesLogin, found: Settings | u
     return remark('stop', text)
   }
   const wantsChange = host === '' || otherCa || reviewer.kind === 'file'
+  if (wantsChange && others.length > 0) {
+    const text = `auth/${mount}/ is in use with ${others.join(', ')}, which setup does not know and would reset; set vault.auth.mount to another mount, or change it by hand`
+    return remark('stop', text)
+  }
   return join(
     wantsChange ? writeConfig(login, found, otherCa) : NOTHING,
     remark('note', CIRCLE),

@@ -3,6 +3,7 @@ import type { Values } from '../operator/right.ts'
 import { jwtRole, planJwtConfig } from './jwt-part.ts'
 import { kubernetesRole, planKubernetesConfig } from './kubernetes-part.ts'
 import { compareRole } from './role-difference.ts'
+import { findStranger } from './role-owner.ts'
 import { asSettings, type Settings, type VaultSettings } from '../operator/vault-settings.ts'
 import { MADE_BY, type Wanted, type WantedLogin } from './wanted.ts'
 
@@ -83,7 +84,7 @@ async function planRole(vault: VaultSettings, login: WantedLogin, policy: string
   }
   const { body, details, wider, unknown } = compareRole(found, roleOf(login, policy))
   if (unknown.length > 0) {
-    const text = `${what} is bounded by ${unknown.join(', ')}, which setup does not know, so the role may be too wide; remove them, or set vault.auth.role to another name`
+    const text = `${what} has settings that setup does not know (${unknown.join(', ')}), so it may be too wide; remove them, or set vault.auth.role to another name`
     return remark('stop', text)
   }
   if (details.length === 0) return NOTHING
@@ -97,14 +98,6 @@ async function planRole(vault: VaultSettings, login: WantedLogin, policy: string
     body: { ...roleOf(login, policy), ...body },
     needs: ['update'],
   })
-}
-
-/** A role that is bound to another service account is not ours to change. */
-function findStranger(login: WantedLogin, found: Settings): string | undefined {
-  const { namespace, name } = login.serviceAccount
-  const subject = found['bound_subject']
-  if (login.method !== 'jwt' || typeof subject !== 'string' || subject === '') return undefined
-  return subject === `system:serviceaccount:${namespace}:${name}` ? undefined : subject
 }
 
 /** Removes the role, and the auth method if setup created it and it has no other role. */

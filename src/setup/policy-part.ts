@@ -1,6 +1,7 @@
 import { change, NOTHING, remark, type Plan } from './plan.ts'
 import { readGrants, type Grants } from './policy-hcl.ts'
 import type { VaultSettings } from '../operator/vault-settings.ts'
+import { findPolicyUser } from './policy-users.ts'
 import type { Wanted } from './wanted.ts'
 
 export function policyPath(name: string): string {
@@ -65,8 +66,9 @@ function describeGrants(grants: Grants): readonly string[] {
   return [...grants].map(([path, { capabilities }]) => `${path}: ${capabilities.join(', ')}`)
 }
 
-/** Removes the policy, unless it has paths that setup did not write. */
-export async function planPolicyRemoval(vault: VaultSettings, { policy }: Wanted): Promise<Plan> {
+/** Removes the policy, unless it has paths that setup did not write, or another role may use it. */
+export async function planPolicyRemoval(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
+  const { policy } = wanted
   const path = policyPath(policy.name)
   const found = (await vault.read(path))?.['policy']
   if (typeof found !== 'string') return NOTHING
@@ -80,5 +82,7 @@ export async function planPolicyRemoval(vault: VaultSettings, { policy }: Wanted
   const foreign = [...theirs.keys()].filter((name) => !ours.has(name))
   if (foreign.length > 0)
     return remark('note', `policy ${policy.name} also has other paths (${list(foreign)}) and stays`)
+  const user = await findPolicyUser(vault, wanted)
+  if (user !== undefined) return remark('note', `policy ${policy.name} stays: ${user}`)
   return change({ action: 'remove', what: `policy ${policy.name}`, path, needs: ['delete'] })
 }

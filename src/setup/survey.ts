@@ -21,7 +21,8 @@ export async function planSetup(vault: VaultSettings, wanted: Wanted): Promise<P
 
 /** As {@link planSetup}, for `setup --remove`. */
 export async function planRemoval(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
-  await requireRights(vault, [...readingRights(wanted), ...listingRights(wanted)])
+  const methods: Right = { path: 'sys/auth', capabilities: ['read'] }
+  await requireRights(vault, [...readingRights(wanted), ...listingRights(wanted), methods])
   const kept = {
     changes: [],
     remarks: [

@@ -38,6 +38,8 @@ export interface ConfigParts {
   readonly mount?: string
   readonly key?: string
   readonly auth?: string
+  /** Of a proxy in front of OpenBao. */
+  readonly address?: string
   readonly more?: string
 }
 
@@ -68,12 +70,13 @@ export class SetupFixture {
     return file
   }
 
-  configure({ mount = 'transit', key = 'k8s-etcd', auth, more = '' }: ConfigParts = {}): void {
+  configure(parts: ConfigParts = {}): void {
+    const { mount = 'transit', key = 'k8s-etcd', auth, more = '' } = parts
     const login =
       auth ?? '{method: jwt, role: transit-bridge-kms, tokenFile: /run/transit-bridge/token}'
     this.write(
       'config.yaml',
-      `vault: {address: "${this.bao.address}", auth: ${login}}
+      `vault: {address: "${parts.address ?? this.bao.address}", auth: ${login}}
 transit: {mount: ${mount}, key: ${key}}
 kms: {clusterId: test-cluster}
 ${more}`,

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util'
+
 import { systemClock } from '../../time/clock.ts'
 import type { Config } from '../../config/config.ts'
 import { loadConfig } from '../../config/load.ts'
@@ -85,7 +87,14 @@ export async function runSetup(
     const plan = await survey(vault, wanted)
     print(terminal, FORMS[output](plan, config.vault.namespace))
     if (dryRun) return plan.remarks.some(isStop) ? EXIT_FAILED : EXIT_OK
-    const code = await carryOut({ vault, plan, terminal, ask, yes })
+    const code = await carryOut({
+      vault,
+      plan,
+      survey: () => survey(vault, wanted),
+      terminal,
+      ask,
+      yes,
+    })
     if (code === EXIT_OK && !remove) await confirmDone(vault, wanted, plan, config, terminal)
     return code
   } finally {
@@ -109,12 +118,14 @@ function createAdminClient({ vault }: Config) {
 interface Work {
   readonly vault: VaultSettings
   readonly plan: Plan
+  /** Plans again. */
+  readonly survey: () => Promise<Plan>
   readonly terminal: Terminal
   readonly ask: Ask
   readonly yes: boolean
 }
 
-async function carryOut({ vault, plan, terminal, ask, yes }: Work): Promise<number> {
+async function carryOut({ vault, plan, survey, terminal, ask, yes }: Work): Promise<number> {
   if (plan.remarks.some(isStop)) {
     warn(terminal, 'setup: nothing was changed; first resolve the lines that say stop')
     return EXIT_FAILED
@@ -123,6 +134,14 @@ async function carryOut({ vault, plan, terminal, ask, yes }: Work): Promise<numb
   if (!yes && !((await ask?.('Apply these changes?')) ?? false)) {
     warn(terminal, `setup: nothing was changed${ask === undefined ? '; --yes applies it' : ''}`)
     return EXIT_MISTAKE
+  }
+  // A person may take an hour to answer, and writes replace settings as a whole.
+  if (!yes && !isDeepStrictEqual(await survey(), plan)) {
+    warn(
+      terminal,
+      'setup: Vault has changed since the plan was made; nothing was changed; run setup again',
+    )
+    return EXIT_FAILED
   }
   await applyPlan(vault, plan, (what) => print(terminal, `done: ${what}`))
   return EXIT_OK
@@ -141,9 +160,13 @@ async function confirmDone(
   terminal: Terminal,
 ): Promise<void> {
   if (changes.length > 0) {
-    const left = (await planSetup(vault, wanted)).changes.filter(({ unreadable }) => !unreadable)
+    const { changes: found, remarks } = await planSetup(vault, wanted)
+    const left = [
+      ...found.filter(({ unreadable }) => !unreadable).map(({ what }) => what),
+      ...remarks.filter(isStop).map(({ text }) => text),
+    ]
     if (left.length > 0) {
-      const names = left.map(({ what }) => what).join(', ')
+      const names = left.join(', ')
       throw new BridgeError(
         'VAULT_REJECTED',
         `Vault accepted all changes, but still differs in: ${names}`,
