@@ -1,6 +1,8 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
 
+import type { MetricsRenderer } from '../telemetry/metrics/text.ts'
 import type { DrillAnswer, DrillCall, DrillSwitch } from './drill-switch.ts'
+import { readMetricsRequest } from './metrics-request.ts'
 
 /** Whether the program can do its work, or why not, for people and for scripts. */
 export interface Readiness {
@@ -18,9 +20,7 @@ export interface AdminSources {
   /** Whether new clients reach the program at its socket; nothing else may make this false. */
   readonly isServing: () => boolean
   readonly readiness: () => Readiness
-  /** The metrics in the text format of Prometheus, and their content type. */
-  readonly renderMetrics: () => Promise<string>
-  readonly metricsContentType: string
+  readonly renderMetrics: MetricsRenderer
   /** Only where drills are allowed (admin.drill). */
   readonly drill?: Pick<DrillSwitch, 'begin' | 'end'>
 }
@@ -39,8 +39,8 @@ export function createAdminApp(sources: AdminSources): Express {
   app.get('/readyz', (request, response) => {
     sendReadiness(request, response, readinessOf(sources))
   })
-  app.get('/metrics', async (_request, response) => {
-    response.type(sources.metricsContentType).send(await sources.renderMetrics())
+  app.get('/metrics', (request, response, next) => {
+    sendMetrics(request, response, sources.renderMetrics).catch(next)
   })
   if (sources.drill !== undefined) addDrill(app, sources.drill)
   app.use((_request, response) => {
@@ -52,6 +52,18 @@ export function createAdminApp(sources: AdminSources): Express {
     else sendText(response, 500, 'internal error')
   })
   return app
+}
+
+async function sendMetrics(
+  request: Request,
+  response: Response,
+  render: MetricsRenderer,
+): Promise<void> {
+  const wanted = readMetricsRequest(request.headers)
+  const { contentType, body } = await render(wanted)
+  response.type(contentType).vary('Accept, Accept-Encoding')
+  if (wanted.gzip) response.set('content-encoding', 'gzip')
+  response.send(body)
 }
 
 /** A program that new clients cannot reach is not ready, whatever else works. */

@@ -5,6 +5,7 @@ import { createCsiProvider } from '../csi/provider.ts'
 import { watchRefusedStreams } from '../csi/refused-streams.ts'
 import { startGrpcServer } from '../grpc/server.ts'
 import { logKey } from '../telemetry/log.ts'
+import { createCsiMetrics } from '../telemetry/metrics/roles.ts'
 import { version } from '../version.ts'
 import { startAdmin } from './cli/admin.ts'
 import { defineCommand } from './cli/command.ts'
@@ -48,7 +49,7 @@ program, with code 2.`,
  */
 async function runCsi(config: ProviderConfig): Promise<never> {
   const csi = requireSection(config, 'csi')
-  const telemetry = createTelemetry(config.log.level)
+  const telemetry = createTelemetry(config.log.level, createCsiMetrics)
   const { clock, log, metrics } = telemetry
   const shutdown = handleShutdown(log, telemetry.logSink)
   const client = createClient({ config: config.vault, ...telemetry })

@@ -4,6 +4,7 @@ import { requireSection } from '../config/section.ts'
 import { startGrpcServer } from '../grpc/server.ts'
 import { createKmsPlugin, type KmsPlugin } from '../kms/plugin.ts'
 import { logKey } from '../telemetry/log.ts'
+import { createKmsMetrics } from '../telemetry/metrics/roles.ts'
 import { version } from '../version.ts'
 import { startAdmin } from './cli/admin.ts'
 import { defineCommand } from './cli/command.ts'
@@ -40,7 +41,7 @@ reason. Only an invalid configuration ends the program, with code 2.`,
  */
 async function runKms(config: Config): Promise<never> {
   const kms = requireSection(config, 'kms')
-  const telemetry = createTelemetry(config.log.level)
+  const telemetry = createTelemetry(config.log.level, createKmsMetrics)
   const { clock, log, metrics } = telemetry
   const shutdown = handleShutdown(log, telemetry.logSink)
   const { client, session } = createVaultAccess({

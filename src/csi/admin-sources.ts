@@ -1,15 +1,16 @@
 import type { AdminSources } from '../admin/app.ts'
 import type { GrpcServer } from '../grpc/server.ts'
 import type { Clock } from '../time/clock.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
-import { createMetricsRenderer } from '../telemetry/metrics-text.ts'
+import type { CsiMetrics } from '../telemetry/metrics/roles.ts'
+import { setOrRemove } from '../telemetry/metrics/definition.ts'
+import { createMetricsRenderer } from '../telemetry/metrics/text.ts'
 import type { CsiProvider } from './provider.ts'
 
 export interface CsiAdminOptions {
   readonly server: Pick<GrpcServer, 'isServing'>
   readonly provider: Pick<CsiProvider, 'ledger' | 'sessions'>
   readonly clock: Clock
-  readonly metrics: Metrics
+  readonly metrics: CsiMetrics
 }
 
 /** Health and metrics of the CSI provider. It is ready whenever it serves: a restart does not fix an outage of Vault. */
@@ -22,23 +23,25 @@ export function createCsiAdminSources(options: CsiAdminOptions): AdminSources {
       const details = {
         volumes,
         volumesFailing: sum(failing.values()),
-        oldestContentAgeSeconds: oldestMs / 1000,
+        oldestContentAgeSeconds: oldestMs === undefined ? undefined : oldestMs / 1000,
         sessions: provider.sessions.size,
       }
       return { ready: true, reason: 'ok', message: 'ok', details }
     },
     renderMetrics: createMetricsRenderer(metrics.registry, clock, () => updateGauges(options)),
-    metricsContentType: metrics.registry.contentType,
   }
 }
 
-/** Sets the gauges at each scrape, because ages change without an event. */
-function updateGauges({ provider, metrics }: CsiAdminOptions): void {
+/** Sets the gauges that change without an event, at each scrape. */
+function updateGauges({ provider, clock, metrics }: CsiAdminOptions): void {
   const { volumes, failing, oldestMs } = provider.ledger.summary()
   metrics.csiVolumes.set(volumes)
   metrics.csiVolumesFailing.reset()
   for (const [reason, count] of failing) metrics.csiVolumesFailing.set({ reason }, count)
-  metrics.csiOldestContentAge.set(oldestMs / 1000)
+  setOrRemove(
+    metrics.csiOldestContentTime,
+    oldestMs === undefined ? undefined : (clock.now() - oldestMs) / 1000,
+  )
 }
 
 function sum(counts: Iterable<number>): number {

@@ -1,7 +1,7 @@
 import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import { BridgeError, isOutage } from '../errors.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
+import type { CsiMetrics } from '../telemetry/metrics/roles.ts'
 import type { AccessRules } from './identity/access-rules.ts'
 import { fingerprint, requireUsableContent, zeroFiles, type ContentFile } from './volume/content.ts'
 import { readMountRequest, type MountRequest } from './mount-request.ts'
@@ -33,7 +33,7 @@ export interface MountServiceOptions {
   readonly shared: SharedMounts
   readonly ledger: VolumeLedger
   readonly clock: Clock
-  readonly metrics: Pick<Metrics, 'csiObjects' | 'csiContentHits'>
+  readonly metrics: Pick<CsiMetrics, 'csiObjects' | 'csiContentHits'>
 }
 
 /** A Mount request: two JSON texts and the path of the volume. */

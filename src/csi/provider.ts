@@ -4,7 +4,7 @@ import type { CsiConfig, ProviderTransitConfig } from '../config/config.ts'
 import type { GrpcService } from '../grpc/service.ts'
 import { UnaryFunnel } from '../grpc/unary.ts'
 import type { Logger } from '../telemetry/log.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
+import type { CsiMetrics } from '../telemetry/metrics/roles.ts'
 import type { VaultRequester } from '../vault/client/request.ts'
 import { createAccessRules, homeOf } from './identity/access-rules.ts'
 import { openPodSession } from './identity/pod-login.ts'
@@ -33,7 +33,7 @@ export interface CsiProviderOptions {
   readonly programVersion: string
   readonly clock: Clock
   readonly log: Logger
-  readonly metrics: Metrics
+  readonly metrics: CsiMetrics
 }
 
 /** The CSI provider without its socket. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../time/clock.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
+import type { IdentityMetrics } from '../telemetry/metrics/roles.ts'
 import type { ReadIdentity } from './identity-token.ts'
 import { findTokenProblem, type TokenExpectations } from './token-check.ts'
 import { readServiceAccountToken } from './token-file.ts'
@@ -9,7 +9,7 @@ export interface IdentitySourceOptions {
   readonly file: string
   readonly expectations: TokenExpectations
   readonly clock: Clock
-  readonly metrics: Pick<Metrics, 'identityTokenExpiry'>
+  readonly metrics: Pick<IdentityMetrics, 'identityTokenExpiry'>
 }
 
 /**

@@ -1,8 +1,9 @@
 import type { AdminSources, Readiness } from '../admin/app.ts'
 import type { GrpcServer } from '../grpc/server.ts'
 import type { Clock } from '../time/clock.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
-import { createMetricsRenderer } from '../telemetry/metrics-text.ts'
+import type { KmsMetrics } from '../telemetry/metrics/roles.ts'
+import { setOrRemove } from '../telemetry/metrics/definition.ts'
+import { createMetricsRenderer } from '../telemetry/metrics/text.ts'
 import type { VaultSession } from '../vault/session/session.ts'
 import type { KmsPlugin } from './plugin.ts'
 
@@ -11,7 +12,7 @@ export interface KmsAdminOptions {
   readonly plugin: Pick<KmsPlugin, 'watch' | 'health'>
   readonly session: Pick<VaultSession, 'tokenExpiresAt' | 'fault'>
   readonly clock: Clock
-  readonly metrics: Metrics
+  readonly metrics: KmsMetrics
 }
 
 /** What the admin server reports about the KMS plugin. */
@@ -21,7 +22,6 @@ export function createKmsAdminSources(options: KmsAdminOptions): AdminSources {
     isServing: () => options.server.isServing,
     readiness: () => readReadiness(options),
     renderMetrics: createMetricsRenderer(metrics.registry, clock, () => updateGauges(options)),
-    metricsContentType: metrics.registry.contentType,
   }
 }
 
@@ -58,7 +58,11 @@ function isoTime(milliseconds: number): string | undefined {
 function updateGauges({ plugin, clock, metrics }: KmsAdminOptions): void {
   const now = clock.monotonic()
   const { snapshot } = plugin.watch
-  metrics.statusSnapshotAge.set(snapshot === undefined ? -1 : (now - snapshot.takenAt) / 1000)
+  const ageMs = snapshot === undefined ? undefined : now - snapshot.takenAt
+  setOrRemove(
+    metrics.statusSnapshotTime,
+    ageMs === undefined ? undefined : (clock.now() - ageMs) / 1000,
+  )
   const state = plugin.health.state(now)
   metrics.kmsHealthy.reset()
   metrics.kmsHealthy.set({ reason: state.reason }, state.healthy ? 1 : 0)

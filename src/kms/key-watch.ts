@@ -3,11 +3,12 @@ import type { CallContext } from '../call-context.ts'
 import type { CancelTimer, Clock } from '../time/clock.ts'
 import { BridgeError, isRefusal } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
+import type { KmsMetrics } from '../telemetry/metrics/roles.ts'
 import { requireWrappingKey, type TransitKey } from '../transit/key.ts'
 import { waitWithin } from '../time/bounded-wait.ts'
 import { HealthLog } from './health-log.ts'
 import type { Health } from './health.ts'
+import { hashKeyId } from '../seed/key-id.ts'
 import { makeSnapshot, type ClusterIds, type KeySnapshot } from '../seed/key-snapshot.ts'
 import { StepBack } from './step-back.ts'
 
@@ -35,7 +36,7 @@ export interface KeyWatchOptions {
   readonly onRefusal: (error: BridgeError) => void
   readonly clock: Clock
   readonly log: Logger
-  readonly metrics: Pick<Metrics, 'keyVersion' | 'keyRotationsSeen'>
+  readonly metrics: Pick<KmsMetrics, 'keyVersion' | 'keyInfo' | 'keyRotationsSeen'>
 }
 
 /**
@@ -216,6 +217,11 @@ export class KeyWatch {
     if (known?.keyId === next.keyId) return
     const { log, metrics } = this.#options
     metrics.keyVersion.set(next.keyVersion)
+    metrics.keyInfo.reset()
+    metrics.keyInfo.set(
+      { key_id_hash: hashKeyId(next.keyId), key_version: String(next.keyVersion) },
+      1,
+    )
     if (known !== undefined) metrics.keyRotationsSeen.inc()
     log.info(
       { [logKey.keyVersion]: next.keyVersion, [logKey.keyId]: next.keyId },

@@ -4,7 +4,7 @@ import type { KmsConfig, TransitConfig } from '../config/config.ts'
 import { UnaryFunnel } from '../grpc/unary.ts'
 import type { GrpcService } from '../grpc/service.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
+import type { KmsMetrics } from '../telemetry/metrics/roles.ts'
 import { DecryptBatcher } from '../transit/decrypt-batcher.ts'
 import { isSameKey } from '../transit/key.ts'
 import { Transit } from '../transit/transit.ts'
@@ -39,7 +39,7 @@ export interface KmsPluginOptions {
   readonly programVersion: string
   readonly clock: Clock
   readonly log: Logger
-  readonly metrics: Metrics
+  readonly metrics: KmsMetrics
 }
 
 /** The KMS plugin without its socket: what a server serves and what the admin server shows. */

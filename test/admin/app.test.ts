@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { gzipSync } from 'node:zlib'
 import { request } from 'undici'
 import { test } from 'tap'
 import { createAdminApp, type AdminSources, type Readiness } from '../../src/admin/app.ts'
@@ -18,8 +19,13 @@ async function appFixture(sources: Partial<AdminSources> = {}) {
   const app = createAdminApp({
     isServing: () => true,
     readiness: () => ready,
-    renderMetrics: async () => 'up 1\n',
-    metricsContentType: 'text/plain; version=0.0.4; charset=utf-8',
+    renderMetrics: async ({ format, gzip }) => ({
+      contentType:
+        format === 'text'
+          ? 'text/plain; version=0.0.4; charset=utf-8'
+          : 'application/openmetrics-text; version=1.0.0; charset=utf-8',
+      body: gzip ? gzipSync('up 1\n') : Buffer.from('up 1\n'),
+    }),
     ...sources,
   })
   const server = createServer(app).listen(0, '127.0.0.1')
@@ -149,6 +155,26 @@ for (const [method, path] of [
     t.teardown(stop)
     const { status, text } = await ask(path, { method })
     t.same([status, text], [404, 'not found; use /livez, /readyz or /metrics\n'])
+  })
+}
+
+/** As Prometheus 2.53 and 3.5 send it. */
+const PROMETHEUS =
+  'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2'
+
+for (const [accept, encoding, type, compressed] of [
+  [PROMETHEUS, 'gzip', /^application\/openmetrics-text; version=1\.0\.0/, true],
+  ['text/plain', 'gzip, deflate, br', /^text\/plain; version=0\.0\.4/, true],
+  ['text/plain;q=0.5,application/openmetrics-text;q=0.1', 'br', /^text\/plain/, false],
+  ['application/openmetrics-text;q=0', 'gzip;q=0', /^text\/plain/, false],
+  ['*/*', 'identity', /^text\/plain/, false],
+] as const) {
+  void test(`metrics for a client that accepts ${accept} and ${encoding}`, async (t) => {
+    const { ask, stop } = await appFixture()
+    t.teardown(stop)
+    const { headers } = await ask('/metrics', { headers: { accept, 'accept-encoding': encoding } })
+    t.match(headers, { 'content-type': type, vary: 'Accept, Accept-Encoding' })
+    t.equal(headers['content-encoding'], compressed ? 'gzip' : undefined)
   })
 }
 

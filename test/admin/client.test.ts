@@ -10,8 +10,7 @@ const details = { keyId: 'tb1-x', keyVersion: 3, snapshotAgeSeconds: 1 }
 const ADMIN = createAdminApp({
   isServing: () => true,
   readiness: () => ({ ready: false, reason: 'VAULT_SEALED', message: 'Vault is sealed', details }),
-  renderMetrics: () => Promise.resolve(''),
-  metricsContentType: 'text/plain',
+  renderMetrics: async () => ({ contentType: 'text/plain', body: Buffer.alloc(0) }),
 })
 
 /** The address of a server that answers in this way. */

@@ -11,8 +11,7 @@ import { eventually } from '../real/host/eventually.ts'
 const sources = {
   isServing: () => true,
   readiness: () => ({ ready: true, reason: 'ok', message: 'ok', details: {} }),
-  renderMetrics: async () => 'up 1\n',
-  metricsContentType: 'text/plain',
+  renderMetrics: async () => ({ contentType: 'text/plain', body: Buffer.from('up 1\n') }),
 }
 
 async function adminFixture(port = 0) {

@@ -4,7 +4,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { createCsiProvider } from '../../src/csi/provider.ts'
 import { BridgeError } from '../../src/errors.ts'
-import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { createCsiMetrics } from '../../src/telemetry/metrics/roles.ts'
 import { systemClock } from '../../src/time/clock.ts'
 import type { VaultRequester, VaultResponse } from '../../src/vault/client/request.ts'
 import { memoryLog } from '../fakes/log.ts'
@@ -98,7 +98,7 @@ const provider = createCsiProvider({
   programVersion: '1.2.3',
   clock: systemClock,
   log,
-  metrics: createMetrics('test'),
+  metrics: createCsiMetrics('test'),
 })
 
 let pods = 0

@@ -4,7 +4,7 @@ import type { CsiConfig, CsiRule } from '../../src/config/config.ts'
 import { CSI_OBJECT_TYPES } from '../../src/config/config.ts'
 import { createCsiProvider } from '../../src/csi/provider.ts'
 import { startGrpcServer } from '../../src/grpc/server.ts'
-import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { createCsiMetrics } from '../../src/telemetry/metrics/roles.ts'
 import { createVaultClient } from '../../src/vault/client/client.ts'
 import { memoryLog } from '../fakes/log.ts'
 import { CsiClient } from '../real/program/csi-client.ts'
@@ -43,7 +43,7 @@ export const CSI_CONFIG: CsiConfig = {
 export async function startFixture(vault: PodVault, options: FixtureOptions = {}) {
   const { clock = systemClock, address = vault.bao.address, vaultNamespace, ...csi } = options
   const { log, lines } = memoryLog()
-  const metrics = createMetrics('test')
+  const metrics = createCsiMetrics('test')
   const client = createVaultClient({
     addresses: [address],
     namespace: vaultNamespace,

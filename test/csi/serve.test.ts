@@ -49,7 +49,7 @@ void test('the built program serves Mounts, counts them in metrics, and revokes 
   ]) {
     t.ok(text.includes(`${line}\n`), line)
   }
-  t.match(text, /^transit_bridge_csi_oldest_content_age_seconds \d/m)
+  t.match(text, /^transit_bridge_csi_oldest_content_timestamp_seconds \d/m)
   t.match(await provider.admin('/readyz'), { status: 200 })
   const mark = vault.bao.auditMark()
   t.equal(await provider.stop(), 0)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { identityFromFile } from '../../src/identity/identity-source.ts'
 import { readServiceAccountToken } from '../../src/identity/token-file.ts'
-import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { createKmsMetrics } from '../../src/telemetry/metrics/roles.ts'
 import { HandClock } from '../fakes/clock.ts'
 import { projectedPayload, unsigned } from './claims.ts'
 
@@ -78,7 +78,7 @@ void test('a file that may not be read is reported with the user id', async (t) 
 void test('the identity is read again for each login, and its expiry is a metric', async (t) => {
   const file = join(t.testdir({}), 'token')
   const clock = new HandClock()
-  const metrics = createMetrics('test')
+  const metrics = createKmsMetrics('test')
   const read = identityFromFile({ file, expectations: { audience: 'vault' }, clock, metrics })
   await t.rejects(read(), { code: 'IDENTITY_MISSING' })
   await writeFile(file, jwt)

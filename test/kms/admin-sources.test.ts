@@ -1,9 +1,13 @@
 import { test } from 'tap'
 import { BridgeError } from '../../src/errors.ts'
+import type { AdminSources } from '../../src/admin/app.ts'
 import { createKmsAdminSources } from '../../src/kms/admin-sources.ts'
-import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { createKmsMetrics } from '../../src/telemetry/metrics/roles.ts'
 import { findSamples } from '../real/cluster/prometheus-text.ts'
 import { serviceFixture, type FixtureOptions } from './service-fixture.ts'
+
+const textOf = async ({ renderMetrics }: AdminSources) =>
+  (await renderMetrics({ format: 'text', gzip: false })).body.toString()
 
 async function adminFixture(
   options: FixtureOptions = {},
@@ -14,7 +18,7 @@ async function adminFixture(
 ) {
   const fixture = await serviceFixture(options)
   const { watch, health, clock } = fixture
-  const metrics = createMetrics('test')
+  const metrics = createKmsMetrics('test')
   const sources = createKmsAdminSources({
     server: { isServing: true },
     plugin: { watch, health },
@@ -60,25 +64,30 @@ void test('not ready: since when, why, and the fault of the login', async (t) =>
 
 void test('a scrape contains health with one reason, and the age of the metadata', async (t) => {
   const { sources, health, clock } = await adminFixture()
-  const healthy = async () =>
-    findSamples(await sources.renderMetrics(), 'transit_bridge_kms_healthy')
+  const healthy = async () => findSamples(await textOf(sources), 'transit_bridge_kms_healthy')
   t.match(await healthy(), [{ labels: { reason: 'ok' }, value: 1 }])
   health.fail(new BridgeError('VAULT_SEALED', 'sealed'), clock.monotonic())
   await clock.advance(2_000)
   t.match(await healthy(), [{ labels: { reason: 'VAULT_SEALED' }, value: 1 }], 'in its grace')
   await clock.advance(120_000)
-  const text = await sources.renderMetrics()
+  const text = await textOf(sources)
   const samples = findSamples(text, 'transit_bridge_kms_healthy')
   t.same([samples.length, samples[0]?.value], [1, 0])
-  const [age] = findSamples(text, 'transit_bridge_status_snapshot_age_seconds')
-  t.equal(age?.value, 132)
+  const [read] = findSamples(text, 'transit_bridge_status_snapshot_timestamp_seconds')
+  t.equal(read?.value, clock.now() / 1000 - 132)
 })
 
-void test('before the first read the age is -1', async (t) => {
+void test('before the first read there is no time of it, no key version, and no token', async (t) => {
   const { sources } = await adminFixture({ unreached: true })
-  const [age] = findSamples(
-    await sources.renderMetrics(),
-    'transit_bridge_status_snapshot_age_seconds',
-  )
-  t.equal(age?.value, -1)
+  const text = await textOf(sources)
+  for (const name of [
+    'status_snapshot_timestamp_seconds',
+    'key_version',
+    'key_info',
+    'vault_token_expiry_timestamp_seconds',
+    'identity_token_expiry_timestamp_seconds',
+  ]) {
+    t.match(text, `# TYPE transit_bridge_${name} gauge`)
+    t.same(findSamples(text, `transit_bridge_${name}`), [], name)
+  }
 })

@@ -4,7 +4,8 @@ import type { BridgeError, ErrorCode } from '../../src/errors.ts'
 import { Health } from '../../src/kms/health.ts'
 import { KeyWatch } from '../../src/kms/key-watch.ts'
 import type { KeySnapshot } from '../../src/seed/key-snapshot.ts'
-import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { hashKeyId } from '../../src/seed/key-id.ts'
+import { createKmsMetrics } from '../../src/telemetry/metrics/roles.ts'
 import type { TransitKey } from '../../src/transit/key.ts'
 import { HandClock } from '../fakes/clock.ts'
 import { memoryLog, type LogLine } from '../fakes/log.ts'
@@ -23,7 +24,7 @@ function fixture() {
   const proofs: OpenCall<KeySnapshot, void>[] = []
   const refusals: BridgeError[] = []
   const health = new Health(GRACE)
-  const metrics = createMetrics('test')
+  const metrics = createKmsMetrics('test')
   const { log, lines } = memoryLog()
   const watch = new KeyWatch({
     readKey: (context) => {
@@ -153,6 +154,10 @@ void test('a rotation is announced, logged and counted once', async (t) => {
   t.equal(lines.length, 1)
   t.equal((await metrics.keyRotationsSeen.get()).values[0]?.value, 1)
   t.equal((await metrics.keyVersion.get()).values[0]?.value, 2)
+  const { values: infos } = await metrics.keyInfo.get()
+  const key_id_hash = hashKeyId(String(watch.snapshot?.keyId))
+  t.match(infos, [{ labels: { key_id_hash, key_version: '2' }, value: 1 }])
+  t.equal(infos.length, 1, 'only the announced version')
   t.equal(proofs.length, 1, 'a rotation is no failure')
 })
 

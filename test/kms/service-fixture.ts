@@ -7,7 +7,7 @@ import { Health } from '../../src/kms/health.ts'
 import { KeyWatch } from '../../src/kms/key-watch.ts'
 import { KeyProof } from '../../src/kms/proof.ts'
 import { KeyService, type KeyServiceOptions } from '../../src/kms/service.ts'
-import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { createKmsMetrics } from '../../src/telemetry/metrics/roles.ts'
 import { readCiphertextVersion } from '../../src/transit/ciphertext.ts'
 import type { TransitKey } from '../../src/transit/key.ts'
 import type { DecryptInput, DecryptResult, EncryptInput } from '../../src/transit/transit.ts'
@@ -148,7 +148,7 @@ export async function serviceFixture(options: FixtureOptions = {}) {
     onRefusal: () => cache?.clear(),
     clock,
     log: memoryLog().log,
-    metrics: createMetrics('test'),
+    metrics: createKmsMetrics('test'),
   })
   let cacheHits = 0
   const service = new KeyService({

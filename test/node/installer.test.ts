@@ -12,7 +12,7 @@ import { createInstaller } from '../../src/node/install/installer.ts'
 import type { NodeInstallOutcome } from '../../src/node/install/node-install.ts'
 import { startPluginProbe } from '../../src/node/install/plugin-probe.ts'
 import { watchSources } from '../../src/node/install/source-watch.ts'
-import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { createInstallerMetrics } from '../../src/telemetry/metrics/roles.ts'
 import { HandClock } from '../fakes/clock.ts'
 import { memoryLog } from '../fakes/log.ts'
 import { eventually } from '../real/host/eventually.ts'
@@ -23,7 +23,7 @@ const DONE: NodeInstallOutcome = { changed: [], socket: '/run/kms.sock', tokenEx
 function setUp(act: () => Promise<NodeInstallOutcome>) {
   const clock = new HandClock()
   const { log, lines } = memoryLog()
-  const metrics = createMetrics('test')
+  const metrics = createInstallerMetrics('test')
   const options = { act, verb: 'written', intervalMs: 30_000, clock, log, metrics } as const
   return { clock, lines, metrics, installer: createInstaller(options) }
 }
@@ -96,7 +96,8 @@ void test('the installer is ready when the plugin has its desired state, and rep
   await installer.act()
   t.match(installing.readiness(), { ready: false, reason: 'HOST_FAILED' })
   t.equal(installing.isServing(), true, 'but liveness does not fail')
-  t.match(await installing.renderMetrics(), /identity_token/)
+  const { body } = await installing.renderMetrics({ format: 'text', gzip: false })
+  t.match(body.toString(), /identity_token/)
 })
 
 void test('the probe distinguishes a plugin that answers from one that does not', async (t) => {

@@ -3,7 +3,7 @@ import type { CallContext } from '../../src/call-context.ts'
 import { systemClock } from '../../src/time/clock.ts'
 import { BridgeError } from '../../src/errors.ts'
 import { Secret } from '../../src/secret.ts'
-import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { createKmsMetrics } from '../../src/telemetry/metrics/roles.ts'
 import { createVaultClient, type VaultClientOptions } from '../../src/vault/client/client.ts'
 import type { VaultRequest, VaultResponse } from '../../src/vault/client/request.ts'
 import { memoryLog } from '../fakes/log.ts'
@@ -33,7 +33,7 @@ export function clientFixture(
 ) {
   const { log, lines } = memoryLog()
   log.level = 'debug'
-  const metrics = createMetrics('test')
+  const metrics = createKmsMetrics('test')
   const client = createVaultClient({
     addresses,
     timeoutMs: 5000,

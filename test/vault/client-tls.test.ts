@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { copyFile, readFile, rm, writeFile } from 'node:fs/promises'
 import type { ServerOptions } from 'node:https'
 import { join } from 'node:path'
@@ -245,6 +246,29 @@ void test('a client certificate', async (t) => {
     s.equal((await failureOf(client.request(decrypt, within(5000)))).code, 'VAULT_UNREACHABLE')
     await use(await authority.client('transit-bridge'))
     s.equal((await client.request(decrypt, within(5000))).status, 200)
+  })
+
+  void t.test('has its expiry in the metrics, as the authority has', async (s) => {
+    await use(await authority.client('short', { expiresIn: 600 }))
+    const { client, metrics } = clientFixture(s, [vault.address], {
+      caFile,
+      clientCertificate: files,
+    })
+    const expiry = async () => (await metrics.clientCertificateExpiry.get()).values[0]?.value
+    s.equal(await expiry(), undefined, 'unknown before the first read')
+    const end = async (file: string) =>
+      Date.parse(new X509Certificate(await readFile(file)).validTo) / 1000
+    await client.request(decrypt, within(5000))
+    s.equal(await expiry(), await end(files.certFile))
+    s.equal((await metrics.caExpiry.get()).values[0]?.value, await end(caFile))
+    const before = await expiry()
+    await use(await authority.client('long', { expiresIn: 6_000 }))
+    await client.refreshTls()
+    s.equal(await expiry(), await end(files.certFile))
+    s.not(await expiry(), before)
+    const without = clientFixture(s, ['http://127.0.0.1:1'])
+    await failureOf(without.client.request(decrypt, within(100)))
+    s.same((await without.metrics.caExpiry.get()).values, [])
   })
 
   void t.test(

@@ -1,6 +1,6 @@
 import { systemClock, type Clock } from '../../src/time/clock.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
-import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { createKmsMetrics } from '../../src/telemetry/metrics/roles.ts'
 import { createVaultClient, type VaultClient } from '../../src/vault/client/client.ts'
 import type { TlsFiles } from '../../src/vault/tls/tls-files.ts'
 import { OpenBao, type OpenBaoOptions } from '../real/vault/openbao.ts'
@@ -30,7 +30,7 @@ export async function startVault(
     timeoutMs: 2_000,
     clock,
     log: createLogger('silent'),
-    metrics: createMetrics('test'),
+    metrics: createKmsMetrics('test'),
   })
   return {
     bao,

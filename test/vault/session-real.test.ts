@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'tap'
 import { decodeServiceAccountToken } from '../../src/identity/service-account-token.ts'
-import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { createKmsMetrics } from '../../src/telemetry/metrics/roles.ts'
 import { jwtLogin } from '../../src/vault/logins/jwt.ts'
 import type { Login } from '../../src/vault/logins/login.ts'
 import { tokenLogin } from '../../src/vault/logins/token.ts'
@@ -55,7 +55,13 @@ function loginAs(role: string): { login: Login; tokens: string[] } {
 /** A session that logs in on demand, and a request of it. */
 function sessionOf(login: Login) {
   const { log } = memoryLog()
-  const session = createVaultSession({ client, login, clock, log, metrics: createMetrics('test') })
+  const session = createVaultSession({
+    client,
+    login,
+    clock,
+    log,
+    metrics: createKmsMetrics('test'),
+  })
   const encrypt = () =>
     session.request(
       {

@@ -2,7 +2,7 @@ import type { AuthConfig, VaultConfig, VaultConnection } from '../../config/conf
 import type { Clock } from '../../time/clock.ts'
 import { identityFromFile } from '../../identity/identity-source.ts'
 import type { Logger } from '../../telemetry/log.ts'
-import type { Metrics } from '../../telemetry/metrics.ts'
+import type { IdentityMetrics, KmsMetrics, VaultMetrics } from '../../telemetry/metrics/roles.ts'
 import { createVaultClient, type VaultClient } from '../../vault/client/client.ts'
 import type { AddressCheck } from '../../vault/client/recognition.ts'
 import { appRoleLogin } from '../../vault/logins/approle.ts'
@@ -18,12 +18,13 @@ export interface ClientOptions {
   readonly config: VaultConnection
   readonly clock: Clock
   readonly log: Logger
-  readonly metrics: Metrics
+  readonly metrics: VaultMetrics
   readonly recognize?: AddressCheck | undefined
 }
 
 export interface VaultAccessOptions extends ClientOptions {
   readonly config: VaultConfig
+  readonly metrics: VaultMetrics & IdentityMetrics & Pick<KmsMetrics, 'vaultTokenExpiry'>
 }
 
 /** Together with the session's pauses, it ensures that the end of an outage is noticed within 10 s. */

@@ -9,6 +9,7 @@ import {
 } from '../../node/install/node-install.ts'
 import { startPluginProbe } from '../../node/install/plugin-probe.ts'
 import { watchSources } from '../../node/install/source-watch.ts'
+import { createInstallerMetrics } from '../../telemetry/metrics/roles.ts'
 import { version } from '../../version.ts'
 import { handleShutdown } from '../cli/shutdown.ts'
 import { createTelemetry } from '../cli/telemetry.ts'
@@ -27,7 +28,7 @@ export interface NodeKeeping {
 export async function keepNode(keeping: NodeKeeping): Promise<never> {
   const { options, act, verb, intervalMs, listen } = keeping
   const { clock } = options
-  const { log, metrics, logSink } = createTelemetry('info')
+  const { log, metrics, logSink } = createTelemetry('info', createInstallerMetrics)
   const shutdown = handleShutdown(log, logSink)
   // The timers of the clock do not keep the process alive.
   const alive = setInterval(() => undefined, 60_000)

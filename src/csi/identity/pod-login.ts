@@ -1,7 +1,7 @@
 import type { CsiAuthConfig, CsiConfig } from '../../config/config.ts'
 import type { ServiceAccountToken } from '../../identity/service-account-token.ts'
 import { logKey, type Logger } from '../../telemetry/log.ts'
-import type { Metrics } from '../../telemetry/metrics.ts'
+import type { VaultMetrics } from '../../telemetry/metrics/roles.ts'
 import type { Clock } from '../../time/clock.ts'
 import { inNamespace, type VaultRequester } from '../../vault/client/request.ts'
 import { jwtLogin } from '../../vault/logins/jwt.ts'
@@ -15,7 +15,7 @@ export interface PodLoginOptions {
   readonly client: VaultRequester
   readonly clock: Clock
   readonly log: Logger
-  readonly metrics: Pick<Metrics, 'vaultLogins'>
+  readonly metrics: Pick<VaultMetrics, 'vaultLogins'>
 }
 
 /** Creates the session of a pod in a Vault namespace. It sends no request before it is used. */

@@ -24,8 +24,8 @@ export interface LedgerSummary {
   readonly volumes: number
   /** How many of them failed in their last Mount, by reason. */
   readonly failing: ReadonlyMap<FailureReason, number>
-  /** Age of the oldest content that a volume has, in milliseconds; 0 if there is none. */
-  readonly oldestMs: number
+  /** Age of the oldest content that a volume has, in milliseconds. */
+  readonly oldestMs: number | undefined
 }
 
 /**
@@ -72,10 +72,10 @@ export class VolumeLedger {
     this.#volumes.purgeStale()
     const now = this.#clock.monotonic()
     const failing = new Map<FailureReason, number>()
-    let oldestMs = 0
+    let oldestMs: number | undefined
     for (const { confirmedAt, trouble } of this.#volumes.values()) {
       if (trouble !== undefined) failing.set(trouble.reason, (failing.get(trouble.reason) ?? 0) + 1)
-      if (confirmedAt !== undefined) oldestMs = Math.max(oldestMs, now - confirmedAt)
+      if (confirmedAt !== undefined) oldestMs = Math.max(oldestMs ?? 0, now - confirmedAt)
     }
     return { volumes: this.#volumes.size, failing, oldestMs }
   }

@@ -1,7 +1,7 @@
 import type { AdminSources, Readiness } from '../../admin/app.ts'
 import type { Clock } from '../../time/clock.ts'
-import type { Metrics } from '../../telemetry/metrics.ts'
-import { createMetricsRenderer } from '../../telemetry/metrics-text.ts'
+import type { InstallerMetrics } from '../../telemetry/metrics/roles.ts'
+import { createMetricsRenderer } from '../../telemetry/metrics/text.ts'
 import type { Installer } from './installer.ts'
 
 export interface InstallerAdminOptions {
@@ -11,7 +11,7 @@ export interface InstallerAdminOptions {
   /** Whether the plugin answered at the last attempt. */
   readonly pluginAnswers: () => boolean
   readonly clock: Clock
-  readonly metrics: Metrics
+  readonly metrics: InstallerMetrics
 }
 
 /** What the admin server reports about the installer. It is ready when the plugin has its desired state, so rollouts wait for it. */
@@ -21,7 +21,6 @@ export function createInstallerAdminSources(options: InstallerAdminOptions): Adm
     isServing: () => true,
     readiness: () => readReadiness(options),
     renderMetrics: createMetricsRenderer(metrics.registry, clock, () => undefined),
-    metricsContentType: metrics.registry.contentType,
   }
 }
 

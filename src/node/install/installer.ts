@@ -2,7 +2,7 @@ import type { CancelTimer, Clock } from '../../time/clock.ts'
 import { ConfigError, formatFault } from '../../yaml/fault.ts'
 import { BridgeError } from '../../errors.ts'
 import { logKey, type Logger } from '../../telemetry/log.ts'
-import type { Metrics } from '../../telemetry/metrics.ts'
+import type { IdentityMetrics } from '../../telemetry/metrics/roles.ts'
 import type { NodeInstallOutcome } from './node-install.ts'
 
 export interface InstallerOptions {
@@ -14,7 +14,7 @@ export interface InstallerOptions {
   readonly intervalMs: number
   readonly clock: Clock
   readonly log: Logger
-  readonly metrics: Pick<Metrics, 'identityTokenExpiry'>
+  readonly metrics: Pick<IdentityMetrics, 'identityTokenExpiry'>
 }
 
 /** The result of the last attempt. */

@@ -2,7 +2,7 @@ import type { CallContext } from '../../call-context.ts'
 import type { Clock } from '../../time/clock.ts'
 import { BridgeError } from '../../errors.ts'
 import type { Logger } from '../../telemetry/log.ts'
-import type { Metrics } from '../../telemetry/metrics.ts'
+import type { VaultMetrics } from '../../telemetry/metrics/roles.ts'
 import { AddressBook } from './address-book.ts'
 import { readAnswer, type RawAnswer } from './answer.ts'
 import { AttemptFailure, type Attempt, type Outcome } from './attempt.ts'
@@ -14,7 +14,7 @@ import { RequestReport } from './request-report.ts'
 import type { VaultRequest, VaultRequester, VaultResponse } from './request.ts'
 import { RetryPlan } from './retry.ts'
 import type { TlsFiles } from '../tls/tls-files.ts'
-import { TlsMaterial } from '../tls/tls-material.ts'
+import { TlsMaterial, type TlsMetrics } from '../tls/tls-material.ts'
 import { Transport } from './transport.ts'
 import { wait } from '../../time/wait.ts'
 
@@ -32,7 +32,7 @@ export interface VaultClientOptions extends TlsFiles {
   readonly serverName?: string | undefined
   readonly clock: Clock
   readonly log: Logger
-  readonly metrics: Pick<Metrics, 'vaultRequestDuration' | 'vaultUp'>
+  readonly metrics: Pick<VaultMetrics, 'vaultRequestDuration' | 'vaultUp'> & TlsMetrics
   /** Returns numbers from 0 up to, but not including, 1, for jitter. Default: Math.random. */
   readonly random?: () => number
   /**
@@ -81,7 +81,7 @@ class Client implements VaultClient {
     this.#book = new AddressBook(options.addresses)
     const { addresses } = this.#book
     const tls = addresses.some(({ secure }) => secure)
-      ? new TlsMaterial(options, clock, log)
+      ? new TlsMaterial({ files: options, clock, log, metrics: options.metrics })
       : undefined
     this.#tls = tls
     this.#endpoints = addresses.map((address, index) => {

@@ -2,7 +2,7 @@ import type { CallContext } from '../../call-context.ts'
 import type { Clock } from '../../time/clock.ts'
 import type { BridgeError, ErrorCode } from '../../errors.ts'
 import { logKey, type Logger } from '../../telemetry/log.ts'
-import type { Metrics } from '../../telemetry/metrics.ts'
+import type { VaultMetrics } from '../../telemetry/metrics/roles.ts'
 import type { VaultRequest } from './request.ts'
 
 /** Errors that only a working Vault returns. */
@@ -23,13 +23,13 @@ const FROM_CALLER: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 export class RequestReport {
   readonly #clock: Clock
   readonly #log: Logger
-  readonly #metrics: Pick<Metrics, 'vaultRequestDuration' | 'vaultUp'>
+  readonly #metrics: Pick<VaultMetrics, 'vaultRequestDuration' | 'vaultUp'>
   #up: boolean | undefined
 
   constructor(
     clock: Clock,
     log: Logger,
-    metrics: Pick<Metrics, 'vaultRequestDuration' | 'vaultUp'>,
+    metrics: Pick<VaultMetrics, 'vaultRequestDuration' | 'vaultUp'>,
   ) {
     this.#clock = clock
     this.#log = log

@@ -1,15 +1,16 @@
 import type { Clock } from '../../time/clock.ts'
 import { isOutage, type BridgeError } from '../../errors.ts'
 import { logKey, type Logger } from '../../telemetry/log.ts'
-import type { Metrics } from '../../telemetry/metrics.ts'
+import { setOrRemove } from '../../telemetry/metrics/definition.ts'
+import type { KmsMetrics, VaultMetrics } from '../../telemetry/metrics/roles.ts'
 import type { HeldToken } from './held-token.ts'
 import { describeDuration } from '../../time/duration.ts'
 
 const REMIND_EVERY_MS = 60_000
 
 /** Without the gauge where one process has many sessions: it could show only one of them. */
-export type SessionMetrics = Pick<Metrics, 'vaultLogins'> &
-  Partial<Pick<Metrics, 'vaultTokenExpiry'>>
+export type SessionMetrics = Pick<VaultMetrics, 'vaultLogins'> &
+  Partial<Pick<KmsMetrics, 'vaultTokenExpiry'>>
 
 export interface LoginRecordOptions {
   readonly method: string
@@ -63,7 +64,9 @@ export class LoginRecord {
 
   /** Which token is in use now, if any. */
   holds(held: HeldToken | undefined): void {
-    this.#options.metrics.vaultTokenExpiry?.set(held === undefined ? 0 : held.expiresAt / 1000)
+    const { vaultTokenExpiry } = this.#options.metrics
+    if (vaultTokenExpiry === undefined) return
+    setOrRemove(vaultTokenExpiry, held === undefined ? undefined : held.expiresAt / 1000)
   }
 
   #successMessage(held: HeldToken): string {

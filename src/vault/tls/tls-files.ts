@@ -23,19 +23,21 @@ export interface TlsContents {
   readonly ca?: string | undefined
   readonly cert?: string | undefined
   readonly key?: string | undefined
+  /** The earliest end of a certificate in each file, in milliseconds since 1970. */
+  readonly caExpiresAt?: number | undefined
+  readonly certExpiresAt?: number | undefined
 }
 
 /** Reads and checks the files. Throws VAULT_TLS_INVALID with the configuration key and the file. */
 export async function readTlsFiles(files: TlsFiles): Promise<TlsContents> {
   const { caFile, clientCertificate } = files
-  const ca = caFile === undefined ? undefined : await readAuthorities(caFile)
-  return { ca, ...(await readClientCertificate(clientCertificate)) }
+  const authorities = caFile === undefined ? {} : await readAuthorities(caFile)
+  return { ...authorities, ...(await readClientCertificate(clientCertificate)) }
 }
 
-async function readAuthorities(file: string): Promise<string> {
-  const text = await readText('vault.caFile', file)
-  parseCertificates('vault.caFile', file, text)
-  return text
+async function readAuthorities(file: string): Promise<TlsContents> {
+  const ca = await readText('vault.caFile', file)
+  return { ca, caExpiresAt: earliestEnd(parseCertificates('vault.caFile', file, ca)) }
 }
 
 async function readClientCertificate(files: TlsFiles['clientCertificate']): Promise<TlsContents> {
@@ -47,10 +49,10 @@ async function readClientCertificate(files: TlsFiles['clientCertificate']): Prom
   // One after the other, so that two unreadable files are always reported the same way.
   const cert = await readText(certOption, files.certFile)
   const key = await readText(keyOption, files.keyFile)
-  const certificate = parseCertificates(certOption, files.certFile, cert)
-  if (!certificate.checkPrivateKey(parseKey(keyOption, files.keyFile, key)))
+  const certificates = parseCertificates(certOption, files.certFile, cert)
+  if (!certificates[0].checkPrivateKey(parseKey(keyOption, files.keyFile, key)))
     throw invalid(keyOption, files.keyFile, `does not match ${certOption}`)
-  return { cert, key }
+  return { cert, key, certExpiresAt: earliestEnd(certificates) }
 }
 
 async function readText(option: string, file: string): Promise<string> {
@@ -63,12 +65,18 @@ async function readText(option: string, file: string): Promise<string> {
   }
 }
 
-/** The first certificate, after parsing all of them: tls.createSecureContext silently accepts a text without any. */
-function parseCertificates(option: string, file: string, text: string): X509Certificate {
+type Certificates = readonly [X509Certificate, ...X509Certificate[]]
+
+function earliestEnd(certificates: Certificates): number {
+  return Math.min(...certificates.map(({ validToDate }) => validToDate.getTime()))
+}
+
+/** Parses all certificates: tls.createSecureContext silently accepts a text without any. */
+function parseCertificates(option: string, file: string, text: string): Certificates {
   const blocks = text.match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^]*?-----END [A-Z ]+-----/g)
   try {
-    const [first] = (blocks ?? []).map((block) => new X509Certificate(block))
-    if (first !== undefined) return first
+    const [first, ...others] = (blocks ?? []).map((block) => new X509Certificate(block))
+    if (first !== undefined) return [first, ...others]
   } catch {
     throw invalid(option, file, 'contains an invalid certificate')
   }

@@ -1,10 +1,21 @@
 import type { Clock } from '../../time/clock.ts'
 import { BridgeError } from '../../errors.ts'
 import { logKey, type Logger } from '../../telemetry/log.ts'
+import { setOrRemove } from '../../telemetry/metrics/definition.ts'
+import type { VaultMetrics } from '../../telemetry/metrics/roles.ts'
 import { readTlsFiles, type TlsContents, type TlsFiles } from './tls-files.ts'
 
 /** How long the files are assumed to be unchanged. */
 const CHECK_INTERVAL_MS = 5000
+
+export type TlsMetrics = Pick<VaultMetrics, 'caExpiry' | 'clientCertificateExpiry'>
+
+export interface TlsMaterialOptions {
+  readonly files: TlsFiles
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: TlsMetrics
+}
 
 /**
  * The TLS files as they are now. They are read again when they may have changed. The last valid contents stay in use
@@ -14,6 +25,7 @@ export class TlsMaterial {
   readonly #files: TlsFiles
   readonly #clock: Clock
   readonly #log: Logger
+  readonly #metrics: TlsMetrics
   #contents: TlsContents | undefined
   #version = 0
   #checkedAt = Number.NEGATIVE_INFINITY
@@ -21,10 +33,11 @@ export class TlsMaterial {
   #reading: Promise<void> | undefined
   #queued: Promise<void> | undefined
 
-  constructor(files: TlsFiles, clock: Clock, log: Logger) {
+  constructor({ files, clock, log, metrics }: TlsMaterialOptions) {
     this.#files = files
     this.#clock = clock
     this.#log = log
+    this.#metrics = metrics
   }
 
   /** Undefined until the files were valid once. */
@@ -83,6 +96,9 @@ export class TlsMaterial {
     if (before !== undefined && !changed) return
     this.#contents = contents
     this.#version += 1
+    const { caExpiry, clientCertificateExpiry } = this.#metrics
+    setOrRemove(caExpiry, toSeconds(contents.caExpiresAt))
+    setOrRemove(clientCertificateExpiry, toSeconds(contents.certExpiresAt))
   }
 
   #warn(problem: BridgeError): void {
@@ -95,4 +111,8 @@ export class TlsMaterial {
       `tls files cannot be used${kept}`,
     )
   }
+}
+
+function toSeconds(milliseconds: number | undefined): number | undefined {
+  return milliseconds === undefined ? undefined : milliseconds / 1000
 }

@@ -4,7 +4,7 @@ import { makeKey } from '../../real/vault/transit-setup.ts'
 import { startCsiStack, type CsiStack } from '../csi/csi-stack.ts'
 import { startCluster, type Cluster, type Scope } from '../cluster.ts'
 
-export type WatchedStack = { kms: Cluster; prometheus: Prometheus }
+export type WatchedStack = { kms: Cluster; csi: CsiStack; prometheus: Prometheus }
 
 /** Plugin, provider and API server under a load that never stops, and a Prometheus that scrapes them. */
 export async function startWatchedStack(
@@ -12,12 +12,12 @@ export async function startWatchedStack(
   { between = 50, tokenLife }: { between?: number; tokenLife?: number } = {},
 ): Promise<WatchedStack> {
   const kms = await startCluster(t, tokenLife === undefined ? {} : { tokenLife })
-  const { provider } = await startWorkload(t, between)
+  const csi = await startWorkload(t, between)
   let count = 0
   keepDoing(t, between, () => loadKms(kms, (count += 1)))
   const prometheus = await Prometheus.start([
     { job: 'transit-bridge', address: `127.0.0.1:${String(kms.plugin.adminPort)}` },
-    { job: 'transit-bridge-csi', address: `127.0.0.1:${String(provider.adminPort)}` },
+    { job: 'transit-bridge-csi', address: `127.0.0.1:${String(csi.provider.adminPort)}` },
     {
       job: 'kube-apiserver',
       address: new URL(kms.api.address).host,
@@ -25,7 +25,7 @@ export async function startWatchedStack(
     },
   ])
   t.teardown(() => prometheus.stop())
-  return { kms, prometheus }
+  return { kms, csi, prometheus }
 }
 
 /** Runs something again and again until the test ends. */

@@ -74,6 +74,10 @@ void test('Vault is away', { skip: whyNoMounts() }, async (t) => {
       t.equal(await cluster.driver.count('rotation_reconcile_error_total'), errors + 1)
     }
     const { text } = await provider.admin('/metrics')
-    t.match(text, /^transit_bridge_csi_oldest_content_age_seconds \d/m, 'staleness can be seen')
+    t.match(
+      text,
+      /^transit_bridge_csi_oldest_content_timestamp_seconds \d/m,
+      'staleness can be seen',
+    )
   })
 })

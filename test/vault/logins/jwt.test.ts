@@ -5,7 +5,7 @@ import { systemClock } from '../../../src/time/clock.ts'
 import { decodeServiceAccountToken } from '../../../src/identity/service-account-token.ts'
 import { identityFromFile } from '../../../src/identity/identity-source.ts'
 import { readServiceAccountToken } from '../../../src/identity/token-file.ts'
-import { createMetrics } from '../../../src/telemetry/metrics.ts'
+import { createKmsMetrics } from '../../../src/telemetry/metrics/roles.ts'
 import { jwtLogin } from '../../../src/vault/logins/jwt.ts'
 import { SkippingClock } from '../../fakes/clock.ts'
 import { ServiceAccountIssuer } from '../../real/cluster/service-account.ts'
@@ -85,7 +85,7 @@ void test("a token that has expired by this host's clock logs in if Vault accept
     file,
     expectations: { audience: 'vault' },
     clock: slow,
-    metrics: createMetrics('test'),
+    metrics: createKmsMetrics('test'),
   })
   const cases = [
     ['kms', await issuer.token(account), "this host's clock is wrong"],
