@@ -1,11 +1,14 @@
 import { change, NOTHING, remark, type Plan } from './plan.ts'
 import { asSettings, type VaultSettings } from '../operator/vault-settings.ts'
-import { UID_HEADER, type Wanted } from './wanted.ts'
+import { UID_HEADER, type WantedPlugin } from './wanted.ts'
 
 export const HEADERS_PATH = 'sys/config/auditing/request-headers'
 
 /** Audit devices write the uid of the API server's call, so that their entries and our log can be joined. */
-export async function planHeader(vault: VaultSettings, { inNamespace }: Wanted): Promise<Plan> {
+export async function planHeader(
+  vault: VaultSettings,
+  { inNamespace }: WantedPlugin,
+): Promise<Plan> {
   const path = `${HEADERS_PATH}/${UID_HEADER}`
   if (inNamespace) {
     const text = `the audited header applies to the whole Vault: write ${path} hmac=false in the root namespace`

@@ -3,7 +3,7 @@ import { createHash, createPublicKey } from 'node:crypto'
 import { change, join, remark, type Plan } from './plan.ts'
 import type { Values } from '../operator/right.ts'
 import { isUnset, readText, readTexts, type Settings } from '../operator/vault-settings.ts'
-import type { JwtLogin } from './wanted.ts'
+import type { JwtLogin, JwtMount } from './wanted.ts'
 
 /** The role of the plugin: one service account, one audience, one policy. */
 export function jwtRole(login: JwtLogin, policy: string): Values {
@@ -33,20 +33,20 @@ const BY_ITSELF = new Set(['namespace_in_state', 'status'])
  * that the cluster does not publish stay, since tokens of a replaced key may still be in use; setup warns about them.
  * A write replaces the whole configuration, so a setting that setup does not know stops it.
  */
-export function planJwtConfig(login: JwtLogin, found: Settings | undefined): Plan {
+export function planJwtConfig(login: JwtMount, found: Settings | undefined): Plan {
   const what = `auth/${login.mount}/`
   const path = `auth/${login.mount}/config`
   const others = Object.entries(found ?? {})
     .filter(([name, value]) => !WRITTEN.has(name) && !BY_ITSELF.has(name) && !isUnset(value))
     .map(([name]) => name)
   if (others.length > 0) {
-    const text = `${what} is in use with ${others.join(', ')}, which pinned keys would replace; set vault.auth.mount to another mount, or change it by hand`
+    const text = `${what} is in use with ${others.join(', ')}, which pinned keys would replace; set ${login.setting} to another mount, or change it by hand`
     return remark('stop', text)
   }
   const issuer = readText(found?.['bound_issuer'])
   const theirs = readTexts(found?.['jwt_validation_pubkeys'])
   if (theirs.length > 0 && issuer !== '' && issuer !== login.issuer) {
-    const text = `${what} is for the issuer ${issuer}, not ${login.issuer}; set vault.auth.mount to another mount`
+    const text = `${what} is for the issuer ${issuer}, not ${login.issuer}; set ${login.setting} to another mount`
     return remark('stop', text)
   }
   const known = new Set(theirs.map(fingerprint))
@@ -54,7 +54,7 @@ export function planJwtConfig(login: JwtLogin, found: Settings | undefined): Pla
   const published = new Set(login.publicKeys.map(fingerprint))
   const foreign = theirs.filter((key) => !published.has(fingerprint(key)))
   if (foreign.length > 0 && (issuer === '' || foreign.length === theirs.length))
-    return stopAtForeign(foreign, what)
+    return stopAtForeign(foreign, login)
   const warnings = join(...foreign.map((key) => warnOfForeign(key, what)))
   if (missing.length === 0 && issuer === login.issuer) return warnings
   return join(
@@ -92,11 +92,11 @@ function keepOthers(found: Settings | undefined): Values {
 }
 
 /** The usual issuer is the same in every cluster: only a key in common shows that the method is for this one. */
-function stopAtForeign(foreign: readonly string[], what: string): Plan {
+function stopAtForeign(foreign: readonly string[], { mount, setting }: JwtMount): Plan {
   const keys = foreign.map((key) => `SHA256:${fingerprint(key)}`).join(', ')
   const text =
-    `${what} trusts public keys that the cluster does not publish (${keys}), so another cluster may log in there; ` +
-    'set vault.auth.mount to another mount; if these are replaced keys of this cluster, write the configuration without them'
+    `auth/${mount}/ trusts public keys that the cluster does not publish (${keys}), so another cluster may log in there; ` +
+    `set ${setting} to another mount; if these are replaced keys of this cluster, write the configuration without them`
   return remark('stop', text)
 }
 

@@ -1,7 +1,7 @@
 import { change, join, NOTHING, remark, type Plan } from './plan.ts'
 import type { Values } from '../operator/right.ts'
 import { isUnset, readText, type Settings } from '../operator/vault-settings.ts'
-import type { KubernetesLogin } from './wanted.ts'
+import type { KubernetesLogin, KubernetesMount } from './wanted.ts'
 
 /** kube-apiserver 1.37 withdraws its own service while its KMS plugin is not ready (docs/design.md, "Logins"). */
 const CIRCLE =
@@ -32,11 +32,11 @@ const WRITTEN: ReadonlySet<string> = new Set([
 ])
 
 /** The configuration of the method: the API server to ask, and the token to ask it with. */
-export function planKubernetesConfig(login: KubernetesLogin, found: Settings | undefined): Plan {
+export function planKubernetesConfig(login: KubernetesMount, found: Settings | undefined): Plan {
   const { mount, reviewer } = login
   const host = readText(found?.['kubernetes_host'])
   if (host !== '' && host !== login.host) {
-    const text = `auth/${mount}/ asks the API server ${host}, not ${login.host}; set vault.auth.mount to another mount`
+    const text = `auth/${mount}/ asks the API server ${host}, not ${login.host}; set ${login.setting} to another mount`
     return remark('stop', text)
   }
   const others = Object.entries(found ?? {})
@@ -50,7 +50,7 @@ export function planKubernetesConfig(login: KubernetesLogin, found: Settings | u
   }
   const wantsChange = host === '' || otherCa || reviewer.kind === 'file'
   if (wantsChange && others.length > 0) {
-    const text = `auth/${mount}/ is in use with ${others.join(', ')}, which setup does not know and would reset; set vault.auth.mount to another mount, or change it by hand`
+    const text = `auth/${mount}/ is in use with ${others.join(', ')}, which setup does not know and would reset; set ${login.setting} to another mount, or change it by hand`
     return remark('stop', text)
   }
   return join(
@@ -61,13 +61,13 @@ export function planKubernetesConfig(login: KubernetesLogin, found: Settings | u
 }
 
 /** Without a certificate of its own, the method uses that of the pod in which Vault runs, which setup cannot see. */
-function hasOtherCa({ ca }: KubernetesLogin, found: Settings | undefined): boolean {
+function hasOtherCa({ ca }: KubernetesMount, found: Settings | undefined): boolean {
   const foundCa = readText(found?.['kubernetes_ca_cert']).trim()
   const usesPodCa = foundCa === '' && found?.['disable_local_ca_jwt'] !== true
   return !usesPodCa && foundCa !== ca.trim()
 }
 
-function writeConfig(login: KubernetesLogin, found: Settings | undefined, otherCa: boolean): Plan {
+function writeConfig(login: KubernetesMount, found: Settings | undefined, otherCa: boolean): Plan {
   const { reviewer, mount, host } = login
   const isNew = readText(found?.['kubernetes_host']) === ''
   const details = [`kubernetes_host: ${host}`]
@@ -95,8 +95,11 @@ function writeConfig(login: KubernetesLogin, found: Settings | undefined, otherC
  * Without a reviewer token, Vault presents each login's own token to the API server, which accepts only tokens for its
  * own audience (vault-plugin-auth-kubernetes, token_review.go): a token for another audience alone can never log in.
  */
-function explainReviewer({ mount, audience, reviewer, serviceAccount }: KubernetesLogin): Plan {
-  const { namespace, name } = serviceAccount
+function explainReviewer({ mount, audience, reviewer, serviceAccount }: KubernetesMount): Plan {
+  const who =
+    serviceAccount === undefined
+      ? 'the service account of each pod'
+      : `${serviceAccount.namespace}/${serviceAccount.name}`
   switch (reviewer.kind) {
     case 'file':
       return join(
@@ -109,7 +112,7 @@ function explainReviewer({ mount, audience, reviewer, serviceAccount }: Kubernet
     case 'login':
       return remark(
         'note',
-        `without a reviewer token, Vault presents the token of each login to the API server: it must be issued for the API server's audience (--api-audiences, by default --service-account-issuer), and not only for ${JSON.stringify(audience)}, and ${namespace}/${name} needs the ClusterRole system:auth-delegator`,
+        `without a reviewer token, Vault presents the token of each login to the API server: it must be issued for the API server's audience (--api-audiences, by default --service-account-issuer), and not only for ${JSON.stringify(audience)}, and ${who} needs the ClusterRole system:auth-delegator`,
       )
     case 'undecided':
       return remark(

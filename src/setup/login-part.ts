@@ -5,26 +5,41 @@ import { kubernetesRole, planKubernetesConfig } from './kubernetes-part.ts'
 import { compareRole } from './role-difference.ts'
 import { findStranger } from './role-owner.ts'
 import { asSettings, type Settings, type VaultSettings } from '../operator/vault-settings.ts'
-import { MADE_BY, type Wanted, type WantedLogin } from './wanted.ts'
+import { MADE_BY, type WantedLogin, type WantedMount, type WantedPlugin } from './wanted.ts'
 
 const OTHER_METHODS =
   'setup does not prepare this login, only jwt and kubernetes; attach the policy to the role that vault.auth logs in as'
 
 /** The auth method, its configuration and the plugin's role. */
-export async function planLogin(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
-  const { login, policy } = wanted
+export async function planLogin(
+  vault: VaultSettings,
+  { login, policy }: WantedPlugin,
+): Promise<Plan> {
   if (login === undefined) return remark('note', OTHER_METHODS)
   const mount = await readAuthMount(vault, login)
   if (mount === undefined)
     return join(addMount(login), await planConfig(login, undefined), addRole(login, policy.name))
-  const type = String(mount['type'])
-  // Vault runs the same plugin under the name oidc.
-  if (type !== login.method && !(login.method === 'jwt' && type === 'oidc')) {
-    const text = `auth/${login.mount}/ is a method of type ${type}; set vault.auth.mount to another mount`
-    return remark('stop', text)
-  }
+  if (!fits(mount, login)) return stopAtType(login, mount)
   const config = await vault.read(`auth/${login.mount}/config`)
   return join(await planConfig(login, config), await planRole(vault, login, policy.name))
+}
+
+/** The auth method and its configuration, without a role. */
+export async function planAuthMount(vault: VaultSettings, login: WantedMount): Promise<Plan> {
+  const mount = await readAuthMount(vault, login)
+  if (mount === undefined) return join(addMount(login), await planConfig(login, undefined))
+  if (!fits(mount, login)) return stopAtType(login, mount)
+  return planConfig(login, await vault.read(`auth/${login.mount}/config`))
+}
+
+function fits({ type }: Settings, { method }: WantedMount): boolean {
+  // Vault runs the same plugin under the name oidc.
+  return type === method || (method === 'jwt' && type === 'oidc')
+}
+
+function stopAtType({ mount, setting }: WantedMount, { type }: Settings): Plan {
+  const text = `auth/${mount}/ is a method of type ${String(type)}; set ${setting} to another mount`
+  return remark('stop', text)
 }
 
 export function rolePath({ mount, role }: WantedLogin): string {
@@ -33,12 +48,12 @@ export function rolePath({ mount, role }: WantedLogin): string {
 
 async function readAuthMount(
   vault: VaultSettings,
-  { mount }: WantedLogin,
+  { mount }: Pick<WantedMount, 'mount'>,
 ): Promise<Settings | undefined> {
   return asSettings((await vault.read('sys/auth'))?.[`${mount}/`])
 }
 
-function addMount({ mount, method }: WantedLogin): Plan {
+function addMount({ mount, method }: WantedMount): Plan {
   return change({
     action: 'add',
     what: `login by ${method} at auth/${mount}/`,
@@ -48,7 +63,7 @@ function addMount({ mount, method }: WantedLogin): Plan {
   })
 }
 
-async function planConfig(login: WantedLogin, found: Settings | undefined): Promise<Plan> {
+async function planConfig(login: WantedMount, found: Settings | undefined): Promise<Plan> {
   return login.method === 'jwt' ? planJwtConfig(login, found) : planKubernetesConfig(login, found)
 }
 
@@ -101,7 +116,10 @@ async function planRole(vault: VaultSettings, login: WantedLogin, policy: string
 }
 
 /** Removes the role, and the auth method if setup created it and it has no other role. */
-export async function planLoginRemoval(vault: VaultSettings, { login }: Wanted): Promise<Plan> {
+export async function planLoginRemoval(
+  vault: VaultSettings,
+  { login }: WantedPlugin,
+): Promise<Plan> {
   if (login === undefined) return NOTHING
   const mount = await readAuthMount(vault, login)
   if (mount === undefined) return NOTHING
@@ -118,14 +136,17 @@ export async function planLoginRemoval(vault: VaultSettings, { login }: Wanted):
           path: rolePath(login),
           needs: ['delete'],
         })
-  return join(role, await planMountRemoval(vault, login, mount))
+  return join(role, await planMountRemoval(vault, login.mount, login.role))
 }
 
-async function planMountRemoval(
+/** Removes the auth method if setup created it and it has no role other than `role`. */
+export async function planMountRemoval(
   vault: VaultSettings,
-  { mount, role }: WantedLogin,
-  found: Settings,
+  mount: string,
+  role?: string,
 ): Promise<Plan> {
+  const found = await readAuthMount(vault, { mount })
+  if (found === undefined) return NOTHING
   const others = (await vault.list(`auth/${mount}/role`)).filter((name) => name !== role)
   if (others.length > 0)
     return remark('note', `auth/${mount}/ stays, for its roles: ${others.slice(0, 5).join(', ')}`)

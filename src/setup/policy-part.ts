@@ -2,14 +2,14 @@ import { change, NOTHING, remark, type Plan } from './plan.ts'
 import { readGrants, type Grants } from './policy-hcl.ts'
 import type { VaultSettings } from '../operator/vault-settings.ts'
 import { findPolicyUser } from './policy-users.ts'
-import type { Wanted } from './wanted.ts'
+import type { WantedPlugin } from './wanted.ts'
 
 export function policyPath(name: string): string {
   return `sys/policies/acl/${name}`
 }
 
 /** Plans our policy, unless the existing one grants the same in another form. */
-export async function planPolicy(vault: VaultSettings, { policy }: Wanted): Promise<Plan> {
+export async function planPolicy(vault: VaultSettings, { policy }: WantedPlugin): Promise<Plan> {
   const path = policyPath(policy.name)
   const found = (await vault.read(path))?.['policy']
   const what = `policy ${policy.name}`
@@ -67,7 +67,7 @@ function describeGrants(grants: Grants): readonly string[] {
 }
 
 /** Removes the policy, unless it has paths that setup did not write, or another role may use it. */
-export async function planPolicyRemoval(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
+export async function planPolicyRemoval(vault: VaultSettings, wanted: WantedPlugin): Promise<Plan> {
   const { policy } = wanted
   const path = policyPath(policy.name)
   const found = (await vault.read(path))?.['policy']

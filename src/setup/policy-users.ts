@@ -1,7 +1,7 @@
 import { BridgeError } from '../errors.ts'
 import { asSettings, readTexts, type VaultSettings } from '../operator/vault-settings.ts'
 import { findStranger } from './role-owner.ts'
-import type { Wanted } from './wanted.ts'
+import type { WantedPlugin } from './wanted.ts'
 
 /** Methods whose roles are at auth/MOUNT/role/NAME, with their policies in token_policies. */
 const WITH_ROLES: ReadonlySet<string> = new Set(['jwt', 'oidc', 'kubernetes', 'approle'])
@@ -13,7 +13,7 @@ const MAX_ROLES = 1_000
 /** Which role other than the plugin's uses its policy, or may use it. Clusters that share a key may share the policy. */
 export async function findPolicyUser(
   vault: VaultSettings,
-  wanted: Wanted,
+  wanted: WantedPlugin,
 ): Promise<string | undefined> {
   const methods = Object.entries((await vault.read('sys/auth')) ?? {})
   for (const [mount, settings] of methods) {
@@ -29,7 +29,7 @@ export async function findPolicyUser(
 
 async function findRole(
   vault: VaultSettings,
-  { policy, login }: Wanted,
+  { policy, login }: WantedPlugin,
   mount: string,
 ): Promise<string | undefined> {
   const unknown = `whether auth/${mount} uses it is unknown`

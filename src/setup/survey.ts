@@ -1,43 +1,68 @@
 import { BridgeError } from '../errors.ts'
 import { HEADERS_PATH, planHeader } from './header-part.ts'
 import { planLogin, planLoginRemoval, rolePath } from './login-part.ts'
-import { join, type Change, type Plan } from './plan.ts'
+import { join, NOTHING, remark, type Change, type Plan } from './plan.ts'
+import { planProvider, planProviderRemoval } from './provider-part.ts'
 import type { Right, Values } from '../operator/right.ts'
 import { planPolicy, planPolicyRemoval, policyPath } from './policy-part.ts'
-import { planTransit, planTransitRemoval } from './transit-part.ts'
+import { planEngineRemoval, planTransit } from './transit-part.ts'
 import type { VaultSettings } from '../operator/vault-settings.ts'
-import { UID_HEADER, type Wanted } from './wanted.ts'
+import { UID_HEADER, type Wanted, type WantedPlugin, type WantedProvider } from './wanted.ts'
+
+const KEPT = `the audited header ${UID_HEADER} and disable_upsert stay: they do no harm, and other programs may rely on them`
 
 /** Reads everything that setup manages and plans the changes. Throws VAULT_DENIED with all rights that reading lacks. */
 export async function planSetup(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
+  const { plugin, provider } = wanted
   await requireRights(vault, readingRights(wanted))
+  return withoutRepetition(
+    join(
+      plugin === undefined ? NOTHING : await planPlugin(vault, plugin),
+      provider === undefined ? NOTHING : await planProvider(vault, provider),
+    ),
+  )
+}
+
+async function planPlugin(vault: VaultSettings, plugin: WantedPlugin): Promise<Plan> {
   return join(
-    await planTransit(vault, wanted),
-    await planPolicy(vault, wanted),
-    await planLogin(vault, wanted),
-    await planHeader(vault, wanted),
+    await planTransit(vault, plugin),
+    await planPolicy(vault, plugin),
+    await planLogin(vault, plugin),
+    await planHeader(vault, plugin),
   )
 }
 
 /** As {@link planSetup}, for `setup --remove`. */
 export async function planRemoval(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
-  const methods: Right = { path: 'sys/auth', capabilities: ['read'] }
-  await requireRights(vault, [...readingRights(wanted), ...listingRights(wanted), methods])
-  const kept = {
-    changes: [],
-    remarks: [
-      {
-        level: 'note' as const,
-        text: `the audited header ${UID_HEADER} and disable_upsert stay: they do no harm, and other programs may rely on them`,
-      },
-    ],
-  }
+  const { plugin, provider } = wanted
+  await requireRights(vault, [...readingRights(wanted), ...listingRights(wanted), read('sys/auth')])
   return join(
-    await planLoginRemoval(vault, wanted),
-    await planPolicyRemoval(vault, wanted),
-    await planTransitRemoval(vault, wanted),
-    kept,
+    plugin === undefined ? NOTHING : await planPluginRemoval(vault, plugin),
+    provider === undefined ? NOTHING : await planProviderRemoval(vault, provider, plugin),
+    plugin === undefined ? NOTHING : remark('note', KEPT),
   )
+}
+
+async function planPluginRemoval(vault: VaultSettings, plugin: WantedPlugin): Promise<Plan> {
+  return join(
+    await planLoginRemoval(vault, plugin),
+    await planPolicyRemoval(vault, plugin),
+    await planEngineRemoval(vault, plugin.transit.mount),
+  )
+}
+
+/** Plugin and provider may share an engine and a login, which are then planned twice. */
+function withoutRepetition({ changes, remarks }: Plan): Plan {
+  return {
+    changes: uniqueBy(changes, ({ path }) => path),
+    remarks: uniqueBy(remarks, ({ text }) => text),
+  }
+}
+
+/** Keeps the first item with each name. */
+function uniqueBy<T>(items: readonly T[], nameOf: (item: T) => string): readonly T[] {
+  const names = items.map(nameOf)
+  return items.filter((_item, index) => names.indexOf(names[index] ?? '') === index)
 }
 
 /** Applies the changes in order and reports each. Throws VAULT_DENIED before the first one if rights are missing. */
@@ -58,9 +83,15 @@ export async function applyPlan(
   }
 }
 
-function readingRights({ transit, policy, login, inNamespace }: Wanted): readonly Right[] {
+function readingRights({ plugin, provider }: Wanted): readonly Right[] {
+  return [
+    ...(plugin === undefined ? [] : pluginRights(plugin)),
+    ...(provider === undefined ? [] : providerRights(provider)),
+  ]
+}
+
+function pluginRights({ transit, policy, login, inNamespace }: WantedPlugin): readonly Right[] {
   const { mount, key } = transit
-  const read = (path: string): Right => ({ path, capabilities: ['read'] })
   return [
     read('sys/mounts'),
     read(`${mount}/keys/${key}`),
@@ -73,16 +104,28 @@ function readingRights({ transit, policy, login, inNamespace }: Wanted): readonl
   ]
 }
 
-function listingRights({ transit, login }: Wanted): readonly Right[] {
-  const paths = [
-    `${transit.mount}/keys`,
-    ...(login === undefined ? [] : [`auth/${login.mount}/role`]),
-  ]
-  return paths.map((path) => ({ path, capabilities: ['list'] }))
+function providerRights({ login }: WantedProvider): readonly Right[] {
+  const auth =
+    typeof login === 'string' ? [] : [read('sys/auth'), read(`auth/${login.mount}/config`)]
+  return [read('sys/mounts'), ...auth]
+}
+
+function read(path: string): Right {
+  return { path, capabilities: ['read'] }
+}
+
+function listingRights({ plugin, provider }: Wanted): readonly Right[] {
+  const logins = [plugin?.login, provider?.login].flatMap((login) =>
+    typeof login === 'object' ? [`auth/${login.mount}/role`] : [],
+  )
+  const engines = [plugin?.transit.mount, provider?.mount].flatMap((mount) =>
+    mount === undefined ? [] : [`${mount}/keys`],
+  )
+  return [...engines, ...logins].map((path) => ({ path, capabilities: ['list'] }))
 }
 
 async function requireRights(vault: VaultSettings, rights: readonly Right[]): Promise<void> {
-  const missing = await vault.findMissing(rights)
+  const missing = await vault.findMissing(uniqueBy(rights, (right) => JSON.stringify(right)))
   if (missing.length === 0) return
   const lines = missing.map(({ path, capabilities }) => `  ${path}: ${capabilities.join(', ')}`)
   const text = 'the operator token lacks rights; nothing was changed. It needs a policy with'

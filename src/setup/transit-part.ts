@@ -1,21 +1,30 @@
 import { change, join, NOTHING, remark, type Plan } from './plan.ts'
 import { asSettings, type Settings, type VaultSettings } from '../operator/vault-settings.ts'
 import { authenticatesAad } from '../transit/key.ts'
-import { MADE_BY, type Wanted } from './wanted.ts'
+import { MADE_BY, type WantedPlugin } from './wanted.ts'
 
 /** The type of the keys that setup creates. */
 const DEFAULT_TYPE = 'aes256-gcm96'
 
 /** The engine, the key, and disable_upsert, so that a misspelled key name creates no key. */
-export async function planTransit(vault: VaultSettings, { transit }: Wanted): Promise<Plan> {
+export async function planTransit(vault: VaultSettings, { transit }: WantedPlugin): Promise<Plan> {
   const { mount } = transit
   const found = await readMount(vault, mount)
   if (found === undefined) return join(addMount(mount), addKey(transit), disableUpsert(mount))
-  if (found['type'] !== 'transit') {
-    const text = `${mount}/ is an engine of type ${String(found['type'])}; set transit.mount to another mount`
-    return remark('stop', text)
-  }
+  if (found['type'] !== 'transit') return stopAtType(mount, found, 'transit.mount')
   return join(await planKey(vault, transit), await planUpsert(vault, transit))
+}
+
+/** The engine alone: workloads' keys are for the administrator to create. */
+export async function planEngine(vault: VaultSettings, mount: string): Promise<Plan> {
+  const found = await readMount(vault, mount)
+  if (found === undefined) return addMount(mount)
+  return found['type'] === 'transit' ? NOTHING : stopAtType(mount, found, 'csi.mount')
+}
+
+function stopAtType(mount: string, found: Settings, setting: string): Plan {
+  const text = `${mount}/ is an engine of type ${String(found['type'])}; set ${setting} to another mount`
+  return remark('stop', text)
 }
 
 /** The secrets engine at a mount. */
@@ -33,7 +42,7 @@ function addMount(mount: string): Plan {
   })
 }
 
-function addKey({ mount, key }: Wanted['transit']): Plan {
+function addKey({ mount, key }: WantedPlugin['transit']): Plan {
   return change({
     action: 'add',
     what: `key ${key} in ${mount}/`,
@@ -45,7 +54,7 @@ function addKey({ mount, key }: Wanted['transit']): Plan {
   })
 }
 
-async function planKey(vault: VaultSettings, transit: Wanted['transit']): Promise<Plan> {
+async function planKey(vault: VaultSettings, transit: WantedPlugin['transit']): Promise<Plan> {
   const { mount, key } = transit
   const found = await vault.read(`${mount}/keys/${key}`)
   if (found === undefined) return addKey(transit)
@@ -53,7 +62,7 @@ async function planKey(vault: VaultSettings, transit: Wanted['transit']): Promis
 }
 
 /** What cannot be changed: the operator must decide. */
-function judgeKey(found: Settings, { mount, key }: Wanted['transit']): Plan {
+function judgeKey(found: Settings, { mount, key }: WantedPlugin['transit']): Plan {
   const what = `key ${key} in ${mount}/`
   const path = `${mount}/keys/${key}`
   const type = String(found['type'])
@@ -94,7 +103,7 @@ function judgeKey(found: Settings, { mount, key }: Wanted['transit']): Plan {
   return join(...unfit, ...weak, ...other)
 }
 
-function forbidDeletion(found: Settings, { mount, key }: Wanted['transit']): Plan {
+function forbidDeletion(found: Settings, { mount, key }: WantedPlugin['transit']): Plan {
   if (found['deletion_allowed'] !== true) return NOTHING
   return change({
     action: 'change',
@@ -110,7 +119,10 @@ function forbidDeletion(found: Settings, { mount, key }: Wanted['transit']): Pla
 }
 
 /** The setting is for the whole engine: programs that use other keys of it may rely on an encrypt that creates a key. */
-async function planUpsert(vault: VaultSettings, { mount, key }: Wanted['transit']): Promise<Plan> {
+async function planUpsert(
+  vault: VaultSettings,
+  { mount, key }: WantedPlugin['transit'],
+): Promise<Plan> {
   const found = await vault.read(`${mount}/config/keys`)
   if (found?.['disable_upsert'] === true) return NOTHING
   const path = `${mount}/keys`
@@ -140,8 +152,7 @@ function disableUpsert(mount: string): Plan {
 }
 
 /** Removes an engine that setup created and that has no keys; a key is never deleted. */
-export async function planTransitRemoval(vault: VaultSettings, wanted: Wanted): Promise<Plan> {
-  const { mount } = wanted.transit
+export async function planEngineRemoval(vault: VaultSettings, mount: string): Promise<Plan> {
   const found = await readMount(vault, mount)
   if (found === undefined || found['type'] !== 'transit') return NOTHING
   const keys = await vault.list(`${mount}/keys`)

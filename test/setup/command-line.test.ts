@@ -12,6 +12,10 @@ void test('a person at a terminal is asked, and only yes applies', async (t) => 
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
   const values = {
     config: join(fixture.folder, 'config.yaml'),
+    helmManifest: undefined,
+    vaultCa: undefined,
+    vaultClientCert: undefined,
+    vaultClientKey: undefined,
     tokenFile: undefined,
     kubeconfig: undefined,
     jwks: undefined,

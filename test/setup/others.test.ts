@@ -82,6 +82,7 @@ void test('a field that setup does not know stops it if it has a value, whatever
   const login = {
     method: 'kubernetes',
     mount: 'kubernetes',
+    setting: 'vault.auth.mount',
     role: 'x',
     audience: 'vault',
     serviceAccount: { namespace: 'a', name: 'b' },
@@ -133,6 +134,10 @@ void test('what changes while a person reads the plan is not overwritten', async
   const environment = { BAO_TOKEN: fixture.bao.rootToken }
   const values = {
     config: join(fixture.folder, 'config.yaml'),
+    helmManifest: undefined,
+    vaultCa: undefined,
+    vaultClientCert: undefined,
+    vaultClientKey: undefined,
     serviceAccountKey: fixture.keyFile,
     issuer: fixture.issuer.issuer,
     serviceAccount: { namespace: 'kube-system', name: 'transit-bridge-kms' },

@@ -194,9 +194,8 @@ void test('a jwt method that is in use in another way is not overwritten', async
     {
       method: 'jwt',
       mount: 'jwt',
-      role: 'x',
+      setting: 'vault.auth.mount',
       audience: 'vault',
-      serviceAccount: { namespace: 'a', name: 'b' },
       issuer: 'https://x',
       publicKeys: [fixture.issuer.publicKeyPem],
     },
@@ -474,11 +473,50 @@ void test('setup does not prepare other login methods', async (t) => {
   t.match(stdout, /4 to add, 1 to change|3 to add, 1 to change/)
 })
 
-void test('for workloads of the CSI provider, setup only prints the command', async (t) => {
+void test('for workloads of the CSI provider, setup prepares the login and prints the command for roles', async (t) => {
   const fixture = await SetupFixture.start(t)
-  fixture.configure({ more: 'csi: {audience: pods}\n' })
-  const { stdout } = await fixture.setup(['--yes'])
-  t.match(stdout, /bao write auth\/jwt\/role\/ROLE .*bound_audiences=pods/)
+  fixture.configure({ more: 'csi: {audience: pods, mount: apps, auth: {mount: pods}}\n' })
+  const { code, stdout } = await fixture.setup(['--yes'])
+  t.equal(code, 0, stdout)
+  t.match(stdout, /bao write auth\/pods\/role\/ROLE .*bound_audiences=pods/)
+  const engines = (await fixture.bao.api('GET', 'sys/mounts')).data
+  t.equal(engines['apps/'].type, 'transit')
+  const { data } = await fixture.bao.api('GET', 'auth/pods/config')
+  t.equal(data.bound_issuer, fixture.issuer.issuer)
+  t.match(await fixture.setup(['--yes']), { code: 0, stdout: /^nothing to change/ })
+  const removed = await fixture.setup(['--yes', '--remove'])
+  t.match(removed, { code: 0, stdout: /login at auth\/pods\/, which has no other role/ })
+  t.notOk((await fixture.bao.api('GET', 'sys/auth')).data['pods/'])
+})
+
+void test('what plugin and provider share is planned once; a provider alone gets no role', async (t) => {
+  const fixture = await SetupFixture.start(t)
+  fixture.configure({ more: 'csi: {audience: vault}\n' })
+  t.match(await fixture.setup(['--dry-run']), { stdout: /7 to add, 1 to change/ })
+  t.match(await fixture.setup(['--dry-run', '--remove']), { code: 0, stdout: /nothing to change/ })
+  fixture.write(
+    'config.yaml',
+    `vault: {address: "${fixture.bao.address}"}\ncsi: {audience: vault}\n`,
+  )
+  t.match(await fixture.setup(['--yes']), { code: 0, stdout: /^\+ transit engine.*3 to add\n/s })
+  const { status } = await fixture.bao.request('GET', 'auth/jwt/role/transit-bridge-kms')
+  t.equal(status, 404)
+  t.match(await fixture.bare(['--yes']), { code: 2, stderr: /needs one of --kubeconfig/ })
+})
+
+void test('with a login that setup does not prepare, keys prepare that of pods', async (t) => {
+  const fixture = await SetupFixture.start(t)
+  const auth = '{method: token, tokenFile: /token}'
+  fixture.configure({ auth, more: 'csi: {audience: vault}\n' })
+  t.match(await fixture.bare(['--dry-run']), {
+    code: 0,
+    stdout: /note: the login of pods at auth\/jwt\/ is not prepared; pass --kubeconfig FILE/,
+  })
+  t.match(await fixture.setup(['--dry-run']), { stdout: /\+ login by jwt at auth\/jwt\// })
+  fixture.configure({ auth, more: 'csi: {audience: vault, auth: {namespace: apps}}\n' })
+  t.match(await fixture.setup(['--dry-run']), {
+    stdout: /another Vault namespace \(csi.auth.namespace\)/,
+  })
 })
 
 void test('a kubernetes login with a wrong CA or an old reviewer token is repaired by another run', async (t) => {

@@ -92,3 +92,15 @@ livenessProbe:
   timeoutSeconds: 5
   failureThreshold: 3
 {{- end -}}
+
+{{/* The options of transit-bridge setup for these values, for NOTES. */}}
+{{- define "transit-bridge.setupOptions" -}}
+{{- $methods := list -}}
+{{- if ne .Values.kms.mode "none" }}{{ $methods = append $methods .Values.kms.auth.method }}{{ end -}}
+{{- if .Values.csi.enabled }}{{ $methods = append $methods .Values.csi.auth.method }}{{ end -}}
+{{- if or (has "jwt" $methods) (has "kubernetes" $methods) }} --kubeconfig ~/.kube/config{{ end -}}
+{{- if has "kubernetes" $methods }} --reviewer-token-file FILE{{ end -}}
+{{- with .Values.vault.clientCertificate }}
+{{- if or .secretName .certFile }} --vault-client-cert FILE --vault-client-key FILE{{ end -}}
+{{- end -}}
+{{- end -}}

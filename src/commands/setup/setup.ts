@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 
 import { systemClock } from '../../time/clock.ts'
-import type { Config } from '../../config/config.ts'
-import { loadConfig } from '../../config/load.ts'
+import type { CsiConfig, ProviderConfig } from '../../config/config.ts'
 import { BridgeError } from '../../errors.ts'
 import { findOperatorToken } from '../../operator/token.ts'
 import { formatCommands } from '../../setup/plan-commands.ts'
@@ -14,10 +13,15 @@ import { VaultSettings } from '../../operator/vault-settings.ts'
 import type { Wanted } from '../../setup/wanted.ts'
 import { createVaultClient } from '../../vault/client/client.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
-import { choice, flag, requiredText, usageError } from '../cli/option.ts'
+import { choice, flag, usageError } from '../cli/option.ts'
 import { operatorOptions } from '../cli/operator-vault.ts'
 import { quietTelemetry } from '../cli/quiet-telemetry.ts'
 import { askAtTerminal, type Ask } from '../cli/confirm.ts'
+import {
+  configurationOptions,
+  openConfiguration,
+  type SetupConfiguration,
+} from './configuration.ts'
 import { readWanted, wantedOptions } from './wanted-options.ts'
 import { warn, EXIT_FAILED, EXIT_MISTAKE, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 
@@ -36,7 +40,7 @@ const FORMS: Readonly<
 }
 
 const options = {
-  config: requiredText('FILE', "The plugin's configuration."),
+  ...configurationOptions,
   ...wantedOptions,
   remove: flag('Remove what setup created. A key is never removed.'),
   dryRun: flag('Only show what would change.'),
@@ -56,15 +60,21 @@ export const setupCommand = defineCommand({
   name: 'setup',
   usage: [
     '--config FILE [KEYS] [--dry-run | --yes] [OPTIONS]',
-    '--config FILE --remove [--dry-run | --yes] [OPTIONS]',
+    '--helm-manifest FILE [KEYS] [--dry-run | --yes] [OPTIONS]',
+    '(--config | --helm-manifest) FILE --remove [--dry-run | --yes] [OPTIONS]',
   ],
   description: `
 Prepare Vault for the plugin that a configuration describes: Transit and its
-key, the login, role and policy, the audited header. It first shows what would
-change, and asks for confirmation. It does not change what is already correct.`,
+key, the login, role and policy, the audited header. For the CSI provider, it
+prepares the engine and the login of pods. It first shows what would change, and
+asks for confirmation. It does not change what is already correct.`,
   options,
   exitCodes: '0 done or nothing to do, 1 failed, 2 wrong usage or not confirmed.',
-  examples: ['$ transit-bridge setup --config config.yaml --kubeconfig admin.conf'],
+  examples: [
+    '$ transit-bridge setup --config config.yaml --kubeconfig admin.conf',
+    '$ helm get manifest transit-bridge -n transit-bridge > manifest.yaml',
+    '$ transit-bridge setup --helm-manifest manifest.yaml --kubeconfig admin.conf',
+  ],
   run: runSetup,
 })
 
@@ -74,12 +84,27 @@ export async function runSetup(
   terminal: Terminal,
   ask: Ask = askAtTerminal(),
 ): Promise<number> {
-  const { dryRun, yes, remove, output } = values
+  const { dryRun, yes, output } = values
   if (output !== 'text' && !dryRun) throw usageError('--output needs --dry-run')
   if (dryRun && yes) throw usageError('--dry-run and --yes cannot be used together')
-  const config = await loadConfig(values.config, terminal.environment)
+  const configuration = await openConfiguration(values, terminal.environment)
+  try {
+    return await setUp(values, configuration, terminal, ask)
+  } finally {
+    await configuration.close()
+  }
+}
+
+async function setUp(
+  values: SetupValues,
+  configuration: SetupConfiguration,
+  terminal: Terminal,
+  ask: Ask,
+): Promise<number> {
+  const { dryRun, yes, remove, output } = values
+  const { config } = configuration
   const token = await findOperatorToken(values.tokenFile, terminal.environment)
-  const wanted = await readWanted(config, values)
+  const wanted = await readWanted(configuration, values)
   const client = createAdminClient(config)
   try {
     const vault = new VaultSettings({ client, token, clock: systemClock })
@@ -102,7 +127,7 @@ export async function runSetup(
   }
 }
 
-function createAdminClient({ vault }: Config) {
+function createAdminClient({ vault }: ProviderConfig) {
   const { addresses, namespace, caFile, serverName, clientCertificate } = vault
   return createVaultClient({
     addresses,
@@ -156,7 +181,7 @@ async function confirmDone(
   vault: VaultSettings,
   wanted: Wanted,
   { changes }: Plan,
-  config: Config,
+  config: ProviderConfig,
   terminal: Terminal,
 ): Promise<void> {
   if (changes.length > 0) {
@@ -178,7 +203,7 @@ async function confirmDone(
 }
 
 /** The administrator decides which workloads get which keys. */
-function explainCsi({ auth, audience, mount }: NonNullable<Config['csi']>): string {
+function explainCsi({ auth, audience, mount }: CsiConfig): string {
   const bound =
     auth.method === 'jwt'
       ? `role_type=jwt user_claim=sub bound_audiences=${audience} bound_subject=system:serviceaccount:NAMESPACE:NAME`

@@ -1,7 +1,7 @@
 import { systemClock } from '../../time/clock.ts'
 import { KubeClient } from '../../kube/client.ts'
 import { readKubeconfig } from '../../kube/kubeconfig.ts'
-import type { Config, TokenFileLogin } from '../../config/config.ts'
+import type { Config, CsiConfig, TokenFileLogin, VaultConnection } from '../../config/config.ts'
 import {
   parseJson,
   readIssuer,
@@ -14,9 +14,18 @@ import { VAULT_NAME_FAULT } from '../../config/schema/text.ts'
 import { readCredentialFile } from '../../files/credential-file.ts'
 import { Secret } from '../../secret.ts'
 import { inspectReviewer } from '../../setup/reviewer-token.ts'
-import type { Reviewer, Wanted, WantedLogin } from '../../setup/wanted.ts'
+import type {
+  Reviewer,
+  ServiceAccount,
+  Wanted,
+  WantedLogin,
+  WantedMount,
+  WantedPlugin,
+  WantedProvider,
+} from '../../setup/wanted.ts'
 import { flag, grouped, text, usageError, type Option, type ValuesOf } from '../cli/option.ts'
 import { readTextFile } from '../../files/text-file.ts'
+import type { SetupConfiguration } from './configuration.ts'
 
 /** The keys with which Vault checks tokens, and the identity that logs in. */
 export const wantedOptions = {
@@ -27,10 +36,12 @@ export const wantedOptions = {
     issuer: text('ISSUER', "With the two files: kube-apiserver's --service-account-issuer."),
   }),
   serviceAccount: serviceAccountOption(
-    'kube-system/transit-bridge-kms',
-    'The service account that logs in.',
+    'The service account that logs in. Default: that of --helm-manifest, or kube-system/transit-bridge-kms',
   ),
-  audience: text('NAME', 'Audience of its token. Default: vault.auth.audience, or "vault"'),
+  audience: text(
+    'NAME',
+    'Audience of its token. Default: that of --helm-manifest, vault.auth.audience, or "vault"',
+  ),
   policy: policyOption('Name of the policy. Default: the name of the role.'),
   kubernetesHost: text(
     'URL',
@@ -48,8 +59,27 @@ export const wantedOptions = {
 
 type WantedValues = ValuesOf<typeof wantedOptions> & { readonly remove: boolean }
 
+const DEFAULT_ACCOUNT: ServiceAccount = { namespace: 'kube-system', name: 'transit-bridge-kms' }
+
 /** The wanted state of Vault, by configuration and command line. Reads keys from the API server if an option says so. */
-export async function readWanted(config: Config, values: WantedValues): Promise<Wanted> {
+export async function readWanted(
+  { config, plugin, identity }: Omit<SetupConfiguration, 'close'>,
+  values: WantedValues,
+): Promise<Wanted> {
+  const typed = {
+    ...values,
+    serviceAccount: values.serviceAccount ?? identity?.serviceAccount,
+    audience: values.audience ?? identity?.audience,
+  }
+  const wanted = plugin === undefined ? undefined : await readPlugin(plugin, typed)
+  const { csi, vault } = config
+  return {
+    plugin: wanted,
+    provider: csi === undefined ? undefined : await readProvider(csi, vault, wanted, values),
+  }
+}
+
+async function readPlugin(config: Config, values: WantedValues): Promise<WantedPlugin> {
   const { auth, namespace } = config.vault
   if (auth.namespace !== undefined && auth.namespace !== namespace) {
     throw usageError(
@@ -68,16 +98,58 @@ export async function readWanted(config: Config, values: WantedValues): Promise<
 }
 
 async function readLogin(auth: TokenFileLogin, values: WantedValues): Promise<WantedLogin> {
-  const { mount, role } = auth
+  const { role, method, mount } = auth
   const audience = values.audience ?? auth.audience ?? 'vault'
-  const common = { mount, role, audience, serviceAccount: values.serviceAccount }
-  if (auth.method === 'kubernetes') {
+  const setting = 'vault.auth.mount'
+  const serviceAccount = values.serviceAccount ?? DEFAULT_ACCOUNT
+  return {
+    ...(await readMount({ method, mount, setting, audience }, values)),
+    role,
+    serviceAccount,
+  }
+}
+
+async function readProvider(
+  { auth, audience, mount }: CsiConfig,
+  { namespace }: VaultConnection,
+  plugin: WantedPlugin | undefined,
+  values: WantedValues,
+): Promise<WantedProvider> {
+  const login = `auth/${auth.mount}/`
+  if (auth.namespace !== undefined && auth.namespace !== (namespace ?? '')) {
+    const where = `pods log in at ${login} of another Vault namespace (csi.auth.namespace)`
+    return { mount, login: `${where}, which setup does not prepare; set up this login by hand` }
+  }
+  if (plugin !== undefined && plugin.login === undefined && !hasKeys(values) && !values.remove) {
+    const what = 'pass --kubeconfig FILE, or the keys of the cluster, and setup prepares it'
+    return { mount, login: `the login of pods at ${login} is not prepared; ${what}` }
+  }
+  const shared = plugin?.login
+  if (shared !== undefined && shared.mount === auth.mount && shared.method === auth.method)
+    return { mount, login: shared }
+  return {
+    mount,
+    login: await readMount(
+      { method: auth.method, mount: auth.mount, setting: 'csi.auth.mount', audience },
+      values,
+    ),
+  }
+}
+
+function hasKeys({ kubeconfig, jwks, serviceAccountKey, kubernetesHost }: WantedValues): boolean {
+  return [kubeconfig, jwks, serviceAccountKey, kubernetesHost].some((one) => one !== undefined)
+}
+
+async function readMount(
+  { method, ...place }: Pick<WantedMount, 'method' | 'mount' | 'setting' | 'audience'>,
+  values: WantedValues,
+): Promise<WantedMount> {
+  if (method === 'kubernetes') {
     const server = values.remove ? { host: '', ca: '' } : await readApiServer(values)
-    return { method: 'kubernetes', ...common, ...server, reviewer: await readReviewer(values) }
+    return { method, ...place, ...server, reviewer: await readReviewer(values) }
   }
   const none = { issuer: '', publicKeys: [] }
-  const keys = values.remove ? none : await readKeys(values)
-  return { method: 'jwt', ...common, ...keys }
+  return { method, ...place, ...(values.remove ? none : await readKeys(values)) }
 }
 
 async function readKeys(values: WantedValues): Promise<ClusterKeys> {
@@ -149,11 +221,12 @@ async function readReviewer({
   return inspectReviewer({ path, content: new Secret(content) }, systemClock.now())
 }
 
-function serviceAccountOption(usual: string, help: string) {
-  const option: Option<{ readonly namespace: string; readonly name: string }> = {
+function serviceAccountOption(help: string) {
+  const option: Option<ServiceAccount | undefined> = {
     takes: 'NAMESPACE/NAME',
-    help: `${help} Default: ${usual}`,
-    read: ([value = usual], label) => {
+    help,
+    read: ([value], label) => {
+      if (value === undefined) return undefined
       const [, namespace, name] = /^([a-z0-9][a-z0-9-]*)\/([a-z0-9][a-z0-9.-]*)$/.exec(value) ?? []
       if (namespace !== undefined && name !== undefined) return { namespace, name }
       throw usageError(`${label} must be NAMESPACE/NAME`)
