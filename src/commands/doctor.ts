@@ -3,8 +3,7 @@ import { loadConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
 import { examine } from '../doctor/examine.ts'
 import { findUnchecked, formatFindings, ok, type Finding } from '../doctor/finding.ts'
-import { findManifest } from '../doctor/manifest-path.ts'
-import { checkPathRights } from '../doctor/path-rights.ts'
+import { checkManifestChoice, findManifest } from '../doctor/manifest-path.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import { durationOr, flag, list, requiredText, text } from './cli/option.ts'
 import { quietTelemetry } from './cli/quiet-telemetry.ts'
@@ -70,6 +69,7 @@ async function runDoctor(
   try {
     const findings = await examine({
       config,
+      file,
       session,
       clock,
       surviveMs,
@@ -77,8 +77,8 @@ async function runDoctor(
       encryptionConfig: values.encryptionConfig,
       peers: values.peers ?? [],
     })
-    const rights = await checkPathRights('configuration', file)
-    const all = [ok('configuration', file), ...rights, ...findings]
+    const others = values.manifest === undefined ? checkManifestChoice() : []
+    const all = [ok('configuration', file), ...findings, ...others]
     return reportFindings(all, values, terminal)
   } finally {
     await session.stop({ deadline: clock.monotonic() + REVOKE_TIMEOUT_MS })

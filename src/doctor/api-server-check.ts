@@ -1,4 +1,5 @@
-import { dirname } from 'node:path'
+import { readdir, realpath } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 
 import { checkEncryptionConfig } from '../encryption/check.ts'
 import { decodeDocument } from '../encryption/document.ts'
@@ -39,6 +40,7 @@ export async function checkApiServer(check: ApiServerCheck): Promise<readonly Fi
     checkReload(manifest),
     checkSocketMount(manifest, check),
     ...checkFileMount(manifest, inside),
+    ...(await checkOtherManifests(check.manifest)),
     ...(await checkPathRights('api server', check.manifest)),
     ...(await checkNamedFile(manifest, inside, check)),
   ]
@@ -51,6 +53,23 @@ async function checkWithoutManifest(
   const fix = 'pass it with --manifest, or the EncryptionConfiguration with --encryption-config'
   if (encryptionConfig === undefined) return [unknown('api server', why, fix)]
   return [unknown('api server', why), ...(await checkFile(encryptionConfig, socket))]
+}
+
+/** The kubelet runs every file of the folder but hidden ones (kubernetes: pkg/kubelet/config/file.go), so also a backup. */
+async function checkOtherManifests(path: string): Promise<readonly Finding[]> {
+  const folder = dirname(path)
+  const names = await readdir(folder).catch(() => undefined)
+  if (names === undefined)
+    return [unknown('api server', `${folder} cannot be listed`, 'run doctor as root')]
+  const found: Finding[] = []
+  for (const name of names.filter((one) => !one.startsWith('.') && one !== basename(path))) {
+    const other = join(folder, name)
+    const file = await readHostFile(other)
+    if (!('text' in file) || readManifest(file.text) === undefined) continue
+    const why = `${other} is a static pod of kube-apiserver, too, and the kubelet may run it instead of ${path}`
+    found.push(fail('api server', why, 'move it out of the folder'))
+  }
+  return found
 }
 
 /** Without it each step of a move, and each new provider, needs a restart of every API server. */
@@ -82,12 +101,18 @@ function checkSocketMount({ hostPathOf }: ApiServerManifest, check: ApiServerChe
 }
 
 async function checkNamedFile(
-  { hostPathOf }: ApiServerManifest,
+  { hostPathOf, runAsUser }: ApiServerManifest,
   inside: string,
   { encryptionConfig, manifest, socket }: ApiServerCheck,
 ): Promise<readonly Finding[]> {
-  const path = encryptionConfig ?? hostPathOf(inside)
-  if (path !== undefined) return checkFile(path, socket)
+  const mounted = hostPathOf(inside)
+  const path = encryptionConfig ?? mounted
+  const owners = runAsUser === undefined ? [] : [runAsUser]
+  if (path !== undefined)
+    return [
+      ...(mounted === undefined ? [] : await checkLinks(mounted, inside, hostPathOf)),
+      ...(await checkFile(path, socket, owners)),
+    ]
   return [
     fail(
       'encryption',
@@ -97,7 +122,23 @@ async function checkNamedFile(
   ]
 }
 
-async function checkFile(path: string, socket: string): Promise<readonly Finding[]> {
+/** The pod follows symbolic links in its own file system, where it may find nothing, or another file. */
+async function checkLinks(
+  path: string,
+  inside: string,
+  hostPathOf: ApiServerManifest['hostPathOf'],
+): Promise<readonly Finding[]> {
+  const real = await realpath(path).catch(() => path)
+  if (real === path || (path === inside && hostPathOf(real) === real)) return []
+  const why = `${path} leads to ${real} through a symbolic link, and its pod may not find that file there`
+  return [fail('encryption', why, `put the file itself into ${dirname(path)}`)]
+}
+
+async function checkFile(
+  path: string,
+  socket: string,
+  owners: readonly number[] = [],
+): Promise<readonly Finding[]> {
   const file = await readHostFile(path)
   if ('problem' in file) {
     const text = `${path} ${file.problem}`
@@ -106,8 +147,9 @@ async function checkFile(path: string, socket: string): Promise<readonly Finding
     ]
   }
   const faults = checkEncryptionConfig(file.text, { socket })
-  const open = holdsKeys(file.text) && (file.mode & 0o007) !== 0
-  const rights = await checkPathRights('encryption', path)
+  const isReadable = (file.mode & 0o007) !== 0 || ((file.mode & 0o070) !== 0 && file.gid !== 0)
+  const open = isReadable && holdsKeys(file.text)
+  const rights = await checkPathRights('encryption', path, owners)
   return [
     ...faults.map((fault) => toFinding(path, fault)),
     ...rights,
@@ -115,7 +157,7 @@ async function checkFile(path: string, socket: string): Promise<readonly Finding
       ? [
           fail(
             'encryption',
-            `${path} holds keys and has mode ${formatMode(file.mode)}`,
+            `${path} holds keys and has mode ${formatMode(file.mode)}${file.gid === 0 ? '' : ` for group id ${String(file.gid)}`}`,
             `chmod 0600 ${path}`,
           ),
         ]

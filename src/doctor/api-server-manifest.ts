@@ -10,12 +10,14 @@ const Container = struct({
   args: list(text),
   env: list(struct({ name: text, value: text, valueFrom: raw })),
   volumeMounts: list(struct({ name: text, mountPath: text, subPath: text, subPathExpr: text })),
+  securityContext: raw,
 })
 const Manifest = struct({
   kind: text,
   apiVersion: text,
   spec: struct({
     containers: list(Container),
+    securityContext: raw,
     volumes: list(struct({ name: text, hostPath: pointer(struct({ path: text })) })),
   }),
 })
@@ -28,6 +30,8 @@ export interface ApiServerManifest {
   readonly flags: ReadonlyMap<string, string>
   /** The host's path for a path of the container; undefined if it is not on the host. */
   readonly hostPathOf: (path: string) => string | undefined
+  /** The user id that its container runs as, if that is not root. */
+  readonly runAsUser?: number | undefined
   /** Whether a path of the container is itself a mount, and not inside a mounted folder. */
   readonly isMountPoint: (path: string) => boolean
 }
@@ -44,9 +48,15 @@ export function readManifest(manifest: string): ApiServerManifest | undefined {
   if (kind !== 'Pod' || apiVersion !== 'v1') return undefined
   for (const container of spec.containers) {
     const flags = findFlags(listWords(container), container.name === 'kube-apiserver')
-    if (flags !== undefined) return describe(flags, container, spec.volumes)
+    const runAsUser = readUser(container.securityContext) ?? readUser(spec.securityContext)
+    if (flags !== undefined) return { ...describe(flags, container, spec.volumes), runAsUser }
   }
   return undefined
+}
+
+function readUser(context: unknown): number | undefined {
+  if (typeof context !== 'object' || context === null || !('runAsUser' in context)) return undefined
+  return typeof context.runAsUser === 'number' ? context.runAsUser : undefined
 }
 
 function describe(
@@ -63,8 +73,8 @@ function describe(
   })
   return {
     flags,
-    hostPathOf: (path) => translate(path, mounts),
-    isMountPoint: (path) => mounts.some(({ inside }) => inside === path),
+    hostPathOf: (path) => translate(posix.normalize(path), mounts),
+    isMountPoint: (path) => mounts.some(({ inside }) => inside === posix.normalize(path)),
   }
 }
 

@@ -1,6 +1,6 @@
 import { BridgeError } from '../errors.ts'
 import type { VaultSettings } from '../operator/vault-settings.ts'
-import { fail, ok, unknown, type Finding } from './finding.ts'
+import { fail, ok, unknown, wordsOf, type Finding } from './finding.ts'
 
 /** Whether Vault records its requests. The plugin's own token may rarely read that. */
 export async function checkAudit(vault: VaultSettings): Promise<readonly Finding[]> {
@@ -11,6 +11,7 @@ export async function checkAudit(vault: VaultSettings): Promise<readonly Finding
     return [fail('audit', why, 'enable one: bao audit enable, or in the configuration of OpenBao')]
   } catch (thrown) {
     if (!(thrown instanceof BridgeError)) throw thrown
+    if (thrown.code !== 'VAULT_DENIED') return [unknown('audit', wordsOf(thrown))]
     return [
       unknown(
         'audit',

@@ -5,6 +5,7 @@ import { readTlsFiles } from '../vault/tls/tls-files.ts'
 import { checkCertificateLife } from './certificate-life.ts'
 import { fail, wordsOf, type Finding } from './finding.ts'
 import { checkSecretFile } from './host-file.ts'
+import { checkPathRights } from './path-rights.ts'
 
 const WHAT = 'client certificate'
 
@@ -12,14 +13,20 @@ const WHAT = 'client certificate'
 export async function checkClientCertificate(
   files: ClientCertificate | undefined,
   now: number,
+  owners: readonly number[],
 ): Promise<readonly Finding[]> {
   if (files === undefined) return []
-  const key = await checkSecretFile(WHAT, files.keyFile)
+  const { certFile, keyFile } = files
+  const key = [
+    await checkSecretFile(WHAT, keyFile),
+    ...(await checkPathRights(WHAT, keyFile, owners)),
+    ...(await checkPathRights(WHAT, certFile, owners)),
+  ]
   try {
     const { cert = '' } = await readTlsFiles({ clientCertificate: files })
-    return [key, judge(files.certFile, new X509Certificate(cert), now)]
+    return [...key, judge(certFile, new X509Certificate(cert), now)]
   } catch (thrown) {
-    return [key, fail(WHAT, wordsOf(thrown))]
+    return [...key, fail(WHAT, wordsOf(thrown))]
   }
 }
 

@@ -11,9 +11,10 @@ import { fail, ok, unknown, warn, wordsOf, type Finding } from './finding.ts'
 import { checkIdentity } from './identity-check.ts'
 import { checkKey } from './key-check.ts'
 import { checkNamespace } from './namespace-check.ts'
+import { checkPathRights } from './path-rights.ts'
 import { checkPeers } from './peers-check.ts'
 import { checkPolicy } from './policy-check.ts'
-import { checkSocket } from './socket-check.ts'
+import { checkSocket, findPluginUser } from './socket-check.ts'
 import { checkVault } from './vault-check.ts'
 import { viewVault, type VaultView } from './vault-probe.ts'
 
@@ -22,6 +23,8 @@ const LOGIN_TIMEOUT_MS = 10_000
 
 export interface ExamineOptions {
   readonly config: Config
+  /** Where the configuration was read. */
+  readonly file: string
   readonly session: VaultSession
   readonly clock: Clock
   readonly surviveMs: number
@@ -36,9 +39,13 @@ export async function examine(options: ExamineOptions): Promise<readonly Finding
   const kms = requireSection(config, 'kms')
   const { vault } = config
   const views = await Promise.all(vault.addresses.map((address) => viewVault(address, vault)))
+  const owners = await findPluginUser(kms.socket)
+  const { caFile } = vault
   return [
-    ...(await checkIdentity({ auth: vault.auth, surviveMs, clock })),
-    ...(await checkClientCertificate(vault.clientCertificate, clock.now())),
+    ...(await checkPathRights('configuration', options.file, owners)),
+    ...(await checkIdentity({ auth: vault.auth, surviveMs, clock, owners })),
+    ...(await checkClientCertificate(vault.clientCertificate, clock.now(), owners)),
+    ...(caFile === undefined ? [] : await checkPathRights('vault tls', caFile, owners)),
     ...checkVault(views, clock),
     ...checkNamespace(views, vault, config.csi),
     ...(await checkAsPlugin(options, views)),

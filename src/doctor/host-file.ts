@@ -1,21 +1,34 @@
 import { readFile, stat } from 'node:fs/promises'
 
-import { fail, ok, type Finding } from './finding.ts'
+import { readWithinTime } from '../files/bounded-read.ts'
+import { systemCodeOf } from '../files/system-error.ts'
+import { fail, ok, wordsOf, type Finding } from './finding.ts'
+
+/** No file that doctor reads is nearly as long. */
+const MAX_BYTES = 4 * 1024 * 1024
 
 /** A file of the host, or why it cannot be read. */
 export type HostFile =
-  | { readonly text: string; readonly mode: number; readonly changedAt: number }
+  | { readonly text: string; readonly mode: number; readonly gid: number }
   | { readonly missing: boolean; readonly problem: string }
 
 export async function readHostFile(path: string): Promise<HostFile> {
   try {
-    const { mode, mtimeMs } = await stat(path)
-    return { text: await readFile(path, 'utf8'), mode: mode & 0o777, changedAt: mtimeMs }
+    return await readWithinTime(path, () => read(path))
   } catch (thrown) {
-    const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'unknown'
+    const code = systemCodeOf(thrown)
     const missing = code === 'ENOENT' || code === 'ENOTDIR'
-    return { missing, problem: missing ? 'does not exist' : `cannot be read (${code})` }
+    if (missing) return { missing, problem: 'does not exist' }
+    return { missing, problem: code === undefined ? wordsOf(thrown) : `cannot be read (${code})` }
   }
+}
+
+async function read(path: string): Promise<HostFile> {
+  const found = await stat(path)
+  if (!found.isFile()) return { missing: false, problem: 'is not a regular file' }
+  if (found.size > MAX_BYTES) return { missing: false, problem: 'is larger than 4 MiB' }
+  const { mode, gid } = found
+  return { text: await readFile(path, 'utf8'), mode: mode & 0o777, gid }
 }
 
 /** Whether a file with a credential exists and only its owner and group can read it. */

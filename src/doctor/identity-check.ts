@@ -7,6 +7,7 @@ import { readServiceAccountToken } from '../identity/token-file.ts'
 import { describeIdentity } from '../identity/token-words.ts'
 import { fail, ok, warn, wordsOf, type Finding } from './finding.ts'
 import { checkSecretFile } from './host-file.ts'
+import { checkPathRights } from './path-rights.ts'
 
 /** The kubelet replaces a token at 80 % of its lifetime, or after a day (pkg/kubelet/token/token_manager.go). */
 const REFRESHED_AT = 0.8
@@ -16,6 +17,8 @@ export interface IdentityCheck {
   /** Longest outage of the control plane after which a token must still be valid. */
   readonly surviveMs: number
   readonly clock: Clock
+  /** User ids to whom the files may belong, beside root. */
+  readonly owners: readonly number[]
 }
 
 /** What the plugin logs in with: the files, and what a token claims. */
@@ -24,19 +27,28 @@ export async function checkIdentity(check: IdentityCheck): Promise<readonly Find
   switch (auth.method) {
     case 'jwt':
     case 'kubernetes':
-      return [...(await checkFiles([auth.tokenFile])), ...(await checkToken(check, auth))]
+      return [...(await checkFiles([auth.tokenFile], check)), ...(await checkToken(check, auth))]
     case 'token':
-      return checkFiles([auth.tokenFile])
+      return checkFiles([auth.tokenFile], check)
     case 'approle':
-      return checkFiles([auth.roleIdFile, auth.secretIdFile])
+      return checkFiles([auth.roleIdFile, auth.secretIdFile], check)
     case 'cert':
       // The client certificate is checked for every method.
       return []
   }
 }
 
-function checkFiles(paths: readonly string[]): Promise<readonly Finding[]> {
-  return Promise.all(paths.map((path) => checkSecretFile('login file', path)))
+async function checkFiles(
+  paths: readonly string[],
+  { owners }: IdentityCheck,
+): Promise<readonly Finding[]> {
+  const found = await Promise.all(
+    paths.map(async (path) => [
+      await checkSecretFile('login file', path),
+      ...(await checkPathRights('login file', path, owners)),
+    ]),
+  )
+  return found.flat()
 }
 
 async function checkToken(

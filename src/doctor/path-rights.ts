@@ -1,9 +1,14 @@
 import { lstat, readlink } from 'node:fs/promises'
 import { dirname, join, parse, resolve, sep } from 'node:path'
 
-import { fail, type Finding } from './finding.ts'
+import { readWithinTime } from '../files/bounded-read.ts'
+import { systemCodeOf } from '../files/system-error.ts'
+import { fail, unknown, wordsOf, type Finding } from './finding.ts'
 import { formatMode } from './host-file.ts'
 
+const TYPE = 0o170000
+const FOLDER = 0o040000
+const LINK = 0o120000
 const STICKY = 0o1000
 const WRITABLE_BY_GROUP = 0o020
 const WRITABLE_BY_OTHERS = 0o002
@@ -12,17 +17,20 @@ const MAX_LINKS = 40
 
 /**
  * Findings for every file, folder and symbolic link on the way to a file that lets others change or replace the file: users
- * other than root, this user and the file's owner, and groups other than theirs. None for what does not exist, which other
- * checks report.
+ * other than root, this user and `owners`, and any group but that of this user. None for what does not exist, which other checks
+ * report.
  */
-export async function checkPathRights(what: string, path: string): Promise<readonly Finding[]> {
+export async function checkPathRights(
+  what: string,
+  path: string,
+  owners: readonly number[] = [],
+): Promise<readonly Finding[]> {
   const places = await listPlaces(path)
-  const target = places.at(-1)
-  if (target === undefined) return []
-  const users = new Set([0, process.geteuid?.() ?? 0, target.uid])
-  const groups = new Set([0, process.getegid?.() ?? 0, target.gid])
-  return places.flatMap((place) => {
-    const why = explainOpen(place, users, groups)
+  if (typeof places === 'string')
+    return [unknown(what, `who can replace ${path} is unknown: ${places}`, 'run doctor as root')]
+  const users = new Set([0, process.geteuid?.() ?? 0, ...owners])
+  return places.flatMap((place, index) => {
+    const why = explainOpen(place, users, index === places.length - 1)
     if (why === undefined) return []
     const text = `${place.path} ${why}, so other users can replace ${path}`
     return [fail(what, text, `chown root:root ${place.path}, chmod go-w ${place.path}`)]
@@ -34,33 +42,44 @@ interface Place {
   readonly uid: number
   readonly gid: number
   readonly mode: number
-  readonly isLink: boolean
 }
 
+/**
+ * The bits of the group are also the mask of an access control list (acl(5)), so that a file of group root with them set may be
+ * open to any user.
+ */
 function explainOpen(
-  { uid, gid, mode, isLink }: Place,
+  { uid, gid, mode }: Place,
   users: ReadonlySet<number>,
-  groups: ReadonlySet<number>,
+  isTarget: boolean,
 ): string | undefined {
   if (!users.has(uid)) return `belongs to user id ${uid} (mode ${formatMode(mode)})`
-  // In a sticky folder such as /tmp, only the owner of a file can replace it; the mode of a link means nothing.
-  if (isLink || (mode & STICKY) !== 0) return undefined
+  // The mode of a link means nothing.
+  if ((mode & TYPE) === LINK) return undefined
+  // In a sticky folder such as /tmp, only the owner of a file can replace it, but anyone can create one that is missing.
+  if ((mode & TYPE) === FOLDER && (mode & STICKY) !== 0 && !isTarget) return undefined
   if ((mode & WRITABLE_BY_OTHERS) !== 0) return `has mode ${formatMode(mode)}`
-  const isOpen = (mode & WRITABLE_BY_GROUP) !== 0 && !groups.has(gid)
+  const ownGroup = process.geteuid?.() === 0 ? undefined : process.getegid?.()
+  const isOpen = (mode & WRITABLE_BY_GROUP) !== 0 && gid !== ownGroup
   return isOpen ? `has mode ${formatMode(mode)} and belongs to group id ${gid}` : undefined
 }
 
-/** Everything that is looked at to open a path, in this order; the last one is the file. Empty if it cannot be opened. */
-async function listPlaces(path: string): Promise<readonly Place[]> {
+/**
+ * Everything that is looked at to open a path, in this order; the last one is the file. Empty if it does not exist. A text: why
+ * it cannot be looked at.
+ */
+async function listPlaces(path: string): Promise<readonly Place[] | string> {
   const places = new Map<string, Place>()
   try {
-    const last = await follow(resolve(path), places, MAX_LINKS)
+    const last = await readWithinTime(path, () => follow(resolve(path), places, MAX_LINKS))
     // The file itself comes last, even if it was on the way before.
     const target = places.get(last)
     places.delete(last)
     return target === undefined ? [] : [...places.values(), target]
-  } catch {
-    return []
+  } catch (thrown) {
+    const code = systemCodeOf(thrown)
+    if (code === 'ENOENT' || code === 'ENOTDIR') return []
+    return code === undefined ? wordsOf(thrown) : code
   }
 }
 
@@ -70,9 +89,9 @@ async function follow(path: string, places: Map<string, Place>, links: number): 
   for (const name of ['', ...path.split(sep).filter((part) => part !== '')]) {
     const next = join(current, name)
     const { uid, gid, mode } = await lstat(next)
-    const isLink = (mode & 0o170000) === 0o120000
-    places.set(next, { path: next, uid, gid, mode, isLink })
-    if (isLink && links === 0) throw new Error('too many symbolic links')
+    const isLink = (mode & TYPE) === LINK
+    places.set(next, { path: next, uid, gid, mode })
+    if (isLink && links === 0) throw Object.assign(new Error('loop'), { code: 'ELOOP' })
     current = isLink
       ? await follow(resolve(dirname(next), await readlink(next)), places, links - 1)
       : next

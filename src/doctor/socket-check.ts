@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 
 import type { KmsConfig } from '../config/config.ts'
 import { makeRoundTrip } from '../kms/round-trip.ts'
+import { systemCodeOf } from '../files/system-error.ts'
 import { fail, ok, unknown, wordsOf, type Finding } from './finding.ts'
 import { formatMode } from './host-file.ts'
 import { checkPathRights } from './path-rights.ts'
@@ -18,15 +19,22 @@ export async function checkSocket(kms: KmsConfig): Promise<readonly Finding[]> {
       return [fail('socket', `${socket} is not a socket`, 'remove it, then start the plugin')]
     return [
       checkMode(kms, found.mode & 0o777),
-      ...(await checkPathRights('socket rights', dirname(socket))),
+      ...(await checkPathRights('socket rights', dirname(socket), [found.uid])),
       await checkService(socket),
     ]
   } catch (thrown) {
-    const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'unknown'
-    if (code === 'EACCES')
-      return [unknown('socket', `this user cannot read ${socket}`, 'run doctor as root')]
-    return [fail('socket', `${socket} does not exist`, RUN_IT)]
+    const code = systemCodeOf(thrown)
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      return [fail('socket', `${socket} does not exist`, RUN_IT)]
+    const why = code === 'EACCES' ? 'permission denied' : (code ?? wordsOf(thrown))
+    return [unknown('socket', `${socket} cannot be looked at: ${why}`, 'run doctor as root')]
   }
+}
+
+/** The user that runs the plugin, to whom its files may belong: the owner of its socket. */
+export async function findPluginUser(socket: string): Promise<readonly number[]> {
+  const found = await lstat(socket).catch(() => undefined)
+  return found?.isSocket() === true ? [found.uid] : []
 }
 
 function checkMode({ socket, socketMode }: KmsConfig, mode: number): Finding {

@@ -41,8 +41,8 @@ void test('doctor presents the client certificate, and names the keys if Vault w
 
 void test('the client certificate and its key are checked with any login method', async (t) => {
   const check = (files: { certFile: string; keyFile: string }) =>
-    checkClientCertificate({ ...files, section: 'vault' }, Date.now())
-  t.strictSame(await checkClientCertificate(undefined, Date.now()), [])
+    checkClientCertificate({ ...files, section: 'vault' }, Date.now(), [])
+  t.strictSame(await checkClientCertificate(undefined, Date.now(), []), [])
 
   const good = await authority.client('good', { expiresIn: 90 * DAY_SECONDS })
   chmodSync(good.keyFile, 0o600)

@@ -1,12 +1,21 @@
-import { chmodSync, rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, chownSync, copyFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { test } from 'tap'
 
 import { GOOD } from '../encryption/faulty-configs.ts'
 import { usesVault } from '../real/vault/openbao.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 import { DoctorFixture } from './fixture.ts'
+
+/** With a key in the file itself. */
+const KEYS = GOOD.replace(
+  'identity: {}',
+  `aesgcm: {keys: [{name: a, secret: ${Buffer.alloc(32).toString('base64')}}]}`,
+)
 
 void test('doctor', async (t) => {
   const fixture = await DoctorFixture.start(t)
@@ -104,7 +113,7 @@ void test('doctor', async (t) => {
     await new Promise<void>((resolve) => void server.listen(socket, resolve))
     chmodSync(socket, 0o600)
     fixture.config.kms['socket'] = socket
-    t.match(await fixture.find('plugin'), /^fail: Status failed with/)
+    t.match(await fixture.find('plugin'), /^fail: no server answers at .*dead\.sock/)
     server.close()
   })
 
@@ -392,6 +401,59 @@ ${more}`
     chmodSync(socketFolder, 0o777)
     t.match(await fixture.find('socket rights'), /^fail: .* has mode 0777, so other users can/m)
     chmodSync(socketFolder, 0o700)
+  })
+
+  await t.test('rights: a sticky folder of the socket, and a file of another group', async (t) => {
+    const socketFolder = dirname(plugin.socket)
+    chmodSync(socketFolder, 0o1777)
+    t.match(await fixture.find('socket rights'), /^fail: .* has mode 0777, so other users can/m)
+    chmodSync(socketFolder, 0o700)
+    const file = fixture.write('keys.yaml', KEYS, 0o640)
+    chownSync(file, 0, 1234)
+    const found = await fixture.find('encryption', '--encryption-config', file)
+    t.match(found, /^fail: .*holds keys and has mode 0640 for group id 1234/m)
+    chownSync(file, 1234, 0)
+    const owned = await fixture.find('encryption', '--encryption-config', file)
+    t.match(owned, /^fail: .*keys\.yaml belongs to user id 1234/m)
+  })
+
+  await t.test(
+    'encryption: a file that cannot be read is not ok, and is not waited for',
+    async (t) => {
+      const pipe = join(fixture.folder, 'pipe')
+      execFileSync('mkfifo', [pipe])
+      const read = (path: string) => fixture.find('encryption', '--encryption-config', path)
+      t.match(await read(pipe), /^unknown: .*pipe is not a regular file/)
+      t.match(await read('/proc/self/mem'), /^unknown: .*mem cannot be read \(EIO\)/)
+      t.match(await read(fixture.folder), /^unknown: .* is not a regular file/)
+      const packed = fixture.write('packed.yaml.gz', '')
+      writeFileSync(packed, gzipSync(encryption))
+      t.match(await read(packed), /^fail: .*packed\.yaml\.gz/)
+      rmSync(pipe)
+    },
+  )
+
+  await t.test('encryption: a link out of the mounted folder', async (t) => {
+    const outside = join(tempFolder('outside'), 'encryption.yaml')
+    writeFileSync(outside, encryption)
+    const link = join(fixture.folder, 'link.yaml')
+    symlinkSync(outside, link)
+    fixture.flags = `"--encryption-provider-config=${link}"`
+    t.match(await fixture.find('encryption'), /^fail: .*link\.yaml leads to .* symbolic link/m)
+    fixture.folders = [...folders, dirname(outside)]
+    t.match(await fixture.find('encryption'), /^ok: .*is valid and contains the plugin$/m)
+    rmSync(link)
+  })
+
+  await t.test('api server: a second manifest in the folder', async (t) => {
+    await fixture.run()
+    const copy = join(fixture.folder, 'kube-apiserver.yaml.bak')
+    copyFileSync(join(fixture.folder, 'kube-apiserver.yaml'), copy)
+    t.match(
+      await fixture.find('api server'),
+      /^fail: .*\.bak is a static pod of kube-apiserver, too, and the kubelet may run it/m,
+    )
+    rmSync(copy)
   })
 
   await t.test('encryption: keys in JSON, as k3s writes it', async (t) => {

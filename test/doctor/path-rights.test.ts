@@ -1,8 +1,8 @@
-import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'tap'
 
-import { findManifest } from '../../src/doctor/manifest-path.ts'
+import { checkManifestChoice, findManifest } from '../../src/doctor/manifest-path.ts'
 import { checkPathRights } from '../../src/doctor/path-rights.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
 
@@ -44,7 +44,25 @@ void test('a folder on the way to a symbolic link counts, too', async (t) => {
   chmodSync(open, 0o777)
   t.match(await find(join(folder, 'first')), /open has mode 0777, so other users can replace/)
   symlinkSync('loop', join(folder, 'loop'))
-  t.equal(await find(join(folder, 'loop')), '')
+  t.match(await find(join(folder, 'loop')), /who can replace .* is unknown: ELOOP/)
+  t.match(await find(join(folder, 'x'.repeat(300))), /is unknown: ENAMETOOLONG/)
+})
+
+void test('a file is not safe because it belongs to its owner, or has a sticky bit', async (t) => {
+  const file = makeFile()
+  chownSync(file, 1234, 0)
+  t.match(await find(file), /file belongs to user id 1234 \(mode 0600\)/)
+  t.strictSame(await checkPathRights('rights', file, [1234]), [], 'the user of the plugin')
+  chownSync(file, 0, 1234)
+  chmodSync(file, 0o660)
+  t.match(await find(file), /file has mode 0660 and belongs to group id 1234/)
+  chownSync(file, 0, 0)
+  t.match(await find(file), /file has mode 0660 and belongs to group id 0/, 'or an ACL')
+  chmodSync(file, 0o1666)
+  t.match(await find(file), /file has mode 0666/)
+  chmodSync(file, 0o600)
+  chmodSync(dirname(file), 0o1777)
+  t.match(await find(dirname(file)), /b has mode 0777/, 'anyone can put a missing socket into it')
 })
 
 void test('a folder of another user or group is found by its owner', async (t) => {
@@ -69,5 +87,8 @@ void test('the manifest is where kubeadm, RKE2 or kops write it', (t) => {
   mkdirSync(dirname(kubeadm), { recursive: true })
   writeFileSync(kubeadm, '')
   t.equal(findManifest(root), kubeadm)
+  t.match(checkManifestChoice(root), [{ level: 'unknown', why: /rke2.* exists, too/ }])
+  rmSync(rke2)
+  t.strictSame(checkManifestChoice(root), [])
   t.end()
 })
