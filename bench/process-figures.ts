@@ -24,9 +24,3 @@ export async function readProcessorTime(pid: number): Promise<number> {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / 100
 }
-
-/** CPU time of the main thread of a process in milliseconds (Linux: Documentation/scheduler/sched-stats.rst). */
-export async function readMainThreadTime(pid: number): Promise<number> {
-  const text = await readFile(`/proc/${String(pid)}/task/${String(pid)}/schedstat`, 'utf8')
-  return Number(text.split(' ')[0]) / 1e6
-}

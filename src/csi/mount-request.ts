@@ -7,6 +7,11 @@ const TOKENS = `${DRIVER_PREFIX}serviceAccount.tokens`
 /** The class name, which the driver sends without the prefix. */
 const CLASS_NAME = 'secretProviderClass'
 const LONGEST_NAME = 253
+/**
+ * Longest JSON text of a request. A class has at most 256 KiB and a token 16 KiB; scanning and parsing the 4 MiB of a
+ * message would hold the event loop for 50 ms (docs/design.md, "Memory bounds").
+ */
+const MAX_TEXT_LENGTH = 1024 * 1024
 
 /** The pod of a volume. The secrets-store-sync-controller sends its own name and uid. */
 export interface PodReference {
@@ -59,9 +64,21 @@ function readName(attributes: Readonly<Record<string, string>>, name: string): s
   )
 }
 
+/** Where the driver has the texts of a request from. */
+const ORIGIN = {
+  attributes: 'the parameters of the class and the volumeAttributes of the pod',
+  secrets: 'the Secret in nodePublishSecretRef of the pod',
+} as const
+
 /** The driver sends "null" for an empty field. */
-function parseTexts(text: string, field: string): Readonly<Record<string, string>> {
+function parseTexts(text: string, field: keyof typeof ORIGIN): Readonly<Record<string, string>> {
   if (text === '' || text === 'null') return {}
+  if (text.length > MAX_TEXT_LENGTH) {
+    throw new BridgeError(
+      'REQUEST_INVALID',
+      `${field} of the request (${ORIGIN[field]}) are longer than 1 MiB; a SecretProviderClass has at most 256 KiB: split it`,
+    )
+  }
   const value = parseBoundedJson(text)
   const isTexts =
     typeof value === 'object' &&

@@ -199,6 +199,17 @@ const CASES: readonly Case[] = [
     `# ${'x'.repeat(300 * 1024)}`,
     /objects: is longer than 256 KiB; split it/,
   ),
+  invalid(
+    'more text than a request may have',
+    `# ${'x'.repeat(1024 * 1024)}`,
+    /^attributes of the request \(the parameters of the class and the volumeAttributes of the pod\) are longer than 1 MiB/,
+  ),
+  {
+    name: 'a volume attribute that is longer than a request may be',
+    change: { note: '\u20ac'.repeat(1024 * 1024) },
+    code: 'INVALID_ARGUMENT',
+    words: /^attributes of the request \(.*\) are longer than 1 MiB; a SecretProviderClass has/,
+  },
   invalid('an object that is text', ['x'], /objects\[0\]: must be a mapping, not text/),
   invalid('an object that is null', [null], /objects\[0\]: has no value; set it to a mapping/),
   path('an absolute path', '/etc/passwd', /objects\[0\]\.path: is absolute/),

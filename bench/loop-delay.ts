@@ -1,0 +1,50 @@
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Wrap } from '../test/real/program/served-program.ts'
+
+const ROOT = join(import.meta.dirname, '..')
+
+/** What a program did since the last reading, in milliseconds. */
+export interface LoopFigures {
+  /** Longest delay of the event loop, which includes the time in which other processes used the processor. */
+  readonly delay: number
+  /** CPU time of the longest turn of the event loop. */
+  readonly turn: number
+}
+
+/** Reads monitorEventLoopDelay of a program that runs in another process, which the launcher starts with loop-probe.ts. */
+export class LoopDelay {
+  readonly #file: string
+  readonly #launcher: string
+
+  /** `folder` is for its files. */
+  constructor(folder: string) {
+    this.#file = join(folder, 'loop-delay')
+    // The launcher finds the program next to its own folder, and removes NODE_OPTIONS.
+    this.#launcher = join(ROOT, 'dist', `loop-delay-${String(process.pid)}`)
+    const probe = join(import.meta.dirname, 'loop-probe.ts')
+    const text = readFileSync(join(ROOT, 'bin', 'transit-bridge'), 'utf8')
+    writeFileSync(
+      this.#launcher,
+      text.replace('exec "$node"', `LOOP_PROBE_FILE=${this.#file} exec "$node" --import=${probe}`),
+    )
+  }
+
+  readonly wrap: Wrap = ({ args }) => ({ command: '/bin/sh', args: [this.#launcher, ...args] })
+
+  /** Returns what happened since the last call. */
+  async read(pid: number): Promise<LoopFigures> {
+    rmSync(this.#file, { force: true })
+    process.kill(pid, 'SIGWINCH')
+    for (let waited = 0; !existsSync(this.#file); waited += 1) {
+      if (waited === 10_000) throw new Error(`process ${String(pid)} does not report its delay`)
+      await sleep(1)
+    }
+    return JSON.parse(readFileSync(this.#file, 'utf8')) as LoopFigures
+  }
+
+  remove(): void {
+    rmSync(this.#launcher, { force: true })
+  }
+}
