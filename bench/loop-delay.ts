@@ -41,6 +41,8 @@ export class LoopDelay {
       if (waited === 10_000) throw new Error(`process ${String(pid)} does not report its delay`)
       await sleep(1)
     }
+    // After a reset, the monitor measures from the next turn on.
+    await sleep(5)
     return JSON.parse(readFileSync(this.#file, 'utf8')) as LoopFigures
   }
 

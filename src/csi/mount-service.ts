@@ -84,7 +84,7 @@ export class MountService {
     // Parsing a class is the only expensive step before Vault, so it comes after the check for a matching rule.
     const token = requirePodToken(request, audience)
     rules.requireSubject(pod, readRole(request.parameters))
-    const wanted = this.#classes.parse(request.parameters)
+    const wanted = await this.#classes.parse(request.parameters)
     rules.require(pod, wanted)
     const { role, objects, digest } = wanted
     const open = (vaultNamespace: string) => sessions.open(token, role, vaultNamespace)

@@ -1,8 +1,9 @@
-import { isAlias, isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml'
+import { isAlias, isMap, isNode, isScalar, LineCounter, type Document } from 'yaml'
 
+import { doAtOnce, type Parts } from '../time/parts.ts'
 import { rawJson } from '../text/raw-json.ts'
 import type { Fault, Path } from './fault.ts'
-import { withoutStacks } from './parser-errors.ts'
+import { composeInParts } from './document.ts'
 import { lineOf, offsetOf, textOf } from './position.ts'
 import {
   describeError,
@@ -44,25 +45,27 @@ export interface YamlOptions {
  * Parses YAML 1.2; returns faults for a text that is not YAML. Variables are left to the caller. The time is proportional
  * to the length of any text: aliases are counted and matched with their anchors before any of them is expanded.
  */
-export function readYaml(
+export function readYaml(text: string, options: YamlOptions = {}): YamlSource | readonly Fault[] {
+  return doAtOnce(readYamlInParts(text, options))
+}
+
+/** Like {@link readYaml}, in parts. */
+export function* readYamlInParts(
   text: string,
   { maxAliases = MAX_ALIASES, exactNumbers = false }: YamlOptions = {},
-): YamlSource | readonly Fault[] {
+): Parts<YamlSource | readonly Fault[]> {
   if (Buffer.byteLength(text) > MAX_TEXT_BYTES) {
     const limit = `${String(MAX_TEXT_BYTES / 1024)} KiB`
     return [{ path: '', message: `is longer than ${limit}`, hint: 'split it' }]
   }
   const lines = new LineCounter()
-  const document = withoutStacks(() =>
-    parseDocument(text, {
-      lineCounter: lines,
-      prettyErrors: false,
-      intAsBigInt: exactNumbers,
-      stringKeys: true,
-      // The library compares each key with every other: a text of about 100 KiB would take minutes.
-      uniqueKeys: false,
-    }),
-  )
+  const document = yield* composeInParts(text, lines, {
+    intAsBigInt: exactNumbers,
+    stringKeys: true,
+    // The library compares each key with every other: a text of about 100 KiB would take minutes.
+    uniqueKeys: false,
+  })
+  yield
   // Each warning is about a tag that would be ignored, which the author did not intend.
   const errors = [...document.errors, ...document.warnings, ...findDuplicates(document)]
   if (errors.length > 0) {

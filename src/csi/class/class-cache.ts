@@ -26,6 +26,8 @@ type Parsed = SecretProviderClass | Refusal
 /** Parsed classes by their text, which is the same in every republish. */
 export class ClassCache {
   readonly #parsed: LRUCache<string, Parsed>
+  /** Pods that start together ask for the same class together. */
+  readonly #parsing = new Map<string, Promise<Parsed>>()
 
   constructor(clock: Clock) {
     this.#parsed = new LRUCache({
@@ -38,18 +40,23 @@ export class ClassCache {
   }
 
   /** Throws CLASS_INVALID. Invalid classes are cached, too, because kubelet retries them. */
-  parse(parameters: Parameters): SecretProviderClass {
+  async parse(parameters: Parameters): Promise<SecretProviderClass> {
     const id = fingerprint(Object.entries(parameters).flat())
-    const parsed = this.#parsed.get(id) ?? this.#add(id, parameters)
+    const parsed =
+      this.#parsed.get(id) ?? (await (this.#parsing.get(id) ?? this.#add(id, parameters)))
     if ('message' in parsed) throw new BridgeError(parsed.code, parsed.message)
     return parsed
   }
 
-  #add(id: string, parameters: Parameters): Parsed {
-    const parsed = parseOrRefuse(parameters)
-    this.#parsed.purgeStale()
-    this.#parsed.set(id, parsed, { size: sizeOf(parsed, parameters) })
-    return parsed
+  #add(id: string, parameters: Parameters): Promise<Parsed> {
+    const parsing = parseOrRefuse(parameters).then((parsed) => {
+      this.#parsing.delete(id)
+      this.#parsed.purgeStale()
+      this.#parsed.set(id, parsed, { size: sizeOf(parsed, parameters) })
+      return parsed
+    })
+    this.#parsing.set(id, parsing)
+    return parsing
   }
 
   /** Size of all entries as counted for the limit. */
@@ -65,9 +72,9 @@ function sizeOf(parsed: Parsed, parameters: Parameters): number {
   return OBJECT_BYTES * (1 + parsed.objects.length) + 2 * texts
 }
 
-function parseOrRefuse(parameters: Parameters): Parsed {
+async function parseOrRefuse(parameters: Parameters): Promise<Parsed> {
   try {
-    return parseClass(parameters)
+    return await parseClass(parameters)
   } catch (thrown) {
     const { code, message } = BridgeError.from(thrown)
     return { code, message: Buffer.from(message).toString() }

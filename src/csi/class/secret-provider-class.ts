@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { splitMessage, type Fault } from '../../yaml/fault.ts'
 import { nameType } from '../../yaml/type-words.ts'
-import { readYaml, type Source } from '../../yaml/source.ts'
+import { readYamlInParts, type Source } from '../../yaml/source.ts'
+import { doAtOnce, doInTurns, type Parts } from '../../time/parts.ts'
 import { BridgeError } from '../../errors.ts'
 import { FieldReader } from './object-fields.ts'
 import { findPathClashes } from './object-path.ts'
@@ -51,6 +52,10 @@ export function isClass(read: ReadClass): read is SecretProviderClass {
 
 /** Reads the parameters of a class. Lines of faults in `objects` are counted in that text. */
 export function readClass(parameters: Readonly<Record<string, unknown>>): ReadClass {
+  return doAtOnce(readClassInParts(parameters))
+}
+
+function* readClassInParts(parameters: Readonly<Record<string, unknown>>): Parts<ReadClass> {
   const faults: Fault[] = []
   const reader = new FieldReader('', parameters, faults)
   reader.refuseOthers(CLASS_PARAMETERS, explainParameter)
@@ -61,7 +66,7 @@ export function readClass(parameters: Readonly<Record<string, unknown>>): ReadCl
   )
   const ofClass = readPlace(reader)
   const text = reader.text('objects', 'a list of the files in the volume, as YAML text')
-  const objects = text === undefined ? [] : readObjects(text, ofClass, faults)
+  const objects = text === undefined ? [] : yield* readObjects(text, ofClass, faults)
   if (faults.length > 0 || role === undefined) return faults
   const { mount = '', vaultNamespace = '' } = ofClass
   const digest = createHash('sha256')
@@ -70,9 +75,14 @@ export function readClass(parameters: Readonly<Record<string, unknown>>): ReadCl
   return { role, objects, digest }
 }
 
-/** Like {@link readClass}, but throws CLASS_INVALID with every fault. */
-export function parseClass(parameters: Readonly<Record<string, unknown>>): SecretProviderClass {
-  const read = readClass(parameters)
+/**
+ * Like {@link readClass}, but throws CLASS_INVALID with every fault, and lets other work run between its parts: the
+ * costliest class would hold the event loop for 30 to 60 ms.
+ */
+export async function parseClass(
+  parameters: Readonly<Record<string, unknown>>,
+): Promise<SecretProviderClass> {
+  const read = await doInTurns(readClassInParts(parameters))
   if (isClass(read)) return read
   throw new BridgeError(
     'CLASS_INVALID',
@@ -87,7 +97,7 @@ function explainParameter(name: string): string | undefined {
   return 'is not a known field; addresses, TLS, logins and audiences are set only in the configuration of transit-bridge'
 }
 
-function readObjects(text: string, ofClass: WantedPlace, faults: Fault[]): ClassObject[] {
+function* readObjects(text: string, ofClass: WantedPlace, faults: Fault[]): Parts<ClassObject[]> {
   const path = 'objects'
   const shape = findShapeFault(text, MAX_STRUCTURE)
   if (shape !== undefined) {
@@ -95,7 +105,7 @@ function readObjects(text: string, ofClass: WantedPlace, faults: Fault[]): Class
     return []
   }
   // Aliases are refused: no class needs them, and they let a small text expand to a large value.
-  const source = readYaml(text, { maxAliases: 0 })
+  const source = yield* readYamlInParts(text, { maxAliases: 0 })
   if (!('value' in source)) {
     faults.push(
       ...source.map((fault) => ({

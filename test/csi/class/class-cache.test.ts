@@ -18,23 +18,37 @@ void test('parsed classes are cached up to a number of bytes, and while they are
   const clock = new HandClock()
   const cache = new ClassCache(clock)
   await clock.advance(1)
-  const first = cache.parse(parameters(0))
-  t.equal(cache.parse(parameters(0)), first)
-  for (let index = 1; index < 1_000; index += 1) cache.parse(parameters(index))
+  const first = await cache.parse(parameters(0))
+  t.equal(await cache.parse(parameters(0)), first)
+  for (let index = 1; index < 1_000; index += 1) await cache.parse(parameters(index))
   t.ok(cache.bytes > 4 * MIB && cache.bytes <= 8 * MIB)
-  t.not(cache.parse(parameters(0)), first, 'the oldest one made room')
+  t.not(await cache.parse(parameters(0)), first, 'the oldest one made room')
   await clock.advance(5 * 60_000 + 1)
-  cache.parse(parameters(0))
+  await cache.parse(parameters(0))
   t.ok(cache.bytes < MIB, 'what is no longer asked for is gone')
 })
 
-void test('an invalid class is refused with the same message each time', (t) => {
+void test('an invalid class is refused with the same message each time', async (t) => {
   const cache = new ClassCache(new HandClock())
   const refuse = () => cache.parse({ role: 'web', objects: 'x' })
   const expected = { code: 'CLASS_INVALID', message: /objects: must be a list, not text/ }
-  t.throws(refuse, expected)
-  t.throws(refuse, expected)
-  t.end()
+  await t.rejects(refuse(), expected)
+  await t.rejects(refuse(), expected)
+})
+
+void test('other work runs while a class is parsed, and a class that is asked for twice is parsed once', async (t) => {
+  const cache = new ClassCache(new HandClock())
+  let turns = 0
+  let isDone = false
+  const count = () => {
+    turns += 1
+    if (!isDone) setImmediate(count)
+  }
+  setImmediate(count)
+  const [one, two] = await Promise.all([cache.parse(parameters(1)), cache.parse(parameters(1))])
+  isDone = true
+  t.equal(one, two)
+  t.ok(turns >= 2, 'between the parts of the parser')
 })
 
 void test('requests in progress hold a limited number of bytes', async (t) => {
