@@ -109,7 +109,6 @@ const ordinary = field(1, await attributes({}))
 const onlyMatching = process.argv[2] ?? ''
 try {
   printResults(await measureWarm())
-  console.log('\nFirst request of a new process, after one ordinary Mount:\n')
   printResults(await measureCold())
 } finally {
   await vault.stop()
@@ -132,14 +131,14 @@ async function measureWarm(): Promise<Result[]> {
   return results
 }
 
-/** Each of the largest requests once, in a process of its own. */
+/** Each of the largest requests once, in a process of its own that has served one ordinary Mount. */
 async function measureCold(): Promise<Result[]> {
   const results: Result[] = []
   for await (const [name, message = ordinary] of cases()) {
     if (!name.includes(onlyMatching) || !COLD.test(name)) continue
     const measured = await Measured.start()
     await measured.send(ordinary)
-    results.push({ name, costs: [await measured.send(message)] })
+    results.push({ name: `cold: ${name}`, costs: [await measured.send(message)] })
     await measured.stop()
   }
   return results

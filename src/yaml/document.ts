@@ -1,13 +1,5 @@
 import { Composer, Lexer, Parser, YAMLParseError } from 'yaml'
-import type {
-  CST,
-  Document,
-  DocumentOptions,
-  LineCounter,
-  ParsedNode,
-  ParseOptions,
-  SchemaOptions,
-} from 'yaml'
+import type { CST, Document, DocumentOptions, LineCounter, ParseOptions, SchemaOptions } from 'yaml'
 import type { Parts } from '../time/parts.ts'
 import { withoutStacks } from './parser-errors.ts'
 
@@ -24,11 +16,11 @@ export function* composeInParts(
   text: string,
   lines: LineCounter,
   options: Options,
-): Parts<Document.Parsed<ParsedNode, true>> {
+): Parts<Document.Parsed> {
   const tokens = yield* parseInParts(text, lines)
   yield
   return withoutStacks(() => {
-    const composer = new Composer<ParsedNode, true>(options)
+    const composer = new Composer(options)
     const [document, next] = composer.compose(tokens, true, text.length)
     if (document === undefined) throw new TypeError('the composer returned no document')
     if (next !== undefined) {
