@@ -8,6 +8,8 @@ const RENEW_AT = 0.7
 const RENEW_JITTER = 0.1
 /** Minimum time between two logins, however short the lease. */
 const MIN_RENEW_MS = 1_000
+/** A younger token may not have reached every node of Vault yet. Logins that denials cause are at least as far apart. */
+export const FRESH_MS = 5_000
 
 /**
  * A token that a session holds, with the requests that use it. They are counted so that the token is revoked
@@ -59,6 +61,11 @@ export class HeldToken {
   /** Whether the lease has time left and the token has uses left. */
   isUsable(clock: Clock): boolean {
     return this.#usesLeft > 0 && clock.monotonic() < this.endsAt
+  }
+
+  /** Whether a denial may come from a node of Vault that the token has not reached yet. */
+  isFresh(clock: Clock): boolean {
+    return clock.monotonic() - this.obtainedAt < FRESH_MS
   }
 
   /** Whether there is still a token to revoke. */

@@ -1,27 +1,17 @@
 import type { CallContext } from '../../call-context.ts'
 import type { CancelTimer, Clock } from '../../time/clock.ts'
-import { BridgeError, isOutage } from '../../errors.ts'
+import { BridgeError } from '../../errors.ts'
 import type { Logger } from '../../telemetry/log.ts'
 import { waitWithin } from '../../time/bounded-wait.ts'
 import { wait } from '../../time/wait.ts'
-import { HeldToken } from './held-token.ts'
+import { FRESH_MS, HeldToken } from './held-token.ts'
+import { LoginBackoff } from './login-backoff.ts'
 import { LoginRecord, type SessionMetrics } from './login-record.ts'
 import type { Login } from '../logins/login.ts'
 import type { VaultRequest, VaultRequester, VaultResponse } from '../client/request.ts'
 import { TokenRetirement } from './token-retirement.ts'
+import { isDenial, TokenSender } from './token-sender.ts'
 
-/** Logins that are caused by denials are at least this far apart, and a token that Vault never accepted is at least as old. */
-const FRESH_MS = 5_000
-/**
- * A standby that serves requests itself denies a token that has not been replicated to it yet
- * (https://openbao.org/docs/concepts/consistency/): the pauses after which a new token is tried again.
- */
-const REPLICATION_PAUSES_MS = [100, 200, 400, 800] as const
-/** With {@link LOGIN_TIMEOUT_MS} this ensures that Vault's return is noticed within 10 s. */
-const FIRST_RETRY_MS = 500
-const MAX_RETRY_MS = 5_000
-/** As {@link MAX_RETRY_MS}, while callers wait: a login that an outage prevents harms nothing. */
-const MAX_AWAITED_RETRY_MS = 1_000
 const LOGIN_TIMEOUT_MS = 4_000
 /** How often one request waits for another login, so that calls do not pile up during a long outage. */
 const MAX_LOGIN_WAITS = 4
@@ -62,27 +52,18 @@ export function createVaultSession(options: VaultSessionOptions): VaultSession {
   return new Session(options)
 }
 
-interface Failure {
-  readonly error: BridgeError
-  readonly count: number
-  /** Until then no timer attempts a login. */
-  readonly retryAt: number
-  /** Until then no caller causes a login. After a refusal, callers receive the error; in an outage they wait for it. */
-  readonly awaitedRetryAt: number
-}
-
 class Session implements VaultSession {
-  readonly #client: VaultRequester
   readonly #login: Login
   readonly #clock: Clock
   readonly #random: () => number
   readonly #loginTimeoutMs: number
   readonly #log: Logger
   readonly #record: LoginRecord
+  readonly #backoff: LoginBackoff
+  readonly #sender: TokenSender
   readonly #retirement: TokenRetirement
   #current: HeldToken | undefined
   #inFlight: Promise<HeldToken> | undefined
-  #failure: Failure | undefined
   #cancelTimer: CancelTimer | undefined
   /** When a denial last caused a login, by {@link Clock.monotonic}. */
   #replacedAt = -Infinity
@@ -91,19 +72,20 @@ class Session implements VaultSession {
 
   constructor(options: VaultSessionOptions) {
     const { client, login, clock, log, metrics } = options
-    this.#client = client
     this.#login = login
     this.#clock = clock
     this.#log = log
     this.#random = options.random ?? Math.random
     this.#loginTimeoutMs = options.loginTimeoutMs ?? LOGIN_TIMEOUT_MS
     this.#retirement = new TokenRetirement({ client, clock, log, timeoutMs: this.#loginTimeoutMs })
+    this.#backoff = new LoginBackoff(clock, this.#random)
+    this.#sender = new TokenSender({ client, clock, isStopped: () => this.#stopped })
     this.#record = new LoginRecord({ method: login.method, clock, log, metrics })
   }
 
   get fault(): BridgeError | undefined {
     const usable = this.#usable()
-    return usable === undefined || usable.denied ? this.#failure?.error : undefined
+    return usable === undefined || usable.denied ? this.#backoff.error : undefined
   }
 
   get tokenExpiresAt(): number | undefined {
@@ -138,16 +120,16 @@ class Session implements VaultSession {
   async request(request: VaultRequest, context: CallContext): Promise<VaultResponse> {
     const held = await this.#acquire(context)
     try {
-      return await this.#sendSettling(request, context, held)
+      return await this.#sender.send(request, context, held)
     } catch (thrown) {
       if (!isDenial(thrown)) throw thrown
       const other = await this.#replacement(held, context)
       if (other === undefined) throw thrown
-      return await this.#sendSettling(request, context, other)
+      return await this.#sender.send(request, context, other)
     }
   }
 
-  /** A token that counts this request among its users; {@link Session.#send} removes it. */
+  /** A token that counts this request among its users until it is released. */
   async #acquire(context: CallContext): Promise<HeldToken> {
     if (this.#stopped) throw stopped()
     const usable = this.#usable()
@@ -166,75 +148,14 @@ class Session implements VaultSession {
         if (held.acquire()) return held
       } catch (thrown) {
         const error = BridgeError.from(thrown)
-        if (error.code === 'DEADLINE_EXCEEDED') throw this.#outage() ?? error
-        const pauseMs = this.#pauseAfter(error, context)
+        // An outage explains more than a deadline that passed meanwhile.
+        if (error.code === 'DEADLINE_EXCEEDED') throw this.#backoff.outage ?? error
+        const pauseMs = this.#backoff.pauseAfter(error, context)
         if (pauseMs === undefined || waits === MAX_LOGIN_WAITS) throw error
         waits += 1
         await wait(pauseMs, this.#clock, context.signal)
         if (context.signal?.aborted === true || this.#stopped) throw error
       }
-    }
-  }
-
-  /** The outage that made the last login fail. It explains more than a deadline that passed meanwhile. */
-  #outage(): BridgeError | undefined {
-    const error = this.#failure?.error
-    return error !== undefined && isOutage(error) ? error : undefined
-  }
-
-  /** How long a caller waits for the next login; undefined if an outage does not prevent it, or the deadline comes first. */
-  #pauseAfter(error: BridgeError, { deadline, failsFast }: CallContext): number | undefined {
-    const failure = this.#failure
-    if (failsFast === true || failure?.error !== error || !isOutage(error)) return undefined
-    const now = this.#clock.monotonic()
-    const retryAt = Math.max(failure.awaitedRetryAt, now)
-    return retryAt < deadline ? retryAt - now : undefined
-  }
-
-  /** As {@link Session.#send}, but allows for the time that a new token takes to reach the node of Vault that answers. */
-  async #sendSettling(
-    request: VaultRequest,
-    context: CallContext,
-    held: HeldToken,
-  ): Promise<VaultResponse> {
-    for (const pauseMs of REPLICATION_PAUSES_MS) {
-      try {
-        return await this.#send(request, context, held)
-      } catch (thrown) {
-        if (!isDenial(thrown) || !this.#maySettle(held, context, pauseMs)) throw thrown
-        await wait(pauseMs, this.#clock, context.signal)
-        if (context.signal?.aborted === true || this.#stopped || !held.acquire()) throw thrown
-      }
-    }
-    try {
-      return await this.#send(request, context, held)
-    } finally {
-      held.settled = true
-    }
-  }
-
-  #maySettle(held: HeldToken, { deadline }: CallContext, pauseMs: number): boolean {
-    const now = this.#clock.monotonic()
-    const young = now - held.obtainedAt < FRESH_MS
-    return young && !held.settled && !this.#stopped && now + pauseMs < deadline
-  }
-
-  async #send(
-    request: VaultRequest,
-    context: CallContext,
-    held: HeldToken,
-  ): Promise<VaultResponse> {
-    try {
-      const response = await this.#client.request({ ...request, token: held.token }, context)
-      held.denied = false
-      held.wasAccepted = true
-      held.settled = true
-      return response
-    } catch (thrown) {
-      if (isDenial(thrown)) held.denied = true
-      throw thrown
-    } finally {
-      held.release()
     }
   }
 
@@ -250,12 +171,11 @@ class Session implements VaultSession {
 
   /** Whether another login may help: the token has expired, was revoked, or has no uses left. */
   #isSpent(denied: HeldToken): boolean {
-    const now = this.#clock.monotonic()
-    if (now - denied.obtainedAt >= FRESH_MS) return true
+    if (!denied.isFresh(this.#clock)) return true
     if (!denied.wasAccepted) return false
     // A young token was revoked, or a policy allows only some requests: that must not cause a login for each denial.
     // Retries inside the client spend uses, too.
-    return denied.isLimited || now - this.#replacedAt >= FRESH_MS
+    return denied.isLimited || this.#clock.monotonic() - this.#replacedAt >= FRESH_MS
   }
 
   #usable(): HeldToken | undefined {
@@ -264,10 +184,8 @@ class Session implements VaultSession {
 
   /** Single-flight: every caller waits for the same login. Throws the last error until another one is allowed. */
   #newLogin(): Promise<HeldToken> {
-    const failure = this.#failure
-    if (failure !== undefined && this.#clock.monotonic() < failure.awaitedRetryAt) {
-      return Promise.reject(failure.error)
-    }
+    const { blocked } = this.#backoff
+    if (blocked !== undefined) return Promise.reject(blocked)
     this.#inFlight = this.#attempt().finally(() => {
       this.#inFlight = undefined
       this.#schedule()
@@ -291,7 +209,7 @@ class Session implements VaultSession {
   #adopt(held: HeldToken): HeldToken {
     const old = this.#current
     this.#current = held
-    this.#failure = undefined
+    this.#backoff.succeeded()
     this.#record.succeeded(held)
     if (old !== undefined && old.token.reveal() !== held.token.reveal())
       this.#retirement.retire(old)
@@ -300,13 +218,7 @@ class Session implements VaultSession {
 
   #failed(thrown: BridgeError): BridgeError {
     const error = asLoginError(thrown, this.#loginTimeoutMs)
-    const count = (this.#failure?.count ?? 0) + 1
-    const pause = Math.min(FIRST_RETRY_MS * 2 ** (count - 1), MAX_RETRY_MS)
-    const awaitedPause = isOutage(error) ? Math.min(pause, MAX_AWAITED_RETRY_MS) : pause
-    const now = this.#clock.monotonic()
-    const jitter = 1 - 0.25 * this.#random()
-    const retryAt = now + pause * jitter
-    this.#failure = { error, count, retryAt, awaitedRetryAt: now + awaitedPause * jitter }
+    this.#backoff.failed(error)
     this.#record.failed(error, this.#usable())
     return error
   }
@@ -324,7 +236,7 @@ class Session implements VaultSession {
   }
 
   #dueAt(): number {
-    return this.#failure?.retryAt ?? this.#current?.renewAt ?? -Infinity
+    return this.#backoff.retryAt ?? this.#current?.renewAt ?? -Infinity
   }
 
   #schedule(): void {
@@ -349,10 +261,6 @@ class Session implements VaultSession {
 
 function stopped(): BridgeError {
   return new BridgeError('CANCELLED', 'the Vault session has been stopped')
-}
-
-function isDenial(thrown: unknown): boolean {
-  return thrown instanceof BridgeError && thrown.code === 'VAULT_DENIED'
 }
 
 /** The deadline of a login is ours and not a caller's: when it passes, Vault has an outage. */
