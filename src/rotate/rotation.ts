@@ -1,16 +1,15 @@
-import type { Clock } from '../time/clock.ts'
-import { BridgeError, isOutage } from '../errors.ts'
+import { BridgeError } from '../errors.ts'
 import type { AdministeredKey } from '../operator/key-admin.ts'
-import { wait } from '../time/wait.ts'
 import { isSilent } from '../convergence/api-server-view.ts'
 import type { ClusterReading } from '../convergence/cluster-reading.ts'
 import { judgeConvergence, type Demand } from '../convergence/convergence.ts'
 import type { KeyVersions } from '../storage/key-versions.ts'
 import type { Report } from '../verify/report.ts'
+import { findNeeded, type BackupReport, type NeededVersions } from './needed-versions.ts'
+import { outlastOutage, waitForConvergence, type PatienceOptions } from './patience.ts'
 import { ROTATION_STEPS, type RotationState, type RotationStep } from './state.ts'
 import type { StateFile } from '../files/state-file.ts'
 import { acceptResources, describeAccepted, describeStale, listStale } from '../verify/stale.ts'
-import { oldestVersion } from '../verify/stored-keys.ts'
 import { listFaults } from '../verify/verdict.ts'
 
 /** The effects of a rotation, each on its own. */
@@ -29,31 +28,7 @@ export interface RotationActions {
   raise(needed: NeededVersions): Promise<void>
 }
 
-export interface BackupReport {
-  readonly file: string
-  /** Whether it is from another cluster that uses the same key. */
-  readonly isOther?: boolean | undefined
-  readonly report: Report
-}
-
-/** The key versions that stored data needs. */
-export interface NeededVersions {
-  /** The oldest version in etcd; undefined if etcd was not read or needs none. */
-  readonly live?: number | undefined
-  readonly backups: readonly NeededByBackup[]
-}
-
-/** What an etcd snapshot needs. */
-export interface NeededByBackup {
-  readonly file: string
-  /** Whether it is from another cluster that uses the same key. */
-  readonly isOther?: boolean | undefined
-  readonly oldest: number | undefined
-  /** Why `oldest` is not proved, each a sentence. */
-  readonly gaps: readonly string[]
-}
-
-export interface RotationOptions {
+export interface RotationOptions extends PatienceOptions {
   readonly actions: RotationActions
   readonly state: RotationState
   readonly file: StateFile<typeof RotationState>
@@ -65,16 +40,8 @@ export interface RotationOptions {
   readonly isTarget: (resource: string) => boolean
   /** Resources whose objects may stay as they are. */
   readonly accepted: ReadonlySet<string>
-  /** How long to wait for API servers, and for Vault during an outage. */
-  readonly patienceMs: number
-  readonly clock: Clock
   readonly onStep: (step: RotationStep, description: string) => void
-  readonly onNote: (note: string) => void
 }
-
-const POLL_MS = 2_000
-/** How often to repeat an unchanged note about what it waits for. */
-const REMIND_MS = 60_000
 
 /** A whole rotation. Every step is idempotent: a run that was interrupted in a step repeats it. */
 export class Rotation {
@@ -174,28 +141,15 @@ export class Rotation {
   }
 
   async #wait(signal: AbortSignal): Promise<void> {
-    const { actions, clock, patienceMs, onStep, onNote } = this.#options
+    const { actions, onStep } = this.#options
     const demand = await this.#demand(signal)
     onStep(
       'wait',
       `waiting until every plugin and API server uses version ${String(this.#state.to)}; an API server polls its plugin about once a minute`,
     )
-    const startedAt = clock.monotonic()
-    let reported = ''
-    let reportedAt = startedAt
-    for (;;) {
-      const { isReached, reasons, unseen } = judgeConvergence(await actions.read(), demand)
-      if (isReached) return
-      if (unseen.length > 0) throw notConverged(unseen.join('; '))
-      const now = clock.monotonic()
-      const text = reasons.join('; ')
-      if (now - startedAt > patienceMs) throw notConverged(text)
-      if (text !== reported || now - reportedAt > REMIND_MS) onNote(`waiting: ${text}`)
-      if (text !== reported || now - reportedAt > REMIND_MS) reportedAt = now
-      reported = text
-      await wait(POLL_MS, clock, signal)
-      if (signal.aborted) throw new BridgeError('CANCELLED', 'stopped')
-    }
+    const judge = async () => judgeConvergence(await actions.read(), demand)
+    const reasons = await waitForConvergence(judge, this.#options, signal)
+    if (reasons !== undefined) throw notConverged(reasons)
   }
 
   async #rewrite(signal: AbortSignal): Promise<void> {
@@ -243,29 +197,11 @@ export class Rotation {
     const { actions, onStep } = this.#options
     onStep('needed', 'determining which versions of the key are still needed')
     const report = await actions.reportEtcd(signal)
-    const live = report === undefined ? undefined : oldestVersion(report)
-    const backups = await actions.reportBackups(signal)
-    return {
-      live,
-      backups: backups.map(needsOf),
-    }
+    return findNeeded(report, await actions.reportBackups(signal))
   }
 
-  /** Waits for the end of an outage: what is done so far stays valid. */
-  async #readKey(signal: AbortSignal): Promise<AdministeredKey> {
-    const { actions, clock, patienceMs, onNote } = this.#options
-    const startedAt = clock.monotonic()
-    for (let isReported = false; ; isReported = true) {
-      if (signal.aborted) throw new BridgeError('CANCELLED', 'stopped')
-      try {
-        return await actions.readKey()
-      } catch (thrown) {
-        const error = BridgeError.from(thrown)
-        if (!isOutage(error) || clock.monotonic() - startedAt > patienceMs) throw error
-        if (!isReported) onNote(`waiting for Vault: ${error.message}`)
-        await wait(POLL_MS, clock, signal)
-      }
-    }
+  #readKey(signal: AbortSignal): Promise<AdministeredKey> {
+    return outlastOutage(() => this.#options.actions.readKey(), this.#options, signal)
   }
 
   /** The key id that all must use. It is computed again each time: a key that was deleted and created again has other ids. */
@@ -295,15 +231,6 @@ function usedVersions(reading: ClusterReading, versions: KeyVersions): readonly 
     .flatMap((each) => ('keys' in each ? [...each.keys.values()] : []))
     .flatMap(({ hash }) => versions.versionOf(hash) ?? [])
 }
-
-function needsOf({ file, isOther, report }: BackupReport): NeededByBackup {
-  const oldest = oldestVersion(report)
-  const foreign = isOther === true && oldest === undefined
-  return { file, isOther, oldest, gaps: [...report.gaps, ...(foreign ? [NOT_OF_THIS_KEY] : [])] }
-}
-
-const NOT_OF_THIS_KEY =
-  'it holds nothing under this key, so it proves nothing of a cluster that uses the key'
 
 function unhealthyCluster(reasons: readonly string[]): BridgeError {
   return new BridgeError(

@@ -1,4 +1,4 @@
-import type { NeededVersions } from './rotation.ts'
+import type { NeededVersions } from './needed-versions.ts'
 import type { RotationState } from './state.ts'
 import type { AdministeredKey } from '../operator/key-admin.ts'
 

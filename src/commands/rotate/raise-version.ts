@@ -1,4 +1,4 @@
-import type { NeededVersions } from '../../rotate/rotation.ts'
+import type { NeededVersions } from '../../rotate/needed-versions.ts'
 import { BridgeError } from '../../errors.ts'
 import type { KeyAdmin } from '../../operator/key-admin.ts'
 import type { Ask } from '../cli/confirm.ts'

@@ -2,13 +2,8 @@ import { join } from 'node:path'
 
 import { systemClock } from '../../time/clock.ts'
 import { readClusterUid, type ApiServers } from '../../convergence/api-servers.ts'
-import {
-  number,
-  Rotation,
-  type BackupReport,
-  type NeededVersions,
-  type RotationActions,
-} from '../../rotate/rotation.ts'
+import type { BackupReport, NeededVersions } from '../../rotate/needed-versions.ts'
+import { number, Rotation, type RotationActions } from '../../rotate/rotation.ts'
 import { RotationState } from '../../rotate/state.ts'
 import { planRewrite, runRewrite } from '../../rewrite/procedure.ts'
 import { RewriteState } from '../../rewrite/state.ts'
