@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { createSecureContext } from 'node:tls'
 import { test } from 'tap'
 import { parse } from 'yaml'
 
@@ -20,6 +21,8 @@ import {
   removeFromNode,
   type NodeInstallOptions,
 } from '../../src/node/install/node-install.ts'
+import { readTlsFiles } from '../../src/vault/tls/tls-files.ts'
+import { CertificateAuthority } from '../real/host/pki.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
 import { CONFIG, makeNode, MANIFEST } from './node-folders.ts'
 
@@ -206,6 +209,29 @@ void test('a CA file that the installer did not write stays', async (t) => {
   await installOnNode(options)
   t.notOk((await removeFromNode(options)).changed.includes('/etc/kubernetes/pki/ca.crt'))
   t.not(read('/etc/kubernetes/pki/ca.crt'), '', 'others may use a file elsewhere')
+})
+
+void test('a CA file with the same content that was on the host before is neither written nor removed', async (t) => {
+  const { options, read, writeToken } = await makeNode(t)
+  await writeToken()
+  const before = join(options.root, '/etc/tb/vault-ca.pem')
+  writeFileSync(before, 'the CA\n')
+  const { changed } = await installOnNode(options)
+  t.same(changed, ['/etc/tb/token', '/etc/tb/config.yaml', MANIFEST])
+  const removed = await removeFromNode(options)
+  t.same(removed.changed, [MANIFEST, '/etc/tb/config.yaml', '/etc/tb/token'])
+  t.equal(read('/etc/tb/vault-ca.pem'), 'the CA\n')
+})
+
+void test('a CA file that was written is marked as such, and TLS reads it', async (t) => {
+  const { options, read, writeToken } = await makeNode(t)
+  await writeToken()
+  const { caPem } = await CertificateAuthority.create()
+  writeFileSync(String(options.caSource), caPem)
+  await installOnNode(options)
+  t.equal(read('/etc/tb/vault-ca.pem'), `# written by transit-bridge install-node\n${caPem}`)
+  const { ca } = await readTlsFiles({ caFile: join(options.root, '/etc/tb/vault-ca.pem') })
+  t.doesNotThrow(() => createSecureContext({ ca }))
 })
 
 void test('links on the host lead to folders of the host, never out of its root', async (t) => {

@@ -38,6 +38,8 @@ export interface NodeInstallOutcome {
 
 const CONFIG_MODE = 0o600
 const CA_MODE = 0o644
+/** The first line of a CA file that was written here. Readers of PEM skip text before a certificate (RFC 7468, section 2). */
+const CA_MARK = '# written by transit-bridge install-node\n'
 const MANIFEST_MODE = 0o600
 
 /**
@@ -48,7 +50,7 @@ export async function installOnNode(options: NodeInstallOptions): Promise<NodeIn
   const { text, config, kms } = await readSource(options)
   const token = await putToken(config, options)
   const wanted: readonly HostFile[] = [
-    ...(await caFile(config, options)),
+    ...(await missingCa(config, options)),
     { path: options.hostConfig, mode: CONFIG_MODE, content: text },
     { path: manifestOf(options), mode: MANIFEST_MODE, content: manifest(text, config, options) },
   ]
@@ -81,15 +83,14 @@ export async function removeFromNode(options: NodeInstallOptions): Promise<NodeI
 }
 
 /**
- * The CA file, if it is beside the configuration and has the content of the source: anything else may be a file of the host that
- * others use, such as the authorities of the cluster.
+ * The CA file, if it is beside the configuration and was written here: anything else may be a file of the host that others use,
+ * such as the authorities of the cluster.
  */
-async function removableCa(config: Config, options: NodeInstallOptions): Promise<string[]> {
-  // Without its source, nothing shows whose file it is.
-  const [file] = await caFile(config, options).catch(() => [])
-  if (file === undefined || dirname(file.path) !== dirname(options.hostConfig)) return []
-  const held = await readFile(await hostPath(options, file.path), 'utf8').catch(() => undefined)
-  return held === file.content ? [file.path] : []
+async function removableCa({ vault }: Config, options: NodeInstallOptions): Promise<string[]> {
+  const path = vault.caFile
+  if (path === undefined || dirname(path) !== dirname(options.hostConfig)) return []
+  const held = await readHostText(path, options)
+  return held?.startsWith(CA_MARK) === true ? [path] : []
 }
 
 /** The path at which this process finds a path of the host. Throws HOST_FAILED. */
@@ -141,12 +142,24 @@ async function putToken(
   return putNodeToken({ source, target: await hostPath(options, auth.tokenFile), auth })
 }
 
-async function caFile({ vault }: Config, options: NodeInstallOptions): Promise<HostFile[]> {
+/** The CA file to write; none if the host has a file with the content of the source, which then belongs to others. */
+async function missingCa({ vault }: Config, options: NodeInstallOptions): Promise<HostFile[]> {
   const { caSource } = options
   if (caSource === undefined) return []
   if (vault.caFile === undefined)
     throw mismatch('--ca is set, but vault.caFile is not; set both or neither')
-  return [{ path: vault.caFile, mode: CA_MODE, content: await readText(caSource, '--ca') }]
+  const text = await readText(caSource, '--ca')
+  if ((await readHostText(vault.caFile, options)) === text) return []
+  return [{ path: vault.caFile, mode: CA_MODE, content: `${CA_MARK}${text}` }]
+}
+
+/** The text of a file of the host; undefined if it cannot be read. */
+async function readHostText(
+  path: string,
+  options: NodeInstallOptions,
+): Promise<string | undefined> {
+  const file = await hostPath(options, path)
+  return readWithinTime(file, () => readFile(file, 'utf8')).catch(() => undefined)
 }
 
 function manifest(text: string, config: Config, options: NodeInstallOptions): string {

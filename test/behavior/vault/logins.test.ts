@@ -6,7 +6,12 @@ import type { Plugin } from '../../real/program/plugin.ts'
 import { ServiceAccountIssuer } from '../../real/cluster/service-account.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import { rememberSecret } from '../../real/program/told-secrets.ts'
-import { enableAppRole, enableCertLogin, newSecretId } from '../../real/vault/transit-setup.ts'
+import {
+  addLenientJwtRole,
+  enableAppRole,
+  enableCertLogin,
+  newSecretId,
+} from '../../real/vault/transit-setup.ts'
 import { newSeed, outcomeOf, Fixture } from '../fixture.ts'
 import { eventually } from '../../real/host/eventually.ts'
 
@@ -52,14 +57,7 @@ void test('jwt: another token in the file is the one of the next login', async (
 })
 
 void test("jwt: a token that has expired by this host's clock logs in if Vault accepts it", async (t) => {
-  await bao.api('POST', 'auth/jwt/role/lenient', {
-    role_type: 'jwt',
-    user_claim: 'sub',
-    bound_audiences: ['vault'],
-    expiration_leeway: 3600,
-    clock_skew_leeway: 3600,
-    token_policies: policies,
-  })
+  await addLenientJwtRole(bao, 'lenient', policies)
   t.teardown(() => vault.writeToken())
   await vault.writeToken({ expiresIn: -600 })
   const plugin = await fixture.startHealthy({ kms: KMS, auth: { role: 'lenient' } })

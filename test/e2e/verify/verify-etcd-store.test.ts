@@ -6,13 +6,13 @@ import { EtcdClient } from '../../../src/etcd/client.ts'
 import { EtcdStore } from '../../../src/etcd/live-store.ts'
 import { prefixesOf } from '../../../src/etcd/store.ts'
 import { Etcd } from '../../real/cluster/etcd.ts'
+import { SecureEtcd } from '../../real/cluster/secure-etcd.ts'
 import { CertificateAuthority } from '../../real/host/pki.ts'
 import { freePort } from '../../real/host/port.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import { ALL, openLive, readAll } from '../../verify/read-all.ts'
 import { reportOf, runVerify } from '../../verify/run-verify.ts'
 import { callEtcd, putAll } from '../../verify/snapshot-of.ts'
-import { startTlsEtcd } from '../../verify/tls-etcd.ts'
 
 const etcd = await Etcd.start()
 after(() => etcd.stop())
@@ -158,15 +158,11 @@ void test('an etcd that is or becomes unreachable is reported in one line', asyn
 })
 
 void test('wrong certificates are distinguished', async (t) => {
-  const [authority, other] = await Promise.all([
-    CertificateAuthority.create(),
-    CertificateAuthority.create('another CA'),
-  ])
-  const server = await authority.server('etcd')
-  const client = await authority.client('kube-apiserver-etcd-client')
+  const secure = await SecureEtcd.start()
+  t.teardown(() => secure.stop())
+  const { authority, client, endpoint } = secure
+  const other = await CertificateAuthority.create('another CA')
   const wrong = await other.client('somebody')
-  const { endpoint, stop } = await startTlsEtcd(server)
-  t.teardown(stop)
   const ask = (files: Record<string, string>) =>
     runVerify(
       '--endpoints',
@@ -192,8 +188,8 @@ void test('wrong certificates are distinguished', async (t) => {
     code: 2,
     stderr: 'transit-bridge: --cacert /nowhere.pem: cannot be read: there is no such file\n',
   })
-  const elsewhere = await startTlsEtcd(server, '127.0.0.2')
-  t.teardown(elsewhere.stop)
+  const elsewhere = await SecureEtcd.start({ authority, host: '127.0.0.2' })
+  t.teardown(() => elsewhere.stop())
   const files = Object.entries(right).flatMap(([option, file]) => [`--${option}`, file])
   t.match(await runVerify('--endpoints', elsewhere.endpoint, ...files), {
     code: 1,

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { credentials } from '@grpc/grpc-js'
+import { obtain } from '../host/parts.ts'
 import { CertificateAuthority, type CertificateFiles } from '../host/pki.ts'
 import { freePort } from '../host/port.ts'
 import { tempFolder } from '../host/temp-folder.ts'
@@ -11,25 +12,32 @@ import { Program } from '../program/program.ts'
 
 export type EtcdPrograms = { readonly etcd: string; readonly etcdctl: string }
 
-/** An etcd of any version with TLS and client certificates, driven by its own etcdctl. */
+export type SecureEtcdOptions = Partial<EtcdPrograms> & {
+  /** An address of this machine. Its certificate names 127.0.0.1 only. */
+  readonly host?: string
+  /** Default: a new one. */
+  readonly authority?: CertificateAuthority
+}
+
+/** An etcd of any version that requires client certificates, as that of kubeadm does, driven by its own etcdctl. */
 export class SecureEtcd {
   readonly endpoint: string
   readonly authority: CertificateAuthority
   readonly client: CertificateFiles
-  readonly #programs: EtcdPrograms
+  readonly #etcdctl: string | undefined
   readonly #server: Program
-  readonly writer: EtcdWriter
+  #writer: EtcdWriter | undefined
 
-  static async start(programs: EtcdPrograms): Promise<SecureEtcd> {
-    const authority = await CertificateAuthority.create()
+  static async start(options: SecureEtcdOptions = {}): Promise<SecureEtcd> {
+    const { host = '127.0.0.1', authority = await CertificateAuthority.create() } = options
     const server = await authority.server('etcd')
     const client = await authority.client('kube-apiserver-etcd-client')
     const folder = tempFolder('secure-etcd')
-    const endpoint = `https://127.0.0.1:${String(await freePort())}`
+    const endpoint = `https://${host}:${String(await freePort())}`
     const peer = `http://127.0.0.1:${String(await freePort())}`
     const program = Program.start({
       name: 'etcd',
-      command: programs.etcd,
+      command: options.etcd ?? (await obtain('etcd')),
       folder,
       args: [
         '--name=one',
@@ -46,28 +54,31 @@ export class SecureEtcd {
       ],
     })
     await program.waitForLine(/ready to serve client requests|serving client (requests|traffic) /)
-    return new SecureEtcd(programs, program, endpoint, authority, client)
+    return new SecureEtcd(options.etcdctl, program, endpoint, authority, client)
   }
 
   private constructor(
-    programs: EtcdPrograms,
+    etcdctl: string | undefined,
     server: Program,
     endpoint: string,
     authority: CertificateAuthority,
     client: CertificateFiles,
   ) {
-    this.#programs = programs
+    this.#etcdctl = etcdctl
     this.#server = server
     this.endpoint = endpoint
     this.authority = authority
     this.client = client
+  }
+
+  get writer(): EtcdWriter {
+    if (this.#writer !== undefined) return this.#writer
+    const { caFile, keyFile, certFile } = this.client
     const read = (file: string) => readFileSync(file)
-    const security = credentials.createSsl(
-      read(client.caFile),
-      read(client.keyFile),
-      read(client.certFile),
-    )
-    this.writer = new EtcdWriter(endpoint.replace('https://127.0.0.1', 'localhost'), security)
+    const security = credentials.createSsl(read(caFile), read(keyFile), read(certFile))
+    const target = this.endpoint.replace('https://127.0.0.1', 'localhost')
+    this.#writer = new EtcdWriter(target, security)
+    return this.#writer
   }
 
   /** The options of `verify` with this client certificate. */
@@ -81,7 +92,8 @@ export class SecureEtcd {
     const files = [`--cacert=${caFile}`, `--cert=${certFile}`, `--key=${keyFile}`]
     const given = [`--endpoints=${this.endpoint}`, ...files, ...args]
     const env = { ...process.env, ETCDCTL_API: '3' }
-    const { stdout } = await promisify(execFile)(this.#programs.etcdctl, given, { env })
+    const program = this.#etcdctl ?? (await obtain('etcdctl'))
+    const { stdout } = await promisify(execFile)(program, given, { env })
     return stdout
   }
 
@@ -93,7 +105,7 @@ export class SecureEtcd {
   }
 
   async stop(): Promise<void> {
-    this.writer.close()
+    this.#writer?.close()
     await this.#server.terminate({ graceMs: 500 })
   }
 }

@@ -119,6 +119,22 @@ export async function enableJwtLogin(bao: OpenBao, login: JwtLogin): Promise<voi
   })
 }
 
+/** Adds a role to the jwt method that accepts a token for an hour after it has expired. */
+export async function addLenientJwtRole(
+  bao: OpenBao,
+  role: string,
+  policies: string[],
+): Promise<void> {
+  await bao.api('POST', `auth/jwt/role/${role}`, {
+    role_type: 'jwt',
+    user_claim: 'sub',
+    bound_audiences: ['vault'],
+    expiration_leeway: 3600,
+    clock_skew_leeway: 3600,
+    ...tokenSettings({ policies }),
+  })
+}
+
 /** Enables a role of AppRole; returns what it logs in with. */
 export async function enableAppRole(
   bao: OpenBao,

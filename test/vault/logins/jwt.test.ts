@@ -9,7 +9,7 @@ import { createKmsMetrics } from '../../../src/telemetry/metrics/roles.ts'
 import { jwtLogin } from '../../../src/vault/logins/jwt.ts'
 import { SkippingClock } from '../../fakes/clock.ts'
 import { ServiceAccountIssuer } from '../../real/cluster/service-account.ts'
-import { enableJwtLogin } from '../../real/vault/transit-setup.ts'
+import { addLenientJwtRole, enableJwtLogin } from '../../real/vault/transit-setup.ts'
 import { soon, startVault } from '../real-vault.ts'
 import { refusedMessage } from './refused.ts'
 
@@ -72,15 +72,7 @@ void test("a token that has expired by this host's clock logs in if Vault accept
   const file = join(t.testdir({}), 'token')
   const slow = new SkippingClock()
   slow.skip(2 * 24 * 3600_000)
-  await enableJwtLogin(bao, { ...common, role: 'lenient' })
-  await bao.api('POST', 'auth/jwt/role/lenient', {
-    role_type: 'jwt',
-    user_claim: 'sub',
-    bound_audiences: ['vault'],
-    expiration_leeway: 3600,
-    clock_skew_leeway: 3600,
-    token_ttl: 3600,
-  })
+  await addLenientJwtRole(bao, 'lenient', common.policies)
   const wrongClock = identityFromFile({
     file,
     expectations: { audience: 'vault' },
