@@ -1,6 +1,7 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { runToEnd, type Outcome } from '../real/program/run-to-end.ts'
 
 export const ROOT = join(import.meta.dirname, '../..')
 export const PROGRAM = join(ROOT, 'bin/transit-bridge')
@@ -29,12 +30,6 @@ function newestChange(): number {
   )
 }
 
-export interface Outcome {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
 interface RunOptions {
   readonly program?: string
   readonly cwd?: string
@@ -45,17 +40,6 @@ interface RunOptions {
 export function run(
   args: readonly string[],
   { program = PROGRAM, cwd = ROOT, env = {} }: RunOptions = {},
-) {
-  const { promise, resolve, reject } = Promise.withResolvers<Outcome>()
-  const child = spawn(program, args, {
-    cwd,
-    env: { PATH: process.env['PATH'], ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const output = { stdout: '', stderr: '' }
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text))
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text))
-  child.on('error', reject)
-  child.on('close', (code) => resolve({ code, ...output }))
-  return promise
+): Promise<Outcome> {
+  return runToEnd(program, args, { cwd, env })
 }

@@ -8,9 +8,7 @@ import { explainAnswer, explainNoAnswer } from '../../src/kube/fault.ts'
 import { readPlugin } from '../../src/convergence/plugin-view.ts'
 import { hashKeyId } from '../../src/seed/key-id.ts'
 import { BridgeError } from '../../src/errors.ts'
-
-/** Every API server was named, and none has a Lease. */
-const NAMED = { leases: { kind: 'read', living: [] }, source: 'named' } as const
+import { NAMED } from './named.ts'
 
 function server(name: string, hash: string, more: Partial<ApiServerView> = {}): ApiServerView {
   return {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
-import { test } from 'tap'
+import { test, type Test } from 'tap'
 import { systemClock } from '../../src/time/clock.ts'
 import { BridgeError } from '../../src/errors.ts'
 import type { CallContext } from '../../src/call-context.ts'
@@ -155,7 +155,8 @@ void test('an answer that cannot be encoded is INTERNAL, and its plaintext is ze
   t.match(await failure(client.encrypt(seed)), { code: 'INTERNAL', words: 'internal error' })
 })
 
-void test("the caller's deadline arrives; without one a call has 30 s, and never more", async (t) => {
+/** A server that records how much time each call has left when it arrives. */
+async function timedFixture(t: Test) {
   const left: number[] = []
   const { client, stop } = await grpcFixture({
     encrypt: async (_request, { deadline }) => {
@@ -164,6 +165,11 @@ void test("the caller's deadline arrives; without one a call has 30 s, and never
     },
   })
   t.teardown(stop)
+  return { client, left }
+}
+
+void test("the caller's deadline arrives; without one a call has 30 s, and never more", async (t) => {
+  const { client, left } = await timedFixture(t)
   for (const timeout of [1_234, Infinity, 3_600_000]) await client.encrypt(seed, { timeout })
   const [short = 0, none = 0, long = 0] = left
   t.ok(short > 200 && short <= 1_235, `${short} ms of 1234`)
@@ -172,14 +178,7 @@ void test("the caller's deadline arrives; without one a call has 30 s, and never
 })
 
 void test('work ends a tenth of the time before the deadline of its caller, 20 to 100 ms', async (t) => {
-  const left: number[] = []
-  const { client, stop } = await grpcFixture({
-    encrypt: async (_request, { deadline }) => {
-      left.push(deadline - systemClock.monotonic())
-      return Buffer.from('c')
-    },
-  })
-  t.teardown(stop)
+  const { client, left } = await timedFixture(t)
   await client.encrypt(seed)
   left.length = 0
   for (const [timeout, most] of [

@@ -11,10 +11,8 @@ import { raiseVersion } from '../../src/commands/rotate/raise-version.ts'
 import { formatNeeded, formatRotationPlan } from '../../src/rotate/text.ts'
 import { systemClock } from '../../src/time/clock.ts'
 import { BridgeError } from '../../src/errors.ts'
+import { NAMED } from '../convergence/named.ts'
 import type { AdministeredKey, KeyAdmin } from '../../src/operator/key-admin.ts'
-
-/** Every API server was named, and none has a Lease. */
-const NAMED = { leases: { kind: 'read', living: [] }, source: 'named' } as const
 
 function keyOf(latestVersion: number): AdministeredKey {
   const numbers = Array.from({ length: latestVersion }, (_none, index) => index + 1)

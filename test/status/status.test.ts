@@ -9,9 +9,7 @@ import { acceptResources, listStale } from '../../src/verify/stale.ts'
 import { oldestVersion, sharesOf } from '../../src/verify/stored-keys.ts'
 import { makeKeyId } from '../../src/seed/key-id.ts'
 import type { AdministeredKey } from '../../src/operator/key-admin.ts'
-
-/** Every API server was named, and none has a Lease. */
-const NAMED = { leases: { kind: 'read', living: [] }, source: 'named' } as const
+import { NAMED } from '../convergence/named.ts'
 
 const key: AdministeredKey = {
   name: 'k',

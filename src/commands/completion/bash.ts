@@ -1,5 +1,5 @@
 import {
-  formatStep,
+  formatSteps,
   quoteForShell,
   type CompletionPlace,
   type CompletionWords,
@@ -14,10 +14,7 @@ _transit_bridge() {
   local place='' words='' values='' index
   for ((index = 1; index < COMP_CWORD; index++)); do
     case "$place \${COMP_WORDS[index]}" in
-${places
-  .filter(({ path }) => path !== '')
-  .map(formatStep)
-  .join('\n')}
+${formatSteps(places)}
     esac
   done
   case "$place|$previous" in

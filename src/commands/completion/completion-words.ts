@@ -63,8 +63,15 @@ function optionsOf({ options }: Command): readonly CompletionOption[] {
   }))
 }
 
-/** Where a word leads, as a branch of `case` in bash and zsh: from "config" by "check" to "config check". */
-export function formatStep({ path }: CompletionPlace): string {
+/** Where each word leads, as the branches of `case` in bash and zsh: from "config" by "check" to "config check". */
+export function formatSteps(places: CompletionWords): string {
+  return places
+    .filter(({ path }) => path !== '')
+    .map(formatStep)
+    .join('\n')
+}
+
+function formatStep({ path }: CompletionPlace): string {
   const parts = path.split(' ')
   const from = parts.slice(0, -1).join(' ')
   return `      ${quoteForShell(`${from} ${parts.at(-1) ?? ''}`)}) place=${quoteForShell(path)} ;;`

@@ -1,5 +1,5 @@
 import {
-  formatStep,
+  formatSteps,
   quoteForShell,
   type CompletionOption,
   type CompletionPlace,
@@ -16,10 +16,7 @@ _transit_bridge() {
   local -a commands options
   for word in "\${(@)words[2,CURRENT-1]}"; do
     case "$place $word" in
-${places
-  .filter(({ path }) => path !== '')
-  .map(formatStep)
-  .join('\n')}
+${formatSteps(places)}
     esac
   done
   case "$place" in

@@ -1,10 +1,10 @@
-import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { CsiDriver } from '../../real/cluster/csi-driver.ts'
 import type { KubeNode } from '../../real/cluster/kube-node.ts'
 import { installDriverResources } from '../../real/cluster/kube-objects.ts'
 import { obtain } from '../../real/host/parts.ts'
+import { forwardSocket } from '../../real/host/socket-forward.ts'
 
 /** Of the node, as pods reach it. */
 export const ADDRESS = '198.51.100.1'
@@ -12,13 +12,7 @@ const DRIVER_SOCKET = '/var/lib/kubelet/plugins/csi-secrets-store/csi.sock'
 
 /** Makes a server of this host reachable for pods at ADDRESS:8200. */
 export async function forwardVault(t: Test, node: KubeNode, port: number): Promise<void> {
-  const server = createServer((inner) => {
-    const outer = connect({ host: '127.0.0.1', port })
-    inner.on('error', () => outer.destroy()).on('close', () => outer.destroy())
-    outer.on('error', () => inner.destroy()).on('close', () => inner.destroy())
-    inner.pipe(outer).pipe(inner)
-  })
-  await new Promise<void>((resolve) => server.listen(node.vaultSocket, resolve))
+  const server = await forwardSocket(node.vaultSocket, port)
   t.teardown(() => server.close())
   node.run('gateway', process.execPath, [
     join(import.meta.dirname, '../../real/cluster/node/forward.ts'),

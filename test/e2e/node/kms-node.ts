@@ -1,5 +1,4 @@
 // What tests of the KMS plugin on a real node share: its Vault, helm, what etcd holds, and power cuts.
-import { connect, createServer } from 'node:net'
 import type { Test } from 'tap'
 import { buildProgram } from '../../commands/program.ts'
 import { CHART } from '../../real/cluster/helm.ts'
@@ -7,6 +6,7 @@ import { KubeNode } from '../../real/cluster/kube-node.ts'
 import { buildImageArchive, IMAGE } from '../../real/cluster/node-image.ts'
 import { OpenBao } from '../../real/vault/openbao.ts'
 import { obtain } from '../../real/host/parts.ts'
+import { forwardSocket } from '../../real/host/socket-forward.ts'
 import {
   enableJwtLogin,
   enableTransit,
@@ -33,13 +33,7 @@ async function startVault(t: Test, node: KubeNode): Promise<OpenBao> {
   const bao = await OpenBao.start({ audit: true })
   t.teardown(() => bao.stop())
   const port = Number(new URL(bao.address).port)
-  const server = createServer((inner) => {
-    const outer = connect({ host: '127.0.0.1', port })
-    inner.on('error', () => outer.destroy()).on('close', () => outer.destroy())
-    outer.on('error', () => inner.destroy()).on('close', () => inner.destroy())
-    inner.pipe(outer).pipe(inner)
-  })
-  await new Promise<void>((resolve) => server.listen(node.vaultSocket, resolve))
+  const server = await forwardSocket(node.vaultSocket, port)
   t.teardown(() => server.close())
   await enableTransit(bao)
   await makeKey(bao, 'k8s-etcd')
