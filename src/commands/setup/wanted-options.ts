@@ -9,7 +9,7 @@ import {
   readPem,
   type ClusterKeys,
 } from '../../setup/cluster-keys.ts'
-import { renderKmsPolicy } from '../../setup/policy-file.ts'
+import { renderKmsPolicy } from '../../setup/policy/policy-file.ts'
 import { VAULT_NAME_FAULT } from '../../config/schema/text.ts'
 import { readCredentialFile } from '../../files/credential-file.ts'
 import { Secret } from '../../secret.ts'

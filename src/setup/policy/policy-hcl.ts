@@ -1,4 +1,4 @@
-import { BridgeError } from '../errors.ts'
+import { BridgeError } from '../../errors.ts'
 
 /** What a policy grants: capabilities by path. */
 export type Grants = ReadonlyMap<string, Grant>

@@ -1,8 +1,8 @@
 import { test } from 'tap'
 
-import { renderKmsPolicy } from '../../src/setup/policy-file.ts'
-import { readGrants } from '../../src/setup/policy-hcl.ts'
-import { findWider } from '../../src/setup/policy-part.ts'
+import { renderKmsPolicy } from '../../../src/setup/policy/policy-file.ts'
+import { readGrants } from '../../../src/setup/policy/policy-hcl.ts'
+import { findWider } from '../../../src/setup/policy/policy-part.ts'
 
 function shown(text: string): Record<string, string> | undefined {
   const grants = readGrants(text)

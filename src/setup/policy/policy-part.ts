@@ -1,8 +1,8 @@
-import { change, NOTHING, remark, type Plan } from './plan.ts'
+import { change, NOTHING, remark, type Plan } from '../plan.ts'
 import { readGrants, type Grants } from './policy-hcl.ts'
-import type { VaultSettings } from '../operator/vault-settings.ts'
+import type { VaultSettings } from '../../operator/vault-settings.ts'
 import { findPolicyUser } from './policy-users.ts'
-import type { WantedPlugin } from './wanted.ts'
+import type { WantedPlugin } from '../wanted.ts'
 
 export function policyPath(name: string): string {
   return `sys/policies/acl/${name}`

@@ -1,7 +1,7 @@
-import { BridgeError } from '../errors.ts'
-import { asSettings, readTexts, type VaultSettings } from '../operator/vault-settings.ts'
-import { findStranger } from './role-owner.ts'
-import type { WantedPlugin } from './wanted.ts'
+import { BridgeError } from '../../errors.ts'
+import { asSettings, readTexts, type VaultSettings } from '../../operator/vault-settings.ts'
+import { findStranger } from '../role-owner.ts'
+import type { WantedPlugin } from '../wanted.ts'
 
 /** Methods whose roles are at auth/MOUNT/role/NAME, with their policies in token_policies. */
 const WITH_ROLES: ReadonlySet<string> = new Set(['jwt', 'oidc', 'kubernetes', 'approle'])

@@ -15,5 +15,5 @@ export function renderKmsPolicy({ mount, key }: { readonly mount: string; readon
 
 function readPolicyFile(): string {
   if (typeof TRANSIT_BRIDGE_KMS_POLICY === 'string') return TRANSIT_BRIDGE_KMS_POLICY
-  return readFileSync(join(import.meta.dirname, '../../vault-policies/kms.hcl'), 'utf8')
+  return readFileSync(join(import.meta.dirname, '../../../vault-policies/kms.hcl'), 'utf8')
 }
