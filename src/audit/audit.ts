@@ -1,12 +1,12 @@
 import type { DatabaseSync } from 'node:sqlite'
 
-import { CallLedger } from './call-ledger.ts'
+import { CallLedger, type UnrecordedCalls } from './call-ledger.ts'
 import { concernsKey, readAuditEntry, type AuditEntry } from './entry.ts'
 import { FileCounter, type FileReading } from './file-reading.ts'
 import { makeKeyUse, type KeyUse } from './key-use.ts'
 import type { LogLine } from './log-file.ts'
 import { OpenRequests } from './open-requests.ts'
-import { readPluginCall } from './plugin-call.ts'
+import { readPluginCall, type PluginCall } from './plugin-call.ts'
 import { UseTally, type UseCount } from './use-tally.ts'
 
 /** The result of `audit`. Its field names are those of the JSON output and must not change. */
@@ -19,6 +19,10 @@ export interface AuditSummary {
   readonly suspiciousCount: number
   /** Number of calls in the plugins' logs. 0: the plugins do not log at level debug, so nothing can be matched. */
   readonly pluginCalls: number
+  /** Calls that Vault answered and that no file has an entry for, so a file is missing. */
+  readonly unrecordedCalls: UnrecordedCalls
+  /** Number of responses without their request, so a file is missing. */
+  readonly responsesAlone: number
   readonly files: readonly FileReading[]
 }
 
@@ -28,11 +32,16 @@ export interface AuditOptions {
   readonly key?: string | undefined
   /** The uids of runs of `verify` that the operator knows of. */
   readonly verifyRuns?: readonly string[] | undefined
+  /** The time that the audit files cover, in milliseconds since 1970: calls outside need no entry. Default: all. */
+  readonly since?: number | undefined
+  readonly until?: number | undefined
   readonly onUse?: ((use: KeyUse) => void) | undefined
 }
 
 const INVALID_ENTRY = 'does not have the fields of an audit entry'
 const DEVICE_REMOVED = 'removes an audit device (sys/audit), so later uses may be in no file'
+const DEVICE_FILTERED =
+  'enables an audit device that leaves something out (filter, exclude), so uses may be in no file'
 
 /** Maximum number of key names in a message. */
 const MAX_KEYS = 20
@@ -75,13 +84,18 @@ export class Audit {
     for (const entry of this.#open.unanswered()) this.#complete(entry, entry.error ?? 'no answer')
     const files = [...this.#files.values()].map(({ reading }) => reading)
     const { suspiciousCount } = this.#tally
+    const unrecordedCalls = this.#ledger.unrecorded
+    const responsesAlone = this.#open.halves
     return {
       ok:
-        suspiciousCount === 0 && files.every(({ unread, isUseless }) => unread === 0 && !isUseless),
+        suspiciousCount + unrecordedCalls.count + responsesAlone === 0 &&
+        files.every(({ unread, isUseless }) => unread === 0 && !isUseless),
       uses: this.#tally.counts(),
       suspicious: this.#tally.suspicious(),
       suspiciousCount,
       pluginCalls: this.#ledger.calls,
+      unrecordedCalls,
+      responsesAlone,
       files,
     }
   }
@@ -99,7 +113,14 @@ export class Audit {
     const call = 'value' in line ? readPluginCall(line.value) : undefined
     if (call === undefined) return
     file.calls += 1
-    this.#ledger.addCall(node, call)
+    this.#ledger.addCall(node, call, this.#isExpected(call))
+  }
+
+  #isExpected({ isAnswered, key, time }: PluginCall): boolean {
+    const { since = -Infinity, until = Infinity } = this.#options
+    const isOurs = this.#options.key === undefined || key.endsWith(`/${this.#options.key}`)
+    const at = Date.parse(time)
+    return isAnswered && key !== '' && isOurs && !(at < since) && !(at > until)
   }
 
   #addEntry(file: FileCounter, line: LogLine): void {
@@ -112,6 +133,7 @@ export class Audit {
     else file.entries += 1
     if (entry === 'invalid') file.addUnread({ line: line.line, why: INVALID_ENTRY })
     if (entry === 'device-removed') file.addUnread({ line: line.line, why: DEVICE_REMOVED })
+    if (entry === 'device-filtered') file.addUnread({ line: line.line, why: DEVICE_FILTERED })
     if (typeof entry === 'object') this.#take(entry)
   }
 

@@ -22,6 +22,14 @@ export type Origin =
       readonly isRepeated: boolean
     }
 
+/** Calls that Vault answered, by the logs of plugins, and that no audit file shows. */
+export interface UnrecordedCalls {
+  readonly count: number
+  /** The time of the first one; empty if there is none. */
+  readonly first: string
+  readonly last: string
+}
+
 /**
  * The calls in the plugins' logs, with the number of requests that each may have caused. Add all calls first.
  */
@@ -31,6 +39,7 @@ export class CallLedger {
   readonly #add: StatementSync
   readonly #find: StatementSync
   readonly #take: StatementSync
+  readonly #unrecorded: StatementSync
   readonly #verifyRuns: ReadonlySet<string>
   #calls = 0
 
@@ -39,18 +48,21 @@ export class CallLedger {
     this.#verifyRuns = new Set(verifyRuns)
     database.exec(`
       CREATE TABLE calls (
-        uid TEXT, method TEXT, key INTEGER, time TEXT, node INTEGER, requests INTEGER,
-        PRIMARY KEY (uid, method, key, time)
+        uid TEXT, method TEXT, key INTEGER, time TEXT, late INTEGER, node INTEGER, requests INTEGER,
+        expected INTEGER, PRIMARY KEY (uid, method, key, time, late)
       ) WITHOUT ROWID`)
     this.#add = database.prepare(
       // A line that is in two files (a copy, a rotation by copying) counts once.
-      'INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+      'INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
     )
     this.#find = database.prepare(
-      'SELECT method, key, time, node, requests FROM calls WHERE uid = ?',
+      'SELECT method, key, time, late, node, requests FROM calls WHERE uid = ?',
+    )
+    this.#unrecorded = database.prepare(
+      'SELECT count(*) AS count, min(time) AS first, max(time) AS last FROM calls WHERE expected = 1',
     )
     this.#take = database.prepare(
-      'UPDATE calls SET requests = requests - 1 WHERE uid = ? AND method = ? AND key = ? AND time = ?',
+      'UPDATE calls SET requests = requests - 1, expected = 0 WHERE uid = ? AND method = ? AND key = ? AND time = ? AND late = ?',
     )
   }
 
@@ -59,11 +71,20 @@ export class CallLedger {
     return this.#calls
   }
 
-  /** `node`: the name of the log. */
-  addCall(node: string, { uid, method, key, time, requests }: PluginCall): void {
+  /** `node`: the name of the log. `isExpected`: whether the audit files must have an entry for the call. */
+  addCall(node: string, call: PluginCall, isExpected: boolean): void {
+    const { uid, method, key, time, late, requests } = call
     if (this.#nodes.at(-1) !== node) this.#nodes.push(node)
-    if (method !== 'Check') this.#calls += 1
-    this.#add.run(uid, method, this.#numberOf(key), time, this.#nodes.length - 1, requests)
+    if (method !== 'Check' && late === 0) this.#calls += 1
+    const index = this.#nodes.length - 1
+    const expected = isExpected ? 1 : 0
+    this.#add.run(uid, method, this.#numberOf(key), time, late, index, requests, expected)
+  }
+
+  /** The expected calls that no entry was for. Call it after all entries were claimed. */
+  get unrecorded(): UnrecordedCalls {
+    const row = this.#unrecorded.get() as { count: number; first: string; last: string } | undefined
+    return { count: row?.count ?? 0, first: row?.first ?? '', last: row?.last ?? '' }
   }
 
   /**
@@ -79,7 +100,7 @@ export class CallLedger {
     for (const uid of uids) {
       const call = this.#match(uid, entry)
       if ('why' in call) return call
-      this.#take.run(uid, call.method, call.key, call.time)
+      this.#take.run(uid, call.method, call.key, call.time, call.late)
       calls.push(call)
     }
     // A request that reads the key has no values.
@@ -140,6 +161,7 @@ interface FoundCall {
   readonly method: PluginCall['method']
   readonly key: number
   readonly time: string
+  readonly late: number
   readonly node: number
   readonly requests: number
 }

@@ -52,10 +52,11 @@ const RAW_STORAGE = 'sys/raw/'
  */
 export function readAuditEntry(
   value: unknown,
-): AuditEntry | 'other' | 'device-removed' | 'invalid' | undefined {
+): AuditEntry | 'other' | 'device-removed' | 'device-filtered' | 'invalid' | undefined {
   const parsed = v.safeParse(Line, value, { abortEarly: true })
   if (!parsed.success) return isLikeEntry(value) ? 'invalid' : undefined
   if (removesDevice(parsed.output)) return 'device-removed'
+  if (filtersDevice(parsed.output)) return 'device-filtered'
   const found = findOperation(parsed.output.request)
   return found === undefined ? 'other' : makeEntry(parsed.output, found)
 }
@@ -102,6 +103,16 @@ function removesDevice({ type, error, request }: ParsedLine): boolean {
   const isRefused = error !== undefined && error !== ''
   const { path, operation } = request
   return type === 'request' && operation === 'delete' && path.startsWith('sys/audit/') && !isRefused
+}
+
+/** A device that leaves out entries, or fields of them (Vault Enterprise: "Filter syntax for audit results", "Exclusion"). */
+function filtersDevice({ type, error, request }: ParsedLine): boolean {
+  const isRefused = error !== undefined && error !== ''
+  const isEnabling = /^sys\/audit\/./.test(request.path) && /create|update/.test(request.operation)
+  const options = request.data?.['options']
+  const names = typeof options === 'object' && options !== null ? Object.keys(options) : []
+  const isFiltered = names.some((name) => name === 'filter' || name === 'exclude')
+  return type === 'request' && isEnabling && isFiltered && !isRefused
 }
 
 function isLikeEntry(value: unknown): boolean {

@@ -7,12 +7,14 @@ export class OpenRequests {
   readonly #remove: StatementSync
   readonly #add: StatementSync
   readonly #unanswered: StatementSync
+  readonly #halves: StatementSync
 
   constructor(database: DatabaseSync) {
     database.exec(`
       CREATE TABLE open (id TEXT, type TEXT, entry TEXT, PRIMARY KEY (id, type)) WITHOUT ROWID`)
     this.#remove = database.prepare('DELETE FROM open WHERE id = ? AND type = ?')
     this.#add = database.prepare('INSERT OR REPLACE INTO open VALUES (?, ?, ?)')
+    this.#halves = database.prepare('SELECT count(*) AS count FROM open WHERE entry IS NULL')
     this.#unanswered = database.prepare('SELECT entry FROM open WHERE entry IS NOT NULL')
   }
 
@@ -23,6 +25,11 @@ export class OpenRequests {
 
   addResponse({ id }: AuditEntry): void {
     if (!this.#close(id, 'request')) this.#add.run(id, 'response', null)
+  }
+
+  /** Number of responses whose request is in none of the files, although Vault writes the request first. */
+  get halves(): number {
+    return Number(this.#halves.get()?.['count'] ?? 0)
   }
 
   /** Requests whose response is in none of the files. */

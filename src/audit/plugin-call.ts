@@ -8,30 +8,30 @@ export interface PluginCall {
   readonly key: string
   /** When the line was written. */
   readonly time: string
-  /** How many requests to Vault may carry the uid. */
+  /** 0, or the number of a request that was sent after the call ended and has a line of its own. */
+  readonly late: number
+  /** How many requests to Vault carry the uid. */
   readonly requests: number
+  /** Whether Vault answered one of them, so that its audit file has an entry. */
+  readonly isAnswered: boolean
 }
 
-/**
- * Requests that a plugin may still send after a call ended at its deadline: others wait for the same batch, which
- * is tried again at most twice, and then its values one by one.
- */
-const LATE_REQUESTS = 3
-const ENDED_EARLY: ReadonlySet<string> = new Set(['DEADLINE_EXCEEDED', 'CANCELLED'])
-
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0))
 const Line = v.object({
   uid: v.string(),
   method: v.picklist(['Encrypt', 'Decrypt', 'Check']),
   code: v.string(),
   time: v.optional(v.string(), ''),
   key: v.optional(v.string(), ''),
-  vault_requests: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 1),
+  vault_requests: v.optional(Count),
+  late_request: v.optional(Count, 0),
 })
 
 /** Undefined for every other line. */
 export function readPluginCall(value: unknown): PluginCall | undefined {
   const parsed = v.safeParse(Line, value, { abortEarly: true })
   if (!parsed.success) return undefined
-  const { uid, method, code, key, time, vault_requests: sent } = parsed.output
-  return { uid, method, key, time, requests: sent + (ENDED_EARLY.has(code) ? LATE_REQUESTS : 0) }
+  const { uid, method, code, key, time, vault_requests: sent, late_request: late } = parsed.output
+  const isAnswered = code === 'OK' && sent !== undefined && sent > 0 && late === 0
+  return { uid, method, key, time, late, requests: sent ?? 1, isAnswered }
 }

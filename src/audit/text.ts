@@ -23,11 +23,22 @@ export function formatAudit(summary: AuditSummary): string {
     ...suspicious.slice(0, MAX_SHOWN).map((use) => `suspicious: ${formatUse(use)}`),
     ...(hidden > 0 ? [`and ${hidden.toLocaleString('en')} more; --events prints all`] : []),
     ...files.flatMap(formatProblems),
+    ...formatMissing(summary),
     conclude(summary),
   ].join('\n')
 }
 
-function conclude({ suspiciousCount, files }: AuditSummary): string {
+/** What only a missing file explains. */
+function formatMissing({ unrecordedCalls, responsesAlone }: AuditSummary): readonly string[] {
+  const { count, first, last } = unrecordedCalls
+  const calls =
+    `missing: ${count.toLocaleString('en')} calls that Vault answered have no entry, from ${oneLine(first, MAX_LENGTH)} to ${oneLine(last, MAX_LENGTH)}; ` +
+    'pass the audit files of every Vault node and of that time, or, if they are not to be audited, name the time with --since and --until'
+  const halves = `missing: ${responsesAlone.toLocaleString('en')} responses have no request; pass the audit file before theirs`
+  return [...(count > 0 ? [calls] : []), ...(responsesAlone > 0 ? [halves] : [])]
+}
+
+function conclude({ suspiciousCount, files, ...missing }: AuditSummary): string {
   const unread = files.reduce((sum, file) => sum + file.unread, 0)
   const gaps = files.filter(({ isUseless }) => isUseless).length
   const parts = [
@@ -38,6 +49,9 @@ function conclude({ suspiciousCount, files }: AuditSummary): string {
       : []),
     ...(unread > 0
       ? [`${unread.toLocaleString('en')} ${unread === 1 ? 'line was' : 'lines were'} not read`]
+      : []),
+    ...(missing.unrecordedCalls.count + missing.responsesAlone > 0
+      ? ['an audit file is missing']
       : []),
     ...(gaps > 0 ? [`${String(gaps)} of the files cannot be used`] : []),
   ]

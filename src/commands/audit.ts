@@ -7,7 +7,7 @@ import { readLogFile, type LogLine } from '../audit/log-file.ts'
 import { formatAudit, formatUse } from '../audit/text.ts'
 import { systemClock } from '../time/clock.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
-import { flag, repeated, text, usageError } from './cli/option.ts'
+import { flag, repeated, text, usageError, type Option } from './cli/option.ts'
 import { Progress } from './cli/progress.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
@@ -17,15 +17,30 @@ const options = {
     'UID',
     'The uid that a run of verify printed. Its requests are not suspicious. Repeat it for each run.',
   ),
+  since: time('Calls of plugins before this time need no entry in the audit files.'),
+  until: time('Calls of plugins after this time need no entry.'),
   events: flag('Print every use of the key, not only the suspicious ones and the totals.'),
   json: flag('Print one JSON object per line: the uses, then the summary.'),
+}
+
+function time(help: string): Option<number | undefined> {
+  return {
+    ...text('TIME', help),
+    read: ([value], label) => {
+      const at = value === undefined ? undefined : Date.parse(value)
+      if (Number.isNaN(at)) throw usageError(`${label} must be a time such as 2026-01-31T12:00:00Z`)
+      return at
+    },
+  }
 }
 
 type AuditValues = CommandValues<typeof options>
 
 export const auditCommand = defineCommand({
   name: 'audit',
-  usage: ['FILE... [--key NAME] [--verify-run UID]... [--events] [--json]'],
+  usage: [
+    'FILE... [--key NAME] [--verify-run UID]... [--since TIME] [--until TIME] [--events] [--json]',
+  ],
   description: `
 Match the audit files of Vault or OpenBao with the logs of plugins, by the uid
 that each request carries: who used which key, when, from which node, with what
@@ -37,7 +52,10 @@ of the same kind, with the same uid, for the same key.
 The order of the files does not matter. Files may be compressed with gzip or
 zstd. Each is read twice, in constant memory; a temporary file of SQLite
 (SQLITE_TMPDIR) takes about 100 bytes for each call. A line that cannot be read
-is reported, and the result is then not ok.
+is reported, and the result is then not ok. So is a call that Vault answered,
+by the log of a plugin, and that no file has an entry for: the file of a Vault
+node, or of a time, is missing. A missing file with nothing but uses by others
+cannot be noticed.
 
 The plugins must log at level debug, and Vault must write the header
 X-Transit-Bridge-UID to its audit device, as setup configures it. The name of a
@@ -52,7 +70,7 @@ log file identifies the plugin's node.`,
 
 /** Matches audit files of Vault with logs of plugins. */
 async function runAudit(values: AuditValues, terminal: Terminal): Promise<number> {
-  const { operands: files, key, verifyRun, events, json } = values
+  const { operands: files, key, verifyRun, events, json, since, until } = values
   await refuseRepeated(files)
   const [{ Audit }, { openTemporaryDatabase }] = await Promise.all([
     import('../audit/audit.ts'),
@@ -61,7 +79,7 @@ async function runAudit(values: AuditValues, terminal: Terminal): Promise<number
   const database = openTemporaryDatabase()
   try {
     const onUse = events ? showUse(json, terminal) : undefined
-    const audit = new Audit({ database, key, verifyRuns: verifyRun, onUse })
+    const audit = new Audit({ database, key, verifyRuns: verifyRun, since, until, onUse })
     await readFiles(files, audit, terminal)
     const summary = audit.summarize()
     if (audit.entries === 0) refuseEmpty(values, audit, summary)

@@ -58,6 +58,8 @@ interface UnaryCallFacts {
   readonly method: string
   uid?: string
   vaultRequests: number
+  /** Set by the report of the call: requests for it after that have lines of their own. */
+  code?: string
 }
 
 interface CallTimes {
@@ -192,12 +194,24 @@ export class UnaryFunnel {
     const uid = 'uid' in request ? request.uid : undefined
     if (typeof uid !== 'string' || uid === '') return { deadline, signal }
     facts.uid = uid.slice(0, 128)
-    const onVaultRequest = () => void (facts.vaultRequests += 1)
+    let late = 0
+    const onVaultRequest = () => {
+      if (facts.code === undefined) facts.vaultRequests += 1
+      else this.#reportLate(facts, (late += 1))
+    }
     return { deadline, signal, uid: facts.uid, onVaultRequest }
+  }
+
+  /** Others wait for the same batch, which goes on after the end of this call; `audit` expects one request more. */
+  #reportLate({ method, code, uid }: UnaryCallFacts, late: number): void {
+    const line = { [logKey.method]: method, [logKey.code]: code, [logKey.uid]: uid }
+    const counts = { [logKey.vaultRequests]: 1, [logKey.lateRequest]: late }
+    this.#options.log.debug({ ...line, ...counts }, 'request to Vault after the call ended')
   }
 
   #report(facts: UnaryCallFacts, startedAt: number, code: status, error?: BridgeError): void {
     const { clock, log, onCall } = this.#options
+    facts.code = status[code]
     const milliseconds = clock.monotonic() - startedAt
     onCall(facts.method, status[code], milliseconds / 1000)
     const isBug = error?.code === 'INTERNAL'

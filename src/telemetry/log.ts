@@ -15,6 +15,7 @@ export const logKey = {
   operation: 'operation',
   key: 'key',
   vaultRequests: 'vault_requests',
+  lateRequest: 'late_request',
   keyId: 'key_id',
   keyVersion: 'key_version',
   reason: 'reason',

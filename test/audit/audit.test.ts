@@ -14,6 +14,8 @@ interface Logs {
   readonly entries: readonly object[]
   readonly verifyRuns?: readonly string[]
   readonly key?: string
+  readonly since?: number
+  readonly until?: number
 }
 
 async function* toLines(values: readonly object[]): AsyncIterable<readonly LogLine[]> {
@@ -23,9 +25,9 @@ async function* toLines(values: readonly object[]): AsyncIterable<readonly LogLi
   }))
 }
 
-async function audit({ calls = [], entries, verifyRuns, key = KEY }: Logs): Promise<AuditSummary> {
+async function audit({ calls = [], entries, key = KEY, ...more }: Logs): Promise<AuditSummary> {
   using database = openTemporaryDatabase()
-  const run = new Audit({ database, key, verifyRuns })
+  const run = new Audit({ database, key, ...more })
   await run.readCalls('node-1.log', 'node-1.log', toLines(calls))
   await run.readEntries('node-1.log', toLines(calls))
   await run.readEntries('audit.log', toLines(entries))
@@ -173,12 +175,51 @@ void test("a plugin's own check and a run of verify that the operator names are 
   t.match(formatAudit(summary), "decrypt by node-1.log's own check: 2,")
 })
 
-void test('a call that ended at its deadline may have caused requests after its line was written', async (t) => {
-  const calls = [callLine(UID, { code: 'DEADLINE_EXCEEDED' })]
-  const entries = [1, 2, 3, 4].flatMap((id) => use({ id: String(id), uid: UID }))
-  t.equal((await audit({ calls, entries })).ok, true)
-  const more = [...entries, ...use({ id: '5', uid: UID })]
+void test('requests after the end of a call count exactly, by lines of their own', async (t) => {
+  const code = 'DEADLINE_EXCEEDED'
+  const time = '2026-01-01T00:00:02Z'
+  const late = [1, 2].map((number) => callLine(UID, { code, time, late: number }))
+  const calls = [callLine(UID, { code }), ...late, ...late]
+  const entries = [1, 2, 3].flatMap((id) => use({ id: String(id), uid: UID }))
+  t.match(await audit({ calls, entries }), { ok: true, pluginCalls: 1 })
+  const more = [...entries, ...use({ id: '4', uid: UID })]
   t.equal((await audit({ calls, entries: more })).suspiciousCount, 1)
+  const unlogged = [callLine(UID, { code })]
+  t.equal(
+    (await audit({ calls: unlogged, entries })).suspiciousCount,
+    2,
+    'an early end allows none',
+  )
+})
+
+void test('a call that Vault answered and that no file shows is a missing file, unless its time is left out', async (t) => {
+  const later = '2026-01-02T00:00:00Z'
+  const calls = [callLine(UID), callLine(OTHER, { time: later })]
+  const entries = use({ id: 'a', uid: UID })
+  const summary = await audit({ calls, entries })
+  t.match(summary, { ok: false, unrecordedCalls: { count: 1, first: later, last: later } })
+  t.match(formatAudit(summary), `missing: 1 calls that Vault answered have no entry, from ${later}`)
+  t.match(formatAudit(summary), /^NOT ok: an audit file is missing$/m)
+  const until = Date.parse('2026-01-01T12:00:00Z')
+  t.match(await audit({ calls, entries, until }), { ok: true, unrecordedCalls: { count: 0 } })
+  t.equal((await audit({ calls, entries, since: until })).ok, false)
+
+  const unanswered = [
+    callLine(OTHER, { code: 'UNAVAILABLE' }),
+    callLine(OTHER, { requests: 0, time: later }),
+    callLine(OTHER, { key: 'transit/other' }),
+    callLine(OTHER, { code: 'DEADLINE_EXCEEDED', late: 1 }),
+  ]
+  t.equal((await audit({ calls: [callLine(UID), ...unanswered], entries })).ok, true)
+})
+
+void test('a response without its request is a missing file', async (t) => {
+  const summary = await audit({
+    calls: [callLine(UID)],
+    entries: [auditLine('response', { uid: UID })],
+  })
+  t.match(summary, { ok: false, suspiciousCount: 0, responsesAlone: 1 })
+  t.match(formatAudit(summary), 'missing: 1 responses have no request; pass the audit file before')
 })
 
 void test('a line that is in two files counts once, so a copied log hides nothing', async (t) => {
@@ -254,6 +295,19 @@ for (const [name, line, message] of UNREAD) {
     t.match(formatAudit(summary), 'NOT ok: 1 line was not read')
   })
 }
+
+// Only Vault Enterprise has such devices.
+void test('an audit device with a filter makes the result not ok, unless Vault refused it', async (t) => {
+  const data = { type: 'file', options: { filter: 'operation == read' } }
+  const path = { operation: 'update', path: 'sys/audit/file', mountType: 'system' }
+  const enable = withRequest(auditLine('request', path), { data })
+  const entries = [...use({ id: 'a', uid: UID }), enable]
+  const summary = await audit({ calls: [callLine(UID)], entries })
+  t.equal(summary.ok, false)
+  t.match(formatAudit(summary), /enables an audit device that leaves something out/)
+  const refused = [...use({ id: 'a', uid: UID }), { ...enable, error: 'permission denied' }]
+  t.equal((await audit({ calls: [callLine(UID)], entries: refused })).ok, true)
+})
 
 void test('the log of Vault itself and a refused removal of an audit device change nothing', async (t) => {
   const removal = { operation: 'delete', path: 'sys/audit/file', mountType: 'system' }

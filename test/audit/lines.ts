@@ -46,6 +46,7 @@ export interface CallOptions {
   readonly key?: string | undefined
   readonly requests?: number
   readonly time?: string
+  readonly late?: number
 }
 
 /** One line of a plugin's log. */
@@ -59,6 +60,7 @@ export function callLine(uid: string, options: CallOptions = {}): object {
     code,
     uid,
     vault_requests: requests,
+    late_request: options.late,
     msg: 'call answered',
   }
 }

@@ -331,6 +331,32 @@ void test('a log line has method, code, duration and uid, and nothing of the mes
   t.equal(typeof first?.['duration_ms'], 'number')
 })
 
+void test('each request to Vault after the end of its call has a line', async (t) => {
+  let context: CallContext | undefined
+  const waiting = gate()
+  const { client, stop, lines } = await grpcFixture({
+    decrypt: async (_request, given) => {
+      context = given
+      given.onVaultRequest?.()
+      await waiting.opened
+      return seed
+    },
+  })
+  t.teardown(stop)
+  const call = client.decrypt(envelope(seed), { uid: 'u1', timeout: 400 })
+  t.match(await failure(call), { code: 'DEADLINE_EXCEEDED' })
+  while (lines.length === 0) await setImmediate()
+  context?.onVaultRequest?.()
+  context?.onVaultRequest?.()
+  waiting.open()
+  const ended = { method: 'Decrypt', code: 'DEADLINE_EXCEEDED', uid: 'u1', vault_requests: 1 }
+  t.match(lines, [
+    { ...ended, late_request: undefined },
+    { ...ended, late_request: 1 },
+    { ...ended, late_request: 2 },
+  ])
+})
+
 void test('at info a call costs no line', async (t) => {
   const { client, stop, lines } = await grpcFixture(
     { decrypt: () => Promise.reject(new BridgeError('KEY_ID_UNKNOWN', 'no')) },

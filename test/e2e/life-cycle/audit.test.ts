@@ -41,6 +41,16 @@ void test('uses of the key by two plugins are distinguished, and a decrypt by ha
   }
   t.match(quiet.stdout, 'a plugin asked for every use that returns something secret')
 
+  const [all = '', ...logs] = files
+  const entries = readFileSync(all, 'utf8').split('\n')
+  const rest = join(folder, 'audit.log.1')
+  const isDecrypt = (line: string) => line.includes('"request"') && line.includes(`decrypt/${KEY}`)
+  writeFileSync(rest, entries.slice(entries.findLastIndex(isDecrypt)).join('\n'))
+  const forgotten = await run(['audit', rest, ...logs, '--key', KEY])
+  t.equal(forgotten.code, 1)
+  t.match(forgotten.stdout, /^missing: \d+ calls that Vault answered have no entry, from 20/m)
+  t.match(forgotten.stdout, 'NOT ok: an audit file is missing')
+
   const { data } = await vault.bao.api('POST', `transit/encrypt/${KEY}`, {
     plaintext: 'c2VjcmV0',
   })
