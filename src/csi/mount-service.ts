@@ -91,7 +91,8 @@ export class MountService {
     const keyed = objects.filter((object) => !isComposite(object))
     const engines = new VolumeEngines(keyed, home, open)
     const id = fingerprint([pod.uid, digest, ...engines.sessionIds])
-    const collect = () => this.#collect({ id, objects, engines }, role, pod.uid)
+    const collect = () =>
+      this.#collect({ id, owner: pod.namespace, objects, engines }, role, pod.uid)
     return shared.run(id, () => engines.use(collect), context)
   }
 

@@ -32,7 +32,7 @@ function spyOnCopy(): { last: () => Buffer; restore: () => void } {
 function keepAndSpy(cache: ContentCache, text: string): Buffer {
   const file = fileOf(text)
   const spy = spyOnCopy()
-  cache.keep('volume', contentOf(file))
+  cache.keep('volume', contentOf(file), 'shop')
   spy.restore()
   return spy.last()
 }
@@ -83,7 +83,7 @@ void test('content is zeroed when it is replaced, removed or cleared', (t) => {
 
 void test('with an age of 0 nothing is cached', (t) => {
   const cache = new ContentCache({ maxAgeMs: 0, clock: new HandClock() })
-  cache.keep('volume', contentOf(fileOf('secret')))
+  cache.keep('volume', contentOf(fileOf('secret')), 'shop')
   t.equal(cache.size, 0)
   t.equal(cache.find('volume'), undefined)
   t.end()
@@ -185,7 +185,7 @@ function keyFixture() {
       const answer = answers.get(rights) ?? keyOf(1)
       return answer instanceof BridgeError ? Promise.reject(answer) : Promise.resolve(answer)
     }
-    const reader = { engine: { readKey }, place: ' transit', rights }
+    const reader = { engine: { readKey }, place: ' transit', owner: 'shop', rights }
     return cache.read('k', reader, { deadline: clock.monotonic() + 1e9 })
   }
   return { clock, reads, answers, read }
@@ -207,6 +207,51 @@ void test('readers with the same permissions share one read per interval; others
   await read('a')
   await read('b')
   t.same(reads.slice(20), ['a', 'b'])
+})
+
+void test('five classes of 200 keys of one namespace do not cost others their key metadata', async (t) => {
+  const clock = new HandClock()
+  const cache = new KeyCache({ refreshIntervalMs: 30_000, revalidateAfterMs: 10 * MINUTE, clock })
+  let reads = 0
+  const engine = { readKey: () => Promise.resolve(keyOf((reads += 1))) }
+  const context = { deadline: clock.monotonic() + 1e9 }
+  const read = (owner: string, name: string) =>
+    cache.read(name, { engine, place: ' transit', owner, rights: owner }, context)
+  for (let index = 0; index < 50; index += 1) await read('shop', `shop-${String(index)}`)
+  for (let round = 0; round < 11; round += 1) {
+    for (let index = 0; index < 1_000; index += 1)
+      await read('crowd', `crowd-${String(round)}-${String(index)}`)
+  }
+  reads = 0
+  for (let index = 0; index < 50; index += 1) await read('shop', `shop-${String(index)}`)
+  t.equal(reads, 0, 'neither the metadata nor the permissions were removed')
+})
+
+void test('a pod with a thousand roles does not end the sessions of others', async (t) => {
+  const { cache, clock, ended } = sessionFixture(10)
+  const tokenIn = (namespace: string) => {
+    const { token, claims } = tokenOf(namespace, clock.now() + 60 * MINUTE)
+    return { token, claims: { ...claims, subject: `system:serviceaccount:${namespace}:web` } }
+  }
+  const session = cache.open(tokenIn('shop'), 'web', '')
+  for (let index = 0; index < 1_000; index += 1)
+    cache.open(tokenIn('crowd'), `web-${String(index)}`, '')
+  await settle()
+  t.equal(cache.open(tokenIn('shop'), 'web', ''), session)
+  t.same(new Set(ended), new Set(['crowd']))
+  t.equal(cache.size, 10)
+})
+
+void test('volumes of one namespace do not replace the content of others', (t) => {
+  const cache = new ContentCache({ maxAgeMs: MINUTE, clock: new HandClock() })
+  cache.keep('shop', contentOf(fileOf('secret')), 'shop')
+  const large = fileOf('x'.repeat(1024 * 1024))
+  for (let index = 0; index < 100; index += 1)
+    cache.keep(`crowd-${String(index)}`, contentOf(large), 'crowd')
+  t.ok(cache.find('shop'))
+  t.ok(cache.size > 60 && cache.size < 65)
+  cache.clear()
+  t.end()
 })
 
 void test('a reader that Vault denies gets nothing from the cache and does not affect other readers', async (t) => {

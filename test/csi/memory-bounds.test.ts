@@ -38,7 +38,8 @@ void test('all caches of the CSI provider at their bounds at the same time fit t
     volumes: number
     steps: Record<string, Step>
   }
-  t.equal(sessions, 1_000)
+  // Large tokens count as several sessions.
+  t.ok(sessions > 900 && sessions <= 1_000)
   t.equal(volumes, 10_000)
   for (const [name, { heapMiB, ...codes }] of Object.entries(steps))
     t.comment(`${name}: ${JSON.stringify(codes)}, heap ${String(heapMiB)} MiB`)

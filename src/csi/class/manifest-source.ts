@@ -27,7 +27,7 @@ export function readSources(text: string): readonly (ManifestSource | Unreadable
 function readDocument({ body, offset }: Part): readonly (ManifestSource | UnreadableDocument)[] {
   const source = readYaml(body)
   if (!('value' in source)) {
-    const faults = source.map((fault) => moveFault(fault, offset))
+    const faults = source.map((fault) => explainTemplate(moveFault(fault, offset), body))
     return [{ line: offset + 1, faults }]
   }
   const isList = LISTS.has(textAt(source.value, ['kind']) ?? '')
@@ -62,6 +62,16 @@ function itemsOf({ value, lineOf }: Source): readonly Source[] {
     value: item,
     lineOf: (path) => lineOf(['items', index, ...path]),
   }))
+}
+
+/** A template of Helm is not YAML before Helm has rendered it. */
+function explainTemplate(fault: Fault, body: string): Fault {
+  if (!/\{\{-? *(?:\.|if |range |include |template |with |end|\/\*)/.test(body)) return fault
+  return {
+    ...fault,
+    message: `${fault.message}; the text contains {{ }} of a Helm template`,
+    hint: 'render it first, with helm template',
+  }
 }
 
 function moveFault(fault: Fault, offset: number): Fault {

@@ -1,8 +1,8 @@
-import { LRUCache } from 'lru-cache'
 import type { CancelTimer, Clock } from '../../time/clock.ts'
 import type { ServiceAccountToken } from '../../identity/service-account-token.ts'
 import type { CallContext } from '../../call-context.ts'
 import { waitWithin } from '../../time/bounded-wait.ts'
+import { FairCache, type Share } from '../fair-cache.ts'
 import { identify, type PodSession } from './pod-session.ts'
 
 /** kubelet's default is 110 pods per node (https://kubernetes.io/docs/setup/best-practices/cluster-large/). */
@@ -42,18 +42,13 @@ interface Held {
  */
 export class SessionCache {
   readonly #options: SessionCacheOptions
-  readonly #held: LRUCache<string, Held>
+  readonly #held: FairCache<Held>
   readonly #ending = new Set<Promise<void>>()
   #stopping = false
 
   constructor(options: SessionCacheOptions) {
     this.#options = options
-    this.#held = new LRUCache({
-      max: options.maxSessions ?? MAX_SESSIONS,
-      maxSize: MAX_TOKEN_BYTES,
-      // disposeAfter, so that onSize does not count the removed session.
-      disposeAfter: (held) => this.#end(held),
-    })
+    this.#held = new FairCache({ maxSize: MAX_TOKEN_BYTES, onLeave: (held) => this.#end(held) })
   }
 
   get size(): number {
@@ -76,10 +71,20 @@ export class SessionCache {
       usedAt: clock.monotonic(),
       cancelTimer: () => undefined,
     }
-    this.#held.set(id, held, { size: token.token.reveal().length })
+    this.#held.set(id, held, this.#shareOf(token))
     this.#watch(id, held)
     onSize(this.#held.size)
     return session
+  }
+
+  /** A session counts for the namespace of its pod, and at least as one of the maximum number. */
+  #shareOf({ token, claims }: ServiceAccountToken): Share {
+    const { maxSessions = MAX_SESSIONS } = this.#options
+    const { subject = '' } = claims
+    return {
+      owner: subject.slice(0, subject.lastIndexOf(':')),
+      size: Math.max(token.reveal().length, Math.floor(MAX_TOKEN_BYTES / maxSessions)),
+    }
   }
 
   /** Ends all sessions, used or not, as far as the deadline allows. */

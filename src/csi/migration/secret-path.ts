@@ -1,9 +1,17 @@
 /** What a `secretPath` of the Vault provider refers to. */
 export type SecretPlace =
   | { readonly kind: 'decrypt'; readonly mount: string; readonly key: string }
-  | { readonly kind: 'kv'; readonly mount: string; readonly name: string }
+  | KvPlace
   | TransitOperation
   | { readonly kind: 'other' }
+
+interface KvPlace {
+  readonly kind: 'kv'
+  readonly mount: string
+  readonly name: string
+  /** The version in a query such as `?version=2`. */
+  readonly version: string | undefined
+}
 
 interface TransitOperation {
   readonly kind: 'transit'
@@ -33,7 +41,8 @@ const KV_1 = /^(?<mount>kv|secret)\/(?<name>.+)$/
 export function readSecretPath(secretPath: string): SecretPlace {
   const path = secretPath.replace(/^\/?(?:v1\/)?/, '').replace(/\?.*$/, '')
   const { mount = '', name = '' } = (KV_2.exec(path) ?? KV_1.exec(path))?.groups ?? {}
-  if (name !== '') return { kind: 'kv', mount, name }
+  const version = /\?(?:.*&)?version=(?<version>[0-9]+)/.exec(secretPath)?.groups?.['version']
+  if (name !== '') return { kind: 'kv', mount, name, version }
   const decrypt = DECRYPT.exec(path)?.groups
   if (decrypt !== undefined)
     return { kind: 'decrypt', mount: decrypt['mount'] ?? '', key: decrypt['key'] ?? '' }

@@ -1,6 +1,7 @@
 import { stringify } from 'yaml'
 import type { Fault } from '../../yaml/fault.ts'
 import { readYaml, type YamlSource } from '../../yaml/source.ts'
+import { nameType } from '../../yaml/type-words.ts'
 import { PROVIDER_NAME } from '../class/class-manifest.ts'
 import {
   API_VERSION,
@@ -17,6 +18,8 @@ import { convertParameters } from './vault-parameters.ts'
 /** Names under which HashiCorp's provider and its fork for OpenBao are installed. */
 const PROVIDERS: ReadonlySet<string> = new Set(['vault', 'openbao'])
 const PARAMETERS = ['spec', 'parameters']
+/** kubectl writes the whole old object here. */
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration'
 
 /** Classes of the Vault provider as classes of this one. */
 export interface Conversion {
@@ -64,7 +67,7 @@ function convertManifest({ source, offset }: ManifestSource, report: ConversionR
   return {
     apiVersion: API_VERSION,
     kind: KIND,
-    metadata: valueAt(value, ['metadata']) ?? {},
+    metadata: convertMetadata(mappingAt(value, ['metadata'])),
     spec: {
       provider: PROVIDER_NAME,
       parameters: {
@@ -84,7 +87,8 @@ function convertObjects(
   const source = typeof text === 'string' ? readYaml(text) : []
   if (!('value' in source) || !Array.isArray(source.value)) {
     const [syntax] = 'value' in source ? [] : source
-    report.fault(field, syntax?.message ?? 'is not a list of objects', syntax?.hint)
+    if (syntax === undefined) report.fault(field, ...explainObjects(text, source))
+    else report.fault(field, syntax.message, syntax.hint)
     return []
   }
   const lines = String(text).split('\n')
@@ -101,6 +105,30 @@ function convertObjects(
     const converted = convertObject({ fields, mode, fault })
     return converted === undefined ? [] : [converted]
   })
+}
+
+/** Why `objects` is not a list as text, and what to write. */
+function explainObjects(text: unknown, source: YamlSource | readonly Fault[]): [string, string] {
+  if (text === undefined || text === null)
+    return ['is missing', 'a class needs at least one object']
+  if (typeof text !== 'string')
+    return [`must be text, not ${nameType(text)}`, 'write "objects: |" and indent the list']
+  const value = 'value' in source ? source.value : undefined
+  return [`must be a list, not ${nameType(value)}`, 'start each object with "- "']
+}
+
+/** What a person writes. The rest belongs to the API server, which refuses it in a new object. */
+function convertMetadata(metadata: Readonly<Record<string, unknown>>): object {
+  const { name, generateName, namespace, labels } = metadata
+  const own = Object.entries(mappingAt(metadata, ['annotations']))
+  const annotations = own.filter(([key]) => key !== LAST_APPLIED)
+  return {
+    name,
+    generateName,
+    namespace,
+    labels,
+    annotations: annotations.length === 0 ? undefined : Object.fromEntries(annotations),
+  }
 }
 
 /**

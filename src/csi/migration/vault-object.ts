@@ -5,6 +5,8 @@ import { readSecretPath, type SecretPlace } from './secret-path.ts'
 
 /** Stands for a ciphertext that a person must create. csi check reports it. */
 const TO_REPLACE = 'vault:REPLACE'
+/** Encrypts what a command prints. A person replaces KEY. */
+const ENCRYPT = '| base64 -w0 | vault write -field=ciphertext transit/encrypt/KEY plaintext=-'
 const KNOWN: ReadonlySet<string> = new Set([
   'objectName',
   'secretPath',
@@ -72,7 +74,7 @@ function convertContent(place: SecretPlace, object: VaultObject): ConvertedObjec
       object.fault(
         'secretPath',
         'is not a Transit path',
-        'only values that Transit encrypts can be mounted; keep this object with the Vault provider',
+        `keep dynamic credentials with the Vault provider; if this is a value of the KV engine, encrypt it with Transit: vault read ${partOf(object)} ${quoteForShell(String(object.fields['secretPath']))} ${ENCRYPT}`,
       )
       return undefined
   }
@@ -114,19 +116,23 @@ function convertEncodingOfPlaintext({ fields, fault }: VaultObject): ConvertedOb
 
 function convertKv(place: SecretPlace & { kind: 'kv' }, object: VaultObject): ConvertedObject {
   const { fields, fault } = object
-  const { secretKey } = fields
   if (fields['secretArgs'] !== undefined) fault('secretArgs', 'has no counterpart', 'remove it')
-  const field = typeof secretKey === 'string' ? secretKey : undefined
   const optionEnd = place.name.startsWith('-') ? '-- ' : ''
-  const part = field === undefined ? '-format=json' : `-field=${quoteForShell(field)}`
-  const read = `kv get -mount=${quoteForShell(place.mount)} ${part} ${optionEnd}${quoteForShell(place.name)}`
-  const encrypt = 'vault write -field=ciphertext transit/encrypt/KEY plaintext=-'
+  const version = place.version === undefined ? '' : `-version=${place.version} `
+  const read = `kv get -mount=${quoteForShell(place.mount)} ${version}${partOf(object)} ${optionEnd}${quoteForShell(place.name)}`
   fault(
     'secretPath',
     'is a value of the KV engine, which this provider does not read',
-    `encrypt the value with Transit and put the ciphertext into the class: vault ${read} | base64 -w0 | ${encrypt}`,
+    `encrypt the value with Transit and put the ciphertext into the class: vault ${read} ${ENCRYPT}`,
   )
   return { type: 'decrypt', key: 'REPLACE', ciphertext: TO_REPLACE, ...convertDecoding(object) }
+}
+
+/** The Vault provider reads a number or a boolean as text. Without a field it mounts the whole answer. */
+function partOf({ fields }: VaultObject): string {
+  const { secretKey } = fields
+  const isField = ['string', 'number', 'boolean'].includes(typeof secretKey)
+  return isField ? `-field=${quoteForShell(String(secretKey))}` : '-format=json'
 }
 
 /** `encoding` of the Vault provider says how the stored text is decoded. */

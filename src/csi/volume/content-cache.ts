@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache'
 import type { CancelTimer, Clock } from '../../time/clock.ts'
+import { FairCache } from '../fair-cache.ts'
 import { copyFiles, zeroFiles, type ContentFile } from './content.ts'
 
 /** A volume has at most 1 MiB (content.ts). See docs/design.md, "Memory bounds". */
@@ -27,7 +27,6 @@ export interface CachedContent {
 }
 
 interface Kept extends CachedContent {
-  readonly bytes: number
   askedAt: number
   cancelTimer: CancelTimer
 }
@@ -38,15 +37,11 @@ interface Kept extends CachedContent {
  */
 export class ContentCache {
   readonly #options: ContentCacheOptions
-  readonly #kept: LRUCache<string, Kept>
+  readonly #kept: FairCache<Kept>
 
   constructor(options: ContentCacheOptions) {
     this.#options = options
-    this.#kept = new LRUCache({
-      maxSize: MAX_BYTES,
-      sizeCalculation: ({ bytes }) => bytes,
-      dispose: wipe,
-    })
+    this.#kept = new FairCache({ maxSize: MAX_BYTES, onLeave: wipe })
   }
 
   get size(): number {
@@ -67,8 +62,8 @@ export class ContentCache {
     return { files: copyAll(kept.files), fetchedAt: kept.fetchedAt }
   }
 
-  /** Stores copies. */
-  keep(volume: string, content: CachedContent): void {
+  /** Stores copies, which count for the namespace of the pod. */
+  keep(volume: string, content: CachedContent, owner: string): void {
     const { maxAgeMs, clock } = this.#options
     if (maxAgeMs === 0 || content.files.size === 0) return
     const files = copyAll(content.files)
@@ -77,8 +72,8 @@ export class ContentCache {
       .reduce((sum, { contents }) => sum + FILE_BYTES + contents.byteLength, VOLUME_BYTES)
     const { fetchedAt } = content
     const askedAt = clock.monotonic()
-    const kept: Kept = { files, fetchedAt, bytes, askedAt, cancelTimer: () => undefined }
-    this.#kept.set(volume, kept)
+    const kept: Kept = { files, fetchedAt, askedAt, cancelTimer: () => undefined }
+    this.#kept.set(volume, kept, { owner, size: bytes })
     this.#watch(volume, kept)
   }
 

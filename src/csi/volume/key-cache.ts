@@ -1,10 +1,10 @@
-import { LRUCache } from 'lru-cache'
 import type { CallContext } from '../../call-context.ts'
 import type { Clock } from '../../time/clock.ts'
 import { BridgeError, isOutage } from '../../errors.ts'
 import { isStepBack, STEP_BACK_PATIENCE_MS, type TransitKey } from '../../transit/key.ts'
 import type { Transit } from '../../transit/transit.ts'
 import { waitWithin } from '../../time/bounded-wait.ts'
+import { FairCache } from '../fair-cache.ts'
 
 /** Names of keys come from classes, so the cache has bounds (docs/design.md, "Memory bounds"). */
 const MAX_KEYS = 1_000
@@ -28,6 +28,8 @@ export interface KeyReader {
   readonly engine: Pick<Transit, 'readKey'>
   /** Identifies the place of the engine; see identifyPlace. */
   readonly place: string
+  /** Who the entries of this reader count for: the namespace of its pod. */
+  readonly owner: string
   /** Identifies the reader's permissions in Vault; see PodSession.rights. */
   readonly rights: string
   /** The context of a derived key, which decides what its public keys are. */
@@ -56,13 +58,9 @@ interface Read {
  */
 export class KeyCache {
   readonly #options: KeyCacheOptions
-  readonly #known = new LRUCache<string, KnownKey>({
-    max: MAX_KEYS,
-    maxSize: MAX_KEY_BYTES,
-    sizeCalculation: sizeOf,
-  })
+  readonly #known = new FairCache<KnownKey>({ maxSize: MAX_KEY_BYTES })
   /** When Vault last let a reader with these permissions read the key. */
-  readonly #proofs = new LRUCache<string, number>({ max: MAX_PROOFS })
+  readonly #proofs = new FairCache<number>({ maxSize: MAX_PROOFS })
   /** Reads in progress, by engine and key. */
   readonly #reads = new Map<string, Read[]>()
 
@@ -118,8 +116,8 @@ export class KeyCache {
     const proof = identifyProof(name, reader)
     try {
       const key = await readOrNone(name, reader, { deadline, uid })
-      const known = this.#accept(identifyKey(name, reader), key)
-      this.#proofs.set(proof, clock.monotonic())
+      const known = this.#accept(identifyKey(name, reader), key, reader.owner)
+      this.#proofs.set(proof, clock.monotonic(), { owner: reader.owner, size: 1 })
       return known
     } catch (thrown) {
       if (!isOutage(BridgeError.from(thrown))) this.#proofs.delete(proof)
@@ -127,19 +125,19 @@ export class KeyCache {
     }
   }
 
-  #accept(id: string, key: TransitKey | undefined): KnownKey {
+  #accept(id: string, key: TransitKey | undefined, owner: string): KnownKey {
     const readAt = this.#options.clock.monotonic()
     const before = this.#known.get(id)
     const next = { key, readAt }
     const isOlder = before?.key !== undefined && key !== undefined && isStepBack(before.key, key)
-    if (!isOlder) return this.#keep(id, next)
+    if (!isOlder) return this.#keep(id, next, owner)
     const steppedBackAt = before.steppedBackAt ?? readAt
-    if (readAt - steppedBackAt >= STEP_BACK_PATIENCE_MS) return this.#keep(id, next)
-    return this.#keep(id, { key: before.key, readAt, steppedBackAt })
+    if (readAt - steppedBackAt >= STEP_BACK_PATIENCE_MS) return this.#keep(id, next, owner)
+    return this.#keep(id, { key: before.key, readAt, steppedBackAt }, owner)
   }
 
-  #keep(id: string, known: KnownKey): KnownKey {
-    this.#known.set(id, known)
+  #keep(id: string, known: KnownKey, owner: string): KnownKey {
+    this.#known.set(id, known, { owner, size: sizeOf(known) })
     return known
   }
 
@@ -152,10 +150,12 @@ export class KeyCache {
   }
 }
 
+/** At least the share of one key, so that the number of keys is bounded as well. */
 function sizeOf({ key }: KnownKey): number {
   const versions = [...(key?.versions.values() ?? [])]
   const chains = versions.map(({ certificateChain = '' }) => certificateChain.length)
-  return chains.reduce((sum, length) => sum + VERSION_BYTES + length, VERSION_BYTES)
+  const bytes = chains.reduce((sum, length) => sum + VERSION_BYTES + length, VERSION_BYTES)
+  return Math.max(bytes, Math.floor(MAX_KEY_BYTES / MAX_KEYS))
 }
 
 /** A missing key is cached, too, because an optional object asks for it every minute. */

@@ -29,6 +29,8 @@ export interface VolumeContentOptions {
 export interface Volume {
   /** Identifies pod, class and identity. */
   readonly id: string
+  /** The namespace of the pod, which entries of caches count for. */
+  readonly owner: string
   readonly objects: readonly ClassObject[]
   readonly engines: VolumeEngines
 }
@@ -82,17 +84,21 @@ export class VolumeContent {
     this.#options.contents.forget(volume.id)
   }
 
-  async #readKeys({ objects, engines }: Volume, context: CallContext): Promise<Keys> {
+  async #readKeys({ owner, objects, engines }: Volume, context: CallContext): Promise<Keys> {
     const wanted = groupByKey(objects.filter(needsKey), engines)
     const read = async ([id, group]: [string, KeyGroup<ClassObject>]) =>
-      [id, await this.#readKey(group, context).catch(asError)] as const
+      [id, await this.#readKey(group, owner, context).catch(asError)] as const
     return new Map(await Promise.all([...wanted].map(read)))
   }
 
-  async #readKey(group: KeyGroup<ClassObject>, context: CallContext): Promise<KnownKey> {
+  async #readKey(
+    group: KeyGroup<ClassObject>,
+    owner: string,
+    context: CallContext,
+  ): Promise<KnownKey> {
     const { key, engine, derivation } = group
     const rights = await engine.session.rights(context)
-    const reader = { engine: engine.transit, place: engine.id, rights, derivation }
+    const reader = { engine: engine.transit, place: engine.id, owner, rights, derivation }
     return this.#options.keys.read(key, reader, context)
   }
 
@@ -163,14 +169,14 @@ export class VolumeContent {
     })
   }
 
-  #cache({ id }: Volume, values: Contents, fetchedAt: number): void {
+  #cache({ id, owner }: Volume, values: Contents, fetchedAt: number): void {
     const files = new Map<number, readonly ContentFile[]>()
     for (const [index, content] of values) {
       // Incomplete content is not cached; the next Mount fetches everything.
       if (content instanceof BridgeError) return
       files.set(index, content)
     }
-    this.#options.contents.keep(id, { files, fetchedAt })
+    this.#options.contents.keep(id, { files, fetchedAt }, owner)
   }
 
   async #makePublic({ objects, engines }: Volume, keys: Keys): Promise<Contents> {

@@ -322,6 +322,53 @@ for (const [name, object, expected, type] of WITHOUT_COUNTERPART) {
   })
 }
 
+void test('the advice for a value reads what the Vault provider reads', (t) => {
+  const advice = (object: Fields) => convert([{ objectName: 'a', ...object }]).hints[0]
+  t.match(
+    advice({ secretPath: 'secret/data/app?version=2', secretKey: 5 }),
+    /: vault kv get -mount=secret -version=2 -field=5 app \| base64/,
+  )
+  t.match(
+    advice({ secretPath: 'team/kv/app', secretKey: 'password' }),
+    /if this is a value of the KV engine, .*: vault read -field=password team\/kv\/app \| base64 -w0 \| vault write/,
+  )
+  t.end()
+})
+
+void test('metadata that the API server wrote is not copied', (t) => {
+  const { metadata } = parse(
+    convertVaultManifests(
+      JSON.stringify({
+        apiVersion: 'secrets-store.csi.x-k8s.io/v1',
+        kind: 'SecretProviderClass',
+        metadata: {
+          name: 'web',
+          namespace: 'shop',
+          labels: { app: 'web' },
+          annotations: { 'kubectl.kubernetes.io/last-applied-configuration': '{}', team: 'a' },
+          uid: 'x',
+          resourceVersion: '5',
+          managedFields: [],
+        },
+        spec: { provider: 'vault', parameters: { roleName: 'web', objects: '[]' } },
+      }),
+    ).text,
+  ) as { metadata: unknown }
+  t.strictSame(metadata, {
+    name: 'web',
+    namespace: 'shop',
+    labels: { app: 'web' },
+    annotations: { team: 'a' },
+  })
+  t.end()
+})
+
+void test('a template of Helm is named as such', (t) => {
+  const { faults } = convertVaultManifests('kind: A\nspec: {{ .Values.spec }}\n')
+  t.match(faults, [{ line: 2, message: /Helm template/, hint: /helm template/ }])
+  t.end()
+})
+
 void test('parameters of the connection are notes, and those without a counterpart are faults', (t) => {
   const { parameters, faults, notes } = convert([DECRYPT], {
     vaultAddress: 'https://vault:8200',
@@ -351,7 +398,11 @@ void test('parameters of the connection are notes, and those without a counterpa
 
 void test('a class without a role or with objects that are not a list is reported', (t) => {
   t.strictSame(convert([DECRYPT], { roleName: undefined }).faults, ['roleName is missing'])
-  t.strictSame(convert('a: b').faults, ['objects is not a list of objects'])
+  t.strictSame(convert('a: b').faults, ['objects must be a list, not a mapping'])
+  t.strictSame(convert([], { objects: undefined }).faults, ['objects is missing'])
+  const list = convert([], { objects: [DECRYPT] })
+  t.strictSame(list.faults, ['objects must be text, not a list'])
+  t.strictSame(list.hints, ['write "objects: |" and indent the list'])
   t.match(convert('[').faults, [/^objects /])
   t.strictSame(convert([DECRYPT], { roleName: 'a b' }).faults, [
     'roleName is not a valid Vault name',
