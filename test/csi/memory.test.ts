@@ -128,4 +128,24 @@ void test('with revalidateAfter 0s, no copy of a value remains of a bundle or te
   await waitUntilGone(secrets)
 })
 
+void test('with revalidateAfter 0s, no copy of a value remains from which a pointer selects a part', async (t) => {
+  const secrets: Buffer[] = []
+  for (const pointer of ['jsonPointer', 'yamlPointer']) {
+    for (const length of [48, 5_000]) {
+      const [part, rest] = [randomBytes(length), randomBytes(length)]
+      secrets.push(part, rest)
+      const value = { list: [{ part: part.toString('base64') }], rest: rest.toString('base64') }
+      const contents = await mountValue(Buffer.from(JSON.stringify(value)), {
+        [pointer]: '/list/0/part',
+      })
+      t.equal(String(contents), value.list[0]?.part)
+      t.match(
+        String(await mountValue(Buffer.from(JSON.stringify(value)), { [pointer]: '/list/0' })),
+        value.list[0]?.part,
+      )
+    }
+  }
+  await waitUntilGone(secrets)
+})
+
 end()
