@@ -30,6 +30,7 @@ import { kubeconfigOf } from '../kube-config.ts'
 const OUTSIDE = 'README_INSTALL_OUTSIDE'
 const UNIT = '/etc/systemd/system/transit-bridge-kms.service'
 const SOCKET = '/run/transit-bridge/kms.sock'
+const TOKEN = '/etc/transit-bridge/token'
 /** Makes the namespaces' own file systems over those of the host, and runs the arguments there. */
 const ENTER = `
 set -eu
@@ -53,6 +54,14 @@ function blocksOf(section: string): Block[] {
     language,
     text: block,
   }))
+}
+
+/** What systemd does when the unit runs that a page shows for the renewal of the token. */
+function renewalOf(page: string): Block {
+  const text = readFileSync(join(ROOT, page), 'utf8')
+  const [, command = ''] = /^ExecStart=(.*create token.*)$/m.exec(text) ?? []
+  const [, umask = ''] = /^UMask=(.*)$/m.exec(text) ?? []
+  return { language: 'sh', text: `umask ${umask}\n${command}` }
 }
 
 /** Puts what a block of README shows where its first line says. */
@@ -290,11 +299,19 @@ async function inside(t: Test, outside: string): Promise<void> {
   await person.types(token)
   const told = readFileSync(join(person.home, 'systemctl.log'), 'utf8')
   t.equal(told, 'daemon-reload\nenable --now transit-bridge-kms\n', '4: what systemd receives')
+  const renewal = renewalOf('docs/operations/systemd.md')
+  const first = readFileSync(TOKEN, 'utf8')
+  await person.types(renewal)
+  const renewed = readFileSync(TOKEN, 'utf8')
+  t.match(renewed, /^ey/, '4: the timer of systemd.md replaces the token')
+  t.not(renewed, first)
   const client = await startUnit(t)
   t.teardown(() => client.close())
   t.pass('4: the unit serves, and its Status says ok')
   await person.types(encryption)
   await before.stop()
+  await t.rejects(person.types(renewal), '4: without an API server the timer fails,')
+  t.equal(readFileSync(TOKEN, 'utf8'), renewed, 'and the token stays')
   writeManifest(manifest)
   const flags = manifest.text.match(/(?<=- )--\S+/g) ?? []
   t.equal(flags.length, 2, '5: the manifest has the flags')

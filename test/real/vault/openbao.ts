@@ -31,8 +31,8 @@ export type OpenBaoOptions = {
    * it starts from a copy of an initialised empty one, which saves 1.5 s.
    */
   fresh?: boolean
-  /** A member of a raft cluster: its name, and a running member to join. See OpenBaoCluster. */
-  member?: { name: string; join?: OpenBao }
+  /** A member of a raft cluster: its name, a running member to join, and `standbyReads`. See OpenBaoCluster. */
+  member?: { name: string; join?: OpenBao; standbyReads?: boolean | undefined }
 }
 
 export type Answer = { status: number; body: JsonBody }
@@ -89,6 +89,7 @@ export class OpenBao {
         audit,
         tls: options.tls,
         node: options.member?.name ?? 'one',
+        standbyReads: options.member?.standbyReads ?? true,
       }),
     )
     const scheme = options.tls === undefined ? 'http' : 'https'
@@ -334,6 +335,7 @@ function configuration(given: {
   audit: boolean
   tls: OpenBaoOptions['tls']
   node: string
+  standbyReads: boolean
 }): string {
   const { tls } = given
   const scheme = tls === undefined ? 'http' : 'https'
@@ -362,6 +364,7 @@ function configuration(given: {
     `api_addr = "${scheme}://127.0.0.1:${given.port}"`,
     `cluster_addr = "https://127.0.0.1:${given.clusterPort}"`,
     ...(given.isVault ? ['disable_mlock = true'] : []),
+    ...(given.standbyReads || given.isVault ? [] : ['disable_standby_reads = true']),
   ]
   // OpenBao takes audit devices from its configuration alone, Vault from its API alone.
   if (given.audit && !given.isVault) {
