@@ -1,6 +1,15 @@
 import { BridgeError } from '../errors.ts'
 import { hasPlaintextLength } from '../transit/ciphertext.ts'
-import type { DecryptInput, DecryptResult } from '../transit/transit.ts'
+import type { DecryptInput, DecryptResult, EncryptInput } from '../transit/transit.ts'
+
+/** Returns a ciphertext if it can be that of its plaintext. kube-apiserver would store another one, and never read the data again. */
+export function requireCiphertextLength(input: EncryptInput, ciphertext: string): string {
+  if (hasPlaintextLength(ciphertext, input.plaintext.length)) return ciphertext
+  throw new BridgeError(
+    'VAULT_ANSWER_INVALID',
+    'Vault returned a ciphertext of a different length than its plaintext has; check any proxy in front of Vault',
+  )
+}
 
 /**
  * Replaces plaintexts that cannot belong to their ciphertexts, because they have another length: a response that was

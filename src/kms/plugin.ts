@@ -15,7 +15,7 @@ import { serveKmsV1Beta1 } from './grpc-v1beta1.ts'
 import { serveKmsV2 } from './grpc-v2.ts'
 import { Health } from './health.ts'
 import { KeyWatch } from './key-watch.ts'
-import { refuseWrongLengths } from './plaintext-length.ts'
+import { refuseWrongLengths, requireCiphertextLength } from './plaintext-length.ts'
 import { KeyProof } from './proof.ts'
 import { KeyService } from './service.ts'
 
@@ -92,7 +92,8 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     acceptVaultKubernetesKms: kms.acceptFrom.includes('vault-kubernetes-kms'),
     watch,
     health,
-    encrypt: (input, context) => engine.encrypt(transit.key, input, context),
+    encrypt: async (input, context) =>
+      requireCiphertextLength(input, await engine.encrypt(transit.key, input, context)),
     decrypt: (input, context) => batcher.decrypt(input, context),
     cache,
     budget: new ByteBudget({

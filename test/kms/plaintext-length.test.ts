@@ -1,7 +1,7 @@
 import { test } from 'tap'
 
 import { BridgeError } from '../../src/errors.ts'
-import { refuseWrongLengths } from '../../src/kms/plaintext-length.ts'
+import { refuseWrongLengths, requireCiphertextLength } from '../../src/kms/plaintext-length.ts'
 
 const OVERHEAD_BYTES = 12 + 16
 
@@ -31,4 +31,15 @@ void test('a plaintext of a different length is refused and zeroed', async (t) =
 void test('a result without a value that was sent is refused', async (t) => {
   const [result] = refuseWrongLengths([], [Buffer.alloc(32, 1)])
   t.match(result, { code: 'VAULT_ANSWER_INVALID' })
+})
+
+void test('a ciphertext that cannot be that of its plaintext is refused', async (t) => {
+  const input = { plaintext: Buffer.alloc(32, 1), associatedData: Buffer.alloc(0), keyVersion: 1 }
+  const { ciphertext } = sealed(32)
+  t.equal(requireCiphertextLength(input, ciphertext), ciphertext)
+  for (const bytes of [0, 31, 33, 64]) {
+    t.throws(() => requireCiphertextLength(input, sealed(bytes).ciphertext), {
+      code: 'VAULT_ANSWER_INVALID',
+    })
+  }
 })

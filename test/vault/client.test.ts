@@ -115,6 +115,9 @@ void test('nothing is taken from the environment', async (t) => {
   t.notMatch(JSON.stringify(vault.requests), 'from-the-environment')
 })
 
+/** Tried again until too little time is left; how often depends on jitter. */
+const REPEATED = Symbol('repeated')
+
 void test('answers that fail', async (t) => {
   const rows = [
     [
@@ -124,8 +127,8 @@ void test('answers that fail', async (t) => {
       /denies decrypt: permission denied/,
       1,
     ],
-    ['HTML with 200', answer(200, '<html>'), 'VAULT_ANSWER_INVALID', /not from Vault/, 5],
-    ['HTML with 502', answer(502, '<html>'), 'VAULT_UNAVAILABLE', /not from Vault/, 5],
+    ['HTML with 200', answer(200, '<html>'), 'VAULT_ANSWER_INVALID', /not from Vault/, REPEATED],
+    ['HTML with 502', answer(502, '<html>'), 'VAULT_UNAVAILABLE', /not from Vault/, REPEATED],
     [
       'too long an answer',
       answer(200, `"${'x'.repeat(4 * 1024 * 1024)}"`),
@@ -141,7 +144,7 @@ void test('answers that fail', async (t) => {
       }) as typeof silence,
       'VAULT_UNREACHABLE',
       /cut off/,
-      5,
+      REPEATED,
     ],
     [
       'a chunked answer cut off',
@@ -151,7 +154,7 @@ void test('answers that fail', async (t) => {
       }) as typeof silence,
       'VAULT_UNREACHABLE',
       /cut off/,
-      5,
+      REPEATED,
     ],
     [
       'a connection closed without an answer',
@@ -160,7 +163,7 @@ void test('answers that fail', async (t) => {
       }) as typeof silence,
       'VAULT_UNREACHABLE',
       /is unreachable/,
-      6,
+      REPEATED,
     ],
     [
       'something that is not HTTP',
@@ -177,7 +180,7 @@ void test('answers that fail', async (t) => {
       answer(429, { errors: ['rate limit quota exceeded'] }),
       'VAULT_RATE_LIMITED',
       /limits the rate/,
-      5,
+      REPEATED,
     ],
     [
       'a rate limit beyond the deadline',
@@ -188,14 +191,15 @@ void test('answers that fail', async (t) => {
     ],
   ] as const
   for (const [name, handler, code, words, asked] of rows) {
-    void t.test(`${name}: ${code} after ${String(asked)}`, async (s) => {
+    void t.test(`${name}: ${code}`, async (s) => {
       const vault = await LocalVault.start(s, handler)
       const { client } = clientFixture(s, [vault.address])
-      const error = await failureOf(client.request(decrypt, within(5000)))
+      const error = await failureOf(client.request(decrypt, within(2_000)))
       s.equal(error.code, code)
       s.match(error.message, words)
       s.match(error.message, vault.address)
-      s.equal(vault.requests.length, asked)
+      if (asked === REPEATED) s.ok(vault.requests.length > 2)
+      else s.equal(vault.requests.length, asked)
     })
   }
 })
@@ -236,7 +240,7 @@ void test('temporary failures are tried again', async (t) => {
       method: 'POST',
       path: 'auth/token/revoke-self',
     }
-    s.equal((await failureOf(client.request(revoke, within(5000)))).code, 'VAULT_UNAVAILABLE')
+    s.equal((await failureOf(client.request(revoke, within(2_000)))).code, 'VAULT_UNAVAILABLE')
     s.equal(vault.requests.length, 1)
   })
 })
@@ -274,8 +278,8 @@ void test('time limits', async (t) => {
     const clock = new HandClock()
     const { client } = clientFixture(s, [vault.address], { clock, timeoutMs: 2000 })
     const asked = vault.requests.length
-    const failure = failureOf(client.request(decrypt, { deadline: 60_000 }))
-    for (const [attempt, waitMs] of [50, 100, 200, 400, 0].entries()) {
+    const failure = failureOf(client.request(decrypt, { deadline: 8_300 }))
+    for (const [attempt, waitMs] of [50, 100, 100, 0].entries()) {
       await vault.arrival(asked + attempt + 1)
       await clock.advance(2000)
       await clock.advance(waitMs)
@@ -381,7 +385,7 @@ void test('several addresses', async (t) => {
       s,
       vaults.map(({ address }) => address),
     )
-    s.equal((await failureOf(client.request(decrypt, within(5000)))).code, 'VAULT_DENIED')
+    s.equal((await failureOf(client.request(decrypt, within(2_000)))).code, 'VAULT_DENIED')
     s.strictSame(
       vaults.map(({ requests }) => requests.length),
       [1, 1],
@@ -399,7 +403,7 @@ void test('several addresses', async (t) => {
   void t.test('all dead: the message names address and reason', async (s) => {
     const address = await deadAddress(s)
     const { client } = clientFixture(s, [address])
-    const error = await failureOf(client.request(decrypt, within(5000)))
+    const error = await failureOf(client.request(decrypt, within(2_000)))
     s.equal(error.code, 'VAULT_UNREACHABLE')
     s.equal(error.message, `Vault at ${address} is unreachable: connection refused`)
   })
@@ -473,7 +477,7 @@ void test('redirects', async (t) => {
       )
       const { client } = clientFixture(s, [vault.address])
       await client.request(readKey, within(5000))
-      const error = await failureOf(client.request(decrypt, within(5000)))
+      const error = await failureOf(client.request(decrypt, within(2_000)))
       s.equal(error.code, 'VAULT_REDIRECT_REFUSED')
       s.match(error.message, 'drop the request body')
     }
@@ -483,7 +487,7 @@ void test('redirects', async (t) => {
     const stranger = await LocalVault.start(s, good)
     const vault = await LocalVault.start(s, to(`${stranger.address}/v1/transit/decrypt/k8s-etcd`))
     const { client } = clientFixture(s, [vault.address])
-    const error = await failureOf(client.request(decrypt, within(5000)))
+    const error = await failureOf(client.request(decrypt, within(2_000)))
     s.equal(error.code, 'VAULT_REDIRECT_REFUSED')
     s.match(error.message, stranger.address)
     s.match(error.message, 'vault.address')
@@ -493,9 +497,9 @@ void test('redirects', async (t) => {
   void t.test('two are followed, a third is refused', async (s) => {
     const vault = await LocalVault.start(s, to('/v1/transit/decrypt/k8s-etcd'))
     const { client } = clientFixture(s, [vault.address])
-    const error = await failureOf(client.request(decrypt, within(5000)))
+    const error = await failureOf(client.request(decrypt, within(2_000)))
     s.equal(error.code, 'VAULT_REDIRECT_REFUSED')
-    s.equal(vault.requests.length, 3 * 5, 'each of five attempts')
+    s.equal(vault.requests.length % 3, 0, 'in each attempt')
   })
 
   void t.test('without a usable target are refused', async (s) => {
@@ -503,7 +507,7 @@ void test('redirects', async (t) => {
       const vault = await LocalVault.start(s, handler)
       const { client } = clientFixture(s, [vault.address])
       s.equal(
-        (await failureOf(client.request(readKey, within(5000)))).code,
+        (await failureOf(client.request(readKey, within(2_000)))).code,
         'VAULT_REDIRECT_REFUSED',
       )
     }
@@ -550,7 +554,7 @@ void test('requests are reported', async (t) => {
       const up = async () => (await metrics.vaultUp.get()).values[0]?.value
       await failureOf(client.request(decrypt, within(-1)))
       s.equal(await up(), 0)
-      await failureOf(client.request(decrypt, within(5000)))
+      await failureOf(client.request(decrypt, within(2_000)))
       s.equal(await up(), 1)
       await failureOf(client.request(decrypt, within(-1)))
       s.equal(await up(), 1)
@@ -566,7 +570,7 @@ void test('requests are reported', async (t) => {
       })
       const { client, lines } = clientFixture(s, [vault.address])
       for (const _ of [1, 2]) {
-        const error = await failureOf(client.request(decrypt, within(5000)))
+        const error = await failureOf(client.request(decrypt, within(2_000)))
         s.notMatch(
           `${String(error)} ${String(error.cause)} ${JSON.stringify(lines)}`,
           /hvs\.|c2VjcmV0/,
@@ -607,7 +611,7 @@ void test('close lets a request end, and refuses later ones', async (t) => {
   release()
   t.equal((await pending).status, 200)
   await closing
-  t.equal((await failureOf(client.request(decrypt, within(5000)))).code, 'CANCELLED')
+  t.equal((await failureOf(client.request(decrypt, within(2_000)))).code, 'CANCELLED')
 })
 
 void test('the address that answered a check is proven, not the one in use when the check ends', async (t) => {
@@ -625,13 +629,13 @@ void test('the address that answered a check is proven, not the one in use when 
   const read = client.request(readKey, check)
   await known.arrival(1)
   known.handle = answer(503, { errors: ['a passing fault'] })
-  await failureOf(client.request({ ...readKey, operation: 'revoke_token' }, within(5000)))
+  await failureOf(client.request({ ...readKey, operation: 'revoke_token' }, within(2_000)))
   held[0]?.()
   await read
   client.prove(check)
 
   await known.stop()
-  t.match(await failureOf(client.request(decrypt, within(5000))), { code: 'VAULT_UNREACHABLE' })
+  t.match(await failureOf(client.request(decrypt, within(2_000))), { code: 'VAULT_UNREACHABLE' })
   t.strictSame(other.requests, [], 'the other Vault is sent nothing')
 })
 

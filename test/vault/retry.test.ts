@@ -25,10 +25,35 @@ function bookOf(count: number): AddressBook {
 const planOf = (count: number, random = 0.5) => new RetryPlan(bookOf(count), () => random)
 const codeOf = (next: number | BridgeError) => (typeof next === 'number' ? next : next.code)
 
-void test('one address is tried five times, with waits that double in between', async (t) => {
-  const plan = planOf(1)
-  for (const waitMs of [150, 300, 600, 1200]) t.equal(plan.next(down, LONG, true), waitMs)
+void test('one address is tried again for five seconds, with waits that double up to half a second', async (t) => {
+  const plan = planOf(1, 1)
+  const waits = []
+  for (let next = plan.next(down, LONG, true); typeof next === 'number';) {
+    waits.push(next)
+    next = plan.next(down, LONG, true)
+  }
+  t.strictSame(waits.slice(0, 3), [250, 500, 500])
+  const waitedMs = waits.reduce((sum, each) => sum + each)
+  t.ok(waitedMs >= 5_000 && waitedMs < 5_500, String(waitedMs))
   t.equal(codeOf(plan.next(down, LONG, true)), 'VAULT_UNREACHABLE')
+})
+
+void test('a request that fails fast is tried again for two seconds', async (t) => {
+  const plan = new RetryPlan(bookOf(1), () => 1, { failsFast: true })
+  for (const waitMs of [250, 500, 500, 500, 500]) t.equal(plan.next(down, LONG, true), waitMs)
+  t.equal(codeOf(plan.next(down, LONG, true)), 'VAULT_UNREACHABLE')
+})
+
+void test('a call does not give up while more than half a second is left before its deadline', async (t) => {
+  for (const random of [0, 0.5, 1]) {
+    const plan = planOf(1, random)
+    let leftMs = 2_900
+    for (let next = plan.next(down, leftMs, true); typeof next === 'number';) {
+      leftMs -= next
+      next = plan.next(down, leftMs, true)
+    }
+    t.ok(leftMs <= 500, `${String(leftMs)} ms are left`)
+  }
 })
 
 void test('several addresses are tried again after a wait, as during an election', async (t) => {
@@ -125,6 +150,12 @@ void test('a rate limit is waited for at the same address if that fits', async (
     codeOf(plan.next(failure('VAULT_RATE_LIMITED', 'later', 3000), 2000, true)),
     'VAULT_RATE_LIMITED',
   )
+})
+
+void test('a rate limit that says it has passed causes no requests without a wait', async (t) => {
+  const plan = planOf(1)
+  const limited = failure('VAULT_RATE_LIMITED', 'later', 0)
+  for (const waitMs of [150, 300, 300]) t.equal(plan.next(limited, LONG, true), waitMs)
 })
 
 void test('a rejected request is not tried again where the address was proven', async (t) => {

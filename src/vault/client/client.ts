@@ -98,7 +98,7 @@ class Client implements VaultClient {
 
   async request(request: VaultRequest, context: CallContext): Promise<VaultResponse> {
     const startedAt = this.#options.clock.monotonic()
-    const plan = new RetryPlan(this.#book, this.#random)
+    const plan = new RetryPlan(this.#book, this.#random, context)
     for (;;) {
       const outcome = await this.#send(request, context, plan.index)
       if (!(outcome instanceof AttemptFailure)) {

@@ -1,14 +1,19 @@
+import type { CallContext } from '../../call-context.ts'
 import { isOutage, isRefusal, type BridgeError, type ErrorCode } from '../../errors.ts'
 import type { AddressBook } from './address-book.ts'
 import type { AttemptFailure, Retry } from './attempt.ts'
 
 /** Maximum number of attempts without a wait in between. */
 const MAX_ATTEMPTS_AT_ONCE = 3
-/** Maximum number of waits for one request, so that many callers do not overload a Vault that is coming back. */
-const MAX_WAITS = 4
-/** The first wait lies between these two; each one after it is twice as long. All together last 2.3 s on average. */
+/** All waits of one request together: longer than the election of a leader takes, and short of a caller without a deadline. */
+const MAX_WAITED_MS = 5_000
+/** The same for a request that fails fast: a check must report an outage within its grace. */
+const MAX_WAITED_FAST_MS = 2_000
+/** The first wait lies between these two; each one after it is twice as long, up to the longest. */
 const MIN_WAIT_MS = 50
 const MAX_WAIT_MS = 250
+/** Keeps callers from giving up long before their deadline because the next wait would not fit. */
+const LONGEST_WAIT_MS = 500
 
 /** See {@link RetryPlan}'s choice of the error to report. */
 const RANKS = { misconfigured: 1, outage: 2, refusal: 3, proven: 3, callerGone: 7 }
@@ -27,11 +32,13 @@ const MISCONFIGURED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 export class RetryPlan {
   readonly #book: AddressBook
   readonly #random: () => number
+  readonly #maxWaitedMs: number
   readonly #refusedAt = new Set<number>()
   #tried = new Set<number>()
   #index: number
   #attemptsAtOnce = 0
   #waits = 0
+  #waitedMs = 0
   #reconnected = false
   /** Whether one of the failures may end by itself. */
   #mayPass = false
@@ -40,9 +47,14 @@ export class RetryPlan {
   #rank = 0
 
   /** `random` returns numbers from 0 up to, but not including, 1. */
-  constructor(book: AddressBook, random: () => number) {
+  constructor(
+    book: AddressBook,
+    random: () => number,
+    { failsFast }: Pick<CallContext, 'failsFast'> = {},
+  ) {
     this.#book = book
     this.#random = random
+    this.#maxWaitedMs = failsFast === true ? MAX_WAITED_FAST_MS : MAX_WAITED_MS
     this.#index = book.current
   }
 
@@ -106,10 +118,13 @@ export class RetryPlan {
   }
 
   #wait(askedMs: number | undefined): number | undefined {
-    if (this.#waits >= MAX_WAITS) return undefined
+    if (this.#waitedMs >= this.#maxWaitedMs) return undefined
     const jitterMs = MIN_WAIT_MS + this.#random() * (MAX_WAIT_MS - MIN_WAIT_MS)
-    const waitMs = askedMs ?? jitterMs * 2 ** this.#waits
+    const factor = Math.min(2 ** this.#waits, LONGEST_WAIT_MS / MAX_WAIT_MS)
+    // A Retry-After of 0, or a date that has passed, must not cause requests without a wait.
+    const waitMs = Math.max(askedMs ?? 0, jitterMs * factor)
     this.#waits += 1
+    this.#waitedMs += waitMs
     this.#attemptsAtOnce = 0
     return waitMs
   }

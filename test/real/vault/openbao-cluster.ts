@@ -3,26 +3,24 @@ import { OpenBao } from './openbao.ts'
 
 const NAMES = ['one', 'two', 'three']
 
-export type ClusterOptions = {
-  /** Whether standbys answer Transit requests themselves, as OpenBao does by default; Vault Community forwards them. */
-  standbyReads?: boolean
-}
+/** This member forwards all requests to the leader, as standbys of HashiCorp Vault Community do; the others answer Transit themselves. */
+const FORWARDING = 'two'
 
 /** A real OpenBao cluster on 127.0.0.1: three raft members, one of them active, the others standbys. */
 export class OpenBaoCluster {
   readonly members: readonly OpenBao[]
 
   /** Starts one; all members are unsealed when this returns, and the first one is the leader. */
-  static async start({ standbyReads }: ClusterOptions = {}): Promise<OpenBaoCluster> {
+  static async start(): Promise<OpenBaoCluster> {
     const [first = '', ...others] = NAMES
-    const leader = await OpenBao.start({ member: { name: first, standbyReads }, audit: false })
+    const leader = await OpenBao.start({ member: { name: first }, audit: false })
     // By default a new member votes after 10 s.
     const autopilot = { server_stabilization_time: '1s' }
     await leader.api('POST', 'sys/storage/raft/autopilot/configuration', autopilot)
     const members = [leader]
     for (const name of others) {
       const member = await OpenBao.start({
-        member: { name, join: leader, standbyReads },
+        member: { name, join: leader, standbyReads: name !== FORWARDING },
         audit: false,
       })
       members.push(member)

@@ -31,8 +31,8 @@ export type OpenBaoOptions = {
    * it starts from a copy of an initialised empty one, which saves 1.5 s.
    */
   fresh?: boolean
-  /** A member of a raft cluster: its name, a running member to join, and `standbyReads`. See OpenBaoCluster. */
-  member?: { name: string; join?: OpenBao; standbyReads?: boolean | undefined }
+  /** A member of a raft cluster: its name, a running member to join, and whether it answers as a standby. See OpenBaoCluster. */
+  member?: { name: string; join?: OpenBao; standbyReads?: boolean }
 }
 
 export type Answer = { status: number; body: JsonBody }
