@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import { buildProgram } from '../commands/program.ts'
 import { Etcd } from '../real/cluster/etcd.ts'
-import { KmsVault } from '../real/vault/kms-vault.ts'
+import { KmsVault, type KmsVaultOptions } from '../real/vault/kms-vault.ts'
 import { KubeApiServer, type KubeApiServerOptions } from '../real/cluster/kube-api-server.ts'
 import { Plugin } from '../real/program/plugin.ts'
 import { TcpProxy } from '../real/faults/tcp-proxy.ts'
@@ -20,6 +20,8 @@ export type ClusterOptions = {
   encryptionConfig?: (socket: string) => string
   /** Seconds that the plugin's service-account token lives. Default: an hour. */
   tokenLife?: number
+  /** Default: Vault without TLS. */
+  tls?: NonNullable<KmsVaultOptions['tls']>
   api?: Omit<KubeApiServerOptions, 'etcd' | 'encryptionConfig'>
 }
 
@@ -35,7 +37,11 @@ export type Cluster = {
 
 /** Starts all of them, ready; they end with the test. */
 export async function startCluster(t: Scope, options: ClusterOptions = {}): Promise<Cluster> {
-  const [{ vault, proxy }, etcd] = await Promise.all([startVault(t), startEtcd(t)])
+  const { tls } = options
+  const [{ vault, proxy }, etcd] = await Promise.all([
+    startVault(t, tls === undefined ? {} : { tls }),
+    startEtcd(t),
+  ])
   if (options.tokenLife !== undefined) await vault.writeToken({ expiresIn: options.tokenLife })
   const plugin = await startPlugin(t, vault, proxy, options.kms)
   const config = (options.encryptionConfig ?? usualConfig)(plugin.socket)
@@ -43,9 +49,12 @@ export async function startCluster(t: Scope, options: ClusterOptions = {}): Prom
   return { vault, proxy, etcd, plugin, api }
 }
 
-export async function startVault(t: Scope): Promise<{ vault: KmsVault; proxy: TcpProxy }> {
+export async function startVault(
+  t: Scope,
+  options: Pick<KmsVaultOptions, 'tls'> = {},
+): Promise<{ vault: KmsVault; proxy: TcpProxy }> {
   buildProgram()
-  const vault = await KmsVault.start({ audit: false })
+  const vault = await KmsVault.start({ audit: false, ...options })
   t.teardown(() => vault.stop())
   const proxy = await TcpProxy.start(vault.bao.address)
   t.teardown(() => proxy.stop())

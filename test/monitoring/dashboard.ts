@@ -7,6 +7,7 @@ export type Panel = {
   id: number
   type: string
   title: string
+  links?: { title: string; url: string }[]
   description?: string
   gridPos: { h: number; w: number; x: number; y: number }
   targets?: { expr: string; legendFormat: string }[]
@@ -23,8 +24,8 @@ export type Panel = {
 export type Dashboard = {
   uid: string
   panels: Panel[]
-  templating: { list: { name: string; definition?: string }[] }
-  annotations: { list: { expr: string }[] }
+  templating: { list: { name: string; query: string | { query: string } }[] }
+  annotations: { list: { target?: { expr: string } }[] }
 }
 
 export function readDashboard(): Dashboard {
@@ -43,4 +44,5 @@ export function fillVariables(expr: string, rateInterval = '1m'): string {
   return expr
     .replaceAll(/"\$(cluster|instance|provider)"/g, '".*"')
     .replaceAll('$__rate_interval', rateInterval)
+    .replaceAll('$__range', '1h')
 }

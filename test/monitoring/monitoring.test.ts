@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { parse } from 'yaml'
@@ -40,7 +40,11 @@ void test('every metric of the program that can go wrong is on the dashboard', a
   const shown = new Set(metricsIn(JSON.stringify(readDashboard())))
   const own = ownMetrics()
   // Rotations are marked on every panel, by the version of the key.
-  const elsewhere = ['transit_bridge_key_rotations_seen_total']
+  // The start of a certificate counts only in its alert.
+  const elsewhere = [
+    'transit_bridge_key_rotations_seen_total',
+    'transit_bridge_vault_client_certificate_not_before_timestamp_seconds',
+  ]
   t.same(
     own.filter((name) => !shown.has(name) && !elsewhere.includes(name)),
     [],
@@ -87,7 +91,12 @@ void test('every alert has a description, and a runbook that starts with the sym
     for (const heading of ['## What it means', '## What to do', '## Afterwards'])
       t.ok(runbook.includes(heading), `${alert}: ${heading}`)
   }
-  t.equal(alerts.length, 8)
+  t.equal(alerts.length, 16)
+  t.same(
+    new Set(readdirSync(join(ROOT, 'docs/runbooks'))),
+    new Set(alerts.map(({ alert }) => `${alert}.md`)),
+    'and no runbook is without an alert',
+  )
   t.end()
 })
 
@@ -108,5 +117,18 @@ void test('every alert has a case in which it fires, and one in which it does no
       `${alert} waits`,
     )
   }
+  t.end()
+})
+
+void test('each alert is linked from a panel that shows its cause, and each link leads to a runbook', (t) => {
+  const { panels } = readDashboard()
+  const linked = panels
+    .flatMap(({ links = [] }) => links)
+    .map(({ title, url }) => {
+      const [, alert = ''] = /\/docs\/runbooks\/(\w+)\.md$/.exec(url) ?? []
+      t.equal(title, `Runbook ${alert}`)
+      return alert
+    })
+  t.same(new Set(linked), new Set(alerts.map(({ alert }) => alert)))
   t.end()
 })

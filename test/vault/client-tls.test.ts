@@ -260,6 +260,8 @@ void test('a client certificate', async (t) => {
       Date.parse(new X509Certificate(await readFile(file)).validTo) / 1000
     await client.request(decrypt, within(5000))
     s.equal(await expiry(), await end(files.certFile))
+    const [start] = (await metrics.clientCertificateStart.get()).values
+    s.ok(Number(start?.value) < Number(await expiry()))
     s.equal((await metrics.caExpiry.get()).values[0]?.value, await end(caFile))
     const before = await expiry()
     await use(await authority.client('long', { expiresIn: 6_000 }))

@@ -710,9 +710,13 @@ void test('logins are counted by method and outcome, and the expiry is a gauge',
   session.start()
   await login.fail('VAULT_SEALED')
   t.equal(await gauge(), undefined, 'no series without a token')
+  const failing = async () => (await metrics.loginsFailingSince.get()).values
+  const start = clock.now() / 1000
+  t.match(await failing(), [{ labels: { method: 'scripted', code: 'VAULT_SEALED' }, value: start }])
   await clock.advance(500)
   await login.grant('t1')
   t.equal(await gauge(), (session.tokenExpiresAt ?? 0) / 1000)
+  t.same(await failing(), [])
   const { values } = await metrics.vaultLogins.get()
   t.strictSame(
     values.map(({ labels, value }) => ({ ...labels, value })),

@@ -59,6 +59,13 @@ export const kmsMetrics = {
     help: 'Decrypt calls answered from the decrypt cache (`kms.decryptCache`).',
     lookFor: '0 although the cache is enabled: it was emptied by a refusal or a restart.',
   }),
+  loginsFailingSince: gauge({
+    name: 'transit_bridge_vault_logins_failing_since_timestamp_seconds',
+    help: 'Since when logins to Vault fail, in seconds since 1970, by method and the error code of the last one. No series while they work. A credential that Vault refused is held back, so failures can last without another login.',
+    lookFor:
+      'Any series that lasts: the plugin works until its Vault token expires, and not longer.',
+    labelNames: ['method', 'code'],
+  }),
   vaultTokenExpiry: gauge({
     name: 'transit_bridge_vault_token_expiry_timestamp_seconds',
     help: 'Expiry of the current Vault token, in seconds since 1970; +Inf if it never expires. No series without a token.',

@@ -23,10 +23,15 @@ export const vaultMetrics = {
       'Outcomes other than `ok`. More than a few per hour: the token lifetime is too short, or Vault revokes tokens.',
     labelNames: ['method', 'outcome'],
   }),
+  clientCertificateStart: gauge({
+    name: 'transit_bridge_vault_client_certificate_not_before_timestamp_seconds',
+    help: 'Start of the validity of the client certificate for Vault, in seconds since 1970. No series without a client certificate.',
+    lookFor: 'Its distance from the expiry is the lifetime of the certificate.',
+  }),
   clientCertificateExpiry: gauge({
     name: 'transit_bridge_vault_client_certificate_expiry_timestamp_seconds',
     help: 'Expiry of the client certificate for Vault, in seconds since 1970: the earliest in its file. No series without a client certificate.',
-    lookFor: 'Less than a fifth of its validity away: whatever renews the file is not running.',
+    lookFor: 'Less than a tenth of its lifetime away: whatever renews the file is not running.',
   }),
   caExpiry: gauge({
     name: 'transit_bridge_vault_ca_expiry_timestamp_seconds',

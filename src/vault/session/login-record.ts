@@ -8,9 +8,9 @@ import { describeDuration } from '../../time/duration.ts'
 
 const REMIND_EVERY_MS = 60_000
 
-/** Without the gauge where one process has many sessions: it could show only one of them. */
+/** Without the gauges where one process has many sessions: they could show only one of them. */
 export type SessionMetrics = Pick<VaultMetrics, 'vaultLogins'> &
-  Partial<Pick<KmsMetrics, 'vaultTokenExpiry'>>
+  Partial<Pick<KmsMetrics, 'vaultTokenExpiry' | 'loginsFailingSince'>>
 
 export interface LoginRecordOptions {
   readonly method: string
@@ -44,6 +44,7 @@ export class LoginRecord {
     this.holds(held)
     log.info({ [logKey.method]: method, ...expiryField(held) }, this.#successMessage(held))
     this.#trouble = undefined
+    metrics.loginsFailingSince?.reset()
     this.#warnOfUses(held)
   }
 
@@ -59,6 +60,7 @@ export class LoginRecord {
     const news = last === undefined || last.kind !== kind || now - last.warnedAt >= REMIND_EVERY_MS
     const warnedAt = news ? now : last.warnedAt
     this.#trouble = { since: last?.since ?? now, kind, warnedAt, error }
+    this.#showTrouble(this.#trouble, now)
     if (news) this.#warn(error, usable)
   }
 
@@ -67,6 +69,13 @@ export class LoginRecord {
     const { vaultTokenExpiry } = this.#options.metrics
     if (vaultTokenExpiry === undefined) return
     setOrRemove(vaultTokenExpiry, held === undefined ? undefined : held.expiresAt / 1000)
+  }
+
+  #showTrouble({ since, error }: Trouble, now: number): void {
+    const { method, metrics, clock } = this.#options
+    metrics.loginsFailingSince?.reset()
+    const startedAt = clock.now() - (now - since)
+    metrics.loginsFailingSince?.set({ method, code: error.code }, startedAt / 1000)
   }
 
   #successMessage(held: HeldToken): string {

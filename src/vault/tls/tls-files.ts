@@ -26,6 +26,8 @@ export interface TlsContents {
   /** The earliest end of a certificate in each file, in milliseconds since 1970. */
   readonly caExpiresAt?: number | undefined
   readonly certExpiresAt?: number | undefined
+  /** When the validity of the client certificate starts, in milliseconds since 1970. */
+  readonly certStartsAt?: number | undefined
 }
 
 /** Reads and checks the files. Throws VAULT_TLS_INVALID with the configuration key and the file. */
@@ -52,7 +54,8 @@ async function readClientCertificate(files: TlsFiles['clientCertificate']): Prom
   const certificates = parseCertificates(certOption, files.certFile, cert)
   if (!certificates[0].checkPrivateKey(parseKey(keyOption, files.keyFile, key)))
     throw invalid(keyOption, files.keyFile, `does not match ${certOption}`)
-  return { cert, key, certExpiresAt: earliestEnd(certificates) }
+  const certStartsAt = certificates[0].validFromDate.getTime()
+  return { cert, key, certStartsAt, certExpiresAt: earliestEnd(certificates) }
 }
 
 async function readText(option: string, file: string): Promise<string> {

@@ -8,7 +8,10 @@ import { readTlsFiles, type TlsContents, type TlsFiles } from './tls-files.ts'
 /** How long the files are assumed to be unchanged. */
 const CHECK_INTERVAL_MS = 5000
 
-export type TlsMetrics = Pick<VaultMetrics, 'caExpiry' | 'clientCertificateExpiry'>
+export type TlsMetrics = Pick<
+  VaultMetrics,
+  'caExpiry' | 'clientCertificateStart' | 'clientCertificateExpiry'
+>
 
 export interface TlsMaterialOptions {
   readonly files: TlsFiles
@@ -96,8 +99,9 @@ export class TlsMaterial {
     if (before !== undefined && !changed) return
     this.#contents = contents
     this.#version += 1
-    const { caExpiry, clientCertificateExpiry } = this.#metrics
+    const { caExpiry, clientCertificateStart, clientCertificateExpiry } = this.#metrics
     setOrRemove(caExpiry, toSeconds(contents.caExpiresAt))
+    setOrRemove(clientCertificateStart, toSeconds(contents.certStartsAt))
     setOrRemove(clientCertificateExpiry, toSeconds(contents.certExpiresAt))
   }
 

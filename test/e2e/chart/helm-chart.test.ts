@@ -195,18 +195,65 @@ void test('only the removal job has permissions, for one DaemonSet, while it run
 void test('alerts and dashboard are the files of the chart', async (t) => {
   const objects = await renderChart([`--values=${join(CHART, 'ci/everything-values.yaml')}`])
   const rule = objects.find(({ kind }) => kind === 'PrometheusRule')
-  const plain = parse(
-    readFileSync(join(CHART, 'rules/transit-bridge.yaml'), 'utf8').replace(
-      'for: 72h',
-      'for: 2160h',
+  t.same(
+    rule?.spec,
+    parse(
+      readFileSync(join(CHART, 'rules/transit-bridge.yaml'), 'utf8')
+        .replace('for: 72h', 'for: 2160h')
+        .replace('transit-bridge.*', '(transit-bridge).*'),
     ),
+    'with prometheusRule.rotationOverdueAfter in its place',
   )
-  t.same(rule?.spec, plain, 'with prometheusRule.rotationOverdueAfter in its place')
   const dashboard = objects.find(({ data }) => data?.['transit-bridge.json'] !== undefined)
   t.equal(dashboard?.metadata.labels.grafana_dashboard, '1')
   t.same(
     JSON.parse(dashboard?.data['transit-bridge.json']),
     JSON.parse(readFileSync(join(CHART, 'dashboards/transit-bridge.json'), 'utf8')),
+  )
+})
+
+void test('thresholds, durations and labels of alerts are values, and a wrong name is refused', async (t) => {
+  const rulesWith = async (...settings: string[]) => {
+    const set = ['prometheusRule.enabled=true', ...settings].map((each) => `--set=${each}`)
+    const objects = await renderChart([...LEAST, ...set])
+    const spec = objects.find(({ kind }) => kind === 'PrometheusRule')?.spec as
+      | { groups: { rules: { alert: string; expr: string; for: string; labels: object }[] }[] }
+      | undefined
+    return new Map(spec?.groups[0]?.rules.map((rule) => [rule.alert, rule]))
+  }
+  const changed = await rulesWith(
+    'nameOverride=tb',
+    'prometheusRule.alertLabels.team=platform',
+    'prometheusRule.alerts.TransitBridgeVaultSlow.threshold=1.5',
+    'prometheusRule.alerts.TransitBridgeVaultSlow.labels.severity=none',
+    'prometheusRule.alerts.TransitBridgeVaultSlow.for=1h',
+    'prometheusRule.alerts.TransitBridgeMountsFail.enabled=false',
+  )
+  t.match(changed.get('TransitBridgeVaultSlow'), {
+    expr: /> 1\.5$/,
+    for: '1h',
+    labels: { severity: 'none', team: 'platform' },
+  })
+  t.match(changed.get('TransitBridgeLoginsFail'), {
+    expr: /> 120$/,
+    labels: { severity: 'warning', team: 'platform' },
+  })
+  t.match(changed.get('TransitBridgeTargetDown')?.expr, 'job=~"(transit-bridge|tb).*"')
+  t.notOk(changed.has('TransitBridgeMountsFail'))
+  t.ok(changed.has('TransitBridgePluginGone'))
+  const csi = ['csi.enabled=true', 'csi.rules[0].namespaces={shop}'].concat(
+    ['serviceAccounts', 'roles', 'keys'].map((name) => `csi.rules[0].${name}={web}`),
+    'csi.rules[0].types={publicKey}',
+  )
+  const without = await rulesWith('kms.mode=none', ...csi)
+  t.notOk(without.has('TransitBridgePluginGone'), 'there is none to miss')
+  await t.rejects(
+    rulesWith('prometheusRule.alerts.TransitBridgeSlow.enabled=false'),
+    /TransitBridgeSlow: there is no such alert/,
+  )
+  await t.rejects(
+    rulesWith('prometheusRule.alerts.TransitBridgePluginUnhealthy.threshold=2'),
+    /TransitBridgePluginUnhealthy has no threshold/,
   )
 })
 

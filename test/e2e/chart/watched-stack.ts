@@ -1,17 +1,22 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { Prometheus } from '../../real/cluster/prometheus.ts'
+import { CertificateAuthority } from '../../real/host/pki.ts'
 import { makeKey } from '../../real/vault/transit-setup.ts'
 import { startCsiStack, type CsiStack } from '../csi/csi-stack.ts'
 import { startCluster, type Cluster, type Scope } from '../cluster.ts'
 
 export type WatchedStack = { kms: Cluster; csi: CsiStack; prometheus: Prometheus }
 
-/** Plugin, provider and API server under a load that never stops, and a Prometheus that scrapes them. */
+/** Plugin, provider and API server under a load that never stops, a Vault with TLS, and a Prometheus that scrapes them. */
 export async function startWatchedStack(
   t: Scope,
   { between = 50, tokenLife }: { between?: number; tokenLife?: number } = {},
 ): Promise<WatchedStack> {
-  const kms = await startCluster(t, tokenLife === undefined ? {} : { tokenLife })
+  const lasting = { expiresIn: 400 * 86_400 }
+  const tls = await (
+    await CertificateAuthority.create('Vault CA', lasting)
+  ).server('vault', lasting)
+  const kms = await startCluster(t, { tls, ...(tokenLife === undefined ? {} : { tokenLife }) })
   const csi = await startWorkload(t, between)
   let count = 0
   keepDoing(t, between, () => loadKms(kms, (count += 1)))

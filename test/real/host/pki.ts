@@ -24,13 +24,16 @@ export class CertificateAuthority {
   readonly #certificate: x509.X509Certificate
   readonly #key: CryptoKey
 
-  static async create(name = 'transit-bridge test CA'): Promise<CertificateAuthority> {
+  static async create(
+    name = 'transit-bridge test CA',
+    lasting: Validity = {},
+  ): Promise<CertificateAuthority> {
     x509.cryptoProvider.set(webcrypto)
     const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
     const certificate = await x509.X509CertificateGenerator.createSelfSigned({
       serialNumber: serialNumber(),
       name: `CN=${name}`,
-      ...validity({}),
+      ...validity(lasting),
       keys,
       signingAlgorithm: algorithm,
       extensions: [
