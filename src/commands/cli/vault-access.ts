@@ -24,7 +24,9 @@ export interface ClientOptions {
 
 export interface VaultAccessOptions extends ClientOptions {
   readonly config: VaultConfig
-  readonly metrics: VaultMetrics & IdentityMetrics & Pick<KmsMetrics, 'vaultTokenExpiry' | 'loginsFailingSince'>
+  readonly metrics: VaultMetrics &
+    IdentityMetrics &
+    Pick<KmsMetrics, 'vaultTokenExpiry' | 'loginsFailingSince'>
 }
 
 /** Together with the session's pauses, it ensures that the end of an outage is noticed within 10 s. */
