@@ -36,11 +36,11 @@ export const wantedOptions = {
     issuer: text('ISSUER', "With the two files: kube-apiserver's --service-account-issuer."),
   }),
   serviceAccount: serviceAccountOption(
-    'The service account that logs in. Default: that of --helm-manifest, or kube-system/transit-bridge-kms',
+    'The service account that logs in. Default: the one in --helm-manifest, or kube-system/transit-bridge-kms',
   ),
   audience: text(
     'NAME',
-    'Audience of its token. Default: that of --helm-manifest, vault.auth.audience, or "vault"',
+    'Audience of its token. Default: the one in --helm-manifest, vault.auth.audience, or "vault"',
   ),
   policy: policyOption('Name of the policy. Default: the name of the role.'),
   kubernetesHost: text(
