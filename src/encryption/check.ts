@@ -7,12 +7,7 @@ import type { EncryptionFault, Severity } from './fault.ts'
 import { checkProviders } from './provider-rules.ts'
 import { checkResources } from './resource-rules.ts'
 import { readEncryptionText } from './text.ts'
-import { checkSafety } from './safety.ts'
-
-export interface CheckOptions {
-  /** kms.socket of the plugin; without it, the endpoints are not compared with it. */
-  readonly socket?: string | undefined
-}
+import { checkSafety, type CheckOptions } from './safety.ts'
 
 /**
  * Returns, in the order of the lines, what kube-apiserver rejects in an EncryptionConfiguration and what it accepts although
@@ -20,7 +15,7 @@ export interface CheckOptions {
  */
 export function checkEncryptionConfig(
   text: string,
-  { socket }: CheckOptions = {},
+  options: CheckOptions = {},
 ): readonly EncryptionFault[] {
   if (text === '') return [{ severity: 'refused', path: '', message: 'the file is empty' }]
   const source = readEncryptionText(text)
@@ -35,7 +30,7 @@ export function checkEncryptionConfig(
     ...findIgnored(source),
     ...(isLegacy ? [locate(LEGACY_KIND, 'note', source)] : []),
     ...refused.map((problem) => locate(problem, 'refused', source)),
-    ...checkSafety(rules, socket).map((problem) => locate(problem, problem.severity, source)),
+    ...checkSafety(rules, options).map((problem) => locate(problem, problem.severity, source)),
   ]
   return found.toSorted((one, other) => (one.line ?? 0) - (other.line ?? 0))
 }

@@ -2,6 +2,7 @@ import type { Problem } from './decoder.ts'
 import type { EncryptionRule, KmsProvider, Provider } from './document.ts'
 import { readSocketPath } from './endpoint.ts'
 import type { SafetyProblem } from './fault.ts'
+import type { Serving } from '../kube/discovery.ts'
 import { parseGoDuration } from './go-duration.ts'
 import { checkResourceNames } from './resource-names.ts'
 import { isCovered } from './resource-rules.ts'
@@ -11,16 +12,23 @@ const LONG_TIMEOUT_MS = 10_000
 /** A shorter timeout is not enough for a login to Vault or one retry. */
 const SHORT_TIMEOUT_MS = 1_000
 
-/** What kube-apiserver accepts although it is unsafe. `socket` is kms.socket of the plugin. */
+export interface CheckOptions {
+  /** kms.socket of the plugin; without it, the endpoints are not compared with it. */
+  readonly socket?: string | undefined
+  /** What an API server says about names in {@link listCustomNames}; without it, they are only noted. */
+  readonly serving?: ReadonlyMap<string, Serving> | undefined
+}
+
+/** What kube-apiserver accepts although it is unsafe. */
 export function checkSafety(
   rules: readonly EncryptionRule[],
-  socket: string | undefined,
+  { socket, serving }: CheckOptions,
 ): readonly SafetyProblem[] {
   if (rules.length === 0) return []
   const forSecrets = rules.find((rule) => isCovered(rule, 'secrets'))
   return [
     ...checkSecretsAreCovered(rules),
-    ...checkResourceNames(rules),
+    ...checkResourceNames(rules, serving),
     ...(socket === undefined ? [] : checkSocket(rules, socket)),
     ...rules.flatMap((rule) => [
       ...checkOrder(rule, rule === forSecrets),

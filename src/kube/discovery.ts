@@ -68,6 +68,31 @@ export async function discoverResources(
   return { served, skipped }
 }
 
+/** Whether an API server stores a resource: it does not if another one does, to which it forwards requests. */
+export type Serving = 'served' | 'aggregated' | 'absent'
+
+/** The serving of each name or `*.group` of an EncryptionConfiguration. */
+export async function findServing(
+  client: KubeClient,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, Serving>> {
+  const groups = await listGroups(client)
+  const foreign = await listForeignGroups(client)
+  const found = new Map<string, Serving>()
+  for (const name of names) {
+    const pattern = parsePattern(name)
+    const group = groups.find((each) => each.name === pattern.group)
+    if (foreign.has(pattern.group)) found.set(name, 'aggregated')
+    else if (group === undefined) found.set(name, 'absent')
+    else {
+      const resources = await listGroup(client, group)
+      const isServed = resources.some(({ served }) => matches(pattern, served.resource))
+      found.set(name, isServed ? 'served' : 'absent')
+    }
+  }
+  return found
+}
+
 /** The versions of a group, the preferred one first; empty if the API server does not serve the group. */
 export async function listVersions(client: KubeClient, name: string): Promise<readonly string[]> {
   const groups = await listGroups(client)

@@ -2,9 +2,16 @@ import { loadConfig } from '../../config/load.ts'
 import { formatFault } from '../../yaml/fault.ts'
 import { requireSection } from '../../config/section.ts'
 import { checkEncryptionConfig } from '../../encryption/check.ts'
+import { decodeDocument } from '../../encryption/document.ts'
 import type { EncryptionFault } from '../../encryption/fault.ts'
 import { parseGoDuration } from '../../encryption/go-duration.ts'
 import { MOVE_STEPS, parseOldProvider, type MoveStep } from '../../encryption/move.ts'
+import { listCustomNames } from '../../encryption/resource-names.ts'
+import { readEncryptionText } from '../../encryption/text.ts'
+import { KubeClient } from '../../kube/client.ts'
+import { findServing } from '../../kube/discovery.ts'
+import { readKubeconfig } from '../../kube/kubeconfig.ts'
+import { systemClock } from '../../time/clock.ts'
 import { renderEncryptionConfig, type EncryptionConfigOptions } from '../../encryption/render.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { choice, flag, list, text, usageError, type Option } from '../cli/option.ts'
@@ -24,6 +31,7 @@ const options = {
   ),
   step: stepOption(),
   check: text('FILE', 'Check this file. With --config, also check that it contains the plugin.'),
+  kubeconfig: text('FILE', 'With --check: ask the API server whether custom resources exist.'),
   json: flag('With --check: print one JSON object: file, ok, faults.'),
 }
 
@@ -33,7 +41,7 @@ export const configEncryptionCommand = defineCommand({
   name: 'config encryption',
   usage: [
     '--config FILE [--resources LIST] [--name NAME] [--timeout DURATION] [--from PROVIDER [--step STEP]]',
-    '--check FILE [--config FILE] [--json]',
+    '--check FILE [--config FILE] [--kubeconfig FILE] [--json]',
   ],
   description: `
 Print the EncryptionConfiguration for kube-apiserver, with the plugin's socket
@@ -57,9 +65,10 @@ async function runConfigEncryption(values: EncryptionValues, terminal: Terminal)
   const socket = await findSocket(values, terminal)
   if (check !== undefined) {
     refusePrintOptions(values)
-    return checkFile(check, socket, json, terminal)
+    return checkFile(check, socket, values, terminal)
   }
   if (json) throw usageError('--json needs --check')
+  if (values.kubeconfig !== undefined) throw usageError('--kubeconfig needs --check')
   if (socket === undefined) throw usageError('needs --config FILE, or --check FILE')
   print(terminal, renderChecked({ socket, ...readOptions(values) }))
   return EXIT_OK
@@ -144,10 +153,12 @@ const RESOURCES = 'resources[0].resources['
 async function checkFile(
   file: string,
   socket: string | undefined,
-  json: boolean,
+  { json, kubeconfig }: EncryptionValues,
   terminal: Terminal,
 ): Promise<number> {
-  const faults = checkEncryptionConfig(await readTextFile(file), { socket })
+  const content = await readTextFile(file)
+  const serving = kubeconfig === undefined ? undefined : await askCluster(content, kubeconfig)
+  const faults = checkEncryptionConfig(content, { socket, serving })
   const count = (severity: EncryptionFault['severity']) =>
     faults.filter((fault) => fault.severity === severity).length
   const ok = count('refused') + count('unsafe') === 0
@@ -162,6 +173,20 @@ async function checkFile(
       : `${file}: kube-apiserver would accept it, but something is unsafe`,
   )
   return count('refused') > 0 ? EXIT_MISTAKE : EXIT_FAILED
+}
+
+/** What an API server says about the names in a file that only it knows. */
+async function askCluster(content: string, kubeconfig: string) {
+  const source = readEncryptionText(content)
+  const names =
+    'value' in source ? listCustomNames(decodeDocument(source.value).document.rules) : []
+  if (names.length === 0) return undefined
+  const client = new KubeClient(await readKubeconfig(kubeconfig), systemClock)
+  try {
+    return await findServing(client, names)
+  } finally {
+    client.close()
+  }
 }
 
 function showHint({ hint }: EncryptionFault): string {
