@@ -59,7 +59,20 @@ function explain(error: BridgeError, object: ClassObject, { role, home }: FaultC
   if (code === 'CIPHERTEXT_INVALID') {
     return `key ${key} cannot decrypt it: ${message}; check that it was encrypted with this key, context and associatedData`
   }
+  if (code === 'KEY_UNSUITABLE' && isRejection(error))
+    return `key ${key} is not suitable: ${message}; ${adviceFor(object, place)}`
   return message
+}
+
+/** Whether Vault's own words are the reason. Ours say what to do. */
+function isRejection({ cause }: BridgeError): boolean {
+  return cause instanceof BridgeError && cause.code === 'VAULT_REJECTED'
+}
+
+function adviceFor({ type }: ClassObject, { mount }: EnginePlace): string {
+  if (type === 'exportedKey')
+    return `use a key with exportable=true, or set that with a write to ${mount}/keys/KEY/config, which cannot be undone`
+  return 'use a key that can decrypt, and write the context if the key is derived'
 }
 
 /** The permissions that an object needs; see vault-policies/csi.hcl. */

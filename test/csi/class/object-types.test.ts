@@ -296,8 +296,26 @@ void test('a key that is not exportable is not exported', async (t) => {
   await vault.makeKey('locked')
   t.match(await failure(mount([{ path: 'x', type: 'exportedKey', key: 'locked' }])), {
     code: 'FAILED_PRECONDITION',
-    message: /^objects\[0\] \(x\): .*not exportable/,
+    message:
+      /^objects\[0\] \(x\): key locked is not suitable: .*not exportable.*; use a key with exportable=true, or set that with a write to transit\/keys\/KEY\/config/,
   })
+})
+
+void test('a key that cannot decrypt, and a missing context, are reported with what to change', async (t) => {
+  await vault.makeKey('signing-only', 'ed25519')
+  await vault.makeKey('by-context', 'aes256-gcm96', { derived: true })
+  const context = Buffer.from('shop').toString('base64')
+  const ciphertext = await vault.encrypt('by-context', 'x', { context })
+  for (const key of ['signing-only', 'by-context']) {
+    for (const more of [
+      { type: 'decrypt', ciphertext },
+      { type: 'dataKey', wrapped: ciphertext },
+    ]) {
+      const { message } = await failure(mount([{ path: 'x', key, ...more }]))
+      t.match(message, `objects[0] (x): key ${key} is not suitable: `)
+      t.match(message, /; use a key that can decrypt, and write the context if the key is derived$/)
+    }
+  }
 })
 
 for (const type of ['ed25519', 'aes256-gcm96']) {
