@@ -1,5 +1,5 @@
 import type { Problem } from './decoder.ts'
-import type { EncryptionRule, KmsProvider, Provider } from './document.ts'
+import type { EncryptionRule, KmsProvider, Provider, StaticKey } from './document.ts'
 import { readSocketPath } from './endpoint.ts'
 import type { SafetyProblem } from './fault.ts'
 import type { Serving } from '../kube/discovery.ts'
@@ -34,6 +34,7 @@ export function checkSafety(
       ...checkOrder(rule, rule === forSecrets),
       ...checkEverything(rule),
       ...rule.providers.flatMap(({ kms }) => (kms === undefined ? [] : checkKms(kms))),
+      ...rule.providers.flatMap(({ keys }) => keys.flatMap(checkKeyName)),
     ]),
   ]
 }
@@ -118,6 +119,14 @@ function checkEverything({ at, resources }: EncryptionRule): readonly SafetyProb
   const message = 'encrypts everything, so an API server without its plugin exits every 30 s'
   const hint = 'run the plugin independently of this API server: as a static pod or with systemd'
   return [{ at: [...at, 'resources', index], severity: 'note', message, hint }]
+}
+
+/** The name is followed by a colon in etcd, so `a:b` cannot be told from `a` (apiserver: pkg/storage/value/transformer.go). */
+function checkKeyName({ at, name }: StaticKey): readonly SafetyProblem[] {
+  if (name?.includes(':') !== true) return []
+  const message = `contains a colon, so verify takes its data for that of a key ${JSON.stringify(name.split(':')[0])}, and proves nothing about it`
+  const hint = 'choose a name without colons for the next key'
+  return [{ at: [...at, 'name'], severity: 'note', message, hint }]
 }
 
 function checkKms(kms: KmsProvider): readonly SafetyProblem[] {

@@ -97,6 +97,14 @@ void test('the old kind, and a custom resource, are notes', async (t) => {
   t.end()
 })
 
+void test('a key name with a colon is taken, and noted', async (t) => {
+  const secret = Buffer.alloc(32).toString('base64')
+  const text = GOOD.replace('identity: {}', `aesgcm: {keys: [{name: "a:b", secret: ${secret}}]}`)
+  t.strictSame(shown(text, 'refused'), [])
+  t.match(shown(text, 'note').join('\n'), /keys\[0\]\.name contains a colon, so verify takes/)
+  t.end()
+})
+
 void test('no message holds a key', async (t) => {
   const secret = 'c2VjcmV0LXRoYXQtaXMtdG9vLWxvbmctZm9yLWFlcy0yNTYtYnktZmFy'
   const text = GOOD.replace('identity: {}', `aescbc: {keys: [{name: a, secret: ${secret}}]}`)
