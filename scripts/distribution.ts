@@ -56,9 +56,3 @@ function billOfMaterials(): string {
   const args = ['sbom', '--package-lock-only', '--omit=dev', '--sbom-format=cyclonedx']
   return execFileSync('npm', args, { cwd: ROOT, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 })
 }
-
-/** Shared libraries that a program needs, as this machine's loader resolves them. */
-export function librariesOf(program: string): readonly string[] {
-  const output = execFileSync('ldd', [program], { encoding: 'utf8' })
-  return [...output.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map(([, path = '']) => path)
-}

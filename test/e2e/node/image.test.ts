@@ -1,14 +1,15 @@
-// What image and tarball hold, without a Docker engine: built by the scripts that release them, and run.
+// What image and tarball contain: built by the Dockerfile and by the script that releases the tarball, and run.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { buildProgram, ROOT } from '../../commands/program.ts'
-import { IMAGE_ENTRYPOINT } from '../../../scripts/distribution.ts'
+import { IMAGE_ENTRYPOINT, VERSION } from '../../../scripts/distribution.ts'
+import { BUILD_ARGUMENTS, buildImageArchive } from '../../real/cluster/node-image.ts'
+import { whyNoNode } from '../../real/cluster/kube-node.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 
 buildProgram()
-const isRoot = process.getuid?.() === 0
 const USERS = ['65532', '0']
 
 /** tap puts NODE_OPTIONS into every child, which name files that the image does not have. */
@@ -17,8 +18,7 @@ const BARE = ['-i', `PATH=${process.env['PATH'] ?? ''}`]
 /** Runs the program inside the root filesystem, as the image's entry point does. */
 function runInside(root: string, user: string, ...args: string[]) {
   const inside = ['chroot', `--userspec=${user}:${user}`, root, ...IMAGE_ENTRYPOINT]
-  const cache = 'NODE_COMPILE_CACHE=/app/dist/compile-cache'
-  return spawnSync('env', [...BARE, cache, ...inside, ...args], { encoding: 'utf8' })
+  return spawnSync('env', [...BARE, ...inside, ...args], { encoding: 'utf8' })
 }
 
 function runScript(name: string, folder: string): void {
@@ -33,35 +33,57 @@ function filesBelow(folder: string): string[] {
   )
 }
 
-const whyNotRoot = isRoot ? false : 'chroot needs root'
+const whyNotRoot = whyNoNode()
 
-void test('the image runs as both of its users', { skip: whyNotRoot }, async (t) => {
-  const root = join(tempFolder('image'), 'root')
-  runScript('build-rootfs.ts', root)
-  const before = filesBelow(root)
-  for (const user of USERS) {
-    const { status, stdout, stderr } = runInside(root, user, '--version')
-    t.equal(status, 0, stderr)
-    t.match(stdout, /^transit-bridge \d/)
-    const cache = readdirSync(join(root, 'app/dist/compile-cache'))
-    t.ok(
-      cache.some((name) => name.endsWith(`-${user}`)),
-      `compiled code for ${user} is there`,
+interface Configuration {
+  readonly config: Record<'Entrypoint' | 'Env' | 'User' | 'Labels', unknown>
+}
+
+/** The image of the Dockerfile: its only layer, unpacked, and its configuration. */
+async function unpackImage(): Promise<{ root: string; configuration: Configuration }> {
+  const folder = tempFolder('image')
+  const root = join(folder, 'root')
+  mkdirSync(root)
+  execFileSync('tar', ['-xf', await buildImageArchive(), '-C', folder])
+  const read = (name: string): unknown => JSON.parse(readFileSync(join(folder, name), 'utf8'))
+  const [{ Config, Layers }] = read('manifest.json') as [{ Config: string; Layers: [string] }]
+  execFileSync('tar', ['-xpf', join(folder, Layers[0]), '-C', root, '--numeric-owner'])
+  return { root, configuration: read(Config) as Configuration }
+}
+
+void test(
+  'the image of the Dockerfile runs as both of its users',
+  { skip: whyNotRoot },
+  async (t) => {
+    const { root, configuration } = await unpackImage()
+    t.match(configuration.config, {
+      Entrypoint: IMAGE_ENTRYPOINT,
+      User: '65532:65532',
+      Labels: {
+        'org.opencontainers.image.version': VERSION,
+        'org.opencontainers.image.source': BUILD_ARGUMENTS.SOURCE,
+        'org.opencontainers.image.revision': BUILD_ARGUMENTS.REVISION,
+      },
+    })
+    const before = filesBelow(root)
+    for (const user of USERS) {
+      const { status, stdout, stderr } = runInside(root, user, '--version')
+      t.equal(status, 0, stderr)
+      t.match(stdout, /^transit-bridge \d/)
+    }
+    t.same(filesBelow(root), before, 'a start writes nothing')
+    t.notOk(
+      before.some((name) => /(?:^|\/)(?:sh|bash|busybox|npm|apt)$/.test(name)),
+      'no shell',
     )
-  }
-  t.same(filesBelow(root), before, 'and a start adds nothing')
-  t.same(filesBelow(join(root, 'tmp')), [], 'nor did the build leave anything')
-  t.notOk(
-    before.some((name) => /(?:^|\/)(?:sh|bash|busybox|npm|apt)$/.test(name)),
-    'no shell',
-  )
-  const bill = JSON.parse(readFileSync(join(root, 'app/sbom.cdx.json'), 'utf8')) as {
-    components: { name: string }[]
-  }
-  const names = bill.components.map(({ name }) => name)
-  t.ok(names.includes('grpc-js') || names.includes('@grpc/grpc-js'))
-  t.notOk(names.includes('tap'), 'of what runs alone')
-})
+    const bill = JSON.parse(readFileSync(join(root, 'app/sbom.cdx.json'), 'utf8')) as {
+      components: { name: string }[]
+    }
+    const names = bill.components.map(({ name }) => name)
+    t.ok(names.includes('grpc-js') || names.includes('@grpc/grpc-js'))
+    t.notOk(names.includes('tap'), 'of what runs alone')
+  },
+)
 
 void test('the tarball is complete: unpack it, and the program runs', (t) => {
   const folder = tempFolder('tarball')

@@ -21,7 +21,7 @@ const SERVICE_RANGE = '198.51.100.128/25'
 const POD_RANGE = '203.0.113.0/24'
 const NAME = 'node-1'
 const CNI = '/usr/lib/cni'
-const NEEDED = ['containerd', 'runc', 'ip', 'unshare', 'nsenter', 'ctr']
+const NEEDED = ['containerd', 'runc', 'ip', 'unshare', 'nsenter', 'ctr', 'buildah', 'debootstrap']
 const ISSUER = 'https://kubernetes.default.svc'
 
 /** One line why no node can be had here, or false: what a test takes for `skip`. */
@@ -31,7 +31,7 @@ export function whyNoNode(): string | false {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin']
   const missing = NEEDED.filter((name) => !folders.some((folder) => existsSync(join(folder, name))))
   if (missing.length === 0 && existsSync(join(CNI, 'bridge'))) return false
-  return `a real node needs ${missing.join(', ')}: apt-get install --no-install-recommends containerd runc containernetworking-plugins iproute2`
+  return `a real node needs ${missing.join(', ')}: apt-get install --no-install-recommends containerd runc containernetworking-plugins iproute2 buildah debootstrap`
 }
 
 interface NodeSetup {

