@@ -3,19 +3,16 @@
 //
 // usage: build-rootfs.ts FOLDER    FOLDER must not exist
 import { execFileSync } from 'node:child_process'
+import { machine } from './release/machine.ts'
 import { buildRootFilesystem } from './release/root-filesystem.ts'
-import { pinnedNode, VERSION } from './distribution.ts'
+import { VERSION } from './distribution.ts'
 
 const [folder, ...more] = process.argv.slice(2)
-const { arch } = process
 if (folder === undefined || more.length > 0) {
   process.stderr.write('usage: build-rootfs.ts FOLDER\n')
   process.exitCode = 2
-} else if (arch !== 'x64' && arch !== 'arm64') {
-  process.stderr.write(`there is no image for ${arch}, only for x64 and arm64\n`)
-  process.exitCode = 1
 } else {
-  buildRootFilesystem(folder, { node: pinnedNode(), libraries: '/', arch })
+  buildRootFilesystem(folder, machine())
   const size = execFileSync('du', ['-sm', folder], { encoding: 'utf8' }).split('\t')[0]
   process.stdout.write(`${folder}: transit-bridge ${VERSION}, ${String(size)} MiB\n`)
 }

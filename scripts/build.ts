@@ -47,6 +47,8 @@ const result = await build({
   format: 'cjs',
   plugins: [leaveOutUnused],
   write: false,
+  // scripts/release/contents.ts reads which packages are in the bundle.
+  metafile: true,
   // Node.js reads it only with --enable-source-maps.
   sourcemap: 'linked',
   sourcesContent: false,
@@ -71,7 +73,11 @@ for (const { text } of result.outputFiles.filter(({ path }) => path === outfile)
 
 // Each file is replaced atomically, so a program that starts meanwhile reads the old one or the new one.
 mkdirSync(join(root, 'dist'), { recursive: true })
-for (const { path, contents } of result.outputFiles) {
+const metafile = {
+  path: join(root, 'dist/transit-bridge.meta.json'),
+  contents: JSON.stringify(result.metafile),
+}
+for (const { path, contents } of [...result.outputFiles, metafile]) {
   const unfinished = join(root, 'dist', `.${basename(path)}.${String(process.pid)}`)
   writeFileSync(unfinished, contents)
   renameSync(unfinished, path)

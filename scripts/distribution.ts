@@ -1,6 +1,5 @@
-// Shared by image and tarball: the Node.js that the lock file pins, the built program, the bill of materials.
-import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+// Shared by image, tarball and packages: the version, the Node.js that the lock file pins, and its options.
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 
@@ -37,22 +36,4 @@ export function pinnedNode(): string {
   } catch {
     throw new Error(`${name} is not installed: run npm ci on Linux (x64 or arm64)`)
   }
-}
-
-/** Copies the built program, its licenses and its bill of materials into a folder. */
-export function copyProgram(folder: string): void {
-  const bundle = join(ROOT, 'dist/transit-bridge.cjs')
-  if (!existsSync(bundle)) throw new Error('the program is not built; run npm run build')
-  mkdirSync(join(folder, 'dist'), { recursive: true })
-  for (const name of ['transit-bridge.cjs', 'transit-bridge.cjs.LEGAL.txt'])
-    if (existsSync(join(ROOT, 'dist', name)))
-      cpSync(join(ROOT, 'dist', name), join(folder, 'dist', name))
-  cpSync(join(ROOT, 'LICENSE'), join(folder, 'LICENSE'))
-  writeFileSync(join(folder, 'sbom.cdx.json'), billOfMaterials())
-}
-
-/** CycloneDX for the runtime dependencies, without development dependencies. */
-function billOfMaterials(): string {
-  const args = ['sbom', '--package-lock-only', '--omit=dev', '--sbom-format=cyclonedx']
-  return execFileSync('npm', args, { cwd: ROOT, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 })
 }

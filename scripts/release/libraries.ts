@@ -17,6 +17,15 @@ export const ARCHITECTURES = {
 } as const
 export type Architecture = keyof typeof ARCHITECTURES
 
+/** What is shipped beside the program. */
+export interface Platform {
+  readonly arch: Architecture
+  /** The Node.js binary, inside its npm package. */
+  readonly node: string
+  /** The root of a system of that architecture whose libraries are copied. */
+  readonly libraries: string
+}
+
 export interface DebianPackage {
   readonly name: string
   readonly version: string
@@ -35,7 +44,11 @@ export interface Library {
 }
 
 /** Finds all libraries that a program loads, with the loader itself, in the system under `root`. */
-export function librariesOf(program: string, root: string, arch: Architecture): readonly Library[] {
+export function librariesOf({
+  node: program,
+  libraries: root,
+  arch,
+}: Platform): readonly Library[] {
   const found = new Map<string, Library>()
   const packages = readPackages(root)
   const resolve = (path: string) => resolveInside(root, path) ?? resolveInside(root, `/usr${path}`)
@@ -103,7 +116,7 @@ function readPackages(root: string): ReadonlyMap<string, DebianPackage> {
   return packages
 }
 
-export function parsePackage(control: string): DebianPackage {
+function parsePackage(control: string): DebianPackage {
   const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(control)?.[1] ?? ''
   const name = field('Package')
   return {

@@ -1,15 +1,7 @@
 import { chmodSync, cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { copyProgram } from '../distribution.ts'
-import { librariesOf, type Architecture } from './libraries.ts'
-
-export interface Platform {
-  readonly arch: Architecture
-  /** The Node.js binary. */
-  readonly node: string
-  /** The root of a system of that architecture whose libraries are copied. */
-  readonly libraries: string
-}
+import { librariesOf, type Platform } from './libraries.ts'
+import { copyProgram } from './program.ts'
 
 /** The content of the image. It depends on nothing but the sources, Node.js and the libraries (docs/design.md, "Release"). */
 export function buildRootFilesystem(folder: string, platform: Platform): void {
@@ -19,11 +11,12 @@ export function buildRootFilesystem(folder: string, platform: Platform): void {
     mkdirSync(at(path), { recursive: true, mode: 0o755 })
   chmodSync(at('tmp'), 0o1777)
   cpSync(platform.node, at('usr/bin/node'))
-  for (const { path, file } of librariesOf(platform.node, platform.libraries, platform.arch)) {
+  const libraries = librariesOf(platform)
+  for (const { path, file } of libraries) {
     mkdirSync(dirname(at(path)), { recursive: true, mode: 0o755 })
     cpSync(file, at(path))
   }
-  copyProgram(at('app'))
+  copyProgram(at('app'), platform, libraries)
   writeFileSync(at('etc/passwd'), 'root:x:0:0:root:/:/none\nbridge:x:65532:65532::/:/none\n')
   writeFileSync(at('etc/group'), 'root:x:0:\nbridge:x:65532:\n')
   writeFileSync(at('etc/nsswitch.conf'), 'hosts: files dns\n')

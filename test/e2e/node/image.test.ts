@@ -6,11 +6,15 @@ import { test } from 'tap'
 import { buildProgram, ROOT } from '../../commands/program.ts'
 import { IMAGE_ENTRYPOINT, VERSION } from '../../../scripts/distribution.ts'
 import { BUILD_ARGUMENTS, buildImageArchive } from '../../real/cluster/node-image.ts'
+import { unpackDebian } from '../../real/host/debian.ts'
 import { whyNoNode } from '../../real/cluster/kube-node.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 
 buildProgram()
 const USERS = ['65532', '0']
+const LICENSES = ['node.txt', 'debian/libatomic1.txt', 'debian/SOURCES'].map(
+  (name) => `licenses/${name}`,
+)
 
 /** tap puts NODE_OPTIONS into every child, which name files that the image does not have. */
 const BARE = ['-i', `PATH=${process.env['PATH'] ?? ''}`]
@@ -77,29 +81,41 @@ void test(
       'no shell',
     )
     const bill = JSON.parse(readFileSync(join(root, 'app/sbom.cdx.json'), 'utf8')) as {
-      components: { name: string }[]
+      components: { name: string; version: string }[]
     }
     const names = bill.components.map(({ name }) => name)
-    t.ok(names.includes('grpc-js') || names.includes('@grpc/grpc-js'))
-    t.notOk(names.includes('tap'), 'of what runs alone')
+    for (const name of ['@grpc/grpc-js', 'node', 'libc6', 'libatomic1', 'libstdc++6'])
+      t.ok(names.includes(name), `${name} is shipped`)
+    for (const name of ['axios', 'tap', 'esbuild'])
+      t.notOk(names.includes(name), `${name} is installed for the build, and not shipped`)
   },
 )
 
-void test('the tarball is complete: unpack it, and the program runs', (t) => {
+void test('the tarball runs on a minimal Debian', { skip: whyNotRoot }, async (t) => {
   const folder = tempFolder('tarball')
   runScript('build-tarball.ts', folder)
   const [file = ''] = readdirSync(folder)
   t.match(file, /^transit-bridge-\d+\.\d+\.\d+-linux-(?:x64|arm64)\.tar\.gz$/)
-  execFileSync('tar', ['-xzf', join(folder, file), '-C', folder])
-  const home = join(folder, 'transit-bridge')
-  const bare = { PATH: '/usr/bin:/bin' }
-  const version = execFileSync(join(home, 'bin/transit-bridge'), ['--version'], { env: bare })
-  t.match(version.toString(), /^transit-bridge \d/, 'with its own Node.js')
-  const example = ['config', 'check', '--config', join(home, 'config.example.yaml')]
-  t.match(execFileSync(join(home, 'bin/transit-bridge'), example, { env: bare }).toString(), /: ok/)
+  const host = await unpackDebian()
+  execFileSync('tar', ['-xzf', join(folder, file), '-C', join(host, 'opt')])
+  const home = join(host, 'opt/transit-bridge')
+  const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }
+  const runOnHost = (...args: string[]) =>
+    spawnSync('chroot', [host, ...args], { encoding: 'utf8', env })
+  const node = runOnHost('/opt/transit-bridge/node_modules/.bin/node', '--version')
+  t.match(node, { status: 127, stderr: /libatomic/ }, 'the host lacks a library of Node.js')
+  const program = '/opt/transit-bridge/bin/transit-bridge'
+  t.match(runOnHost(program, '--version'), { status: 0, stdout: /^transit-bridge \d/ })
+  const example = ['config', 'check', '--config', '/opt/transit-bridge/config.example.yaml']
+  t.match(runOnHost(program, ...example), { status: 0, stdout: /: ok/ })
   const unit = readFileSync(join(home, 'transit-bridge-kms.service'), 'utf8')
   t.match(unit, /^ExecStart=\/opt\/transit-bridge\/bin\/transit-bridge kms --config/m)
-  for (const name of ['INSTALL.md', 'LICENSE', 'sbom.cdx.json', 'vault-policies/kms.hcl'])
+  const files = ['INSTALL.md', 'LICENSE', 'sbom.cdx.json', 'vault-policies/kms.hcl']
+  for (const name of [...files, 'man/man1/transit-bridge-kms.1', ...LICENSES])
     t.ok(existsSync(join(home, name)), name)
-  t.end()
+  t.same(
+    readdirSync(join(home, 'lib')),
+    ['libatomic.so.1'],
+    'nothing else replaces the libraries of the host',
+  )
 })

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { cached } from './cache.ts'
 import { tempFolder } from './temp-folder.ts'
 import { pinnedNode } from '../../../scripts/distribution.ts'
-import { librariesOf } from '../../../scripts/release/libraries.ts'
 import { ROOT } from '../../commands/program.ts'
 
 const SUITE = 'bookworm'
@@ -68,16 +67,10 @@ export async function imageBuilder(): Promise<string> {
   execFileSync('mv', [join(modules, 'package'), join(modules, 'npm')])
   cpSync(pinnedNode(), join(root, 'usr/local/bin/node'))
   symlinkSync('../lib/node_modules/npm/bin/npm-cli.js', join(root, 'usr/local/bin/npm'))
-  copyLibatomic(root)
+  // Node.js needs it, and a minimal Debian does not have it.
+  quietly('chroot', [root, 'apt-get', 'install', '-qq', '--no-install-recommends', 'libatomic1'])
   execFileSync('chmod', ['+x', join(modules, 'npm/bin/npm-cli.js')])
   return root
-}
-
-/** Node.js needs it, and it is not part of a minimal Debian; this machine has the same one, because Node.js runs here. */
-function copyLibatomic(root: string): void {
-  const libraries = librariesOf(pinnedNode(), '/', process.arch === 'arm64' ? 'arm64' : 'x64')
-  for (const { path, file } of libraries)
-    if (path.endsWith('/libatomic.so.1')) cpSync(file, join(root, 'usr', path))
 }
 
 /** Runs a program and returns its output; the error of a failure contains it. */

@@ -1,0 +1,22 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { gzipSync } from 'node:zlib'
+
+/** The time of every file of a release: SOURCE_DATE_EPOCH (https://reproducible-builds.org/specs/source-date-epoch/). */
+function sourceDate(): string {
+  return process.env['SOURCE_DATE_EPOCH'] ?? '0'
+}
+
+/** Packs a folder into a tar archive whose bytes depend only on the names, modes and contents of its files. */
+export function packTar(parent: string, name: string, file: string): void {
+  execFileSync('tar', [
+    ...['--create', '--format=gnu', '--sort=name', `--mtime=@${sourceDate()}`],
+    ...['--owner=0', '--group=0', '--numeric-owner', '--mode=u+rw,go+rX,go-w'],
+    ...['-C', parent, '-f', file, name],
+  ])
+}
+
+/** Compresses with the zlib of the pinned Node.js, so that the bytes are the same on every machine. */
+export function compress(file: string, target: string): void {
+  writeFileSync(target, gzipSync(readFileSync(file), { level: 6 }))
+}
