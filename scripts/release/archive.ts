@@ -9,11 +9,9 @@ function sourceDate(): string {
 
 /** Packs a folder into a tar archive whose bytes depend only on the names, modes and contents of its files. */
 export function packTar(parent: string, name: string, file: string): void {
-  execFileSync('tar', [
-    ...['--create', '--format=gnu', '--sort=name', `--mtime=@${sourceDate()}`],
-    ...['--owner=0', '--group=0', '--numeric-owner', '--mode=u+rw,go+rX,go-w'],
-    ...['-C', parent, '-f', file, name],
-  ])
+  const how = ['--create', '--format=gnu', '--sort=name', `--mtime=@${sourceDate()}`]
+  const owner = ['--owner=0', '--group=0', '--numeric-owner', '--mode=u+rw,go+rX,go-w']
+  execFileSync('tar', [...how, ...owner, '-C', parent, '-f', file, name])
 }
 
 /** Compresses with the zlib of the pinned Node.js, so that the bytes are the same on every machine. */
