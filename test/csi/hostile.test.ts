@@ -772,7 +772,10 @@ for (const { name, objects = [PUBLIC], change = {}, pod: given = {}, code, words
 
 void test('Vault decides whether a token is still valid and has the right audience', async (t) => {
   const cases = [
-    [{ expiresIn: -600 }, /was refused: .*the token expired at .* kubelet no longer refreshes it/],
+    [
+      { expiresIn: -600 },
+      /was refused: .*the token expired at .* kubelet no longer refreshes it, .*; the CSI driver must pass on a fresh token/,
+    ],
     [
       { audience: 'other', claims: { aud: ['other'] } },
       /was refused: .*has audience "other", but csi\.audience is "vault"/,

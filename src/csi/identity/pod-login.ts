@@ -73,6 +73,8 @@ function findAuth(
     mount: `${section}.mount`,
     role: 'the role of the SecretProviderClass',
     audience: 'csi.audience',
+    expiryAdvice:
+      'the CSI driver must pass on a fresh token with each call, and the clocks must be right',
     namespaceAdvice:
       loginNamespace === ''
         ? 'and that vault.namespace is right'

@@ -40,7 +40,7 @@ const refusals: JwtMethod['refusals'] = (settings, mount, roleName) => {
     },
     {
       says: /expired|\bexp\b/,
-      advice: `the program that refreshes the token's file has stopped, or a clock is wrong`,
+      advice: settings.expiryAdvice,
     },
     {
       says: /not yet valid|before|\bnbf\b|\biat\b/,

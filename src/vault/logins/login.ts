@@ -34,6 +34,8 @@ export interface LoginSettingNames {
   readonly mount: string
   readonly role: string
   readonly audience: string
+  /** Why a token can have expired. */
+  readonly expiryAdvice: string
   /** Advice about the namespace, which follows the name of the mount. */
   readonly namespaceAdvice: string
 }
@@ -43,5 +45,6 @@ export const VAULT_AUTH_SETTINGS: LoginSettingNames = {
   mount: 'vault.auth.mount',
   role: 'vault.auth.role',
   audience: 'vault.auth.audience',
+  expiryAdvice: "the program that refreshes the token's file has stopped, or a clock is wrong",
   namespaceAdvice: 'and that vault.namespace is right',
 }

@@ -88,6 +88,7 @@ void test('the settings may have other names', async (t) => {
     mount: 'csi.auth.mount',
     role: 'the class parameter role',
     audience: 'csi.audience',
+    expiryAdvice: '',
     namespaceAdvice: 'in Vault namespace team-a',
   }
   const { call, login } = await begin({ settings })
