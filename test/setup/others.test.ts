@@ -122,6 +122,23 @@ void test('the policy stays while the role of another cluster uses it, or may us
   t.match(await remove(), { stdout: /- policy transit-bridge-kms/ })
 })
 
+void test('a path that someone denied stays denied, and globs are paths of others', async (t) => {
+  const fixture = await SetupFixture.start(t)
+  await fixture.setup(['--yes'])
+  const { policy } = (await fixture.bao.api('GET', POLICY)).data
+  const lines: readonly (readonly [string, RegExp])[] = [
+    ['path "transit/decrypt/k8s-etcd" { capabilities = ["deny"] }', /denies transit\/decrypt/],
+    ['path "transit/*" { capabilities = ["deny"] }', /also has other paths \(transit\/\*\)/],
+    ['path "transit/+/k8s-etcd" { capabilities = ["update"] }', /also has other paths/],
+  ]
+  for (const [line, words] of lines) {
+    const changed = `${policy}\n${line}\n`
+    await fixture.bao.api('PUT', POLICY, { policy: changed })
+    t.match(await fixture.setup(['--yes']), { code: 1, stdout: words })
+    t.equal((await fixture.bao.api('GET', POLICY)).data.policy, changed)
+  }
+})
+
 void test('what changes while a person reads the plan is not overwritten', async (t) => {
   const fixture = await SetupFixture.start(t)
   const written: string[] = []

@@ -29,6 +29,14 @@ export async function planPolicy(vault: VaultSettings, { policy }: WantedPlugin)
       `${what} also has other paths (${list(foreign)}), which another cluster or program may use; choose another name with --policy, or remove them by hand`,
     )
   }
+  const denied = [...theirs].filter(([, grant]) => grant.capabilities.includes('deny'))
+  if (denied.length > 0) {
+    const paths = list(denied.map(([name]) => name))
+    return remark(
+      'stop',
+      `${what} denies ${paths}, which setup does not undo; remove that by hand, or choose another name with --policy`,
+    )
+  }
   const details = [...findWider(theirs, ours), ...findNarrower(theirs, ours)]
   if (details.length === 0) return NOTHING
   const wider = findWider(theirs, ours).map((one) => `${what} is wider: ${one}`)
