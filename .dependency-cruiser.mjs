@@ -15,7 +15,7 @@ const LAYERS = [
   ['grpc', 'admin'],
   ['telemetry'],
   ['config'],
-  ['yaml'],
+  ['yaml', 'memory'],
   ['files', 'time'],
   ['text'],
   ['gen', 'errors', 'secret', 'environment', 'version', 'call-context', 'page-size', 'digest-set'],

@@ -111,6 +111,7 @@ export interface KmsConfig {
   readonly outageGraceMs: number
   readonly maxCallsInFlight: number
   readonly decryptCache: DecryptCacheConfig
+  readonly localKeys: LocalKeysConfig
   readonly alsoDecryptClusters: readonly string[]
   readonly acceptFrom: readonly AcceptedPlugin[]
   readonly v1beta1: boolean
@@ -120,6 +121,13 @@ export interface DecryptCacheConfig {
   readonly enabled: boolean
   readonly maxEntries: number
   readonly ttlMs: number
+}
+
+export interface LocalKeysConfig {
+  readonly enabled: boolean
+  readonly offlineForMs: number
+  readonly maxUses: number
+  readonly maxAgeMs: number
 }
 
 /** Other plugins whose ciphertexts this one can decrypt. */

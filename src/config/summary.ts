@@ -47,6 +47,9 @@ function describeKms(kms: KmsConfig, show: Show): string {
     ...(kms.decryptCache.enabled
       ? [`decrypt cache of ${kms.decryptCache.maxEntries} entries`]
       : []),
+    ...(kms.localKeys.enabled
+      ? [`local keys that serve ${formatDuration(kms.localKeys.offlineForMs)} without Vault`]
+      : []),
     ...(kms.v1beta1 ? ['v1beta1'] : []),
   ]
   const cluster = `cluster ${show('kms.clusterId', kms.clusterId)}`

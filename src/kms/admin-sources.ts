@@ -5,11 +5,12 @@ import type { KmsMetrics } from '../telemetry/metrics/roles.ts'
 import { setOrRemove } from '../telemetry/metrics/definition.ts'
 import { createMetricsRenderer } from '../telemetry/metrics/text.ts'
 import type { VaultSession } from '../vault/session/session.ts'
-import type { KmsPlugin } from './plugin.ts'
+import type { HealthState } from './health.ts'
+import type { KmsPlugin, LocalKeysView } from './plugin.ts'
 
 export interface KmsAdminOptions {
   readonly server: Pick<GrpcServer, 'isServing'>
-  readonly plugin: Pick<KmsPlugin, 'watch' | 'health'>
+  readonly plugin: Pick<KmsPlugin, 'watch' | 'health' | 'localKeys'>
   readonly session: Pick<VaultSession, 'tokenExpiresAt' | 'fault'>
   readonly clock: Clock
   readonly metrics: KmsMetrics
@@ -33,7 +34,7 @@ function readReadiness({ plugin, session, clock }: KmsAdminOptions): Readiness {
   return {
     ready: state.healthy,
     reason: state.reason,
-    message: state.text,
+    message: describeState(state, plugin),
     details: {
       keyId: snapshot?.keyId,
       keyVersion: snapshot?.keyVersion,
@@ -41,8 +42,21 @@ function readReadiness({ plugin, session, clock }: KmsAdminOptions): Readiness {
       failingSeconds: secondsBetween(state.failingSince, now),
       vaultTokenExpiresAt: tokenExpiresAt === undefined ? undefined : isoTime(tokenExpiresAt),
       loginFault: fault?.message,
+      localKeys: plugin.localKeys?.count,
+      offlineSecondsLeft: plugin.localKeys && plugin.localKeys.offlineLeftMs / 1000,
     },
   }
+}
+
+/** Status is "ok" while local keys serve; here a person sees that Vault is away. */
+function describeState(
+  { healthy, failingSince, text }: HealthState,
+  { health, localKeys }: KmsAdminOptions['plugin'],
+): string {
+  const leftMs = localKeys?.offlineLeftMs ?? 0
+  if (!healthy || failingSince === undefined || leftMs === 0) return text
+  const minutes = String(Math.floor(leftMs / 60_000))
+  return `ok: local keys encrypt for ${minutes} more minutes without Vault, which does not answer: ${health.failure?.message ?? ''}`
 }
 
 function secondsBetween(start: number | undefined, end: number): number | undefined {
@@ -63,7 +77,18 @@ function updateGauges({ plugin, clock, metrics }: KmsAdminOptions): void {
     metrics.statusSnapshotTime,
     ageMs === undefined ? undefined : (clock.now() - ageMs) / 1000,
   )
+  updateLocalKeys(plugin.localKeys, clock, metrics)
   const state = plugin.health.state(now)
   metrics.kmsHealthy.reset()
   metrics.kmsHealthy.set({ reason: state.reason }, state.healthy ? 1 : 0)
+}
+
+function updateLocalKeys(
+  localKeys: LocalKeysView | undefined,
+  clock: Clock,
+  { localKeyCount, offlineUntil }: KmsMetrics,
+): void {
+  setOrRemove(localKeyCount, localKeys?.count)
+  const leftMs = localKeys?.offlineLeftMs ?? 0
+  setOrRemove(offlineUntil, leftMs === 0 ? undefined : (clock.now() + leftMs) / 1000)
 }

@@ -15,21 +15,27 @@ export interface HealthState {
   readonly failingSince?: number
 }
 
+export interface HealthOptions {
+  /** How long an outage may last before Status shows it. */
+  readonly outageGraceMs: number
+  /** Milliseconds for which local keys still encrypt without Vault; 0 if they do not. Default: there are none. */
+  readonly offlineLeftMs?: (() => number) | undefined
+}
+
 /**
  * Whether the plugin can do its work (docs/design.md, "Status"). During an outage Status stays "ok" for the grace, so
  * that a leader election does not take every API server out of its load balancer; a refusal has no grace.
  */
 export class Health {
-  readonly #outageGraceMs: number
+  readonly #options: HealthOptions
   #proven = false
   #doubted = false
   #mayEncrypt = false
   #mayDecrypt = true
   #failure: { readonly error: BridgeError; readonly since: number } | undefined
 
-  /** @param outageGraceMs how long an outage may last before Status shows it */
-  constructor(outageGraceMs: number) {
-    this.#outageGraceMs = outageGraceMs
+  constructor(options: HealthOptions) {
+    this.#options = options
   }
 
   /** Whether the next success must be a full proof: at the start, and after any failure. */
@@ -87,7 +93,7 @@ export class Health {
   /** Milliseconds until Status shows an outage without a further check; Infinity where that never happens. */
   graceLeft(now: number): number {
     if (this.#failure === undefined || !this.#proven) return Infinity
-    const left = this.#failure.since + this.#outageGraceMs - now
+    const left = this.#timeLeft(this.#failure.since, now)
     return left > 0 ? left : Infinity
   }
 
@@ -103,13 +109,24 @@ export class Health {
           }
     }
     const { error, since } = failure
-    const inGrace = this.#proven && now - since < this.#outageGraceMs
+    const inGrace = this.#proven && this.#timeLeft(since, now) > 0
     return {
       healthy: inGrace,
       reason: error.code,
-      text: inGrace ? 'ok' : shorten(error.message),
+      text: inGrace ? 'ok' : shorten(this.#explain(error)),
       failingSince: since,
     }
+  }
+
+  #explain({ message }: BridgeError): string {
+    if (this.#options.offlineLeftMs === undefined || !this.#proven) return message
+    return `${message}; without Vault, local keys may no longer encrypt (kms.localKeys.offlineFor)`
+  }
+
+  /** For how long an outage that began at `since` is still not shown. */
+  #timeLeft(since: number, now: number): number {
+    const { outageGraceMs, offlineLeftMs } = this.#options
+    return Math.max(since + outageGraceMs - now, offlineLeftMs?.() ?? 0)
   }
 }
 

@@ -9,6 +9,7 @@ import { waitWithin } from '../time/bounded-wait.ts'
 import { HealthLog } from './health-log.ts'
 import type { Health } from './health.ts'
 import { hashKeyId } from '../seed/key-id.ts'
+import type { LocalSealing } from './local-sealing.ts'
 import { makeSnapshot, type ClusterIds, type KeySnapshot } from '../seed/key-snapshot.ts'
 import { StepBack } from './step-back.ts'
 
@@ -19,6 +20,8 @@ const FIRST_RETRY_DELAY_MS = 250
 const LONGEST_RETRY_DELAY_MS = 4_000
 /** Part of the refresh interval after which the next read starts, so that it ends within the interval. */
 const REFRESH_SHARE = 0.95
+/** With local keys, calls do not show whether Vault still permits the key, so a proof does. */
+const LOCAL_PROOF_INTERVAL_MS = 300_000
 /** Minimum time between checks that the data path requests. */
 const MIN_CHECK_GAP_MS = 1_000
 
@@ -34,6 +37,8 @@ export interface KeyWatchOptions {
   readonly onProven?: ((context: CallContext) => void) | undefined
   /** Called when Vault refuses, as opposed to not answering. */
   readonly onRefusal: (error: BridgeError) => void
+  /** With kms.localKeys: told what Vault decides. */
+  readonly localKeys?: Pick<LocalSealing, 'prepare' | 'announce' | 'agree'> | undefined
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Pick<KmsMetrics, 'keyVersion' | 'keyInfo' | 'keyRotationsSeen'>
@@ -51,6 +56,7 @@ export class KeyWatch {
   #checking: Promise<void> | undefined
   #lastError: BridgeError | undefined
   #checkedAt = -Infinity
+  #provenAt = -Infinity
   #failures = 0
   #cancelTimer: CancelTimer | undefined
   #stopped = false
@@ -148,9 +154,12 @@ export class KeyWatch {
     this.#cancelTimer?.()
     try {
       await this.#readKey(context)
-      // Where Vault shows an older key, only an Encrypt distinguishes a lagging standby from a restored backup.
-      if (health.needsProof || this.#stepBack.isSeen) await this.#prove(context)
-      if (!health.needsProof) this.#options.onProven?.(context)
+      if (this.#needsProof) await this.#prove(context)
+      await this.#prepareLocalKey(this.#snapshot, context)
+      if (!health.needsProof) {
+        this.#options.onProven?.(context)
+        this.#options.localKeys?.agree()
+      }
       this.#lastError = undefined
       this.#failures = 0
       this.#schedule(health.needsProof ? MIN_CHECK_GAP_MS : refreshIntervalMs * REFRESH_SHARE)
@@ -161,6 +170,17 @@ export class KeyWatch {
     this.#logCheck(uid, requests)
     const state = health.state(this.#checkedAt)
     this.#healthLog.report(state, this.#lastError?.message ?? state.text, this.#checkedAt)
+  }
+
+  get #needsProof(): boolean {
+    const { health, localKeys, clock } = this.#options
+    const isLong = clock.monotonic() - this.#provenAt >= LOCAL_PROOF_INTERVAL_MS
+    // Where Vault shows an older key, only an Encrypt distinguishes a lagging standby from a restored backup.
+    return health.needsProof || this.#stepBack.isSeen || (localKeys !== undefined && isLong)
+  }
+
+  async #prepareLocalKey(snapshot: KeySnapshot | undefined, context: CallContext): Promise<void> {
+    if (snapshot !== undefined) await this.#options.localKeys?.prepare(snapshot, context)
   }
 
   /** `audit` matches it with Vault's audit file, as it does with calls. */
@@ -176,7 +196,8 @@ export class KeyWatch {
     requireWrappingKey(key)
     const next = makeSnapshot(key, clusters, clock.monotonic())
     const known = this.#snapshot
-    if (known === undefined || this.#stepBack.accepts(known, next)) this.#adopt(next)
+    if (known === undefined || this.#stepBack.accepts(known, next))
+      await this.#announce(next, context)
     else this.#snapshot = { ...known, takenAt: next.takenAt }
   }
 
@@ -188,10 +209,11 @@ export class KeyWatch {
     } catch (error) {
       const older = this.#stepBack.confirm(error, clock.monotonic())
       if (older === undefined) throw error
-      this.#adopt(older)
+      await this.#announce(older, context)
       await proveKey(older, context)
     }
     health.prove()
+    this.#provenAt = clock.monotonic()
   }
 
   #fail(error: BridgeError, startedAt: number): void {
@@ -209,6 +231,13 @@ export class KeyWatch {
     this.#cancelTimer?.()
     if (this.#stopped) return
     this.#cancelTimer = this.#options.clock.after(delayMs, () => void this.#check())
+  }
+
+  /** The local key comes first: no call may find a key id that cannot be used. */
+  async #announce(next: KeySnapshot, context: CallContext): Promise<void> {
+    await this.#prepareLocalKey(next, context)
+    this.#adopt(next)
+    this.#options.localKeys?.announce(next)
   }
 
   #adopt(next: KeySnapshot): void {

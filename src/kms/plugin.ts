@@ -7,7 +7,7 @@ import { logKey, type Logger } from '../telemetry/log.ts'
 import type { KmsMetrics } from '../telemetry/metrics/roles.ts'
 import { DecryptBatcher } from '../transit/decrypt-batcher.ts'
 import { isSameKey } from '../transit/key.ts'
-import { Transit } from '../transit/transit.ts'
+import { Transit, type DecryptInput, type EncryptInput } from '../transit/transit.ts'
 import type { VaultRequester } from '../vault/client/request.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { DecryptCache } from './decrypt-cache.ts'
@@ -15,6 +15,7 @@ import { serveKmsV1Beta1 } from './grpc-v1beta1.ts'
 import { serveKmsV2 } from './grpc-v2.ts'
 import { Health } from './health.ts'
 import { KeyWatch } from './key-watch.ts'
+import { createLocalKeys } from './local-sealing.ts'
 import { refuseWrongLengths, requireCiphertextLength } from './plaintext-length.ts'
 import { KeyProof } from './proof.ts'
 import { KeyService } from './service.ts'
@@ -42,11 +43,21 @@ export interface KmsPluginOptions {
   readonly metrics: KmsMetrics
 }
 
+/** What the admin server shows of local keys. */
+export interface LocalKeysView {
+  /** Local keys in memory, of this node and of others. */
+  readonly count: number
+  /** Milliseconds for which DEK seeds can be encrypted without Vault; 0 if they cannot. */
+  readonly offlineLeftMs: number
+}
+
 /** The KMS plugin without its socket: what a server serves and what the admin server shows. */
 export interface KmsPlugin {
   readonly services: readonly GrpcService[]
   readonly watch: KeyWatch
   readonly health: Health
+  /** Undefined if kms.localKeys is off. */
+  readonly localKeys: LocalKeysView | undefined
   /** Whether the Vault behind a requester has the key that the plugin knows; true while it knows none. */
   readonly recognizes: (vault: VaultRequester, context: CallContext) => Promise<boolean>
 }
@@ -54,7 +65,11 @@ export interface KmsPlugin {
 /** Connects the parts of the plugin; the first request to Vault is that of KeyWatch.start. */
 export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
   const { kms, transit, clock, metrics, log } = options
-  const health = new Health(kms.outageGraceMs)
+  const offlineLeftMs = () => local.sealing?.offlineLeftMs(watch.snapshot) ?? 0
+  const health = new Health({
+    outageGraceMs: kms.outageGraceMs,
+    offlineLeftMs: kms.localKeys.enabled ? offlineLeftMs : undefined,
+  })
   const cache = createCache(options)
   const engine = new Transit({ vault: options.vault, mount: transit.mount })
   const batcher = new DecryptBatcher({
@@ -74,6 +89,21 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     clusterId: kms.clusterId,
     onBatchDenied: (error) => batcher.pauseBatches(error),
   })
+  const encrypt = async (input: EncryptInput, context: CallContext) =>
+    requireCiphertextLength(input, await engine.encrypt(transit.key, input, context))
+  const decrypt = (input: DecryptInput, context: CallContext) => batcher.decrypt(input, context)
+  const local = createLocalKeys({
+    config: kms.localKeys,
+    clusterId: kms.clusterId,
+    encrypt,
+    decrypt,
+    clock,
+    log,
+  })
+  const forget = () => {
+    cache?.clear()
+    local.sealing?.refuse()
+  }
   const watch = new KeyWatch({
     readKey: (context) => engine.readKey(transit.key, context),
     proveKey: (snapshot, context) => proof.prove(snapshot, context),
@@ -81,7 +111,8 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     refreshIntervalMs: kms.refreshIntervalMs,
     health,
     onProven: options.onProven,
-    onRefusal: () => cache?.clear(),
+    onRefusal: forget,
+    localKeys: local.sealing,
     clock,
     log,
     metrics,
@@ -92,15 +123,17 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     acceptVaultKubernetesKms: kms.acceptFrom.includes('vault-kubernetes-kms'),
     watch,
     health,
-    encrypt: async (input, context) =>
-      requireCiphertextLength(input, await engine.encrypt(transit.key, input, context)),
-    decrypt: (input, context) => batcher.decrypt(input, context),
+    encrypt,
+    decrypt,
+    localKeys: local.sealing,
+    ring: local.ring,
     cache,
     budget: new ByteBudget({
       maxActiveBytes: MAX_ACTIVE_BYTES,
       maxWaitingBytes: MAX_WAITING_BYTES,
       clock,
     }),
+    onRefusal: forget,
     onCacheHit: () => metrics.decryptCacheHits.inc(),
     clock,
   })
@@ -108,6 +141,14 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     services: createServices(options, service),
     watch,
     health,
+    localKeys: local.sealing && {
+      get count() {
+        return local.ring.size
+      },
+      get offlineLeftMs() {
+        return offlineLeftMs()
+      },
+    },
     recognizes: async (vault, context) => {
       if (watch.snapshot === undefined) return true
       const found = await new Transit({ vault, mount: transit.mount }).readKey(transit.key, context)

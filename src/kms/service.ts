@@ -19,6 +19,8 @@ import {
 } from '../seed/envelope.ts'
 import type { Health } from './health.ts'
 import type { KeyWatch } from './key-watch.ts'
+import type { LocalKeyRing } from './local-key-ring.ts'
+import type { LocalSealing } from './local-sealing.ts'
 import type { KeySnapshot } from '../seed/key-snapshot.ts'
 import { encodeV1AssociatedData, makeV1Cipher, openV1Cipher } from '../seed/v1-cipher.ts'
 
@@ -56,11 +58,20 @@ export interface KeyServiceOptions {
   readonly health: Pick<Health, 'state' | 'failure' | 'mayDecrypt'>
   readonly encrypt: (input: EncryptInput, context: CallContext) => Promise<string>
   readonly decrypt: (input: DecryptInput, context: CallContext) => Promise<Buffer>
+  /** Encrypts with local keys instead of Transit (kms.localKeys). */
+  readonly localKeys?: Pick<LocalSealing, 'seal'> | undefined
+  /** Opens what a local key encrypted, also if kms.localKeys is off now. */
+  readonly ring: Pick<LocalKeyRing, 'open'>
   readonly cache?: DecryptCache | undefined
   readonly budget: ByteBudget
+  /** Called when Vault refuses a call: what it returned before must not be served from memory. */
+  readonly onRefusal: () => void
   readonly onCacheHit: () => void
   readonly clock: Clock
 }
+
+/** Encrypts a DEK seed with the version of a snapshot. */
+type SeedWrapper<T> = (snapshot: KeySnapshot) => Promise<T>
 
 export interface ServiceStatus {
   /** "ok" or the reason why not. */
@@ -85,9 +96,23 @@ export class KeyService {
 
   /** Encrypts a DEK seed with the version that Status announces. */
   async encrypt(plaintext: Uint8Array, context: CallContext): Promise<Envelope> {
+    const { localKeys } = this.#options
+    const wrap: SeedWrapper<Envelope> =
+      localKeys === undefined
+        ? (snapshot) => this.#wrapWithTransit(plaintext, snapshot, context)
+        : (snapshot) => localKeys.seal(plaintext, snapshot, context)
+    return this.#wrap(plaintext, wrap, context)
+  }
+
+  async #wrapWithTransit(
+    plaintext: Uint8Array,
+    { keyId, keyVersion }: KeySnapshot,
+    context: CallContext,
+  ): Promise<Envelope> {
     const annotations = makeAnnotations(this.#options.clusterId)
     const associatedData = encodeAssociatedData(annotations)
-    const { ciphertext, keyId } = await this.#wrap(plaintext, associatedData, context)
+    const input = { plaintext, associatedData, keyVersion }
+    const ciphertext = await this.#options.encrypt(input, context)
     // Only tests and people send more than a DEK seed; kube-apiserver would discard the answer.
     if (plaintext.byteLength <= 64 && ciphertext.length > MAX_SEED_CIPHERTEXT_BYTES) {
       throw new BridgeError(
@@ -112,10 +137,11 @@ export class KeyService {
 
   /** KMS v1: like {@link encrypt}, with everything in one byte string. */
   async encryptV1(plaintext: Uint8Array, context: CallContext): Promise<Buffer> {
-    const { clusterId } = this.#options
+    const { clusterId, encrypt } = this.#options
     const associatedData = encodeV1AssociatedData(clusterId)
-    const { ciphertext } = await this.#wrap(plaintext, associatedData, context)
-    return makeV1Cipher(clusterId, ciphertext)
+    const wrap: SeedWrapper<string> = ({ keyVersion }) =>
+      encrypt({ plaintext, associatedData, keyVersion }, context)
+    return makeV1Cipher(clusterId, await this.#wrap(plaintext, wrap, context))
   }
 
   /** KMS v1: like {@link decrypt}. */
@@ -136,25 +162,21 @@ export class KeyService {
     )
   }
 
-  /** One request; a second one only when Vault refuses the announced version (docs/design.md, "The life of a DEK seed"). */
-  async #wrap(
+  /** Tries twice only when Vault refuses the announced version (docs/design.md, "The life of a DEK seed"). */
+  async #wrap<T>(
     plaintext: Uint8Array,
-    associatedData: Buffer,
+    wrapWith: SeedWrapper<T>,
     context: CallContext,
-  ): Promise<{ ciphertext: string; keyId: string }> {
+  ): Promise<T> {
     if (plaintext.byteLength > MAX_PLAINTEXT_BYTES) {
       throw new BridgeError(
         'REQUEST_INVALID',
         `the plaintext has ${String(plaintext.byteLength)} bytes; at most ${String(MAX_PLAINTEXT_BYTES)} bytes are encrypted (a DEK seed has 32)`,
       )
     }
-    const { watch, encrypt } = this.#options
+    const { watch } = this.#options
     return this.#within(plaintext.byteLength, context, async () => {
       const announced = await watch.currentForEncrypt(context)
-      const wrapWith = async ({ keyVersion, keyId }: KeySnapshot) => ({
-        ciphertext: await encrypt({ plaintext, associatedData, keyVersion }, context),
-        keyId,
-      })
       try {
         return await wrapWith(announced)
       } catch (error) {
@@ -178,7 +200,12 @@ export class KeyService {
       return cached
     }
     if (!health.mayDecrypt && health.failure !== undefined) throw health.failure
-    const plaintext = await this.#tryPatiently(() => decrypt(opened, context), context)
+    const { sealed } = opened
+    const open = () =>
+      sealed === undefined
+        ? decrypt(opened, context)
+        : this.#options.ring.open({ ...opened, sealed }, context)
+    const plaintext = await this.#tryPatiently(open, context)
     cache?.keep(opened, plaintext)
     return plaintext
   }
@@ -222,17 +249,16 @@ export class KeyService {
   }
 
   /**
-   * Runs a call within the budget of bytes. A fault that may concern every call makes the watch check at once, and a
-   * refusal empties the cache.
+   * Runs a call within the budget of bytes. A fault that may concern every call makes the watch check at once.
    */
   async #within<T>(bytes: number, context: CallContext, work: () => Promise<T>): Promise<T> {
-    const { budget, cache, watch } = this.#options
+    const { budget, watch } = this.#options
     try {
       return await budget.spend(bytes, context, work)
     } catch (thrown) {
       const error = BridgeError.from(thrown)
       if (CALLER_FAULTS.has(error.code)) throw error
-      if (isRefusal(error)) cache?.clear()
+      if (isRefusal(error)) this.#options.onRefusal()
       watch.suspect()
       throw error.code === 'DEADLINE_EXCEEDED' ? this.#explainDeadline(error) : error
     }

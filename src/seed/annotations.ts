@@ -5,7 +5,11 @@ export type Annotations = Readonly<Record<string, Uint8Array>>
 
 const VERSION_KEY = 'version.transit-bridge.internal'
 const CLUSTER_KEY = 'cluster.transit-bridge.internal'
+const LOCAL_KEY_KEY = 'local-key.transit-bridge.internal'
+/** Transit encrypted the DEK seed itself. */
 const FORMAT_VERSION = '1'
+/** A local key encrypted the DEK seed, and Transit that local key. */
+const LOCAL_FORMAT_VERSION = '2'
 const DOMAIN = 'transit-bridge/annotations/v1'
 
 /** What is stored in the clear with a ciphertext: everything that a later Decrypt needs. */
@@ -13,26 +17,59 @@ export function makeAnnotations(clusterId: string): Annotations {
   return { [VERSION_KEY]: Buffer.from(FORMAT_VERSION), [CLUSTER_KEY]: Buffer.from(clusterId) }
 }
 
+/** The same for a DEK seed under a local key, which is stored with it in the form that Transit encrypted. */
+export function makeLocalAnnotations(clusterId: string, wrappedKey: string): Annotations {
+  return {
+    [VERSION_KEY]: Buffer.from(LOCAL_FORMAT_VERSION),
+    [CLUSTER_KEY]: Buffer.from(clusterId),
+    [LOCAL_KEY_KEY]: Buffer.from(wrappedKey, 'latin1'),
+  }
+}
+
+/** What annotations say; none of it is trusted before `checkClaim`. */
+export interface AnnotatedFacts {
+  readonly clusterId: string
+  /** The local key as Transit encrypted it; absent if Transit encrypted the DEK seed itself. */
+  readonly wrappedKey?: Uint8Array | undefined
+}
+
 /**
- * The cluster that annotations name. Throws ANNOTATIONS_INVALID unless they are exactly what
- * {@link makeAnnotations} produces: nothing missing, nothing more, this format version.
+ * Reads annotations. Throws ANNOTATIONS_INVALID unless they are exactly what {@link makeAnnotations} or
+ * {@link makeLocalAnnotations} produces: nothing missing, nothing more, a known format version.
  */
-export function readCluster(annotations: Annotations): string {
+export function readAnnotations(annotations: Annotations): AnnotatedFacts {
   const version = annotations[VERSION_KEY]
   const cluster = annotations[CLUSTER_KEY]
-  if (version === undefined || cluster === undefined || Object.keys(annotations).length !== 2) {
-    throw new BridgeError(
-      'ANNOTATIONS_INVALID',
-      'the annotations are not those of transit-bridge; another plugin wrote this data or it was changed',
-    )
+  if (version === undefined || cluster === undefined) throw foreign()
+  const clusterId = Buffer.from(cluster).toString('utf8')
+  const { length } = Object.keys(annotations)
+  switch (Buffer.from(version).toString('latin1')) {
+    case FORMAT_VERSION:
+      if (length !== 2) throw foreign()
+      return { clusterId }
+    case LOCAL_FORMAT_VERSION: {
+      const wrappedKey = annotations[LOCAL_KEY_KEY]
+      if (wrappedKey === undefined || length !== 3) throw foreign()
+      return { clusterId, wrappedKey }
+    }
+    default:
+      throw new BridgeError(
+        'ANNOTATIONS_INVALID',
+        `the annotations have a format version other than ${FORMAT_VERSION} and ${LOCAL_FORMAT_VERSION}; a newer transit-bridge wrote this data or it was changed`,
+      )
   }
-  if (Buffer.from(version).toString('latin1') !== FORMAT_VERSION) {
-    throw new BridgeError(
-      'ANNOTATIONS_INVALID',
-      `the annotations have a format version other than ${FORMAT_VERSION}; a newer transit-bridge wrote this data or it was changed`,
-    )
-  }
-  return Buffer.from(cluster).toString('utf8')
+}
+
+/** The local key in annotations, as Transit encrypted it; undefined if there is none. Nothing is checked. */
+export function findWrappedKey(annotations: Annotations): Uint8Array | undefined {
+  return annotations[LOCAL_KEY_KEY]
+}
+
+function foreign(): BridgeError {
+  return new BridgeError(
+    'ANNOTATIONS_INVALID',
+    'the annotations are not those of transit-bridge; another plugin wrote this data or it was changed',
+  )
 }
 
 /** The AAD that Transit authenticates with each ciphertext: the annotations in a fixed order. */

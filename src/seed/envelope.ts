@@ -1,6 +1,7 @@
 import { BridgeError } from '../errors.ts'
 import { readCiphertextVersion } from '../transit/ciphertext.ts'
-import { encodeAssociatedData, readCluster, type Annotations } from './annotations.ts'
+import { encodeAssociatedData, readAnnotations, type Annotations } from './annotations.ts'
+import { encodeLocalKeyAssociatedData, type SealedSeed } from './local-seal.ts'
 
 /** What Encrypt returns and etcd stores: everything that a later Decrypt receives. */
 export interface Envelope {
@@ -18,13 +19,15 @@ export interface Claim {
 
 /** An envelope whose form was checked, before Vault is asked. */
 export interface OpenedEnvelope {
-  /** In Transit's text form. */
+  /** In Transit's text form: of the DEK seed, or of the local key that encrypted it. */
   readonly ciphertext: string
   readonly keyVersion: number
   /** Absent only for data of vault-kubernetes-kms, which authenticates none. */
   readonly associatedData?: Buffer | undefined
   /** Absent only for data of vault-kubernetes-kms. */
   readonly claim?: Claim | undefined
+  /** Present if a local key encrypted the DEK seed: what that key opens. */
+  readonly sealed?: SealedSeed | undefined
 }
 
 /**
@@ -39,13 +42,28 @@ export const MAX_PLAINTEXT_BYTES = 64 * 1024
  */
 export const MAX_CIPHERTEXT_BYTES = 96 * 1024
 
+/** Decrypt refuses a longer local key. Transit returns about 90 bytes for one. */
+export const MAX_WRAPPED_KEY_BYTES = 1024
+
 /** Opens what this plugin wrote; CIPHERTEXT_INVALID or ANNOTATIONS_INVALID for anything else. */
 export function openEnvelope(envelope: Envelope): OpenedEnvelope {
-  const clusterId = readCluster(envelope.annotations)
+  const { clusterId, wrappedKey } = readAnnotations(envelope.annotations)
+  const claim = { clusterId, keyId: envelope.keyId }
+  const associatedData = encodeAssociatedData(envelope.annotations)
+  if (wrappedKey === undefined)
+    return { ...openCiphertext(readText(envelope.ciphertext)), associatedData, claim }
+  requireSize(envelope.ciphertext)
+  if (wrappedKey.byteLength > MAX_WRAPPED_KEY_BYTES) {
+    throw new BridgeError(
+      'ANNOTATIONS_INVALID',
+      `the annotation with the local key has ${String(wrappedKey.byteLength)} bytes; this plugin writes at most ${String(MAX_WRAPPED_KEY_BYTES)}`,
+    )
+  }
   return {
-    ...openCiphertext(readText(envelope.ciphertext)),
-    associatedData: encodeAssociatedData(envelope.annotations),
-    claim: { clusterId, keyId: envelope.keyId },
+    ...openCiphertext(readText(wrappedKey)),
+    associatedData: encodeLocalKeyAssociatedData(clusterId),
+    claim,
+    sealed: { bytes: envelope.ciphertext, associatedData, keyId: envelope.keyId },
   }
 }
 
@@ -81,11 +99,15 @@ export function openCiphertext(
 
 /** Ciphertexts are ASCII; other bytes become characters that no pattern matches. */
 export function readText(bytes: Uint8Array): string {
+  requireSize(bytes)
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+}
+
+function requireSize(bytes: Uint8Array): void {
   if (bytes.byteLength > MAX_CIPHERTEXT_BYTES) {
     throw new BridgeError(
       'CIPHERTEXT_INVALID',
       `the ciphertext has ${String(bytes.byteLength)} bytes; this plugin produces at most ${String(MAX_CIPHERTEXT_BYTES)}`,
     )
   }
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
 }

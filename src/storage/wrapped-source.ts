@@ -1,4 +1,5 @@
 import { BridgeError } from '../errors.ts'
+import { findWrappedKey } from '../seed/annotations.ts'
 import {
   isVaultKubernetesKmsEnvelope,
   openCiphertext,
@@ -11,8 +12,13 @@ import { openV1Cipher } from '../seed/v1-cipher.ts'
 import { readCiphertextVersion } from '../transit/ciphertext.ts'
 import type { KmsV1Value, KmsV2Value } from './stored-value.ts'
 
-/** The Transit key version of a wrapped DEK source; undefined if it is not a Transit ciphertext. */
+/**
+ * The Transit key version that a wrapped DEK source needs: its own, or that of its local key. Undefined if neither is a
+ * Transit ciphertext.
+ */
 export function keyVersionOf(value: KmsV1Value | KmsV2Value): number | undefined {
+  const wrappedKey = value.kind === 'kms-v2' ? findWrappedKey(value.annotations) : undefined
+  if (wrappedKey !== undefined) return readCiphertextVersion(readText(wrappedKey))
   const text = textOf(value)
   if (value.kind === 'kms-v1') {
     const own = text.startsWith('transit-bridge:') ? text.slice(text.indexOf('vault:')) : text

@@ -10,7 +10,7 @@ import type { OpenedEnvelope } from '../seed/envelope.ts'
 import { openSource } from '../storage/wrapped-source.ts'
 
 export interface DeepProofOptions {
-  readonly reader: Pick<SourceReader, 'read'>
+  readonly reader: Pick<SourceReader, 'read' | 'end'>
   readonly acceptVaultKubernetesKms: boolean
   /** Whether to decrypt every object, and not only its DEK source. */
   readonly objects: boolean
@@ -53,6 +53,7 @@ export class DeepProof implements Proof {
 
   end(): void {
     this.#known.clear()
+    this.#options.reader.end()
   }
 
   #judge(value: KmsV1Value | KmsV2Value, key: Uint8Array): Finding | undefined {

@@ -45,6 +45,12 @@ void test('a section kms requires only a cluster id', async (t) => {
     outageGraceMs: 120_000,
     maxCallsInFlight: 1024,
     decryptCache: { enabled: false, maxEntries: 4096, ttlMs: 86_400_000 },
+    localKeys: {
+      enabled: false,
+      offlineForMs: 14_400_000,
+      maxUses: 1_000_000,
+      maxAgeMs: 86_400_000,
+    },
     alsoDecryptClusters: [],
     acceptFrom: [],
     v1beta1: false,

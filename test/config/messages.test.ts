@@ -15,7 +15,7 @@ void test('all faults are reported at once, in the order of their lines', async 
     'f.yaml:3: vault.timeout: is a number without a unit; add one, such as 2s',
     'f.yaml:6: vault.auth.rol: is not a known key; did you mean role',
     'f.yaml:14: kms.clusterId: is not a valid cluster id; use 1 to 128 printable ASCII characters without spaces',
-    'f.yaml:33: log.level: "inf" is not supported; did you mean info',
+    'f.yaml:34: log.level: "inf" is not supported; did you mean info',
   ])
 })
 
@@ -41,7 +41,7 @@ void test('a missing key has the line of its parent', async (t) => {
 
 void test('an item of a list has its own line', async (t) => {
   const text = change('alsoDecryptClusters: []', 'alsoDecryptClusters:\n    - good\n    - not good')
-  t.match(lines(text), ['f.yaml:21: kms.alsoDecryptClusters[1]: is not a valid cluster id'])
+  t.match(lines(text), ['f.yaml:22: kms.alsoDecryptClusters[1]: is not a valid cluster id'])
 })
 
 void test('for an empty file, the missing sections are reported', async (t) => {

@@ -452,6 +452,18 @@ const ROWS: readonly Row[] = [
     'kms.decryptCache.tll: is not a known key; did you mean ttl',
   ],
   [
+    'a time without Vault that is too long',
+    'offlineFor: 4h',
+    'offlineFor: 73h',
+    'kms.localKeys.offlineFor: is "73h", above the maximum 72h',
+  ],
+  [
+    'a local key without a use',
+    'maxUses: 1000000',
+    'maxUses: 0',
+    'kms.localKeys.maxUses: is 0, below the minimum 1',
+  ],
+  [
     'a list that is text',
     'alsoDecryptClusters: []',
     'alsoDecryptClusters: old',

@@ -22,6 +22,7 @@ kms:
   outageGrace: 2m
   maxCallsInFlight: 1024
   decryptCache: {enabled: false, maxEntries: 4096, ttl: 24h}
+  localKeys: {offlineFor: 4h, maxUses: 1000000, maxAge: 12h}
   alsoDecryptClusters: []
   acceptFrom: []
   v1beta1: false

@@ -17,11 +17,11 @@ async function adminFixture(
   },
 ) {
   const fixture = await serviceFixture(options)
-  const { watch, health, clock } = fixture
+  const { watch, health, localKeys, clock } = fixture
   const metrics = createKmsMetrics('test')
   const sources = createKmsAdminSources({
     server: { isServing: true },
-    plugin: { watch, health },
+    plugin: { watch, health, localKeys },
     session,
     clock,
     metrics,
@@ -90,4 +90,26 @@ void test('before the first read there is no time of it, no key version, and no 
     t.match(text, `# TYPE transit_bridge_${name} gauge`)
     t.same(findSamples(text, `transit_bridge_${name}`), [], name)
   }
+})
+
+void test('with local keys: how many there are, and how long they serve without Vault', async (t) => {
+  const { sources, health, clock } = await adminFixture({ localKeys: { enabled: true } })
+  t.match(sources.readiness(), { details: { localKeys: 1, offlineSecondsLeft: 14_390 } })
+  const until = clock.now() / 1000 + 14_390
+  const sampleOf = async (name: string) =>
+    findSamples(await textOf(sources), `transit_bridge_${name}`)
+  t.match(await sampleOf('local_keys'), [{ value: 1 }])
+  t.match(await sampleOf('offline_until_timestamp_seconds'), [{ value: until }])
+  health.fail(new BridgeError('VAULT_SEALED', 'it is sealed'), clock.monotonic())
+  t.match(sources.readiness(), {
+    ready: true,
+    reason: 'VAULT_SEALED',
+    message:
+      'ok: local keys encrypt for 239 more minutes without Vault, which does not answer: it is sealed',
+  })
+})
+
+void test('without local keys there is no series of them', async (t) => {
+  const { sources } = await adminFixture()
+  t.notMatch(await textOf(sources), /^transit_bridge_(local_keys|offline_until)/m)
 })

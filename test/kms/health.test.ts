@@ -9,20 +9,20 @@ const sealed = new BridgeError('VAULT_SEALED', 'vault is sealed')
 const denied = new BridgeError('VAULT_DENIED', 'vault denies it')
 
 function provenHealth(): Health {
-  const health = new Health(GRACE)
+  const health = new Health({ outageGraceMs: GRACE })
   health.prove()
   return health
 }
 
 void test('before the first proof the state is starting, and not healthy', (t) => {
-  const health = new Health(GRACE)
+  const health = new Health({ outageGraceMs: GRACE })
   t.match(health.state(0), { healthy: false, reason: 'starting', text: /^starting: / })
   t.equal(health.needsProof, true)
   t.end()
 })
 
 void test('a proof makes the state healthy, whatever it was before', (t) => {
-  const health = new Health(GRACE)
+  const health = new Health({ outageGraceMs: GRACE })
   health.fail(denied, 0)
   health.fail(sealed, 1)
   health.doubt()
@@ -33,7 +33,7 @@ void test('a proof makes the state healthy, whatever it was before', (t) => {
 })
 
 void test('an outage at the start has no grace, because nothing was proven', (t) => {
-  const health = new Health(GRACE)
+  const health = new Health({ outageGraceMs: GRACE })
   health.fail(sealed, 0)
   t.same(health.state(0), {
     healthy: false,
@@ -65,7 +65,7 @@ void test('a new outage after a proof has a new grace', (t) => {
 })
 
 void test('with a grace of 0 an outage shows at once', (t) => {
-  const health = new Health(0)
+  const health = new Health({ outageGraceMs: 0 })
   health.prove()
   health.fail(sealed, 5)
   t.match(health.state(5), { healthy: false })
@@ -102,7 +102,7 @@ const TEXTS: readonly (readonly [string, string, string])[] = [
 
 for (const [what, message, text] of TEXTS) {
   void test(`the reason is one line of bounded length: ${what}`, (t) => {
-    const health = new Health(0)
+    const health = new Health({ outageGraceMs: 0 })
     health.fail(new BridgeError('VAULT_DENIED', message), 0)
     t.equal(health.state(0).text, text)
     t.end()
@@ -112,7 +112,7 @@ for (const [what, message, text] of TEXTS) {
 void test('health is logged when it changes, and a failure again once a minute', (t) => {
   const { log, lines } = memoryLog()
   const healthLog = new HealthLog(log)
-  const health = new Health(GRACE)
+  const health = new Health({ outageGraceMs: GRACE })
   const report = (now: number, detail = 'why') => {
     lines.length = 0
     healthLog.report(health.state(now), detail, now)

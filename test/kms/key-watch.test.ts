@@ -23,7 +23,7 @@ function fixture() {
   const reads: OpenCall<undefined, TransitKey>[] = []
   const proofs: OpenCall<KeySnapshot, void>[] = []
   const refusals: BridgeError[] = []
-  const health = new Health(GRACE)
+  const health = new Health({ outageGraceMs: GRACE })
   const metrics = createKmsMetrics('test')
   const { log, lines } = memoryLog()
   const watch = new KeyWatch({

@@ -4,6 +4,8 @@ import { BridgeError, type ErrorCode } from '../../src/errors.ts'
 import { ByteBudget } from '../../src/kms/byte-budget.ts'
 import { DecryptCache } from '../../src/kms/decrypt-cache.ts'
 import { Health } from '../../src/kms/health.ts'
+import { createLocalKeys } from '../../src/kms/local-sealing.ts'
+import type { LocalKeysConfig } from '../../src/config/config.ts'
 import { KeyWatch } from '../../src/kms/key-watch.ts'
 import { KeyProof } from '../../src/kms/proof.ts'
 import { KeyService, type KeyServiceOptions } from '../../src/kms/service.ts'
@@ -25,10 +27,14 @@ export class MemoryTransit {
   readonly faults: ErrorCode[] = []
   /** Thrown by every call. */
   bug: Error | undefined
+  /** Every decrypt fails with it. */
+  denied: (() => Promise<never>) | undefined
   /** Answered by every decrypt. */
   answer: Buffer | undefined
   /** Bytes that a ciphertext has more than needed, as one of a large RSA key would. */
   padding = 0
+  /** How many of the next encrypts fail with an outage. */
+  failEncrypts = 0
   reads = 0
   encrypts = 0
   decrypts = 0
@@ -46,6 +52,7 @@ export class MemoryTransit {
   readonly encrypt = async (input: EncryptInput): Promise<string> => {
     this.encrypts += 1
     this.#fail()
+    if (this.failEncrypts-- > 0) throw refusal('VAULT_UNAVAILABLE')
     const { keyVersion } = input
     if (keyVersion > this.key.latestVersion) throw refusal('KEY_VERSION_UNKNOWN')
     if (keyVersion < this.key.minEncryptionVersion) throw refusal('KEY_VERSION_DISABLED')
@@ -60,6 +67,7 @@ export class MemoryTransit {
   readonly decrypt = async (input: DecryptInput): Promise<Buffer> => {
     this.decrypts += 1
     this.#fail()
+    await this.denied?.()
     return this.#open(input)
   }
 
@@ -67,6 +75,7 @@ export class MemoryTransit {
   readonly decryptAll = async (inputs: readonly DecryptInput[]): Promise<DecryptResult[]> => {
     this.decrypts += 1
     this.#fail()
+    await this.denied?.()
     return inputs.map((input) => {
       try {
         return this.#open(input)
@@ -111,11 +120,19 @@ function refusal(code: ErrorCode): BridgeError {
   return new BridgeError(code, `scripted ${code}`)
 }
 
+const NO_LOCAL_KEYS: LocalKeysConfig = {
+  enabled: false,
+  offlineForMs: 4 * 3_600_000,
+  maxUses: 1_000_000,
+  maxAgeMs: 24 * 3_600_000,
+}
+
 export type FixtureOptions = Partial<
   Pick<KeyServiceOptions, 'clusterId' | 'alsoDecryptClusters' | 'acceptVaultKubernetesKms'>
 > & {
   readonly key?: TransitKey
   readonly cache?: boolean
+  readonly localKeys?: Partial<LocalKeysConfig>
   /** The watch is not started: nothing is known of the key. */
   readonly unreached?: boolean
 }
@@ -125,7 +142,22 @@ export async function serviceFixture(options: FixtureOptions = {}) {
   const { clusterId = 'prod', alsoDecryptClusters = [], acceptVaultKubernetesKms = false } = options
   const clock = new HandClock()
   const transit = new MemoryTransit(options.key ?? transitKey(1))
-  const health = new Health(120_000)
+  const local = createLocalKeys({
+    config: { ...NO_LOCAL_KEYS, ...options.localKeys },
+    clusterId,
+    encrypt: transit.encrypt,
+    decrypt: transit.decrypt,
+    clock,
+    log: memoryLog().log,
+  })
+  const health: Health = new Health({
+    outageGraceMs: 120_000,
+    offlineLeftMs: local.sealing && (() => local.sealing?.offlineLeftMs(watch.snapshot) ?? 0),
+  })
+  const forget = () => {
+    cache?.clear()
+    local.sealing?.refuse()
+  }
   const cache =
     options.cache === true
       ? new DecryptCache({ maxEntries: 8, ttlMs: 3_600_000, clock })
@@ -139,13 +171,14 @@ export async function serviceFixture(options: FixtureOptions = {}) {
     clusterId,
     onBatchDenied: () => undefined,
   })
-  const watch = new KeyWatch({
+  const watch: KeyWatch = new KeyWatch({
     readKey: transit.readKey,
     proveKey: (snapshot, context) => proof.prove(snapshot, context),
     clusters: { clusterId, alsoDecryptClusters },
     refreshIntervalMs: 3_600_000,
     health,
-    onRefusal: () => cache?.clear(),
+    onRefusal: forget,
+    localKeys: local.sealing,
     clock,
     log: memoryLog().log,
     metrics: createKmsMetrics('test'),
@@ -159,6 +192,9 @@ export async function serviceFixture(options: FixtureOptions = {}) {
     health,
     encrypt: transit.encrypt,
     decrypt: transit.decrypt,
+    localKeys: local.sealing,
+    ring: local.ring,
+    onRefusal: forget,
     cache,
     budget: new ByteBudget({ maxActiveBytes: 1_000_000, maxWaitingBytes: 1_000_000, clock }),
     onCacheHit: () => void (cacheHits += 1),
@@ -178,6 +214,15 @@ export async function serviceFixture(options: FixtureOptions = {}) {
     transit,
     health,
     cache,
+    ring: local.ring,
+    localKeys: local.sealing && {
+      get count() {
+        return local.ring.size
+      },
+      get offlineLeftMs() {
+        return local.sealing?.offlineLeftMs(watch.snapshot) ?? 0
+      },
+    },
     watch,
     service,
     get cacheHits() {

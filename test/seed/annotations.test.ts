@@ -2,18 +2,20 @@ import { test } from 'tap'
 import {
   encodeAssociatedData,
   makeAnnotations,
-  readCluster,
+  makeLocalAnnotations,
+  readAnnotations,
   type Annotations,
 } from '../../src/seed/annotations.ts'
 
 const VERSION = 'version.transit-bridge.internal'
+const LOCAL_KEY = 'local-key.transit-bridge.internal'
 const CLUSTER = 'cluster.transit-bridge.internal'
 const bytes = (text: string) => Buffer.from(text)
 const valid: Annotations = { [VERSION]: bytes('1'), [CLUSTER]: bytes('prod-eu-1') }
 
 void test('annotations contain the format version and the cluster, and nothing else', (t) => {
   t.same(makeAnnotations('prod-eu-1'), valid)
-  t.equal(readCluster(makeAnnotations('кластер')), 'кластер')
+  t.same(readAnnotations(makeAnnotations('кластер')), { clusterId: 'кластер' })
   t.end()
 })
 
@@ -31,6 +33,17 @@ void test('their names are lower-case domain names, and they are small', (t) => 
   t.end()
 })
 
+void test('those of a local key contain it, in the form of Transit', (t) => {
+  const local = makeLocalAnnotations('prod-eu-1', 'vault:v3:AAAA')
+  t.same(local, {
+    [VERSION]: bytes('2'),
+    [CLUSTER]: bytes('prod-eu-1'),
+    [LOCAL_KEY]: bytes('vault:v3:AAAA'),
+  })
+  t.same(readAnnotations(local), { clusterId: 'prod-eu-1', wrappedKey: bytes('vault:v3:AAAA') })
+  t.end()
+})
+
 const without = (name: string): Annotations =>
   Object.fromEntries(Object.entries(valid).filter(([each]) => each !== name))
 
@@ -42,7 +55,14 @@ const DEFECTS: readonly (readonly [string, Annotations, RegExp])[] = [
   ['the api of KMS v1', { ...valid, 'api.transit-bridge.internal': bytes('v1beta1') }, /another/],
   ['a name in capitals', { ...without(VERSION), [VERSION.toUpperCase()]: bytes('1') }, /another/],
   ['a trailing dot', { ...without(CLUSTER), [`${CLUSTER}.`]: bytes('prod-eu-1') }, /another/],
-  ['format version 2', { ...valid, [VERSION]: bytes('2') }, /newer transit-bridge/],
+  ['format version 2 without a local key', { ...valid, [VERSION]: bytes('2') }, /another plugin/],
+  ['format version 1 with a local key', { ...valid, [LOCAL_KEY]: bytes('x') }, /another plugin/],
+  [
+    'format version 2 and one more',
+    { ...valid, [VERSION]: bytes('2'), [LOCAL_KEY]: bytes('x'), 'a.b': bytes('') },
+    /another plugin/,
+  ],
+  ['format version 3', { ...valid, [VERSION]: bytes('3') }, /newer transit-bridge/],
   ['an empty format version', { ...valid, [VERSION]: bytes('') }, /newer transit-bridge/],
   ['format version 1 and a zero byte', { ...valid, [VERSION]: bytes('1\0') }, /newer/],
   ['format version 10', { ...valid, [VERSION]: bytes('10') }, /newer/],
@@ -50,7 +70,7 @@ const DEFECTS: readonly (readonly [string, Annotations, RegExp])[] = [
 
 for (const [what, annotations, words] of DEFECTS) {
   void test(`annotations with ${what} are ANNOTATIONS_INVALID`, (t) => {
-    t.throws(() => readCluster(annotations), { code: 'ANNOTATIONS_INVALID', message: words })
+    t.throws(() => readAnnotations(annotations), { code: 'ANNOTATIONS_INVALID', message: words })
     t.end()
   })
 }
@@ -83,7 +103,7 @@ void test('the AAD differs when any byte of an annotation does', (t) => {
 })
 
 void test('bytes that are not UTF-8 match no cluster of a configuration', (t) => {
-  const cluster = readCluster({ ...valid, [CLUSTER]: Buffer.from([0x70, 0xff]) })
-  t.match(cluster, /\ufffd/)
+  const { clusterId } = readAnnotations({ ...valid, [CLUSTER]: Buffer.from([0x70, 0xff]) })
+  t.match(clusterId, /\ufffd/)
   t.end()
 })

@@ -4,6 +4,8 @@ import { DeepProof } from '../../src/verify/deep-proof.ts'
 import { parseStoredValue } from '../../src/storage/stored-value.ts'
 import { SourceReader } from '../../src/storage/source-reader.ts'
 import { BridgeError } from '../../src/errors.ts'
+import { encodeAssociatedData, makeLocalAnnotations } from '../../src/seed/annotations.ts'
+import { sealSeed } from '../../src/seed/local-seal.ts'
 import { makeKeyId } from '../../src/seed/key-id.ts'
 import type { DecryptInput, DecryptResult } from '../../src/transit/transit.ts'
 import { HandClock } from '../fakes/clock.ts'
@@ -75,6 +77,64 @@ void test('objects of one seed cost one Decrypt, and seeds are sent together', a
     given.every((seed) => seed.every((byte) => byte === 0)),
     'and zeroed at the end',
   )
+})
+
+const LOCAL_KEY = Buffer.alloc(32, 9)
+
+function sealedLocally(name: string, wrapped: string, localKey = LOCAL_KEY) {
+  const annotations = makeLocalAnnotations('test-cluster', wrapped)
+  const source = sealSeed(localKey, SEED, encodeAssociatedData(annotations))
+  const data = sealBySeed(SEED, `/registry/secrets/a/${name}`, 'k8s\0')
+  return object(
+    name,
+    kmsV2Value({ data, source, keyId: keyId(3), annotations: { ...annotations } }),
+  )
+}
+
+void test('all seeds under one local key cost one request, also on later pages', async (t) => {
+  const given: Buffer[] = []
+  const { proof, requests } = fixture({
+    decrypt: (inputs) =>
+      inputs.map(() => {
+        const copy = Buffer.from(LOCAL_KEY)
+        given.push(copy)
+        return copy
+      }),
+  })
+  const page = (start: number) =>
+    Array.from({ length: 100 }, (_, at) =>
+      sealedLocally(String(start + at), `vault:v3:${btoa(`key ${String(at % 2)}`)}`),
+    )
+  t.same(await proof.check(page(0)), Array(100).fill(undefined))
+  t.same(await proof.check(page(100)), Array(100).fill(undefined))
+  t.same(requests, [2])
+  proof.end()
+  t.ok(given.every((copy) => copy.every((byte) => byte === 0)))
+})
+
+void test('a local key that Transit does not decrypt makes all its objects unreadable, and no others', async (t) => {
+  const { proof } = fixture({
+    decrypt: (inputs) =>
+      inputs.map(({ ciphertext }) =>
+        ciphertext.endsWith('QkFE')
+          ? new BridgeError('CIPHERTEXT_INVALID', 'message authentication failed')
+          : Buffer.from(ciphertext.endsWith('c2hv') ? SEED.subarray(0, 16) : LOCAL_KEY),
+      ),
+  })
+  const findings = await proof.check([
+    sealedLocally('a', 'vault:v3:QkFE'),
+    sealedLocally('b', 'vault:v3:QkFE'),
+    sealedLocally('c', 'vault:v3:QUJD'),
+    sealedLocally('d', 'vault:v3:c2hv'),
+    sealedLocally('e', 'vault:v3:QUJD', Buffer.alloc(32, 1)),
+  ])
+  t.match(findings, [
+    { kind: 'unreadable', why: /DEK seed: message authentication/ },
+    { kind: 'unreadable', why: /DEK seed: message authentication/ },
+    undefined,
+    { kind: 'unreadable', why: /does not contain a local key/ },
+    { kind: 'unreadable', why: /does not match its local key/ },
+  ])
 })
 
 void test('without objects no seed is kept', async (t) => {

@@ -34,6 +34,47 @@ const decryptCache = v.pipe(
   v.transform(({ ttl, ...rest }) => ({ ...rest, ttlMs: ttl })),
 )
 
+const localKeys = v.pipe(
+  v.strictObject({
+    enabled: v.optional(
+      toggle(
+        'Whether DEK seeds are encrypted with local keys, which Transit encrypts, so that Encrypt and Decrypt need no ' +
+          'request to Vault, and API servers can start during an outage of Vault (docs/availability.md).',
+      ),
+      false,
+    ),
+    offlineFor: v.optional(
+      duration(
+        'How long local keys encrypt after Vault last answered; they decrypt for a quarter of that time longer. A refusal ' +
+          'by Vault ends both at once.',
+        '10m',
+        '72h',
+      ),
+      '4h',
+    ),
+    maxUses: v.optional(
+      wholeNumber(
+        'How many DEK seeds a local key encrypts before a new one is made.',
+        1,
+        1_000_000_000,
+      ),
+      1_000_000,
+    ),
+    maxAge: v.optional(
+      duration('How long a local key encrypts before a new one is made.', '10m', '7d'),
+      '24h',
+    ),
+  }),
+  v.description(
+    'Keys in memory that encrypt DEK seeds. Transit encrypts them, and can always decrypt everything.',
+  ),
+  v.transform(({ offlineFor, maxAge, ...rest }) => ({
+    ...rest,
+    offlineForMs: offlineFor,
+    maxAgeMs: maxAge,
+  })),
+)
+
 /** The section `kms`. */
 export const kmsSection = v.pipe(
   v.strictObject({
@@ -70,6 +111,7 @@ export const kmsSection = v.pipe(
       1024,
     ),
     decryptCache: v.optional(decryptCache, {}),
+    localKeys: v.optional(localKeys, {}),
     alsoDecryptClusters: v.optional(
       v.pipe(
         v.array(clusterId('Name of another cluster.')),

@@ -66,6 +66,17 @@ export const kmsMetrics = {
       'Any series that lasts: the plugin works until its Vault token expires, and not longer.',
     labelNames: ['method', 'code'],
   }),
+  localKeyCount: gauge({
+    name: 'transit_bridge_local_keys',
+    help: 'Local keys in memory, of this node and of others. No series unless `kms.localKeys` is enabled.',
+    lookFor: '0 for longer than a start takes: Vault refuses, or the time without Vault is over.',
+  }),
+  offlineUntil: gauge({
+    name: 'transit_bridge_offline_until_timestamp_seconds',
+    help: 'Until when local keys encrypt without Vault, in seconds since 1970. No series if they do not, or unless `kms.localKeys` is enabled.',
+    lookFor:
+      'Less than an hour ahead while `transit_bridge_kms_healthy` has a reason other than `ok`: Encrypt fails then, and API servers become unready.',
+  }),
   vaultTokenExpiry: gauge({
     name: 'transit_bridge_vault_token_expiry_timestamp_seconds',
     help: 'Expiry of the current Vault token, in seconds since 1970; +Inf if it never expires. No series without a token.',

@@ -1,8 +1,10 @@
 import {
   encodeAssociatedData,
   makeAnnotations,
+  makeLocalAnnotations,
   type Annotations,
 } from '../../../src/seed/annotations.ts'
+import { encodeLocalKeyAssociatedData, sealSeed } from '../../../src/seed/local-seal.ts'
 import { encodeV1AssociatedData, makeV1Cipher } from '../../../src/seed/v1-cipher.ts'
 import { CLUSTER, FORMER_CLUSTER, LATEST_VERSION, MIN_VERSION, type KeyRing } from './key-ring.ts'
 import type { Random } from './random.ts'
@@ -47,7 +49,8 @@ export async function makeOwnSource(context: SourceContext): Promise<DekSource> 
   const { random } = context
   const cluster = random.pick([CLUSTER, CLUSTER, FORMER_CLUSTER])
   const version = MIN_VERSION + random.below(LATEST_VERSION - MIN_VERSION + 1)
-  return random.chance(0.2) ? ownV1(context, cluster, version) : ownV2(context, cluster, version)
+  const make = random.pick([ownV1, ownV2, ownV2, underLocalKey, underLocalKey])
+  return make(context, cluster, version)
 }
 
 /** For each intact source of the plugin, one with the same ciphertext and another key id or annotation. */
@@ -89,6 +92,45 @@ async function ownV2(
   }
 }
 
+/** Local keys by cluster and version: many DEK sources share one, as those of one plugin do. */
+const localKeys = new WeakMap<KeyRing, Map<string, Promise<LocalKey>>>()
+
+interface LocalKey {
+  readonly key: Buffer
+  readonly wrapped: string
+}
+
+function localKeyOf(
+  { random, ring }: SourceContext,
+  cluster: string,
+  version: number,
+): Promise<LocalKey> {
+  const known = localKeys.get(ring) ?? new Map<string, Promise<LocalKey>>()
+  localKeys.set(ring, known)
+  const id = `${cluster} ${String(version)} ${String(random.below(3))}`
+  const make = async () => {
+    const key = random.bytes(32)
+    const wrapped = await ring.wrap(key, version, encodeLocalKeyAssociatedData(cluster))
+    return { key, wrapped }
+  }
+  const localKey = known.get(id) ?? make()
+  known.set(id, localKey)
+  return localKey
+}
+
+/** As the plugin writes with kms.localKeys. */
+async function underLocalKey(
+  context: SourceContext,
+  cluster: string,
+  version: number,
+): Promise<DekSource> {
+  const direct = await ownV2(context, cluster, version)
+  const { key, wrapped } = await localKeyOf(context, cluster, version)
+  const annotations = makeLocalAnnotations(cluster, wrapped)
+  const ciphertext = sealSeed(key, direct.plaintext, encodeAssociatedData(annotations))
+  return { ...direct, ciphertext, annotations }
+}
+
 async function ownV1(
   { random, ring }: SourceContext,
   cluster: string,
@@ -117,7 +159,47 @@ const broken =
     return { ...source, problem: 'unreadable', ...change(source, context) }
   }
 
+/** The same for a source under a local key. */
+const brokenLocal =
+  (change: (source: DekSource, context: SourceContext) => Partial<DekSource>): Maker =>
+  async (context) => {
+    const source = await underLocalKey(context, CLUSTER, LATEST_VERSION)
+    return { ...source, problem: 'unreadable', ...change(source, context) }
+  }
+
+const LOCAL_KEY = 'local-key.transit-bridge.internal'
+
 const BROKEN: readonly Maker[] = [
+  brokenLocal(({ ciphertext }) => ({ ciphertext: changeCharacter(ciphertext) })),
+  brokenLocal(({ ciphertext }) => ({ ciphertext: ciphertext.subarray(0, 40) })),
+  brokenLocal((_source, { ring }) => ({ keyId: ring.keyId(CLUSTER, LATEST_VERSION - 1) })),
+  brokenLocal(({ annotations }, { random }) => ({
+    annotations: { ...annotations, [LOCAL_KEY]: random.bytes(60) },
+    version: undefined,
+  })),
+  brokenLocal(({ annotations }) => ({
+    annotations: {
+      ...annotations,
+      [LOCAL_KEY]: changeCharacter(Buffer.from(annotations[LOCAL_KEY] ?? [])),
+    },
+  })),
+  // A DEK source that Transit encrypted in place of the local key.
+  async (context) => {
+    const source = await underLocalKey(context, CLUSTER, LATEST_VERSION)
+    const other = await ownV2(context, CLUSTER, LATEST_VERSION)
+    const annotations = { ...source.annotations, [LOCAL_KEY]: other.ciphertext }
+    return { ...source, annotations, problem: 'unreadable' }
+  },
+  // The seed of another local key.
+  async (context) => {
+    const source = await underLocalKey(context, CLUSTER, LATEST_VERSION)
+    const wrapped = await context.ring.wrap(
+      context.random.bytes(32),
+      LATEST_VERSION,
+      encodeLocalKeyAssociatedData(CLUSTER),
+    )
+    return { ...source, annotations: makeLocalAnnotations(CLUSTER, wrapped), problem: 'unreadable' }
+  },
   broken((_source, { ring }) => ({ keyId: ring.keyId(CLUSTER, LATEST_VERSION - 1) })),
   broken((_source, { ring }) => ({ keyId: ring.keyId(FORMER_CLUSTER, LATEST_VERSION) })),
   broken((_source, { ring }) => ({ keyId: ring.keyId(CLUSTER, LATEST_VERSION, 'other-key') })),

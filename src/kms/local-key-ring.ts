@@ -1,0 +1,128 @@
+import type { CallContext } from '../call-context.ts'
+import { BridgeError } from '../errors.ts'
+import { SecretCache } from '../memory/secret-cache.ts'
+import type { OpenedEnvelope } from '../seed/envelope.ts'
+import type { KeySnapshot } from '../seed/key-snapshot.ts'
+import {
+  identifyLocalKey,
+  LOCAL_KEY_BYTES,
+  openSeed,
+  requireLocalKey,
+  type SealedSeed,
+  type WrappedLocalKey,
+} from '../seed/local-seal.ts'
+import { waitWithin } from '../time/bounded-wait.ts'
+import type { Clock } from '../time/clock.ts'
+import type { DecryptInput } from '../transit/transit.ts'
+
+/**
+ * Maximum number of local keys in memory. An API server keeps one for each start of a plugin and each day of writing
+ * (kms.localKeys.maxAge) whose data was not rewritten since.
+ */
+const MAX_KEYS = 4096
+/** Longest time to decrypt a local key with Transit. Its callers wait until their own deadline. */
+const UNWRAP_TIMEOUT_MS = 8_000
+/** Maximum number of shared requests, because they outlive their callers. Further calls send their own. */
+const MAX_UNWRAPS = 1024
+
+/** A DEK seed under a local key. */
+export type LocalEnvelope = OpenedEnvelope & {
+  readonly sealed: SealedSeed
+}
+
+export interface LocalKeyRingOptions {
+  /** Decrypts a local key with Transit; the receiver owns and zeroes it. */
+  readonly decrypt: (input: DecryptInput, context: CallContext) => Promise<Buffer>
+  /** Whether local keys may be kept and used from memory. False if kms.localKeys is off, and after the offline limit. */
+  readonly mayUse: () => boolean
+  readonly clock: Clock
+}
+
+interface RingNote {
+  /** The key id of the data under this local key. */
+  readonly keyId: string
+}
+
+/**
+ * The local keys that this plugin knows, its own and those of other nodes, by the hash of their wrapped form. It opens
+ * DEK seeds with them, and asks Transit once for a key that it does not know.
+ */
+export class LocalKeyRing {
+  readonly #options: LocalKeyRingOptions
+  readonly #keys: SecretCache<RingNote>
+  readonly #unwrapping = new Map<string, Promise<void>>()
+
+  constructor(options: LocalKeyRingOptions) {
+    this.#options = options
+    this.#keys = new SecretCache({
+      maxEntries: MAX_KEYS,
+      secretBytes: LOCAL_KEY_BYTES,
+      clock: options.clock,
+    })
+  }
+
+  get size(): number {
+    return this.#keys.size
+  }
+
+  /** Decrypts a DEK seed, which the caller owns and zeroes. The claim of the envelope was checked. */
+  async open(envelope: LocalEnvelope, context: CallContext): Promise<Buffer> {
+    const known = this.#find(envelope)
+    if (known !== undefined) return openAndZero(known, envelope.sealed)
+    if (!this.#options.mayUse() || this.#unwrapping.size >= MAX_UNWRAPS)
+      return openAndZero(await this.#options.decrypt(envelope, context), envelope.sealed)
+    await waitWithin(this.#unwrapOnce(envelope, context), context, this.#options.clock, 'Vault')
+    const learned = this.#find(envelope)
+    if (learned !== undefined) return openAndZero(learned, envelope.sealed)
+    throw new BridgeError('VAULT_UNAVAILABLE', 'the local key was removed while this call waited')
+  }
+
+  /** Adds a local key that Transit has just encrypted or decrypted. */
+  add(wrapped: WrappedLocalKey & RingNote, key: Uint8Array): void {
+    this.#keys.keep(identifyLocalKey(wrapped), key, { keyId: wrapped.keyId })
+  }
+
+  /** Removes the local keys of key versions that Vault no longer has, or no longer decrypts. */
+  retain({ references }: KeySnapshot): void {
+    this.#keys.retain(({ keyId }) => references.has(keyId))
+  }
+
+  clear(): void {
+    this.#keys.clear()
+  }
+
+  #find(envelope: LocalEnvelope): Buffer | undefined {
+    return this.#options.mayUse() ? this.#keys.find(identifyLocalKey(envelope)) : undefined
+  }
+
+  /** Concurrent calls for one local key share one request, under the uid of the first. */
+  #unwrapOnce(envelope: LocalEnvelope, context: CallContext): Promise<void> {
+    const id = identifyLocalKey(envelope)
+    const running = this.#unwrapping.get(id)
+    if (running !== undefined) return running
+    const work = this.#unwrap(envelope, context).finally(() => this.#unwrapping.delete(id))
+    this.#unwrapping.set(id, work)
+    return work
+  }
+
+  async #unwrap(envelope: LocalEnvelope, { uid, onVaultRequest }: CallContext): Promise<void> {
+    const { clock, decrypt, mayUse } = this.#options
+    const deadline = clock.monotonic() + UNWRAP_TIMEOUT_MS
+    const key = await decrypt(envelope, { deadline, uid, onVaultRequest })
+    try {
+      requireLocalKey(key)
+      if (mayUse()) this.add({ ...envelope, keyId: envelope.sealed.keyId }, key)
+    } finally {
+      key.fill(0)
+    }
+  }
+}
+
+/** Opens a DEK seed and zeroes the copy of the local key. */
+function openAndZero(key: Buffer, sealed: SealedSeed): Buffer {
+  try {
+    return openSeed(key, sealed)
+  } finally {
+    key.fill(0)
+  }
+}

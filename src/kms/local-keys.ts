@@ -1,0 +1,187 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+
+import type { CallContext } from '../call-context.ts'
+import type { LocalKeysConfig } from '../config/config.ts'
+import { BridgeError, isOutage } from '../errors.ts'
+import {
+  encodeAssociatedData,
+  makeLocalAnnotations,
+  type Annotations,
+} from '../seed/annotations.ts'
+import { MAX_WRAPPED_KEY_BYTES, type Envelope } from '../seed/envelope.ts'
+import type { KeySnapshot } from '../seed/key-snapshot.ts'
+import { encodeLocalKeyAssociatedData, LOCAL_KEY_BYTES, sealSeed } from '../seed/local-seal.ts'
+import { logKey, type Logger } from '../telemetry/log.ts'
+import { waitWithin } from '../time/bounded-wait.ts'
+import type { Clock } from '../time/clock.ts'
+import { elapsedTime } from '../time/elapsed-time.ts'
+import type { DecryptInput, EncryptInput } from '../transit/transit.ts'
+import type { LocalKeyRing } from './local-key-ring.ts'
+import type { OfflineLimit } from './offline-limit.ts'
+
+/** Longest time to encrypt a new local key with Transit. Its callers wait until their own deadline. */
+const WRAP_TIMEOUT_MS = 8_000
+
+export interface LocalKeysOptions {
+  readonly config: Pick<LocalKeysConfig, 'maxUses' | 'maxAgeMs'>
+  readonly clusterId: string
+  /** Encrypts with Transit. */
+  readonly encrypt: (input: EncryptInput, context: CallContext) => Promise<string>
+  /** Decrypts with Transit; the receiver owns and zeroes the plaintext. */
+  readonly decrypt: (input: DecryptInput, context: CallContext) => Promise<Buffer>
+  readonly ring: Pick<LocalKeyRing, 'add'>
+  readonly limit: Pick<OfflineLimit, 'encryptLeftMs'>
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** A local key that encrypts. */
+interface OwnKey {
+  readonly keyId: string
+  readonly key: Buffer
+  readonly annotations: Annotations
+  readonly associatedData: Buffer
+  readonly madeAtMs: number
+  uses: number
+}
+
+/**
+ * The local keys that this plugin encrypts DEK seeds with (docs/design.md, "Local keys"): one for the announced key version.
+ * A new one replaces it after a number of uses and at an age; while Vault does not answer, the old one is used on.
+ */
+export class LocalKeys {
+  readonly #options: LocalKeysOptions
+  readonly #elapsed: () => number
+  readonly #own = new Map<string, OwnKey>()
+  readonly #making = new Map<string, Promise<void>>()
+
+  constructor(options: LocalKeysOptions) {
+    this.#options = options
+    this.#elapsed = elapsedTime(options.clock)
+  }
+
+  /** Makes the local key for a snapshot, unless there is one that is not due. Throws what Vault's answer means. */
+  async prepare(snapshot: KeySnapshot, context: CallContext): Promise<void> {
+    const known = this.#own.get(snapshot.keyId)
+    if (known === undefined || this.#isDue(known)) await this.#make(snapshot, context)
+  }
+
+  /** Whether a DEK seed can be encrypted now without Vault. */
+  canSeal({ keyId }: KeySnapshot): boolean {
+    return this.#own.has(keyId) && this.#options.limit.encryptLeftMs > 0
+  }
+
+  /** Encrypts a DEK seed for the key id of a snapshot. Asks Vault only for a local key that is missing or due. */
+  async seal(seed: Uint8Array, snapshot: KeySnapshot, context: CallContext): Promise<Envelope> {
+    await this.#ensure(snapshot, context)
+    // Nothing may be awaited from here on: a key that is dropped is zeroed.
+    const own = this.#own.get(snapshot.keyId)
+    if (own === undefined) {
+      throw new BridgeError('VAULT_UNAVAILABLE', 'the local key was removed while this call waited')
+    }
+    own.uses += 1
+    return {
+      ciphertext: sealSeed(own.key, seed, own.associatedData),
+      keyId: own.keyId,
+      annotations: own.annotations,
+    }
+  }
+
+  /** Zeroes the local keys of every key id other than the announced one. */
+  retain({ keyId }: KeySnapshot): void {
+    for (const own of this.#own.values()) if (own.keyId !== keyId) this.#drop(own)
+  }
+
+  clear(): void {
+    for (const own of this.#own.values()) this.#drop(own)
+  }
+
+  #drop(own: OwnKey): void {
+    own.key.fill(0)
+    this.#own.delete(own.keyId)
+  }
+
+  #isDue({ uses, madeAtMs }: OwnKey): boolean {
+    const { maxUses, maxAgeMs } = this.#options.config
+    return uses >= maxUses || this.#elapsed() - madeAtMs >= maxAgeMs
+  }
+
+  /** Makes a local key if there is none that may be used, or if it is due and Vault answers. */
+  async #ensure(snapshot: KeySnapshot, context: CallContext): Promise<void> {
+    const known = this.canSeal(snapshot) ? this.#own.get(snapshot.keyId) : undefined
+    if (known !== undefined && !this.#isDue(known)) return
+    try {
+      await waitWithin(this.#make(snapshot, context), context, this.#options.clock, 'Vault')
+    } catch (error) {
+      const isAway = error instanceof BridgeError && isOutage(error)
+      if (!isAway || !this.canSeal(snapshot)) throw error
+    }
+  }
+
+  /** Concurrent calls share one new key. */
+  #make(snapshot: KeySnapshot, context: CallContext): Promise<void> {
+    const running = this.#making.get(snapshot.keyId)
+    if (running !== undefined) return running
+    const work = this.#makeOnce(snapshot, context).finally(() =>
+      this.#making.delete(snapshot.keyId),
+    )
+    this.#making.set(snapshot.keyId, work)
+    return work
+  }
+
+  async #makeOnce(snapshot: KeySnapshot, caller: CallContext): Promise<void> {
+    const { uid, onVaultRequest, failsFast } = caller
+    const deadline = this.#options.clock.monotonic() + WRAP_TIMEOUT_MS
+    const key = randomBytes(LOCAL_KEY_BYTES)
+    try {
+      await this.#wrap(key, snapshot, { deadline, uid, onVaultRequest, failsFast })
+    } catch (error) {
+      key.fill(0)
+      throw error
+    }
+  }
+
+  /** Thousands of DEK seeds will depend on this one answer of Vault, so it is checked. */
+  async #wrap(
+    key: Buffer,
+    { keyId, keyVersion }: KeySnapshot,
+    context: CallContext,
+  ): Promise<void> {
+    const { clusterId, encrypt, decrypt, ring, log } = this.#options
+    const associatedData = encodeLocalKeyAssociatedData(clusterId)
+    const ciphertext = await encrypt({ plaintext: key, associatedData, keyVersion }, context)
+    requireShort(ciphertext)
+    requireSame(key, await decrypt({ ciphertext, associatedData }, context))
+    const annotations = makeLocalAnnotations(clusterId, ciphertext)
+    this.#own.get(keyId)?.key.fill(0)
+    this.#own.set(keyId, {
+      keyId,
+      key,
+      annotations,
+      associatedData: encodeAssociatedData(annotations),
+      madeAtMs: this.#elapsed(),
+      uses: 0,
+    })
+    ring.add({ ciphertext, associatedData, keyId }, key)
+    log.info({ [logKey.keyVersion]: keyVersion }, 'made a new local key')
+  }
+}
+
+function requireSame(key: Buffer, found: Buffer): void {
+  const isSame = found.length === key.length && timingSafeEqual(found, key)
+  found.fill(0)
+  if (isSame) return
+  throw new BridgeError(
+    'PLAINTEXT_WRONG',
+    'Vault decrypted a local key to something other than what it encrypted; check any proxy in front of Vault, which may mix up or change responses',
+  )
+}
+
+/** kube-apiserver stores it with each object. */
+function requireShort(ciphertext: string): void {
+  if (ciphertext.length <= MAX_WRAPPED_KEY_BYTES) return
+  throw new BridgeError(
+    'VAULT_ANSWER_INVALID',
+    `Vault returned a ciphertext of more than ${String(MAX_WRAPPED_KEY_BYTES)} bytes for a local key`,
+  )
+}

@@ -1,0 +1,249 @@
+import { test } from 'tap'
+
+import { KEY, ROLE } from '../../real/vault/kms-vault.ts'
+import {
+  configKey,
+  deleteKey,
+  makeKey,
+  renderPolicy,
+  rotateKey,
+} from '../../real/vault/transit-setup.ts'
+import { eventually } from '../../real/host/eventually.ts'
+import type { Plugin } from '../../real/program/plugin.ts'
+import { Fixture, newSeed, outcomeOf, type Settings } from '../fixture.ts'
+
+const fixture = await Fixture.open()
+const { bao, vault } = fixture
+const KMS = { refreshInterval: '1s', localKeys: { enabled: true } }
+const LOCAL_KEY = 'local-key.transit-bridge.internal'
+
+type Wrapped = Awaited<ReturnType<Plugin['client']['encrypt']>>
+
+const versionOf = ({ annotations }: Wrapped) =>
+  /^vault:v(\d+):/.exec(Buffer.from(annotations[LOCAL_KEY] ?? []).toString())?.[1]
+
+void test('Encrypt and Decrypt of many seeds cost no request, except one for each local key of another node', async (t) => {
+  const [one, other] = await Promise.all([
+    fixture.startHealthy({ kms: { ...KMS, refreshInterval: '5m' } }),
+    fixture.startHealthy({ kms: { ...KMS, refreshInterval: '5m' } }),
+  ])
+  const seeds = Array.from({ length: 100 }, newSeed)
+  const mark = bao.auditMark()
+  const wrapped = await Promise.all(seeds.map((seed) => one.client.encrypt(seed)))
+  const read = async (plugin: Plugin) => {
+    const found = await Promise.all(wrapped.map((each) => plugin.client.decrypt(each)))
+    t.same(found, seeds)
+  }
+  await read(one)
+  t.same(fixture.asked(mark, /transit/), [])
+  await read(other)
+  await read(other)
+  t.equal(fixture.asked(mark, /decrypt/).length, 1)
+  t.equal(fixture.asked(mark, /encrypt/).length, 0)
+})
+
+void test('local keys can be switched on and off without a rewrite', async (t) => {
+  const off = await fixture.startHealthy()
+  const [before, during] = [newSeed(), newSeed()]
+  const direct = await off.client.encrypt(before)
+  t.equal(versionOf(direct), undefined)
+  off.configure(fixture.configuration({ kms: KMS }))
+  await off.kill()
+  await off.restart()
+  await off.waitForHealth('ok')
+  const local = await off.client.encrypt(during)
+  t.equal(versionOf(local), '1')
+  t.same(await off.client.decrypt(direct), before)
+  off.configure(fixture.configuration({}))
+  await off.kill()
+  await off.restart()
+  await off.waitForHealth('ok')
+  t.same(await off.client.decrypt(local), during)
+  t.equal(versionOf(await off.client.encrypt(newSeed())), undefined)
+})
+
+/** The plugin's policy, for any key. */
+const policy = (await renderPolicy('kms.hcl')).replaceAll(KEY, '+')
+
+interface Change {
+  readonly what: string
+  /** Which key, as changes of it cannot be taken back. */
+  readonly key: string
+  readonly kms?: Record<string, unknown>
+  readonly auth?: Settings['auth']
+  readonly begin: (key: string) => Promise<unknown>
+  /** What Status says when Vault was asked. */
+  readonly told: string | RegExp
+  /** The codes of an Encrypt, and of a Decrypt of what was encrypted before. */
+  readonly encrypt: string
+  readonly decrypt: string
+  readonly end?: () => Promise<unknown>
+}
+
+/** docs/design.md, "Local keys", has the same rows. */
+const CHANGES: readonly Change[] = [
+  {
+    what: 'the key is rotated',
+    key: 'rotated',
+    begin: (key) => rotateKey(bao, key),
+    told: 'ok',
+    encrypt: 'OK',
+    decrypt: 'OK',
+  },
+  {
+    what: 'the key version of old data is disabled',
+    key: 'raised',
+    begin: async (key) => {
+      await rotateKey(bao, key)
+      await configKey(bao, key, { min_decryption_version: 2 })
+    },
+    told: 'ok',
+    encrypt: 'OK',
+    decrypt: 'FAILED_PRECONDITION',
+  },
+  {
+    what: 'the key is deleted',
+    key: 'deleted',
+    begin: (key) => deleteKey(bao, key),
+    told: /has no transit key/,
+    // Vault takes it for the creation of a key.
+    encrypt: 'PERMISSION_DENIED',
+    decrypt: 'FAILED_PRECONDITION',
+  },
+  {
+    what: 'the key is deleted and made again',
+    key: 'made-again',
+    begin: async (key) => {
+      await deleteKey(bao, key)
+      await makeKey(bao, key)
+    },
+    told: 'ok',
+    encrypt: 'OK',
+    decrypt: 'FAILED_PRECONDITION',
+  },
+  {
+    what: 'the policy is removed',
+    key: KEY,
+    begin: () => bao.api('DELETE', 'sys/policies/acl/transit-bridge-kms'),
+    told: /denies/,
+    encrypt: 'PERMISSION_DENIED',
+    decrypt: 'PERMISSION_DENIED',
+    end: () => vault.writePolicy(policy),
+  },
+  {
+    what: 'the role is removed, and its Vault token ends',
+    key: KEY,
+    begin: async () => {
+      await bao.api('DELETE', `auth/jwt/role/${ROLE}`)
+      await revokeTokens()
+    },
+    told: /login at auth\/jwt .* was refused/,
+    encrypt: 'PERMISSION_DENIED',
+    decrypt: 'PERMISSION_DENIED',
+    end: () => vault.enableLogin(),
+  },
+]
+
+async function revokeTokens(): Promise<void> {
+  const { data } = await bao.api('LIST', 'auth/token/accessors')
+  for (const accessor of data.keys as string[]) {
+    const found = await bao.request('POST', 'auth/token/lookup-accessor', { accessor })
+    if (!String(found.body?.data?.display_name).startsWith('jwt-')) continue
+    await bao.api('POST', 'auth/token/revoke-accessor', { accessor })
+  }
+}
+
+/** The keys of the changes. */
+async function makeKeys(): Promise<void> {
+  const names = new Set(CHANGES.map(({ key }) => key).filter((key) => key !== KEY))
+  for (const suffix of ['online', 'offline'])
+    for (const name of names) await makeKey(bao, `${name}-${suffix}`)
+  await vault.writePolicy(policy)
+}
+
+await makeKeys()
+
+for (const change of CHANGES) {
+  const { what, begin, told, end } = change
+  const codes = { encrypt: change.encrypt, decrypt: change.decrypt }
+  for (const suffix of ['online', 'offline'] as const) {
+    void test(`${what} while Vault is ${suffix === 'online' ? 'reachable' : 'away'}`, async (t) => {
+      const key = change.key === KEY ? KEY : `${change.key}-${suffix}`
+      const network = await fixture.tcpProxy()
+      const plugin = await fixture.startHealthy({
+        address: network.address,
+        transit: { key },
+        kms: KMS,
+      })
+      const { client } = plugin
+      const seed = newSeed()
+      const old = await client.encrypt(seed)
+      const before = await client.status()
+      if (suffix === 'offline') {
+        await network.refuse()
+        await begin(key)
+        await eventually('the plugin to notice the outage', async () =>
+          /does not answer/.test((await plugin.admin('/readyz')).text),
+        )
+        t.same(await client.status(), before, 'nothing of it shows while Vault is away')
+        t.same(await client.decrypt(old), seed)
+        t.same(await client.decrypt(await client.encrypt(seed)), seed)
+        await network.pass()
+      } else await begin(key)
+      await eventually(`what follows: ${JSON.stringify(codes)}`, async () => {
+        const { healthz, keyId } = await client.status()
+        const isNew = keyId !== before.keyId
+        const saysSo = typeof told === 'string' ? healthz === told && isNew : told.test(healthz)
+        const found = {
+          encrypt: (await outcomeOf(client.encrypt(newSeed()))).code,
+          decrypt: (await outcomeOf(client.decrypt(old))).code,
+        }
+        if (saysSo && found.encrypt === codes.encrypt && found.decrypt === codes.decrypt)
+          return true
+        throw new Error(JSON.stringify({ healthz, ...found }))
+      })
+      if (codes.encrypt === 'OK') {
+        const fresh = await client.encrypt(seed)
+        t.not(fresh.keyId, old.keyId)
+        t.same(await client.decrypt(fresh), seed)
+      }
+      await end?.()
+      if (end === undefined) return
+      await plugin.waitForHealth('ok')
+      t.same(await client.decrypt(old), seed, 'and after the repair')
+    })
+  }
+}
+
+void test('in an outage, Status is ok past kms.outageGrace; a start without Vault is not', async (t) => {
+  const network = await fixture.tcpProxy()
+  const plugin = await fixture.startHealthy({
+    address: network.address,
+    kms: { ...KMS, outageGrace: '0s' },
+  })
+  const seed = newSeed()
+  const wrapped = await plugin.client.encrypt(seed)
+  await network.refuse()
+  await eventually('the plugin to notice the outage', async () =>
+    /does not answer/.test((await plugin.admin('/readyz')).text),
+  )
+  t.match(await plugin.client.status(), { healthz: 'ok' })
+  t.match(await plugin.admin('/readyz'), {
+    status: 200,
+    text: /^ok: local keys encrypt for 2\d\d more/,
+  })
+  t.match(
+    (await plugin.admin('/metrics')).text,
+    /^transit_bridge_offline_until_timestamp_seconds \d/m,
+  )
+  t.same(await plugin.client.decrypt(wrapped), seed)
+  await plugin.kill()
+  await plugin.restart()
+  await plugin.waitForHealth(/refused/)
+  t.match(await outcomeOf(plugin.client.decrypt(wrapped)), { code: 'UNAVAILABLE' })
+  await network.pass()
+  await plugin.waitForHealth('ok', { timeoutMs: 20_000 })
+  t.same(await plugin.client.decrypt(wrapped), seed)
+})
+
+fixture.end()

@@ -1,0 +1,64 @@
+import { test } from 'tap'
+
+import { OfflineLimit } from '../../src/kms/offline-limit.ts'
+import { HandClock } from '../fakes/clock.ts'
+
+const HOUR = 3_600_000
+
+function limitOf4Hours() {
+  const clock = new HandClock()
+  let ends = 0
+  const limit = new OfflineLimit({ offlineForMs: 4 * HOUR, onEnd: () => void (ends += 1), clock })
+  const state = () => ({ encrypts: limit.encryptLeftMs > 0, decrypts: limit.mayDecrypt, ends })
+  return { clock, limit, state }
+}
+
+void test('local keys may not be used before Vault agreed', (t) => {
+  t.same(limitOf4Hours().state(), { encrypts: false, decrypts: false, ends: 0 })
+  t.end()
+})
+
+void test('they encrypt for offlineFor, decrypt for a quarter longer, and are zeroed then without a call', async (t) => {
+  const { clock, limit, state } = limitOf4Hours()
+  limit.agree()
+  await clock.advance(4 * HOUR - 1)
+  t.same(state(), { encrypts: true, decrypts: true, ends: 0 })
+  await clock.advance(1)
+  t.same(state(), { encrypts: false, decrypts: true, ends: 0 })
+  await clock.advance(HOUR - 1)
+  t.same(state(), { encrypts: false, decrypts: true, ends: 0 })
+  await clock.advance(1)
+  t.same(state(), { encrypts: false, decrypts: false, ends: 1 })
+})
+
+void test('each agreement starts the time again, and a refusal ends it at once', async (t) => {
+  const { clock, limit, state } = limitOf4Hours()
+  limit.agree()
+  await clock.advance(4 * HOUR - 1)
+  limit.agree()
+  await clock.advance(4 * HOUR - 1)
+  t.same(state(), { encrypts: true, decrypts: true, ends: 0 })
+  limit.end()
+  t.same(state(), { encrypts: false, decrypts: false, ends: 1 })
+  await clock.advance(10 * HOUR)
+  t.equal(state().ends, 1, 'no timer is left')
+})
+
+void test('a wall clock that is set forward shortens the time, as a suspended machine does', async (t) => {
+  const { clock, limit, state } = limitOf4Hours()
+  limit.agree()
+  clock.epoch += 4 * HOUR
+  t.same(state(), { encrypts: false, decrypts: true, ends: 0 })
+  clock.epoch += HOUR
+  t.match(state(), { encrypts: false, decrypts: false })
+})
+
+void test('a wall clock that is set back does not extend it', async (t) => {
+  const { clock, limit, state } = limitOf4Hours()
+  limit.agree()
+  clock.epoch -= 100 * HOUR
+  await clock.advance(4 * HOUR)
+  t.match(state(), { encrypts: false, decrypts: true })
+  clock.epoch += 100 * HOUR
+  t.match(state(), { encrypts: false, decrypts: false }, 'and back forward again ends it')
+})
