@@ -9,7 +9,7 @@ import { waitWithin } from '../time/bounded-wait.ts'
 import { HealthLog } from './health-log.ts'
 import type { Health } from './health.ts'
 import { hashKeyId } from '../seed/key-id.ts'
-import type { LocalSealing } from './local-sealing.ts'
+import type { LocalSealing } from './local/sealing.ts'
 import { makeSnapshot, type ClusterIds, type KeySnapshot } from '../seed/key-snapshot.ts'
 import { StepBack } from './step-back.ts'
 

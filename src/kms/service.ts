@@ -19,8 +19,8 @@ import {
 } from '../seed/envelope.ts'
 import type { Health } from './health.ts'
 import type { KeyWatch } from './key-watch.ts'
-import type { LocalKeyRing } from './local-key-ring.ts'
-import type { LocalSealing } from './local-sealing.ts'
+import type { LocalKeyRing } from './local/ring.ts'
+import type { LocalSealing } from './local/sealing.ts'
 import type { KeySnapshot } from '../seed/key-snapshot.ts'
 import { encodeV1AssociatedData, makeV1Cipher, openV1Cipher } from '../seed/v1-cipher.ts'
 

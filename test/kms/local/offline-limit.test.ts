@@ -1,7 +1,7 @@
 import { test } from 'tap'
 
-import { OfflineLimit } from '../../src/kms/offline-limit.ts'
-import { HandClock } from '../fakes/clock.ts'
+import { OfflineLimit } from '../../../src/kms/local/offline-limit.ts'
+import { HandClock } from '../../fakes/clock.ts'
 
 const HOUR = 3_600_000
 

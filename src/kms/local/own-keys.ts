@@ -1,22 +1,22 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 
-import type { CallContext } from '../call-context.ts'
-import type { LocalKeysConfig } from '../config/config.ts'
-import { BridgeError, isOutage } from '../errors.ts'
+import type { CallContext } from '../../call-context.ts'
+import type { LocalKeysConfig } from '../../config/config.ts'
+import { BridgeError, isOutage } from '../../errors.ts'
 import {
   encodeAssociatedData,
   makeLocalAnnotations,
   type Annotations,
-} from '../seed/annotations.ts'
-import { MAX_WRAPPED_KEY_BYTES, type Envelope } from '../seed/envelope.ts'
-import type { KeySnapshot } from '../seed/key-snapshot.ts'
-import { encodeLocalKeyAssociatedData, LOCAL_KEY_BYTES, sealSeed } from '../seed/local-seal.ts'
-import { logKey, type Logger } from '../telemetry/log.ts'
-import { waitWithin } from '../time/bounded-wait.ts'
-import type { Clock } from '../time/clock.ts'
-import { elapsedTime } from '../time/elapsed-time.ts'
-import type { DecryptInput, EncryptInput } from '../transit/transit.ts'
-import type { LocalKeyRing } from './local-key-ring.ts'
+} from '../../seed/annotations.ts'
+import { MAX_WRAPPED_KEY_BYTES, type Envelope } from '../../seed/envelope.ts'
+import type { KeySnapshot } from '../../seed/key-snapshot.ts'
+import { encodeLocalKeyAssociatedData, LOCAL_KEY_BYTES, sealSeed } from '../../seed/local-seal.ts'
+import { logKey, type Logger } from '../../telemetry/log.ts'
+import { waitWithin } from '../../time/bounded-wait.ts'
+import type { Clock } from '../../time/clock.ts'
+import { elapsedTime } from '../../time/elapsed-time.ts'
+import type { DecryptInput, EncryptInput } from '../../transit/transit.ts'
+import type { LocalKeyRing } from './ring.ts'
 import type { OfflineLimit } from './offline-limit.ts'
 
 /** Longest time to encrypt a new local key with Transit. Its callers wait until their own deadline. */

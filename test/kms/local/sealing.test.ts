@@ -1,10 +1,10 @@
 import { test, type Test } from 'tap'
 
-import type { Envelope } from '../../src/seed/envelope.ts'
-import { BridgeError } from '../../src/errors.ts'
-import { settle } from '../fakes/clock.ts'
-import { serviceFixture, type FixtureOptions } from './service-fixture.ts'
-import { CREATED, transitKey } from './transit-key.ts'
+import type { Envelope } from '../../../src/seed/envelope.ts'
+import { BridgeError } from '../../../src/errors.ts'
+import { settle } from '../../fakes/clock.ts'
+import { serviceFixture, type FixtureOptions } from '../service-fixture.ts'
+import { CREATED, transitKey } from '../transit-key.ts'
 
 const seed = Buffer.from('0123456789abcdef0123456789abcdef')
 const NOTHING = { reads: 0, encrypts: 0, decrypts: 0 }

@@ -1,5 +1,5 @@
-import type { CancelTimer, Clock } from '../time/clock.ts'
-import { elapsedTime } from '../time/elapsed-time.ts'
+import type { CancelTimer, Clock } from '../../time/clock.ts'
+import { elapsedTime } from '../../time/elapsed-time.ts'
 
 /** Part of `offlineFor` for which local keys still decrypt after they no longer encrypt. */
 const DECRYPT_SHARE = 0.25

@@ -1,8 +1,8 @@
-import type { CallContext } from '../call-context.ts'
-import { BridgeError } from '../errors.ts'
-import { SecretCache } from '../memory/secret-cache.ts'
-import type { OpenedEnvelope } from '../seed/envelope.ts'
-import type { KeySnapshot } from '../seed/key-snapshot.ts'
+import type { CallContext } from '../../call-context.ts'
+import { BridgeError } from '../../errors.ts'
+import { SecretCache } from '../../memory/secret-cache.ts'
+import type { OpenedEnvelope } from '../../seed/envelope.ts'
+import type { KeySnapshot } from '../../seed/key-snapshot.ts'
 import {
   identifyLocalKey,
   LOCAL_KEY_BYTES,
@@ -10,10 +10,10 @@ import {
   requireLocalKey,
   type SealedSeed,
   type WrappedLocalKey,
-} from '../seed/local-seal.ts'
-import { waitWithin } from '../time/bounded-wait.ts'
-import type { Clock } from '../time/clock.ts'
-import type { DecryptInput } from '../transit/transit.ts'
+} from '../../seed/local-seal.ts'
+import { waitWithin } from '../../time/bounded-wait.ts'
+import type { Clock } from '../../time/clock.ts'
+import type { DecryptInput } from '../../transit/transit.ts'
 
 /**
  * Maximum number of local keys in memory. An API server keeps one for each start of a plugin and each day of writing
