@@ -3,29 +3,48 @@ import { Prometheus } from '../../real/cluster/prometheus.ts'
 import { CertificateAuthority } from '../../real/host/pki.ts'
 import { makeKey } from '../../real/vault/transit-setup.ts'
 import { startCsiStack, type CsiStack } from '../csi/csi-stack.ts'
-import { startCluster, type Cluster, type Scope } from '../cluster.ts'
+import { startCluster, startPlugin, type Cluster, type Scope } from '../cluster.ts'
 
+export type WatchedOptions = {
+  /** Milliseconds between two rounds of the load. */
+  between?: number
+  tokenLife?: number
+  /** Only the first one has an API server. */
+  plugins?: number
+}
 export type WatchedStack = { kms: Cluster; csi: CsiStack; prometheus: Prometheus }
 
 /** Plugin, provider and API server under a load that never stops, a Vault with TLS, and a Prometheus that scrapes them. */
 export async function startWatchedStack(
   t: Scope,
-  { between = 50, tokenLife }: { between?: number; tokenLife?: number } = {},
+  { between = 50, tokenLife, plugins = 1 }: WatchedOptions = {},
 ): Promise<WatchedStack> {
   const lasting = { expiresIn: 400 * 86_400 }
   const tls = await (
     await CertificateAuthority.create('Vault CA', lasting)
   ).server('vault', lasting)
   const kms = await startCluster(t, { tls, ...(tokenLife === undefined ? {} : { tokenLife }) })
+  const others = await Promise.all(
+    Array.from({ length: plugins - 1 }, () => startPlugin(t, kms.vault, kms.proxy)),
+  )
   const csi = await startWorkload(t, between)
   let count = 0
   keepDoing(t, between, () => loadKms(kms, (count += 1)))
   const prometheus = await Prometheus.start([
-    { job: 'transit-bridge', address: `127.0.0.1:${String(kms.plugin.adminPort)}` },
-    { job: 'transit-bridge-csi', address: `127.0.0.1:${String(csi.provider.adminPort)}` },
+    ...[kms.plugin, ...others].map((plugin, index) => ({
+      job: 'transit-bridge',
+      address: `127.0.0.1:${String(plugin.adminPort)}`,
+      labels: { instance: `cp-${String(index + 1)}`, component: 'kms' },
+    })),
+    {
+      job: 'transit-bridge-csi',
+      address: `127.0.0.1:${String(csi.provider.adminPort)}`,
+      labels: { instance: 'worker-1', component: 'csi' },
+    },
     {
       job: 'kube-apiserver',
       address: new URL(kms.api.address).host,
+      labels: { instance: 'cp-1' },
       tls: { caFile: kms.api.caFile, token: kms.api.adminToken },
     },
   ])

@@ -10,6 +10,8 @@ import { tempFolder } from '../host/temp-folder.ts'
 export type ScrapeTarget = {
   job: string
   address: string
+  /** Added to its series, as service discovery does. Default: none. */
+  labels?: Record<string, string> | undefined
   /** For an API server: how to trust it, and as whom to ask. */
   tls?: { caFile: string; token: string }
 }
@@ -95,16 +97,20 @@ type Answer<Found> = { error?: string; data?: { result: Result<Found>[] } }
 function configuration(targets: ScrapeTarget[]): object {
   return {
     global: { scrape_interval: '1s', scrape_timeout: '1s' },
-    scrape_configs: targets.map(({ job, address, tls }) => ({
+    scrape_configs: [...Map.groupBy(targets, ({ job }) => job)].map(([job, members]) => ({
       job_name: job,
-      static_configs: [{ targets: [address] }],
-      ...(tls === undefined
-        ? {}
-        : {
-            scheme: 'https',
-            tls_config: { ca_file: tls.caFile },
-            authorization: { credentials: tls.token },
-          }),
+      static_configs: members.map(({ address, labels = {} }) => ({ targets: [address], labels })),
+      ...securityOf(members[0]?.tls),
     })),
+  }
+}
+
+/** All members of a job are scraped in the same way. */
+function securityOf(tls: ScrapeTarget['tls']): object {
+  if (tls === undefined) return {}
+  return {
+    scheme: 'https',
+    tls_config: { ca_file: tls.caFile },
+    authorization: { credentials: tls.token },
   }
 }
