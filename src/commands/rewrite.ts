@@ -20,6 +20,7 @@ import { defineCommand, type CommandValues } from './cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from './cli/options/etcd.ts'
 import { choice, countOr, durationOr, flag, text, usageError } from './cli/option.ts'
 import {
+  listUnproved,
   readAccepted,
   readPatterns,
   requireProof,
@@ -121,7 +122,7 @@ async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Pro
       const result = await runRewrite(settings, plan, signal)
       progress.end()
       print(terminal, formatResult(result))
-      return await judge(result, { values, patterns }, terminal, signal)
+      return await judge(result, { values, patterns, cluster: plan.cluster }, terminal, signal)
     })
   } catch (error) {
     progress.end()
@@ -150,24 +151,32 @@ function requireServed(values: RewriteValues, name: string, why: string, termina
 interface Judged {
   readonly values: RewriteValues
   readonly patterns: readonly string[]
+  /** The uid of the cluster. */
+  readonly cluster: string
 }
 
 /** If etcd can be read, it decides. */
 async function judge(
-  { refusals, convergence }: RewriteResult,
-  { values, patterns }: Judged,
+  { skipped, refusals, convergence }: RewriteResult,
+  { values, patterns, cluster }: Judged,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<number> {
   if (!namesEtcd(values)) {
-    if (refusals.length > 0) return EXIT_FAILED
+    const unproved = listUnproved(skipped, values)
+    if (unproved.length > 0)
+      warn(
+        terminal,
+        `${unproved.join('; ')}; etcd may hold objects of it under another key: pass --endpoints to read etcd, or --accept with the resources that may stay as they are`,
+      )
+    if (refusals.length > 0 || unproved.length > 0) return EXIT_FAILED
     warn(
       terminal,
       'etcd was not read; to prove the result, run transit-bridge verify, or this command with --endpoints',
     )
     return EXIT_OK
   }
-  const held = await reportEtcd(values, terminal, signal)
+  const held = await reportEtcd(values, cluster, terminal, signal)
   const report = acceptResources(held, readAccepted(values))
   const stale = listStale(report, {
     hashes: convergence.hashes,

@@ -1,4 +1,7 @@
 import { systemClock } from '../time/clock.ts'
+import { readClusterUid, type ApiServers } from '../convergence/api-servers.ts'
+import { BridgeError } from '../errors.ts'
+import type { Report } from '../verify/report.ts'
 import { makeClusterStatus } from '../status/cluster-status.ts'
 import { formatStatus } from '../status/text.ts'
 import { readEncryptionRules } from '../encryption/rules-file.ts'
@@ -52,7 +55,7 @@ async function runStatus(values: StatusValues, terminal: Terminal): Promise<numb
     const [reading, key, report] = await Promise.all([
       servers.read(plugins),
       readKey(values, terminal),
-      readStored(values, terminal),
+      readStored(values, servers, terminal),
     ])
     const now = systemClock.now()
     const status = makeClusterStatus({
@@ -62,7 +65,7 @@ async function runStatus(values: StatusValues, terminal: Terminal): Promise<numb
       report,
       rotateEvery,
       mustUseKms:
-        values.config !== undefined || plugins.length > 0 || (await writesWithKms(values)),
+        values.config !== undefined || plugins.length > 0 || (await mayWriteWithKms(values)),
       now,
     })
     print(terminal, json ? JSON.stringify(status, null, 2) : formatStatus(status, now))
@@ -84,14 +87,26 @@ async function readKey(values: StatusValues, terminal: Terminal) {
   }
 }
 
-/** Whether the EncryptionConfiguration that was passed has a KMS provider that writes. */
-async function writesWithKms({ encryptionConfig: file }: StatusValues): Promise<boolean> {
-  if (file === undefined) return false
+/** Only an EncryptionConfiguration without a KMS provider that writes shows that none is intended. */
+async function mayWriteWithKms({ encryptionConfig: file }: StatusValues): Promise<boolean> {
+  if (file === undefined) return true
   const rules = await readEncryptionRules(file)
   return rules.some(({ providers }) => providers[0]?.kms !== undefined)
 }
 
-async function readStored(values: StatusValues, terminal: Terminal) {
+/** Without the uid of the cluster, nothing shows that this is its etcd. */
+async function readStored(
+  values: StatusValues,
+  servers: ApiServers,
+  terminal: Terminal,
+): Promise<Report | undefined> {
   if (!namesEtcd(values)) return undefined
-  return untilInterrupted((signal) => reportEtcd(values, terminal, signal))
+  const uid = await readClusterUid(servers.first).catch((error: unknown) => BridgeError.from(error))
+  const isUnknown = uid instanceof BridgeError
+  const report = await untilInterrupted((signal) =>
+    reportEtcd(values, isUnknown ? undefined : uid, terminal, signal),
+  )
+  if (!isUnknown) return report
+  const gap = `whether this is the etcd of the cluster is unknown: ${uid.message}`
+  return { ...report, ok: false, gaps: [...report.gaps, gap] }
 }

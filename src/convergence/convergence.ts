@@ -5,6 +5,7 @@ import { findUnseen } from './unseen-servers.ts'
 import {
   findMissingWriters,
   findOldWrites,
+  loadTimeOf,
   proveWriters,
   shorten,
   type WriterDemand,
@@ -26,6 +27,8 @@ export interface Convergence {
   readonly isFileProved: boolean
   /** Of the EncryptionConfigurations in use, sorted. */
   readonly configHashes: readonly string[]
+  /** When each API server loaded its EncryptionConfiguration, by its own clock: after a change it may have written differently. */
+  readonly loads: string
 }
 
 /** What API servers must agree on. */
@@ -74,6 +77,10 @@ export function judgeConvergence(reading: ClusterReading, demand: Demand = {}): 
     isFileProved:
       expected !== undefined && views.every(({ configHash }) => configHash === expected),
     configHashes: [...configHashes].toSorted(),
+    loads: views
+      .map((view) => `${view.server}=${String(loadTimeOf(view))}`)
+      .toSorted()
+      .join(' '),
   }
 }
 

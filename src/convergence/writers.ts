@@ -69,10 +69,15 @@ function proved(providers: readonly string[]): WriterProof {
   return { kind: 'proved', providers }
 }
 
+/** When an API server loaded its EncryptionConfiguration, in seconds since 1970 by its own clock; 0 if it does not report it. */
+export function loadTimeOf({ startedAt = 0, reloadedAt = 0 }: ApiServerView): number {
+  return Math.max(startedAt, reloadedAt)
+}
+
 /** The counters of an earlier EncryptionConfiguration stay until the process ends. */
-function writesSinceLoad({ writes = [], startedAt = 0, reloadedAt = 0 }: ApiServerView) {
-  const loadedAt = Math.max(startedAt, reloadedAt)
-  return writes.filter(({ at }: SeenWrite) => at > loadedAt)
+function writesSinceLoad(view: ApiServerView) {
+  const loadedAt = loadTimeOf(view)
+  return (view.writes ?? []).filter(({ at }: SeenWrite) => at > loadedAt)
 }
 
 function explainUnused(view: ApiServerView, unused: readonly string[], hasFile: boolean): string {

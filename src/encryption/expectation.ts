@@ -1,4 +1,5 @@
 import type { EncryptionRule } from './document.ts'
+import { isCovered } from './resource-rules.ts'
 import { findReaders, findRule, findWriter, PLAINTEXT } from './rules-file.ts'
 import {
   formatResource,
@@ -26,13 +27,15 @@ export interface ExpectationOptions {
   readonly rules?: readonly EncryptionRule[] | undefined
   /** From --resources; undefined means everything. */
   readonly resources?: readonly Resource[] | undefined
+  /** Resources and wildcards, as an EncryptionConfiguration names them, that must be encrypted unless its rules were passed. */
+  readonly patterns?: readonly string[] | undefined
   /** From --allow: may be plaintext, whatever the rules say. */
   readonly allowed: readonly Resource[]
 }
 
 /** By the EncryptionConfiguration if it was passed; otherwise Secrets, and every resource with an encrypted object. */
 export function makeExpectation(options: ExpectationOptions): Expectation {
-  const { rules, resources } = options
+  const { rules, resources, patterns = [] } = options
   const allowed = new Set(options.allowed.map(formatResource))
   const ruleOf = (resource: Resource) =>
     rules === undefined || isNeverEncrypted(resource) ? undefined : findRule(rules, resource)
@@ -45,7 +48,8 @@ export function makeExpectation(options: ExpectationOptions): Expectation {
       if (isNeverEncrypted(resource) || allowed.has(formatResource(resource))) return false
       if (resources !== undefined) return true
       if (rules !== undefined) return writerOf(resource) !== undefined
-      return formatResource(resource) === 'secrets' ? true : undefined
+      const name = formatResource(resource)
+      return name === 'secrets' || isCovered({ resources: patterns }, name) ? true : undefined
     },
     writerOf,
     canRead(resource, provider) {
@@ -57,7 +61,7 @@ export function makeExpectation(options: ExpectationOptions): Expectation {
       rules !== undefined &&
       !allowed.has(formatResource(resource)) &&
       ruleOf(resource) === undefined,
-    named: (resources ?? listNamed(rules ?? [])).filter(
+    named: (resources ?? (rules === undefined ? listExact(patterns) : listNamed(rules))).filter(
       (resource) => !allowed.has(formatResource(resource)),
     ),
   }
@@ -67,7 +71,9 @@ export function makeExpectation(options: ExpectationOptions): Expectation {
 function listNamed(rules: readonly EncryptionRule[]): readonly Resource[] {
   return rules
     .filter((rule) => findWriter(rule) !== undefined)
-    .flatMap(({ resources }) => resources)
-    .filter((name) => !name.startsWith('*'))
-    .map(parseGroupResource)
+    .flatMap(({ resources }) => listExact(resources))
+}
+
+function listExact(patterns: readonly string[]): readonly Resource[] {
+  return patterns.filter((name) => !name.startsWith('*')).map(parseGroupResource)
 }

@@ -62,7 +62,7 @@ export async function discoverResources(
     }
   }
   const skipped = wanted
-    .filter(({ name }) => name !== '*')
+    .filter(({ name, group }) => name !== '*' || !['*', ''].includes(group))
     .filter((each) => !served.some(({ resource }) => matches(each, resource)))
     .map((each) => ({ name: formatResource(each), why: explain(each, seen, foreign) }))
   return { served, skipped }

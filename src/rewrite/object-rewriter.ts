@@ -24,7 +24,7 @@ export type Rewriting =
   /** The server rejects even a no-op update: an admission rule, or a validation that is newer than the object. */
   | { readonly kind: 'refused'; readonly why: string }
 
-/** Each conflict means that another client has rewritten the object. */
+/** How often a conflict is answered with another attempt. */
 const TRIES = 5
 
 /**
@@ -41,6 +41,7 @@ export async function rewriteObject(
 ): Promise<Rewriting> {
   const path = pathOf(served, object)
   let seen = object
+  let conflict: BridgeError | undefined
   for (let count = 0; count < TRIES; count += 1) {
     const { status, body } = await client.send({
       method: 'PATCH',
@@ -56,13 +57,17 @@ export async function rewriteObject(
     if (status === 404) return requireServed(client, served, signal)
     if (status !== 409)
       return refuse(explainAnswer(client.server, `PATCH ${path}`, status, body), status)
+    conflict = explainAnswer(client.server, `PATCH ${path}`, status, body)
     const now = await readState(client, path, signal)
     // A different object with this name was created meanwhile, and so encrypted with the write key.
     if (now === undefined) return requireServed(client, served, signal)
     if (now.uid !== object.uid) return { kind: 'gone' }
     seen = now
   }
-  return { kind: 'written-by-others' }
+  // An admission webhook can also return 409, without a change by anyone.
+  return conflict === undefined || seen.resourceVersion !== object.resourceVersion
+    ? { kind: 'written-by-others' }
+    : { kind: 'refused', why: conflict.message }
 }
 
 /** An object of a resource that is no longer served is also not found, and is still in etcd. Throws KUBE_NOT_FOUND then. */

@@ -61,6 +61,8 @@ export interface RewritePlan {
 }
 
 export interface RewriteResult {
+  /** Resources that were asked for and not rewritten. */
+  readonly skipped: Discovery['skipped']
   readonly resources: readonly ResourceProgress[]
   readonly refusals: readonly Refusal[]
   readonly convergence: Convergence
@@ -174,7 +176,8 @@ async function rewriteAll(
   }
   const convergence = await requireSameKey(options, state.key)
   await file.remove()
-  return { resources: state.resources, refusals: rewriter.refusals, convergence }
+  const { skipped } = plan.discovery
+  return { skipped, resources: state.resources, refusals: rewriter.refusals, convergence }
 }
 
 async function loadState(
@@ -190,14 +193,21 @@ async function loadState(
     )
   }
   const key = fingerprint(convergence)
-  if (known?.key === key) {
+  const { loads } = convergence
+  if (known?.key === key && known.loads === loads) {
     onNote(`resuming the rewrite of ${known.startedAt}`)
-    return known
+    // Objects that were refused are tried again: this run must not end well because an earlier one listed them.
+    return { ...known, resources: known.resources.filter(({ counts }) => counts.refused === 0) }
   }
-  if (known !== undefined)
-    onNote(`the rewrite of ${known.startedAt} was for another key; starting again`)
+  if (known !== undefined) {
+    const why =
+      known.key === key
+        ? 'is not continued, because an API server has loaded its EncryptionConfiguration since'
+        : 'was for another key'
+    onNote(`the rewrite of ${known.startedAt} ${why}; starting again`)
+  }
   const startedAt = new Date(clock.now()).toISOString()
-  return { version: 1, procedure: 'rewrite', cluster, key, startedAt, resources: [] }
+  return { version: 1, procedure: 'rewrite', cluster, key, loads, startedAt, resources: [] }
 }
 
 type Migrate = (

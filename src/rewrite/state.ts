@@ -36,6 +36,8 @@ export const RewriteState = v.object({
   cluster: v.string(),
   /** The write keys at the start: progress under other keys is void. */
   key: v.string(),
+  /** When each API server loaded its EncryptionConfiguration: progress from before another load is void. */
+  loads: v.optional(v.string()),
   startedAt: v.string(),
   resources: v.array(ResourceProgress),
 })

@@ -197,6 +197,12 @@ export class Rotation {
     const { actions, onStep } = this.#options
     onStep('needed', 'determining which versions of the key are still needed')
     const report = await actions.reportEtcd(signal)
+    // A run that continues at this step may be passed another etcd than the one that was verified.
+    if (report !== undefined && report.gaps.length > 0)
+      throw new BridgeError(
+        'NOT_FINISHED',
+        `the versions that etcd needs are not proved: ${report.gaps.join('; ')}; run this command again with the etcd of this cluster`,
+      )
     return findNeeded(report, await actions.reportBackups(signal))
   }
 

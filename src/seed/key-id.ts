@@ -27,6 +27,11 @@ export function makeKeyId(parts: KeyIdParts): string {
   return PREFIX + createHash('sha256').update(encoded).digest('base64url')
 }
 
+/** Whether a key id is one of this plugin, of any cluster. */
+export function isOwnKeyId(keyId: string): boolean {
+  return keyId.startsWith(PREFIX)
+}
+
 /** The form in which kube-apiserver's metrics show a key id. */
 export function hashKeyId(keyId: string): string {
   return `sha256:${createHash('sha256').update(keyId).digest('hex')}`

@@ -7,7 +7,7 @@ import { isSilentPlugin, type PluginReading } from '../convergence/plugin-view.t
 import { hashKeyId } from '../seed/key-id.ts'
 import type { Report } from '../verify/report.ts'
 import { sharesOf, type StoredShare } from '../verify/stored-keys.ts'
-import { listFaults } from '../verify/verdict.ts'
+import { judgeStored } from './stored.ts'
 
 /** A row of the table of nodes. */
 export interface NodeStatus {
@@ -55,7 +55,7 @@ export interface ClusterStatusOptions {
   readonly versions?: KeyVersions | undefined
   /** Of etcd, if it was read. */
   readonly report?: Report | undefined
-  /** Whether API servers must have a KMS provider, because a plugin or its configuration was passed. */
+  /** Whether API servers must have a KMS provider: not if their EncryptionConfiguration was passed and has none that writes. */
   readonly mustUseKms?: boolean | undefined
   /** The planned time between rotations by an operator, in milliseconds. */
   readonly rotateEvery?: number | undefined
@@ -76,7 +76,9 @@ export function makeClusterStatus(options: ClusterStatusOptions): ClusterStatus 
     ...lateRotation(keyStatus, now),
     ...behind(nodes, key),
     ...(options.mustUseKms === true ? findWithoutKms(reading) : []),
-    ...(report === undefined ? [] : judgeStored(report, key)),
+    ...reading.plugins.flatMap(findGrace),
+    ...(key === undefined || versions === undefined ? [] : findUnused(reading, key, versions)),
+    ...(report === undefined ? [] : judgeStored({ report, reading, key, versions })),
   ]
   return {
     ok: faults.length === 0,
@@ -162,20 +164,27 @@ function findWithoutKms({ apiServers }: ClusterReading): readonly string[] {
   )
 }
 
-/** Judges what etcd holds by the rules of verify, and by the versions that Vault still decrypts. */
-function judgeStored(report: Report, key: AdministeredKey | undefined): readonly string[] {
-  const lost = sharesOf(report).filter(
-    ({ keyVersion }) =>
-      key !== undefined &&
-      keyVersion !== undefined &&
-      (keyVersion < key.minDecryptionVersion || !key.versions.has(keyVersion)),
+/** With the configuration of another cluster, nothing that Vault reports is about this one. */
+function findUnused(
+  { apiServers }: ClusterReading,
+  key: AdministeredKey,
+  versions: KeyVersions,
+): readonly string[] {
+  const hashes = apiServers.flatMap((each) =>
+    isSilent(each) ? [] : [...each.keys.values()].map(({ hash }) => hash),
   )
+  if (hashes.length === 0 || hashes.some((hash) => versions.versionOf(hash) !== undefined))
+    return []
   return [
-    ...listFaults(report).map((fault) => `etcd: ${fault}`),
-    ...lost.map(
-      ({ objects, keyVersion, provider }) =>
-        `etcd: ${objects.toLocaleString('en')} objects of ${provider} are under version ${String(keyVersion)}, which Vault does not decrypt (min_decryption_version ${String(key?.minDecryptionVersion)})`,
-    ),
+    `no API server uses transit key ${key.name}; check that --config is the configuration of this cluster (transit.key, kms.clusterId)`,
+  ]
+}
+
+/** A plugin in its grace is ready, but it cannot decrypt what is not in its cache. */
+function findGrace(plugin: PluginReading): readonly string[] {
+  if (isSilentPlugin(plugin) || !plugin.ready || plugin.reason === 'ok') return []
+  return [
+    `the plugin at ${plugin.address} does not reach Vault (${plugin.reason}) and is ready only until its grace ends (kms.outageGrace)`,
   ]
 }
 

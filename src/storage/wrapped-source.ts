@@ -8,6 +8,7 @@ import {
   readText,
   type OpenedEnvelope,
 } from '../seed/envelope.ts'
+import { isOwnKeyId } from '../seed/key-id.ts'
 import { openV1Cipher } from '../seed/v1-cipher.ts'
 import { readCiphertextVersion } from '../transit/ciphertext.ts'
 import type { KmsV1Value, KmsV2Value } from './stored-value.ts'
@@ -31,7 +32,7 @@ export function keyVersionOf(value: KmsV1Value | KmsV2Value): number | undefined
 export function isOwn(value: KmsV1Value | KmsV2Value): boolean {
   if (value.kind === 'kms-v1') return textOf(value).startsWith('transit-bridge:')
   const names = Object.keys(value.annotations)
-  return value.keyId.startsWith('tb1-') || names.some((name) => OWN_ANNOTATION.test(name))
+  return isOwnKeyId(value.keyId) || names.some((name) => OWN_ANNOTATION.test(name))
 }
 
 const OWN_ANNOTATION = /\.transit-bridge\.internal$/

@@ -12,6 +12,8 @@ export interface ScanOptions {
   readonly clock: Clock
   /** Maximum objects per second; undefined means no limit. */
   readonly rate?: number | undefined
+  /** A key whose value is returned. */
+  readonly kept?: string | undefined
   /** Default: what can be checked without any key. */
   readonly proof?: Proof | undefined
   /** Called after each page. */
@@ -23,6 +25,8 @@ export interface Scan {
   readonly tally: Tally
   /** The markers of the selection that exist. */
   readonly found: ReadonlySet<string>
+  /** The value of the kept key; undefined if it was not read. */
+  readonly kept?: Uint8Array | undefined
 }
 
 /**
@@ -33,9 +37,12 @@ export async function scanStore(options: ScanOptions): Promise<Scan> {
   const { store, selection, clock, rate, proof = shallowProof, signal } = options
   const tally = new Tally(selection.prefix)
   const pace = new Pace(rate, clock)
+  const keptKey = options.kept === undefined ? undefined : Buffer.from(options.kept)
+  let kept: Uint8Array | undefined
   try {
     for await (const page of store.readPages(selection, signal)) {
       const objects = page.map(({ key, value }) => ({ key, stored: parseStoredValue(value) }))
+      kept ??= page.find(({ key }) => keptKey?.equals(key))?.value.slice()
       const findings = await proof.check(objects)
       for (const [index, object] of objects.entries()) tally.add(object, findings[index])
       options.onProgress?.(tally.objects, store.fraction)
@@ -49,7 +56,7 @@ export async function scanStore(options: ScanOptions): Promise<Scan> {
   }
   const found = store.foundMarkers
   if (tally.objects === 0 && found.size === 0) await requirePrefix(store, selection)
-  return { tally, found }
+  return { tally, found, kept }
 }
 
 /** An empty result needs an explanation if the prefix is wrong. */

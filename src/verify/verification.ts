@@ -2,7 +2,13 @@ import type { Clock } from '../time/clock.ts'
 import { makeExpectation, type ExpectationOptions } from '../encryption/expectation.ts'
 import type { Store } from '../etcd/store.ts'
 import { pathOfResource } from '../kube/resource.ts'
-import { findGaps, listMarkers } from './gaps.ts'
+import {
+  CLUSTER_MARKER,
+  findGaps,
+  findWrongCluster,
+  listMarkers,
+  type ExpectedCluster,
+} from './gaps.ts'
 import type { Proof } from './proof.ts'
 import { makeReport, type Depth, type Report } from './report.ts'
 import { scanStore } from './scan.ts'
@@ -18,21 +24,24 @@ export interface VerificationOptions extends ExpectationOptions {
   readonly deep?: { readonly proof: Proof; readonly depth: Depth; readonly uid: string } | undefined
   /** What is known to be unproven before the store is read, each a sentence. */
   readonly gaps?: readonly string[] | undefined
+  /** The cluster whose store it must be, or must not be. */
+  readonly cluster?: ExpectedCluster | undefined
   readonly onProgress: (objects: number, fraction: number | undefined) => void
   readonly signal: AbortSignal
 }
 
 /** Reads a store once and judges what it holds. Throws STORE_EMPTY, CANCELLED, and what the store and the proof throw. */
 export async function verifyStore(options: VerificationOptions): Promise<Report> {
-  const { store, prefix, resources, deep, clock, rate, onProgress, signal } = options
+  const { store, prefix, resources, deep, clock, rate, cluster, onProgress, signal } = options
   const expectation = makeExpectation(options)
   const markers = listMarkers(expectation).map((path) => prefix + path)
-  const { tally, found } = await scanStore({
+  const { tally, found, kept } = await scanStore({
     store,
     selection: { prefix, paths: resources?.map(pathOfResource), markers },
     clock,
     rate,
     proof: deep?.proof,
+    kept: cluster === undefined ? undefined : prefix + CLUSTER_MARKER,
     onProgress,
     signal,
   })
@@ -41,7 +50,7 @@ export async function verifyStore(options: VerificationOptions): Promise<Report>
   return makeReport({
     tally,
     expectation,
-    gaps: [...(options.gaps ?? []), ...gaps],
+    gaps: [...(options.gaps ?? []), ...gaps, ...findWrongCluster(kept, cluster)],
     source: store.name,
     prefix,
     revisions: store.revisions,

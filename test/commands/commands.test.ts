@@ -72,8 +72,18 @@ void test('rewrite: dry, done, and refused', async (t) => {
   })
   kube.configHash = await hashEncryptionConfig(config)
   t.match(await run('rewrite', '--encryption-config', config), {
+    code: 1,
+    stderr: /gone\.example\.com was not rewritten: the API server does not serve it; etcd may hold/,
+  })
+  const accepted = ['--encryption-config', config, '--accept', 'gone.example.com']
+  t.match(await run('rewrite', ...accepted), {
     code: 0,
     stderr: /gone\.example\.com is skipped/,
+  })
+  const unnamed = ['--encryption-config', config, '--resources', 'secrets,configmaps']
+  t.match(await run('rewrite', ...unnamed), {
+    code: 2,
+    stderr: /no rule of \S+ covers configmaps, so API servers do not encrypt it/,
   })
   kube.health = 'vault is away'
   t.match(await run('rewrite', '--resources', 'secrets', '--configs-may-differ'), {
@@ -106,7 +116,7 @@ void test('status: a table, or JSON', async (t) => {
   const withoutKms = await run('status', '--encryption-config', kmsFirst())
   t.equal(withoutKms.code, 1)
   t.match(withoutKms.stdout, /problem: the API server .* uses no KMS v2 provider/)
-  t.equal((await run('status')).code, 0, 'nothing says that there must be one')
+  t.equal((await run('status')).code, 1, 'nothing shows that none is intended')
   const silent = await run('status', '--plugin', '127.0.0.1:1', '--json')
   t.equal(silent.code, 1)
   t.match(JSON.parse(silent.stdout), {

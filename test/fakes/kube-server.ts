@@ -32,6 +32,8 @@ export class FakeKubeServer {
   health = 'ok'
   /** Of the EncryptionConfiguration; undefined as before Kubernetes 1.34. */
   configHash: string | undefined = 'sha256:c'
+  /** When it loaded its EncryptionConfiguration, in seconds since 1970. */
+  reloadedAt: number | undefined
   metrics: string | undefined
   /** API groups besides the core. */
   groups: { name: string; versions: { version: string }[] }[] = []
@@ -150,6 +152,11 @@ export class FakeKubeServer {
         ? []
         : [
             `apiserver_encryption_config_controller_last_config_info{apiserver_id_hash="${IDENTITY_HASH}",hash="${this.configHash}"} 1`,
+          ]),
+      ...(this.reloadedAt === undefined
+        ? []
+        : [
+            `apiserver_encryption_config_controller_automatic_reload_last_timestamp_seconds{apiserver_id_hash="${IDENTITY_HASH}",status="success"} ${String(this.reloadedAt)}`,
           ]),
     ].join('\n')
   }

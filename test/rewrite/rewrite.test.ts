@@ -140,9 +140,54 @@ void test('an interrupted rewrite resumes, but not with another key or in anothe
   await t.rejects(run(), { code: 'STATE_INVALID', message: /belongs to another cluster/ })
 })
 
+void test('an object that was refused before an interruption is not forgotten', async (t) => {
+  const { kube, run } = await fixture(t, 600)
+  const abort = new AbortController()
+  const refuse = (path: string) =>
+    path.endsWith('s0001') ? { status: 422, body: { message: 'is invalid' } } : undefined
+  kube.intercept = ({ method, path }) => {
+    if (method !== 'PATCH') return undefined
+    if (path.endsWith('s0550')) abort.abort()
+    return refuse(path)
+  }
+  await t.rejects(run(abort.signal), { code: 'CANCELLED' })
+  kube.intercept = ({ method, path }) => (method === 'PATCH' ? refuse(path) : undefined)
+  const { refusals } = await run()
+  t.match(refusals, [{ object: 'secrets default/s0001' }])
+})
+
+void test('a conflict without a change by another client is a refusal', async (t) => {
+  const { kube, run } = await fixture(t, 2)
+  kube.intercept = ({ method, path }) =>
+    method === 'PATCH' && path.endsWith('s0001')
+      ? { status: 409, body: { message: 'admission webhook denied the request' } }
+      : undefined
+  const { resources, refusals } = await run()
+  t.match(resources, [{ counts: { rewritten: 1, refused: 1, writtenByOthers: 0 } }])
+  t.match(refusals, [{ why: /returns 409 for PATCH .*: admission webhook denied the request/ }])
+})
+
+void test('what was rewritten before an API server loaded its EncryptionConfiguration again is rewritten again', async (t) => {
+  const { kube, run, notes } = await fixture(t, 600)
+  kube.reloadedAt = 1_000
+  const abort = new AbortController()
+  kube.intercept = ({ method, path }) => {
+    if (method === 'PATCH' && path.endsWith('s0550')) abort.abort()
+    return undefined
+  }
+  await t.rejects(run(abort.signal), { code: 'CANCELLED' })
+  // Another EncryptionConfiguration was used in between, and the first one again since.
+  kube.reloadedAt = 2_000
+  for (const object of kube.objects.values()) object.stale = true
+  kube.intercept = () => undefined
+  await run()
+  t.match(notes.at(-1), 'because an API server has loaded its EncryptionConfiguration since')
+  t.notOk([...kube.objects.values()].some(({ stale }) => stale))
+})
+
 void test('a plan counts objects, lists what it skips, and writes nothing', async (t) => {
   const { kube, options } = await fixture(t, 7, {
-    patterns: ['*.', 'bindings', 'pods.metrics.k8s.io', 'gone.example.com'],
+    patterns: ['*.', 'bindings', 'pods.metrics.k8s.io', 'gone.example.com', '*.example.org'],
   })
   const plan = await planRewrite(options, new AbortController().signal)
   const text = formatPlan(plan)
@@ -150,6 +195,7 @@ void test('a plan counts objects, lists what it skips, and writes nothing', asyn
   t.match(text, 'bindings: skipped; the API server does not support both list and patch for it')
   t.match(text, 'pods.metrics.k8s.io: skipped; an aggregated API server serves it')
   t.match(text, 'gone.example.com: skipped; the API server does not serve it')
+  t.match(text, '*.example.org: skipped; the API server does not serve it')
   t.notOk(kube.calls.some(({ method }) => method === 'PATCH'))
 })
 

@@ -28,11 +28,12 @@ const key: AdministeredKey = {
 const idOf = (keyVersion: number) =>
   makeKeyId({ clusterId: 'c', keyName: 'k', keyVersion, createdAt: keyVersion * 1_000 })
 
-const group = (keyVersion: number, objects: number) => ({
-  provider: 'kms v2 tb',
+const group = (keyVersion: number, objects: number, provider = 'kms v2 tb') => ({
+  provider,
   objects,
   seeds: 1,
   keyVersion,
+  keyId: idOf(keyVersion),
   keyIdHash: hashKeyId(idOf(keyVersion)),
 })
 const none = {
@@ -181,6 +182,55 @@ void test('what it shows of etcd is checked', (t) => {
   t.match(faultsOf({ ...report, ok: false, plain: 7, gaps: ['no kube-system'] }, key), [
     'etcd: 7 in plaintext',
     'etcd: no kube-system',
+  ])
+  t.end()
+})
+
+void test('data under a key id that Vault does not have is a fault, whatever its version number is', (t) => {
+  const server = (keys: Record<string, string>) => ({
+    server: 'https://a',
+    keys: new Map(
+      Object.entries(keys).map(([name, id]) => [name, { hash: hashKeyId(id), ageSeconds: 1 }]),
+    ),
+    writes: Object.entries(keys).map(([provider, id]) => ({
+      provider,
+      hash: hashKeyId(id),
+      at: 1_000,
+    })),
+  })
+  const faultsOf = (keys: Record<string, string>, createdAt: number) => {
+    const now = {
+      ...key,
+      versions: new Map([1, 2].map((each) => [each, { createdAt: each * createdAt }])),
+    }
+    const versions = new KeyVersions(now, 'c')
+    const reading = { ...NAMED, apiServers: [server(keys)], plugins: [] }
+    return makeClusterStatus({ reading, demand: {}, report, key: now, versions, now: 0 }).faults
+  }
+  const again = makeKeyId({ clusterId: 'c', keyName: 'k', keyVersion: 2, createdAt: 10_000 })
+  t.same(faultsOf({ tb: idOf(2) }, 1_000), [])
+  t.match(faultsOf({ tb: again }, 5_000), [
+    /etcd: 9 objects of kms v2 tb are under key [0-9a-f]{12}, which matches no version of transit key k/,
+    /etcd: 3 objects of kms v2 tb are under key [0-9a-f]{12}, which matches no version of transit key k/,
+  ])
+  t.same(faultsOf({ tb: 'of another plugin', mine: again }, 5_000), [])
+  t.match(faultsOf({ tb: idOf(2) }, 5_000), [
+    /no API server uses transit key k; check that --config/,
+  ])
+  t.end()
+})
+
+void test('a plugin in its grace is a fault', (t) => {
+  const plugin = {
+    address: 'http://p',
+    ready: true,
+    reason: 'VAULT_SEALED',
+    message: '',
+    keyId: idOf(2),
+  }
+  const reading = { ...NAMED, apiServers: [], plugins: [plugin] }
+  t.match(makeClusterStatus({ reading, demand: {}, now: 0 }).faults, [
+    /the plugin at http:\/\/p does not reach Vault \(VAULT_SEALED\) and is ready only until its grace ends/,
   ])
   t.end()
 })

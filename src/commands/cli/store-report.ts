@@ -27,6 +27,8 @@ export interface StoreReading {
   readonly prefix: string
   /** Only these are read, and all of them are expected to be encrypted. */
   readonly resources?: readonly Resource[] | undefined
+  /** Must be encrypted unless an EncryptionConfiguration was passed. */
+  readonly patterns?: readonly string[] | undefined
   /** Resources that may be plaintext. */
   readonly allowed?: readonly Resource[] | undefined
   /** The API server's EncryptionConfiguration. */
@@ -34,6 +36,7 @@ export interface StoreReading {
   /** Maximum objects per second; undefined means no limit. */
   readonly rate?: number | undefined
   readonly deep?: VerificationOptions['deep']
+  readonly cluster?: VerificationOptions['cluster']
 }
 
 /** Accepts an etcd snapshot without a checksum, which may be incomplete. */
@@ -86,30 +89,39 @@ async function openStore(
   return { store: openEtcd(source.access, terminal) }
 }
 
-/** Verifies what the etcd of the options holds now. */
+interface LiveValues extends EtcdValues {
+  readonly encryptionConfig?: string | undefined
+  /** Resources and wildcards that must be encrypted unless the EncryptionConfiguration was passed. */
+  readonly resources?: readonly string[] | undefined
+}
+
+/** Verifies what the etcd of the options holds now, and that it is the etcd of the cluster with this uid. */
 export function reportEtcd(
-  values: EtcdValues & { readonly encryptionConfig?: string | undefined },
+  values: LiveValues,
+  clusterUid: string | undefined,
   terminal: Pick<Terminal, 'stderr'>,
   signal: AbortSignal,
 ): Promise<Report> {
-  const { etcdPrefix: prefix, encryptionConfig } = values
+  const { etcdPrefix: prefix, encryptionConfig, resources: patterns } = values
   const source = { kind: 'etcd', access: readEtcdAccess(values) } as const
-  const reading = { source, prefix, encryptionConfig, rate: DEFAULT_ETCD_RATE }
-  return reportStore(reading, terminal, signal)
+  const reading = { source, prefix, encryptionConfig, patterns, rate: DEFAULT_ETCD_RATE }
+  const cluster = clusterUid === undefined ? undefined : { uid: clusterUid }
+  return reportStore({ ...reading, cluster }, terminal, signal)
 }
 
 type SnapshotValues = Pick<EtcdValues, 'etcdPrefix'> & {
   readonly encryptionConfig?: string | undefined
   readonly skipHashCheck: boolean
+  readonly cluster?: VerificationOptions['cluster']
 }
 
 /** Verifies what an etcd snapshot holds. */
 export function reportSnapshot(
   file: string,
-  { etcdPrefix: prefix, encryptionConfig, skipHashCheck }: SnapshotValues,
+  { etcdPrefix: prefix, encryptionConfig, skipHashCheck, cluster }: SnapshotValues,
   terminal: Pick<Terminal, 'stderr'>,
   signal: AbortSignal,
 ): Promise<Report> {
   const source = { kind: 'snapshot', file, skipHashCheck } as const
-  return reportStore({ source, prefix, encryptionConfig }, terminal, signal)
+  return reportStore({ source, prefix, encryptionConfig, cluster }, terminal, signal)
 }

@@ -25,6 +25,7 @@ import {
 } from '../cli/option.ts'
 import { isCovered } from '../../encryption/resource-rules.ts'
 import {
+  listUnproved,
   readAccepted,
   readPatterns,
   requireProof,
@@ -199,7 +200,7 @@ async function beginState({ vault, cluster }: RotateContext): Promise<RotationSt
 }
 
 function makeActions(context: RotateContext): RotationActions {
-  const { values, terminal, servers, vault, ask } = context
+  const { values, terminal, servers, vault, cluster, ask } = context
   const plugins = readPlugins(values)
   return {
     readKey: () => vault.key.read(),
@@ -208,7 +209,7 @@ function makeActions(context: RotateContext): RotationActions {
     read: () => servers.read(plugins),
     rewrite: (demand, signal) => rewrite(context, plugins, demand, signal),
     reportEtcd: async (signal) =>
-      namesEtcd(values) ? reportEtcd(values, terminal, signal) : undefined,
+      namesEtcd(values) ? reportEtcd(values, cluster, terminal, signal) : undefined,
     reportBackups: async (signal) => {
       const reports: BackupReport[] = []
       for (const file of values.backup)
@@ -216,7 +217,8 @@ function makeActions(context: RotateContext): RotationActions {
       // Other clusters have their own rules.
       const { etcdPrefix, skipHashCheck } = values
       for (const file of values.otherCluster) {
-        const report = await reportSnapshot(file, { etcdPrefix, skipHashCheck }, terminal, signal)
+        const other = { etcdPrefix, skipHashCheck, cluster: { uid: cluster, isOther: true } }
+        const report = await reportSnapshot(file, other, terminal, signal)
         reports.push({ file, report, isOther: true })
       }
       return reports
@@ -265,6 +267,13 @@ async function rewrite(
     const result = await runRewrite(rewriting, await planRewrite(rewriting, signal), signal)
     progress.end()
     warn(terminal, formatResult(result))
+    for (const { name, why } of result.skipped) warn(terminal, `${name} is skipped: ${why}`)
+    const unproved = listUnproved(result.skipped, values)
+    if (unproved.length > 0)
+      throw new BridgeError(
+        'NOT_FINISHED',
+        `${unproved.join('; ')}; etcd may hold objects of it under another key version: pass --endpoints to read etcd, or --accept with the resources that may stay as they are, and run the same command again`,
+      )
     if (result.refusals.length > 0)
       throw new BridgeError(
         'NOT_FINISHED',

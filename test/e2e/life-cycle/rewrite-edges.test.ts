@@ -1,4 +1,6 @@
 // What `rewrite` must not count as done: a resource that is no longer served, and a migration that no one continues.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { t, test } from 'tap'
 import { KubeClient } from '../../../src/kube/client.ts'
 import { readKubeconfig } from '../../../src/kube/kubeconfig.ts'
@@ -6,12 +8,13 @@ import { listPage } from '../../../src/kube/object-list.ts'
 import { rewriteObject } from '../../../src/rewrite/object-rewriter.ts'
 import { systemClock } from '../../../src/time/clock.ts'
 import { run } from '../../commands/program.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
 import { eventually } from '../../real/host/eventually.ts'
-import { startCluster } from '../cluster.ts'
+import { startApiServer, startCluster, startEtcd, usualConfig } from '../cluster.ts'
 import { Operator } from '../command.ts'
 import { kubeconfigOf } from '../kube-config.ts'
 
-const { api, etcd } = await startCluster(t)
+const { api, etcd, plugin, vault } = await startCluster(t)
 await api.createSecret('default', 'one', { v: '1' })
 
 const LEASES = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases'
@@ -30,6 +33,45 @@ async function renewLease(ageSeconds: number): Promise<void> {
     spec: { holderIdentity: 'a', renewTime },
   })
 }
+
+void test('a resource that no API server encrypts is plaintext afterwards, and that is not ok', async (t) => {
+  const configMap = { metadata: { name: 'one' }, data: { v: '1' } }
+  await api.api('POST', '/api/v1/namespaces/default/configmaps', configMap)
+  const operator = await Operator.of({ apis: [api], plugins: [plugin], etcd })
+  const configMaps = ['--resources', 'configmaps']
+  const plain = await operator.run(['rewrite', ...configMaps])
+  t.equal(plain.code, 1, plain.stdout + plain.stderr)
+  t.match(plain.stdout, /objects; \d+ in plaintext/)
+  const env = { VAULT_TOKEN: vault.bao.rootToken }
+  const rotate = ['rotate', '--finish', '--config', plugin.configFile, ...configMaps]
+  const rotated = await operator.run(rotate, env)
+  t.equal(rotated.code, 1, rotated.stdout + rotated.stderr)
+  t.match(rotated.stderr, /must not leave behind: \d+ in plaintext/)
+  const file = join(tempFolder('edges'), 'encryption.yaml')
+  writeFileSync(file, usualConfig(plugin.socket))
+  const unnamed = await operator.run(['rewrite', ...configMaps, '--encryption-config', file])
+  t.match(unnamed, { code: 2, stderr: /no rule of \S+ covers configmaps/ })
+})
+
+void test('the etcd of another cluster proves nothing, even if it uses the same key', async (t) => {
+  const other = await startEtcd(t)
+  const config = usualConfig(plugin.socket)
+  const theirs = await startApiServer(t, { etcd: other, encryptionConfig: config })
+  await theirs.createSecret('default', 'theirs', { v: '1' })
+  const operator = await Operator.of({ apis: [api], plugins: [plugin], etcd: other })
+  const env = { VAULT_TOKEN: vault.bao.rootToken }
+  const secrets = ['--resources', 'secrets']
+  const vaultOptions = ['--config', plugin.configFile]
+  for (const command of [
+    ['status', ...vaultOptions],
+    ['rewrite', ...secrets],
+    ['rotate', '--finish', ...vaultOptions, ...secrets],
+  ]) {
+    const { code, stdout, stderr } = await operator.run(command, env)
+    t.equal(code, 1, command.join(' ') + stdout + stderr)
+    t.match(stdout + stderr, 'so this is the etcd of another cluster; check --endpoints')
+  }
+})
 
 void test('an object of a resource that is no longer served is not gone', async (t) => {
   const names = { plural: 'widgets', singular: 'widget', kind: 'Widget', listKind: 'WidgetList' }

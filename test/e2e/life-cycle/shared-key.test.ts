@@ -35,6 +35,12 @@ void test('rotate disables no version that another cluster may need', async (t) 
     code: 1,
     stderr: /still needs version 1, and its data would become unreadable/,
   })
+  const own = await operator.run(
+    [...raise, '--other-cluster', await saveSnapshot(cluster.etcd)],
+    env,
+  )
+  t.equal(own.code, 1, own.stdout + own.stderr)
+  t.match(own.stderr, 'it is of this cluster, so it proves nothing of another cluster')
   const both = ['--only-cluster', '--other-cluster', theirs]
   t.match(await operator.run([...raise, ...both], env), { code: 2, stderr: /exclude each other/ })
   const backup = ['--only-cluster', '--backup', ours]

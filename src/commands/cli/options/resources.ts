@@ -1,4 +1,6 @@
+import { isCovered } from '../../../encryption/resource-rules.ts'
 import { readEncryptionRules } from '../../../encryption/rules-file.ts'
+import type { Discovery } from '../../../kube/discovery.ts'
 import {
   formatResource,
   isNeverEncrypted,
@@ -88,6 +90,18 @@ export function readAccepted({
   return new Set(accept.map(formatResource))
 }
 
+/** Resources that were not rewritten and that nothing shows to be encrypted, each a sentence. Where etcd is read, it decides. */
+export function listUnproved(
+  skipped: Discovery['skipped'],
+  values: EtcdAccessValues & Parameters<typeof readAccepted>[0],
+): readonly string[] {
+  if (namesEtcd(values)) return []
+  const accepted = readAccepted(values)
+  return skipped
+    .filter(({ name }) => !accepted.has(name))
+    .map(({ name, why }) => `${name} was not rewritten: ${why}`)
+}
+
 /** Throws USAGE_INVALID if nothing would prove the result. */
 export function requireProof(
   values: EtcdAccessValues & {
@@ -107,11 +121,20 @@ export async function readPatterns({
   resources: named,
   encryptionConfig,
 }: ValuesOf<typeof rewriteTargetOptions>): Promise<readonly string[]> {
-  if (named !== undefined) return named
-  if (encryptionConfig === undefined)
+  if (encryptionConfig === undefined) {
+    if (named !== undefined) return named
     throw usageError(
       "needs --encryption-config FILE (the API server's EncryptionConfiguration) or --resources LIST",
     )
+  }
   const rules = await readEncryptionRules(encryptionConfig)
+  const isEncrypted = (name: string) => rules.some((rule) => isCovered(rule, name))
+  const missing = named?.find((name) => !name.startsWith('*') && !isEncrypted(name))
+  if (missing !== undefined) {
+    throw usageError(
+      `--resources: no rule of ${encryptionConfig} covers ${missing}, so API servers do not encrypt it; add a rule, or remove it from --resources`,
+    )
+  }
+  if (named !== undefined) return named
   return [...new Set(rules.flatMap(({ resources: patterns }) => patterns))]
 }
