@@ -43,6 +43,7 @@ void test(
         name,
       )
     }
+    t.same(await prometheus.query('ALERTS'), [], 'nothing fires, and nothing is about to')
     // Prometheus prefers OpenMetrics; a text that it cannot read makes `up` 0.
     for (const job of ['transit-bridge', 'transit-bridge-csi'])
       t.equal((await prometheus.query(`min_over_time(up{job="${job}"}[1m])`))[0]?.value, 1, job)

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Prometheus } from '../../real/cluster/prometheus.ts'
 import { CertificateAuthority } from '../../real/host/pki.ts'
@@ -5,19 +6,23 @@ import { makeKey } from '../../real/vault/transit-setup.ts'
 import { startCsiStack, type CsiStack } from '../csi/csi-stack.ts'
 import { startCluster, startPlugin, type Cluster, type Scope } from '../cluster.ts'
 
+const RULES = join(import.meta.dirname, '../../../helm/transit-bridge/rules/transit-bridge.yaml')
+
 export type WatchedOptions = {
   /** Milliseconds between two rounds of the load. */
   between?: number
   tokenLife?: number
   /** Only the first one has an API server. */
   plugins?: number
+  /** The file with the alerts that Prometheus evaluates. Default: the chart's. */
+  rules?: string
 }
 export type WatchedStack = { kms: Cluster; csi: CsiStack; prometheus: Prometheus }
 
 /** Plugin, provider and API server under a load that never stops, a Vault with TLS, and a Prometheus that scrapes them. */
 export async function startWatchedStack(
   t: Scope,
-  { between = 50, tokenLife, plugins = 1 }: WatchedOptions = {},
+  { between = 50, tokenLife, plugins = 1, rules = RULES }: WatchedOptions = {},
 ): Promise<WatchedStack> {
   const lasting = { expiresIn: 400 * 86_400 }
   const tls = await (
@@ -30,7 +35,7 @@ export async function startWatchedStack(
   const csi = await startWorkload(t, between)
   let count = 0
   keepDoing(t, between, () => loadKms(kms, (count += 1)))
-  const prometheus = await Prometheus.start([
+  const targets = [
     ...[kms.plugin, ...others].map((plugin, index) => ({
       job: 'transit-bridge',
       address: `127.0.0.1:${String(plugin.adminPort)}`,
@@ -47,7 +52,8 @@ export async function startWatchedStack(
       labels: { instance: 'cp-1' },
       tls: { caFile: kms.api.caFile, token: kms.api.adminToken },
     },
-  ])
+  ]
+  const prometheus = await Prometheus.start(targets, [rules])
   t.teardown(() => prometheus.stop())
   return { kms, csi, prometheus }
 }

@@ -27,11 +27,12 @@ export class Prometheus {
   readonly address: string
   readonly #program: Program
 
-  static async start(targets: ScrapeTarget[]): Promise<Prometheus> {
+  /** @param ruleFiles alerts that it evaluates each second */
+  static async start(targets: ScrapeTarget[], ruleFiles: string[] = []): Promise<Prometheus> {
     const binary = await obtain('prometheus')
     const folder = tempFolder('prometheus')
     const port = await freePort()
-    writeFileSync(join(folder, 'prometheus.yaml'), stringify(configuration(targets)))
+    writeFileSync(join(folder, 'prometheus.yaml'), stringify(configuration(targets, ruleFiles)))
     const program = Program.start({
       name: 'prometheus',
       command: binary,
@@ -94,9 +95,10 @@ type Sample = [time: number, value: string]
 type Result<Found> = Found & { metric: Record<string, string> }
 type Answer<Found> = { error?: string; data?: { result: Result<Found>[] } }
 
-function configuration(targets: ScrapeTarget[]): object {
+function configuration(targets: ScrapeTarget[], ruleFiles: string[]): object {
   return {
-    global: { scrape_interval: '1s', scrape_timeout: '1s' },
+    global: { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' },
+    rule_files: ruleFiles,
     scrape_configs: [...Map.groupBy(targets, ({ job }) => job)].map(([job, members]) => ({
       job_name: job,
       static_configs: members.map(({ address, labels = {} }) => ({ targets: [address], labels })),
