@@ -28,7 +28,6 @@ const CJS = Object.fromEntries(
 const WARM_UP_MS = 20_000
 const HALF_MS = 60_000
 const STEP_SECONDS = 3
-const WEEK_SECONDS = 7 * 86_400
 
 /** The time range, in seconds since 1970. */
 type Span = { start: number; end: number }
@@ -105,10 +104,7 @@ function takePicture(page: string): void {
 
 await using stack = new AsyncDisposableStack()
 const teardown = (end: () => unknown) => stack.defer(async () => void (await end()))
-const { kms, prometheus } = await startWatchedStack(
-  { teardown },
-  { between: 250, tokenLife: WEEK_SECONDS, plugins: 3 },
-)
+const { kms, prometheus } = await startWatchedStack({ teardown }, { between: 250, plugins: 3 })
 await pause(WARM_UP_MS)
 const start = Date.now() / 1000
 await pause(HALF_MS)

@@ -48,7 +48,7 @@ void test(
     for (const job of ['transit-bridge', 'transit-bridge-csi'])
       t.equal((await prometheus.query(`min_over_time(up{job="${job}"}[1m])`))[0]?.value, 1, job)
     const joined = await prometheus.query(
-      'apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds * on (key_id_hash) group_left (key_version) transit_bridge_key_info',
+      'apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds * on (key_id_hash) group_left (key_version) max by (key_id_hash, key_version) (transit_bridge_key_info)',
     )
     t.match(joined, [{ labels: { key_version: '1' } }], "the API server's hash is the plugin's")
     for (const program of [kms.plugin, csi.provider]) {

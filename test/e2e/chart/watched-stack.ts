@@ -8,11 +8,14 @@ import { startCluster, startPlugin, type Cluster, type Scope } from '../cluster.
 
 const RULES = join(import.meta.dirname, '../../../helm/transit-bridge/rules/transit-bridge.yaml')
 
+/** With less than half a day left, an alert fires. */
+const TOKEN_LIFE_SECONDS = 7 * 86_400
+const LOCAL_KEYS = { localKeys: { enabled: true } }
+
 export type WatchedOptions = {
   /** Milliseconds between two rounds of the load. */
   between?: number
-  tokenLife?: number
-  /** Only the first one has an API server. */
+  /** Only the first one has an API server; the others have local keys. Default: 2. */
   plugins?: number
   /** The file with the alerts that Prometheus evaluates. Default: the chart's. */
   rules?: string
@@ -22,15 +25,15 @@ export type WatchedStack = { kms: Cluster; csi: CsiStack; prometheus: Prometheus
 /** Plugin, provider and API server under a load that never stops, a Vault with TLS, and a Prometheus that scrapes them. */
 export async function startWatchedStack(
   t: Scope,
-  { between = 50, tokenLife, plugins = 1, rules = RULES }: WatchedOptions = {},
+  { between = 50, plugins = 2, rules = RULES }: WatchedOptions = {},
 ): Promise<WatchedStack> {
   const lasting = { expiresIn: 400 * 86_400 }
   const tls = await (
     await CertificateAuthority.create('Vault CA', lasting)
   ).server('vault', lasting)
-  const kms = await startCluster(t, { tls, ...(tokenLife === undefined ? {} : { tokenLife }) })
+  const kms = await startCluster(t, { tls, tokenLife: TOKEN_LIFE_SECONDS })
   const others = await Promise.all(
-    Array.from({ length: plugins - 1 }, () => startPlugin(t, kms.vault, kms.proxy)),
+    Array.from({ length: plugins - 1 }, () => startPlugin(t, kms.vault, kms.proxy, LOCAL_KEYS)),
   )
   const csi = await startWorkload(t, between)
   let count = 0
