@@ -26,19 +26,35 @@ const STARTS = 10
 
 const CONFIGURATION = { log: { level: 'info' } }
 
-type Measured = Record<'status' | 'encrypt' | 'decrypt' | 'direct' | 'directAsRoot', LoadResult>
-type Calls = Record<keyof Measured, () => Promise<unknown>>
+const KINDS = [
+  'direct',
+  'directAsRoot',
+  'decrypt',
+  'encrypt',
+  'localDecrypt',
+  'localEncrypt',
+  'status',
+] as const
+
+type Kind = (typeof KINDS)[number]
+type Measured = Record<Kind, LoadResult>
+type Calls = Record<Kind, () => Promise<unknown>>
 
 const vault = await KmsVault.start({ audit: false })
 const plugin = await Plugin.start({ ...vault.configuration(), ...CONFIGURATION })
+const localPlugin = await Plugin.start({
+  ...vault.configuration(undefined, { localKeys: { enabled: true } }),
+  ...CONFIGURATION,
+})
 const direct = new DirectTransit(vault.bao.address, await vault.login(), CALLERS)
 const directAsRoot = new DirectTransit(vault.bao.address, vault.bao.rootToken, CALLERS)
 try {
   await plugin.waitForHealth('ok')
+  await localPlugin.waitForHealth('ok')
   const rows: Row[] = []
   const restMemory = await readResidentMemory(plugin.program.pid)
   const seed = await plugin.client.encrypt(randomBytes(32))
-  const calls = await openCalls(seed)
+  const calls = await openCalls(seed, await localPlugin.client.encrypt(randomBytes(32)))
   await measureOnce(CALLERS, 2_000, calls)
   const one = await measure(1, SINGLE_CALLS, calls)
   const many = await measure(CALLERS, CONCURRENT_CALLS, calls)
@@ -66,28 +82,31 @@ try {
   await direct.close()
   await directAsRoot.close()
   await plugin.stop()
+  await localPlugin.stop()
   await vault.stop()
 }
 
 /** The calls to measure, ready to be repeated. */
-async function openCalls(wrapped: WrappedSeed): Promise<Calls> {
+async function openCalls(wrapped: WrappedSeed, local: WrappedSeed): Promise<Calls> {
   const { method, typeName } = KeyManagementService
   const ciphertext = Buffer.from(wrapped.ciphertext).toString('latin1')
   const associatedData = encodeAssociatedData(makeAnnotations('test-cluster')).toString('base64')
-  const open = async (name: string, bytes: Uint8Array) => {
-    const connection = await GrpcLoad.open(plugin.socket, `/${typeName}/${name}`, bytes)
+  const open = async ({ socket }: Plugin, name: string, bytes: Uint8Array) => {
+    const connection = await GrpcLoad.open(socket, `/${typeName}/${name}`, bytes)
     return () => connection.call()
   }
   const { input } = method.encrypt
+  const encrypt = toBinary(input, create(input, { plaintext: randomBytes(32) }))
+  const encodeDecrypt = (seed: WrappedSeed) =>
+    toBinary(method.decrypt.input, create(method.decrypt.input, seed))
   return {
     direct: () => direct.decrypt(KEY, ciphertext, associatedData),
     directAsRoot: () => directAsRoot.decrypt(KEY, ciphertext, associatedData),
-    status: await open('Status', new Uint8Array()),
-    encrypt: await open('Encrypt', toBinary(input, create(input, { plaintext: randomBytes(32) }))),
-    decrypt: await open(
-      'Decrypt',
-      toBinary(method.decrypt.input, create(method.decrypt.input, wrapped)),
-    ),
+    status: await open(plugin, 'Status', new Uint8Array()),
+    encrypt: await open(plugin, 'Encrypt', encrypt),
+    decrypt: await open(plugin, 'Decrypt', encodeDecrypt(wrapped)),
+    localEncrypt: await open(localPlugin, 'Encrypt', encrypt),
+    localDecrypt: await open(localPlugin, 'Decrypt', encodeDecrypt(local)),
   }
 }
 
@@ -96,24 +115,25 @@ async function measure(callers: number, count: number, calls: Calls): Promise<Me
   for (let round = 0; round < ROUNDS; round += 1) {
     rounds.push(await measureOnce(callers, count, calls))
   }
-  const middleOf = (name: keyof Measured) => middle(rounds.map((round) => round[name]))
-  return {
-    direct: middleOf('direct'),
-    directAsRoot: middleOf('directAsRoot'),
-    decrypt: middleOf('decrypt'),
-    encrypt: middleOf('encrypt'),
-    status: middleOf('status'),
-  }
+  return mapKinds((kind) => middle(rounds.map((round) => round[kind])))
 }
 
 async function measureOnce(callers: number, count: number, calls: Calls): Promise<Measured> {
-  return {
-    direct: await load(callers, count, calls.direct),
-    directAsRoot: await load(callers, count, calls.directAsRoot),
-    decrypt: await load(callers, count, calls.decrypt),
-    encrypt: await load(callers, Math.ceil(count / 4), calls.encrypt),
-    status: await load(callers, count, calls.status),
-  }
+  const results = new Map<Kind, LoadResult>()
+  for (const kind of KINDS)
+    results.set(
+      kind,
+      await load(callers, kind === 'encrypt' ? Math.ceil(count / 4) : count, calls[kind]),
+    )
+  return mapKinds((kind) => {
+    const result = results.get(kind)
+    if (result === undefined) throw new Error(`${kind} was not measured`)
+    return result
+  })
+}
+
+function mapKinds<T>(map: (kind: Kind) => T): Record<Kind, T> {
+  return Object.fromEntries(KINDS.map((kind) => [kind, map(kind)])) as Record<Kind, T>
 }
 
 function addLoadRows(rows: Row[], one: Measured, many: Measured): void {
@@ -162,6 +182,35 @@ function addLoadRows(rows: Row[], one: Measured, many: Measured): void {
     },
     { what: `Decrypts, ${CALLERS} callers: p99`, value: milliseconds(many.decrypt.p99) },
     { what: `Encrypts, ${CALLERS} callers`, value: rate(many.encrypt.perSecond) },
+    ...(['localDecrypt', 'localEncrypt'] as const).flatMap((kind) => {
+      const name = kind === 'localDecrypt' ? 'Decrypt' : 'Encrypt'
+      return [
+        {
+          what: `${name} with local keys, 1 caller: p50`,
+          value: milliseconds(one[kind].p50),
+          ...against(
+            one[kind].p50,
+            one.direct.p50,
+            '<= 0.5',
+            one[kind].p50 <= 0.5 * one.direct.p50,
+          ),
+        },
+        {
+          what: `${name} with local keys, 1 caller: p99`,
+          value: milliseconds(one[kind].p99),
+        },
+        {
+          what: `${name}s with local keys, ${CALLERS} callers`,
+          value: rate(many[kind].perSecond),
+          ...against(
+            many[kind].perSecond,
+            many.direct.perSecond,
+            '>= 4',
+            many[kind].perSecond >= 4 * many.direct.perSecond,
+          ),
+        },
+      ]
+    }),
     { what: `Statuses, ${CALLERS} callers`, value: rate(many.status.perSecond) },
   )
 }
