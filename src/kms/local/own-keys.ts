@@ -21,6 +21,8 @@ import type { OfflineLimit } from './offline-limit.ts'
 
 /** Longest time to encrypt a new local key with Transit. Its callers wait until their own deadline. */
 const WRAP_TIMEOUT_MS = 8_000
+/** Longest time that a call waits for a new local key while it can use the old one, for a Vault that does not answer. */
+const RENEWAL_WAIT_MS = 250
 
 export interface LocalKeysOptions {
   readonly config: Pick<LocalKeysConfig, 'maxUses' | 'maxAgeMs'>
@@ -54,6 +56,8 @@ export class LocalKeys {
   readonly #elapsed: () => number
   readonly #own = new Map<string, OwnKey>()
   readonly #making = new Map<string, Promise<void>>()
+  /** Counts the calls of {@link clear}. */
+  #clears = 0
 
   constructor(options: LocalKeysOptions) {
     this.#options = options
@@ -76,9 +80,7 @@ export class LocalKeys {
     await this.#ensure(snapshot, context)
     // Nothing may be awaited from here on: a key that is dropped is zeroed.
     const own = this.#own.get(snapshot.keyId)
-    if (own === undefined) {
-      throw new BridgeError('VAULT_UNAVAILABLE', 'the local key was removed while this call waited')
-    }
+    if (own === undefined) throw removed()
     own.uses += 1
     return {
       ciphertext: sealSeed(own.key, seed, own.associatedData),
@@ -93,6 +95,7 @@ export class LocalKeys {
   }
 
   clear(): void {
+    this.#clears += 1
     for (const own of this.#own.values()) this.#drop(own)
   }
 
@@ -110,12 +113,21 @@ export class LocalKeys {
   async #ensure(snapshot: KeySnapshot, context: CallContext): Promise<void> {
     const known = this.canSeal(snapshot) ? this.#own.get(snapshot.keyId) : undefined
     if (known !== undefined && !this.#isDue(known)) return
+    const { clock } = this.#options
+    const limits = known === undefined ? context : this.#shorten(context)
     try {
-      await waitWithin(this.#make(snapshot, context), context, this.#options.clock, 'Vault')
+      await waitWithin(this.#make(snapshot, context), limits, clock, 'Vault')
     } catch (error) {
-      const isAway = error instanceof BridgeError && isOutage(error)
+      const isAway = error instanceof BridgeError && (isOutage(error) || isLate(error))
       if (!isAway || !this.canSeal(snapshot)) throw error
     }
+  }
+
+  /** Leaves the call enough time to use the old local key. */
+  #shorten(context: CallContext): CallContext {
+    const now = this.#options.clock.monotonic()
+    const waitMs = Math.min(RENEWAL_WAIT_MS, (context.deadline - now) / 2)
+    return { ...context, deadline: now + waitMs }
   }
 
   /** Concurrent calls share one new key. */
@@ -149,9 +161,12 @@ export class LocalKeys {
   ): Promise<void> {
     const { clusterId, encrypt, decrypt, ring, log } = this.#options
     const associatedData = encodeLocalKeyAssociatedData(clusterId)
+    const clears = this.#clears
     const ciphertext = await encrypt({ plaintext: key, associatedData, keyVersion }, context)
     requireShort(ciphertext)
     requireSame(key, await decrypt({ ciphertext, associatedData }, context))
+    // What Vault answered before a refusal no longer counts.
+    if (clears !== this.#clears) throw removed()
     const annotations = makeLocalAnnotations(clusterId, ciphertext)
     this.#own.get(keyId)?.key.fill(0)
     this.#own.set(keyId, {
@@ -165,6 +180,14 @@ export class LocalKeys {
     ring.add({ ciphertext, associatedData, keyId }, key)
     log.info({ [logKey.keyVersion]: keyVersion }, 'made a new local key')
   }
+}
+
+function removed(): BridgeError {
+  return new BridgeError('VAULT_UNAVAILABLE', 'the local key was removed while this call waited')
+}
+
+function isLate({ code }: BridgeError): boolean {
+  return code === 'DEADLINE_EXCEEDED'
 }
 
 function requireSame(key: Buffer, found: Buffer): void {

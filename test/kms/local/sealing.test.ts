@@ -182,6 +182,36 @@ void test('a local key that is due during an outage is used on', async (t) => {
   t.equal(service.status().healthz, 'ok')
 })
 
+void test('a local key that Vault answered before a refusal is not kept after it', async (t) => {
+  const f = await fixture({ localKeys: { maxUses: 1 } })
+  const { service, within, ring, transit } = f
+  await service.encrypt(seed, within())
+  const { promise, resolve } = Promise.withResolvers<never>()
+  transit.denied = () => promise
+  const late = service.encrypt(seed, within()).then(
+    () => 'OK',
+    () => 'refused',
+  )
+  await settle()
+  await startRefusal(f)
+  t.equal(ring.size, 0)
+  resolve(undefined as never)
+  await settle()
+  t.equal(ring.size, 0)
+  t.equal(await late, 'refused')
+})
+
+void test('a call does not wait long for the successor of a local key that can be used', async (t) => {
+  const { service, within, transit, clock } = await fixture({ localKeys: { maxUses: 1 } })
+  const first = await service.encrypt(seed, within())
+  transit.denied = () => new Promise(() => undefined)
+  for (const milliseconds of [3_000, 100]) {
+    const call = service.encrypt(seed, within(milliseconds))
+    await clock.advance(Math.min(250, milliseconds / 2))
+    t.equal(wrappedKeyOf(await call), wrappedKeyOf(first))
+  }
+})
+
 void test('a refusal zeroes every local key at once, and Status says so', async (t) => {
   const f = await fixture()
   const { service, within, ring, transit, cost } = f
