@@ -20,6 +20,8 @@ export type ClusterOptions = {
   encryptionConfig?: (socket: string) => string
   /** Seconds that the plugin's service-account token lives. Default: an hour. */
   tokenLife?: number
+  /** Whether OpenBao writes an audit file. Default: it does not. */
+  audit?: boolean
   /** Default: Vault without TLS. */
   tls?: NonNullable<KmsVaultOptions['tls']>
   api?: Omit<KubeApiServerOptions, 'etcd' | 'encryptionConfig'>
@@ -37,9 +39,12 @@ export type Cluster = {
 
 /** Starts all of them, ready; they end with the test. */
 export async function startCluster(t: Scope, options: ClusterOptions = {}): Promise<Cluster> {
-  const { tls } = options
+  const { tls, audit } = options
   const [{ vault, proxy }, etcd] = await Promise.all([
-    startVault(t, tls === undefined ? {} : { tls }),
+    startVault(t, {
+      ...(tls === undefined ? {} : { tls }),
+      ...(audit === undefined ? {} : { audit }),
+    }),
     startEtcd(t),
   ])
   if (options.tokenLife !== undefined) await vault.writeToken({ expiresIn: options.tokenLife })
@@ -51,7 +56,7 @@ export async function startCluster(t: Scope, options: ClusterOptions = {}): Prom
 
 export async function startVault(
   t: Scope,
-  options: Pick<KmsVaultOptions, 'tls'> = {},
+  options: Pick<KmsVaultOptions, 'tls' | 'audit'> = {},
 ): Promise<{ vault: KmsVault; proxy: TcpProxy }> {
   buildProgram()
   const vault = await KmsVault.start({ audit: false, ...options })
