@@ -59,6 +59,7 @@ async function runKms(config: Config): Promise<never> {
     ...telemetry,
     log: log.child({ [logKey.key]: nameKey(config) }),
   })
+  await plugin.restore()
   const server = await startGrpcServer({
     socket: kms.socket,
     access: { mode: kms.socketMode, group: kms.socketGroup },
@@ -76,8 +77,9 @@ async function runKms(config: Config): Promise<never> {
   })
 
   await shutdown.requested
-  plugin.watch.stop()
+  const stopping = plugin.stop()
   await server.stop(STOP_GRACE_MS)
+  await stopping
   await session.stop({ deadline: clock.monotonic() + REVOKE_TIMEOUT_MS })
   await Promise.all([client.close(), admin?.stop()])
   log.info('stopped')

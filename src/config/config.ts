@@ -128,6 +128,9 @@ export interface LocalKeysConfig {
   readonly offlineForMs: number
   readonly maxUses: number
   readonly maxAgeMs: number
+  /** Together with `nodeKeyFile`, or neither. */
+  readonly sealedFile?: string | undefined
+  readonly nodeKeyFile?: string | undefined
 }
 
 /** Other plugins whose ciphertexts this one can decrypt. */

@@ -11,6 +11,11 @@ export interface HostFile {
   readonly content: string
 }
 
+/** A file that may hold bytes. */
+interface NewFile extends Omit<HostFile, 'content'> {
+  readonly content: string | Uint8Array
+}
+
 /** Writes a file unless it exists with this content and mode; returns whether it was written. Throws HOST_FAILED. */
 export async function putHostFile(file: HostFile): Promise<boolean> {
   try {
@@ -41,7 +46,7 @@ async function isUpToDate({ path, mode, content }: HostFile): Promise<boolean> {
  * Replaces a file atomically: a reader sees the old or the new content, even after a power cut. Throws what node:fs
  * throws; the old file is then unchanged.
  */
-export async function replaceFile({ path, mode, content }: HostFile): Promise<void> {
+export async function replaceFile({ path, mode, content }: NewFile): Promise<void> {
   // The kubelet ignores files whose name starts with a dot in its folder of static pods (kubernetes: pkg/kubelet/config/file.go).
   const unfinished = join(dirname(path), `.${basename(path)}.new`)
   await rm(unfinished, { force: true })

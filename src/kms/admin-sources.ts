@@ -43,6 +43,7 @@ function readReadiness({ plugin, session, clock }: KmsAdminOptions): Readiness {
       vaultTokenExpiresAt: tokenExpiresAt === undefined ? undefined : isoTime(tokenExpiresAt),
       loginFault: fault?.message,
       localKeys: plugin.localKeys?.count,
+      sealedFileFault: plugin.localKeys?.fileFault,
       offlineSecondsLeft: plugin.localKeys && plugin.localKeys.offlineLeftMs / 1000,
     },
   }

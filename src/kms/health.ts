@@ -80,6 +80,13 @@ export class Health {
     this.#failure = undefined
   }
 
+  /** An earlier process had a proof and local keys that may still be used; a new proof is due. */
+  restore(): void {
+    this.#proven = true
+    this.#doubted = true
+    this.#mayEncrypt = true
+  }
+
   /** A check failed; `since` stays that of the first failure until a proof succeeds. */
   fail(error: BridgeError, now: number): void {
     this.#failure = { error, since: this.#failure?.since ?? now }

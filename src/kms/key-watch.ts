@@ -72,6 +72,12 @@ export class KeyWatch {
     return this.#snapshot
   }
 
+  /** Announces what an earlier process knew of the key (kms.localKeys.sealedFile). Before {@link start}. */
+  restore(snapshot: KeySnapshot): void {
+    this.#adopt(snapshot)
+    this.#options.health.restore()
+  }
+
   /** Starts to watch, without waiting for Vault (docs/design.md, "Start and stop"). */
   start(): void {
     void this.#check()

@@ -49,6 +49,8 @@ export interface LocalKeysView {
   readonly count: number
   /** Milliseconds for which DEK seeds can be encrypted without Vault; 0 if they cannot. */
   readonly offlineLeftMs: number
+  /** Why the sealed file is of no use or could not be written; undefined if it is in order, or if there is none. */
+  readonly fileFault: string | undefined
 }
 
 /** The KMS plugin without its socket: what a server serves and what the admin server shows. */
@@ -58,6 +60,10 @@ export interface KmsPlugin {
   readonly health: Health
   /** Undefined if kms.localKeys is off. */
   readonly localKeys: LocalKeysView | undefined
+  /** Before `watch.start`: reads the sealed file (kms.localKeys.sealedFile), for a start without Vault. Never throws. */
+  readonly restore: () => Promise<void>
+  /** At the end: writes the sealed file. Never throws. */
+  readonly stop: () => Promise<void>
   /** Whether the Vault behind a requester has the key that the plugin knows; true while it knows none. */
   readonly recognizes: (vault: VaultRequester, context: CallContext) => Promise<boolean>
 }
@@ -95,8 +101,10 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
   const local = createLocalKeys({
     config: kms.localKeys,
     clusterId: kms.clusterId,
+    keyName: transit.key,
     encrypt,
     decrypt,
+    onSealedFileWritten: () => metrics.sealedFileTime.set(clock.now() / 1000),
     clock,
     log,
   })
@@ -148,6 +156,17 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
       get offlineLeftMs() {
         return offlineLeftMs()
       },
+      get fileFault() {
+        return local.sealing?.fileFault
+      },
+    },
+    restore: async () => {
+      const snapshot = await local.sealing?.restore(kms)
+      if (snapshot !== undefined) watch.restore(snapshot)
+    },
+    stop: async () => {
+      watch.stop()
+      await local.sealing?.stop()
     },
     recognizes: async (vault, context) => {
       if (watch.snapshot === undefined) return true

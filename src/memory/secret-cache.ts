@@ -66,6 +66,14 @@ export class SecretCache<Note extends object | undefined = undefined> {
     return slot === undefined ? undefined : Buffer.from(this.#at(slot.index))
   }
 
+  /** All secrets, as copies that the caller owns and zeroes, and their notes. */
+  list(): readonly { readonly secret: Buffer; readonly note: Note }[] {
+    return [...this.#slots.values()].map(({ index, note }) => ({
+      secret: Buffer.from(this.#at(index)),
+      note,
+    }))
+  }
+
   /** Keeps a copy of a secret. */
   keep(id: string, secret: Uint8Array, note: Note): void {
     if (secret.byteLength !== this.#options.secretBytes)

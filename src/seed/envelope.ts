@@ -63,7 +63,7 @@ export function openEnvelope(envelope: Envelope): OpenedEnvelope {
     ...openCiphertext(readText(wrappedKey)),
     associatedData: encodeLocalKeyAssociatedData(clusterId),
     claim,
-    sealed: { bytes: envelope.ciphertext, associatedData, keyId: envelope.keyId },
+    sealed: { bytes: envelope.ciphertext, associatedData, keyId: envelope.keyId, clusterId },
   }
 }
 

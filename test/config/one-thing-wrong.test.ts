@@ -458,6 +458,12 @@ const ROWS: readonly Row[] = [
     'kms.localKeys.offlineFor: is "73h", above the maximum 72h',
   ],
   [
+    'a sealed file without a node key',
+    'maxUses: 1000000',
+    'sealedFile: /var/lib/x',
+    'kms.localKeys: contains only one of sealedFile and nodeKeyFile; set both or neither',
+  ],
+  [
     'a local key without a use',
     'maxUses: 1000000',
     'maxUses: 0',

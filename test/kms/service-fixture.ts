@@ -27,6 +27,8 @@ export class MemoryTransit {
   readonly faults: ErrorCode[] = []
   /** Thrown by every call. */
   bug: Error | undefined
+  /** No encrypt is answered. */
+  hang = false
   /** Every decrypt fails with it. */
   denied: (() => Promise<never>) | undefined
   /** Answered by every decrypt. */
@@ -52,6 +54,7 @@ export class MemoryTransit {
   readonly encrypt = async (input: EncryptInput): Promise<string> => {
     this.encrypts += 1
     this.#fail()
+    if (this.hang) await new Promise<never>(() => undefined)
     if (this.failEncrypts-- > 0) throw refusal('VAULT_UNAVAILABLE')
     const { keyVersion } = input
     if (keyVersion > this.key.latestVersion) throw refusal('KEY_VERSION_UNKNOWN')
@@ -133,6 +136,8 @@ export type FixtureOptions = Partial<
   readonly key?: TransitKey
   readonly cache?: boolean
   readonly localKeys?: Partial<LocalKeysConfig>
+  /** The Vault of another fixture, as after a restart of the plugin. */
+  readonly transit?: MemoryTransit
   /** The watch is not started: nothing is known of the key. */
   readonly unreached?: boolean
 }
@@ -141,14 +146,18 @@ export type FixtureOptions = Partial<
 export async function serviceFixture(options: FixtureOptions = {}) {
   const { clusterId = 'prod', alsoDecryptClusters = [], acceptVaultKubernetesKms = false } = options
   const clock = new HandClock()
-  const transit = new MemoryTransit(options.key ?? transitKey(1))
+  const transit = options.transit ?? new MemoryTransit(options.key ?? transitKey(1))
+  let sealedFileWrites = 0
+  const { log, lines } = memoryLog()
   const local = createLocalKeys({
     config: { ...NO_LOCAL_KEYS, ...options.localKeys },
     clusterId,
+    keyName: 'k8s-etcd',
     encrypt: transit.encrypt,
     decrypt: transit.decrypt,
+    onSealedFileWritten: () => void (sealedFileWrites += 1),
     clock,
-    log: memoryLog().log,
+    log,
   })
   const health: Health = new Health({
     outageGraceMs: 120_000,
@@ -200,6 +209,8 @@ export async function serviceFixture(options: FixtureOptions = {}) {
     onCacheHit: () => void (cacheHits += 1),
     clock,
   })
+  const restored = await local.sealing?.restore({ clusterId, alsoDecryptClusters })
+  if (restored !== undefined) watch.restore(restored)
   if (options.unreached !== true) watch.start()
   await clock.advance(0)
   // Checks that follow are looked at one by one: away from the second in which no further one is made.
@@ -215,12 +226,25 @@ export async function serviceFixture(options: FixtureOptions = {}) {
     health,
     cache,
     ring: local.ring,
+    lines,
+    /** How often the sealed file was written. */
+    get sealedFileWrites() {
+      return sealedFileWrites
+    },
+    /** Ends the plugin as SIGTERM does. */
+    stop: async () => {
+      watch.stop()
+      await local.sealing?.stop()
+    },
     localKeys: local.sealing && {
       get count() {
         return local.ring.size
       },
       get offlineLeftMs() {
         return local.sealing?.offlineLeftMs(watch.snapshot) ?? 0
+      },
+      get fileFault() {
+        return local.sealing?.fileFault
       },
     },
     watch,

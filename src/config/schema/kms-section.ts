@@ -4,7 +4,7 @@ import { ACCEPTED_PLUGINS, type KmsConfig } from '../config.ts'
 import { duration } from './duration.ts'
 import { toggle, wholeNumber } from './number.ts'
 import { socketGroup, socketMode, socketPath } from './socket.ts'
-import { clusterId } from './text.ts'
+import { clusterId, filePath } from './text.ts'
 
 /** Maximum number of entries in the decrypt cache: they take 10 MiB of the heap that bin/transit-bridge limits to 80 MiB. */
 export const MAX_CACHE_ENTRIES = 65_536
@@ -64,7 +64,23 @@ const localKeys = v.pipe(
       duration('How long a local key encrypts before a new one is made.', '10m', '7d'),
       '24h',
     ),
+    sealedFile: v.exactOptional(
+      filePath(
+        'File in which local keys survive a restart of the plugin or of the node, sealed with the node key. It belongs on a ' +
+          'disk that survives a restart, in a folder that only this user can write to.',
+      ),
+    ),
+    nodeKeyFile: v.exactOptional(
+      filePath(
+        'File with the node key, 32 bytes that the host provides as a credential (transit-bridge setup node-key). It belongs in ' +
+          'memory, not on a disk.',
+      ),
+    ),
   }),
+  v.check(
+    ({ sealedFile, nodeKeyFile }) => (sealedFile === undefined) === (nodeKeyFile === undefined),
+    'contains only one of sealedFile and nodeKeyFile; set both or neither',
+  ),
   v.description(
     'Keys in memory that encrypt DEK seeds. Transit encrypts them, and can always decrypt everything.',
   ),

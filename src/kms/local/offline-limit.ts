@@ -34,6 +34,12 @@ export class OfflineLimit {
     this.#watchEnd()
   }
 
+  /** Vault agreed so long ago, before this process started. */
+  restore(ageMs: number): void {
+    this.#agreedAt = this.#elapsed() - ageMs
+    if (this.mayDecrypt) this.#watchEnd()
+  }
+
   /** Vault refused: nothing may be used until it agrees again. */
   end(): void {
     this.#agreedAt = undefined

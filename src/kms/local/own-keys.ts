@@ -2,7 +2,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto'
 
 import type { CallContext } from '../../call-context.ts'
 import type { LocalKeysConfig } from '../../config/config.ts'
-import { BridgeError, isOutage } from '../../errors.ts'
+import { BridgeError } from '../../errors.ts'
 import {
   encodeAssociatedData,
   makeLocalAnnotations,
@@ -21,8 +21,8 @@ import type { OfflineLimit } from './offline-limit.ts'
 
 /** Longest time to encrypt a new local key with Transit. Its callers wait until their own deadline. */
 const WRAP_TIMEOUT_MS = 8_000
-/** Longest time that a call waits for a new local key while it can use the old one, for a Vault that does not answer. */
-const RENEWAL_WAIT_MS = 250
+/** Minimum time between two tries to replace a local key that is due, outside the checks of the key watch. */
+const RENEW_INTERVAL_MS = 5_000
 
 export interface LocalKeysOptions {
   readonly config: Pick<LocalKeysConfig, 'maxUses' | 'maxAgeMs'>
@@ -41,21 +41,27 @@ export interface LocalKeysOptions {
 interface OwnKey {
   readonly keyId: string
   readonly key: Buffer
+  /** As Transit encrypted it. */
+  readonly ciphertext: string
   readonly annotations: Annotations
   readonly associatedData: Buffer
   readonly madeAtMs: number
   uses: number
 }
 
+type KnownKey = Pick<OwnKey, 'keyId' | 'key' | 'ciphertext'>
+
 /**
  * The local keys that this plugin encrypts DEK seeds with (docs/design.md, "Local keys"): one for the announced key version.
- * A new one replaces it after a number of uses and at an age; while Vault does not answer, the old one is used on.
+ * A new one replaces it after a number of uses and at an age. Until Vault has answered, the old one is used on: no Encrypt
+ * waits for Vault while there is a local key that may be used.
  */
 export class LocalKeys {
   readonly #options: LocalKeysOptions
   readonly #elapsed: () => number
   readonly #own = new Map<string, OwnKey>()
   readonly #making = new Map<string, Promise<void>>()
+  #renewAfterMs = -Infinity
   /** Counts the calls of {@link clear}. */
   #clears = 0
 
@@ -89,6 +95,16 @@ export class LocalKeys {
     }
   }
 
+  /** A local key of an earlier process, to be used until Vault answers. Takes over its buffer. */
+  restore(known: KnownKey): void {
+    this.#adopt(known, Infinity)
+  }
+
+  /** Whether this plugin encrypts with a local key. */
+  isOwn(ciphertext: string): boolean {
+    return [...this.#own.values()].some((own) => own.ciphertext === ciphertext)
+  }
+
   /** Zeroes the local keys of every key id other than the announced one. */
   retain({ keyId }: KeySnapshot): void {
     for (const own of this.#own.values()) if (own.keyId !== keyId) this.#drop(own)
@@ -109,25 +125,17 @@ export class LocalKeys {
     return uses >= maxUses || this.#elapsed() - madeAtMs >= maxAgeMs
   }
 
-  /** Makes a local key if there is none that may be used, or if it is due and Vault answers. */
+  /** Waits for a local key only if there is none that may be used; one that is due is replaced meanwhile. */
   async #ensure(snapshot: KeySnapshot, context: CallContext): Promise<void> {
-    const known = this.canSeal(snapshot) ? this.#own.get(snapshot.keyId) : undefined
-    if (known !== undefined && !this.#isDue(known)) return
-    const { clock } = this.#options
-    const limits = known === undefined ? context : this.#shorten(context)
-    try {
-      await waitWithin(this.#make(snapshot, context), limits, clock, 'Vault')
-    } catch (error) {
-      const isAway = error instanceof BridgeError && (isOutage(error) || isLate(error))
-      if (!isAway || !this.canSeal(snapshot)) throw error
+    if (!this.canSeal(snapshot)) {
+      await waitWithin(this.#make(snapshot, context), context, this.#options.clock, 'Vault')
+      return
     }
-  }
-
-  /** Leaves the call enough time to use the old local key. */
-  #shorten(context: CallContext): CallContext {
-    const now = this.#options.clock.monotonic()
-    const waitMs = Math.min(RENEWAL_WAIT_MS, (context.deadline - now) / 2)
-    return { ...context, deadline: now + waitMs }
+    const known = this.#own.get(snapshot.keyId)
+    if (known === undefined || !this.#isDue(known) || this.#elapsed() < this.#renewAfterMs) return
+    this.#renewAfterMs = this.#elapsed() + RENEW_INTERVAL_MS
+    // The key watch reports a failure: it makes the local key in its next check, too.
+    this.#make(snapshot, context).catch(() => undefined)
   }
 
   /** Concurrent calls share one new key. */
@@ -153,6 +161,20 @@ export class LocalKeys {
     }
   }
 
+  #adopt({ keyId, key, ciphertext }: KnownKey, uses: number): void {
+    const annotations = makeLocalAnnotations(this.#options.clusterId, ciphertext)
+    this.#own.get(keyId)?.key.fill(0)
+    this.#own.set(keyId, {
+      keyId,
+      key,
+      ciphertext,
+      annotations,
+      associatedData: encodeAssociatedData(annotations),
+      madeAtMs: this.#elapsed(),
+      uses,
+    })
+  }
+
   /** Thousands of DEK seeds will depend on this one answer of Vault, so it is checked. */
   async #wrap(
     key: Buffer,
@@ -167,27 +189,14 @@ export class LocalKeys {
     requireSame(key, await decrypt({ ciphertext, associatedData }, context))
     // What Vault answered before a refusal no longer counts.
     if (clears !== this.#clears) throw removed()
-    const annotations = makeLocalAnnotations(clusterId, ciphertext)
-    this.#own.get(keyId)?.key.fill(0)
-    this.#own.set(keyId, {
-      keyId,
-      key,
-      annotations,
-      associatedData: encodeAssociatedData(annotations),
-      madeAtMs: this.#elapsed(),
-      uses: 0,
-    })
-    ring.add({ ciphertext, associatedData, keyId }, key)
+    this.#adopt({ keyId, key, ciphertext }, 0)
+    ring.add({ ciphertext, clusterId, keyId }, key)
     log.info({ [logKey.keyVersion]: keyVersion }, 'made a new local key')
   }
 }
 
 function removed(): BridgeError {
   return new BridgeError('VAULT_UNAVAILABLE', 'the local key was removed while this call waited')
-}
-
-function isLate({ code }: BridgeError): boolean {
-  return code === 'DEADLINE_EXCEEDED'
 }
 
 function requireSame(key: Buffer, found: Buffer): void {

@@ -4,12 +4,12 @@ import { SecretCache } from '../../memory/secret-cache.ts'
 import type { OpenedEnvelope } from '../../seed/envelope.ts'
 import type { KeySnapshot } from '../../seed/key-snapshot.ts'
 import {
+  encodeLocalKeyAssociatedData,
   identifyLocalKey,
   LOCAL_KEY_BYTES,
   openSeed,
   requireLocalKey,
   type SealedSeed,
-  type WrappedLocalKey,
 } from '../../seed/local-seal.ts'
 import { waitWithin } from '../../time/bounded-wait.ts'
 import type { Clock } from '../../time/clock.ts'
@@ -35,10 +35,15 @@ export interface LocalKeyRingOptions {
   readonly decrypt: (input: DecryptInput, context: CallContext) => Promise<Buffer>
   /** Whether local keys may be kept and used from memory. False if kms.localKeys is off, and after the offline limit. */
   readonly mayUse: () => boolean
+  /** Called when a local key was added or removed. */
+  readonly onChange?: (() => void) | undefined
   readonly clock: Clock
 }
 
-interface RingNote {
+/** A local key as Transit encrypted it, and whose it is. */
+export interface RingNote {
+  readonly ciphertext: string
+  readonly clusterId: string
   /** The key id of the data under this local key. */
   readonly keyId: string
 }
@@ -78,13 +83,23 @@ export class LocalKeyRing {
   }
 
   /** Adds a local key that Transit has just encrypted or decrypted. */
-  add(wrapped: WrappedLocalKey & RingNote, key: Uint8Array): void {
-    this.#keys.keep(identifyLocalKey(wrapped), key, { keyId: wrapped.keyId })
+  add(note: RingNote, key: Uint8Array): void {
+    const { ciphertext, clusterId } = note
+    const associatedData = encodeLocalKeyAssociatedData(clusterId)
+    this.#keys.keep(identifyLocalKey({ ciphertext, associatedData }), key, note)
+    this.#options.onChange?.()
+  }
+
+  /** All local keys, as copies that the caller owns and zeroes. */
+  list(): readonly (RingNote & { readonly key: Buffer })[] {
+    return this.#keys.list().map(({ secret, note }) => ({ ...note, key: secret }))
   }
 
   /** Removes the local keys of key versions that Vault no longer has, or no longer decrypts. */
   retain({ references }: KeySnapshot): void {
+    const before = this.size
     this.#keys.retain(({ keyId }) => references.has(keyId))
+    if (this.size !== before) this.#options.onChange?.()
   }
 
   clear(): void {
@@ -111,11 +126,15 @@ export class LocalKeyRing {
     const key = await decrypt(envelope, { deadline, uid, onVaultRequest })
     try {
       requireLocalKey(key)
-      if (mayUse()) this.add({ ...envelope, keyId: envelope.sealed.keyId }, key)
+      if (mayUse()) this.add(noteOf(envelope), key)
     } finally {
       key.fill(0)
     }
   }
+}
+
+function noteOf({ ciphertext, sealed: { keyId, clusterId } }: LocalEnvelope): RingNote {
+  return { ciphertext, clusterId, keyId }
 }
 
 /** Opens a DEK seed and zeroes the copy of the local key. */

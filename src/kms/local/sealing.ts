@@ -5,7 +5,12 @@ import type { KeySnapshot } from '../../seed/key-snapshot.ts'
 import type { Logger } from '../../telemetry/log.ts'
 import type { Clock } from '../../time/clock.ts'
 import type { DecryptInput, EncryptInput } from '../../transit/transit.ts'
+import { makeSnapshot, type ClusterIds } from '../../seed/key-snapshot.ts'
+import { readMoment, timeBetween, type Moment } from '../../time/boot-time.ts'
 import { LocalKeyRing } from './ring.ts'
+import { SealedFile } from './sealed-file.ts'
+import type { OfflineState } from './sealed-format.ts'
+import { StateKeeper } from './state-keeper.ts'
 import { LocalKeys } from './own-keys.ts'
 import { OfflineLimit } from './offline-limit.ts'
 
@@ -16,6 +21,9 @@ export interface LocalKeysSetup {
   readonly encrypt: (input: EncryptInput, context: CallContext) => Promise<string>
   /** Decrypts with Transit; the receiver owns and zeroes the plaintext. */
   readonly decrypt: (input: DecryptInput, context: CallContext) => Promise<Buffer>
+  /** Of kms.localKeys.sealedFile. */
+  readonly keyName: string
+  readonly onSealedFileWritten: () => void
   readonly clock: Clock
   readonly log: Logger
 }
@@ -36,14 +44,25 @@ export function createLocalKeys(setup: LocalKeysSetup): LocalKeysParts {
     onEnd: () => sealing.clear(),
     clock,
   })
-  const ring = new LocalKeyRing({ ...setup, mayUse: () => limit.mayDecrypt })
-  const sealing = new LocalSealing({ ...setup, ring, limit })
+  const ring = new LocalKeyRing({
+    ...setup,
+    mayUse: () => limit.mayDecrypt,
+    onChange: () => sealing.keep(),
+  })
+  const sealing = new LocalSealing({ ...setup, ring, limit, file: createFile(setup) })
   return { ring, sealing }
+}
+
+function createFile({ config, clusterId, keyName, log }: LocalKeysSetup): SealedFile | undefined {
+  const { sealedFile: path, nodeKeyFile } = config
+  if (path === undefined || nodeKeyFile === undefined) return undefined
+  return new SealedFile({ path, nodeKeyFile, owner: { clusterId, keyName }, log })
 }
 
 interface LocalSealingOptions extends LocalKeysSetup {
   readonly ring: LocalKeyRing
   readonly limit: OfflineLimit
+  readonly file: SealedFile | undefined
 }
 
 /**
@@ -53,10 +72,70 @@ interface LocalSealingOptions extends LocalKeysSetup {
 export class LocalSealing {
   readonly #options: LocalSealingOptions
   readonly #keys: LocalKeys
+  readonly #keeper: StateKeeper | undefined
+  #snapshot: KeySnapshot | undefined
+  #agreedAt: Moment | undefined
 
   constructor(options: LocalSealingOptions) {
     this.#options = options
     this.#keys = new LocalKeys(options)
+    const { file, config, clock } = options
+    this.#keeper =
+      file &&
+      new StateKeeper({
+        file,
+        collect: () => this.#collect(),
+        offlineForMs: config.offlineForMs,
+        onWritten: options.onSealedFileWritten,
+        clock,
+      })
+  }
+
+  /** Why the sealed file is of no use or could not be written. */
+  get fileFault(): string | undefined {
+    return this.#options.file?.fault
+  }
+
+  /**
+   * Reads the sealed file, for a start without Vault. Returns the key as Vault last described it, if the file is recent
+   * enough; throws nothing.
+   */
+  async restore(clusters: ClusterIds): Promise<KeySnapshot | undefined> {
+    const state = await this.#options.file?.load()
+    if (state === undefined) return undefined
+    try {
+      return this.#restore(state, clusters)
+    } finally {
+      for (const { key, isOwn } of state.localKeys) if (!isOwn) key.fill(0)
+    }
+  }
+
+  #restore(state: OfflineState, clusters: ClusterIds): KeySnapshot | undefined {
+    const { limit, ring, clock, log } = this.#options
+    const ageMs = timeBetween(state.agreedAt, readMoment())
+    if (ageMs === undefined) {
+      log.warn(
+        'kms.localKeys.sealedFile: the clock of this node is behind the time at which the file was written, so its age is unknown; it is ignored until Vault answers',
+      )
+      return undefined
+    }
+    limit.restore(ageMs)
+    if (!limit.mayDecrypt) {
+      log.warn(
+        `kms.localKeys.sealedFile: Vault last answered ${formatRoughly(ageMs)} ago, longer than kms.localKeys.offlineFor allows; the file is ignored until Vault answers`,
+      )
+      return undefined
+    }
+    for (const { key, isOwn, ...note } of state.localKeys) {
+      ring.add(note, key)
+      if (isOwn) this.#keys.restore({ ...note, key })
+    }
+    this.#agreedAt = state.agreedAt
+    this.#snapshot = makeSnapshot(state.key, clusters, clock.monotonic() - ageMs)
+    log.info(
+      `restored ${String(ring.size)} local keys from the sealed file; Vault last answered ${formatRoughly(ageMs)} ago`,
+    )
+    return this.#snapshot
   }
 
   /** Makes the local key for a snapshot, unless there is one that is not due. Throws what Vault's answer means. */
@@ -66,6 +145,7 @@ export class LocalSealing {
 
   /** The snapshot is announced: local keys of other key ids encrypt no more, and those of lost versions decrypt no more. */
   announce(snapshot: KeySnapshot): void {
+    this.#snapshot = snapshot
     this.#keys.retain(snapshot)
     this.#options.ring.retain(snapshot)
   }
@@ -73,6 +153,9 @@ export class LocalSealing {
   /** A check passed. */
   agree(): void {
     this.#options.limit.agree()
+    if (this.#keeper === undefined) return
+    this.#agreedAt = readMoment()
+    this.#keeper.agree()
   }
 
   /** Vault refused: every local key is zeroed. */
@@ -80,10 +163,22 @@ export class LocalSealing {
     this.#options.limit.end()
   }
 
-  /** The end of the time without Vault, or a refusal. */
+  /** The local keys changed. */
+  keep(): void {
+    this.#keeper?.change()
+  }
+
+  /** The end of the time without Vault, or a refusal: zeroes all local keys and removes the sealed file. */
   clear(): void {
+    this.#agreedAt = undefined
     this.#keys.clear()
     this.#options.ring.clear()
+    this.#keeper?.forget()
+  }
+
+  /** Writes the sealed file for the last time. */
+  async stop(): Promise<void> {
+    await this.#keeper?.stop()
   }
 
   seal(seed: Uint8Array, snapshot: KeySnapshot, context: CallContext): Promise<Envelope> {
@@ -95,4 +190,20 @@ export class LocalSealing {
     if (snapshot === undefined || !this.#keys.canSeal(snapshot)) return 0
     return this.#options.limit.encryptLeftMs
   }
+
+  #collect(): OfflineState | undefined {
+    const { ring, limit } = this.#options
+    if (this.#snapshot === undefined || this.#agreedAt === undefined || !limit.mayDecrypt)
+      return undefined
+    const localKeys = ring
+      .list()
+      .map((each) => ({ ...each, isOwn: this.#keys.isOwn(each.ciphertext) }))
+    return { key: this.#snapshot.key, agreedAt: this.#agreedAt, localKeys }
+  }
+}
+
+function formatRoughly(ms: number): string {
+  return ms < 120_000
+    ? `${String(Math.round(ms / 1000))} s`
+    : `${String(Math.round(ms / 60_000))} min`
 }

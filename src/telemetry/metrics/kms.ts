@@ -71,6 +71,12 @@ export const kmsMetrics = {
     help: 'Local keys in memory, of this node and of others. No series unless `kms.localKeys` is enabled.',
     lookFor: '0 for longer than a start takes: Vault refuses, or the time without Vault is over.',
   }),
+  sealedFileTime: gauge({
+    name: 'transit_bridge_sealed_file_timestamp_seconds',
+    help: 'When the sealed file was last written, in seconds since 1970. No series before the first write, or unless `kms.localKeys.sealedFile` is set.',
+    lookFor:
+      'More than 15 minutes ago: it cannot be written, and a start without Vault may not be possible; `/readyz?format=json` says why.',
+  }),
   offlineUntil: gauge({
     name: 'transit_bridge_offline_until_timestamp_seconds',
     help: 'Until when local keys encrypt without Vault, in seconds since 1970. No series if they do not, or unless `kms.localKeys` is enabled.',

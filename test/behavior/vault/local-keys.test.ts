@@ -1,3 +1,6 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'tap'
 
 import { KEY, ROLE } from '../../real/vault/kms-vault.ts'
@@ -8,6 +11,7 @@ import {
   renderPolicy,
   rotateKey,
 } from '../../real/vault/transit-setup.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import type { Plugin } from '../../real/program/plugin.ts'
 import { Fixture, newSeed, outcomeOf, type Settings } from '../fixture.ts'
@@ -241,6 +245,55 @@ void test('in an outage, Status is ok past kms.outageGrace; a start without Vaul
   await plugin.restart()
   await plugin.waitForHealth(/refused/)
   t.match(await outcomeOf(plugin.client.decrypt(wrapped)), { code: 'UNAVAILABLE' })
+  await network.pass()
+  await plugin.waitForHealth('ok', { timeoutMs: 20_000 })
+  t.same(await plugin.client.decrypt(wrapped), seed)
+})
+
+void test('with a sealed file, the plugin starts without Vault after it was killed, and heals', async (t) => {
+  const folder = tempFolder('sealed')
+  const [sealedFile, nodeKeyFile] = [join(folder, 'local-keys'), join(folder, 'node-key')]
+  const nodeKey = randomBytes(32)
+  writeFileSync(nodeKeyFile, nodeKey, { mode: 0o400 })
+  const network = await fixture.tcpProxy()
+  const plugin = await fixture.startHealthy({
+    address: network.address,
+    kms: { refreshInterval: '1s', localKeys: { enabled: true, sealedFile, nodeKeyFile } },
+  })
+  const seed = newSeed()
+  const wrapped = await plugin.client.encrypt(seed)
+  const { keyId } = await plugin.client.status()
+  await eventually('the file', () => existsSync(sealedFile))
+  await eventually('the metric', async () =>
+    /^transit_bridge_sealed_file_timestamp_seconds \d/m.test((await plugin.admin('/metrics')).text),
+  )
+  await network.refuse()
+  for (let start = 0; start < 3; start += 1) {
+    await plugin.kill()
+    await plugin.restart()
+    t.match(await plugin.client.status(), { healthz: 'ok', keyId })
+    t.same(await plugin.client.decrypt(wrapped), seed)
+    t.same(await plugin.client.decrypt(await plugin.client.encrypt(seed)), seed)
+  }
+  t.notOk(readFileSync(sealedFile).includes(nodeKey))
+  t.notOk(plugin.program.output().includes(nodeKey.toString('base64')))
+  await network.pass()
+  await eventually('the end of the outage', async () =>
+    /^ok\s*$/.test((await plugin.admin('/readyz')).text),
+  )
+  t.same(await plugin.client.decrypt(wrapped), seed)
+  await bao.api('DELETE', 'sys/policies/acl/transit-bridge-kms')
+  await eventually('the refusal', () => !existsSync(sealedFile))
+  await plugin.kill()
+  await network.refuse()
+  await plugin.restart()
+  await plugin.waitForHealth(/refused/)
+  t.match(
+    await outcomeOf(plugin.client.decrypt(wrapped)),
+    { code: 'UNAVAILABLE' },
+    'nothing is left',
+  )
+  await vault.writePolicy(policy)
   await network.pass()
   await plugin.waitForHealth('ok', { timeoutMs: 20_000 })
   t.same(await plugin.client.decrypt(wrapped), seed)

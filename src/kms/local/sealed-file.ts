@@ -1,0 +1,147 @@
+import { constants } from 'node:fs'
+import { open } from 'node:fs/promises'
+
+import { BridgeError } from '../../errors.ts'
+import { removeFile, replaceFile } from '../../files/atomic-file.ts'
+import { readWithinTime } from '../../files/bounded-read.ts'
+import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
+import type { Logger } from '../../telemetry/log.ts'
+import {
+  formatSealedFile,
+  NODE_KEY_BYTES,
+  parseSealedFile,
+  type OfflineState,
+  type SealedOwner,
+} from './sealed-format.ts'
+
+/** Far above the largest: 4,096 local keys take about 1 MiB. */
+const MAX_FILE_BYTES = 8 * 1024 * 1024
+
+export interface SealedFileOptions {
+  /** kms.localKeys.sealedFile */
+  readonly path: string
+  /** kms.localKeys.nodeKeyFile: 32 bytes. It is read for each use and not kept. */
+  readonly nodeKeyFile: string
+  readonly owner: SealedOwner
+  readonly log: Logger
+}
+
+/**
+ * The sealed file (kms.localKeys.sealedFile; docs/design.md, "Sealed file"): a second way in for a start without Vault.
+ * Nothing that happens to it is an error of the plugin: a fault is logged and reported, and the next write heals it.
+ */
+export class SealedFile {
+  readonly #options: SealedFileOptions
+  #work: Promise<void> = Promise.resolve()
+  #fault: string | undefined
+
+  constructor(options: SealedFileOptions) {
+    this.#options = options
+  }
+
+  /** Why the file was of no use or could not be written; undefined while it is in order. */
+  get fault(): string | undefined {
+    return this.#fault
+  }
+
+  /** Reads the file. Undefined if there is none, or none that can be used; the fault says why. */
+  async load(): Promise<OfflineState | undefined> {
+    const { path, nodeKeyFile, owner } = this.#options
+    try {
+      const file = await readSecret(path, MAX_FILE_BYTES)
+      const nodeKey = await readNodeKey(nodeKeyFile)
+      const state = parseSealedFile(file, owner, nodeKey)
+      nodeKey.fill(0)
+      if (typeof state !== 'string') return state
+      this.#report(`${path} ${state}; it is ignored, and replaced when Vault answers`)
+    } catch (error) {
+      if (systemCodeOf(error) === 'ENOENT') return undefined
+      this.#report(describeFault(path, 'read', error))
+    }
+    return undefined
+  }
+
+  /** Replaces the file after all that was asked before. Resolves when it is done, whether or not it worked. */
+  save(makeState: () => OfflineState | undefined): Promise<boolean> {
+    return this.#enqueue(async () => {
+      const state = makeState()
+      if (state === undefined) return false
+      const { path, nodeKeyFile, owner } = this.#options
+      try {
+        const nodeKey = await readNodeKey(nodeKeyFile)
+        const content = formatSealedFile(state, owner, nodeKey)
+        nodeKey.fill(0)
+        await replaceFile({ path, mode: 0o600, content })
+        this.#fault = undefined
+        return true
+      } catch (error) {
+        this.#report(describeFault(path, 'written', error))
+        return false
+      } finally {
+        for (const { key } of state.localKeys) key.fill(0)
+      }
+    })
+  }
+
+  /** Removes the file after all that was asked before. */
+  remove(): Promise<boolean> {
+    return this.#enqueue(async () => {
+      const { path } = this.#options
+      try {
+        return await removeFile(path)
+      } catch (error) {
+        this.#report(describeFault(path, 'removed', error))
+        return false
+      }
+    })
+  }
+
+  #enqueue(work: () => Promise<boolean>): Promise<boolean> {
+    const result = this.#work.then(work)
+    this.#work = result.then(() => undefined)
+    return result
+  }
+
+  #report(fault: string): void {
+    if (fault === this.#fault) return
+    this.#fault = fault
+    this.#options.log.warn(`kms.localKeys.sealedFile: ${fault}`)
+  }
+}
+
+function describeFault(path: string, action: string, error: unknown): string {
+  if (error instanceof BridgeError) return error.message
+  return `${path} cannot be ${action}: ${explainFileError(error)}`
+}
+
+/** Throws HOST_FAILED for anything but a file of the right length. */
+async function readNodeKey(path: string): Promise<Buffer> {
+  const name = `kms.localKeys.nodeKeyFile: ${path}`
+  const found = await readSecret(path, 1024).catch((error: unknown) => {
+    const why = error instanceof BridgeError ? error.message : explainFileError(error)
+    throw new BridgeError('HOST_FAILED', `${name}: ${why}`, { cause: error })
+  })
+  if (found.length === NODE_KEY_BYTES) return found
+  found.fill(0)
+  throw new BridgeError(
+    'HOST_FAILED',
+    `${name} has ${String(found.length)} bytes instead of ${String(NODE_KEY_BYTES)}; make it with transit-bridge setup node-key`,
+  )
+}
+
+/** Reads a regular file of at most `maxBytes`. Throws HOST_FAILED, or what node:fs throws. */
+function readSecret(path: string, maxBytes: number): Promise<Buffer> {
+  return readWithinTime(path, async () => {
+    // Without O_NONBLOCK, opening a named pipe blocks until another process writes to it.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    try {
+      const stat = await file.stat()
+      if (!stat.isFile()) throw new BridgeError('HOST_FAILED', `${path} is not a regular file`)
+      if (stat.size > maxBytes)
+        throw new BridgeError('HOST_FAILED', `${path} has more than ${String(maxBytes)} bytes`)
+      return await file.readFile()
+    } finally {
+      await file.close()
+    }
+  })
+}

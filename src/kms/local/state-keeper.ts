@@ -1,0 +1,86 @@
+import type { CancelTimer, Clock } from '../../time/clock.ts'
+import type { SealedFile } from './sealed-file.ts'
+import type { OfflineState } from './sealed-format.ts'
+
+/** A change is written after this time, together with those that follow it. */
+const CHANGE_DELAY_MS = 1_000
+/** While nothing changes, the time of Vault's last agreement is written after this part of `offlineFor`, and at most so late. */
+const RENEW_SHARE = 1 / 16
+const LONGEST_RENEW_MS = 300_000
+/** Wait before a write that failed is tried again. */
+const RETRY_DELAY_MS = 30_000
+
+export interface StateKeeperOptions {
+  readonly file: Pick<SealedFile, 'save' | 'remove'>
+  /** Returns what must be in the file now, as copies; undefined if it must not exist. */
+  readonly collect: () => OfflineState | undefined
+  readonly offlineForMs: number
+  /** Called when the file was written. */
+  readonly onWritten: () => void
+  readonly clock: Clock
+}
+
+/** Decides when the sealed file is written: soon after a change, and regularly, so that its age stays far below `offlineFor`. */
+export class StateKeeper {
+  readonly #options: StateKeeperOptions
+  #cancelTimer: CancelTimer | undefined
+  #writtenAt = -Infinity
+  #stopped = false
+
+  constructor(options: StateKeeperOptions) {
+    this.#options = options
+  }
+
+  /** A local key was added or removed. */
+  change(): void {
+    this.#schedule(CHANGE_DELAY_MS)
+  }
+
+  /** Vault agreed. */
+  agree(): void {
+    const { offlineForMs, clock } = this.#options
+    const renewMs = Math.min(offlineForMs * RENEW_SHARE, LONGEST_RENEW_MS)
+    if (clock.monotonic() - this.#writtenAt >= renewMs) this.#schedule(0)
+  }
+
+  /** The local keys are no longer valid. */
+  forget(): void {
+    this.#cancel()
+    this.#writtenAt = -Infinity
+    void this.#options.file.remove()
+  }
+
+  /** Writes for the last time. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#cancel()
+    await this.#write()
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#stopped) return
+    this.#cancelTimer ??= this.#options.clock.after(delayMs, () => {
+      this.#cancelTimer = undefined
+      void this.#write()
+    })
+  }
+
+  async #write(): Promise<void> {
+    const { file, collect, onWritten, clock } = this.#options
+    // Before the write, so that a change in the meantime is written, too.
+    this.#writtenAt = clock.monotonic()
+    let isDue = false
+    const isWritten = await file.save(() => {
+      const state = collect()
+      isDue = state !== undefined
+      return state
+    })
+    if (isWritten) onWritten()
+    else if (isDue) this.#schedule(RETRY_DELAY_MS)
+  }
+
+  #cancel(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+  }
+}

@@ -1,0 +1,274 @@
+import { randomBytes } from 'node:crypto'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+
+import { BridgeError } from '../../../src/errors.ts'
+import { readMoment } from '../../../src/time/boot-time.ts'
+import { eventually } from '../../real/host/eventually.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
+import { MemoryTransit, serviceFixture, type FixtureOptions } from '../service-fixture.ts'
+import { transitKey } from '../transit-key.ts'
+
+const seed = Buffer.from('0123456789abcdef0123456789abcdef')
+const HOUR = 3_600_000
+
+type Plugin = Awaited<ReturnType<typeof serviceFixture>>
+
+/** A node with its Vault, on which the plugin is started several times. */
+class Node {
+  readonly transit = new MemoryTransit(transitKey(1))
+  readonly sealedFile: string
+  readonly nodeKeyFile: string
+  readonly #started: Plugin[] = []
+
+  constructor(t: Test) {
+    const folder = tempFolder('sealed-file')
+    mkdirSync(join(folder, 'disk'))
+    this.sealedFile = join(folder, 'disk/local-keys')
+    this.nodeKeyFile = join(folder, 'node-key')
+    writeFileSync(this.nodeKeyFile, randomBytes(32))
+    // A write may still be in progress.
+    t.teardown(() => Promise.all(this.#started.map((plugin) => plugin.stop())))
+  }
+
+  async start(options: FixtureOptions = {}): Promise<Plugin> {
+    const { sealedFile, nodeKeyFile } = this
+    const plugin = await serviceFixture({
+      transit: this.transit,
+      ...options,
+      localKeys: { enabled: true, sealedFile, nodeKeyFile, ...options.localKeys },
+    })
+    this.#started.push(plugin)
+    return plugin
+  }
+
+  stopVault(error = new BridgeError('VAULT_UNREACHABLE', 'scripted outage')): void {
+    this.transit.bug = error
+  }
+
+  startVault(): void {
+    this.transit.bug = undefined
+  }
+}
+
+const works = async ({ service, within }: Plugin) => {
+  const envelope = await service.encrypt(seed, within())
+  return (await service.decrypt(envelope, within())).equals(seed)
+}
+
+const warnings = ({ lines }: Plugin) =>
+  lines.filter(({ level }) => level === 'warn').map(({ msg }) => String(msg))
+
+/** A plugin ran on the node and encrypted a seed; Vault is away since. */
+async function outageAfterRun(t: Test) {
+  const node = new Node(t)
+  const first = await node.start()
+  const envelope = await first.service.encrypt(seed, first.within())
+  const { keyId } = first.service.status()
+  await first.stop()
+  node.stopVault()
+  return { node, envelope, keyId }
+}
+
+void test('a plugin that starts without Vault is healthy, encrypts and decrypts', async (t) => {
+  const { node, envelope, keyId } = await outageAfterRun(t)
+  const plugin = await node.start()
+  t.same(plugin.service.status(), { healthz: 'ok', keyId })
+  t.same(await plugin.service.decrypt(envelope, plugin.within()), seed)
+  t.ok(await works(plugin))
+  t.ok(plugin.localKeys?.offlineLeftMs)
+  t.match(plugin.health.failure, { code: 'VAULT_UNREACHABLE' })
+  await plugin.stop()
+  const again = await node.start()
+  t.ok(await works(again), 'and after any number of starts')
+})
+
+void test('the file holds the local keys of other nodes, too', async (t) => {
+  const node = new Node(t)
+  const other = await serviceFixture({ transit: node.transit, localKeys: { enabled: true } })
+  const foreign = await other.service.encrypt(seed, other.within())
+  const first = await node.start()
+  await first.service.decrypt(foreign, first.within())
+  await first.stop()
+  node.stopVault()
+  const second = await node.start()
+  t.same(await second.service.decrypt(foreign, second.within()), seed)
+})
+
+void test('when Vault answers, the plugin makes a new local key and the same data is read', async (t) => {
+  const { node, envelope } = await outageAfterRun(t)
+  const plugin = await node.start()
+  const wrapped = (each: typeof envelope) => each.annotations['local-key.transit-bridge.internal']
+  t.same(wrapped(await plugin.service.encrypt(seed, plugin.within())), wrapped(envelope))
+  node.startVault()
+  await plugin.clock.advance(10_000)
+  t.equal(plugin.health.failure, undefined)
+  t.notSame(wrapped(await plugin.service.encrypt(seed, plugin.within())), wrapped(envelope))
+  t.same(await plugin.service.decrypt(envelope, plugin.within()), seed)
+})
+
+void test('the file is written soon after a change, and while nothing changes within five minutes', async (t) => {
+  const node = new Node(t)
+  const plugin = await node.start({ localKeys: { offlineForMs: 72 * HOUR } })
+  await eventually('the first write', () => plugin.sealedFileWrites > 0)
+  const { mode } = statSync(node.sealedFile)
+  t.equal(mode & 0o777, 0o600)
+  const before = plugin.sealedFileWrites
+  await plugin.clock.advance(2 * HOUR)
+  await eventually('another write', () => plugin.sealedFileWrites > before)
+})
+
+/** What a file on a disk may become, and what the log says of it. */
+const DAMAGE: readonly (readonly [string, (node: Node) => void, RegExp])[] = [
+  [
+    'cut',
+    ({ sealedFile }) => writeFileSync(sealedFile, readFileSync(sealedFile).subarray(0, -1)),
+    /is damaged/,
+  ],
+  ['empty', ({ sealedFile }) => writeFileSync(sealedFile, ''), /is not a sealed file/],
+  [
+    'of something else',
+    ({ sealedFile }) => writeFileSync(sealedFile, 'x'.repeat(500)),
+    /is not a sealed file/,
+  ],
+  [
+    'with a flipped bit',
+    ({ sealedFile }) => {
+      const bytes = readFileSync(sealedFile)
+      const at = bytes.length - 40
+      bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at)
+      writeFileSync(sealedFile, bytes)
+    },
+    /is damaged/,
+  ],
+  [
+    'with a changed header',
+    ({ sealedFile }) => {
+      const text = readFileSync(sealedFile).toString('latin1')
+      writeFileSync(
+        sealedFile,
+        text.replace('"cluster":"prod"', '"cluster":"p\\u0072od"'),
+        'latin1',
+      )
+    },
+    /is damaged/,
+  ],
+  [
+    'larger than any',
+    ({ sealedFile }) => writeFileSync(sealedFile, Buffer.alloc(9 * 1024 * 1024)),
+    /more than/,
+  ],
+  [
+    'replaced by a folder',
+    ({ sealedFile }) => {
+      rmSync(sealedFile)
+      mkdirSync(sealedFile)
+    },
+    /not a regular file|it is a directory/,
+  ],
+  [
+    'sealed with another node key',
+    ({ nodeKeyFile }) => writeFileSync(nodeKeyFile, randomBytes(32)),
+    /another node key: another machine/,
+  ],
+  ['without its node key', ({ nodeKeyFile }) => rmSync(nodeKeyFile), /nodeKeyFile: .*no such file/],
+  [
+    'with a node key of another length',
+    ({ nodeKeyFile }) => writeFileSync(nodeKeyFile, randomBytes(31)),
+    /has 31 bytes instead of 32; make it with transit-bridge setup node-key/,
+  ],
+]
+
+for (const [what, damage, words] of DAMAGE) {
+  void test(`a file ${what} is named and ignored, and heals when Vault answers`, async (t) => {
+    const { node, envelope } = await outageAfterRun(t)
+    damage(node)
+    const plugin = await node.start()
+    t.match(warnings(plugin)[0], words)
+    t.match(plugin.localKeys?.fileFault, words)
+    t.match(plugin.service.status(), { healthz: /scripted outage/, keyId: '' })
+    await t.rejects(plugin.service.decrypt(envelope, plugin.within()), {
+      code: 'VAULT_UNREACHABLE',
+    })
+    node.startVault()
+    if (existsSync(node.sealedFile) && statSync(node.sealedFile).isDirectory())
+      rmSync(node.sealedFile, { recursive: true })
+    writeFileSync(node.nodeKeyFile, randomBytes(32))
+    await plugin.clock.advance(20_000)
+    t.same(await plugin.service.decrypt(envelope, plugin.within()), seed)
+    await plugin.stop()
+    t.equal(plugin.localKeys?.fileFault, undefined)
+    node.stopVault()
+    t.ok(await works(await node.start()))
+  })
+}
+
+void test('a file of another cluster, or of another key, is named and ignored', async (t) => {
+  const { node } = await outageAfterRun(t)
+  const plugin = await node.start({ clusterId: 'other' })
+  t.match(
+    warnings(plugin)[0],
+    /belongs to key "k8s-etcd" of cluster "prod", not to key "k8s-etcd" of cluster "other"/,
+  )
+})
+
+void test('a file that is too old is named and ignored: offlineFor is a hard limit across starts', async (t) => {
+  const node = new Node(t)
+  await (await node.start()).stop()
+  node.stopVault()
+  const stoppedAt = readMoment().sinceBootMs
+  await eventually('time to pass', () => readMoment().sinceBootMs > stoppedAt)
+  const plugin = await node.start({ localKeys: { offlineForMs: 1 } })
+  t.match(
+    warnings(plugin)[0],
+    /Vault last answered .* ago, longer than kms\.localKeys\.offlineFor allows/,
+  )
+  t.not(plugin.service.status().healthz, 'ok')
+  t.equal(plugin.ring.size, 0)
+})
+
+void test('a refusal removes the file', async (t) => {
+  const node = new Node(t)
+  const plugin = await node.start()
+  await eventually('the file', () => existsSync(node.sealedFile))
+  node.stopVault(new BridgeError('VAULT_DENIED', 'scripted refusal'))
+  plugin.watch.suspect()
+  await plugin.clock.advance(5_000)
+  await eventually('its removal', () => !existsSync(node.sealedFile))
+  await plugin.stop()
+  t.equal(existsSync(node.sealedFile), false, 'and the end writes none')
+})
+
+void test('a disk that cannot be written to is named, and the plugin works on', async (t) => {
+  const node = new Node(t)
+  rmSync(join(node.sealedFile, '..'), { recursive: true })
+  const plugin = await node.start()
+  await plugin.clock.advance(2_000)
+  await eventually('the fault', () => plugin.localKeys?.fileFault !== undefined)
+  t.match(plugin.localKeys?.fileFault, /cannot be written: there is no such file/)
+  t.ok(await works(plugin))
+  mkdirSync(join(node.sealedFile, '..'))
+  chmodSync(join(node.sealedFile, '..'), 0o700)
+  await plugin.clock.advance(31_000)
+  await eventually('the write', () => plugin.sealedFileWrites > 0)
+  t.equal(plugin.localKeys?.fileFault, undefined)
+})
+
+void test('no local key, seed or node key is in the file in the clear', async (t) => {
+  const { node } = await outageAfterRun(t)
+  const file = readFileSync(node.sealedFile)
+  t.notOk(file.includes(seed))
+  t.notOk(file.includes(readFileSync(node.nodeKeyFile)))
+  const before = await node.start()
+  t.ok(before.ring.list().length > 0)
+  for (const { key } of before.ring.list()) t.notOk(file.includes(key))
+})
