@@ -4,6 +4,7 @@ import { basename, join } from 'node:path'
 import { renderSystemdUnit } from '../../src/node/files/systemd.ts'
 import { ROOT } from '../distribution.ts'
 import { writeManual } from '../manual.ts'
+import { normalizeFiles } from './archive.ts'
 import { librariesOf, type Platform } from './libraries.ts'
 import { copyProgram } from './program.ts'
 
@@ -25,6 +26,9 @@ kms:
   clusterId: prod-eu-1 # never change it: it is part of what is stored
 `
 
+/** They renew the plugin's token; docs/operations/systemd.md shows them. */
+export const TOKEN_UNITS = ['transit-bridge-token.service', 'transit-bridge-token.timer'] as const
+
 /** Fills a folder with the program for hosts; `program` is the path at which the unit starts it. */
 export async function stageInstallation(
   folder: string,
@@ -45,6 +49,8 @@ export async function stageInstallation(
   writeFileSync(join(folder, 'config.example.yaml'), CONFIG)
   writeFileSync(join(folder, 'transit-bridge-kms.service'), unit(program))
   await writeManual(join(folder, 'man/man1'))
+  for (const name of TOKEN_UNITS) cpSync(join(ROOT, 'packaging', name), join(folder, name))
+  normalizeFiles(folder)
 }
 
 function unit(program: string): string {

@@ -104,6 +104,14 @@ const parts = {
     ldflags: () => [],
     takes: 'a build from source, several minutes for the first program of Kubernetes',
   },
+  nfpm: {
+    from: 'go',
+    folder: 'nfpm',
+    module: 'github.com/goreleaser/nfpm/v2',
+    package: 'github.com/goreleaser/nfpm/v2/cmd/nfpm',
+    ldflags: () => [],
+    takes: 'a build from source, some seconds',
+  },
   prometheus: { from: 'system', package: 'prometheus' },
   promtool: { from: 'system', package: 'prometheus' },
   'secrets-store-csi-driver': {

@@ -1,0 +1,46 @@
+/**
+ * Two releases of the same sources, from two folders, have the same bytes. It takes minutes, so it has a script of its own:
+ * npm run test:release.
+ */
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { ROOT } from '../../commands/program.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
+
+const FACTS = { SOURCE_DATE_EPOCH: '1700000000', REVISION: 'b'.repeat(40) }
+
+/** Copies the sources into a folder, builds there, and returns the folder of the release. */
+function releaseFrom(folder: string, umask: string): string {
+  mkdirSync(folder, { recursive: true })
+  const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard']
+  const files = execFileSync('git', list, { cwd: ROOT, encoding: 'utf8' }).split('\0')
+  for (const name of files.filter(Boolean)) cpSync(join(ROOT, name), join(folder, name))
+  execFileSync('cp', ['-al', join(ROOT, 'node_modules'), join(folder, 'node_modules')])
+  const target = join(folder, 'dist/release')
+  const env = { ...process.env, ...FACTS }
+  const command = `umask ${umask}; npm run --silent release -- ${target}`
+  // tap puts NODE_OPTIONS into every child, for its coverage.
+  execFileSync('env', ['-u', 'NODE_OPTIONS', 'sh', '-c', command], {
+    cwd: folder,
+    env,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  return target
+}
+
+void test('two builds in two folders are identical', (t) => {
+  const parent = tempFolder('release')
+  const first = releaseFrom(join(parent, 'a'), '022')
+  const second = releaseFrom(join(parent, 'another/folder'), '077')
+  const sums = readFileSync(join(first, 'SHA256SUMS'), 'utf8')
+  t.equal(
+    sums.trim().split('\n').length,
+    10,
+    'image, and for each architecture tarball, deb, rpm and sbom; chart',
+  )
+  t.equal(readFileSync(join(second, 'SHA256SUMS'), 'utf8'), sums)
+  execFileSync('sha256sum', ['--check', '--quiet', 'SHA256SUMS'], { cwd: second })
+  t.end()
+})
