@@ -66,7 +66,7 @@ const works = async ({ service, within }: Plugin) => {
 }
 
 const warnings = ({ lines }: Plugin) =>
-  lines.filter(({ level }) => level === 'warn').map(({ msg }) => String(msg))
+  lines.filter(({ level }) => level === 'warn').map(({ msg }) => msg)
 
 /** A plugin ran on the node and encrypted a seed; Vault is away since. */
 async function outageAfterRun(t: Test) {
