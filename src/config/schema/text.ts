@@ -20,7 +20,7 @@ export const NAMESPACE_FAULT =
   'is not a valid namespace; use the form team-a/apps, without spaces or a leading slash'
 /** No control characters, so that a path can be printed on one line. */
 // eslint-disable-next-line no-control-regex -- control characters are what it rejects
-const ABSOLUTE_FILE = /^\/[^\u0000-\u001f\u007f]*[^/\u0000-\u001f\u007f]$/
+const ABSOLUTE_FILE = /^\/[^\x00-\x1f\x7f]*[^/\x00-\x1f\x7f]$/
 const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/
 const PRINTABLE = /^[!-~]+$/
 const CLUSTER_ID = /^[!-~]{1,128}$/
