@@ -5,7 +5,7 @@ import { EncryptedDEKSourceType } from '../../../src/gen/etcd/v2/encrypted_objec
 import type { AuditRequest } from '../../real/vault/audit-log.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { kmsV2Value, sealBySeed } from '../../verify/envelopes.ts'
-import { startCluster, type Cluster, type Scope } from '../cluster.ts'
+import { pluginConfiguration, startCluster, type Cluster, type Scope } from '../cluster.ts'
 import { SECRETS } from '../stored.ts'
 
 const PAGE = 500
@@ -14,6 +14,8 @@ const CONCURRENT = 32
 export interface Scale {
   readonly seeds: number
   readonly secrets: number
+  /** Of the plugin. Default: each call. */
+  readonly log?: { level: string }
 }
 
 export interface OfflineCluster extends Cluster {
@@ -31,11 +33,17 @@ export interface Figures {
 
 /** A cluster whose Secrets are under many DEK seeds, as the plugin's own Encrypt wraps them. */
 export async function startOfflineCluster(t: Scope, scale: Scale): Promise<OfflineCluster> {
-  const cluster = await startCluster(t, {
-    audit: true,
-    kms: { localKeys: { enabled: true }, refreshInterval: '1s' },
-  })
-  const { vault, api, plugin } = cluster
+  const kms = { localKeys: { enabled: true } }
+  const cluster = await startCluster(t, { audit: true, kms })
+  const { vault, proxy, api, plugin } = cluster
+  if (scale.log !== undefined) {
+    plugin.configure({ ...pluginConfiguration(vault, proxy, kms), log: scale.log })
+    await plugin.kill()
+    await plugin.restart()
+    await plugin.waitForHealth('ok')
+    // A plugin learns the local keys of the process before it only when its API server reads their data.
+    await api.restart()
+  }
   const passwords = await storeSecrets(cluster, scale)
   let since = vault.bao.auditMark()
   let firstLine = 0
