@@ -39,7 +39,13 @@ export const COMMANDS: CommandTable = {
   },
   setup: {
     summary: 'Prepare Vault for the plugin, or show what would change.',
-    load: async () => (await import('./setup/setup.ts')).setupCommand,
+    own: async () => (await import('./setup/setup.ts')).setupCommand,
+    commands: {
+      'node-key': {
+        summary: 'Make the node key that seals the local keys of this node.',
+        load: async () => (await import('./setup/node-key.ts')).setupNodeKeyCommand,
+      },
+    },
   },
   doctor: {
     summary: 'Check this node, and report what to fix.',

@@ -14,6 +14,7 @@ import { checkNamespace } from './namespace-check.ts'
 import { checkPathRights } from './path-rights.ts'
 import { checkPeers } from './peers-check.ts'
 import { checkPolicy } from './policy-check.ts'
+import { checkSealedFile } from './sealed-file-check.ts'
 import { checkSocket, findPluginUser } from './socket-check.ts'
 import { checkVault } from './vault-check.ts'
 import { viewVault, type VaultView } from './vault-probe.ts'
@@ -50,6 +51,11 @@ export async function examine(options: ExamineOptions): Promise<readonly Finding
     ...checkNamespace(views, vault, config.csi),
     ...(await checkAsPlugin(options, views)),
     ...(await checkSocket(kms)),
+    ...(await checkSealedFile(
+      kms.localKeys,
+      { clusterId: kms.clusterId, keyName: config.transit.key },
+      owners,
+    )),
     ...(await checkApiServer({ socket: kms.socket, manifest, encryptionConfig })),
     ...(await checkPeers(peers.length === 0 ? [] : [...ownAdmin(config), ...peers])),
   ]

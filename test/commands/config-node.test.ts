@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { isDeepStrictEqual as isEqual } from 'node:util'
 import { test, type Test } from 'tap'
 import { parse } from 'yaml'
 
@@ -62,6 +63,29 @@ void test('a socket with a group of its own needs one capability, and no more', 
       containers: [{ securityContext: { capabilities: { drop: ['ALL'], add: ['CHOWN'] } } }],
     },
   })
+})
+
+void test('with a sealed file, pod and unit may write to its folder, and read the node key', async (t) => {
+  const text = FULL.replace(
+    'localKeys: {',
+    'localKeys: {sealedFile: /var/lib/tb/local-keys, nodeKeyFile: /run/tb-node-key/key, ',
+  )
+  const config = join(t.testdir({ 'config.yaml': text }), 'config.yaml')
+  const shape = async (name: string) =>
+    (await runHere(['config', 'node', '--shape', name, '--config', config])).stdout
+  const { spec } = parse(await shape('static-pod')) as {
+    spec: { containers: { volumeMounts: object[] }[]; volumes: object[] }
+  }
+  const mounts = spec.containers[0]?.volumeMounts ?? []
+  t.ok(mounts.some((each) => isEqual(each, { name: 'state', mountPath: '/var/lib/tb' })))
+  t.ok(
+    mounts.some(
+      (each) => 'mountPath' in each && each.mountPath === '/run/tb-node-key' && 'readOnly' in each,
+    ),
+  )
+  const state = { name: 'state', hostPath: { path: '/var/lib/tb', type: 'DirectoryOrCreate' } }
+  t.ok(spec.volumes.some((each) => isEqual(each, state)))
+  t.match(await shape('systemd'), /^StateDirectory=tb\nStateDirectoryMode=0700$/m)
 })
 
 void test('the DaemonSet states its limits first', async (t) => {

@@ -5,7 +5,6 @@ import { BridgeError } from '../../errors.ts'
 import { removeFile, replaceFile } from '../../files/atomic-file.ts'
 import { readWithinTime } from '../../files/bounded-read.ts'
 import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
-import type { Logger } from '../../telemetry/log.ts'
 import {
   formatSealedFile,
   NODE_KEY_BYTES,
@@ -23,7 +22,7 @@ export interface SealedFileOptions {
   /** kms.localKeys.nodeKeyFile: 32 bytes. It is read for each use and not kept. */
   readonly nodeKeyFile: string
   readonly owner: SealedOwner
-  readonly log: Logger
+  readonly log: { readonly warn: (message: string) => void }
 }
 
 /**

@@ -1,9 +1,10 @@
 import type { AuthConfig, Config } from '../../config/config.ts'
 
 /** The files that a configuration names; the program must be able to read them. */
-export function namedFiles({ vault }: Pick<Config, 'vault'>): readonly string[] {
+export function namedFiles({ vault, kms }: Pick<Config, 'vault' | 'kms'>): readonly string[] {
   const { caFile, clientCertificate, auth } = vault
-  const files = [caFile, clientCertificate?.certFile, clientCertificate?.keyFile]
+  const { nodeKeyFile } = kms?.localKeys ?? {}
+  const files = [caFile, clientCertificate?.certFile, clientCertificate?.keyFile, nodeKeyFile]
   return [...files.filter((file) => file !== undefined), ...filesOfLogin(auth)]
 }
 

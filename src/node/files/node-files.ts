@@ -9,6 +9,8 @@ export interface NodeFilesOptions {
   readonly socket: string
   /** Files that the configuration names: CA, token, certificates. */
   readonly files: readonly string[]
+  /** kms.localKeys.sealedFile: the plugin writes to its folder. */
+  readonly sealedFile?: string | undefined
   /** Where metrics are served; undefined if admin.listen is none. */
   readonly admin: { readonly host: string; readonly port: number } | undefined
   /** kms.socketGroup; if set, the pod needs the capability to change the group of its socket. */
@@ -24,8 +26,10 @@ export type HostOptions = Pick<NodeFilesOptions, 'configFile' | 'image' | 'progr
 
 /** The input of a node's files for a configuration of the KMS plugin. Throws CONFIG_INVALID without its section `kms`. */
 export function nodeFilesFor(config: Config, host: HostOptions): NodeFilesOptions {
-  const { socket, socketGroup } = requireSection(config, 'kms')
-  return { ...host, socket, socketGroup, files: namedFiles(config), admin: config.admin.listen }
+  const { socket, socketGroup, localKeys } = requireSection(config, 'kms')
+  const { sealedFile } = localKeys
+  const files = namedFiles(config)
+  return { ...host, socket, socketGroup, sealedFile, files, admin: config.admin.listen }
 }
 
 /** The folders that a pod must mount, without duplicates and without folders inside another one. */

@@ -31,6 +31,7 @@ export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
     '      limits: {memory: 256Mi}',
     '    volumeMounts:',
     `      - {name: socket, mountPath: ${socketFolder}}`,
+    ...mountState(options).map((line) => `      ${line}`),
     ...folders.map(
       (folder, index) =>
         `      - {name: files-${index}, mountPath: ${JSON.stringify(folder)}, readOnly: true}`,
@@ -38,11 +39,24 @@ export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
     'volumes:',
     '  - name: socket',
     `    hostPath: {path: ${socketFolder}, type: DirectoryOrCreate}`,
+    ...hostState(options).map((line) => `  ${line}`),
     ...folders.flatMap((folder, index) => [
       `  - name: files-${index}`,
       `    hostPath: {path: ${JSON.stringify(folder)}, type: Directory}`,
     ]),
   ]
+}
+
+/** The folder of the sealed file, which must survive a restart of the node. */
+function mountState({ sealedFile }: NodeFilesOptions): readonly string[] {
+  if (sealedFile === undefined) return []
+  return [`- {name: state, mountPath: ${JSON.stringify(dirname(sealedFile))}}`]
+}
+
+function hostState({ sealedFile }: NodeFilesOptions): readonly string[] {
+  if (sealedFile === undefined) return []
+  const path = JSON.stringify(dirname(sealedFile))
+  return ['- name: state', `  hostPath: {path: ${path}, type: DirectoryOrCreate}`]
 }
 
 /** The program in the image, without the entry point's flags, which only servers need. */

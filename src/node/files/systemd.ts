@@ -41,6 +41,7 @@ export function renderSystemdUnit(options: NodeFilesOptions): string {
           '# kms.socketGroup: the folder of the socket belongs to the group of the process.',
           `Group=${String(socketGroup)}`,
         ]),
+    ...renderState(options.sealedFile),
     `ReadOnlyPaths=${foldersOf(options)
       .map((folder) => `-${quote(folder)}`)
       .join(' ')}`,
@@ -50,6 +51,15 @@ export function renderSystemdUnit(options: NodeFilesOptions): string {
     'WantedBy=multi-user.target',
     '',
   ].join('\n')
+}
+
+/** The folder of the sealed file. systemd creates a folder directly in /var/lib. */
+function renderState(sealedFile: string | undefined): readonly string[] {
+  if (sealedFile === undefined) return []
+  const folder = dirname(sealedFile)
+  const state = /^\/var\/lib\/([^/]+)$/.exec(folder)?.[1]
+  if (state === undefined) return [`ReadWritePaths=${quote(folder)}`]
+  return [`StateDirectory=${state}`, 'StateDirectoryMode=0700']
 }
 
 /** JavaScript is compiled while it runs, so MemoryDenyWriteExecute cannot be set. */

@@ -1,0 +1,99 @@
+import { KEY_UNIT, NODE_KEY_FILE } from '../../node/key/key-unit.ts'
+import { applyNodeKey, planNodeKey, type NodeKeyStep } from '../../node/key/node-key.ts'
+import { SEALING_KEYS, SystemdCreds } from '../../node/key/systemd-creds.ts'
+import { askAtTerminal, type Ask } from '../cli/confirm.ts'
+import { defineCommand, type CommandValues } from '../cli/command.ts'
+import { choice, flag, fullPathOr, text } from '../cli/option.ts'
+import { EXIT_MISTAKE, EXIT_OK, print, warn, type Terminal } from '../cli/terminal.ts'
+
+const options = {
+  withKey: choice(
+    'KEY',
+    SEALING_KEYS,
+    'auto',
+    'What encrypts the node key: auto, host, tpm2 or host+tpm2. auto uses the TPM 2 if there is one. With host alone, whoever has the disk of this node has the node key.',
+  ),
+  tpm2Device: text('DEVICE', 'The TPM 2, as for systemd-creds. Default: systemd finds it.'),
+  replace: flag(
+    'Make another node key. The sealed file of the old one is ignored until Vault answers.',
+  ),
+  root: fullPathOr('FOLDER', '/', 'Where the file system of the node is mounted.'),
+  dryRun: flag('Only show what would change.'),
+  yes: flag('Do not ask for confirmation.'),
+}
+
+type NodeKeyValues = CommandValues<typeof options>
+
+export const setupNodeKeyCommand = defineCommand({
+  name: 'setup node-key',
+  usage: ['[--with-key KEY] [--dry-run | --yes] [OPTIONS]'],
+  description: `
+Make the node key of this node, which seals the file of kms.localKeys.sealedFile,
+and the systemd unit that puts it into memory at each boot. systemd-creds encrypts it
+with the TPM 2 of this machine, with a key of the host, or with both. It first
+shows what would change, and asks for confirmation.
+
+Losing the node key costs availability, never data: Transit opens everything.`,
+  options,
+  exitCodes: '0 done or nothing to do, 1 failed, 2 wrong usage or not confirmed.',
+  examples: [
+    '$ transit-bridge setup node-key',
+    '$ transit-bridge setup node-key --with-key host+tpm2 --yes',
+  ],
+  run: runSetupNodeKey,
+})
+
+async function runSetupNodeKey(values: NodeKeyValues, terminal: Terminal): Promise<number> {
+  const { withKey, replace, root } = values
+  const creds = new SystemdCreds({ tpm2Device: values.tpm2Device })
+  await creds.requireVersion()
+  const wanted = { creds, withKey, replace, root }
+  const steps = await planNodeKey(wanted)
+  for (const step of steps) print(terminal, formatStep(step))
+  if (steps.every(({ change }) => change === 'none')) {
+    print(terminal, 'nothing to do')
+    return EXIT_OK
+  }
+  if (values.dryRun) return EXIT_OK
+  if (!values.yes && !(await confirm(terminal, askAtTerminal()))) return EXIT_MISTAKE
+  await applyNodeKey(wanted, steps)
+  print(terminal, formatNext())
+  return EXIT_OK
+}
+
+const SIGNS: Readonly<Record<NodeKeyStep['change'], string>> = {
+  create: '+ create ',
+  replace: '~ replace',
+  none: '  exists ',
+}
+
+function formatStep({ change, path, what }: NodeKeyStep): string {
+  return `${SIGNS[change]}  ${path}: ${what}`
+}
+
+async function confirm(terminal: Terminal, ask: Ask): Promise<boolean> {
+  if (ask === undefined) {
+    warn(terminal, 'no terminal to ask at; pass --yes to make these changes, or --dry-run')
+    return false
+  }
+  if (await ask('Make these changes?')) return true
+  warn(terminal, 'not confirmed; nothing was changed')
+  return false
+}
+
+function formatNext(): string {
+  return [
+    '',
+    'Next:',
+    '1. Add this to the configuration of the plugin:',
+    '     kms:',
+    '       localKeys:',
+    '         enabled: true',
+    '         sealedFile: /var/lib/transit-bridge/local-keys',
+    `         nodeKeyFile: ${NODE_KEY_FILE}`,
+    '2. Run:',
+    ...KEY_UNIT.commands.map((command) => `     ${command}`),
+    '3. Print the files of the node again: transit-bridge config node',
+    '4. Check: transit-bridge doctor',
+  ].join('\n')
+}

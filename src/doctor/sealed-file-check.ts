@@ -1,0 +1,77 @@
+import { stat, statfs } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+import type { LocalKeysConfig } from '../config/config.ts'
+import { explainFileError, systemCodeOf } from '../files/system-error.ts'
+import { SealedFile } from '../kms/local/sealed-file.ts'
+import type { OfflineState, SealedOwner } from '../kms/local/sealed-format.ts'
+import { readMoment, timeBetween } from '../time/boot-time.ts'
+import { describeDuration } from '../time/duration.ts'
+import { fail, ok, unknown, warn, type Finding } from './finding.ts'
+import { formatMode } from './host-file.ts'
+import { checkPathRights } from './path-rights.ts'
+
+const MAKE_KEY = 'run transit-bridge setup node-key, and start its unit'
+/** File systems in memory: statfs(2), TMPFS_MAGIC and RAMFS_MAGIC. */
+const IN_MEMORY: ReadonlySet<number> = new Set([0x01021994, 0x858458f6])
+
+/** kms.localKeys.sealedFile: the node key, the file, and how long it lets this node start without Vault. */
+export async function checkSealedFile(
+  { sealedFile, nodeKeyFile, enabled, offlineForMs }: LocalKeysConfig,
+  owner: SealedOwner,
+  owners: readonly number[],
+): Promise<readonly Finding[]> {
+  if (!enabled || sealedFile === undefined || nodeKeyFile === undefined) return []
+  const nodeKey = await checkNodeKey(nodeKeyFile, owners)
+  const rights = await checkPathRights('sealed file', dirname(sealedFile), owners)
+  if (nodeKey.some(({ level }) => level === 'fail' || level === 'unknown'))
+    return [...nodeKey, ...rights]
+  // The fault is a finding.
+  const log = { warn: () => undefined }
+  const file = new SealedFile({ path: sealedFile, nodeKeyFile, owner, log })
+  const state = await file.load()
+  for (const { key } of state?.localKeys ?? []) key.fill(0)
+  return [...nodeKey, ...rights, judge(sealedFile, file.fault, state, offlineForMs)]
+}
+
+function judge(
+  path: string,
+  fault: string | undefined,
+  state: OfflineState | undefined,
+  offlineForMs: number,
+): Finding {
+  if (fault !== undefined) return fail('sealed file', fault, 'see the log of the plugin')
+  if (state === undefined)
+    return fail('sealed file', `${path} does not exist`, 'start the plugin while Vault answers')
+  const ageMs = timeBetween(state.agreedAt, readMoment())
+  if (ageMs === undefined)
+    return fail('sealed file', `the clock of this node is behind ${path}`, 'set the clock')
+  const leftMs = offlineForMs - ageMs
+  const what = `${String(state.localKeys.length)} local keys, Vault last answered ${describeDuration(ageMs)} ago`
+  if (leftMs <= 0)
+    return fail('sealed file', `${what}, longer than kms.localKeys.offlineFor`, 'fix Vault first')
+  return ok(
+    'sealed file',
+    `${what}; this node can start without Vault for ${describeDuration(leftMs)}`,
+  )
+}
+
+async function checkNodeKey(path: string, owners: readonly number[]): Promise<readonly Finding[]> {
+  try {
+    const [found, system] = await Promise.all([stat(path), statfs(path)])
+    const mode = found.mode & 0o777
+    if ((mode & 0o077) !== 0) {
+      const why = `${path} has mode ${formatMode(mode)}: other users can read the node key`
+      return [fail('node key', why, `chmod 0400 ${path}`)]
+    }
+    const rights = await checkPathRights('node key', path, owners)
+    if (IN_MEMORY.has(system.type)) return [...rights, ok('node key', path)]
+    const why = `${path} is on a disk, so whoever has the disk has the local keys`
+    return [...rights, warn('node key', why, `${MAKE_KEY}, which puts it into memory`)]
+  } catch (thrown) {
+    if (systemCodeOf(thrown) === 'ENOENT')
+      return [fail('node key', `${path} does not exist`, MAKE_KEY)]
+    const why = `${path} cannot be looked at: ${explainFileError(thrown)}`
+    return [unknown('node key', why, 'run doctor as root')]
+  }
+}

@@ -1,0 +1,33 @@
+import { CREDENTIAL_NAME } from './systemd-creds.ts'
+
+/** Where the encrypted node key is. */
+export const CREDENTIAL_FILE = '/etc/credstore.encrypted/transit-bridge-node-key'
+
+const UNIT_NAME = 'transit-bridge-node-key'
+
+/** Where the plugin finds the node key: kms.localKeys.nodeKeyFile. /run is in memory. */
+export const NODE_KEY_FILE = `/run/${UNIT_NAME}/key`
+
+/** Puts the node key into memory before anything starts the plugin: the kubelet, or its own unit. */
+export const KEY_UNIT = {
+  path: `/etc/systemd/system/${UNIT_NAME}.service`,
+  content: `# Puts the node key of transit-bridge into memory before the kubelet or systemd starts the plugin.
+[Unit]
+Description=transit-bridge: node key
+Documentation=man:systemd-creds(1)
+Before=kubelet.service k3s.service rke2-server.service transit-bridge-kms.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+LoadCredentialEncrypted=${CREDENTIAL_NAME}:${CREDENTIAL_FILE}
+RuntimeDirectory=${UNIT_NAME}
+RuntimeDirectoryMode=0700
+ExecStart=install -m 0400 %d/${CREDENTIAL_NAME} ${NODE_KEY_FILE}
+
+[Install]
+WantedBy=multi-user.target
+`,
+  /** What makes systemd use it. */
+  commands: ['systemctl daemon-reload', `systemctl enable --now ${UNIT_NAME}`],
+}

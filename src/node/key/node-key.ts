@@ -1,0 +1,133 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { mkdir, readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+
+import { BridgeError } from '../../errors.ts'
+import { putHostFile, replaceFile } from '../../files/atomic-file.ts'
+import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
+import { CREDENTIAL_FILE, KEY_UNIT } from './key-unit.ts'
+import type { SealingKey, SystemdCreds } from './systemd-creds.ts'
+
+/** As kms/local/sealed-format.ts requires. */
+const NODE_KEY_BYTES = 32
+
+export interface NodeKeyOptions {
+  readonly creds: Pick<SystemdCreds, 'encrypt' | 'decrypt'>
+  readonly withKey: SealingKey
+  /** Whether a node key that exists is replaced. */
+  readonly replace: boolean
+  /** The folder under which the files are written. Default: "/". */
+  readonly root?: string | undefined
+}
+
+/** One change of `setup node-key`, or one thing that is already right. */
+export interface NodeKeyStep {
+  readonly path: string
+  readonly change: 'create' | 'replace' | 'none'
+  readonly what: string
+}
+
+/**
+ * What must be done so that the plugin of this node has a node key. Throws HOST_FAILED if there is one that this machine
+ * cannot decrypt, unless it is to be replaced.
+ */
+export async function planNodeKey(options: NodeKeyOptions): Promise<readonly NodeKeyStep[]> {
+  const { withKey } = options
+  const known = await readKnown(options)
+  const what = `a node key of ${String(NODE_KEY_BYTES)} random bytes, encrypted by systemd-creds with key ${withKey}`
+  const credential: NodeKeyStep =
+    known === undefined
+      ? { path: CREDENTIAL_FILE, change: 'create', what }
+      : options.replace
+        ? { path: CREDENTIAL_FILE, change: 'replace', what }
+        : { path: CREDENTIAL_FILE, change: 'none', what: 'a node key that this machine decrypts' }
+  const { path, content } = KEY_UNIT
+  const found = await readIfAny(under(options, path))
+  const isRight = found?.toString('utf8') === content
+  const unit: NodeKeyStep = {
+    path,
+    change: isRight ? 'none' : found === undefined ? 'create' : 'replace',
+    what: 'the unit that provides it to the plugin',
+  }
+  return [credential, unit]
+}
+
+/** Does what is planned. Throws HOST_FAILED; what was written before stays, and the command can be run again. */
+export async function applyNodeKey(
+  options: NodeKeyOptions,
+  [credential, unit]: readonly NodeKeyStep[],
+): Promise<void> {
+  if (credential !== undefined && credential.change !== 'none') await writeCredential(options)
+  if (unit === undefined || unit.change === 'none') return
+  const path = under(options, unit.path)
+  await makeFolder(path, 0o755)
+  await putHostFile({ path, mode: 0o644, content: KEY_UNIT.content })
+}
+
+/** Writes a new node key only after systemd-creds decrypted it again. */
+async function writeCredential(options: NodeKeyOptions): Promise<void> {
+  const { creds, withKey } = options
+  const nodeKey = randomBytes(NODE_KEY_BYTES)
+  try {
+    const content = await creds.encrypt(nodeKey, withKey)
+    const again = await creds.decrypt(content)
+    const isSame = again.length === nodeKey.length && timingSafeEqual(again, nodeKey)
+    again.fill(0)
+    if (!isSame)
+      throw new BridgeError('HOST_FAILED', 'systemd-creds decrypted the node key to something else')
+    const path = under(options, CREDENTIAL_FILE)
+    await makeFolder(path, 0o700)
+    await replaceFile({ path, mode: 0o600, content }).catch((cause: unknown) => {
+      const message = `${path} cannot be written: ${explainFileError(cause)}`
+      throw new BridgeError('HOST_FAILED', message, { cause })
+    })
+  } finally {
+    nodeKey.fill(0)
+  }
+}
+
+async function readKnown(options: NodeKeyOptions): Promise<Buffer | undefined> {
+  const path = under(options, CREDENTIAL_FILE)
+  const credential = await readIfAny(path)
+  if (credential === undefined || options.replace) return credential
+  let length: number
+  try {
+    const nodeKey = await options.creds.decrypt(credential)
+    length = nodeKey.length
+    nodeKey.fill(0)
+  } catch (cause) {
+    const why = cause instanceof BridgeError ? cause.message : 'unknown error'
+    throw new BridgeError(
+      'HOST_FAILED',
+      `${path} exists, but this machine cannot decrypt it (${why}); pass --replace to make another node key: a sealed file of the old one is then ignored until Vault answers`,
+      { cause },
+    )
+  }
+  if (length === NODE_KEY_BYTES) return credential
+  throw new BridgeError(
+    'HOST_FAILED',
+    `${path} contains ${String(length)} bytes instead of ${String(NODE_KEY_BYTES)}; pass --replace to make another node key`,
+  )
+}
+
+async function readIfAny(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path)
+  } catch (cause) {
+    if (systemCodeOf(cause) === 'ENOENT') return undefined
+    const message = `${path} cannot be read: ${explainFileError(cause)}`
+    throw new BridgeError('HOST_FAILED', message, { cause })
+  }
+}
+
+async function makeFolder(file: string, mode: number): Promise<void> {
+  const folder = dirname(file)
+  await mkdir(folder, { recursive: true, mode }).catch((cause: unknown) => {
+    const message = `${folder} cannot be created: ${explainFileError(cause)}`
+    throw new BridgeError('HOST_FAILED', message, { cause })
+  })
+}
+
+function under({ root = '/' }: NodeKeyOptions, path: string): string {
+  return join(root, path)
+}

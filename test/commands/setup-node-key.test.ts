@@ -1,0 +1,158 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'tap'
+
+import { CREDENTIAL_FILE, KEY_UNIT, NODE_KEY_FILE } from '../../src/node/key/key-unit.ts'
+import { planNodeKey } from '../../src/node/key/node-key.ts'
+import { SystemdCreds } from '../../src/node/key/systemd-creds.ts'
+import { setupNodeKeyCommand } from '../../src/commands/setup/node-key.ts'
+import { BridgeError } from '../../src/errors.ts'
+import { eventually } from '../real/host/eventually.ts'
+import { freePort } from '../real/host/port.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
+import { Program } from '../real/program/program.ts'
+import { execute } from './execute.ts'
+import { memoryTerminal } from './memory-terminal.ts'
+
+const creds = new SystemdCreds({})
+
+async function setup(root: string, flags: Record<string, string | true | undefined> = {}) {
+  const terminal = memoryTerminal()
+  const values = { root, 'with-key': 'host', yes: true as const, ...flags }
+  const code = await execute(setupNodeKeyCommand, values, terminal)
+  return { code, text: terminal.text() }
+}
+
+const nodeKeyIn = (root: string) => creds.decrypt(readFileSync(join(root, CREDENTIAL_FILE)))
+
+void test('a node key is made, encrypted by the key of the host, with the unit that provides it', async (t) => {
+  const root = tempFolder('node-key')
+  t.match(await setup(root, { 'dry-run': true }), {
+    code: 0,
+    text: /\+ create {3}\/etc\/credstore/,
+  })
+  t.notOk(existsSync(join(root, 'etc')), 'a dry run changes nothing')
+  const { code, text } = await setup(root)
+  t.equal(code, 0)
+  t.ok(text.includes(`nodeKeyFile: ${NODE_KEY_FILE}`), text)
+  t.equal(statSync(join(root, CREDENTIAL_FILE)).mode & 0o777, 0o600)
+  const nodeKey = await nodeKeyIn(root)
+  t.equal(nodeKey.length, 32)
+  t.notOk(readFileSync(join(root, CREDENTIAL_FILE)).includes(nodeKey))
+  t.notOk(text.includes(nodeKey.toString('base64')))
+  t.match(await setup(root), { code: 0, text: /nothing to do/ })
+  t.same(await nodeKeyIn(root), nodeKey, 'a second run keeps it')
+  t.match(await setup(root, { replace: true }), { code: 0, text: /~ replace/ })
+  t.notSame(await nodeKeyIn(root), nodeKey)
+})
+
+void test('without --yes and a terminal nothing is changed', async (t) => {
+  const root = tempFolder('node-key')
+  t.match(await setup(root, { yes: undefined }), { code: 2 })
+  t.notOk(existsSync(join(root, 'etc')))
+})
+
+void test('a credential that this machine cannot decrypt is not replaced by itself', async (t) => {
+  const root = tempFolder('node-key')
+  await setup(root)
+  const file = join(root, CREDENTIAL_FILE)
+  const foreign = readFileSync(file, 'latin1').replace(/[A-Za-z]/, (letter) =>
+    letter === 'A' ? 'B' : 'A',
+  )
+  writeFileSync(file, foreign, 'latin1')
+  await t.rejects(setup(root), {
+    code: 'HOST_FAILED',
+    message:
+      /exists, but this machine cannot decrypt it .*; pass --replace to make another node key/,
+  })
+  t.equal(readFileSync(file, 'latin1'), foreign)
+  t.match(await setup(root, { replace: true }), { code: 0 })
+  t.equal((await nodeKeyIn(root)).length, 32)
+})
+
+void test('a credential with something else is named', async (t) => {
+  const root = tempFolder('node-key')
+  await setup(root)
+  writeFileSync(join(root, CREDENTIAL_FILE), await creds.encrypt(Buffer.from('short'), 'host'))
+  await t.rejects(setup(root), { message: /contains 5 bytes instead of 32/ })
+})
+
+void test('an old unit is replaced, and systemd accepts the new one', async (t) => {
+  const root = tempFolder('node-key')
+  await setup(root)
+  const unit = join(root, KEY_UNIT.path)
+  writeFileSync(unit, '[Service]\n')
+  t.match(await setup(root), { code: 0, text: /exists .*\n~ replace {2}\/etc\/systemd/ })
+  const { status, stderr } = spawnSync('systemd-analyze', ['verify', unit], { encoding: 'utf8' })
+  t.equal(status, 0, stderr)
+  t.equal(stderr, '')
+})
+
+void test('the command of the unit puts the node key where the configuration names it', async (t) => {
+  const root = tempFolder('node-key')
+  const [, command = ''] = /^ExecStart=(.+)$/m.exec(KEY_UNIT.content) ?? []
+  writeFileSync(join(root, 'node-key'), Buffer.alloc(32, 5))
+  const target = join(root, 'key')
+  const line = command.replace('%d', root).replace(NODE_KEY_FILE, target)
+  execFileSync('sh', ['-c', line])
+  t.same(readFileSync(target), Buffer.alloc(32, 5))
+  t.equal(statSync(target).mode & 0o777, 0o400)
+})
+
+void test('a TPM 2 encrypts the node key, and no other TPM decrypts it', async (t) => {
+  const [one, other] = [await startTpm(), await startTpm()]
+  t.teardown(() => Promise.all([one.stop(), other.stop()]))
+  const root = tempFolder('node-key')
+  const made = await setup(root, { 'with-key': 'tpm2', 'tpm2-device': one.device })
+  t.equal(made.code, 0)
+  const credential = readFileSync(join(root, CREDENTIAL_FILE))
+  t.equal((await new SystemdCreds({ tpm2Device: one.device }).decrypt(credential)).length, 32)
+  const foreign = new SystemdCreds({ tpm2Device: other.device })
+  await t.rejects(foreign.decrypt(credential), { code: 'HOST_FAILED' })
+  const plan = { creds: foreign, withKey: 'tpm2', replace: false, root } as const
+  await t.rejects(planNodeKey(plan), { message: /this machine cannot decrypt it/ })
+})
+
+void test('an old systemd, and a systemd-creds that fails, are named', async (t) => {
+  const failing = {
+    encrypt: () =>
+      Promise.reject(new BridgeError('HOST_FAILED', 'systemd-creds encrypt failed: no TPM')),
+    decrypt: creds.decrypt.bind(creds),
+  }
+  const plan = {
+    creds: failing,
+    withKey: 'tpm2',
+    replace: false,
+    root: tempFolder('node-key'),
+  } as const
+  t.match(await planNodeKey(plan), [{ change: 'create' }, { change: 'create' }])
+  await t.rejects(creds.encrypt(Buffer.alloc(32), 'tpm2'), {
+    code: 'HOST_FAILED',
+    message: /systemd-creds encrypt failed: \S/,
+  })
+})
+
+/** A TPM 2 in software. */
+async function startTpm() {
+  const port = await freePort()
+  // The client of the TPM (tcti-swtpm) expects the control channel at the next port.
+  const control = port + 1
+  const program = Program.start({
+    name: 'swtpm',
+    command: 'swtpm',
+    args: [
+      'socket',
+      '--tpm2',
+      `--tpmstate=dir=${tempFolder('tpm')}`,
+      `--server=type=tcp,bindaddr=127.0.0.1,port=${String(port)}`,
+      `--ctrl=type=tcp,bindaddr=127.0.0.1,port=${String(control)}`,
+      '--flags=not-need-init,startup-clear',
+    ],
+    folder: tempFolder('tpm'),
+  })
+  const device = `swtpm:host=127.0.0.1,port=${String(port)}`
+  const probe = new SystemdCreds({ tpm2Device: device })
+  await eventually('the TPM', async () => (await probe.encrypt(Buffer.alloc(1), 'tpm2')).length > 0)
+  return { device, stop: () => program.terminate() }
+}

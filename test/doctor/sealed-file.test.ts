@@ -1,0 +1,131 @@
+import { randomBytes } from 'node:crypto'
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'tap'
+
+import type { LocalKeysConfig } from '../../src/config/config.ts'
+import { checkSealedFile } from '../../src/doctor/sealed-file-check.ts'
+import { SealedFile } from '../../src/kms/local/sealed-file.ts'
+import { readMoment } from '../../src/time/boot-time.ts'
+import { transitKey } from '../kms/transit-key.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
+
+const OWNER = { clusterId: 'prod', keyName: 'k8s-etcd' }
+const HOUR = 3_600_000
+
+/** A node whose plugin wrote its sealed file an hour ago; the node key is in memory. */
+async function goodNode() {
+  const disk = tempFolder('sealed')
+  // Not under /tmp, which is on a disk on some machines.
+  const memory = join(
+    '/dev/shm',
+    `transit-bridge-${String(process.pid)}-${randomBytes(4).toString('hex')}`,
+  )
+  mkdirSync(memory, { mode: 0o700 })
+  const config = {
+    enabled: true,
+    offlineForMs: 4 * HOUR,
+    maxUses: 1,
+    maxAgeMs: 1,
+    sealedFile: join(disk, 'local-keys'),
+    nodeKeyFile: join(memory, 'key'),
+  } satisfies LocalKeysConfig
+  writeFileSync(config.nodeKeyFile, randomBytes(32), { mode: 0o400 })
+  const write = async (ageMs = HOUR, owner = OWNER) => {
+    const file = new SealedFile({
+      path: config.sealedFile,
+      nodeKeyFile: config.nodeKeyFile,
+      owner,
+      log: { warn: () => undefined },
+    })
+    const now = readMoment()
+    const agreedAt = { ...now, sinceBootMs: now.sinceBootMs - ageMs }
+    await file.save(() => ({ key: transitKey(1), agreedAt, localKeys: [] }))
+  }
+  await write()
+  return { config, write, end: () => rmSync(memory, { recursive: true }) }
+}
+
+type Node = Awaited<ReturnType<typeof goodNode>>
+
+const examine = async ({ config }: Node) =>
+  (await checkSealedFile(config, OWNER, [])).map(
+    ({ level, what, why, fix }) => `${level} ${what}: ${why}; ${fix ?? ''}`,
+  )
+
+void test('a node that can start without Vault', async (t) => {
+  const node = await goodNode()
+  t.teardown(node.end)
+  t.match(await examine(node), [
+    /^ok node key: /,
+    /^ok sealed file: 0 local keys, Vault last answered \d+ min ago; this node can start without Vault for \d h/,
+  ])
+  t.same(await checkSealedFile({ ...node.config, enabled: false }, OWNER, []), [])
+  t.same(await checkSealedFile({ ...node.config, sealedFile: undefined }, OWNER, []), [])
+})
+
+/** One thing wrong with it. */
+const FAULTS: readonly (readonly [string, (node: Node) => unknown, RegExp])[] = [
+  [
+    'no node key',
+    ({ config }) => rmSync(config.nodeKeyFile),
+    /^fail node key: .* does not exist; run transit-bridge setup node-key/,
+  ],
+  [
+    'a node key for all',
+    ({ config }) => chmodSync(config.nodeKeyFile, 0o444),
+    /^fail node key: .* mode 0444: other users can read/,
+  ],
+  [
+    'another node key',
+    ({ config }) => {
+      rmSync(config.nodeKeyFile)
+      writeFileSync(config.nodeKeyFile, randomBytes(32), { mode: 0o400 })
+    },
+    /^fail sealed file: .* another node key/,
+  ],
+  [
+    'no file',
+    ({ config }) => rmSync(config.sealedFile),
+    /^fail sealed file: .* does not exist; start the plugin while Vault answers/,
+  ],
+  [
+    'a damaged file',
+    ({ config }) => writeFileSync(config.sealedFile, 'x'),
+    /^fail sealed file: .* is not a sealed file/,
+  ],
+  [
+    'a file of another cluster',
+    ({ write }) => write(HOUR, { ...OWNER, clusterId: 'other' }),
+    /^fail sealed file: .* belongs to key/,
+  ],
+  [
+    'an old file',
+    ({ write }) => write(5 * HOUR),
+    /^fail sealed file: .* 5 h ago, longer than kms.localKeys.offlineFor; fix Vault first/,
+  ],
+  [
+    'a folder that others can write to',
+    ({ config }) => chmodSync(join(config.sealedFile, '..'), 0o777),
+    /^fail sealed file: .* so other users can replace/,
+  ],
+]
+
+for (const [what, change, finding] of FAULTS) {
+  void test(`${what} is a finding`, async (t) => {
+    const node = await goodNode()
+    t.teardown(node.end)
+    await change(node)
+    t.match((await examine(node)).join('\n'), new RegExp(finding.source, 'm'))
+  })
+}
+
+void test('a node key on a disk is a warning', async (t) => {
+  const node = await goodNode()
+  t.teardown(node.end)
+  const nodeKeyFile = join(import.meta.dirname, `.node-key-${String(process.pid)}`)
+  writeFileSync(nodeKeyFile, randomBytes(32), { mode: 0o400 })
+  t.teardown(() => rmSync(nodeKeyFile))
+  const found = await examine({ ...node, config: { ...node.config, nodeKeyFile } })
+  t.match(found.join('\n'), /^warn node key: .* is on a disk/m)
+})
