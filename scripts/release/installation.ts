@@ -58,6 +58,8 @@ function unit(program: string): string {
     configFile: '/etc/transit-bridge/config.yaml',
     socket: '/run/transit-bridge/kms.sock',
     files: ['/etc/transit-bridge/token', '/etc/transit-bridge/vault-ca.pem'],
+    // Also without kms.localKeys: the folder costs nothing, and a file that is switched on later can be written.
+    sealedFile: '/var/lib/transit-bridge/local-keys',
     admin: undefined,
     image: '',
     program,
