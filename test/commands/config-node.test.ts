@@ -85,6 +85,8 @@ void test('with a sealed file, pod and unit may write to its folder, and read th
   )
   const state = { name: 'state', hostPath: { path: '/var/lib/tb', type: 'DirectoryOrCreate' } }
   t.ok(spec.volumes.some((each) => isEqual(each, state)))
+  const nodeKey = { path: '/run/tb-node-key', type: 'DirectoryOrCreate' }
+  t.ok(spec.volumes.some((each) => 'hostPath' in each && isEqual(each.hostPath, nodeKey)))
   t.match(await shape('systemd'), /^StateDirectory=tb\nStateDirectoryMode=0700$/m)
 })
 

@@ -11,6 +11,8 @@ export interface NodeFilesOptions {
   readonly files: readonly string[]
   /** kms.localKeys.sealedFile: the plugin writes to its folder. */
   readonly sealedFile?: string | undefined
+  /** kms.localKeys.nodeKeyFile: the plugin starts without it, too. */
+  readonly nodeKeyFile?: string | undefined
   /** Where metrics are served; undefined if admin.listen is none. */
   readonly admin: { readonly host: string; readonly port: number } | undefined
   /** kms.socketGroup; if set, the pod needs the capability to change the group of its socket. */
@@ -27,9 +29,16 @@ export type HostOptions = Pick<NodeFilesOptions, 'configFile' | 'image' | 'progr
 /** The input of a node's files for a configuration of the KMS plugin. Throws CONFIG_INVALID without its section `kms`. */
 export function nodeFilesFor(config: Config, host: HostOptions): NodeFilesOptions {
   const { socket, socketGroup, localKeys } = requireSection(config, 'kms')
-  const { sealedFile } = localKeys
-  const files = namedFiles(config)
-  return { ...host, socket, socketGroup, sealedFile, files, admin: config.admin.listen }
+  const { sealedFile, nodeKeyFile } = localKeys
+  return {
+    ...host,
+    socket,
+    socketGroup,
+    sealedFile,
+    nodeKeyFile,
+    files: namedFiles(config),
+    admin: config.admin.listen,
+  }
 }
 
 /** The folders that a pod must mount, without duplicates and without folders inside another one. */

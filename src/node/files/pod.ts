@@ -42,7 +42,7 @@ export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
     ...hostState(options).map((line) => `  ${line}`),
     ...folders.flatMap((folder, index) => [
       `  - name: files-${index}`,
-      `    hostPath: {path: ${JSON.stringify(folder)}, type: Directory}`,
+      `    hostPath: {path: ${JSON.stringify(folder)}, type: ${folderType(folder, options)}}`,
     ]),
   ]
 }
@@ -57,6 +57,12 @@ function hostState({ sealedFile }: NodeFilesOptions): readonly string[] {
   if (sealedFile === undefined) return []
   const path = JSON.stringify(dirname(sealedFile))
   return ['- name: state', `  hostPath: {path: ${path}, type: DirectoryOrCreate}`]
+}
+
+/** A pod with a folder that does not exist is not started; without its node key the plugin is. */
+function folderType(folder: string, { nodeKeyFile }: NodeFilesOptions): string {
+  const isOptional = nodeKeyFile !== undefined && dirname(nodeKeyFile) === folder
+  return isOptional ? 'DirectoryOrCreate' : 'Directory'
 }
 
 /** The program in the image, without the entry point's flags, which only servers need. */
