@@ -104,6 +104,23 @@ export const COMMANDS: CommandTable = {
       },
     },
   },
+  escrow: {
+    summary: 'Keep a way to the Secrets for the day when Vault is destroyed.',
+    commands: {
+      create: {
+        summary: 'Encrypt the keys of stored data to holders of shares, or to age recipients.',
+        load: async () => (await import('./escrow/create.ts')).escrowCreateCommand,
+      },
+      check: {
+        summary: 'Check that an escrow covers everything, without opening it.',
+        load: async () => (await import('./escrow/check.ts')).escrowCheckCommand,
+      },
+      open: {
+        summary: 'Write the Secrets of an etcd snapshot to a folder, without Vault.',
+        load: async () => (await import('./escrow/open.ts')).escrowOpenCommand,
+      },
+    },
+  },
   completion: {
     summary: 'Print a completion script for bash, zsh or fish.',
     load: async () => (await import('./completion/completion.ts')).makeCompletionCommand(COMMANDS),

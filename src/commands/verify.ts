@@ -1,11 +1,4 @@
-import { randomUUID } from 'node:crypto'
-
-import { loadConfig } from '../config/load.ts'
-import { requireSection } from '../config/section.ts'
 import { formatResource, type Resource } from '../kube/resource.ts'
-import { SourceReader } from '../storage/source-reader.ts'
-import { systemClock } from '../time/clock.ts'
-import { Transit } from '../transit/transit.ts'
 import { DeepProof } from '../verify/deep-proof.ts'
 import type { Proof } from '../verify/proof.ts'
 import { formatReport } from '../verify/report-text.ts'
@@ -18,10 +11,10 @@ import {
   givenEtcdOptions,
   namesEtcd,
   readEtcdAccess,
+  type EtcdAccessValues,
 } from './cli/options/etcd.ts'
 import { untilInterrupted } from './cli/interruption.ts'
 import { count, flag, grouped, text, usageError } from './cli/option.ts'
-import { quietTelemetry } from './cli/quiet-telemetry.ts'
 import { allowedResources, resources } from './cli/options/resources.ts'
 import {
   DEFAULT_ETCD_RATE,
@@ -30,11 +23,9 @@ import {
   type StoreReading,
   type StoreSource,
 } from './cli/store-report.ts'
+import { openSourceReader } from './cli/source-access.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
-import { createVaultAccess } from './cli/vault-access.ts'
 
-/** Time at the end to revoke its own Vault token. */
-const REVOKE_TIME_MS = 1_000
 const MAX_RATE = 1_000_000
 
 const options = {
@@ -131,7 +122,10 @@ function refuseContradiction(
   if (both !== undefined) throw usageError(`${both} is in --resources and in --allow; remove one`)
 }
 
-function readSource(values: VerifyValues): StoreSource {
+/** The store that the options name. Throws USAGE_INVALID. */
+export function readSource(
+  values: EtcdAccessValues & Pick<VerifyValues, 'snapshot' | 'skipHashCheck'>,
+): StoreSource {
   const { snapshot, skipHashCheck } = values
   if (snapshot !== undefined) {
     if (namesEtcd(values))
@@ -168,39 +162,18 @@ interface VaultProof {
   close(): Promise<void>
 }
 
-/** A session of the plugin's own identity, whose key has been read; undefined without --deep. */
+/** Undefined without --deep. */
 async function openVault(
   file: string | undefined,
   depth: Depth,
-  { environment }: Terminal,
+  terminal: Terminal,
 ): Promise<VaultProof | undefined> {
   if (file === undefined) return undefined
-  const config = await loadConfig(file, environment)
-  const kms = requireSection(config, 'kms')
-  const { client, session } = createVaultAccess({ config: config.vault, ...quietTelemetry() })
-  const close = async () => {
-    await session.stop({ deadline: systemClock.monotonic() + REVOKE_TIME_MS })
-    await client.close()
-  }
-  const uid = `verify-${randomUUID()}`
-  const transit = new Transit({ vault: session, mount: config.transit.mount })
-  const reader = new SourceReader({
-    transit,
-    place: config.transit,
-    clusters: kms,
-    clock: systemClock,
-    uid,
-  })
-  try {
-    await reader.readKey()
-  } catch (error) {
-    await close()
-    throw error
-  }
-  const acceptVaultKubernetesKms = kms.acceptFrom.includes('vault-kubernetes-kms')
+  const access = await openSourceReader(file, 'verify', terminal)
+  const { reader, acceptVaultKubernetesKms, uid } = access
   return {
     proof: new DeepProof({ reader, acceptVaultKubernetesKms, objects: depth === 'objects' }),
     uid,
-    close,
+    close: () => access.close(),
   }
 }

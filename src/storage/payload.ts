@@ -9,30 +9,41 @@ const BLOCK_BYTES = 16
 const SEED_BYTES = 32
 const KEY_SIZES: readonly number[] = [16, 24, 32]
 
+/** Why an object cannot be decrypted with its DEK source, or its plaintext, which the receiver owns and zeroes. */
+export type OpenedPayload = Buffer | string
+
 /**
- * Decrypts an object with its DEK source and returns why that fails; undefined if it succeeds. The plaintext is zeroed and
- * never returned. The etcd key is associated data: an object that was copied to another key cannot be decrypted.
+ * Decrypts an object with its DEK source. The etcd key is associated data: an object that was copied to another key cannot be
+ * decrypted.
  */
+export function openPayload(
+  value: KmsV1Value | KmsV2Value,
+  source: Buffer,
+  etcdKey: Uint8Array,
+): OpenedPayload {
+  if (value.kind === 'kms-v1') return openV1Payload(value.payload, source, etcdKey)
+  if (value.isSeed) return openSeeded(value.payload, source, etcdKey)
+  if (!KEY_SIZES.includes(source.length)) return 'its DEK does not have the length of an AES key'
+  return openGcm(value.payload, source, etcdKey) ?? CHANGED
+}
+
+/** The same for a check: returns why it fails, or undefined. The plaintext is zeroed and never returned. */
 export function findPayloadFault(
   value: KmsV1Value | KmsV2Value,
   source: Buffer,
   etcdKey: Uint8Array,
 ): string | undefined {
-  if (value.kind === 'kms-v1') return findV1Fault(value.payload, source, etcdKey)
-  if (value.isSeed) return findSeededFault(value.payload, source, etcdKey)
-  if (!KEY_SIZES.includes(source.length)) return 'its DEK does not have the length of an AES key'
-  return opensGcm(value.payload, source, etcdKey) ? undefined : CHANGED
+  const opened = openPayload(value, source, etcdKey)
+  if (typeof opened === 'string') return opened
+  opened.fill(0)
+  return undefined
 }
 
 const CHANGED =
   'its data does not match its DEK and this etcd key; it was changed, or copied from another key'
 
 /** The key is HKDF-Expand(seed, info), and the payload starts with info (apiserver: pkg/storage/value/encrypt/aes/aes_extended_nonce.go). */
-function findSeededFault(
-  payload: Uint8Array,
-  seed: Buffer,
-  etcdKey: Uint8Array,
-): string | undefined {
+function openSeeded(payload: Uint8Array, seed: Buffer, etcdKey: Uint8Array): OpenedPayload {
   if (seed.length < SEED_BYTES) return 'its DEK seed is shorter than 32 bytes'
   if (payload.length < INFO_BYTES + NONCE_BYTES + TAG_BYTES) return 'its data is too short'
   // One round yields all 32 bytes (RFC 5869, section 2.3).
@@ -41,21 +52,20 @@ function findSeededFault(
     .update(Buffer.of(1))
     .digest()
   try {
-    return opensGcm(payload.subarray(INFO_BYTES), key, etcdKey) ? undefined : CHANGED
+    return openGcm(payload.subarray(INFO_BYTES), key, etcdKey) ?? CHANGED
   } finally {
     key.fill(0)
   }
 }
 
 /** AES-GCM since Kubernetes 1.25, AES-CBC before; API servers still read both (apiserver: pkg/storage/value/encrypt/envelope/envelope.go). */
-function findV1Fault(payload: Uint8Array, key: Buffer, etcdKey: Uint8Array): string | undefined {
+function openV1Payload(payload: Uint8Array, key: Buffer, etcdKey: Uint8Array): OpenedPayload {
   if (!KEY_SIZES.includes(key.length)) return 'its DEK does not have the length of an AES key'
-  if (opensGcm(payload, key, etcdKey) || opensCbc(payload, key)) return undefined
-  return CHANGED
+  return openGcm(payload, key, etcdKey) ?? openCbc(payload, key) ?? CHANGED
 }
 
-function opensGcm(payload: Uint8Array, key: Buffer, etcdKey: Uint8Array): boolean {
-  if (payload.length < NONCE_BYTES + TAG_BYTES) return false
+function openGcm(payload: Uint8Array, key: Buffer, etcdKey: Uint8Array): Buffer | undefined {
+  if (payload.length < NONCE_BYTES + TAG_BYTES) return undefined
   const end = payload.length - TAG_BYTES
   const cipher = `aes-${String(key.length * 8) as '128' | '192' | '256'}-gcm` as const
   const decipher = createDecipheriv(cipher, key, payload.subarray(0, NONCE_BYTES), {
@@ -66,26 +76,26 @@ function opensGcm(payload: Uint8Array, key: Buffer, etcdKey: Uint8Array): boolea
   const plaintext = decipher.update(payload.subarray(NONCE_BYTES, end))
   try {
     decipher.final()
-    return true
+    return plaintext
   } catch {
-    return false
-  } finally {
     plaintext.fill(0)
+    return undefined
   }
 }
 
 /** CBC does not authenticate: the plaintext must at least start like an object. */
-function opensCbc(payload: Uint8Array, key: Buffer): boolean {
-  if (payload.length < 2 * BLOCK_BYTES || payload.length % BLOCK_BYTES !== 0) return false
+function openCbc(payload: Uint8Array, key: Buffer): Buffer | undefined {
+  if (payload.length < 2 * BLOCK_BYTES || payload.length % BLOCK_BYTES !== 0) return undefined
   const cipher = `aes-${String(key.length * 8)}-cbc`
   const decipher = createDecipheriv(cipher, key, payload.subarray(0, BLOCK_BYTES))
   const parts = [decipher.update(payload.subarray(BLOCK_BYTES))]
   try {
     parts.push(decipher.final())
     const first = parts.find(({ length }) => length > 0)
-    return first !== undefined && /^(k8s\0|\{)/.test(first.toString('latin1', 0, 4))
+    const isObject = first !== undefined && /^(k8s\0|\{)/.test(first.toString('latin1', 0, 4))
+    return isObject ? Buffer.concat(parts) : undefined
   } catch {
-    return false
+    return undefined
   } finally {
     for (const part of parts) part.fill(0)
   }

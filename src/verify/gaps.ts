@@ -56,7 +56,10 @@ export function findGaps(facts: GapFacts): readonly string[] {
 }
 
 /** Without kube-system the prefix is wrong, or this etcd holds only part of a cluster (such as its events). */
-function findMissingCluster({ markers, prefix }: GapFacts): readonly string[] {
+export function findMissingCluster({
+  markers,
+  prefix,
+}: Pick<GapFacts, 'markers' | 'prefix'>): readonly string[] {
   if (markers.has(CLUSTER_MARKER)) return []
   return [
     `${prefix}${CLUSTER_MARKER} does not exist, so this is not the main store of a cluster; check --endpoints and --etcd-prefix (--etcd-servers and --etcd-prefix of kube-apiserver)`,

@@ -23,6 +23,13 @@ export const API_SERVER_METRICS: readonly string[] = [
   'apiserver_storage_transformation_operations_total',
 ]
 
+/** Metrics in the file of `escrow check --prometheus-file`, which no server of the program has. */
+export const ESCROW_METRICS: readonly string[] = [
+  'transit_bridge_escrow_checked_timestamp_seconds',
+  'transit_bridge_escrow_covered_ratio',
+  'transit_bridge_escrow_created_timestamp_seconds',
+]
+
 /** The metrics of the program, in all roles. */
 export function ownMetrics(): readonly string[] {
   return Object.values(metricsByRole).flatMap((definitions) =>

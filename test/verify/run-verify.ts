@@ -5,7 +5,12 @@ import type { Report } from '../../src/verify/report.ts'
 export type VerifyOutcome = { code: number; stdout: string; stderr: string }
 
 /** Runs `transit-bridge verify` in this process, where coverage sees it. */
-export async function runVerify(...args: string[]): Promise<VerifyOutcome> {
+export function runVerify(...args: string[]): Promise<VerifyOutcome> {
+  return runMain('verify', ...args)
+}
+
+/** The same for any command. */
+export async function runMain(...args: string[]): Promise<VerifyOutcome> {
   const output = { stdout: '', stderr: '' }
   const sink = (name: keyof typeof output) =>
     new Writable({
@@ -15,7 +20,7 @@ export async function runVerify(...args: string[]): Promise<VerifyOutcome> {
       },
     })
   const terminal = { stdout: sink('stdout'), stderr: sink('stderr'), environment: {} }
-  const code = await main(['verify', ...args], terminal)
+  const code = await main(args, terminal)
   return { code, ...output }
 }
 

@@ -76,7 +76,8 @@ interface OpenStore {
   readonly gaps?: readonly string[]
 }
 
-async function openStore(
+/** Opens a store to read it; on a node, says which etcd was found. */
+export async function openStore(
   source: StoreSource,
   terminal: Pick<Terminal, 'stderr'>,
 ): Promise<OpenStore> {

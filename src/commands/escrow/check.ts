@@ -1,0 +1,71 @@
+import { CoverageProof } from '../../escrow/coverage.ts'
+import { formatMetrics } from '../../escrow/metrics.ts'
+import { formatCoverage, isComplete } from '../../escrow/reading.ts'
+import { readEscrow } from '../../escrow/sealed-file.ts'
+import { putHostFile } from '../../files/atomic-file.ts'
+import { systemClock } from '../../time/clock.ts'
+import { defineCommand, type CommandValues } from '../cli/command.ts'
+import { etcdAccessOptions, etcdPrefixOption } from '../cli/options/etcd.ts'
+import { flag, requiredText, text } from '../cli/option.ts'
+import { skipHashCheckOption } from '../cli/store-report.ts'
+import { EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
+import { readSource } from '../verify.ts'
+import { coverStore } from './store-coverage.ts'
+
+const options = {
+  escrow: requiredText('FILE', 'The escrow.'),
+  snapshot: text('FILE', 'Compare it with an etcd snapshot. Without it, with etcd.'),
+  skipHashCheck: skipHashCheckOption,
+  prometheusFile: text(
+    'FILE',
+    "Also write the result for the textfile collector of Prometheus' node exporter: NAME.prom",
+  ),
+  json: flag('Print one JSON object.'),
+  ...etcdAccessOptions,
+  ...etcdPrefixOption,
+}
+
+type CheckValues = CommandValues<typeof options>
+
+export const escrowCheckCommand = defineCommand({
+  name: 'escrow check',
+  usage: ['--escrow FILE [ETCD OPTIONS] [OPTIONS]', '--escrow FILE --snapshot FILE [OPTIONS]'],
+  description: `
+Compare what stored objects need with what an escrow says that it holds. It opens
+nothing and needs neither Vault nor a share. The list in the escrow is proved only
+when the escrow is opened.`,
+  options,
+  exitCodes: '0 every encrypted object is covered, 1 it is not, 2 wrong usage or configuration.',
+  examples: [
+    '$ transit-bridge escrow check --escrow escrow.json \\\n      --prometheus-file /var/lib/node_exporter/escrow.prom',
+  ],
+  run: runCheck,
+})
+
+/** Reports how much of a store an escrow covers. */
+async function runCheck(values: CheckValues, terminal: Terminal): Promise<number> {
+  const source = readSource(values)
+  const { manifest } = await readEscrow(values.escrow)
+  const proof = new CoverageProof(manifest)
+  const coverage = await coverStore(source, values.etcdPrefix, proof, terminal)
+  const ok = isComplete(coverage)
+  const { entries: _, ...facts } = manifest
+  const report = { ok, escrow: facts, coverage }
+  if (values.prometheusFile !== undefined) {
+    const content = formatMetrics(manifest, coverage, systemClock.now())
+    await putHostFile({ path: values.prometheusFile, mode: 0o644, content })
+  }
+  print(
+    terminal,
+    values.json
+      ? JSON.stringify(report, null, 2)
+      : [
+          `the escrow of cluster ${manifest.clusterId}, created at ${manifest.createdAt}, holds ${String(manifest.localKeys)} local keys and ${String(manifest.seeds)} DEK seeds`,
+          ...formatCoverage(coverage),
+          ok
+            ? 'ok: every encrypted object is covered'
+            : 'NOT ok: create a new escrow; see above for what this one does not cover',
+        ].join('\n'),
+  )
+  return ok ? EXIT_OK : EXIT_FAILED
+}

@@ -1,0 +1,285 @@
+// Everything but etcd is real; test/e2e/life-cycle/escrow.test.ts has that, and an API server.
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { create, toBinary } from '@bufbuild/protobuf'
+import { generateIdentity, identityToRecipient } from 'age-encryption'
+import { after, test } from 'tap'
+import { checkRecipients, decryptByIdentity } from '../../src/escrow/age.ts'
+import { Collection } from '../../src/escrow/collection.ts'
+import { CoverageProof } from '../../src/escrow/coverage.ts'
+import {
+  makeCreationReport,
+  makeEscrow,
+  requireNew,
+  shareFiles,
+  writeEscrow,
+  type Holders,
+} from '../../src/escrow/creation.ts'
+import { KeyTable } from '../../src/escrow/key-table.ts'
+import { makeReadable } from '../../src/escrow/kubernetes-object.ts'
+import { formatMetrics } from '../../src/escrow/metrics.ts'
+import { prepareFolder, writeObject } from '../../src/escrow/out-folder.ts'
+import { formatCoverage, isComplete, readCoverage } from '../../src/escrow/reading.ts'
+import { Recovery } from '../../src/escrow/recovery.ts'
+import { openEscrow, readEscrow } from '../../src/escrow/sealed-file.ts'
+import { joinShares } from '../../src/escrow/share.ts'
+import { SecretSchema, UnknownSchema } from '../../src/gen/kube/v1/objects_pb.ts'
+import { encodeAssociatedData, makeLocalAnnotations } from '../../src/seed/annotations.ts'
+import { encodeLocalKeyAssociatedData, sealSeed } from '../../src/seed/local-seal.ts'
+import { openSourceReader } from '../../src/commands/cli/source-access.ts'
+import type { Proof } from '../../src/verify/proof.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
+import { KEY, KmsVault } from '../real/vault/kms-vault.ts'
+import { kmsV2Value, KUBE_SYSTEM, sealBySeed } from '../verify/envelopes.ts'
+import { memoryStore } from './memory-store.ts'
+import { makeSeeds, sealedValue, writeConfig } from '../verify/sealed-values.ts'
+
+const CLUSTER = 'test-cluster'
+const vault = await KmsVault.start({ audit: false })
+const access = await openSourceReader(writeConfig(vault), 'escrow', { environment: {} })
+after(async () => {
+  await access.close()
+  await vault.stop()
+})
+const [direct] = await makeSeeds(vault, 1)
+if (direct === undefined) throw new Error('there is no seed')
+
+/** A local key as the plugin makes one, wrapped by the real Transit. */
+async function makeLocalKey(cluster = CLUSTER) {
+  const key = randomBytes(32)
+  const associated_data = encodeLocalKeyAssociatedData(cluster).toString('base64')
+  const request = { plaintext: key.toString('base64'), associated_data }
+  const { data } = await vault.bao.api('POST', `transit/encrypt/${KEY}`, request)
+  return { key, annotations: makeLocalAnnotations(cluster, String(data.ciphertext)) }
+}
+
+type LocalKey = Awaited<ReturnType<typeof makeLocalKey>>
+
+function localValue({ key, annotations }: LocalKey, etcdKey: string, plaintext: string): Buffer {
+  const seed = randomBytes(32)
+  return kmsV2Value({
+    keyId: direct?.keyId ?? '',
+    source: sealSeed(key, seed, encodeAssociatedData(annotations)),
+    annotations: { ...annotations },
+    data: sealBySeed(seed, etcdKey, plaintext),
+  })
+}
+
+const one = await makeLocalKey()
+const other = await makeLocalKey()
+const named = (name: string) => `/registry/secrets/a/${name}`
+const objects = ['a', 'b', 'c'].map((name, at) => {
+  const value = localValue(at === 0 ? one : other, named(name), `{"value":"${name}"}`)
+  return [named(name), value] as const
+})
+
+function read(proof: Proof, entries: readonly (readonly [string, Buffer])[]) {
+  const store = memoryStore([KUBE_SYSTEM, ...entries])
+  const { signal } = new AbortController()
+  return readCoverage({ store, prefix: '/registry/', proof, onProgress: () => undefined, signal })
+}
+
+async function collect(entries: readonly (readonly [string, Buffer])[], includeSeeds = false) {
+  const table = new KeyTable()
+  const collection = new Collection({ ...access, table, includeSeeds })
+  const coverage = await read(collection, entries)
+  return { table, collection, coverage }
+}
+
+async function make(
+  entries: readonly (readonly [string, Buffer])[],
+  holders: Holders = { split: { needed: 3, of: 5 }, recipients: [] },
+  includeSeeds = false,
+) {
+  const { table, collection, coverage } = await collect(entries, includeSeeds)
+  const made = await makeEscrow(table, holders, {
+    clusterId: CLUSTER,
+    alsoDecryptClusters: [],
+    transit: { mount: 'transit', key: KEY, versions: [...collection.keyVersions] },
+    coverage: [coverage],
+    now: 1_800_000_000_000,
+  })
+  table.end()
+  const out = join(tempFolder('escrow'), 'escrow.json')
+  await writeEscrow(out, made)
+  return { made, out, shares: shareFiles(out, made.shares.length), coverage }
+}
+
+void test('any k shares open an escrow, and each object is then read without Vault', async (t) => {
+  const { out, shares, coverage, made } = await make(objects)
+  t.ok(isComplete(coverage))
+  t.match(makeCreationReport(out, made, [coverage], 'uid'), { ok: true, localKeys: 2, seeds: 0 })
+  t.match(formatCoverage(coverage), ['memory: 3 of 3 encrypted objects'])
+  t.equal(statSync(out).mode & 0o777, 0o600)
+  await t.rejects(requireNew([out]), { code: 'USAGE_INVALID' })
+  const escrow = await readEscrow(out)
+  for (const use of [shares.slice(0, 3), shares.slice(2), shares]) {
+    const folder = join(tempFolder('escrow'), 'out')
+    await prepareFolder(folder)
+    const table = openEscrow(escrow, await joinShares(escrow.manifest, use))
+    const { manifest } = escrow
+    const recovery = new Recovery({ table, manifest, folder, prefix: '/registry/' })
+    t.ok(isComplete(await read(recovery, objects)))
+    t.equal(recovery.others, 3)
+    t.equal(readFileSync(join(folder, 'secrets/a/a.json'), 'utf8'), '{"value":"a"}')
+    await t.rejects(prepareFolder(folder), { message: /is not empty/ })
+  }
+  await t.rejects(joinShares(escrow.manifest, shares.slice(0, 2)), {
+    code: 'USAGE_INVALID',
+    message: /opens with 3 different shares of 5, and only 2 were passed/,
+  })
+  await t.rejects(joinShares(escrow.manifest, shares.slice(0, 1)), { message: /only 1 was passed/ })
+})
+
+void test('shares of another escrow, and what is no share, are named', async (t) => {
+  const first = await make(objects)
+  const folder = tempFolder('escrow')
+  const copy = join(folder, 'copy')
+  writeFileSync(copy, readFileSync(first.shares[0] ?? ''))
+  const second = await make(objects)
+  const { manifest } = second.made.file
+  await t.rejects(joinShares(manifest, [copy]), {
+    code: 'USAGE_INVALID',
+    message: /is share 1 of another escrow/,
+  })
+  writeFileSync(copy, 'no share')
+  await t.rejects(joinShares(manifest, [copy]), { code: 'FILE_DAMAGED' })
+  await t.rejects(joinShares(manifest, [join(folder, 'none')]), { message: /no such file/ })
+  await t.rejects(readEscrow(copy), { code: 'FILE_DAMAGED', message: /is not an escrow/ })
+  await t.rejects(readEscrow(join(folder, 'none')), { code: 'USAGE_INVALID' })
+  t.throws(() => openEscrow(second.made.file, randomBytes(32)), { code: 'FILE_DAMAGED' })
+  t.throws(() => openEscrow({ ...second.made.file, sealed: 'QUJD' }, randomBytes(32)), {
+    code: 'FILE_DAMAGED',
+  })
+})
+
+void test('an age identity opens it alone', async (t) => {
+  const identity = await generateIdentity()
+  const recipients = [await identityToRecipient(identity)]
+  const { made } = await make(objects, { recipients })
+  const folder = tempFolder('escrow')
+  writeFileSync(join(folder, 'identity'), `# mine\n${identity}\n`)
+  writeFileSync(join(folder, 'sealed'), 'age-encryption.org/v1\n')
+  const { file } = made
+  const fileKey = await decryptByIdentity(file.age ?? '', join(folder, 'identity'))
+  openEscrow(file, fileKey).end()
+  await t.rejects(joinShares(file.manifest, []), { message: /has no shares; pass --identity/ })
+  await t.rejects(decryptByIdentity(file.age ?? '', join(folder, 'sealed')), {
+    message: /is encrypted with a passphrase/,
+  })
+  writeFileSync(join(folder, 'identity'), await generateIdentity())
+  await t.rejects(decryptByIdentity(file.age ?? '', join(folder, 'identity')), {
+    code: 'USAGE_INVALID',
+  })
+  writeFileSync(join(folder, 'identity'), 'something')
+  await t.rejects(decryptByIdentity(file.age ?? '', join(folder, 'identity')), {
+    message: /not a file of age identities/,
+  })
+  t.throws(() => checkRecipients([identity]), { code: 'USAGE_INVALID' })
+})
+
+void test('what Transit encrypted without a local key is covered only with its seeds', async (t) => {
+  const entries = [...objects, [named('d'), sealedValue(named('d'), '{}', direct)] as const]
+  const without = await make(entries)
+  t.notOk(isComplete(without.coverage))
+  t.match(without.coverage, { encrypted: 4, covered: 3, uncovered: [{ key: named('d') }] })
+  t.match(without.coverage.uncovered[0]?.why, /without a local key; .*--include-seeds/)
+  t.match(without.made.file.manifest, { uncovered: 1, localKeys: 2, seeds: 0 })
+  const included = await make(entries, undefined, true)
+  t.ok(isComplete(included.coverage))
+  t.match(included.made.file.manifest, { uncovered: 0, localKeys: 2, seeds: 1 })
+  const check = await read(new CoverageProof(without.made.file.manifest), entries)
+  t.match(check.uncovered, [{ why: /the seed is not in the escrow/ }])
+  t.ok(isComplete(await read(new CoverageProof(included.made.file.manifest), entries)))
+})
+
+void test('a check names what is newer, of another cluster, or under another key', async (t) => {
+  const { made } = await make(objects)
+  const newer = await makeLocalKey()
+  const foreign = await makeLocalKey('other-cluster')
+  const damaged = Buffer.from('k8s:enc:kms:v2:transit-bridge:')
+  const entries = [
+    ...objects,
+    [named('newer'), localValue(newer, named('newer'), '{}')],
+    [named('other'), localValue(foreign, named('other'), '{}')],
+    [named('cbc'), Buffer.concat([Buffer.from('k8s:enc:aescbc:v1:k1:'), Buffer.alloc(32)])],
+    [named('damaged'), damaged],
+    [named('foreign'), kmsV2Value({ keyId: 'theirs', annotations: {} })],
+    [named('plain'), Buffer.from('{}')],
+  ] as const
+  const { manifest } = made.file
+  const coverage = await read(new CoverageProof(manifest), entries)
+  t.match(coverage, { encrypted: 8, covered: 3 })
+  const why = new Map(coverage.uncovered.map((each) => [each.key, each.why]))
+  t.match(why.get(named('newer')), /its local key is not in the escrow, which was created at 2027/)
+  t.match(why.get(named('other')), /belongs to cluster "other-cluster", and the escrow is of/)
+  t.match(why.get(named('cbc')), /keep a copy of that file/)
+  t.match(why.get(named('foreign')), /another plugin/)
+  t.ok(why.has(named('damaged')))
+  t.match(formatMetrics(manifest, coverage, 0), /^transit_bridge_escrow_covered_ratio 0.375$/m)
+  const complete = await read(new CoverageProof(manifest), objects)
+  t.match(formatMetrics(manifest, complete, 0), /^transit_bridge_escrow_covered_ratio 1$/m)
+  const { coverage: created } = await collect(entries)
+  t.match(created, { encrypted: 8, covered: 4 }, 'Transit knows the newer key')
+})
+
+void test('an object that was changed is not covered, and the escrow has its key', async (t) => {
+  const value = localValue(one, named('moved'), '{}')
+  const { coverage } = await collect([...objects, [named('there'), value]])
+  t.match(coverage, {
+    covered: 3,
+    uncovered: [{ key: named('there'), why: /copied from another/ }],
+  })
+})
+
+void test('a Secret becomes a manifest, and anything else keeps its stored form', (t) => {
+  const secret = create(SecretSchema, {
+    metadata: { name: 'n', namespace: 'ns', annotations: { note: 'x' } },
+    data: { bytes: Buffer.from([0, 255]) },
+    type: 'Opaque',
+    immutable: true,
+  })
+  const stored = (kind: string, raw: Uint8Array) => {
+    const unknown = create(UnknownSchema, { typeMeta: { apiVersion: 'v1', kind }, raw })
+    return Buffer.concat([Buffer.from('k8s\0'), toBinary(UnknownSchema, unknown)])
+  }
+  const bytes = stored('Secret', toBinary(SecretSchema, secret))
+  t.same(JSON.parse(makeReadable(bytes).content.toString()), {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 'n', namespace: 'ns', annotations: { note: 'x' } },
+    type: 'Opaque',
+    immutable: true,
+    data: { bytes: 'AP8=' },
+  })
+  for (const odd of [stored('Pod', Buffer.of(1)), stored('Secret', Buffer.of(255)), Buffer.of(1)])
+    t.match(makeReadable(odd), { extension: 'bin', isManifest: false, content: odd })
+  t.end()
+})
+
+void test('no key of etcd leaves the folder', async (t) => {
+  const folder = join(tempFolder('escrow'), 'out')
+  await prepareFolder(folder)
+  const content = Buffer.from('x')
+  const names = ['../../x', './y', 'a//b', `a/${'é'.repeat(200)}`, 'a\0b', '.hidden']
+  for (const name of names) await writeObject(folder, name, { extension: 'bin', content })
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+  t.equal(files.filter((file) => file.isFile()).length, names.length)
+  await t.rejects(writeObject(folder, '.hidden', { extension: 'bin', content }), {
+    code: 'HOST_FAILED',
+  })
+  const file = join(folder, '%2Ehidden.bin')
+  await t.rejects(prepareFolder(file), { code: 'USAGE_INVALID', message: /cannot be used/ })
+})
+
+void test('a share that cannot be written leaves no other behind', async (t) => {
+  const { made } = await make(objects)
+  const folder = join(tempFolder('escrow'), 'full')
+  mkdirSync(join(folder, 'e.share-3', 'taken'), { recursive: true })
+  await t.rejects(writeEscrow(join(folder, 'e'), made), { code: 'HOST_FAILED' })
+  t.same(
+    readdirSync(folder).filter((name) => !name.startsWith('.')),
+    ['e.share-3'],
+  )
+})
