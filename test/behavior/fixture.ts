@@ -81,6 +81,16 @@ export class Fixture {
       .filter(({ displayName, path: asked }) => displayName !== 'root' && !asked.startsWith('sys/'))
   }
 
+  /** Revokes the Vault tokens of all plugins. */
+  async revokeTokens(): Promise<void> {
+    const { data } = await this.bao.api('LIST', 'auth/token/accessors')
+    for (const accessor of data.keys as string[]) {
+      const found = await this.bao.request('POST', 'auth/token/lookup-accessor', { accessor })
+      if (!String(found.body?.data?.display_name).startsWith('jwt-')) continue
+      await this.bao.api('POST', 'auth/token/revoke-accessor', { accessor })
+    }
+  }
+
   #keep(plugin: Plugin): Plugin {
     this.#plugins.push(plugin)
     return plugin

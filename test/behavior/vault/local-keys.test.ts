@@ -139,7 +139,7 @@ const CHANGES: readonly Change[] = [
     key: KEY,
     begin: async () => {
       await bao.api('DELETE', `auth/jwt/role/${ROLE}`)
-      await revokeTokens()
+      await fixture.revokeTokens()
     },
     told: /login at auth\/jwt .* was refused/,
     encrypt: 'PERMISSION_DENIED',
@@ -147,15 +147,6 @@ const CHANGES: readonly Change[] = [
     end: () => vault.enableLogin(),
   },
 ]
-
-async function revokeTokens(): Promise<void> {
-  const { data } = await bao.api('LIST', 'auth/token/accessors')
-  for (const accessor of data.keys as string[]) {
-    const found = await bao.request('POST', 'auth/token/lookup-accessor', { accessor })
-    if (!String(found.body?.data?.display_name).startsWith('jwt-')) continue
-    await bao.api('POST', 'auth/token/revoke-accessor', { accessor })
-  }
-}
 
 /** The keys of the changes. */
 async function makeKeys(): Promise<void> {

@@ -25,15 +25,6 @@ function without(operation: 'encrypt' | 'decrypt' | 'keys'): string {
   return whole.replace(new RegExp(`path "transit/${operation}/[^}]*}`), '')
 }
 
-async function revokeTokens(): Promise<void> {
-  const { data } = await bao.api('LIST', 'auth/token/accessors')
-  for (const accessor of data.keys as string[]) {
-    const found = await bao.request('POST', 'auth/token/lookup-accessor', { accessor })
-    if (!String(found.body?.data?.display_name).startsWith('jwt-')) continue
-    await bao.api('POST', 'auth/token/revoke-accessor', { accessor })
-  }
-}
-
 /** A token this young that is denied is not taken for stale (src/vault/session/session.ts). */
 async function untilTokenIsOld(of: Plugin): Promise<void> {
   await eventually('an older token', () => {
@@ -86,7 +77,7 @@ const refusals: Refusal[] = [
     name: 'the role is gone, and the token with it',
     begin: async () => {
       await remove(`auth/jwt/role/${ROLE}`)
-      await revokeTokens()
+      await fixture.revokeTokens()
     },
     end: () => vault.enableLogin(),
     told: /jwt login at auth\/jwt with role "transit-bridge-kms" was refused: .*could not be found.*create that role/,
@@ -135,7 +126,7 @@ void test('a revoked token is replaced without an error for callers', async (t) 
   await untilTokenIsOld(plugin)
   const from = plugin.logLines().length
   const logins = linesSaying(plugin, 'logged in to Vault').length
-  await revokeTokens()
+  await fixture.revokeTokens()
   for (let call = 0; call < 20; call += 1) {
     await plugin.client.encrypt(newSeed())
     t.equal((await plugin.client.status()).healthz, 'ok')
