@@ -1,7 +1,7 @@
 import type { CallContext } from '../call-context.ts'
 import { BridgeError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
-import { decodeBase64 } from '../text/base64-bytes.ts'
+import { decodeBase64, encodeBase64 } from '../text/base64-bytes.ts'
 import type { VaultRequest, VaultRequester, VaultResponse } from '../vault/client/request.ts'
 import { cleanWords } from '../vault/client/wording.ts'
 import { readCiphertextVersion } from './ciphertext.ts'
@@ -70,12 +70,15 @@ export class Transit {
 
   /** Returns the ciphertext in Transit's text form; its version is checked to be the requested one. */
   async encrypt(key: string, input: EncryptInput, context: CallContext): Promise<string> {
+    const plaintext = encodeBase64(input.plaintext)
     const body = {
-      plaintext: toBase64(input.plaintext),
+      plaintext,
       associated_data: toBase64(input.associatedData),
       key_version: input.keyVersion,
     }
-    const { answer } = await this.#post('encrypt', key, body, context)
+    const { answer } = await this.#post('encrypt', key, body, context).finally(() =>
+      plaintext.fill(0),
+    )
     const ciphertext = readField(dataOf(answer), 'ciphertext')
     if (ciphertext === undefined || readCiphertextVersion(ciphertext) !== input.keyVersion) {
       throw new BridgeError(

@@ -11,6 +11,7 @@ const request: VaultRequest = {
     role: 'transit-bridge-kms',
     jwt: 'eyJhbGciOi.J9.x',
     short: 'k8s-etcd',
+    plaintext: Buffer.from('b2YgZW5jcnlwdA=='),
     batch_input: [{ plaintext: 'cGxhaW50ZXh0' }, { plaintext: 'c2Vjb25kIG9uZQ==' }],
   },
   token: new Secret('hvs.token'),
@@ -29,6 +30,7 @@ const ROWS: readonly (readonly [string[], string])[] = [
   [['bad jwt eyJhbGciOi.J9.x'], 'bad jwt [secret]'],
   [['token hvs.token is bad'], 'token [secret] is bad'],
   [['item c2Vjb25kIG9uZQ==: cGxhaW50ZXh0'], 'item [secret]: [secret]'],
+  [['bad b2YgZW5jcnlwdA== here'], 'bad [secret] here'],
   [
     ['role "transit-bridge-kms" could not be found'],
     'role "transit-bridge-kms" could not be found',

@@ -24,6 +24,7 @@ export interface VaultRequest {
   readonly method: 'GET' | 'POST' | 'LIST' | 'DELETE'
   /** The path under `/v1/`, without a leading slash, and a query; segments from outside are percent-encoded. */
   readonly path: string
+  /** Sent as JSON; a field that is a Buffer is base64 text, which the sender owns and zeroes. */
   readonly body?: object
   /** Sent as X-Vault-Token; without it the request is anonymous (a login). */
   readonly token?: Secret<string> | undefined

@@ -5,6 +5,7 @@ import type { RawAnswer } from './answer.ts'
 import { AttemptFailure, type Attempt } from './attempt.ts'
 import { createConnector } from '../tls/connector.ts'
 import { Exchange, cancelled, closed, timeIsUp } from './exchange.ts'
+import { encodeBody } from './request-body.ts'
 import type { TlsMaterial } from '../tls/tls-material.ts'
 
 /** Well below the 5 minutes after which Vault closes an idle connection (http_idle_timeout). */
@@ -53,15 +54,21 @@ export class Transport {
     if (leftMs <= 0) return Promise.resolve(timeIsUp(attempt, this.address.text))
 
     const pool = this.#currentPool()
-    const body = message.body === undefined ? null : JSON.stringify(message.body)
+    const body = encodeBody(message.body)
     return new Promise((resolve) => {
       const settle = (result: RawAnswer | AttemptFailure) => {
+        body.wipe()
         this.#note(pool, result, startedAt)
         resolve(result)
       }
       const exchange = new Exchange(attempt, this.address.text, clock, leftMs, settle)
       pool.dispatch(
-        { method: message.method, path: message.path, headers: message.headers, body },
+        {
+          method: message.method,
+          path: message.path,
+          headers: message.headers,
+          body: body.content,
+        },
         exchange,
       )
     })

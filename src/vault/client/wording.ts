@@ -35,16 +35,19 @@ function shorten(text: string): string {
 }
 
 function hideSecrets(text: string, request: VaultRequest): string {
-  const secrets = stringsOf(request.body)
+  const secrets = stringsOf(request.body, Buffer.from(text))
   if (request.token !== undefined) secrets.push(request.token.reveal())
   const hidden = secrets.reduce((left, secret) => left.replaceAll(secret, '[secret]'), text)
   return hidden.replaceAll(SECRET_FORMS, '[secret]')
 }
 
-function stringsOf(value: unknown): string[] {
+/** The strings in a request body. A field of bytes becomes one only if the text contains it. */
+function stringsOf(value: unknown, text: Buffer): string[] {
+  if (Buffer.isBuffer(value))
+    return value.length >= MIN_SECRET_LENGTH && text.includes(value) ? [value.toString()] : []
   if (typeof value === 'string') return value.length >= MIN_SECRET_LENGTH ? [value] : []
   if (typeof value !== 'object' || value === null) return []
   return Object.entries(value)
     .filter(([name]) => !NEVER_SECRET.has(name))
-    .flatMap(([, inner]) => stringsOf(inner))
+    .flatMap(([, inner]) => stringsOf(inner, text))
 }

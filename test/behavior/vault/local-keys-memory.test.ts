@@ -1,0 +1,66 @@
+// Where the bytes of a local key are: in the memory of the process until Vault refuses, and nowhere else.
+import { test } from 'tap'
+
+import { encodeLocalKeyAssociatedData } from '../../../src/seed/local-seal.ts'
+import { eventually } from '../../real/host/eventually.ts'
+import { findInMemory } from '../../real/host/process-memory.ts'
+import type { Plugin } from '../../real/program/plugin.ts'
+import { KEY } from '../../real/vault/kms-vault.ts'
+import { Fixture, newSeed, outcomeOf } from '../fixture.ts'
+
+const fixture = await Fixture.open()
+const { bao, vault } = fixture
+const LOCAL_KEY = 'local-key.transit-bridge.internal'
+const SETTINGS = { kms: { refreshInterval: '1s', localKeys: { enabled: true } } }
+
+type Wrapped = Awaited<ReturnType<Plugin['client']['encrypt']>>
+
+/** The local key under which something was encrypted, as root may decrypt it. */
+async function localKeyOf({ annotations }: Wrapped): Promise<Buffer> {
+  const { data } = await bao.api('POST', `transit/decrypt/${KEY}`, {
+    ciphertext: Buffer.from(annotations[LOCAL_KEY] ?? []).toString(),
+    associated_data: encodeLocalKeyAssociatedData('test-cluster').toString('base64'),
+  })
+  return Buffer.from(String(data.plaintext), 'base64')
+}
+
+/** From the middle, because an allocator overwrites the first bytes of freed memory. */
+function piecesOf(key: Buffer): readonly Buffer[] {
+  const piece = key.subarray(9, 27)
+  const texts = (['base64', 'hex'] as const).map((encoding) => piece.toString(encoding))
+  return [piece, ...texts.flatMap((text) => [Buffer.from(text), Buffer.from(text, 'utf16le')])]
+}
+
+void test('a refusal leaves no byte of its own local keys and of those of other nodes in the process', async (t) => {
+  const [plugin, other] = await Promise.all([
+    fixture.startHealthy(SETTINGS),
+    fixture.startHealthy(SETTINGS),
+  ])
+  const { pid } = plugin.program
+  const seed = newSeed()
+  const wrapped = [await plugin.client.encrypt(seed), await other.client.encrypt(seed)]
+  for (const each of wrapped) t.same(await plugin.client.decrypt(each), seed)
+  const keys = await Promise.all(wrapped.map(localKeyOf))
+  for (const key of keys)
+    t.same(findInMemory(pid, [key]), [key], 'the search finds it while it is used')
+
+  await bao.api('DELETE', 'sys/policies/acl/transit-bridge-kms')
+  await plugin.waitForHealth(/denies/)
+  const pieces = keys.flatMap(piecesOf)
+  await eventually('no local key to be in memory', async () => {
+    // What comes next overwrites the buffers of connections.
+    await outcomeOf(plugin.client.encrypt(newSeed()))
+    const found = findInMemory(pid, pieces)
+    if (found.length === 0) return true
+    throw new Error(`forms ${found.map((each) => pieces.indexOf(each)).join()}`)
+  })
+  await vault.writePolicy()
+  await plugin.waitForHealth('ok')
+  for (const each of wrapped) t.same(await plugin.client.decrypt(each), seed)
+  for (const { program } of [plugin, other])
+    for (const key of keys)
+      for (const text of [key.toString('base64'), key.toString('hex')])
+        t.notMatch(program.output(), text)
+})
+
+fixture.end()
