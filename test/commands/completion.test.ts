@@ -90,7 +90,7 @@ void test('zsh receives commands, options and values, each with its meaning', as
     complete('rewrite --me'),
     /^\*--method\[patch, migration .*\]:value:\(auto patch migration\)$/m,
   )
-  t.match(complete('config node --s'), /:value:\(static-pod systemd daemonset\)$/m)
+  t.match(complete('config node --s'), /:value:\(static-pod systemd k3s rke2 daemonset\)$/m)
   t.notMatch(complete('config node --s'), '--method')
 })
 

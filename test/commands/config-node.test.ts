@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, writeFileSync } from 'node:fs'
+import { accessSync, constants, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { isDeepStrictEqual as isEqual } from 'node:util'
 import { test, type Test } from 'tap'
 import { parse } from 'yaml'
 
 import { VALID } from '../config/valid-config.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 import { runHere } from '../setup/fixture.ts'
 
 const FULL = VALID.replace('  timeout: 2s', '  caFile: /etc/transit-bridge/ca.pem')
@@ -158,7 +159,7 @@ void test('systemd accepts the unit without a warning', { skip }, async (t) => {
 void test('wrong usage is reported', async (t) => {
   t.match(await print(t, 'pod'), {
     code: 2,
-    stderr: /--shape must be static-pod, systemd or daemonset, not "pod"/,
+    stderr: /--shape must be static-pod, systemd, k3s, rke2 or daemonset, not "pod"/,
   })
   t.match(await print(t, 'static-pod', '--image', 'a b'), {
     code: 2,
@@ -168,4 +169,77 @@ void test('wrong usage is reported', async (t) => {
     code: 2,
     stderr: /--program must be a full path/,
   })
+})
+
+/** Runs the script that `config node` prints, in a folder in place of the root. */
+function unpack(t: Test, script: string) {
+  const root = tempFolder('root')
+  const moved = script.replaceAll(/(?<=(?:mkdir -p|cat >|! -e) '?)\//g, `${root}/`)
+  const run = () => spawnSync('sh', { input: moved, encoding: 'utf8' })
+  t.match(run(), { status: 0, stderr: '' })
+  const read = (file: string) => readFileSync(join(root, file), 'utf8')
+  return { root, read, run }
+}
+
+const SYSTEM = '/etc/systemd/system/transit-bridge'
+const ENCRYPTION = '/etc/transit-bridge/encryption/config.yaml'
+
+void test('for k3s, a script writes the unit, the token timer, the account and the flags', async (t) => {
+  const { code, stdout } = await print(t, 'k3s')
+  t.equal(code, 0)
+  const { root, read, run } = unpack(t, stdout)
+  const unit = await print(t, 'systemd')
+  t.equal(read(`${SYSTEM}-kms.service`), `${unit.stdout.trimEnd()}\n`)
+  const service = read(`${SYSTEM}-token.service`)
+  t.match(service, /^After=k3s.service$/m)
+  t.match(service, /^Environment=TOKEN=\/run\/secrets\/token$/m)
+  t.match(service, /-c 'k3s kubectl .* > "\$\$TOKEN.new" && sync .* && mv /)
+  t.match(read(`${SYSTEM}-token.timer`), /^OnCalendar=hourly$/m)
+  const account = read('/var/lib/rancher/k3s/server/manifests/transit-bridge.yaml')
+  t.match(parse(account), { kind: 'ServiceAccount', metadata: { namespace: 'kube-system' } })
+  t.strictSame(parse(read('/etc/transit-bridge/server.yaml')), {
+    'kube-apiserver-arg+': [
+      `encryption-provider-config=${ENCRYPTION}`,
+      'encryption-provider-config-automatic-reload=true',
+    ],
+  })
+  t.match(read(ENCRYPTION), /- kms:.*- identity: /s)
+  t.equal(statSync(join(root, ENCRYPTION)).mode & 0o777, 0o600)
+  writeFileSync(join(root, ENCRYPTION), 'a later step')
+  run()
+  t.equal(read(ENCRYPTION), 'a later step', 'a second run keeps a later step')
+})
+
+void test("for RKE2, the API server's pod gets mounts, and its own key stays readable", async (t) => {
+  const { stdout } = await print(t, 'rke2')
+  const { read } = unpack(t, stdout)
+  t.match(read(`${SYSTEM}-token.service`), /^Environment=PATH=.*:\/var\/lib\/rancher\/rke2\/bin$/m)
+  t.match(parse(read('/etc/transit-bridge/server.yaml')), {
+    'kube-apiserver-extra-mount+': [
+      '/etc/transit-bridge/encryption:/etc/transit-bridge/encryption:ro',
+      '/run/transit-bridge:/run/transit-bridge',
+    ],
+  })
+  t.match(read(ENCRYPTION), /step 1 of 4, read.*- aescbc: .*- kms:/is)
+})
+
+void test('a login without a service-account token needs no timer, and paths are quoted', async (t) => {
+  const text = FULL.replace(
+    /method: jwt\n.*\n.*/,
+    'method: approle\n    roleIdFile: /etc/transit-bridge/role\n    secretIdFile: /etc/transit-bridge/secret',
+  )
+  const config = join(t.testdir({ 'config.yaml': text }), 'config.yaml')
+  const place = ['--host-config', "/etc/it's here/config.yaml"]
+  const { code, stdout, stderr } = await runHere([
+    'config',
+    'node',
+    '--shape',
+    'k3s',
+    '--config',
+    config,
+    ...place,
+  ])
+  t.equal(code, 0, stderr)
+  t.notMatch(stdout, /ServiceAccount|token/)
+  t.match(stdout, String.raw`cat > '/etc/it'\''s here/server.yaml'`)
 })

@@ -1,6 +1,7 @@
 import { loadConfig } from '../../config/load.ts'
 import { renderDaemonSet } from '../../node/files/daemonset.ts'
 import { nodeFilesFor, type NodeFilesOptions } from '../../node/files/node-files.ts'
+import { renderK3s, renderRke2 } from '../../node/files/rancher.ts'
 import { renderStaticPod } from '../../node/files/static-pod.ts'
 import { renderSystemdUnit } from '../../node/files/systemd.ts'
 import { version } from '../../version.ts'
@@ -18,13 +19,15 @@ import {
 } from '../cli/option.ts'
 import { EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 
-const SHAPE_NAMES = ['static-pod', 'systemd', 'daemonset'] as const
+const SHAPE_NAMES = ['static-pod', 'systemd', 'k3s', 'rke2', 'daemonset'] as const
 
 const SHAPES: Readonly<
   Record<(typeof SHAPE_NAMES)[number], (options: NodeFilesOptions) => string>
 > = {
   'static-pod': renderStaticPod,
   systemd: renderSystemdUnit,
+  k3s: renderK3s,
+  rke2: renderRke2,
   daemonset: renderDaemonSet,
 }
 
@@ -32,7 +35,7 @@ const options = {
   shape: requiredChoice(
     'SHAPE',
     SHAPE_NAMES,
-    'How the plugin runs: static-pod, systemd (also for k3s and RKE2) or daemonset.',
+    'How the plugin runs: static-pod, systemd, k3s, rke2 (systemd with a token timer) or daemonset.',
   ),
   config: requiredText('FILE', "The plugin's configuration."),
   hostConfig: text(
@@ -40,16 +43,23 @@ const options = {
     'Path of the configuration on the nodes. Default: the path in --config.',
   ),
   image: image('For pods: the image.'),
-  program: fullPathOr('FILE', '/usr/local/bin/transit-bridge', 'For systemd: the program.'),
+  program: fullPathOr(
+    'FILE',
+    '/usr/local/bin/transit-bridge',
+    'For systemd, k3s and rke2: the program.',
+  ),
 }
 
 export const configNodeCommand = defineCommand({
   name: 'config node',
   usage: ['--shape SHAPE --config FILE [--host-config FILE] [--image IMAGE] [--program FILE]'],
-  description: 'Print the file that runs the plugin on a node, for installations without Helm.',
+  description: `
+Print the file that runs the plugin on a node, for installations without Helm.
+For k3s and RKE2 it is a shell script, which writes all files of a server.`,
   options,
   examples: [
     '$ transit-bridge config node --shape systemd \\\n      --config /etc/transit-bridge/config.yaml \\\n      > /etc/systemd/system/transit-bridge-kms.service',
+    '$ transit-bridge config node --shape k3s \\\n      --config /etc/transit-bridge/config.yaml > files.sh',
   ],
   run: runConfigNode,
 })

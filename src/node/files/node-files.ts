@@ -1,4 +1,4 @@
-import type { Config } from '../../config/config.ts'
+import type { AuthConfig, Config } from '../../config/config.ts'
 import { requireSection } from '../../config/section.ts'
 import { namedFiles } from './named-files.ts'
 
@@ -17,10 +17,17 @@ export interface NodeFilesOptions {
   readonly admin: { readonly host: string; readonly port: number } | undefined
   /** kms.socketGroup; if set, the pod needs the capability to change the group of its socket. */
   readonly socketGroup?: string | number | undefined
+  /** The file that a timer must renew; undefined if the login uses no service-account token. */
+  readonly token?: TokenFile | undefined
   /** The image, for static pod and DaemonSet. */
   readonly image: string
   /** The installed program, for systemd. */
   readonly program: string
+}
+
+export interface TokenFile {
+  readonly file: string
+  readonly audience: string
 }
 
 /** The part of the input that no configuration contains. */
@@ -38,7 +45,13 @@ export function nodeFilesFor(config: Config, host: HostOptions): NodeFilesOption
     nodeKeyFile,
     files: namedFiles(config),
     admin: config.admin.listen,
+    token: tokenOf(config.vault.auth),
   }
+}
+
+function tokenOf(auth: AuthConfig): TokenFile | undefined {
+  if (auth.method !== 'jwt' && auth.method !== 'kubernetes') return undefined
+  return { file: auth.tokenFile, audience: auth.audience ?? 'vault' }
 }
 
 /** The folders that a pod must mount, without duplicates and without folders inside another one. */

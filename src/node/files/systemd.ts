@@ -89,7 +89,7 @@ const HARDENING = [
 ]
 
 /** systemd.syntax(7): a word with special characters is quoted, and % is doubled. */
-function quote(word: string): string {
+export function quote(word: string): string {
   const doubled = word.replaceAll('%', '%%')
-  return /^[\w./:%+-]+$/.test(doubled) ? doubled : `"${doubled.replaceAll(/["\\]/g, '\\$&')}"`
+  return /^[\w./:=%+-]+$/.test(doubled) ? doubled : `"${doubled.replaceAll(/["\\]/g, '\\$&')}"`
 }

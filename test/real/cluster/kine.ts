@@ -12,9 +12,10 @@ export class Kine {
   readonly #program: Program
   readonly writer: EtcdWriter
 
-  static async start(): Promise<Kine> {
+  /** `socket`: default: in a folder of its own. */
+  static async start(options: { socket?: string } = {}): Promise<Kine> {
     const folder = tempFolder('kine')
-    const socket = join(folder, 'kine.sock')
+    const { socket = join(folder, 'kine.sock') } = options
     const program = Program.start({
       name: 'kine',
       command: await obtain('kine'),
