@@ -199,9 +199,15 @@ const foreign: Foreign[] = [
   },
   {
     name: 'another format version',
+    change: ({ annotations }) => ({ annotations: { ...annotations, [VERSION]: text('3') } }),
+    code: 'INVALID_ARGUMENT',
+    message: /format version other than 1 and 2/,
+  },
+  {
+    name: 'the format version of a local key, without one',
     change: ({ annotations }) => ({ annotations: { ...annotations, [VERSION]: text('2') } }),
     code: 'INVALID_ARGUMENT',
-    message: /format version other than 1/,
+    message: /annotations are not those of transit-bridge/,
   },
   {
     name: 'annotations of another cluster',
