@@ -24,6 +24,8 @@ export interface Coverage {
   readonly objects: number
   readonly encrypted: number
   readonly covered: number
+  /** Secrets that are not encrypted: nothing is needed to read them. */
+  readonly plainSecrets: number
   /** Why the rest is not covered: some objects of each resource. */
   readonly uncovered: readonly NamedFinding[]
   /** What the read of the store cannot prove, each a sentence. */
@@ -53,6 +55,7 @@ export async function readCoverage(options: EscrowReadingOptions): Promise<Cover
     objects: tally.objects,
     encrypted,
     covered: encrypted - sum(({ unreadable, unproven }) => unreadable + unproven),
+    plainSecrets: tally.resources.get('secrets')?.plain ?? 0,
     uncovered: resources.flatMap(({ unreadableNames, unprovenNames }) => [
       ...unreadableNames,
       ...unprovenNames,

@@ -56,6 +56,18 @@ const MISTAKES: readonly Mistake[] = [
   ['config check a.yaml', 'config check: "a.yaml" is one argument too many'],
   ['config schema --config a', 'config schema: --config is not an option; the options are --help'],
   ['kms a.yaml', 'kms: "a.yaml" is one argument too many'],
+  [
+    'escrow create --config c --out e',
+    'escrow create: needs --split K/N, such as 3/5, or --recipient AGE',
+  ],
+  [
+    'escrow create --config c --out e --split 1/3',
+    'escrow create: --split must be K/N such as 3/5, with at least 2 of at most 255 shares',
+  ],
+  [
+    'escrow open --escrow e --snapshot s --out o',
+    'escrow open: needs --share FILE for each share, or --identity FILE',
+  ],
   ['--versoin', '--versoin is not an option; did you mean --version'],
   ['--version extra', '"extra" is one argument too many'],
   ['help kmss', '"kmss" is not a command; did you mean kms'],

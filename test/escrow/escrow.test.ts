@@ -210,7 +210,7 @@ void test('a check names what is newer, of another cluster, or under another key
   ] as const
   const { manifest } = made.file
   const coverage = await read(new CoverageProof(manifest), entries)
-  t.match(coverage, { encrypted: 8, covered: 3 })
+  t.match(coverage, { encrypted: 8, covered: 3, plainSecrets: 1 })
   const why = new Map(coverage.uncovered.map((each) => [each.key, each.why]))
   t.match(why.get(named('newer')), /its local key is not in the escrow, which was created at 2027/)
   t.match(why.get(named('other')), /belongs to cluster "other-cluster", and the escrow is of/)

@@ -62,7 +62,7 @@ a copy of etcd can read all Secrets: give each share to another person.`,
   exitCodes:
     '0 proved that every encrypted object is covered, 1 not proved (the escrow is written if it covers anything), 2 wrong usage or configuration.',
   examples: [
-    '$ transit-bridge escrow create --config config.yaml --split 3/5 \\\n      --snapshot backup.db --endpoints https://127.0.0.1:2379 ... --out escrow.json',
+    '$ transit-bridge escrow create --config config.yaml --split 3/5 \\\n      --out escrow.json',
   ],
   run: runCreate,
 })

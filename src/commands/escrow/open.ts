@@ -115,6 +115,11 @@ function formatOpened({ ok, folder, manifests, others, coverage }: OpenReport): 
   return [
     ...formatCoverage(coverage),
     `${folder}: ${manifests.toLocaleString('en')} Secrets and ConfigMaps as manifests, ${others.toLocaleString('en')} other objects as they are stored`,
+    ...(coverage.plainSecrets === 0
+      ? []
+      : [
+          `${coverage.plainSecrets.toLocaleString('en')} Secrets are in plaintext in the etcd snapshot and were not written; read them from a restored etcd`,
+        ]),
     ok
       ? 'ok: every encrypted object was decrypted and written; delete the folder when you are done'
       : 'NOT ok: some objects were not decrypted; see above',

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { generateIdentity, identityToRecipient } from 'age-encryption'
 import { t, test } from 'tap'
 import { stringify } from 'yaml'
+import { run as runProgram } from '../../commands/program.ts'
 import { KEY } from '../../real/vault/kms-vault.ts'
 import { rotateKey } from '../../real/vault/transit-setup.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
@@ -138,6 +139,19 @@ void test('Vault is destroyed: three of five shares and an etcd snapshot give ev
     const settings = JSON.parse(readFileSync(join(out, 'configmaps/default/settings.json'), 'utf8'))
     t.match(settings, { kind: 'ConfigMap', data: { color: 'blue' } })
   }
+  const built = at('by-the-built-program')
+  const files = ['--escrow', escrow, '--snapshot', snapshot, '--out', built, '--yes']
+  t.match(await runProgram(['escrow', 'open', ...files, ...share(2, 4, 5)]), {
+    code: 0,
+    stderr: '',
+  })
+  const manifest = readFileSync(join(built, 'secrets/default/s7.json'), 'utf8')
+  const before = await api.api('GET', '/api/v1/namespaces/default/secrets/s7')
+  await api.api('DELETE', '/api/v1/namespaces/default/secrets/s7')
+  await api.api('POST', '/api/v1/namespaces/default/secrets', JSON.parse(manifest))
+  const after = await api.api('GET', '/api/v1/namespaces/default/secrets/s7')
+  t.match(after, { type: 'Opaque', metadata: { labels: { app: 'shop' } } })
+  t.same(after.data, before.data, 'an API server accepts the manifest')
   const { outcome, out } = open(...share(1, 2, 3), '--snapshot', newest)
   t.match(await outcome, {
     code: 1,
