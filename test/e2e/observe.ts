@@ -105,6 +105,17 @@ export async function kmsProviders(
   )
 }
 
+/** Waits until the API server has loaded its EncryptionConfiguration again this often, with this result. */
+export async function reloads(api: KubeApiServer, status: string, atLeast: number): Promise<void> {
+  const name = 'apiserver_encryption_config_controller_automatic_reloads_total'
+  await eventually(
+    `${String(atLeast)} reloads that are a ${status}`,
+    async () => ((await api.samples(name, { status }))[0]?.value ?? 0) >= atLeast,
+    // Up to a minute until it looks, and ten seconds for the new plugin to be healthy.
+    { timeoutMs: 90_000, intervalMs: 500 },
+  )
+}
+
 /** A plugin's metrics as they are now: one rendering of them serves every scrape of the next second. */
 async function metricsAsOfNow(plugin: Plugin): Promise<string> {
   const scrape = async () => {

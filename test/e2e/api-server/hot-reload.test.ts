@@ -1,9 +1,7 @@
 // The EncryptionConfiguration changes while the API server runs: it looks at the file once a minute.
 import { test } from 'tap'
 import { encryptionConfig, identity, kms } from '../encryption-config.ts'
-import { eventually } from '../../real/host/eventually.ts'
-import { kmsProviders } from '../observe.ts'
-import type { KubeApiServer } from '../../real/cluster/kube-api-server.ts'
+import { kmsProviders, reloads } from '../observe.ts'
 import { findInEtcd, parseStored, storedSecret, storedV2 } from '../stored.ts'
 import { startCluster } from '../cluster.ts'
 
@@ -43,13 +41,3 @@ void test('encryption is turned on, and a resource added, without a restart', as
   t.match(settings === undefined ? undefined : parseStored(settings), { format: 'v2', keyId })
   t.equal(api.pid, pid, 'it is the same process')
 })
-
-async function reloads(api: KubeApiServer, status: string, atLeast: number): Promise<void> {
-  const name = 'apiserver_encryption_config_controller_automatic_reloads_total'
-  await eventually(
-    `${String(atLeast)} reloads that are a ${status}`,
-    async () => ((await api.samples(name, { status }))[0]?.value ?? 0) >= atLeast,
-    // Up to a minute until it looks, and ten seconds for the new plugin to be healthy.
-    { timeoutMs: 90_000, intervalMs: 500 },
-  )
-}

@@ -1,5 +1,5 @@
 // The chart's objects before a real kube-apiserver, and the removal of installers with the rights that the chart gives.
-import { mkdirSync, writeFileSync, readFileSync, readdirSync } from 'node:fs'
+import { mkdirSync, writeFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { parse } from 'yaml'
@@ -9,23 +9,13 @@ import { requirePodAccess } from '../../../src/kube/in-cluster.ts'
 import { retireInstallers } from '../../../src/node/install/retirement.ts'
 import { installOnNode } from '../../../src/node/install/node-install.ts'
 import { CHART, renderChart } from '../../real/cluster/helm.ts'
-import type { JsonBody } from '../../real/program/json-body.ts'
 import type { KubeApiServer } from '../../real/cluster/kube-api-server.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import { makeNode } from '../../node/node-folders.ts'
 import { startApiServer, startEtcd } from '../cluster.ts'
+import { dryRunChart, pathOf } from './dry-run.ts'
 
 const NAMESPACE = 'transit-bridge'
-/** The Prometheus operator's; an API server without it knows nothing of them. */
-const FOREIGN = 'monitoring.coreos.com/v1'
-
-const PLURALS: Record<string, string> = { NetworkPolicy: 'networkpolicies' }
-
-function pathOf({ apiVersion, kind, metadata }: JsonBody): string {
-  const group = apiVersion === 'v1' ? '/api/v1' : `/apis/${apiVersion}`
-  const plural = PLURALS[kind] ?? `${String(kind).toLowerCase()}s`
-  return `${group}/namespaces/${metadata.namespace}/${plural}`
-}
 
 async function startServer(t: Parameters<typeof startEtcd>[0]): Promise<KubeApiServer> {
   const api = await startApiServer(t, { etcd: await startEtcd(t) })
@@ -34,20 +24,8 @@ async function startServer(t: Parameters<typeof startEtcd>[0]): Promise<KubeApiS
 }
 
 void test('every object is valid, to the last field', async (t) => {
-  const api = await startServer(t)
-  for (const name of readdirSync(join(CHART, 'ci'))) {
-    const objects = await renderChart([`--values=${join(CHART, 'ci', name)}`])
-    t.ok(objects.length > 0)
-    for (const object of objects.filter(({ apiVersion }) => apiVersion !== FOREIGN)) {
-      const query = '?dryRun=All&fieldValidation=Strict'
-      const { status, body } = await api.request('POST', `${pathOf(object)}${query}`, object)
-      t.equal(
-        status,
-        201,
-        `${name}: ${object.kind} ${object.metadata.name}: ${body.message ?? 'ok'}`,
-      )
-    }
-  }
+  for (const { what, status, why } of await dryRunChart(await startServer(t)))
+    t.equal(status, 201, `${what}: ${why}`)
 })
 
 void test('the static pod that the installer writes is a valid one', async (t) => {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Agent, request } from 'undici'
 import type { Etcd } from './etcd.ts'
 import type { JsonBody } from '../program/json-body.ts'
-import { obtain } from '../host/parts.ts'
+import { obtain, type Part } from '../host/parts.ts'
 import { CertificateAuthority } from '../host/pki.ts'
 import { freePort } from '../host/port.ts'
 import { Program } from '../program/program.ts'
@@ -15,6 +15,8 @@ import { tempFolder } from '../host/temp-folder.ts'
 
 export type KubeApiServerOptions = {
   etcd: Pick<Etcd, 'address'>
+  /** Which build of it runs. Default: the current version. */
+  part?: Part
   /** An EncryptionConfiguration as YAML. Without one, nothing is encrypted and nothing can be reloaded. */
   encryptionConfig?: string
   /** Added to the flags; one that is there already is replaced. */
@@ -292,7 +294,7 @@ export class KubeApiServer {
 }
 
 async function prepare(options: KubeApiServerOptions): Promise<Place> {
-  const binary = await obtain('kube-apiserver')
+  const binary = await obtain(options.part ?? 'kube-apiserver')
   const dir = options.dir ?? tempFolder('kube-apiserver')
   await mkdir(dir, { recursive: true })
   const port = await freePort()

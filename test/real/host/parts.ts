@@ -91,6 +91,10 @@ const parts = {
     takes: 'a build from source, some minutes',
   },
   'kube-apiserver': kubernetes('kube-apiserver'),
+  'kube-apiserver-1.30': kubernetes('kube-apiserver', 'kubernetes-1.30'),
+  'kube-apiserver-1.32': kubernetes('kube-apiserver', 'kubernetes-1.32'),
+  'kube-apiserver-1.34': kubernetes('kube-apiserver', 'kubernetes-1.34'),
+  'kube-apiserver-1.36': kubernetes('kube-apiserver', 'kubernetes-1.36'),
   'kube-controller-manager': kubernetes('kube-controller-manager'),
   'kube-scheduler': kubernetes('kube-scheduler'),
   kubectl: kubernetes('kubectl'),
@@ -150,10 +154,10 @@ function etcd(folder: string, program: 'server' | 'etcdctl'): FromGo {
   }
 }
 
-function kubernetes(program: string): FromGo {
+function kubernetes(program: string, folder = 'kubernetes'): FromGo {
   return {
     from: 'go',
-    folder: 'kubernetes',
+    folder,
     module: 'k8s.io/kubernetes',
     package: `k8s.io/kubernetes/cmd/${program}`,
     // A build outside the Kubernetes tree calls itself v0.0.0-master, which clients refuse.
