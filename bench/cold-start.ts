@@ -80,7 +80,7 @@ async function measure(
     const mode = isLocal ? 'local keys' : 'Transit only'
     return {
       what: `${String(seeds.length)} DEK seeds, ${mode}, ${String(delayMs)} ms to Vault, ${String(callers)} at a time`,
-      value: `${seconds.toFixed(2)} s, ${requests.toLocaleString('en')} requests`,
+      value: `${seconds.toFixed(2)} s, ${requests.toLocaleString('en')} ${requests === 1 ? 'request' : 'requests'}`,
     }
   } finally {
     await plugin.stop()
