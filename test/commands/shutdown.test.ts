@@ -9,7 +9,8 @@ function runProgram(body: string) {
   const program = `
     import { createTelemetry } from ${JSON.stringify(join(SOURCE, 'commands/cli/telemetry.ts'))}
     import { handleShutdown } from ${JSON.stringify(join(SOURCE, 'commands/cli/shutdown.ts'))}
-    const { log, logSink } = createTelemetry('info')
+    import { createKmsMetrics } from ${JSON.stringify(join(SOURCE, 'telemetry/metrics/roles.ts'))}
+    const { log, logSink } = createTelemetry('info', createKmsMetrics)
     handleShutdown(log, logSink)
     setInterval(() => undefined, 1_000)
     ${body}`
