@@ -18,6 +18,8 @@ export interface OutageDrillOptions {
   readonly patienceMs: number
   readonly begin: () => Promise<void>
   readonly end: () => Promise<void>
+  /** Whether the plugin reached Vault in its last check. */
+  readonly reachesVault: () => Promise<boolean>
   readonly clock: Clock
   readonly onSample: (sample: OutageSample) => void
 }
@@ -49,27 +51,28 @@ export async function runOutageDrill(
 }
 
 async function watch(
-  { client, seconds, patienceMs, clock, onSample }: OutageDrillOptions,
+  options: OutageDrillOptions,
   path: string,
   signal: AbortSignal,
 ): Promise<readonly OutageSample[]> {
+  const { seconds, patienceMs, clock, onSample } = options
   const samples: OutageSample[] = []
   const startedAt = clock.monotonic()
   for (;;) {
     const at = (clock.monotonic() - startedAt) / 1000
-    const sample = await probe(client, path, at, samples.length)
+    const sample = await probe(options, path, at, samples.length)
     samples.push(sample)
     onSample(sample)
     if (signal.aborted)
       throw new BridgeError('CANCELLED', 'stopped before the end; the outage is over')
-    const isWell = sample.ready && sample.write && sample.read
+    const isWell = sample.ready && sample.write && sample.read && sample.plugin
     if ((at > seconds && isWell) || at > seconds + patienceMs / 1000) return samples
     await wait(INTERVAL_MS, clock, signal)
   }
 }
 
 async function probe(
-  client: KubeClient,
+  { client, reachesVault }: OutageDrillOptions,
   path: string,
   at: number,
   count: number,
@@ -82,9 +85,10 @@ async function probe(
     }
   }
   const data = { count: Buffer.from(String(count)).toString('base64') }
-  const [ready, write] = await Promise.all([
+  const [ready, write, plugin] = await Promise.all([
     works(client.send({ method: 'GET', path: '/readyz/kms-providers', accept: 'text/plain' })),
     works(client.send({ method: 'PATCH', path, body: { data } })),
+    reachesVault(),
   ])
-  return { at, ready, write, read: await works(client.send({ method: 'GET', path })) }
+  return { at, ready, write, read: await works(client.send({ method: 'GET', path })), plugin }
 }

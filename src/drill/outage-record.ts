@@ -5,10 +5,12 @@ export interface OutageSample {
   readonly ready: boolean
   readonly write: boolean
   readonly read: boolean
+  /** Whether the plugin reached Vault in its last check: reads and writes work without, with the seeds in memory. */
+  readonly plugin: boolean
 }
 
-export type Probe = 'ready' | 'write' | 'read'
-const PROBES: readonly Probe[] = ['ready', 'write', 'read']
+export type Probe = 'ready' | 'write' | 'read' | 'plugin'
+const PROBES: readonly Probe[] = ['ready', 'write', 'read', 'plugin']
 
 /** The effect of an outage on one probe. */
 export interface ProbeResult {
@@ -70,6 +72,7 @@ const NAMES: Readonly<Record<Probe, string>> = {
   ready: 'readiness (/readyz/kms-providers)',
   write: 'writes of a Secret',
   read: 'reads of a Secret',
+  plugin: 'the plugin reaches Vault (/readyz)',
 }
 
 /** The result as a document in Markdown. */

@@ -48,7 +48,13 @@ void test('the switch works only from this host, with the token and within the l
 })
 
 void test('samples are summarized', (t) => {
-  const sample = (at: number, ready: boolean, write = true) => ({ at, ready, write, read: true })
+  const sample = (at: number, ready: boolean, write = true, plugin = ready) => ({
+    at,
+    ready,
+    write,
+    read: true,
+    plugin,
+  })
   const facts = { server: 's', plugin: 'p', startedAt: 'then', seconds: 3 }
   const record = makeRecord({
     ...facts,
@@ -71,6 +77,18 @@ void test('samples are summarized', (t) => {
   const lost = makeRecord({ ...facts, samples: [sample(0, true, false)] })
   t.notOk(lost.recovered)
   t.match(formatRecord(lost), /writes of a Secret \| 1 of 1 \| 0 s \| not yet/)
+  t.end()
+})
+
+void test('an API server that works with the seeds in its memory does not prove that the plugin reaches Vault', (t) => {
+  const sample = { at: 4, ready: true, write: true, read: true, plugin: false }
+  const facts = { server: 's', plugin: 'p', startedAt: 'then', seconds: 3 }
+  const record = makeRecord({ ...facts, samples: [sample] })
+  t.notOk(record.recovered)
+  t.match(
+    formatRecord(record),
+    /recovered: no\n[^]*the plugin reaches Vault \(\/readyz\) \| 1 of 1/,
+  )
   t.end()
 })
 

@@ -2,6 +2,7 @@ import { systemClock } from '../../time/clock.ts'
 import { askAdmin } from '../../admin/client.ts'
 import { runOutageDrill } from '../../drill/outage-drill.ts'
 import { formatRecord, makeRecord } from '../../drill/outage-record.ts'
+import { isSilentPlugin, readPlugin } from '../../convergence/plugin-view.ts'
 import { BridgeError } from '../../errors.ts'
 import { readTextFile } from '../../files/text-file.ts'
 import { clusterAccessOptions, openCluster, readPlugins } from '../cli/options/cluster.ts'
@@ -30,11 +31,11 @@ export const drillOutageCommand = defineCommand({
   usage: [`--plugin URL --drill-token FILE ${DANGER} [OPTIONS]`],
   description: `
 Disconnect one plugin from Vault for a while, and record once a second what its
-API server does: readiness, writes, reads, and how long recovery takes. It runs
-on the plugin's node and needs admin.drill in the plugin's configuration. Vault
+API server does: readiness, writes, reads, whether the plugin reaches Vault, and
+how long recovery takes. It runs on the plugin's node and needs admin.drill in the plugin's configuration. Vault
 itself and the other nodes are not affected. The result is Markdown.`,
   options,
-  exitCodes: '0 everything works again, 1 it does not, 2 wrong usage or configuration.',
+  exitCodes: '0 everything works again, with Vault; 1 it does not; 2 wrong usage or configuration.',
   examples: [
     `$ transit-bridge drill outage --plugin http://127.0.0.1:9390 \\\n      --api-server https://127.0.0.1:6443 --drill-token drill-token \\\n      --for 4m ${DANGER} > rehearsal.md`,
   ],
@@ -67,12 +68,18 @@ async function runDrillOutage(values: OutageValues, terminal: Terminal): Promise
           patienceMs: PATIENCE_MS,
           begin: () => call('POST', `?seconds=${String(seconds)}`),
           end: () => call('DELETE', ''),
+          reachesVault: async () => {
+            const reading = await readPlugin(plugin)
+            // Ready with another reason: within the grace of an outage, or with local keys.
+            return !isSilentPlugin(reading) && reading.ready && reading.reason === 'ok'
+          },
           clock: systemClock,
-          onSample: ({ at, ready, write, read }) => {
+          onSample: ({ at, ready, write, read, plugin: reaches }) => {
             const words = [
               ready ? 'ready' : 'not ready',
               write ? 'writes' : 'no writes',
               read ? 'reads' : 'no reads',
+              reaches ? 'the plugin reaches Vault' : 'the plugin does not reach Vault',
             ]
             warn(terminal, `${at.toFixed(0)} s: ${words.join(', ')}`)
           },

@@ -41,8 +41,7 @@ possible: the Transit key, kms.alsoDecryptClusters, the etcd snapshot, the
 plugins, the new etcd. It changes nothing; run it again after each step.`,
   options,
   operand: { name: 'SNAPSHOT' },
-  exitCodes:
-    '0 every step that was checked is done, 1 a step is left to do, 2 wrong usage or configuration.',
+  exitCodes: '0 every step was checked and is done, 1 not so, 2 wrong usage or configuration.',
   examples: ['$ transit-bridge drill restore backup.db --config new-cluster.yaml'],
   run: runDrillRestore,
 })
@@ -72,19 +71,29 @@ async function runDrillRestore(values: RestoreValues, terminal: Terminal): Promi
       what: 'restore the etcd snapshot (etcdutl snapshot restore), start etcd, then the API servers',
       ...(await judgeEtcd(values, terminal)),
     },
-    {
-      what: 'rewrite everything under the new cluster id and key (transit-bridge rewrite), then remove alsoDecryptClusters',
-      state: 'not checked',
-      words: 'transit-bridge verify shows when nothing of the old cluster is left',
-    },
   ]
+  const ok = steps.every(({ state }) => state === 'ok')
   print(
     terminal,
     values.json
-      ? JSON.stringify({ at: new Date(systemClock.now()).toISOString(), steps }, null, 2)
-      : format(steps),
+      ? JSON.stringify(
+          { at: new Date(systemClock.now()).toISOString(), ok, steps, afterwards: AFTERWARDS },
+          null,
+          2,
+        )
+      : [format(steps), summarize(steps), `afterwards: ${AFTERWARDS}`].join('\n'),
   )
-  return steps.some(({ state }) => state === 'to do') ? EXIT_FAILED : EXIT_OK
+  return ok ? EXIT_OK : EXIT_FAILED
+}
+
+/** Not a step of the restore: nothing proves that it is done but a verify of the new cluster. */
+const AFTERWARDS =
+  'rewrite everything under the new cluster id and key (transit-bridge rewrite); when transit-bridge verify finds nothing of the old cluster, remove alsoDecryptClusters'
+
+function summarize(steps: readonly Step[]): string {
+  const count = (wanted: State) => steps.filter(({ state }) => state === wanted).length
+  if (count('ok') === steps.length) return `ok: all ${String(steps.length)} steps are done`
+  return `NOT ok: ${String(count('to do'))} steps to do, ${String(count('not checked'))} not checked`
 }
 
 /** What Vault refuses is a step to do; any other error is thrown. */

@@ -55,7 +55,10 @@ void test('drill backup: what the snapshot needs, and what the current Vault can
     t.equal(unchecked.code, 1)
     t.match(unchecked.stdout, /3\. \[to do\] .*\n.*has no checksum, so objects may be missing/)
     const accepted = ['drill', 'restore', copy, '--config', config, '--skip-hash-check']
-    t.match((await run(accepted)).stdout, /3\. \[ok\] /)
+    const partly = await run(accepted)
+    t.match(partly.stdout, /3\. \[ok\] /)
+    t.equal(partly.code, 1, 'plugins and etcd were not checked')
+    t.match(partly.stdout, /^NOT ok: 0 steps to do, 2 not checked$/m)
     const empty = await startEtcd(t)
     const restore = (address: string, ...more: readonly string[]) =>
       run(['drill', 'restore', file, '--config', config, '--endpoints', address, ...more])
@@ -73,6 +76,7 @@ void test('drill backup: what the snapshot needs, and what the current Vault can
     const third = await restore(etcd.address, '--plugin', address)
     t.equal(third.code, 0, third.stdout + third.stderr)
     t.match(third.stdout, /4\. \[ok\] start the plugins/)
+    t.match(third.stdout, /^ok: all 5 steps are done\nafterwards: rewrite everything/m)
   })
 
   await configKey(vault.bao, KEY, { min_decryption_version: 2 })
