@@ -56,8 +56,8 @@ export async function readMetrics(client: KubeClient): Promise<ApiServerMetrics>
 class Collected {
   readonly #newest = new Map<string, { readonly hash: string; readonly at: number }>()
   readonly #writes: SeenWrite[] = []
-  #configHash: string | undefined
-  #id: string | undefined
+  readonly #configHashes = new Set<string>()
+  readonly #ids = new Set<string>()
   #startedAt: number | undefined
   #reloadedAt: number | undefined
 
@@ -66,8 +66,8 @@ class Collected {
     this.#addStatus(readSample(line, STATUS))
     this.#addUse(readSample(line, USE))
     const config = readSample(line, CONFIG)
-    this.#configHash = config?.labels['hash'] ?? this.#configHash
-    this.#id ??= config?.labels['apiserver_id_hash']
+    addLabel(this.#configHashes, config, 'hash')
+    addLabel(this.#ids, config, 'apiserver_id_hash')
     const reload = readSample(line, RELOAD)
     if (reload?.labels['status'] === 'success') this.#reloadedAt = reload.value
     this.#startedAt = readSample(line, START)?.value ?? this.#startedAt
@@ -81,8 +81,9 @@ class Collected {
     return {
       keys: new Map(keys),
       writes: this.#writes,
-      configHash: this.#configHash,
-      id: this.#id,
+      // Two of them prove neither.
+      configHash: onlyOf(this.#configHashes),
+      id: onlyOf(this.#ids),
       startedAt: this.#startedAt,
       reloadedAt: this.#reloadedAt,
       readAt: now,
@@ -95,7 +96,7 @@ class Collected {
     const known = this.#newest.get(provider)
     if (known === undefined || sample.value > known.at)
       this.#newest.set(provider, { hash, at: sample.value })
-    this.#id ??= sample.labels['apiserver_id_hash']
+    addLabel(this.#ids, sample, 'apiserver_id_hash')
   }
 
   #addUse(sample: MetricSample | undefined): void {
@@ -103,4 +104,14 @@ class Collected {
     const { provider_name: provider = '', key_id_hash: hash = '' } = sample.labels
     this.#writes.push({ provider, hash, at: sample.value })
   }
+}
+
+function addLabel(values: Set<string>, sample: MetricSample | undefined, name: string): void {
+  const value = sample?.labels[name]
+  if (value !== undefined && value !== '') values.add(value)
+}
+
+function onlyOf(values: ReadonlySet<string>): string | undefined {
+  const [value] = values
+  return values.size === 1 ? value : undefined
 }
