@@ -75,6 +75,7 @@ export class LocalSealing {
   readonly #keeper: StateKeeper | undefined
   #snapshot: KeySnapshot | undefined
   #agreedAt: Moment | undefined
+  #isClockReported = false
 
   constructor(options: LocalSealingOptions) {
     this.#options = options
@@ -106,13 +107,16 @@ export class LocalSealing {
     try {
       return this.#restore(state, clusters)
     } finally {
-      for (const { key, isOwn } of state.localKeys) if (!isOwn) key.fill(0)
+      // The local keys that are used were copied.
+      for (const { key } of state.localKeys) key.fill(0)
     }
   }
 
   #restore(state: OfflineState, clusters: ClusterIds): KeySnapshot | undefined {
     const { limit, ring, clock, log } = this.#options
-    const ageMs = timeBetween(state.agreedAt, readMoment())
+    const now = this.#readMoment()
+    if (now === undefined) return undefined
+    const ageMs = timeBetween(state.agreedAt, now)
     if (ageMs === undefined) {
       log.warn(
         'kms.localKeys.sealedFile: the clock of this node is behind the time at which the file was written, so its age is unknown; it is ignored until Vault answers',
@@ -128,7 +132,7 @@ export class LocalSealing {
     }
     for (const { key, isOwn, ...note } of state.localKeys) {
       ring.add(note, key)
-      if (isOwn) this.#keys.restore({ ...note, key })
+      if (isOwn) this.#keys.restore({ ...note, key: Buffer.from(key) })
     }
     this.#agreedAt = state.agreedAt
     this.#snapshot = makeSnapshot(state.key, clusters, clock.monotonic() - ageMs)
@@ -154,7 +158,7 @@ export class LocalSealing {
   agree(): void {
     this.#options.limit.agree()
     if (this.#keeper === undefined) return
-    this.#agreedAt = readMoment()
+    this.#agreedAt = this.#readMoment()
     this.#keeper.agree()
   }
 
@@ -189,6 +193,21 @@ export class LocalSealing {
   offlineLeftMs(snapshot: KeySnapshot | undefined): number {
     if (snapshot === undefined || !this.#keys.canSeal(snapshot)) return 0
     return this.#options.limit.encryptLeftMs
+  }
+
+  /** Without procfs the age of the file would be unknown, so there is none; nothing else depends on it. */
+  #readMoment(): Moment | undefined {
+    try {
+      return readMoment()
+    } catch (error) {
+      if (!this.#isClockReported)
+        this.#options.log.warn(
+          { err: error },
+          'kms.localKeys.sealedFile: the time since the boot cannot be read from /proc, so the file is neither used nor written',
+        )
+      this.#isClockReported = true
+      return undefined
+    }
   }
 
   #collect(): OfflineState | undefined {
