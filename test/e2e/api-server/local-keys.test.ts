@@ -1,11 +1,35 @@
 // With local keys, an API server starts, reads and writes while Vault is away (docs/availability.md).
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { t, test } from 'tap'
 
+import { CREDENTIAL_FILE } from '../../../src/node/key/key-unit.ts'
+import { applyNodeKey, planNodeKey } from '../../../src/node/key/node-key.ts'
+import { SystemdCreds } from '../../../src/node/key/systemd-creds.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { kmsProviders } from '../observe.ts'
 import { startOfflineCluster } from './local-keys.ts'
 
-const cluster = await startOfflineCluster(t, { seeds: 300, secrets: 1_000 })
+/** A node key as setup node-key makes it, and where its unit puts it: into memory. */
+async function provideNodeKey(): Promise<string> {
+  const creds = new SystemdCreds({})
+  const wanted = { creds, withKey: 'host', replace: false, root: tempFolder('node-key') } as const
+  await applyNodeKey(wanted, await planNodeKey(wanted))
+  const nodeKey = await creds.decrypt(readFileSync(join(wanted.root, CREDENTIAL_FILE)))
+  const folder = mkdtempSync('/dev/shm/transit-bridge-')
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'key')
+  writeFileSync(file, nodeKey, { mode: 0o400 })
+  return file
+}
+
+const sealedFile = join(tempFolder('sealed'), 'local-keys')
+const cluster = await startOfflineCluster(t, {
+  seeds: 300,
+  secrets: 1_000,
+  localKeys: { sealedFile, nodeKeyFile: await provideNodeKey() },
+})
 const { vault, plugin, api } = cluster
 
 void test('without Vault, the API server is ready after each start, reads every seed and writes', async (t) => {
@@ -21,10 +45,29 @@ void test('without Vault, the API server is ready after each start, reads every 
   await kmsProviders(api, 'ok')
 })
 
+void test('without Vault, the plugin and the API server are killed and start again from the sealed file', async (t) => {
+  await eventually('the sealed file', () => existsSync(sealedFile))
+  const before = await plugin.client.status()
+  for (let start = 0; start < 2; start += 1) {
+    await api.kill()
+    await plugin.kill()
+    await plugin.restart()
+    t.same(await plugin.client.status(), before, 'at once, and with the same key id')
+    cluster.mark()
+    const { readySeconds, readSeconds } = await cluster.restart()
+    t.comment(`ready after ${readySeconds.toFixed(1)} s, read in ${readSeconds.toFixed(1)} s`)
+    t.equal(cluster.vaultRequests(), 0)
+  }
+})
+
 void test('when Vault is back, the same', async (t) => {
   await vault.bao.restart()
   await eventually('the plugin to notice it', async () =>
     /^ok$/m.test((await plugin.admin('/readyz')).text),
+  )
+  // The one from the sealed file is used until Vault has encrypted another.
+  await eventually('the new local key', () =>
+    plugin.logLines().some(({ msg }) => msg === 'made a new local key'),
   )
   cluster.mark()
   await cluster.restart()

@@ -16,6 +16,8 @@ export interface Scale {
   readonly secrets: number
   /** Of the plugin. Default: each call. */
   readonly log?: { level: string }
+  /** More of kms.localKeys. */
+  readonly localKeys?: Record<string, unknown>
 }
 
 export interface OfflineCluster extends Cluster {
@@ -33,7 +35,7 @@ export interface Figures {
 
 /** A cluster whose Secrets are under many DEK seeds, as the plugin's own Encrypt wraps them. */
 export async function startOfflineCluster(t: Scope, scale: Scale): Promise<OfflineCluster> {
-  const kms = { localKeys: { enabled: true } }
+  const kms = { localKeys: { enabled: true, ...scale.localKeys } }
   const cluster = await startCluster(t, { audit: true, kms })
   const { vault, proxy, api, plugin } = cluster
   if (scale.log !== undefined) {
