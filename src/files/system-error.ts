@@ -9,6 +9,9 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: 'permission denied',
   EISDIR: 'it is a directory',
   ENOTDIR: 'part of its path is not a directory',
+  ENOSPC: 'the disk is full',
+  EROFS: 'the file system is mounted read-only',
+  EIO: 'the disk reports an error',
   ERR_ENCODING_INVALID_ENCODED_DATA: 'it is not UTF-8 text',
 }
 

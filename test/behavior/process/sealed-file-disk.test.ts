@@ -1,0 +1,94 @@
+// kms.localKeys.sealedFile on a disk that is full, and on one that is read-only.
+import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { closeSync, existsSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'tap'
+
+import { eventually } from '../../real/host/eventually.ts'
+import { MountNamespace, whyNoMounts } from '../../real/host/mount-namespace.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
+import { KEY } from '../../real/vault/kms-vault.ts'
+import { rotateKey } from '../../real/vault/transit-setup.ts'
+import { Fixture, newSeed } from '../fixture.ts'
+
+const fixture = await Fixture.open()
+
+/** A file system of 64 KiB that only programs in the namespace see. */
+async function startDisk() {
+  const folder = tempFolder('disk')
+  const namespace = await MountNamespace.start(tempFolder('mounts'))
+  const mount = (...args: string[]) => {
+    const line = namespace.inside('mount', args)
+    execFileSync(line.command, line.args)
+  }
+  mount('-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder)
+  const filler = namespace.view(join(folder, 'filler'))
+  return {
+    sealedFile: join(folder, 'local-keys'),
+    isWritten: () => existsSync(namespace.view(join(folder, 'local-keys'))),
+    fill: () => fillFile(filler),
+    makeRoom: () => rmSync(filler),
+    makeReadOnly: () => mount('-o', 'remount,ro', folder),
+    inside: namespace.inside.bind(namespace),
+    stop: () => namespace.stop(),
+  }
+}
+
+function fillFile(path: string): void {
+  const file = openSync(path, 'w')
+  try {
+    for (;;) writeSync(file, Buffer.alloc(4_096, '.'))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+  } finally {
+    closeSync(file)
+  }
+}
+
+const skip = whyNoMounts()
+void test(
+  'a disk that is full or read-only is named, and the plugin works on',
+  { skip },
+  async (t) => {
+    const disk = await startDisk()
+    t.teardown(() => disk.stop())
+    disk.fill()
+    const { sealedFile } = disk
+    const nodeKeyFile = join(tempFolder('node-key'), 'key')
+    writeFileSync(nodeKeyFile, randomBytes(32), { mode: 0o400 })
+    const kms = { refreshInterval: '1s', localKeys: { enabled: true, sealedFile, nodeKeyFile } }
+    const plugin = await fixture.launch({ kms }, ({ command, args }) =>
+      disk.inside(command, [...args]),
+    )
+    await plugin.waitForSocket()
+    await plugin.waitForHealth('ok')
+    const fault = async () => {
+      const { text } = await plugin.admin('/readyz?format=json')
+      const { details } = JSON.parse(text) as { details: { sealedFileFault?: string } }
+      return details.sealedFileFault
+    }
+    const works = async () => {
+      const seed = newSeed()
+      t.same(await plugin.client.decrypt(await plugin.client.encrypt(seed)), seed)
+    }
+    await eventually('the fault', async () =>
+      /cannot be written: the disk is full$/.test((await fault()) ?? ''),
+    )
+    t.match(await plugin.client.status(), { healthz: 'ok' })
+    await works()
+    t.notOk(disk.isWritten())
+    disk.makeRoom()
+    await eventually('the next try', () => disk.isWritten(), { timeoutMs: 60_000 })
+    await eventually('the end of the fault', async () => (await fault()) === undefined)
+    disk.makeReadOnly()
+    await rotateKey(fixture.bao, KEY)
+    await eventually('the fault', async () =>
+      /the file system is mounted read-only$/.test((await fault()) ?? ''),
+    )
+    t.match(await plugin.client.status(), { healthz: 'ok' })
+    await works()
+  },
+)
+
+fixture.end()
