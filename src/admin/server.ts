@@ -12,6 +12,7 @@ import { createAdminApp, type AdminSources } from './app.ts'
 
 /** Where the admin server listens. */
 export interface AdminAddress {
+  /** `*`: all addresses. */
   readonly host: string
   readonly port: number
 }
@@ -54,7 +55,9 @@ export function startAdminServer(options: AdminServerOptions): AdminServer {
   parseInPieces(server)
   let cancelRetry: CancelTimer = () => undefined
   let stopped = false
-  const tryToListen = () => void server.listen(listen.port, listen.host)
+  // Without a host, Node.js listens on :: and so on IPv4, too, or on 0.0.0.0 where the kernel has no IPv6.
+  const host = listen.host === '*' ? undefined : listen.host
+  const tryToListen = () => void server.listen(listen.port, host)
   server.on('error', (error: NodeJS.ErrnoException) => {
     const address = `${listen.host}:${String(listen.port)}`
     const reason = error.code ?? error.message

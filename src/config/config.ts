@@ -206,7 +206,7 @@ export interface DrillConfig {
 }
 
 export interface ListenAddress {
-  /** A name or an address; an IPv6 address has no brackets here. */
+  /** A name or an address; an IPv6 address has no brackets here. `*`: all addresses. */
   readonly host: string
   readonly port: number
 }

@@ -65,7 +65,7 @@ export async function examine(options: ExamineOptions): Promise<readonly Finding
 function ownAdmin({ admin }: Config): readonly string[] {
   if (admin.listen === undefined) return []
   const { host, port } = admin.listen
-  const asked = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+  const asked = ['*', '0.0.0.0', '::'].includes(host) ? '127.0.0.1' : host
   return [`${asked.includes(':') ? `[${asked}]` : asked}:${port}`]
 }
 

@@ -14,10 +14,10 @@ const sources = {
   renderMetrics: async () => ({ contentType: 'text/plain', body: Buffer.from('up 1\n') }),
 }
 
-async function adminFixture(port = 0) {
+async function adminFixture(port = 0, host = '127.0.0.1') {
   const clock = new HandClock()
   const { log, lines } = memoryLog()
-  const admin = startAdminServer({ listen: { host: '127.0.0.1', port }, sources, clock, log })
+  const admin = startAdminServer({ listen: { host, port }, sources, clock, log })
   if (port === 0) await eventually('the port', () => admin.port !== undefined)
   return { admin, clock, lines, url: () => `http://127.0.0.1:${String(admin.port)}` }
 }
@@ -38,6 +38,13 @@ async function hang(port: number, text: string): Promise<number> {
   await once(socket, 'close')
   return systemClock.monotonic() - startedAt
 }
+
+void test('the host * listens on the addresses of IPv4 and IPv6', async (t) => {
+  const { admin } = await adminFixture(0, '*')
+  for (const host of ['127.0.0.1', '[::1]'])
+    t.equal(await statusOf(`http://${host}:${String(admin.port)}/livez`), 200, host)
+  await admin.stop()
+})
 
 void test('it serves until it is stopped', async (t) => {
   const { admin, url } = await adminFixture()

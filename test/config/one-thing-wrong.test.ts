@@ -563,7 +563,7 @@ const ROWS: readonly Row[] = [
     'a listener without a host',
     '127.0.0.1:9390',
     '":9390"',
-    'admin.listen: has no host; write 127.0.0.1 before the port, or 0.0.0.0 to listen on all addresses',
+    'admin.listen: has no host; write 127.0.0.1 before the port, or * to listen on all addresses',
   ],
   [
     'a listener without a port',

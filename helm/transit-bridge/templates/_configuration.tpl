@@ -62,7 +62,7 @@ key: {{ .Values.vault.clientCertificate.keyFile }}
 {{- $vault := include "transit-bridge.vaultSection" (dict "root" $root "folder" .folder "certificate" $certificate) | fromYaml -}}
 {{- $_ := set $vault "auth" (merge $auth $kms.auth.files) -}}
 {{- $section := dict "socket" (printf "%s/kms.sock" $kms.socketFolder) "clusterId" $kms.clusterId -}}
-{{- $host := ternary "0.0.0.0" "127.0.0.1" $root.Values.podMonitor.enabled -}}
+{{- $host := ternary "*" "127.0.0.1" $root.Values.podMonitor.enabled -}}
 vault:
   {{- toYaml $vault | nindent 2 }}
 transit:
@@ -94,7 +94,7 @@ transit:
 csi:
   {{- toYaml (merge $section $csi.settings) | nindent 2 }}
 admin:
-  listen: 0.0.0.0:{{ $csi.adminPort }}
+  listen: "*:{{ $csi.adminPort }}"
 log:
   level: {{ $csi.logLevel }}
 {{- end -}}
@@ -104,6 +104,16 @@ log:
 {{- $kms := .Values.kms -}}
 {{- $auth := $kms.auth -}}
 {{- $certificate := .Values.vault.clientCertificate -}}
+{{- $addresses := kindIs "slice" .Values.vault.address | ternary .Values.vault.address (list .Values.vault.address) }}
+{{- range $address := $addresses }}
+{{- $isLoopback := regexMatch "^http://(localhost|127[.][0-9]+[.][0-9]+[.][0-9]+|\\[::1\\])(:[0-9]+)?$" $address }}
+{{- if and (hasPrefix "http://" $address) (not $isLoopback) }}
+{{- fail (printf "vault.address %s sends keys and tokens unencrypted, and transit-bridge refuses it; use https://" $address) }}
+{{- end }}
+{{- if and $isLoopback $.Values.csi.enabled }}
+{{- fail (printf "vault.address %s is the pod itself for the CSI provider; use an address that pods can reach" $address) }}
+{{- end }}
+{{- end }}
 {{- if ne (empty $certificate.certFile) (empty $certificate.keyFile) }}
 {{- fail "vault.clientCertificate has only one of certFile and keyFile; set both or neither" }}
 {{- end }}

@@ -46,7 +46,7 @@ const options = {
     { least: 1_000 },
   ),
   listen: listenAddressOr(
-    '0.0.0.0:9391',
+    '*:9391',
     'Address of /livez, /readyz and /metrics. /readyz is 200 when the plugin serves its socket.',
   ),
   once: flag('Install once, print what changed, and exit.'),

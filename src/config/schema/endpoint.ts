@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import type { ListenAddress } from '../config.ts'
 
 const SCHEME = /^https?:\/\//
-const ENDPOINT = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/
+const ENDPOINT = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+|\*):(\d{1,5})$/
 /** Traffic to loopback stays on the host. Resolvers answer `localhost` locally (RFC 6761, section 6.3). */
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 
@@ -55,12 +55,12 @@ function hasPath(text: string): boolean {
   return url !== null && (url.pathname !== '/' || /[?#]/.test(text))
 }
 
-/** `host:port`, `[address]:port`, or the word `none`. */
+/** `host:port`, `[address]:port`, `*:port` for all addresses, or the word `none`. */
 export const listenAddress = v.pipe(
   v.string('must be a host and a port; write 127.0.0.1:9390, for example, or none'),
   v.check(
     (text) => !/^:\d+$/.test(text),
-    'has no host; write 127.0.0.1 before the port, or 0.0.0.0 to listen on all addresses',
+    'has no host; write 127.0.0.1 before the port, or * to listen on all addresses',
   ),
   v.regex(
     /^(none|.+:\d{1,5})$/,
@@ -72,6 +72,7 @@ export const listenAddress = v.pipe(
   ),
   v.description(
     'Host and port of the HTTP listener for /livez, /readyz and /metrics; none opens no listener. ' +
+      'The host * means all addresses, of IPv6 and IPv4. ' +
       'Port 0 chooses a free one.',
   ),
   v.metadata({ kind: 'host:port, or none' }),

@@ -19,6 +19,18 @@ const BAD: readonly (readonly [values: string, message: RegExp])[] = [
   ['kms.clusterId=prod eu', /'\/kms\/clusterId'/],
   ['vault.address=', /'\/vault\/address'/],
   ['vault.address=vault.example.com:8200', /'\/vault\/address'/],
+  [
+    'vault.address=http://vault:8200',
+    /http:\/\/vault:8200 sends keys and tokens unencrypted.*https/,
+  ],
+  [
+    'vault.address={https://a,http://b}',
+    /vault.address http:\/\/b sends keys and tokens unencrypted/,
+  ],
+  [
+    'vault.address=http://[::1]:8200,kms.mode=none,csi.enabled=true,csi.rules[0].namespaces={a},csi.rules[0].serviceAccounts={a},csi.rules[0].roles={a},csi.rules[0].keys={a},csi.rules[0].types={jwks}',
+    /is the pod itself for the CSI provider/,
+  ],
   ['vault.address=https://user@vault.example.com', /'\/vault\/address'/],
   ['vault.caBundle=/etc/ca.pem', /'\/vault\/caBundle'/],
   [
@@ -265,5 +277,5 @@ void test('the plugin is open to other hosts only where Prometheus must reach it
     return parse(config?.data['config.yaml']).admin.listen as string
   }
   t.equal(await listen(), '127.0.0.1:9390')
-  t.equal(await listen('--set=podMonitor.enabled=true'), '0.0.0.0:9390')
+  t.equal(await listen('--set=podMonitor.enabled=true'), '*:9390')
 })
