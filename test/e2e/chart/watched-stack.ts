@@ -1,7 +1,10 @@
+import { randomBytes } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Prometheus } from '../../real/cluster/prometheus.ts'
 import { CertificateAuthority } from '../../real/host/pki.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
 import { makeKey } from '../../real/vault/transit-setup.ts'
 import { startCsiStack, type CsiStack } from '../csi/csi-stack.ts'
 import { startCluster, startPlugin, type Cluster, type Scope } from '../cluster.ts'
@@ -10,7 +13,6 @@ const RULES = join(import.meta.dirname, '../../../helm/transit-bridge/rules/tran
 
 /** With less than half a day left, an alert fires. */
 const TOKEN_LIFE_SECONDS = 7 * 86_400
-const LOCAL_KEYS = { localKeys: { enabled: true } }
 
 export type WatchedOptions = {
   /** Milliseconds between two rounds of the load. */
@@ -21,6 +23,14 @@ export type WatchedOptions = {
   rules?: string
 }
 export type WatchedStack = { kms: Cluster; csi: CsiStack; prometheus: Prometheus }
+
+/** Local keys that survive a restart; the node key is in a file of the test. */
+function withLocalKeys(): Record<string, unknown> {
+  const folder = tempFolder('sealed')
+  const nodeKeyFile = join(folder, 'node-key')
+  writeFileSync(nodeKeyFile, randomBytes(32), { mode: 0o400 })
+  return { localKeys: { enabled: true, sealedFile: join(folder, 'local-keys'), nodeKeyFile } }
+}
 
 /** Plugin, provider and API server under a load that never stops, a Vault with TLS, and a Prometheus that scrapes them. */
 export async function startWatchedStack(
@@ -33,7 +43,9 @@ export async function startWatchedStack(
   ).server('vault', lasting)
   const kms = await startCluster(t, { tls, tokenLife: TOKEN_LIFE_SECONDS })
   const others = await Promise.all(
-    Array.from({ length: plugins - 1 }, () => startPlugin(t, kms.vault, kms.proxy, LOCAL_KEYS)),
+    Array.from({ length: plugins - 1 }, () =>
+      startPlugin(t, kms.vault, kms.proxy, withLocalKeys()),
+    ),
   )
   const csi = await startWorkload(t, between)
   let count = 0
