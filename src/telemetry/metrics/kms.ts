@@ -7,7 +7,7 @@ export const kmsMetrics = {
     name: 'transit_bridge_kms_healthy',
     help: '1 if Status is `ok`, else 0. The reason is `ok`, `starting` or an error code; only the current reason has a series.',
     lookFor:
-      '0 for longer than a start takes: kube-apiserver is unready or will be. 1 with a reason other than `ok`: Vault has an outage, within `kms.outageGrace`.',
+      '0 for longer than a start takes: kube-apiserver is unready or will be. 1 with a reason other than `ok`: Vault has an outage, within `kms.outageGrace` or while local keys are in use.',
     labelNames: ['reason'],
   }),
   kmsRequestDuration: histogram({
