@@ -25,10 +25,14 @@ export function readMoment(): Moment {
 
 /**
  * Milliseconds from an earlier moment to a later one. In the same boot the wall clock does not count. After another boot
- * there is nothing else; undefined if it is behind the earlier moment, because then nobody knows.
+ * there is nothing else. Undefined if the clock that counts is behind the earlier moment, because then the time is unknown: the
+ * time since the boot goes back where a container has its own (time_namespaces(7), lxcfs).
  */
 export function timeBetween(earlier: Moment, later: Moment): number | undefined {
-  if (earlier.bootId === later.bootId) return Math.max(0, later.sinceBootMs - earlier.sinceBootMs)
+  if (earlier.bootId === later.bootId) {
+    const passedMs = later.sinceBootMs - earlier.sinceBootMs
+    return passedMs < 0 ? undefined : passedMs
+  }
   const passedMs = later.wallMs - earlier.wallMs
   return passedMs < -TOLERANCE_MS ? undefined : Math.max(0, passedMs)
 }

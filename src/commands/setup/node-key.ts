@@ -17,7 +17,11 @@ const options = {
   replace: flag(
     'Make another node key. The sealed file of the old one is ignored until Vault answers.',
   ),
-  root: fullPathOr('FOLDER', '/', 'Where the file system of the node is mounted.'),
+  root: fullPathOr(
+    'FOLDER',
+    '/',
+    'Where the file system of this node is mounted. What encrypts the node key is that of the machine that runs this command.',
+  ),
   dryRun: flag('Only show what would change.'),
   yes: flag('Do not ask for confirmation.'),
 }

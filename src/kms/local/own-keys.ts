@@ -16,7 +16,7 @@ import { waitWithin } from '../../time/bounded-wait.ts'
 import type { Clock } from '../../time/clock.ts'
 import { elapsedTime } from '../../time/elapsed-time.ts'
 import type { DecryptInput, EncryptInput } from '../../transit/transit.ts'
-import type { LocalKeyRing } from './ring.ts'
+import type { LocalKeyRing, RingNote } from './ring.ts'
 import type { OfflineLimit } from './offline-limit.ts'
 
 /** Longest time to encrypt a new local key with Transit. Its callers wait until their own deadline. */
@@ -31,7 +31,7 @@ export interface LocalKeysOptions {
   readonly encrypt: (input: EncryptInput, context: CallContext) => Promise<string>
   /** Decrypts with Transit; the receiver owns and zeroes the plaintext. */
   readonly decrypt: (input: DecryptInput, context: CallContext) => Promise<Buffer>
-  readonly ring: Pick<LocalKeyRing, 'add'>
+  readonly ring: Pick<LocalKeyRing, 'add' | 'refresh'>
   readonly limit: Pick<OfflineLimit, 'encryptLeftMs'>
   readonly clock: Clock
   readonly log: Logger
@@ -88,6 +88,8 @@ export class LocalKeys {
     const own = this.#own.get(snapshot.keyId)
     if (own === undefined) throw removed()
     own.uses += 1
+    const { ring, clusterId } = this.#options
+    ring.refresh({ ciphertext: own.ciphertext, clusterId, keyId: own.keyId }, own.key)
     return {
       ciphertext: sealSeed(own.key, seed, own.associatedData),
       keyId: own.keyId,
@@ -100,9 +102,15 @@ export class LocalKeys {
     this.#adopt(known, Infinity)
   }
 
-  /** Whether this plugin encrypts with a local key. */
-  isOwn(ciphertext: string): boolean {
-    return [...this.#own.values()].some((own) => own.ciphertext === ciphertext)
+  /** The local keys that encrypt, as copies that the caller owns and zeroes. */
+  list(): readonly (RingNote & { readonly key: Buffer })[] {
+    const { clusterId } = this.#options
+    return [...this.#own.values()].map(({ ciphertext, keyId, key }) => ({
+      ciphertext,
+      keyId,
+      clusterId,
+      key: Buffer.from(key),
+    }))
   }
 
   /** Zeroes the local keys of every key id other than the announced one. */

@@ -90,6 +90,13 @@ export class LocalKeyRing {
     this.#options.onChange?.()
   }
 
+  /** Makes a local key of this plugin the last to be evicted: what it encrypts must be read again. */
+  refresh(note: RingNote, key: Uint8Array): void {
+    const { ciphertext, clusterId } = note
+    const associatedData = encodeLocalKeyAssociatedData(clusterId)
+    if (!this.#keys.has(identifyLocalKey({ ciphertext, associatedData }))) this.add(note, key)
+  }
+
   /** All local keys, as copies that the caller owns and zeroes. */
   list(): readonly (RingNote & { readonly key: Buffer })[] {
     return this.#keys.list().map(({ secret, note }) => ({ ...note, key: secret }))

@@ -48,9 +48,9 @@ export class SealedFile {
     const { path, nodeKeyFile, owner } = this.#options
     try {
       const file = await readSecret(path, MAX_FILE_BYTES)
-      const nodeKey = await readNodeKey(nodeKeyFile)
-      const state = parseSealedFile(file, owner, nodeKey)
-      nodeKey.fill(0)
+      const state = await withNodeKey(nodeKeyFile, (nodeKey) =>
+        parseSealedFile(file, owner, nodeKey),
+      )
       if (typeof state !== 'string') return state
       this.#report(`${path} ${state}; it is ignored, and replaced when Vault answers`)
     } catch (error) {
@@ -67,9 +67,9 @@ export class SealedFile {
       if (state === undefined) return false
       const { path, nodeKeyFile, owner } = this.#options
       try {
-        const nodeKey = await readNodeKey(nodeKeyFile)
-        const content = formatSealedFile(state, owner, nodeKey)
-        nodeKey.fill(0)
+        const content = await withNodeKey(nodeKeyFile, (nodeKey) =>
+          formatSealedFile(state, owner, nodeKey),
+        )
         await replaceFile({ path, mode: 0o600, content })
         this.#fault = undefined
         return true
@@ -82,12 +82,13 @@ export class SealedFile {
     })
   }
 
-  /** Removes the file after all that was asked before. */
+  /** Removes the file after all that was asked before. Resolves with whether there is none now. */
   remove(): Promise<boolean> {
     return this.#enqueue(async () => {
       const { path } = this.#options
       try {
-        return await removeFile(path)
+        await removeFile(path)
+        return true
       } catch (error) {
         this.#report(describeFault(path, 'removed', error))
         return false
@@ -111,6 +112,15 @@ export class SealedFile {
 function describeFault(path: string, action: string, error: unknown): string {
   if (error instanceof BridgeError) return error.message
   return `${path} cannot be ${action}: ${explainFileError(error)}`
+}
+
+async function withNodeKey<T>(path: string, work: (nodeKey: Buffer) => T): Promise<T> {
+  const nodeKey = await readNodeKey(path)
+  try {
+    return work(nodeKey)
+  } finally {
+    nodeKey.fill(0)
+  }
 }
 
 /** Throws HOST_FAILED for anything but a file of the right length. */

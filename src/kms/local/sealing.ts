@@ -7,7 +7,7 @@ import type { Clock } from '../../time/clock.ts'
 import type { DecryptInput, EncryptInput } from '../../transit/transit.ts'
 import { makeSnapshot, type ClusterIds } from '../../seed/key-snapshot.ts'
 import { readMoment, timeBetween, type Moment } from '../../time/boot-time.ts'
-import { LocalKeyRing } from './ring.ts'
+import { LocalKeyRing, type RingNote } from './ring.ts'
 import { SealedFile } from './sealed-file.ts'
 import type { OfflineState } from './sealed-format.ts'
 import { StateKeeper } from './state-keeper.ts'
@@ -214,9 +214,13 @@ export class LocalSealing {
     const { ring, limit } = this.#options
     if (this.#snapshot === undefined || this.#agreedAt === undefined || !limit.mayDecrypt)
       return undefined
-    const localKeys = ring
-      .list()
-      .map((each) => ({ ...each, isOwn: this.#keys.isOwn(each.ciphertext) }))
+    // The ring may have evicted a local key that encrypts: encrypting does not look it up there.
+    const own = this.#keys.list().map((each) => ({ ...each, isOwn: true }))
+    const isOwn = ({ ciphertext }: RingNote) => own.some((each) => each.ciphertext === ciphertext)
+    const others = ring.list().map((each) => ({ ...each, isOwn: false }))
+    // Own ones last: a ring that is full evicts the first.
+    const localKeys = [...others.filter((each) => !isOwn(each)), ...own]
+    for (const each of others) if (isOwn(each)) each.key.fill(0)
     return { key: this.#snapshot.key, agreedAt: this.#agreedAt, localKeys }
   }
 }

@@ -25,6 +25,7 @@ export class StateKeeper {
   readonly #options: StateKeeperOptions
   #cancelTimer: CancelTimer | undefined
   #writtenAt = -Infinity
+  #mustRemove = false
   #stopped = false
 
   constructor(options: StateKeeperOptions) {
@@ -43,11 +44,11 @@ export class StateKeeper {
     if (clock.monotonic() - this.#writtenAt >= renewMs) this.#schedule(0)
   }
 
-  /** The local keys are no longer valid. */
+  /** The local keys are no longer valid: removes the file, and tries again until it is gone or replaced. */
   forget(): void {
     this.#cancel()
-    this.#writtenAt = -Infinity
-    void this.#options.file.remove()
+    this.#mustRemove = true
+    void this.#write()
   }
 
   /** Writes for the last time. */
@@ -75,8 +76,17 @@ export class StateKeeper {
       isDue = state !== undefined
       return state
     })
-    if (isWritten) onWritten()
-    else if (isDue) this.#schedule(RETRY_DELAY_MS)
+    if (isWritten) {
+      this.#mustRemove = false
+      onWritten()
+    } else if (isDue || (this.#mustRemove && !(await this.#remove())))
+      this.#schedule(RETRY_DELAY_MS)
+  }
+
+  async #remove(): Promise<boolean> {
+    this.#writtenAt = -Infinity
+    if (await this.#options.file.remove()) this.#mustRemove = false
+    return !this.#mustRemove
   }
 
   #cancel(): void {

@@ -28,6 +28,10 @@ ExecStart=install -m 0400 %d/${CREDENTIAL_NAME} ${NODE_KEY_FILE}
 [Install]
 WantedBy=multi-user.target
 `,
-  /** What makes systemd use it. */
-  commands: ['systemctl daemon-reload', `systemctl enable --now ${UNIT_NAME}`],
+  /** What makes systemd use it. A restart, because a unit that is active keeps the node key of before. */
+  commands: [
+    'systemctl daemon-reload',
+    `systemctl enable ${UNIT_NAME}`,
+    `systemctl restart ${UNIT_NAME}`,
+  ],
 }

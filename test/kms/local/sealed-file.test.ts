@@ -248,6 +248,40 @@ void test('a refusal removes the file', async (t) => {
   t.equal(existsSync(node.sealedFile), false, 'and the end writes none')
 })
 
+void test('a file that cannot be removed after a refusal is removed later', async (t) => {
+  const node = new Node(t)
+  const plugin = await node.start()
+  await eventually('the file', () => existsSync(node.sealedFile))
+  const content = readFileSync(node.sealedFile)
+  rmSync(node.sealedFile)
+  mkdirSync(node.sealedFile)
+  node.stopVault(new BridgeError('VAULT_DENIED', 'scripted refusal'))
+  plugin.watch.suspect()
+  await plugin.clock.advance(5_000)
+  await eventually('the fault', () => plugin.localKeys?.fileFault !== undefined)
+  t.match(plugin.localKeys?.fileFault, /cannot be removed/)
+  rmSync(node.sealedFile, { recursive: true })
+  writeFileSync(node.sealedFile, content)
+  await plugin.clock.advance(31_000)
+  await eventually('its removal', () => !existsSync(node.sealedFile))
+})
+
+void test('the local key that encrypts is in the file, however many others were learned since', async (t) => {
+  const node = new Node(t)
+  const plugin = await node.start()
+  const envelope = await plugin.service.encrypt(seed, plugin.within())
+  for (let count = 0; count < 4_200; count += 1) {
+    const ciphertext = `vault:v1:${Buffer.from(String(count)).toString('base64')}`
+    plugin.ring.add({ ciphertext, clusterId: 'prod', keyId: envelope.keyId }, randomBytes(32))
+  }
+  await plugin.stop()
+  node.stopVault()
+  const again = await node.start()
+  t.equal(again.ring.size, 4_096)
+  t.ok(await works(again))
+  t.same(await again.service.decrypt(envelope, again.within()), seed)
+})
+
 void test('a disk that cannot be written to is named, and the plugin works on', async (t) => {
   const node = new Node(t)
   rmSync(join(node.sealedFile, '..'), { recursive: true })
