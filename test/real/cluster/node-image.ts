@@ -51,13 +51,14 @@ async function build(archive: string): Promise<void> {
   const at = ['--root', storage, '--runroot', join(storage, 'run')]
   const buildah = (...args: string[]) => quietly('buildah', [...at, ...args])
   const builder = `builder:${hashOf(['package-lock.json', 'test/real/host/debian.ts'])}`
-  const present = buildah('images', '--format', '{{.Name}}:{{.Tag}}').includes(`/${builder}\n`)
+  const images = await buildah('images', '--format', '{{.Name}}:{{.Tag}}')
+  const present = images.includes(`/${builder}\n`)
   const bud = ['bud', '--layers', '--isolation', 'chroot']
   if (!present) {
     const containerfile = join(tempFolder('containerfile'), 'Containerfile')
     writeFileSync(containerfile, 'FROM scratch\nCOPY . /\n')
-    buildah('rmi', '--all', '--force')
-    buildah(...bud, '--file', containerfile, '--tag', builder, await imageBuilder())
+    await buildah('rmi', '--all', '--force')
+    await buildah(...bud, '--file', containerfile, '--tag', builder, await imageBuilder())
   }
   const npm = join(homedir(), '.npm')
   mkdirSync(npm, { recursive: true })
@@ -68,11 +69,19 @@ async function build(archive: string): Promise<void> {
     `${npm}:/root/.npm`,
   ]
   const labels = Object.entries(BUILD_ARGUMENTS).flatMap((each) => ['--build-arg', each.join('=')])
-  buildah(...bud, ...builderArgument, '--target', 'dependencies', '--tag', 'dependencies', ROOT)
-  buildah(...bud, ...builderArgument, ...labels, '--tag', NAME, ROOT)
-  buildah('push', '--quiet', NAME, `docker-archive:${archive}:${NAME}`)
-  buildah('rmi', NAME)
-  buildah('rmi', '--prune')
+  await buildah(
+    ...bud,
+    ...builderArgument,
+    '--target',
+    'dependencies',
+    '--tag',
+    'dependencies',
+    ROOT,
+  )
+  await buildah(...bud, ...builderArgument, ...labels, '--tag', NAME, ROOT)
+  await buildah('push', '--quiet', NAME, `docker-archive:${archive}:${NAME}`)
+  await buildah('rmi', NAME)
+  await buildah('rmi', '--prune')
 }
 
 interface ManifestEntry {

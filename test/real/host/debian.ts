@@ -1,4 +1,5 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
+import { promisify } from 'node:util'
 import { cpSync, mkdirSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { cached } from './cache.ts'
@@ -19,16 +20,15 @@ const env = { ...process.env, NODE_OPTIONS: undefined, PATH: `${process.env['PAT
 
 /** The archive of a minimal Debian: what `debootstrap --variant=minbase` installs, and nothing else. Needs root. */
 export async function minimalDebian(): Promise<string> {
-  const folder = await cached(`debian-${SUITE}-minbase-${process.arch}`, (unfinished) => {
+  const folder = await cached(`debian-${SUITE}-minbase-${process.arch}`, async (unfinished) => {
     process.stderr.write(`debian ${SUITE}: debootstrap, a minute; it is kept for later runs\n`)
     const root = join(unfinished, 'root')
     const options = ['--variant=minbase', SUITE, root, MIRROR]
-    quietly('debootstrap', options)
+    await quietly('debootstrap', options)
     rmSync(join(root, 'var/cache/apt/archives'), { recursive: true })
     mkdirSync(join(root, 'var/cache/apt/archives/partial'), { recursive: true })
     pack(root, join(unfinished, 'debian.tar'))
     rmSync(root, { recursive: true })
-    return Promise.resolve()
   })
   return join(folder, 'debian.tar')
 }
@@ -44,13 +44,12 @@ export async function unpackDebian(): Promise<string> {
 /** The builder of the image without a registry: a minimal Debian with the pinned Node.js, and npm. */
 export async function imageBuilder(): Promise<string> {
   const debian = await minimalDebian()
-  const npm = await cached(`npm-${NPM.version}`, (unfinished) => {
-    quietly('npm', ['pack', '--silent', `npm@${NPM.version}`], unfinished)
+  const npm = await cached(`npm-${NPM.version}`, async (unfinished) => {
+    await quietly('npm', ['pack', '--silent', `npm@${NPM.version}`], unfinished)
     const file = join(unfinished, `npm-${NPM.version}.tgz`)
     const digest = execFileSync('openssl', ['dgst', '-sha512', '-binary', file])
     if (`sha512-${digest.toString('base64')}` !== NPM.integrity)
       throw new Error(`npm ${NPM.version} is not the one that ${import.meta.filename} pins`)
-    return Promise.resolve()
   })
   const root = join(tempFolder('builder'), 'root')
   const modules = join(root, 'usr/local/lib/node_modules')
@@ -68,17 +67,36 @@ export async function imageBuilder(): Promise<string> {
   cpSync(pinnedNode(), join(root, 'usr/local/bin/node'))
   symlinkSync('../lib/node_modules/npm/bin/npm-cli.js', join(root, 'usr/local/bin/npm'))
   // Node.js needs it, and a minimal Debian does not have it.
-  quietly('chroot', [root, 'apt-get', 'install', '-qq', '--no-install-recommends', 'libatomic1'])
+  const install = ['apt-get', 'install', '-qq', '--no-install-recommends', 'libatomic1']
+  await quietly('chroot', [root, ...install])
   execFileSync('chmod', ['+x', join(modules, 'npm/bin/npm-cli.js')])
   return root
 }
 
-/** Runs a program and returns its output; the error of a failure contains it. */
-export function quietly(command: string, args: readonly string[], cwd = ROOT): string {
-  const options = { cwd, env, encoding: 'utf8', maxBuffer: 1 << 26 } as const
-  const { status, stdout, stderr, error } = spawnSync(command, args, options)
-  if (status === 0) return stdout
-  throw new Error(`${command} ${args.join(' ')}: ${error?.message ?? `${stdout}\n${stderr}`}`)
+/**
+ * Runs a program and resolves with its output; the error of a failure contains it. The process goes on meanwhile: a lock that is
+ * not touched for a minute would be taken over (folder-lock.ts).
+ */
+export async function quietly(
+  command: string,
+  args: readonly string[],
+  cwd = ROOT,
+): Promise<string> {
+  try {
+    const { stdout } = await promisify(execFile)(command, args, { cwd, env, maxBuffer: 1 << 26 })
+    return stdout
+  } catch (error) {
+    const { message = '', stdout = '', stderr = '' } = error as Partial<Failure>
+    throw new Error(`${command} ${args.join(' ')}: ${message}\n${stdout}\n${stderr}`, {
+      cause: error,
+    })
+  }
+}
+
+interface Failure {
+  readonly message: string
+  readonly stdout: string
+  readonly stderr: string
 }
 
 function pack(root: string, file: string): void {

@@ -22,7 +22,14 @@ export class SystemdHost {
   static async create(): Promise<SystemdHost> {
     const root = await unpackDebian()
     const packages = ['systemd', 'systemd-sysv']
-    quietly('chroot', [root, 'apt-get', 'install', '-qq', '--no-install-recommends', ...packages])
+    await quietly('chroot', [
+      root,
+      'apt-get',
+      'install',
+      '-qq',
+      '--no-install-recommends',
+      ...packages,
+    ])
     return new SystemdHost(root)
   }
 
