@@ -92,6 +92,15 @@ void test('the static pod may change the group of its socket only if kms.socketG
   t.same(await capabilities(), { drop: ['ALL'], add: ['CHOWN'] })
 })
 
+void test('the static pod has an SELinux type only if one is given', async (t) => {
+  const { options, read, writeToken } = await makeNode(t)
+  await writeToken()
+  await installOnNode(options)
+  t.notOk(parse(read(MANIFEST)).spec.securityContext.seLinuxOptions)
+  await installOnNode({ ...options, selinuxType: 'spc_t' })
+  t.same(parse(read(MANIFEST)).spec.securityContext.seLinuxOptions, { type: 'spc_t' })
+})
+
 void test('other files in the folder of static pods are not changed', async (t) => {
   const { options, read, writeToken } = await makeNode(t)
   await writeToken()

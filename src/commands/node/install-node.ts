@@ -49,6 +49,13 @@ const options = {
     '*:9391',
     'Address of /livez, /readyz and /metrics. /readyz is 200 when the plugin serves its socket.',
   ),
+  selinuxType: {
+    ...text('TYPE', 'SELinux type of the static pod, such as spc_t. Default: that of the runtime'),
+    read: ([value], label) => {
+      if (value === undefined || /^[a-z_][a-z0-9_]*$/.test(value)) return value
+      throw usageError(`${label} must be the name of an SELinux type, such as spc_t`)
+    },
+  } satisfies Option<string | undefined>,
   once: flag('Install once, print what changed, and exit.'),
   remove: flag('Remove what was installed, instead of installing it.'),
 }
@@ -89,7 +96,7 @@ async function runInstallNode(values: InstallValues, terminal: Terminal): Promis
 }
 
 function readInstall(values: InstallValues): NodeInstallOptions {
-  const { config, token, ca, root, hostConfig, manifests, image } = values
+  const { config, token, ca, root, hostConfig, manifests, image, selinuxType } = values
   return {
     configSource: config,
     tokenSource: token,
@@ -98,6 +105,7 @@ function readInstall(values: InstallValues): NodeInstallOptions {
     hostConfig,
     manifestFolder: manifests,
     image,
+    selinuxType,
     clock: systemClock,
   }
 }

@@ -21,6 +21,8 @@ export interface NodeFilesOptions {
   readonly token?: TokenFile | undefined
   /** The image, for static pod and DaemonSet. */
   readonly image: string
+  /** For a pod on a host with SELinux, whose files it must read and write. Default: that of the container runtime. */
+  readonly selinuxType?: string | undefined
   /** The installed program, for systemd. */
   readonly program: string
 }
@@ -31,7 +33,7 @@ export interface TokenFile {
 }
 
 /** The part of the input that no configuration contains. */
-export type HostOptions = Pick<NodeFilesOptions, 'configFile' | 'image' | 'program'>
+export type HostOptions = Pick<NodeFilesOptions, 'configFile' | 'image' | 'program' | 'selinuxType'>
 
 /** The input of a node's files for a configuration of the KMS plugin. Throws CONFIG_INVALID without its section `kms`. */
 export function nodeFilesFor(config: Config, host: HostOptions): NodeFilesOptions {

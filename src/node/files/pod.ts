@@ -14,6 +14,9 @@ export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
     '  runAsUser: 0               # root owns the files of the host and the socket',
     '  runAsGroup: 0',
     '  seccompProfile: {type: RuntimeDefault}',
+    ...(options.selinuxType === undefined
+      ? []
+      : [`  seLinuxOptions: {type: ${options.selinuxType}}   # may use files of the host`]),
     'containers:',
     '  - name: kms',
     `    image: ${options.image}`,

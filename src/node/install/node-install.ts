@@ -24,6 +24,8 @@ export interface NodeInstallOptions {
   readonly hostConfig: string
   readonly manifestFolder: string
   readonly image: string
+  /** Of the static pod. Default: that of the container runtime. */
+  readonly selinuxType?: string | undefined
   readonly clock: Clock
 }
 
@@ -164,7 +166,8 @@ async function readHostText(
 
 function manifest(text: string, config: Config, options: NodeInstallOptions): string {
   // A static pod runs the program of its image.
-  const host = { configFile: options.hostConfig, image: options.image, program: '' }
+  const { hostConfig: configFile, image, selinuxType } = options
+  const host = { configFile, image, selinuxType, program: '' }
   return renderManifest(nodeFilesFor(config, host), text)
 }
 

@@ -67,6 +67,7 @@ const BAD: readonly (readonly [values: string, message: RegExp])[] = [
   ['image.pullPolicy=Sometimes', /'\/image\/pullPolicy'/],
   ['podMonitor.interval=30', /'\/podMonitor\/interval'/],
   ['networkPolicy.vaultPorts={https}', /'\/networkPolicy\/vaultPorts\/0'/],
+  ['kms.seLinuxOptions.type=spc t', /'\/kms\/seLinuxOptions\/type'/],
   ['kmss.mode=none', /'kmss' not allowed/],
 ]
 
@@ -267,6 +268,24 @@ void test('thresholds, durations and labels of alerts are values, and a wrong na
     rulesWith('prometheusRule.alerts.TransitBridgePluginUnhealthy.threshold=2'),
     /TransitBridgePluginUnhealthy has no threshold/,
   )
+})
+
+void test('pods that use files of the host run with the SELinux options of the values', async (t) => {
+  const csi = '--values=' + join(CHART, 'ci/everything-values.yaml')
+  const set = ['--set=kms.seLinuxOptions.type=spc_t', '--set=csi.seLinuxOptions.type=spc_t']
+  for (const args of [
+    [csi, ...set],
+    [...LEAST, ...set, '--set=kms.mode=daemonSet'],
+  ]) {
+    for (const object of await renderChart(args)) {
+      const pod = object.kind === 'Pod' ? object.spec : object.spec?.template?.spec
+      const usesHost = (pod?.volumes ?? []).some((volume: JsonBody) => volume.hostPath)
+      if (!usesHost) continue
+      t.same(pod.securityContext.seLinuxOptions, { type: 'spc_t' }, object.metadata.name)
+      const { args: given } = pod.containers[0]
+      if (given[0] === 'install-node') t.ok(given.includes('--selinux-type=spc_t'))
+    }
+  }
 })
 
 void test('the plugin is open to other hosts only where Prometheus must reach it', async (t) => {
