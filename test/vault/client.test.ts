@@ -499,7 +499,8 @@ void test('redirects', async (t) => {
     const { client } = clientFixture(s, [vault.address])
     const error = await failureOf(client.request(decrypt, within(2_000)))
     s.equal(error.code, 'VAULT_REDIRECT_REFUSED')
-    s.equal(vault.requests.length % 3, 0, 'in each attempt')
+    // The deadline can cut off the last attempt.
+    s.ok(vault.requests.length >= 3)
   })
 
   void t.test('without a usable target are refused', async (s) => {
