@@ -1,72 +1,53 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 
 import { BridgeError } from '../errors.ts'
 import { explainFileError } from '../files/system-error.ts'
 import { encodeCanonically } from '../seed/canonical-encoding.ts'
+import { openDerived, sealDerived } from '../seed/derived-seal.ts'
 import { KeyTable } from './key-table.ts'
 import { EscrowManifest } from './manifest.ts'
 
 export const FILE_KEY_BYTES = 32
 const FORMAT = 'transit-bridge/escrow/v1'
 const DOMAIN = 'transit-bridge/escrow-seal/v1'
-const CIPHER = 'aes-256-gcm'
-const SALT_BYTES = 32
-const NONCE_BYTES = 12
-const TAG_BYTES = 16
 
 const EscrowFileSchema = v.strictObject({
   format: v.literal(FORMAT),
   manifest: EscrowManifest,
   /** The file key, encrypted to age recipients. */
   age: v.optional(v.pipe(v.string(), v.base64())),
-  /** Salt, ciphertext and tag. */
+  /** As {@link sealDerived} returns it. */
   sealed: v.pipe(v.string(), v.base64()),
 })
 
 /** An escrow as it is stored. */
 export type EscrowFile = v.InferOutput<typeof EscrowFileSchema>
 
-/**
- * Encrypts the keys with AES-256-GCM under a key and a nonce that HKDF-SHA256 derives from the file key and a random salt. The
- * manifest and the age part are associated data.
- */
+/** Encrypts the keys under the file key. The manifest and the age part are associated data. */
 export function sealEscrow(
   facts: Pick<EscrowFile, 'manifest' | 'age'>,
   table: KeyTable,
   fileKey: Uint8Array,
 ): EscrowFile {
-  const salt = randomBytes(SALT_BYTES)
-  const { key, nonce, wipe } = deriveKey(fileKey, salt)
   const plaintext = table.encode()
   try {
-    const cipher = createCipheriv(CIPHER, key, nonce)
-    cipher.setAAD(associate(facts))
-    const parts = [salt, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]
-    return { format: FORMAT, ...facts, sealed: Buffer.concat(parts).toString('base64') }
+    const sealed = sealDerived(fileKey, DOMAIN, plaintext, associate(facts)).toString('base64')
+    return { format: FORMAT, ...facts, sealed }
   } finally {
     plaintext.fill(0)
-    wipe()
   }
 }
 
 /** Decrypts the keys, which proves the manifest, too. Throws FILE_DAMAGED. */
 export function openEscrow(file: EscrowFile, fileKey: Uint8Array): KeyTable {
-  const bytes = Buffer.from(file.sealed, 'base64')
-  if (bytes.length < SALT_BYTES + TAG_BYTES) throw damaged()
-  const end = bytes.length - TAG_BYTES
-  const { key, nonce, wipe } = deriveKey(fileKey, bytes.subarray(0, SALT_BYTES))
-  const decipher = createDecipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES })
-  decipher.setAAD(associate(file))
-  decipher.setAuthTag(bytes.subarray(end))
-  const plaintext = decipher.update(bytes.subarray(SALT_BYTES, end))
+  const sealed = Buffer.from(file.sealed, 'base64')
+  const plaintext = openDerived(fileKey, DOMAIN, sealed, associate(file))
+  if (plaintext === undefined) throw damaged()
   try {
-    requireAuthentic(() => decipher.final())
     return KeyTable.decode(plaintext, file.manifest.entries)
   } finally {
     plaintext.fill(0)
-    wipe()
   }
 }
 
@@ -104,27 +85,9 @@ function associate({ manifest, age }: Pick<EscrowFile, 'manifest' | 'age'>): Buf
   return encodeCanonically(DOMAIN, [JSON.stringify(manifest), age ?? ''])
 }
 
-function requireAuthentic(finish: () => unknown): void {
-  try {
-    finish()
-  } catch (cause) {
-    throw damaged(cause)
-  }
-}
-
-function damaged(cause?: unknown): BridgeError {
+function damaged(): BridgeError {
   return new BridgeError(
     'FILE_DAMAGED',
     'the escrow does not match its key: the file was damaged or changed; use another copy of the file',
-    { cause },
   )
-}
-
-function deriveKey(fileKey: Uint8Array, salt: Uint8Array) {
-  const bytes = Buffer.from(hkdfSync('sha256', fileKey, salt, DOMAIN, FILE_KEY_BYTES + NONCE_BYTES))
-  return {
-    key: bytes.subarray(0, FILE_KEY_BYTES),
-    nonce: bytes.subarray(FILE_KEY_BYTES),
-    wipe: () => void bytes.fill(0),
-  }
 }

@@ -1,10 +1,10 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import { createCipheriv, hkdfSync, randomBytes } from 'node:crypto'
+
+import { GCM_NONCE_BYTES, openGcm } from './gcm.ts'
 
 const CIPHER = 'aes-256-gcm'
 const KEY_BYTES = 32
 const SALT_BYTES = 32
-const NONCE_BYTES = 12
-const TAG_BYTES = 16
 
 /**
  * Encrypts with AES-256-GCM. Each message has its own key and nonce, which HKDF-SHA256 (RFC 5869) derives from `key` and 32
@@ -35,28 +35,18 @@ export function openDerived(
   sealed: Uint8Array,
   associatedData: Uint8Array,
 ): Buffer | undefined {
-  if (sealed.byteLength < SALT_BYTES + TAG_BYTES) return undefined
-  const end = sealed.byteLength - TAG_BYTES
-  const derived = derive(key, sealed.subarray(0, SALT_BYTES), domain)
-  const decipher = createDecipheriv(CIPHER, derived.key, derived.nonce, {
-    authTagLength: TAG_BYTES,
-  })
-  decipher.setAAD(associatedData)
-  decipher.setAuthTag(sealed.subarray(end))
-  const plaintext = decipher.update(sealed.subarray(SALT_BYTES, end))
+  if (sealed.byteLength < SALT_BYTES) return undefined
+  const { key: derivedKey, nonce, wipe } = derive(key, sealed.subarray(0, SALT_BYTES), domain)
   try {
-    decipher.final()
-    return plaintext
-  } catch {
-    plaintext.fill(0)
-    return undefined
+    const rest = sealed.subarray(SALT_BYTES)
+    return openGcm({ key: derivedKey, nonce, sealed: rest, associatedData })
   } finally {
-    derived.wipe()
+    wipe()
   }
 }
 
 function derive(key: Uint8Array, salt: Uint8Array, domain: string) {
-  const bytes = Buffer.from(hkdfSync('sha256', key, salt, domain, KEY_BYTES + NONCE_BYTES))
+  const bytes = Buffer.from(hkdfSync('sha256', key, salt, domain, KEY_BYTES + GCM_NONCE_BYTES))
   return {
     key: bytes.subarray(0, KEY_BYTES),
     nonce: bytes.subarray(KEY_BYTES),

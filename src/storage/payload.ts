@@ -1,10 +1,10 @@
 import { createDecipheriv, createHmac } from 'node:crypto'
 
+import { GCM_NONCE_BYTES, GCM_TAG_BYTES, openGcm } from '../seed/gcm.ts'
+
 import type { KmsV1Value, KmsV2Value } from './stored-value.ts'
 
 const INFO_BYTES = 32
-const NONCE_BYTES = 12
-const TAG_BYTES = 16
 const BLOCK_BYTES = 16
 const SEED_BYTES = 32
 const KEY_SIZES: readonly number[] = [16, 24, 32]
@@ -24,7 +24,7 @@ export function openPayload(
   if (value.kind === 'kms-v1') return openV1Payload(value.payload, source, etcdKey)
   if (value.isSeed) return openSeeded(value.payload, source, etcdKey)
   if (!KEY_SIZES.includes(source.length)) return 'its DEK does not have the length of an AES key'
-  return openGcm(value.payload, source, etcdKey) ?? CHANGED
+  return openNonceAndGcm(value.payload, source, etcdKey) ?? CHANGED
 }
 
 /** The same for a check: returns why it fails, or undefined. The plaintext is zeroed and never returned. */
@@ -45,14 +45,14 @@ const CHANGED =
 /** The key is HKDF-Expand(seed, info), and the payload starts with info (apiserver: pkg/storage/value/encrypt/aes/aes_extended_nonce.go). */
 function openSeeded(payload: Uint8Array, seed: Buffer, etcdKey: Uint8Array): OpenedPayload {
   if (seed.length < SEED_BYTES) return 'its DEK seed is shorter than 32 bytes'
-  if (payload.length < INFO_BYTES + NONCE_BYTES + TAG_BYTES) return 'its data is too short'
+  if (payload.length < INFO_BYTES + GCM_NONCE_BYTES + GCM_TAG_BYTES) return 'its data is too short'
   // One round yields all 32 bytes (RFC 5869, section 2.3).
   const key = createHmac('sha256', seed)
     .update(payload.subarray(0, INFO_BYTES))
     .update(Buffer.of(1))
     .digest()
   try {
-    return openGcm(payload.subarray(INFO_BYTES), key, etcdKey) ?? CHANGED
+    return openNonceAndGcm(payload.subarray(INFO_BYTES), key, etcdKey) ?? CHANGED
   } finally {
     key.fill(0)
   }
@@ -61,26 +61,21 @@ function openSeeded(payload: Uint8Array, seed: Buffer, etcdKey: Uint8Array): Ope
 /** AES-GCM since Kubernetes 1.25, AES-CBC before; API servers still read both (apiserver: pkg/storage/value/encrypt/envelope/envelope.go). */
 function openV1Payload(payload: Uint8Array, key: Buffer, etcdKey: Uint8Array): OpenedPayload {
   if (!KEY_SIZES.includes(key.length)) return 'its DEK does not have the length of an AES key'
-  return openGcm(payload, key, etcdKey) ?? openCbc(payload, key) ?? CHANGED
+  return openNonceAndGcm(payload, key, etcdKey) ?? openCbc(payload, key) ?? CHANGED
 }
 
-function openGcm(payload: Uint8Array, key: Buffer, etcdKey: Uint8Array): Buffer | undefined {
-  if (payload.length < NONCE_BYTES + TAG_BYTES) return undefined
-  const end = payload.length - TAG_BYTES
-  const cipher = `aes-${String(key.length * 8) as '128' | '192' | '256'}-gcm` as const
-  const decipher = createDecipheriv(cipher, key, payload.subarray(0, NONCE_BYTES), {
-    authTagLength: TAG_BYTES,
+function openNonceAndGcm(
+  payload: Uint8Array,
+  key: Buffer,
+  etcdKey: Uint8Array,
+): Buffer | undefined {
+  if (payload.length < GCM_NONCE_BYTES + GCM_TAG_BYTES) return undefined
+  return openGcm({
+    key,
+    nonce: payload.subarray(0, GCM_NONCE_BYTES),
+    sealed: payload.subarray(GCM_NONCE_BYTES),
+    associatedData: etcdKey,
   })
-  decipher.setAAD(etcdKey)
-  decipher.setAuthTag(payload.subarray(end))
-  const plaintext = decipher.update(payload.subarray(NONCE_BYTES, end))
-  try {
-    decipher.final()
-    return plaintext
-  } catch {
-    plaintext.fill(0)
-    return undefined
-  }
 }
 
 /** CBC does not authenticate: the plaintext must at least start like an object. */

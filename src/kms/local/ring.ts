@@ -84,17 +84,13 @@ export class LocalKeyRing {
 
   /** Adds a local key that Transit has just encrypted or decrypted. */
   add(note: RingNote, key: Uint8Array): void {
-    const { ciphertext, clusterId } = note
-    const associatedData = encodeLocalKeyAssociatedData(clusterId)
-    this.#keys.keep(identifyLocalKey({ ciphertext, associatedData }), key, note)
+    this.#keys.keep(identifyNote(note), key, note)
     this.#options.onChange?.()
   }
 
   /** Makes a local key of this plugin the last to be evicted: what it encrypts must be read again. */
   refresh(note: RingNote, key: Uint8Array): void {
-    const { ciphertext, clusterId } = note
-    const associatedData = encodeLocalKeyAssociatedData(clusterId)
-    if (!this.#keys.has(identifyLocalKey({ ciphertext, associatedData }))) this.add(note, key)
+    if (!this.#keys.has(identifyNote(note))) this.add(note, key)
   }
 
   /** All local keys, as copies that the caller owns and zeroes. */
@@ -138,6 +134,10 @@ export class LocalKeyRing {
       key.fill(0)
     }
   }
+}
+
+function identifyNote({ ciphertext, clusterId }: RingNote): string {
+  return identifyLocalKey({ ciphertext, associatedData: encodeLocalKeyAssociatedData(clusterId) })
 }
 
 function noteOf({ ciphertext, sealed: { keyId, clusterId } }: LocalEnvelope): RingNote {
