@@ -66,7 +66,7 @@ async function checkNodeKey(path: string, owners: readonly number[]): Promise<re
     }
     const rights = await checkPathRights('node key', path, owners)
     if (IN_MEMORY.has(system.type)) return [...rights, ok('node key', path)]
-    const why = `${path} is on a disk, so whoever has the disk has the local keys`
+    const why = `${path} is on a disk, so anyone with the disk has the local keys`
     return [...rights, warn('node key', why, `${MAKE_KEY}, which puts it into memory`)]
   } catch (thrown) {
     if (systemCodeOf(thrown) === 'ENOENT')

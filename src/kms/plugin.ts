@@ -49,7 +49,7 @@ export interface LocalKeysView {
   readonly count: number
   /** Milliseconds for which DEK seeds can be encrypted without Vault; 0 if they cannot. */
   readonly offlineLeftMs: number
-  /** Why the sealed file is of no use or could not be written; undefined if it is in order, or if there is none. */
+  /** Why the sealed file could not be used or written; undefined if it could, or if there is none. */
   readonly fileFault: string | undefined
 }
 

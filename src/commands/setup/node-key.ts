@@ -11,7 +11,7 @@ const options = {
     'KEY',
     SEALING_KEYS,
     'auto',
-    'What encrypts the node key: auto, host, tpm2 or host+tpm2. auto uses the TPM 2 if there is one. With host alone, whoever has the disk of this node has the node key.',
+    'What encrypts the node key: auto, host, tpm2 or host+tpm2. auto uses the TPM 2 if there is one. With host alone, anyone with the disk of this node has the node key.',
   ),
   tpm2Device: text('DEVICE', 'The TPM 2, as for systemd-creds. Default: systemd finds it.'),
   replace: flag(

@@ -38,7 +38,7 @@ export class SealedFile {
     this.#options = options
   }
 
-  /** Why the file was of no use or could not be written; undefined while it is in order. */
+  /** Why the file could not be used or written; undefined while it could. */
   get fault(): string | undefined {
     return this.#fault
   }

@@ -31,7 +31,7 @@ export interface SealedOwner {
   readonly keyName: string
 }
 
-/** Why a sealed file is of no use, as the end of a message: "FILE …". */
+/** Why a sealed file cannot be used, as the end of a message: "FILE …". */
 export type SealedFault = string
 
 export const NODE_KEY_BYTES = 32
@@ -92,7 +92,7 @@ export function formatSealedFile(
   }
 }
 
-/** Reads a sealed file, or says why it is of no use. The caller owns the local keys and zeroes them. */
+/** Reads a sealed file, or returns why it cannot be used. The caller owns the local keys and zeroes them. */
 export function parseSealedFile(
   file: Buffer,
   owner: SealedOwner,

@@ -92,7 +92,7 @@ export class LocalSealing {
       })
   }
 
-  /** Why the sealed file is of no use or could not be written. */
+  /** Why the sealed file could not be used or written. */
   get fileFault(): string | undefined {
     return this.#options.file?.fault
   }
