@@ -32,9 +32,9 @@ export function formatAudit(summary: AuditSummary): string {
 function formatMissing({ unrecordedCalls, responsesAlone }: AuditSummary): readonly string[] {
   const { count, first, last } = unrecordedCalls
   const calls =
-    `missing: ${count.toLocaleString('en')} calls that Vault answered have no entry, from ${oneLine(first, MAX_LENGTH)} to ${oneLine(last, MAX_LENGTH)}; ` +
+    `missing: ${count.toLocaleString('en')} ${count === 1 ? 'call that Vault answered has no entry' : 'calls that Vault answered have no entry'}, from ${oneLine(first, MAX_LENGTH)} to ${oneLine(last, MAX_LENGTH)}; ` +
     'pass the audit files of every Vault node and of that time, or, if they are not to be audited, name the time with --since and --until'
-  const halves = `missing: ${responsesAlone.toLocaleString('en')} responses have no request; pass the audit file before theirs`
+  const halves = `missing: ${responsesAlone.toLocaleString('en')} ${responsesAlone === 1 ? 'response has no request' : 'responses have no request'}; pass the preceding audit file, too`
   return [...(count > 0 ? [calls] : []), ...(responsesAlone > 0 ? [halves] : [])]
 }
 

@@ -149,7 +149,7 @@ function findRepeatedNames(rules: readonly EncryptionRule[]): readonly Problem[]
     // Names of v1 providers must be unique only with automatic reload, which is recommended.
     if (first === undefined) seen.set(name, kms.at)
     else {
-      const hint = `${namePlace(first)} has it; give each provider its own name, even if two rules use the same plugin`
+      const hint = `${namePlace(first)} has the same name; give each provider its own, even if two rules use the same plugin`
       problems.push({
         at: [...kms.at, 'name'],
         message: 'is already the name of another provider',

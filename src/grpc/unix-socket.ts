@@ -186,7 +186,7 @@ function foldersBetween(first: string, last: string): readonly string[] {
     : [...foldersBetween(first, dirname(last)), last]
 }
 
-/** A refused connection means that no process listens any more, as after SIGKILL or a power cut. */
+/** A refused connection means that no process listens, as after SIGKILL or a power cut. */
 function isAlive(path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path, timeout: CONNECT_TIMEOUT_MS })

@@ -80,7 +80,7 @@ export interface MigrationOptions {
 
 /**
  * The outcome of a migration. `gone`: the object was deleted, possibly by a run that was interrupted; `abandoned`: it was
- * running, and no kube-controller-manager is active any more.
+ * running, and kube-controller-manager is no longer active.
  */
 export type MigrationEnd =
   | { readonly kind: 'succeeded' | 'not-started' | 'abandoned' | 'gone' }

@@ -253,7 +253,7 @@ function makeMigrator(
     if (end.kind === 'abandoned') {
       throw new BridgeError(
         'KUBE_FAILED',
-        `no kube-controller-manager is active any more, so the StorageVersionMigration ${migrationName} would never end, and was removed; run the same command again when one is active, or with --method patch`,
+        `kube-controller-manager is no longer active, so the StorageVersionMigration ${migrationName} would never end and was removed; run the same command again when one is active, or with --method patch`,
       )
     }
     if (method === 'migration') {

@@ -26,7 +26,7 @@ export interface BackupReport {
 }
 
 const NOT_OF_THIS_KEY =
-  'it holds nothing under this key, so it proves nothing of a cluster that uses the key'
+  'it holds nothing under this key, so it proves nothing about a cluster that uses the key'
 
 /** What etcd and the backups need; `live` is undefined without access to etcd. */
 export function findNeeded(

@@ -38,7 +38,7 @@ export function findWrongCluster(
   return isSame ? [] : [OTHER]
 }
 
-const SAME = 'it is of this cluster, so it proves nothing of another cluster that uses the key'
+const SAME = 'it is of this cluster, so it proves nothing about another cluster that uses the key'
 const OTHER =
   'the namespace kube-system has another uid than in the API server, so this is the etcd of another cluster; check --endpoints, --kubeconfig and --api-server'
 
@@ -78,7 +78,7 @@ function findMissingResources({ tally, expectation, markers }: GapFacts): readon
         nearest === undefined
           ? 'check the name; an aggregated API server keeps its resources under another --etcd-prefix'
           : `did you mean ${nearest}`
-      return `${name} must be encrypted, but was found nowhere in the store; ${hint}`
+      return `${name} must be encrypted, but was not found in the store; ${hint}`
     })
 }
 

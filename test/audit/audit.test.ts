@@ -198,7 +198,7 @@ void test('a call that Vault answered and that no file shows is a missing file, 
   const entries = use({ id: 'a', uid: UID })
   const summary = await audit({ calls, entries })
   t.match(summary, { ok: false, unrecordedCalls: { count: 1, first: later, last: later } })
-  t.match(formatAudit(summary), `missing: 1 calls that Vault answered have no entry, from ${later}`)
+  t.match(formatAudit(summary), `missing: 1 call that Vault answered has no entry, from ${later}`)
   t.match(formatAudit(summary), /^NOT ok: an audit file is missing$/m)
   const until = Date.parse('2026-01-01T12:00:00Z')
   t.match(await audit({ calls, entries, until }), { ok: true, unrecordedCalls: { count: 0 } })
@@ -219,7 +219,7 @@ void test('a response without its request is a missing file', async (t) => {
     entries: [auditLine('response', { uid: UID })],
   })
   t.match(summary, { ok: false, suspiciousCount: 0, responsesAlone: 1 })
-  t.match(formatAudit(summary), 'missing: 1 responses have no request; pass the audit file before')
+  t.match(formatAudit(summary), 'missing: 1 response has no request; pass the preceding audit file')
 })
 
 void test('a line that is in two files counts once, so a copied log hides nothing', async (t) => {

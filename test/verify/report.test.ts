@@ -237,7 +237,7 @@ void test('a store that is not the main store of a cluster is never ok', async (
   t.equal((await report([['secrets/a/1', version(1)]], { resources: ['secrets'] })).ok, true)
 })
 
-void test('a resource that is named and found nowhere is not proved', async (t) => {
+void test('a resource that is named but not in the store is not proved', async (t) => {
   const rules = rulesFor(
     'secrets, configmaps, configmap, widgets.exmaple.com',
     KMS + ', ' + IDENTITY,
@@ -272,7 +272,7 @@ void test('plaintext of an unknown layout is listed', async (t) => {
   const found = await report(entries, { rules, prefix: '/openshift.io/' })
   t.equal(found.ok, false)
   const text = found.gaps.join('\n')
-  t.match(text, /routes\.route\.openshift\.io must be encrypted, but was found nowhere/)
+  t.match(text, /routes\.route\.openshift\.io must be encrypted, but was not found/)
   t.match(text, /1 plaintext objects under \/openshift\.io\/routes\/ .*no rule could be applied/)
   t.match(text, /under \/openshift\.io\/oauth\/ \(\/openshift\.io\/oauth\/accesstokens/)
   const plain = rulesFor('secrets', KMS)

@@ -55,9 +55,9 @@ export const escrowCreateCommand = defineCommand({
   usage: ['--config FILE --out FILE (--split K/N | --recipient AGE) [OPTIONS]'],
   description: `
 Decrypt through Transit each local key that etcd and the named etcd snapshots
-need, prove each encrypted object with it, and encrypt the keys to people who can
-open them when Vault is destroyed. Whoever has enough shares, or one identity, and
-a copy of etcd can read all Secrets: give each share to another person.`,
+need, prove each encrypted object with it, and encrypt the keys for people who can
+open them if Vault is destroyed. Anyone who has enough shares, or one identity, and
+a copy of etcd can read all Secrets: give each share to a different person.`,
   options,
   exitCodes:
     '0 proved that every encrypted object is covered, 1 not proved (the escrow is written if it covers anything), 2 wrong usage or configuration.',

@@ -106,7 +106,9 @@ export const vaultSection = v.pipe(
       namespace('Namespace of the Transit engine, in Vault Enterprise or OpenBao.'),
     ),
     caFile: v.exactOptional(
-      filePath('File with the CA certificates for Vault, in PEM. By default the ones of Node.js.'),
+      filePath(
+        'File with the CA certificates for Vault, in PEM. By default the ones built into Node.js.',
+      ),
     ),
     clientCertFile: v.exactOptional(
       filePath(

@@ -28,8 +28,8 @@ export interface NodeToken {
 }
 
 /**
- * Copies the token that the kubelet keeps fresh to the host; returns when it expires, and whether the host had another
- * one. Throws IDENTITY_*, and keeps the host's token, if the new one contradicts the configuration.
+ * Copies the token that the kubelet keeps fresh to the host; returns when it expires, and whether the host had a
+ * different one. Throws IDENTITY_*, and keeps the host's token, if the new one contradicts the configuration.
  */
 export async function putNodeToken(options: NodeTokenOptions): Promise<NodeToken> {
   const { source, target, auth } = options

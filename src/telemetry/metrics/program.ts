@@ -21,6 +21,6 @@ export const identityMetrics = {
     name: 'transit_bridge_identity_token_expiry_timestamp_seconds',
     help: 'Expiry of the service-account token that was last read for a login, in seconds since 1970; +Inf if it never expires. No series before the first read, or with a login method without such a token.',
     lookFor:
-      'Less than a day away, for the token of a static pod: whatever keeps its file fresh is not running.',
+      'Less than a day away, for the token of a static pod: the program that renews it is not running.',
   }),
 }

@@ -31,7 +31,8 @@ export const vaultMetrics = {
   clientCertificateExpiry: gauge({
     name: 'transit_bridge_vault_client_certificate_expiry_timestamp_seconds',
     help: 'Expiry of the client certificate for Vault, in seconds since 1970: the earliest in its file. No series without a client certificate.',
-    lookFor: 'Less than a tenth of its lifetime away: whatever renews the file is not running.',
+    lookFor:
+      'Less than a tenth of its lifetime away: the program that renews the file is not running.',
   }),
   caExpiry: gauge({
     name: 'transit_bridge_vault_ca_expiry_timestamp_seconds',

@@ -9,7 +9,7 @@ import { takeSecrets, type SealedText } from './secret-fields.ts'
 /** The longest response that is read. A full batch of 64 takes about 20 KiB. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
-/** Destroys the socket of a request that no caller waits for any more; never shown. */
+/** Destroys the socket of a request that no caller is waiting for; never shown. */
 const GIVEN_UP = new Error('given up')
 
 /**

@@ -4,10 +4,10 @@ import type { VaultRequest } from './request.ts'
 const MAX_LENGTH = 400
 /** Shorter strings of a body are names and numbers; to redact them would garble ordinary words. */
 const MIN_SECRET_LENGTH = 9
-/** What is a secret no matter who sent it: a ciphertext of Transit, a token of Vault or OpenBao, a JWT. */
+/** What is a secret regardless of who sent it: a ciphertext of Transit, a token of Vault or OpenBao, a JWT. */
 const SECRET_FORMS =
   /vault:v\d+:[A-Za-z0-9+/=]+|\b(?:hv[sbr]|[sbr])\.(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{24,}|\beyJ[A-Za-z0-9_-]{12,}[A-Za-z0-9._-]*/g
-/** A login's role is not secret, and "role x could not be found" is of no use without it. */
+/** A login's role is not secret, and "role x could not be found" does not help without it. */
 const NEVER_SECRET = new Set(['role'])
 
 /**

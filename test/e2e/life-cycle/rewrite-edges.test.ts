@@ -159,6 +159,6 @@ void test('a migration that runs and that no controller continues ends with an e
   await renewLease(300)
   const { code } = await program.ended()
   t.equal(code, 1, program.output())
-  t.match(program.output(), 'no kube-controller-manager is active any more')
+  t.match(program.output(), 'kube-controller-manager is no longer active')
   t.equal((await api.request('GET', `${MIGRATIONS}/${name}`)).status, 404, 'it was removed')
 })

@@ -59,7 +59,7 @@ void test('the layout of an aggregated API server is not mistaken for encrypted 
     rules,
   )
   t.equal(code, 1)
-  t.match(stdout, 'routes.route.openshift.io must be encrypted, but was found nowhere')
+  t.match(stdout, 'routes.route.openshift.io must be encrypted, but was not found')
   t.match(stdout, 'plaintext objects under /openshift.io/routes/ (/openshift.io/routes/shop/web)')
 })
 

@@ -45,7 +45,7 @@ export function reported(report: Report): Truth {
 
 const SUBJECTS: readonly (readonly [RegExp, (found: string) => string])[] = [
   [/namespaces\/(kube-system) does not exist/, () => 'cluster'],
-  [/^(\S+) must be encrypted, but was found nowhere/, (found) => found],
+  [/^(\S+) must be encrypted, but was not found/, (found) => found],
   [/pass --allow (\S+) if they may be plaintext/, (found) => `path ${found}`],
 ]
 
