@@ -1,6 +1,16 @@
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
 import { isDeepStrictEqual as isEqual } from 'node:util'
 import { test, type Test } from 'tap'
 import { parse } from 'yaml'
@@ -11,9 +21,12 @@ import { runHere } from '../setup/fixture.ts'
 
 const FULL = VALID.replace('  timeout: 2s', '  caFile: /etc/transit-bridge/ca.pem')
 
+const HOST = ['--host-config', '/etc/transit-bridge/config.yaml']
+
 async function print(t: Test, shape: string, ...more: readonly string[]) {
   const config = join(t.testdir({ 'config.yaml': FULL }), 'config.yaml')
-  const place = ['--host-config', '/etc/transit-bridge/config.yaml']
+  const place = [...HOST]
+  if (!more.includes('--program')) place.push('--program', '/opt/tb/bin/transit-bridge')
   return runHere(['config', 'node', '--shape', shape, '--config', config, ...place, ...more])
 }
 
@@ -73,7 +86,7 @@ void test('with a sealed file, pod and unit may write to its folder, and read th
   )
   const config = join(t.testdir({ 'config.yaml': text }), 'config.yaml')
   const shape = async (name: string) =>
-    (await runHere(['config', 'node', '--shape', name, '--config', config])).stdout
+    (await runHere(['config', 'node', '--shape', name, '--config', config, ...HOST])).stdout
   const { spec } = parse(await shape('static-pod')) as {
     spec: { containers: { volumeMounts: object[] }[]; volumes: object[] }
   }
@@ -125,7 +138,7 @@ void test('with kms.socketGroup the folder of the socket is open to the group', 
   t.notMatch(stdout, /^Group=/m)
   const text = FULL.replace('socketMode: "0600"', 'socketMode: "0660"\n  socketGroup: kube')
   const config = join(t.testdir({ 'config.yaml': text }), 'config.yaml')
-  const unit = await runHere(['config', 'node', '--shape', 'systemd', '--config', config])
+  const unit = await runHere(['config', 'node', '--shape', 'systemd', '--config', config, ...HOST])
   t.match(unit.stdout, /^RuntimeDirectoryMode=0750$/m)
   t.match(unit.stdout, /^Group=kube$/m)
 })
@@ -143,7 +156,7 @@ function isInstalled(program: string): boolean {
 
 const skip = isInstalled('systemd-analyze') ? false : 'systemd-analyze is not installed'
 void test('systemd accepts the unit without a warning', { skip }, async (t) => {
-  const { stdout } = await print(t, 'systemd', '--program', process.execPath)
+  const { stdout } = await print(t, 'systemd', '--program', '/bin/sh')
   const file = join(t.testdir(), 'transit-bridge-kms.service')
   // The manual page is named, and need not be installed.
   writeFileSync(file, stdout.replace(/^Documentation=.*\n/m, ''))
@@ -154,6 +167,52 @@ void test('systemd accepts the unit without a warning', { skip }, async (t) => {
   } = spawnSync('systemd-analyze', ['verify', file], { encoding: 'utf8' })
   const about = `${said}${stderr}`.split('\n').filter((line) => line.includes('transit-bridge'))
   t.strictSame({ status, about }, { status: 0, about: [] })
+})
+
+void test('a file that the sandbox of the unit hides is refused, with the folder and the reason', async (t) => {
+  for (const shape of ['systemd', 'k3s', 'rke2']) {
+    t.match(await print(t, shape, '--program', '/root/transit-bridge/bin/transit-bridge'), {
+      code: 2,
+      stdout: '',
+      stderr:
+        /the program \/root\/transit-bridge\/bin\/transit-bridge is in \/root, which the systemd unit cannot read \(ProtectHome=yes\); install it in \/opt or \/usr\/local/,
+    })
+  }
+  t.match(await print(t, 'systemd', '--program', '/home/me/tb'), { code: 2, stderr: /in \/home, / })
+  t.match(await print(t, 'systemd', '--program', '/tmp/tb'), {
+    code: 2,
+    stderr: /in \/tmp, .*PrivateTmp/,
+  })
+  t.match(await print(t, 'systemd', '--program', '/rootless/tb'), { code: 0 })
+  t.match(await print(t, 'static-pod', '--program', '/root/tb'), { code: 0 })
+  const config = join(
+    t.testdir({ 'config.yaml': FULL.replace('/etc/transit-bridge/ca.pem', '/home/me/ca.pem') }),
+    'config.yaml',
+  )
+  const run = (...more: string[]) =>
+    runHere(['config', 'node', '--shape', 'systemd', '--config', config, ...more])
+  t.match(await run(...HOST, '--program', '/opt/tb'), {
+    code: 2,
+    stderr: /\/home\/me\/ca\.pem in the configuration is in \/home/,
+  })
+  t.match(await run('--host-config', '/root/config.yaml', '--program', '/opt/tb'), {
+    code: 2,
+    stderr: /the configuration \/root\/config\.yaml is in \/root/,
+  })
+})
+
+void test('a link into a folder that the sandbox hides is refused, too', async (t) => {
+  mkdirSync(dirname(t.testdirName), { recursive: true })
+  const folder = mkdtempSync(`${t.testdirName}-`)
+  const hidden = mkdtempSync('/tmp/tb-hidden-')
+  t.teardown(() => {
+    for (const each of [folder, hidden]) rmSync(each, { recursive: true })
+  })
+  const program = join(folder, 'transit-bridge')
+  symlinkSync(hidden, program)
+  const { code, stderr } = await print(t, 'systemd', '--program', program)
+  t.equal(code, 2)
+  t.match(stderr, /is in \/tmp, which the systemd unit cannot read \(PrivateTmp=yes\)/)
 })
 
 void test('wrong usage is reported', async (t) => {

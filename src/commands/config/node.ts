@@ -2,6 +2,7 @@ import { loadConfig } from '../../config/load.ts'
 import { renderDaemonSet } from '../../node/files/daemonset.ts'
 import { nodeFilesFor, type NodeFilesOptions } from '../../node/files/node-files.ts'
 import { renderK3s, renderRke2 } from '../../node/files/rancher.ts'
+import { requireVisibleFiles } from '../../node/files/sandbox.ts'
 import { renderStaticPod } from '../../node/files/static-pod.ts'
 import { renderSystemdUnit } from '../../node/files/systemd.ts'
 import { version } from '../../version.ts'
@@ -31,6 +32,9 @@ const SHAPES: Readonly<
   daemonset: renderDaemonSet,
 }
 
+/** The shapes that run the plugin as a systemd unit. */
+const UNITS: ReadonlySet<string> = new Set(['systemd', 'k3s', 'rke2'])
+
 const options = {
   shape: requiredChoice(
     'SHAPE',
@@ -46,7 +50,7 @@ const options = {
   program: fullPathOr(
     'FILE',
     '/usr/local/bin/transit-bridge',
-    'For systemd, k3s and rke2: the program.',
+    'For systemd, k3s and rke2: the program. The unit cannot read /root, /home and /tmp.',
   ),
 }
 
@@ -71,7 +75,9 @@ async function runConfigNode(
 ): Promise<number> {
   const config = await loadConfig(file, terminal.environment)
   const place = { configFile: readConfigPath(file, hostConfig), image: imageName, program }
-  print(terminal, SHAPES[shape](nodeFilesFor(config, place)))
+  const node = nodeFilesFor(config, place)
+  if (UNITS.has(shape)) requireVisibleFiles(node)
+  print(terminal, SHAPES[shape](node))
   return EXIT_OK
 }
 
