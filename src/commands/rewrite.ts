@@ -2,7 +2,9 @@ import { join } from 'node:path'
 
 import { systemClock } from '../time/clock.ts'
 import { acceptResources, describeAccepted, describeStale, listStale } from '../verify/stale.ts'
+import type { EncryptionRule } from '../encryption/document.ts'
 import { isCovered } from '../encryption/resource-rules.ts'
+import { readGivenFile } from '../encryption/rules-file.ts'
 import { listFaults } from '../verify/verdict.ts'
 import {
   planRewrite,
@@ -15,7 +17,7 @@ import { RewriteState } from '../rewrite/state.ts'
 import { formatPlan, formatResult } from '../rewrite/text.ts'
 import { StateFile, stateFolder } from '../files/state-file.ts'
 import { BridgeError } from '../errors.ts'
-import { clusterOptions, openCluster, readDemand, readPlugins } from './cli/options/cluster.ts'
+import { clusterOptions, makeDemand, openCluster, readPlugins } from './cli/options/cluster.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from './cli/options/etcd.ts'
 import { choice, countOr, durationOr, flag, text, usageError } from './cli/option.ts'
@@ -83,8 +85,8 @@ be rewritten under the old key. If it is interrupted, the same command continues
 /** Rewrites everything that is not stored under the write key. */
 async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Promise<number> {
   const { method, rate, patience, dryRun } = values
-  const demand = await readDemand(values)
-  const patterns = await readPatterns(values)
+  const file = await readGivenFile(values.encryptionConfig)
+  const patterns = readPatterns(values, file)
   if (namesEtcd(values)) readEtcdAccess(values)
   const state = stateFileOf(values, terminal)
   const servers = await openCluster(values, terminal, systemClock)
@@ -101,7 +103,7 @@ async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Pro
     rate,
     patienceMs: patience,
     state,
-    demand,
+    demand: makeDemand(file, values),
     clock: systemClock,
     onNote: (note) => {
       progress.end()
@@ -122,7 +124,12 @@ async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Pro
       const result = await runRewrite(settings, plan, signal)
       progress.end()
       print(terminal, formatResult(result))
-      return await judge(result, { values, patterns, cluster: plan.cluster }, terminal, signal)
+      return await judge(
+        result,
+        { values, patterns, rules: file?.rules, cluster: plan.cluster },
+        terminal,
+        signal,
+      )
     })
   } catch (error) {
     progress.end()
@@ -151,6 +158,8 @@ function requireServed(values: RewriteValues, name: string, why: string, termina
 interface Judged {
   readonly values: RewriteValues
   readonly patterns: readonly string[]
+  /** Of the EncryptionConfiguration. */
+  readonly rules: readonly EncryptionRule[] | undefined
   /** The uid of the cluster. */
   readonly cluster: string
 }
@@ -158,7 +167,7 @@ interface Judged {
 /** If etcd can be read, it decides. */
 async function judge(
   { skipped, refusals, convergence }: RewriteResult,
-  { values, patterns, cluster }: Judged,
+  { values, patterns, rules, cluster }: Judged,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<number> {
@@ -176,7 +185,7 @@ async function judge(
     )
     return EXIT_OK
   }
-  const held = await reportEtcd(values, cluster, terminal, signal)
+  const held = await reportEtcd(values, { rules, cluster: { uid: cluster } }, terminal, signal)
   const report = acceptResources(held, readAccepted(values))
   const stale = listStale(report, {
     hashes: convergence.hashes,

@@ -4,8 +4,8 @@ import { BridgeError } from '../errors.ts'
 import type { Report } from '../verify/report.ts'
 import { makeClusterStatus } from '../status/cluster-status.ts'
 import { formatStatus } from '../status/text.ts'
-import { readEncryptionRules } from '../encryption/rules-file.ts'
-import { clusterOptions, openCluster, readDemand, readPlugins } from './cli/options/cluster.ts'
+import { readGivenFile, type EncryptionFile } from '../encryption/rules-file.ts'
+import { clusterOptions, makeDemand, openCluster, readPlugins } from './cli/options/cluster.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from './cli/options/etcd.ts'
 import { duration, flag, text } from './cli/option.ts'
@@ -48,24 +48,23 @@ under each key version.`,
 async function runStatus(values: StatusValues, terminal: Terminal): Promise<number> {
   const { rotateEvery, json } = values
   const plugins = readPlugins(values)
-  const demand = await readDemand(values)
+  const file = await readGivenFile(values.encryptionConfig)
   if (namesEtcd(values)) readEtcdAccess(values)
   const servers = await openCluster(values, terminal, systemClock)
   try {
     const [reading, key, report] = await Promise.all([
       servers.read(plugins),
       readKey(values, terminal),
-      readStored(values, servers, terminal),
+      readStored(values, file, servers, terminal),
     ])
     const now = systemClock.now()
     const status = makeClusterStatus({
       reading,
-      demand,
+      demand: makeDemand(file, values),
       ...key,
       report,
       rotateEvery,
-      mustUseKms:
-        values.config !== undefined || plugins.length > 0 || (await mayWriteWithKms(values)),
+      mustUseKms: values.config !== undefined || plugins.length > 0 || mayWriteWithKms(file),
       now,
     })
     print(terminal, json ? JSON.stringify(status, null, 2) : formatStatus(status, now))
@@ -88,15 +87,15 @@ async function readKey(values: StatusValues, terminal: Terminal) {
 }
 
 /** Only an EncryptionConfiguration without a KMS provider that writes shows that none is intended. */
-async function mayWriteWithKms({ encryptionConfig: file }: StatusValues): Promise<boolean> {
+function mayWriteWithKms(file: EncryptionFile | undefined): boolean {
   if (file === undefined) return true
-  const rules = await readEncryptionRules(file)
-  return rules.some(({ providers }) => providers[0]?.kms !== undefined)
+  return file.rules.some(({ providers }) => providers[0]?.kms !== undefined)
 }
 
 /** Without the uid of the cluster, nothing shows that this is its etcd. */
 async function readStored(
   values: StatusValues,
+  file: EncryptionFile | undefined,
   servers: ApiServers,
   terminal: Terminal,
 ): Promise<Report | undefined> {
@@ -104,7 +103,12 @@ async function readStored(
   const uid = await readClusterUid(servers.first).catch((error: unknown) => BridgeError.from(error))
   const isUnknown = uid instanceof BridgeError
   const report = await untilInterrupted((signal) =>
-    reportEtcd(values, isUnknown ? undefined : uid, terminal, signal),
+    reportEtcd(
+      values,
+      { rules: file?.rules, cluster: isUnknown ? undefined : { uid } },
+      terminal,
+      signal,
+    ),
   )
   if (!isUnknown) return report
   const gap = `whether this is the etcd of the cluster is unknown: ${uid.message}`

@@ -1,3 +1,4 @@
+import { readGivenFile } from '../encryption/rules-file.ts'
 import { formatResource, type Resource } from '../kube/resource.ts'
 import { DeepProof } from '../verify/deep-proof.ts'
 import type { Proof } from '../verify/proof.ts'
@@ -85,7 +86,9 @@ async function runVerify(values: VerifyValues, terminal: Terminal): Promise<numb
 }
 
 /** What is verified, how deeply, and with which plugin's configuration. */
-export interface Verification extends Omit<StoreReading, 'deep'> {
+export interface Verification extends Omit<StoreReading, 'deep' | 'rules'> {
+  /** The API server's EncryptionConfiguration. */
+  readonly encryptionConfig?: string | undefined
   readonly depth: Depth
   /** Needed unless the depth is `envelopes`. */
   readonly config?: string | undefined
@@ -144,13 +147,16 @@ function depthOf({ deep, objects }: VerifyValues): Depth {
 
 /** The report that {@link runVerify} prints. */
 export async function verify(
-  { config, depth, ...reading }: Verification,
+  { config, depth, encryptionConfig, ...reading }: Verification,
   terminal: Terminal,
 ): Promise<Report> {
+  const rules = (await readGivenFile(encryptionConfig))?.rules
   const vault = await openVault(config, depth, terminal)
   const deep = vault === undefined ? undefined : { proof: vault.proof, uid: vault.uid, depth }
   try {
-    return await untilInterrupted((signal) => reportStore({ ...reading, deep }, terminal, signal))
+    return await untilInterrupted((signal) =>
+      reportStore({ ...reading, rules, deep }, terminal, signal),
+    )
   } finally {
     await vault?.close()
   }

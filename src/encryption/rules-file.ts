@@ -9,27 +9,34 @@ import { explainFileError } from '../files/system-error.ts'
 import { formatResource, type Resource } from '../kube/resource.ts'
 
 /**
- * Reads the rules of an EncryptionConfiguration. Throws CONFIG_INVALID if the file is not one. Whether kube-apiserver accepts
- * it is for `config encryption --check`.
+ * An EncryptionConfiguration. A command reads it once: the file may change while the command runs, and a pipe, such as
+ * `<(ssh node cat …)`, can be read only once.
  */
-export async function readEncryptionRules(file: string): Promise<readonly EncryptionRule[]> {
-  try {
-    return parseEncryptionRules(file, await readFile(file, 'utf8'))
-  } catch (error) {
-    if (error instanceof BridgeError) throw error
-    throw fault(file, `cannot be read: ${explainFileError(error)}`)
-  }
+export interface EncryptionFile {
+  readonly path: string
+  readonly rules: readonly EncryptionRule[]
+  /** As kube-apiserver's metrics report it (apiserver: encryptionconfig/config.go, computeEncryptionConfigHash). */
+  readonly hash: string
 }
 
-/** The hash of a file as kube-apiserver's metrics report it (apiserver: encryptionconfig/config.go, computeEncryptionConfigHash). */
-export async function hashEncryptionConfig(file: string): Promise<string> {
-  const bytes = await readFile(file).catch((error: unknown) => {
-    throw fault(file, `cannot be read: ${explainFileError(error)}`)
+/**
+ * Reads an EncryptionConfiguration. Throws CONFIG_INVALID if the file is not one. Whether kube-apiserver accepts it is for
+ * `config encryption --check`.
+ */
+export async function readEncryptionFile(path: string): Promise<EncryptionFile> {
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw fault(path, `cannot be read: ${explainFileError(error)}`)
   })
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+  const hash = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+  return { path, rules: parseEncryptionRules(path, bytes.toString('utf8')), hash }
 }
 
-/** As {@link readEncryptionRules} for text; messages call it `file`. */
+/** The same for an option that may be absent. */
+export async function readGivenFile(path: string | undefined): Promise<EncryptionFile | undefined> {
+  return path === undefined ? undefined : readEncryptionFile(path)
+}
+
+/** The rules in a text; messages call it `file`. */
 export function parseEncryptionRules(file: string, text: string): readonly EncryptionRule[] {
   const source = readEncryptionText(text)
   const decoded = 'value' in source ? decodeDocument(source.value) : undefined

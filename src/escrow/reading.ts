@@ -60,7 +60,7 @@ export async function readCoverage(options: EscrowReadingOptions): Promise<Cover
       ...unreadableNames,
       ...unprovenNames,
     ]),
-    gaps: [...gaps, ...findMissingCluster({ markers, prefix })],
+    gaps: [...gaps, ...store.faults, ...findMissingCluster({ markers, prefix })],
   }
 }
 

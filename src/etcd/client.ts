@@ -12,10 +12,16 @@ import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/
 
 import { BridgeError } from '../errors.ts'
 import { explainFileError } from '../files/system-error.ts'
-import { Auth, KV, type RangeRequestSchema, type RangeResponse } from '../gen/etcd/v3/rpc_pb.ts'
+import {
+  Auth,
+  KV,
+  Maintenance,
+  type RangeRequestSchema,
+  type RangeResponse,
+} from '../gen/etcd/v3/rpc_pb.ts'
 import { Secret } from '../secret.ts'
 import { socketOf, type EtcdAccess } from './access.ts'
-import { explainEtcdFault } from './fault.ts'
+import { explainEtcdFault, isLearnerFault } from './fault.ts'
 import { explainUnreachable } from './unreachable.ts'
 
 /** gRPC rejects a larger response before it is in memory: it bounds the memory of a page. */
@@ -52,22 +58,34 @@ export class EtcdClient {
    * Throws ETCD_UNREACHABLE, ETCD_DENIED, ETCD_COMPACTED or ETCD_FAILED, and OVERLOADED if the response is larger than
    * {@link MAX_ANSWER_BYTES}, which a single value can be.
    */
-  async range(request: MessageInitShape<typeof RangeRequestSchema>): Promise<RangeResponse> {
-    if (this.#access.login !== undefined && this.#token === undefined) await this.#logIn()
-    try {
-      return await this.#callAnywhere(KV.method.range, request)
-    } catch (error) {
-      // A token expires when it is unused for five minutes, or when its member restarts (etcd: server/auth/simple_token.go).
-      if (!isTokenFault(error) || this.#token === undefined) throw explainEtcdFault(error)
-      await this.#logIn()
-      return this.#callAnywhere(KV.method.range, request).catch((again: unknown) => {
-        throw explainEtcdFault(again)
-      })
-    }
+  range(request: MessageInitShape<typeof RangeRequestSchema>): Promise<RangeResponse> {
+    return this.#callLoggedIn(KV.method.range, request)
+  }
+
+  /** What etcd reports to be wrong with it: the alarms of all members, and a missing leader. Throws as {@link range} does. */
+  async readErrors(): Promise<readonly string[]> {
+    return (await this.#callLoggedIn(Maintenance.method.status, {})).errors
   }
 
   close(): void {
     for (const channel of this.#channels) channel.close()
+  }
+
+  async #callLoggedIn<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+  ): Promise<MessageShape<O>> {
+    if (this.#access.login !== undefined && this.#token === undefined) await this.#logIn()
+    try {
+      return await this.#callAnywhere(method, request)
+    } catch (error) {
+      // A token expires when it is unused for five minutes, or when its member restarts (etcd: server/auth/simple_token.go).
+      if (!isTokenFault(error) || this.#token === undefined) throw explainEtcdFault(error)
+      await this.#logIn()
+      return this.#callAnywhere(method, request).catch((again: unknown) => {
+        throw explainEtcdFault(again)
+      })
+    }
   }
 
   async #logIn(): Promise<void> {
@@ -92,8 +110,10 @@ export class EtcdClient {
       try {
         return await this.#call(method, request)
       } catch (error) {
-        if (!isUnavailable(error)) throw error
-        if (count >= tries) throw await explainUnreachable(this.endpoint, this.#access, error)
+        const isLearner = isLearnerFault(error)
+        if (!isLearner && !isUnavailable(error)) throw error
+        if (count >= tries)
+          throw isLearner ? error : await explainUnreachable(this.endpoint, this.#access, error)
         this.#current = (this.#current + 1) % this.#channels.length
       }
     }

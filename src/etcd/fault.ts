@@ -4,6 +4,7 @@ import { BridgeError, type ErrorCode } from '../errors.ts'
 import { oneLine } from '../text/one-line.ts'
 
 const MAX_SHOWN = 300
+const LEARNER = 'etcdserver: rpc not supported for learner'
 
 /**
  * Errors of etcd by their exact description. It identifies an error for every etcd client: gRPC's own code does not (etcd:
@@ -32,6 +33,13 @@ const KNOWN: ReadonlyMap<string, readonly [ErrorCode, string]> = new Map([
     ['ETCD_COMPACTED', 'etcd has compacted the revision that was requested'],
   ],
   [
+    LEARNER,
+    [
+      'ETCD_FAILED',
+      'this member of etcd is a learner, which does not answer reads; name a voting member in --endpoints',
+    ],
+  ],
+  [
     'etcdserver: too many requests',
     ['ETCD_FAILED', 'etcd is overloaded (too many requests); try again later or use --rate'],
   ],
@@ -39,6 +47,11 @@ const KNOWN: ReadonlyMap<string, readonly [ErrorCode, string]> = new Map([
 
 function needsUser(): string {
   return 'etcd requires a user; pass --user and --password-file, or a client certificate whose common name is a user'
+}
+
+/** Whether the member is a learner, which answers no linearizable read; the voting members do. */
+export function isLearnerFault(thrown: unknown): boolean {
+  return (thrown as Partial<ServiceError>).details === LEARNER
 }
 
 /** Converts an error of the gRPC client to a BridgeError. */

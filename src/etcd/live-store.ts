@@ -1,4 +1,5 @@
 import { BridgeError } from '../errors.ts'
+import { oneLine } from '../text/one-line.ts'
 import type { RangeResponse } from '../gen/etcd/v3/rpc_pb.ts'
 import { MAX_ANSWER_BYTES, type EtcdClient } from './client.ts'
 import { PageSize } from '../page-size.ts'
@@ -6,6 +7,7 @@ import { firstPart, prefixesOf, type KeySelection, type Store, type StoredObject
 
 const PAGE_BYTES = 512 * 1024
 const MAX_PREFIXES = 20
+const MAX_SHOWN = 300
 /**
  * Keys in one piece of a long range. For each page etcd walks its index to the end of the requested range, whatever the
  * limit (etcd: server/storage/mvcc/index.go, Revisions), so its work would grow with the square of the number of keys. With
@@ -19,7 +21,7 @@ const PIECE_KEYS = 10_000
 const NO_END = Buffer.of(0)
 
 export interface EtcdStoreOptions {
-  readonly client: Pick<EtcdClient, 'endpoint' | 'range' | 'close'>
+  readonly client: Pick<EtcdClient, 'endpoint' | 'range' | 'readErrors' | 'close'>
   /** Called when etcd was compacted during the read, with the revision and key at which reading continues. */
   readonly onCompaction: (revision: bigint, key: string) => void
 }
@@ -53,6 +55,9 @@ export class EtcdStore implements Store {
   #read = 0
   #total: number | undefined
   #isEtcd = true
+  #faults: readonly string[] = []
+  /** Of the first response: each cluster has another id. */
+  #cluster: { readonly id: bigint; readonly endpoint: string } | undefined
 
   constructor(options: EtcdStoreOptions) {
     this.#client = options.client
@@ -65,6 +70,10 @@ export class EtcdStore implements Store {
 
   get revisions(): readonly bigint[] {
     return this.#revisions
+  }
+
+  get faults(): readonly string[] {
+    return this.#faults
   }
 
   get fraction(): number | undefined {
@@ -89,7 +98,9 @@ export class EtcdStore implements Store {
       const pieces = isLong ? this.#cut(range, signal) : [{ key: range, end: endOf(range) }]
       for await (const piece of pieces) yield* this.#readPiece(piece, size, signal)
     }
-    if (!signal.aborted) this.#requireAll(total)
+    if (signal.aborted) return
+    this.#requireAll(total)
+    if (this.#isEtcd) this.#faults = findFaults(await this.#client.readErrors())
   }
 
   /** Counts at a revision that was compacted meanwhile say nothing about the rest. */
@@ -106,7 +117,7 @@ export class EtcdStore implements Store {
     const found: string[] = []
     let key: Buffer = Buffer.of(0)
     while (found.length < MAX_PREFIXES) {
-      const { kvs } = await this.#client.range({
+      const { kvs } = await this.#range({
         key,
         rangeEnd: NO_END,
         limit: 1n,
@@ -188,7 +199,7 @@ export class EtcdStore implements Store {
   async #ask(request: RangeQuestion): Promise<RangeResponse> {
     for (;;) {
       try {
-        return await this.#client.range({ ...request, revision: this.#revisions.at(-1) ?? 0n })
+        return await this.#range({ ...request, revision: this.#revisions.at(-1) ?? 0n })
       } catch (thrown) {
         const error = BridgeError.from(thrown)
         if (error.code !== 'ETCD_COMPACTED') throw error
@@ -197,8 +208,21 @@ export class EtcdStore implements Store {
     }
   }
 
+  /** Endpoints of different clusters would each answer for a part of the keys. */
+  async #range(request: RangeQuestion & { readonly revision?: bigint }): Promise<RangeResponse> {
+    const answer = await this.#client.range(request)
+    const id = answer.header?.clusterId ?? 0n
+    const { endpoint } = this.#client
+    this.#cluster ??= { id, endpoint }
+    if (this.#cluster.id === id) return answer
+    throw new BridgeError(
+      'ETCD_FAILED',
+      `${endpoint} belongs to another etcd cluster than ${this.#cluster.endpoint}, so nothing is proved; check --endpoints`,
+    )
+  }
+
   async #continueAtNewest(key: Uint8Array): Promise<void> {
-    const { header } = await this.#client.range({ key, countOnly: true })
+    const { header } = await this.#range({ key, countOnly: true })
     const revision = header?.revision ?? 0n
     this.#revisions.push(revision)
     this.#onCompaction(revision, Buffer.from(key).toString('utf8').replace(/\0$/, ''))
@@ -210,6 +234,18 @@ function isHealthKey({ key, value }: StoredObject): boolean {
   return (
     Buffer.from(key).toString('latin1') === '/registry/health' &&
     Buffer.from(value).toString('latin1') === '{"health":"true"}'
+  )
+}
+
+/**
+ * What etcd reports to be wrong (etcd: server/etcdserver/api/v3rpc/maintenance.go, Status). Without space it still answers reads;
+ * after an alarm CORRUPT its members hold different data.
+ */
+function findFaults(errors: readonly string[]): readonly string[] {
+  const others = errors.filter((error) => !/^memberID:\d+ +alarm:NOSPACE\s*$/.test(error))
+  return others.map(
+    (error) =>
+      `etcd reports "${oneLine(error, MAX_SHOWN)}", so what one member holds proves nothing; see etcdctl alarm list and etcdctl endpoint hashkv`,
   )
 }
 

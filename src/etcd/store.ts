@@ -24,6 +24,8 @@ export interface Store {
   readonly fraction: number | undefined
   /** The markers of the selection that exist; complete when all pages have been read. */
   readonly foundMarkers: ReadonlySet<string>
+  /** Why its content is not proved to be that of the cluster, each a sentence; complete when all pages have been read. */
+  readonly faults: readonly string[]
   /** Ends between two pages when the signal is aborted. */
   readPages(selection: KeySelection, signal: AbortSignal): AsyncIterable<readonly StoredObject[]>
   /** Some first segments of keys (`/registry/`), for the message when nothing was found. */

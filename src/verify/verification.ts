@@ -50,7 +50,7 @@ export async function verifyStore(options: VerificationOptions): Promise<Report>
   return makeReport({
     tally,
     expectation,
-    gaps: [...(options.gaps ?? []), ...gaps, ...findWrongCluster(kept, cluster)],
+    gaps: [...(options.gaps ?? []), ...store.faults, ...gaps, ...findWrongCluster(kept, cluster)],
     source: store.name,
     prefix,
     revisions: store.revisions,

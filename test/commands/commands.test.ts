@@ -1,11 +1,12 @@
 // The commands in this process, against an API server in memory; with a real one they run in test/e2e.
+import { execFileSync, spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { test, type Test } from 'tap'
 import { stringify } from 'yaml'
 
-import { hashEncryptionConfig } from '../../src/encryption/rules-file.ts'
+import { readEncryptionFile } from '../../src/encryption/rules-file.ts'
 import { main } from '../../src/main.ts'
 import { FakeKubeServer } from '../fakes/kube-server.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
@@ -70,7 +71,7 @@ void test('rewrite: dry, done, and refused', async (t) => {
     code: 1,
     stderr: /uses a different EncryptionConfiguration than the file in --encryption-config/,
   })
-  kube.configHash = await hashEncryptionConfig(config)
+  kube.configHash = (await readEncryptionFile(config)).hash
   t.match(await run('rewrite', '--encryption-config', config), {
     code: 1,
     stderr: /gone\.example\.com was not rewritten: the API server does not serve it; etcd may hold/,
@@ -85,6 +86,10 @@ void test('rewrite: dry, done, and refused', async (t) => {
     code: 2,
     stderr: /no rule of \S+ covers configmaps, so API servers do not encrypt it/,
   })
+  const pipe = join(folder, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  spawn('sh', ['-c', `cat ${config} > ${pipe}`])
+  t.match(await run('rewrite', ...accepted.with(1, pipe)), { code: 0 }, 'it is read only once')
   kube.health = 'vault is away'
   t.match(await run('rewrite', '--resources', 'secrets', '--configs-may-differ'), {
     code: 1,

@@ -6,6 +6,7 @@ export function memoryStore(entries: readonly (readonly [key: string, value: Buf
   return {
     name: 'memory',
     revisions: [1n],
+    faults: [],
     fraction: 1,
     foundMarkers,
     async *readPages({ markers = [] }): AsyncIterable<readonly StoredObject[]> {

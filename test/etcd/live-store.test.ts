@@ -16,7 +16,7 @@ const ALL_KEYS = Array.from(
  * old kine does not build without a C compiler.
  */
 function openOldKine(clusterId: bigint): EtcdStore {
-  const client: Pick<EtcdClient, 'endpoint' | 'range' | 'close'> = {
+  const client: Pick<EtcdClient, 'endpoint' | 'range' | 'readErrors' | 'close'> = {
     endpoint: 'http://127.0.0.1:2379',
     range: ({ key = Buffer.alloc(0), rangeEnd = Buffer.alloc(0), limit = 0n, countOnly }) => {
       const end = Buffer.from(rangeEnd)
@@ -35,6 +35,7 @@ function openOldKine(clusterId: bigint): EtcdStore {
       }
       return Promise.resolve(create(RangeResponseSchema, answer))
     },
+    readErrors: () => Promise.resolve([]),
     close: () => undefined,
   }
   return new EtcdStore({ client, onCompaction: () => undefined })

@@ -44,6 +44,7 @@ async function report(entries: readonly Entry[], options: Options = {}): Promise
   const store: Store = {
     name: 'etcd at http://127.0.0.1:2379',
     revisions: [42n],
+    faults: [],
     fraction: undefined,
     foundMarkers: new Set(all.map(([path]) => `${prefix}${path}`)),
     async *readPages({ paths }) {

@@ -59,6 +59,7 @@ void test('a scan that is stopped proves nothing', async (t) => {
   const store: Store = {
     name: 'a store',
     revisions: [],
+    faults: [],
     foundMarkers: new Set(),
     fraction: undefined,
     async *readPages() {

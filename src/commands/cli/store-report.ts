@@ -1,4 +1,4 @@
-import { readEncryptionRules } from '../../encryption/rules-file.ts'
+import type { EncryptionRule } from '../../encryption/document.ts'
 import type { EtcdAccess } from '../../etcd/access.ts'
 import type { EtcdDistribution } from '../../etcd/distributions.ts'
 import type { Store } from '../../etcd/store.ts'
@@ -31,8 +31,8 @@ export interface StoreReading {
   readonly patterns?: readonly string[] | undefined
   /** Resources that may be plaintext. */
   readonly allowed?: readonly Resource[] | undefined
-  /** The API server's EncryptionConfiguration. */
-  readonly encryptionConfig?: string | undefined
+  /** Of the API server's EncryptionConfiguration. */
+  readonly rules?: readonly EncryptionRule[] | undefined
   /** Maximum objects per second; undefined means no limit. */
   readonly rate?: number | undefined
   readonly deep?: VerificationOptions['deep']
@@ -46,7 +46,7 @@ export const skipHashCheckOption = flag(
 
 /** Verifies a store, with a progress display on standard error. */
 export async function reportStore(
-  { source, encryptionConfig, allowed = [], ...reading }: StoreReading,
+  { source, allowed = [], ...reading }: StoreReading,
   terminal: Pick<Terminal, 'stderr'>,
   signal: AbortSignal,
 ): Promise<Report> {
@@ -59,8 +59,6 @@ export async function reportStore(
       store,
       gaps,
       allowed,
-      rules:
-        encryptionConfig === undefined ? undefined : await readEncryptionRules(encryptionConfig),
       clock: systemClock,
       onProgress: (objects, fraction) => progress.show(objects, fraction),
       signal,
@@ -91,38 +89,39 @@ export async function openStore(
 }
 
 interface LiveValues extends EtcdValues {
-  readonly encryptionConfig?: string | undefined
   /** Resources and wildcards that must be encrypted unless the EncryptionConfiguration was passed. */
   readonly resources?: readonly string[] | undefined
 }
 
-/** Verifies what the etcd of the options holds now, and that it is the etcd of the cluster with this uid. */
+/** What stored objects are compared with. */
+export interface Expected {
+  readonly rules?: readonly EncryptionRule[] | undefined
+  readonly cluster?: VerificationOptions['cluster']
+}
+
+/** Verifies what the etcd of the options holds now, and that it is the etcd of the expected cluster. */
 export function reportEtcd(
   values: LiveValues,
-  clusterUid: string | undefined,
+  expected: Expected,
   terminal: Pick<Terminal, 'stderr'>,
   signal: AbortSignal,
 ): Promise<Report> {
-  const { etcdPrefix: prefix, encryptionConfig, resources: patterns } = values
+  const { etcdPrefix: prefix, resources: patterns } = values
   const source = { kind: 'etcd', access: readEtcdAccess(values) } as const
-  const reading = { source, prefix, encryptionConfig, patterns, rate: DEFAULT_ETCD_RATE }
-  const cluster = clusterUid === undefined ? undefined : { uid: clusterUid }
-  return reportStore({ ...reading, cluster }, terminal, signal)
+  const reading = { source, prefix, patterns, rate: DEFAULT_ETCD_RATE }
+  return reportStore({ ...reading, ...expected }, terminal, signal)
 }
 
-type SnapshotValues = Pick<EtcdValues, 'etcdPrefix'> & {
-  readonly encryptionConfig?: string | undefined
-  readonly skipHashCheck: boolean
-  readonly cluster?: VerificationOptions['cluster']
-}
+type SnapshotValues = Pick<EtcdValues, 'etcdPrefix'> & { readonly skipHashCheck: boolean }
 
 /** Verifies what an etcd snapshot holds. */
 export function reportSnapshot(
   file: string,
-  { etcdPrefix: prefix, encryptionConfig, skipHashCheck, cluster }: SnapshotValues,
+  { etcdPrefix: prefix, skipHashCheck }: SnapshotValues,
+  expected: Expected,
   terminal: Pick<Terminal, 'stderr'>,
   signal: AbortSignal,
 ): Promise<Report> {
   const source = { kind: 'snapshot', file, skipHashCheck } as const
-  return reportStore({ source, prefix, encryptionConfig, cluster }, terminal, signal)
+  return reportStore({ source, prefix, ...expected }, terminal, signal)
 }

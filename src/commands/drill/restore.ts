@@ -155,7 +155,7 @@ async function judgeEtcd(
     return { state: 'not checked', words: 'pass --endpoints LIST of the new etcd' }
   try {
     const { objects, gaps } = await untilInterrupted((signal) =>
-      reportEtcd(values, undefined, terminal, signal),
+      reportEtcd(values, {}, terminal, signal),
     )
     if (gaps.length > 0) return { state: 'to do', words: gaps.join('; ') }
     return { state: 'ok', words: `the new etcd holds ${objects.toLocaleString('en')} objects` }

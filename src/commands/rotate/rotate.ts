@@ -10,7 +10,7 @@ import { RewriteState } from '../../rewrite/state.ts'
 import { formatResult } from '../../rewrite/text.ts'
 import { StateFile, stateFolder } from '../../files/state-file.ts'
 import { BridgeError, isKubeFailure } from '../../errors.ts'
-import { clusterOptions, openCluster, readDemand, readPlugins } from '../cli/options/cluster.ts'
+import { clusterOptions, makeDemand, openCluster, readPlugins } from '../cli/options/cluster.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from '../cli/options/etcd.ts'
 import {
@@ -24,6 +24,7 @@ import {
   usageError,
 } from '../cli/option.ts'
 import { isCovered } from '../../encryption/resource-rules.ts'
+import { readGivenFile, type EncryptionFile } from '../../encryption/rules-file.ts'
 import {
   listUnproved,
   readAccepted,
@@ -110,6 +111,7 @@ interface RotateContext {
   readonly vault: OperatorVault
   readonly cluster: string
   readonly folder: string
+  readonly encryption: EncryptionFile | undefined
   readonly patterns: readonly string[]
   readonly ask: Ask
 }
@@ -120,7 +122,8 @@ async function runRotate(
   terminal: Terminal,
   ask: Ask = askAtTerminal(),
 ): Promise<number> {
-  const patterns = await readPatterns(values)
+  const file = await readGivenFile(values.encryptionConfig)
+  const patterns = readPatterns(values, file)
   if (namesEtcd(values)) readEtcdAccess(values)
   const folder = values.state ?? stateFolder(terminal.environment)
   const vault = await openOperatorVault(values, terminal)
@@ -132,7 +135,8 @@ async function runRotate(
       if (values.onlyCluster && values.otherCluster.length > 0)
         throw usageError('--only-cluster and --other-cluster exclude each other')
       const cluster = await readClusterUid(servers.first)
-      const context = { values, terminal, servers, vault, cluster, folder, patterns, ask }
+      const found = { servers, vault, cluster, folder }
+      const context = { values, terminal, ...found, encryption: file, patterns, ask }
       return await untilInterrupted((signal) => rotate(context, signal))
     } finally {
       servers.close()
@@ -161,7 +165,6 @@ async function rotate(context: RotateContext, signal: AbortSignal): Promise<numb
     print(terminal, formatRotationPlan(state, await actions.readKey(), namesEtcd(values)))
     return EXIT_OK
   }
-  const demand = await readDemand(values)
   const unlock = await file.lock()
   try {
     const rotation = new Rotation({
@@ -169,7 +172,7 @@ async function rotate(context: RotateContext, signal: AbortSignal): Promise<numb
       state,
       file,
       finishOnly: values.finish,
-      demand,
+      demand: makeDemand(context.encryption, values),
       isTarget: (resource) => isCovered({ resources: context.patterns }, resource),
       accepted: readAccepted(values),
       patienceMs: values.patience,
@@ -200,7 +203,8 @@ async function beginState({ vault, cluster }: RotateContext): Promise<RotationSt
 }
 
 function makeActions(context: RotateContext): RotationActions {
-  const { values, terminal, servers, vault, cluster, ask } = context
+  const { values, terminal, servers, vault, cluster, encryption, ask } = context
+  const rules = encryption?.rules
   const plugins = readPlugins(values)
   return {
     readKey: () => vault.key.read(),
@@ -209,16 +213,20 @@ function makeActions(context: RotateContext): RotationActions {
     read: () => servers.read(plugins),
     rewrite: (demand, signal) => rewrite(context, plugins, demand, signal),
     reportEtcd: async (signal) =>
-      namesEtcd(values) ? reportEtcd(values, cluster, terminal, signal) : undefined,
+      namesEtcd(values)
+        ? reportEtcd(values, { rules, cluster: { uid: cluster } }, terminal, signal)
+        : undefined,
     reportBackups: async (signal) => {
       const reports: BackupReport[] = []
       for (const file of values.backup)
-        reports.push({ file, report: await reportSnapshot(file, values, terminal, signal) })
+        reports.push({
+          file,
+          report: await reportSnapshot(file, values, { rules }, terminal, signal),
+        })
       // Other clusters have their own rules.
-      const { etcdPrefix, skipHashCheck } = values
       for (const file of values.otherCluster) {
-        const other = { etcdPrefix, skipHashCheck, cluster: { uid: cluster, isOther: true } }
-        const report = await reportSnapshot(file, other, terminal, signal)
+        const other = { cluster: { uid: cluster, isOther: true } }
+        const report = await reportSnapshot(file, values, other, terminal, signal)
         reports.push({ file, report, isOther: true })
       }
       return reports

@@ -43,6 +43,7 @@ export class SnapshotStore implements Store {
   #revision: bigint | undefined
   readonly #prefixes = new Set<string>()
   readonly foundMarkers = new Set<string>()
+  readonly faults: readonly string[] = []
 
   /** Throws USAGE_INVALID if the file cannot be read, SNAPSHOT_INVALID if it is not a complete snapshot. */
   static async open(path: string): Promise<SnapshotStore> {

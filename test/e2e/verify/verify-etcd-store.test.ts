@@ -95,9 +95,10 @@ void test('etcd that is compacted meanwhile is read to the end, and the report s
 void test('etcd that is compacted during the first counts is read to the end as well', async (t) => {
   const client = new EtcdClient({ endpoints: [etcd.address] })
   let calls = 0
-  const compacting: Pick<EtcdClient, 'endpoint' | 'range' | 'close'> = {
+  const compacting: Pick<EtcdClient, 'endpoint' | 'range' | 'readErrors' | 'close'> = {
     endpoint: client.endpoint,
     close: () => client.close(),
+    readErrors: () => client.readErrors(),
     range: async (request) => {
       const answer = await client.range(request)
       calls += 1

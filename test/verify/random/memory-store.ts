@@ -13,6 +13,7 @@ export function memoryStore({ seed, objects, outside }: RandomStore): Store {
   return {
     name: 'a store in memory',
     revisions: [1n],
+    faults: [],
     fraction: undefined,
     foundMarkers,
     async *readPages(selection) {

@@ -1,10 +1,6 @@
 import type { ApiServers } from '../../../convergence/api-servers.ts'
 import type { Demand } from '../../../convergence/convergence.ts'
-import {
-  hashEncryptionConfig,
-  listKmsWriters,
-  readEncryptionRules,
-} from '../../../encryption/rules-file.ts'
+import { listKmsWriters, type EncryptionFile } from '../../../encryption/rules-file.ts'
 import { findCluster } from '../../../kube/find-cluster.ts'
 import type { Clock } from '../../../time/clock.ts'
 import { flag, grouped, repeated, text, usageError, type ValuesOf } from '../option.ts'
@@ -58,15 +54,13 @@ export async function openCluster(
   return servers
 }
 
-/** What API servers must agree on. Throws CONFIG_INVALID if the EncryptionConfiguration cannot be read. */
-export async function readDemand(values: {
-  readonly encryptionConfig: string | undefined
-  readonly configsMayDiffer: boolean
-}): Promise<Demand> {
-  const { encryptionConfig: file, configsMayDiffer } = values
+/** What API servers must agree on. */
+export function makeDemand(
+  file: EncryptionFile | undefined,
+  { configsMayDiffer }: { readonly configsMayDiffer: boolean },
+): Demand {
   if (file === undefined) return { configsMayDiffer }
-  const writers = listKmsWriters(await readEncryptionRules(file))
-  return { configHash: await hashEncryptionConfig(file), writers, configsMayDiffer }
+  return { configHash: file.hash, writers: listKmsWriters(file.rules), configsMayDiffer }
 }
 
 /** Addresses of the admin servers of plugins. */

@@ -1,5 +1,5 @@
 import { isCovered } from '../../../encryption/resource-rules.ts'
-import { readEncryptionRules } from '../../../encryption/rules-file.ts'
+import type { EncryptionFile } from '../../../encryption/rules-file.ts'
 import type { Discovery } from '../../../kube/discovery.ts'
 import {
   formatResource,
@@ -116,23 +116,23 @@ export function requireProof(
   )
 }
 
-/** What is rewritten, as an EncryptionConfiguration names it. Throws USAGE_INVALID or CONFIG_INVALID. */
-export async function readPatterns({
-  resources: named,
-  encryptionConfig,
-}: ValuesOf<typeof rewriteTargetOptions>): Promise<readonly string[]> {
-  if (encryptionConfig === undefined) {
+/** What is rewritten, as an EncryptionConfiguration names it. Throws USAGE_INVALID. */
+export function readPatterns(
+  { resources: named }: Pick<ValuesOf<typeof rewriteTargetOptions>, 'resources'>,
+  file: EncryptionFile | undefined,
+): readonly string[] {
+  if (file === undefined) {
     if (named !== undefined) return named
     throw usageError(
       "needs --encryption-config FILE (the API server's EncryptionConfiguration) or --resources LIST",
     )
   }
-  const rules = await readEncryptionRules(encryptionConfig)
+  const { rules, path } = file
   const isEncrypted = (name: string) => rules.some((rule) => isCovered(rule, name))
   const missing = named?.find((name) => !name.startsWith('*') && !isEncrypted(name))
   if (missing !== undefined) {
     throw usageError(
-      `--resources: no rule of ${encryptionConfig} covers ${missing}, so API servers do not encrypt it; add a rule, or remove it from --resources`,
+      `--resources: no rule of ${path} covers ${missing}, so API servers do not encrypt it; add a rule, or remove it from --resources`,
     )
   }
   if (named !== undefined) return named

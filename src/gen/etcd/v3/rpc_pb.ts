@@ -1,4 +1,4 @@
-// The calls to etcd that this project uses: reading keys, and logging in with name and password.
+// The calls to etcd that this project uses: reading keys and alarms, and logging in with name and password.
 //
 // Package, service and method names, and field numbers, are the wire contract; they were checked against
 // api/etcdserverpb/rpc.proto and api/mvccpb/kv.proto of etcd v3.6.16. Fields
@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file etcd/v3/rpc.proto.
  */
 export const file_etcd_v3_rpc: GenFile = /*@__PURE__*/
-  fileDesc("ChFldGNkL3YzL3JwYy5wcm90bxIMZXRjZHNlcnZlcnBiIjYKDlJlc3BvbnNlSGVhZGVyEhIKCmNsdXN0ZXJfaWQYASABKAQSEAoIcmV2aXNpb24YAyABKAMijAEKDFJhbmdlUmVxdWVzdBILCgNrZXkYASABKAwSEQoJcmFuZ2VfZW5kGAIgASgMEg0KBWxpbWl0GAMgASgDEhAKCHJldmlzaW9uGAQgASgDEhQKDHNlcmlhbGl6YWJsZRgHIAEoCBIRCglrZXlzX29ubHkYCCABKAgSEgoKY291bnRfb25seRgJIAEoCCJ/Cg1SYW5nZVJlc3BvbnNlEiwKBmhlYWRlchgBIAEoCzIcLmV0Y2RzZXJ2ZXJwYi5SZXNwb25zZUhlYWRlchIjCgNrdnMYAiADKAsyFi5ldGNkc2VydmVycGIuS2V5VmFsdWUSDAoEbW9yZRgDIAEoCBINCgVjb3VudBgEIAEoAyJ1CghLZXlWYWx1ZRILCgNrZXkYASABKAwSFwoPY3JlYXRlX3JldmlzaW9uGAIgASgDEhQKDG1vZF9yZXZpc2lvbhgDIAEoAxIPCgd2ZXJzaW9uGAQgASgDEg0KBXZhbHVlGAUgASgMEg0KBWxlYXNlGAYgASgDIjUKE0F1dGhlbnRpY2F0ZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIQCghwYXNzd29yZBgCIAEoCSJTChRBdXRoZW50aWNhdGVSZXNwb25zZRIsCgZoZWFkZXIYASABKAsyHC5ldGNkc2VydmVycGIuUmVzcG9uc2VIZWFkZXISDQoFdG9rZW4YAiABKAkySAoCS1YSQgoFUmFuZ2USGi5ldGNkc2VydmVycGIuUmFuZ2VSZXF1ZXN0GhsuZXRjZHNlcnZlcnBiLlJhbmdlUmVzcG9uc2UiADJfCgRBdXRoElcKDEF1dGhlbnRpY2F0ZRIhLmV0Y2RzZXJ2ZXJwYi5BdXRoZW50aWNhdGVSZXF1ZXN0GiIuZXRjZHNlcnZlcnBiLkF1dGhlbnRpY2F0ZVJlc3BvbnNlIgBiBnByb3RvMw");
+  fileDesc("ChFldGNkL3YzL3JwYy5wcm90bxIMZXRjZHNlcnZlcnBiIjYKDlJlc3BvbnNlSGVhZGVyEhIKCmNsdXN0ZXJfaWQYASABKAQSEAoIcmV2aXNpb24YAyABKAMijAEKDFJhbmdlUmVxdWVzdBILCgNrZXkYASABKAwSEQoJcmFuZ2VfZW5kGAIgASgMEg0KBWxpbWl0GAMgASgDEhAKCHJldmlzaW9uGAQgASgDEhQKDHNlcmlhbGl6YWJsZRgHIAEoCBIRCglrZXlzX29ubHkYCCABKAgSEgoKY291bnRfb25seRgJIAEoCCJ/Cg1SYW5nZVJlc3BvbnNlEiwKBmhlYWRlchgBIAEoCzIcLmV0Y2RzZXJ2ZXJwYi5SZXNwb25zZUhlYWRlchIjCgNrdnMYAiADKAsyFi5ldGNkc2VydmVycGIuS2V5VmFsdWUSDAoEbW9yZRgDIAEoCBINCgVjb3VudBgEIAEoAyJ1CghLZXlWYWx1ZRILCgNrZXkYASABKAwSFwoPY3JlYXRlX3JldmlzaW9uGAIgASgDEhQKDG1vZF9yZXZpc2lvbhgDIAEoAxIPCgd2ZXJzaW9uGAQgASgDEg0KBXZhbHVlGAUgASgMEg0KBWxlYXNlGAYgASgDIjUKE0F1dGhlbnRpY2F0ZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIQCghwYXNzd29yZBgCIAEoCSJTChRBdXRoZW50aWNhdGVSZXNwb25zZRIsCgZoZWFkZXIYASABKAsyHC5ldGNkc2VydmVycGIuUmVzcG9uc2VIZWFkZXISDQoFdG9rZW4YAiABKAkiDwoNU3RhdHVzUmVxdWVzdCJOCg5TdGF0dXNSZXNwb25zZRIsCgZoZWFkZXIYASABKAsyHC5ldGNkc2VydmVycGIuUmVzcG9uc2VIZWFkZXISDgoGZXJyb3JzGAggAygJMkgKAktWEkIKBVJhbmdlEhouZXRjZHNlcnZlcnBiLlJhbmdlUmVxdWVzdBobLmV0Y2RzZXJ2ZXJwYi5SYW5nZVJlc3BvbnNlIgAyXwoEQXV0aBJXCgxBdXRoZW50aWNhdGUSIS5ldGNkc2VydmVycGIuQXV0aGVudGljYXRlUmVxdWVzdBoiLmV0Y2RzZXJ2ZXJwYi5BdXRoZW50aWNhdGVSZXNwb25zZSIAMlQKC01haW50ZW5hbmNlEkUKBlN0YXR1cxIbLmV0Y2RzZXJ2ZXJwYi5TdGF0dXNSZXF1ZXN0GhwuZXRjZHNlcnZlcnBiLlN0YXR1c1Jlc3BvbnNlIgBiBnByb3RvMw");
 
 /**
  * @generated from message etcdserverpb.ResponseHeader
@@ -225,6 +225,43 @@ export const AuthenticateResponseSchema: GenMessage<AuthenticateResponse> = /*@_
   messageDesc(file_etcd_v3_rpc, 5);
 
 /**
+ * @generated from message etcdserverpb.StatusRequest
+ */
+export type StatusRequest = Message<"etcdserverpb.StatusRequest"> & {
+};
+
+/**
+ * Describes the message etcdserverpb.StatusRequest.
+ * Use `create(StatusRequestSchema)` to create a new message.
+ */
+export const StatusRequestSchema: GenMessage<StatusRequest> = /*@__PURE__*/
+  messageDesc(file_etcd_v3_rpc, 6);
+
+/**
+ * @generated from message etcdserverpb.StatusResponse
+ */
+export type StatusResponse = Message<"etcdserverpb.StatusResponse"> & {
+  /**
+   * @generated from field: etcdserverpb.ResponseHeader header = 1;
+   */
+  header?: ResponseHeader | undefined;
+
+  /**
+   * Alarms of all members, and a missing leader, each as text.
+   *
+   * @generated from field: repeated string errors = 8;
+   */
+  errors: string[];
+};
+
+/**
+ * Describes the message etcdserverpb.StatusResponse.
+ * Use `create(StatusResponseSchema)` to create a new message.
+ */
+export const StatusResponseSchema: GenMessage<StatusResponse> = /*@__PURE__*/
+  messageDesc(file_etcd_v3_rpc, 7);
+
+/**
  * @generated from service etcdserverpb.KV
  */
 export const KV: GenService<{
@@ -253,4 +290,19 @@ export const Auth: GenService<{
   },
 }> = /*@__PURE__*/
   serviceDesc(file_etcd_v3_rpc, 1);
+
+/**
+ * @generated from service etcdserverpb.Maintenance
+ */
+export const Maintenance: GenService<{
+  /**
+   * @generated from rpc etcdserverpb.Maintenance.Status
+   */
+  status: {
+    methodKind: "unary";
+    input: typeof StatusRequestSchema;
+    output: typeof StatusResponseSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_etcd_v3_rpc, 2);
 
