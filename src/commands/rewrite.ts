@@ -9,10 +9,10 @@ import { listFaults } from '../verify/verdict.ts'
 import {
   planRewrite,
   runRewrite,
-  type RewriteMethod,
   type RewriteOptions,
   type RewriteResult,
 } from '../rewrite/procedure.ts'
+import type { RewriteMethod } from '../rewrite/migrator.ts'
 import { RewriteState } from '../rewrite/state.ts'
 import { formatPlan, formatResult } from '../rewrite/text.ts'
 import { StateFile, stateFolder } from '../files/state-file.ts'
@@ -104,6 +104,7 @@ async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Pro
     patienceMs: patience,
     state,
     demand: makeDemand(file, values),
+    isVerified: namesEtcd(values),
     clock: systemClock,
     onNote: (note) => {
       progress.end()

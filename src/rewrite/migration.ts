@@ -37,6 +37,14 @@ const Lease = v.object({ spec: v.object({ renewTime: v.optional(v.string()) }) }
 /** A running controller starts a migration within seconds: it watches them, and its queue is short. */
 const START_TIMEOUT_MS = 30_000
 const POLL_MS = 1_000
+/**
+ * How long a started migration may take: a controller sends 20 requests per second by default (kube-controller-manager
+ * --kube-api-qps), and four times that is allowed. One that hangs renews its Lease all the same.
+ */
+const MAX_BASE_MS = 15 * 60_000
+const MAX_OBJECT_MS = 200
+/** How often to report that it still runs. */
+const REMIND_MS = 60_000
 /** A leader renews every 2 s and loses its lease after 15 s (kube-controller-manager --leader-elect-*); the rest is for clock skew. */
 const MAX_LEASE_AGE_MS = 60_000
 
@@ -76,14 +84,19 @@ export interface MigrationOptions {
   readonly persistence: Persistence
   readonly version: MigrationVersion
   readonly clock: Clock
+  readonly onNote: (text: string) => void
 }
 
 /**
  * The outcome of a migration. `gone`: the object was deleted, possibly by a run that was interrupted; `abandoned`: it was
+<<<<<<< HEAD
  * running, and kube-controller-manager is no longer active.
+=======
+ * running, and kube-controller-manager is no longer active; `overdue`: it still runs after the longest time that it may take.
+>>>>>>> 7a761f7 (rewrite notices a reloaded EncryptionConfiguration and new resources, and does not wait for a migration without end)
  */
 export type MigrationEnd =
-  | { readonly kind: 'succeeded' | 'not-started' | 'abandoned' | 'gone' }
+  | { readonly kind: 'succeeded' | 'not-started' | 'abandoned' | 'overdue' | 'gone' }
   | { readonly kind: 'failed'; readonly why: string }
 
 /** Rewrites resources with the storage version migrator of kube-controller-manager. */
@@ -116,11 +129,14 @@ export class Migrations {
 
   /**
    * Waits for the end of a migration. If no controller starts it within 30 seconds, deletes it and returns `not-started`: the
-   * feature gate StorageVersionMigrator is off (it is on by default since Kubernetes 1.37). A failed one is kept for inspection.
+   * feature gate StorageVersionMigrator is off (it is on by default since Kubernetes 1.37). A failed or overdue one is kept for
+   * inspection.
+   * @param objects of the resource, which bound the time
    */
-  async finish(name: string, signal: AbortSignal): Promise<MigrationEnd> {
-    const { clock } = this.#options
+  async finish(name: string, objects: number, signal: AbortSignal): Promise<MigrationEnd> {
+    const { clock, onNote } = this.#options
     const startedAt = clock.monotonic()
+    let reportedAt = startedAt
     for (;;) {
       const found = await this.#read(name, signal)
       if (found === undefined) return { kind: 'gone' }
@@ -141,6 +157,13 @@ export class Migrations {
       if (isStarted && (await this.#isAbandoned(signal))) {
         await this.#remove(name, signal)
         return { kind: 'abandoned' }
+      }
+      const now = clock.monotonic()
+      if (now - startedAt > MAX_BASE_MS + objects * MAX_OBJECT_MS) return { kind: 'overdue' }
+      if (now - reportedAt >= REMIND_MS) {
+        const minutes = String(Math.round((now - startedAt) / 60_000))
+        onNote(`the StorageVersionMigration ${name} has been running for ${minutes} min`)
+        reportedAt = now
       }
       await wait(POLL_MS, clock, signal)
     }

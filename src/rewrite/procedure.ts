@@ -8,10 +8,9 @@ import {
   findMigrationVersion,
   readController,
   mayMigrate,
-  Migrations,
-  type MigrationEnd,
   type MigrationVersion,
 } from './migration.ts'
+import { makeMigrator, type RewriteMethod } from './migrator.ts'
 import { listPage } from '../kube/object-list.ts'
 import { Persistence } from '../kube/persistence.ts'
 import { formatResource } from '../kube/resource.ts'
@@ -24,8 +23,6 @@ import {
 } from './state.ts'
 import { Rewriter, type Refusal } from './rewriter.ts'
 import type { StateFile } from '../files/state-file.ts'
-
-export type RewriteMethod = 'auto' | 'patch' | 'migration'
 
 /** Receives the progress of a rewrite. */
 export interface RewriteListener {
@@ -48,6 +45,8 @@ export interface RewriteOptions extends RewriteListener {
   readonly state: (cluster: string) => StateFile<typeof RewriteState>
   readonly clock: Clock
   readonly demand: Demand
+  /** Whether etcd is read afterwards, which shows what each object was written with. */
+  readonly isVerified: boolean
 }
 
 /** What a rewrite will do, after every check that needs no change. */
@@ -167,17 +166,38 @@ async function rewriteAll(
     onObject: () => onProgress((done += 1), total),
   })
   await file.write(state)
-  const migrate = makeMigrator(options, plan, persistence)
-  for (const served of plan.discovery.served) {
+  const { method } = options
+  const { migration: version, objects } = plan
+  const migrate = makeMigrator({ method, version, objects, persistence, clock, onNote })
+  const rewriteNext = async (served: ServedResource) => {
     const progress = progressOf(state, served.resource)
-    if (progress.done) continue
+    if (progress.done) return
     const isMigrated = await migrate(served, progress, () => file.write(state), signal)
     if (!isMigrated) await rewriter.rewrite(served, signal)
   }
-  const convergence = await requireSameKey(options, state.key)
+  for (const served of plan.discovery.served) await rewriteNext(served)
+  const added = await findAdded(options, plan, persistence, signal)
+  for (const served of added) {
+    onNote(`${formatResource(served.resource)} is served since the rewrite began`)
+    await rewriteNext(served)
+  }
+  const convergence = await requireSameKey(options, state)
   await file.remove()
-  const { skipped } = plan.discovery
+  const isAdded = (name: string) => added.some(({ resource }) => formatResource(resource) === name)
+  const skipped = plan.discovery.skipped.filter(({ name }) => !isAdded(name))
   return { skipped, resources: state.resources, refusals: rewriter.refusals, convergence }
+}
+
+/** Resources that are served only since the plan was made: their objects may be older than the plan. */
+async function findAdded(
+  { patterns }: RewriteOptions,
+  { discovery }: RewritePlan,
+  persistence: Persistence,
+  signal: AbortSignal,
+): Promise<readonly ServedResource[]> {
+  const planned = new Set(discovery.served.map(({ resource }) => formatResource(resource)))
+  const { served } = await persistence.run((client) => discoverResources(client, patterns), signal)
+  return served.filter(({ resource }) => !planned.has(formatResource(resource)))
 }
 
 async function loadState(
@@ -210,74 +230,31 @@ async function loadState(
   return { version: 1, procedure: 'rewrite', cluster, key, loads, startedAt, resources: [] }
 }
 
-type Migrate = (
-  served: ServedResource,
-  progress: ResourceProgress,
-  save: () => Promise<void>,
-  signal: AbortSignal,
-) => Promise<boolean>
-
-/** Returns false for resources to patch instead; after one migration that no controller starts, that is all of them. */
-function makeMigrator(
-  { method, clock, onNote }: RewriteOptions,
-  { migration }: RewritePlan,
-  persistence: Persistence,
-): Migrate {
-  let version = migration
-  return async (served, progress, save, signal) => {
-    if (version === undefined || progress.next !== undefined) return false
-    const migrations = new Migrations({ persistence, version, clock })
-    const name = formatResource(served.resource)
-    let migrationName: string
-    let end: MigrationEnd
-    do {
-      migrationName = progress.migration ?? (await migrations.begin(served, signal))
-      progress.migration = migrationName
-      await save()
-      onNote(
-        `${name}: kube-controller-manager rewrites it (StorageVersionMigration ${migrationName})`,
-      )
-      end = await migrations.finish(migrationName, signal)
-      delete progress.migration
-    } while (end.kind === 'gone')
-    progress.done = progress.migrated = end.kind === 'succeeded'
-    // A later run creates another one.
-    await save()
-    if (end.kind === 'succeeded') return true
-    if (end.kind === 'failed') {
-      throw new BridgeError(
-        'KUBE_FAILED',
-        `the StorageVersionMigration ${migrationName} failed: ${end.why}; use --method patch instead`,
-      )
-    }
-    if (end.kind === 'abandoned') {
-      throw new BridgeError(
-        'KUBE_FAILED',
-        `kube-controller-manager is no longer active, so the StorageVersionMigration ${migrationName} would never end and was removed; run the same command again when one is active, or with --method patch`,
-      )
-    }
-    if (method === 'migration') {
-      throw new BridgeError(
-        'KUBE_FAILED',
-        'no controller started the StorageVersionMigration; enable the feature gate StorageVersionMigrator of kube-controller-manager, or remove --method migration',
-      )
-    }
-    onNote('no controller started the StorageVersionMigration; patching objects instead')
-    version = undefined
-    return false
-  }
-}
-
-/** If the write key changed meanwhile, objects written before the change are stale again. */
-async function requireSameKey(options: RewriteOptions, key: string): Promise<Convergence> {
-  const convergence = judgeConvergence(await options.servers.read(options.plugins), options.demand)
-  if (convergence.isReached && fingerprint(convergence) === key) return convergence
-  const reasons = convergence.isReached ? 'the key changed' : convergence.reasons.join('; ')
+/**
+ * If the write key changed meanwhile, objects written before the change are stale again. An API server that loaded another
+ * EncryptionConfiguration, and then the first one again, shows it only by the time of the last load.
+ */
+async function requireSameKey(
+  { servers, plugins, demand, isVerified }: RewriteOptions,
+  { key, loads }: RewriteState,
+): Promise<Convergence> {
+  const convergence = judgeConvergence(await servers.read(plugins), demand)
+  const isSame = fingerprint(convergence) === key
+  const isLoaded = !isVerified && convergence.loads !== loads
+  if (convergence.isReached && isSame && !isLoaded) return convergence
+  const reasons = convergence.isReached
+    ? isSame
+      ? LOADED
+      : 'the key changed'
+    : convergence.reasons.join('; ')
   throw new BridgeError(
     'NOT_CONVERGED',
     `all objects were rewritten, but possibly with different keys: ${reasons}; run this command again`,
   )
 }
+
+const LOADED =
+  'an API server has started or loaded its EncryptionConfiguration since the rewrite began, and may have written with another provider in between'
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((all, each) => all + each, 0)

@@ -1,13 +1,13 @@
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 
-import { systemClock } from '../../src/time/clock.ts'
+import { systemClock, type Clock } from '../../src/time/clock.ts'
 import { ApiServers } from '../../src/convergence/api-servers.ts'
 import { planRewrite, runRewrite, type RewriteOptions } from '../../src/rewrite/procedure.ts'
 import { RewriteState } from '../../src/rewrite/state.ts'
 import { formatPlan, formatResult } from '../../src/rewrite/text.ts'
 import { StateFile } from '../../src/files/state-file.ts'
-import { FakeKubeServer } from '../fakes/kube-server.ts'
+import { FakeKubeServer, type Call } from '../fakes/kube-server.ts'
 
 async function fixture(t: Test, count = 3, given: Partial<RewriteOptions> = {}) {
   const kube = await FakeKubeServer.start()
@@ -28,6 +28,7 @@ async function fixture(t: Test, count = 3, given: Partial<RewriteOptions> = {}) 
     patienceMs: 5_000,
     state: (cluster) => new StateFile(join(folder, `${cluster}.json`), RewriteState),
     demand: {},
+    isVerified: false,
     clock: systemClock,
     onNote: (text) => notes.push(text),
     onProgress: () => undefined,
@@ -185,6 +186,47 @@ void test('what was rewritten before an API server loaded its EncryptionConfigur
   t.notOk([...kube.objects.values()].some(({ stale }) => stale))
 })
 
+void test('an API server that loaded another EncryptionConfiguration meanwhile, and the first one again, is noticed', async (t) => {
+  const { kube, run, options } = await fixture(t, 3)
+  kube.reloadedAt = 1_000
+  kube.intercept = ({ method }) => {
+    if (method === 'PATCH') kube.reloadedAt = 2_000
+    return undefined
+  }
+  await t.rejects(run(), {
+    code: 'NOT_CONVERGED',
+    message: /possibly with different keys: an API server has started or loaded its EncryptionConf/,
+  })
+  kube.reloadedAt = 1_000
+  const verified = { ...options, isVerified: true }
+  const { signal } = new AbortController()
+  const result = await runRewrite(verified, await planRewrite(verified, signal), signal)
+  t.match(result.resources, [{ done: true }], 'if etcd is read afterwards, it decides')
+})
+
+void test('a resource that is served only since the rewrite began is rewritten, too', async (t) => {
+  const { kube, run, notes } = await fixture(t, 3, { patterns: ['*.*'] })
+  const widgets = { name: 'widgets', namespaced: true, verbs: ['list', 'patch'] }
+  const patched: string[] = []
+  kube.intercept = ({ method, path }) => {
+    if (method === 'PATCH') {
+      patched.push(path)
+      kube.groups = [{ name: 'example.com', versions: [{ version: 'v1' }] }]
+    }
+    if (path === '/apis/example.com/v1') return { status: 200, body: { resources: [widgets] } }
+    const metadata = { name: 'w', namespace: 'default', uid: 'u', resourceVersion: '7' }
+    if (path === '/apis/example.com/v1/widgets')
+      return { status: 200, body: { metadata: {}, items: [{ metadata }] } }
+    if (path === '/apis/example.com/v1/namespaces/default/widgets/w')
+      return { status: 200, body: { metadata: { ...metadata, resourceVersion: '8' } } }
+    return undefined
+  }
+  const { resources } = await run()
+  t.match(resources.at(-1), { resource: 'widgets.example.com', counts: { rewritten: 1 } })
+  t.match(notes, ['widgets.example.com is served since the rewrite began'])
+  t.equal(patched.length, 4)
+})
+
 void test('a plan counts objects, lists what it skips, and writes nothing', async (t) => {
   const { kube, options } = await fixture(t, 7, {
     patterns: ['*.', 'bindings', 'pods.metrics.k8s.io', 'gone.example.com', '*.example.org'],
@@ -243,4 +285,40 @@ void test('kube-controller-manager rewrites if it starts the migration, and only
   await t.rejects(planRewrite(forced, new AbortController().signal), {
     message: /does not serve StorageVersionMigration/,
   })
+})
+
+void test('a migration that a controller started and does not end is reported, and not waited for without end', async (t) => {
+  let elapsedMs = 0
+  const clock: Clock = {
+    now: () => Date.now(),
+    monotonic: () => elapsedMs,
+    after: (milliseconds, run) => {
+      elapsedMs += milliseconds
+      const timer = setImmediate(run)
+      return () => clearImmediate(timer)
+    },
+  }
+  const { kube, run, notes, options } = await fixture(t, 3, { clock })
+  kube.groups = [{ name: 'storagemigration.k8s.io', versions: [{ version: 'v1' }] }]
+  kube.intercept = ({ path }) => {
+    if (path.endsWith('leases/kube-controller-manager'))
+      return { status: 200, body: { spec: { renewTime: new Date().toISOString() } } }
+    if (!path.startsWith(MIGRATIONS)) return undefined
+    const conditions = [{ type: 'Running', status: 'True' }]
+    return { status: 200, body: { metadata: { name: 'm1' }, status: { conditions } } }
+  }
+  const forced = { ...options, method: 'migration' } as const
+  const { signal } = new AbortController()
+  await t.rejects(runRewrite(forced, await planRewrite(forced, signal), signal), {
+    code: 'KUBE_FAILED',
+    message: /m1 does not end; see the log of kube-controller-manager/,
+  })
+  t.match(notes, [/m1\)$/, 'm1 has been running for 1 min', 'm1 has been running for 2 min'])
+  const isMade = ({ method, path }: Call) => method === 'POST' && path === MIGRATIONS
+  const made = () => kube.calls.filter(isMade).length
+  const before = made()
+  const { resources } = await run()
+  t.match(notes.at(-1), 'm1 does not end; patching objects instead')
+  t.match(resources, [{ done: true, counts: { rewritten: 3 } }])
+  t.equal(made(), before, 'the second run waits for the same migration')
 })

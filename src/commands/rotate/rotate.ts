@@ -263,6 +263,7 @@ async function rewrite(
     patienceMs: REWRITE_PATIENCE_MS,
     state: (uid: string) => new StateFile(join(folder, `rewrite-${uid}.json`), RewriteState),
     demand,
+    isVerified: namesEtcd(values),
     clock: systemClock,
     onNote: (note: string) => {
       progress.end()
