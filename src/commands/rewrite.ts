@@ -17,7 +17,13 @@ import { RewriteState } from '../rewrite/state.ts'
 import { formatPlan, formatResult } from '../rewrite/text.ts'
 import { StateFile, stateFolder } from '../files/state-file.ts'
 import { BridgeError } from '../errors.ts'
-import { clusterOptions, makeDemand, openCluster, readPlugins } from './cli/options/cluster.ts'
+import {
+  clusterOptions,
+  identifyCluster,
+  makeDemand,
+  openCluster,
+  readPlugins,
+} from './cli/options/cluster.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from './cli/options/etcd.ts'
 import { choice, countOr, durationOr, flag, text, usageError } from './cli/option.ts'
@@ -28,6 +34,7 @@ import {
   requireProof,
   rewriteTargetOptions,
 } from './cli/options/resources.ts'
+import type { ThisCluster } from '../verify/wrong-cluster.ts'
 import { untilInterrupted } from './cli/interruption.ts'
 import { Progress } from './cli/progress.ts'
 import { reportEtcd } from './cli/store-report.ts'
@@ -127,7 +134,7 @@ async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Pro
       print(terminal, formatResult(result))
       return await judge(
         result,
-        { values, patterns, rules: file?.rules, cluster: plan.cluster },
+        { values, patterns, rules: file?.rules, cluster: identifyCluster(servers, plan.cluster) },
         terminal,
         signal,
       )
@@ -161,8 +168,7 @@ interface Judged {
   readonly patterns: readonly string[]
   /** Of the EncryptionConfiguration. */
   readonly rules: readonly EncryptionRule[] | undefined
-  /** The uid of the cluster. */
-  readonly cluster: string
+  readonly cluster: ThisCluster
 }
 
 /** If etcd can be read, it decides. */
@@ -186,7 +192,7 @@ async function judge(
     )
     return EXIT_OK
   }
-  const held = await reportEtcd(values, { rules, cluster: { uid: cluster } }, terminal, signal)
+  const held = await reportEtcd(values, { rules, cluster }, terminal, signal)
   const report = acceptResources(held, readAccepted(values))
   const stale = listStale(report, {
     hashes: convergence.hashes,

@@ -5,7 +5,13 @@ import type { Report } from '../verify/report.ts'
 import { makeClusterStatus } from '../status/cluster-status.ts'
 import { formatStatus } from '../status/text.ts'
 import { readGivenFile, type EncryptionFile } from '../encryption/rules-file.ts'
-import { clusterOptions, makeDemand, openCluster, readPlugins } from './cli/options/cluster.ts'
+import {
+  clusterOptions,
+  identifyCluster,
+  makeDemand,
+  openCluster,
+  readPlugins,
+} from './cli/options/cluster.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from './cli/options/etcd.ts'
 import { duration, flag, text } from './cli/option.ts'
@@ -105,7 +111,7 @@ async function readStored(
   const report = await untilInterrupted((signal) =>
     reportEtcd(
       values,
-      { rules: file?.rules, cluster: isUnknown ? undefined : { uid } },
+      { rules: file?.rules, cluster: isUnknown ? undefined : identifyCluster(servers, uid) },
       terminal,
       signal,
     ),

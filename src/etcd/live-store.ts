@@ -8,6 +8,7 @@ import { firstPart, prefixesOf, type KeySelection, type Store, type StoredObject
 const PAGE_BYTES = 512 * 1024
 const MAX_PREFIXES = 20
 const MAX_SHOWN = 300
+const MAX_REVISIONS = 1_000
 /**
  * Keys in one piece of a long range. For each page etcd walks its index to the end of the requested range, whatever the
  * limit (etcd: server/storage/mvcc/index.go, Revisions), so its work would grow with the square of the number of keys. With
@@ -131,6 +132,15 @@ export class EtcdStore implements Store {
       if (key.equals(NO_END)) break
     }
     return found
+  }
+
+  async readRevisions(prefix: string): Promise<ReadonlyMap<string, string>> {
+    const key = Buffer.from(prefix)
+    const limit = BigInt(MAX_REVISIONS)
+    const { kvs } = await this.#range({ key, rangeEnd: endOf(key), keysOnly: true, limit })
+    return new Map(
+      kvs.map((found) => [Buffer.from(found.key).toString('utf8'), String(found.modRevision)]),
+    )
   }
 
   close(): Promise<void> {

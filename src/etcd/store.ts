@@ -28,6 +28,8 @@ export interface Store {
   readonly faults: readonly string[]
   /** Ends between two pages when the signal is aborted. */
   readPages(selection: KeySelection, signal: AbortSignal): AsyncIterable<readonly StoredObject[]>
+  /** The keys under a prefix with the revision of their last change, now; undefined where nothing can change. */
+  readRevisions?(prefix: string): Promise<ReadonlyMap<string, string>>
   /** Some first segments of keys (`/registry/`), for the message when nothing was found. */
   findPrefixes(): Promise<readonly string[]>
   close(): Promise<void>

@@ -89,11 +89,7 @@ export interface MigrationOptions {
 
 /**
  * The outcome of a migration. `gone`: the object was deleted, possibly by a run that was interrupted; `abandoned`: it was
-<<<<<<< HEAD
- * running, and kube-controller-manager is no longer active.
-=======
  * running, and kube-controller-manager is no longer active; `overdue`: it still runs after the longest time that it may take.
->>>>>>> 7a761f7 (rewrite notices a reloaded EncryptionConfiguration and new resources, and does not wait for a migration without end)
  */
 export type MigrationEnd =
   | { readonly kind: 'succeeded' | 'not-started' | 'abandoned' | 'overdue' | 'gone' }

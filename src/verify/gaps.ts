@@ -6,7 +6,6 @@ import {
   knownResources,
   type Resource,
 } from '../kube/resource.ts'
-import { parseStoredValue } from '../storage/stored-value.ts'
 import { findNearest } from '../text/nearest.ts'
 import type { ResourceTally, Tally } from './tally.ts'
 
@@ -17,30 +16,6 @@ export const CLUSTER_MARKER = 'namespaces/kube-system'
 export function listMarkers({ named }: Expectation): readonly string[] {
   return [CLUSTER_MARKER, ...named.filter(isCustom).map(definitionOf)]
 }
-
-/** The cluster that a store is compared with. */
-export interface ExpectedCluster {
-  /** Of the namespace kube-system. */
-  readonly uid: string
-  /** Whether the store must be of another cluster, and not of this one. */
-  readonly isOther?: boolean | undefined
-}
-
-/** Compares the namespace kube-system in a store with a cluster. An encrypted one is not compared. */
-export function findWrongCluster(
-  stored: Uint8Array | undefined,
-  cluster: ExpectedCluster | undefined,
-): readonly string[] {
-  if (stored === undefined || cluster === undefined) return []
-  if (parseStoredValue(stored).kind !== 'plain') return []
-  const isSame = Buffer.from(stored).includes(cluster.uid)
-  if (cluster.isOther === true) return isSame ? [SAME] : []
-  return isSame ? [] : [OTHER]
-}
-
-const SAME = 'it is of this cluster, so it proves nothing about another cluster that uses the key'
-const OTHER =
-  'the namespace kube-system has another uid than in the API server, so this is the etcd of another cluster; check --endpoints, --kubeconfig and --api-server'
 
 export interface GapFacts {
   readonly tally: Tally

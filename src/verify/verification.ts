@@ -2,14 +2,9 @@ import type { Clock } from '../time/clock.ts'
 import { makeExpectation, type ExpectationOptions } from '../encryption/expectation.ts'
 import type { Store } from '../etcd/store.ts'
 import { pathOfResource } from '../kube/resource.ts'
-import {
-  CLUSTER_MARKER,
-  findGaps,
-  findWrongCluster,
-  listMarkers,
-  type ExpectedCluster,
-} from './gaps.ts'
+import { CLUSTER_MARKER, findGaps, listMarkers } from './gaps.ts'
 import type { Proof } from './proof.ts'
+import { findWrongCluster, type ExpectedCluster } from './wrong-cluster.ts'
 import { makeReport, type Depth, type Report } from './report.ts'
 import { scanStore } from './scan.ts'
 
@@ -47,10 +42,11 @@ export async function verifyStore(options: VerificationOptions): Promise<Report>
   })
   const existing = new Set([...found].map((key) => key.slice(prefix.length)))
   const gaps = findGaps({ tally, expectation, prefix, markers: existing })
+  const wrong = await findWrongCluster(kept, cluster, store, prefix)
   return makeReport({
     tally,
     expectation,
-    gaps: [...(options.gaps ?? []), ...store.faults, ...gaps, ...findWrongCluster(kept, cluster)],
+    gaps: [...(options.gaps ?? []), ...store.faults, ...gaps, ...wrong],
     source: store.name,
     prefix,
     revisions: store.revisions,

@@ -10,7 +10,13 @@ import { RewriteState } from '../../rewrite/state.ts'
 import { formatResult } from '../../rewrite/text.ts'
 import { StateFile, stateFolder } from '../../files/state-file.ts'
 import { BridgeError, isKubeFailure } from '../../errors.ts'
-import { clusterOptions, makeDemand, openCluster, readPlugins } from '../cli/options/cluster.ts'
+import {
+  clusterOptions,
+  identifyCluster,
+  makeDemand,
+  openCluster,
+  readPlugins,
+} from '../cli/options/cluster.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from '../cli/options/etcd.ts'
 import {
@@ -205,6 +211,7 @@ async function beginState({ vault, cluster }: RotateContext): Promise<RotationSt
 function makeActions(context: RotateContext): RotationActions {
   const { values, terminal, servers, vault, cluster, encryption, ask } = context
   const rules = encryption?.rules
+  const { clusterId } = vault.kms
   const plugins = readPlugins(values)
   return {
     readKey: () => vault.key.read(),
@@ -214,7 +221,12 @@ function makeActions(context: RotateContext): RotationActions {
     rewrite: (demand, signal) => rewrite(context, plugins, demand, signal),
     reportEtcd: async (signal) =>
       namesEtcd(values)
-        ? reportEtcd(values, { rules, cluster: { uid: cluster } }, terminal, signal)
+        ? reportEtcd(
+            values,
+            { rules, cluster: identifyCluster(servers, cluster) },
+            terminal,
+            signal,
+          )
         : undefined,
     reportBackups: async (signal) => {
       const reports: BackupReport[] = []
@@ -225,7 +237,7 @@ function makeActions(context: RotateContext): RotationActions {
         })
       // Other clusters have their own rules.
       for (const file of values.otherCluster) {
-        const other = { cluster: { uid: cluster, isOther: true } }
+        const other = { cluster: { otherThan: cluster, clusterId } }
         const report = await reportSnapshot(file, values, other, terminal, signal)
         reports.push({ file, report, isOther: true })
       }

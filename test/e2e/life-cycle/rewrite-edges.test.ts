@@ -73,6 +73,24 @@ void test('the etcd of another cluster proves nothing, even if it uses the same 
   }
 })
 
+void test('encrypted namespaces cannot be compared, so Leases show which cluster an etcd is of', async (t) => {
+  const other = await startEtcd(t)
+  const config = usualConfig(plugin.socket).replace('- secrets', '- secrets\n      - namespaces')
+  const theirs = await startApiServer(t, { etcd: other, encryptionConfig: config })
+  await theirs.createSecret('default', 'theirs', { v: '1' })
+  const operator = await Operator.of({ apis: [theirs], plugins: [plugin], etcd: other })
+  const proved = await operator.run(['rewrite', '--resources', 'secrets,namespaces'])
+  t.match(proved, { code: 0, stdout: /objects; all encrypted with the write key/ })
+  const status = await operator.run(['status'])
+  t.match(status, { code: 0, stdout: /no problems found/ })
+  const wrong = await Operator.of({ apis: [api], plugins: [plugin], etcd: other })
+  for (const command of [['status'], ['rewrite', '--resources', 'secrets']]) {
+    const { code, stdout } = await wrong.run(command)
+    t.match(stdout, 'so it is not proved that this is the etcd of the cluster', command.join(' '))
+    t.equal(code, 1)
+  }
+})
+
 void test('an object of a resource that is no longer served is not gone', async (t) => {
   const names = { plural: 'widgets', singular: 'widget', kind: 'Widget', listKind: 'WidgetList' }
   const schema = { openAPIV3Schema: { type: 'object' } }

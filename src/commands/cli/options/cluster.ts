@@ -1,6 +1,8 @@
 import type { ApiServers } from '../../../convergence/api-servers.ts'
 import type { Demand } from '../../../convergence/convergence.ts'
 import { listKmsWriters, type EncryptionFile } from '../../../encryption/rules-file.ts'
+import { readLeaseRevisions } from '../../../convergence/lease-revisions.ts'
+import type { ThisCluster } from '../../../verify/wrong-cluster.ts'
 import { findCluster } from '../../../kube/find-cluster.ts'
 import type { Clock } from '../../../time/clock.ts'
 import { flag, grouped, repeated, text, usageError, type ValuesOf } from '../option.ts'
@@ -52,6 +54,11 @@ export async function openCluster(
     )
   }
   return servers
+}
+
+/** What shows that an etcd is that of the cluster with this uid. */
+export function identifyCluster(servers: ApiServers, uid: string): ThisCluster {
+  return { uid, readLeases: () => readLeaseRevisions(servers.first) }
 }
 
 /** What API servers must agree on. */

@@ -1,0 +1,79 @@
+import { BridgeError } from '../errors.ts'
+import type { Store } from '../etcd/store.ts'
+import { readAnnotations } from '../seed/annotations.ts'
+import { parseStoredValue, type StoredValue } from '../storage/stored-value.ts'
+
+/** The cluster that a store must be of. */
+export interface ThisCluster {
+  /** Of the namespace kube-system. */
+  readonly uid: string
+  /** The Leases of kube-system with their versions, as the API server returns them now. */
+  readonly readLeases: () => Promise<ReadonlyMap<string, string>>
+}
+
+/** The cluster that a store must not be of. */
+export interface OtherThan {
+  /** Of the namespace kube-system. */
+  readonly otherThan: string
+  /** Its kms.clusterId. */
+  readonly clusterId: string
+}
+
+/** The cluster that a store is compared with. */
+export type ExpectedCluster = ThisCluster | OtherThan
+
+/** Of the two reads of one comparison, a Lease may be renewed in between. */
+const TRIES = 3
+const SAME = 'it is of this cluster, so it proves nothing about another cluster that uses the key'
+const UNKNOWN_OTHER =
+  'its namespaces are encrypted with another provider, so it is not proved that it is of another cluster'
+const OTHER =
+  'the namespace kube-system has another uid than in the API server, so this is the etcd of another cluster; check --endpoints, --kubeconfig and --api-server'
+const UNKNOWN =
+  'the namespaces are encrypted, and no Lease in kube-system has the same version in etcd and in the API server, so it is not proved that this is the etcd of the cluster; check --endpoints, --kubeconfig and --api-server'
+
+/** Compares the namespace kube-system in a store with a cluster; the reason why it is the wrong one, or may be. */
+export async function findWrongCluster(
+  stored: Uint8Array | undefined,
+  cluster: ExpectedCluster | undefined,
+  store: Store,
+  prefix: string,
+): Promise<readonly string[]> {
+  if (stored === undefined || cluster === undefined) return []
+  const value = parseStoredValue(stored)
+  const has = (uid: string) => Buffer.from(stored).includes(uid)
+  if ('otherThan' in cluster) {
+    if (value.kind === 'plain') return has(cluster.otherThan) ? [SAME] : []
+    return compareClusterIds(value, cluster)
+  }
+  if (value.kind === 'plain') return has(cluster.uid) ? [] : [OTHER]
+  return compareLeases(cluster, store, `${prefix}leases/kube-system/`)
+}
+
+/** The annotations name the cluster whose plugin encrypted the namespace. */
+function compareClusterIds(value: StoredValue, { clusterId }: OtherThan): readonly string[] {
+  if (value.kind !== 'kms-v2') return [UNKNOWN_OTHER]
+  try {
+    return readAnnotations(value.annotations).clusterId === clusterId ? [SAME] : []
+  } catch {
+    return [UNKNOWN_OTHER]
+  }
+}
+
+/** Keys and revisions are never encrypted. */
+async function compareLeases(
+  { readLeases }: ThisCluster,
+  store: Store,
+  prefix: string,
+): Promise<readonly string[]> {
+  try {
+    for (let count = 0; count < TRIES; count += 1) {
+      const held = (await store.readRevisions?.(prefix)) ?? new Map<string, string>()
+      const served = await readLeases()
+      if ([...served].some(([name, version]) => held.get(prefix + name) === version)) return []
+    }
+    return [UNKNOWN]
+  } catch (error) {
+    return [`${UNKNOWN} (${BridgeError.from(error).message})`]
+  }
+}
