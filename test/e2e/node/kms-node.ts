@@ -50,11 +50,14 @@ async function startVault(t: Test, node: KubeNode): Promise<OpenBao> {
 }
 
 export async function startNode(t: Test): Promise<KubeNode> {
+  return (await startNodeWithVault(t)).node
+}
+
+export async function startNodeWithVault(t: Test): Promise<{ node: KubeNode; bao: OpenBao }> {
   buildProgram()
   const node = await KubeNode.start(await buildImageArchive())
   t.teardown(() => node.stop())
-  await startVault(t, node)
-  return node
+  return { node, bao: await startVault(t, node) }
 }
 
 export async function runHelm(node: KubeNode, ...args: string[]): Promise<string> {

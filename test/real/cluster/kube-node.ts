@@ -6,6 +6,13 @@ import { stringify } from 'yaml'
 import { cacheFolder } from '../host/cache.ts'
 import { withLock } from '../host/folder-lock.ts'
 import type { JsonBody } from '../program/json-body.ts'
+import {
+  apiServerCommand,
+  encryptionFile,
+  etcdCommand,
+  writeStaticPods,
+  type ControlPlane,
+} from './node/control-plane.ts'
 import { PAUSE_IMAGE } from './node-image.ts'
 import { obtain } from '../host/parts.ts'
 import { CertificateAuthority } from '../host/pki.ts'
@@ -35,7 +42,7 @@ export function whyNoNode(): string | false {
 }
 
 interface NodeSetup {
-  readonly folder: string
+  readonly controlPlane: ControlPlane
   readonly signer: ServiceAccountIssuer
   readonly environment: Record<string, string>
   readonly token: string
@@ -65,7 +72,9 @@ export class KubeNode {
   readonly #environment: Record<string, string>
   readonly #agent: Agent
   readonly #token: string
+  readonly #controlPlane: ControlPlane
   readonly #endTurn: () => void
+  #hasStaticPods = false
   #init: Program
 
   /** Boots it and waits until it is ready to run pods. */
@@ -82,22 +91,26 @@ export class KubeNode {
       NODE: folder,
       NODE_ADDRESS: ADDRESS,
       SERVICE_ADDRESS,
-      SERVICE_RANGE,
-      TLS_CERT: tls.certFile,
-      TLS_KEY: tls.keyFile,
       TLS_CA: tls.caFile,
       NODE_JS: process.execPath,
       FORWARD: join(import.meta.dirname, 'node/forward.ts'),
-      ETCD: await obtain('etcd'),
-      KUBE_APISERVER: await obtain('kube-apiserver'),
       KUBE_CONTROLLER_MANAGER: await obtain('kube-controller-manager'),
       KUBE_SCHEDULER: await obtain('kube-scheduler'),
       KUBELET: await obtain('kubelet'),
       PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`,
     }
+    const controlPlane = {
+      folder,
+      etcd: await obtain('etcd'),
+      apiServer: await obtain('kube-apiserver'),
+      tls,
+      address: ADDRESS,
+      serviceRange: SERVICE_RANGE,
+      issuer: ISSUER,
+    }
     const connect = { ca: authority.caPem, socketPath: join(folder, 'api.sock') }
     const node = new KubeNode(
-      { folder, signer, environment, token, endTurn },
+      { controlPlane, signer, environment, token, endTurn },
       new Agent({ connect }),
     )
     await node.#importImage(imageArchive)
@@ -106,7 +119,8 @@ export class KubeNode {
   }
 
   private constructor(place: NodeSetup, agent: Agent) {
-    this.folder = place.folder
+    this.folder = place.controlPlane.folder
+    this.#controlPlane = place.controlPlane
     this.signer = place.signer
     this.#environment = place.environment
     this.#agent = agent
@@ -138,7 +152,17 @@ export class KubeNode {
 
   /** The EncryptionConfiguration of the API server from the next boot on. */
   writeEncryptionConfig(text: string): void {
-    writeFileSync(join(this.folder, 'encryption.yaml'), text)
+    writeFileSync(encryptionFile(this.folder), text)
+  }
+
+  /** From the next boot on, etcd and the API server are static pods: the kubelet alone starts them. */
+  useStaticPods(): void {
+    this.#hasStaticPods = true
+  }
+
+  /** From the next boot on, nothing leads from 127.0.0.1:8200 to {@link vaultSocket}: a pod serves there. */
+  keepVaultInside(): void {
+    writeFileSync(join(this.folder, 'vault-inside'), '')
   }
 
   async request(
@@ -175,6 +199,11 @@ export class KubeNode {
       args: [...inside, 'env', `KUBECONFIG=${this.kubeconfig}`, command, ...args],
       folder: this.folder,
     })
+  }
+
+  /** Where this process finds a file or a socket of the node's own file systems, until the next power cut. */
+  pathOf(file: string): string {
+    return `/proc/${String(this.#processOne())}/root${file}`
   }
 
   /** Waits until `holds` is true; says the end of the node's own words when it does not come to be. */
@@ -214,6 +243,13 @@ export class KubeNode {
   }
 
   #boot(): Program {
+    if (this.#hasStaticPods) writeStaticPods(this.#controlPlane)
+    const commands = this.#hasStaticPods
+      ? {}
+      : {
+          ETCD: etcdCommand(this.#controlPlane).join(' '),
+          KUBE_APISERVER: apiServerCommand(this.#controlPlane).join(' '),
+        }
     const namespaces = [
       '--mount',
       '--net',
@@ -227,7 +263,7 @@ export class KubeNode {
       command: 'unshare',
       args: [...namespaces, 'sh', join(import.meta.dirname, 'node/boot.sh')],
       folder: this.folder,
-      env: this.#environment,
+      env: { ...this.#environment, ...commands },
     })
   }
 

@@ -29,19 +29,19 @@ keep() {
   done &
 }
 
-encryption=
-[ ! -f "$NODE/encryption.yaml" ] || encryption=--encryption-provider-config=$NODE/encryption.yaml
+# What the unit of "transit-bridge setup node-key" does before the kubelet starts: there is no systemd here.
+credential=/etc/credstore.encrypted/transit-bridge-node-key
+if [ -f "$credential" ]; then
+  mkdir -m 0700 /run/transit-bridge-node-key
+  (umask 0377 && systemd-creds decrypt --name=node-key "$credential" /run/transit-bridge-node-key/key)
+fi
 
 keep containerd containerd --config "$NODE/containerd.toml"
-keep etcd "$ETCD" --data-dir "$NODE/disk/etcd" --log-level warn
+# Commands with their arguments, or nothing where the kubelet runs them as static pods.
 # shellcheck disable=SC2086
-keep kube-apiserver "$KUBE_APISERVER" --etcd-servers=http://127.0.0.1:2379 --bind-address=0.0.0.0 --secure-port=443 \
-  --advertise-address="$NODE_ADDRESS" --service-cluster-ip-range="$SERVICE_RANGE" --endpoint-reconciler-type=lease \
-  --tls-cert-file="$TLS_CERT" --tls-private-key-file="$TLS_KEY" --token-auth-file="$NODE/tokens.csv" \
-  --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --allow-privileged=true \
-  --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$NODE/sa.pub" \
-  --service-account-signing-key-file="$NODE/sa.key" --kubelet-preferred-address-types=InternalIP \
-  --shutdown-delay-duration=0s $encryption
+[ -z "${ETCD:-}" ] || keep etcd $ETCD
+# shellcheck disable=SC2086
+[ -z "${KUBE_APISERVER:-}" ] || keep kube-apiserver $KUBE_APISERVER
 keep kube-controller-manager "$KUBE_CONTROLLER_MANAGER" --kubeconfig="$NODE/admin.kubeconfig" --leader-elect=false \
   --use-service-account-credentials=true --service-account-private-key-file="$NODE/sa.key" --root-ca-file="$TLS_CA"
 keep kube-scheduler "$KUBE_SCHEDULER" --kubeconfig="$NODE/admin.kubeconfig" --leader-elect=false
@@ -49,5 +49,5 @@ keep kubelet "$KUBELET" --config="$NODE/kubelet.yaml" --kubeconfig="$NODE/kubele
   --hostname-override=node-1 --node-ip="$NODE_ADDRESS" --cert-dir=/var/lib/kubelet/pki
 # The way to and from the network outside: unix sockets know no network namespace.
 keep api "$NODE_JS" "$FORWARD" "unix:$NODE/api.sock" tcp:127.0.0.1:443
-keep vault "$NODE_JS" "$FORWARD" tcp:127.0.0.1:8200 "unix:$NODE/vault.sock"
+[ -f "$NODE/vault-inside" ] || keep vault "$NODE_JS" "$FORWARD" tcp:127.0.0.1:8200 "unix:$NODE/vault.sock"
 wait
