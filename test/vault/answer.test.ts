@@ -13,6 +13,7 @@ function raw(status: number, body: unknown, more: Partial<RawAnswer> = {}): RawA
     text: typeof body === 'string' ? body : JSON.stringify(body),
     secrets: [],
     retryAfter: undefined,
+    connection: undefined,
     rateLimitReset: undefined,
     location: undefined,
     ...more,
@@ -50,8 +51,8 @@ const ROWS = [
   [500, 'local node not active but active cluster node not found', 'VAULT_UNAVAILABLE', 'soon'],
   [501, '', 'VAULT_UNAVAILABLE', 'elsewhere'],
   [502, '', 'VAULT_UNAVAILABLE', 'soon'],
-  [503, 'Vault is sealed', 'VAULT_SEALED', 'elsewhere'],
-  [503, 'namespace is sealed', 'VAULT_SEALED', 'elsewhere'],
+  [503, 'Vault is sealed', 'VAULT_SEALED', 'soon'],
+  [503, 'namespace is sealed', 'VAULT_SEALED', 'soon'],
   [503, 'node is not active', 'VAULT_UNAVAILABLE', 'soon'],
 ] as const
 

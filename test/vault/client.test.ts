@@ -134,7 +134,7 @@ void test('answers that fail', async (t) => {
       answer(200, `"${'x'.repeat(4 * 1024 * 1024)}"`),
       'VAULT_ANSWER_INVALID',
       /4194304 bytes/,
-      1,
+      3,
     ],
     [
       'an answer cut off',
@@ -172,9 +172,9 @@ void test('answers that fail', async (t) => {
       }) as typeof silence,
       'VAULT_ANSWER_INVALID',
       /not respond in HTTP/,
-      1,
+      3,
     ],
-    ['sealed', answer(503, { errors: ['Vault is sealed'] }), 'VAULT_SEALED', /sealed/, 1],
+    ['sealed', answer(503, { errors: ['Vault is sealed'] }), 'VAULT_SEALED', /sealed/, REPEATED],
     [
       'a rate limit without a time',
       answer(429, { errors: ['rate limit quota exceeded'] }),

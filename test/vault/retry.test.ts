@@ -9,7 +9,6 @@ const LONG = 60_000
 const failure = (code: ErrorCode, retry: Retry, waitMs?: number) =>
   new AttemptFailure(new BridgeError(code, code), retry, waitMs)
 const down = failure('VAULT_UNREACHABLE', 'soon')
-const sealed = failure('VAULT_SEALED', 'elsewhere')
 const stale = failure('VAULT_UNREACHABLE', 'at-once')
 const denied = failure('VAULT_DENIED', 'ask-others')
 const rejected = failure('VAULT_REJECTED', 'never')
@@ -66,10 +65,10 @@ void test('several addresses are tried again after a wait, as during an election
   t.strictSame(indexes, [0, 1, 2, 0, 1, 2])
 })
 
-void test('a sealed address does not keep the others from being tried again', async (t) => {
+void test('an untrusted address does not keep the others from being tried again', async (t) => {
   const plan = planOf(2)
   t.equal(plan.next(down, LONG, true), 0)
-  t.equal(plan.next(sealed, LONG, true), 150)
+  t.equal(plan.next(untrusted, LONG, true), 150)
   t.equal(plan.index, 0)
 })
 
@@ -127,11 +126,10 @@ void test('of many dead addresses three are tried without a wait, and the next c
   t.equal(book.current, 3)
 })
 
-void test('a sealed Vault is not asked again, but another address is', async (t) => {
-  t.equal(codeOf(planOf(1).next(sealed, LONG, true)), 'VAULT_SEALED')
-  const plan = planOf(2)
-  t.equal(plan.next(sealed, LONG, true), 0)
-  t.equal(codeOf(plan.next(sealed, LONG, true)), 'VAULT_SEALED')
+void test('an address with a fault that does not end by itself is tried twice more, for another node behind it', async (t) => {
+  const plan = planOf(1)
+  for (const waitMs of [150, 300]) t.equal(plan.next(untrusted, LONG, true), waitMs)
+  t.equal(codeOf(plan.next(untrusted, LONG, true)), 'VAULT_TLS_INVALID')
 })
 
 void test('a stale connection costs no wait the first time', async (t) => {
@@ -146,10 +144,16 @@ void test('a rate limit is waited for at the same address if that fits', async (
   const plan = planOf(2)
   t.equal(plan.next(failure('VAULT_RATE_LIMITED', 'later', 1000), 2000, true), 1000)
   t.equal(plan.index, 0)
-  t.equal(
-    codeOf(plan.next(failure('VAULT_RATE_LIMITED', 'later', 3000), 2000, true)),
-    'VAULT_RATE_LIMITED',
-  )
+})
+
+void test('a rate limit that outlasts the call is reported after the other addresses were asked', async (t) => {
+  const limited = failure('VAULT_RATE_LIMITED', 'later', 3000)
+  const book = bookOf(2)
+  const plan = new RetryPlan(book, () => 0)
+  t.equal(plan.next(limited, 2000, true), 0)
+  t.equal(plan.index, 1)
+  t.equal(book.current, 1, 'later requests start there, too')
+  t.equal(codeOf(plan.next(limited, 2000, true)), 'VAULT_RATE_LIMITED')
 })
 
 void test('a rate limit that says it has passed causes no requests without a wait', async (t) => {

@@ -1,4 +1,5 @@
 import { BridgeError, type ErrorCode } from '../../errors.ts'
+import type { Connection } from './connection.ts'
 import { AttemptFailure, nameOperation, type Attempt, type Outcome, type Retry } from './attempt.ts'
 import { SPEAKS_TLS, tlsFailure } from './network-failure.ts'
 import type { VaultOperation } from './request.ts'
@@ -9,6 +10,8 @@ import { cleanWords } from './wording.ts'
 /** A response as received, and the attempt it belongs to. */
 export interface RawAnswer extends SealedText {
   readonly attempt: Attempt
+  /** The connection that it came over. */
+  readonly connection: Pick<Connection, 'leave'> | undefined
   readonly status: number
   readonly retryAfter: string | undefined
   readonly rateLimitReset: string | undefined
@@ -82,7 +85,8 @@ function judge({ status, attempt }: RawAnswer, words: readonly string[]): Verdic
   if (status === 503 && mentions('sealed')) {
     return {
       code: 'VAULT_SEALED',
-      retry: 'elsewhere',
+      // Auto-unseal takes a second or two after a restart, and another node behind a balancer may be unsealed.
+      retry: 'soon',
       says: 'is sealed and must be unsealed before',
     }
   }

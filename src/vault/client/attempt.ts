@@ -15,10 +15,11 @@ export interface Attempt {
  * - `never`: nowhere. Vault rejected the request itself, or the caller is gone.
  * - `ask-others`: at the other addresses. Vault refused the caller or has nothing there, which another address
  *   contradicts if this one is a different Vault.
- * - `elsewhere`: at another address; this one would answer the same again (sealed, wrong certificate).
+ * - `elsewhere`: at another address, or at another node behind this one; the same node would answer the same again (wrong
+ *   certificate), so this address is tried only a few times.
  * - `soon`: at another address, or at this one after a short wait.
  * - `at-once`: at this address over a new connection, because the old one was stale; the second time as `soon`.
- * - `later`: at this address after `waitMs`.
+ * - `later`: at this address after `waitMs`; at another one if the deadline comes first.
  */
 export type Retry = 'never' | 'ask-others' | 'elsewhere' | 'soon' | 'at-once' | 'later'
 

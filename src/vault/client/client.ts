@@ -199,18 +199,22 @@ class Client implements VaultClient {
     return undefined
   }
 
-  #read(
+  async #read(
     answer: RawAnswer | AttemptFailure,
     index: number,
     redirects: number,
-  ): Outcome | Promise<Outcome> {
+  ): Promise<Outcome> {
     if (answer instanceof AttemptFailure) return answer
-    if (isRedirect(answer)) return this.#follow(answer, index, redirects + 1)
-    const outcome = readAnswer(
-      answer,
-      this.#endpoint(index).transport.address.text,
-      this.#options.clock.now(),
-    )
+    const outcome = isRedirect(answer)
+      ? await this.#follow(answer, index, redirects + 1)
+      : this.#judge(answer, index, redirects)
+    if (outcome instanceof AttemptFailure && mayDifferByNode(outcome)) answer.connection?.leave()
+    return outcome
+  }
+
+  #judge(answer: RawAnswer, index: number, redirects: number): Outcome {
+    const { address } = this.#endpoint(index).transport
+    const outcome = readAnswer(answer, address.text, this.#options.clock.now())
     if (!(outcome instanceof AttemptFailure)) {
       if (redirects > 0) this.#book.prefer(index)
       this.#noteAnswer(answer.attempt.context, index)
@@ -249,6 +253,11 @@ class Client implements VaultClient {
     if (endpoint === undefined) throw new RangeError(`no address ${String(index)}`)
     return endpoint
   }
+}
+
+/** Whether another node behind the same address may answer differently. */
+function mayDifferByNode({ retry }: AttemptFailure): boolean {
+  return retry === 'soon' || retry === 'elsewhere'
 }
 
 /** Until the files are valid for the first time, they are read before each request, which fails while they are invalid. */

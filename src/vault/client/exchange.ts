@@ -2,6 +2,7 @@ import type { Dispatcher } from 'undici'
 import type { CancelTimer, Clock } from '../../time/clock.ts'
 import { BridgeError } from '../../errors.ts'
 import type { RawAnswer } from './answer.ts'
+import type { Connection } from './connection.ts'
 import { AttemptFailure, nameOperation, type Attempt } from './attempt.ts'
 import { readNetworkFailure } from './network-failure.ts'
 import { takeSecrets, type SealedText } from './secret-fields.ts'
@@ -23,6 +24,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #cancelTimer: CancelTimer
   readonly #signal: AbortSignal | undefined
   readonly #onAbort: (() => void) | undefined
+  #connection: Connection | undefined
   #controller: Dispatcher.DispatchController | undefined
   #settled = false
   #status = 0
@@ -49,6 +51,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
   }
 
+  carriedBy(connection: Connection): void {
+    this.#connection = connection
+  }
+
   onRequestStart(controller: Dispatcher.DispatchController): void {
     if (this.#settled) controller.abort(GIVEN_UP)
     else this.#controller = controller
@@ -69,6 +75,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseEnd(): void {
     this.#finish({
       attempt: this.#attempt,
+      connection: this.#connection,
       status: this.#status,
       ...this.#read(),
       retryAfter: first(this.#headers['retry-after']),

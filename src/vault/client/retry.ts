@@ -9,6 +9,8 @@ const MAX_ATTEMPTS_AT_ONCE = 3
 const MAX_WAITED_MS = 5_000
 /** The same for a request that fails fast: a check must report an outage within its grace. */
 const MAX_WAITED_FAST_MS = 2_000
+/** How often one call waits if no failure may end by itself: enough to reach another node behind a balancer. */
+const MAX_WAITS_ELSEWHERE = 2
 /** The first wait lies between these two; each one after it is twice as long, up to the longest. */
 const MIN_WAIT_MS = 50
 const MAX_WAIT_MS = 250
@@ -40,8 +42,8 @@ export class RetryPlan {
   #waits = 0
   #waitedMs = 0
   #reconnected = false
-  /** Whether one of the failures may end by itself. */
-  #mayPass = false
+  /** How often this request may wait for failures other than a rate limit. */
+  #maxWaits = 0
   #refusedByProven = false
   #error: BridgeError | undefined
   #rank = 0
@@ -74,9 +76,12 @@ export class RetryPlan {
     const error = this.#choose(failure.error, retry)
     if (retry === 'ask-others') this.#refusedAt.add(this.#index)
     if (retry === 'ask-others' && this.#book.isProven(this.#index)) this.#refusedByProven = true
-    if (retry === 'soon' || retry === 'at-once') this.#mayPass = true
-    if (retry === 'soon' || retry === 'elsewhere') this.#book.leave(this.#index)
-    const waitMs = repeatable ? this.#move(retry, failure.waitMs) : undefined
+    if (retry === 'soon' || retry === 'at-once') this.#maxWaits = Infinity
+    if (retry === 'elsewhere') this.#maxWaits = Math.max(this.#maxWaits, MAX_WAITS_ELSEWHERE)
+    const outlasts = retry === 'later' && failure.waitMs !== undefined && failure.waitMs >= leftMs
+    if (retry === 'soon' || retry === 'elsewhere' || outlasts) this.#book.leave(this.#index)
+    if (!repeatable) return error
+    const waitMs = outlasts ? this.#moveOn() : this.#move(retry, failure.waitMs)
     return waitMs === undefined || waitMs >= leftMs ? error : waitMs
   }
 
@@ -101,15 +106,20 @@ export class RetryPlan {
       return 0
     }
     if (retry === 'at-once') this.#book.leave(this.#index)
+    return this.#moveOn() ?? this.#startOver()
+  }
+
+  /** To an address that was not tried, without a wait. */
+  #moveOn(): number | undefined {
     const untried = this.#attemptsAtOnce < MAX_ATTEMPTS_AT_ONCE ? this.#untried() : undefined
-    if (untried === undefined) return this.#startOver()
+    if (untried === undefined) return undefined
     this.#index = untried
     return 0
   }
 
   /** All addresses again, from the one in use, except those that refused the request. */
   #startOver(): number | undefined {
-    if (!this.#mayPass || this.#refusedByProven) return undefined
+    if (this.#waits >= this.#maxWaits || this.#refusedByProven) return undefined
     this.#tried = new Set(this.#refusedAt)
     const next = this.#refusedAt.has(this.#book.current) ? this.#untried() : this.#book.current
     if (next === undefined) return undefined

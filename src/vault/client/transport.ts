@@ -3,6 +3,7 @@ import type { Clock } from '../../time/clock.ts'
 import type { Address } from './address-book.ts'
 import type { RawAnswer } from './answer.ts'
 import { AttemptFailure, type Attempt } from './attempt.ts'
+import { Connection, type ConnectionOptions } from './connection.ts'
 import { createConnector } from '../tls/connector.ts'
 import { Exchange, cancelled, closed, timeIsUp } from './exchange.ts'
 import { encodeBody } from './request-body.ts'
@@ -118,6 +119,7 @@ export class Transport {
       keepAliveTimeout: KEEP_ALIVE_MS,
       keepAliveMaxTimeout: KEEP_ALIVE_MS,
       allowH2: false,
+      factory: (origin, pooled) => new Connection(origin, pooled as ConnectionOptions),
       // The Exchange has one timer for the whole exchange.
       headersTimeout: 0,
       bodyTimeout: 0,
