@@ -34,7 +34,7 @@ const LOOPBACK = /^(::1|(::ffff:)?127\.\d+\.\d+\.\d+)$/
 const MIN_TOKEN_LENGTH = 16
 
 /**
- * Cuts the plugin off from Vault for a drill: requests fail as if nothing listened there. Only callers on this host that
+ * Disconnects the plugin from Vault for a drill: requests fail as if nothing listened there. Only callers on this host that
  * have the token can start a drill. It never lasts longer than the configuration allows, and ends by itself.
  */
 export class DrillSwitch {
@@ -50,7 +50,8 @@ export class DrillSwitch {
     return {
       request: (request, context) => {
         if (this.#options.clock.monotonic() >= this.#endsAt) return vault.request(request, context)
-        const message = 'a drill cuts this plugin off from Vault (admin.drill); it ends by itself'
+        const message =
+          'a drill disconnects this plugin from Vault (admin.drill); it ends by itself'
         return Promise.reject(new BridgeError('VAULT_UNREACHABLE', message))
       },
     }
@@ -69,8 +70,8 @@ export class DrillSwitch {
       }
     }
     this.#endsAt = clock.monotonic() + seconds * 1000
-    log.warn(`a drill cuts this plugin off from Vault for ${String(seconds)} s (admin.drill)`)
-    return { status: 200, text: `the plugin is cut off from Vault for ${String(seconds)} s` }
+    log.warn(`a drill disconnects this plugin from Vault for ${String(seconds)} s (admin.drill)`)
+    return { status: 200, text: `the plugin is disconnected from Vault for ${String(seconds)} s` }
   }
 
   async end(call: DrillCall): Promise<DrillAnswer> {

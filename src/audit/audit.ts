@@ -19,7 +19,7 @@ export interface AuditSummary {
   readonly suspiciousCount: number
   /** Number of calls in the plugins' logs. 0: the plugins do not log at level debug, so nothing can be matched. */
   readonly pluginCalls: number
-  /** Calls that Vault answered and that no file has an entry for, so a file is missing. */
+  /** Calls that Vault answered and that have no entry in any file, so a file is missing. */
   readonly unrecordedCalls: UnrecordedCalls
   /** Number of responses without their request, so a file is missing. */
   readonly responsesAlone: number
@@ -39,9 +39,10 @@ export interface AuditOptions {
 }
 
 const INVALID_ENTRY = 'does not have the fields of an audit entry'
-const DEVICE_REMOVED = 'removes an audit device (sys/audit), so later uses may be in no file'
+const DEVICE_REMOVED =
+  'removes an audit device (sys/audit), so later uses may be missing from the files'
 const DEVICE_FILTERED =
-  'enables an audit device that leaves something out (filter, exclude), so uses may be in no file'
+  'enables an audit device that omits entries (filter, exclude), so uses may be missing from the files'
 
 /** Maximum number of key names in a message. */
 const MAX_KEYS = 20

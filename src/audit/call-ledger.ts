@@ -88,8 +88,8 @@ export class CallLedger {
   }
 
   /**
-   * Finds who sent a request. It uses up a request of each of its calls, whatever it does, so that a uid that was copied
-   * from a log stands out, whichever came first.
+   * Finds who sent a request. Each request uses up one of those that its calls may have sent, no matter what it does, so
+   * that a uid that was copied from a log stands out, whichever came first.
    */
   claim(entry: AuditEntry): Origin {
     const { uids } = entry

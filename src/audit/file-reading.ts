@@ -40,7 +40,7 @@ export class FileCounter {
     if (this.#problems.length < MAX_PROBLEMS) this.#problems.push(line)
   }
 
-  /** A line that is no entry of an audit file. */
+  /** A line that is not an entry of an audit file. */
   addOther({ line, value }: JsonLine): void {
     if (containsEntry(value)) this.addUnread({ line, why: WRAPPED })
     else if (isLogLine(value)) this.#isLog = true

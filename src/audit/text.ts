@@ -33,7 +33,7 @@ function formatMissing({ unrecordedCalls, responsesAlone }: AuditSummary): reado
   const { count, first, last } = unrecordedCalls
   const calls =
     `missing: ${count.toLocaleString('en')} ${count === 1 ? 'call that Vault answered has no entry' : 'calls that Vault answered have no entry'}, from ${oneLine(first, MAX_LENGTH)} to ${oneLine(last, MAX_LENGTH)}; ` +
-    'pass the audit files of every Vault node and of that time, or, if they are not to be audited, name the time with --since and --until'
+    'pass the audit files of every Vault node for that time, or exclude those calls with --since and --until'
   const halves = `missing: ${responsesAlone.toLocaleString('en')} ${responsesAlone === 1 ? 'response has no request' : 'responses have no request'}; pass the preceding audit file, too`
   return [...(count > 0 ? [calls] : []), ...(responsesAlone > 0 ? [halves] : [])]
 }

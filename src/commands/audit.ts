@@ -12,7 +12,7 @@ import { Progress } from './cli/progress.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
 const options = {
-  key: text('NAME', 'Only this key.'),
+  key: text('NAME', 'Report only the uses of this key.'),
   verifyRun: repeated(
     'UID',
     'The uid that a run of verify printed. Its requests are not suspicious. Repeat it for each run.',
@@ -52,10 +52,10 @@ of the same kind, with the same uid, for the same key.
 The order of the files does not matter. Files may be compressed with gzip or
 zstd. Each is read twice, in constant memory; a temporary file of SQLite
 (SQLITE_TMPDIR) takes about 100 bytes for each call. A line that cannot be read
-is reported, and the result is then not ok. So is a call that Vault answered,
-by the log of a plugin, and that no file has an entry for: the file of a Vault
-node, or of a time, is missing. A missing file with nothing but uses by others
-cannot be noticed.
+is reported, and the result is then not ok. The same applies to a call that Vault
+answered, according to the log of a plugin, but that has no entry in any file:
+the file of a Vault node, or of a period, is missing. A missing file that contains
+only uses by other clients cannot be noticed.
 
 The plugins must log at level debug, and Vault must write the header
 X-Transit-Bridge-UID to its audit device, as setup configures it. The name of a

@@ -33,8 +33,8 @@ Serve the provider for the Secrets Store CSI driver (1.6.0 or newer) on a unix
 socket, until SIGTERM or SIGINT. It provides public keys, JWKS, certificates, data keys and
 decrypted values from Transit as files to pods, under each pod's own identity.
 
-It starts whether or not Vault answers. Only an invalid configuration ends the
-program, with code 2.`,
+It starts whether or not Vault answers. The program ends only if the configuration
+is invalid (code 2), or if it cannot create its socket (code 1).`,
   options: {
     config: requiredText('FILE', 'The configuration, in YAML. It needs the section csi.'),
   },

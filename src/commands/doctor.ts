@@ -23,10 +23,13 @@ const options = {
     'FILE',
     'Static pod manifest of kube-apiserver. Default: where kubeadm, RKE2 and kops write it.',
   ),
-  encryptionConfig: text('FILE', 'EncryptionConfiguration. Default: what the manifest names.'),
+  encryptionConfig: text(
+    'FILE',
+    'The EncryptionConfiguration. Default: the one that the manifest names.',
+  ),
   peers: list(
     'LIST',
-    'Admin addresses (host:port) of the other nodes, separated by commas, to check that all announce the same key.',
+    'Addresses (host:port) of the admin servers of the other nodes, separated by commas, to check that all announce the same key.',
   ),
   acceptUnknown: list(
     'LIST',

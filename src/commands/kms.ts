@@ -26,7 +26,8 @@ export const kmsCommand = defineCommand({
 Serve the KMS v2 plugin on a unix socket, until SIGTERM or SIGINT.
 
 It starts whether or not Vault answers; until Vault does, Status reports the
-reason. Only an invalid configuration ends the program, with code 2.`,
+reason. The program ends only if the configuration is invalid (code 2), or if
+it cannot create its socket (code 1).`,
   options: {
     config: requiredText('FILE', 'The configuration, in YAML. It needs the section kms.'),
   },

@@ -17,7 +17,7 @@ export const COMMANDS: CommandTable = {
     },
   },
   config: {
-    summary: 'Check a configuration, and print what is made from it.',
+    summary: 'Check a configuration, and print the files made from it.',
     commands: {
       check: {
         summary: 'Check a configuration, and show what would run.',
@@ -42,7 +42,7 @@ export const COMMANDS: CommandTable = {
     own: async () => (await import('./setup/setup.ts')).setupCommand,
     commands: {
       'node-key': {
-        summary: 'Make the node key that seals the local keys of this node.',
+        summary: 'Create the node key that seals the local keys of this node.',
         load: async () => (await import('./setup/node-key.ts')).setupNodeKeyCommand,
       },
     },
@@ -105,10 +105,10 @@ export const COMMANDS: CommandTable = {
     },
   },
   escrow: {
-    summary: 'Keep a way to the Secrets for the day when Vault is destroyed.',
+    summary: 'Keep a way to read the Secrets if Vault is destroyed.',
     commands: {
       create: {
-        summary: 'Encrypt the keys of stored data to holders of shares, or to age recipients.',
+        summary: 'Encrypt the keys of stored data for holders of shares, or for age recipients.',
         load: async () => (await import('./escrow/create.ts')).escrowCreateCommand,
       },
       check: {

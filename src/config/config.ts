@@ -64,9 +64,9 @@ export interface TokenFileLogin extends AuthMount {
   readonly method: 'jwt' | 'kubernetes'
   readonly role: string
   readonly tokenFile: string
-  /** What the token's `aud` must contain; checked before Vault receives the token. */
+  /** Expected in the token's `aud`. The plugin explains a refusal with it; the installer does not copy a token without it. */
   readonly audience?: string | undefined
-  /** What the token's `iss` must be; checked before Vault receives the token. */
+  /** Expected as the token's `iss`; used like `audience`. */
   readonly issuer?: string | undefined
 }
 

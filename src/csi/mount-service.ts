@@ -178,8 +178,8 @@ function asMountError(thrown: unknown): BridgeError {
 
 /**
  * Identifies a volume independently of the class content: after an edit of the class it is still the same volume.
- * The namespace, service account and class name tell the sync controller's volumes apart, which all have its own
- * pod uid and one path.
+ * The namespace, service account and class name distinguish the volumes of the sync controller, which all have the
+ * controller's pod uid and one path.
  */
 function identifyVolume({ pod, className }: MountRequest, targetPath: string): string {
   return fingerprint([pod.namespace, pod.serviceAccount, pod.uid, className, targetPath])

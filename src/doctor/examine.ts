@@ -75,7 +75,7 @@ async function checkAsPlugin(
   views: readonly VaultView[],
 ): Promise<readonly Finding[]> {
   const usable = views.some(({ health }) => health?.initialized === true && !health.sealed)
-  if (!usable) return [unknown('login', 'Vault cannot log anyone in now', 'fix Vault first')]
+  if (!usable) return [unknown('login', 'Vault accepts no logins now', 'fix Vault first')]
   try {
     await session.ready({ deadline: clock.monotonic() + LOGIN_TIMEOUT_MS })
   } catch (thrown) {

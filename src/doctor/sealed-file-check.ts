@@ -71,7 +71,7 @@ async function checkNodeKey(path: string, owners: readonly number[]): Promise<re
   } catch (thrown) {
     if (systemCodeOf(thrown) === 'ENOENT')
       return [fail('node key', `${path} does not exist`, MAKE_KEY)]
-    const why = `${path} cannot be looked at: ${explainFileError(thrown)}`
+    const why = `${path} cannot be checked: ${explainFileError(thrown)}`
     return [unknown('node key', why, 'run doctor as root')]
   }
 }

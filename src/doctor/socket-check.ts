@@ -27,7 +27,7 @@ export async function checkSocket(kms: KmsConfig): Promise<readonly Finding[]> {
     if (code === 'ENOENT' || code === 'ENOTDIR')
       return [fail('socket', `${socket} does not exist`, RUN_IT)]
     const why = code === 'EACCES' ? 'permission denied' : (code ?? wordsOf(thrown))
-    return [unknown('socket', `${socket} cannot be looked at: ${why}`, 'run doctor as root')]
+    return [unknown('socket', `${socket} cannot be checked: ${why}`, 'run doctor as root')]
   }
 }
 

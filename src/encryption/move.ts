@@ -24,7 +24,7 @@ export function explainStep(step: MoveStep): readonly string[] {
 const WHAT_TO_DO: Readonly<Record<MoveStep, readonly string[]>> = {
   read: [
     'Step 1 of 4, read: every API server can read with transit-bridge; the old provider still writes.',
-    'Put this file on every API server and let each load it (restart, or automatic reload within a minute).',
+    'Put this file on every API server and have each load it (restart, or automatic reload within a minute).',
   ],
   write: [
     'Step 2 of 4, write: transit-bridge writes; data of the old provider is still readable.',

@@ -36,7 +36,7 @@ function judgeName(text: string, serving: Serving | undefined): Judgment | undef
   if (text === '' || text === '*' || text === '*.*' || text !== text.toLowerCase()) return undefined
   if (resource.name === '*') return judgeGroup(resource.group, serving)
   if (isNeverEncrypted(resource))
-    return unsafe('is never encrypted, whatever the configuration says', 'remove it')
+    return unsafe('is never encrypted, no matter what the configuration says', 'remove it')
   if (isBuiltIn(resource)) return undefined
   if (!isFormed(resource)) return unsafe('cannot be the name of a resource', `use NAME.GROUP`)
   return judgeUnknown(resource, serving)
@@ -103,7 +103,7 @@ function custom(kind: 'group' | 'resource', serving: Serving | undefined): Judgm
         'compare it with kubectl api-resources',
       )
     case undefined: {
-      const message = `is not a ${kind} that comes with Kubernetes, so this check cannot tell whether it exists`
+      const message = `is not a ${kind} that comes with Kubernetes, so this check cannot determine whether it exists`
       const hint = 'pass --kubeconfig, or compare it with kubectl api-resources'
       return { severity: 'note', message, hint }
     }

@@ -51,7 +51,7 @@ export function openEscrow(file: EscrowFile, fileKey: Uint8Array): KeyTable {
   }
 }
 
-/** Reads an escrow without opening it. Throws USAGE_INVALID if it cannot be read, FILE_DAMAGED if it is no escrow. */
+/** Reads an escrow without opening it. Throws USAGE_INVALID if it cannot be read, FILE_DAMAGED if it is not an escrow. */
 export async function readEscrow(path: string): Promise<EscrowFile> {
   let text: string
   try {

@@ -20,7 +20,7 @@ const ShareFile = v.strictObject({
   value: v.pipe(v.string(), v.base64()),
 })
 
-/** Splits the file key; any `needed` of the shares give it back, and fewer say nothing about it. The caller zeroes them. */
+/** Splits the file key; any `needed` of the shares restore it, and fewer reveal nothing about it. The caller zeroes them. */
 export function splitFileKey(
   fileKey: Uint8Array,
   { needed, of }: { readonly needed: number; readonly of: number },

@@ -44,8 +44,8 @@ export class Health {
   }
 
   /**
-   * Whether Encrypt may answer. A Vault that ignores AAD would encrypt what a later Vault, which does not, could never
-   * decrypt; so a proof must come first, and one that shows it ends it. So does one that shows a wrong plaintext.
+   * Whether Encrypt may answer: only after a proof, because what a Vault that ignores AAD encrypts could not be decrypted
+   * by a later Vault that does not. A proof that finds such a Vault, or a wrong plaintext, ends the permission.
    */
   get mayEncrypt(): boolean {
     return this.#mayEncrypt

@@ -37,7 +37,7 @@ export interface KeyWatchOptions {
   readonly onProven?: ((context: CallContext) => void) | undefined
   /** Called when Vault refuses, as opposed to not answering. */
   readonly onRefusal: (error: BridgeError) => void
-  /** With kms.localKeys: told what Vault decides. */
+  /** With kms.localKeys: receives what Vault decides. */
   readonly localKeys?: Pick<LocalSealing, 'prepare' | 'announce' | 'agree'> | undefined
   readonly clock: Clock
   readonly log: Logger

@@ -47,8 +47,8 @@ function formatResource({ resource, counts, migrated }: ResourceProgress): strin
   const parts: readonly (readonly [number, string])[] = [
     [counts.rewritten, 'rewritten'],
     [counts.current, 'already current'],
-    [counts.writtenByOthers, 'changed by other clients meanwhile'],
-    [counts.gone, 'deleted meanwhile'],
+    [counts.writtenByOthers, 'changed by other clients in the meantime'],
+    [counts.gone, 'deleted in the meantime'],
     [counts.refused, 'refused by the API server'],
   ]
   const shown = parts

@@ -51,7 +51,7 @@ export function openSeed(
   )
 }
 
-/** Throws CIPHERTEXT_INVALID for something that Transit decrypted and that is no local key. */
+/** Throws CIPHERTEXT_INVALID if what Transit decrypted is not a local key. */
 export function requireLocalKey(bytes: Uint8Array): void {
   if (bytes.byteLength === LOCAL_KEY_BYTES) return
   throw new BridgeError(

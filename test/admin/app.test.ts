@@ -184,7 +184,7 @@ void test('HEAD answers as GET does, without a body', async (t) => {
   t.match(await ask('/readyz', { method: 'HEAD' }), { status: 503, text: '' })
 })
 
-void test('nothing says which program answers', async (t) => {
+void test('no response reveals which program answers', async (t) => {
   const { ask, stop } = await appFixture()
   t.teardown(stop)
   const { headers } = await ask('/livez')

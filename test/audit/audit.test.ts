@@ -304,7 +304,7 @@ void test('an audit device with a filter makes the result not ok, unless Vault r
   const entries = [...use({ id: 'a', uid: UID }), enable]
   const summary = await audit({ calls: [callLine(UID)], entries })
   t.equal(summary.ok, false)
-  t.match(formatAudit(summary), /enables an audit device that leaves something out/)
+  t.match(formatAudit(summary), /enables an audit device that omits entries/)
   const refused = [...use({ id: 'a', uid: UID }), { ...enable, error: 'permission denied' }]
   t.equal((await audit({ calls: [callLine(UID)], entries: refused })).ok, true)
 })

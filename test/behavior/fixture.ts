@@ -101,7 +101,7 @@ export class Fixture {
    * also when it ended before.
    */
   end(): void {
-    void test('what still runs stops with 0, and nothing told holds a token, plaintext or ciphertext', async (t) => {
+    void test('what still runs stops with 0, and no output contains a token, plaintext or ciphertext', async (t) => {
       try {
         const ends = this.#plugins.map(async (plugin) => ({
           alive: plugin.program.running,

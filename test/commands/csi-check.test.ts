@@ -155,7 +155,7 @@ void test('a configuration of the provider alone guards a key only where it name
   })
 })
 
-void test('a manifest comes from standard input, too', async (t) => {
+void test('a manifest can come from standard input', async (t) => {
   const child = spawn(PROGRAM, ['csi', 'check', '-'], { cwd: ROOT })
   let stdout = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))

@@ -64,7 +64,7 @@ void test('a credential that this machine cannot decrypt is not replaced by itse
   await t.rejects(setup(root), {
     code: 'HOST_FAILED',
     message:
-      /exists, but this machine cannot decrypt it .*; pass --replace to make another node key/,
+      /exists, but this machine cannot decrypt it .*; pass --replace to create a new node key/,
   })
   t.equal(readFileSync(file, 'latin1'), foreign)
   t.match(await setup(root, { replace: true }), { code: 0 })

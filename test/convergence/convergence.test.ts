@@ -215,7 +215,10 @@ void test('two answers are of one API server if it may have restarted in between
   t.ok(isSameServer(at(100, 200), at(205, 210)), 'started after the other answered')
   t.notOk(isSameServer(at(100, 200), at(150, 210)), 'ran already when the other answered')
   t.notOk(isSameServer(at(100, 200, 'x'), at(100, 210, 'y')), 'another host')
-  t.ok(isSameServer(server('https://a', 'h'), server('https://a', 'h')), 'nothing tells them apart')
+  t.ok(
+    isSameServer(server('https://a', 'h'), server('https://a', 'h')),
+    'nothing distinguishes them',
+  )
   t.end()
 })
 

@@ -286,7 +286,11 @@ void test('older key metadata, for example from a lagging standby, is ignored fo
   t.equal((await read('a')).key?.latestVersion, 2, 'a restore stays')
   answers.set('a', keyOf(1, 99))
   await clock.advance(30_000)
-  t.equal((await read('a')).key?.latestVersion, 1, 'a key that was made again is believed at once')
+  t.equal(
+    (await read('a')).key?.latestVersion,
+    1,
+    'a key that was created again is accepted at once',
+  )
 })
 
 void test('shared content is zeroed after the last caller has its copy or gives up', async (t) => {

@@ -84,7 +84,7 @@ const MORE: Readonly<Record<string, readonly string[]>> = {
 }
 
 for (const [type, paths] of Object.entries({ ...EXPECTED, ...MORE })) {
-  void test(`the example of ${type} in docs/csi.md makes the files that it says`, async (t) => {
+  void test(`the example of ${type} in docs/csi.md creates the files that it describes`, async (t) => {
     const files = await mount(exampleOf(type))
     t.same([...files.keys()], paths)
     for (const [path, { contents }] of files) t.ok(contents.byteLength > 0, path)

@@ -37,7 +37,7 @@ void test('the switch works only from this host, with the token and within the l
   t.match(await drill.begin(call, 5), { status: 200 })
   await t.rejects(ask(), {
     code: 'VAULT_UNREACHABLE',
-    message: /a drill cuts this plugin off from Vault/,
+    message: /a drill disconnects this plugin from Vault/,
   })
   await clock.advance(5_000)
   t.match(await ask(), { body: 'vault' })

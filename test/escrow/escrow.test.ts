@@ -132,7 +132,7 @@ void test('any k shares open an escrow, and each object is then read without Vau
   await t.rejects(joinShares(escrow.manifest, shares.slice(0, 1)), { message: /only 1 was passed/ })
 })
 
-void test('shares of another escrow, and what is no share, are named', async (t) => {
+void test('shares of another escrow, and files that are not shares, are named', async (t) => {
   const first = await make(objects)
   const folder = tempFolder('escrow')
   const copy = join(folder, 'copy')

@@ -44,7 +44,7 @@ const MALFORMED: readonly (readonly [string, string, Buffer])[] = [
   ['bad UTF-8 in the uid of Encrypt', ENCRYPT, field(2, Buffer.from([0xed, 0xa0, 0x80]))],
 ]
 
-void test('a request that is no message of its method is INVALID_ARGUMENT', async (all) => {
+void test('a request that is not a valid message of its method is INVALID_ARGUMENT', async (all) => {
   let handled = 0
   const { client, stop, calls } = await grpcFixture({
     encrypt: async () => Buffer.from([(handled += 1)]),
@@ -100,7 +100,7 @@ void test('an annotation named __proto__ is one annotation more, not a way aroun
   t.same(names, ['__proto__'])
 })
 
-void test('an unknown error is INTERNAL; its words are in the log alone', async (t) => {
+void test('an unknown error is INTERNAL; only the log has its message', async (t) => {
   const { client, stop, lines, calls } = await grpcFixture(
     { decrypt: () => Promise.reject(new TypeError('secret words')) },
     { level: 'info' },
@@ -122,7 +122,7 @@ void test('an unknown error is INTERNAL; its words are in the log alone', async 
   t.match(calls, [['Decrypt', 'INTERNAL']])
 })
 
-void test('our own errors answer with their status and their words', async (t) => {
+void test('our own errors are answered with their status and message', async (t) => {
   const { client, stop, lines } = await grpcFixture({
     decrypt: () => Promise.reject(new BridgeError('KEY_ID_UNKNOWN', 'no such “key”…')),
   })
@@ -134,7 +134,7 @@ void test('our own errors answer with their status and their words', async (t) =
   t.match(lines, [{ level: 'debug', reason: 'KEY_ID_UNKNOWN', code: 'FAILED_PRECONDITION' }])
 })
 
-void test('words that cannot be sent do not end the process, nor are they sent without end', async (t) => {
+void test('a message that gRPC cannot send is repaired and shortened, and the process continues', async (t) => {
   for (const words of ['half a pair \ud800', `${'x'.repeat(999)}😀😀`, 'y'.repeat(100_000)]) {
     const { client, stop } = await grpcFixture({
       decrypt: () => Promise.reject(new BridgeError('VAULT_REJECTED', words)),
@@ -227,7 +227,7 @@ void test('a call that takes too long is answered with a reason before its calle
   )
 })
 
-void test('one call too many is RESOURCE_EXHAUSTED; then there is room again', async (t) => {
+void test('one call too many is RESOURCE_EXHAUSTED; later ones are accepted again', async (t) => {
   const door = gate()
   const full = gate()
   let running = 0

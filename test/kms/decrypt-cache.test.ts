@@ -57,7 +57,7 @@ for (const [what, other] of MISSES) {
 
 // KMS v1 probes the plugin with "ping" (kube-apiserver, encryptionconfig/config.go): one more ciphertext each time.
 for (const bytes of [0, 4, 31, 33, 64]) {
-  void test(`a plaintext of ${String(bytes)} bytes is no DEK seed and is not kept`, async (t) => {
+  void test(`a plaintext of ${String(bytes)} bytes is not a DEK seed and is not kept`, async (t) => {
     const { cache, keep, letters } = fixture()
     keep('A')
     for (const name of ['B', 'C', 'D', 'E']) cache.keep(envelope(name), Buffer.alloc(bytes, name))

@@ -65,7 +65,7 @@ void test('the reference of metrics and the pages about the provider name only c
   t.end()
 })
 
-void test('every error code is made somewhere', (t) => {
+void test('every error code is used', (t) => {
   const made = codesOf('src/main.ts')
   t.same(
     [...declaredCodes()].filter((code) => !made.has(code)),

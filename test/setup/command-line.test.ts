@@ -147,7 +147,7 @@ void test('the built program contains the policy', async (t) => {
 
 // Namespaces are in OpenBao and in Vault Enterprise.
 if (!usesVault()) {
-  void test('in a namespace all is made there, but what belongs to the whole Vault', async (t) => {
+  void test('in a namespace everything is created there, except what belongs to the whole Vault', async (t) => {
     const fixture = await SetupFixture.start(t)
     await fixture.bao.api('POST', 'sys/namespaces/team', {})
     fixture.write(

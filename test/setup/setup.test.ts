@@ -504,7 +504,7 @@ void test('what plugin and provider share is planned once; a provider alone gets
   t.match(await fixture.bare(['--yes']), { code: 2, stderr: /needs one of --kubeconfig/ })
 })
 
-void test('with a login that setup does not prepare, keys prepare that of pods', async (t) => {
+void test('if setup does not prepare the login of the plugin, the keys of the cluster still prepare that of pods', async (t) => {
   const fixture = await SetupFixture.start(t)
   const auth = '{method: token, tokenFile: /token}'
   fixture.configure({ auth, more: 'csi: {audience: vault}\n' })

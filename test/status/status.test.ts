@@ -83,7 +83,7 @@ const report: Report = {
   keyVersionsNeeded: [{ provider: 'kms v2 tb', versions: [2, 1] }],
 }
 
-void test('what is stored, by key version, and what is old of it', (t) => {
+void test('stored objects by key version, and which of them are outdated', (t) => {
   t.match(sharesOf(report), [
     { keyVersion: 2, objects: 9 },
     { keyVersion: 1, objects: 3 },

@@ -21,7 +21,7 @@ void test('in the same boot only the time since the boot counts', (t) => {
   t.end()
 })
 
-void test('after another boot the wall clock counts, and nobody knows if it is behind', (t) => {
+void test('after another boot the wall clock counts, and the time is unknown if it is behind', (t) => {
   const earlier = moment('a', 1_000, 500_000)
   t.equal(timeBetween(earlier, moment('b', 10, 700_000)), 200_000)
   t.equal(timeBetween(earlier, moment('b', 10, 499_000)), 0, 'an adjustment by NTP')

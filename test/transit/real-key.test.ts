@@ -23,7 +23,7 @@ void test('keys as a real OpenBao returns them', async (all) => {
     requireWrappingKey(key)
   })
 
-  await all.test('versions below min_decryption_version are not listed any more', async (t) => {
+  await all.test('versions below min_decryption_version are no longer listed', async (t) => {
     await makeKey(bao, 'raised')
     await rotateKey(bao, 'raised')
     await rotateKey(bao, 'raised')

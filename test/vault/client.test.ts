@@ -76,7 +76,7 @@ void test('what goes over the wire', async (t) => {
 
   for (const uid of ['a b', 'a\r\nX-Evil: 1', 'ü', '', 'x'.repeat(4097)]) {
     void t.test(
-      `the uid ${JSON.stringify(uid.slice(0, 20))} is no safe header and is dropped`,
+      `the uid ${JSON.stringify(uid.slice(0, 20))} is not a safe header and is dropped`,
       async (s) => {
         await client.request(decrypt, within(5000, { uid }))
         s.equal(last()?.headers['x-transit-bridge-uid'], undefined)
@@ -445,7 +445,7 @@ void test('redirects', async (t) => {
     s.equal(vault.requests[1]?.url, '/v1/transit/keys/k8s-etcd?x=1')
   })
 
-  void t.test('the query of a request is no part of its path', async (s) => {
+  void t.test('the query of a request is not part of its path', async (s) => {
     const path = `${readKey.path}?context=c2hvcA%3D%3D`
     const vault = await LocalVault.start(s, inTurn(to(`/v1/${path}`), good))
     const { client } = clientFixture(s, [vault.address])

@@ -178,7 +178,7 @@ void test('a started session recovers by itself after Vault was sealed', async (
   await session.stop(soon(clock))
 })
 
-void test('a given periodic token is renewed by the session and not revoked by stop', async (t) => {
+void test('a periodic token from a file is renewed by the session and not revoked by stop', async (t) => {
   const { auth } = await bao.api('POST', 'auth/token/create', { period: '1h', policies: ['kms'] })
   const tokenFile = join(t.testdir({}), 'token')
   await writeFile(tokenFile, auth.client_token)

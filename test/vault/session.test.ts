@@ -565,7 +565,7 @@ void test('when the forced login fails the request fails with its error, and the
   t.equal(session.fault, undefined, 'it was good for something after all')
 })
 
-void test('an error that is no denial passes through without a login', async (t) => {
+void test('an error that is not a denial passes through without a login', async (t) => {
   for (const code of ['VAULT_SEALED', 'VAULT_REJECTED', 'VAULT_NOT_FOUND', 'CANCELLED'] as const) {
     const { vault, login, ask } = await loggedIn(10_000)
     const asked = ask()

@@ -149,7 +149,7 @@ var credentials = map[string]logical.Factory{
 	"kubernetes": kubernetes.Factory,
 }
 
-// builtins tells Vault's plugin catalog what is compiled in.
+// builtins lists for Vault's plugin catalog what is compiled in.
 type builtins struct{}
 
 func (builtins) Get(name string, kind consts.PluginType) (func() (interface{}, error), bool) {

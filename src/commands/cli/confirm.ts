@@ -28,7 +28,7 @@ export function askAtTerminal(prompt: Prompt = process): Ask {
     const lines = createInterface({ input: stdin, output: stderr, terminal: false })
     const interrupt = () => {
       stderr.write('\n')
-      reject(new BridgeError('CANCELLED', 'interrupted at the question; this step changed nothing'))
+      reject(new BridgeError('CANCELLED', 'interrupted at the prompt; this step changed nothing'))
       lines.close()
     }
     prompt.once('SIGINT', interrupt)

@@ -8,7 +8,7 @@ export const configSchemaCommand = defineCommand({
   description: `
 Print the JSON Schema (draft 7) of the configuration, for editors and for CI.
 
-To use it with the YAML language server, write this in the first line of a
+To use it with the YAML language server, write this on the first line of a
 configuration:
 
     # yaml-language-server: $schema=transit-bridge.schema.json`,

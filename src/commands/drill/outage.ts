@@ -15,7 +15,10 @@ const DANGER = '--i-know-this-can-stop-the-api-server'
 const PATIENCE_MS = 3 * 60_000
 
 const options = {
-  plugin: requiredText('URL', 'Admin address of the plugin, such as http://127.0.0.1:9390'),
+  plugin: requiredText(
+    'URL',
+    'Address of the admin server of the plugin, such as http://127.0.0.1:9390',
+  ),
   drillToken: requiredText('FILE', 'A copy of admin.drill.tokenFile.'),
   for: durationOr('1m', 'How long the plugin stays disconnected from Vault.'),
   namespace: textOr('NAME', 'default', 'Namespace of the Secret that the drill writes.'),

@@ -24,7 +24,7 @@ interface Step {
 
 const options = {
   config: requiredText('FILE', "Configuration of the new cluster's plugins."),
-  plugin: repeated('URL', 'Admin address of a plugin. Repeat it for each plugin.'),
+  plugin: repeated('URL', 'Address of the admin server of a plugin. Repeat it for each plugin.'),
   skipHashCheck: skipHashCheckOption,
   json: flag('Print one JSON object.'),
   ...etcdOptions,
@@ -41,7 +41,8 @@ possible: the Transit key, kms.alsoDecryptClusters, the etcd snapshot, the
 plugins, the new etcd. It changes nothing; run it again after each step.`,
   options,
   operand: { name: 'SNAPSHOT' },
-  exitCodes: '0 every step was checked and is done, 1 not so, 2 wrong usage or configuration.',
+  exitCodes:
+    '0 every step was checked and is done, 1 a step is not, 2 wrong usage or configuration.',
   examples: ['$ transit-bridge drill restore backup.db --config new-cluster.yaml'],
   run: runDrillRestore,
 })

@@ -14,7 +14,7 @@ import { coverStore } from './store-coverage.ts'
 
 const options = {
   escrow: requiredText('FILE', 'The escrow.'),
-  snapshot: text('FILE', 'Compare it with an etcd snapshot. Without it, with etcd.'),
+  snapshot: text('FILE', 'The etcd snapshot to compare it with. Default: etcd itself.'),
   skipHashCheck: skipHashCheckOption,
   prometheusFile: text(
     'FILE',
@@ -31,7 +31,7 @@ export const escrowCheckCommand = defineCommand({
   name: 'escrow check',
   usage: ['--escrow FILE [ETCD OPTIONS] [OPTIONS]', '--escrow FILE --snapshot FILE [OPTIONS]'],
   description: `
-Compare what stored objects need with what an escrow says that it holds. It opens
+Compare the keys that stored objects need with the list in an escrow. It opens
 nothing and needs neither Vault nor a share. The list in the escrow is proved only
 when the escrow is opened.`,
   options,

@@ -36,10 +36,13 @@ const options = {
     help: 'Split its key into N shares, of which any K open it, such as 3/5.',
     read: ([given]) => (given === undefined ? undefined : readSplit(given)),
   } satisfies Option<Holders['split']>,
-  recipient: repeated('AGE', 'An age recipient that can open it alone: age1... Repeatable.'),
+  recipient: repeated(
+    'AGE',
+    'An age recipient that can open it alone: age1... Repeat it for each recipient.',
+  ),
   snapshot: repeated(
     'FILE',
-    'An etcd snapshot that it must cover, too. Repeatable. etcd itself is then read only if it is named.',
+    'An etcd snapshot that it must cover. Repeat it for each snapshot. etcd itself is then read only if --endpoints is passed, too.',
   ),
   skipHashCheck: skipHashCheckOption,
   includeSeeds: flag('Also hold the DEK seeds that Transit encrypted without a local key.'),
@@ -154,7 +157,7 @@ function formatCreation(report: CreationReport): string {
     `${escrow}: ${localKeys.toLocaleString('en')} local keys and ${seeds.toLocaleString('en')} DEK seeds, opened by ${ways.join(', or by ')}`,
     ...(shares.length === 0
       ? []
-      : [`give each of these to another person, then delete it here: ${shares.join(' ')}`]),
+      : [`give each of these to a different person, then delete it here: ${shares.join(' ')}`]),
     ok
       ? 'ok: every encrypted object is covered and was decrypted with the keys in the escrow'
       : 'NOT ok: the escrow does not cover everything; see above',

@@ -33,13 +33,13 @@ const options = {
     "Service-account token that the kubelet keeps fresh. It becomes the host's vault.auth.tokenFile.",
   ),
   ca: text('FILE', "CA certificates of Vault. The file becomes the host's vault.caFile."),
-  root: fullPathOr('DIR', '/', "Where the host's folders are mounted."),
+  root: fullPathOr('FOLDER', '/', "Where the host's folders are mounted."),
   hostConfig: fullPathOr(
     'FILE',
     '/etc/transit-bridge/config.yaml',
     'Path of the configuration on the host.',
   ),
-  manifests: fullPathOr('DIR', '/etc/kubernetes/manifests', "The kubelet's static pod folder."),
+  manifests: fullPathOr('FOLDER', '/etc/kubernetes/manifests', "The kubelet's static pod folder."),
   interval: durationOr(
     '30s',
     'How often to check the host, in addition to each change of a source.',
@@ -50,7 +50,10 @@ const options = {
     'Address of /livez, /readyz and /metrics. /readyz is 200 when the plugin serves its socket.',
   ),
   selinuxType: {
-    ...text('TYPE', 'SELinux type of the static pod, such as spc_t. Default: that of the runtime'),
+    ...text(
+      'TYPE',
+      "SELinux type of the static pod, such as spc_t. Default: the container runtime's default.",
+    ),
     read: ([value], label) => {
       if (value === undefined || /^[a-z_][a-z0-9_]*$/.test(value)) return value
       throw usageError(`${label} must be the name of an SELinux type, such as spc_t`)

@@ -105,7 +105,7 @@ function whoNeeds({ live, backups }: NeededVersions, oldest: number): string {
   return backups.find((backup) => backup.oldest === oldest)?.file ?? 'a backup'
 }
 
-/** Names what is not proved: etcd snapshots that were not passed, and what other clusters wrote before theirs. */
+/** Names what is not proved: etcd snapshots that were not passed, and what other clusters wrote before their snapshots. */
 function describe(now: number, oldest: number, { backups }: NeededVersions): string {
   const known =
     backups.length === 0

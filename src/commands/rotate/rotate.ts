@@ -66,14 +66,19 @@ const options = {
   onlyCluster: flag(
     'Confirm that no other cluster uses this key. If one does, its data under disabled versions becomes unreadable.',
   ),
-  skipHashCheck: flag('Accept a --backup without a checksum: objects may be missing from it.'),
+  skipHashCheck: flag(
+    'Accept a --backup or --other-cluster without a checksum: objects may be missing from it.',
+  ),
   finish: flag(
     'Do not create a new key version: complete a rotation that Vault or a person began.',
   ),
   plan: flag('Show the steps, and the current one. Change nothing.'),
   rate: countOr('N', MAX_RATE, DEFAULT_RATE, 'Maximum number of objects per second.'),
   patience: durationOr('15m', 'How long to wait for plugins and API servers.'),
-  state: text('DIR', 'Folder that records the progress. Default: $XDG_STATE_HOME/transit-bridge'),
+  state: text(
+    'FOLDER',
+    'Folder that records the progress. Default: $XDG_STATE_HOME/transit-bridge',
+  ),
   yesRaiseMinDecryptionVersion: count(
     'N',
     MAX_VERSION,
@@ -139,7 +144,7 @@ async function runRotate(
     try {
       if (!values.plan) requireProof(values)
       if (values.onlyCluster && values.otherCluster.length > 0)
-        throw usageError('--only-cluster and --other-cluster exclude each other')
+        throw usageError('--only-cluster and --other-cluster cannot be used together')
       const cluster = await readClusterUid(servers.first)
       const found = { servers, vault, cluster, folder }
       const context = { values, terminal, ...found, encryption: file, patterns, ask }

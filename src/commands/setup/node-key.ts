@@ -15,12 +15,12 @@ const options = {
   ),
   tpm2Device: text('DEVICE', 'The TPM 2, as for systemd-creds. Default: systemd finds it.'),
   replace: flag(
-    'Make another node key. The sealed file of the old one is ignored until Vault answers.',
+    'Create a new node key. The sealed file of the old one is ignored, and replaced when Vault answers.',
   ),
   root: fullPathOr(
     'FOLDER',
     '/',
-    'Where the file system of this node is mounted. What encrypts the node key is that of the machine that runs this command.',
+    'Where the file system of this node is mounted. The node key is encrypted with the TPM 2 or host key of the machine that runs this command.',
   ),
   dryRun: flag('Only show what would change.'),
   yes: flag('Do not ask for confirmation.'),
@@ -32,7 +32,7 @@ export const setupNodeKeyCommand = defineCommand({
   name: 'setup node-key',
   usage: ['[--with-key KEY] [--dry-run | --yes] [OPTIONS]'],
   description: `
-Make the node key of this node, which seals the file of kms.localKeys.sealedFile,
+Create the node key of this node, which seals the file of kms.localKeys.sealedFile,
 and the systemd unit that puts it into memory at each boot. systemd-creds encrypts it
 with the TPM 2 of this machine, with a key of the host, or with both. It first
 shows what would change, and asks for confirmation.

@@ -32,8 +32,14 @@ export const wantedOptions = {
   ...grouped('Keys of the cluster, for vault.auth.method jwt', {
     kubeconfig: text('FILE', "Ask the cluster's API server."),
     jwks: text('FILE', 'What "kubectl get --raw /openid/v1/jwks" prints.'),
-    serviceAccountKey: text('FILE', "PEM: kube-apiserver's --service-account-key-file."),
-    issuer: text('ISSUER', "With the two files: kube-apiserver's --service-account-issuer."),
+    serviceAccountKey: text(
+      'FILE',
+      "The file of kube-apiserver's --service-account-key-file, in PEM.",
+    ),
+    issuer: text(
+      'ISSUER',
+      "kube-apiserver's --service-account-issuer. Required with --jwks and --service-account-key. Default: the issuer that the API server publishes.",
+    ),
   }),
   serviceAccount: serviceAccountOption(
     'The service account that logs in. Default: the one in --helm-manifest, or kube-system/transit-bridge-kms',

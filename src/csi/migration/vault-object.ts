@@ -110,7 +110,11 @@ function convertEncodingOfPlaintext({ fields, fault }: VaultObject): ConvertedOb
   const { encoding } = fields
   if (encoding === 'base64') return {}
   if (encoding !== undefined && encoding !== 'utf-8' && encoding !== '')
-    fault('encoding', 'does not fit the base64 that Transit returns', 'use encoding of csi.md')
+    fault(
+      'encoding',
+      'does not fit the base64 that Transit returns',
+      'use one of the encodings in docs/csi.md',
+    )
   return { encoding: 'base64' }
 }
 

@@ -53,7 +53,7 @@ type KnownKey = Pick<OwnKey, 'keyId' | 'key' | 'ciphertext'>
 
 /**
  * The local keys that this plugin encrypts DEK seeds with (docs/design.md, "Local keys"): one for the announced key version.
- * A new one replaces it after a number of uses and at an age. Until Vault has answered, the old one is used on: no Encrypt
+ * A new one replaces it after a number of uses and at an age. Until Vault has answered, the old one stays in use: no Encrypt
  * waits for Vault while there is a local key that may be used.
  */
 export class LocalKeys {
@@ -199,7 +199,7 @@ export class LocalKeys {
     if (clears !== this.#clears) throw removed()
     this.#adopt({ keyId, key, ciphertext }, 0)
     ring.add({ ciphertext, clusterId, keyId }, key)
-    log.info({ [logKey.keyVersion]: keyVersion }, 'made a new local key')
+    log.info({ [logKey.keyVersion]: keyVersion }, 'created a new local key')
   }
 }
 

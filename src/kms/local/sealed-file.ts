@@ -27,7 +27,7 @@ export interface SealedFileOptions {
 
 /**
  * The sealed file (kms.localKeys.sealedFile; docs/design.md, "Sealed file"): a second way in for a start without Vault.
- * Nothing that happens to it is an error of the plugin: a fault is logged and reported, and the next write heals it.
+ * Nothing that happens to it is an error of the plugin: a fault is logged and reported, and the next write replaces the file.
  */
 export class SealedFile {
   readonly #options: SealedFileOptions
@@ -134,7 +134,7 @@ async function readNodeKey(path: string): Promise<Buffer> {
   found.fill(0)
   throw new BridgeError(
     'HOST_FAILED',
-    `${name} has ${String(found.length)} bytes instead of ${String(NODE_KEY_BYTES)}; make it with transit-bridge setup node-key`,
+    `${name} has ${String(found.length)} bytes instead of ${String(NODE_KEY_BYTES)}; create it with transit-bridge setup node-key`,
   )
 }
 

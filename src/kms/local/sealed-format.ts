@@ -106,7 +106,7 @@ export function parseSealedFile(
   if (header.cluster !== owner.clusterId || header.key !== owner.keyName)
     return `belongs to ${describe(header.cluster, header.key)}, not to ${describe(owner.clusterId, owner.keyName)}`
   if (!isSame(header.nodeKeyCheck, checkOf(nodeKey)))
-    return 'was sealed with another node key: another machine, or a node key that was made again'
+    return 'was sealed with another node key: another machine, or a node key that was replaced'
   const content = openDerived(nodeKey, STATE_DOMAIN, file.subarray(end), file.subarray(0, end))
   if (content === undefined) return 'is damaged'
   try {

@@ -147,7 +147,7 @@ export class LocalSealing {
     return this.#keys.prepare(snapshot, context)
   }
 
-  /** The snapshot is announced: local keys of other key ids encrypt no more, and those of lost versions decrypt no more. */
+  /** The snapshot is announced: local keys of other key ids no longer encrypt, and those of lost versions no longer decrypt. */
   announce(snapshot: KeySnapshot): void {
     this.#snapshot = snapshot
     this.#keys.retain(snapshot)

@@ -99,14 +99,14 @@ async function readKnown(options: NodeKeyOptions): Promise<Buffer | undefined> {
     const why = cause instanceof BridgeError ? cause.message : 'unknown error'
     throw new BridgeError(
       'HOST_FAILED',
-      `${path} exists, but this machine cannot decrypt it (${why}); pass --replace to make another node key: a sealed file of the old one is then ignored until Vault answers`,
+      `${path} exists, but this machine cannot decrypt it (${why}); pass --replace to create a new node key: a sealed file of the old one is then ignored until Vault answers`,
       { cause },
     )
   }
   if (length === NODE_KEY_BYTES) return credential
   throw new BridgeError(
     'HOST_FAILED',
-    `${path} contains ${String(length)} bytes instead of ${String(NODE_KEY_BYTES)}; pass --replace to make another node key`,
+    `${path} contains ${String(length)} bytes instead of ${String(NODE_KEY_BYTES)}; pass --replace to create a new node key`,
   )
 }
 

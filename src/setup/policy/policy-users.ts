@@ -5,7 +5,7 @@ import type { WantedPlugin } from '../wanted.ts'
 
 /** Methods whose roles are at auth/MOUNT/role/NAME, with their policies in token_policies. */
 const WITH_ROLES: ReadonlySet<string> = new Set(['jwt', 'oidc', 'kubernetes', 'approle'])
-/** Vault returns tokens only to who has their accessor. */
+/** Vault shows a token only to a caller that has its accessor. */
 const IGNORED: ReadonlySet<string> = new Set(['token', 'ns_token'])
 /** One more is not read: each takes a request. */
 const MAX_ROLES = 1_000

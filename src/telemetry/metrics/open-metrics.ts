@@ -1,7 +1,7 @@
 /**
  * Converts prom-client's text to OpenMetrics 1.0, in which the family of a counter has no suffix, no line is empty, and the
  * text has an end (https://github.com/prometheus/OpenMetrics, "Text format"). prom-client can write it, too, but only
- * by renaming the counters of the registry for good.
+ * by renaming the counters of the registry permanently.
  */
 export function toOpenMetrics(text: string): string {
   const counters = new Set(

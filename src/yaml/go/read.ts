@@ -34,7 +34,7 @@ export interface GoReading {
 
 /** What {@link readAsGo} returns for a text that could be read. */
 export interface GoSource extends Source {
-  /** The line of a second document with content, which Kubernetes ignores without a word. */
+  /** The line of a second document with content, which Kubernetes silently ignores. */
   readonly ignoredLine?: number | undefined
 }
 

@@ -48,7 +48,7 @@ function fillFile(path: string): void {
 
 const skip = whyNoMounts()
 void test(
-  'a disk that is full or read-only is named, and the plugin works on',
+  'a disk that is full or read-only is named, and the plugin continues to work',
   { skip },
   async (t) => {
     const disk = await startDisk()

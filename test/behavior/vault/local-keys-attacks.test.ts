@@ -111,7 +111,7 @@ void test('thousands of invalid local keys at once neither stop other calls nor 
   t.same(fixture.asked(mark, /transit/), [])
 })
 
-void test('a local key that is due is used on while Vault does not answer at all', async (t) => {
+void test('a local key that is due stays in use while Vault does not answer at all', async (t) => {
   const network = await fixture.tcpProxy()
   const plugin = await fixture.startHealthy({
     address: network.address,

@@ -241,7 +241,7 @@ void test('in an outage, Status is ok past kms.outageGrace; a start without Vaul
   t.same(await plugin.client.decrypt(wrapped), seed)
 })
 
-void test('with a sealed file, the plugin starts without Vault after it was killed, and heals', async (t) => {
+void test('with a sealed file, the plugin starts without Vault after it was killed, and recovers', async (t) => {
   const folder = tempFolder('sealed')
   const [sealedFile, nodeKeyFile] = [join(folder, 'local-keys'), join(folder, 'node-key')]
   const nodeKey = randomBytes(32)

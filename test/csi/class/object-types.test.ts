@@ -341,7 +341,7 @@ void test('a derived key has no public key of its own', async (t) => {
 })
 
 for (const type of ['aes256-gcm96', 'hmac']) {
-  void test(`a key of type ${type} has no public key, and that is said`, async (t) => {
+  void test(`a key of type ${type} has no public key, and the message says so`, async (t) => {
     const key = `none-${type}`
     await vault.makeKey(key, type, type === 'hmac' ? { key_size: 32 } : {})
     t.match(await failure(mount([{ path: 'x.pem', type: 'publicKey', key }])), {

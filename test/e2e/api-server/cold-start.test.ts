@@ -52,7 +52,7 @@ void test('after a power cut, Vault comes last, sealed', async (t) => {
   await Promise.all([api.restart({ waitReady: false }), plugin.restart()])
   await vault.bao.restart({ sealed: true })
   await plugin.waitForHealth(/sealed/)
-  // A plugin that has never reached Vault has no key id to tell.
+  // A plugin that has never reached Vault has no key id to report.
   t.match(await kmsProviders(api, /not healthy/), /keyID is empty|KeyID/)
   const empty = 'apiserver_envelope_encryption_invalid_key_id_from_status_total'
   t.ok(((await api.samples(empty, { error: 'empty' }))[0]?.value ?? 0) > 0)

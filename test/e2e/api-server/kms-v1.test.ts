@@ -45,7 +45,7 @@ void test('a second provider on the same socket takes them to KMS v2', async (t)
     t.match(await storedV2(etcd, name), { keyId, provider: 'transit-bridge' })
   }
 
-  // The way is done: neither the provider nor the service of KMS v1 is needed any more.
+  // The move is complete: neither the provider nor the service of KMS v1 is needed now.
   await api.restart({ encryptionConfig: encryptionConfig([kms(plugin.socket)]) })
   await kmsProviders(api, 'ok')
   t.same(await api.getSecret('default', 'two'), VALUES)

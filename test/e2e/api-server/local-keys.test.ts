@@ -61,7 +61,7 @@ void test('without Vault, the plugin and the API server are killed and start aga
 })
 
 void test('when Vault is back, the same', async (t) => {
-  const made = () => plugin.logLines().filter(({ msg }) => msg === 'made a new local key').length
+  const made = () => plugin.logLines().filter(({ msg }) => msg === 'created a new local key').length
   const before = made()
   await vault.bao.restart()
   await eventually('the plugin to notice it', async () =>

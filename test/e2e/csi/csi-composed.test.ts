@@ -85,7 +85,7 @@ void test('files made of parts, keys and other objects', { skip: whyNoMounts() }
   })
 
   await t.test(
-    'nothing flips without a change; a rotation changes the bundle once it has a certificate',
+    'no file is replaced without a change; a rotation changes the bundle once it has a certificate',
     async (t) => {
       const before = { generation: volume.generation, bundle: volume.text('tls/both.pem') }
       for (let round = 0; round < 3; round += 1) await cluster.publish(pod, 'composed')

@@ -48,7 +48,7 @@ void test('whose volume it is', { skip: whyNoMounts() }, async (t) => {
     t.comment(`allowed after ${Math.round(performance.now() - startedAt)} ms`)
   })
 
-  await t.test('a key that the role has no right to is refused in words', async (t) => {
+  await t.test('a key that the role may not use is refused with a reason', async (t) => {
     await vault.writeRole({ role: 'web', subjects: ['system:serviceaccount:shop:*'], policies: [] })
     const pod = await cluster.createPod({ name: 'poor', classes: 'web' })
     await t.rejects(cluster.publish(pod, 'web'), {

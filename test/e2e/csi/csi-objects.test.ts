@@ -161,7 +161,7 @@ void test('what pods find in their volumes', { skip: whyNoMounts() }, async (t) 
   })
 
   await t.test(
-    'republished for other pods, too, versions are the same; nothing flips',
+    'a republish for other pods keeps the versions, and no file is replaced',
     async (t) => {
       const before = { generation: volume.generation, status: await cluster.podStatus(pod, 'all') }
       for (let round = 0; round < 3; round += 1) await cluster.publish(pod, 'all')

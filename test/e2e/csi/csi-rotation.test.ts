@@ -26,7 +26,7 @@ void test('files follow the key and the class', { skip: whyNoMounts() }, async (
   const versions = async () => (await cluster.podStatus(pod, 'web'))?.versions
 
   await t.test(
-    'a rotation flips all files in one step and moves their versions alone',
+    'a rotation replaces all files in one step and changes only their versions',
     async (t) => {
       const before = { generation: volume.generation, pem: volume.text('keys/signing.pem') }
       const versionsBefore = await versions()
@@ -85,7 +85,7 @@ void test('files follow the key and the class', { skip: whyNoMounts() }, async (
   })
 
   await t.test(
-    'a new ciphertext in the class, and a new file, come; what left, goes',
+    'a new ciphertext and a new file in the class appear; a removed file disappears',
     async (t) => {
       const before = await versions()
       const changed = await vault.encrypt('app-data', 'the second password')

@@ -115,7 +115,7 @@ void test('check proves the coverage without a key, and notices what is newer', 
   t.match(readFileSync(metrics, 'utf8'), /^transit_bridge_escrow_covered_ratio 0\.9/m)
 })
 
-void test('Vault is destroyed: three of five shares and an etcd snapshot give every Secret', async (t) => {
+void test('Vault is destroyed: three of five shares and an etcd snapshot are enough for every Secret', async (t) => {
   const newest = await saveSnapshot(etcd)
   await vault.stop()
   const ways = [share(1, 2, 3), share(5, 3, 1), ['--identity', at('identity')]]
@@ -160,7 +160,7 @@ void test('Vault is destroyed: three of five shares and an etcd snapshot give ev
   t.equal(readdirSync(join(out, 'secrets/default')).length, secrets.size, 'the rest is written')
 })
 
-void test('what is too little, wrong or damaged opens nothing and is named', async (t) => {
+void test('missing, wrong or damaged shares open nothing and are named', async (t) => {
   const refused = async (args: string[], code: number, message: RegExp) => {
     const { out, outcome } = open(...args)
     t.match(await outcome, { code, stdout: '', stderr: message })

@@ -160,11 +160,11 @@ async function moveIn(t: Test, from: Local, giveTo: (text: string) => Promise<vo
   t.match(kept, { otherProvider: 31, plain: isPlain }, 'a snapshot still needs the old key')
 }
 
-void test('in from aescbc, the file of the plugin read without a restart', async (t) => {
+void test('from aescbc: each file is read without a restart', async (t) => {
   await moveIn(t, aescbc, reloadWith)
 })
 
-void test('out to plaintext: identity writes, and nothing of transit-bridge remains', async (t) => {
+void test('to plaintext: identity writes, and nothing of transit-bridge remains', async (t) => {
   const size = expected.size
   const both = encryptionConfig([kms(plugin.socket), identity])
   const first = encryptionConfig([identity, kms(plugin.socket)])
@@ -194,11 +194,11 @@ void test('out to plaintext: identity writes, and nothing of transit-bridge rema
   t.same(await readAll(api), expected)
 })
 
-void test('in from secretbox, the API server restarted for each step', async (t) => {
+void test('from secretbox: the API server is restarted for each step', async (t) => {
   await moveIn(t, secretbox, restartWith)
 })
 
-void test('out to secretbox, and all is read when the plugin is gone', async (t) => {
+void test('to secretbox: everything can be read when the plugin is gone', async (t) => {
   const size = expected.size
   await restartWith(encryptionConfig([kms(plugin.socket), providerOf(secretbox)]))
   const first = encryptionConfig([providerOf(secretbox), kms(plugin.socket)])

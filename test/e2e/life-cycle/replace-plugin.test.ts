@@ -52,7 +52,7 @@ void test('data of vault-kubernetes-kms is read and rewritten', async (t) => {
     t.match(parseStored(value), { provider: 'vault-kubernetes-kms', keyId, annotations }, key)
   }
 
-  // Nothing is left of the former plugin, so its data need not be accepted any more.
+  // Nothing is left of the former plugin, so its data no longer has to be accepted.
   await plugin.kill()
   plugin.configure(pluginConfiguration(vault, proxy, { socket }))
   await plugin.restart()

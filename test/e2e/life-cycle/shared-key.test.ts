@@ -42,7 +42,10 @@ void test('rotate disables no version that another cluster may need', async (t) 
   t.equal(own.code, 1, own.stdout + own.stderr)
   t.match(own.stderr, 'it is of this cluster, so it proves nothing about another cluster')
   const both = ['--only-cluster', '--other-cluster', theirs]
-  t.match(await operator.run([...raise, ...both], env), { code: 2, stderr: /exclude each other/ })
+  t.match(await operator.run([...raise, ...both], env), {
+    code: 2,
+    stderr: /cannot be used together/,
+  })
   const backup = ['--only-cluster', '--backup', ours]
   t.match(await operator.run([...raise, ...backup], env), { code: 1, stderr: /needs version 1/ })
   const minimum = async () => {

@@ -84,7 +84,7 @@ void test('a real API server', async (t) => {
     t.match(stdout, /unsafe .*resources\[2\]: is not a resource that the API server serves/)
     t.match(stdout, /unsafe .*resources\[3\]: is a resource of an aggregated API server/)
     t.match(stdout, /unsafe .*resources\[4\]: is not a group that the API server serves/)
-    t.notMatch(stdout, /resources\[[01]\]: |cannot tell/)
+    t.notMatch(stdout, /resources\[[01]\]: |cannot determine/)
   })
 
   await t.test('provides its keys and issuer to setup, and its tokens then log in', async (t) => {

@@ -54,7 +54,7 @@ void test('static pod: a cluster that recovers by itself', { skip: whyNoNode() }
     t.equal((await node.api('GET', `${SECRETS}/after`)).data.password, VALUE)
   })
 
-  await t.test('with kms.removeOnUninstall it takes the plugin away', async (t) => {
+  await t.test('with kms.removeOnUninstall it removes the plugin', async (t) => {
     await install(node, 'kms.removeOnUninstall=true')
     await waitForDaemonSet(node, 'transit-bridge-kms-installer')
     await runHelm(node, 'uninstall', 'transit-bridge', '--wait')

@@ -55,7 +55,7 @@ void test('an interrupt ends it, and it reports that nothing is proved', async (
   )
 })
 
-/** Ranges that etcd was asked for, as it tells it itself. */
+/** The number of range requests that etcd received, by its own metrics. */
 async function countReads(): Promise<number> {
   const answer = await request(`${etcd.address}/metrics`)
   return Number(/^etcd_mvcc_range_total (\S+)$/m.exec(await answer.body.text())?.[1])

@@ -164,7 +164,7 @@ void test('a snapshot file is read the same as the live store', async (t) => {
   t.match(saved.report, { source: 'snapshot snapshot.db', revisions: [/^\d+$/] })
 })
 
-void test('every seed and every object is decrypted, or said not to be ours to prove', async (t) => {
+void test('every seed and every object is decrypted, or reported as not ours to prove', async (t) => {
   const { code, report } = await reportOf(...endpoint, ...deep)
   t.equal(code, 1)
   t.match(report, { unreadable: 0, depth: 'objects', vaultUid: /^verify-/ })

@@ -184,12 +184,12 @@ const DAMAGE: readonly (readonly [string, (node: Node) => void, RegExp])[] = [
   [
     'with a node key of another length',
     ({ nodeKeyFile }) => writeFileSync(nodeKeyFile, randomBytes(31)),
-    /has 31 bytes instead of 32; make it with transit-bridge setup node-key/,
+    /has 31 bytes instead of 32; create it with transit-bridge setup node-key/,
   ],
 ]
 
 for (const [what, damage, words] of DAMAGE) {
-  void test(`a file ${what} is named and ignored, and heals when Vault answers`, async (t) => {
+  void test(`a file ${what} is named and ignored, and replaced when Vault answers`, async (t) => {
     const { node, envelope } = await outageAfterRun(t)
     damage(node)
     const plugin = await node.start()
@@ -282,7 +282,7 @@ void test('the local key that encrypts is in the file, however many others were 
   t.same(await again.service.decrypt(envelope, again.within()), seed)
 })
 
-void test('a disk that cannot be written to is named, and the plugin works on', async (t) => {
+void test('a disk that cannot be written to is named, and the plugin continues to work', async (t) => {
   const node = new Node(t)
   rmSync(join(node.sealedFile, '..'), { recursive: true })
   const plugin = await node.start()

@@ -176,7 +176,7 @@ void test('after offlineFor, Status says so and Encrypt fails; after a quarter m
   t.same(await service.decrypt(await service.encrypt(seed, within()), within()), seed)
 })
 
-void test('a local key that is due during an outage is used on', async (t) => {
+void test('a local key that is due during an outage stays in use', async (t) => {
   const f = await fixture({ localKeys: { maxUses: 2, maxAgeMs: HOUR } })
   const { service, within, clock } = f
   await startOutage(f)
@@ -251,7 +251,7 @@ for (const { what, refuse, key, code } of LOSSES) {
   })
 }
 
-void test('a permission that calls no longer use is missed within minutes', async (t) => {
+void test('the loss of a permission that calls no longer use is noticed within minutes', async (t) => {
   const f = await fixture()
   const { service, within, transit, clock } = f
   await service.encrypt(seed, within())

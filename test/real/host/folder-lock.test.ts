@@ -39,7 +39,7 @@ void test('the lock of a dead process is taken over', async (t) => {
   t.notOk(existsSync(lock))
 })
 
-void test('it is given back when the work fails', async (t) => {
+void test('it is released when the work fails', async (t) => {
   const lock = join(t.testdir(), 'lock')
   await t.rejects(
     withLock(lock, () => Promise.reject(new Error('no'))),

