@@ -14,7 +14,7 @@ const MAX_REVISIONS = 1_000
  * limit (etcd: server/storage/mvcc/index.go, Revisions), so its work would grow with the square of the number of keys. With
  * 300,000 keys on etcd 3.6.16, reading without pieces took 16 s of processor time, with pieces 4 s.
  *
- * kine is not read in pieces: before 0.14 it treats every range as the keys of one folder (kine: pkg/server/list.go), and its
+ * kine is not read in pieces: before 0.16 it treats every range as the keys of one folder (kine: pkg/server/list.go), and its
  * database stops at the limit.
  */
 const PIECE_KEYS = 10_000

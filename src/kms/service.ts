@@ -162,7 +162,7 @@ export class KeyService {
     )
   }
 
-  /** Tries twice only when Vault refuses the announced version (docs/design.md, "The life of a DEK seed"). */
+  /** Tries again only when Vault refuses the announced version (docs/design.md, "The life of a DEK seed"). */
   async #wrap<T>(
     plaintext: Uint8Array,
     wrapWith: SeedWrapper<T>,

@@ -14,7 +14,7 @@ const unready: Readiness = {
   details: { failingSeconds: 7 },
 }
 
-/** The app on a real port, and a function that asks it. */
+/** The app on a real port, and a function that sends it requests. */
 async function appFixture(sources: Partial<AdminSources> = {}) {
   const app = createAdminApp({
     isServing: () => true,

@@ -9,7 +9,7 @@ import type { Wrap } from '../real/program/served-program.ts'
 import { TcpProxy } from '../real/faults/tcp-proxy.ts'
 
 export type Settings = {
-  /** Where the plugin finds Vault, when that is a proxy. */
+  /** Where the plugin finds Vault, if that is a proxy. */
   address?: string | string[]
   kms?: Record<string, unknown>
   vault?: Record<string, unknown>
@@ -48,19 +48,19 @@ export class Fixture {
     return plugin
   }
 
-  /** A plugin of which nothing is awaited: it may end by itself. */
+  /** A plugin that is not waited for: it may end by itself. */
   async launch(settings: Settings = {}, wrap?: Wrap): Promise<Plugin> {
     return this.#keep(await Plugin.launch(this.configuration(settings), wrap))
   }
 
-  /** A network that can fail, before Vault or what else is at the address. */
+  /** A network that can fail, in front of Vault or whatever else is at the address. */
   async tcpProxy(target = this.bao.address): Promise<TcpProxy> {
     const proxy = await TcpProxy.start(target)
     this.#proxies.push(proxy)
     return proxy
   }
 
-  /** Something before Vault that can answer in its place. */
+  /** Something in front of Vault that can answer in its place. */
   async httpProxy(target = this.bao.address): Promise<HttpProxy> {
     const proxy = await HttpProxy.start(target)
     this.#proxies.push(proxy)
@@ -74,7 +74,7 @@ export class Fixture {
     return { vault: { ...base.vault, ...vault, auth: method }, ...rest, kms: { ...kms } }
   }
 
-  /** What plugins asked of Vault since a place in the audit file; the test's own requests are root's. */
+  /** The requests of plugins to Vault since a place in the audit file; the test's own requests are those of root. */
   asked(since: AuditMark, path: RegExp = /./): AuditRequest[] {
     return this.bao
       .auditRequests({ since, path })
@@ -121,12 +121,12 @@ export function newSeed(): Buffer {
   return randomBytes(32)
 }
 
-/** The log lines whose message begins so. */
+/** The log lines whose message starts with this. */
 export function linesSaying(plugin: Plugin, words: string): Record<string, unknown>[] {
   return plugin.logLines().filter(({ msg }) => String(msg).startsWith(words))
 }
 
-/** What a caller sees of a call: the code, and the words that came with it. */
+/** What a caller sees of a call: the code and the message. */
 export async function outcomeOf(
   call: Promise<unknown>,
 ): Promise<{ code: string; message: string }> {

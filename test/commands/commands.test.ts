@@ -1,4 +1,4 @@
-// The commands in this process, against an API server in memory; with a real one they run in test/e2e.
+// The commands in this process, against an API server in memory; test/e2e runs them with a real one.
 import { execFileSync, spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -93,7 +93,7 @@ void test('name, resources and timeout are as asked', async (t) => {
   })
 })
 
-/** Command lines that are wrong, and what is said. */
+/** Wrong command lines, and the message for each. */
 const MISTAKES: readonly (readonly [args: string, words: RegExp])[] = [
   ['', /needs --config FILE, or --check FILE/],
   ['--config @config.yaml --name a:b', /this would be refused: .*contains a colon/],

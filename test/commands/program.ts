@@ -8,7 +8,7 @@ export const PROGRAM = join(ROOT, 'bin/transit-bridge')
 const BUNDLE = join(ROOT, 'dist/transit-bridge.cjs')
 
 /**
- * Builds the program, unless the last build has all of the source in it. When several processes do so at
+ * Builds the program, unless the last build contains all of the source. When several processes do so at
  * once it is only built more often than needed.
  */
 export function buildProgram(): void {

@@ -14,7 +14,7 @@ const [head = [], , ...rows] = readFileSync(join(ROOT, 'docs/operations/proof.md
       .map((cell) => cell.trim()),
   )
 
-/** All of the source, with the strings of a message that are joined or wrapped put together. */
+/** All of the source, with the joined or wrapped strings of a message put together. */
 const source = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts'))
   .map((name) => readFileSync(join(ROOT, 'src', name), 'utf8'))

@@ -30,7 +30,7 @@ function helpOf(name: string): string | undefined {
 
 type Mistake = readonly [commandLine: string, message: string]
 
-/** Command lines that are wrong, and the one line that is said of each. */
+/** Wrong command lines, and the one-line message for each. */
 const MISTAKES: readonly Mistake[] = [
   ['', 'a command is missing; see transit-bridge --help for all commands'],
   ['kmss', '"kmss" is not a command; did you mean kms'],

@@ -6,7 +6,7 @@ import type { KubeClient } from '../../src/kube/client.ts'
 const CONFIG = 'apiserver_encryption_config_controller_last_config_info'
 const STATUS = 'apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds'
 
-/** A fake, because no API server reports two: something between might join the metrics of two API servers. */
+/** A fake, because no API server reports two: a proxy in between might join the metrics of two API servers. */
 function read(...lines: readonly string[]) {
   const stream = async function* () {
     yield* lines

@@ -91,5 +91,5 @@ void test('each kind of failure has its reason', async (t) => {
   })
 })
 
-// Said by hand, since an open socket keeps tap from noticing that nothing is left to do.
+// Explicit, because the open socket keeps tap waiting for more tests.
 end()

@@ -74,5 +74,5 @@ void test('large classes that all wait for Vault do not exhaust the heap', async
   t.equal((await again.mount({ attributes })).files.size, 1)
 })
 
-// Said by hand, since an open socket keeps tap from noticing that nothing is left to do.
+// Explicit, because the open socket keeps tap waiting for more tests.
 end()

@@ -423,5 +423,5 @@ void test('Version reports the provider and its version', async (t) => {
   })
 })
 
-// Said by hand, since an open socket keeps tap from noticing that nothing is left to do.
+// Explicit, because the open socket keeps tap waiting for more tests.
 end()

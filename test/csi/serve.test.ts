@@ -90,5 +90,5 @@ void test('it serves before Vault is reachable, and again after a kill', async (
   t.equal((await driver.mount({ attributes })).files.size, 2)
 })
 
-// Said by hand, since an open socket keeps tap from noticing that nothing is left to do.
+// Explicit, because the open socket keeps tap waiting for more tests.
 end()

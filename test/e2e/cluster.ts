@@ -14,7 +14,7 @@ export type Scope = Pick<Test, 'teardown'>
 const REFRESH_INTERVAL = '1s'
 
 export type ClusterOptions = {
-  /** Put over the section `kms` of the plugin's configuration. */
+  /** Merged into the section `kms` of the plugin's configuration. */
   kms?: Record<string, unknown>
   /** Default: Secrets by the plugin, and what is plain is read too. */
   encryptionConfig?: (socket: string) => string

@@ -9,7 +9,7 @@ import { tempFolder } from '../real/host/temp-folder.ts'
 import { kubeconfigOf } from './kube-config.ts'
 
 export type Seen = {
-  /** The first is the one of the kubeconfig. */
+  /** The first one is that of the kubeconfig. */
   apis: KubeApiServer[]
   plugins?: Plugin[]
   etcd?: Etcd
@@ -77,7 +77,7 @@ export class Operator {
   }
 }
 
-/** Does something for each of `count` numbers, some at a time. */
+/** Does something for each of `count` numbers, several at a time. */
 export async function forEachOf(count: number, work: (index: number) => Promise<void>) {
   const numbers = Array.from({ length: count }, (_none, index) => index).values()
   const worker = async () => {

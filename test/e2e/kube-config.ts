@@ -10,7 +10,7 @@ export type KubeconfigOptions = {
   caFile?: string
 }
 
-/** Writes a kubeconfig of a cluster's admin; gives its path. */
+/** Writes a kubeconfig of a cluster's admin; returns its path. */
 export function kubeconfigOf(api: KubeApiServer, given: KubeconfigOptions = {}): string {
   const { token = api.adminToken, server = api.address, caFile = api.caFile } = given
   const file = join(tempFolder('kubeconfig'), 'config')

@@ -1,4 +1,4 @@
-/** A configuration that kube-apiserver takes; rows change one thing of it. */
+/** A configuration that kube-apiserver accepts; each row changes one thing in it. */
 export const GOOD = `apiVersion: apiserver.config.k8s.io/v1
 kind: EncryptionConfiguration
 resources:
@@ -29,7 +29,7 @@ function change(from: string, to: string): string {
   return GOOD.replace(from, () => to)
 }
 
-/** What is wrong, the text, and the line and the words of the answer. */
+/** What is wrong, the text, and the line and message of the result. */
 export type FaultyConfig = readonly [what: string, text: string, line: number, words: string]
 
 /** What kube-apiserver refuses; test/e2e/api-server/encryption-configuration.test.ts asks the real one about each. */
@@ -184,7 +184,7 @@ export const REFUSED: readonly FaultyConfig[] = [
   ['nothing', '', 0, 'is empty'],
 ]
 
-/** What kube-apiserver takes, though it is unsafe: what, the text, and the words. */
+/** What kube-apiserver accepts although it is unsafe: what, the text, and the message. */
 export const UNSAFE: readonly FaultyConfig[] = [
   [
     'identity first',

@@ -9,7 +9,7 @@ interface Timer {
 /** As with setTimeout, a longer timer runs early. */
 const LONGEST_TIMER_MS = 0x7fff_ffff
 
-/** A clock that stands still until a test turns it. */
+/** A clock that stands still until a test advances it. */
 export class HandClock implements Clock {
   /** Where the time since 1970 begins; moving it does not move {@link HandClock.monotonic}. */
   epoch = Date.UTC(2026, 0, 1)
@@ -35,7 +35,7 @@ export class HandClock implements Clock {
     return this.#timers.size
   }
 
-  /** Turns the clock: timers run at their time, in order, and promises settle after each. */
+  /** Advances the clock: timers run at their time, in order, and promises settle after each. */
   async advance(milliseconds: number): Promise<void> {
     const end = this.#elapsed + milliseconds
     await settle()
@@ -60,7 +60,7 @@ export async function settle(): Promise<void> {
   await setImmediate()
 }
 
-/** The real clock, plus what a test skips: for real servers, whose time cannot be turned. */
+/** The real clock, plus what a test skips: for real servers, whose clock cannot be changed. */
 export class SkippingClock implements Clock {
   #skipped = 0
 

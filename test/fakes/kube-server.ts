@@ -73,7 +73,7 @@ export class FakeKubeServer {
     return object
   }
 
-  /** Another client's change: the object has another version, and is new. */
+  /** A change by another client: the object has another version, and is current. */
   touch(name: string): void {
     const object = this.objects.get(name)
     if (object !== undefined) Object.assign(object, { version: (this.#version += 1), stale: false })

@@ -34,8 +34,8 @@ export class OpenCall<Given, Result> {
 }
 
 /**
- * A Vault whose every answer the test gives by hand, for orderings that a real server cannot show on
- * demand (an old token's request that ends after the new login). What Vault really says is tested with
+ * A Vault whose answers all come from the test, for orders of events that a real server cannot show on
+ * demand (an old token's request that ends after the new login). What Vault really returns is tested with
  * a real one.
  */
 export class ScriptedVault implements VaultRequester {
@@ -57,7 +57,7 @@ export class ScriptedVault implements VaultRequester {
   }
 }
 
-/** A login whose every outcome the test gives by hand. */
+/** A login whose outcomes all come from the test. */
 export class ScriptedLogin implements Login {
   readonly method = 'scripted'
   readonly calls: OpenCall<undefined, Grant>[] = []

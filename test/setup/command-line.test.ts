@@ -77,7 +77,7 @@ void test('the operator token comes from a file, the environment, or bao login',
   t.notMatch(refused.stderr, 'secret-that-is-wrong')
 })
 
-/** Command lines that are wrong, and what is said. */
+/** Wrong command lines, and the message for each. */
 const MISTAKES: readonly (readonly [args: string, words: RegExp])[] = [
   ['--dry-run', /needs one of --kubeconfig, --jwks and --service-account-key/],
   ['--jwks @sa.pub --service-account-key @sa.pub', /takes only one of --kubeconfig/],

@@ -113,8 +113,8 @@ void test('the Transit key version is read from the ciphertext', (t) => {
 })
 
 /**
- * Own vectors: all inputs are counted bytes, so anybody can make them again. A change of them would mean that stored
- * data is read in another way.
+ * Our own vectors: all inputs are counting bytes, so the vectors can be computed again. A change of them would mean that
+ * stored data is read differently.
  */
 const VECTORS = [
   {

@@ -23,7 +23,7 @@ function transitOf(answer: Partial<VaultResponse> | BridgeError, mount = 'transi
   const vault: VaultRequester = {
     request: async (request, given) => {
       const { body } = request
-      // As it is now: a secret in it is zeroed at the end.
+      // A copy, because a secret in it is zeroed at the end.
       requests.push(body === undefined ? request : { ...request, body: copyBody(body) })
       contexts.push(given)
       if (answer instanceof BridgeError) throw answer

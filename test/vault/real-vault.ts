@@ -8,7 +8,7 @@ import { OpenBao, type OpenBaoOptions } from '../real/vault/openbao.ts'
 export interface RealVault {
   readonly bao: OpenBao
   readonly client: VaultClient
-  /** What Vault says of a token when root asks; undefined when it knows no such token. */
+  /** What Vault reports about a token to root; undefined if it does not know the token. */
   readonly lookUp: (token: string) => Promise<TokenFacts | undefined>
   readonly stop: () => Promise<void>
 }

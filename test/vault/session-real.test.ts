@@ -36,7 +36,7 @@ function enableRole(role: string, given: { tokenType?: 'batch' } = {}): Promise<
   })
 }
 
-/** The jwt login of a role, and the tokens that it brought. */
+/** The jwt login of a role, and the tokens that it returned. */
 function loginAs(role: string): { login: Login; tokens: string[] } {
   const tokens: string[] = []
   const readJwt = async () => decodeServiceAccountToken(await issuer.token(), 'test')

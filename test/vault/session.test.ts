@@ -11,7 +11,7 @@ import { ScriptedLogin, ScriptedVault } from '../fakes/scripted-vault.ts'
 const encrypt: VaultRequest = { operation: 'encrypt', method: 'POST', path: 'transit/encrypt/k' }
 const ok = { status: 200, body: {} }
 
-/** A session with everything around it in the test's hand; jitter stands in its middle. */
+/** A session with everything around it controlled by the test; jitter is at its middle. */
 function fixture() {
   const clock = new HandClock()
   const vault = new ScriptedVault()

@@ -14,7 +14,7 @@ function readOptions(typed: Record<string, string>) {
 
 type Mistake = readonly [args: string, message: string | RegExp]
 
-/** Command lines that are wrong, and the one line that is said of each. */
+/** Wrong command lines, and the one-line message for each. */
 const MISTAKES: readonly Mistake[] = [
   ['--deep --endpoints a:1', "--deep needs --config FILE, the plugin's configuration"],
   ['--objects --endpoints a:1', '--objects needs --deep'],

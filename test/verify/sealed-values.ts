@@ -10,7 +10,7 @@ import { kmsV2Value, sealBySeed } from './envelopes.ts'
 
 const CLUSTER = 'test-cluster'
 
-/** A seed as an API server has it in memory, and as etcd has it. */
+/** A seed as it is in an API server's memory, and as it is in etcd. */
 export type SeedInUse = { seed: Buffer; ciphertext: string; keyId: string }
 
 /** The plugin's configuration file, as --deep takes it. */
@@ -22,7 +22,7 @@ export function writeConfig(vault: KmsVault): string {
   return file
 }
 
-/** Seeds that the real Transit wrapped as the plugin has it do so, with all versions of the key in turn. */
+/** Seeds that the real Transit wrapped as for the plugin, with all versions of the key in turn. */
 export async function makeSeeds(
   vault: KmsVault,
   count: number,

@@ -5,7 +5,7 @@ import { newSeed, Fixture } from '../fixture.ts'
 import { eventually } from '../../real/host/eventually.ts'
 
 const fixture = await Fixture.open()
-// With the default refresh interval: what is counted is what a user's Vault is asked.
+// With the default refresh interval: the requests that a user's Vault would receive are counted.
 const plugin = await fixture.startHealthy()
 const ENCRYPT = /^transit\/encrypt\//
 const DECRYPT = /^transit\/decrypt\//
@@ -76,7 +76,7 @@ void test('the uids of Decrypts that share a request are all in the audit file',
 })
 
 // A minute is long. What is counted here is that the only request at rest is one read of the key for each
-// refresh interval, whatever that is: at 30 s that is 2 or 3 a minute.
+// refresh interval, however long that is: at 30 s, it is 2 or 3 a minute.
 void test('without calls the key is read once in each refresh interval, and nothing else is requested', async (t) => {
   const intervals = [1, 2]
   const watched = await Promise.all(

@@ -53,7 +53,7 @@ void test('during rotations an API server sees one key id for each version, and 
   const keeps = (keyId: string) => kept.some(({ wrapped }) => wrapped.keyId === keyId)
   const note = ({ keyId }: { keyId: string }, version: number) =>
     versions.set(keyId, (versions.get(keyId) ?? new Set()).add(version))
-  /** As kube-apiserver: an Encrypt whenever Status names another key id, thrown away when it disagrees. */
+  /** As kube-apiserver does: an Encrypt whenever Status names another key id, discarded if it has a different one. */
   const apiServer = async () => {
     while (!state.done) {
       const { keyId, healthz } = await plugin.client.status()

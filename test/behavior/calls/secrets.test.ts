@@ -49,7 +49,7 @@ void test('no token, JWT, plaintext or ciphertext appears in any output', async 
   await client.decrypt(wrapped)
   await client.decryptV1(await client.encryptV1(long))
 
-  // Wrong data, of which nothing may come back.
+  // Wrong data, of which no answer may contain anything.
   for (const ciphertext of [long, Buffer.from(`${text}AAAA`), Buffer.from(text.slice(0, -8))]) {
     await tell(client.decrypt({ ...wrapped, ciphertext }))
     await tell(client.decryptV1(ciphertext))

@@ -9,7 +9,7 @@ const plugin = await fixture.startHealthy({ address: proxy.address, log: { level
 const { client } = plugin
 const LARGE_BYTES = 60 * 1024
 
-/** How often each status came back. */
+/** How often each status was returned. */
 async function countOutcomes(calls: Promise<unknown>[]): Promise<Map<string, number>> {
   const counts = new Map<string, number>()
   for (const { code } of await Promise.all(calls.map(outcomeOf))) {

@@ -9,7 +9,7 @@ import { eventually } from '../../real/host/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao } = fixture
-/** Longer than the test: what is asked of Vault is asked for a call. */
+/** Longer than the test, so that every request to Vault is for a call. */
 const KMS = { refreshInterval: '5m' }
 const plugin = await fixture.startHealthy({ kms: { ...KMS, clusterId: 'ours' } })
 const { client } = plugin
@@ -23,7 +23,7 @@ const ENCRYPT_HEADERS = {
   te: 'trailers',
 }
 
-/** Another caller is served as if nothing had happened, and Vault was asked for this caller alone. */
+/** Another caller is served as if nothing had happened, and only its calls caused requests to Vault. */
 async function othersAreServed(t: Test, since: number): Promise<void> {
   t.equal(fixture.asked(since).length, 0, 'no request to Vault')
   const next = new KmsClient(plugin.socket)

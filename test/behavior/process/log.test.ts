@@ -1,4 +1,4 @@
-// The log has no say in whether the program serves or ends: on a full file system, and with a reader that has stopped.
+// The log never decides whether the program serves or ends, neither on a full file system nor with a reader that has stopped.
 import { execFileSync } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'

@@ -14,7 +14,7 @@ const fixture = await Fixture.open()
 const { bao, vault } = fixture
 const KMS = { refreshInterval: '1s' }
 
-/** What Status says although Vault cannot be asked, and that the other calls fail without harm. */
+/** What Status reports while Vault cannot be reached, and that the other calls fail without harm. */
 async function servesWithoutVault(t: Test, plugin: Plugin, told: RegExp): Promise<void> {
   const first = await plugin.client.status()
   t.match(first, { version: 'v2', keyId: '' })

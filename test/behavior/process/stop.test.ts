@@ -16,7 +16,7 @@ import { eventually } from '../../real/host/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao, vault } = fixture
-/** Longer than any test: nothing but what a test asks for goes to Vault. */
+/** Longer than any test, so that Vault receives only the requests that a test causes. */
 const KMS = { refreshInterval: '5m' }
 
 /** The accessors of the tokens that plugins hold now. */
@@ -156,7 +156,7 @@ void test('SIGTERM with an idle caller that keeps its connection open', async (t
   t.ok(ms < 2_500, `not the whole time for calls in flight (${ms.toFixed(0)} ms)`)
 })
 
-/** A client that connects, says so much, and from then on neither reads, writes nor closes. */
+/** A client that connects, sends this, and from then on neither reads, writes nor closes. */
 async function silentClient(path: string, greeting: Buffer): Promise<Socket> {
   const socket = connect({ path, allowHalfOpen: true })
   socket.on('error', () => undefined)

@@ -9,7 +9,7 @@ import { eventually } from '../../real/host/eventually.ts'
  * A second address that leads to another Vault: a disaster recovery site, or a node that was initialized again.
  * What it refuses says nothing about the first one.
  */
-// Tokens that expire during an outage make the plugin log in where it can.
+// When tokens expire during an outage, the plugin logs in wherever it can.
 const fixture = await Fixture.open({ ttl: '4s' })
 const network = await fixture.tcpProxy()
 const KMS = { refreshInterval: '1s', decryptCache: { enabled: true } }
@@ -70,7 +70,7 @@ void test('the second Vault accepts the login and has another key of the same na
   await plugin.stop()
 })
 
-/** What the plugin asked of a Vault that had accepted its login. */
+/** The requests of the plugin to a Vault that accepted its login. */
 function asked(bao: OpenBao, since: AuditMark, path: RegExp): AuditRequest[] {
   return bao
     .auditRequests({ since, path })

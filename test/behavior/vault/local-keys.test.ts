@@ -71,12 +71,12 @@ const policy = (await renderPolicy('kms.hcl')).replaceAll(KEY, '+')
 
 interface Change {
   readonly what: string
-  /** Which key, as changes of it cannot be taken back. */
+  /** Which key, because changes of it cannot be undone. */
   readonly key: string
   readonly kms?: Record<string, unknown>
   readonly auth?: Settings['auth']
   readonly begin: (key: string) => Promise<unknown>
-  /** What Status says when Vault was asked. */
+  /** What Status reports after Vault was asked. */
   readonly told: string | RegExp
   /** The codes of an Encrypt, and of a Decrypt of what was encrypted before. */
   readonly encrypt: string

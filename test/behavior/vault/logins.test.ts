@@ -23,13 +23,13 @@ const KMS = { refreshInterval: '1s' }
 const policies = ['transit-bridge-kms']
 const folder = tempFolder('credentials')
 
-/** As whom plugins work now, by the audit file: the name that Vault gives to who logged in. */
+/** The identity that plugins work with now, by the audit file: the name that Vault gives to a login. */
 async function workedAs(plugin: Plugin, since: number): Promise<string> {
   await plugin.client.encrypt(newSeed())
   return fixture.asked(since, /transit\/encrypt/).at(-1)?.displayName ?? 'nobody'
 }
 
-/** What a login of each method says is in the log and in the metrics. */
+/** A login of each method is in the log and in the metrics. */
 async function loggedInBy(plugin: Plugin, method: string): Promise<boolean> {
   const { text } = await plugin.admin('/metrics')
   return new RegExp(`vault_logins_total\\{method="${method}",outcome="ok"\\} [1-9]`).test(text)
@@ -111,7 +111,7 @@ void test('approle: a stale secret id is sent once, or Vault would lock the role
 })
 
 void test('cert: another client certificate in the files is the one of the next login', async (t) => {
-  // A role for each name: Vault takes the one that fits, and names the identity that logged in by it.
+  // A role for each name: Vault uses the one that matches, and names the identity after it.
   for (const role of ['node-1', 'node-2']) {
     const { caPem } = authority
     await enableCertLogin(bao, { policies, ttl: '3s', caPem, role, commonNames: [role] })
@@ -163,7 +163,7 @@ void test('cert: an X.509-SVID is replaced while the plugin runs, as two files a
   const keyFile = join(folder, 'svid_key.pem')
   const bundle = join(folder, 'credentialbundle.pem')
   const use = ({ certFile: cert, keyFile: key }: { certFile: string; keyFile: string }) => {
-    // Not in one step: for a moment the key does not belong to the certificate.
+    // Not in one step: for a moment the key does not match the certificate.
     copyFileSync(cert, certFile)
     copyFileSync(key, keyFile)
     writeFileSync(bundle, readFileSync(key, 'utf8') + readFileSync(cert, 'utf8'))

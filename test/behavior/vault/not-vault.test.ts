@@ -3,7 +3,7 @@ import { freePort } from '../../real/host/port.ts'
 import { linesSaying, newSeed, outcomeOf, Fixture } from '../fixture.ts'
 import { eventually } from '../../real/host/eventually.ts'
 
-/** What stands in front of Vault, or at its address, and answers in its place. */
+/** What is in front of Vault, or at its address, and answers in its place. */
 interface Row {
   readonly name: string
   readonly status: number

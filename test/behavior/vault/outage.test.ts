@@ -4,7 +4,7 @@ import { eventually } from '../../real/host/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao } = fixture
-// The plugin sees a network that fails, behind it something that answers in Vault's place, behind that Vault.
+// Between the plugin and Vault: a network that fails, and a server that answers in Vault's place.
 const http = await fixture.httpProxy()
 const network = await fixture.tcpProxy(http.address)
 /** Vault's return is noticed within this (milliseconds); what is over it is slack for a busy machine. */
@@ -93,7 +93,7 @@ for (const outage of outages) {
     const wrapped = await plugin.client.encrypt(plaintext)
     t.equal(before.healthz, 'ok')
     await outage.begin()
-    // The second one when the caller's time is up before ours.
+    // The second one if the caller's deadline comes before ours.
     const codes = /^(UNAVAILABLE|DEADLINE_EXCEEDED)$/
     t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: codes }, 'encrypt')
     t.match(await outcomeOf(plugin.client.decrypt(wrapped)), { code: codes }, 'decrypt')

@@ -14,7 +14,7 @@ import { eventually } from '../../real/host/eventually.ts'
 
 const fixture = await Fixture.open()
 const { bao, vault } = fixture
-/** With a long grace: what is reported at once is reported without it. */
+/** With a long grace, to show that a refusal is reported without it. */
 const KMS = { refreshInterval: '1s', outageGrace: '30m' }
 const whole = await renderPolicy('kms.hcl')
 const plugin = await fixture.startHealthy({ kms: { ...KMS, clusterId: 'refused' } })

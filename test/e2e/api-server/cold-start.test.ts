@@ -7,7 +7,7 @@ import { startCluster } from '../cluster.ts'
 
 const VALUES = { password: 'the-password-of-a-cold-start' }
 
-// No identity: what is plain would not even be read.
+// No identity: plaintext could not even be read.
 const cluster = await startCluster(t, {
   encryptionConfig: (socket) => encryptionConfig([kms(socket)], ['*.*']),
 })
@@ -19,7 +19,7 @@ void test('with *.* all that the API server stores is ciphertext', async (t) => 
   const plain = values.filter(({ value }) => parseStored(value).format === 'plain')
   const kinds = new Set(plain.map(({ key }) => key.split('/')[2]))
   t.comment(`${String(values.length)} values, plain are those of: ${[...kinds].join(', ')}`)
-  // What the API server keeps for itself and is no resource that could be named; it writes them in its own time.
+  // What the API server keeps for itself, which is not a resource that a rule can name; it writes these when it likes.
   const internal = ['peerserverleases', 'ranges']
   t.same(
     [...kinds].filter((kind) => !internal.includes(kind ?? '')),
@@ -60,7 +60,7 @@ void test('after a power cut, Vault comes last, sealed', async (t) => {
   await readAll(t)
 })
 
-/** Nothing of the control plane is left but what is on disk. */
+/** Of the control plane, only what is on disk is left. */
 async function powerCut(): Promise<void> {
   await Promise.all([api.kill(), plugin.kill(), etcd.kill(), vault.bao.kill()])
 }

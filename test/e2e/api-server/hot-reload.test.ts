@@ -1,4 +1,4 @@
-// The EncryptionConfiguration changes while the API server runs: it looks at the file once a minute.
+// The EncryptionConfiguration changes while the API server runs, which checks the file once a minute.
 import { test } from 'tap'
 import { encryptionConfig, identity, kms } from '../encryption-config.ts'
 import { kmsProviders, reloads } from '../observe.ts'
@@ -18,7 +18,7 @@ void test('encryption is turned on, and a resource added, without a restart', as
   const configMaps = '/api/v1/namespaces/default/configmaps'
   await api.api('POST', configMaps, { metadata: { name: 'settings' }, data: VALUES })
 
-  // A plugin that is not there: the new configuration is refused, the old one goes on.
+  // A plugin that does not exist: the new configuration is refused, and the old one stays in use.
   await api.writeEncryptionConfig(encryptionConfig([kms('/nowhere/kms.sock'), identity]))
   await reloads(api, 'failure', 1)
   await api.createSecret('default', 'still-plain', VALUES)

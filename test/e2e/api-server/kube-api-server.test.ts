@@ -38,7 +38,7 @@ void test('a Secret is ciphertext in etcd, and two API servers read it', async (
   t.teardown(() => second.stop())
   t.same(await second.getSecret('default', 'a'), { password: 'hello' })
 
-  // Tokens of the one are tokens of the other, and of every Vault that pins their public key.
+  // The tokens of one are valid for the other, and for every Vault that pins their public key.
   const token = await second.serviceAccountToken('apps', 'web', { audience: 'vault' })
   t.equal(decodeProtectedHeader(token).kid, signer.keyId)
   const bao = await OpenBao.start()

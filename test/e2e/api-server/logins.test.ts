@@ -1,4 +1,4 @@
-// Logging in with tokens that the very API server issued which the plugin encrypts for.
+// Logins with tokens that were issued by the API server that the plugin serves.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { decodeJwt } from 'jose'
@@ -28,7 +28,7 @@ const tokenFile = join(tempFolder('logins'), 'token')
 const signer = await ServiceAccountIssuer.create()
 const [{ vault }, etcd] = await Promise.all([startVault(t), startEtcd(t)])
 await writePolicy(vault.bao, POLICY, await renderPolicy('kms.hcl'))
-// No plugin is there yet, so this API server is not ready; it issues and reviews tokens all the same.
+// There is no plugin yet, so this API server is not ready, but it issues and reviews tokens.
 const api = await startApiServer(t, {
   etcd,
   signer,
@@ -48,7 +48,7 @@ void test('jwt with pinned keys: a token of this API server opens Vault for it',
     subject: `system:serviceaccount:${NAMESPACE}:${ACCOUNT}`,
     role: ROLE,
     policies: [POLICY],
-    // So short that the plugin logs in again within the test.
+    // Short enough for the plugin to log in again within the test.
     ttl: '4s',
   })
   await issueToken()
@@ -97,7 +97,7 @@ void test('kubernetes without a reviewer token: the cause is named, in setup and
     stdout: /not only for "vault"/,
   })
   await grantReview(ACCOUNT)
-  // With every right to review, and yet refused: the API server does not accept the token itself.
+  // Refused in spite of every right to review: the API server does not accept the token itself.
   const cause =
     /without token_reviewer_jwt in .*, Vault presents this token itself to the API server/
   const plugin = await startWith(t, { method: 'kubernetes' })

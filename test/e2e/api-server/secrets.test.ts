@@ -95,7 +95,7 @@ void test('after a rotation new writes use the new key id, and stale data is rew
   t.match(await storedV2(etcd, 'fresh'), { keyId, source: /^vault:v2:/ })
   t.equal(await keyIdUses(api, keyId, 'to_storage'), 1)
 
-  // Old data reads, and stays as it is until it is written.
+  // Old data can be read, and stays as it is until it is written.
   t.same(await api.getSecret('default', 'first'), { password: PASSWORD })
   t.match(await storedV2(etcd, 'first'), { keyId: old, source: /^vault:v1:/ })
   t.ok((await keyIdUses(api, old, 'from_storage')) > 0)
@@ -121,7 +121,7 @@ void test('a plugin that is killed and started again is found again', async (t) 
   await kmsProviders(api, 'ok')
   const { keyId } = await plugin.client.status()
   await plugin.kill()
-  // With a plugin that is gone, a call waits out its whole time.
+  // If the plugin is gone, a call waits until its deadline.
   await kmsProviders(api, /DeadlineExceeded/)
   t.ok((await apiServerCalls(api, 'Status', 'DeadlineExceeded')) > 0)
   t.equal((await api.readyz()).status, 500)

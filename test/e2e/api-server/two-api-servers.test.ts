@@ -63,7 +63,7 @@ void test('they converge after a rotation, and read each other at every moment',
     t.ok((await lastUse(server, keyId, 'to_storage')) > (await lastUse(server, old, 'to_storage')))
   }
 
-  // Through either of them, everything becomes new.
+  // Through either of them, everything is rewritten.
   for (let count = 0; count < written; count += 1) {
     await (count % 2 === 0 ? api : second).patchSecret('default', `stream-${String(count)}`)
   }

@@ -4,7 +4,7 @@ import type { KubeApiServer } from '../../real/cluster/kube-api-server.ts'
 import { CHART, renderChart } from '../../real/cluster/helm.ts'
 import type { JsonBody } from '../../real/program/json-body.ts'
 
-/** The Prometheus operator's; an API server without it knows nothing of them. */
+/** Of the Prometheus operator; an API server without it does not know them. */
 const FOREIGN = 'monitoring.coreos.com/v1'
 const PLURALS: Record<string, string> = { NetworkPolicy: 'networkpolicies' }
 

@@ -1,4 +1,4 @@
-// The chart as helm sees it: values that are right and wrong, and what comes of them.
+// The chart as helm sees it: valid and invalid values, and what it renders from them.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ import type { JsonBody } from '../../real/program/json-body.ts'
 const GOOD = readdirSync(join(CHART, 'ci')).map((name) => join(CHART, 'ci', name))
 const LEAST = ['--set=vault.address=https://vault.example.com:8200', '--set=kms.clusterId=prod']
 
-/** Values that are wrong, and what helm must say of them. */
+/** Invalid values, and what helm must report about them. */
 const BAD: readonly (readonly [values: string, message: RegExp])[] = [
   ['kms.mode=pod', /'\/kms\/mode'.*one of 'staticPod', 'daemonSet', 'none'/],
   ['kms.clusterId=', /'\/kms\/clusterId': minLength/],

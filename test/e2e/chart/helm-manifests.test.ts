@@ -1,4 +1,4 @@
-// The chart's objects before a real kube-apiserver, and the removal of installers with the rights that the chart gives.
+// The chart's objects in a real kube-apiserver, and the removal of installers with the permissions that the chart grants.
 import { mkdirSync, writeFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'

@@ -1,4 +1,4 @@
-// The dashboard before a real Prometheus that scrapes plugin, provider and API server under a short load.
+// The dashboard with a real Prometheus that scrapes plugin, provider and API server under a short load.
 import { test } from 'tap'
 import { fillVariables, queriesOf, readDashboard } from '../../monitoring/dashboard.ts'
 import { API_SERVER_METRICS } from '../../monitoring/metric-names.ts'

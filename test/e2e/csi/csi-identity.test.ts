@@ -85,7 +85,7 @@ void test('whose volume it is', { skip: whyNoMounts() }, async (t) => {
     const rejected = { code: 'UNAUTHENTICATED', message: /audience "?vault"?.*tokenRequests/ }
     await t.rejects(cluster.publish(pod, { class: 'web', tokens }), rejected)
     await t.rejects(driver.publish(pod, { class: 'web' }), rejected)
-    // Listed under our audience and issued for another: Vault decides, and the message explains its refusal.
+    // Listed under our audience but issued for another: Vault decides, and the message explains its refusal.
     const [token] = Object.values(tokens)
     if (token === undefined) throw new Error('no token')
     const disguised = { class: 'web', tokens: { vault: token } }
@@ -147,7 +147,7 @@ void test('whose volume it is', { skip: whyNoMounts() }, async (t) => {
     const publication = { class: 'web', tokens: await cluster.tokens(buyer) }
     await t.rejects(other.publish(buyer, publication), { code: 'PERMISSION_DENIED' })
 
-    // A token that is bound to a pod ends with it: the API server says so, and Vault listens.
+    // A token that is bound to a pod ends with it: the API server reports that, and Vault refuses the token.
     const gone = await cluster.createPod({ name: 'gone', serviceAccount: 'seller', classes: 'web' })
     const last = { class: 'web', tokens: await cluster.tokens(gone) }
     await api.api('DELETE', '/api/v1/namespaces/shop/pods/gone', { gracePeriodSeconds: 0 })

@@ -20,7 +20,7 @@ void test('Vault is away', { skip: whyNoMounts() }, async (t) => {
   })
 
   await t.test('a new pod waits, gets the reason, and starts when Vault is back', async (t) => {
-    // As in production, a folder that is young is not looked at again: csi-driver.test.ts has what that does.
+    // As in production, a recently created folder is not checked again; csi-driver.test.ts shows the effect.
     const slow = await CsiDriver.start({ api: cluster.api, nodeId: 'node-2', rotationMs: 120_000 })
     t.teardown(() => slow.stop())
     await startProvider(t, slow, csiConfiguration(proxy.address))
@@ -40,7 +40,7 @@ void test('Vault is away', { skip: whyNoMounts() }, async (t) => {
       t.equal(slow.volume(pod, 'web').type, undefined, 'nothing is mounted')
       await comeBack()
       const cameBackAt = performance.now()
-      // A login that failed is tried again after a pause of up to 5 s, and kubelet comes back by itself.
+      // A login that failed is tried again after a pause of up to 5 s, and kubelet tries again by itself.
       await slow.waitUntil('a try that succeeds', async () => {
         await slow.publish(pod, publication)
         return true

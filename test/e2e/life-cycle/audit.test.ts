@@ -19,7 +19,7 @@ void test('uses of the key by two plugins are distinguished, and a decrypt by ha
     const wrapped = await plugin.client.encrypt(seed)
     const reading = Array.from({ length: 20 }, () => plugin.client.decrypt(wrapped))
     for (const plain of await Promise.all(reading)) t.same(plain, seed)
-    // A call is answered a moment before its line is written.
+    // A call is answered a moment before its log line is written.
     await plugin.program.waitUntil(
       'the lines of 20 Decrypts',
       () => plugin.logLines().filter(({ method }) => method === 'Decrypt').length === 20,
@@ -28,7 +28,7 @@ void test('uses of the key by two plugins are distinguished, and a decrypt by ha
   const files = [join(vault.bao.dir, 'audit.log')]
   for (const [index, plugin] of plugins.entries()) {
     const file = join(folder, `node-${String(index)}.log`)
-    // As a container's log has it.
+    // As in a container's log.
     const lines = plugin.program.output().split('\n')
     writeFileSync(file, lines.map((line) => `2026-11-25T00:00:00Z stdout F ${line}`).join('\n'))
     files.push(file)

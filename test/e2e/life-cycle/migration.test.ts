@@ -77,7 +77,7 @@ async function runAmongOthers(args: string[]) {
   return outcome
 }
 
-/** Begins a rewriting and kills it before the controller could do anything; gives the name of its migration. */
+/** Starts a rewrite and kills it before the controller can do anything; returns the name of its migration. */
 async function beginAndKill(): Promise<string> {
   manager.pause()
   const program = operator.start([...COMMAND, '--method', 'migration'])

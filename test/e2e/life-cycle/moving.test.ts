@@ -64,7 +64,7 @@ async function restartWith(text: string): Promise<void> {
   await api.restart({ encryptionConfig: text })
 }
 
-/** Without a restart: the API server looks at its file once a minute. */
+/** Without a restart: the API server checks its file once a minute. */
 async function reloadWith(text: string): Promise<void> {
   const name = 'apiserver_encryption_config_controller_automatic_reloads_total'
   const count = async () => (await api.samples(name, { status: 'success' }))[0]?.value ?? 0

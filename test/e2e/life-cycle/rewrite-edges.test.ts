@@ -1,4 +1,4 @@
-// What `rewrite` must not count as done: a resource that is no longer served, and a migration that no one continues.
+// What `rewrite` must not count as done: a resource that is no longer served, and a migration that no controller continues.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { t, test } from 'tap'

@@ -1,4 +1,4 @@
-// `transit-bridge rotate` on a real cluster of two API servers with a plugin each: to the end, whatever happens meanwhile.
+// `transit-bridge rotate` on a real cluster of two API servers with a plugin each: to the end, no matter what happens in the meantime.
 import { test } from 'tap'
 import { KEY } from '../../real/vault/kms-vault.ts'
 import { rotateKey } from '../../real/vault/transit-setup.ts'

@@ -14,7 +14,7 @@ import { SECRETS } from '../stored.ts'
 const aescbc = {
   aescbc: { keys: [{ name: 'one', secret: Buffer.alloc(32, 1).toString('base64') }] },
 }
-/** What Kubernetes before 1.34 does not have. */
+/** Kubernetes before 1.34 does not have it. */
 const CONFIG_INFO = 'apiserver_encryption_config_controller_last_config_info'
 
 void test('aescbc first and the plugin second: no command assumes that the plugin writes', async (t) => {

@@ -13,7 +13,7 @@ export class Writers {
     this.#apis = apis
   }
 
-  /** Begins to change what `names` names, and to make and delete others. Each name has one writer. */
+  /** Starts to change the Secrets in `names`, and to create and delete others. Each name has one writer. */
   start(names: string[], writers = 4): void {
     const shares = Array.from({ length: writers }, (_none, writer) =>
       names.filter((_name, index) => index % writers === writer),

@@ -92,7 +92,7 @@ export class Administrator {
     chmodSync(join(this.#tools, name), 0o755)
   }
 
-  /** Types a block into a shell, and what is asked for; gives what the terminal shows. The first failure ends it. */
+  /** Types a block into a shell, and answers to its questions; returns what the terminal shows. The first failure ends it. */
   async types({ text }: Block, network?: string): Promise<string> {
     const script = join(tempFolder('block'), 'block.sh')
     writeFileSync(script, text)
@@ -176,7 +176,7 @@ export async function startVault(t: Test): Promise<OpenBao> {
   return bao
 }
 
-/** etcd as kubeadm has it: TLS on port 2379, and the files to reach it. */
+/** etcd as kubeadm runs it: TLS on port 2379, and the files to reach it. */
 export async function startEtcd(t: Test): Promise<Etcd> {
   const etcd = await Etcd.start()
   t.teardown(() => etcd.stop())

@@ -97,7 +97,7 @@ export async function stored(node: KubeNode, place: string): Promise<string> {
   return Buffer.from(value, 'base64').toString('latin1')
 }
 
-/** Cuts the power, starts the node alone, and waits until its API server is ready; gives the seconds that took. */
+/** Cuts the power, starts the node alone, and waits until its API server is ready; returns the number of seconds. */
 export async function cutAndComeBack(node: KubeNode): Promise<number> {
   await node.cutPower()
   const start = performance.now()

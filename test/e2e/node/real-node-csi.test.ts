@@ -62,7 +62,7 @@ async function install(node: KubeNode, caPem: string): Promise<void> {
   )
 }
 
-/** A pod that says as its last words what its volume holds. */
+/** A pod that logs the content of its volume before it ends. */
 function podThatReads(): object {
   const script = `
     const fs = require('node:fs')

@@ -1,4 +1,4 @@
-// The plugin as an ordinary DaemonSet on a real node: what power cut it comes back from, and from which it does not.
+// The plugin as an ordinary DaemonSet on a real node: from which power cuts it recovers, and from which it does not.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
 import { whyNoNode } from '../../real/cluster/kube-node.ts'
@@ -22,7 +22,7 @@ const CIPHERTEXT = /^k8s:enc:kms:v2:transit-bridge:/
 /** About four times what the same node needs with Secrets alone encrypted. */
 const LIMIT_MS = 40_000
 
-/** The status that the API server answers with, or 0, and what it says. */
+/** The status and text that the API server returns; 0 without an answer. */
 async function ask(node: KubeNode, path: string): Promise<{ status: number; text: string }> {
   try {
     const { status, body } = await node.request('GET', path)
@@ -67,7 +67,7 @@ void test('daemonSet: a cluster within its limits recovers', { skip: whyNoNode()
 
   await t.test('with *.* encrypted the pod of the plugin is ciphertext, too', async (t) => {
     writeEncryption(node, ['*.*'])
-    // Once more it comes back: all that its pod needs was stored before.
+    // It recovers again: everything that its pod needs was stored before.
     await cutAndComeBack(node)
     await waitForDaemonSet(node, PLUGIN)
     const { items } = await node.api('GET', PODS)

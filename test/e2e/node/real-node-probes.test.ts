@@ -1,4 +1,4 @@
-// The kubelet's probes of the plugin go through its socket: the admin port, taken or flooded, does not get it killed.
+// The kubelet's probes of the plugin use its socket: an admin port that is taken or flooded does not get it killed.
 import { test } from 'tap'
 import { findSamples } from '../../real/cluster/prometheus-text.ts'
 import { whyNoNode, type KubeNode } from '../../real/cluster/kube-node.ts'
@@ -39,7 +39,7 @@ async function containerOf(node: KubeNode): Promise<{ id: string; restarts: numb
   return { id: containerID, restarts: restartCount }
 }
 
-/** Waits until the kubelet was content with the plugin twice more, and returns the container that runs then. */
+/** Waits until two more probes of the kubelet succeed, and returns the container that runs then. */
 async function afterTwoProbes(node: KubeNode) {
   const labels = { probe_type: 'Liveness', result: 'successful' }
   const before = await probes(node, labels)

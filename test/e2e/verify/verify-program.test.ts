@@ -1,4 +1,4 @@
-// The built program over some more objects: memory, an interrupt, and readers that go away.
+// The built program with more objects: memory, an interrupt, and readers that close early.
 import { randomBytes } from 'node:crypto'
 import { after, test } from 'tap'
 import { request } from 'undici'
@@ -43,7 +43,7 @@ void test('an interrupt ends it, and it reports that nothing is proved', async (
   const slow = ['--endpoints', etcd.address, '--rate', '1']
   const before = await countReads()
   const { code, stdout, stderr } = await runMeasured(slow, (child) => {
-    // A count and a page: then it rests for longer than anybody waits.
+    // A count and a page; then it pauses for longer than the test.
     void eventually('two reads', async () => (await countReads()) >= before + 2).then(() =>
       child.kill('SIGINT'),
     )

@@ -188,7 +188,7 @@ export class CsiDriver {
     )
   }
 
-  /** Takes a volume away, as kubelet does when its pod is gone. */
+  /** Unpublishes a volume, as kubelet does when its pod is gone. */
   async unpublish(pod: CsiPod, volumeName: string): Promise<void> {
     const targetPath = this.#targetOf(pod, volumeName)
     const volumeId = volumeIdOf(pod, volumeName)

@@ -128,7 +128,7 @@ export class KubeApiServer {
     return { status: answer.statusCode, body: isJson ? JSON.parse(text) : text }
   }
 
-  /** As `request`; returns the body alone and throws, with the server's words, on 400 and above. */
+  /** Like `request`, but returns only the body, and throws with the server's message on 400 and above. */
   async api(
     method: Parameters<KubeApiServer['request']>[0],
     path: string,

@@ -31,7 +31,7 @@ const CNI = '/usr/lib/cni'
 const NEEDED = ['containerd', 'runc', 'ip', 'unshare', 'nsenter', 'ctr', 'buildah', 'debootstrap']
 const ISSUER = 'https://kubernetes.default.svc'
 
-/** One line why no node can be had here, or false: what a test takes for `skip`. */
+/** Why no node can run here, in one line, or false: for the option `skip` of a test. */
 export function whyNoNode(): string | false {
   if (process.platform !== 'linux' || process.getuid?.() !== 0)
     return 'a real node needs Linux, and root'
@@ -50,8 +50,8 @@ interface NodeSetup {
 }
 
 /**
- * Nodes share the machine's cgroups of pods, and each kubelet tidies away what it does not know: one node at a
- * time. Gives what ends the turn; that of a process that died ends with it.
+ * Nodes share the machine's cgroups of pods, and each kubelet removes those that it does not know: one node at a
+ * time. Returns a function that ends the turn; a process that dies ends its turn.
  */
 async function takeTurn(): Promise<() => void> {
   const turn = Promise.withResolvers<void>()
@@ -183,7 +183,7 @@ export class KubeNode {
     return { status: answer.statusCode, body: isJson ? JSON.parse(text) : text }
   }
 
-  /** As request; gives the body alone and throws, with the server's words, on 400 and above. */
+  /** Like request, but returns only the body, and throws with the server's message on 400 and above. */
   async api(...args: Parameters<KubeNode['request']>): Promise<JsonBody> {
     const { status, body } = await this.request(...args)
     if (status < 400) return body

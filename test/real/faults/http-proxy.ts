@@ -99,7 +99,7 @@ export class HttpProxy {
     this.#add({ kind: 'hold' }, rule)
   }
 
-  /** Passes these requests on, so much later. */
+  /** Passes these requests on after this delay. */
   delay(ms: number, rule: Rule = {}): void {
     this.#add({ kind: 'delay', ms }, rule)
   }
@@ -114,7 +114,7 @@ export class HttpProxy {
     this.#dropped = header.toLowerCase()
   }
 
-  /** Takes all rules away: everything is passed. */
+  /** Removes all rules: everything is passed. */
   clear(): void {
     this.#rules = []
   }

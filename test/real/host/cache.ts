@@ -5,7 +5,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { withLock } from './folder-lock.ts'
 
-/** Where things are kept that take long to make: outside the checkout, shared by all checkouts. */
+/** Where things that take long to make are kept: outside the checkout, shared by all checkouts. */
 export function cacheFolder(): string {
   const base = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache')
   return join(base, 'transit-bridge')

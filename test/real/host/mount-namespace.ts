@@ -2,7 +2,7 @@ import { readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { Program } from '../program/program.ts'
 
-/** One line why no mount can be made here, or false when it can: what a test takes for `skip`. */
+/** Why nothing can be mounted here, in one line, or false: for the option `skip` of a test. */
 export function whyNoMounts(): string | false {
   if (process.platform !== 'linux') return 'the CSI driver runs on Linux alone'
   if (process.getuid?.() !== 0) return 'the CSI driver mounts file systems: run this test as root'

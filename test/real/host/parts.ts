@@ -171,7 +171,7 @@ function kubernetes(program: string, folder = 'kubernetes'): FromGo {
   }
 }
 
-/** The names of all parts, for those who want to have them before any test starts. */
+/** The names of all parts, to obtain them before any test starts. */
 export const partNames = Object.keys(parts) as Part[]
 
 /**

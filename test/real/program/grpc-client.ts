@@ -28,7 +28,7 @@ export class GrpcClient {
 
   /**
    * @param timeout of a call that names none, in milliseconds
-   * @param authority as the pseudo-header :authority has it
+   * @param authority value of the pseudo-header :authority
    */
   constructor(socket: string, timeout: number, authority = 'localhost') {
     this.#timeout = timeout
@@ -52,7 +52,7 @@ export class GrpcClient {
     return fromBinary(method.output, await this.send(path, bytes, options))
   }
 
-  /** Sends bytes that need be no message of the method; resolves with the bytes of the answer. */
+  /** Sends bytes that need not be a message of the method; resolves with the bytes of the answer. */
   send(path: string, request: Buffer, options: CallOptions = {}): Promise<Buffer> {
     return new Promise<Buffer>((resolve, reject) => {
       const deadline = Date.now() + (options.timeout ?? this.#timeout)

@@ -54,7 +54,7 @@ export class KmsClient {
     return Buffer.from(answer.plain)
   }
 
-  /** Sends bytes that need be no message of the method; resolves with the bytes of the answer. */
+  /** Sends bytes that need not be a message of the method; resolves with the bytes of the answer. */
   send(path: string, request: Buffer, options: CallOptions = {}): Promise<Buffer> {
     return this.#client.send(path, request, options)
   }

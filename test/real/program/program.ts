@@ -135,7 +135,7 @@ export class Program {
   async terminate({ graceMs = 10_000 }: { graceMs?: number } = {}): Promise<Exit> {
     if (this.#exit !== undefined) return this.#exit
     this.signal('SIGTERM')
-    // A paused program would take the signal only once it goes on.
+    // A paused program would receive the signal only when it continues.
     this.signal('SIGCONT')
     const stop = new AbortController()
     const late = sleep(graceMs, undefined, { signal: stop.signal }).then(
@@ -161,7 +161,7 @@ export class Program {
     this.signal('SIGSTOP')
   }
 
-  /** Lets a paused program go on (SIGCONT). */
+  /** Lets a paused program continue (SIGCONT). */
   resume(): void {
     this.signal('SIGCONT')
   }

@@ -1,4 +1,4 @@
-/** A request as the audit device wrote it, with what became of it. */
+/** A request as the audit device wrote it, with its result. */
 export type AuditRequest = {
   id: string
   time: string
@@ -6,7 +6,7 @@ export type AuditRequest = {
   operation: string
   path: string
   namespace: string
-  /** Who asked, as the login method names it; empty before a login. */
+  /** Who sent it, as the login method names it; empty before a login. */
   displayName: string
   policies: string[]
   /** Audited request headers, in lower case; values as they are unless the header is made HMACed. */

@@ -52,7 +52,7 @@ export async function certify(
   await bao.api('POST', `transit/keys/${name}/set-certificate`, { certificate_chain: chain })
 }
 
-/** Deletes a key for good, which Vault allows only after `deletion_allowed`. */
+/** Deletes a key permanently, which Vault allows only after `deletion_allowed`. */
 export async function deleteKey(bao: OpenBao, name: string, mount = 'transit'): Promise<void> {
   await configKey(bao, name, { deletion_allowed: true }, mount)
   await bao.api('DELETE', `${mount}/keys/${name}`)

@@ -18,7 +18,7 @@ import {
   type RandomObject,
 } from './stored-objects.ts'
 
-/** A store with all that is true about it, and how `verify` is asked about it. */
+/** A store with everything that is true about it, and the options of `verify` for it. */
 export type RandomStore = {
   readonly seed: number
   readonly prefix: string
