@@ -1,5 +1,6 @@
 // First: until it is loaded, process 1 of a container ignores signals.
 import './commands/cli/process-exit.ts'
+import { keepMemoryOutOfCoreDumps } from './commands/cli/core-dump.ts'
 import { readArguments } from './commands/cli/arguments.ts'
 import {
   warn,
@@ -26,6 +27,7 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
 
 /** Runs the command line of the process. The process exits when nothing is left to do, so output is never truncated. */
 async function start(): Promise<void> {
+  keepMemoryOutOfCoreDumps()
   const { stdout, stderr, env: environment, argv } = process
   stdout.on('error', (error: NodeJS.ErrnoException) => endOutput(error))
   // When standard error has no reader, there is nowhere to report it.

@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts'
+import { keyPath } from '../config/key-path.ts'
 import { loadConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
 import { startGrpcServer } from '../grpc/server.ts'
@@ -54,11 +55,12 @@ async function runKms(config: Config): Promise<never> {
   const plugin: KmsPlugin = createKmsPlugin({
     kms,
     transit: config.transit,
+    keyPath: keyPath(config),
     vault: drill?.wrap(session) ?? session,
     onProven: (context) => client.prove(context),
     programVersion: version,
     ...telemetry,
-    log: log.child({ [logKey.key]: nameKey(config) }),
+    log: log.child({ [logKey.key]: keyPath(config) }),
   })
   await plugin.restore()
   const server = await startGrpcServer({
@@ -85,14 +87,6 @@ async function runKms(config: Config): Promise<never> {
   await Promise.all([client.close(), admin?.stop()])
   log.info('stopped')
   return shutdown.exit(EXIT_OK)
-}
-
-/** The key as Vault's audit file names it, so that `audit` can compare both: namespace, mount and name. */
-function nameKey({ vault, transit }: Config): string {
-  return [vault.namespace ?? '', transit.mount, transit.key]
-    .map((part) => part.replaceAll(/^\/+|\/+$/g, ''))
-    .filter((part) => part !== '')
-    .join('/')
 }
 
 /** Loaded only if drills are allowed. */

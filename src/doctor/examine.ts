@@ -1,5 +1,6 @@
 import type { Clock } from '../time/clock.ts'
 import type { Config } from '../config/config.ts'
+import { keyPath } from '../config/key-path.ts'
 import { requireSection } from '../config/section.ts'
 import { VaultSettings } from '../operator/vault-settings.ts'
 import { describeDuration } from '../time/duration.ts'
@@ -53,7 +54,7 @@ export async function examine(options: ExamineOptions): Promise<readonly Finding
     ...(await checkSocket(kms)),
     ...(await checkSealedFile(
       kms.localKeys,
-      { clusterId: kms.clusterId, keyName: config.transit.key },
+      { clusterId: kms.clusterId, keyPath: keyPath(config) },
       owners,
     )),
     ...(await checkApiServer({ socket: kms.socket, manifest, encryptionConfig })),

@@ -46,6 +46,12 @@ function judge(
   const ageMs = timeBetween(state.agreedAt, readMoment())
   if (ageMs === undefined)
     return fail('sealed file', `the clock of this node is behind ${path}`, 'set the clock')
+  if (!state.localKeys.some(({ isOwn }) => isOwn))
+    return fail(
+      'sealed file',
+      `${path} has no local key that encrypts`,
+      'see the log of the plugin',
+    )
   const leftMs = offlineForMs - ageMs
   const what = `${String(state.localKeys.length)} local keys, Vault last answered ${describeDuration(ageMs)} ago`
   if (leftMs <= 0)

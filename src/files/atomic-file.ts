@@ -47,8 +47,7 @@ async function isUpToDate({ path, mode, content }: HostFile): Promise<boolean> {
  * throws; the old file is then unchanged.
  */
 export async function replaceFile({ path, mode, content }: NewFile): Promise<void> {
-  // The kubelet ignores files whose name starts with a dot in its folder of static pods (kubernetes: pkg/kubelet/config/file.go).
-  const unfinished = join(dirname(path), `.${basename(path)}.new`)
+  const unfinished = unfinishedOf(path)
   await rm(unfinished, { force: true })
   const file = await open(unfinished, 'wx', mode)
   try {
@@ -63,16 +62,33 @@ export async function replaceFile({ path, mode, content }: NewFile): Promise<voi
   await syncFolder(dirname(path))
 }
 
-/** Removes a file so that it stays removed after a power cut; returns whether it existed. Throws what node:fs throws. */
+/**
+ * The new content until it is complete; a process that is killed leaves it. The kubelet ignores files whose name starts with a dot
+ * in its folder of static pods (kubernetes: pkg/kubelet/config/file.go).
+ */
+function unfinishedOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.new`)
+}
+
+/**
+ * Removes a file, and what an interrupted {@link replaceFile} left of it, so that it stays removed after a power cut; returns
+ * whether it existed. Throws what node:fs throws.
+ */
 export async function removeFile(path: string): Promise<boolean> {
+  const wasUnfinished = await removeName(unfinishedOf(path))
+  const existed = await removeName(path)
+  if (existed || wasUnfinished) await syncFolder(dirname(path))
+  return existed
+}
+
+async function removeName(path: string): Promise<boolean> {
   try {
     await rm(path)
+    return true
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return false
     throw error
   }
-  await syncFolder(dirname(path))
-  return true
 }
 
 /** A new name in a folder survives a power cut only once the folder is synced (fsync(2)). */

@@ -21,7 +21,7 @@ export function takeRunLock(path: string): RunLock | LockFailure {
   let database: DatabaseSync | undefined
   try {
     database = new DatabaseSync(path, { timeout: 0 })
-    database.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE')
+    database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
     const held = database
     return { release: () => held.close() }
   } catch (error) {

@@ -80,9 +80,12 @@ export class Health {
     this.#failure = undefined
   }
 
-  /** An earlier process had a proof and local keys that may still be used; a new proof is due. */
+  /**
+   * An earlier process had a proof and local keys that may still be used; a new proof is due. Status is "ok" only if the keys still
+   * encrypt: an API server that starts must be told why it cannot.
+   */
   restore(): void {
-    this.#proven = true
+    this.#proven = (this.#options.offlineLeftMs?.() ?? 0) > 0
     this.#doubted = true
     this.#mayEncrypt = true
   }

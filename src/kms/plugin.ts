@@ -32,6 +32,8 @@ const MAX_WAITING_BYTES = 24 * 1024 * 1024
 export interface KmsPluginOptions {
   readonly kms: KmsConfig
   readonly transit: TransitConfig
+  /** The key with its mount and namespace, which a sealed file belongs to. */
+  readonly keyPath: string
   /** Requests to Vault under the plugin's identity. */
   readonly vault: VaultRequester
   /** Called after each check that passed, with the context of its requests: the address that answered them has the key. */
@@ -101,7 +103,7 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
   const local = createLocalKeys({
     config: kms.localKeys,
     clusterId: kms.clusterId,
-    keyName: transit.key,
+    keyPath: options.keyPath,
     encrypt,
     decrypt,
     onSealedFileWritten: () => metrics.sealedFileTime.set(clock.now() / 1000),

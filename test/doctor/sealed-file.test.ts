@@ -10,8 +10,16 @@ import { readMoment } from '../../src/time/boot-time.ts'
 import { transitKey } from '../kms/transit-key.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
 
-const OWNER = { clusterId: 'prod', keyName: 'k8s-etcd' }
+const OWNER = { clusterId: 'prod', keyPath: 'transit/k8s-etcd' }
 const HOUR = 3_600_000
+
+const localKey = (isOwn = true) => ({
+  ciphertext: 'vault:v1:AAAA',
+  clusterId: OWNER.clusterId,
+  keyId: 'tb1-test',
+  key: randomBytes(32),
+  isOwn,
+})
 
 /** A node whose plugin wrote its sealed file an hour ago; the node key is in memory. */
 async function goodNode() {
@@ -31,7 +39,7 @@ async function goodNode() {
     nodeKeyFile: join(memory, 'key'),
   } satisfies LocalKeysConfig
   writeFileSync(config.nodeKeyFile, randomBytes(32), { mode: 0o400 })
-  const write = async (ageMs = HOUR, owner = OWNER) => {
+  const write = async (ageMs = HOUR, owner = OWNER, isOwn = true) => {
     const file = new SealedFile({
       path: config.sealedFile,
       nodeKeyFile: config.nodeKeyFile,
@@ -40,7 +48,8 @@ async function goodNode() {
     })
     const now = readMoment()
     const agreedAt = { ...now, sinceBootMs: now.sinceBootMs - ageMs }
-    await file.save(() => ({ key: transitKey(1), agreedAt, localKeys: [] }))
+    await file.save(() => ({ key: transitKey(1), agreedAt, localKeys: [localKey(isOwn)] }))
+    await file.release()
   }
   await write()
   return { config, write, end: () => rmSync(memory, { recursive: true }) }
@@ -58,7 +67,7 @@ void test('a node that can start without Vault', async (t) => {
   t.teardown(node.end)
   t.match(await examine(node), [
     /^ok node key: /,
-    /^ok sealed file: 0 local keys, Vault last answered \d+ min ago; this node can start without Vault for \d h/,
+    /^ok sealed file: 1 local keys, Vault last answered \d+ min ago; this node can start without Vault for \d h/,
   ])
   t.same(await checkSealedFile({ ...node.config, enabled: false }, OWNER, []), [])
   t.same(await checkSealedFile({ ...node.config, sealedFile: undefined }, OWNER, []), [])
@@ -98,6 +107,11 @@ const FAULTS: readonly (readonly [string, (node: Node) => unknown, RegExp])[] = 
     'a file of another cluster',
     ({ write }) => write(HOUR, { ...OWNER, clusterId: 'other' }),
     /^fail sealed file: .* belongs to key/,
+  ],
+  [
+    'a file without a local key that encrypts',
+    ({ write }) => write(HOUR, OWNER, false),
+    /^fail sealed file: .* has no local key that encrypts; see the log/,
   ],
   [
     'an old file',

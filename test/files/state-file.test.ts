@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import * as v from 'valibot'
@@ -38,7 +38,8 @@ void test('a second run is refused until the first one releases the lock', async
 
 // Issue: process 1 of a new container was mistaken for the holder forever, and an empty lock file for no lock.
 void test('a killed run leaves no lock, and a live one holds it whatever is in its file', async (t) => {
-  const file = stateIn(t.testdir())
+  const folder = t.testdir()
+  const file = stateIn(folder)
   const holder = await holdLock(`${file.path}.lock`)
   t.teardown(() => holder.child.kill('SIGKILL'))
   t.equal(holder.line, 'object')
@@ -46,6 +47,7 @@ void test('a killed run leaves no lock, and a live one holds it whatever is in i
   await t.rejects(file.lock(), { message: /is in use by another run/ })
   holder.child.kill('SIGKILL')
   await once(holder.child, 'exit')
+  t.same(readdirSync(folder), ['rotate.json.lock'], 'and no other file')
   const unlock = await file.lock()
   unlock()
 })

@@ -152,7 +152,7 @@ export async function serviceFixture(options: FixtureOptions = {}) {
   const local = createLocalKeys({
     config: { ...NO_LOCAL_KEYS, ...options.localKeys },
     clusterId,
-    keyName: 'k8s-etcd',
+    keyPath: 'transit/k8s-etcd',
     encrypt: transit.encrypt,
     decrypt: transit.decrypt,
     onSealedFileWritten: () => void (sealedFileWrites += 1),

@@ -35,7 +35,7 @@ export interface LocalKeyRingOptions {
   readonly decrypt: (input: DecryptInput, context: CallContext) => Promise<Buffer>
   /** Whether local keys may be kept and used from memory. False if kms.localKeys is off, and after the offline limit. */
   readonly mayUse: () => boolean
-  /** Called when a local key was added or removed. */
+  /** Called when a local key was added. */
   readonly onChange?: (() => void) | undefined
   readonly clock: Clock
 }
@@ -98,11 +98,11 @@ export class LocalKeyRing {
     return this.#keys.list().map(({ secret, note }) => ({ ...note, key: secret }))
   }
 
-  /** Removes the local keys of key versions that Vault no longer has, or no longer decrypts. */
-  retain({ references }: KeySnapshot): void {
+  /** Removes the local keys of key versions that Vault no longer has, or no longer decrypts; returns whether there were any. */
+  retain({ references }: KeySnapshot): boolean {
     const before = this.size
     this.#keys.retain(({ keyId }) => references.has(keyId))
-    if (this.size !== before) this.#options.onChange?.()
+    return this.size !== before
   }
 
   clear(): void {

@@ -5,6 +5,7 @@ import { BridgeError } from '../../errors.ts'
 import { removeFile, replaceFile } from '../../files/atomic-file.ts'
 import { readWithinTime } from '../../files/bounded-read.ts'
 import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
+import { FileClaim } from './file-claim.ts'
 import {
   formatSealedFile,
   NODE_KEY_BYTES,
@@ -31,16 +32,31 @@ export interface SealedFileOptions {
  */
 export class SealedFile {
   readonly #options: SealedFileOptions
+  readonly #claim: FileClaim
   #work: Promise<void> = Promise.resolve()
   #fault: string | undefined
 
   constructor(options: SealedFileOptions) {
     this.#options = options
+    this.#claim = new FileClaim(options.path)
   }
 
   /** Why the file could not be used or written; undefined while it could. */
   get fault(): string | undefined {
     return this.#fault
+  }
+
+  /** Whether this plugin may read the file; false, and a fault, if another one uses it. */
+  async mayLoad(): Promise<boolean> {
+    const isOurs = await this.#isOurs()
+    if (!isOurs) this.#report(this.#inUse())
+    return isOurs
+  }
+
+  /** Another plugin may use the file from now on. */
+  async release(): Promise<void> {
+    await this.#work
+    this.#claim.release()
   }
 
   /** Reads the file. Undefined if there is none, or none that can be used; the fault says why. */
@@ -67,6 +83,7 @@ export class SealedFile {
       if (state === undefined) return false
       const { path, nodeKeyFile, owner } = this.#options
       try {
+        if (!(await this.#claim.hold())) throw this.#inUseError()
         const content = await withNodeKey(nodeKeyFile, (nodeKey) =>
           formatSealedFile(state, owner, nodeKey),
         )
@@ -87,6 +104,7 @@ export class SealedFile {
     return this.#enqueue(async () => {
       const { path } = this.#options
       try {
+        if (!(await this.#isOurs())) throw this.#inUseError()
         await removeFile(path)
         return true
       } catch (error) {
@@ -94,6 +112,19 @@ export class SealedFile {
         return false
       }
     })
+  }
+
+  /** Where no lock can be made, as on a read-only disk, no other plugin has one. The next write reports why. */
+  async #isOurs(): Promise<boolean> {
+    return this.#claim.hold().catch(() => true)
+  }
+
+  #inUseError(): BridgeError {
+    return new BridgeError('HOST_FAILED', this.#inUse())
+  }
+
+  #inUse(): string {
+    return `${this.#options.path} is in use by another plugin, so this one neither reads nor writes it; set another kms.localKeys.sealedFile for each plugin`
   }
 
   #enqueue(work: () => Promise<boolean>): Promise<boolean> {

@@ -28,7 +28,8 @@ export interface OfflineState {
 /** Which plugin a sealed file belongs to. */
 export interface SealedOwner {
   readonly clusterId: string
-  readonly keyName: string
+  /** The Transit key with its mount and namespace: another Vault path is another key, also with the same name. */
+  readonly keyPath: string
 }
 
 /** Why a sealed file cannot be used, as the end of a message: "FILE …". */
@@ -80,7 +81,7 @@ export function formatSealedFile(
   const header = Buffer.from(
     `${MAGIC}${JSON.stringify({
       cluster: owner.clusterId,
-      key: owner.keyName,
+      key: owner.keyPath,
       nodeKeyCheck: checkOf(nodeKey),
     } satisfies v.InferOutput<typeof Header>)}\n`,
   )
@@ -103,8 +104,8 @@ export function parseSealedFile(
     return 'is not a sealed file of this version'
   const header = readHeader(file.toString('utf8', MAGIC.length, end))
   if (header === undefined) return 'is damaged'
-  if (header.cluster !== owner.clusterId || header.key !== owner.keyName)
-    return `belongs to ${describe(header.cluster, header.key)}, not to ${describe(owner.clusterId, owner.keyName)}`
+  if (header.cluster !== owner.clusterId || header.key !== owner.keyPath)
+    return `belongs to ${describe(header.cluster, header.key)}, not to ${describe(owner.clusterId, owner.keyPath)}`
   if (!isSame(header.nodeKeyCheck, checkOf(nodeKey)))
     return 'was sealed with another node key: another machine, or a node key that was replaced'
   const content = openDerived(nodeKey, STATE_DOMAIN, file.subarray(end), file.subarray(0, end))

@@ -21,8 +21,8 @@ export interface LocalKeysSetup {
   readonly encrypt: (input: EncryptInput, context: CallContext) => Promise<string>
   /** Decrypts with Transit; the receiver owns and zeroes the plaintext. */
   readonly decrypt: (input: DecryptInput, context: CallContext) => Promise<Buffer>
-  /** Of kms.localKeys.sealedFile. */
-  readonly keyName: string
+  /** The key with its mount and namespace, which a sealed file belongs to. */
+  readonly keyPath: string
   readonly onSealedFileWritten: () => void
   readonly clock: Clock
   readonly log: Logger
@@ -53,10 +53,10 @@ export function createLocalKeys(setup: LocalKeysSetup): LocalKeysParts {
   return { ring, sealing }
 }
 
-function createFile({ config, clusterId, keyName, log }: LocalKeysSetup): SealedFile | undefined {
+function createFile({ config, clusterId, keyPath, log }: LocalKeysSetup): SealedFile | undefined {
   const { sealedFile: path, nodeKeyFile } = config
   if (path === undefined || nodeKeyFile === undefined) return undefined
-  return new SealedFile({ path, nodeKeyFile, owner: { clusterId, keyName }, log })
+  return new SealedFile({ path, nodeKeyFile, owner: { clusterId, keyPath }, log })
 }
 
 interface LocalSealingOptions extends LocalKeysSetup {
@@ -102,7 +102,8 @@ export class LocalSealing {
    * enough; throws nothing.
    */
   async restore(clusters: ClusterIds): Promise<KeySnapshot | undefined> {
-    const state = await this.#options.file?.load()
+    const { file } = this.#options
+    const state = (await file?.mayLoad()) ? await file?.load() : undefined
     if (state === undefined) return undefined
     try {
       return this.#restore(state, clusters)
@@ -151,7 +152,8 @@ export class LocalSealing {
   announce(snapshot: KeySnapshot): void {
     this.#snapshot = snapshot
     this.#keys.retain(snapshot)
-    this.#options.ring.retain(snapshot)
+    // What Vault no longer decrypts must not come back after a restart.
+    if (this.#options.ring.retain(snapshot)) this.#keeper?.forget()
   }
 
   /** A check passed. */

@@ -11,7 +11,7 @@ const LONGEST_RENEW_MS = 300_000
 const RETRY_DELAY_MS = 30_000
 
 export interface StateKeeperOptions {
-  readonly file: Pick<SealedFile, 'save' | 'remove'>
+  readonly file: Pick<SealedFile, 'save' | 'remove' | 'release'>
   /** Returns what must be in the file now, as copies; undefined if it must not exist. */
   readonly collect: () => OfflineState | undefined
   readonly offlineForMs: number
@@ -44,7 +44,7 @@ export class StateKeeper {
     if (clock.monotonic() - this.#writtenAt >= renewMs) this.#schedule(0)
   }
 
-  /** The local keys are no longer valid: removes the file, and tries again until it is gone or replaced. */
+  /** Local keys in the file are no longer valid: replaces or removes it at once, and tries again until that is done. */
   forget(): void {
     this.#cancel()
     this.#mustRemove = true
@@ -56,6 +56,7 @@ export class StateKeeper {
     this.#stopped = true
     this.#cancel()
     await this.#write()
+    await this.#options.file.release()
   }
 
   #schedule(delayMs: number): void {
@@ -79,8 +80,10 @@ export class StateKeeper {
     if (isWritten) {
       this.#mustRemove = false
       onWritten()
-    } else if (isDue || (this.#mustRemove && !(await this.#remove())))
-      this.#schedule(RETRY_DELAY_MS)
+      return
+    }
+    const isGone = !this.#mustRemove || (await this.#remove())
+    if (isDue || !isGone) this.#schedule(RETRY_DELAY_MS)
   }
 
   async #remove(): Promise<boolean> {

@@ -58,7 +58,8 @@ function renderState(sealedFile: string | undefined): readonly string[] {
   if (sealedFile === undefined) return []
   const folder = dirname(sealedFile)
   const state = /^\/var\/lib\/([^/]+)$/.exec(folder)?.[1]
-  if (state === undefined) return [`ReadWritePaths=${quote(folder)}`]
+  // Without its folder, the plugin reports that; without the "-", systemd would not start it.
+  if (state === undefined) return [`ReadWritePaths=-${quote(folder)}`]
   return [`StateDirectory=${state}`, 'StateDirectoryMode=0700']
 }
 

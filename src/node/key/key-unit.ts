@@ -23,7 +23,10 @@ RemainAfterExit=yes
 LoadCredentialEncrypted=${CREDENTIAL_NAME}:${CREDENTIAL_FILE}
 RuntimeDirectory=${UNIT_NAME}
 RuntimeDirectoryMode=0700
+# The static pod has mounted the folder, so a restart must not replace it.
+RuntimeDirectoryPreserve=yes
 ExecStart=install -m 0400 %d/${CREDENTIAL_NAME} ${NODE_KEY_FILE}
+ExecStop=rm -f ${NODE_KEY_FILE}
 
 [Install]
 WantedBy=multi-user.target

@@ -81,7 +81,14 @@ void test(
     disk.makeRoom()
     await eventually('the next try', () => disk.isWritten(), { timeoutMs: 60_000 })
     await eventually('the end of the fault', async () => (await fault()) === undefined)
+    // The lock of a running plugin is open for writing, so such a file system cannot be remounted.
+    await plugin.kill()
     disk.makeReadOnly()
+    await plugin.restart()
+    await plugin.waitForHealth('ok')
+    await eventually('the file to be read', () =>
+      plugin.logLines().some(({ msg }) => /^restored \d+ local keys/.test(String(msg))),
+    )
     await rotateKey(fixture.bao, KEY)
     await eventually('the fault', async () =>
       (await fault())?.endsWith('the file system is mounted read-only'),

@@ -1,9 +1,12 @@
 // Where the bytes of a local key are: in the memory of the process until Vault refuses, and nowhere else.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'tap'
 
 import { encodeLocalKeyAssociatedData } from '../../../src/seed/local-seal.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { findInMemory } from '../../real/host/process-memory.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
 import type { Plugin } from '../../real/program/plugin.ts'
 import { KEY } from '../../real/vault/kms-vault.ts'
 import { Fixture, newSeed, outcomeOf } from '../fixture.ts'
@@ -61,6 +64,29 @@ void test('a refusal leaves no byte of its own local keys and of those of other 
     for (const key of keys)
       for (const text of [key.toString('base64'), key.toString('hex')])
         t.notMatch(program.output(), text)
+})
+
+void test('a core dump contains no memory, so no local key', async (t) => {
+  const folder = tempFolder('core')
+  // As in a container whose runtime allows core dumps of any size.
+  const script = `cd ${folder}; ulimit -c unlimited; exec "$0" "$@"`
+  const plugin = await fixture.launch(SETTINGS, ({ command, args }) => ({
+    command: 'sh',
+    args: ['-c', script, command, ...args],
+  }))
+  await plugin.waitForSocket()
+  await plugin.waitForHealth('ok')
+  const { pid } = plugin.program
+  const key = await localKeyOf(await plugin.client.encrypt(newSeed()))
+  t.same(findInMemory(pid, [key]), [key], 'it is in memory')
+  t.match(readFileSync(`/proc/${String(pid)}/coredump_filter`, 'utf8'), /^0+\n$/)
+  process.kill(pid, 'SIGSEGV')
+  await eventually('its end', () => !plugin.program.running)
+  // Other values of core_pattern pass the dump to a program or name another folder (core(5)).
+  if (readFileSync('/proc/sys/kernel/core_pattern', 'utf8') !== 'core\n') return
+  const core = readFileSync(join(folder, 'core'))
+  t.ok(core.length > 0)
+  for (const piece of piecesOf(key)) t.notOk(core.includes(piece))
 })
 
 fixture.end()

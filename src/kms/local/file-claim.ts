@@ -1,0 +1,38 @@
+import { open } from 'node:fs/promises'
+
+import { BridgeError } from '../../errors.ts'
+import type { RunLock } from '../../files/run-lock.ts'
+
+/**
+ * Reserves a file for one plugin at a time, until it releases it or ends. Of two plugins with one sealed file, the last to write
+ * would remove the local keys of the other.
+ */
+export class FileClaim {
+  readonly #path: string
+  #lock: RunLock | undefined
+
+  constructor(path: string) {
+    this.#path = `${path}.lock`
+  }
+
+  /** Whether this plugin has the file now; false if another one has it. Throws HOST_FAILED, or what node:fs throws. */
+  async hold(): Promise<boolean> {
+    if (this.#lock !== undefined) return true
+    // It says why the lock cannot be made, and sets its mode. Closing it would release a lock that this process holds (fcntl_locking(2)).
+    await (await open(this.#path, 'a', 0o600)).close()
+    const { takeRunLock } = await import('../../files/run-lock.ts')
+    const taken = takeRunLock(this.#path)
+    if (taken === 'in-use') return false
+    if (typeof taken === 'string') {
+      const fix = 'remove it if no other plugin uses the sealed file'
+      throw new BridgeError('HOST_FAILED', `${this.#path} cannot be locked; ${fix}`)
+    }
+    this.#lock = taken
+    return true
+  }
+
+  release(): void {
+    this.#lock?.release()
+    this.#lock = undefined
+  }
+}
