@@ -1,6 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { test } from 'tap'
 
 import { CREDENTIAL_FILE, KEY_UNIT, NODE_KEY_FILE } from '../../src/node/key/key-unit.ts'
@@ -24,10 +25,26 @@ async function setup(root: string, flags: Record<string, string | true | undefin
   return { code, text: terminal.text() }
 }
 
+const HOST_KEY = '/var/lib/systemd/credential.secret'
+
+/** The file system of this machine, as far as its host key goes. */
+function nodeRoot(hostKey = readHostKey()): string {
+  const root = tempFolder('node-key')
+  mkdirSync(join(root, dirname(HOST_KEY)), { recursive: true })
+  writeFileSync(join(root, HOST_KEY), hostKey, { mode: 0o600 })
+  return root
+}
+
+/** systemd-creds makes it for the first credential. */
+function readHostKey(): Buffer {
+  if (!existsSync(HOST_KEY)) execFileSync('systemd-creds', ['setup'])
+  return readFileSync(HOST_KEY)
+}
+
 const nodeKeyIn = (root: string) => creds.decrypt(readFileSync(join(root, CREDENTIAL_FILE)))
 
 void test('a node key is made, encrypted by the key of the host, with the unit that provides it', async (t) => {
-  const root = tempFolder('node-key')
+  const root = nodeRoot()
   t.match(await setup(root, { 'dry-run': true }), {
     code: 0,
     text: /\+ create {3}\/etc\/credstore/,
@@ -48,13 +65,49 @@ void test('a node key is made, encrypted by the key of the host, with the unit t
 })
 
 void test('without --yes and a terminal nothing is changed', async (t) => {
-  const root = tempFolder('node-key')
+  const root = nodeRoot()
   t.match(await setup(root, { yes: undefined }), { code: 2 })
   t.notOk(existsSync(join(root, 'etc')))
 })
 
+void test('a root with another host key, or with none, is refused before anything is written', async (t) => {
+  const [other, none] = [nodeRoot(randomBytes(4_096)), nodeRoot()]
+  rmSync(join(none, HOST_KEY))
+  for (const root of [other, none]) {
+    for (const key of ['host', 'auto', 'host+tpm2']) {
+      await t.rejects(setup(root, { 'with-key': key }), {
+        code: 'HOST_FAILED',
+        message: /credential\.secret is not the host key of this system.*chroot/,
+      })
+    }
+    t.notOk(existsSync(join(root, 'etc')))
+  }
+})
+
+void test('a run that was killed at any step can be run again', async (t) => {
+  const done = nodeRoot()
+  await setup(done)
+  const credential = readFileSync(join(done, CREDENTIAL_FILE))
+  const unfinished = (file: string) => join(dirname(file), `.${basename(file)}.new`)
+  const steps: readonly (readonly [string, Buffer])[] = [
+    [unfinished(CREDENTIAL_FILE), credential.subarray(0, 10)],
+    [CREDENTIAL_FILE, credential],
+    [unfinished(KEY_UNIT.path), Buffer.from('[Unit]')],
+  ]
+  for (const [file, content] of steps) {
+    const root = nodeRoot()
+    mkdirSync(join(root, dirname(file)), { recursive: true })
+    writeFileSync(join(root, file), content)
+    t.match(await setup(root), { code: 0 }, file)
+    t.equal((await nodeKeyIn(root)).length, 32)
+    t.equal(readFileSync(join(root, KEY_UNIT.path), 'utf8'), KEY_UNIT.content)
+    t.match(await setup(root), { code: 0, text: /nothing to do[^]*systemctl restart/ })
+    t.notOk(existsSync(join(root, unfinished(CREDENTIAL_FILE))))
+  }
+})
+
 void test('a credential that this machine cannot decrypt is not replaced by itself', async (t) => {
-  const root = tempFolder('node-key')
+  const root = nodeRoot()
   await setup(root)
   const file = join(root, CREDENTIAL_FILE)
   const foreign = readFileSync(file, 'latin1').replace(/[A-Za-z]/, (letter) =>
@@ -72,14 +125,14 @@ void test('a credential that this machine cannot decrypt is not replaced by itse
 })
 
 void test('a credential with something else is named', async (t) => {
-  const root = tempFolder('node-key')
+  const root = nodeRoot()
   await setup(root)
   writeFileSync(join(root, CREDENTIAL_FILE), await creds.encrypt(Buffer.from('short'), 'host'))
   await t.rejects(setup(root), { message: /contains 5 bytes instead of 32/ })
 })
 
 void test('an old unit is replaced, and systemd accepts the new one', async (t) => {
-  const root = tempFolder('node-key')
+  const root = nodeRoot()
   await setup(root)
   const unit = join(root, KEY_UNIT.path)
   writeFileSync(unit, '[Service]\n')
@@ -90,7 +143,7 @@ void test('an old unit is replaced, and systemd accepts the new one', async (t) 
 })
 
 void test('the command of the unit puts the node key where the configuration names it', async (t) => {
-  const root = tempFolder('node-key')
+  const root = nodeRoot()
   const [, command = ''] = /^ExecStart=(.+)$/m.exec(KEY_UNIT.content) ?? []
   writeFileSync(join(root, 'node-key'), Buffer.alloc(32, 5))
   const target = join(root, 'key')
@@ -103,7 +156,7 @@ void test('the command of the unit puts the node key where the configuration nam
 void test('a TPM 2 encrypts the node key, and no other TPM decrypts it', async (t) => {
   const [one, other] = [await startTpm(), await startTpm()]
   t.teardown(() => Promise.all([one.stop(), other.stop()]))
-  const root = tempFolder('node-key')
+  const root = nodeRoot()
   const made = await setup(root, { 'with-key': 'tpm2', 'tpm2-device': one.device })
   t.equal(made.code, 0)
   const credential = readFileSync(join(root, CREDENTIAL_FILE))
@@ -124,7 +177,7 @@ void test('an old systemd, and a systemd-creds that fails, are named', async (t)
     creds: failing,
     withKey: 'tpm2',
     replace: false,
-    root: tempFolder('node-key'),
+    root: nodeRoot(),
   } as const
   t.match(await planNodeKey(plan), [{ change: 'create' }, { change: 'create' }])
   await t.rejects(creds.encrypt(Buffer.alloc(32), 'tpm2'), {

@@ -20,7 +20,7 @@ const options = {
   root: fullPathOr(
     'FOLDER',
     '/',
-    'Where the file system of this node is mounted. The node key is encrypted with the TPM 2 or host key of the machine that runs this command.',
+    'Where the file system of this node is mounted. It must have the same host key as the system that runs this command, unless --with-key is tpm2.',
   ),
   dryRun: flag('Only show what would change.'),
   yes: flag('Do not ask for confirmation.'),
@@ -55,7 +55,8 @@ async function runSetupNodeKey(values: NodeKeyValues, terminal: Terminal): Promi
   const steps = await planNodeKey(wanted)
   for (const step of steps) print(terminal, formatStep(step))
   if (steps.every(({ change }) => change === 'none')) {
-    print(terminal, 'nothing to do')
+    // An earlier run may have been interrupted before its reader did what comes next.
+    print(terminal, `nothing to do\n${formatNext()}`)
     return EXIT_OK
   }
   if (values.dryRun) return EXIT_OK

@@ -1,6 +1,6 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 
 import { BridgeError } from '../../errors.ts'
 import { putHostFile, replaceFile } from '../../files/atomic-file.ts'
@@ -8,6 +8,8 @@ import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
 import { CREDENTIAL_FILE, KEY_UNIT } from './key-unit.ts'
 import type { SealingKey, SystemdCreds } from './systemd-creds.ts'
 
+/** What systemd-creds encrypts with by --with-key=host: systemd-creds(1). */
+const HOST_KEY_FILE = '/var/lib/systemd/credential.secret'
 /** As kms/local/sealed-format.ts requires. */
 const NODE_KEY_BYTES = 32
 
@@ -29,10 +31,11 @@ export interface NodeKeyStep {
 
 /**
  * What must be done so that the plugin of this node has a node key. Throws HOST_FAILED if there is one that this machine
- * cannot decrypt, unless it is to be replaced.
+ * cannot decrypt, unless it is to be replaced, and if the node under the root has another host key.
  */
 export async function planNodeKey(options: NodeKeyOptions): Promise<readonly NodeKeyStep[]> {
   const { withKey } = options
+  if (withKey !== 'tpm2') await requireSameHostKey(options)
   const known = await readKnown(options)
   const what = `a node key of ${String(NODE_KEY_BYTES)} random bytes, encrypted by systemd-creds with key ${withKey}`
   const credential: NodeKeyStep =
@@ -107,6 +110,23 @@ async function readKnown(options: NodeKeyOptions): Promise<Buffer | undefined> {
   throw new BridgeError(
     'HOST_FAILED',
     `${path} contains ${String(length)} bytes instead of ${String(NODE_KEY_BYTES)}; pass --replace to create a new node key`,
+  )
+}
+
+/**
+ * With a root of its own, as in a container or a rescue system, systemd-creds would encrypt the node key with the key of this system,
+ * and systemd of the root could never decrypt it.
+ */
+async function requireSameHostKey({ root = '/' }: NodeKeyOptions): Promise<void> {
+  if (resolve(root) === '/') return
+  const keys = await Promise.all([HOST_KEY_FILE, join(root, HOST_KEY_FILE)].map(readIfAny))
+  const [own, other] = keys
+  const isSame = own !== undefined && other?.equals(own) === true
+  for (const key of keys) key?.fill(0)
+  if (isSame) return
+  throw new BridgeError(
+    'HOST_FAILED',
+    `${join(root, HOST_KEY_FILE)} is not the host key of this system, so the node under --root could not decrypt the node key; run this command on the node, or in it: chroot ${root}`,
   )
 }
 

@@ -1,5 +1,5 @@
 // With local keys, an API server starts, reads and writes while Vault is away (docs/availability.md).
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { t, test } from 'tap'
 
@@ -14,7 +14,9 @@ import { startOfflineCluster } from './local-keys.ts'
 /** A node key as setup node-key makes it, and where its unit puts it: into memory. */
 async function provideNodeKey(): Promise<string> {
   const creds = new SystemdCreds({})
-  const wanted = { creds, withKey: 'host', replace: false, root: tempFolder('node-key') } as const
+  const root = tempFolder('node-key')
+  cpSync('/var/lib/systemd/credential.secret', join(root, 'var/lib/systemd/credential.secret'))
+  const wanted = { creds, withKey: 'host', replace: false, root } as const
   await applyNodeKey(wanted, await planNodeKey(wanted))
   const nodeKey = await creds.decrypt(readFileSync(join(wanted.root, CREDENTIAL_FILE)))
   const folder = mkdtempSync('/dev/shm/transit-bridge-')
