@@ -25,7 +25,10 @@ export class StateKeeper {
   readonly #options: StateKeeperOptions
   #cancelTimer: CancelTimer | undefined
   #writtenAt = -Infinity
-  #mustRemove = false
+  /** Counts the calls of {@link forget}. */
+  #forgets = 0
+  /** Up to which of them the file is replaced or removed. */
+  #settled = 0
   #stopped = false
 
   constructor(options: StateKeeperOptions) {
@@ -47,7 +50,7 @@ export class StateKeeper {
   /** Local keys in the file are no longer valid: replaces or removes it at once, and tries again until that is done. */
   forget(): void {
     this.#cancel()
-    this.#mustRemove = true
+    this.#forgets += 1
     void this.#write()
   }
 
@@ -72,24 +75,29 @@ export class StateKeeper {
     // Before the write, so that a change in the meantime is written, too.
     this.#writtenAt = clock.monotonic()
     let isDue = false
+    let forgets = 0
     const isWritten = await file.save(() => {
       const state = collect()
+      // A write in progress has what a later forget() is about.
+      forgets = this.#forgets
       isDue = state !== undefined
       return state
     })
     if (isWritten) {
-      this.#mustRemove = false
+      this.#settled = Math.max(this.#settled, forgets)
       onWritten()
       return
     }
-    const isGone = !this.#mustRemove || (await this.#remove())
+    const isGone = this.#settled === this.#forgets || (await this.#remove())
     if (isDue || !isGone) this.#schedule(RETRY_DELAY_MS)
   }
 
   async #remove(): Promise<boolean> {
     this.#writtenAt = -Infinity
-    if (await this.#options.file.remove()) this.#mustRemove = false
-    return !this.#mustRemove
+    const forgets = this.#forgets
+    const isGone = await this.#options.file.remove()
+    if (isGone) this.#settled = Math.max(this.#settled, forgets)
+    return isGone
   }
 
   #cancel(): void {
