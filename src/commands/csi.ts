@@ -1,17 +1,17 @@
-import type { ProviderConfig } from '../config/config.ts'
+import type { CsiConfig, ProviderConfig } from '../config/config.ts'
 import { loadProviderConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
-import { createCsiProvider } from '../csi/provider.ts'
+import { createCsiProvider, type CsiProvider } from '../csi/provider.ts'
 import { watchRefusedStreams } from '../csi/refused-streams.ts'
 import { startGrpcServer } from '../grpc/server.ts'
 import { logKey } from '../telemetry/log.ts'
-import { createCsiMetrics } from '../telemetry/metrics/roles.ts'
+import { createCsiMetrics, type CsiMetrics } from '../telemetry/metrics/roles.ts'
 import { version } from '../version.ts'
 import { startAdmin } from './cli/admin.ts'
 import { defineCommand } from './cli/command.ts'
 import { requiredText } from './cli/option.ts'
 import { handleShutdown } from './cli/shutdown.ts'
-import { createTelemetry } from './cli/telemetry.ts'
+import { createTelemetry, type Telemetry } from './cli/telemetry.ts'
 import { EXIT_OK } from './cli/terminal.ts'
 import { createClient } from './cli/vault-access.ts'
 
@@ -74,16 +74,36 @@ async function runCsi(config: ProviderConfig): Promise<never> {
     log,
   })
   log.info({ [logKey.socket]: csi.socket }, `transit-bridge ${version} serves CSI`)
+  const runtime = await startRuntime(csi, provider, telemetry)
   const admin = await startAdmin(config, telemetry, async () => {
     const { createCsiAdminSources } = await import('../csi/admin-sources.ts')
-    return createCsiAdminSources({ server, provider, clock, metrics })
+    return createCsiAdminSources({ server, provider, runtime, clock, metrics })
   })
 
   await shutdown.requested
-  await server.stop(STOP_GRACE_MS)
+  await Promise.all([server.stop(STOP_GRACE_MS), runtime?.stop()])
   stopWatching()
   await provider.stop({ deadline: clock.monotonic() + REVOKE_TIMEOUT_MS })
   await Promise.all([client.close(), admin?.stop()])
   log.info('stopped')
   return shutdown.exit(EXIT_OK)
+}
+
+/** Loaded only where it is configured: most nodes need no HTTP server for pods. */
+async function startRuntime(
+  { runtime, audience }: CsiConfig,
+  { sessions, rules, home }: CsiProvider,
+  telemetry: Telemetry<CsiMetrics>,
+) {
+  if (runtime === undefined) return undefined
+  const { startRuntimeDriver } = await import('../csi/runtime/driver.ts')
+  return startRuntimeDriver({
+    audience,
+    runtime,
+    sessions,
+    rules,
+    home,
+    programVersion: version,
+    ...telemetry,
+  })
 }

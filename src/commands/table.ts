@@ -16,6 +16,10 @@ export const COMMANDS: CommandTable = {
       },
     },
   },
+  forward: {
+    summary: 'Offer the socket of a volume at a local TCP port, inside a pod.',
+    load: async () => (await import('./forward.ts')).forwardCommand,
+  },
   config: {
     summary: 'Check a configuration, and print the files made from it.',
     commands: {

@@ -149,6 +149,21 @@ export const CSI_OBJECT_TYPES = [
 ] as const
 export type CsiObjectType = (typeof CSI_OBJECT_TYPES)[number]
 
+/** What a pod may do at run time through the socket of its volume. */
+export const CSI_OPERATIONS = [
+  'encrypt',
+  'decrypt',
+  'rewrap',
+  'sign',
+  'verify',
+  'hmac',
+  'dataKey',
+  'random',
+  'hash',
+  'keyInfo',
+] as const
+export type CsiOperation = (typeof CSI_OPERATIONS)[number]
+
 export interface CsiConfig {
   readonly socket: string
   /** Required in the pods' tokens. */
@@ -161,6 +176,23 @@ export interface CsiConfig {
   /** 0: decrypted content is not cached. */
   readonly revalidateAfterMs: number
   readonly rules: readonly CsiRule[]
+  /** Undefined: no sockets for pods. */
+  readonly runtime?: CsiRuntimeConfig | undefined
+}
+
+/** A CSI driver whose volumes contain a socket with Transit's API. */
+export interface CsiRuntimeConfig {
+  /** The name of the CSIDriver object. */
+  readonly driverName: string
+  /** Where kubelet calls the driver. The path must be the same on the host. */
+  readonly socket: string
+  /** Where kubelet finds the driver. */
+  readonly registrationSocket: string
+  /** What a restart needs; in memory (tmpfs), so that it can include the tokens of the pods. */
+  readonly stateFolder: string
+  /** Undefined: the name of the host. */
+  readonly nodeName?: string | undefined
+  readonly maxRequestsPerSecond: number
 }
 
 export interface CsiAuthConfig {
@@ -176,8 +208,8 @@ export interface CsiNamespaceAuthConfig extends CsiAuthConfig {
 }
 
 /**
- * Allows what matches all five lists, in one Transit engine. The first four are lists of patterns in which `*` matches
- * any text.
+ * Allows what matches all lists, in one Transit engine: `types` for files, `operations` at run time. The first four are
+ * lists of patterns in which `*` matches any text.
  */
 export interface CsiRule {
   /** Undefined: vault.namespace. Empty for the root namespace. */
@@ -189,6 +221,8 @@ export interface CsiRule {
   readonly roles: readonly string[]
   readonly keys: readonly string[]
   readonly types: readonly CsiObjectType[]
+  /** Undefined: none. */
+  readonly operations?: readonly CsiOperation[] | undefined
 }
 
 export interface AdminConfig {

@@ -5,10 +5,13 @@ import type { CsiMetrics } from '../telemetry/metrics/roles.ts'
 import { setOrRemove } from '../telemetry/metrics/definition.ts'
 import { createMetricsRenderer } from '../telemetry/metrics/text.ts'
 import type { CsiProvider } from './provider.ts'
+import type { RuntimeDriver } from './runtime/driver.ts'
 
 export interface CsiAdminOptions {
   readonly server: Pick<GrpcServer, 'isServing'>
   readonly provider: Pick<CsiProvider, 'ledger' | 'sessions'>
+  /** Undefined if csi.runtime is off. */
+  readonly runtime?: Pick<RuntimeDriver, 'isServing' | 'volumes'> | undefined
   readonly clock: Clock
   readonly metrics: CsiMetrics
 }
@@ -17,7 +20,7 @@ export interface CsiAdminOptions {
 export function createCsiAdminSources(options: CsiAdminOptions): AdminSources {
   const { clock, metrics, provider } = options
   return {
-    isServing: () => options.server.isServing,
+    isServing: () => options.server.isServing && options.runtime?.isServing !== false,
     readiness: () => {
       const { volumes, failing, oldestMs } = provider.ledger.summary()
       const details = {
@@ -25,6 +28,7 @@ export function createCsiAdminSources(options: CsiAdminOptions): AdminSources {
         volumesFailing: sum(failing.values()),
         oldestContentAgeSeconds: oldestMs === undefined ? undefined : oldestMs / 1000,
         sessions: provider.sessions.size,
+        runtimeVolumes: options.runtime?.volumes.size,
       }
       return { ready: true, reason: 'ok', message: 'ok', details }
     },
@@ -33,7 +37,9 @@ export function createCsiAdminSources(options: CsiAdminOptions): AdminSources {
 }
 
 /** Sets the gauges that change without an event, at each scrape. */
-function updateGauges({ provider, clock, metrics }: CsiAdminOptions): void {
+function updateGauges({ provider, runtime, clock, metrics }: CsiAdminOptions): void {
+  setOrRemove(metrics.csiRuntimeVolumes, runtime?.volumes.size)
+  setOrRemove(metrics.csiRuntimeVolumesWithoutToken, runtime?.volumes.sizeWithoutToken)
   const { volumes, failing, oldestMs } = provider.ledger.summary()
   metrics.csiVolumes.set(volumes)
   metrics.csiVolumesFailing.reset()

@@ -2,8 +2,8 @@ import { BridgeError } from '../errors.ts'
 import { parseBoundedJson } from './bounded-json.ts'
 
 /** Prefix of the attributes that kubelet and the driver set. A pod author controls all others. */
-const DRIVER_PREFIX = 'csi.storage.k8s.io/'
-const TOKENS = `${DRIVER_PREFIX}serviceAccount.tokens`
+export const DRIVER_PREFIX = 'csi.storage.k8s.io/'
+export const TOKENS = `${DRIVER_PREFIX}serviceAccount.tokens`
 /** The class name, which the driver sends without the prefix. */
 const CLASS_NAME = 'secretProviderClass'
 const LONGEST_NAME = 253
@@ -38,15 +38,20 @@ export function readMountRequest(attributes: string, secrets: string): MountRequ
   const isParameter = (name: string) => !name.startsWith(DRIVER_PREFIX) && name !== CLASS_NAME
   const names = Object.keys(all).filter(isParameter).toSorted()
   return {
-    pod: {
-      namespace: readName(all, 'pod.namespace'),
-      serviceAccount: readName(all, 'serviceAccount.name'),
-      name: readName(all, 'pod.name'),
-      uid: readName(all, 'pod.uid'),
-    },
+    pod: readPod(all),
     className: all[CLASS_NAME] ?? '',
     parameters: Object.fromEntries(names.map((name) => [name, all[name] ?? ''])),
     tokens: all[TOKENS] ?? parseTexts(secrets, 'secrets')[TOKENS],
+  }
+}
+
+/** Reads what kubelet says about a pod. Throws REQUEST_INVALID. */
+export function readPod(attributes: Readonly<Record<string, string>>): PodReference {
+  return {
+    namespace: readName(attributes, 'pod.namespace'),
+    serviceAccount: readName(attributes, 'serviceAccount.name'),
+    name: readName(attributes, 'pod.name'),
+    uid: readName(attributes, 'pod.uid'),
   }
 }
 

@@ -6,7 +6,8 @@ import { UnaryFunnel } from '../grpc/unary.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { CsiMetrics } from '../telemetry/metrics/roles.ts'
 import type { VaultRequester } from '../vault/client/request.ts'
-import { createAccessRules, homeOf } from './identity/access-rules.ts'
+import type { EnginePlace } from './engine-place.ts'
+import { createAccessRules, homeOf, type AccessRules } from './identity/access-rules.ts'
 import { openPodSession } from './identity/pod-login.ts'
 import { ContentCache } from './volume/content-cache.ts'
 import { serveCsiProvider } from './grpc.ts'
@@ -42,6 +43,8 @@ export interface CsiProvider {
   readonly service: MountService
   readonly ledger: VolumeLedger
   readonly sessions: SessionCache
+  readonly rules: AccessRules
+  readonly home: EnginePlace
   /** Zeroes cached content and revokes the pods' Vault tokens, as far as the deadline allows. */
   stop(context: CallContext): Promise<void>
 }
@@ -58,10 +61,12 @@ export function createCsiProvider(options: CsiProviderOptions): CsiProvider {
   const contents = new ContentCache({ maxAgeMs: revalidateAfterMs, clock })
   const keys = new KeyCache({ refreshIntervalMs, revalidateAfterMs, clock })
   const ledger = new VolumeLedger(clock, log)
+  const home = homeOf(options)
+  const rules = createAccessRules(options)
   const service = new MountService({
     audience: csi.audience,
-    home: homeOf(options),
-    rules: createAccessRules(options),
+    home,
+    rules,
     sessions,
     content: new VolumeContent({ keys, contents, clock }),
     shared: new SharedMounts(clock),
@@ -74,6 +79,8 @@ export function createCsiProvider(options: CsiProviderOptions): CsiProvider {
     service,
     ledger,
     sessions,
+    rules,
+    home,
     async stop(context) {
       contents.clear()
       await sessions.stop(context)

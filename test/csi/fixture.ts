@@ -76,6 +76,7 @@ export async function startFixture(vault: PodVault, options: FixtureOptions = {}
     driver,
     provider,
     metrics,
+    log,
     lines,
     socket,
     stop: async () => {

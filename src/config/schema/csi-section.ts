@@ -1,8 +1,9 @@
 import * as v from 'valibot'
 
-import { CSI_OBJECT_TYPES } from '../config.ts'
+import { CSI_OBJECT_TYPES, CSI_OPERATIONS } from '../config.ts'
 import { duration } from './duration.ts'
 import { socketPath } from './socket.ts'
+import { runtimeSection } from './csi-runtime-section.ts'
 import { authMount, claim, engineNamespace, mountPath } from './text.ts'
 
 const METHOD = 'How the token of a pod logs in: jwt or kubernetes.'
@@ -61,7 +62,7 @@ const OBJECT_LETTERS = 'lower-case letters, digits, . and -'
 const VAULT_NAME = /^[\w.*-]{1,253}$/
 const VAULT_LETTERS = 'letters, digits, _, . and -'
 
-const rule = v.strictObject({
+const ruleFields = v.strictObject({
   vaultNamespace: v.exactOptional(
     engineNamespace(
       'Vault namespace of the Transit engine, without patterns; root is the root namespace. By default vault.namespace.',
@@ -74,13 +75,34 @@ const rule = v.strictObject({
   serviceAccounts: patterns('Service accounts of the pods.', OBJECT_NAME, OBJECT_LETTERS),
   roles: patterns('Vault roles with which the pods may log in.', VAULT_NAME, VAULT_LETTERS),
   keys: patterns('Transit keys that the pods may use.', VAULT_NAME, VAULT_LETTERS),
-  types: v.pipe(
-    v.array(v.picklist(CSI_OBJECT_TYPES)),
-    v.minLength(1, 'is an empty list, which allows nothing; name at least one type'),
-    v.description(`Allowed object types: ${CSI_OBJECT_TYPES.join(', ')}.`),
-    v.metadata({ kind: 'list of words' }),
+  types: v.optional(
+    v.pipe(
+      v.array(v.picklist(CSI_OBJECT_TYPES)),
+      v.minLength(1, 'is an empty list, which allows nothing; name at least one type'),
+      v.description(`Allowed object types of files: ${CSI_OBJECT_TYPES.join(', ')}.`),
+      v.metadata({ kind: 'list of words' }),
+    ),
+  ),
+  operations: v.optional(
+    v.pipe(
+      v.array(v.picklist(CSI_OPERATIONS)),
+      v.minLength(1, 'is an empty list, which allows nothing; name at least one operation'),
+      v.description(
+        `Allowed operations at run time, through the socket of a volume: ${CSI_OPERATIONS.join(', ')}.`,
+      ),
+      v.metadata({ kind: 'list of words' }),
+    ),
   ),
 })
+
+const rule = v.pipe(
+  ruleFields,
+  v.check(
+    ({ types, operations }) => types !== undefined || operations !== undefined,
+    'allows nothing; add types (for files) or operations (at run time)',
+  ),
+  v.transform(({ types = [], ...rest }) => ({ ...rest, types })),
+)
 
 function nameEntry({ vaultNamespace }: { readonly vaultNamespace: string }): string {
   return vaultNamespace
@@ -129,6 +151,7 @@ export const csiSection = v.pipe(
       ),
       [],
     ),
+    runtime: v.exactOptional(runtimeSection),
   }),
   v.description('The provider for the Secrets Store CSI driver: transit-bridge csi.'),
   v.transform(({ refreshInterval, revalidateAfter, ...rest }) => ({

@@ -88,7 +88,8 @@ function isEndpoint(text: string): boolean {
   return !/^[\d.]+$/.test(endpoint.host) || isIP(endpoint.host) === 4
 }
 
-function parseEndpoint(text: string): ListenAddress | undefined {
+/** Reads `host:port` or `[address]:port`; undefined if the text has another form. */
+export function parseEndpoint(text: string): ListenAddress | undefined {
   const [, host, port] = ENDPOINT.exec(text) ?? []
   if (host === undefined || port === undefined) return undefined
   return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) }

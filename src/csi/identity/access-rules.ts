@@ -1,4 +1,9 @@
-import type { CsiConfig, CsiRule, ProviderTransitConfig } from '../../config/config.ts'
+import type {
+  CsiConfig,
+  CsiOperation,
+  CsiRule,
+  ProviderTransitConfig,
+} from '../../config/config.ts'
 import { BridgeError } from '../../errors.ts'
 import { joinNumbered } from '../../text/numbered.ts'
 import { quoted } from '../../text/quoted.ts'
@@ -52,6 +57,22 @@ interface FoundRules {
 
 type Subject = Pick<PodReference, 'namespace' | 'serviceAccount'>
 
+/** What a pod wants to do with a key, or with an engine if no key is involved. */
+interface Use {
+  readonly place: EnginePlace
+  readonly key: string | undefined
+  readonly allows: (rule: CsiRule) => boolean
+  /** What no rule allows, with the name of its list. */
+  readonly what: string
+}
+
+/** An operation at run time. Without a key: of the engine itself, such as random bytes. */
+export interface WantedOperation {
+  readonly place: EnginePlace
+  readonly key?: string | undefined
+  readonly operation: CsiOperation
+}
+
 /** The administrator's rules (csi.rules). Objects that no rule allows are denied without a request to Vault. */
 export class AccessRules {
   readonly #options: AccessRulesOptions
@@ -89,6 +110,53 @@ export class AccessRules {
     )
   }
 
+  /** Throws RULE_DENIED for a subject and role to which no rule allows any operation at run time. */
+  requireAnyOperation(subject: Subject, role: string): void {
+    const { rules, denial } = this.#findRules(subject, role)
+    if (denial !== undefined) throw deniedUse(denial)
+    if (rules.some(({ operations = [] }) => operations.length > 0)) return
+    const who = `${subject.namespace}/${subject.serviceAccount}`
+    throw deniedUse(`no rule for ${who} with role ${quoted(role)} has operations (operations)`)
+  }
+
+  /** Throws RULE_DENIED unless a rule allows the operation: with its key, or with any key if it has none. */
+  requireOperation(subject: Subject, role: string, wanted: WantedOperation): void {
+    const denial = this.#findOperationDenial(subject, role, wanted)
+    if (denial !== undefined) throw deniedUse(denial)
+  }
+
+  /** Whether a rule allows the operation. */
+  allowsOperation(subject: Subject, role: string, wanted: WantedOperation): boolean {
+    return this.#findOperationDenial(subject, role, wanted) === undefined
+  }
+
+  #findOperationDenial(
+    subject: Subject,
+    role: string,
+    { place, key, operation }: WantedOperation,
+  ): string | undefined {
+    const { rules, denial } = this.#findRules(subject, role)
+    if (denial !== undefined) return denial
+    const found = this.#findDenial(rules, {
+      place,
+      key,
+      allows: ({ operations = [] }) => operations.includes(operation),
+      what: `operation ${operation} (operations)`,
+    })
+    if (found === undefined) return undefined
+    const who = `${subject.namespace}/${subject.serviceAccount}`
+    return `no rule for ${who} with role ${quoted(role)}${found}`
+  }
+
+  /** The engines in which a rule allows the subject any operation, those with the longest mount path first. */
+  enginesOf(subject: Subject, role: string): readonly EnginePlace[] {
+    const { rules } = this.#findRules(subject, role)
+    return rules
+      .filter(({ operations = [] }) => operations.length > 0)
+      .map((rule) => placeOf(rule, this.#options.home))
+      .toSorted((one, other) => other.mount.length - one.mount.length)
+  }
+
   #findRules({ namespace, serviceAccount }: Subject, role: string | undefined): FoundRules {
     const ofNamespace = this.#options.rules.filter((rule) => fits(rule.namespaces, namespace))
     if (ofNamespace.length === 0)
@@ -110,26 +178,38 @@ export class AccessRules {
 
   #explain(
     object: ClassObject,
-    name: string,
+    key: string,
     rules: readonly CsiRule[],
     who: string,
   ): string | undefined {
+    const { type } = object
+    const denial = this.#findDenial(rules, {
+      place: placeOf(object, this.#options.home),
+      key,
+      allows: (rule) => rule.types.some((allowed) => allowed === type),
+      what: `type ${type} (types)`,
+    })
+    return denial === undefined
+      ? undefined
+      : `${nameObject(object)}: no rule for ${who} with this role${denial}`
+  }
+
+  /** The end of a sentence about what no rule allows; undefined if a rule allows the use. */
+  #findDenial(rules: readonly CsiRule[], { place, key, allows, what }: Use): string | undefined {
     const { home } = this.#options
-    const place = placeOf(object, home)
-    const start = `${nameObject(object)}: no rule for ${who} with this role`
     const ofPlace = rules.filter((rule) => isSame(placeOf(rule, home), place))
-    if (ofPlace.length === 0) return `${start} allows ${describePlace(place, home)}`
-    const isGuarded = this.#isGuarded(name, place)
-    const ofKey = ofPlace.filter(({ keys }) => (isGuarded ? keys.includes(name) : fits(keys, name)))
-    const key = quoted(name)
+    if (ofPlace.length === 0) return ` allows ${describePlace(place, home)}`
     const within = isSame(place, home) ? '' : ' and this engine'
+    if (key === undefined) return ofPlace.some(allows) ? undefined : `${within} allows ${what}`
+    const isGuarded = this.#isGuarded(key, place)
+    const ofKey = ofPlace.filter(({ keys }) => (isGuarded ? keys.includes(key) : fits(keys, key)))
+    const name = quoted(key)
     if (ofKey.length === 0) {
       return isGuarded
-        ? `${start}${within} lists key ${key} by its exact name (keys), which the key of the KMS plugin requires`
-        : `${start}${within} matches key ${key} (keys)`
+        ? `${within} lists key ${name} by its exact name (keys), which the key of the KMS plugin requires`
+        : `${within} matches key ${name} (keys)`
     }
-    if (ofKey.some((rule) => rule.types.some((type) => type === object.type))) return undefined
-    return `${start}${within} and key ${key} allows type ${object.type} (types)`
+    return ofKey.some(allows) ? undefined : `${within} and key ${name} allows ${what}`
   }
 
   /** A Vault without namespaces ignores them, so the same mount path in another namespace is guarded, too. */
@@ -144,6 +224,13 @@ function denied(denials: readonly string[]): BridgeError {
   return new BridgeError(
     'RULE_DENIED',
     `csi.rules of transit-bridge do not allow this Mount: ${joinNumbered(denials)}; change the class, or ask the administrator of transit-bridge for a rule`,
+  )
+}
+
+function deniedUse(denial: string): BridgeError {
+  return new BridgeError(
+    'RULE_DENIED',
+    `csi.rules of transit-bridge do not allow this: ${denial}; ask the administrator of transit-bridge for a rule`,
   )
 }
 

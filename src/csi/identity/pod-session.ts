@@ -45,6 +45,11 @@ export class PodSession {
     })
   }
 
+  /** Sends requests with the Vault token of the pod, in the session's Vault namespace. */
+  get requester(): VaultSession {
+    return this.#session
+  }
+
   /** The Transit engine at a mount path in the session's Vault namespace. */
   engine(mount: string): Transit {
     return new Transit({ vault: this.#session, mount })

@@ -13,15 +13,34 @@ import { parseBoundedJson } from '../bounded-json.ts'
 import { namePod, type MountRequest, type PodReference } from '../mount-request.ts'
 
 const LONGEST_TOKEN = 16 * 1024
+
+/** The part of a request that contains the tokens of a pod. */
+export type TokenSource = Pick<MountRequest, 'pod' | 'tokens'>
+
+/** Which CSIDriver object decides about tokens, for messages. */
+export interface CsiDriver {
+  readonly name: string
+  /** Where its owner sets them, in parentheses with a leading space; empty if there is only the object. */
+  readonly advice: string
+}
+
+const SECRETS_STORE_DRIVER: CsiDriver = {
+  name: 'secrets-store.csi.k8s.io',
+  advice: " (tokenRequests in the values of the driver's chart)",
+}
 const Tokens = v.record(v.string(), v.object({ token: v.pipe(v.string(), v.minLength(1)) }))
 
 /**
  * Returns the pod's service-account token. Its claims must match the pod; Vault verifies its signature and expiry at
  * the login. Throws POD_TOKEN_MISSING or POD_TOKEN_INVALID.
  */
-export function requirePodToken(request: MountRequest, audience: string): ServiceAccountToken {
+export function requirePodToken(
+  request: TokenSource,
+  audience: string,
+  driver: CsiDriver = SECRETS_STORE_DRIVER,
+): ServiceAccountToken {
   const { pod } = request
-  const token = decode(findToken(request, audience), pod)
+  const token = decode(findToken(request, audience, driver), pod)
   const problem = findMalformedClaim(token) ?? findForeignClaim(token.claims, pod)
   if (problem === undefined) return token
   throw new BridgeError('POD_TOKEN_INVALID', `${nameToken(pod)}: ${problem}`)
@@ -42,9 +61,9 @@ export function explainPodToken(
   return { ...token, doubt }
 }
 
-function findToken({ tokens, pod }: MountRequest, audience: string): string {
+function findToken({ tokens, pod }: TokenSource, audience: string, driver: CsiDriver): string {
   if (tokens === undefined || tokens === '') {
-    throw missing(audience, pod, 'the CSI driver sent no tokens')
+    throw missing(audience, pod, driver, 'the CSI driver sent no tokens')
   }
   const byAudience = v.safeParse(Tokens, parseBoundedJson(tokens), { abortEarly: true })
   if (!byAudience.success) {
@@ -59,15 +78,21 @@ function findToken({ tokens, pod }: MountRequest, audience: string): string {
   throw missing(
     audience,
     pod,
+    driver,
     `the CSI driver sent tokens for ${quotedAudiences(Object.keys(output))}`,
   )
 }
 
 /** kubelet creates the tokens for the audiences in the CSIDriver object. */
-function missing(audience: string, pod: PodReference, what: string): BridgeError {
+function missing(
+  audience: string,
+  pod: PodReference,
+  driver: CsiDriver,
+  what: string,
+): BridgeError {
   return new BridgeError(
     'POD_TOKEN_MISSING',
-    `pod ${namePod(pod)} has no service-account token for audience ${quoted(audience)} (csi.audience): ${what}; add {audience: ${audience}} to spec.tokenRequests of the CSIDriver secrets-store.csi.k8s.io (tokenRequests in the values of the driver's chart)`,
+    `pod ${namePod(pod)} has no service-account token for audience ${quoted(audience)} (csi.audience): ${what}; add {audience: ${audience}} to spec.tokenRequests of the CSIDriver ${driver.name}${driver.advice}`,
   )
 }
 

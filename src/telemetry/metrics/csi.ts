@@ -54,6 +54,32 @@ export const csiMetrics = {
     help: 'For the volume that has waited longest: when Vault last confirmed its content, in seconds since 1970. No series without such a volume.',
     lookFor: 'Longer ago than `csi.revalidateAfter`: Vault does not answer for that volume.',
   }),
+  csiRuntimeRequestDuration: histogram({
+    name: 'transit_bridge_csi_runtime_request_duration_seconds',
+    help: 'Duration of a request of a pod through the socket of its volume, by operation of `csi.rules` (`own`: answered without Vault, `none`: not recognized) and HTTP status.',
+    lookFor:
+      '`503`: Vault cannot answer, or the driver was restarted and waits for tokens. `403`: no rule or policy allows the request.',
+    labelNames: ['operation', 'code'],
+    buckets: [...LATENCY_BUCKETS, 10, 20],
+  }),
+  csiRuntimePublishDuration: histogram({
+    name: 'transit_bridge_csi_runtime_publish_duration_seconds',
+    help: "Duration of the kubelet's calls for volumes with a socket, by gRPC status code.",
+    lookFor: 'Any code except `OK`: pods wait for their volumes.',
+    labelNames: ['code'],
+    buckets: [...LATENCY_BUCKETS, 10, 20],
+  }),
+  csiRuntimeVolumes: gauge({
+    name: 'transit_bridge_csi_runtime_volumes',
+    help: 'Volumes with a socket. No series if `csi.runtime` is off.',
+    lookFor: 'Fewer than pods with such volumes on the node.',
+  }),
+  csiRuntimeVolumesWithoutToken: gauge({
+    name: 'transit_bridge_csi_runtime_volumes_without_token',
+    help: 'Volumes whose pods receive 503 until the kubelet sends a token: after a restart of a driver whose `csi.runtime.stateFolder` is not in memory.',
+    lookFor:
+      'Above 0 for longer than two minutes: the kubelet does not republish (`requiresRepublish` of the CSIDriver object).',
+  }),
   csiStreamsRefused: counter({
     name: 'transit_bridge_csi_streams_refused_total',
     help: 'Streams that HTTP/2 rejected before a call could be read, for example from a CSI driver older than 1.6.0.',

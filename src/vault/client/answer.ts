@@ -16,6 +16,8 @@ export interface RawAnswer extends SealedText {
   readonly retryAfter: string | undefined
   readonly rateLimitReset: string | undefined
   readonly location: string | undefined
+  /** The content of a response that is passed on, instead of `text`. */
+  readonly bytes?: Buffer | undefined
 }
 
 interface Verdict {
@@ -50,9 +52,35 @@ const CONTENT: Partial<Record<VaultOperation, 'data' | 'auth'>> = {
  * A parser's error is never kept as the cause, because it quotes the text, which may contain a plaintext.
  */
 export function readAnswer(raw: RawAnswer, address: string, now: number): Outcome {
+  if (raw.bytes !== undefined) return passOn(raw, raw.bytes, address, now)
   const outcome = judgeAnswer(raw, address, now)
   if (outcome instanceof AttemptFailure) for (const secret of raw.secrets) secret.fill(0)
   return outcome
+}
+
+const DATA = Buffer.from('"data":{')
+const BATCH_RESULTS = Buffer.from('"batch_results":[')
+const OBJECT_START = 0x7b
+/** What Vault says about a request itself. Others, such as 403, are decided here: the token may have expired. */
+const PASSED_ON: ReadonlySet<ErrorCode> = new Set(['VAULT_REJECTED', 'VAULT_NOT_FOUND'])
+
+/**
+ * Passes on a response with data without making it text, because it may contain a plaintext. Vault writes JSON without
+ * spaces (Go's encoding/json). An error response contains no plaintext, so it is judged as text.
+ */
+function passOn(raw: RawAnswer, bytes: Buffer, address: string, now: number): Outcome {
+  const isSuccess = raw.status >= 200 && raw.status < 300
+  const hasData = bytes[0] === OBJECT_START && bytes.includes(DATA)
+  if (hasData && (isSuccess || bytes.includes(BATCH_RESULTS)))
+    return { status: raw.status, body: bytes }
+  if (isSuccess) {
+    bytes.fill(0)
+    return failForeign(new Foreign('without "data"'), raw, address, now)
+  }
+  const outcome = judgeAnswer({ ...raw, text: bytes.toString('utf8') }, address, now)
+  return outcome instanceof AttemptFailure && PASSED_ON.has(outcome.error.code)
+    ? { status: raw.status, body: bytes }
+    : outcome
 }
 
 function judgeAnswer(raw: RawAnswer, address: string, now: number): Outcome {

@@ -5,7 +5,7 @@ import type { RawAnswer } from './answer.ts'
 import type { Connection } from './connection.ts'
 import { AttemptFailure, nameOperation, type Attempt } from './attempt.ts'
 import { readNetworkFailure } from './network-failure.ts'
-import { takeSecrets, type SealedText } from './secret-fields.ts'
+import { takeSecrets } from './secret-fields.ts'
 
 /** The longest response that is read. A full batch of 64 takes about 20 KiB. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -88,10 +88,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#finish(readNetworkFailure(error, this.#address, this.#status !== 0))
   }
 
-  #read(): SealedText {
+  #read(): Pick<RawAnswer, 'text' | 'secrets' | 'bytes'> {
     const [only = Buffer.alloc(0)] = this.#chunks
     const bytes = this.#chunks.length <= 1 ? only : Buffer.concat(this.#chunks)
-    return takeSecrets(bytes, this.#attempt.request.operation)
+    const { operation, passesOn = false } = this.#attempt.request
+    // A copy, because the chunks are zeroed.
+    if (passesOn) return { text: '', secrets: [], bytes: Buffer.from(bytes) }
+    return takeSecrets(bytes, operation)
   }
 
   #giveUp(failure: AttemptFailure): void {

@@ -7,6 +7,15 @@ export type VaultOperation =
   | 'decrypt'
   | 'read_key'
   | 'export_key'
+  // Requests of pods at run time.
+  | 'rewrap'
+  | 'sign'
+  | 'verify'
+  | 'hmac'
+  | 'make_data_key'
+  | 'make_random'
+  | 'hash'
+  | 'list_keys'
   | 'login'
   | 'lookup_token'
   | 'renew_token'
@@ -24,15 +33,23 @@ export interface VaultRequest {
   readonly method: 'GET' | 'POST' | 'LIST' | 'DELETE'
   /** The path under `/v1/`, without a leading slash, and a query; segments from outside are percent-encoded. */
   readonly path: string
-  /** Sent as JSON; a field that is a Buffer is base64 text, which the sender owns and zeroes. */
-  readonly body?: object
+  /**
+   * Sent as JSON; a field that is a Buffer is base64 text, which the sender owns and zeroes. A Buffer instead of an object is
+   * JSON already.
+   */
+  readonly body?: object | undefined
+  /**
+   * Whether the response is for another program: its `body` is then the bytes as received, which never become text and which
+   * the receiver owns and zeroes, and Vault's own errors with status 400, 404 and the like are responses, too.
+   */
+  readonly passesOn?: boolean | undefined
   /** Sent as X-Vault-Token; without it the request is anonymous (a login). */
   readonly token?: Secret<string> | undefined
   /** Overrides the configured namespace (a login may be in another one); empty for the root namespace. */
   readonly namespace?: string
 }
 
-/** A response that is not an error; `body` is parsed JSON, undefined for an empty response. */
+/** A response that is not an error; `body` is parsed JSON, undefined for an empty response. See also `passesOn`. */
 export interface VaultResponse {
   readonly status: number
   readonly body: unknown

@@ -1,0 +1,70 @@
+import { BlockList, isIP } from 'node:net'
+
+import type { ListenAddress } from '../config/config.ts'
+import { parseEndpoint } from '../config/schema/endpoint.ts'
+import { startForwarder } from '../csi/runtime/forwarder.ts'
+import { logKey } from '../telemetry/log.ts'
+import { createInstallerMetrics } from '../telemetry/metrics/roles.ts'
+import { defineCommand, type CommandValues } from './cli/command.ts'
+import { requiredText, usageError, type Option } from './cli/option.ts'
+import { handleShutdown } from './cli/shutdown.ts'
+import { createTelemetry } from './cli/telemetry.ts'
+import { EXIT_OK } from './cli/terminal.ts'
+
+const DEFAULT_LISTEN = '127.0.0.1:8200'
+const loopback = new BlockList()
+loopback.addSubnet('127.0.0.0', 8)
+loopback.addAddress('::1', 'ipv6')
+
+const options = {
+  socket: requiredText('FILE', 'The socket in the volume, such as /transit/vault.sock.'),
+  listen: localAddress(),
+}
+
+export const forwardCommand = defineCommand({
+  name: 'forward',
+  usage: ['--socket FILE [--listen 127.0.0.1:PORT]'],
+  description: `
+Run in a container of a pod whose volume has a socket (csi.runtime), for clients that
+cannot use a unix socket, such as hvac, Java or Terraform: they use
+VAULT_ADDR=http://127.0.0.1:8200. The containers of a pod share 127.0.0.1, so all of
+them can use it; other pods cannot. It runs until SIGTERM or SIGINT.`,
+  options,
+  exitCodes: '0 stopped as requested, 1 failed, 2 wrong usage.',
+  examples: ['$ transit-bridge forward --socket /transit/vault.sock'],
+  run: runForward,
+})
+
+async function runForward({ socket, listen }: CommandValues<typeof options>): Promise<never> {
+  const { log, logSink } = createTelemetry('info', createInstallerMetrics)
+  const shutdown = handleShutdown(log, logSink)
+  const forwarder = await startForwarder({
+    socket,
+    listen,
+    onFailure: (reason) =>
+      log.error({ [logKey.socket]: socket, [logKey.reason]: reason }, 'the socket does not answer'),
+  })
+  const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
+  const address = `http://${host}:${String(forwarder.port)}`
+  log.info({ [logKey.socket]: socket }, `forwarding ${address}; set VAULT_ADDR=${address}`)
+  await shutdown.requested
+  forwarder.stop()
+  return shutdown.exit(EXIT_OK)
+}
+
+/** Another address would give the pod's rights to everything that reaches it. */
+function localAddress(): Option<ListenAddress> {
+  return {
+    takes: 'HOST:PORT',
+    help: `An address of the loopback interface. By default ${DEFAULT_LISTEN}.`,
+    read: ([value = DEFAULT_LISTEN], label) => {
+      const address = parseEndpoint(value)
+      const family = isIP(address?.host ?? '') === 6 ? 'ipv6' : 'ipv4'
+      if (address !== undefined && isIP(address.host) !== 0 && loopback.check(address.host, family))
+        return address
+      throw usageError(
+        `${label} must be an address of the loopback interface with a port, such as ${DEFAULT_LISTEN} or [::1]:8200: other pods must not reach it`,
+      )
+    },
+  }
+}

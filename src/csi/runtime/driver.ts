@@ -1,0 +1,176 @@
+import { hostname } from 'node:os'
+
+import type { CsiRuntimeConfig } from '../../config/config.ts'
+import { BridgeError } from '../../errors.ts'
+import { startGrpcServer, type GrpcServer } from '../../grpc/server.ts'
+import { UnaryFunnel } from '../../grpc/unary.ts'
+import { logKey, type Logger } from '../../telemetry/log.ts'
+import type { CsiMetrics } from '../../telemetry/metrics/roles.ts'
+import type { Clock } from '../../time/clock.ts'
+import type { EnginePlace } from '../engine-place.ts'
+import type { AccessRules } from '../identity/access-rules.ts'
+import type { SessionCache } from '../identity/session-cache.ts'
+import { namePod } from '../mount-request.ts'
+import { toErrorResponse } from './error-response.ts'
+import { FairGate } from './fair-gate.ts'
+import { serveCsiDriver, serveRegistration } from './grpc.ts'
+import { NodeService } from './node-service.ts'
+import { PodApi, type PodIdentity } from './pod-api.ts'
+import type { PodRequest, PodResponse } from './pod-request.ts'
+import { RateLimit } from './rate-limit.ts'
+import { BodyBudget } from './request-body.ts'
+import { RuntimeVolumes } from './runtime-volumes.ts'
+import { VolumeRecords } from './volume-records.ts'
+import { VolumeServer } from './volume-server.ts'
+
+/** Half of the connections to Vault (vault/client/transport.ts), so that Mounts always find a free one. */
+const MAX_RUNNING = 32
+const MAX_PER_VOLUME = 64
+/** kubelet starts pods in parallel and repeats what fails. */
+const MAX_CALLS_IN_FLIGHT = 512
+/** Only kubelet calls, as root. */
+const SOCKET_MODE = 0o600
+const STOP_GRACE_MS = 2_000
+
+export interface RuntimeDriverOptions {
+  /** csi.audience */
+  readonly audience: string
+  readonly runtime: CsiRuntimeConfig
+  readonly home: EnginePlace
+  readonly rules: AccessRules
+  /** Shared with the provider of files: one login for both. */
+  readonly sessions: SessionCache
+  readonly programVersion: string
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: CsiMetrics
+}
+
+/** The CSI driver whose volumes contain a socket with Transit's API. */
+export interface RuntimeDriver {
+  /** Whether kubelet reaches it. */
+  readonly isServing: boolean
+  readonly volumes: Pick<RuntimeVolumes, 'size' | 'sizeWithoutToken'>
+  stop(): Promise<void>
+}
+
+/**
+ * Serves the sockets of volumes from before, then kubelet's. Throws SOCKET_* and HOST_FAILED. The registration comes last: kubelet calls
+ * as soon as it finds that socket.
+ */
+export async function startRuntimeDriver(options: RuntimeDriverOptions): Promise<RuntimeDriver> {
+  const { audience, runtime, home, rules, sessions, programVersion, clock, log } = options
+  const { driverName, stateFolder, nodeName = hostname() } = runtime
+  const gate = new FairGate({ maxRunning: MAX_RUNNING, maxPerOwner: MAX_PER_VOLUME })
+  const api = new PodApi({ home, rules, sessions, gate, clock, programVersion })
+  const budget = new BodyBudget()
+  const funnel = createFunnel(options)
+  const volumes = new RuntimeVolumes({
+    stateFolder,
+    records: new VolumeRecords(stateFolder, log),
+    createServer: (identify) => {
+      const limit = new RateLimit(runtime.maxRequestsPerSecond, clock)
+      return new VolumeServer((request) => answer(api, request, identify(), limit, options), budget)
+    },
+    readToken: (volume, token) =>
+      service.requireToken({ volume, tokens: JSON.stringify({ [audience]: { token } }) }),
+    clock,
+    log,
+  })
+  const service = new NodeService({
+    driverName,
+    audience,
+    home,
+    rules,
+    sessions,
+    volumes,
+    clock,
+    log,
+  })
+  await volumes.restore()
+  const access = { mode: SOCKET_MODE }
+  const facts = { driverName, programVersion, nodeName }
+  const node = await startGrpcServer({
+    socket: runtime.socket,
+    access,
+    services: serveCsiDriver(service, funnel, facts),
+    clock,
+    log,
+  })
+  const registration = await startGrpcServer({
+    socket: runtime.registrationSocket,
+    access,
+    services: [serveRegistration(funnel, { driverName, socket: runtime.socket, log })],
+    clock,
+    log,
+  })
+  return {
+    get isServing() {
+      return node.isServing && registration.isServing
+    },
+    volumes,
+    stop: async () => {
+      await stopServers([registration, node])
+      await volumes.stop()
+    },
+  }
+}
+
+async function stopServers(servers: readonly GrpcServer[]): Promise<void> {
+  await Promise.all(servers.map((server) => server.stop(STOP_GRACE_MS)))
+}
+
+/** One request: limit, answer, error to response, metric, log line. */
+async function answer(
+  api: PodApi,
+  request: PodRequest,
+  identity: PodIdentity,
+  limit: RateLimit,
+  { clock, log, metrics }: RuntimeDriverOptions,
+): Promise<PodResponse> {
+  const startedAt = clock.monotonic()
+  let operation = 'none'
+  const response = await respond()
+  const seconds = (clock.monotonic() - startedAt) / 1000
+  const code = String(response.status)
+  metrics.csiRuntimeRequestDuration.observe({ operation, code }, seconds)
+  return response
+
+  async function respond(): Promise<PodResponse> {
+    try {
+      if (!limit.take()) {
+        throw new BridgeError('OVERLOADED', 'this volume sends too many requests a second')
+      }
+      return await api.answer(request, identity, (name) => (operation = name))
+    } catch (thrown) {
+      const error = BridgeError.from(thrown)
+      const line = {
+        [logKey.namespace]: identity.volume.pod.namespace,
+        [logKey.operation]: operation,
+        [logKey.reason]: error.code,
+      }
+      const pod = namePod(identity.volume.pod)
+      if (error.code === 'INTERNAL')
+        log.error(
+          { ...line, err: error },
+          `a request of pod ${pod} failed because of an error in this program`,
+        )
+      else log.debug(line, `a request of pod ${pod} was refused: ${error.message}`)
+      return toErrorResponse(error)
+    }
+  }
+}
+
+function createFunnel({ clock, log, metrics }: RuntimeDriverOptions): UnaryFunnel {
+  return new UnaryFunnel({
+    clock,
+    log,
+    onCall: (method, code, seconds) => {
+      if (method === 'NodePublishVolume')
+        metrics.csiRuntimePublishDuration.observe({ code }, seconds)
+    },
+    onInFlight: () => undefined,
+    maxInFlight: MAX_CALLS_IN_FLIGHT,
+    limitSetting: '',
+  })
+}

@@ -1,0 +1,34 @@
+import { isOutage, type BridgeError, type ErrorCode } from '../../errors.ts'
+import { respondErrors, type PodResponse } from './pod-request.ts'
+
+const RETRY_SECONDS = 1
+
+const STATUS_OF: Partial<Record<ErrorCode, number>> = {
+  REQUEST_INVALID: 400,
+  RULE_DENIED: 403,
+  VAULT_DENIED: 403,
+  LOGIN_REFUSED: 403,
+  POD_TOKEN_INVALID: 403,
+  POD_TOKEN_MISSING: 503,
+  VAULT_NOT_FOUND: 404,
+  VAULT_REJECTED: 400,
+  CONTENT_TOO_LARGE: 413,
+  OVERLOADED: 429,
+  VAULT_RATE_LIMITED: 429,
+  DEADLINE_EXCEEDED: 503,
+  CANCELLED: 503,
+}
+
+/** Statuses after which clients of Vault try again. */
+const TEMPORARY = new Set([429, 503])
+
+/** The response of Vault's API to an error. Vault's own refusals have the words of Vault, so that clients recognize them. */
+export function toErrorResponse(error: BridgeError): PodResponse {
+  const status = STATUS_OF[error.code] ?? (isOutage(error) ? 503 : 500)
+  const words = error.code === 'VAULT_DENIED' ? 'permission denied' : error.message
+  return respondErrors(
+    status,
+    [status === 500 ? 'internal error' : words],
+    TEMPORARY.has(status) ? RETRY_SECONDS : undefined,
+  )
+}

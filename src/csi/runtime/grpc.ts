@@ -1,0 +1,88 @@
+import { Identity, Node } from '../../gen/csi/v1/csi_pb.ts'
+import { Registration } from '../../gen/kubelet/pluginregistration/registration_pb.ts'
+import { defineService, type GrpcService } from '../../grpc/service.ts'
+import type { UnaryFunnel } from '../../grpc/unary.ts'
+import { logKey, type Logger } from '../../telemetry/log.ts'
+import type { NodeService } from './node-service.ts'
+
+/** Versions of CSI that kubelet accepts: all of 1.x are compatible (pkg/volume/csi/csi_plugin.go, validateVersions). */
+const CSI_VERSIONS = ['1.0.0']
+/** No limit: kubelet counts only persistent volumes. */
+const NO_LIMIT = 0n
+
+export interface DriverFacts {
+  readonly driverName: string
+  readonly programVersion: string
+  readonly nodeName: string
+}
+
+/** Implements CSI's Identity and Node services. */
+export function serveCsiDriver(
+  service: NodeService,
+  funnel: UnaryFunnel,
+  { driverName, programVersion, nodeName }: DriverFacts,
+): readonly GrpcService[] {
+  const identity = Identity.method
+  const node = Node.method
+  return [
+    {
+      definition: defineService(Identity),
+      implementation: {
+        GetPluginInfo: funnel.serve(identity.getPluginInfo, () => ({
+          name: driverName,
+          vendorVersion: programVersion,
+        })),
+        GetPluginCapabilities: funnel.serve(identity.getPluginCapabilities, () => ({
+          capabilities: [],
+        })),
+        Probe: funnel.serve(identity.probe, () => ({ ready: true })),
+      },
+    },
+    {
+      definition: defineService(Node),
+      implementation: {
+        NodePublishVolume: funnel.serve(node.nodePublishVolume, async (request) => {
+          await service.publish(request)
+          return {}
+        }),
+        NodeUnpublishVolume: funnel.serve(node.nodeUnpublishVolume, async (request) => {
+          await service.unpublish(request)
+          return {}
+        }),
+        NodeGetCapabilities: funnel.serve(node.nodeGetCapabilities, () => ({ capabilities: [] })),
+        NodeGetInfo: funnel.serve(node.nodeGetInfo, () => ({
+          nodeId: nodeName,
+          maxVolumesPerNode: NO_LIMIT,
+        })),
+      },
+    },
+  ]
+}
+
+/** Implements kubelet's registration of plugins: it connects to each socket in plugins_registry and asks. */
+export function serveRegistration(
+  funnel: UnaryFunnel,
+  { driverName, socket, log }: { driverName: string; socket: string; log: Logger },
+): GrpcService {
+  const { method } = Registration
+  return {
+    definition: defineService(Registration),
+    implementation: {
+      GetInfo: funnel.serve(method.getInfo, () => ({
+        type: 'CSIPlugin',
+        name: driverName,
+        endpoint: socket,
+        supportedVersions: CSI_VERSIONS,
+      })),
+      NotifyRegistrationStatus: funnel.serve(
+        method.notifyRegistrationStatus,
+        ({ pluginRegistered, error }) => {
+          const line = { [logKey.socket]: socket }
+          if (pluginRegistered) log.info(line, `the kubelet registered CSI driver ${driverName}`)
+          else log.error(line, `the kubelet did not register CSI driver ${driverName}: ${error}`)
+          return {}
+        },
+      ),
+    },
+  }
+}

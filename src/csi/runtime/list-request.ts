@@ -1,0 +1,33 @@
+/** The longest head of a request, as for other methods (volume-server.ts). */
+const MAX_HEAD_BYTES = 16 * 1024
+const REQUEST_LINE = /^LIST ([\x21-\x7e]+) HTTP\/1\.1$/
+const HEADER = /^([\w-]+):[ \t]*([\x20-\x7e]*)$/
+
+/** The head of a request with Vault's own method LIST. */
+export interface ListRequest {
+  readonly target: string
+  /** By name in lower case; the last one of a name. */
+  readonly headers: ReadonlyMap<string, string>
+}
+
+/**
+ * Reads a LIST, which Node.js's parser refuses as an unknown method (llhttp), from the packet that it could not parse. Vault's Go
+ * client sends GET with `list=true` instead; others, such as hvac, send LIST. Undefined for anything but one whole
+ * request without a body.
+ */
+export function readListRequest(packet: Buffer): ListRequest | undefined {
+  if (packet.length > MAX_HEAD_BYTES) return undefined
+  const text = packet.toString('latin1')
+  if (!text.startsWith('LIST ') || !text.endsWith('\r\n\r\n')) return undefined
+  const [first = '', ...lines] = text.slice(0, -4).split('\r\n')
+  const target = REQUEST_LINE.exec(first)?.[1]
+  if (target === undefined) return undefined
+  const headers = new Map<string, string>()
+  for (const line of lines) {
+    const [, name, value] = HEADER.exec(line) ?? []
+    if (name === undefined || value === undefined) return undefined
+    headers.set(name.toLowerCase(), value)
+  }
+  const hasBody = headers.has('transfer-encoding') || (headers.get('content-length') ?? '0') !== '0'
+  return hasBody ? undefined : { target, headers }
+}

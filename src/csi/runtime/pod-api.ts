@@ -1,0 +1,226 @@
+import { randomUUID } from 'node:crypto'
+import type { ServiceAccountToken } from '../../identity/service-account-token.ts'
+import { BridgeError, isOutage } from '../../errors.ts'
+import type { Clock } from '../../time/clock.ts'
+import type { VaultResponse } from '../../vault/client/request.ts'
+import { placeOf, type EnginePlace } from '../engine-place.ts'
+import type { AccessRules } from '../identity/access-rules.ts'
+import type { SessionCache } from '../identity/session-cache.ts'
+import { namePod } from '../mount-request.ts'
+import type { FairGate } from './fair-gate.ts'
+import { recognizePath, type EngineRequest } from './operations.ts'
+import { respondWithoutVault } from './own-responses.ts'
+import type { RuntimeVolume } from './publish-request.ts'
+import { respond, respondErrors, type PodRequest, type PodResponse } from './pod-request.ts'
+
+/** Below the 60 s after which the Go client of Vault gives up (api/client.go). */
+const REQUEST_TIMEOUT_MS = 20_000
+/** A path of Vault without anything that could mean another path: no escapes, no empty or dotted segments but one. */
+const SAFE_TARGET = /^\/v1\/([\w.-]+(?:\/{1,2}[\w.-]+)*\/?)(\?list=true)?$/
+
+export interface PodApiOptions {
+  /** The engine of rules that name none. */
+  readonly home: EnginePlace
+  readonly rules: AccessRules
+  readonly sessions: SessionCache
+  readonly gate: FairGate
+  readonly clock: Clock
+  readonly programVersion: string
+}
+
+/** A volume as its socket knows it. */
+export interface PodIdentity {
+  readonly volume: RuntimeVolume
+  /** The pod's current service-account token; undefined after a restart until kubelet sends one. */
+  readonly token: ServiceAccountToken | undefined
+}
+
+/**
+ * Answers requests of pods in the form of Vault's HTTP API. Only paths of Transit that a rule allows reach Vault, with the Vault
+ * token of the pod that the volume belongs to.
+ */
+export class PodApi {
+  readonly #options: PodApiOptions
+  /** Whether the last request was answered by Vault. */
+  #isAvailable = true
+
+  constructor(options: PodApiOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Throws BridgeErrors. `note` is called with what the request is about, for metrics: an operation of Transit, or `own` for what
+   * needs no request to Vault.
+   */
+  async answer(
+    request: PodRequest,
+    identity: PodIdentity,
+    note: (operation: string) => void,
+  ): Promise<PodResponse> {
+    const { volume } = identity
+    const method = METHODS[request.method]
+    const target = SAFE_TARGET.exec(request.target)
+    if (target?.[1] === undefined) return unsupportedPath()
+    if (method === undefined) return unsupportedMethod()
+    const isList = target[2] !== undefined
+    if (isList && method !== 'GET') return unsupportedMethod()
+    const path = target[1]
+    this.#requireOwnNamespace(request, volume)
+    if (request.wantsWrapping) {
+      throw new BridgeError(
+        'REQUEST_INVALID',
+        'response wrapping is not supported here; remove X-Vault-Wrap-TTL',
+      )
+    }
+    const engines = this.#enginesOf(volume)
+    const own = this.#respondWithoutVault(
+      request.method === 'PUT' ? 'POST' : request.method,
+      path,
+      volume,
+      engines,
+    )
+    if (own !== undefined) {
+      note('own')
+      return own
+    }
+    const engine = engines.find(({ mount }) => path.startsWith(`${mount}/`))
+    if (engine === undefined) return deniedPath()
+    const inner = path.slice(engine.mount.length + 1)
+    const wanted = recognizePath(inner, isList || method === 'LIST' ? 'LIST' : method)
+    if (wanted === undefined) return deniedPath()
+    if (wanted === 'method') return unsupportedMethod()
+    note(wanted.operation)
+    return this.#pass(request, identity, engine, wanted)
+  }
+
+  #respondWithoutVault(
+    method: string,
+    path: string,
+    volume: RuntimeVolume,
+    engines: readonly EnginePlace[],
+  ): PodResponse | undefined {
+    const { clock, programVersion } = this.#options
+    const isAvailable = this.#isAvailable
+    const now = clock.now()
+    return respondWithoutVault(method, path, { volume, engines, isAvailable, now, programVersion })
+  }
+
+  /** The engines of the volume's Vault namespace that rules allow. */
+  #enginesOf(volume: RuntimeVolume): readonly EnginePlace[] {
+    const { rules } = this.#options
+    const vaultNamespace = this.#namespaceOf(volume)
+    return rules
+      .enginesOf(volume.pod, volume.role)
+      .filter((engine) => engine.vaultNamespace === vaultNamespace)
+  }
+
+  #namespaceOf({ vaultNamespace }: RuntimeVolume): string {
+    return placeOf({ vaultNamespace }, this.#options.home).vaultNamespace
+  }
+
+  #requireOwnNamespace({ namespace }: PodRequest, volume: RuntimeVolume): void {
+    if (namespace === undefined) return
+    const own = this.#namespaceOf(volume)
+    const sent = namespace.replace(/^\/+|\/+$/g, '')
+    if ((sent === 'root' ? '' : sent) === own) return
+    throw new BridgeError(
+      'RULE_DENIED',
+      'permission denied: the client sent another X-Vault-Namespace than that of the volume; unset VAULT_NAMESPACE, or set vaultNamespace in volumeAttributes',
+    )
+  }
+
+  async #pass(
+    request: PodRequest,
+    { volume, token }: PodIdentity,
+    place: EnginePlace,
+    wanted: EngineRequest,
+  ): Promise<PodResponse> {
+    const { rules, sessions, gate, clock } = this.#options
+    const { pod, role } = volume
+    const { operation, key } = wanted
+    rules.requireOperation(pod, role, { place, key, operation })
+    const session = sessions.open(requireToken(token), role, place.vaultNamespace)
+    const context = {
+      deadline: clock.monotonic() + REQUEST_TIMEOUT_MS,
+      signal: request.signal,
+      uid: `${namePod(pod)}/${randomUUID()}`,
+    }
+    const send = () =>
+      session.use(() =>
+        session.requester.request(
+          {
+            operation: wanted.vaultOperation,
+            method: wanted.method,
+            path: `${place.mount}/${wanted.path}`,
+            body: wanted.method === 'POST' ? bodyOf(request) : undefined,
+            passesOn: true,
+          },
+          context,
+        ),
+      )
+    const answer = await this.#watch(() => gate.run(volume.id, send))
+    if (wanted.method !== 'LIST') return toResponse(answer)
+    return filterKeys(answer, (name) =>
+      rules.allowsOperation(pod, role, { place, key: name, operation }),
+    )
+  }
+
+  async #watch(send: () => Promise<VaultResponse>): Promise<VaultResponse> {
+    try {
+      const answer = await send()
+      this.#isAvailable = true
+      return answer
+    } catch (thrown) {
+      const error = BridgeError.from(thrown)
+      this.#isAvailable = !isOutage(error)
+      throw error
+    }
+  }
+}
+
+/** PUT is what the Go client sends, POST what people write. */
+const METHODS: Readonly<Record<string, 'POST' | 'GET' | 'LIST' | undefined>> = Object.assign(
+  Object.create(null) as object,
+  { GET: 'GET', HEAD: 'GET', POST: 'POST', PUT: 'POST', LIST: 'LIST' } as const,
+)
+
+function requireToken(token: ServiceAccountToken | undefined): ServiceAccountToken {
+  if (token !== undefined) return token
+  throw new BridgeError(
+    'POD_TOKEN_MISSING',
+    'the driver was restarted and waits for a token of this pod, which the kubelet sends about once a minute',
+  )
+}
+
+/** Vault reads a request without a body as one without fields. */
+function bodyOf({ body }: PodRequest): object {
+  return body.length === 0 ? {} : body
+}
+
+function toResponse({ status, body }: VaultResponse): PodResponse {
+  if (!Buffer.isBuffer(body)) throw new TypeError('a response that is passed on consists of bytes')
+  return { status, body }
+}
+
+/** Removes the names of keys that no rule allows. */
+function filterKeys(answer: VaultResponse, isAllowed: (name: string) => boolean): PodResponse {
+  const { status, body } = toResponse(answer)
+  if (status !== 200) return { status, body }
+  const parsed = JSON.parse(body.toString('utf8')) as { data?: { keys?: unknown } }
+  const names: unknown[] = Array.isArray(parsed.data?.keys) ? parsed.data.keys : []
+  const keys = names.filter((name) => typeof name === 'string' && isAllowed(name))
+  return respond(200, { ...parsed, data: { keys } })
+}
+
+/** Vault answers 403 for what exists and for what does not. */
+function deniedPath(): PodResponse {
+  return respondErrors(403, ['permission denied: csi.rules of transit-bridge allow no such path'])
+}
+
+function unsupportedPath(): PodResponse {
+  return respondErrors(404, ['no handler for this path: it is not a plain path of Vault’s API'])
+}
+
+function unsupportedMethod(): PodResponse {
+  return respondErrors(405, ['unsupported operation'])
+}

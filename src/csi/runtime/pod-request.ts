@@ -1,0 +1,35 @@
+/** An HTTP request from a pod, with its whole body. */
+export interface PodRequest {
+  readonly method: string
+  /** The request target as it stands in the request line. */
+  readonly target: string
+  /** The namespace that the client sent (X-Vault-Namespace); undefined if none. */
+  readonly namespace: string | undefined
+  /** Whether the client asks Vault to wrap the response (X-Vault-Wrap-TTL). */
+  readonly wantsWrapping: boolean
+  /** The sender zeroes it. */
+  readonly body: Buffer
+  readonly signal: AbortSignal
+}
+
+/** An HTTP response to a pod. */
+export interface PodResponse {
+  readonly status: number
+  /** JSON, which the receiver zeroes after it is sent. */
+  readonly body: Buffer
+  readonly retryAfterSeconds?: number | undefined
+}
+
+/** A response with JSON. */
+export function respond(status: number, content: object): PodResponse {
+  return { status, body: Buffer.from(`${JSON.stringify(content)}\n`) }
+}
+
+/** An error response in the form in which Vault writes it. */
+export function respondErrors(
+  status: number,
+  errors: readonly string[],
+  retryAfterSeconds?: number,
+): PodResponse {
+  return { ...respond(status, { errors }), retryAfterSeconds }
+}

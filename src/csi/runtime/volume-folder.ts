@@ -1,0 +1,94 @@
+import {
+  chmod,
+  lstat,
+  mkdir,
+  readdir,
+  readlink,
+  rm,
+  rmdir,
+  symlink,
+  unlink,
+} from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+
+import { BridgeError } from '../../errors.ts'
+import { systemCodeOf } from '../../files/system-error.ts'
+import type { RuntimeVolume } from './publish-request.ts'
+import { shortName } from './volume-records.ts'
+
+const SOCKET_NAME = 'vault.sock'
+/** The socket, and the folder in which it is made (grpc/unix-socket.ts) if that was interrupted. */
+const OWN = /^(vault\.sock|\.\w{6})$/
+/** Any process of the pod may enter; on the host, only root can enter kubelet's folder of pods. */
+const FOLDER_MODE = 0o755
+
+/**
+ * The folder that kubelet mounts into the pod. A path of a socket has at most 107 bytes (unix(7)) and kubelet's path alone is
+ * longer, so the socket is made and reached on the host through a short symbolic link to the folder.
+ */
+export class VolumeFolder {
+  /** The path of the socket through the link. */
+  readonly socket: string
+  readonly #link: string
+  readonly #target: string
+
+  constructor(stateFolder: string, volume: RuntimeVolume) {
+    this.#link = join(stateFolder, 'links', shortName(volume.id))
+    this.#target = volume.targetPath
+    this.socket = join(this.#link, SOCKET_NAME)
+  }
+
+  /** Creates folder and link unless they exist. Throws HOST_FAILED. */
+  async create(): Promise<void> {
+    await this.#do('created', async () => {
+      await mkdir(this.#target, { mode: FOLDER_MODE }).catch(ignore('EEXIST'))
+      const found = await lstat(this.#target)
+      if (!found.isDirectory())
+        throw new BridgeError('HOST_FAILED', `${this.#target} is not a folder`)
+      // The mode passed to mkdir(2) is subject to the umask.
+      await chmod(this.#target, FOLDER_MODE)
+      await mkdir(dirname(this.#link), { recursive: true, mode: 0o700 })
+      if ((await readlink(this.#link).catch(ignore('ENOENT'))) === this.#target) return
+      await rm(this.#link, { force: true })
+      await symlink(this.#target, this.#link)
+    })
+  }
+
+  /** Whether the folder of a recorded volume still exists: after a reboot, kubelet makes it again. */
+  async exists(): Promise<boolean> {
+    const found = await lstat(this.#target).catch(() => undefined)
+    return found?.isDirectory() === true
+  }
+
+  /** Removes socket, folder and link, as far as they exist. Throws HOST_FAILED. */
+  async remove(): Promise<void> {
+    await this.#do('removed', async () => {
+      const names = (await readdir(this.#target).catch(ignore('ENOENT', 'ENOTDIR'))) ?? []
+      for (const name of names.filter((found) => OWN.test(found)))
+        await rm(join(this.#target, name), { recursive: true })
+      await rmdir(this.#target).catch(ignore('ENOENT', 'ENOTDIR'))
+      await unlink(this.#link).catch(ignore('ENOENT'))
+    })
+  }
+
+  async #do(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (thrown) {
+      if (thrown instanceof BridgeError) throw thrown
+      const code = systemCodeOf(thrown) ?? 'unknown error'
+      throw new BridgeError(
+        'HOST_FAILED',
+        `the folder ${this.#target} of a volume cannot be ${what} (${code}); the kubelet's folder of pods must be mounted at the same path`,
+        { cause: thrown },
+      )
+    }
+  }
+}
+
+function ignore(...codes: readonly string[]): (thrown: unknown) => undefined {
+  return (thrown) => {
+    if (codes.includes(systemCodeOf(thrown) ?? '')) return undefined
+    throw thrown
+  }
+}

@@ -1,0 +1,118 @@
+import { createHash } from 'node:crypto'
+import { mkdir, readdir, readFile, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as v from 'valibot'
+
+import { removeFile, replaceFile } from '../../files/atomic-file.ts'
+import { logKey, type Logger } from '../../telemetry/log.ts'
+import { BridgeError } from '../../errors.ts'
+import { parseBoundedJson } from '../bounded-json.ts'
+import type { RuntimeVolume } from './publish-request.ts'
+
+/** File systems whose files are in memory: tmpfs and ramfs (statfs(2)). */
+const IN_MEMORY: ReadonlySet<number> = new Set([0x0102_1994, 0x8584_58f6])
+/** A token has at most 16 KiB. */
+const LONGEST_RECORD = 64 * 1024
+const NAME = /^([0-9a-f]{16})\.json$/
+
+const Record = v.object({
+  id: v.string(),
+  targetPath: v.string(),
+  pod: v.object({
+    namespace: v.string(),
+    serviceAccount: v.string(),
+    name: v.string(),
+    uid: v.string(),
+  }),
+  role: v.string(),
+  vaultNamespace: v.optional(v.string()),
+  /** The token of the pod, which is as secret as what a projected volume holds in memory of the same node. */
+  token: v.optional(v.string()),
+})
+
+/** What is stored about a volume. */
+export interface VolumeRecord {
+  readonly volume: RuntimeVolume
+  /** Only if the folder is in memory. */
+  readonly token: string | undefined
+}
+
+/**
+ * The volumes that a restart must serve again, one file each. Tokens are stored only on a file system in memory: nothing on a disk
+ * may outlive the pod.
+ */
+export class VolumeRecords {
+  readonly #folder: string
+  readonly #log: Logger
+  #isInMemory = false
+
+  constructor(stateFolder: string, log: Logger) {
+    this.#folder = join(stateFolder, 'volumes')
+    this.#log = log
+  }
+
+  /** Reads all records; a damaged one is removed and logged. Throws HOST_FAILED if the folder cannot be used. */
+  async load(): Promise<readonly VolumeRecord[]> {
+    try {
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+      const { type } = await statfs(this.#folder)
+      this.#isInMemory = IN_MEMORY.has(type)
+      const names = (await readdir(this.#folder)).filter((name) => NAME.test(name))
+      const records = await Promise.all(names.map((name) => this.#read(name)))
+      return records.filter((record) => record !== undefined)
+    } catch (cause) {
+      throw new BridgeError(
+        'HOST_FAILED',
+        `csi.runtime.stateFolder: ${this.#folder} cannot be used; check that its folder is mounted and writable`,
+        { cause },
+      )
+    }
+  }
+
+  /** Throws HOST_FAILED. */
+  async save({ volume, token }: VolumeRecord): Promise<void> {
+    const content = JSON.stringify({ ...volume, token: this.#isInMemory ? token : undefined })
+    try {
+      await replaceFile({ path: this.#pathOf(volume.id), mode: 0o600, content })
+    } catch (cause) {
+      throw new BridgeError(
+        'HOST_FAILED',
+        `csi.runtime.stateFolder: a volume cannot be recorded in ${this.#folder}`,
+        { cause },
+      )
+    }
+  }
+
+  async remove(volumeId: string): Promise<void> {
+    await removeFile(this.#pathOf(volumeId))
+  }
+
+  async #read(name: string): Promise<VolumeRecord | undefined> {
+    const path = join(this.#folder, name)
+    const text = await readFile(path, 'utf8')
+    const parsed = v.safeParse(
+      Record,
+      text.length > LONGEST_RECORD ? undefined : parseBoundedJson(text),
+      { abortEarly: true },
+    )
+    if (parsed.success && name === `${shortName(parsed.output.id)}.json`) {
+      const { token, ...volume } = parsed.output
+      return { volume, token }
+    }
+    this.#log.warn(
+      { [logKey.reason]: 'HOST_FAILED' },
+      `the record ${path} of a volume is damaged; its pod has no socket until the kubelet calls again`,
+    )
+    await removeFile(path)
+    return undefined
+  }
+
+  #pathOf(volumeId: string): string {
+    return join(this.#folder, `${shortName(volumeId)}.json`)
+  }
+}
+
+/** A short name for a volume: kubelet's ids have 68 characters, and paths of sockets must be short. */
+export function shortName(volumeId: string): string {
+  return createHash('sha256').update(volumeId).digest('hex').slice(0, 16)
+}

@@ -1,0 +1,195 @@
+import {
+  createServer,
+  STATUS_CODES,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+
+import { BridgeError } from '../../errors.ts'
+import { readListRequest, type ListRequest } from './list-request.ts'
+import { respondErrors, type PodRequest, type PodResponse } from './pod-request.ts'
+import { readBody, type BodyBudget } from './request-body.ts'
+
+const MAX_CONNECTIONS = 64
+/** How long what is idle or slow is kept. Clients of Vault open a new connection for each call, or keep a few. */
+const SERVER_OPTIONS: ServerOptions = {
+  maxHeaderSize: 16 * 1024,
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  keepAliveTimeout: 60_000,
+  connectionsCheckingInterval: 5_000,
+  // A request without Host is answered in the form of Vault, like any other.
+  requireHostHeader: false,
+  noDelay: true,
+}
+
+/** Answers a request; an error is answered by it, too. */
+export type AnswerPod = (request: PodRequest) => Promise<PodResponse>
+
+/** An HTTP server for the pod of one volume. It can listen on several sockets, one after the other. */
+export class VolumeServer {
+  readonly #answer: AnswerPod
+  readonly #budget: BodyBudget
+  readonly #servers = new Set<Server>()
+  readonly #connections = new Set<Socket>()
+  #closed = false
+
+  constructor(answer: AnswerPod, budget: BodyBudget) {
+    this.#answer = answer
+    this.#budget = budget
+  }
+
+  /** Listens on a socket; returns a function that stops listening. Open connections stay. */
+  async listen(path: string): Promise<() => void> {
+    const server = this.#createServer()
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(path, resolve)
+    })
+    this.#servers.add(server)
+    return () => this.#close(server)
+  }
+
+  /** Stops listening and ends all connections. */
+  end(): void {
+    this.#closed = true
+    for (const server of this.#servers) this.#close(server)
+    for (const connection of this.#connections) connection.destroy()
+  }
+
+  #close(server: Server): void {
+    this.#servers.delete(server)
+    server.close()
+  }
+
+  #createServer(): Server {
+    const server = createServer(SERVER_OPTIONS, (request, response) => {
+      void this.#serve(request, response)
+    })
+    server.maxConnections = MAX_CONNECTIONS
+    server.on('connection', (connection) => this.#add(connection))
+    server.on('clientError', (error, connection) => {
+      void this.#serveUnparsed(error, connection)
+    })
+    server.on('connect', (_, connection) => refuse(connection, 405, 'unsupported operation'))
+    server.on('upgrade', (_, connection) => refuse(connection, 400, 'upgrades are not supported'))
+    server.on('checkExpectation', (_, response) => {
+      send(response, respondErrors(417, ['unsupported expectation']), true)
+    })
+    return server
+  }
+
+  #add(connection: Socket): void {
+    if (this.#closed || this.#connections.size >= MAX_CONNECTIONS) {
+      connection.destroy()
+      return
+    }
+    this.#connections.add(connection)
+    connection.once('close', () => this.#connections.delete(connection))
+  }
+
+  /** Answers a LIST, or refuses what is no request; then ends the connection. */
+  async #serveUnparsed(error: Error, connection: Duplex): Promise<void> {
+    const list = readUnparsed(error)
+    if (list === undefined || !connection.writable) {
+      refuse(connection, 400, 'malformed request')
+      return
+    }
+    const gone = new AbortController()
+    connection.once('close', () => gone.abort())
+    const answer = await this.#answer({
+      method: 'LIST',
+      target: list.target,
+      namespace: list.headers.get('x-vault-namespace'),
+      wantsWrapping: list.headers.has('x-vault-wrap-ttl'),
+      body: Buffer.alloc(0),
+      signal: gone.signal,
+    })
+    end(connection, answer)
+  }
+
+  async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    const gone = new AbortController()
+    response.once('close', () => gone.abort())
+    try {
+      const body = await readBody(message, this.#budget)
+      try {
+        const answer = await this.#answer(toPodRequest(message, body.bytes, gone.signal))
+        send(response, answer)
+      } finally {
+        body.release()
+      }
+    } catch (thrown) {
+      const error = BridgeError.from(thrown)
+      const status =
+        error.code === 'CONTENT_TOO_LARGE' ? 413 : error.code === 'OVERLOADED' ? 429 : 400
+      // What follows in the connection would be the rest of the body.
+      send(response, respondErrors(status, [error.message]), true)
+    }
+  }
+}
+
+/** Reads what Node.js's parser could not parse. */
+function readUnparsed(error: Error): ListRequest | undefined {
+  const packet: unknown = 'rawPacket' in error ? error.rawPacket : undefined
+  return Buffer.isBuffer(packet) ? readListRequest(packet) : undefined
+}
+
+function toPodRequest(message: IncomingMessage, body: Buffer, signal: AbortSignal): PodRequest {
+  const { method = '', url = '', headers } = message
+  const namespace = headers['x-vault-namespace']
+  return {
+    method,
+    target: url,
+    namespace: Array.isArray(namespace) ? namespace.join(',') : namespace,
+    wantsWrapping: headers['x-vault-wrap-ttl'] !== undefined,
+    body,
+    signal,
+  }
+}
+
+function send(
+  response: ServerResponse,
+  { status, body, retryAfterSeconds }: PodResponse,
+  closes = false,
+): void {
+  const headers: Record<string, string | number> = {
+    'Content-Type': 'application/json',
+    'Content-Length': body.length,
+    'Cache-Control': 'no-store',
+  }
+  if (retryAfterSeconds !== undefined) headers['Retry-After'] = retryAfterSeconds
+  if (closes) headers['Connection'] = 'close'
+  response.writeHead(status, headers)
+  response.end(body, () => body.fill(0))
+  response.once('close', () => body.fill(0))
+}
+
+/** Answers on a connection whose request Node.js could not parse or does not answer. */
+function refuse(connection: Duplex, status: number, words: string): void {
+  if (!connection.writable) {
+    connection.destroy()
+    return
+  }
+  end(connection, respondErrors(status, [words]))
+}
+
+/** Writes a response without Node.js's HTTP server, and ends the connection. */
+function end(connection: Duplex, { status, body }: PodResponse): void {
+  const lines = [
+    `HTTP/1.1 ${String(status)} ${STATUS_CODES[status] ?? ''}`,
+    'Content-Type: application/json',
+    `Content-Length: ${String(body.length)}`,
+    'Cache-Control: no-store',
+    'Connection: close',
+  ]
+  connection.write(`${lines.join('\r\n')}\r\n\r\n`)
+  connection.end(body, () => {
+    body.fill(0)
+    connection.destroy()
+  })
+}
