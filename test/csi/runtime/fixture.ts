@@ -172,7 +172,7 @@ export type Answer = {
   readonly status: number
   readonly headers: Record<string, string | string[] | undefined>
   readonly text: string
-  readonly json: { data: Record<string, any>; errors?: string[] }
+  readonly json: { data: Record<string, unknown>; errors?: string[] }
 }
 
 export type Asked = {

@@ -12,7 +12,7 @@ t.teardown(() => runtime.stop())
 const pod = newPod()
 const socket = await runtime.kubelet.publish(pod)
 
-t.test('a pod encrypts and decrypts without a token of its own', async (t) => {
+void t.test('a pod encrypts and decrypts without a token of its own', async (t) => {
   const plaintext = Buffer.from('a value').toString('base64')
   const encrypted = await socket.ask('transit/encrypt/data', { body: { plaintext } })
   t.equal(encrypted.status, 200, encrypted.text)
@@ -25,7 +25,7 @@ t.test('a pod encrypts and decrypts without a token of its own', async (t) => {
   t.equal(decrypted.json.data['plaintext'], plaintext)
 })
 
-t.test('every operation reaches Transit', async (t) => {
+void t.test('every operation reaches Transit', async (t) => {
   const input = Buffer.from('text').toString('base64')
   const { json } = await socket.ask('transit/encrypt/data', { body: { plaintext: input } })
   const { ciphertext } = json.data
@@ -56,7 +56,7 @@ t.test('every operation reaches Transit', async (t) => {
   t.same((await socket.ask('transit/keys?list=true')).json.data['keys'], ['data', 'signing'])
 })
 
-t.test('an error of Transit is passed on as Vault writes it', async (t) => {
+void t.test('an error of Transit is passed on as Vault writes it', async (t) => {
   const answer = await socket.ask('transit/decrypt/data', { body: { ciphertext: 'vault:v1:AAAA' } })
   t.equal(answer.status, 400)
   t.equal(answer.json.errors?.length, 1)
