@@ -71,7 +71,7 @@ function findAuth(
   const loginNamespace = used.namespace ?? vaultNamespace
   const settings = {
     mount: `${section}.mount`,
-    role: 'the role of the SecretProviderClass',
+    role: 'the role of the SecretProviderClass or of volumeAttributes',
     audience: 'csi.audience',
     expiryAdvice:
       'the CSI driver must pass on a fresh token with each call, and the clocks must be right',

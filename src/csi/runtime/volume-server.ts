@@ -27,6 +27,9 @@ const SERVER_OPTIONS: ServerOptions = {
   noDelay: true,
 }
 
+/** Node.js's parser also accepts HTTP/0.9, which has no headers. */
+const HTTP_VERSIONS = new Set(['1.0', '1.1'])
+
 /** Answers a request; an error is answered by it, too. */
 export type AnswerPod = (request: PodRequest) => Promise<PodResponse>
 
@@ -113,6 +116,10 @@ export class VolumeServer {
   }
 
   async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (!HTTP_VERSIONS.has(message.httpVersion)) {
+      send(response, respondErrors(505, ['only HTTP/1.1 and HTTP/1.0 are supported']), true)
+      return
+    }
     const gone = new AbortController()
     response.once('close', () => gone.abort())
     try {

@@ -1,18 +1,18 @@
-import t from 'tap'
+import { after, end, test } from 'tap'
 import { PodVault, newPod, ROLE } from '../pod-vault.ts'
 import { RUNTIME_POLICY, startRuntime } from './fixture.ts'
 
 const vault = await PodVault.start()
-t.teardown(() => vault.stop())
+after(() => vault.stop())
 await vault.enableRole(ROLE, RUNTIME_POLICY)
 await vault.makeKey('data')
 await vault.makeKey('signing', 'ecdsa-p256')
 const runtime = await startRuntime(vault)
-t.teardown(() => runtime.stop())
+after(() => runtime.stop())
 const pod = newPod()
 const socket = await runtime.kubelet.publish(pod)
 
-void t.test('a pod encrypts and decrypts without a token of its own', async (t) => {
+void test('a pod encrypts and decrypts without a token of its own', async (t) => {
   const plaintext = Buffer.from('a value').toString('base64')
   const encrypted = await socket.ask('transit/encrypt/data', { body: { plaintext } })
   t.equal(encrypted.status, 200, encrypted.text)
@@ -25,7 +25,7 @@ void t.test('a pod encrypts and decrypts without a token of its own', async (t) 
   t.equal(decrypted.json.data['plaintext'], plaintext)
 })
 
-void t.test('every operation reaches Transit', async (t) => {
+void test('every operation reaches Transit', async (t) => {
   const input = Buffer.from('text').toString('base64')
   const { json } = await socket.ask('transit/encrypt/data', { body: { plaintext: input } })
   const { ciphertext } = json.data
@@ -56,10 +56,60 @@ void t.test('every operation reaches Transit', async (t) => {
   t.same((await socket.ask('transit/keys?list=true')).json.data['keys'], ['data', 'signing'])
 })
 
-void t.test('an error of Transit is passed on as Vault writes it', async (t) => {
+void test('an error of Transit is passed on as Vault writes it', async (t) => {
   const answer = await socket.ask('transit/decrypt/data', { body: { ciphertext: 'vault:v1:AAAA' } })
   t.equal(answer.status, 400)
   t.equal(answer.json.errors?.length, 1)
   const missing = await socket.ask('transit/keys/absent')
   t.equal(missing.status, 404)
 })
+
+void test("Vault's audit names the pod of each request", async (t) => {
+  const since = vault.bao.auditMark()
+  await socket.ask('transit/random', { body: {} })
+  const [request] = vault.bao.auditRequests({ since, path: 'transit/random' })
+  t.match(request?.headers['x-transit-bridge-uid']?.[0], new RegExp(`^shop/${pod.name}/`))
+  t.match(request?.displayName, /web/)
+})
+
+void test('the token, the namespace and the wrapping that a client sends change nothing', async (t) => {
+  const since = vault.bao.auditMark()
+  const token = await socket.ask('transit/random', {
+    body: {},
+    headers: { 'X-Vault-Token': 's.of-somebody-else', Authorization: 'Bearer s.of-another' },
+  })
+  t.equal(token.status, 200)
+  const [request] = vault.bao.auditRequests({ since, path: 'transit/random' })
+  t.not(request?.displayName, 'root')
+  const other = await socket.ask('transit/random', {
+    body: {},
+    headers: { 'X-Vault-Namespace': 'team-a' },
+  })
+  t.equal(other.status, 403)
+  t.match(other.json.errors?.[0], /X-Vault-Namespace/)
+  const own = await socket.ask('transit/random', {
+    body: {},
+    headers: { 'X-Vault-Namespace': 'root' },
+  })
+  t.equal(own.status, 200)
+  const wrapped = await socket.ask('transit/random', {
+    body: {},
+    headers: { 'X-Vault-Wrap-TTL': '60s' },
+  })
+  t.equal(wrapped.status, 400)
+  t.match(wrapped.json.errors?.[0], /wrapping is not supported/)
+})
+
+void test('what clients ask before they use Transit is answered without Vault', async (t) => {
+  const since = vault.bao.auditMark()
+  t.match((await socket.ask('sys/health')).json, { initialized: true, sealed: false })
+  t.match((await socket.ask('auth/token/lookup-self')).json, { data: { renewable: false } })
+  const renewed = await socket.ask('auth/token/renew-self', { method: 'PUT' })
+  t.match(renewed.json, { auth: { renewable: false } })
+  t.match((await socket.ask('sys/internal/ui/mounts/transit')).json, { data: { type: 'transit' } })
+  t.equal((await socket.ask('sys/internal/ui/mounts/secret')).status, 403)
+  t.same(vault.bao.auditRequests({ since }), [])
+})
+
+// Said by hand, since an open socket keeps tap from noticing that nothing is left to do.
+end()
