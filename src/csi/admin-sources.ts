@@ -39,7 +39,7 @@ export function createCsiAdminSources(options: CsiAdminOptions): AdminSources {
 /** Sets the gauges that change without an event, at each scrape. */
 function updateGauges({ provider, runtime, clock, metrics }: CsiAdminOptions): void {
   setOrRemove(metrics.csiRuntimeVolumes, runtime?.volumes.size)
-  setOrRemove(metrics.csiRuntimeVolumesWithoutToken, runtime?.volumes.sizeWithoutToken)
+  setOrRemove(metrics.csiRuntimeVolumesWaiting, runtime?.volumes.sizeWithoutToken)
   const { volumes, failing, oldestMs } = provider.ledger.summary()
   metrics.csiVolumes.set(volumes)
   metrics.csiVolumesFailing.reset()

@@ -34,6 +34,15 @@ csi:
       roles: [web]
       keys: [app-*]
       types: [publicKey]
+      operations: [sign]
+  runtime:
+    enabled: true
+    driverName: transit.transit-bridge.io
+    socket: /var/lib/kubelet/plugins/transit.transit-bridge.io/csi.sock
+    registrationSocket: /var/lib/kubelet/plugins_registry/transit.transit-bridge.io-reg.sock
+    stateFolder: /run/transit-bridge/csi
+    nodeName: node-1
+    maxRequestsPerSecond: 500
 admin:
   listen: 127.0.0.1:9390
 log:

@@ -11,6 +11,10 @@ const NODE_NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/
 /** What follows the folder in the path of a socket while it is created: `/links/0123456789abcdef/.abcdef/s`. */
 const MAX_STATE_FOLDER_BYTES = 70
 
+const STATE_FOLDER =
+  'Folder for what a restart needs to serve the sockets of running pods. In memory (tmpfs), it also holds the tokens of ' +
+  'the pods; on a disk it never does, and after a restart pods receive 503 until the next call of the kubelet.'
+
 /** The section `csi.runtime`: sockets with Transit's API in the volumes of pods. */
 export const runtimeSection = v.pipe(
   v.strictObject({
@@ -34,13 +38,13 @@ export const runtimeSection = v.pipe(
     ),
     stateFolder: v.optional(
       v.pipe(
-        filePath(
-          'Folder for what a restart needs to serve the sockets of running pods. On tmpfs, it also holds the tokens of the pods; on a disk it never does, and after a restart pods wait for the next call of the kubelet.',
-        ),
+        filePath(STATE_FOLDER),
         v.check(
           (text) => Buffer.byteLength(text) <= MAX_STATE_FOLDER_BYTES,
           `is too long, because paths of sockets begin with it; use at most ${String(MAX_STATE_FOLDER_BYTES)} bytes`,
         ),
+        v.description(STATE_FOLDER),
+        v.metadata({ kind: 'folder' }),
       ),
       '/run/transit-bridge/csi',
     ),

@@ -74,8 +74,8 @@ export const csiMetrics = {
     help: 'Volumes with a socket. No series if `csi.runtime` is off.',
     lookFor: 'Fewer than pods with such volumes on the node.',
   }),
-  csiRuntimeVolumesWithoutToken: gauge({
-    name: 'transit_bridge_csi_runtime_volumes_without_token',
+  csiRuntimeVolumesWaiting: gauge({
+    name: 'transit_bridge_csi_runtime_volumes_waiting',
     help: 'Volumes whose pods receive 503 until the kubelet sends a token: after a restart of a driver whose `csi.runtime.stateFolder` is not in memory.',
     lookFor:
       'Above 0 for longer than two minutes: the kubelet does not republish (`requiresRepublish` of the CSIDriver object).',

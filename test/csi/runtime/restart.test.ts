@@ -67,7 +67,7 @@ void test('a damaged record is reported and removed, and the others are served',
   t.teardown(() => second.stop())
   t.equal(second.runtime.volumes.size, 1)
   t.match(
-    second.lines.find(({ msg }) => /is damaged/.test(String(msg))),
+    second.lines.find(({ msg }) => /is damaged/.test(msg)),
     { level: 'warn' },
   )
   for (const pod of pods) await second.kubelet.publish(pod)
