@@ -21,6 +21,7 @@ const TESTED_ELSEWHERE = new Set([
   'src/commands/completion/zsh.ts',
   'src/commands/csi.ts',
   'src/commands/node/keep-node.ts',
+  'src/commands/forward.ts',
   'src/commands/kms.ts',
   'src/commands/cli/shutdown.ts',
   'src/csi/admin-sources.ts',
