@@ -53,7 +53,7 @@ async function runForward({ socket, listen }: CommandValues<typeof options>): Pr
 }
 
 /** Another address would give the pod's rights to everything that reaches it. */
-function localAddress(): Option<ListenAddress> {
+export function localAddress(): Option<ListenAddress> {
   return {
     takes: 'HOST:PORT',
     help: `An address of the loopback interface. By default ${DEFAULT_LISTEN}.`,

@@ -2,13 +2,13 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'tap'
 
-import { forwardCommand } from '../../src/commands/forward.ts'
+import { localAddress } from '../../src/commands/forward.ts'
 import { freePort } from '../real/host/port.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
 import { Program } from '../real/program/program.ts'
 import { buildProgram, PROGRAM } from './program.ts'
 
-const { listen } = forwardCommand.options
+const listen = localAddress()
 
 void test('forward listens on loopback only', async (t) => {
   t.same(listen.read([], '--listen'), { host: '127.0.0.1', port: 8200 })
