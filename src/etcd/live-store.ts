@@ -57,7 +57,7 @@ export class EtcdStore implements Store {
   #total: number | undefined
   #isEtcd = true
   #faults: readonly string[] = []
-  /** Of the first response: each cluster has another id. */
+  /** Of the first response: each cluster has its own id. */
   #cluster: { readonly id: bigint; readonly endpoint: string } | undefined
 
   constructor(options: EtcdStoreOptions) {
