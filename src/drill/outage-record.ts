@@ -18,7 +18,7 @@ export interface ProbeResult {
   readonly failed: number
   /** Seconds since the start of the outage; undefined if it never failed. */
   readonly firstFailure?: number | undefined
-  /** Seconds from the end of the outage until it worked for good; undefined if it never failed or never recovered. */
+  /** Seconds from the end of the outage until it worked permanently; undefined if it never failed or never recovered. */
   readonly recoveredAfter?: number | undefined
 }
 

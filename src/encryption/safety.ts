@@ -121,7 +121,7 @@ function checkEverything({ at, resources }: EncryptionRule): readonly SafetyProb
   return [{ at: [...at, 'resources', index], severity: 'note', message, hint }]
 }
 
-/** The name is followed by a colon in etcd, so `a:b` cannot be told from `a` (apiserver: pkg/storage/value/transformer.go). */
+/** The name is followed by a colon in etcd, so `a:b` looks like `a` (apiserver: pkg/storage/value/transformer.go). */
 function checkKeyName({ at, name }: StaticKey): readonly SafetyProblem[] {
   if (name?.includes(':') !== true) return []
   const message = `contains a colon, so verify takes its data for that of a key ${JSON.stringify(name.split(':')[0])}, and proves nothing about it`

@@ -39,7 +39,7 @@ const START_TIMEOUT_MS = 30_000
 const POLL_MS = 1_000
 /**
  * How long a started migration may take: a controller sends 20 requests per second by default (kube-controller-manager
- * --kube-api-qps), and four times that is allowed. One that hangs renews its Lease all the same.
+ * --kube-api-qps), and four times that is allowed. One that hangs still renews its Lease.
  */
 const MAX_BASE_MS = 15 * 60_000
 const MAX_OBJECT_MS = 200

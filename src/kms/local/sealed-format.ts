@@ -45,7 +45,7 @@ const CHECK_BYTES = 8
 const Header = v.strictObject({
   cluster: v.string(),
   key: v.string(),
-  /** Differs between node keys, so that another node key can be told from damage. */
+  /** Differs between node keys, so that a message can distinguish another node key from damage. */
   nodeKeyCheck: v.string(),
 })
 
