@@ -56,6 +56,8 @@ export class Rotation {
   /** Throws CANCELLED if the signal is aborted, NOT_CONVERGED or NOT_FINISHED with what to do; a later run continues. */
   async run(signal: AbortSignal): Promise<NeededVersions> {
     const { file, onNote } = this.#options
+    // The cluster may have changed since an earlier run verified it.
+    if (isAfter(this.#state.step, 'verify')) this.#state.step = 'verify'
     if (this.#state.step !== 'check')
       onNote(
         `resuming the rotation of ${this.#state.startedAt} at step ${number(this.#state.step)}`,
@@ -80,7 +82,7 @@ export class Rotation {
 
   /** Does the step before `next` unless an earlier run completed it. */
   async #doUntil(next: RotationStep, work: () => Promise<void>): Promise<void> {
-    if (ROTATION_STEPS.indexOf(this.#state.step) >= ROTATION_STEPS.indexOf(next)) return
+    if (!isAfter(next, this.#state.step)) return
     await work()
     this.#state.step = next
     await this.#options.file.write(this.#state)
@@ -224,6 +226,10 @@ export class Rotation {
     }
     return { ...demand, wanted: hash }
   }
+}
+
+function isAfter(one: RotationStep, other: RotationStep): boolean {
+  return ROTATION_STEPS.indexOf(one) > ROTATION_STEPS.indexOf(other)
 }
 
 /** "2 of 7" */

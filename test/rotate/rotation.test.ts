@@ -188,6 +188,23 @@ void test('an existing rotation is completed, and no other started', async (t) =
   t.equal(asked.vault.rotations, 0)
 })
 
+void test('what an earlier run verified is verified again', async (t) => {
+  const { vault, run, file } = fixture(t)
+  Object.assign(vault, { vault: 2, servers: 2, stored: 1 })
+  const state = {
+    version: 1,
+    procedure: 'rotate',
+    cluster: 'u',
+    key: 'transit/k',
+    startedAt: 'then',
+  } as const
+  await file.write({ ...state, step: 'raise', from: 1, to: 2 })
+  await t.rejects(run(), { code: 'NOT_FINISHED', message: /5 of secrets not under version 2;/ })
+  t.equal(vault.raised, 0)
+  await run()
+  t.match(vault, { rotations: 0, stored: 2, raised: 1 })
+})
+
 void test('what is still stale after a rewrite is reported, and rewritten by the next run', async (t) => {
   let lags = true
   const { vault, run, file } = fixture(t, {

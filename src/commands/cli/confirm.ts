@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises'
 import type { Readable, Writable } from 'node:stream'
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 
 import { BridgeError } from '../../errors.ts'
 import { escapeLines } from '../../text/one-line.ts'
@@ -10,7 +10,10 @@ export type Ask = ((question: string) => Promise<boolean>) | undefined
 
 /** The terminal at which a person is asked. `process` is one. */
 export interface Prompt {
-  readonly stdin: Readable & { readonly isTTY?: boolean }
+  readonly stdin: Readable & {
+    readonly isTTY?: boolean
+    readonly setRawMode?: (isRaw: boolean) => unknown
+  }
   readonly stderr: Writable & { readonly isTTY?: boolean }
   once(signal: 'SIGINT', listener: () => void): unknown
   off(signal: 'SIGINT', listener: () => void): unknown
@@ -18,17 +21,20 @@ export interface Prompt {
 
 /**
  * The question goes to standard error, because standard output is for the result. Only `y` or `yes` confirms; the end
- * of the input does not. Ctrl-C ends the question, so that nothing typed after it can confirm.
+ * of the input does not, nor what was typed before the question. Ctrl-C ends the question, so that nothing typed after it can
+ * confirm.
  */
 export function askAtTerminal(prompt: Prompt = process): Ask {
   const { stdin, stderr } = prompt
   if (stdin.isTTY !== true || stderr.isTTY !== true) return undefined
-  return (question) => {
+  return async (question) => {
+    await discardInput(stdin)
+    if (stdin.readableEnded) return false
     const { promise, resolve, reject } = Promise.withResolvers<boolean>()
     const lines = createInterface({ input: stdin, output: stderr, terminal: false })
     const interrupt = () => {
       stderr.write('\n')
-      reject(new BridgeError('CANCELLED', 'interrupted at the prompt; this step changed nothing'))
+      reject(interrupted())
       lines.close()
     }
     prompt.once('SIGINT', interrupt)
@@ -43,6 +49,41 @@ export function askAtTerminal(prompt: Prompt = process): Ask {
     })
     return promise
   }
+}
+
+function interrupted(): BridgeError {
+  return new BridgeError('CANCELLED', 'interrupted at the prompt; this step changed nothing')
+}
+
+/** A pause in the input after which the question is asked. */
+const QUIET_MS = 50
+const CTRL_C = 3
+
+/**
+ * Reads and drops what was typed ahead. In raw mode that includes a line without its end, to which Enter would otherwise be the
+ * only addition needed; Ctrl-C is then a byte and not a signal.
+ */
+async function discardInput(stdin: Prompt['stdin']): Promise<void> {
+  let isQuiet: boolean
+  let isInterrupted = false
+  const drop = (chunk: Buffer) => {
+    isQuiet = false
+    isInterrupted ||= Buffer.from(chunk).includes(CTRL_C)
+  }
+  stdin.setRawMode?.(true)
+  stdin.on('data', drop).resume()
+  try {
+    do {
+      isQuiet = true
+      await setTimeout(QUIET_MS)
+      // What has arrived is read between a timer and setImmediate, even if the process was late.
+      await setImmediate()
+    } while (!isQuiet && !stdin.readableEnded)
+  } finally {
+    stdin.off('data', drop).pause()
+    stdin.setRawMode?.(false)
+  }
+  if (isInterrupted) throw interrupted()
 }
 
 /** Ctrl-C and a line typed right after it can arrive in one turn of the event loop, the line first. */

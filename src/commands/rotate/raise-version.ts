@@ -60,7 +60,17 @@ export async function raiseVersion({
 }
 
 function askAlone(key: string, now: number, oldest: number): string {
-  return `Versions ${String(now)} to ${String(oldest - 1)} of ${key} will be disabled. Data that other clusters encrypted with them becomes unreadable. Is this the only cluster that uses this key?`
+  return `${capitalize(listVersions(now, oldest - 1))} of ${key} will be disabled. Data that other clusters encrypted with them becomes unreadable. Is this the only cluster that uses this key?`
+}
+
+function listVersions(first: number, last: number): string {
+  return first === last
+    ? `version ${String(first)}`
+    : `versions ${String(first)} to ${String(last)}`
+}
+
+function capitalize(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
 }
 
 async function raiseTo(
@@ -111,5 +121,5 @@ function describe(now: number, oldest: number, { backups }: NeededVersions): str
     backups.length === 0
       ? 'no etcd snapshot was passed (--backup)'
       : `the ${String(backups.length)} etcd snapshots that were passed need none of them`
-  return `min_decryption_version can be raised from ${String(now)} to ${String(oldest)}: data under versions ${String(now)} to ${String(oldest - 1)} in other etcd snapshots becomes unreadable until it is lowered again, and ${known}`
+  return `min_decryption_version can be raised from ${String(now)} to ${String(oldest)}: data under ${listVersions(now, oldest - 1)} in other etcd snapshots becomes unreadable until it is lowered again, and ${known}`
 }

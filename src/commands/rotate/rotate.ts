@@ -9,7 +9,7 @@ import { planRewrite, runRewrite } from '../../rewrite/procedure.ts'
 import { RewriteState } from '../../rewrite/state.ts'
 import { formatResult } from '../../rewrite/text.ts'
 import { StateFile, stateFolder } from '../../files/state-file.ts'
-import { BridgeError, isKubeFailure } from '../../errors.ts'
+import { BridgeError, isKubeFailure, isOutage } from '../../errors.ts'
 import {
   clusterOptions,
   identifyCluster,
@@ -314,7 +314,7 @@ function explainStop(thrown: unknown): BridgeError {
   const error = BridgeError.from(thrown)
   if (error.code === 'CANCELLED')
     return new BridgeError('CANCELLED', 'interrupted; run the same command again to continue')
-  if (isKubeFailure(error))
+  if (isKubeFailure(error) || isOutage(error))
     return new BridgeError(error.code, `${error.message}; run the same command again to continue`, {
       cause: error,
     })
