@@ -20,6 +20,8 @@ export interface Expectation {
   isWithoutRule(resource: Resource): boolean
   /** Resources that are named one by one and must be encrypted. */
   readonly named: readonly Resource[]
+  /** All providers of the EncryptionConfiguration, in the form of labelProvider. */
+  readonly providers: readonly string[]
 }
 
 export interface ExpectationOptions {
@@ -61,6 +63,7 @@ export function makeExpectation(options: ExpectationOptions): Expectation {
       rules !== undefined &&
       !allowed.has(formatResource(resource)) &&
       ruleOf(resource) === undefined,
+    providers: (rules ?? []).flatMap((rule) => [...findReaders(rule)]),
     named: (resources ?? (rules === undefined ? listExact(patterns) : listNamed(rules))).filter(
       (resource) => !allowed.has(formatResource(resource)),
     ),

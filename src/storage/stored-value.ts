@@ -91,8 +91,11 @@ function parseLocal(scheme: LocalScheme, rest: string, length: number): StoredVa
   if (end < 0) return damaged(`its ${scheme} prefix lacks a key name`)
   const dataBytes = length - end - 1
   const isCut = scheme === 'aescbc' && dataBytes % AES_BLOCK_BYTES !== 0
-  if (dataBytes < LEAST_BYTES[scheme] || isCut)
-    return damaged(`its ${scheme} data has ${String(dataBytes)} bytes, so it was cut off`)
+  if (dataBytes < LEAST_BYTES[scheme] || isCut) {
+    // The rest of a key name with a colon counts as data here.
+    const orNamed = isCut ? ', or its key has a colon in its name' : ''
+    return damaged(`its ${scheme} data has ${String(dataBytes)} bytes, so it was cut off${orNamed}`)
+  }
   return { kind: 'local', scheme, keyName: decodeName(rest.slice(0, end)) }
 }
 

@@ -27,7 +27,12 @@ export interface GapFacts {
 
 /** What a read of the store cannot prove, each a sentence. */
 export function findGaps(facts: GapFacts): readonly string[] {
-  return [...findMissingCluster(facts), ...findMissingResources(facts), ...findUnknownPaths(facts)]
+  return [
+    ...findMissingCluster(facts),
+    ...findMissingResources(facts),
+    ...findUnknownPaths(facts),
+    ...findAmbiguousKeys(facts),
+  ]
 }
 
 /** Without kube-system the prefix is wrong, or this etcd holds only part of a cluster (such as its events). */
@@ -64,8 +69,26 @@ function findUnknownPaths({ tally, expectation, prefix }: GapFacts): readonly st
     .filter(({ resource }) => expectation.isWithoutRule(resource))
     .map(
       ({ resource, plain, plainNames }: ResourceTally) =>
-        `${String(plain)} plaintext objects under ${prefix}${resource.name}/ (${plainNames[0] ?? ''}) belong to no known resource, so no rule could be applied; pass --allow ${resource.name} if they may be plaintext`,
+        `${plain === 1 ? '1 plaintext object' : `${String(plain)} plaintext objects`} under ${prefix}${resource.name}/ (${plainNames[0] ?? ''}) of no known resource, so no rule could be applied; pass --allow ${resource.name} if they may be plaintext`,
     )
+}
+
+/**
+ * A key name may contain a colon, and so may the data after it, so nothing in etcd shows where the name ends (apiserver:
+ * pkg/apis/apiserver/validation/validation_encryption.go). KMS names are not affected: an envelope follows them.
+ */
+function findAmbiguousKeys({ tally, expectation }: GapFacts): readonly string[] {
+  const used = new Set(
+    [...tally.resources.values()].flatMap(({ groups }) =>
+      [...groups.values()].flatMap(({ kind, provider }) => (kind === 'local' ? provider : [])),
+    ),
+  )
+  const found = new Set(expectation.providers.filter((label) => /^[^:]+:/.test(label)))
+  return [...found].flatMap((label) => {
+    const [shown = ''] = label.split(':')
+    if (!used.has(shown)) return []
+    return `objects of the key ${label} cannot be told from those of ${shown}, because of the colon in the name; encrypt them with a key without one`
+  })
 }
 
 function isCustom(resource: Resource): boolean {

@@ -238,6 +238,33 @@ void test('a store that is not the main store of a cluster is never ok', async (
   t.equal((await report([['secrets/a/1', version(1)]], { resources: ['secrets'] })).ok, true)
 })
 
+void test('objects of a key with a colon in its name are not taken for those of another key', async (t) => {
+  const key = Buffer.alloc(32).toString('base64')
+  const keys = (scheme: string, ...names: string[]) =>
+    `{${scheme}: {keys: [${names.map((name) => `{name: "${name}", secret: ${key}}`).join()}]}}`
+  const stored = (scheme: string, bytes: number) =>
+    Buffer.from(`k8s:enc:${scheme}:v1:a:b:${'x'.repeat(bytes)}`)
+  for (const [scheme, bytes] of [
+    ['aesgcm', 60],
+    ['secretbox', 60],
+  ] as const) {
+    const rules = rulesFor('secrets', keys(scheme, 'a', 'a:b'))
+    const found = await report([['secrets/a/1', stored(scheme, bytes)]], { rules })
+    t.match(found, {
+      ok: false,
+      gaps: [`objects of the key ${scheme} a:b cannot be told from those`],
+    })
+  }
+  const rules = rulesFor('secrets', keys('aescbc', 'a', 'a:b'))
+  const cbc = await report([['secrets/a/1', stored('aescbc', 48)]], { rules })
+  t.match(cbc, { ok: false, unreadable: 1 }, 'the length of its data shows that the key is not a')
+  t.match(cbc.resources.find(({ resource }) => resource === 'secrets')?.unreadableKeys, [
+    { why: /or its key has a colon in its name/ },
+  ])
+  const alone = rulesFor('secrets', keys('aesgcm', 'c', 'c:d'))
+  t.match(await report([], { rules: alone }), { ok: true }, 'nothing is encrypted with it')
+})
+
 void test('a resource that is named but not in the store is not proved', async (t) => {
   const rules = rulesFor(
     'secrets, configmaps, configmap, widgets.exmaple.com',
@@ -274,7 +301,7 @@ void test('plaintext of an unknown layout is listed', async (t) => {
   t.equal(found.ok, false)
   const text = found.gaps.join('\n')
   t.match(text, /routes\.route\.openshift\.io must be encrypted, but was not found/)
-  t.match(text, /1 plaintext objects under \/openshift\.io\/routes\/ .*no rule could be applied/)
+  t.match(text, /1 plaintext object under \/openshift\.io\/routes\/ .*no rule could be applied/)
   t.match(text, /under \/openshift\.io\/oauth\/ \(\/openshift\.io\/oauth\/accesstokens/)
   const plain = rulesFor('secrets', KMS)
   t.match(await report([['routes/a/b', PLAIN]], { rules: plain }), { gaps: [/--allow routes/] })
