@@ -25,7 +25,8 @@ export const forwardCommand = defineCommand({
   name: 'forward',
   usage: ['--socket FILE [--listen 127.0.0.1:PORT]'],
   description: `
-Run in a container of a pod whose volume has a socket (csi.runtime), for clients that
+Forward an address of the loopback interface to the socket in a volume (csi.runtime),
+in a container of the pod, for clients that
 cannot use a unix socket, such as hvac, Java or Terraform: they use
 VAULT_ADDR=http://127.0.0.1:8200. The containers of a pod share 127.0.0.1, so all of
 them can use it; other pods cannot. It runs until SIGTERM or SIGINT.`,

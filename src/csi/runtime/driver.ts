@@ -139,7 +139,7 @@ async function answer(
   async function respond(): Promise<PodResponse> {
     try {
       if (!limit.take()) {
-        throw new BridgeError('OVERLOADED', 'this volume sends too many requests a second')
+        throw new BridgeError('OVERLOADED', 'this volume sends too many requests per second')
       }
       return await api.answer(request, identity, (name) => (operation = name))
     } catch (thrown) {

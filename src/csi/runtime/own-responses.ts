@@ -3,7 +3,7 @@ import type { RuntimeVolume } from './publish-request.ts'
 import { respond, type PodResponse } from './pod-request.ts'
 
 /**
- * Stands for a Vault token where a client expects one. It is no token: the identity of a request is the socket that it
+ * Stands for a Vault token where a client expects one. It is not a token: the identity of a request is the socket that it
  * arrives on.
  */
 const PLACEHOLDER = 'the-identity-is-the-volume'

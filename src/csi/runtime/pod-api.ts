@@ -218,7 +218,9 @@ function deniedPath(): PodResponse {
 }
 
 function unsupportedPath(): PodResponse {
-  return respondErrors(404, ['no handler for this path: it is not a plain path of Vault’s API'])
+  return respondErrors(404, [
+    'no handler for this path: it is not a plain path of the API of Vault',
+  ])
 }
 
 function unsupportedMethod(): PodResponse {

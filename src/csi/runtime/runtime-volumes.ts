@@ -13,7 +13,7 @@ import type { VolumeServer } from './volume-server.ts'
 
 /** kubelet's default is 110 pods a node, and few have such a volume. */
 const MAX_VOLUMES = 1_000
-/** Any user of the pod: which pod it is, the socket itself says. */
+/** Any user of the pod may connect: the socket itself identifies the pod. */
 const SOCKET_MODE = 0o666
 
 export interface RuntimeVolumesOptions {

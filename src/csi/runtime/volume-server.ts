@@ -95,7 +95,7 @@ export class VolumeServer {
     connection.once('close', () => this.#connections.delete(connection))
   }
 
-  /** Answers a LIST, or refuses what is no request; then ends the connection. */
+  /** Answers a LIST, or refuses what is not a request; then ends the connection. */
   async #serveUnparsed(error: Error, connection: Duplex): Promise<void> {
     const list = readUnparsed(error)
     if (list === undefined || !connection.writable) {
