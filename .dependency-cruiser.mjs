@@ -18,7 +18,8 @@ const LAYERS = [
   ['yaml', 'memory'],
   ['files', 'time'],
   ['text'],
-  ['gen', 'errors', 'secret', 'environment', 'version', 'call-context', 'page-size', 'digest-set'],
+  ['call-context'],
+  ['gen', 'errors', 'secret', 'environment', 'version', 'page-size', 'digest-set'],
 ]
 
 /** What may be imported in few places: foreign types and packages stop at the edge. */

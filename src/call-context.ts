@@ -1,3 +1,5 @@
+import type { BridgeError } from './errors.ts'
+
 /** What every call passes from the socket to Vault. */
 export interface CallContext {
   /** When the caller stops waiting, in milliseconds of {@link Clock.monotonic}. */
@@ -8,6 +10,8 @@ export interface CallContext {
   readonly uid?: string | undefined
   /** Called for each request that is sent to Vault for this call; audit compares their number with Vault's audit file. */
   readonly onVaultRequest?: (() => void) | undefined
+  /** Called with the reason when Vault cannot answer and the request is tried again. */
+  readonly onRetry?: ((reason: BridgeError) => void) | undefined
   /** The caller tries again by itself, so it receives an outage at once, without a wait for the next login. */
   readonly failsFast?: boolean | undefined
 }

@@ -1,6 +1,6 @@
 import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
-import { BridgeError } from '../errors.ts'
+import { BridgeError, isOutage } from '../errors.ts'
 import { countNextBatch, MAX_BATCH_ITEMS } from './batch.ts'
 import type { DecryptInput, DecryptResult } from './transit.ts'
 
@@ -47,6 +47,8 @@ export class DecryptBatcher {
   readonly #options: Required<DecryptBatcherOptions>
   #queue: Waiting[] = []
   #inFlight = 0
+  /** Why Vault cannot answer the requests in flight. */
+  #outage: BridgeError | undefined
   #isFlushDue = false
   #batchesDeniedUntil = -Infinity
 
@@ -94,7 +96,7 @@ export class DecryptBatcher {
     }
     const onAbort = () => settle(new BridgeError('CANCELLED', 'the caller cancelled the call'))
     const cancelTimer = clock.after(Math.max(0, context.deadline - clock.monotonic()), () =>
-      settle(new BridgeError('DEADLINE_EXCEEDED', 'Vault did not answer before the deadline')),
+      settle(this.#outage ?? tooLate()),
     )
     context.signal?.addEventListener('abort', onAbort, { once: true })
     if (context.signal?.aborted === true) onAbort()
@@ -130,10 +132,16 @@ export class DecryptBatcher {
   }
 
   async #send(batch: readonly Waiting[]): Promise<void> {
+    if (this.#inFlight === 0) this.#outage = undefined
     this.#inFlight += 1
-    await this.#answer(batch)
+    this.#note(await this.#answer(batch))
     this.#inFlight -= 1
     this.#flush()
+  }
+
+  /** Calls that wait behind an outage get its reason at their deadline. */
+  #note(error: BridgeError | undefined): void {
+    this.#outage = error !== undefined && isOutage(error) ? error : undefined
   }
 
   /** Settles every call of a batch. Returns the fault that concerns the request as a whole. */
@@ -141,7 +149,7 @@ export class DecryptBatcher {
     this.#options.onBatch(batch.length)
     try {
       const inputs = batch.map(({ input }) => input)
-      const results = await this.#options.decrypt(inputs, joinContexts(batch))
+      const results = await this.#options.decrypt(inputs, joinContexts(batch, (reason) => this.#note(reason)))
       batch.forEach(({ settle }, index) => {
         settle(results[index] ?? new BridgeError('INTERNAL', 'internal error'))
       })
@@ -171,6 +179,10 @@ export class DecryptBatcher {
   }
 }
 
+function tooLate(): BridgeError {
+  return new BridgeError('DEADLINE_EXCEEDED', 'Vault did not answer before the deadline')
+}
+
 /** A value that Vault rejects, or a policy that allows no `batch_input`. */
 function mayConcernOneValue({ code }: BridgeError): boolean {
   return code === 'VAULT_REJECTED' || code === 'VAULT_DENIED'
@@ -181,14 +193,18 @@ function isOpen(waiting: Waiting): boolean {
 }
 
 /** A batch ends with its latest deadline; a single call is aborted with its caller. */
-function joinContexts(batch: readonly Waiting[]): CallContext {
+function joinContexts(
+  batch: readonly Waiting[],
+  onRetry: (reason: BridgeError) => void,
+): CallContext {
   const [first] = batch
-  if (batch.length === 1 && first !== undefined) return first.context
+  if (batch.length === 1 && first !== undefined) return { ...first.context, onRetry }
   const deadline = Math.max(...batch.map(({ context }) => context.deadline))
   const uids = batch.flatMap(({ context }) => context.uid ?? [])
   return {
     deadline,
     uid: uids.length === 0 ? undefined : uids.join(','),
+    onRetry,
     onVaultRequest: () => {
       for (const { context } of batch) context.onVaultRequest?.()
     },

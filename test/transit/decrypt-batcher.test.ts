@@ -67,7 +67,9 @@ void test('a single call is sent in the same tick, with its own context, and wai
   const { result } = call(context)
   t.equal(requests.length, 1)
   t.equal(clock.pending, 1, 'the timer of its deadline alone')
-  t.same(request(0).context, context)
+  const { onRetry, ...given } = request(0).context
+  t.ok(onRetry)
+  t.same(given, context)
   await answer(0)
   t.equal((await result).toString(), 'C1')
   t.equal(clock.pending, 0)
@@ -107,6 +109,29 @@ void test('at most 64 values are in a request; the rest goes with the next', asy
     calls.map((_call, index) => `C${index + 3}`),
     'each got its own value',
   )
+})
+
+void test('a call that waits behind an outage gets its reason at the deadline, in a request or before one', async (t) => {
+  const { call, clock, request, answer } = busy()
+  const outage = new BridgeError('VAULT_UNREACHABLE', 'connection refused')
+  request(0).context.onRetry?.(outage)
+  const waiting = call({ deadline: clock.monotonic() + 500 })
+  await clock.advance(500)
+  t.equal(await waiting.result.catch((error: unknown) => error), outage)
+  await answer(0)
+  const later = call({ deadline: clock.monotonic() + 500 })
+  await clock.advance(500)
+  t.match(await later.result.catch((error: unknown) => error), { code: 'DEADLINE_EXCEEDED' })
+})
+
+void test('the reason of an earlier outage is not the reason of a later deadline', async (t) => {
+  const { call, clock, request } = fixture()
+  const first = call()
+  await request(0).fail('VAULT_UNREACHABLE')
+  t.equal(first.state.ended, 'VAULT_UNREACHABLE')
+  const second = call({ deadline: clock.monotonic() + 500 })
+  await clock.advance(500)
+  t.match(await second.result.catch((error: unknown) => error), { code: 'DEADLINE_EXCEEDED' })
 })
 
 void test('each value has its own error', async (t) => {

@@ -104,6 +104,16 @@ void test('many requests without a token share one login', async (t) => {
   t.strictSame(new Set(asked.map(({ ended }) => ended)), new Set(['ok']))
 })
 
+void test('a deadline that passes while a login is tried again is reported with the outage', async (t) => {
+  const { clock, login, ask, within } = fixture()
+  const outage = new BridgeError('VAULT_UNREACHABLE', 'connection refused')
+  const first = ask(within(500))
+  login.call(0).context.onRetry?.(outage)
+  await clock.advance(501)
+  t.equal(first.ended, 'VAULT_UNREACHABLE')
+  await login.grant('t1')
+})
+
 void test('a request waits for a login only until its own deadline', async (t) => {
   const { clock, login, vault, ask, within } = fixture()
   const short = ask(within(500))

@@ -195,6 +195,7 @@ class Client implements VaultClient {
     const leftMs = context.deadline - clock.monotonic()
     const next = plan.next(failure, leftMs, request.operation !== 'revoke_token')
     if (next instanceof BridgeError) return next
+    context.onRetry?.(failure.error)
     if (next > 0) await wait(next, clock, context.signal)
     return undefined
   }

@@ -12,7 +12,7 @@ export function readWait(
 }
 
 function readSeconds(text: string | undefined): number | undefined {
-  return text !== undefined && /^\d{1,9}$/.test(text.trim()) ? Number(text) * 1000 : undefined
+  return text !== undefined && /^\d+$/.test(text.trim()) ? Number(text) * 1000 : undefined
 }
 
 function readDate(text: string | undefined, now: number): number | undefined {

@@ -1,6 +1,6 @@
 import type { CallContext } from '../../call-context.ts'
 import type { CancelTimer, Clock } from '../../time/clock.ts'
-import { BridgeError } from '../../errors.ts'
+import { BridgeError, isOutage } from '../../errors.ts'
 import type { Logger } from '../../telemetry/log.ts'
 import { waitWithin } from '../../time/bounded-wait.ts'
 import { wait } from '../../time/wait.ts'
@@ -64,6 +64,8 @@ class Session implements VaultSession {
   readonly #retirement: TokenRetirement
   #current: HeldToken | undefined
   #inFlight: Promise<HeldToken> | undefined
+  /** Why the login in flight has to be tried again. */
+  #retryReason: BridgeError | undefined
   #cancelTimer: CancelTimer | undefined
   /** When a denial last caused a login, by {@link Clock.monotonic}. */
   #replacedAt = -Infinity
@@ -149,10 +151,12 @@ class Session implements VaultSession {
       } catch (thrown) {
         const error = BridgeError.from(thrown)
         // An outage explains more than a deadline that passed meanwhile.
-        if (error.code === 'DEADLINE_EXCEEDED') throw this.#backoff.outage ?? error
+        if (error.code === 'DEADLINE_EXCEEDED')
+          throw this.#retryReason ?? this.#backoff.outage ?? error
         const pauseMs = this.#backoff.pauseAfter(error, context)
         if (pauseMs === undefined || waits === MAX_LOGIN_WAITS) throw error
         waits += 1
+        context.onRetry?.(error)
         await wait(pauseMs, this.#clock, context.signal)
         if (context.signal?.aborted === true || this.#stopped) throw error
       }
@@ -188,6 +192,7 @@ class Session implements VaultSession {
     if (blocked !== undefined) return Promise.reject(blocked)
     this.#inFlight = this.#attempt().finally(() => {
       this.#inFlight = undefined
+      this.#retryReason = undefined
       this.#schedule()
     })
     return this.#inFlight
@@ -196,7 +201,12 @@ class Session implements VaultSession {
   async #attempt(): Promise<HeldToken> {
     const began = { now: this.#clock.now(), monotonic: this.#clock.monotonic() }
     try {
-      const context = { deadline: began.monotonic + this.#loginTimeoutMs }
+      const context = {
+        deadline: began.monotonic + this.#loginTimeoutMs,
+        onRetry: (reason: BridgeError) => {
+          if (isOutage(reason)) this.#retryReason = reason
+        },
+      }
       // A login may hang where no deadline applies (a file on a dead network mount); a later one must still be possible.
       const login = this.#login.login(context)
       const grant = await waitWithin(login, context, this.#clock, 'the login')

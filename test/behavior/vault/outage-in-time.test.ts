@@ -55,6 +55,23 @@ void test('after many callers waited for a hanging Vault, its return is noticed 
   await busy.stop()
 })
 
+void test('a Decrypt that waits behind others during an outage fails with its reason', async (t) => {
+  const queued = await startBehindNetwork({ outageGrace: '2m', clusterId: 'queued' })
+  const wrapped = await queued.client.encrypt(newSeed())
+  await network.refuse()
+  // Two batches of 64 are in flight at most. They are tried again for five seconds.
+  const ahead = Array.from({ length: 140 }, () =>
+    outcomeOf(queued.client.decrypt(wrapped, { timeout: 20_000 })),
+  )
+  await queued.client.status()
+  const behind = await outcomeOf(queued.client.decrypt(wrapped, { timeout: 4_000 }))
+  t.match(behind, { code: 'UNAVAILABLE', message: /connection refused/ })
+  await network.pass()
+  await Promise.all(ahead)
+  await queued.waitForHealth('ok')
+  await queued.stop()
+})
+
 void test('after an outage in which the token ended, the return of Vault is noticed in time', async (t) => {
   await enableJwtLogin(bao, { ...fixture.vault.jwtLogin(), role: 'short', ttl: '2s' })
   const kms = { ...FAST, outageGrace: '0s', clusterId: 'short' }
