@@ -11,6 +11,7 @@ import type { EnginePlace } from '../engine-place.ts'
 import type { AccessRules } from '../identity/access-rules.ts'
 import type { SessionCache } from '../identity/session-cache.ts'
 import { namePod } from '../mount-request.ts'
+import { ConnectionLimit } from './connection-limit.ts'
 import { toErrorResponse } from './error-response.ts'
 import { FairGate } from './fair-gate.ts'
 import { serveCsiDriver, serveRegistration } from './grpc.ts'
@@ -64,13 +65,18 @@ export async function startRuntimeDriver(options: RuntimeDriverOptions): Promise
   const gate = new FairGate({ maxRunning: MAX_RUNNING, maxPerOwner: MAX_PER_VOLUME })
   const api = new PodApi({ home, rules, sessions, gate, clock, programVersion })
   const budget = new BodyBudget()
+  const connections = new ConnectionLimit()
   const funnel = createFunnel(options)
   const volumes = new RuntimeVolumes({
     stateFolder,
     records: new VolumeRecords(stateFolder, log),
     createServer: (identify) => {
       const limit = new RateLimit(runtime.maxRequestsPerSecond, clock)
-      return new VolumeServer((request) => answer(api, request, identify(), limit, options), budget)
+      return new VolumeServer(
+        (request) => answer(api, request, identify(), limit, options),
+        budget,
+        connections,
+      )
     },
     readToken: (volume, token) =>
       service.requireToken({ volume, tokens: JSON.stringify({ [audience]: { token } }) }),

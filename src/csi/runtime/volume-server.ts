@@ -10,11 +10,11 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 import { BridgeError } from '../../errors.ts'
+import type { ConnectionLimit, VolumeConnections } from './connection-limit.ts'
 import { readListRequest, type ListRequest } from './list-request.ts'
 import { respondErrors, type PodRequest, type PodResponse } from './pod-request.ts'
 import { readBody, type BodyBudget } from './request-body.ts'
 
-const MAX_CONNECTIONS = 64
 /** How long what is idle or slow is kept. Clients of Vault open a new connection for each call, or keep a few. */
 const SERVER_OPTIONS: ServerOptions = {
   maxHeaderSize: 16 * 1024,
@@ -38,10 +38,13 @@ export class VolumeServer {
   readonly #answer: AnswerPod
   readonly #budget: BodyBudget
   readonly #servers = new Set<Server>()
-  readonly #connections = new Set<Socket>()
+  readonly #connections: VolumeConnections = new Set()
+  readonly #limit: ConnectionLimit
   #closed = false
 
-  constructor(answer: AnswerPod, budget: BodyBudget) {
+  /** `budget` and `limit` are shared by all volumes. */
+  constructor(answer: AnswerPod, budget: BodyBudget, limit: ConnectionLimit) {
+    this.#limit = limit
     this.#answer = answer
     this.#budget = budget
   }
@@ -73,7 +76,6 @@ export class VolumeServer {
     const server = createServer(SERVER_OPTIONS, (request, response) => {
       void this.#serve(request, response)
     })
-    server.maxConnections = MAX_CONNECTIONS
     server.on('connection', (connection) => this.#add(connection))
     server.on('clientError', (error, connection) => {
       void this.#serveUnparsed(error, connection)
@@ -87,12 +89,8 @@ export class VolumeServer {
   }
 
   #add(connection: Socket): void {
-    if (this.#closed || this.#connections.size >= MAX_CONNECTIONS) {
-      connection.destroy()
-      return
-    }
-    this.#connections.add(connection)
-    connection.once('close', () => this.#connections.delete(connection))
+    if (this.#closed) connection.destroy()
+    else this.#limit.add(connection, this.#connections)
   }
 
   /** Answers a LIST, or refuses what is not a request; then ends the connection. */

@@ -1,0 +1,37 @@
+import type { Socket } from 'node:net'
+
+const MAX_PER_VOLUME = 64
+/** Of all volumes together; an open connection costs some 20 KiB. */
+const MAX_IN_ALL = 1_024
+
+/** The open connections of one volume, the oldest first. */
+export type VolumeConnections = Set<Socket>
+
+/** Bounds the connections of all volumes. A volume with many loses its oldest, so that another one can always connect. */
+export class ConnectionLimit {
+  readonly #volumes = new Set<VolumeConnections>()
+  #size = 0
+
+  /** Adds a connection to those of its volume, until it closes. */
+  add(connection: Socket, own: VolumeConnections): void {
+    this.#volumes.add(own)
+    if (own.size >= MAX_PER_VOLUME) closeOldest(own)
+    else if (this.#size >= MAX_IN_ALL) closeOldest(this.#largest())
+    own.add(connection)
+    this.#size += 1
+    connection.once('close', () => {
+      this.#size -= 1
+      own.delete(connection)
+      if (own.size === 0) this.#volumes.delete(own)
+    })
+  }
+
+  #largest(): VolumeConnections {
+    return [...this.#volumes].reduce((one, other) => (other.size > one.size ? other : one))
+  }
+}
+
+function closeOldest(connections: VolumeConnections): void {
+  const [oldest] = connections
+  oldest?.destroy()
+}
