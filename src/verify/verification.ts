@@ -21,6 +21,8 @@ export interface VerificationOptions extends ExpectationOptions {
   readonly gaps?: readonly string[] | undefined
   /** The cluster whose store it must be, or must not be. */
   readonly cluster?: ExpectedCluster | undefined
+  /** Receives the namespace kube-system as it is stored, to compare two stores. */
+  readonly onCluster?: ((stored: Uint8Array) => void) | undefined
   readonly onProgress: (objects: number, fraction: number | undefined) => void
   readonly signal: AbortSignal
 }
@@ -36,12 +38,13 @@ export async function verifyStore(options: VerificationOptions): Promise<Report>
     clock,
     rate,
     proof: deep?.proof,
-    kept: cluster === undefined ? undefined : prefix + CLUSTER_MARKER,
+    kept: prefix + CLUSTER_MARKER,
     onProgress,
     signal,
   })
   const existing = new Set([...found].map((key) => key.slice(prefix.length)))
   const gaps = findGaps({ tally, expectation, prefix, markers: existing })
+  if (kept !== undefined) options.onCluster?.(kept)
   const wrong = await findWrongCluster(kept, cluster, store, prefix)
   return makeReport({
     tally,

@@ -50,6 +50,21 @@ export async function findWrongCluster(
   return compareLeases(cluster, store, `${prefix}leases/kube-system/`)
 }
 
+const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/
+
+/** Whether two stores are of one cluster, by the namespace kube-system in each; undefined if that shows nothing. */
+export function isSameCluster(one: Uint8Array, other: Uint8Array): boolean | undefined {
+  if (Buffer.from(one).equals(other)) return true
+  const [uid, otherUid] = [readUid(one), readUid(other)]
+  return uid === undefined || otherUid === undefined ? undefined : uid === otherUid
+}
+
+/** Its first UUID is its uid, in JSON and in Protobuf. */
+function readUid(stored: Uint8Array): string | undefined {
+  if (parseStoredValue(stored).kind !== 'plain') return undefined
+  return UUID.exec(Buffer.from(stored).toString('latin1'))?.[0]
+}
+
 /** The annotations name the cluster whose plugin encrypted the namespace. */
 function compareClusterIds(value: StoredValue, { clusterId }: OtherThan): readonly string[] {
   if (value.kind !== 'kms-v2') return [UNKNOWN_OTHER]

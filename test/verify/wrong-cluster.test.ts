@@ -1,9 +1,10 @@
 // Encrypted namespaces cannot be compared, so other evidence must show of which cluster a store is.
+import { randomUUID } from 'node:crypto'
 import { test } from 'tap'
 
 import { BridgeError } from '../../src/errors.ts'
 import { makeAnnotations } from '../../src/seed/annotations.ts'
-import { findWrongCluster } from '../../src/verify/wrong-cluster.ts'
+import { findWrongCluster, isSameCluster } from '../../src/verify/wrong-cluster.ts'
 import { memoryStore } from '../escrow/memory-store.ts'
 import { kmsV2Value } from './envelopes.ts'
 
@@ -33,6 +34,17 @@ void test('a snapshot of another cluster is recognized by the cluster id of its 
     data: Buffer.alloc(60),
   })
   t.match(await find(foreign), [/so it is not proved that it is of another cluster/])
+})
+
+void test('two stores are of one cluster if the namespace has the same uid, or the same bytes', (t) => {
+  const plain = (uid: string) => Buffer.from(`k8s\0kube-system"${uid}x`, 'latin1')
+  const [one, other] = [randomUUID(), randomUUID()]
+  t.equal(isSameCluster(plain(one), Buffer.from(`{"uid":"${one}"}`)), true)
+  t.equal(isSameCluster(plain(one), plain(other)), false)
+  t.equal(isSameCluster(encryptedBy('a'), encryptedBy('a')), true)
+  t.equal(isSameCluster(encryptedBy('a'), encryptedBy('b')), undefined)
+  t.equal(isSameCluster(plain(one), encryptedBy('a')), undefined)
+  t.end()
 })
 
 void test('an etcd is that of the cluster if a Lease has the same version in both', async (t) => {

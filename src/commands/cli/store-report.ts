@@ -37,6 +37,7 @@ export interface StoreReading {
   readonly rate?: number | undefined
   readonly deep?: VerificationOptions['deep']
   readonly cluster?: VerificationOptions['cluster']
+  readonly onCluster?: VerificationOptions['onCluster']
 }
 
 /** Accepts an etcd snapshot without a checksum, which may be incomplete. */
@@ -97,6 +98,7 @@ interface LiveValues extends EtcdValues {
 export interface Expected {
   readonly rules?: readonly EncryptionRule[] | undefined
   readonly cluster?: VerificationOptions['cluster']
+  readonly onCluster?: VerificationOptions['onCluster']
 }
 
 /** Verifies what the etcd of the options holds now, and that it is the etcd of the expected cluster. */

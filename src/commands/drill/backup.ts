@@ -7,7 +7,7 @@ import { flag, requiredText, text } from '../cli/option.ts'
 import { allowedResources } from '../cli/options/resources.ts'
 import { skipHashCheckOption } from '../cli/store-report.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
-import { verify } from '../verify.ts'
+import { verify, type Verification } from '../verify.ts'
 
 const options = {
   config: requiredText('FILE', "The plugin's configuration."),
@@ -44,16 +44,24 @@ async function runDrillBackup(values: BackupValues, terminal: Terminal): Promise
 }
 
 type SnapshotValues = Pick<BackupValues, 'config' | 'etcdPrefix'> &
-  Partial<Pick<BackupValues, 'encryptionConfig' | 'allow' | 'skipHashCheck'>>
+  Partial<Pick<BackupValues, 'encryptionConfig' | 'allow' | 'skipHashCheck'>> &
+  Pick<Verification, 'onCluster'>
 
 /** Decrypts every object of an etcd snapshot with the plugin's own login. */
 export function readSnapshot(
   file: string,
-  { config, etcdPrefix, encryptionConfig, allow, skipHashCheck = false }: SnapshotValues,
+  { config, etcdPrefix, encryptionConfig, allow, skipHashCheck = false, onCluster }: SnapshotValues,
   terminal: Terminal,
 ): Promise<Report> {
   const source = { kind: 'snapshot', file, skipHashCheck } as const
-  const verification = { source, prefix: etcdPrefix, allowed: allow, encryptionConfig, config }
+  const verification = {
+    source,
+    prefix: etcdPrefix,
+    allowed: allow,
+    encryptionConfig,
+    config,
+    onCluster,
+  }
   return verify({ ...verification, depth: 'objects' }, terminal)
 }
 

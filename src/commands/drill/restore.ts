@@ -10,6 +10,8 @@ import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from '../cli/options/etcd.ts'
 import { flag, repeated, requiredText } from '../cli/option.ts'
 import { readSnapshot } from './backup.ts'
+import { openSourceReader } from '../cli/source-access.ts'
+import { isSameCluster } from '../../verify/wrong-cluster.ts'
 import { untilInterrupted } from '../cli/interruption.ts'
 import { reportEtcd, skipHashCheckOption } from '../cli/store-report.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
@@ -54,7 +56,9 @@ async function runDrillRestore(values: RestoreValues, terminal: Terminal): Promi
   const config = await loadConfig(values.config, terminal.environment)
   const { clusterId, alsoDecryptClusters } = requireSection(config, 'kms')
   const { mount, key } = config.transit
-  const reading = await tryToRead(() => readSnapshot(snapshot, values, terminal))
+  let held: Uint8Array | undefined
+  const onCluster = (stored: Uint8Array) => (held = stored)
+  const reading = await tryToRead(() => readSnapshot(snapshot, { ...values, onCluster }, terminal))
   const steps: readonly Step[] = [
     {
       what: `restore the Transit key ${mount}/${key} from its backup, with all of its versions, and allow the plugin to log in`,
@@ -67,10 +71,10 @@ async function runDrillRestore(values: RestoreValues, terminal: Terminal): Promi
       ...judgeClusters(reading),
     },
     { what: `prove that this Vault can decrypt all of ${snapshot}`, ...judgeSnapshot(reading) },
-    await judgePlugins(values),
+    await judgePlugins(values, terminal),
     {
       what: 'restore the etcd snapshot (etcdutl snapshot restore), start etcd, then the API servers',
-      ...(await judgeEtcd(values, terminal)),
+      ...(await judgeEtcd(values, held, terminal)),
     },
   ]
   const ok = steps.every(({ state }) => state === 'ok')
@@ -133,37 +137,71 @@ function faultsOf({ resources }: Report) {
   ])
 }
 
-async function judgePlugins(values: RestoreValues): Promise<Step> {
+/** A plugin with another cluster id or key is of another cluster. */
+async function judgePlugins(values: RestoreValues, terminal: Terminal): Promise<Step> {
   const what = 'start the plugins on the new nodes'
   const addresses = readPlugins(values)
   if (addresses.length === 0)
     return { what, state: 'not checked', words: 'pass --plugin URL for each' }
+  const keyId = await readKeyId(values.config, terminal)
+  if (keyId instanceof BridgeError) return { what, state: 'not checked', words: keyId.message }
   const readings = await Promise.all(addresses.map(readPlugin))
   const faults = readings.flatMap((each) => {
     if (isSilentPlugin(each)) return [each.silence.message]
-    return each.ready ? [] : [`the plugin at ${each.address}: ${each.message}`]
+    if (!each.ready) return [`the plugin at ${each.address}: ${each.message}`]
+    if (each.keyId === keyId) return []
+    return [
+      `the plugin at ${each.address} announces another key id than ${values.config} leads to (kms.clusterId, transit.key), so it is not of the new cluster`,
+    ]
   })
   return faults.length === 0
     ? { what, state: 'ok', words: `${String(readings.length)} are ready` }
     : { what, state: 'to do', words: faults.join('; ') }
 }
 
+/** The key id that the plugins of this configuration announce. */
+async function readKeyId(config: string, terminal: Terminal): Promise<string | BridgeError> {
+  try {
+    const access = await openSourceReader(config, 'drill', terminal)
+    try {
+      return (await access.reader.readKey()).keyId
+    } finally {
+      await access.close()
+    }
+  } catch (error) {
+    return BridgeError.from(error)
+  }
+}
+
 async function judgeEtcd(
   values: RestoreValues,
+  /** The namespace kube-system in the etcd snapshot. */
+  held: Uint8Array | undefined,
   terminal: Terminal,
 ): Promise<Pick<Step, 'state' | 'words'>> {
   if (!namesEtcd(values))
     return { state: 'not checked', words: 'pass --endpoints LIST of the new etcd' }
+  let restored: Uint8Array | undefined
   try {
     const { objects, gaps } = await untilInterrupted((signal) =>
-      reportEtcd(values, {}, terminal, signal),
+      reportEtcd(values, { onCluster: (stored) => (restored = stored) }, terminal, signal),
     )
     if (gaps.length > 0) return { state: 'to do', words: gaps.join('; ') }
+    if (held === undefined || restored === undefined)
+      return { state: 'not checked', words: 'complete the steps before it first' }
+    const isSame = isSameCluster(held, restored)
+    if (isSame === false) return { state: 'to do', words: OTHER_ETCD }
+    if (isSame === undefined) return { state: 'not checked', words: UNKNOWN_ETCD }
     return { state: 'ok', words: `the new etcd holds ${objects.toLocaleString('en')} objects` }
   } catch (error) {
     return { state: 'to do', words: BridgeError.from(error).message }
   }
 }
+
+const OTHER_ETCD =
+  'the namespace kube-system has another uid than in the etcd snapshot, so this etcd was not restored from it; check --endpoints'
+const UNKNOWN_ETCD =
+  'the namespaces are encrypted and have changed since the etcd snapshot, so it is not proved that this etcd was restored from it'
 
 function format(steps: readonly Step[]): string {
   const lines = steps.map(

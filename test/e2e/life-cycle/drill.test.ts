@@ -1,9 +1,11 @@
 // `transit-bridge drill` on real parts: a backup, an outage that ends, and the order of a restore.
+import { randomUUID } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { test } from 'tap'
 import { run } from '../../commands/program.ts'
+import type { Plugin } from '../../real/program/plugin.ts'
 import { KEY } from '../../real/vault/kms-vault.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import { configKey, rotateKey } from '../../real/vault/transit-setup.ts'
@@ -14,6 +16,8 @@ import { startCluster, startEtcd, startPlugin } from '../cluster.ts'
 
 const DANGER = '--i-know-this-can-stop-the-api-server'
 const TOKEN = 'a-token-of-the-rehearsal'
+
+const addressOf = ({ adminPort }: Plugin) => `127.0.0.1:${String(adminPort)}`
 
 void test('drill backup: what the snapshot needs, and what the current Vault can no longer decrypt', async (t) => {
   const cluster = await startCluster(t)
@@ -72,8 +76,14 @@ void test('drill backup: what the snapshot needs, and what the current Vault can
     const events = await restore(empty.address)
     t.equal(events.code, 1)
     t.match(events.stdout, /5\. \[to do\] .*\n.*namespaces\/kube-system does not exist/)
-    const address = `127.0.0.1:${String(plugin.adminPort)}`
-    const third = await restore(etcd.address, '--plugin', address)
+    await empty.put('/registry/namespaces/kube-system', Buffer.from(`{"uid":"${randomUUID()}"}`))
+    const another = await restore(empty.address, '--plugin', addressOf(plugin))
+    t.equal(another.code, 1)
+    t.match(another.stdout, /4\. \[to do\] .*\n.*announces another key id than/)
+    t.match(another.stdout, /5\. \[to do\] .*\n.*so this etcd was not restored from it/)
+    const clusters = { clusterId: 'new-cluster', alsoDecryptClusters: ['test-cluster'] }
+    const started = await startPlugin(t, vault, cluster.proxy, clusters)
+    const third = await restore(etcd.address, '--plugin', addressOf(started))
     t.equal(third.code, 0, third.stdout + third.stderr)
     t.match(third.stdout, /4\. \[ok\] start the plugins/)
     t.match(third.stdout, /^ok: all 5 steps are done\nafterwards: rewrite everything/m)
