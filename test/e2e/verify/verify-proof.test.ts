@@ -60,7 +60,7 @@ void test('the layout of an aggregated API server is not mistaken for encrypted 
   )
   t.equal(code, 1)
   t.match(stdout, 'routes.route.openshift.io must be encrypted, but was not found')
-  t.match(stdout, 'plaintext objects under /openshift.io/routes/ (/openshift.io/routes/shop/web)')
+  t.match(stdout, 'plaintext object under /openshift.io/routes/ (/openshift.io/routes/shop/web)')
 })
 
 void test('objects that were never decrypted are not "every object decrypted"', async (t) => {
