@@ -60,7 +60,12 @@ export async function readCoverage(options: EscrowReadingOptions): Promise<Cover
       ...unreadableNames,
       ...unprovenNames,
     ]),
-    gaps: [...gaps, ...store.faults, ...findMissingCluster({ markers, prefix })],
+    gaps: [
+      ...gaps,
+      ...store.faults,
+      ...findMissingCluster({ markers, prefix }),
+      ...(encrypted === 0 ? ['there is no encrypted object, so nothing is proved'] : []),
+    ],
   }
 }
 

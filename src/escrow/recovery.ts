@@ -1,3 +1,4 @@
+import { BridgeError } from '../errors.ts'
 import type { StoredObject } from '../etcd/store.ts'
 import type { Finding, ParsedObject, Proof } from '../verify/proof.ts'
 import { explainMissing } from './coverage.ts'
@@ -49,6 +50,10 @@ export class Recovery implements Proof {
     try {
       await this.#write(key, opened)
       return undefined
+    } catch (thrown) {
+      // The other objects are still written.
+      const { code, message } = BridgeError.from(thrown)
+      return { kind: 'unreadable', why: `it was decrypted, but ${message}`, code }
     } finally {
       opened.fill(0)
     }
@@ -56,7 +61,7 @@ export class Recovery implements Proof {
 
   async #write(key: StoredObject['key'], plaintext: Buffer): Promise<void> {
     const { folder, prefix } = this.#options
-    const path = Buffer.from(key).toString('utf8').slice(prefix.length)
+    const path = Buffer.from(key).subarray(Buffer.byteLength(prefix))
     const readable = makeReadable(plaintext)
     try {
       await writeObject(folder, path, readable)

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 
@@ -19,6 +20,8 @@ const EscrowFileSchema = v.strictObject({
   age: v.optional(v.pipe(v.string(), v.base64())),
   /** As {@link sealDerived} returns it. */
   sealed: v.pipe(v.string(), v.base64()),
+  /** SHA-256 of the rest: shows damage before shares are collected. Anyone who changes the file can change it, too. */
+  checksum: v.pipe(v.string(), v.base64()),
 })
 
 /** An escrow as it is stored. */
@@ -33,7 +36,8 @@ export function sealEscrow(
   const plaintext = table.encode()
   try {
     const sealed = sealDerived(fileKey, DOMAIN, plaintext, associate(facts)).toString('base64')
-    return { format: FORMAT, ...facts, sealed }
+    const file = { ...facts, sealed }
+    return { format: FORMAT, ...file, checksum: sumOf(file) }
   } finally {
     plaintext.fill(0)
   }
@@ -61,10 +65,10 @@ export async function readEscrow(path: string): Promise<EscrowFile> {
     throw new BridgeError('USAGE_INVALID', why, { cause })
   }
   const parsed = v.safeParse(EscrowFileSchema, parseJson(text), { abortEarly: true })
-  if (parsed.success) return parsed.output
+  if (parsed.success && parsed.output.checksum === sumOf(parsed.output)) return parsed.output
   throw new BridgeError(
     'FILE_DAMAGED',
-    `--escrow ${path}: is not an escrow, or it is damaged; use another copy of the file`,
+    `--escrow ${path}: is not an escrow, or was damaged or changed; use another copy of the file`,
   )
 }
 
@@ -78,6 +82,10 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined
   }
+}
+
+function sumOf(file: Omit<EscrowFile, 'format' | 'checksum'>): string {
+  return hash('sha256', Buffer.concat([associate(file), Buffer.from(file.sealed)]), 'base64')
 }
 
 /** The properties of parsed JSON keep their order, so the same file has the same bytes again. */

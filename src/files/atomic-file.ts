@@ -55,10 +55,14 @@ export async function replaceFile({ path, mode, content }: NewFile): Promise<voi
     await file.chmod(mode)
     await file.writeFile(content)
     await file.sync()
+    await rename(unfinished, path)
+  } catch (error) {
+    // It may be secret, as a share of an escrow is.
+    await rm(unfinished, { force: true }).catch(() => undefined)
+    throw error
   } finally {
     await file.close()
   }
-  await rename(unfinished, path)
   await syncFolder(dirname(path))
 }
 

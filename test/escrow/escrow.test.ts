@@ -1,5 +1,5 @@
 // Everything but etcd is real; test/e2e/life-cycle/escrow.test.ts has that, and an API server.
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { create, toBinary } from '@bufbuild/protobuf'
@@ -132,6 +132,73 @@ void test('any k shares open an escrow, and each object is then read without Vau
   await t.rejects(joinShares(escrow.manifest, shares.slice(0, 1)), { message: /only 1 was passed/ })
 })
 
+void test('a damaged byte of an escrow is found by the check, which has no key', async (t) => {
+  const { out } = await make(objects)
+  const text = readFileSync(out, 'latin1')
+  const places = Array.from({ length: 60 }, (_, at) => Math.floor((at * text.length) / 60))
+  for (const at of [...places, text.indexOf('"sealed": "') + 20]) {
+    const letter = text[at] === 'A' ? 'B' : 'A'
+    // Some spaces and line breaks have no meaning.
+    if (/\s/.test(text[at] ?? '')) continue
+    writeFileSync(out, text.slice(0, at) + letter + text.slice(at + 1), 'latin1')
+    await t.rejects(readEscrow(out), { code: 'FILE_DAMAGED' }, `byte ${String(at)}`)
+  }
+  for (const length of [0, 1, text.length >> 1, text.length - 3]) {
+    writeFileSync(out, text.slice(0, length))
+    await t.rejects(readEscrow(out), { code: 'FILE_DAMAGED' }, `cut at ${String(length)}`)
+  }
+})
+
+void test('a damaged share is named, whatever letter of it changed, and shares of two escrows never mix', async (t) => {
+  const [first, second] = [await make(objects), await make(objects)]
+  const { manifest } = first.made.file
+  const [one = '', two = '', three = ''] = first.shares
+  const text = readFileSync(three, 'latin1')
+  const start = text.indexOf('"value": "') + 10
+  for (let at = start; at < text.indexOf('"', start); at += 1) {
+    const letter = text[at] === 'A' ? 'B' : 'A'
+    writeFileSync(three, text.slice(0, at) + letter + text.slice(at + 1), 'latin1')
+    await t.rejects(joinShares(manifest, [one, two, three]), { code: 'FILE_DAMAGED' })
+  }
+  const mixed = [one, two, second.shares[2] ?? '']
+  await t.rejects(joinShares(manifest, mixed), { message: /is share 3 of another escrow/ })
+  // A holder who changes the name of the escrow in a share.
+  const [foreign = ''] = second.shares
+  const renamed = readFileSync(foreign, 'utf8').replace(second.made.file.manifest.id, manifest.id)
+  writeFileSync(foreign, renamed)
+  await t.rejects(joinShares(manifest, [one, two, foreign]), { code: 'FILE_DAMAGED' })
+  await t.rejects(joinShares(manifest, [one, one, two]), { message: /only 2 were passed/ })
+})
+
+void test('a store without encrypted objects proves nothing', async (t) => {
+  const { made } = await make(objects)
+  const coverage = await read(new CoverageProof(made.file.manifest), [
+    [named('plain'), Buffer.from('{}')],
+  ])
+  t.notOk(isComplete(coverage))
+  t.match(formatCoverage(coverage), [/0 of 0/, /there is no encrypted object/])
+})
+
+void test('an object that cannot be written is named, and the others are written', async (t) => {
+  const { made } = await make(objects)
+  const folder = join(tempFolder('escrow'), 'out')
+  await prepareFolder(folder)
+  const { manifest } = made.file
+  const { table } = await collect(objects)
+  const recovery = new Recovery({ table, manifest, folder, prefix: '/registry/' })
+  // Both names of it are taken.
+  mkdirSync(join(folder, 'secrets/a/a.json'), { recursive: true })
+  const id = createHash('sha256').update('secrets/a/a').digest('hex')
+  mkdirSync(join(folder, `%${id}.json`))
+  const coverage = await read(recovery, objects)
+  t.match(coverage, {
+    covered: 2,
+    uncovered: [{ key: named('a'), why: /it was decrypted, but .* cannot be written/ }],
+  })
+  t.equal(recovery.others, 2)
+  recovery.end()
+})
+
 void test('shares of another escrow, and files that are not shares, are named', async (t) => {
   const first = await make(objects)
   const folder = tempFolder('escrow')
@@ -262,11 +329,24 @@ void test('no key of etcd leaves the folder', async (t) => {
   const folder = join(tempFolder('escrow'), 'out')
   await prepareFolder(folder)
   const content = Buffer.from('x')
-  const names = ['../../x', './y', 'a//b', `a/${'é'.repeat(200)}`, 'a\0b', '.hidden']
-  for (const name of names) await writeObject(folder, name, { extension: 'bin', content })
+  const names = ['../../x', './y', 'a//b', `a/${'é'.repeat(200)}`, 'a\0b', '.hidden', '..', '']
+  const keys = [
+    ...names.map((name) => Buffer.from(name)),
+    // Not UTF-8, and different.
+    Buffer.of(0xff),
+    Buffer.of(0xfe),
+    // A file and a folder of one name, in both orders.
+    ...['b', 'b.bin/c', 'd.bin/e', 'd'].map((name) => Buffer.from(name)),
+    // Longer than any path may be.
+    Buffer.from('x/'.repeat(4_000)),
+    Buffer.from(`${'y'.repeat(230)}/`.repeat(40)),
+  ]
+  for (const key of keys) await writeObject(folder, key, { extension: 'bin', content })
+  // As on a file system that ignores case.
+  await writeObject(folder, Buffer.from('b'), { extension: 'bin', content })
   const files = readdirSync(folder, { recursive: true, withFileTypes: true })
-  t.equal(files.filter((file) => file.isFile()).length, names.length)
-  await t.rejects(writeObject(folder, '.hidden', { extension: 'bin', content }), {
+  t.equal(files.filter((file) => file.isFile()).length, keys.length + 1)
+  await t.rejects(writeObject(folder, Buffer.from('b'), { extension: 'bin', content }), {
     code: 'HOST_FAILED',
   })
   const file = join(folder, '%2Ehidden.bin')
@@ -278,8 +358,5 @@ void test('a share that cannot be written leaves no other behind', async (t) => 
   const folder = join(tempFolder('escrow'), 'full')
   mkdirSync(join(folder, 'e.share-3', 'taken'), { recursive: true })
   await t.rejects(writeEscrow(join(folder, 'e'), made), { code: 'HOST_FAILED' })
-  t.same(
-    readdirSync(folder).filter((name) => !name.startsWith('.')),
-    ['e.share-3'],
-  )
+  t.same(readdirSync(folder), ['e.share-3'])
 })

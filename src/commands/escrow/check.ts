@@ -63,7 +63,7 @@ async function runCheck(values: CheckValues, terminal: Terminal): Promise<number
           `the escrow of cluster ${manifest.clusterId}, created at ${manifest.createdAt}, holds ${String(manifest.localKeys)} local keys and ${String(manifest.seeds)} DEK seeds`,
           ...formatCoverage(coverage),
           ok
-            ? 'ok: every encrypted object is covered'
+            ? 'ok: the key of every encrypted object is in the list of the escrow, and the file is not damaged'
             : 'NOT ok: create a new escrow; see above for what this one does not cover',
         ].join('\n'),
   )

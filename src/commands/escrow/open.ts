@@ -122,6 +122,6 @@ function formatOpened({ ok, folder, manifests, others, coverage }: OpenReport): 
         ]),
     ok
       ? 'ok: every encrypted object was decrypted and written; delete the folder when you are done'
-      : 'NOT ok: some objects were not decrypted; see above',
+      : 'NOT ok: some objects were not decrypted or not written; see above',
   ].join('\n')
 }
