@@ -152,22 +152,22 @@ void test('a damaged byte of an escrow is found by the check, which has no key',
 void test('a damaged share is named, whatever letter of it changed, and shares of two escrows never mix', async (t) => {
   const [first, second] = [await make(objects), await make(objects)]
   const { manifest } = first.made.file
-  const [one = '', two = '', three = ''] = first.shares
-  const text = readFileSync(three, 'latin1')
+  const [alice = '', bob = '', carol = ''] = first.shares
+  const text = readFileSync(carol, 'latin1')
   const start = text.indexOf('"value": "') + 10
   for (let at = start; at < text.indexOf('"', start); at += 1) {
     const letter = text[at] === 'A' ? 'B' : 'A'
-    writeFileSync(three, text.slice(0, at) + letter + text.slice(at + 1), 'latin1')
-    await t.rejects(joinShares(manifest, [one, two, three]), { code: 'FILE_DAMAGED' })
+    writeFileSync(carol, text.slice(0, at) + letter + text.slice(at + 1), 'latin1')
+    await t.rejects(joinShares(manifest, [alice, bob, carol]), { code: 'FILE_DAMAGED' })
   }
-  const mixed = [one, two, second.shares[2] ?? '']
+  const mixed = [alice, bob, second.shares[2] ?? '']
   await t.rejects(joinShares(manifest, mixed), { message: /is share 3 of another escrow/ })
   // A holder who changes the name of the escrow in a share.
   const [foreign = ''] = second.shares
   const renamed = readFileSync(foreign, 'utf8').replace(second.made.file.manifest.id, manifest.id)
   writeFileSync(foreign, renamed)
-  await t.rejects(joinShares(manifest, [one, two, foreign]), { code: 'FILE_DAMAGED' })
-  await t.rejects(joinShares(manifest, [one, one, two]), { message: /only 2 were passed/ })
+  await t.rejects(joinShares(manifest, [alice, bob, foreign]), { code: 'FILE_DAMAGED' })
+  await t.rejects(joinShares(manifest, [alice, alice, bob]), { message: /only 2 were passed/ })
 })
 
 void test('a store without encrypted objects proves nothing', async (t) => {
