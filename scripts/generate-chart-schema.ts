@@ -1,5 +1,6 @@
 // Writes those parts of the chart's values.schema.json that the program reads, from the schema of its configuration: a
-// value that the chart accepts is then one that the program accepts. The other parts are written by hand.
+// value that the chart accepts is then one that the program accepts. Values that end in pods and monitors are in
+// chart-pod-schema.ts. The other parts are written by hand.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -7,6 +8,7 @@ import type { JsonSchema } from '@valibot/to-json-schema'
 
 import { createJsonSchema } from '../src/config/schema/json-schema.ts'
 import { durationPattern } from '../src/time/duration-pattern.ts'
+import { otherValues, partValues, requiredValues, type Schema } from './chart-pod-schema.ts'
 
 const FILE = join(import.meta.dirname, '../helm/transit-bridge/values.schema.json')
 
@@ -15,11 +17,6 @@ const SET_BY_CHART = {
   kms: ['socket', 'clusterId'],
   csi: ['socket', 'audience', 'auth', 'mount', 'rules'],
 } as const
-
-interface Schema {
-  readonly properties?: Record<string, Schema>
-  readonly [keyword: string]: unknown
-}
 
 /** The chart's schema, with the generated parts from the current configuration schema. */
 export function generateChartSchema(): string {
@@ -45,12 +42,22 @@ export function generateChartSchema(): string {
     pattern: durationPattern('1s'),
     description: 'How often the installer checks the host. At least 1s.',
   })
+  for (const part of ['kms', 'csi']) {
+    for (const [name, schema] of Object.entries(partValues)) replace(chart, [part, name], schema)
+  }
+  for (const [path, schema] of otherValues) replace(chart, path, schema)
+  for (const [path, names] of requiredValues) require(chart, path, names)
   return `${JSON.stringify(chart, null, 2)}\n`
 }
 
 function replace(schema: Schema, path: readonly string[], part: Schema): void {
   const { properties } = findIn(schema, path.slice(0, -1))
   if (properties !== undefined) properties[path.at(-1) ?? ''] = part
+}
+
+/** A default that is removed with null is not left to a template to miss. */
+function require(schema: Schema, path: readonly string[], names: readonly string[]): void {
+  Object.assign(findIn(schema, path), { required: names })
 }
 
 /** The chart has its defaults in values.yaml, and no variables. */

@@ -1,15 +1,61 @@
-{{/* The section vault of both configurations. Call with a dict: root, folder (of the CA file), certificate (cert, key). */}}
+{{/* The section vault of both configurations. Call with a dict: root, folder (of the CA file of values), caFolder (of every CA file, if set), certificate (cert, key). */}}
 {{- define "transit-bridge.vaultSection" -}}
 {{- $vault := .root.Values.vault -}}
 {{- $section := dict "address" $vault.address "timeout" $vault.timeout -}}
 {{- with $vault.namespace }}{{- $_ := set $section "namespace" . }}{{ end -}}
 {{- with $vault.serverName }}{{- $_ := set $section "serverName" . }}{{ end -}}
-{{- if $vault.caBundle }}{{- $_ := set $section "caFile" (printf "%s/vault-ca.pem" .folder) }}{{ end -}}
+{{- if include "transit-bridge.hasCa" .root }}{{- $_ := set $section "caFile" (printf "%s/vault-ca.pem" (.caFolder | default .folder)) }}{{ end -}}
 {{- with .certificate }}
 {{- $_ := set $section "clientCertFile" .cert }}
 {{- $_ := set $section "clientKeyFile" .key }}
 {{- end -}}
 {{- toYaml $section -}}
+{{- end -}}
+
+{{/* The existing object with Vault's CA, as YAML: its kind, name and key; nothing without one. */}}
+{{- define "transit-bridge.caSource" -}}
+{{- $secret := .Values.vault.caSecret | default dict -}}
+{{- $map := .Values.vault.caConfigMap | default dict -}}
+{{- if $secret.name -}}
+secret: {{ $secret.name }}
+key: {{ $secret.key | default "ca.crt" }}
+{{- else if $map.name -}}
+configMap: {{ $map.name }}
+key: {{ $map.key | default "ca.crt" }}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether Vault's CA is a value or in an existing object: "true" or nothing. */}}
+{{- define "transit-bridge.hasCa" -}}
+{{- if or .Values.vault.caBundle (include "transit-bridge.caSource" .) -}}true{{- end -}}
+{{- end -}}
+
+{{/* Where a pod of the chart finds the CA of an existing object; nothing without one. */}}
+{{- define "transit-bridge.caMountPath" -}}
+{{- if include "transit-bridge.caSource" . -}}/etc/transit-bridge-ca{{- end -}}
+{{- end -}}
+
+{{- define "transit-bridge.caMount" -}}
+{{- with include "transit-bridge.caMountPath" . -}}
+- {name: vault-ca, mountPath: {{ . }}, readOnly: true}
+{{- end -}}
+{{- end -}}
+
+{{/* The object as a volume. The pods mount the folder, so that they see a new CA. */}}
+{{- define "transit-bridge.caVolume" -}}
+{{- $source := include "transit-bridge.caSource" . | fromYaml -}}
+{{- if $source -}}
+- name: vault-ca
+  {{- if $source.secret }}
+  secret:
+    secretName: {{ $source.secret }}
+  {{- else }}
+  configMap:
+    name: {{ $source.configMap }}
+  {{- end }}
+    items:
+      - {key: {{ $source.key | quote }}, path: vault-ca.pem}
+{{- end -}}
 {{- end -}}
 
 {{/* Where a pod of the chart finds the client certificate of the Secret. */}}
@@ -46,7 +92,7 @@ key: {{ .Values.vault.clientCertificate.keyFile }}
 {{- end -}}
 {{- end -}}
 
-{{/* The KMS plugin's configuration. Call with a dict: root, folder (of token and CA, as the plugin sees it). */}}
+{{/* The KMS plugin's configuration. Call with a dict: root, folder (of token and CA, as the plugin sees it), caFolder (as above). */}}
 {{- define "transit-bridge.kmsConfiguration" -}}
 {{- $root := .root -}}
 {{- $kms := $root.Values.kms -}}
@@ -59,10 +105,10 @@ key: {{ .Values.vault.clientCertificate.keyFile }}
 {{- with $kms.auth.issuer }}{{- $_ := set $auth "issuer" . }}{{ end -}}
 {{- end -}}
 {{- $certificate := include "transit-bridge.kmsCertificate" $root | fromYaml -}}
-{{- $vault := include "transit-bridge.vaultSection" (dict "root" $root "folder" .folder "certificate" $certificate) | fromYaml -}}
+{{- $vault := include "transit-bridge.vaultSection" (dict "root" $root "folder" .folder "caFolder" .caFolder "certificate" $certificate) | fromYaml -}}
 {{- $_ := set $vault "auth" (merge $auth $kms.auth.files) -}}
 {{- $section := dict "socket" (printf "%s/kms.sock" $kms.socketFolder) "clusterId" $kms.clusterId -}}
-{{- $host := ternary "*" "127.0.0.1" $root.Values.podMonitor.enabled -}}
+{{- $host := ternary "*" "127.0.0.1" (eq "true" (include "transit-bridge.isScraped" $root)) -}}
 vault:
   {{- toYaml $vault | nindent 2 }}
 transit:
@@ -80,7 +126,7 @@ log:
 {{- define "transit-bridge.csiConfiguration" -}}
 {{- $csi := .Values.csi -}}
 {{- $certificate := include "transit-bridge.secretCertificate" . | fromYaml -}}
-{{- $vault := include "transit-bridge.vaultSection" (dict "root" . "folder" "/etc/transit-bridge" "certificate" $certificate) | fromYaml -}}
+{{- $vault := include "transit-bridge.vaultSection" (dict "root" . "folder" "/etc/transit-bridge" "caFolder" (include "transit-bridge.caMountPath" .) "certificate" $certificate) | fromYaml -}}
 {{- $section := dict "socket" (printf "%s/transit-bridge.sock" $csi.providersFolder) "audience" $csi.audience "rules" $csi.rules -}}
 {{- $podAuth := dict "method" $csi.auth.method "mount" ($csi.auth.mount | default $csi.auth.method) -}}
 {{- with $csi.auth.namespace }}{{- $_ := set $podAuth "namespace" . }}{{ end -}}
@@ -97,59 +143,4 @@ admin:
   listen: "*:{{ $csi.adminPort }}"
 log:
   level: {{ $csi.logLevel }}
-{{- end -}}
-
-{{/* Checks that values.schema.json cannot express. */}}
-{{- define "transit-bridge.validate" -}}
-{{- $kms := .Values.kms -}}
-{{- $auth := $kms.auth -}}
-{{- $certificate := .Values.vault.clientCertificate -}}
-{{- $addresses := kindIs "slice" .Values.vault.address | ternary .Values.vault.address (list .Values.vault.address) }}
-{{- range $address := $addresses }}
-{{- $isLoopback := regexMatch "^http://(localhost|127[.][0-9]+[.][0-9]+[.][0-9]+|\\[::1\\])(:[0-9]+)?$" $address }}
-{{- if and (hasPrefix "http://" $address) (not $isLoopback) }}
-{{- fail (printf "vault.address %s sends keys and tokens unencrypted, and transit-bridge refuses it; use https://" $address) }}
-{{- end }}
-{{- if and $isLoopback $.Values.csi.enabled }}
-{{- fail (printf "vault.address %s is the pod itself for the CSI provider; use an address that pods can reach" $address) }}
-{{- end }}
-{{- end }}
-{{- if ne (empty $certificate.certFile) (empty $certificate.keyFile) }}
-{{- fail "vault.clientCertificate has only one of certFile and keyFile; set both or neither" }}
-{{- end }}
-{{- if and $certificate.certFile (ne $kms.mode "staticPod") }}
-{{- fail (printf "vault.clientCertificate.certFile does not apply to kms.mode %s; set vault.clientCertificate.secretName" $kms.mode) }}
-{{- end }}
-{{- if and $certificate.secretName (eq $kms.mode "staticPod") (not $certificate.certFile) (ne $auth.method "cert") }}
-{{- fail "vault.clientCertificate.secretName does not reach a static pod; also set vault.clientCertificate.certFile and keyFile" }}
-{{- end }}
-{{- if and $certificate.certFile (eq $auth.method "cert") }}
-{{- fail "vault.clientCertificate.certFile does not apply to kms.auth.method cert, which presents kms.auth.files.certFile; remove it" }}
-{{- end }}
-{{- range $name := list "certFile" "keyFile" }}
-{{- $file := get $certificate $name }}
-{{- if and $file (not (hasPrefix (printf "%s/" $kms.staticPod.hostFolder) $file)) }}
-{{- fail (printf "vault.clientCertificate.%s must be in kms.staticPod.hostFolder (%s)" $name $kms.staticPod.hostFolder) }}
-{{- end }}
-{{- end }}
-{{- if and .Values.csi.enabled $certificate.certFile (not $certificate.secretName) }}
-{{- fail "vault.clientCertificate.certFile does not reach the CSI provider; also set vault.clientCertificate.secretName" }}
-{{- end }}
-{{- if ne $kms.mode "none" }}
-{{- $files := dict "approle" (list "roleIdFile" "secretIdFile") "cert" (list "certFile" "keyFile") "token" (list "tokenFile") }}
-{{- $needed := get $files $auth.method | default list }}
-{{- range $name := $needed }}
-{{- if not (get $auth.files $name) }}
-{{- fail (printf "kms.auth.files.%s is not set, but kms.auth.method %s requires it; set a file in %s on the hosts" $name $auth.method $kms.staticPod.hostFolder) }}
-{{- end }}
-{{- end }}
-{{- range $name, $file := $auth.files }}
-{{- if not (has $name $needed) }}
-{{- fail (printf "kms.auth.files.%s does not apply to kms.auth.method %s; remove it" $name $auth.method) }}
-{{- end }}
-{{- if not (hasPrefix (printf "%s/" $kms.staticPod.hostFolder) $file) }}
-{{- fail (printf "kms.auth.files.%s must be in kms.staticPod.hostFolder (%s)" $name $kms.staticPod.hostFolder) }}
-{{- end }}
-{{- end }}
-{{- end }}
 {{- end -}}

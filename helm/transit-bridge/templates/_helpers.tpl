@@ -22,12 +22,16 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
+{{/* Labels of an object. Call with a dict: root, component, own (further labels). */}}
 {{- define "transit-bridge.labels" -}}
 {{ include "transit-bridge.selectorLabels" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/part-of: transit-bridge
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with merge (dict) (.own | default dict) (.root.Values.commonLabels | default dict) }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "transit-bridge.image" -}}
@@ -52,45 +56,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if has .Values.kms.auth.method (list "jwt" "kubernetes") -}}true{{- end -}}
 {{- end -}}
 
-{{/* The security context of every container. */}}
+{{/* The security context of a container that takes nothing from the values. */}}
 {{- define "transit-bridge.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
-{{- end -}}
-
-{{/*
-Probes of a container that serves a unix socket. They go through the socket, since a port can be blocked or taken by
-others, and never ask Vault: an outage of Vault must not restart the container. Call with the path of the socket.
-*/}}
-{{- define "transit-bridge.socketProbes" -}}
-startupProbe:
-  exec:
-    command: [/usr/bin/node, /app/dist/transit-bridge.cjs, probe, --socket, {{ . }}]
-  periodSeconds: 1
-  timeoutSeconds: 5
-  failureThreshold: 30
-livenessProbe:
-  exec:
-    command: [/usr/bin/node, /app/dist/transit-bridge.cjs, probe, --socket, {{ . }}]
-  periodSeconds: 20
-  timeoutSeconds: 5
-  failureThreshold: 3
-{{- end -}}
-
-{{/* Probes of a container without a socket, in a network of its own. Call with the port. */}}
-{{- define "transit-bridge.portProbes" -}}
-startupProbe:
-  httpGet: {path: /livez, port: {{ . }}}
-  periodSeconds: 1
-  timeoutSeconds: 5
-  failureThreshold: 30
-livenessProbe:
-  httpGet: {path: /livez, port: {{ . }}}
-  periodSeconds: 10
-  timeoutSeconds: 5
-  failureThreshold: 3
 {{- end -}}
 
 {{/* The options of transit-bridge setup for these values, for NOTES. */}}
@@ -103,4 +74,17 @@ livenessProbe:
 {{- with .Values.vault.clientCertificate }}
 {{- if or .secretName .certFile }} --vault-client-cert FILE --vault-client-key FILE{{ end -}}
 {{- end -}}
+{{- if include "transit-bridge.caSource" . }} --vault-ca FILE{{ end -}}
+{{- end -}}
+
+{{/* Whether metrics are scraped from other hosts: "true" or nothing. */}}
+{{- define "transit-bridge.isScraped" -}}
+{{- if or .Values.podMonitor.enabled (.Values.serviceMonitor | default dict).enabled -}}true{{- end -}}
+{{- end -}}
+
+{{/* The security of pods that use files of the host, which belong to root. */}}
+{{- define "transit-bridge.rootOfHost" -}}
+runAsUser: 0
+runAsGroup: 0
+seccompProfile: {type: RuntimeDefault}
 {{- end -}}

@@ -1,6 +1,7 @@
 import { findNearest, listChoices } from '../../text/nearest.ts'
 import { parseDuration } from '../../time/duration.ts'
 import { BridgeError, type ErrorOptions } from '../../errors.ts'
+import { version } from '../../version.ts'
 
 /** An option of a command: its help, and how its text is parsed. */
 export interface Option<T> {
@@ -195,7 +196,7 @@ export function requireFullPath(value: string, label: string): string {
 /** The name of a container image. */
 export function requireImage(value: string, label: string): string {
   if (/^[\w./:@-]+$/.test(value)) return value
-  throw usageError(`${label} must be the name of an image, such as transit-bridge:1.0.0`)
+  throw usageError(`${label} must be the name of an image, such as transit-bridge:${version}`)
 }
 
 function withDefault(help: string, usual: string): string {

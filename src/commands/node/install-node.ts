@@ -5,6 +5,7 @@ import {
   removeFromNode,
   type NodeInstallOptions,
 } from '../../node/install/node-install.ts'
+import { version } from '../../version.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import {
   durationOr,
@@ -33,6 +34,10 @@ const options = {
     "Service-account token that the kubelet keeps fresh. It becomes the host's vault.auth.tokenFile.",
   ),
   ca: text('FILE', "CA certificates of Vault. The file becomes the host's vault.caFile."),
+  podPatch: text(
+    'FILE',
+    'Additions to the static pod, as a Pod: environment, volumes of the host, host aliases, resources.',
+  ),
   root: fullPathOr('FOLDER', '/', "Where the host's folders are mounted."),
   hostConfig: fullPathOr(
     'FILE',
@@ -77,7 +82,7 @@ replaces a working configuration or token with an unusable one.`,
   options,
   exitCodes: '0 done or stopped as requested, 1 failed, 2 wrong usage or configuration.',
   examples: [
-    '$ transit-bridge install-node --once --config config.yaml \\\n      --image transit-bridge:1.0.0 --token /run/token',
+    `$ transit-bridge install-node --once --config config.yaml \\\n      --image transit-bridge:${version} --token /run/token`,
   ],
   run: runInstallNode,
 })
@@ -99,11 +104,12 @@ async function runInstallNode(values: InstallValues, terminal: Terminal): Promis
 }
 
 function readInstall(values: InstallValues): NodeInstallOptions {
-  const { config, token, ca, root, hostConfig, manifests, image, selinuxType } = values
+  const { config, token, ca, podPatch, root, hostConfig, manifests, image, selinuxType } = values
   return {
     configSource: config,
     tokenSource: token,
     caSource: ca,
+    patchSource: podPatch,
     root,
     hostConfig,
     manifestFolder: manifests,

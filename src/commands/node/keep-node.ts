@@ -60,6 +60,11 @@ export async function keepNode(keeping: NodeKeeping): Promise<never> {
   return shutdown.exit(EXIT_OK)
 }
 
-function sourcesOf({ configSource, tokenSource, caSource }: NodeInstallOptions): string[] {
-  return [configSource, tokenSource, caSource].filter((file) => file !== undefined)
+function sourcesOf({
+  configSource,
+  tokenSource,
+  caSource,
+  patchSource,
+}: NodeInstallOptions): string[] {
+  return [configSource, tokenSource, caSource, patchSource].filter((file) => file !== undefined)
 }

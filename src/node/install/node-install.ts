@@ -10,6 +10,7 @@ import { nodeFilesFor } from '../files/node-files.ts'
 import { readWithinTime } from '../../files/bounded-read.ts'
 import { putHostFile, removeHostFile, type HostFile } from '../../files/atomic-file.ts'
 import { resolveInRoot } from '../../files/rooted-path.ts'
+import { parsePodPatch } from './pod-patch.ts'
 import { putNodeToken, type NodeToken } from './node-token.ts'
 import { MANIFEST_NAME, renderManifest } from './static-pod-manifest.ts'
 
@@ -19,6 +20,8 @@ export interface NodeInstallOptions {
   readonly configSource: string
   readonly tokenSource?: string | undefined
   readonly caSource?: string | undefined
+  /** A file with additions to the static pod. */
+  readonly patchSource?: string | undefined
   /** Where the host's root folder is mounted. */
   readonly root: string
   readonly hostConfig: string
@@ -50,11 +53,12 @@ const MANIFEST_MODE = 0o600
  */
 export async function installOnNode(options: NodeInstallOptions): Promise<NodeInstallOutcome> {
   const { text, config, kms } = await readSource(options)
+  const manifestText = await manifest(text, config, options)
   const token = await putToken(config, options)
   const wanted: readonly HostFile[] = [
     ...(await missingCa(config, options)),
     { path: options.hostConfig, mode: CONFIG_MODE, content: text },
-    { path: manifestOf(options), mode: MANIFEST_MODE, content: manifest(text, config, options) },
+    { path: manifestOf(options), mode: MANIFEST_MODE, content: manifestText },
   ]
   const changed = token?.changed === true ? [tokenTarget(config)] : []
   for (const file of wanted) {
@@ -164,11 +168,19 @@ async function readHostText(
   return readWithinTime(file, () => readFile(file, 'utf8')).catch(() => undefined)
 }
 
-function manifest(text: string, config: Config, options: NodeInstallOptions): string {
+async function manifest(
+  text: string,
+  config: Config,
+  options: NodeInstallOptions,
+): Promise<string> {
   // A static pod runs the program of its image.
-  const { hostConfig: configFile, image, selinuxType } = options
+  const { hostConfig: configFile, image, selinuxType, patchSource } = options
   const host = { configFile, image, selinuxType, program: '' }
-  return renderManifest(nodeFilesFor(config, host), text)
+  const patch =
+    patchSource === undefined
+      ? undefined
+      : parsePodPatch(await readText(patchSource, '--pod-patch'))
+  return renderManifest(nodeFilesFor(config, host), text, patch)
 }
 
 function manifestOf({ manifestFolder }: NodeInstallOptions): string {

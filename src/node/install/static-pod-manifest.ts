@@ -3,6 +3,7 @@ import { parseDocument } from 'yaml'
 
 import type { NodeFilesOptions } from '../files/node-files.ts'
 import { renderStaticPod } from '../files/static-pod.ts'
+import { patchPod, type PodPatch } from './pod-patch.ts'
 
 /** The only manifest that the installer writes or removes. */
 export const MANIFEST_NAME = 'transit-bridge-kms.yaml'
@@ -11,7 +12,11 @@ export const MANIFEST_NAME = 'transit-bridge-kms.yaml'
  * The static pod as the installer writes it: with a digest of its configuration, so that the kubelet restarts it when that
  * changes, and with the metrics port, which a PodMonitor selects.
  */
-export function renderManifest(options: NodeFilesOptions, configuration: string): string {
+export function renderManifest(
+  options: NodeFilesOptions,
+  configuration: string,
+  patch?: PodPatch,
+): string {
   const pod = parseDocument(renderStaticPod(options))
   const digest = createHash('sha256').update(configuration).digest('hex').slice(0, 16)
   pod.setIn(['metadata', 'annotations', 'transit-bridge.io/configuration'], digest)
@@ -20,5 +25,6 @@ export function renderManifest(options: NodeFilesOptions, configuration: string)
     const ports = pod.createNode([{ name: 'metrics', containerPort: options.admin.port }])
     pod.setIn(['spec', 'containers', 0, 'ports'], ports)
   }
+  if (patch !== undefined) patchPod(pod, patch)
   return `# Written by transit-bridge install-node, which undoes changes.\n${pod.toString({ lineWidth: 0 })}`
 }

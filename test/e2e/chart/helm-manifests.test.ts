@@ -13,7 +13,7 @@ import type { KubeApiServer } from '../../real/cluster/kube-api-server.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import { makeNode } from '../../node/node-folders.ts'
 import { startApiServer, startEtcd } from '../cluster.ts'
-import { dryRunChart, pathOf } from './dry-run.ts'
+import { dryRunChart, installMonitoringResources, pathOf } from './dry-run.ts'
 
 const NAMESPACE = 'transit-bridge'
 
@@ -24,7 +24,9 @@ async function startServer(t: Parameters<typeof startEtcd>[0]): Promise<KubeApiS
 }
 
 void test('every object is valid, to the last field', async (t) => {
-  for (const { what, status, why } of await dryRunChart(await startServer(t)))
+  const api = await startServer(t)
+  await installMonitoringResources(api)
+  for (const { what, status, why } of await dryRunChart(api))
     t.equal(status, 201, `${what}: ${why}`)
 })
 

