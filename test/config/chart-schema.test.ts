@@ -52,6 +52,16 @@ void test('the pattern of a range matches the durations within it and no others'
   t.end()
 })
 
+void test('every pattern of the chart is a regular expression of Go, too, which helm is written in', (t) => {
+  // RE2 has no \u, no lookaround and no back-references (https://github.com/google/re2/wiki/Syntax).
+  const text = readFileSync(FILE, 'utf8')
+  const patterns = [...text.matchAll(/"pattern": "(.*)"/g)].map(([, pattern = '']) => pattern)
+  t.ok(patterns.length > 50)
+  for (const pattern of patterns)
+    t.notMatch(JSON.parse(`"${pattern}"`), /\\(?:u|[1-9])|\(\?(?!:)/, pattern)
+  t.end()
+})
+
 /** Amounts around every limit and every change of the number of digits, in every unit, and texts that are not durations. */
 function samples(): readonly string[] {
   const limits = [0, 1, 5, 7, 8, 9, 10, 30, 37, 60, 100, 168, 300, 999, 1_800, 3_600, 4_096, 8_000]

@@ -3,7 +3,7 @@ import * as v from 'valibot'
 /** sockaddr_un.sun_path has 108 bytes, including the terminating zero: unix(7). */
 const MAX_PATH_BYTES = 107
 // eslint-disable-next-line no-control-regex -- control characters are what it rejects
-const ABSOLUTE = /^\/[^\u0000-\u001f\u007f]*[^/\u0000-\u001f\u007f]$/
+const ABSOLUTE = /^\/[^\x00-\x1f\x7f]*[^/\x00-\x1f\x7f]$/
 const MODE = /^0[0-7]{2}0$/
 /** The portable names of useradd(8), and upper case, which names from a directory service can have. */
 const GROUP = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$|^\d{1,10}$/
