@@ -1,23 +1,43 @@
 import type { EventEmitter } from 'node:events'
 
+/** An encoded answer. grpc-js uses nothing else of it (server-interceptors.ts, serializeMessage). */
+export interface SentMessage {
+  readonly byteLength: number
+  /** Writes it into the buffer that grpc-js sends. */
+  copy(target: Uint8Array, start: number): number
+}
+
 /** A call of grpc-js, which emits "cancelled" when its stream has ended, also after an answer (server-interceptors.ts). */
 export type CallEnd = Pick<EventEmitter, 'once'> & { readonly cancelled: boolean }
 
 /**
- * Zeroes an encoded message when its call has ended. grpc-js copies a message into a buffer of its own, with the message's
- * `copy` (server-interceptors.ts, serializeMessage); that is the only way to find the buffer that is sent. After an answer
- * a call ends when all of it has been written to the socket.
+ * An encoded answer with plaintext. grpc-js copies it into a buffer of its own, with `copy`; that is the only way to find the
+ * buffer that is sent.
  */
-export function zeroAfterCall(message: Buffer, call: CallEnd): void {
-  const buffers = [message]
-  message.copy = (target, ...range) => {
-    if (target instanceof Uint8Array)
-      buffers.push(Buffer.from(target.buffer, target.byteOffset, target.byteLength))
-    return Buffer.prototype.copy.call(message, target, ...range)
+export class SecretMessage implements SentMessage {
+  readonly #bytes: Buffer
+  readonly #copies: Uint8Array[] = []
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
   }
-  const zero = () => {
-    for (const buffer of buffers) buffer.fill(0)
+
+  get byteLength(): number {
+    return this.#bytes.byteLength
   }
-  if (call.cancelled) zero()
-  else call.once('cancelled', zero)
+
+  copy(target: Uint8Array, start: number): number {
+    this.#copies.push(target)
+    return this.#bytes.copy(target, start)
+  }
+
+  /** Zeroes it, and what was sent, when its call has ended: after an answer, when all of it has been written to the socket. */
+  zeroAfter(call: CallEnd): void {
+    const zero = () => {
+      this.#bytes.fill(0)
+      for (const copy of this.#copies) copy.fill(0)
+    }
+    if (call.cancelled) zero()
+    else call.once('cancelled', zero)
+  }
 }

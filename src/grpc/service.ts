@@ -1,6 +1,8 @@
 import type { DescService } from '@bufbuild/protobuf'
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js'
 
+import type { SentMessage } from './sent-message.ts'
+
 /** A service with a handler for each method, ready for grpc-js. */
 export interface GrpcService {
   readonly definition: ServiceDefinition
@@ -22,7 +24,8 @@ export function defineService(service: DescService): ServiceDefinition {
         responseStream: false,
         requestSerialize: passBytes,
         requestDeserialize: passBytes,
-        responseSerialize: passBytes,
+        // grpc-js copies it, and nothing else.
+        responseSerialize: (message: SentMessage) => message as Buffer,
         responseDeserialize: passBytes,
       },
     ]),

@@ -12,7 +12,7 @@ import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import { BridgeError, type ErrorCode } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
-import { zeroAfterCall } from './sent-message.ts'
+import { SecretMessage, type SentMessage } from './sent-message.ts'
 import { toGrpcStatus } from './status.ts'
 
 /** All fields of a message and nothing else: an answer with a forgotten or misspelled field does not compile. */
@@ -54,6 +54,9 @@ const MAX_ANSWER_MS = 100
 const CALLER_GONE = new Error('the caller disconnected')
 const OUT_OF_TIME = new Error('the deadline of the call has passed')
 
+/** A call of grpc-js; request and answer pass through grpc-js as bytes. */
+type Call = ServerUnaryCall<Buffer, SentMessage>
+
 interface UnaryCallFacts {
   readonly method: string
   uid?: string
@@ -90,7 +93,7 @@ export class UnaryFunnel {
     handle: UnaryHandler<I, O>,
     limit: 'limited' | 'unlimited' = 'limited',
   ): UntypedHandleCall {
-    return (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => {
+    return (call: Call, reply: sendUnaryData<SentMessage>) => {
       const isRefused = limit === 'limited' && this.#inFlight >= this.#options.maxInFlight
       const answer = isRefused ? () => this.#refuse() : handle
       void this.#answer(method, answer, call, reply)
@@ -109,16 +112,16 @@ export class UnaryFunnel {
   async #answer<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     handle: UnaryHandler<I, O>,
-    call: ServerUnaryCall<Buffer, Buffer>,
-    reply: sendUnaryData<Buffer>,
+    call: Call,
+    reply: sendUnaryData<SentMessage>,
   ): Promise<void> {
     const startedAt = this.#options.clock.monotonic()
     const facts: UnaryCallFacts = { method: method.name, vaultRequests: 0 }
     this.#options.onInFlight((this.#inFlight += 1))
     try {
-      const bytes = await this.#run(method, handle, call, facts)
-      zeroAfterCall(bytes, call)
-      reply(null, bytes)
+      const message = await this.#run(method, handle, call, facts)
+      if (message instanceof SecretMessage) message.zeroAfter(call)
+      reply(null, message)
       this.#report(facts, startedAt, status.OK)
     } catch (thrown) {
       const error = BridgeError.from(thrown)
@@ -133,9 +136,9 @@ export class UnaryFunnel {
   async #run<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     handle: UnaryHandler<I, O>,
-    call: ServerUnaryCall<Buffer, Buffer>,
+    call: Call,
     facts: UnaryCallFacts,
-  ): Promise<Buffer> {
+  ): Promise<SentMessage> {
     const request = decode(method.input, call.request)
     const abort = new AbortController()
     const onCancel = () => abort.abort(CALLER_GONE)
@@ -154,7 +157,7 @@ export class UnaryFunnel {
     }
   }
 
-  #timesOf(call: ServerUnaryCall<Buffer, Buffer>): CallTimes {
+  #timesOf(call: Call): CallTimes {
     const { clock } = this.#options
     const leftMs = Math.min(Number(call.getDeadline()) - clock.now(), MAX_CALL_MS)
     const shareMs = Math.max(leftMs * ANSWER_SHARE, MIN_ANSWER_MS)
@@ -232,9 +235,12 @@ export class UnaryFunnel {
 
 /** Maximum number of fields in a message, with each repetition counted. Messages of KMS v2 and CSI have a few dozen at most. */
 const MAX_FIELDS = 1_000
+/** A field has a tag and a value. */
+const MIN_FIELD_BYTES = 2
 
 /** A message of 4 MiB can have two million fields, which would take seconds and the whole memory to decode. */
 function requireFewFields(bytes: Buffer): void {
+  if (bytes.byteLength <= MAX_FIELDS * MIN_FIELD_BYTES) return
   const reader = new BinaryReader(bytes)
   for (let fields = 0; reader.pos < reader.len; fields += 1) {
     if (fields === MAX_FIELDS) throw new RangeError(`more than ${String(MAX_FIELDS)} fields`)
@@ -258,13 +264,15 @@ function decode<M extends DescMessage>(schema: M, bytes: Buffer): MessageShape<M
  * Encodes an answer and zeroes its secrets. protobuf-es copies nested messages on its way, so it encodes zeros of the same
  * length, and the secrets then replace these zeros in the result. Decoding the result finds the zeros: its fields are views of it.
  */
-function encode<M extends DescMessage>(schema: M, fields: Fields<M>): Buffer {
-  const secrets = takeSecrets(fields)
+function encode<M extends DescMessage>(schema: M, fields: Fields<M>): SentMessage {
+  const secrets = collectSecrets(fields, 'replace')
   try {
     const bytes = toBinary(schema, Object.assign(create(schema), fields))
-    const places = secrets.length === 0 ? [] : takeSecrets(fromBinary(schema, bytes))
+    const message = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    if (secrets.length === 0) return message
+    const places = collectSecrets(fromBinary(schema, bytes))
     for (const [index, secret] of secrets.entries()) places[index]?.set(secret)
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    return new SecretMessage(message)
   } finally {
     for (const secret of secrets) secret.fill(0)
   }
@@ -279,22 +287,23 @@ function toDetails(message: string): string {
 }
 
 function wipe(message: object): void {
-  for (const secret of takeSecrets(message)) secret.fill(0)
+  for (const secret of collectSecrets(message)) secret.fill(0)
 }
 
 /** The fields that carry plaintext: `plaintext` of KMS v2, `plain` of v1beta1, `contents` of the files of CSI. */
 const SECRET_FIELDS = ['plaintext', 'plain', 'contents']
 
-/** Takes the secrets out of a message and leaves zeros of the same length. */
-function takeSecrets(message: object): Uint8Array[] {
+/** The secrets of a message; zeros of the same length may replace them in it. */
+function collectSecrets(message: object, then: 'keep' | 'replace' = 'keep'): Uint8Array[] {
   const fields = message as Record<string, unknown>
   const secrets: Uint8Array[] = []
   for (const name of SECRET_FIELDS) {
     const value = fields[name]
     if (!(value instanceof Uint8Array)) continue
     secrets.push(value)
-    fields[name] = new Uint8Array(value.length)
+    if (then === 'replace') fields[name] = new Uint8Array(value.length)
   }
   const { files } = fields
-  return Array.isArray(files) ? [...secrets, ...(files as object[]).flatMap(takeSecrets)] : secrets
+  if (!Array.isArray(files)) return secrets
+  return [...secrets, ...(files as object[]).flatMap((file) => collectSecrets(file, then))]
 }

@@ -10,6 +10,7 @@ const LOCAL_KEY_KEY = 'local-key.transit-bridge.internal'
 const FORMAT_VERSION = '1'
 /** A local key encrypted the DEK seed, and Transit that local key. */
 const LOCAL_FORMAT_VERSION = '2'
+const EMPTY = new Uint8Array()
 const DOMAIN = 'transit-bridge/annotations/v1'
 
 /** What is stored in the clear with a ciphertext: everything that a later Decrypt needs. */
@@ -74,8 +75,8 @@ function foreign(): BridgeError {
 
 /** The AAD that Transit authenticates with each ciphertext: the annotations in a fixed order. */
 export function encodeAssociatedData(annotations: Annotations): Buffer {
-  const fields = Object.entries(annotations)
-    .toSorted(([left], [right]) => (left < right ? -1 : 1))
-    .flat()
+  const fields: (string | Uint8Array)[] = []
+  for (const name of Object.keys(annotations).toSorted())
+    fields.push(name, annotations[name] ?? EMPTY)
   return encodeCanonically(DOMAIN, fields)
 }

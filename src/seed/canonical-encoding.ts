@@ -1,3 +1,5 @@
+const LENGTH_BYTES = 4
+
 /**
  * Encodes a list of fields as one byte string; different lists never have the same encoding. It is a domain
  * separator followed by the fields, each after its length (4 bytes, big-endian).
@@ -6,12 +8,16 @@ export function encodeCanonically(
   domain: string,
   fields: readonly (string | Uint8Array)[],
 ): Buffer {
-  const parts: Uint8Array[] = []
-  for (const field of [domain, ...fields]) {
-    const bytes = typeof field === 'string' ? Buffer.from(field, 'utf8') : field
-    const length = Buffer.alloc(4)
-    length.writeUInt32BE(bytes.byteLength)
-    parts.push(length, bytes)
+  const parts = [domain, ...fields].map((field) =>
+    typeof field === 'string' ? Buffer.from(field, 'utf8') : field,
+  )
+  const size = parts.reduce((sum, { byteLength }) => sum + LENGTH_BYTES + byteLength, 0)
+  const encoded = Buffer.allocUnsafe(size)
+  let end = 0
+  for (const part of parts) {
+    end = encoded.writeUInt32BE(part.byteLength, end)
+    encoded.set(part, end)
+    end += part.byteLength
   }
-  return Buffer.concat(parts)
+  return encoded
 }

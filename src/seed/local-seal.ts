@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 import { BridgeError } from '../errors.ts'
 import { encodeCanonically } from './canonical-encoding.ts'
@@ -68,8 +68,8 @@ export interface WrappedLocalKey {
 
 /** The same for the same wrapped local key, and different for any other. */
 export function identifyLocalKey({ ciphertext, associatedData }: WrappedLocalKey): string {
-  const hash = createHash('sha256').update(`${String(ciphertext.length)}:${ciphertext}`)
+  const text = Buffer.from(`${String(ciphertext.length)}:${ciphertext}`)
   // It needs no length: it is the last part.
-  if (associatedData !== undefined) hash.update(associatedData)
-  return hash.digest('base64')
+  const parts = associatedData === undefined ? text : Buffer.concat([text, associatedData])
+  return hash('sha256', parts, 'base64')
 }
