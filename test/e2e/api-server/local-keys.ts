@@ -5,7 +5,13 @@ import { EncryptedDEKSourceType } from '../../../src/gen/etcd/v2/encrypted_objec
 import type { AuditRequest } from '../../real/vault/audit-log.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { kmsV2Value, sealBySeed } from '../../verify/envelopes.ts'
-import { pluginConfiguration, startCluster, type Cluster, type Scope } from '../cluster.ts'
+import {
+  pluginConfiguration,
+  startCluster,
+  type Cluster,
+  type ClusterOptions,
+  type Scope,
+} from '../cluster.ts'
 import { SECRETS } from '../stored.ts'
 
 const PAGE = 500
@@ -18,6 +24,8 @@ export interface Scale {
   readonly log?: { level: string }
   /** More of kms.localKeys. */
   readonly localKeys?: Record<string, unknown>
+  /** Default: the newest kube-apiserver. */
+  readonly api?: NonNullable<ClusterOptions['api']>
 }
 
 export interface OfflineCluster extends Cluster {
@@ -36,7 +44,7 @@ export interface Figures {
 /** A cluster whose Secrets are under many DEK seeds, as the plugin's own Encrypt wraps them. */
 export async function startOfflineCluster(t: Scope, scale: Scale): Promise<OfflineCluster> {
   const kms = { localKeys: { enabled: true, ...scale.localKeys } }
-  const cluster = await startCluster(t, { audit: true, kms })
+  const cluster = await startCluster(t, { audit: true, kms, ...(scale.api && { api: scale.api }) })
   const { vault, proxy, api, plugin } = cluster
   if (scale.log !== undefined) {
     plugin.configure({ ...pluginConfiguration(vault, proxy, kms), log: scale.log })

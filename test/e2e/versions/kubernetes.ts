@@ -7,6 +7,7 @@ import type { KubeApiServer } from '../../real/cluster/kube-api-server.ts'
 import type { Part } from '../../real/host/parts.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import { reportOf, runVerify } from '../../verify/run-verify.ts'
+import { startOfflineCluster } from '../api-server/local-keys.ts'
 import { dryRunChart } from '../chart/dry-run.ts'
 import { startApiServer, startCluster, usualConfig, type Cluster } from '../cluster.ts'
 import { forEachOf, Operator } from '../command.ts'
@@ -56,6 +57,7 @@ for (const version of VERSIONS.filter(({ minor }) => selected.includes(minor))) 
     await t.test('rewrite and verify', (t) => rewrite(t, cluster, version))
     await t.test('rotate', (t) => rotate(t, cluster))
     await t.test('delete an unreadable object', (t) => deleteUnreadable(t, cluster, version))
+    await t.test('starts without Vault', (t) => startWithoutVault(t, version))
     await t.test('server-side dry run of the chart', async (t) => {
       for (const name of ['transit-bridge', 'monitoring'])
         await cluster.api.createServiceAccount(name, 'default')
@@ -160,6 +162,20 @@ async function deleteUnreadable(t: Test, cluster: Cluster, version: Version): Pr
     t.equal(await etcd.get(key), undefined)
   }
   t.match(await runVerify('--endpoints', etcd.address), { code: 0 })
+}
+
+/** With local keys: ready, all Secrets read and one written, and no request to Vault. */
+async function startWithoutVault(t: Test, { part }: Version): Promise<void> {
+  const scale = { seeds: 300, secrets: 1_000 }
+  const cluster = await startOfflineCluster(t, { ...scale, api: { part } })
+  await cluster.vault.bao.kill()
+  cluster.mark()
+  for (let start = 0; start < 3; start += 1) {
+    const { readySeconds } = await cluster.restart()
+    t.comment(`ready after ${readySeconds.toFixed(1)} s`)
+  }
+  t.equal(cluster.vaultRequests(), 0)
+  await kmsProviders(cluster.api, 'ok')
 }
 
 function deleteDamaged(api: KubeApiServer) {
