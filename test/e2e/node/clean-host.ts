@@ -92,8 +92,11 @@ export class Administrator {
     chmodSync(join(this.#tools, name), 0o755)
   }
 
-  /** Types a block into a shell, and answers to its questions; returns what the terminal shows. The first failure ends it. */
-  async types({ text }: Block, network?: string): Promise<string> {
+  /**
+   * Types a block into a shell, and answers to its questions; returns what the terminal shows. The first failure ends it.
+   * `inside`: the command that enters other namespaces.
+   */
+  async types({ text }: Block, inside: readonly string[] = []): Promise<string> {
     const script = join(tempFolder('block'), 'block.sh')
     writeFileSync(script, text)
     // tap puts a loader for its coverage in there.
@@ -106,8 +109,7 @@ export class Administrator {
       `bash -e ${script}`,
       '/dev/null',
     ]
-    const outside = network === undefined ? [] : ['nsenter', `--net=/proc/${network}/ns/net`]
-    const [command = '', ...args] = [...outside, ...terminal]
+    const [command = '', ...args] = [...inside, ...terminal]
     const { promise, resolve, reject } = Promise.withResolvers<string>()
     const child = spawn(command, args, { cwd: this.#folder, env: this.#environment() })
     const open = [...this.#answers]

@@ -119,7 +119,7 @@ async function inside(t: Test, outside: string): Promise<void> {
   person.has('kubectl', `exec ${await obtain('kubectl')} "$@"`)
   person.has('systemctl', `echo "$*" >> ${join(person.home, 'systemctl.log')}`)
 
-  await person.types(build, outside)
+  await person.types(build, ['nsenter', `--net=/proc/${outside}/ns/net`])
   t.pass('1: npm ci, the tarball, and the link')
   writeBlock(configure)
   t.match(await person.types(check), /config\.yaml/, '2: the configuration is right')

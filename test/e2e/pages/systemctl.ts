@@ -5,26 +5,43 @@
  * Usage: systemctl.ts STATE ARGUMENTS; STATE is a folder for logs and process ids.
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { appendFileSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, join } from 'node:path'
 
 const [state = '', ...given] = process.argv.slice(2)
 appendFileSync(join(state, 'systemctl.log'), `${given.join(' ')}\n`)
 /** They belong to the host, and the test restarts them. */
-const SERVERS = /^(k3s|rke2-server)(\.service)?$/
+const SERVERS = /^(k3s|rke2-server|kube-apiserver)(\.service)?$/
 const [verb = '', ...names] = given.filter((word) => !word.startsWith('--'))
 
 function control(name: string): void {
   const file = join('/etc/systemd/system', name.includes('.') ? name : `${name}.service`)
   if (!existsSync(file)) throw new Error(`Unit ${name} could not be found`)
   const unit = new Unit(readFileSync(file, 'utf8'))
+  const place = join(state, basename(file, '.service'))
   if (name.endsWith('.timer')) {
     const service = file.replace(/timer$/, 'service')
     if (!existsSync(service)) throw new Error(`${name} has no ${service}`)
     return
   }
   if (verb === 'enable' && !given.includes('--now')) return
-  unit.start(join(state, name))
+  if (verb !== 'start' && verb !== 'enable') stop(place)
+  if (verb !== 'stop' && verb !== 'disable') unit.start(place)
+}
+
+/** Ends what the unit started, and waits until it is gone. */
+function stop(place: string): void {
+  const pid = readFileSync(`${place}.pid`, 'utf8')
+  spawnSync('sh', ['-c', `kill ${pid}; timeout 20 tail --pid=${pid} -f /dev/null`])
+  rmSync(`${place}.pid`)
 }
 
 class Unit {
@@ -34,7 +51,7 @@ class Unit {
     this.#text = text
   }
 
-  start(log: string): void {
+  start(place: string): void {
     process.umask(Number.parseInt(this.#get('UMask') ?? '022', 8))
     const runtime = this.#get('RuntimeDirectory')
     if (runtime !== undefined) mkdirSync(join('/run', runtime), { recursive: true, mode: 0o700 })
@@ -49,9 +66,9 @@ class Unit {
       if (status !== 0) process.exit(1)
       return
     }
-    const output = openSync(`${log}.log`, 'a')
+    const output = openSync(`${place}.log`, 'a')
     const child = spawn(command, args, { env, detached: true, stdio: ['ignore', output, output] })
-    appendFileSync(join(state, 'pids'), `${String(child.pid)}\n`)
+    writeFileSync(`${place}.pid`, String(child.pid))
     child.unref()
   }
 

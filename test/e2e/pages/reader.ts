@@ -1,5 +1,6 @@
 // The parts of the clean host that the pages share: an administrator, Vault, and what the units started.
-import { existsSync, readFileSync, symlinkSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { ROOT } from '../../commands/program.ts'
@@ -9,10 +10,14 @@ import { tempFolder } from '../../real/host/temp-folder.ts'
 import type { OpenBao } from '../../real/vault/openbao.ts'
 import { Administrator, type Block } from '../node/clean-host.ts'
 
+const INSTALLED = '/opt/transit-bridge'
+
 /** A page and an administrator who follows it. */
 export class Reader {
   readonly administrator: Administrator
-  readonly #page: DocumentText
+  /** In which commands are typed. */
+  readonly folder: string
+  #page: DocumentText
   readonly #state = tempFolder('systemd')
 
   static async open(t: Test, page: string, bao: OpenBao, kubeconfig: string): Promise<Reader> {
@@ -35,7 +40,13 @@ export class Reader {
       { question: /Token .*: /, answer: bao.rootToken },
       { question: /\[y\/N\] /, answer: 'y' },
     ]
-    this.administrator = new Administrator(tempFolder('reader'), answers, kubeconfig)
+    this.folder = tempFolder('reader')
+    this.administrator = new Administrator(this.folder, answers, kubeconfig)
+  }
+
+  /** Opens another page, in the same terminal. */
+  turnTo(page: string): void {
+    this.#page = new DocumentText(page)
   }
 
   /** The block of code after a mark of the page. */
@@ -54,13 +65,14 @@ export class Reader {
   }
 
   #stopUnits(): void {
-    const file = join(this.#state, 'pids')
-    if (!existsSync(file)) return
-    for (const pid of readFileSync(file, 'utf8').trim().split('\n')) process.kill(Number(pid))
+    for (const name of readdirSync(this.#state).filter((each) => each.endsWith('.pid')))
+      process.kill(Number(readFileSync(join(this.#state, name), 'utf8')))
   }
 }
 
-/** The program, as a package installs it. */
+/** The program, as a package installs it: its files are in a folder that units can read. */
 export function installProgram(): void {
-  symlinkSync(join(ROOT, 'bin/transit-bridge'), '/usr/local/bin/transit-bridge')
+  mkdirSync(INSTALLED)
+  execFileSync('mount', ['--bind', ROOT, INSTALLED])
+  symlinkSync(join(INSTALLED, 'bin/transit-bridge'), '/usr/local/bin/transit-bridge')
 }

@@ -1,7 +1,4 @@
-/**
- * The first pages of docs/operations, block by block as they are written there, on one clean host: OpenBao, kube-apiserver, etcd, kine
- * and kubectl are real, and so is the built program. `npm run test:pages` runs it.
- */
+// docs/operations/k3s.md, block by block as it is written there, on a clean host; kine is real, too, and holds SQLite.
 import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import type { Test } from 'tap'
@@ -10,7 +7,7 @@ import { Kine } from '../../real/cluster/kine.ts'
 import { ServiceAccountIssuer } from '../../real/cluster/service-account.ts'
 import type { OpenBao } from '../../real/vault/openbao.ts'
 import { onCleanHost, startApiServer, startVault, writeBlock } from '../node/clean-host.ts'
-import { installProgram, Reader } from './host.ts'
+import { installProgram, Reader } from './reader.ts'
 
 const K3S = '/var/lib/rancher/k3s/server'
 
