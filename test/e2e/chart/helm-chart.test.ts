@@ -69,6 +69,37 @@ const BAD: readonly (readonly [values: string, message: RegExp])[] = [
   ['networkPolicy.vaultPorts={https}', /'\/networkPolicy\/vaultPorts\/0'/],
   ['kms.seLinuxOptions.type=spc t', /'\/kms\/seLinuxOptions\/type'/],
   ['kmss.mode=none', /'kmss' not allowed/],
+  ['kms.extraEnvs[0].name=A', /'extraEnvs' not allowed/],
+  ['kms.extraEnv[0].value=a', /'\/kms\/extraEnv\/0': missing property 'name'/],
+  ['kms.startupProbe.exec.command={a}', /'exec' not allowed/],
+  ['kms.livenessProbe.periodSeconds=0', /'\/kms\/livenessProbe\/periodSeconds': minimum/],
+  ['kms.hostAliases[0].ip=192.0.2.1', /missing property 'hostnames'/],
+  ['csi.updateStrategy.type=Recreate', /one of 'RollingUpdate', 'OnDelete'/],
+  ['commonLabels.team=a b', /'\/commonLabels\/team'/],
+  ['commonLabels.app\\.kubernetes\\.io/name=x', /app.kubernetes.io\/name is a label of the chart/],
+  ['kms.podLabels.helm\\.sh/chart=x', /kms.podLabels.helm.sh\/chart is a label of the chart/],
+  ['vault.caSecret.name=a,vault.caConfigMap.name=b', /exclude each other; set only one/],
+  ['podMonitor.enabled=true,serviceMonitor.enabled=true', /enable only one/],
+  ['kms.serviceAccount.create=false', /kms.serviceAccount.name is not set; set the name/],
+  ['kms.dnsPolicy=None', /kms.dnsPolicy None requires kms.dnsConfig.nameservers/],
+  [
+    'kms.extraEnv[0].name=A,kms.extraEnv[0].valueFrom.secretKeyRef.name=s',
+    /kms.extraEnv A: a static pod cannot use valueFrom.secretKeyRef/,
+  ],
+  [
+    'kms.extraVolumes[0].name=v,kms.extraVolumes[0].configMap.name=c',
+    /kms.extraVolumes v: a static pod cannot use configMap; use hostPath or emptyDir/,
+  ],
+  [
+    'kms.removeOnUninstall=true,kms.updateStrategy.type=OnDelete',
+    /kms.removeOnUninstall needs installers that are updated/,
+  ],
+  ['vault.address=https://2001:db8::1', /write an IPv6 address in brackets/],
+  ['vault.address=https://[::1', /write an IPv6 address in brackets/],
+  ['vault.address=https://vault:', /is not a host and a port/],
+  ['vault.address=https://vault:0', /the port must be from 1 to 65535/],
+  ['vault.address=https://vault:65536', /the port must be from 1 to 65535/],
+  ['vault.address={https://vault:8200,https://vault:99999}', /from 1 to 65535/],
 ]
 
 void test('helm lint accepts valid values, for the oldest and the newest Kubernetes', async (t) => {

@@ -1,5 +1,5 @@
 // A release of the chart in a real cluster, and Vault prepared with the commands that the release prints.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
@@ -59,7 +59,11 @@ void test('the commands in the notes let the service account of the release log 
     }),
   )
   const place = [`--namespace=${NAMESPACE}`, '--create-namespace']
-  const args = ['install', RELEASE, CHART, ...place, `--values=${values}`]
+  // The values of a release from before many of today's existed, which --reuse-values keeps.
+  const released = join(home, 'transit-bridge')
+  cpSync(CHART, released, { recursive: true })
+  cpSync(join(import.meta.dirname, 'released-values.yaml'), join(released, 'values.yaml'))
+  const args = ['install', RELEASE, released, ...place, `--values=${values}`]
   const installed = await helm(args, environment)
   t.equal(installed.code, 0, installed.stderr)
   const commands = setupCommands(installed.stdout)
@@ -84,6 +88,14 @@ void test('the commands in the notes let the service account of the release log 
   const { data } = await bao.api('GET', 'auth/pods/config')
   t.equal(data.bound_issuer, api.issuer, 'pods can log in as soon as they have a role')
   t.ok((await bao.api('GET', 'sys/mounts')).data['apps/'])
+
+  const change = ['--set=vault.caBundle=,vault.caSecret.name=vault-ca,kms.extraArgs={--help}']
+  const upgrade = ['upgrade', RELEASE, CHART, '--reuse-values', ...change, place[0] ?? '']
+  const upgraded = await helm(upgrade, environment)
+  t.equal(upgraded.code, 0, upgraded.stderr)
+  t.match(setupCommands(upgraded.stdout)[1], / --vault-ca FILE$/)
+  const map = await api.api('GET', `/api/v1/namespaces/${NAMESPACE}/configmaps/${ACCOUNT}`)
+  t.match(map.data['pod.yaml'], /args:\n +- --help/, 'the plugin gets the new value')
 
   const removed = await helm(['uninstall', RELEASE, `--namespace=${NAMESPACE}`], environment)
   t.equal(removed.code, 0, removed.stderr)
