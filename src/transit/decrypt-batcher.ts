@@ -149,7 +149,10 @@ export class DecryptBatcher {
     this.#options.onBatch(batch.length)
     try {
       const inputs = batch.map(({ input }) => input)
-      const results = await this.#options.decrypt(inputs, joinContexts(batch, (reason) => this.#note(reason)))
+      const results = await this.#options.decrypt(
+        inputs,
+        joinContexts(batch, (reason) => this.#note(reason)),
+      )
       batch.forEach(({ settle }, index) => {
         settle(results[index] ?? new BridgeError('INTERNAL', 'internal error'))
       })

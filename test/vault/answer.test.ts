@@ -175,6 +175,5 @@ void test('the wait that a rate limit asks for is read from its headers', async 
   t.equal(limited({ retryAfter: '99999999999' }), 99_999_999_999_000)
   t.equal(limited({ retryAfter: '2', rateLimitReset: '9' }), 2000)
   t.equal(limited({ rateLimitReset: '9' }), 9000)
-  for (const retryAfter of ['', '-1', 'soon', '1.5'])
-    t.equal(limited({ retryAfter }), undefined)
+  for (const retryAfter of ['', '-1', 'soon', '1.5']) t.equal(limited({ retryAfter }), undefined)
 })
