@@ -84,7 +84,7 @@ interface Change {
   readonly end?: () => Promise<unknown>
 }
 
-/** docs/design.md, "Local keys", has the same rows. */
+/** docs/availability.md, "Local keys", has the same rows. */
 const CHANGES: readonly Change[] = [
   {
     what: 'the key is rotated',
@@ -148,11 +148,20 @@ const CHANGES: readonly Change[] = [
   },
 ]
 
+/** When a change happens: a plugin that restarts has its local keys from the sealed file. */
+const SITUATIONS = ['online', 'offline', 'restart'] as const
+
+function makeSealedFile() {
+  const folder = tempFolder('sealed')
+  const nodeKeyFile = join(folder, 'node-key')
+  writeFileSync(nodeKeyFile, randomBytes(32), { mode: 0o400 })
+  return { sealedFile: join(folder, 'local-keys'), nodeKeyFile }
+}
+
 /** The keys of the changes. */
 async function makeKeys(): Promise<void> {
   const names = new Set(CHANGES.map(({ key }) => key).filter((key) => key !== KEY))
-  for (const suffix of ['online', 'offline'])
-    for (const name of names) await makeKey(bao, `${name}-${suffix}`)
+  for (const suffix of SITUATIONS) for (const name of names) await makeKey(bao, `${name}-${suffix}`)
   await vault.writePolicy(policy)
 }
 
@@ -161,22 +170,33 @@ await makeKeys()
 for (const change of CHANGES) {
   const { what, begin, told, end } = change
   const codes = { encrypt: change.encrypt, decrypt: change.decrypt }
-  for (const suffix of ['online', 'offline'] as const) {
-    void test(`${what} while Vault is ${suffix === 'online' ? 'reachable' : 'away'}`, async (t) => {
+  for (const suffix of SITUATIONS) {
+    const when = {
+      online: 'Vault is reachable',
+      offline: 'Vault is away',
+      restart: 'Vault is away and the plugin restarts from its sealed file',
+    }[suffix]
+    void test(`${what} while ${when}`, async (t) => {
       const key = change.key === KEY ? KEY : `${change.key}-${suffix}`
       const network = await fixture.tcpProxy()
+      const files = makeSealedFile()
       const plugin = await fixture.startHealthy({
         address: network.address,
         transit: { key },
-        kms: KMS,
+        kms: suffix === 'restart' ? { ...KMS, localKeys: { ...KMS.localKeys, ...files } } : KMS,
       })
       const { client } = plugin
       const seed = newSeed()
       const old = await client.encrypt(seed)
       const before = await client.status()
-      if (suffix === 'offline') {
+      if (suffix === 'restart') await eventually('the file', () => existsSync(files.sealedFile))
+      if (suffix !== 'online') {
         await network.refuse()
         await begin(key)
+        if (suffix === 'restart') {
+          await plugin.kill()
+          await plugin.restart()
+        }
         await eventually('the plugin to notice the outage', async () =>
           /does not answer/.test((await plugin.admin('/readyz')).text),
         )
@@ -197,6 +217,8 @@ for (const change of CHANGES) {
           return true
         throw new Error(JSON.stringify({ healthz, ...found }))
       })
+      if (suffix === 'restart' && codes.encrypt !== 'OK')
+        await eventually('the removal of the file', () => !existsSync(files.sealedFile))
       if (codes.encrypt === 'OK') {
         const fresh = await client.encrypt(seed)
         t.not(fresh.keyId, old.keyId)
