@@ -303,6 +303,20 @@ void test('an old token is not revoked before the last request with it has ended
   t.strictSame(vault.seen.slice(2), ['revoke_token t1'])
 })
 
+void test('each token whose lease ends while the client tries the request again is replaced', async (t) => {
+  const { login, clock, vault, ask, within } = fixture()
+  const asked = ask(within(60_000))
+  for (const token of ['t1', 't2', 't3']) {
+    await login.grant(token, { leaseSeconds: 2 })
+    await clock.advance(2_100)
+    await vault.call(vault.calls.length - 1).fail('VAULT_DENIED')
+  }
+  await login.grant('t4')
+  t.strictSame(vault.seen, ['encrypt t1', 'encrypt t2', 'encrypt t3', 'encrypt t4'])
+  await vault.call(3).answer(ok)
+  t.equal(asked.ended, 'ok')
+})
+
 void test('tokens that are not ours, have expired, or are still in use are not revoked', async (t) => {
   const cases = {
     'a batch token': [{ revocable: false }, 't2', 70_000],

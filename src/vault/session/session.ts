@@ -120,14 +120,18 @@ class Session implements VaultSession {
   }
 
   async request(request: VaultRequest, context: CallContext): Promise<VaultResponse> {
-    const held = await this.#acquire(context)
-    try {
-      return await this.#sender.send(request, context, held)
-    } catch (thrown) {
-      if (!isDenial(thrown)) throw thrown
-      const other = await this.#replacement(held, context)
-      if (other === undefined) throw thrown
-      return await this.#sender.send(request, context, other)
+    const first = await this.#acquire(context)
+    for (let held = first; ;) {
+      try {
+        return await this.#sender.send(request, context, held)
+      } catch (thrown) {
+        // The denial of a second token counts, unless its lease ended while the client tried the request again.
+        const mayReplace = held === first || !held.isAlive(this.#clock)
+        if (!isDenial(thrown) || !mayReplace) throw thrown
+        const other = await this.#replacement(held, context)
+        if (other === undefined) throw thrown
+        held = other
+      }
     }
   }
 
@@ -175,7 +179,7 @@ class Session implements VaultSession {
 
   /** Whether another login may help: the token has expired, was revoked, or has no uses left. */
   #isSpent(denied: HeldToken): boolean {
-    if (!denied.isFresh(this.#clock)) return true
+    if (!denied.isFresh(this.#clock) || !denied.isAlive(this.#clock)) return true
     if (!denied.wasAccepted) return false
     // A young token was revoked, or a policy allows only some requests: that must not cause a login for each denial.
     // Retries inside the client spend uses, too.

@@ -51,7 +51,7 @@ export class TokenSender {
   #maySettle(held: HeldToken, { deadline }: CallContext, pauseMs: number): boolean {
     const { clock, isStopped } = this.#options
     const inTime = clock.monotonic() + pauseMs < deadline
-    return held.isFresh(clock) && !held.settled && !isStopped() && inTime
+    return held.isAlive(clock) && held.isFresh(clock) && !held.settled && !isStopped() && inTime
   }
 
   async #sendOnce(

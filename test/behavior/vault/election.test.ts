@@ -171,6 +171,26 @@ void test('the same when a gateway in front of the cluster denies meanwhile', as
   t.equal(await behind.stop(), 0)
 })
 
+void test('no call fails while one member behind the address is sealed, or hangs', async (t) => {
+  const [standby] = await cluster.standbys()
+  if (standby === undefined) throw new Error('no standby')
+  const leader = await cluster.leader()
+  const encryptAll = () =>
+    Promise.all(
+      Array.from({ length: 8 }, () => plugin.client.encrypt(newSeed(), { timeout: 20_000 })),
+    )
+  await standby.restart({ sealed: true })
+  balancer.use([standby.address, leader.address])
+  t.equal((await encryptAll()).length, 8)
+  await standby.unseal()
+  // The other standby answers the leader, which needs one of the two.
+  standby.pause()
+  balancer.use([standby.address, leader.address])
+  t.equal((await encryptAll()).length, 8)
+  standby.resume()
+  balancer.use(cluster.addresses)
+})
+
 void test('everything that was started is stopped', async (t) => {
   t.equal(await plugin.stop(), 0)
   await balancer.stop()
