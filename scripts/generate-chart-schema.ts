@@ -15,7 +15,7 @@ const FILE = join(import.meta.dirname, '../helm/transit-bridge/values.schema.jso
 /** What the chart itself writes into a section; everything else is under its `settings`. */
 const SET_BY_CHART = {
   kms: ['socket', 'clusterId'],
-  csi: ['socket', 'audience', 'auth', 'mount', 'rules'],
+  csi: ['socket', 'audience', 'auth', 'mount', 'rules', 'runtime'],
 } as const
 
 /** The chart's schema, with the generated parts from the current configuration schema. */
@@ -35,6 +35,17 @@ export function generateChartSchema(): string {
     })
   }
   replace(chart, ['csi', 'rules'], find('csi', 'rules'))
+  replace(chart, ['csi', 'runtime'], {
+    type: 'object',
+    additionalProperties: false,
+    properties: {
+      enabled: { type: 'boolean' },
+      driverName: find('csi', 'runtime', 'driverName'),
+      kubeletFolder: { type: 'string', pattern: '^/[\\w./-]*[\\w.-]$' },
+      tokenExpirationSeconds: { type: 'integer', minimum: 600 },
+      maxRequestsPerSecond: find('csi', 'runtime', 'maxRequestsPerSecond'),
+    },
+  })
   replace(chart, ['vault', 'timeout'], find('vault', 'timeout'))
   replace(chart, ['kms', 'staticPod', 'interval'], {
     type: 'string',

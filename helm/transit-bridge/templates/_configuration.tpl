@@ -123,6 +123,18 @@ log:
 {{- end -}}
 
 {{/* The CSI provider's configuration. It has no vault.auth, because the provider logs in with the pods' tokens. */}}
+{{- define "transit-bridge.csiRuntime" -}}
+{{- with .Values.csi.runtime -}}
+enabled: true
+driverName: {{ .driverName | quote }}
+socket: {{ printf "%s/plugins/%s/csi.sock" .kubeletFolder .driverName | quote }}
+registrationSocket: {{ printf "%s/plugins_registry/%s-reg.sock" .kubeletFolder .driverName | quote }}
+stateFolder: /run/transit-bridge/csi
+nodeName: ${NODE_NAME}
+maxRequestsPerSecond: {{ int .maxRequestsPerSecond }}
+{{- end -}}
+{{- end -}}
+
 {{- define "transit-bridge.csiConfiguration" -}}
 {{- $csi := .Values.csi -}}
 {{- $certificate := include "transit-bridge.secretCertificate" . | fromYaml -}}
@@ -132,6 +144,7 @@ log:
 {{- with $csi.auth.namespace }}{{- $_ := set $podAuth "namespace" . }}{{ end -}}
 {{- $_ := set $section "auth" $podAuth -}}
 {{- with $csi.mount }}{{- $_ := set $section "mount" . }}{{ end -}}
+{{- if ($csi.runtime | default dict).enabled }}{{- $_ := set $section "runtime" (include "transit-bridge.csiRuntime" . | fromYaml) }}{{ end -}}
 vault:
   {{- toYaml $vault | nindent 2 }}
 transit:

@@ -19,7 +19,9 @@ export type DryRun = { what: string; status: number; why: string }
 export function pathOf({ apiVersion, kind, metadata }: JsonBody): string {
   const group = apiVersion === 'v1' ? '/api/v1' : `/apis/${apiVersion}`
   const plural = PLURALS[kind] ?? `${String(kind).toLowerCase()}s`
-  return `${group}/namespaces/${metadata.namespace}/${plural}`
+  return metadata.namespace === undefined
+    ? `${group}/${plural}`
+    : `${group}/namespaces/${metadata.namespace}/${plural}`
 }
 
 /** Installs the Prometheus operator's custom resources, and waits until they are served. */

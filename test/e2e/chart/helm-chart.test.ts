@@ -180,7 +180,7 @@ void test('the schema of the chart knows the settings that the program knows', (
       .filter((name) => !elsewhere.includes(name))
       .toSorted()
   t.same(settings('kms'), known('kms', ['socket', 'clusterId']))
-  t.same(settings('csi'), known('csi', ['socket', 'audience', 'auth', 'mount', 'rules']))
+  t.same(settings('csi'), known('csi', ['socket', 'audience', 'auth', 'mount', 'rules', 'runtime']))
   t.end()
 })
 

@@ -161,6 +161,38 @@ export const OBJECT_ROWS: readonly ObjectRow[] = [
     is: { team: 'b' },
   },
   {
+    values: { csi: { audience: 'bao', runtime: { enabled: true, tokenExpirationSeconds: 900 } } },
+    object: 'CSIDriver transit.transit-bridge.io',
+    at: 'spec.tokenRequests',
+    is: [{ audience: 'bao', expirationSeconds: 900 }],
+  },
+  {
+    values: { csi: { runtime: { enabled: true, driverName: 'a.example.com' } } },
+    object: 'CSIDriver a.example.com',
+    at: 'spec.requiresRepublish',
+    is: true,
+  },
+  {
+    values: { csi: { runtime: { enabled: true, kubeletFolder: '/data/kubelet' } } },
+    object: 'DaemonSet transit-bridge-csi',
+    at: 'spec.template.spec.volumes',
+    is: [
+      { name: 'pods', hostPath: { path: '/data/kubelet/pods', type: 'Directory' } },
+      {
+        name: 'plugin',
+        hostPath: {
+          path: '/data/kubelet/plugins/transit.transit-bridge.io',
+          type: 'DirectoryOrCreate',
+        },
+      },
+      {
+        name: 'registry',
+        hostPath: { path: '/data/kubelet/plugins_registry', type: 'Directory' },
+      },
+      { name: 'state', hostPath: { path: '/run/transit-bridge', type: 'DirectoryOrCreate' } },
+    ],
+  },
+  {
     values: { imagePullSecrets: [{ name: 'registry' }] },
     object: 'DaemonSet transit-bridge-kms-installer',
     at: 'spec.template.spec.imagePullSecrets',
