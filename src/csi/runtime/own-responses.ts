@@ -7,9 +7,18 @@ import { respond, type PodResponse } from './pod-request.ts'
  * arrives on.
  */
 const PLACEHOLDER = 'the-identity-is-the-volume'
+/**
+ * The lifetime that clients see. There is nothing to renew, but Vault's LifetimeWatcher ends at once for a token that is not
+ * renewable, and programs then try to log in again.
+ */
+const LIFETIME_SECONDS = 3600
+
+export const HEALTH = 'sys/health'
 
 /** Responses to what clients of Vault ask before they use Transit. They are made here, without a request to Vault. */
 export interface OwnResponseOptions {
+  /** Only sys/health has one. */
+  readonly query: string
   readonly volume: RuntimeVolume
   readonly engines: readonly EnginePlace[]
   /** False after a request that Vault could not answer, until one that it could. */
@@ -24,8 +33,9 @@ export function respondWithoutVault(
   path: string,
   options: OwnResponseOptions,
 ): PodResponse | undefined {
-  if (path === 'sys/health' && (method === 'GET' || method === 'HEAD'))
-    return respondHealth(options)
+  if (path === HEALTH && (method === 'GET' || method === 'HEAD')) return respondHealth(options)
+  if (path === 'sys/seal-status' && method === 'GET') return respond(200, sealStatus(options))
+  if (path === 'sys/leader' && method === 'GET') return respond(200, LEADER)
   if (path === 'auth/token/lookup-self' && method === 'GET') return respond(200, lookUp(options))
   if (path === 'auth/token/renew-self' && method === 'POST') return respond(200, renew())
   const mounts = 'sys/internal/ui/mounts/'
@@ -34,9 +44,19 @@ export function respondWithoutVault(
   return undefined
 }
 
-/** As sys/health of an active node, or of a sealed one while Vault is away. */
-function respondHealth({ isAvailable, now, programVersion }: OwnResponseOptions): PodResponse {
-  return respond(isAvailable ? 200 : 503, {
+/**
+ * As sys/health of an active node, or of a sealed one while Vault is away. Callers choose the status: Vault's Go client asks for
+ * 299 in all cases that it reads from the body (http/sys_health.go, api/sys_health.go).
+ */
+function respondHealth({
+  query,
+  isAvailable,
+  now,
+  programVersion,
+}: OwnResponseOptions): PodResponse {
+  const chosen = new URLSearchParams(query).get(isAvailable ? 'activecode' : 'sealedcode')
+  if (chosen !== null && !/^[2-5]\d\d$/.test(chosen)) return respond(400, { errors: [] })
+  return respond(Number(chosen ?? (isAvailable ? 200 : 503)), {
     initialized: true,
     sealed: !isAvailable,
     standby: false,
@@ -48,8 +68,37 @@ function respondHealth({ isAvailable, now, programVersion }: OwnResponseOptions)
   })
 }
 
-/** Clients read the lifetime and whether they must renew: there is nothing to renew. */
-function lookUp({ volume }: OwnResponseOptions): object {
+/** `vault status` asks for it, and hvac before it does anything. */
+function sealStatus({ isAvailable, programVersion }: OwnResponseOptions): object {
+  return {
+    type: 'transit-bridge',
+    initialized: true,
+    sealed: !isAvailable,
+    t: 0,
+    n: 0,
+    progress: 0,
+    nonce: '',
+    version: `transit-bridge ${programVersion}`,
+    build_date: '',
+    migration: false,
+    recovery_seal: false,
+    storage_type: '',
+  }
+}
+
+/** As from a server that has no others beside it. */
+const LEADER = {
+  ha_enabled: false,
+  is_self: false,
+  active_time: '0001-01-01T00:00:00Z',
+  leader_address: '',
+  leader_cluster_address: '',
+  performance_standby: false,
+  performance_standby_last_remote_wal: 0,
+}
+
+/** As of a periodic token: it can be renewed for as long as the pod exists. */
+function lookUp({ volume, now }: OwnResponseOptions): object {
   const { pod, role } = volume
   return envelope({
     data: {
@@ -57,15 +106,17 @@ function lookUp({ volume }: OwnResponseOptions): object {
       accessor: '',
       display_name: `${pod.namespace}/${pod.name}`,
       entity_id: '',
-      expire_time: null,
+      creation_ttl: LIFETIME_SECONDS,
+      expire_time: new Date(now + LIFETIME_SECONDS * 1000).toISOString(),
       explicit_max_ttl: 0,
       meta: { namespace: pod.namespace, service_account: pod.serviceAccount, role },
       num_uses: 0,
       orphan: true,
       path: 'transit-bridge',
       policies: [],
-      renewable: false,
-      ttl: 0,
+      period: LIFETIME_SECONDS,
+      renewable: true,
+      ttl: LIFETIME_SECONDS,
       type: 'service',
     },
   })
@@ -79,8 +130,8 @@ function renew(): object {
       policies: [],
       token_policies: [],
       metadata: null,
-      lease_duration: 0,
-      renewable: false,
+      lease_duration: LIFETIME_SECONDS,
+      renewable: true,
       entity_id: '',
       token_type: 'service',
       orphan: true,

@@ -9,14 +9,19 @@ import type { SessionCache } from '../identity/session-cache.ts'
 import { namePod } from '../mount-request.ts'
 import type { FairGate } from './fair-gate.ts'
 import { recognizePath, type EngineRequest } from './operations.ts'
-import { respondWithoutVault } from './own-responses.ts'
+import { HEALTH, respondWithoutVault } from './own-responses.ts'
 import type { RuntimeVolume } from './publish-request.ts'
 import { respond, respondErrors, type PodRequest, type PodResponse } from './pod-request.ts'
 
 /** Below the 60 s after which the Go client of Vault gives up (api/client.go). */
 const REQUEST_TIMEOUT_MS = 20_000
-/** A path of Vault without anything that could mean another path: no escapes, no empty or dotted segments but one. */
-const SAFE_TARGET = /^\/v1\/([\w.-]+(?:\/{1,2}[\w.-]+)*\/?)(\?list=true)?$/
+/**
+ * A path of Vault without anything that could mean another path: no escapes, no empty or dotted segments but one. Then the
+ * query.
+ */
+const SAFE_TARGET = /^\/v1\/([\w.-]+(?:\/{1,2}[\w.-]+)*\/?)(?:\?([\w=&-]{0,500}))?$/
+/** How Vault's Go client writes LIST. */
+const LIST_QUERY = 'list=true'
 
 export interface PodApiOptions {
   /** The engine of rules that name none. */
@@ -62,9 +67,10 @@ export class PodApi {
     const target = SAFE_TARGET.exec(request.target)
     if (target?.[1] === undefined) return unsupportedPath()
     if (method === undefined) return unsupportedMethod()
-    const isList = target[2] !== undefined
+    const [, path, query = ''] = target
+    const isList = query === LIST_QUERY
+    if (query !== '' && !isList && path !== HEALTH) return unsupportedQuery()
     if (isList && method !== 'GET') return unsupportedMethod()
-    const path = target[1]
     this.#requireOwnNamespace(request, volume)
     if (request.wantsWrapping) {
       throw new BridgeError(
@@ -74,8 +80,9 @@ export class PodApi {
     }
     const engines = this.#enginesOf(volume)
     const own = this.#respondWithoutVault(
-      request.method === 'PUT' ? 'POST' : request.method,
+      isList ? 'LIST' : request.method === 'PUT' ? 'POST' : request.method,
       path,
+      query,
       volume,
       engines,
     )
@@ -96,13 +103,21 @@ export class PodApi {
   #respondWithoutVault(
     method: string,
     path: string,
+    query: string,
     volume: RuntimeVolume,
     engines: readonly EnginePlace[],
   ): PodResponse | undefined {
     const { clock, programVersion } = this.#options
     const isAvailable = this.#isAvailable
     const now = clock.now()
-    return respondWithoutVault(method, path, { volume, engines, isAvailable, now, programVersion })
+    return respondWithoutVault(method, path, {
+      query,
+      volume,
+      engines,
+      isAvailable,
+      now,
+      programVersion,
+    })
   }
 
   /** The engines of the volume's Vault namespace that rules allow. */
@@ -221,6 +236,10 @@ function unsupportedPath(): PodResponse {
   return respondErrors(404, [
     'no handler for this path: it is not a plain path of the API of Vault',
   ])
+}
+
+function unsupportedQuery(): PodResponse {
+  return respondErrors(400, ['query parameters other than list=true are not supported here'])
 }
 
 function unsupportedMethod(): PodResponse {

