@@ -23,7 +23,7 @@ const TESTED_ELSEWHERE = new Set([
   'src/commands/node/keep-node.ts',
   'src/commands/forward.ts',
   'src/commands/kms.ts',
-  'src/commands/cli/shutdown.ts',
+  'src/commands/cli/process/shutdown.ts',
   'src/csi/admin-sources.ts',
   'src/grpc/liveness.ts',
   'src/csi/refused-streams.ts',

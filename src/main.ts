@@ -1,6 +1,6 @@
 // First: until it is loaded, process 1 of a container ignores signals.
-import './commands/cli/process-exit.ts'
-import { keepMemoryOutOfCoreDumps } from './commands/cli/core-dump.ts'
+import './commands/cli/process/process-exit.ts'
+import { keepMemoryOutOfCoreDumps } from './commands/cli/process/core-dump.ts'
 import { readArguments } from './commands/cli/arguments.ts'
 import {
   warn,

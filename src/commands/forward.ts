@@ -7,7 +7,7 @@ import { logKey } from '../telemetry/log.ts'
 import { createInstallerMetrics } from '../telemetry/metrics/roles.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import { requiredText, usageError, type Option } from './cli/option.ts'
-import { handleShutdown } from './cli/shutdown.ts'
+import { handleShutdown } from './cli/process/shutdown.ts'
 import { createTelemetry } from './cli/telemetry.ts'
 import { EXIT_OK } from './cli/terminal.ts'
 

@@ -35,7 +35,7 @@ import {
   rewriteTargetOptions,
 } from './cli/options/resources.ts'
 import type { ThisCluster } from '../verify/wrong-cluster.ts'
-import { untilInterrupted } from './cli/interruption.ts'
+import { untilInterrupted } from './cli/process/interruption.ts'
 import { Progress } from './cli/progress.ts'
 import { reportEtcd } from './cli/store-report.ts'
 import { warn, EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'

@@ -15,7 +15,7 @@ import {
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import { etcdOptions, namesEtcd, readEtcdAccess } from './cli/options/etcd.ts'
 import { duration, flag, text } from './cli/option.ts'
-import { untilInterrupted } from './cli/interruption.ts'
+import { untilInterrupted } from './cli/process/interruption.ts'
 import { openOperatorVault, operatorOptions } from './cli/operator-vault.ts'
 import { reportEtcd } from './cli/store-report.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'

@@ -14,7 +14,7 @@ import {
   readEtcdAccess,
   type EtcdAccessValues,
 } from './cli/options/etcd.ts'
-import { untilInterrupted } from './cli/interruption.ts'
+import { untilInterrupted } from './cli/process/interruption.ts'
 import { count, flag, grouped, text, usageError } from './cli/option.ts'
 import { allowedResources, resources } from './cli/options/resources.ts'
 import {

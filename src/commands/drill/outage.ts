@@ -8,7 +8,7 @@ import { readTextFile } from '../../files/text-file.ts'
 import { clusterAccessOptions, openCluster, readPlugins } from '../cli/options/cluster.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { durationOr, flag, requiredText, textOr, usageError } from '../cli/option.ts'
-import { untilInterrupted } from '../cli/interruption.ts'
+import { untilInterrupted } from '../cli/process/interruption.ts'
 import { warn, EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 
 const DANGER = '--i-know-this-can-stop-the-api-server'

@@ -12,7 +12,7 @@ import { flag, repeated, requiredText } from '../cli/option.ts'
 import { readSnapshot } from './backup.ts'
 import { openSourceReader } from '../cli/source-access.ts'
 import { isSameCluster } from '../../verify/wrong-cluster.ts'
-import { untilInterrupted } from '../cli/interruption.ts'
+import { untilInterrupted } from '../cli/process/interruption.ts'
 import { reportEtcd, skipHashCheckOption } from '../cli/store-report.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 

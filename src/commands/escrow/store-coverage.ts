@@ -1,7 +1,7 @@
 import type { Proof } from '../../verify/proof.ts'
 import { readCoverage, type Coverage } from '../../escrow/reading.ts'
 import { systemClock } from '../../time/clock.ts'
-import { untilInterrupted } from '../cli/interruption.ts'
+import { untilInterrupted } from '../cli/process/interruption.ts'
 import { Progress } from '../cli/progress.ts'
 import { DEFAULT_ETCD_RATE, openStore, type StoreSource } from '../cli/store-report.ts'
 import type { Terminal } from '../cli/terminal.ts'

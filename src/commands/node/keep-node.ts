@@ -11,7 +11,7 @@ import { startPluginProbe } from '../../node/install/plugin-probe.ts'
 import { watchSources } from '../../node/install/source-watch.ts'
 import { createInstallerMetrics } from '../../telemetry/metrics/roles.ts'
 import { version } from '../../version.ts'
-import { handleShutdown } from '../cli/shutdown.ts'
+import { handleShutdown } from '../cli/process/shutdown.ts'
 import { createTelemetry } from '../cli/telemetry.ts'
 import { EXIT_OK } from '../cli/terminal.ts'
 

@@ -39,7 +39,7 @@ import {
   rewriteTargetOptions,
 } from '../cli/options/resources.ts'
 import { askAtTerminal, type Ask } from '../cli/confirm.ts'
-import { untilInterrupted } from '../cli/interruption.ts'
+import { untilInterrupted } from '../cli/process/interruption.ts'
 import { openOperatorVault, operatorOptions, type OperatorVault } from '../cli/operator-vault.ts'
 import { Progress } from '../cli/progress.ts'
 import { formatNeeded, formatRotationPlan } from '../../rotate/text.ts'

@@ -1,7 +1,7 @@
-import { logKey, type Logger } from '../../telemetry/log.ts'
-import type { LogSink } from '../../telemetry/log-sink.ts'
+import { logKey, type Logger } from '../../../telemetry/log.ts'
+import type { LogSink } from '../../../telemetry/log-sink.ts'
 import { endProcess, stopLettingSignalsEnd } from './process-exit.ts'
-import { EXIT_FAILED } from './terminal.ts'
+import { EXIT_FAILED } from '../terminal.ts'
 
 /** The longest time from the first signal to the end; systemd and the kubelet wait longer (docs/design.md, "Start and stop"). */
 const STOP_LIMIT_MS = 8_000
