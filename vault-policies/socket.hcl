@@ -1,7 +1,7 @@
 # What pods with one Vault role may do at run time through the socket of a volume (csi.runtime), and nothing more. Write one
-# such policy per role, and attach it to the role of the auth method (csi.auth.mount) that volumeAttributes refers to.
+# such policy for each role, and attach it to the role of the auth method (csi.auth.mount) that volumeAttributes.role names.
 # Replace "transit" if csi.mount differs, and "app-data" and "app-signing" with your keys. Remove what the pods do not need.
-# csi.rules of the driver must allow the same operations.
+# csi.rules must also allow each operation.
 
 # encrypt. Only "update": with "create", encrypting with a key that does not exist would create it.
 path "transit/encrypt/app-data" {
@@ -13,7 +13,7 @@ path "transit/decrypt/app-data" {
   capabilities = ["update"]
 }
 
-# rewrap: from an old key version to the latest one, without the plaintext.
+# rewrap: encrypts a ciphertext again with the latest key version, without returning the plaintext.
 path "transit/rewrap/app-data" {
   capabilities = ["update"]
 }
@@ -49,7 +49,7 @@ path "transit/hmac/app-data/+" {
   capabilities = ["update"]
 }
 
-# keyInfo: versions and public keys, never key material.
+# keyInfo: versions and public keys, never secret keys. To list keys, too, add the path "transit/keys" with "list".
 path "transit/keys/app-signing" {
   capabilities = ["read"]
 }

@@ -25,11 +25,11 @@ export const forwardCommand = defineCommand({
   name: 'forward',
   usage: ['--socket FILE [--listen 127.0.0.1:PORT]'],
   description: `
-Forward an address of the loopback interface to the socket in a volume (csi.runtime),
-in a container of the pod, for clients that
-cannot use a unix socket, such as hvac, Java or Terraform: they use
-VAULT_ADDR=http://127.0.0.1:8200. The containers of a pod share 127.0.0.1, so all of
-them can use it; other pods cannot. It runs until SIGTERM or SIGINT.`,
+Forward connections to an address of the loopback interface to the socket in a volume
+(csi.runtime). Run it in a container of the pod, for clients that cannot use a unix
+socket, such as hvac, Java or Terraform, and set VAULT_ADDR=http://127.0.0.1:8200 for
+them. The containers of a pod share 127.0.0.1, so all of them can use it; other pods
+cannot. It runs until SIGTERM or SIGINT.`,
   options,
   exitCodes: '0 stopped as requested, 1 failed, 2 wrong usage.',
   examples: ['$ transit-bridge forward --socket /transit/vault.sock'],
@@ -43,7 +43,10 @@ async function runForward({ socket, listen }: CommandValues<typeof options>): Pr
     socket,
     listen,
     onFailure: (reason) =>
-      log.error({ [logKey.socket]: socket, [logKey.reason]: reason }, 'the socket does not answer'),
+      log.error(
+        { [logKey.socket]: socket, [logKey.reason]: reason },
+        'cannot forward a connection to the socket',
+      ),
   })
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
   const address = `http://${host}:${String(forwarder.port)}`
@@ -53,11 +56,11 @@ async function runForward({ socket, listen }: CommandValues<typeof options>): Pr
   return shutdown.exit(EXIT_OK)
 }
 
-/** Another address would give the pod's rights to everything that reaches it. */
+/** Anything that can reach another address would have the pod's rights. */
 export function localAddress(): Option<ListenAddress> {
   return {
     takes: 'HOST:PORT',
-    help: `An address of the loopback interface. By default ${DEFAULT_LISTEN}.`,
+    help: `Where to listen: an address of the loopback interface. By default ${DEFAULT_LISTEN}.`,
     read: ([value = DEFAULT_LISTEN], label) => {
       const address = parseEndpoint(value)
       const family = isIP(address?.host ?? '') === 6 ? 'ipv6' : 'ipv4'

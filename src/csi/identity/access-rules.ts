@@ -116,7 +116,7 @@ export class AccessRules {
     if (denial !== undefined) throw deniedUse(denial)
     if (rules.some(({ operations = [] }) => operations.length > 0)) return
     const who = `${subject.namespace}/${subject.serviceAccount}`
-    throw deniedUse(`no rule for ${who} with role ${quoted(role)} has operations (operations)`)
+    throw deniedUse(`no rule for ${who} with role ${quoted(role)} has operations`)
   }
 
   /** Throws RULE_DENIED unless a rule allows the operation: with its key, or with any key if it has none. */

@@ -1,13 +1,16 @@
 import type { Socket } from 'node:net'
 
 const MAX_PER_VOLUME = 64
-/** Of all volumes together; an open connection costs some 20 KiB. */
+/** Of all volumes together; an open connection takes about 20 KiB. */
 const MAX_IN_ALL = 1_024
 
 /** The open connections of one volume, the oldest first. */
 export type VolumeConnections = Set<Socket>
 
-/** Bounds the connections of all volumes. A volume with many loses its oldest, so that another one can always connect. */
+/**
+ * Limits the connections. At its own limit, a volume loses its oldest one; at the limit of all volumes, the volume with the most
+ * connections does. Another volume can therefore always connect.
+ */
 export class ConnectionLimit {
   readonly #volumes = new Set<VolumeConnections>()
   #size = 0

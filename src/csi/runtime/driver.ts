@@ -29,7 +29,7 @@ const MAX_RUNNING = 32
 const MAX_PER_VOLUME = 64
 /** kubelet starts pods in parallel and repeats what fails. */
 const MAX_CALLS_IN_FLIGHT = 512
-/** Only kubelet calls, as root. */
+/** Only kubelet connects, as root. */
 const SOCKET_MODE = 0o600
 const STOP_GRACE_MS = 2_000
 
@@ -47,17 +47,17 @@ export interface RuntimeDriverOptions {
   readonly metrics: CsiMetrics
 }
 
-/** The CSI driver whose volumes contain a socket with Transit's API. */
+/** The CSI driver whose volumes contain a socket that serves Transit's API. */
 export interface RuntimeDriver {
-  /** Whether kubelet reaches it. */
+  /** Whether kubelet can reach it. */
   readonly isServing: boolean
   readonly volumes: Pick<RuntimeVolumes, 'size' | 'sizeWithoutToken'>
   stop(): Promise<void>
 }
 
 /**
- * Serves the sockets of volumes from before, then kubelet's. Throws SOCKET_* and HOST_FAILED. The registration comes last: kubelet calls
- * as soon as it finds that socket.
+ * Serves the sockets of recorded volumes, then those for kubelet. Throws SOCKET_* and HOST_FAILED. The registration comes last,
+ * because kubelet calls as soon as it finds that socket.
  */
 export async function startRuntimeDriver(options: RuntimeDriverOptions): Promise<RuntimeDriver> {
   const { audience, runtime, home, rules, sessions, programVersion, clock, log } = options
@@ -145,7 +145,10 @@ async function answer(
   async function respond(): Promise<PodResponse> {
     try {
       if (!limit.take()) {
-        throw new BridgeError('OVERLOADED', 'this volume sends too many requests per second')
+        throw new BridgeError(
+          'OVERLOADED',
+          'this volume sends more requests per second than csi.runtime.maxRequestsPerSecond',
+        )
       }
       return await api.answer(request, identity, (name) => (operation = name))
     } catch (thrown) {
@@ -159,7 +162,7 @@ async function answer(
       if (error.code === 'INTERNAL')
         log.error(
           { ...line, err: error },
-          `a request of pod ${pod} failed because of an error in this program`,
+          `a request of pod ${pod} failed because of a bug in transit-bridge`,
         )
       else log.debug(line, `a request of pod ${pod} was refused: ${error.message}`)
       return toErrorResponse(error)

@@ -22,7 +22,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
 /** Statuses after which clients of Vault try again. */
 const TEMPORARY = new Set([429, 503])
 
-/** The response of Vault's API to an error. Vault's own refusals have the words of Vault, so that clients recognize them. */
+/** Converts an error to a response of Vault's API. A denial has Vault's own text, so that clients recognize it. */
 export function toErrorResponse(error: BridgeError): PodResponse {
   const status = STATUS_OF[error.code] ?? (isOutage(error) ? 503 : 500)
   const words = error.code === 'VAULT_DENIED' ? 'permission denied' : error.message

@@ -9,7 +9,7 @@ export interface FairGateOptions {
 
 type Start = () => void
 
-/** Runs a bounded amount of work at once. Owners take turns, so that one with a long queue does not delay the others. */
+/** Limits how much work runs at once. Owners take turns, so that one with a long queue does not delay the others. */
 export class FairGate {
   readonly #options: FairGateOptions
   /** The work that waits, by owner; the owner whose turn it is comes first. An owner without waiting work is absent. */
@@ -32,7 +32,7 @@ export class FairGate {
     if (count >= maxPerOwner) {
       throw new BridgeError(
         'OVERLOADED',
-        `${String(maxPerOwner)} requests of this volume are in progress already; send fewer at once`,
+        `${String(maxPerOwner)} requests of this volume are already in progress; send fewer at once`,
       )
     }
     this.#counts.set(owner, count + 1)
@@ -69,7 +69,7 @@ export class FairGate {
     const [owner, queue] = next
     this.#waiting.delete(owner)
     const start = queue.shift()
-    // Behind the others until its next turn.
+    // At the end of the queue, until its next turn.
     if (queue.length > 0) this.#waiting.set(owner, queue)
     this.#running += 1
     start?.()

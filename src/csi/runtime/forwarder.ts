@@ -22,7 +22,7 @@ export interface Forwarder {
 
 /**
  * Forwards TCP connections to the socket of a volume, for clients that cannot use a unix socket. Throws SOCKET_FAILED if it cannot
- * listen. It does not need the socket at the start: the driver may be restarting.
+ * listen. The socket need not exist when it starts, because the driver may be restarting.
  */
 export async function startForwarder(options: ForwarderOptions): Promise<Forwarder> {
   const { listen, socket, onFailure } = options

@@ -6,14 +6,14 @@ const HEADER = /^([\w-]+):[ \t]*([\x20-\x7e]*)$/
 /** The head of a request with Vault's own method LIST. */
 export interface ListRequest {
   readonly target: string
-  /** By name in lower case; the last one of a name. */
+  /** By name in lower case; if a name is repeated, its last value. */
   readonly headers: ReadonlyMap<string, string>
 }
 
 /**
- * Reads a LIST, which Node.js's parser refuses as an unknown method (llhttp), from the packet that it could not parse. Vault's Go
- * client sends GET with `list=true` instead; others, such as hvac, send LIST. Undefined for anything but one whole
- * request without a body.
+ * Reads a LIST request from the packet that Node.js's parser (llhttp) could not parse, because it does not know this method. Vault's
+ * Go client sends GET with `list=true` instead; others, such as hvac, send LIST. Returns undefined unless the packet is
+ * exactly one request without a body.
  */
 export function readListRequest(packet: Buffer): ListRequest | undefined {
   if (packet.length > MAX_HEAD_BYTES) return undefined

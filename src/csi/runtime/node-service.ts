@@ -37,7 +37,7 @@ export interface NodeServiceOptions {
   readonly log: Logger
 }
 
-/** Serves kubelet's calls about volumes, in plain types. */
+/** Serves kubelet's calls for volumes. */
 export class NodeService {
   readonly #options: NodeServiceOptions
 
@@ -46,9 +46,9 @@ export class NodeService {
   }
 
   /**
-   * Serves the socket of a volume. The first call fails if the pod could never use it: no rule, or a refused login. An outage of
-   * Vault fails no pod. A later call only brings a new token and never fails, because kubelet would remove a volume that is in use
-   * (kubernetes/kubernetes#121271).
+   * Serves the socket of a volume. The first call fails if the pod could never use it: no rule, or a refused login. It succeeds
+   * during an outage. A republish only provides a new token and never fails, because kubelet would then remove a volume that is
+   * in use (kubernetes/kubernetes#121271).
    */
   async publish(request: MessageShape<typeof NodePublishVolumeRequestSchema>): Promise<void> {
     const parsed = readPublishRequest(request)
@@ -62,7 +62,7 @@ export class NodeService {
     }
   }
 
-  /** Ends the socket of a volume. It succeeds for a volume that is unknown. */
+  /** Removes the socket of a volume. It succeeds if the volume is unknown. */
   async unpublish(request: MessageShape<typeof NodeUnpublishVolumeRequestSchema>): Promise<void> {
     const id = readVolumeId(request.volumeId)
     await this.#options.volumes.unpublish(id, readTargetPath(request.targetPath))
@@ -98,7 +98,7 @@ export class NodeService {
       if (!isOutage(error) && error.code !== 'DEADLINE_EXCEEDED') throw error
       log.warn(
         { [logKey.namespace]: pod.namespace, [logKey.code]: error.code },
-        `pod ${namePod(pod)} starts although Vault cannot answer now: ${error.message}`,
+        `pod ${namePod(pod)} starts although Vault cannot answer; its requests fail until Vault can: ${error.message}`,
       )
     }
   }

@@ -1,7 +1,7 @@
 import type { CsiOperation } from '../../config/config.ts'
 import type { VaultOperation } from '../../vault/client/request.ts'
 
-/** One form of a path behind the mount of a Transit engine, and what it means. */
+/** One form of a path, relative to the mount of a Transit engine, and its operation. */
 interface PathForm {
   readonly operation: CsiOperation
   /** The name of the request in metrics and messages of the Vault client. */
@@ -17,8 +17,8 @@ const KEY = String.raw`(\w(?:[\w.-]*\w)?)`
 const ALGORITHM = String.raw`[a-z0-9-]{1,32}`
 
 /**
- * The paths that are passed on to Vault (openbao builtin/logical/transit, the path_*.go files). sigstore writes an
- * empty segment before the algorithm (`verify/<key>//sha2-256`), which Vault's HTTP server removes by a redirect.
+ * The paths that are passed on to Vault (openbao builtin/logical/transit, path_*.go). sigstore writes an empty segment before the
+ * algorithm (`verify/<key>//sha2-256`), which Vault's HTTP server removes with a redirect.
  */
 const FORMS: readonly PathForm[] = [
   post('encrypt', 'encrypt', `encrypt/${KEY}`),
@@ -41,11 +41,14 @@ export interface EngineRequest {
   readonly method: 'POST' | 'GET' | 'LIST'
   /** Undefined for requests to the engine itself. */
   readonly key: string | undefined
-  /** Behind the mount, as Vault's own clients write it. */
+  /** Relative to the mount, without empty segments. */
   readonly path: string
 }
 
-/** Recognizes a path behind the mount of an engine. Undefined: no path that is passed on; 'method': another method is. */
+/**
+ * Recognizes a path relative to the mount of an engine. Returns undefined if the path is not passed on, and 'method' if it is
+ * passed on only with another method.
+ */
 export function recognizePath(
   path: string,
   method: EngineRequest['method'],

@@ -8,26 +8,26 @@ import { respond, type PodResponse } from './pod-request.ts'
  */
 const PLACEHOLDER = 'the-identity-is-the-volume'
 /**
- * The lifetime that clients see. There is nothing to renew, but Vault's LifetimeWatcher ends at once for a token that is not
- * renewable, and programs then try to log in again.
+ * The lifetime that clients see. There is nothing to renew, but for a token that is not renewable Vault's LifetimeWatcher ends at
+ * once, and programs then try to log in again.
  */
 const LIFETIME_SECONDS = 3600
 
 export const HEALTH = 'sys/health'
 
-/** Responses to what clients of Vault ask before they use Transit. They are made here, without a request to Vault. */
+/** What the responses contain that are made here, without a request to Vault: clients ask for them before they use Transit. */
 export interface OwnResponseOptions {
   /** Only sys/health has one. */
   readonly query: string
   readonly volume: RuntimeVolume
   readonly engines: readonly EnginePlace[]
-  /** False after a request that Vault could not answer, until one that it could. */
+  /** False after a request that Vault could not answer, until it answers one. */
   readonly isAvailable: boolean
   readonly now: number
   readonly programVersion: string
 }
 
-/** Undefined if the path is none of them. Paths have no leading `v1/`. */
+/** Returns undefined for any other path. Paths have no leading `v1/`. */
 export function respondWithoutVault(
   method: string,
   path: string,
@@ -45,8 +45,8 @@ export function respondWithoutVault(
 }
 
 /**
- * As sys/health of an active node, or of a sealed one while Vault is away. Callers choose the status: Vault's Go client asks for
- * 299 in all cases that it reads from the body (http/sys_health.go, api/sys_health.go).
+ * As sys/health of an active node, or of a sealed one during an outage. Clients can choose the status: Vault's Go client requests
+ * 299 for all states, which it then reads from the body (http/sys_health.go, api/sys_health.go).
  */
 function respondHealth({
   query,
@@ -68,7 +68,7 @@ function respondHealth({
   })
 }
 
-/** `vault status` asks for it, and hvac before it does anything. */
+/** `vault status` requests it; hvac requests it before anything else. */
 function sealStatus({ isAvailable, programVersion }: OwnResponseOptions): object {
   return {
     type: 'transit-bridge',
@@ -86,7 +86,7 @@ function sealStatus({ isAvailable, programVersion }: OwnResponseOptions): object
   }
 }
 
-/** As from a server that has no others beside it. */
+/** As from a server without high availability. */
 const LEADER = {
   ha_enabled: false,
   is_self: false,
@@ -97,7 +97,7 @@ const LEADER = {
   performance_standby_last_remote_wal: 0,
 }
 
-/** As of a periodic token: it can be renewed for as long as the pod exists. */
+/** As for a periodic token, which can be renewed as long as the pod exists. */
 function lookUp({ volume, now }: OwnResponseOptions): object {
   const { pod, role } = volume
   return envelope({

@@ -13,11 +13,11 @@ import { HEALTH, respondWithoutVault } from './own-responses.ts'
 import type { RuntimeVolume } from './publish-request.ts'
 import { respond, respondErrors, type PodRequest, type PodResponse } from './pod-request.ts'
 
-/** Below the 60 s after which the Go client of Vault gives up (api/client.go). */
+/** Less than the 60 s after which the Go client of Vault gives up (api/client.go). */
 const REQUEST_TIMEOUT_MS = 20_000
 /**
- * A path of Vault without anything that could mean another path: no escapes, no empty or dotted segments but one. Then the
- * query.
+ * A path of Vault without escapes, and a query. It may still contain an empty segment or `..`: the whole path must then be one of
+ * the fixed list of forms (operations.ts), which have neither, except the empty segment that sigstore writes.
  */
 const SAFE_TARGET = /^\/v1\/([\w.-]+(?:\/{1,2}[\w.-]+)*\/?)(?:\?([\w=&-]{0,500}))?$/
 /** How Vault's Go client writes LIST. */
@@ -54,8 +54,8 @@ export class PodApi {
   }
 
   /**
-   * Throws BridgeErrors. `note` is called with what the request is about, for metrics: an operation of Transit, or `own` for what
-   * needs no request to Vault.
+   * Throws BridgeErrors. Calls `note` with the operation, for metrics: one of Transit, or `own` for a request that is answered
+   * without Vault.
    */
   async answer(
     request: PodRequest,
@@ -140,7 +140,7 @@ export class PodApi {
     if ((sent === 'root' ? '' : sent) === own) return
     throw new BridgeError(
       'RULE_DENIED',
-      'permission denied: the client sent another X-Vault-Namespace than that of the volume; unset VAULT_NAMESPACE, or set vaultNamespace in volumeAttributes',
+      'permission denied: X-Vault-Namespace is not the Vault namespace of the volume; unset VAULT_NAMESPACE, or set vaultNamespace in volumeAttributes',
     )
   }
 
@@ -193,7 +193,7 @@ export class PodApi {
   }
 }
 
-/** PUT is what the Go client sends, POST what people write. */
+/** PUT and POST have the same effect: the Go client sends PUT, most others send POST. */
 const METHODS: Readonly<Record<string, 'POST' | 'GET' | 'LIST' | undefined>> = Object.assign(
   Object.create(null) as object,
   { GET: 'GET', HEAD: 'GET', POST: 'POST', PUT: 'POST', LIST: 'LIST' } as const,
@@ -207,7 +207,7 @@ function requireToken(token: ServiceAccountToken | undefined): ServiceAccountTok
   )
 }
 
-/** Vault reads a request without a body as one without fields. */
+/** Vault treats a request without a body as one without fields. */
 function bodyOf({ body }: PodRequest): object {
   return body.length === 0 ? {} : body
 }
@@ -227,14 +227,16 @@ function filterKeys(answer: VaultResponse, isAllowed: (name: string) => boolean)
   return respond(200, { ...parsed, data: { keys } })
 }
 
-/** Vault answers 403 for what exists and for what does not. */
+/** Vault returns 403, too, whether the path exists or not. */
 function deniedPath(): PodResponse {
-  return respondErrors(403, ['permission denied: csi.rules of transit-bridge allow no such path'])
+  return respondErrors(403, [
+    'permission denied: csi.rules of transit-bridge do not allow this path',
+  ])
 }
 
 function unsupportedPath(): PodResponse {
   return respondErrors(404, [
-    'no handler for this path: it is not a plain path of the API of Vault',
+    'no handler for this path: it does not begin with /v1/, or has characters that paths of Transit do not have',
   ])
 }
 

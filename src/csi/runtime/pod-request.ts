@@ -1,13 +1,13 @@
-/** An HTTP request from a pod, with its whole body. */
+/** An HTTP request from a pod, with its complete body. */
 export interface PodRequest {
   readonly method: string
-  /** The request target as it stands in the request line. */
+  /** The request target, as in the request line. */
   readonly target: string
   /** The namespace that the client sent (X-Vault-Namespace); undefined if none. */
   readonly namespace: string | undefined
   /** Whether the client asks Vault to wrap the response (X-Vault-Wrap-TTL). */
   readonly wantsWrapping: boolean
-  /** The sender zeroes it. */
+  /** The caller zeroes it. */
   readonly body: Buffer
   readonly signal: AbortSignal
 }
@@ -15,7 +15,7 @@ export interface PodRequest {
 /** An HTTP response to a pod. */
 export interface PodResponse {
   readonly status: number
-  /** JSON, which the receiver zeroes after it is sent. */
+  /** JSON. The server zeroes it after it is sent. */
   readonly body: Buffer
   readonly retryAfterSeconds?: number | undefined
 }
@@ -25,7 +25,7 @@ export function respond(status: number, content: object): PodResponse {
   return { status, body: Buffer.from(`${JSON.stringify(content)}\n`) }
 }
 
-/** An error response in the form in which Vault writes it. */
+/** An error response in Vault's format. */
 export function respondErrors(
   status: number,
   errors: readonly string[],

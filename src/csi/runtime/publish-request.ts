@@ -19,7 +19,7 @@ const NAMESPACE = v.pipe(v.string(), v.regex(/^[\w./-]{1,256}$/))
 /** A volume with a socket: which pod it belongs to, and how the pod logs in. */
 export interface RuntimeVolume {
   readonly id: string
-  /** The folder that kubelet mounts into the pod. */
+  /** The folder that kubelet mounts in the pod. */
   readonly targetPath: string
   readonly pod: PodReference
   /** The Vault role of the pod. */
@@ -103,7 +103,7 @@ function refuseUnknown(attributes: Attributes): void {
   )
   if (unknown === undefined) return
   throw invalid(
-    `volumeAttributes has no ${quoted(unknown)}; it has role, and vaultNamespace if the Transit engine is in another Vault namespace`,
+    `volumeAttributes has no ${quoted(unknown)}; use role, and vaultNamespace if the Transit engine is in another Vault namespace`,
   )
 }
 
@@ -120,7 +120,9 @@ function requireRole(attributes: Attributes): string {
 function readNamespace({ vaultNamespace }: Attributes): string | undefined {
   if (vaultNamespace === undefined) return undefined
   if (v.is(NAMESPACE, vaultNamespace)) return canonicalNamespace(vaultNamespace)
-  throw invalid(`volumeAttributes.vaultNamespace ${quoted(vaultNamespace)} is not a namespace`)
+  throw invalid(
+    `volumeAttributes.vaultNamespace ${quoted(vaultNamespace)} is not a valid Vault namespace`,
+  )
 }
 
 function invalid(message: string): BridgeError {

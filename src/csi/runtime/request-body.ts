@@ -7,7 +7,7 @@ const MAX_BODY_BYTES = 2 * 1024 * 1024
 /** Of all volumes together, while they wait for Vault. See docs/design.md, "Memory bounds". */
 const MAX_TOTAL_BYTES = 32 * 1024 * 1024
 
-/** The bytes of request bodies that are held now, of all volumes. */
+/** Limits the bytes of the request bodies of all volumes that are in memory. */
 export class BodyBudget {
   #held = 0
 
@@ -16,7 +16,7 @@ export class BodyBudget {
     if (this.#held + bytes > MAX_TOTAL_BYTES) {
       throw new BridgeError(
         'OVERLOADED',
-        'too many bytes of requests are in progress on this node; try again',
+        'the requests in progress on this node are too large together; try again',
       )
     }
     this.#held += bytes
@@ -33,7 +33,7 @@ export interface ReadBody {
   release(): void
 }
 
-/** Reads a whole body. Throws CONTENT_TOO_LARGE, OVERLOADED, or REQUEST_INVALID if the client ends it early. */
+/** Reads a complete body. Throws CONTENT_TOO_LARGE, OVERLOADED, or REQUEST_INVALID if the client stops early. */
 export async function readBody(message: IncomingMessage, budget: BodyBudget): Promise<ReadBody> {
   const declared = Number(message.headers['content-length'] ?? 0)
   if (declared > MAX_BODY_BYTES) throw tooLarge()

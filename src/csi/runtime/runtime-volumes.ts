@@ -11,7 +11,7 @@ import { VolumeFolder } from './volume-folder.ts'
 import type { VolumeRecords } from './volume-records.ts'
 import type { VolumeServer } from './volume-server.ts'
 
-/** kubelet's default is 110 pods a node, and few have such a volume. */
+/** kubelet runs 110 pods by default, and few have such a volume. */
 const MAX_VOLUMES = 1_000
 /** Any user of the pod may connect: the socket itself identifies the pod. */
 const SOCKET_MODE = 0o666
@@ -21,7 +21,7 @@ export interface RuntimeVolumesOptions {
   readonly records: VolumeRecords
   /** Creates the server of a volume; `identify` returns its identity at the time of a request. */
   readonly createServer: (identify: () => PodIdentity) => VolumeServer
-  /** Checks a record's token as kubelet's are checked. Throws if it is not usable. */
+  /** Checks the token of a record in the same way as one from kubelet. Throws if it is not usable. */
   readonly readToken: (volume: RuntimeVolume, token: string) => ServiceAccountToken
   readonly clock: Clock
   readonly log: Logger
@@ -76,7 +76,7 @@ export class RuntimeVolumes {
         if (this.#served.size >= MAX_VOLUMES) {
           throw new BridgeError(
             'OVERLOADED',
-            `this node has ${String(MAX_VOLUMES)} volumes with sockets already`,
+            `this node already has ${String(MAX_VOLUMES)} volumes with sockets`,
           )
         }
         await this.#serve(volume, token)
@@ -85,7 +85,7 @@ export class RuntimeVolumes {
     })
   }
 
-  /** Ends a volume. One that is unknown is removed as far as it exists. */
+  /** Removes a volume, and whatever exists of one that is not served. */
   unpublish(volumeId: string, targetPath: string): Promise<void> {
     return this.#change(volumeId, async () => {
       const served = this.#served.get(volumeId)

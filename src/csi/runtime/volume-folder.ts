@@ -17,14 +17,14 @@ import type { RuntimeVolume } from './publish-request.ts'
 import { shortName } from './volume-records.ts'
 
 const SOCKET_NAME = 'vault.sock'
-/** The socket, and the folder in which it is made (grpc/unix-socket.ts) if that was interrupted. */
+/** The socket, and the temporary folder that grpc/unix-socket.ts leaves behind if it is interrupted. */
 const OWN = /^(vault\.sock|\.\w{6})$/
-/** Any process of the pod may enter; on the host, only root can enter kubelet's folder of pods. */
+/** Any process of the pod may enter; on the host, only root can enter the pods folder of kubelet. */
 const FOLDER_MODE = 0o755
 
 /**
- * The folder that kubelet mounts into the pod. A path of a socket has at most 107 bytes (unix(7)) and kubelet's path alone is
- * longer, so the socket is made and reached on the host through a short symbolic link to the folder.
+ * The folder that kubelet mounts in the pod. The path of a socket has at most 107 bytes (unix(7)), and kubelet's path alone is
+ * longer. Therefore the driver creates the socket through a short symbolic link to the folder.
  */
 export class VolumeFolder {
   /** The path of the socket through the link. */
@@ -54,13 +54,13 @@ export class VolumeFolder {
     })
   }
 
-  /** Whether the folder of a recorded volume still exists: after a reboot, kubelet makes it again. */
+  /** Whether the folder of a recorded volume still exists. */
   async exists(): Promise<boolean> {
     const found = await lstat(this.#target).catch(() => undefined)
     return found?.isDirectory() === true
   }
 
-  /** Removes socket, folder and link, as far as they exist. Throws HOST_FAILED. */
+  /** Removes the socket, the folder and the link if they exist. Throws HOST_FAILED. */
   async remove(): Promise<void> {
     await this.#do('removed', async () => {
       const names = (await readdir(this.#target).catch(ignore('ENOENT', 'ENOTDIR'))) ?? []
@@ -79,7 +79,7 @@ export class VolumeFolder {
       const code = systemCodeOf(thrown) ?? 'unknown error'
       throw new BridgeError(
         'HOST_FAILED',
-        `the folder ${this.#target} of a volume cannot be ${what} (${code}); the kubelet's folder of pods must be mounted at the same path`,
+        `the folder ${this.#target} of a volume cannot be ${what} (${code}); mount the kubelet's folder with the pods at the same path as on the host`,
         { cause: thrown },
       )
     }

@@ -26,7 +26,7 @@ const Record = v.object({
   }),
   role: v.string(),
   vaultNamespace: v.optional(v.string()),
-  /** The token of the pod, which is as secret as what a projected volume holds in memory of the same node. */
+  /** The token of the pod. A projected volume has such a token in memory on the same node. */
   token: v.optional(v.string()),
 })
 
@@ -38,8 +38,8 @@ export interface VolumeRecord {
 }
 
 /**
- * The volumes that a restart must serve again, one file each. Tokens are stored only on a file system in memory: nothing on a disk
- * may outlive the pod.
+ * The volumes that are served again after a restart, one file each. Tokens are stored only on a file system in memory, because no
+ * token on a disk may outlive the pod.
  */
 export class VolumeRecords {
   readonly #folder: string
@@ -63,7 +63,7 @@ export class VolumeRecords {
     } catch (cause) {
       throw new BridgeError(
         'HOST_FAILED',
-        `csi.runtime.stateFolder: ${this.#folder} cannot be used; check that its folder is mounted and writable`,
+        `csi.runtime.stateFolder: ${this.#folder} cannot be used; check that it is mounted and writable`,
         { cause },
       )
     }
@@ -101,7 +101,7 @@ export class VolumeRecords {
     }
     this.#log.warn(
       { [logKey.reason]: 'HOST_FAILED' },
-      `the record ${path} of a volume is damaged; its pod has no socket until the kubelet calls again`,
+      `the record ${path} of a volume is damaged and was removed; its pod has no socket until the kubelet calls again`,
     )
     await removeFile(path)
     return undefined
@@ -112,7 +112,7 @@ export class VolumeRecords {
   }
 }
 
-/** A short name for a volume: kubelet's ids have 68 characters, and paths of sockets must be short. */
+/** Returns a short name for a volume: kubelet's ids have 68 characters, and the path of a socket must be short. */
 export function shortName(volumeId: string): string {
   return createHash('sha256').update(volumeId).digest('hex').slice(0, 16)
 }

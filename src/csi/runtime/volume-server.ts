@@ -15,14 +15,14 @@ import { readListRequest, type ListRequest } from './list-request.ts'
 import { respondErrors, type PodRequest, type PodResponse } from './pod-request.ts'
 import { readBody, type BodyBudget } from './request-body.ts'
 
-/** How long what is idle or slow is kept. Clients of Vault open a new connection for each call, or keep a few. */
+/** Limits for idle and slow connections. Clients of Vault open a new connection for each call, or keep a few. */
 const SERVER_OPTIONS: ServerOptions = {
   maxHeaderSize: 16 * 1024,
   headersTimeout: 10_000,
   requestTimeout: 30_000,
   keepAliveTimeout: 60_000,
   connectionsCheckingInterval: 5_000,
-  // A request without Host is answered in the form of Vault, like any other.
+  // A request without Host gets a response in Vault's format, like any other.
   requireHostHeader: false,
   noDelay: true,
 }
@@ -30,7 +30,7 @@ const SERVER_OPTIONS: ServerOptions = {
 /** Node.js's parser also accepts HTTP/0.9, which has no headers. */
 const HTTP_VERSIONS = new Set(['1.0', '1.1'])
 
-/** Answers a request; an error is answered by it, too. */
+/** Answers a request, with a response for errors, too. */
 export type AnswerPod = (request: PodRequest) => Promise<PodResponse>
 
 /** An HTTP server for the pod of one volume. It can listen on several sockets, one after the other. */
@@ -49,7 +49,7 @@ export class VolumeServer {
     this.#budget = budget
   }
 
-  /** Listens on a socket; returns a function that stops listening. Open connections stay. */
+  /** Listens on a socket; returns a function that stops listening. Open connections stay open. */
   async listen(path: string): Promise<() => void> {
     const server = this.#createServer()
     await new Promise<void>((resolve, reject) => {
@@ -60,7 +60,7 @@ export class VolumeServer {
     return () => this.#close(server)
   }
 
-  /** Stops listening and ends all connections. */
+  /** Stops listening and closes all connections. */
   end(): void {
     this.#closed = true
     for (const server of this.#servers) this.#close(server)
@@ -93,7 +93,7 @@ export class VolumeServer {
     else this.#limit.add(connection, this.#connections)
   }
 
-  /** Answers a LIST, or refuses what is not a request; then ends the connection. */
+  /** Answers a LIST, or refuses what is not a request; then closes the connection. */
   async #serveUnparsed(error: Error, connection: Duplex): Promise<void> {
     const list = readUnparsed(error)
     if (list === undefined || !connection.writable) {
@@ -132,7 +132,7 @@ export class VolumeServer {
       const error = BridgeError.from(thrown)
       const status =
         error.code === 'CONTENT_TOO_LARGE' ? 413 : error.code === 'OVERLOADED' ? 429 : 400
-      // What follows in the connection would be the rest of the body.
+      // The connection is closed, because the rest of the body would be parsed as the next request.
       send(response, respondErrors(status, [error.message]), true)
     }
   }
@@ -174,7 +174,7 @@ function send(
   response.once('close', () => body.fill(0))
 }
 
-/** Answers on a connection whose request Node.js could not parse or does not answer. */
+/** Responds on a connection whose request Node.js cannot parse or does not handle. */
 function refuse(connection: Duplex, status: number, words: string): void {
   if (!connection.writable) {
     connection.destroy()
@@ -183,7 +183,7 @@ function refuse(connection: Duplex, status: number, words: string): void {
   end(connection, respondErrors(status, [words]))
 }
 
-/** Writes a response without Node.js's HTTP server, and ends the connection. */
+/** Writes a response without Node.js's HTTP server, and closes the connection. */
 function end(connection: Duplex, { status, body }: PodResponse): void {
   const lines = [
     `HTTP/1.1 ${String(status)} ${STATUS_CODES[status] ?? ''}`,

@@ -40,7 +40,7 @@ void test('one volume has a bounded number of requests in progress', async (t) =
   t.pass('there is room again')
 })
 
-void test('work that fails makes room, too', async (t) => {
+void test('work that fails also frees its slot', async (t) => {
   const gate = new FairGate({ maxRunning: 1, maxPerOwner: 1 })
   await t.rejects(gate.run('a', () => Promise.reject(new Error('failed'))))
   await gate.run('a', async () => undefined)
