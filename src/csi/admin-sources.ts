@@ -11,7 +11,7 @@ export interface CsiAdminOptions {
   readonly server: Pick<GrpcServer, 'isServing'>
   readonly provider: Pick<CsiProvider, 'ledger' | 'sessions'>
   /** Undefined if csi.runtime is off. */
-  readonly runtime?: Pick<RuntimeDriver, 'isServing' | 'volumes'> | undefined
+  readonly runtime?: Pick<RuntimeDriver, 'isServing' | 'volumes' | 'requestsInFlight'> | undefined
   readonly clock: Clock
   readonly metrics: CsiMetrics
 }
@@ -38,6 +38,7 @@ export function createCsiAdminSources(options: CsiAdminOptions): AdminSources {
 
 /** Sets the gauges that change without an event, at each scrape. */
 function updateGauges({ provider, runtime, clock, metrics }: CsiAdminOptions): void {
+  setOrRemove(metrics.csiRuntimeRequestsInFlight, runtime?.requestsInFlight)
   setOrRemove(metrics.csiRuntimeVolumes, runtime?.volumes.size)
   setOrRemove(metrics.csiRuntimeVolumesWaiting, runtime?.volumes.sizeWithoutToken)
   const { volumes, failing, oldestMs } = provider.ledger.summary()

@@ -92,7 +92,7 @@ function typeAt(before: string, at: string) {
   const folder = join(import.meta.dirname, '../../src/commands/cli')
   const program = `
     import { askAtTerminal } from ${JSON.stringify(join(folder, 'confirm.ts'))}
-    import { untilInterrupted } from ${JSON.stringify(join(folder, 'interruption.ts'))}
+    import { untilInterrupted } from ${JSON.stringify(join(folder, 'process/interruption.ts'))}
     const ask = askAtTerminal()
     untilInterrupted(() => ask('Apply?')).then(
       (yes) => console.log(yes ? 'applied' : 'declined'),

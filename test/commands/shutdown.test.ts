@@ -8,7 +8,7 @@ const SOURCE = join(import.meta.dirname, '../../src')
 function runProgram(body: string) {
   const program = `
     import { createTelemetry } from ${JSON.stringify(join(SOURCE, 'commands/cli/telemetry.ts'))}
-    import { handleShutdown } from ${JSON.stringify(join(SOURCE, 'commands/cli/shutdown.ts'))}
+    import { handleShutdown } from ${JSON.stringify(join(SOURCE, 'commands/cli/process/shutdown.ts'))}
     import { createKmsMetrics } from ${JSON.stringify(join(SOURCE, 'telemetry/metrics/roles.ts'))}
     const { log, logSink } = createTelemetry('info', createKmsMetrics)
     handleShutdown(log, logSink)

@@ -52,6 +52,8 @@ export interface RuntimeDriver {
   /** Whether kubelet can reach it. */
   readonly isServing: boolean
   readonly volumes: Pick<RuntimeVolumes, 'size' | 'sizeWithoutToken'>
+  /** Requests of pods that Vault is answering now. */
+  readonly requestsInFlight: number
   stop(): Promise<void>
 }
 
@@ -115,6 +117,9 @@ export async function startRuntimeDriver(options: RuntimeDriverOptions): Promise
       return node.isServing && registration.isServing
     },
     volumes,
+    get requestsInFlight() {
+      return gate.running
+    },
     stop: async () => {
       await stopServers([registration, node])
       await volumes.stop()

@@ -69,6 +69,11 @@ export const csiMetrics = {
     labelNames: ['code'],
     buckets: [...LATENCY_BUCKETS, 10, 20],
   }),
+  csiRuntimeRequestsInFlight: gauge({
+    name: 'transit_bridge_csi_runtime_requests_in_flight',
+    help: 'Requests of pods that Vault is answering now. No series if `csi.runtime` is off.',
+    lookFor: '32 for long: that is the limit, and pods wait for each other.',
+  }),
   csiRuntimeVolumes: gauge({
     name: 'transit_bridge_csi_runtime_volumes',
     help: 'Volumes with a socket. No series if `csi.runtime` is off.',

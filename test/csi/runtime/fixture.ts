@@ -67,6 +67,9 @@ export async function startRuntime(vault: PodVault, options: RuntimeOptions = {}
     clock: options.clock ?? systemClock,
     log: fixture.log,
     metrics: fixture.metrics,
+  }).catch(async (error: unknown) => {
+    await fixture.stop()
+    throw error
   })
   const kubelet = new Kubelet(vault, socket, folder)
   return {
