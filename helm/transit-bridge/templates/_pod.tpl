@@ -85,8 +85,8 @@ allowPrivilegeEscalation: true
 {{- end -}}
 
 {{/*
-Probes of a container that serves a unix socket. They go through the socket, since a port can be blocked or taken by
-others, and never ask Vault: an outage of Vault must not restart the container. Also: socket.
+Probes of a container that serves a unix socket. They use the socket, since a port can be blocked or taken by another
+process, and never ask Vault: an outage of Vault must not restart the container. Also: socket.
 */}}
 {{- define "transit-bridge.socketProbes" -}}
 {{- $exec := dict "command" (list "/usr/bin/node" "/app/dist/transit-bridge.cjs" "probe" "--socket" .socket) -}}

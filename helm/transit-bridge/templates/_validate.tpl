@@ -113,7 +113,7 @@
 {{- end }}
 {{- end }}
 {{- if and $kms.removeOnUninstall (eq (dig "type" "" ($kms.updateStrategy | default dict)) "OnDelete") }}
-{{- fail "kms.removeOnUninstall needs installers that are updated, which kms.updateStrategy.type OnDelete does not do; remove one of them" }}
+{{- fail "kms.removeOnUninstall needs installers that are updated, but kms.updateStrategy.type is OnDelete; change one of them" }}
 {{- end }}
 {{- end }}
 {{- end -}}
