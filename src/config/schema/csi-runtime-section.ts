@@ -8,17 +8,17 @@ import { filePath } from './text.ts'
 const DRIVER_NAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?$/
 /** Names of nodes: DNS subdomains, RFC 1123. */
 const NODE_NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/
-/** What follows the folder in the path of a socket while it is created: `/links/0123456789abcdef/.abcdef/s`. */
+/** While a socket is created, its path is this folder and `/links/0123456789abcdef/.abcdef/s`. */
 const MAX_STATE_FOLDER_BYTES = 70
 
 const STATE_FOLDER =
-  'Folder for what a restart needs to serve the sockets of running pods. In memory (tmpfs), it also holds the tokens of ' +
-  'the pods; on a disk it never does, and after a restart pods receive 503 until the next call of the kubelet.'
+  'Folder with records, from which the driver serves the sockets of running pods again after a restart. On tmpfs, they include ' +
+  'the tokens of the pods. On a disk they do not, and after a restart requests return 503 until the kubelet calls again.'
 
-/** The section `csi.runtime`: sockets with Transit's API in the volumes of pods. */
+/** The section `csi.runtime`: sockets in the volumes of pods that serve Transit's API. */
 export const runtimeSection = v.pipe(
   v.strictObject({
-    enabled: toggle('Whether the CSI driver for run-time sockets is served.'),
+    enabled: toggle('Whether the CSI driver for run-time sockets runs.'),
     driverName: v.optional(
       v.pipe(
         v.string(),
@@ -61,6 +61,6 @@ export const runtimeSection = v.pipe(
       500,
     ),
   }),
-  v.description('Sockets with the API of Transit in the volumes of pods.'),
+  v.description('Unix sockets in the volumes of pods that serve the API of Transit.'),
   v.transform(({ enabled, ...rest }) => (enabled ? rest : undefined)),
 )

@@ -72,7 +72,7 @@ export const csiMetrics = {
   csiRuntimeRequestsInFlight: gauge({
     name: 'transit_bridge_csi_runtime_requests_in_flight',
     help: 'Requests of pods that Vault is answering now. No series if `csi.runtime` is off.',
-    lookFor: '32 for long: that is the limit, and pods wait for each other.',
+    lookFor: '32 for a long time: that is the limit, so requests of pods wait.',
   }),
   csiRuntimeVolumes: gauge({
     name: 'transit_bridge_csi_runtime_volumes',
@@ -81,7 +81,7 @@ export const csiMetrics = {
   }),
   csiRuntimeVolumesWaiting: gauge({
     name: 'transit_bridge_csi_runtime_volumes_waiting',
-    help: 'Volumes whose pods receive 503 until the kubelet sends a token: after a restart of a driver whose `csi.runtime.stateFolder` is not in memory.',
+    help: 'Volumes whose pods receive 503 until the kubelet sends a token: after a restart, if `csi.runtime.stateFolder` is not in memory.',
     lookFor:
       'Above 0 for longer than two minutes: the kubelet does not republish (`requiresRepublish` of the CSIDriver object).',
   }),
