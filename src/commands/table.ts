@@ -17,7 +17,7 @@ export const COMMANDS: CommandTable = {
     },
   },
   forward: {
-    summary: 'Offer the socket of a volume at a local TCP port, inside a pod.',
+    summary: 'Forward a local TCP port in a pod to the socket in its volume.',
     load: async () => (await import('./forward.ts')).forwardCommand,
   },
   config: {

@@ -60,8 +60,8 @@ const QUIET_MS = 50
 const CTRL_C = 3
 
 /**
- * Reads and drops what was typed ahead. In raw mode that includes a line without its end, to which Enter would otherwise be the
- * only addition needed; Ctrl-C is then a byte and not a signal.
+ * Reads and drops what was typed ahead. In raw mode this includes an incomplete line, which Enter alone would otherwise complete.
+ * Ctrl-C is then a byte and not a signal.
  */
 async function discardInput(stdin: Prompt['stdin']): Promise<void> {
   let isQuiet: boolean

@@ -122,7 +122,7 @@ function judgeClusters(reading: Report | BridgeError): Pick<Step, 'state' | 'wor
 
 function judgeSnapshot(reading: Report | BridgeError): Pick<Step, 'state' | 'words'> {
   if (reading instanceof BridgeError)
-    return { state: 'not checked', words: 'complete the steps before it first' }
+    return { state: 'not checked', words: 'complete the previous steps first' }
   const objects = `${reading.objects.toLocaleString('en')} objects`
   if (reading.ok) return { state: 'ok', words: `${objects} read, every encrypted object decrypted` }
   const [first] = faultsOf(reading)
@@ -151,7 +151,7 @@ async function judgePlugins(values: RestoreValues, terminal: Terminal): Promise<
     if (!each.ready) return [`the plugin at ${each.address}: ${each.message}`]
     if (each.keyId === keyId) return []
     return [
-      `the plugin at ${each.address} announces another key id than ${values.config} leads to (kms.clusterId, transit.key), so it is not of the new cluster`,
+      `the plugin at ${each.address} announces another key id than the one of ${values.config} (kms.clusterId, transit.key), so it does not belong to the new cluster`,
     ]
   })
   return faults.length === 0
@@ -188,7 +188,7 @@ async function judgeEtcd(
     )
     if (gaps.length > 0) return { state: 'to do', words: gaps.join('; ') }
     if (held === undefined || restored === undefined)
-      return { state: 'not checked', words: 'complete the steps before it first' }
+      return { state: 'not checked', words: 'complete the previous steps first' }
     const isSame = isSameCluster(held, restored)
     if (isSame === false) return { state: 'to do', words: OTHER_ETCD }
     if (isSame === undefined) return { state: 'not checked', words: UNKNOWN_ETCD }

@@ -58,7 +58,7 @@ function renderState(sealedFile: string | undefined): readonly string[] {
   if (sealedFile === undefined) return []
   const folder = dirname(sealedFile)
   const state = /^\/var\/lib\/([^/]+)$/.exec(folder)?.[1]
-  // Without its folder, the plugin reports that; without the "-", systemd would not start it.
+  // With "-", systemd starts the plugin even if the folder is missing, and the plugin reports that.
   if (state === undefined) return [`ReadWritePaths=-${quote(folder)}`]
   return [`StateDirectory=${state}`, 'StateDirectoryMode=0700']
 }

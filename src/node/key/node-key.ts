@@ -126,7 +126,7 @@ async function requireSameHostKey({ root = '/' }: NodeKeyOptions): Promise<void>
   if (isSame) return
   throw new BridgeError(
     'HOST_FAILED',
-    `${join(root, HOST_KEY_FILE)} is not the host key of this system, so the node under --root could not decrypt the node key; run this command on the node, or in it: chroot ${root}`,
+    `${join(root, HOST_KEY_FILE)} is not the host key of this system, so the node under --root could not decrypt the node key; run this command on the node, or with chroot ${root}`,
   )
 }
 

@@ -61,7 +61,7 @@ export function readAnswer(raw: RawAnswer, address: string, now: number): Outcom
 const DATA = Buffer.from('"data":{')
 const BATCH_RESULTS = Buffer.from('"batch_results":[')
 const OBJECT_START = 0x7b
-/** What Vault says about a request itself. Others, such as 403, are decided here: the token may have expired. */
+/** Errors about the request itself. Others, such as 403, are handled by this program: the Vault token may have expired. */
 const PASSED_ON: ReadonlySet<ErrorCode> = new Set(['VAULT_REJECTED', 'VAULT_NOT_FOUND'])
 
 /**

@@ -1,6 +1,6 @@
 import { Client, type Dispatcher, type buildConnector } from 'undici'
 
-/** A handler that wants to know which connection carries its exchange. */
+/** A handler that is notified of the connection that carries its exchange. */
 interface Carried extends Dispatcher.DispatchHandler {
   carriedBy?: (connection: Connection) => void
 }

@@ -8,8 +8,8 @@ export interface EncodedBody {
 const [OPEN, COMMA, QUOTE] = [Buffer.from('{'), Buffer.from(','), Buffer.from('"')]
 
 /**
- * Encodes a request body as JSON, unless it is a Buffer, which is sent as it is. A field that is a Buffer is the text of a JSON string that needs no escapes, such as base64: it
- * never becomes a string of JavaScript, which cannot be zeroed.
+ * Encodes a request body as JSON, unless it is a Buffer, which is sent unchanged. A field that is a Buffer is the text of a JSON
+ * string that needs no escapes, such as base64: it never becomes a string of JavaScript, which cannot be zeroed.
  */
 export function encodeBody(body: object | undefined): EncodedBody {
   if (body === undefined) return { content: null, wipe: () => undefined }

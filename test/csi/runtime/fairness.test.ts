@@ -47,7 +47,7 @@ void test('work that fails also frees its slot', async (t) => {
   t.equal(gate.running, 0)
 })
 
-void test('a volume may send so many requests a second', async (t) => {
+void test('a volume can send a limited number of requests per second', async (t) => {
   const clock = new HandClock()
   const limit = new RateLimit(2, clock)
   t.same([limit.take(), limit.take(), limit.take()], [true, true, false])
@@ -85,7 +85,7 @@ void test('a pod that opens connections without end loses its oldest, and anothe
   t.equal((await greedy.ask('transit/random', { body: {} })).status, 200)
 })
 
-void test('a client that sends its body slowly holds up nobody', async (t) => {
+void test('a client that sends its body slowly does not delay others', async (t) => {
   const runtime = await startRuntime(vault)
   t.teardown(() => runtime.stop())
   const socket = await runtime.kubelet.publish(newPod())
@@ -95,5 +95,5 @@ void test('a client that sends its body slowly holds up nobody', async (t) => {
   t.equal((await socket.ask('transit/random', { body: {} })).status, 200)
 })
 
-// Said by hand, since an open socket keeps tap from noticing that nothing is left to do.
+// Explicit, because the open socket keeps tap waiting for more tests.
 end()

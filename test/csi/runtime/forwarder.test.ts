@@ -9,7 +9,7 @@ import { failure } from '../fixture.ts'
 
 const HOST = '127.0.0.1'
 
-void test('connections reach the socket, also one that is served later', async (t) => {
+void test('connections reach the socket, even if it is created later', async (t) => {
   const socket = join(tempFolder('forward'), 'vault.sock')
   const failures: string[] = []
   const forwarder = await startForwarder({

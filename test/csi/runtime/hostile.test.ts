@@ -4,7 +4,7 @@ import { after, end, test } from 'tap'
 import { newPod, PodVault, ROLE } from '../pod-vault.ts'
 import { ALLOW_RUNTIME, startRuntime } from './fixture.ts'
 
-// Vault would allow all of this: only the driver stands between.
+// Vault would allow all of this; only the driver refuses it.
 const EVERYTHING = `
 path "*" { capabilities = ["create", "read", "update", "delete", "list", "patch", "sudo"] }
 `
@@ -143,7 +143,7 @@ const TARGETS = [
 ]
 
 for (const target of TARGETS) {
-  void test(`POST ${target} is refused in Vault's form`, async (t) => {
+  void test(`POST ${target} is refused in Vault's format`, async (t) => {
     refused(t, await send(post(target)))
   })
 }
@@ -160,7 +160,7 @@ const LINE = 'POST /v1/transit/encrypt/app-data HTTP/1.1\r\nHost: vault\r\n'
 const SMUGGLED =
   'POST /v1/transit/decrypt/k8s-etcd HTTP/1.1\r\nHost: v\r\nContent-Length: 2\r\n\r\n{}'
 
-/** Messages that a parser and a proxy could read in two ways, or that use up what they are given. */
+/** Messages that a parser and a proxy could read differently, or that could exhaust a limit. */
 const MESSAGES: Readonly<Record<string, string | Buffer>> = {
   'two lengths': `${LINE}Content-Length: 20\r\nContent-Length: 5\r\n\r\n${BODY}`,
   'a length and chunks': `${LINE}Content-Length: 20\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`,
@@ -203,7 +203,7 @@ const MESSAGES: Readonly<Record<string, string | Buffer>> = {
 }
 
 for (const [name, bytes] of Object.entries(MESSAGES)) {
-  void test(`${name}: refused in Vault's form`, async (t) => {
+  void test(`${name}: refused in Vault's format`, async (t) => {
     refused(t, await send(bytes))
   })
 }
@@ -221,7 +221,7 @@ void test('the name of another key in the body changes nothing', async (t) => {
   t.equal(answer.status, 200)
 })
 
-void test('a list of keys has only those that a rule allows', async (t) => {
+void test('a list of keys contains only those that a rule allows', async (t) => {
   const answer = await send(request('GET', '/v1/transit/keys?list=true'))
   t.same((JSON.parse(answer.body) as { data: object }).data, { keys: ['app-data'] })
 })
@@ -231,7 +231,7 @@ void test('a body of more than 2 MiB in chunks is refused while it arrives', asy
   refused(t, await send(`${LINE}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(40)}0\r\n\r\n`))
 })
 
-void test('nothing reached Vault that no rule allows', async (t) => {
+void test('only requests that a rule allows reached Vault', async (t) => {
   const paths = vault.bao
     .auditRequests({ since: started })
     .filter(({ displayName }) => displayName !== 'root')
@@ -244,5 +244,5 @@ void test('nothing reached Vault that no rule allows', async (t) => {
   t.equal((await socket.ask('transit/encrypt/app-data', { body: BODY })).status, 200)
 })
 
-// Said by hand, since an open socket keeps tap from noticing that nothing is left to do.
+// Explicit, because the open socket keeps tap waiting for more tests.
 end()

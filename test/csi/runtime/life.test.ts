@@ -75,7 +75,7 @@ void test('a role that is removed ends what a pod can do, and it works again whe
   t.equal(await hash(socket), 200)
 })
 
-void test('a policy that is removed is a 403 in the words of Vault', async (t) => {
+void test('after a policy is removed, requests return 403 with the text of Vault', async (t) => {
   await vault.enableRole('shrinking', RUNTIME_POLICY)
   const runtime = await startRuntime(vault)
   t.teardown(() => runtime.stop())
@@ -87,7 +87,7 @@ void test('a policy that is removed is a 403 in the words of Vault', async (t) =
   t.same(denied.json.errors, ['permission denied'])
 })
 
-void test('a second driver for the same sockets is refused, and the first one goes on', async (t) => {
+void test('a second driver for the same sockets is refused, and the first one continues', async (t) => {
   const first = await startRuntime(vault)
   t.teardown(() => first.stop())
   const socket = await first.kubelet.publish(newPod())
@@ -115,5 +115,5 @@ void test('a client that disconnects cancels its request', async (t) => {
   t.pass('the driver does not wait for Vault')
 })
 
-// Said by hand, since an open socket keeps tap from noticing that nothing is left to do.
+// Explicit, because the open socket keeps tap waiting for more tests.
 end()

@@ -111,5 +111,5 @@ void test('what clients ask before they use Transit is answered without Vault', 
   t.same(vault.bao.auditRequests({ since }), [])
 })
 
-// Said by hand, since an open socket keeps tap from noticing that nothing is left to do.
+// Explicit, because the open socket keeps tap waiting for more tests.
 end()

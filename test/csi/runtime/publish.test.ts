@@ -27,7 +27,7 @@ const runtime = await startRuntime(vault, {
 after(() => runtime.stop())
 const { kubelet } = runtime
 
-void test('the driver introduces itself to kubelet', async (t) => {
+void test('the driver identifies itself to kubelet', async (t) => {
   const info = await kubelet.client.call(Identity.method.getPluginInfo, {})
   t.match(info, { name: DRIVER, vendorVersion: '1.2.3' })
   t.match(await kubelet.client.call(Identity.method.probe, {}), { ready: true })
@@ -163,5 +163,5 @@ function attribute(name: string, value: string | undefined): PublishChange {
   return { attributes: { [`csi.storage.k8s.io/${name}`]: value } }
 }
 
-// Said by hand, since an open socket keeps tap from noticing that nothing is left to do.
+// Explicit, because the open socket keeps tap waiting for more tests.
 end()

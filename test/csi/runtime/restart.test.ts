@@ -98,5 +98,5 @@ void test('a socket that a clean-up job removed is served again', async (t) => {
   t.pass('the socket is back')
 })
 
-// Said by hand, since an open socket keeps tap from noticing that nothing is left to do.
+// Explicit, because the open socket keeps tap waiting for more tests.
 end()

@@ -87,5 +87,5 @@ void test('csi-sanity passes, without the tests that need a controller', async (
   t.ok(Number(run) >= 8, `${String(run)} tests ran`)
 })
 
-// Said by hand, since an open socket keeps tap from noticing that nothing is left to do.
+// Explicit, because the open socket keeps tap waiting for more tests.
 end()

@@ -40,7 +40,7 @@ const SIGNER = `
   }
   main().then(JSON.stringify, String).then((words) => writeFileSync('/dev/termination-log', words))`
 
-/** Hashes without a pause, also while the driver is away; tells how often that failed, and for how long at most. */
+/** Hashes without a pause, even while the driver is down; reports how often that failed, and for how long at most. */
 const LOADER = `
   const { request, Agent } = require('node:http')
   const { writeFileSync } = require('node:fs')

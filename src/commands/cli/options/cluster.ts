@@ -56,7 +56,7 @@ export async function openCluster(
   return servers
 }
 
-/** What shows that an etcd is that of the cluster with this uid. */
+/** What proves that an etcd belongs to the cluster with this uid. */
 export function identifyCluster(servers: ApiServers, uid: string): ThisCluster {
   return { uid, readLeases: () => readLeaseRevisions(servers.first) }
 }
