@@ -1,6 +1,10 @@
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
+
+import { keepMemoryOutOfCoreDumps } from '../../src/commands/cli/process/core-dump.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 
 const SOURCE = join(import.meta.dirname, '../../src')
 
@@ -36,3 +40,11 @@ for (const [what, body] of [
     })
   })
 }
+
+void test('memory is kept out of core dumps, and a host without that file is no error', async (t) => {
+  const folder = tempFolder('core')
+  keepMemoryOutOfCoreDumps(join(folder, 'none', 'coredump_filter'))
+  const file = join(folder, 'coredump_filter')
+  keepMemoryOutOfCoreDumps(file)
+  t.equal(readFileSync(file, 'utf8'), '0')
+})

@@ -96,13 +96,16 @@ export type PublishChange = {
   readonly withoutCapability?: boolean
 }
 
+/** Returns the tokens of a pod by audience, as JSON. */
+type TokenIssuer = Pick<PodVault, 'tokens'> | { tokens(pod: Pod): Promise<string> }
+
 /** Calls the driver as kubelet does. */
 export class Kubelet {
-  readonly #vault: PodVault
+  readonly #vault: TokenIssuer
   readonly #folder: string
   readonly client: GrpcClient
 
-  constructor(vault: PodVault, socket: string, folder: string) {
+  constructor(vault: TokenIssuer, socket: string, folder: string) {
     this.#vault = vault
     this.#folder = folder
     this.client = new GrpcClient(socket, 30_000)

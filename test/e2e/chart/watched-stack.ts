@@ -5,8 +5,11 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { Prometheus } from '../../real/cluster/prometheus.ts'
 import { CertificateAuthority } from '../../real/host/pki.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
-import { makeKey } from '../../real/vault/transit-setup.ts'
-import { startCsiStack, type CsiStack } from '../csi/csi-stack.ts'
+import type { CsiPod } from '../../real/cluster/csi-driver.ts'
+import type { CsiVault } from '../../real/vault/csi-vault.ts'
+import { makeKey, writePolicy } from '../../real/vault/transit-setup.ts'
+import { Kubelet } from '../../csi/runtime/fixture.ts'
+import { RULE, startCsiStack, type CsiStack } from '../csi/csi-stack.ts'
 import { startCluster, startPlugin, type Cluster, type Scope } from '../cluster.ts'
 
 const RULES = join(import.meta.dirname, '../../../helm/transit-bridge/rules/transit-bridge.yaml')
@@ -99,9 +102,22 @@ async function loadKms({ api, plugin }: Cluster, count: number): Promise<void> {
   await api.readyz('kms-providers')
 }
 
+/** What vault-policies/csi.hcl does not allow: an operation at run time. */
+async function allowHash(vault: CsiVault): Promise<void> {
+  await writePolicy(vault.bao, 'hash', 'path "transit/hash" { capabilities = ["update"] }')
+  const subjects = ['system:serviceaccount:shop:*']
+  await vault.writeRole({ role: 'web', subjects, policies: ['csi', 'more-keys', 'hash'] })
+}
+
 async function startWorkload(t: Scope, between: number): Promise<CsiStack> {
-  const stack = await startCsiStack(t)
+  const folder = tempFolder('rt')
+  const socket = join(folder, 'csi.sock')
+  const rules = [{ ...RULE, operations: ['hash'] }]
+  const registrationSocket = join(folder, 'reg.sock')
+  const runtime = { enabled: true, socket, registrationSocket, stateFolder: join(folder, 's') }
+  const stack = await startCsiStack(t, { csi: { rules, runtime } })
   const { cluster, vault } = stack
+  await allowHash(vault)
   await makeKey(vault.bao, 'app-signing', { type: 'ecdsa-p256' })
   await makeKey(vault.bao, 'app-data')
   const ciphertext = await vault.encrypt('app-data', 'a password')
@@ -114,8 +130,13 @@ async function startWorkload(t: Scope, between: number): Promise<CsiStack> {
   })
   const pod = await cluster.createPod({ name: 'web-0', classes: 'web' })
   await cluster.publish(pod, 'web')
+  const tokens = async (of: CsiPod) => JSON.stringify(await cluster.tokens(of))
+  const kubelet = new Kubelet({ tokens }, socket, folder)
+  t.teardown(() => kubelet.close())
   keepDoing(t, between, async () => {
     await cluster.publish(pod, 'web')
+    const volume = await kubelet.publish(pod)
+    await volume.ask('transit/hash', { body: { input: 'YQ==' } })
   })
   return stack
 }

@@ -8,6 +8,15 @@ import type { Scope } from '../cluster.ts'
 
 export type CsiSection = Partial<ProviderConfiguration['csi']>
 
+/** Pods of namespace shop may have all of the keys named app-*. */
+export const RULE = {
+  namespaces: ['shop'],
+  serviceAccounts: ['*'],
+  roles: ['web'],
+  keys: ['app-*'],
+  types: CSI_OBJECT_TYPES,
+}
+
 /** Everything from the API server to Vault. */
 export type CsiStack = {
   cluster: CsiCluster
@@ -54,15 +63,7 @@ export function csiConfiguration(address: string, csi: CsiSection = {}): Provide
     transit: { key: 'k8s-etcd' },
     csi: {
       audience: 'vault',
-      rules: [
-        {
-          namespaces: ['shop'],
-          serviceAccounts: ['*'],
-          roles: ['web'],
-          keys: ['app-*'],
-          types: CSI_OBJECT_TYPES,
-        },
-      ],
+      rules: [RULE],
       ...csi,
     },
   }

@@ -8,9 +8,9 @@ const FILTER_FILE = '/proc/self/coredump_filter'
  * core dumps of a unit with LimitCORE=0; a container runtime often allows them. Where procfs is missing or read-only, the dump is as
  * the host configured it.
  */
-export function keepMemoryOutOfCoreDumps(): void {
+export function keepMemoryOutOfCoreDumps(file = FILTER_FILE): void {
   try {
-    writeFileSync(FILTER_FILE, '0')
+    writeFileSync(file, '0')
   } catch {
     // The program works without it.
   }
