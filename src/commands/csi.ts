@@ -31,7 +31,9 @@ export const csiCommand = defineCommand({
   description: `
 Serve the provider for the Secrets Store CSI driver (1.6.0 or newer) on a unix
 socket, until SIGTERM or SIGINT. It provides public keys, JWKS, certificates, data keys and
-decrypted values from Transit as files to pods, under each pod's own identity.
+decrypted values from Transit as files to pods, under each pod's own identity. With
+csi.runtime, it also serves a CSI driver whose volumes contain a unix socket, through
+which pods use Transit.
 
 It starts whether or not Vault answers. The program ends only if the configuration
 is invalid (code 2), or if it cannot create its socket (code 1).`,
