@@ -87,7 +87,7 @@ function findAmbiguousKeys({ tally, expectation }: GapFacts): readonly string[] 
   return [...found].flatMap((label) => {
     const [shown = ''] = label.split(':')
     if (!used.has(shown)) return []
-    return `objects of the key ${label} cannot be told from those of ${shown}, because of the colon in the name; encrypt them with a key without one`
+    return `objects of the key ${label} cannot be distinguished from those of ${shown}, because of the colon in the name; encrypt them with a key without one`
   })
 }
 

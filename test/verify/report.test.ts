@@ -252,7 +252,7 @@ void test('objects of a key with a colon in its name are not taken for those of 
     const found = await report([['secrets/a/1', stored(scheme, bytes)]], { rules })
     t.match(found, {
       ok: false,
-      gaps: [`objects of the key ${scheme} a:b cannot be told from those`],
+      gaps: [`objects of the key ${scheme} a:b cannot be distinguished from those`],
     })
   }
   const rules = rulesFor('secrets', keys('aescbc', 'a', 'a:b'))

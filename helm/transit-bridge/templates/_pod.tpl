@@ -93,7 +93,7 @@ process, and never ask Vault: an outage of Vault must not restart the container.
 {{- include "transit-bridge.startAndLive" (dict "part" .part "action" "exec" "how" $exec "period" 20) -}}
 {{- end -}}
 
-{{/* Probes of a container without a socket, in a network of its own. Also: port. */}}
+{{/* Probes of a container without a socket, in its own network. Also: port. */}}
 {{- define "transit-bridge.portProbes" -}}
 {{- $get := dict "path" "/livez" "port" .port -}}
 {{- include "transit-bridge.startAndLive" (dict "part" .part "action" "httpGet" "how" $get "period" 10) -}}

@@ -114,7 +114,7 @@ async function readKnown(options: NodeKeyOptions): Promise<Buffer | undefined> {
 }
 
 /**
- * With a root of its own, as in a container or a rescue system, systemd-creds would encrypt the node key with the key of this system,
+ * With another root, as in a container or a rescue system, systemd-creds would encrypt the node key with the key of this system,
  * and systemd of the root could never decrypt it.
  */
 async function requireSameHostKey({ root = '/' }: NodeKeyOptions): Promise<void> {
