@@ -110,13 +110,15 @@ export class AccessRules {
     )
   }
 
-  /** Throws RULE_DENIED for a subject and role to which no rule allows any operation at run time. */
-  requireAnyOperation(subject: Subject, role: string): void {
-    const { rules, denial } = this.#findRules(subject, role)
+  /** Throws RULE_DENIED for a subject and role to which no rule allows any operation at run time in a Vault namespace. */
+  requireAnyOperation(subject: Subject, role: string, vaultNamespace: string): void {
+    const { denial } = this.#findRules(subject, role)
     if (denial !== undefined) throw deniedUse(denial)
-    if (rules.some(({ operations = [] }) => operations.length > 0)) return
+    const engines = this.enginesOf(subject, role)
+    if (engines.some((engine) => engine.vaultNamespace === vaultNamespace)) return
     const who = `${subject.namespace}/${subject.serviceAccount}`
-    throw deniedUse(`no rule for ${who} with role ${quoted(role)} has operations`)
+    const where = engines.length > 0 ? ` in Vault namespace ${quoted(vaultNamespace)}` : ''
+    throw deniedUse(`no rule for ${who} with role ${quoted(role)} has operations${where}`)
   }
 
   /** Throws RULE_DENIED unless a rule allows the operation: with its key, or with any key if it has none. */

@@ -17,24 +17,29 @@ export class ConnectionLimit {
 
   /** Adds a connection to those of its volume, until it closes. */
   add(connection: Socket, own: VolumeConnections): void {
+    if (own.size >= MAX_PER_VOLUME) this.#closeOldest(own)
+    else if (this.#size >= MAX_IN_ALL) this.#closeOldest(this.#largest())
     this.#volumes.add(own)
-    if (own.size >= MAX_PER_VOLUME) closeOldest(own)
-    else if (this.#size >= MAX_IN_ALL) closeOldest(this.#largest())
     own.add(connection)
     this.#size += 1
-    connection.once('close', () => {
-      this.#size -= 1
-      own.delete(connection)
-      if (own.size === 0) this.#volumes.delete(own)
-    })
+    connection.once('close', () => this.#remove(connection, own))
+  }
+
+  /** The connection no longer counts at once: many arrive before the next `close` event. */
+  #closeOldest(connections: VolumeConnections): void {
+    const [oldest] = connections
+    if (oldest === undefined) return
+    this.#remove(oldest, connections)
+    oldest.destroy()
+  }
+
+  #remove(connection: Socket, own: VolumeConnections): void {
+    if (!own.delete(connection)) return
+    this.#size -= 1
+    if (own.size === 0) this.#volumes.delete(own)
   }
 
   #largest(): VolumeConnections {
     return [...this.#volumes].reduce((one, other) => (other.size > one.size ? other : one))
   }
-}
-
-function closeOldest(connections: VolumeConnections): void {
-  const [oldest] = connections
-  oldest?.destroy()
 }

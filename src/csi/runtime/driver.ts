@@ -11,6 +11,7 @@ import type { EnginePlace } from '../engine-place.ts'
 import type { AccessRules } from '../identity/access-rules.ts'
 import type { SessionCache } from '../identity/session-cache.ts'
 import { namePod } from '../mount-request.ts'
+import { ByteBudget } from './byte-budget.ts'
 import { ConnectionLimit } from './connection-limit.ts'
 import { toErrorResponse } from './error-response.ts'
 import { FairGate } from './fair-gate.ts'
@@ -19,7 +20,6 @@ import { NodeService } from './node-service.ts'
 import { PodApi, type PodIdentity } from './pod-api.ts'
 import type { PodRequest, PodResponse } from './pod-request.ts'
 import { RateLimit } from './rate-limit.ts'
-import { BodyBudget } from './request-body.ts'
 import { RuntimeVolumes } from './runtime-volumes.ts'
 import { VolumeRecords } from './volume-records.ts'
 import { VolumeServer } from './volume-server.ts'
@@ -66,7 +66,7 @@ export async function startRuntimeDriver(options: RuntimeDriverOptions): Promise
   const { driverName, stateFolder, nodeName = hostname() } = runtime
   const gate = new FairGate({ maxRunning: MAX_RUNNING, maxPerOwner: MAX_PER_VOLUME })
   const api = new PodApi({ home, rules, sessions, gate, clock, programVersion })
-  const budget = new BodyBudget()
+  const budget = new ByteBudget()
   const connections = new ConnectionLimit()
   const funnel = createFunnel(options)
   const volumes = new RuntimeVolumes({
@@ -78,6 +78,7 @@ export async function startRuntimeDriver(options: RuntimeDriverOptions): Promise
         (request) => answer(api, request, identify(), limit, options),
         budget,
         connections,
+        clock,
       )
     },
     readToken: (volume, token) =>

@@ -9,12 +9,20 @@ export interface FairGateOptions {
 
 type Start = () => void
 
-/** Limits how much work runs at once. Owners take turns, so that one with a long queue does not delay the others. */
+/** The work of one owner. An owner without work is absent. */
+interface Owner {
+  running: number
+  readonly waiting: Set<Start>
+}
+
+/**
+ * Limits how much work runs at once. Owners take turns, so that one with a long queue does not delay the others. An owner may not run
+ * more than is still free, except its first: slow work of one owner therefore never takes all places.
+ */
 export class FairGate {
   readonly #options: FairGateOptions
-  /** The work that waits, by owner; the owner whose turn it is comes first. An owner without waiting work is absent. */
-  readonly #waiting = new Map<string, Start[]>()
-  readonly #counts = new Map<string, number>()
+  /** The owner whose turn it is comes first. */
+  readonly #owners = new Map<string, Owner>()
   #running = 0
 
   constructor(options: FairGateOptions) {
@@ -25,53 +33,76 @@ export class FairGate {
     return this.#running
   }
 
-  /** Throws OVERLOADED if the owner has too much work in progress. */
-  async run<T>(owner: string, work: () => Promise<T>): Promise<T> {
+  /** Throws OVERLOADED if the owner has too much work in progress, and CANCELLED if the signal ends the wait for a turn. */
+  async run<T>(owner: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    await this.#turn(owner, signal)
+    try {
+      return await work()
+    } finally {
+      this.#running -= 1
+      const own = this.#owners.get(owner)
+      if (own !== undefined) own.running -= 1
+      this.#forget(owner)
+      this.#startNext()
+    }
+  }
+
+  #turn(name: string, signal: AbortSignal | undefined): Promise<void> {
     const { maxPerOwner } = this.#options
-    const count = this.#counts.get(owner) ?? 0
-    if (count >= maxPerOwner) {
+    const owner = this.#owners.get(name) ?? { running: 0, waiting: new Set() }
+    if (owner.running + owner.waiting.size >= maxPerOwner) {
       throw new BridgeError(
         'OVERLOADED',
         `${String(maxPerOwner)} requests of this volume are already in progress; send fewer at once`,
       )
     }
-    this.#counts.set(owner, count + 1)
-    try {
-      await this.#turn(owner)
-      try {
-        return await work()
-      } finally {
-        this.#running -= 1
-        this.#startNext()
+    if (signal?.aborted === true) throw cancelled()
+    this.#owners.set(name, owner)
+    return new Promise((resolve, reject) => {
+      const leave = () => {
+        owner.waiting.delete(start)
+        this.#forget(name)
+        reject(cancelled())
       }
-    } finally {
-      const left = (this.#counts.get(owner) ?? 1) - 1
-      if (left === 0) this.#counts.delete(owner)
-      else this.#counts.set(owner, left)
-    }
-  }
-
-  #turn(owner: string): Promise<void> {
-    if (this.#running < this.#options.maxRunning) {
-      this.#running += 1
-      return Promise.resolve()
-    }
-    return new Promise((resolve) => {
-      const queue = this.#waiting.get(owner)
-      if (queue === undefined) this.#waiting.set(owner, [resolve])
-      else queue.push(resolve)
+      const start = () => {
+        signal?.removeEventListener('abort', leave)
+        resolve()
+      }
+      signal?.addEventListener('abort', leave, { once: true })
+      owner.waiting.add(start)
+      this.#startNext()
     })
   }
 
+  /** Starts all work that may start now. */
   #startNext(): void {
-    const [next] = this.#waiting
-    if (next === undefined) return
-    const [owner, queue] = next
-    this.#waiting.delete(owner)
-    const start = queue.shift()
-    // At the end of the queue, until its next turn.
-    if (queue.length > 0) this.#waiting.set(owner, queue)
-    this.#running += 1
-    start?.()
+    for (;;) {
+      const next = [...this.#owners].find(([, owner]) => this.#mayStart(owner))
+      if (next === undefined) return
+      const [name, owner] = next
+      const [start] = owner.waiting
+      if (start === undefined) return
+      owner.waiting.delete(start)
+      owner.running += 1
+      this.#running += 1
+      // At the end, until its next turn.
+      this.#owners.delete(name)
+      this.#owners.set(name, owner)
+      start()
+    }
   }
+
+  #mayStart({ running, waiting }: Owner): boolean {
+    const free = this.#options.maxRunning - this.#running
+    return waiting.size > 0 && free > 0 && (running === 0 || running < free)
+  }
+
+  #forget(name: string): void {
+    const owner = this.#owners.get(name)
+    if (owner?.running === 0 && owner.waiting.size === 0) this.#owners.delete(name)
+  }
+}
+
+function cancelled(): BridgeError {
+  return new BridgeError('CANCELLED', 'the client disconnected before its turn')
 }

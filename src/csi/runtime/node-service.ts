@@ -76,11 +76,12 @@ export class NodeService {
   }
 
   async #publish(parsed: PublishRequest, isFirst: boolean): Promise<void> {
-    const { rules, volumes } = this.#options
+    const { rules, volumes, home } = this.#options
     const { volume } = parsed
     const token = this.requireToken(parsed)
     if (isFirst) {
-      rules.requireAnyOperation(volume.pod, volume.role)
+      const { vaultNamespace } = placeOf(volume, home)
+      rules.requireAnyOperation(volume.pod, volume.role, vaultNamespace)
       await this.#tryLogin(volume, token)
     }
     await volumes.publish(volume, token)

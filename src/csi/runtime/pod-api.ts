@@ -46,8 +46,8 @@ export interface PodIdentity {
  */
 export class PodApi {
   readonly #options: PodApiOptions
-  /** Whether the last request was answered by Vault. */
-  #isAvailable = true
+  /** The volumes whose last request Vault could not answer. One pod's requests say nothing to the others. */
+  readonly #unavailable = new WeakSet<RuntimeVolume>()
 
   constructor(options: PodApiOptions) {
     this.#options = options
@@ -108,7 +108,7 @@ export class PodApi {
     engines: readonly EnginePlace[],
   ): PodResponse | undefined {
     const { clock, programVersion } = this.#options
-    const isAvailable = this.#isAvailable
+    const isAvailable = !this.#unavailable.has(volume)
     const now = clock.now()
     return respondWithoutVault(method, path, {
       query,
@@ -173,21 +173,22 @@ export class PodApi {
           context,
         ),
       )
-    const answer = await this.#watch(() => gate.run(volume.id, send))
+    const answer = await this.#watch(volume, () => gate.run(volume.id, send, request.signal))
     if (wanted.method !== 'LIST') return toResponse(answer)
     return filterKeys(answer, (name) =>
       rules.allowsOperation(pod, role, { place, key: name, operation }),
     )
   }
 
-  async #watch(send: () => Promise<VaultResponse>): Promise<VaultResponse> {
+  async #watch(volume: RuntimeVolume, send: () => Promise<VaultResponse>): Promise<VaultResponse> {
     try {
       const answer = await send()
-      this.#isAvailable = true
+      this.#unavailable.delete(volume)
       return answer
     } catch (thrown) {
       const error = BridgeError.from(thrown)
-      this.#isAvailable = !isOutage(error)
+      if (isOutage(error)) this.#unavailable.add(volume)
+      else this.#unavailable.delete(volume)
       throw error
     }
   }
@@ -221,10 +222,19 @@ function toResponse({ status, body }: VaultResponse): PodResponse {
 function filterKeys(answer: VaultResponse, isAllowed: (name: string) => boolean): PodResponse {
   const { status, body } = toResponse(answer)
   if (status !== 200) return { status, body }
-  const parsed = JSON.parse(body.toString('utf8')) as { data?: { keys?: unknown } }
+  const parsed = parseList(body)
   const names: unknown[] = Array.isArray(parsed.data?.keys) ? parsed.data.keys : []
   const keys = names.filter((name) => typeof name === 'string' && isAllowed(name))
   return respond(200, { ...parsed, data: { keys } })
+}
+
+/** The error of the parser is not kept, because it quotes the text. */
+function parseList(body: Buffer): { data?: { keys?: unknown } } {
+  try {
+    return JSON.parse(body.toString('utf8')) as { data?: { keys?: unknown } }
+  } catch {
+    throw new BridgeError('VAULT_ANSWER_INVALID', 'the list of keys is not JSON of Vault')
+  }
 }
 
 /** Vault returns 403, too, whether the path exists or not. */

@@ -1,31 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 
 import { BridgeError } from '../../errors.ts'
+import type { ByteShare } from './byte-budget.ts'
 
 /** A batch of some thousand values; Vault's own limit is 32 MiB (max_request_size). */
 const MAX_BODY_BYTES = 2 * 1024 * 1024
-/** Of all volumes together, while they wait for Vault. See docs/design.md, "Memory bounds". */
-const MAX_TOTAL_BYTES = 32 * 1024 * 1024
+const FIRST_BYTES = 4 * 1024
 
-/** Limits the bytes of the request bodies of all volumes that are in memory. */
-export class BodyBudget {
-  #held = 0
-
-  /** Throws OVERLOADED if too much is held. */
-  take(bytes: number): void {
-    if (this.#held + bytes > MAX_TOTAL_BYTES) {
-      throw new BridgeError(
-        'OVERLOADED',
-        'the requests in progress on this node are too large together; try again',
-      )
-    }
-    this.#held += bytes
-  }
-
-  give(bytes: number): void {
-    this.#held -= bytes
-  }
-}
+/** The part of a message that is read here. */
+export type BodySource = Pick<IncomingMessage, 'headers'> & AsyncIterable<Buffer>
 
 export interface ReadBody {
   readonly bytes: Buffer
@@ -34,35 +17,65 @@ export interface ReadBody {
 }
 
 /** Reads a complete body. Throws CONTENT_TOO_LARGE, OVERLOADED, or REQUEST_INVALID if the client stops early. */
-export async function readBody(message: IncomingMessage, budget: BodyBudget): Promise<ReadBody> {
-  const declared = Number(message.headers['content-length'] ?? 0)
+export async function readBody(source: BodySource, share: ByteShare): Promise<ReadBody> {
+  const declared = Number(source.headers['content-length'] ?? 0)
   if (declared > MAX_BODY_BYTES) throw tooLarge()
-  const chunks: Buffer[] = []
-  let size = 0
-  const release = () => {
-    for (const chunk of chunks) chunk.fill(0)
-    budget.give(size)
-  }
+  const body = new GrowingBody(share)
   try {
-    for await (const chunk of message as AsyncIterable<Buffer>) {
-      if (size + chunk.length > MAX_BODY_BYTES) throw tooLarge()
-      budget.take(chunk.length)
-      size += chunk.length
-      chunks.push(chunk)
-    }
+    for await (const chunk of source) body.add(chunk)
   } catch (thrown) {
-    release()
+    body.release()
     if (thrown instanceof BridgeError) throw thrown
     throw new BridgeError('REQUEST_INVALID', 'the request ended early', { cause: thrown })
   }
-  const [only = Buffer.alloc(0)] = chunks
-  const bytes = chunks.length <= 1 ? only : Buffer.concat(chunks)
-  return {
-    bytes,
-    release: () => {
-      bytes.fill(0)
-      release()
-    },
+  return { bytes: body.bytes, release: () => body.release() }
+}
+
+/**
+ * One buffer that grows. Chunks are copied and zeroed at once: a client can send chunks of a single byte, and each one takes some hundred
+ * bytes of memory.
+ */
+class GrowingBody {
+  readonly #share: ByteShare
+  #buffer = Buffer.alloc(0)
+  #size = 0
+
+  constructor(share: ByteShare) {
+    this.#share = share
+  }
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#size)
+  }
+
+  add(chunk: Buffer): void {
+    const size = this.#size + chunk.length
+    try {
+      if (size > MAX_BODY_BYTES) throw tooLarge()
+      if (size > this.#buffer.length) this.#grow(size)
+      chunk.copy(this.#buffer, this.#size)
+      this.#size = size
+    } finally {
+      chunk.fill(0)
+    }
+  }
+
+  release(): void {
+    this.#buffer.fill(0)
+    this.#share.give(this.#buffer.length)
+    this.#buffer = Buffer.alloc(0)
+    this.#size = 0
+  }
+
+  #grow(size: number): void {
+    const doubled = Math.min(2 * this.#buffer.length, MAX_BODY_BYTES)
+    const length = Math.max(size, doubled, FIRST_BYTES)
+    this.#share.take(length)
+    const grown = Buffer.alloc(length)
+    this.#buffer.copy(grown)
+    this.#buffer.fill(0)
+    this.#share.give(this.#buffer.length)
+    this.#buffer = grown
   }
 }
 

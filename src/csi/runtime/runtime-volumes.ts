@@ -28,8 +28,8 @@ export interface RuntimeVolumesOptions {
 }
 
 interface Served {
-  volume: RuntimeVolume
-  token: ServiceAccountToken | undefined
+  /** Of this volume alone: no server ever gets the token of a later volume with the same id. */
+  readonly identity: { readonly volume: RuntimeVolume; token: ServiceAccountToken | undefined }
   readonly folder: VolumeFolder
   readonly server: VolumeServer
   readonly keeper: SocketKeeper
@@ -51,7 +51,7 @@ export class RuntimeVolumes {
   }
 
   get sizeWithoutToken(): number {
-    return [...this.#served.values()].filter(({ token }) => token === undefined).length
+    return [...this.#served.values()].filter(({ identity }) => identity.token === undefined).length
   }
 
   /** Whether a volume is served, so that kubelet's call is a republish. */
@@ -69,8 +69,8 @@ export class RuntimeVolumes {
   publish(volume: RuntimeVolume, token: ServiceAccountToken): Promise<void> {
     return this.#change(volume.id, async () => {
       const served = this.#served.get(volume.id)
-      if (served !== undefined && isSame(served.volume, volume)) {
-        served.token = token
+      if (served !== undefined && isSame(served.identity.volume, volume)) {
+        served.identity.token = token
       } else {
         if (served !== undefined) await this.#end(served)
         if (this.#served.size >= MAX_VOLUMES) {
@@ -132,20 +132,19 @@ export class RuntimeVolumes {
     const { createServer, clock, log } = this.#options
     const folder = this.#folderOf(volume)
     await folder.create()
-    const server = createServer(() => this.#identify(volume))
+    const identity = { volume, token }
+    const server = createServer(() => identity)
     const serve = () =>
       serveSocket(folder.socket, { mode: SOCKET_MODE }, (path) => server.listen(path))
     const served = await serve()
     const keeper = keepServing({ socket: folder.socket, served, serve, clock, log })
-    this.#served.set(volume.id, { volume, token, folder, server, keeper })
-  }
-
-  #identify(volume: RuntimeVolume): PodIdentity {
-    return { volume, token: this.#served.get(volume.id)?.token }
+    this.#served.set(volume.id, { identity, folder, server, keeper })
   }
 
   async #end(served: Served): Promise<void> {
-    this.#served.delete(served.volume.id)
+    const { identity } = served
+    this.#served.delete(identity.volume.id)
+    identity.token = undefined
     await served.keeper.release().catch(() => undefined)
     served.server.end()
   }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 
 import { removeFile, replaceFile } from '../../files/atomic-file.ts'
+import { systemCodeOf } from '../../files/system-error.ts'
 import { logKey, type Logger } from '../../telemetry/log.ts'
 import { BridgeError } from '../../errors.ts'
 import { parseBoundedJson } from '../bounded-json.ts'
@@ -89,7 +90,9 @@ export class VolumeRecords {
 
   async #read(name: string): Promise<VolumeRecord | undefined> {
     const path = join(this.#folder, name)
-    const text = await readFile(path, 'utf8')
+    const text = await readFile(path, 'utf8').catch(whenMissing)
+    // Another driver, which is stopping, removed it after it was listed.
+    if (text === undefined) return undefined
     const parsed = v.safeParse(
       Record,
       text.length > LONGEST_RECORD ? undefined : parseBoundedJson(text),
@@ -110,6 +113,10 @@ export class VolumeRecords {
   #pathOf(volumeId: string): string {
     return join(this.#folder, `${shortName(volumeId)}.json`)
   }
+}
+
+function whenMissing(thrown: unknown): undefined {
+  if (systemCodeOf(thrown) !== 'ENOENT') throw thrown
 }
 
 /** Returns a short name for a volume: kubelet's ids have 68 characters, and the path of a socket must be short. */

@@ -10,10 +10,13 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 import { BridgeError } from '../../errors.ts'
+import type { Clock } from '../../time/clock.ts'
+import type { ByteBudget, ByteShare } from './byte-budget.ts'
 import type { ConnectionLimit, VolumeConnections } from './connection-limit.ts'
 import { readListRequest, type ListRequest } from './list-request.ts'
+import { toErrorResponse } from './error-response.ts'
 import { respondErrors, type PodRequest, type PodResponse } from './pod-request.ts'
-import { readBody, type BodyBudget } from './request-body.ts'
+import { readBody } from './request-body.ts'
 
 /** Limits for idle and slow connections. Clients of Vault open a new connection for each call, or keep a few. */
 const SERVER_OPTIONS: ServerOptions = {
@@ -27,6 +30,9 @@ const SERVER_OPTIONS: ServerOptions = {
   noDelay: true,
 }
 
+/** A client must read a response within this time, because it is in memory until then. */
+const READ_TIMEOUT_MS = 30_000
+
 /** Node.js's parser also accepts HTTP/0.9, which has no headers. */
 const HTTP_VERSIONS = new Set(['1.0', '1.1'])
 
@@ -36,17 +42,19 @@ export type AnswerPod = (request: PodRequest) => Promise<PodResponse>
 /** An HTTP server for the pod of one volume. It can listen on several sockets, one after the other. */
 export class VolumeServer {
   readonly #answer: AnswerPod
-  readonly #budget: BodyBudget
+  readonly #share: ByteShare
+  readonly #clock: Clock
   readonly #servers = new Set<Server>()
   readonly #connections: VolumeConnections = new Set()
   readonly #limit: ConnectionLimit
   #closed = false
 
   /** `budget` and `limit` are shared by all volumes. */
-  constructor(answer: AnswerPod, budget: BodyBudget, limit: ConnectionLimit) {
+  constructor(answer: AnswerPod, budget: ByteBudget, limit: ConnectionLimit, clock: Clock) {
     this.#limit = limit
     this.#answer = answer
-    this.#budget = budget
+    this.#share = budget.share()
+    this.#clock = clock
   }
 
   /** Listens on a socket; returns a function that stops listening. Open connections stay open. */
@@ -89,6 +97,8 @@ export class VolumeServer {
   }
 
   #add(connection: Socket): void {
+    // Node.js removes its own listener before `connect` and `upgrade`; an error without a listener ends the process.
+    connection.on('error', () => undefined)
     if (this.#closed) connection.destroy()
     else this.#limit.add(connection, this.#connections)
   }
@@ -110,7 +120,28 @@ export class VolumeServer {
       body: Buffer.alloc(0),
       signal: gone.signal,
     })
-    end(connection, answer)
+    end(connection, this.#hold(answer, connection, connection))
+  }
+
+  /**
+   * Counts a response until `sent` closes, and closes the connection if the client does not read it. Returns another response if the
+   * volume holds too many bytes.
+   */
+  #hold(answer: PodResponse, sent: Duplex | ServerResponse, connection: Duplex): PodResponse {
+    const { length } = answer.body
+    try {
+      if (sent.destroyed) throw new BridgeError('CANCELLED', 'the client disconnected')
+      this.#share.take(length)
+    } catch (thrown) {
+      answer.body.fill(0)
+      return toErrorResponse(BridgeError.from(thrown))
+    }
+    const cancelTimer = this.#clock.after(READ_TIMEOUT_MS, () => connection.destroy())
+    sent.once('close', () => {
+      cancelTimer()
+      this.#share.give(length)
+    })
+    return answer
   }
 
   async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -121,10 +152,10 @@ export class VolumeServer {
     const gone = new AbortController()
     response.once('close', () => gone.abort())
     try {
-      const body = await readBody(message, this.#budget)
+      const body = await readBody(message, this.#share)
       try {
         const answer = await this.#answer(toPodRequest(message, body.bytes, gone.signal))
-        send(response, answer)
+        send(response, this.#hold(answer, response, message.socket))
       } finally {
         body.release()
       }

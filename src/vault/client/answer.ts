@@ -58,20 +58,21 @@ export function readAnswer(raw: RawAnswer, address: string, now: number): Outcom
   return outcome
 }
 
-const DATA = Buffer.from('"data":{')
-const BATCH_RESULTS = Buffer.from('"batch_results":[')
-const OBJECT_START = 0x7b
+const [OBJECT, LIST] = [0x7b, 0x5b]
+const COLON = 0x3a
+/** Space, tab, line feed and carriage return (RFC 8259, section 2). */
+const JSON_SPACES: ReadonlySet<number | undefined> = new Set([0x20, 0x09, 0x0a, 0x0d])
 /** Errors about the request itself. Others, such as 403, are handled by this program: the Vault token may have expired. */
 const PASSED_ON: ReadonlySet<ErrorCode> = new Set(['VAULT_REJECTED', 'VAULT_NOT_FOUND'])
 
 /**
  * Passes on a response with data without making it text, because it may contain a plaintext. Vault writes JSON without
- * spaces (Go's encoding/json). An error response contains no plaintext, so it is judged as text.
+ * spaces (Go's encoding/json), but a gateway may write it again with some. An error response contains no plaintext, so it is judged as text.
  */
 function passOn(raw: RawAnswer, bytes: Buffer, address: string, now: number): Outcome {
   const isSuccess = raw.status >= 200 && raw.status < 300
-  const hasData = bytes[0] === OBJECT_START && bytes.includes(DATA)
-  if (hasData && (isSuccess || bytes.includes(BATCH_RESULTS)))
+  const hasData = bytes[skipSpaces(bytes, 0)] === OBJECT && hasField(bytes, 'data', OBJECT)
+  if (hasData && (isSuccess || hasField(bytes, 'batch_results', LIST)))
     return { status: raw.status, body: bytes }
   if (isSuccess) {
     bytes.fill(0)
@@ -81,6 +82,22 @@ function passOn(raw: RawAnswer, bytes: Buffer, address: string, now: number): Ou
   return outcome instanceof AttemptFailure && PASSED_ON.has(outcome.error.code)
     ? { status: raw.status, body: bytes }
     : outcome
+}
+
+/** Whether JSON contains a field whose value begins with this byte. Inside a string, each quotation mark has a backslash before it. */
+function hasField(bytes: Buffer, name: string, start: number): boolean {
+  const quotedName = Buffer.from(`"${name}"`)
+  for (let at = bytes.indexOf(quotedName); at >= 0; at = bytes.indexOf(quotedName, at + 1)) {
+    const colon = skipSpaces(bytes, at + quotedName.length)
+    if (bytes[colon] === COLON && bytes[skipSpaces(bytes, colon + 1)] === start) return true
+  }
+  return false
+}
+
+function skipSpaces(bytes: Buffer, from: number): number {
+  let at = from
+  while (JSON_SPACES.has(bytes[at])) at += 1
+  return at
 }
 
 function judgeAnswer(raw: RawAnswer, address: string, now: number): Outcome {

@@ -69,7 +69,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#size += chunk.length
     if (this.#settled) chunk.fill(0)
     else this.#chunks.push(chunk)
-    if (this.#size > MAX_ANSWER_BYTES) this.#giveUp(tooLong(this.#address))
+    if (this.#size <= MAX_ANSWER_BYTES) return
+    const { passesOn = false } = this.#attempt.request
+    this.#giveUp(passesOn ? tooLongForCaller() : tooLong(this.#address))
   }
 
   onResponseEnd(): void {
@@ -89,12 +91,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #read(): Pick<RawAnswer, 'text' | 'secrets' | 'bytes'> {
-    const [only = Buffer.alloc(0)] = this.#chunks
-    const bytes = this.#chunks.length <= 1 ? only : Buffer.concat(this.#chunks)
     const { operation, passesOn = false } = this.#attempt.request
-    // A copy, because the chunks are zeroed.
-    if (passesOn) return { text: '', secrets: [], bytes: Buffer.from(bytes) }
-    return takeSecrets(bytes, operation)
+    // One copy, which the caller zeroes; the chunks are zeroed here.
+    if (passesOn) return { text: '', secrets: [], bytes: Buffer.concat(this.#chunks) }
+    const [only = Buffer.alloc(0), ...others] = this.#chunks
+    if (others.length === 0) return takeSecrets(only, operation)
+    const joined = Buffer.concat(this.#chunks)
+    const taken = takeSecrets(joined, operation)
+    joined.fill(0)
+    return taken
   }
 
   #giveUp(failure: AttemptFailure): void {
@@ -145,4 +150,11 @@ export function closed(): AttemptFailure {
 function tooLong(address: string): AttemptFailure {
   const message = `Vault at ${address} sent a response of more than ${String(MAX_ANSWER_BYTES)} bytes`
   return new AttemptFailure(new BridgeError('VAULT_ANSWER_INVALID', message), 'elsewhere')
+}
+
+/** The caller chose the request, so this says nothing about Vault, and other addresses would answer the same. */
+function tooLongForCaller(): AttemptFailure {
+  const limit = String(MAX_ANSWER_BYTES / 1024 / 1024)
+  const message = `the response of Vault is larger than ${limit} MiB; send a smaller batch`
+  return new AttemptFailure(new BridgeError('CONTENT_TOO_LARGE', message), 'never')
 }

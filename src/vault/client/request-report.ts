@@ -11,6 +11,7 @@ const FROM_WORKING_VAULT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'VAULT_REJECTED',
   'VAULT_NOT_FOUND',
   'VAULT_RATE_LIMITED',
+  'CONTENT_TOO_LARGE',
 ])
 /** Errors that do not concern Vault. */
 const FROM_CALLER: ReadonlySet<ErrorCode> = new Set<ErrorCode>([

@@ -1,14 +1,25 @@
-import { connect, type Socket } from 'node:net'
+import { once } from 'node:events'
+import { connect, Socket } from 'node:net'
+import { join } from 'node:path'
 import { after, end, test } from 'tap'
 
 import { FairGate } from '../../../src/csi/runtime/fair-gate.ts'
 import { RateLimit } from '../../../src/csi/runtime/rate-limit.ts'
-import { BodyBudget } from '../../../src/csi/runtime/request-body.ts'
+import { ByteBudget } from '../../../src/csi/runtime/byte-budget.ts'
+import {
+  ConnectionLimit,
+  type VolumeConnections,
+} from '../../../src/csi/runtime/connection-limit.ts'
+import { readBody } from '../../../src/csi/runtime/request-body.ts'
+import { VolumeServer } from '../../../src/csi/runtime/volume-server.ts'
 import { HandClock } from '../../fakes/clock.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { failure } from '../fixture.ts'
 import { newPod, PodVault, ROLE } from '../pod-vault.ts'
 import { RUNTIME_POLICY, startRuntime } from './fixture.ts'
+
+const MIB = 1024 * 1024
 
 const vault = await PodVault.start()
 after(() => vault.stop())
@@ -57,13 +68,129 @@ void test('a volume can send a limited number of requests per second', async (t)
   t.same([limit.take(), limit.take(), limit.take()], [true, true, false])
 })
 
-void test('bodies of all volumes together are bounded', (t) => {
-  const budget = new BodyBudget()
-  budget.take(32 * 1024 * 1024)
-  t.throws(() => budget.take(1), { code: 'OVERLOADED' })
-  budget.give(1)
-  budget.take(1)
+void test('bytes of all volumes together are bounded, and one volume cannot take the room of another', (t) => {
+  const budget = new ByteBudget()
+  const greedy = budget.share()
+  const modest = budget.share()
+  greedy.take(16 * MIB)
+  t.throws(() => greedy.take(1), { code: 'OVERLOADED' })
+  modest.take(8 * MIB)
+  t.throws(() => modest.take(1), { code: 'OVERLOADED' })
+  greedy.give(8 * MIB)
+  modest.take(MIB)
   t.end()
+})
+
+void test('slow work of one volume leaves places for others', async (t) => {
+  const gate = new FairGate({ maxRunning: 4, maxPerOwner: 10 })
+  const slow = Promise.withResolvers<void>()
+  const work = [1, 2, 3, 4].map(() => gate.run('greedy', () => slow.promise))
+  t.equal(gate.running, 2)
+  await gate.run('modest', async () => undefined)
+  slow.resolve()
+  await Promise.all(work)
+  t.equal(gate.running, 0)
+})
+
+void test('a request whose client has gone does not wait for its turn', async (t) => {
+  const gate = new FairGate({ maxRunning: 1, maxPerOwner: 2 })
+  const slow = Promise.withResolvers<void>()
+  const running = gate.run('a', () => slow.promise)
+  const client = new AbortController()
+  const gone = failure(gate.run('a', () => Promise.reject(new Error('it ran')), client.signal))
+  client.abort()
+  t.match(await gone, { code: 'CANCELLED' })
+  const next = gate.run('a', async () => 'ran')
+  slow.resolve()
+  t.equal(await next, 'ran')
+  await running
+  t.match(await failure(gate.run('a', async () => undefined, client.signal)), { code: 'CANCELLED' })
+  t.equal(gate.running, 0)
+})
+
+void test('connections that arrive in one turn of the event loop are bounded, too', (t) => {
+  const limit = new ConnectionLimit()
+  const own: VolumeConnections = new Set()
+  const connections = Array.from({ length: 200 }, () => new Socket())
+  for (const connection of connections) limit.add(connection, own)
+  t.equal(connections.filter(({ destroyed }) => !destroyed).length, 64)
+  t.equal(own.size, 64)
+  t.end()
+})
+
+void test('chunks of a body are not kept, because each takes much more memory than its bytes', async (t) => {
+  const sent: Buffer[] = []
+  const source = {
+    headers: {},
+    async *[Symbol.asyncIterator]() {
+      for (const text of ['{', '"a', '":1}']) {
+        t.ok(sent.every((chunk) => chunk.every((byte) => byte === 0)))
+        sent.push(Buffer.from(text))
+        yield sent.at(-1) ?? Buffer.alloc(0)
+      }
+    },
+  }
+  const body = await readBody(source, new ByteBudget().share())
+  t.equal(body.bytes.toString(), '{"a":1}')
+  const { bytes } = body
+  body.release()
+  t.ok(bytes.every((byte) => byte === 0))
+})
+
+/** A server whose responses have 4 MiB. */
+async function startServer(clock: HandClock) {
+  const path = join(tempFolder('rt'), 's')
+  const answer = () => Promise.resolve({ status: 200, body: Buffer.alloc(4 * MIB, 'a') })
+  const server = new VolumeServer(answer, new ByteBudget(), new ConnectionLimit(), clock)
+  await server.listen(path)
+  return { path, server }
+}
+
+void test('responses that a client does not read are bounded in bytes and time', async (t) => {
+  const clock = new HandClock()
+  const { path, server } = await startServer(clock)
+  t.teardown(() => server.end())
+  const statuses: string[] = []
+  const unread: Socket[] = []
+  t.teardown(() => unread.forEach((connection) => connection.destroy()))
+  for (let count = 0; count < 6; count += 1) {
+    const connection = connect(path).on('error', () => undefined)
+    unread.push(connection)
+    connection.write('GET /v1/sys/health HTTP/1.1\r\nHost: v\r\n\r\n')
+    await once(connection, 'readable')
+    statuses.push((connection.read(12) as Buffer).toString())
+  }
+  t.same(statuses, [
+    ...Array<string>(4).fill('HTTP/1.1 200'),
+    ...Array<string>(2).fill('HTTP/1.1 429'),
+  ])
+  await clock.advance(30_000)
+  const [first] = unread
+  first?.resume()
+  await once(first ?? new Socket(), 'close')
+  t.ok((first?.bytesRead ?? Infinity) < 4 * MIB, 'the rest is never sent')
+})
+
+void test('a client that disconnects after CONNECT or an upgrade does not end the driver', async (t) => {
+  const { path, server } = await startServer(new HandClock())
+  t.teardown(() => server.end())
+  const requests = [
+    'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n',
+    'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n',
+    'LIST /v1/transit/keys HTTP/1.1\r\nHost: a\r\n\r\n',
+    'nonsense',
+  ]
+  for (let round = 0; round < 20; round += 1) {
+    for (const request of requests) {
+      const connection = connect(path)
+      connection.write(request, () => connection.destroy())
+      await once(connection, 'close')
+    }
+  }
+  const connection = connect(path)
+  connection.write('HEAD /v1/sys/health HTTP/1.0\r\n\r\n')
+  await once(connection, 'data')
+  t.pass('it still answers')
 })
 
 void test('a pod that opens connections without end loses its oldest, and another pod connects', async (t) => {

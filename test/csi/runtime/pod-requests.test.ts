@@ -1,4 +1,6 @@
-import { after, end, test } from 'tap'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { after, end, test, type Test } from 'tap'
 import { PodVault, newPod, ROLE } from '../pod-vault.ts'
 import { RUNTIME_POLICY, startRuntime } from './fixture.ts'
 
@@ -110,6 +112,72 @@ void test('what clients ask before they use Transit is answered without Vault', 
   t.equal((await socket.ask('sys/internal/ui/mounts/secret')).status, 403)
   t.same(vault.bao.auditRequests({ since }), [])
 })
+
+void test('a response of more than 4 MiB is an error of the request, not of Vault', async (t) => {
+  const { client } = await startBehindGateway(t, (text) => text + ' '.repeat(4 * 1024 * 1024))
+  const since = vault.bao.auditMark()
+  const answer = await client.ask('transit/encrypt/data', { body: { plaintext: 'YQ==' } })
+  t.equal(answer.status, 413, answer.text)
+  t.match(answer.json.errors?.[0], /larger than 4 MiB; send a smaller batch/)
+  t.equal(vault.bao.auditRequests({ since, path: 'transit/encrypt/data' }).length, 1, 'no retry')
+  t.equal((await client.ask('sys/health')).status, 200)
+})
+
+void test('a gateway in front of Vault may write the JSON with spaces', async (t) => {
+  const { client } = await startBehindGateway(t, indent)
+  const signed = await client.ask('transit/sign/signing', { body: { input: 'YQ==' } })
+  t.equal(signed.status, 200, signed.text)
+  t.match(signed.json.data['signature'], /^vault:v1:/)
+  const batch = { batch_input: [{ ciphertext: 'vault:v1:AAAA' }] }
+  const failed = await client.ask('transit/decrypt/data', { body: batch })
+  t.equal(failed.status, 400)
+  t.match(failed.json.data['batch_results'], [{ error: String }])
+})
+
+void test('a page of a gateway is not a response of Vault', async (t) => {
+  const { client } = await startBehindGateway(t, () => '<html>Sign in</html>')
+  const answer = await client.ask('transit/random', { body: {} })
+  t.equal(answer.status, 503, answer.text)
+  t.equal(answer.headers['retry-after'], '1')
+  t.equal((await client.ask('sys/health')).status, 503)
+  t.equal((await socket.ask('sys/health')).status, 200)
+})
+
+/** A pod of a driver whose requests to Transit pass a gateway that changes the text of Vault's responses. */
+async function startBehindGateway(t: Test, change: (text: string) => string) {
+  const gateway = createServer((request, response) => void passOn(request, response, change))
+  await new Promise<void>((resolve) => gateway.listen(0, '127.0.0.1', resolve))
+  const { port } = gateway.address() as AddressInfo
+  const behind = await startRuntime(vault, { address: `http://127.0.0.1:${String(port)}` })
+  t.teardown(async () => {
+    await behind.stop()
+    gateway.close()
+    gateway.closeAllConnections()
+  })
+  return { client: await behind.kubelet.publish(newPod()) }
+}
+
+async function passOn(
+  request: IncomingMessage,
+  response: ServerResponse,
+  change: (text: string) => string,
+): Promise<void> {
+  const { method = '', url = '', headers } = request
+  const chunks: Buffer[] = []
+  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk)
+  const answer = await fetch(`${vault.bao.address}${url}`, {
+    method,
+    headers: { 'X-Vault-Token': String(headers['x-vault-token'] ?? ''), 'X-Vault-Request': 'true' },
+    body: chunks.length === 0 ? null : Buffer.concat(chunks),
+  })
+  const text = await answer.text()
+  response.statusCode = answer.status
+  response.end(url.startsWith('/v1/transit/') ? change(text) : text)
+}
+
+function indent(text: string): string {
+  return `\n${JSON.stringify(JSON.parse(text), undefined, 2)}`
+}
 
 // Explicit, because the open socket keeps tap waiting for more tests.
 end()

@@ -102,6 +102,12 @@ const REFUSED: readonly [string, PublishChange & { pod?: object }, string, RegEx
     'PERMISSION_DENIED',
     /has operations/,
   ],
+  [
+    'a Vault namespace without a rule',
+    { attributes: { vaultNamespace: 'team-a' } },
+    'PERMISSION_DENIED',
+    /has operations in Vault namespace "team-a"/,
+  ],
   ['a role that Vault refuses', { attributes: { role: 'none' } }, 'PERMISSION_DENIED', /role/],
 ]
 

@@ -1,4 +1,12 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { after, end, test } from 'tap'
 
@@ -96,6 +104,15 @@ void test('a socket that a clean-up job removed is served again', async (t) => {
     return answer.status === 200
   })
   t.pass('the socket is back')
+})
+
+void test('a record that another driver removes during the start is ignored', async (t) => {
+  const folder = tempFolder('rt')
+  mkdirSync(join(folder, 's', 'volumes'), { recursive: true })
+  symlinkSync('gone', join(folder, 's', 'volumes', `${'0'.repeat(16)}.json`))
+  const runtime = await startRuntime(vault, { folder })
+  t.teardown(() => runtime.stop())
+  t.equal(runtime.runtime.volumes.size, 0)
 })
 
 // Explicit, because the open socket keeps tap waiting for more tests.
