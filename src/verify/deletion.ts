@@ -20,7 +20,7 @@ export function describeDeletion({ prefix, resources }: Report): readonly string
   const path = damaged.map(({ key }) => pathInApi(key, prefix)).find((found) => found !== undefined)
   if (path === undefined) return []
   return [
-    'an object that no key or backup can make readable can be deleted, without its finalizers (Kubernetes 1.37, or the feature gate AllowUnsafeMalformedObjectDeletion; needs the verb unsafe-delete-ignore-read-errors):',
+    'an object that no key or backup can make readable can be deleted, without its finalizers (Kubernetes 1.37, or 1.34 and newer with the feature gate AllowUnsafeMalformedObjectDeletion; needs the verb unsafe-delete-ignore-read-errors):',
     `  echo '${OPTIONS}' | kubectl delete --raw ${path} -f -`,
   ]
 }

@@ -26,7 +26,7 @@ type Version = {
 
 const VERSIONS: readonly Version[] = [
   { minor: '1.30', part: 'kube-apiserver-1.30', hasConfigHash: false, unsafeDeletion: 'none' },
-  { minor: '1.32', part: 'kube-apiserver-1.32', hasConfigHash: false, unsafeDeletion: 'gate' },
+  { minor: '1.32', part: 'kube-apiserver-1.32', hasConfigHash: false, unsafeDeletion: 'none' },
   { minor: '1.34', part: 'kube-apiserver-1.34', hasConfigHash: true, unsafeDeletion: 'gate' },
   { minor: '1.36', part: 'kube-apiserver-1.36', hasConfigHash: true, unsafeDeletion: 'gate' },
   { minor: '1.37', part: 'kube-apiserver', hasConfigHash: true, unsafeDeletion: 'default' },
@@ -140,7 +140,7 @@ async function deleteUnreadable(t: Test, cluster: Cluster, version: Version): Pr
   await etcd.put(key, whole.subarray(0, 60))
   t.match(await runVerify('--endpoints', etcd.address), {
     code: 1,
-    stdout: /Kubernetes 1\.37, or the feature gate AllowUnsafeMalformedObjectDeletion/,
+    stdout: /Kubernetes 1\.37, or 1\.34 and newer with the feature gate AllowUnsafeMalformedObjectDeletion/,
   })
   if (version.unsafeDeletion !== 'default') {
     t.not((await deleteDamaged(api)).status, 200)
