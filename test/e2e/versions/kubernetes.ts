@@ -140,7 +140,8 @@ async function deleteUnreadable(t: Test, cluster: Cluster, version: Version): Pr
   await etcd.put(key, whole.subarray(0, 60))
   t.match(await runVerify('--endpoints', etcd.address), {
     code: 1,
-    stdout: /Kubernetes 1\.37, or 1\.34 and newer with the feature gate AllowUnsafeMalformedObjectDeletion/,
+    stdout:
+      /Kubernetes 1\.37, or 1\.34 and newer with the feature gate AllowUnsafeMalformedObjectDeletion/,
   })
   if (version.unsafeDeletion !== 'default') {
     t.not((await deleteDamaged(api)).status, 200)
