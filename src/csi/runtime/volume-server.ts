@@ -99,6 +99,8 @@ export class VolumeServer {
   #add(connection: Socket): void {
     // Node.js removes its own listener before `connect` and `upgrade`; an error without a listener ends the process.
     connection.on('error', () => undefined)
+    // A client may send many requests before it reads the first response.
+    connection.setMaxListeners(0)
     if (this.#closed) connection.destroy()
     else this.#limit.add(connection, this.#connections)
   }
@@ -130,15 +132,17 @@ export class VolumeServer {
   #hold(answer: PodResponse, sent: Duplex | ServerResponse, connection: Duplex): PodResponse {
     const { length } = answer.body
     try {
-      if (sent.destroyed) throw new BridgeError('CANCELLED', 'the client disconnected')
+      if (sent.destroyed || connection.destroyed)
+        throw new BridgeError('CANCELLED', 'the client disconnected')
       this.#share.take(length)
     } catch (thrown) {
       answer.body.fill(0)
       return toErrorResponse(BridgeError.from(thrown))
     }
     const cancelTimer = this.#clock.after(READ_TIMEOUT_MS, () => connection.destroy())
-    sent.once('close', () => {
+    onceClosed(sent, connection, () => {
       cancelTimer()
+      answer.body.fill(0)
       this.#share.give(length)
     })
     return answer
@@ -150,7 +154,7 @@ export class VolumeServer {
       return
     }
     const gone = new AbortController()
-    response.once('close', () => gone.abort())
+    onceClosed(response, message.socket, () => gone.abort())
     try {
       const body = await readBody(message, this.#share)
       try {
@@ -167,6 +171,24 @@ export class VolumeServer {
       send(response, respondErrors(status, [error.message]), true)
     }
   }
+}
+
+/**
+ * Calls `run` once, when a response is sent or its connection closes. A response that waits for the one before it does not emit `close`
+ * when its connection closes.
+ */
+function onceClosed(sent: Duplex | ServerResponse, connection: Duplex, run: () => void): void {
+  let isClosed = false
+  const close = () => {
+    // One event can cause the other, and a listener that is removed meanwhile is still called.
+    if (isClosed) return
+    isClosed = true
+    sent.off('close', close)
+    connection.off('close', close)
+    run()
+  }
+  sent.on('close', close)
+  if (sent !== connection) connection.on('close', close)
 }
 
 /** Reads what Node.js's parser could not parse. */

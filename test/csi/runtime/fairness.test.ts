@@ -141,9 +141,10 @@ void test('chunks of a body are not kept, because each takes much more memory th
 async function startServer(clock: HandClock) {
   const path = join(tempFolder('rt'), 's')
   const answer = () => Promise.resolve({ status: 200, body: Buffer.alloc(4 * MIB, 'a') })
-  const server = new VolumeServer(answer, new ByteBudget(), new ConnectionLimit(), clock)
+  const budget = new ByteBudget()
+  const server = new VolumeServer(answer, budget, new ConnectionLimit(), clock)
   await server.listen(path)
-  return { path, server }
+  return { path, server, budget }
 }
 
 void test('responses that a client does not read are bounded in bytes and time', async (t) => {
@@ -169,6 +170,26 @@ void test('responses that a client does not read are bounded in bytes and time',
   first?.resume()
   await once(first ?? new Socket(), 'close')
   t.ok((first?.bytesRead ?? Infinity) < 4 * MIB, 'the rest is never sent')
+})
+
+void test('responses that wait for others when their connection closes give their bytes back', async (t) => {
+  const { path, server, budget } = await startServer(new HandClock())
+  t.teardown(() => server.end())
+  const connection = connect(path).on('error', () => undefined)
+  connection.write('GET /v1/sys/health HTTP/1.1\r\nHost: v\r\n\r\n'.repeat(3))
+  await once(connection, 'readable')
+  const other = budget.share()
+  t.throws(() => other.take(16 * MIB), { code: 'OVERLOADED' })
+  connection.destroy()
+  await eventually('all bytes to be free', () => {
+    try {
+      other.take(16 * MIB)
+      return true
+    } catch {
+      return false
+    }
+  })
+  t.throws(() => other.take(1), { code: 'OVERLOADED' }, 'no bytes are given back twice')
 })
 
 void test('a client that disconnects after CONNECT or an upgrade does not end the driver', async (t) => {
