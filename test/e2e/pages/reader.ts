@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { ROOT } from '../../commands/program.ts'
 import { DocumentText } from '../../csi/document.ts'
+import type { KubeNode } from '../../real/cluster/kube-node.ts'
 import { obtain } from '../../real/host/parts.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import type { OpenBao } from '../../real/vault/openbao.ts'
@@ -19,14 +20,22 @@ export class Reader {
   readonly folder: string
   #page: DocumentText
   readonly #state = tempFolder('systemd')
+  readonly #node: KubeNode | undefined
 
-  static async open(t: Test, page: string, bao: OpenBao, kubeconfig: string): Promise<Reader> {
-    const reader = new Reader(page, bao, kubeconfig)
+  /** With a node, the reader sits at a terminal of that node. */
+  static async open(
+    t: Test,
+    page: string,
+    bao: OpenBao,
+    kubeconfig: string,
+    node?: KubeNode,
+  ): Promise<Reader> {
+    const reader = new Reader(page, bao, kubeconfig, node)
     t.teardown(() => {
       reader.#stopUnits()
     })
     const { administrator } = reader
-    for (const name of ['bao', 'kubectl'] as const)
+    for (const name of ['bao', 'helm', 'kubectl'] as const)
       administrator.has(name, `exec ${await obtain(name)} "$@"`)
     administrator.has('k3s', 'shift; exec kubectl "$@"')
     const systemctl = join(import.meta.dirname, 'systemctl.ts')
@@ -34,7 +43,8 @@ export class Reader {
     return reader
   }
 
-  private constructor(page: string, bao: OpenBao, kubeconfig: string) {
+  private constructor(page: string, bao: OpenBao, kubeconfig: string, node?: KubeNode) {
+    this.#node = node
     this.#page = new DocumentText(page)
     const answers = [
       { question: /Token .*: /, answer: bao.rootToken },
@@ -56,7 +66,14 @@ export class Reader {
 
   /** Types the commands after a mark; returns what the terminal shows. */
   types(mark: string): Promise<string> {
-    return this.administrator.types(this.block(mark))
+    return this.runs(this.block(mark).text)
+  }
+
+  /** Types other commands. */
+  runs(text: string): Promise<string> {
+    const enter = this.#node?.enter
+    const inside = enter === undefined ? [] : [...enter, 'env', '-C', this.folder]
+    return this.administrator.types({ language: 'sh', text }, inside)
   }
 
   /** What systemctl received. */

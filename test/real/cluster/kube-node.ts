@@ -10,6 +10,7 @@ import {
   apiServerCommand,
   encryptionFile,
   etcdCommand,
+  writeEtcdFiles,
   writeStaticPods,
   type ControlPlane,
 } from './node/control-plane.ts'
@@ -47,6 +48,12 @@ interface NodeSetup {
   readonly environment: Record<string, string>
   readonly token: string
   readonly endTurn: () => void
+  readonly hasStaticPods: boolean
+}
+
+interface NodeOptions {
+  /** Runs etcd, with TLS, and the API server as static pods from the first boot on, as kubeadm does. */
+  readonly isKubeadm?: boolean
 }
 
 /**
@@ -74,11 +81,14 @@ export class KubeNode {
   readonly #token: string
   readonly #controlPlane: ControlPlane
   readonly #endTurn: () => void
-  #hasStaticPods = false
+  #hasStaticPods: boolean
   #init: Program
 
   /** Boots it and waits until it is ready to run pods. */
-  static async start(imageArchive: string): Promise<KubeNode> {
+  static async start(
+    imageArchive: string,
+    { isKubeadm = false }: NodeOptions = {},
+  ): Promise<KubeNode> {
     const endTurn = await takeTurn()
     const folder = tempFolder('kube-node')
     const authority = await CertificateAuthority.create('kube-node test CA')
@@ -87,6 +97,7 @@ export class KubeNode {
     const signer = await ServiceAccountIssuer.create(ISSUER)
     const token = randomBytes(16).toString('hex')
     writeFiles(folder, { token, signer, caPem: authority.caPem })
+    if (isKubeadm) await writeEtcdFiles(folder)
     const environment = {
       NODE: folder,
       NODE_ADDRESS: ADDRESS,
@@ -107,10 +118,11 @@ export class KubeNode {
       address: ADDRESS,
       serviceRange: SERVICE_RANGE,
       issuer: ISSUER,
+      hasSecureEtcd: isKubeadm,
     }
     const connect = { ca: authority.caPem, socketPath: join(folder, 'api.sock') }
     const node = new KubeNode(
-      { controlPlane, signer, environment, token, endTurn },
+      { controlPlane, signer, environment, token, endTurn, hasStaticPods: isKubeadm },
       new Agent({ connect }),
     )
     await node.#importImage(imageArchive)
@@ -126,6 +138,7 @@ export class KubeNode {
     this.#agent = agent
     this.#token = place.token
     this.#endTurn = place.endTurn
+    this.#hasStaticPods = place.hasStaticPods
     this.#init = this.#boot()
   }
 
@@ -190,12 +203,17 @@ export class KubeNode {
     throw new Error(`${args[0]} ${args[1]}: ${String(status)} ${String(body?.message ?? body)}`)
   }
 
+  /** The command that runs its arguments inside the node's network and file systems, until the next power cut. */
+  get enter(): readonly [string, ...string[]] {
+    return ['nsenter', '-t', String(this.#processOne()), '-m', '-n', '-p']
+  }
+
   /** Starts a program inside the node's network and file systems. */
   run(name: string, command: string, args: readonly string[]): Program {
-    const inside = ['-t', String(this.#processOne()), '-m', '-n', '-p']
+    const [enter, ...inside] = this.enter
     return Program.start({
       name,
-      command: 'nsenter',
+      command: enter,
       args: [...inside, 'env', `KUBECONFIG=${this.kubeconfig}`, command, ...args],
       folder: this.folder,
     })

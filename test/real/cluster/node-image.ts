@@ -50,6 +50,8 @@ async function build(archive: string): Promise<void> {
   const storage = join(cacheFolder(), 'buildah')
   const at = ['--root', storage, '--runroot', join(storage, 'run')]
   const buildah = (...args: string[]) => quietly('buildah', [...at, ...args])
+  // A build that was interrupted leaves its containers, and their images cannot be removed.
+  await buildah('rm', '--all')
   const builder = `builder:${hashOf(['package-lock.json', 'test/real/host/debian.ts'])}`
   const images = await buildah('images', '--format', '{{.Name}}:{{.Tag}}')
   const present = images.includes(`/${builder}\n`)
