@@ -91,7 +91,7 @@ class Secrets {
 /** Waits until the sealed file contains the local key that the plugin made since its start. */
 async function waitForSealedFile(node: KubeNode): Promise<void> {
   await node.waitUntil('the sealed file', () => {
-    const madeAt = pluginLog(node).findLast(({ msg }) => msg === 'made a new local key')?.time
+    const madeAt = pluginLog(node).findLast(({ msg }) => msg === 'created a new local key')?.time
     if (madeAt === undefined) return false
     return statSync(node.pathOf(SEALED_FILE)).mtimeMs > new Date(madeAt).getTime()
   })
