@@ -72,15 +72,21 @@ void test('three versions, killed at every step, with a lagging plugin, a server
   )
 
   await t.test('to version 2, killed at the beginning of every step', async (t) => {
+    let completed: string | undefined
     for (const step of STEPS) {
       const program = operator.start(command, env)
       await program.waitUntil(`step ${step}`, () => program.output().includes(`, ${step}: `), {
         timeoutMs: 90_000,
         intervalMs: 5,
       })
-      await program.kill()
+      const exit = await program.kill()
+      // The last step takes no time: a run that ended before it was killed is complete, and another one would rotate again.
+      if (exit.code === 0) completed = program.output()
     }
-    const { code, stdout, stderr } = await operator.run(command, env)
+    const { code, stdout, stderr } =
+      completed === undefined
+        ? await operator.run(command, env)
+        : { code: 0, stdout: completed, stderr: '' }
     t.equal(code, 0, stdout + stderr)
     t.match(stdout, 'etcd needs version 2 and newer')
     t.equal(await latestVersion(fixture), 2, 'rotated once')
