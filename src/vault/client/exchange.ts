@@ -94,12 +94,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const { operation, passesOn = false } = this.#attempt.request
     // One copy, which the caller zeroes; the chunks are zeroed here.
     if (passesOn) return { text: '', secrets: [], bytes: Buffer.concat(this.#chunks) }
-    const [only = Buffer.alloc(0), ...others] = this.#chunks
-    if (others.length === 0) return takeSecrets(only, operation)
-    const joined = Buffer.concat(this.#chunks)
-    const taken = takeSecrets(joined, operation)
-    joined.fill(0)
-    return taken
+    const [only = Buffer.alloc(0)] = this.#chunks
+    return takeSecrets(this.#chunks.length <= 1 ? only : Buffer.concat(this.#chunks), operation)
   }
 
   #giveUp(failure: AttemptFailure): void {
