@@ -22,9 +22,14 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
 /** Statuses after which clients of Vault try again. */
 const TEMPORARY = new Set([429, 503])
 
+/** The HTTP status of an error. */
+export function statusOf(error: BridgeError): number {
+  return STATUS_OF[error.code] ?? (isOutage(error) ? 503 : 500)
+}
+
 /** Converts an error to a response of Vault's API. A denial has Vault's own text, so that clients recognize it. */
 export function toErrorResponse(error: BridgeError): PodResponse {
-  const status = STATUS_OF[error.code] ?? (isOutage(error) ? 503 : 500)
+  const status = statusOf(error)
   const words = error.code === 'VAULT_DENIED' ? 'permission denied' : error.message
   return respondErrors(
     status,

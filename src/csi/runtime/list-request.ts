@@ -1,7 +1,8 @@
 /** The longest head of a request, as for other methods (volume-server.ts). */
 const MAX_HEAD_BYTES = 16 * 1024
 const REQUEST_LINE = /^LIST ([\x21-\x7e]+) HTTP\/1\.1$/
-const HEADER = /^([\w-]+):[ \t]*([\x20-\x7e]*)$/
+/** The value begins with a visible character, so that many spaces can be matched in one way only. */
+const HEADER = /^([\w-]+):[ \t]*(|[\x21-\x7e][\x20-\x7e]*)$/
 
 /** The head of a request with Vault's own method LIST. */
 export interface ListRequest {

@@ -14,7 +14,7 @@ import type { Clock } from '../../time/clock.ts'
 import type { ByteBudget, ByteShare } from './byte-budget.ts'
 import type { ConnectionLimit, VolumeConnections } from './connection-limit.ts'
 import { readListRequest, type ListRequest } from './list-request.ts'
-import { toErrorResponse } from './error-response.ts'
+import { statusOf, toErrorResponse } from './error-response.ts'
 import { respondErrors, type PodRequest, type PodResponse } from './pod-request.ts'
 import { readBody } from './request-body.ts'
 
@@ -165,10 +165,8 @@ export class VolumeServer {
       }
     } catch (thrown) {
       const error = BridgeError.from(thrown)
-      const status =
-        error.code === 'CONTENT_TOO_LARGE' ? 413 : error.code === 'OVERLOADED' ? 429 : 400
       // The connection is closed, because the rest of the body would be parsed as the next request.
-      send(response, respondErrors(status, [error.message]), true)
+      send(response, respondErrors(statusOf(error), [error.message]), true)
     }
   }
 }
@@ -223,8 +221,7 @@ function send(
   if (retryAfterSeconds !== undefined) headers['Retry-After'] = retryAfterSeconds
   if (closes) headers['Connection'] = 'close'
   response.writeHead(status, headers)
-  response.end(body, () => body.fill(0))
-  response.once('close', () => body.fill(0))
+  response.end(body)
 }
 
 /** Responds on a connection whose request Node.js cannot parse or does not handle. */
@@ -246,8 +243,5 @@ function end(connection: Duplex, { status, body }: PodResponse): void {
     'Connection: close',
   ]
   connection.write(`${lines.join('\r\n')}\r\n\r\n`)
-  connection.end(body, () => {
-    body.fill(0)
-    connection.destroy()
-  })
+  connection.end(body, () => connection.destroy())
 }

@@ -195,6 +195,15 @@ const MESSAGES: Readonly<Record<string, string | Buffer>> = {
   DELETE: request('DELETE', '/v1/transit/keys/app-data'),
   PATCH: request('PATCH', '/v1/transit/keys/app-data', '', '{}'),
   'a LIST of another path': request('LIST', '/v1/sys/policies/acl'),
+  'a LIST with a header of 15,000 spaces and a control character': request(
+    'LIST',
+    '/v1/transit/keys',
+    `X-A:${' '.repeat(15_000)}\x01\r\n`,
+  ),
+  'a namespace with 15,000 slashes inside': post(
+    '/v1/transit/encrypt/app-data',
+    `X-Vault-Namespace: a${'/'.repeat(15_000)}b\r\n`,
+  ),
   'a LIST with a body': request('LIST', '/v1/transit/keys', '', '{}'),
   'a LIST with a request behind it': `${request('LIST', '/v1/transit/keys')}${SMUGGLED}`,
   'a method of our own': request('SEAL', '/v1/sys/seal'),
