@@ -8,7 +8,7 @@ scrapeTimeout: {{ . }}
 {{- end }}
 relabelings:
   - {sourceLabels: [__meta_kubernetes_pod_node_name], targetLabel: node}
-  # People know nodes by name; each node has one process of each component.
+  # Each node has one process of each component, so the node's name identifies it.
   - {sourceLabels: [__meta_kubernetes_pod_node_name], targetLabel: instance}
   {{- with .cluster }}
   - {targetLabel: cluster, replacement: {{ . | quote }}}
@@ -32,7 +32,7 @@ app.kubernetes.io/component: kms
 app.kubernetes.io/managed-by: transit-bridge-installer
 {{- end -}}
 
-{{/* The labels by which pods of this release are found, in all components. */}}
+{{/* The labels that select the pods of this release, of all components. */}}
 {{- define "transit-bridge.releaseLabels" -}}
 app.kubernetes.io/name: {{ include "transit-bridge.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
