@@ -9,7 +9,8 @@ const REPUBLISHES = 3
 
 /** All pods of a node start at once, as after a power cut. */
 void test('30 pods with 5 objects each', { skip: whyNoMounts() }, async (t) => {
-  const { cluster, driver, vault, provider } = await startCsiStack(t)
+  // On a slow machine a login takes longer than the default timeout, and would be sent again.
+  const { cluster, driver, vault, provider } = await startCsiStack(t, { vaultTimeout: '30s' })
   const { bao } = vault
   await makeKey(bao, 'app-signing', { type: 'ecdsa-p256' })
   await makeKey(bao, 'app-data')
