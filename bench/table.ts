@@ -10,7 +10,7 @@ export type Row = {
 
 /** Prints rows as a Markdown table, which is also readable on a terminal. */
 export function printTable(rows: readonly Row[]): void {
-  const cells = [
+  printCells([
     ['what', 'value', 'ratio', 'target', ''],
     ...rows.map((row) => [
       row.what,
@@ -19,7 +19,11 @@ export function printTable(rows: readonly Row[]): void {
       row.target ?? '',
       row.ok === undefined ? '' : row.ok ? 'ok' : 'MISSED',
     ]),
-  ]
+  ])
+}
+
+/** The same with other columns; the first row has their names. */
+export function printCells(cells: readonly (readonly string[])[]): void {
   const widths = cells[0]?.map((_, column) =>
     Math.max(...cells.map((row) => row[column]?.length ?? 0)),
   )

@@ -37,17 +37,29 @@ export class KeyProof {
     await this.#proveBatch(good, { ciphertext, associatedData: changed }, context)
   }
 
-  /** One request shows both: a batch works, and AAD is authenticated in encrypt and decrypt. */
+  /** A token that was revoked in between denies a batch, too: only a second denial shows that a policy denies batches. */
   async #proveBatch(good: DecryptInput, bad: DecryptInput, context: CallContext): Promise<void> {
-    const { transit, keyName, onBatchDenied } = this.#options
+    if ((await this.#findBatchDenial(good, bad, context)) === undefined) return
+    requireRefused(await this.#decryptOne(bad, context))
+    const denial = await this.#findBatchDenial(good, bad, context)
+    if (denial !== undefined) this.#options.onBatchDenied(denial)
+  }
+
+  /** One request shows both: a batch works, and AAD is authenticated in encrypt and decrypt. Returns why Vault denies it. */
+  async #findBatchDenial(
+    good: DecryptInput,
+    bad: DecryptInput,
+    context: CallContext,
+  ): Promise<BridgeError | undefined> {
+    const { transit, keyName } = this.#options
     try {
       const [ofGood, ofBad] = await transit.decrypt(keyName, [good, bad], context)
       requireRefused(ofBad)
       requirePlaintext(ofGood)
+      return undefined
     } catch (error) {
-      if (!(error instanceof BridgeError) || error.code !== 'VAULT_DENIED') throw error
-      requireRefused(await this.#decryptOne(bad, context))
-      onBatchDenied(error)
+      if (error instanceof BridgeError && error.code === 'VAULT_DENIED') return error
+      throw error
     }
   }
 

@@ -26,7 +26,7 @@ import { encodeV1AssociatedData, makeV1Cipher, openV1Cipher } from '../seed/v1-c
 
 /** kube-apiserver discards an answer with a longer one (kmsv2/envelope.go, encryptedDEKSourceMaxSize). */
 const MAX_SEED_CIPHERTEXT_BYTES = 1024
-/** A snapshot older than this is read again before a key id that it does not contain is refused. */
+/** The key is read again, if that is this long ago, before data is refused for an unknown key id or a failed authentication. */
 const UNKNOWN_KEY_ID_AGE_MS = 5_000
 /** A ciphertext of a newer version waits until the snapshot is this old: another node saw a rotation first. */
 const NEWER_VERSION_AGE_MS = 250
@@ -205,9 +205,22 @@ export class KeyService {
       sealed === undefined
         ? decrypt(opened, context)
         : this.#options.ring.open({ ...opened, sealed }, context)
-    const plaintext = await this.#tryPatiently(open, context)
-    cache?.keep(opened, plaintext)
-    return plaintext
+    try {
+      const plaintext = await this.#tryPatiently(open, context)
+      cache?.keep(opened, plaintext)
+      return plaintext
+    } catch (error) {
+      if (hasCode(error, 'CIPHERTEXT_INVALID')) await this.#checkClaimAgain(opened, context)
+      throw error
+    }
+  }
+
+  /** Vault cannot authenticate data whose key id is known: if the key was replaced since it was read, that is the reason. */
+  async #checkClaimAgain(opened: OpenedEnvelope, context: CallContext): Promise<void> {
+    const { watch } = this.#options
+    const reading = watch.refreshIfOlderThan(UNKNOWN_KEY_ID_AGE_MS, context)
+    const snapshot = await reading.catch(() => undefined)
+    if (snapshot !== undefined) await checkClaim(opened, this.#options, () => snapshot)
   }
 
   /** The known snapshot if it is sufficient; the key is read again only if that may explain the envelope. */
@@ -233,7 +246,7 @@ export class KeyService {
       try {
         return await work()
       } catch (error) {
-        const isLagging = error instanceof BridgeError && error.code === 'KEY_VERSION_UNKNOWN'
+        const isLagging = hasCode(error, 'KEY_VERSION_UNKNOWN')
         const hasTime = clock.monotonic() + STANDBY_LAG_WAIT_MS < context.deadline
         if (!isLagging || tries >= STANDBY_LAG_TRIES || !hasTime) throw error
         await this.#pause(STANDBY_LAG_WAIT_MS, context)
@@ -280,8 +293,9 @@ function sizeOf({ ciphertext, annotations, keyId }: Envelope): number {
 }
 
 function isVersionRefused(error: unknown): error is BridgeError {
-  return (
-    error instanceof BridgeError &&
-    (error.code === 'KEY_VERSION_DISABLED' || error.code === 'KEY_VERSION_UNKNOWN')
-  )
+  return hasCode(error, 'KEY_VERSION_DISABLED') || hasCode(error, 'KEY_VERSION_UNKNOWN')
+}
+
+function hasCode(error: unknown, code: ErrorCode): error is BridgeError {
+  return error instanceof BridgeError && error.code === code
 }

@@ -144,8 +144,11 @@ export class DecryptBatcher {
     this.#outage = error !== undefined && isOutage(error) ? error : undefined
   }
 
-  /** Settles every call of a batch. Returns the fault that concerns the request as a whole. */
-  async #answer(batch: readonly Waiting[]): Promise<BridgeError | undefined> {
+  /**
+   * Settles every call of a batch. Returns the fault that concerns the request as a whole.
+   * @param wasDenied these values are the rest of a batch that Vault denied before it allowed one of its values
+   */
+  async #answer(batch: readonly Waiting[], wasDenied = false): Promise<BridgeError | undefined> {
     this.#options.onBatch(batch.length)
     try {
       const inputs = batch.map(({ input }) => input)
@@ -159,25 +162,30 @@ export class DecryptBatcher {
       return undefined
     } catch (thrown) {
       const error = BridgeError.from(thrown)
-      if (batch.length > 1 && mayConcernOneValue(error)) await this.#split(batch, error)
+      if (batch.length > 1 && mayConcernOneValue(error)) await this.#split(batch, error, wasDenied)
       else for (const { settle } of batch) settle(error)
       return error
     }
   }
 
-  /** Sends the values one by one. After a denial it first sends one, so that a lost permission costs one request more. */
-  async #split(batch: readonly Waiting[], error: BridgeError): Promise<void> {
+  /**
+   * Sends the values one by one. After a denial it first sends one, so that a lost permission costs one request more. If that one
+   * is allowed, the Vault token may have been replaced in between, so only a second denial shows that a policy denies batches.
+   */
+  async #split(batch: readonly Waiting[], error: BridgeError, wasDenied: boolean): Promise<void> {
     const [first, ...rest] = batch.filter(isOpen)
     if (first === undefined) return
     const isDenied = error.code === 'VAULT_DENIED'
     const probe = this.#answer([first])
-    if (isDenied) {
-      if ((await probe)?.code === 'VAULT_DENIED') {
-        for (const { settle } of rest) settle(error)
-        return
-      }
-      this.pauseBatches(error)
+    if (isDenied && (await probe)?.code === 'VAULT_DENIED') {
+      for (const { settle } of rest) settle(error)
+      return
     }
+    if (isDenied && !wasDenied) {
+      if (rest.length > 0) await this.#answer(rest, true)
+      return
+    }
+    if (isDenied) this.pauseBatches(error)
     await Promise.all([probe, ...rest.map((waiting) => this.#answer([waiting]))])
   }
 }

@@ -95,8 +95,20 @@ function denyBatches(inputs: readonly DecryptInput[], answer: DecryptResult[]): 
 void test('a Transit that denies batches is proven value by value, and the denial is reported', async (t) => {
   const { prove, sizes, denials } = fixture(denyBatches)
   await prove()
-  t.same(sizes, [1, 2, 1])
+  t.same(sizes, [1, 2, 1, 2])
   t.same(denials, ['VAULT_DENIED'])
+})
+
+void test('a batch that is denied once, as while a token is revoked, is not reported', async (t) => {
+  let isRevoked = true
+  const { prove, sizes, denials } = fixture((inputs, answer) => {
+    if (inputs.length === 1 || !isRevoked) return answer
+    isRevoked = false
+    throw fault('VAULT_DENIED')
+  })
+  await prove()
+  t.same(sizes, [1, 2, 1, 2])
+  t.same(denials, [])
 })
 
 void test('a Transit that denies batches and ignores AAD is AAD_IGNORED', async (t) => {

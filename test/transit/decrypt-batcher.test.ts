@@ -193,31 +193,50 @@ for (const code of ['VAULT_SEALED', 'KEY_MISSING', 'DEADLINE_EXCEEDED'] as const
   })
 }
 
-void test('a batch that Vault denies is sent one by one, and no batch for a minute', async (t) => {
+void test('a batch that Vault denies twice is sent one by one, and no batch for a minute', async (t) => {
   const { call, clock, request, namesOf, answer, sizes, denials } = busy()
-  const calls = [call(), call(), call()]
+  const calls = [call(), call(), call(), call()]
   await answer(0)
   await request(2).fail('VAULT_DENIED')
   t.same(namesOf(3), ['c3'], 'first one value, to see whether Vault denies it too')
   await answer(3)
-  t.same([namesOf(4), namesOf(5)], [['c4'], ['c5']])
-  await answer(4)
+  t.same(namesOf(4), ['c4', 'c5', 'c6'], 'the rest again')
+  await request(4).fail('VAULT_DENIED')
+  t.same(namesOf(5), ['c4'])
   await answer(5)
+  t.same([namesOf(6), namesOf(7)], [['c5'], ['c6']])
+  await answer(6)
+  await answer(7)
   t.same(
     calls.map(({ state }) => state.ended),
-    ['C3', 'C4', 'C5'],
+    ['C3', 'C4', 'C5', 'C6'],
   )
   t.same(denials, ['VAULT_DENIED'])
   for (let index = 0; index < 20; index += 1) call()
-  t.same(sizes.slice(6), Array(15).fill(1), 'single values, more of them at once')
-  for (let index = 6; index < 26; index += 1) await answer(index)
+  t.same(sizes.slice(8), Array(15).fill(1), 'single values, more of them at once')
+  for (let index = 8; index < 28; index += 1) await answer(index)
   await answer(1)
   await clock.advance(60_000)
   call()
   call()
   for (let index = 0; index < 4; index += 1) call()
-  await answer(26)
-  t.equal(namesOf(28).length, 4, 'batches are tried again')
+  await answer(28)
+  t.equal(namesOf(30).length, 4, 'batches are tried again')
+})
+
+void test('a token that was replaced between two requests is not a policy that denies batches', async (t) => {
+  const { call, request, namesOf, answer, denials } = busy()
+  const calls = [call(), call(), call()]
+  await answer(0)
+  await request(2).fail('VAULT_DENIED')
+  await answer(3)
+  t.same(namesOf(4), ['c4', 'c5'])
+  await answer(4)
+  t.same(
+    calls.map(({ state }) => state.ended),
+    ['C3', 'C4', 'C5'],
+  )
+  t.same(denials, [])
 })
 
 void test('a denial of single values, too, costs one more request', async (t) => {

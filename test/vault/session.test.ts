@@ -246,6 +246,14 @@ void test('a login that hangs is given up after 4 s and is an outage', async (t)
   t.equal(login.calls.length, 2)
 })
 
+void test('a login that is given up says why its requests failed', async (t) => {
+  const { session, login, clock } = fixture()
+  session.start()
+  login.call(0).context.onRetry?.(new BridgeError('VAULT_TIMEOUT', 'the name server is silent'))
+  await clock.advance(4_000)
+  t.match(session.fault?.message, /did not end within 4000 ms: the name server is silent$/)
+})
+
 void test('the return of Vault is noticed within 10 s, even if every login hung before', async (t) => {
   const { session, login, clock } = fixture()
   session.start()

@@ -3,6 +3,7 @@ import type { CancelTimer, Clock } from '../../time/clock.ts'
 import { BridgeError } from '../../errors.ts'
 import type { RawAnswer } from './answer.ts'
 import type { Connection } from './connection.ts'
+import type { NameLookup } from './name-lookup.ts'
 import { AttemptFailure, nameOperation, type Attempt } from './attempt.ts'
 import { readNetworkFailure } from './network-failure.ts'
 import { takeSecrets } from './secret-fields.ts'
@@ -39,11 +40,16 @@ export class Exchange implements Dispatcher.DispatchHandler {
     clock: Clock,
     leftMs: number,
     settle: (result: RawAnswer | AttemptFailure) => void,
+    names?: Pick<NameLookup, 'isPending'>,
   ) {
     this.#attempt = attempt
     this.#address = address
     this.#settle = settle
-    this.#cancelTimer = clock.after(leftMs, () => this.#giveUp(timeIsUp(attempt, address)))
+    this.#cancelTimer = clock.after(leftMs, () => {
+      const isUnsent = this.#controller === undefined
+      const late = isUnsent && names?.isPending === true ? lookupIsLate : timeIsUp
+      this.#giveUp(late(attempt, address))
+    })
     this.#signal = attempt.context.signal
     if (this.#signal !== undefined) {
       this.#onAbort = () => this.#giveUp(cancelled())
@@ -130,6 +136,13 @@ export function timeIsUp(attempt: Attempt, address: string): AttemptFailure {
   }
   const message = `Vault at ${address} did not answer ${operation} within vault.timeout`
   return new AttemptFailure(new BridgeError('VAULT_TIMEOUT', message), 'soon')
+}
+
+/** A name server that does not answer, as opposed to one that does not know the name (ENOTFOUND, EAI_AGAIN). */
+function lookupIsLate(attempt: Attempt, address: string): AttemptFailure {
+  const { error, retry } = timeIsUp(attempt, address)
+  const message = `${error.message}: the lookup of its host name has not ended; check the name servers of this host`
+  return new AttemptFailure(new BridgeError(error.code, message), retry)
 }
 
 /** The caller disconnected. */

@@ -6,6 +6,7 @@ import { AttemptFailure, type Attempt } from './attempt.ts'
 import { Connection, type ConnectionOptions } from './connection.ts'
 import { createConnector } from '../tls/connector.ts'
 import { Exchange, cancelled, closed, timeIsUp } from './exchange.ts'
+import { NameLookup } from './name-lookup.ts'
 import { encodeBody } from './request-body.ts'
 import type { TlsMaterial } from '../tls/tls-material.ts'
 
@@ -35,6 +36,7 @@ export interface Message {
 export class Transport {
   readonly address: Address
   readonly #options: TransportOptions
+  readonly #names = new NameLookup()
   #pool: Pool | undefined
   #tlsVersion = 0
   #closed = false
@@ -62,7 +64,7 @@ export class Transport {
         this.#note(pool, result, startedAt)
         resolve(result)
       }
-      const exchange = new Exchange(attempt, this.address.text, clock, leftMs, settle)
+      const exchange = new Exchange(attempt, this.address.text, clock, leftMs, settle, this.#names)
       pool.dispatch(
         {
           method: message.method,
@@ -123,7 +125,12 @@ export class Transport {
       // The Exchange has one timer for the whole exchange.
       headersTimeout: 0,
       bodyTimeout: 0,
-      connect: createConnector({ timeoutMs, serverName, contents: tls?.contents }),
+      connect: createConnector({
+        timeoutMs,
+        serverName,
+        contents: tls?.contents,
+        lookup: this.#names.lookup,
+      }),
     })
   }
 }

@@ -231,7 +231,7 @@ class Session implements VaultSession {
   }
 
   #failed(thrown: BridgeError): BridgeError {
-    const error = asLoginError(thrown, this.#loginTimeoutMs)
+    const error = asLoginError(thrown, this.#loginTimeoutMs, this.#retryReason)
     this.#backoff.failed(error)
     this.#record.failed(error, this.#usable())
     return error
@@ -278,9 +278,13 @@ function stopped(): BridgeError {
 }
 
 /** The deadline of a login is ours and not a caller's: when it passes, Vault has an outage. */
-function asLoginError(error: BridgeError, timeoutMs: number): BridgeError {
+function asLoginError(
+  error: BridgeError,
+  timeoutMs: number,
+  lastFailure: BridgeError | undefined,
+): BridgeError {
   if (error.code !== 'DEADLINE_EXCEEDED') return error
-  return new BridgeError('VAULT_TIMEOUT', `the login to Vault did not end within ${timeoutMs} ms`, {
-    cause: error,
-  })
+  const message = `the login to Vault did not end within ${timeoutMs} ms`
+  const reason = lastFailure === undefined ? '' : `: ${lastFailure.message}`
+  return new BridgeError('VAULT_TIMEOUT', `${message}${reason}`, { cause: error })
 }

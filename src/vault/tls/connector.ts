@@ -1,3 +1,4 @@
+import type { LookupFunction } from 'node:net'
 import { buildConnector } from 'undici'
 import type { TlsContents } from './tls-files.ts'
 
@@ -7,6 +8,7 @@ export interface ConnectorOptions {
   /** The name that the certificate must contain, also sent as SNI. Default: the host of the address. */
   readonly serverName: string | undefined
   readonly contents: TlsContents | undefined
+  readonly lookup: LookupFunction
 }
 
 /**
@@ -23,6 +25,7 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
     allowH2: false,
     timeout: options.timeoutMs,
     servername: options.serverName,
+    lookup: options.lookup,
     ...options.contents,
   })
   return (target, callback) =>

@@ -182,6 +182,24 @@ void test('a key that was deleted and created again has a new key id, and its ol
   })
 })
 
+void test('a key that was replaced between two reads is found by the first Decrypt that Vault cannot authenticate', async (t) => {
+  const rare = await fixture.startHealthy({ kms: { refreshInterval: '5m', clusterId: 'rare' } })
+  const old = await keep(rare)
+  const second = Math.floor(Date.now() / 1000)
+  await deleteKey(bao, KEY)
+  await eventually('the next second', () => Math.floor(Date.now() / 1000) > second)
+  await makeKey(bao, KEY)
+  await eventually('the reason', async () => {
+    const { code, message } = await outcomeOf(rare.client.decrypt(old.wrapped))
+    if (code !== 'FAILED_PRECONDITION') throw new Error(`${code}: ${message}`)
+    return /a key of that name that was deleted/.test(message)
+  })
+  const fresh = await keep(rare)
+  t.not(fresh.wrapped.keyId, old.wrapped.keyId, 'nothing more is encrypted under the old key id')
+  t.same(await rare.client.decrypt(fresh.wrapped), fresh.plaintext)
+  await rare.stop()
+})
+
 void test('the log and the metrics report the rotations', async (t) => {
   const changes = plugin
     .logLines()

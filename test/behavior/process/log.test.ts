@@ -1,10 +1,11 @@
 // The log never decides whether the program serves or ends, neither on a full file system nor with a reader that has stopped.
 import { execFileSync } from 'node:child_process'
-import { closeSync, constants, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { CsiClient } from '../../real/program/csi-client.ts'
-import { MountNamespace, whyNoMounts } from '../../real/host/mount-namespace.ts'
+import { fill, fullFileSystem, writeTo } from '../../real/faults/full-file-system.ts'
+import { whyNoMounts } from '../../real/host/mount-namespace.ts'
 import { findSamples } from '../../real/cluster/prometheus-text.ts'
 import { Provider } from '../../real/program/provider.ts'
 import type { ServedProgram, Wrap } from '../../real/program/served-program.ts'
@@ -15,56 +16,9 @@ import { eventually } from '../../real/host/eventually.ts'
 const fixture = await Fixture.open()
 const skip = whyNoMounts()
 
-/** Has the program write its standard output to a file. */
-function writeTo(file: string): Wrap {
-  return ({ command, args }) => ({
-    command: '/bin/sh',
-    args: ['-c', 'file=$1; shift; exec "$@" > "$file"', 'sh', file, command, ...args],
-  })
-}
-
 async function droppedLines(program: ServedProgram): Promise<number> {
   const { text } = await program.admin('/metrics')
   return findSamples(text, 'transit_bridge_log_lines_dropped_total')[0]?.value ?? 0
-}
-
-/** A file system of 64 KiB without a free byte, which only programs in the namespace see. */
-async function fullFileSystem() {
-  const folder = tempFolder('full')
-  const namespace = await MountNamespace.start(tempFolder('mounts'))
-  const { command, args } = namespace.inside('mount', [
-    '-t',
-    'tmpfs',
-    '-o',
-    'size=64k',
-    'tmpfs',
-    folder,
-  ])
-  execFileSync(command, args)
-  const filler = openSync(namespace.view(join(folder, 'filler')), 'w')
-  fill(filler)
-  closeSync(filler)
-  const wrap: Wrap = (line) => {
-    const redirected = writeTo(join(folder, 'log'))(line)
-    return namespace.inside(redirected.command, redirected.args)
-  }
-  return {
-    wrap,
-    log: () => readFileSync(namespace.view(join(folder, 'log')), 'utf8'),
-    makeRoom: () => rmSync(namespace.view(join(folder, 'filler'))),
-    stop: () => namespace.stop(),
-  }
-}
-
-/** Writes until nothing more is accepted. */
-function fill(descriptor: number): void {
-  const bytes = Buffer.alloc(4_096, '.')
-  try {
-    for (;;) writeSync(descriptor, bytes)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code !== 'ENOSPC' && code !== 'EAGAIN') throw error
-  }
 }
 
 /** A pipe that is full, and whose reader has stopped. */
@@ -87,7 +41,7 @@ void test(
   'kms: a full file system under the log costs log lines and nothing else',
   { skip },
   async (t) => {
-    const disk = await fullFileSystem()
+    const disk = await fullFileSystem(64)
     t.teardown(disk.stop)
     const plugin = await fixture.launch({ log: { level: 'debug' } }, disk.wrap)
     await plugin.waitForHealth('ok')
@@ -127,7 +81,7 @@ void test(
   'csi: a full file system under the log costs log lines and nothing else',
   { skip },
   async (t) => {
-    const disk = await fullFileSystem()
+    const disk = await fullFileSystem(64)
     t.teardown(disk.stop)
     const provider = await startProvider(disk.wrap)
     const client = new CsiClient(provider.socket)

@@ -1,0 +1,19 @@
+import { lookup } from 'node:dns'
+import type { LookupFunction } from 'node:net'
+
+/** Looks up host names as Node.js does, and knows whether an answer is still due: getaddrinfo(3) waits for 10 s and more. */
+export class NameLookup {
+  #pending = 0
+
+  get isPending(): boolean {
+    return this.#pending > 0
+  }
+
+  readonly lookup: LookupFunction = (host, options, callback) => {
+    this.#pending += 1
+    lookup(host, options, (error, ...found) => {
+      this.#pending -= 1
+      callback(error, ...found)
+    })
+  }
+}
