@@ -131,7 +131,7 @@ async function measureWarm(): Promise<Result[]> {
   return results
 }
 
-/** Each of the largest requests once, in a process of its own that has served one ordinary Mount. */
+/** Each of the largest requests once, in a separate process that has served one ordinary Mount. */
 async function measureCold(): Promise<Result[]> {
   const results: Result[] = []
   for await (const [name, message = ordinary] of cases()) {

@@ -1,4 +1,4 @@
-// Starts of a kube-apiserver while Vault is away: npm run bench:offline [STARTS SECRETS SEEDS].
+// Starts of a kube-apiserver while Vault is unavailable: npm run bench:offline [STARTS SECRETS SEEDS].
 //
 // Everything is real: OpenBao (killed), etcd, kube-apiserver and the built program with local keys.
 import { startOfflineCluster } from '../test/e2e/api-server/local-keys.ts'

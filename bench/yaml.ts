@@ -5,9 +5,8 @@ import { parseSealed, takeSecrets } from '../src/vault/client/secret-fields.ts'
 import { JSON_SHAPES, SHAPES } from '../test/yaml/shapes.ts'
 
 /**
- * Finds texts that take more than linear time to parse: CPU time of each shape at two sizes, with the readers
- * of YAML and of JSON. Four times
- * the time for four times the items is linear.
+ * Finds texts that take more than linear time to parse: CPU time of each shape at two sizes, with the readers of YAML and of
+ * JSON. Four times the time for four times the items is linear.
  */
 const SIZES = [2_500, 10_000] as const
 const ROUNDS = 3

@@ -1,4 +1,4 @@
-// The schemas of values that end in pods and monitors of the chart. Kubernetes checks their contents; these find wrong kinds
+// The schemas of values that become part of the chart's pods and monitors. Kubernetes checks their contents; these find wrong kinds
 // and wrong names before anything is installed.
 
 export interface Schema {

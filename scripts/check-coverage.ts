@@ -1,4 +1,4 @@
-// Checks the coverage of all tests of `npm test` together. Many tests run the built program in a process of its own, which
+// Checks the coverage of all tests of `npm test` together. Many tests run the built program in a separate process, which
 // coverage does not see: the figures are for what tests reach in their own process.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -175,7 +175,7 @@ async function loseVault({ etcd, proxy, plugin, api }: Cluster): Promise<void> {
     await proxy.pass()
     await plugin.waitForHealth('ok')
     await eventually('the API server to be ready', async () => (await api.readyz()).status === 200)
-    return 'the plugin is healthy and the API server ready again, without help'
+    return 'the plugin is healthy and the API server ready again, without a restart'
   })
 }
 

@@ -10,7 +10,7 @@ export const VERSION = (
   JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { readonly version: string }
 ).version
 
-/** The options that bin/transit-bridge starts Node.js with: whatever starts the program without a shell has the same. */
+/** The options with which bin/transit-bridge starts Node.js. Everything that starts the program without a shell uses the same. */
 export const NODE_OPTIONS = readLauncherOptions()
 
 /** How the image starts the program; it has no shell for the launcher. */

@@ -1,6 +1,6 @@
-// Writes those parts of the chart's values.schema.json that the program reads, from the schema of its configuration: a
-// value that the chart accepts is then one that the program accepts. Values that end in pods and monitors are in
-// chart-pod-schema.ts. The other parts are written by hand.
+// Writes those parts of the chart's values.schema.json that the program reads, from the schema of its configuration, so that the
+// program accepts every value that the chart accepts. Values of pods and monitors are in chart-pod-schema.ts. The other parts are
+// written by hand.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -66,7 +66,7 @@ function replace(schema: Schema, path: readonly string[], part: Schema): void {
   if (properties !== undefined) properties[path.at(-1) ?? ''] = part
 }
 
-/** A default that is removed with null is not left to a template to miss. */
+/** Rejects null for a value that a template needs. */
 function require(schema: Schema, path: readonly string[], names: readonly string[]): void {
   Object.assign(findIn(schema, path), { required: names })
 }

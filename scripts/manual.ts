@@ -1,4 +1,4 @@
-// Makes the manual pages from the declarations that --help is printed from: one for the program, one for each command.
+// Generates the manual pages from the declarations from which --help is printed: one for the program, one for each command.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 

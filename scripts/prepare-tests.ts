@@ -1,4 +1,4 @@
-// Prepares what tests, demos and benchmarks use, so that no download or build counts against their timeouts: the built
+// Prepares what tests, demos and benchmarks use, so that downloads and builds do not count against their timeouts: the built
 // program, tap's own setup, and the real servers.
 //
 // usage: prepare-tests.ts [PART...]    always includes OpenBao; for the names see test/real/host/parts.ts

@@ -2,7 +2,7 @@ const INITIAL_LIMIT = 100
 const MAX_LIMIT = 1_000
 
 /**
- * How many objects to request at once, so that a page has about a given number of bytes, whatever the size of the objects:
+ * How many objects to request at once, so that a page has about a given number of bytes, regardless of the size of the objects:
  * a page of a thousand Secrets of 1 MiB would be a gigabyte.
  */
 export class PageSize {

@@ -1,4 +1,4 @@
-// What is really in the program: the packages that esbuild bundled, and the parts of Node.js.
+// What is actually in the program: the packages that esbuild bundled, and the parts of Node.js.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from '../distribution.ts'

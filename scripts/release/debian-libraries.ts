@@ -41,7 +41,7 @@ function listFiles(file: string): string {
   return names.replaceAll(/^\./gm, '')
 }
 
-/** Runs apt in folders of its own, so that the packages of this machine play no part. */
+/** Runs apt in separate folders, so that the packages of this machine do not matter. */
 function download(work: string, architecture: string): void {
   for (const folder of ['state/lists/partial', 'cache/archives/partial'])
     mkdirSync(join(work, folder), { recursive: true })

@@ -1,4 +1,5 @@
-// What is installed on a host: the same tree in the tarball (below /opt/transit-bridge) and in the packages (below /usr/lib/transit-bridge).
+// What is installed on a host: the same tree in the tarball (in /opt/transit-bridge) and in the packages (in
+// /usr/lib/transit-bridge).
 import { chmodSync, cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { renderSystemdUnit } from '../../src/node/files/systemd.ts'
@@ -58,7 +59,7 @@ function unit(program: string): string {
     configFile: '/etc/transit-bridge/config.yaml',
     socket: '/run/transit-bridge/kms.sock',
     files: ['/etc/transit-bridge/token', '/etc/transit-bridge/vault-ca.pem'],
-    // Also without kms.localKeys: the folder costs nothing, and a file that is switched on later can be written.
+    // Also without kms.localKeys: the folder costs nothing, and the sealed file can be enabled later.
     sealedFile: '/var/lib/transit-bridge/local-keys',
     admin: undefined,
     image: '',

@@ -1,4 +1,4 @@
-// The .deb and .rpm packages: the tree of the tarball below /usr/lib/transit-bridge, and what systemd reads.
+// The .deb and .rpm packages: the tree of the tarball in /usr/lib/transit-bridge, and what systemd reads.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { ARCHITECTURES, type Platform } from './libraries.ts'
 
 const HOME = '/usr/lib/transit-bridge'
 const UNITS = ['transit-bridge-kms.service', ...TOKEN_UNITS]
-/** docs/design.md, "Release": what Node.js needs and the package does not bring. */
+/** docs/design.md, "Release": what Node.js needs and the package does not include. */
 const NEEDS = {
   deb: ['libc6 (>= 2.28)', 'libstdc++6 (>= 5)', 'libgcc-s1 | libgcc1'],
   rpm: [

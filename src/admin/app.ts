@@ -66,7 +66,7 @@ async function sendMetrics(
   response.send(body)
 }
 
-/** A program that new clients cannot reach is not ready, whatever else works. */
+/** A program that new clients cannot reach is not ready, even if everything else works. */
 function readinessOf({ isServing, readiness }: AdminSources): Readiness {
   const state = readiness()
   if (isServing() || !state.ready) return state

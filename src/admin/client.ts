@@ -70,7 +70,7 @@ function unreachable(address: string, reason: string, cause: unknown): BridgeErr
   return new BridgeError('PLUGIN_UNREACHABLE', `the plugin at ${address} ${reason}`, { cause })
 }
 
-/** fetch keeps the network error as the cause of its own (WHATWG Fetch; undici). */
+/** fetch throws its own error, whose cause is the network error (WHATWG Fetch; undici). */
 function reasonOf(thrown: unknown): string {
   if (thrown instanceof DOMException && thrown.name === 'TimeoutError')
     return 'does not answer in time'

@@ -35,7 +35,7 @@ const MIN_TOKEN_LENGTH = 16
 
 /**
  * Disconnects the plugin from Vault for a drill: requests fail as if nothing listened there. Only callers on this host that
- * have the token can start a drill. It never lasts longer than the configuration allows, and ends by itself.
+ * have the token can start a drill. It ends automatically, at the latest after the time that the configuration allows.
  */
 export class DrillSwitch {
   readonly #options: DrillSwitchOptions
@@ -51,7 +51,7 @@ export class DrillSwitch {
       request: (request, context) => {
         if (this.#options.clock.monotonic() >= this.#endsAt) return vault.request(request, context)
         const message =
-          'a drill disconnects this plugin from Vault (admin.drill); it ends by itself'
+          'a drill disconnects this plugin from Vault (admin.drill); it ends automatically'
         return Promise.reject(new BridgeError('VAULT_UNREACHABLE', message))
       },
     }

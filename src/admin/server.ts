@@ -36,7 +36,7 @@ const REQUEST_TIMEOUT_MS = 5_000
 const IDLE_TIMEOUT_MS = 10_000
 const MAX_CONNECTIONS = 128
 const PIECE_BYTES = 1_024
-/** A port that is taken is tried again: metrics must never decide whether Secrets can be read. */
+/** A port that is in use is tried again: metrics must never decide whether Secrets can be read. */
 const LISTEN_RETRY_MS = 15_000
 
 /** Starts the admin server. If it cannot listen, it logs that and tries again; this is never fatal. */

@@ -139,7 +139,7 @@ export class CallLedger {
       )
     return (
       ofMethod.find((call) => call.requests > 0) ??
-      // A uid of Encrypt opens nothing, so nothing was copied.
+      // A copied uid of an Encrypt hides nothing: only uids of other calls make the use suspicious.
       unknown(
         'its uid occurs more often than the plugin sent it',
         ofMethod.some(({ method }) => method !== 'Encrypt'),

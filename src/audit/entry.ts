@@ -98,14 +98,14 @@ function makeEntry({ type, time, error, auth, request }: ParsedLine, found: Oper
   }
 }
 
-/** What Vault does after its answer to such a request, until there is another device, is in no file. */
+/** After the response to such a request, no file shows what Vault does until another device is enabled. */
 function removesDevice({ type, error, request }: ParsedLine): boolean {
   const isRefused = error !== undefined && error !== ''
   const { path, operation } = request
   return type === 'request' && operation === 'delete' && path.startsWith('sys/audit/') && !isRefused
 }
 
-/** A device that leaves out entries, or fields of them (Vault Enterprise: "Filter syntax for audit results", "Exclusion"). */
+/** A device that omits entries, or fields of them (Vault Enterprise: "Filter syntax for audit results", "Exclusion"). */
 function filtersDevice({ type, error, request }: ParsedLine): boolean {
   const isRefused = error !== undefined && error !== ''
   const isEnabling = /^sys\/audit\/./.test(request.path) && /create|update/.test(request.operation)

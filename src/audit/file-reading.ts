@@ -61,7 +61,7 @@ function isLogLine(value: unknown): boolean {
   return ('level' in value && 'msg' in value) || ('@level' in value && '@message' in value)
 }
 
-/** Whether a log shipper put an entry of an audit file, as text, into an object of its own. */
+/** Whether a log shipper put an entry of an audit file, as text, into another object. */
 function containsEntry(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
   return Object.values(value).some((text) => typeof text === 'string' && ENTRY.test(text))

@@ -8,7 +8,7 @@ export interface PluginCall {
   readonly key: string
   /** When the line was written. */
   readonly time: string
-  /** 0, or the number of a request that was sent after the call ended and has a line of its own. */
+  /** 0, or the number of a request that was sent after the call ended and has a separate line. */
   readonly late: number
   /** How many requests to Vault carry the uid. */
   readonly requests: number

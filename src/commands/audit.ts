@@ -55,7 +55,7 @@ zstd. Each is read twice, in constant memory; a temporary file of SQLite
 is reported, and the result is then not ok. The same applies to a call that Vault
 answered, according to the log of a plugin, but that has no entry in any file:
 the file of a Vault node, or of a period, is missing. A missing file that contains
-only uses by other clients cannot be noticed.
+only uses by other clients cannot be detected.
 
 The plugins must log at level debug, and Vault must write the header
 X-Transit-Bridge-UID to its audit device, as setup configures it. The name of a

@@ -27,7 +27,7 @@ export const forwardCommand = defineCommand({
   description: `
 Forward connections to an address of the loopback interface to the socket in a volume
 (csi.runtime). Run it in a container of the pod, for clients that cannot use a unix
-socket, such as hvac, Java or Terraform, and set VAULT_ADDR=http://127.0.0.1:8200 for
+socket, such as hvac and Java clients, and set VAULT_ADDR=http://127.0.0.1:8200 for
 them. The containers of a pod share 127.0.0.1, so all of them can use it; other pods
 cannot. It runs until SIGTERM or SIGINT.`,
   options,

@@ -64,7 +64,7 @@ export const verifyCommand = defineCommand({
 Read etcd itself, or an etcd snapshot, and report for each resource how its
 objects are stored: provider, Transit key version, key id, DEK seeds, and
 plaintext. It only reads, in pages at one revision. On a node of kubeadm, k3s or
-RKE2 it finds etcd and its certificates by itself, and reports which.
+RKE2, it finds etcd and its certificates, and reports which it uses.
 
 --encryption-config names the resources that must be encrypted. Without it, these
 are secrets and every resource with an encrypted object.`,

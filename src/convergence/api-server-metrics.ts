@@ -45,7 +45,7 @@ const RELOAD = 'apiserver_encryption_config_controller_automatic_reload_last_tim
 // component-base: metrics/processstarttime.go
 const START = 'process_start_time_seconds'
 
-/** Reads /metrics over a connection of its own, so that a load balancer chooses again. */
+/** Reads /metrics over a new connection, so that a load balancer chooses again. */
 export async function readMetrics(client: KubeClient): Promise<ApiServerMetrics> {
   const { lines, time } = await client.lines('/metrics')
   const found = new Collected()

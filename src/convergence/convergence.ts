@@ -40,7 +40,7 @@ export interface Demand extends WriterDemand {
 /** An API server polls a healthy plugin every minute and stops writing after three minutes without an answer (apiserver: pkg/server/options/encryptionconfig/config.go, kmsv2PluginHealthzPositiveInterval and kmsv2 envelope.go, State.ValidateEncryptCapability). */
 const MAX_SILENCE_SECONDS = 180
 const CONFIGS_DIFFER =
-  'the API servers have different EncryptionConfigurations; give all of them the same file and wait a minute, or pass --configs-may-differ if the files differ only in a socket path'
+  'the API servers have different EncryptionConfigurations; use the same file for all of them and wait a minute, or pass --configs-may-differ if the files differ only in a socket path'
 
 /**
  * Judges a reading. An API server considers an object stale if it is not encrypted with that API server's own write key, so

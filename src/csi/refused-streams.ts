@@ -16,7 +16,8 @@ export interface RefusedStreamsOptions {
  * Reports streams that HTTP/2 refused before a handler saw them. A CSI driver older than 1.6.0 causes them: it sends
  * the path of the socket as :authority (grpc-node#258, nodejs/node#32326). nghttp2 resets such a stream itself, and
  * neither node:http2 nor grpc-js emits an event. However, Node.js measures every HTTP/2 stream (perf_hooks, entry type
- * http2). For a stream without headers, timeToFirstHeader is a difference from an unset time and extremely large. Returns a function that stops the watch.
+ * http2). For a stream without headers, timeToFirstHeader is a difference from an unset time and extremely large. Returns a
+ * function that stops the watch.
  */
 export function watchRefusedStreams(options: RefusedStreamsOptions): () => void {
   const { clock, log, onRefused } = options

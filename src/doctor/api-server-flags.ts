@@ -30,7 +30,7 @@ function parseFlags(words: readonly string[]): ReadonlyMap<string, string> {
   return flags
 }
 
-/** A text flag takes the next word, whatever it is; a boolean never does, and a word alone is an error. */
+/** A text flag takes the next word, even if that starts with a dash; a boolean never does, and a word alone is an error. */
 function takesNext(name: string, next: string): boolean {
   return name.replaceAll('_', '-') === 'encryption-provider-config' || !next.startsWith('-')
 }

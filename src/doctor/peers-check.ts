@@ -31,7 +31,7 @@ function compare(views: readonly PeerView[]): readonly Finding[] {
   if (ids.size === 1) return [ok('drift', 'the nodes agree on the key')]
   const groups = [...ids.values()].map((group) => group.join(' and ')).join(' against ')
   const fix =
-    'after a rotation they agree within kms.refreshInterval; else compare transit and kms.clusterId in their configurations'
+    'after a rotation they agree within kms.refreshInterval; otherwise compare transit and kms.clusterId in their configurations'
   return [fail('drift', `the nodes announce different keys: ${groups}`, fix)]
 }
 

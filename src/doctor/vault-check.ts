@@ -52,7 +52,11 @@ function checkSeal({ address, health }: VaultView): readonly Finding[] {
     return [fail('vault seal', `${address} is not initialized`, 'run bao operator init')]
   if (health.sealed)
     return [
-      fail('vault seal', `${address} is sealed`, 'unseal it; the plugin then recovers by itself'),
+      fail(
+        'vault seal',
+        `${address} is sealed`,
+        'unseal it; the plugin then recovers automatically',
+      ),
     ]
   return [ok('vault seal', 'unsealed')]
 }

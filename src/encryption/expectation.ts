@@ -31,7 +31,7 @@ export interface ExpectationOptions {
   readonly resources?: readonly Resource[] | undefined
   /** Resources and wildcards, as an EncryptionConfiguration names them, that must be encrypted unless its rules were passed. */
   readonly patterns?: readonly string[] | undefined
-  /** From --allow: may be plaintext, whatever the rules say. */
+  /** From --allow: may be plaintext, regardless of the rules. */
   readonly allowed: readonly Resource[]
 }
 

@@ -47,7 +47,7 @@ export class Collection implements Proof {
     })
   }
 
-  /** The table outlives this. */
+  /** Leaves the table of keys to its owner. */
   end(): void {
     this.#faults.clear()
   }
@@ -71,7 +71,7 @@ export class Collection implements Proof {
         !this.#faults.has(id),
     )
     const distinct = [...new Map(missing.map((need) => [need.id, need])).values()]
-    // Without what it seals, a local key is read like any other source: the result is the key itself.
+    // Without the seed that it encrypts, the reader decrypts a local key like any other source: the result is the key itself.
     const results = await reader.read(
       distinct.map(({ envelope }) => ({ ...envelope, sealed: undefined })),
     )

@@ -23,7 +23,7 @@ export class CoverageProof implements Proof {
   }
 
   end(): void {
-    // There is nothing secret.
+    // It holds nothing secret.
   }
 }
 
@@ -34,7 +34,7 @@ export function explainMissing({ kind, envelope }: Need, manifest: EscrowManifes
   if (clusterId !== undefined && !clusters.includes(clusterId)) {
     return {
       kind: 'unproven',
-      why: `it belongs to cluster ${JSON.stringify(clusterId.slice(0, 128))}, and the escrow is of cluster ${JSON.stringify(manifest.clusterId)}`,
+      why: `it belongs to cluster ${JSON.stringify(clusterId.slice(0, 128))}, and the escrow belongs to cluster ${JSON.stringify(manifest.clusterId)}`,
       code: 'CLUSTER_FOREIGN',
     }
   }

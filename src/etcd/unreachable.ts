@@ -15,7 +15,7 @@ const SLOW =
   'does not answer in time; check that it is not overloaded and that no firewall drops the connection'
 
 /**
- * Explains why etcd is unreachable. gRPC does not report the cause as a code, so this opens one connection of its own
+ * Explains why etcd is unreachable. gRPC does not report the cause as a code, so this opens a separate connection
  * and sends nothing over it.
  */
 export async function explainUnreachable(

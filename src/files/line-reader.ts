@@ -34,8 +34,9 @@ const FORMATS = [
 const LONGEST_MAGIC = 6
 
 /**
- * Reads the lines of a file, as many at once as a chunk holds, in bounded memory, decompressing gzip and zstd by content. Throws USAGE_INVALID for a file that
- * cannot be opened or has an unsupported compression, and FILE_DAMAGED if reading fails further on.
+ * Reads the lines of a file, as many at once as a chunk holds, in bounded memory. Recognizes gzip and zstd by content and
+ * decompresses them. Throws USAGE_INVALID for a file that cannot be opened or has an unsupported compression, and FILE_DAMAGED if
+ * reading fails later.
  */
 export async function* readLines(path: string): AsyncGenerator<readonly Line[]> {
   const splitter = new LineSplitter()

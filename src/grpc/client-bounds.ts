@@ -16,7 +16,7 @@ export interface ClientLimits {
   readonly maxStreams: number
   /** Streams whose request has not arrived completely. */
   readonly maxIncompleteStreams: number
-  /** Incomplete requests that each connection may always have, whatever the others have. */
+  /** Incomplete requests that each connection may always have, no matter how many the others have. */
   readonly minIncompleteStreams: number
   /** Bytes of requests that have not arrived completely. */
   readonly maxIncompleteBytes: number
@@ -171,7 +171,7 @@ export class ClientBounds {
     connection.incompleteStreams += 1
     stream.on('data', (chunk: Buffer) => this.#count(entry, chunk))
     stream.once('end', () => {
-      // grpc-js has joined the chunks in a buffer of its own (stream-decoder.ts), which the handler zeroes.
+      // grpc-js has joined the chunks in another buffer (stream-decoder.ts), which the handler zeroes.
       for (const chunk of entry.chunks) chunk.fill(0)
       this.#release(entry)
       this.#touch(connection)

@@ -11,8 +11,8 @@ export interface SentMessage {
 export type CallEnd = Pick<EventEmitter, 'once'> & { readonly cancelled: boolean }
 
 /**
- * An encoded answer with plaintext. grpc-js copies it into a buffer of its own, with `copy`; that is the only way to find the
- * buffer that is sent.
+ * An encoded answer with plaintext. grpc-js copies it into another buffer, with `copy`; that is the only way to find the buffer
+ * that is sent.
  */
 export class SecretMessage implements SentMessage {
   readonly #bytes: Buffer

@@ -45,11 +45,10 @@ export interface ServedSocket {
 export type Bind = (path: string) => Promise<() => void>
 
 /**
- * Makes a socket at `path` (docs/design.md, "The socket"). `bind` makes it in a private folder, where it gets its mode
- * and group; only then is it linked to its path. So it is never
- * open to others; of two processes that start at once, one wins; and when this server ends, libuv unlinks only the name that was
- * bound, never a successor's socket. A dead socket is
- * removed; SOCKET_IN_USE for a live one and SOCKET_BLOCKED for anything that is not a socket, and both are left alone.
+ * Creates a socket at `path` (docs/design.md, "The socket"). `bind` creates it in a private folder, where it gets its mode
+ * and group; only then is it linked to its path. So it is never open to others; of two processes that start at once, one wins;
+ * and when this server ends, libuv unlinks only the name that was bound, never a successor's socket. Removes a dead socket.
+ * Throws SOCKET_IN_USE for a live one and SOCKET_BLOCKED for anything that is not a socket, and changes neither.
  */
 export async function serveSocket(
   path: string,

@@ -13,7 +13,8 @@ export interface IdentitySourceOptions {
 }
 
 /**
- * The program's own identity, for the jwt and kubernetes logins. Only Vault decides whether a token is valid: its clock may be right where this host's is wrong, and a role may allow more leeway.
+ * The program's own identity, for the jwt and kubernetes logins. Only Vault decides whether a token is valid: its clock may be
+ * right where this host's is wrong, and a role may allow more leeway.
  */
 export function identityFromFile(options: IdentitySourceOptions): ReadIdentity {
   const { file, expectations, clock, metrics } = options

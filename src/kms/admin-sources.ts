@@ -49,7 +49,7 @@ function readReadiness({ plugin, session, clock }: KmsAdminOptions): Readiness {
   }
 }
 
-/** Status is "ok" while local keys serve; here a person sees that Vault is away. */
+/** Status is "ok" while local keys serve; here a person sees that Vault does not answer. */
 function describeState(
   { healthy, failingSince, text }: HealthState,
   { health, localKeys }: KmsAdminOptions['plugin'],

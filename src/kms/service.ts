@@ -277,7 +277,7 @@ export class KeyService {
     }
   }
 
-  /** A deadline says that time passed; the last failed check says why. */
+  /** A deadline shows only that time passed; the last failed check shows why. */
   #explainDeadline(error: BridgeError): BridgeError {
     const { failure } = this.#options.health
     if (failure === undefined) return error

@@ -34,7 +34,7 @@ export class StepBack {
       this.#seen = { since: next.takenAt, older: next }
       this.#warn(
         next,
-        `Vault shows version ${String(next.keyVersion)} as the latest of the key, but version ${String(known.keyVersion)} was known; keeping version ${String(known.keyVersion)} until Vault refuses it (a standby that lags catches up by itself)`,
+        `Vault shows version ${String(next.keyVersion)} as the latest of the key, but version ${String(known.keyVersion)} was known; keeping version ${String(known.keyVersion)} until Vault refuses it (a standby that lags catches up within seconds)`,
       )
     }
     this.#seen.older = next

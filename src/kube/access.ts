@@ -26,7 +26,7 @@ export interface Impersonation {
   readonly extra: Readonly<Record<string, readonly string[]>>
 }
 
-/** Every API server of a cluster has this name in its certificate, whatever its address. */
+/** Every API server of a cluster has this name in its certificate, regardless of its address. */
 const SERVICE_NAME = 'kubernetes.default.svc'
 
 /** Access to another API server of the same cluster: same authority, and a certificate for any name of the cluster. */

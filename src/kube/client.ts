@@ -23,7 +23,7 @@ export interface KubeRequest {
   /** Default: JSON. */
   readonly accept?: string | undefined
   readonly signal?: AbortSignal | undefined
-  /** Over a connection of its own, for which a load balancer chooses an API server again. */
+  /** Over a new connection, for which a load balancer chooses an API server again. */
   readonly isFresh?: boolean | undefined
 }
 
@@ -101,7 +101,7 @@ export class KubeClient {
     return this.read({ method: 'GET', path, query })
   }
 
-  /** Reads a text of any length line by line, over a connection of its own. */
+  /** Reads a text of any length line by line, over a new connection. */
   async lines(path: string): Promise<LineAnswer> {
     const request = { method: 'GET', path, accept: 'text/plain', isFresh: true } as const
     const answer = await this.#request(request)

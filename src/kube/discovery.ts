@@ -114,8 +114,7 @@ function explain(
   seen: ReadonlySet<string>,
   foreign: ReadonlySet<string>,
 ): string {
-  if (foreign.has(pattern.group))
-    return 'an aggregated API server serves it from a store of its own'
+  if (foreign.has(pattern.group)) return 'an aggregated API server serves it from its own store'
   if (seen.has(formatResource(pattern)))
     return 'the API server does not support both list and patch for it'
   return 'the API server does not serve it'
@@ -136,7 +135,7 @@ async function listGroups(client: KubeClient): Promise<readonly Group[]> {
   return [{ name: '', versions: ['v1'] }, ...others]
 }
 
-/** Empty without the right to list APIServices: a PATCH of an aggregated resource then fails on its own. */
+/** Empty without the right to list APIServices: a PATCH of an aggregated resource then fails. */
 async function listForeignGroups(client: KubeClient): Promise<ReadonlySet<string>> {
   try {
     const answer = await client.get('/apis/apiregistration.k8s.io/v1/apiservices')

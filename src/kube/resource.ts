@@ -63,8 +63,8 @@ export function hasKnownPath(resource: Resource): boolean {
 }
 
 /**
- * Allocations and leases that kube-apiserver stores without the transformers of the EncryptionConfiguration, whatever its rules
- * say (kubernetes: pkg/registry/core/rest/storage_core.go, pkg/controlplane/reconcilers, pkg/controlplane/apiserver/peer.go).
+ * Allocations and leases that kube-apiserver stores without the transformers of the EncryptionConfiguration, regardless of its
+ * rules (kubernetes: pkg/registry/core/rest/storage_core.go, pkg/controlplane/reconcilers, pkg/controlplane/apiserver/peer.go).
  */
 const NEVER_ENCRYPTED: ReadonlySet<string> = new Set([
   'apiserveripinfo',

@@ -12,7 +12,7 @@ import type { StateFile } from '../files/state-file.ts'
 import { acceptResources, describeAccepted, describeStale, listStale } from '../verify/stale.ts'
 import { listFaults } from '../verify/verdict.ts'
 
-/** The effects of a rotation, each on its own. */
+/** The individual effects of a rotation. */
 export interface RotationActions {
   readKey(): Promise<AdministeredKey>
   versionsOf(key: AdministeredKey): KeyVersions
@@ -189,7 +189,7 @@ export class Rotation {
     )
   }
 
-  /** Other KMS providers have keys of their own: only this one rotates. */
+  /** Other KMS providers have their own keys: only this one rotates. */
   #listStale(report: Report, hashes: ReadonlyMap<string, string>, wanted: string | undefined) {
     const rotated = new Map([...hashes].filter(([, hash]) => hash === wanted))
     return listStale(report, { hashes: rotated, isTarget: this.#options.isTarget })

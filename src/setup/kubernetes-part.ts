@@ -60,7 +60,7 @@ export function planKubernetesConfig(login: KubernetesMount, found: Settings | u
   )
 }
 
-/** Without a certificate of its own, the method uses that of the pod in which Vault runs, which setup cannot see. */
+/** If no certificate is set, the method uses that of the pod in which Vault runs, which setup cannot see. */
 function hasOtherCa({ ca }: KubernetesMount, found: Settings | undefined): boolean {
   const foundCa = readText(found?.['kubernetes_ca_cert']).trim()
   const usesPodCa = foundCa === '' && found?.['disable_local_ca_jwt'] !== true

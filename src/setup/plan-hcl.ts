@@ -2,8 +2,8 @@ import type { Change, Plan } from './plan.ts'
 import type { Value, Values } from '../operator/right.ts'
 
 /**
- * The changes as HCL for Terraform or OpenTofu with their provider "vault". Everything without a resource of
- * its own becomes a vault_generic_endpoint with the path and body that setup would write.
+ * The changes as HCL for Terraform or OpenTofu with their provider "vault". Everything without a specific resource
+ * becomes a vault_generic_endpoint with the path and body that setup would write.
  */
 export function formatHcl({ changes, remarks }: Plan, namespace: string | undefined): string {
   const names = new Set<string>()

@@ -32,7 +32,7 @@ export interface KeyStatus {
   readonly rotatedAt?: string | undefined
   /** When the next rotation is due (ISO 8601). */
   readonly rotationDueAt?: string | undefined
-  /** Who rotates: Vault by itself, or an operator by --rotate-every. */
+  /** Who rotates: Vault automatically, or an operator by --rotate-every. */
   readonly rotatedBy?: 'vault' | 'operator' | undefined
 }
 

@@ -10,7 +10,7 @@ export function doAtOnce<T>(parts: Parts<T>): T {
   return step.value
 }
 
-/** Does each part in a turn of its own, so that other work waits for one part at most. */
+/** Does each part in a separate turn of the event loop, so that other work waits for one part at most. */
 export async function doInTurns<T>(parts: Parts<T>): Promise<T> {
   let step = parts.next()
   while (step.done !== true) {

@@ -96,7 +96,7 @@ export function makeReport(options: ReportOptions): Report {
   const sum = (of: (each: ResourceReport) => number | undefined) =>
     resources.reduce((all, each) => all + (of(each) ?? 0), 0)
   const plain = sum((each) => (each.toBeEncrypted ? each.plain : 0))
-  // Whatever the resource: damaged data cannot be read, and data that was not decrypted is not proved.
+  // For every resource: damaged data cannot be read, and data that was not decrypted is not proved.
   const unreadable = sum((each) => each.unreadable)
   const unproven = sum((each) => each.unproven)
   const withoutProvider = resources.some((each) => each.withoutProvider !== undefined)

@@ -68,7 +68,7 @@ async function requirePrefix(store: Store, { prefix, paths }: KeySelection): Pro
   const found = prefixes.filter((part) => part !== prefix)
   const problem =
     found.length === 0
-      ? 'holds no keys at all; check that it is the etcd of the cluster'
+      ? 'holds no keys; check that it is the etcd of the cluster'
       : `has no keys under ${prefix}, only under ${found.join(', ')}; pass the --etcd-prefix of kube-apiserver`
   throw new BridgeError('STORE_EMPTY', `${store.name} ${problem}`)
 }

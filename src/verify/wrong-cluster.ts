@@ -3,7 +3,7 @@ import type { Store } from '../etcd/store.ts'
 import { readAnnotations } from '../seed/annotations.ts'
 import { parseStoredValue, type StoredValue } from '../storage/stored-value.ts'
 
-/** The cluster that a store must be of. */
+/** The cluster to which a store must belong. */
 export interface ThisCluster {
   /** Of the namespace kube-system. */
   readonly uid: string
@@ -11,7 +11,7 @@ export interface ThisCluster {
   readonly readLeases: () => Promise<ReadonlyMap<string, string>>
 }
 
-/** The cluster that a store must not be of. */
+/** The cluster to which a store must not belong. */
 export interface OtherThan {
   /** Of the namespace kube-system. */
   readonly otherThan: string
@@ -24,11 +24,12 @@ export type ExpectedCluster = ThisCluster | OtherThan
 
 /** Of the two reads of one comparison, a Lease may be renewed in between. */
 const TRIES = 3
-const SAME = 'it is of this cluster, so it proves nothing about another cluster that uses the key'
+const SAME =
+  'it belongs to this cluster, so it proves nothing about another cluster that uses the key'
 const UNKNOWN_OTHER =
-  'its namespaces are encrypted with another provider, so it is not proved that it is of another cluster'
+  'its namespaces are encrypted with another provider, so it is not proved that it belongs to another cluster'
 const OTHER =
-  'the namespace kube-system has another uid than in the API server, so this is the etcd of another cluster; check --endpoints, --kubeconfig and --api-server'
+  'the namespace kube-system has a different uid than in the API server, so this is the etcd of another cluster; check --endpoints, --kubeconfig and --api-server'
 const UNKNOWN =
   'the namespaces are encrypted, and no Lease in kube-system has the same version in etcd and in the API server, so it is not proved that this is the etcd of the cluster; check --endpoints, --kubeconfig and --api-server'
 
@@ -52,7 +53,7 @@ export async function findWrongCluster(
 
 const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/
 
-/** Whether two stores are of one cluster, by the namespace kube-system in each; undefined if that shows nothing. */
+/** Whether two stores belong to one cluster, by the namespace kube-system in each; undefined if that shows nothing. */
 export function isSameCluster(one: Uint8Array, other: Uint8Array): boolean | undefined {
   if (Buffer.from(one).equals(other)) return true
   const [uid, otherUid] = [readUid(one), readUid(other)]

@@ -11,7 +11,7 @@ export interface Place {
 
 /**
  * Visits everything in a document in the order of the text. Unlike `visit` of the library, which copies the list of
- * ancestors at each level, it takes time proportional to the number of nodes however deep they are.
+ * ancestors at each level, it takes time proportional to the number of nodes, no matter how deep they are.
  */
 export function* walk({ contents }: Document): Generator<Place, undefined> {
   const waiting: Place[] = [{ node: contents, parent: undefined, isInFlow: false }]

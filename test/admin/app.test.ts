@@ -59,7 +59,7 @@ const ANSWERS: readonly (readonly [
 ])[] = [
   ['livez while it serves', {}, '/livez', {}, { status: 200, type: TEXT, text: 'ok\n' }],
   [
-    'livez while Vault is away',
+    'livez during an outage of Vault',
     { readiness: () => unready },
     '/livez',
     {},
@@ -80,7 +80,7 @@ const ANSWERS: readonly (readonly [
     { status: 503, type: TEXT, text: 'the socket is not served\n' },
   ],
   [
-    'readyz without its socket, while Vault is away',
+    'readyz without its socket, during an outage of Vault',
     { isServing: () => false, readiness: () => unready },
     '/readyz',
     {},

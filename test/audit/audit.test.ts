@@ -175,7 +175,7 @@ void test("a plugin's own check and a run of verify that the operator names are 
   t.match(formatAudit(summary), "decrypt by node-1.log's own check: 2,")
 })
 
-void test('requests after the end of a call count exactly, by lines of their own', async (t) => {
+void test('requests after the end of a call count exactly, by separate lines', async (t) => {
   const code = 'DEADLINE_EXCEEDED'
   const time = '2026-01-01T00:00:02Z'
   const late = [1, 2].map((number) => callLine(UID, { code, time, late: number }))
@@ -192,7 +192,7 @@ void test('requests after the end of a call count exactly, by lines of their own
   )
 })
 
-void test('a call that Vault answered and that no file shows is a missing file, unless its time is left out', async (t) => {
+void test('a call that Vault answered and that no file shows is a missing file, unless its time is excluded', async (t) => {
   const later = '2026-01-02T00:00:00Z'
   const calls = [callLine(UID), callLine(OTHER, { time: later })]
   const entries = use({ id: 'a', uid: UID })
@@ -319,7 +319,7 @@ void test('the log of Vault itself and a refused removal of an audit device chan
   t.match(await audit({ calls: [callLine(UID)], entries }), { ok: true })
 })
 
-void test('every suspicious use counts, however many addresses there are', async (t) => {
+void test('every suspicious use counts, no matter how many addresses there are', async (t) => {
   const entries = Array.from({ length: 1_500 }, (_, index) =>
     auditLine('response', {
       id: String(index),

@@ -36,7 +36,7 @@ export class Fixture {
     return this.vault.bao
   }
 
-  /** A plugin whose socket accepts; Vault may be away. */
+  /** A plugin whose socket accepts; Vault may be unavailable. */
   async start(settings: Settings = {}): Promise<Plugin> {
     return this.#keep(await Plugin.start(this.configuration(settings)))
   }

@@ -90,10 +90,10 @@ void test('rewrite: dry, done, and refused', async (t) => {
   execFileSync('mkfifo', [pipe])
   spawn('sh', ['-c', `cat ${config} > ${pipe}`])
   t.match(await run('rewrite', ...accepted.with(1, pipe)), { code: 0 }, 'it is read only once')
-  kube.health = 'vault is away'
+  kube.health = 'vault is unavailable'
   t.match(await run('rewrite', '--resources', 'secrets', '--configs-may-differ'), {
     code: 1,
-    stderr: /are unhealthy: vault is away/,
+    stderr: /are unhealthy: vault is unavailable/,
   })
 })
 

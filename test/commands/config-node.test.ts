@@ -68,7 +68,7 @@ void test('the static pod needs nothing of any API server', async (t) => {
   t.notMatch(stdout.replaceAll(/^#.*/gm, ''), /serviceAccountName|configMap|secretName/)
 })
 
-void test('a socket with a group of its own needs one capability, and no more', async (t) => {
+void test('a socket with kms.socketGroup needs one capability, and no more', async (t) => {
   const text = FULL.replace('socketMode: "0600"', 'socketMode: "0660"\n  socketGroup: kube')
   const config = join(t.testdir({ 'config.yaml': text }), 'config.yaml')
   const { stdout } = await runHere(['config', 'node', '--shape', 'static-pod', '--config', config])

@@ -45,7 +45,7 @@ const WRONG = RIGHT.replace(
 
 const CONFIG = VALID.includes('csi:') ? VALID : `${VALID}csi: {audience: vault, rules: []}\n`
 
-void test('a valid manifest is ok, whatever else is in the file', async (t) => {
+void test('a valid manifest is ok, no matter what else is in the file', async (t) => {
   const dir = t.testdir({ 'a.yaml': `${OTHERS}${RIGHT}` })
   const file = join(dir, 'a.yaml')
   t.strictSame(await run(['csi', 'check', file]), {
@@ -222,7 +222,7 @@ void test('--from vault prints a class of this provider, and reports on standard
 
 const MISTAKES: readonly (readonly [string, string])[] = [
   ['csi check', 'csi check: needs FILE; see csi check --help'],
-  ['csi check a b', 'csi check: "b" is one argument too many'],
+  ['csi check a b', 'csi check: unexpected argument "b"'],
   [
     'csi check a --namespace x',
     'csi check: --namespace needs the csi.rules of a configuration; add --config FILE',

@@ -46,7 +46,7 @@ void test('a path with spaces works', async (t) => {
   t.strictSame(await run(['--version'], { program: join(folder, 'transit bridge') }), OK)
 })
 
-void test('without a Node.js of its own the one on PATH is taken, if it is new enough', async (t) => {
+void test('without its own Node.js, the program uses the one on PATH if it is new enough', async (t) => {
   const folder = install(t, true)
   t.strictSame(await launch(folder, 'new'), OK)
   t.strictSame(await launch(folder, 'old'), {

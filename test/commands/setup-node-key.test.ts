@@ -106,7 +106,7 @@ void test('a run that was killed at any step can be run again', async (t) => {
   }
 })
 
-void test('a credential that this machine cannot decrypt is not replaced by itself', async (t) => {
+void test('a credential that this machine cannot decrypt is not replaced automatically', async (t) => {
   const root = nodeRoot()
   await setup(root)
   const file = join(root, CREDENTIAL_FILE)

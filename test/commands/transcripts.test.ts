@@ -51,11 +51,11 @@ const MISTAKES: readonly Mistake[] = [
   ['config check --config', 'config check: --config needs a value: --config FILE'],
   ['config check --config=', 'config check: --config needs a value: --config FILE'],
   ['config check --config --json', 'config check: --config needs a value: --config FILE'],
-  ['config check --config a --config b', 'config check: --config is given twice'],
+  ['config check --config a --config b', 'config check: --config is specified twice'],
   ['config check --config a --json=yes', 'config check: --json takes no value'],
-  ['config check a.yaml', 'config check: "a.yaml" is one argument too many'],
+  ['config check a.yaml', 'config check: unexpected argument "a.yaml"'],
   ['config schema --config a', 'config schema: --config is not an option; the options are --help'],
-  ['kms a.yaml', 'kms: "a.yaml" is one argument too many'],
+  ['kms a.yaml', 'kms: unexpected argument "a.yaml"'],
   [
     'escrow create --config c --out e',
     'escrow create: needs --split K/N, such as 3/5, or --recipient AGE',
@@ -69,9 +69,9 @@ const MISTAKES: readonly Mistake[] = [
     'escrow open: needs --share FILE for each share, or --identity FILE',
   ],
   ['--versoin', '--versoin is not an option; did you mean --version'],
-  ['--version extra', '"extra" is one argument too many'],
+  ['--version extra', 'unexpected argument "extra"'],
   ['help kmss', '"kmss" is not a command; did you mean kms'],
-  ['help kms now', 'help: kms has no commands of its own; see kms --help'],
+  ['help kms now', 'help: kms has no subcommands; see kms --help'],
 ]
 
 for (const [commandLine, message] of MISTAKES) {
@@ -81,7 +81,7 @@ for (const [commandLine, message] of MISTAKES) {
   })
 }
 
-void test('help goes to standard output, however it is requested', async (t) => {
+void test('help goes to standard output, no matter how it is requested', async (t) => {
   const asked = [
     [['--help'], formatProgramHelp(COMMANDS)],
     [['-h'], formatProgramHelp(COMMANDS)],

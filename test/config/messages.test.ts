@@ -124,7 +124,7 @@ void test('no message contains the content of a variable, for any key', async (t
   }
 })
 
-void test('a variable is one value, whatever it contains', async (t) => {
+void test('a variable is one value, no matter what it contains', async (t) => {
   const text = change('clusterId: prod-eu-1', 'clusterId: ${A}-${B}')
   t.equal(parse(text, { A: 'x', B: 'y' }).kms?.clusterId, 'x-y')
   t.match(findFaults(text, { A: 'x', B: 'y\nsocket: /tmp/evil' }), [

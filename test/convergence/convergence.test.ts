@@ -44,7 +44,7 @@ void test('all agree, and all have the wanted key', (t) => {
   t.end()
 })
 
-void test('each reason why not is a sentence of its own', (t) => {
+void test('each reason is a separate sentence', (t) => {
   const [old, next] = [hashKeyId('old'), hashKeyId('new')]
   const silence = new BridgeError('KUBE_UNREACHABLE', 'b is not there')
   const cases: readonly (readonly [Parameters<typeof judgeConvergence>, RegExp])[] = [
@@ -61,8 +61,14 @@ void test('each reason why not is a sentence of its own', (t) => {
       /a does not use key .* yet/,
     ],
     [
-      [{ ...NAMED, apiServers: [server('a', old, { fault: 'vault is away' })], plugins: [] }],
-      /of a are unhealthy: vault is away/,
+      [
+        {
+          ...NAMED,
+          apiServers: [server('a', old, { fault: 'vault is unavailable' })],
+          plugins: [],
+        },
+      ],
+      /of a are unhealthy: vault is unavailable/,
     ],
     [
       [
@@ -179,7 +185,7 @@ void test('a key that an API server only reads with is not a write key', (t) => 
   t.end()
 })
 
-void test('API servers that were not read are a reason, however they are found', (t) => {
+void test('API servers that were not read are a reason, no matter how they are found', (t) => {
   const hash = hashKeyId('k')
   const leases = (...hostnames: string[]) =>
     ({ kind: 'read', living: hostnames.map((hostname) => ({ id: hostname, hostname })) }) as const

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { parseBoundedJson } from '../../src/csi/bounded-json.ts'
 
-void test('JSON is parsed if it has few members, whatever its texts contain', (t) => {
+void test('JSON is parsed if it has few members, no matter what its texts contain', (t) => {
   const texts = ['{}', 'null', '1', '"a"', '{"a":"b"}', '{"a":["b",{"c":null}]}', '"\\\\"', '"\\""']
   for (const text of texts) t.same(parseBoundedJson(text), JSON.parse(text), text)
   const inner = JSON.stringify({

@@ -774,7 +774,7 @@ void test('Vault decides whether a token is still valid and has the right audien
   const cases = [
     [
       { expiresIn: -600 },
-      /was refused: .*the token expired at .* kubelet no longer refreshes it, .*; the CSI driver must pass on a fresh token/,
+      /was refused: .*the token expired at .* kubelet no longer refreshes it, .*; the CSI driver must send a fresh token/,
     ],
     [
       { audience: 'other', claims: { aud: ['other'] } },

@@ -217,7 +217,7 @@ void test('what a rule does not list is refused without a request', async (t) =>
   t.equal((await fixture.driver.mount({ attributes: allowed })).files.size, 1)
 })
 
-void test('no pattern matches the key of the KMS plugin, however its engine is written', async (t) => {
+void test('no pattern matches the key of the KMS plugin, no matter how its engine is written', async (t) => {
   const etcd = { ...INFO, key: 'k8s-etcd' }
   const named =
     /lists key "k8s-etcd" by its exact name \(keys\), which the key of the KMS plugin requires/

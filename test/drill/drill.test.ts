@@ -10,7 +10,7 @@ import { HandClock } from '../fakes/clock.ts'
 
 const TOKEN = 'sixteen-characters-or-more'
 
-void test('the switch works only from this host, with the token and within the limit, and ends by itself', async (t) => {
+void test('the switch works only from this host, with the token and within the limit, and ends automatically', async (t) => {
   const folder = t.testdir({ token: `${TOKEN}\n`, short: 'short' })
   const clock = new HandClock()
   const make = (file: string) =>

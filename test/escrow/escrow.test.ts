@@ -149,7 +149,7 @@ void test('a damaged byte of an escrow is found by the check, which has no key',
   }
 })
 
-void test('a damaged share is named, whatever letter of it changed, and shares of two escrows never mix', async (t) => {
+void test('a damaged share is named, no matter which letter of it changed, and shares of two escrows never mix', async (t) => {
   const [first, second] = [await make(objects), await make(objects)]
   const { manifest } = first.made.file
   const [alice = '', bob = '', carol = ''] = first.shares
@@ -280,7 +280,7 @@ void test('a check names what is newer, of another cluster, or under another key
   t.match(coverage, { encrypted: 8, covered: 3, plainSecrets: 1 })
   const why = new Map(coverage.uncovered.map((each) => [each.key, each.why]))
   t.match(why.get(named('newer')), /its local key is not in the escrow, which was created at 2027/)
-  t.match(why.get(named('other')), /belongs to cluster "other-cluster", and the escrow is of/)
+  t.match(why.get(named('other')), /belongs to cluster "other-cluster", and the escrow belongs to/)
   t.match(why.get(named('cbc')), /keep a copy of that file/)
   t.match(why.get(named('foreign')), /another plugin/)
   t.ok(why.has(named('damaged')))

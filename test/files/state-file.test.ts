@@ -37,7 +37,7 @@ void test('a second run is refused until the first one releases the lock', async
 })
 
 // Issue: process 1 of a new container was mistaken for the holder forever, and an empty lock file for no lock.
-void test('a killed run leaves no lock, and a live one holds it whatever is in its file', async (t) => {
+void test('a killed run leaves no lock, and a live one holds it no matter what is in its file', async (t) => {
   const folder = t.testdir()
   const file = stateIn(folder)
   const holder = await holdLock(`${file.path}.lock`)

@@ -124,7 +124,7 @@ void test('a request that does not become complete in time is cancelled', async 
   t.match(await client.encrypt(seed), { keyId: 'k' })
 })
 
-void test('an answer that is never read is given up', async (t) => {
+void test('an answer that is never read is abandoned', async (t) => {
   const encrypt = () => Promise.resolve(Buffer.alloc(500_000))
   const { socket } = await boundedFixture(t, { streamTimeoutMs: 200 }, { encrypt })
   const session = await http2Session(t, socket)

@@ -44,7 +44,7 @@ async function leaveDeadSocket(path: string): Promise<void> {
 const mode = (path: string) => (statSync(path).mode & 0o7777).toString(8)
 
 for (const wanted of [0o600, 0o660, 0o666]) {
-  void test(`the socket has mode ${wanted.toString(8)} when it appears, whatever the umask`, async (t) => {
+  void test(`the socket has mode ${wanted.toString(8)} when it appears, regardless of the umask`, async (t) => {
     const path = newPath()
     const { bind, close } = plainServer()
     const seen: string[] = []

@@ -21,7 +21,7 @@ void test('before the first proof the state is starting, and not healthy', (t) =
   t.end()
 })
 
-void test('a proof makes the state healthy, whatever it was before', (t) => {
+void test('a proof makes the state healthy, regardless of what it was before', (t) => {
   const health = new Health({ outageGraceMs: GRACE })
   health.fail(denied, 0)
   health.fail(sealed, 1)

@@ -248,7 +248,7 @@ void test('data of this plugin is not accepted as data of vault-kubernetes-kms',
   await t.rejects(service.decrypt(stripped, within()), { code: 'CIPHERTEXT_INVALID' })
 })
 
-void test('a version that Vault does not list is refused without a decrypt, whatever wrote it', async (t) => {
+void test('a version that Vault does not list is refused without a decrypt, no matter what wrote it', async (t) => {
   const fixture = await serviceFixture({
     acceptVaultKubernetesKms: true,
     key: transitKey(2),

@@ -73,7 +73,7 @@ void test('transient errors are retried, refused objects are listed, and a missi
     if (method !== 'PATCH') return undefined
     if (path.endsWith('s0001')) return { status: 422, body: { message: 'spec is\u0007 invalid' } }
     if (path.endsWith('s0002') && (failures += 1) < 3)
-      return { status: 500, body: { message: 'vault is away' } }
+      return { status: 500, body: { message: 'vault is unavailable' } }
     return undefined
   }
   const result = await run()
@@ -82,7 +82,7 @@ void test('transient errors are retried, refused objects are listed, and a missi
     formatResult(result),
     /secrets default\/s0001: not rewritten: .*422 for PATCH .*: spec is invalid/,
   )
-  t.match(notes, [/returns 500 for PATCH .*: vault is away; retrying/])
+  t.match(notes, [/returns 500 for PATCH .*: vault is unavailable; retrying/])
   kube.intercept = ({ path }) =>
     path.endsWith('selfsubjectaccessreviews')
       ? { status: 201, body: { status: { allowed: false } } }

@@ -33,7 +33,7 @@ void test('a method with the keys of another cluster is not shared, though the i
   t.match(open, { code: 1, stdout: /stop: / }, 'an issuer would end the logins of the others')
 })
 
-void test('a role of others is neither changed nor removed, whatever it is bound by', async (t) => {
+void test('a role of others is neither changed nor removed, no matter what it is bound by', async (t) => {
   const fixture = await SetupFixture.start(t)
   await fixture.setup(['--yes'])
   const audience = { user_claim: 'sub', bound_audiences: ['vault'] }
@@ -71,7 +71,7 @@ void test('a kubernetes role of another service account is neither changed nor r
   t.match((await fixture.bao.api('GET', `auth/kubernetes/${ROLE}`)).data, role)
 })
 
-void test('a field that setup does not know stops it if it has a value, whatever its name', async (t) => {
+void test('a field that setup does not know stops it if it has a value, regardless of its name', async (t) => {
   const wanted = { bound_audiences: ['vault'] }
   const found = { ...wanted, admit_anyone: true, other: '', none: null, empty: [] }
   t.match(compareRole(found, wanted), { unknown: ['admit_anyone'], details: [] })

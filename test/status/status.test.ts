@@ -186,7 +186,7 @@ void test('what it shows of etcd is checked', (t) => {
   t.end()
 })
 
-void test('data under a key id that Vault does not have is a fault, whatever its version number is', (t) => {
+void test('data under a key id that Vault does not have is a fault, regardless of its version number', (t) => {
   const server = (keys: Record<string, string>) => ({
     server: 'https://a',
     keys: new Map(

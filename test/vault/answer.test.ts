@@ -72,7 +72,7 @@ for (const [status, text, code, retry] of ROWS) {
   })
 }
 
-void test('a batch with failed items is an answer, whatever its status', async (t) => {
+void test('a batch with failed items is an answer, regardless of its status', async (t) => {
   const body = { data: { batch_results: [{ error: 'x' }] } }
   for (const status of [200, 207, 400, 500, 503])
     t.strictSame(read(raw(status, body)), { status, body })

@@ -517,7 +517,7 @@ void test('redirects', async (t) => {
 
 void test('requests are reported', async (t) => {
   void t.test(
-    'one observation a request and one debug line a failure, however many attempts',
+    'one observation a request and one debug line a failure, regardless of the number of attempts',
     async (s) => {
       const vault = await LocalVault.start(s, inTurn(answer(200), answer(502)))
       const { client, lines, metrics } = clientFixture(s, [vault.address])

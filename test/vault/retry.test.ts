@@ -126,7 +126,7 @@ void test('of many dead addresses three are tried without a wait, and the next c
   t.equal(book.current, 3)
 })
 
-void test('an address with a fault that does not end by itself is tried twice more, for another node behind it', async (t) => {
+void test('an address with a fault that does not end without a change is tried twice more, for another node behind it', async (t) => {
   const plan = planOf(1)
   for (const waitMs of [150, 300]) t.equal(plan.next(untrusted, LONG, true), waitMs)
   t.equal(codeOf(plan.next(untrusted, LONG, true)), 'VAULT_TLS_INVALID')

@@ -166,7 +166,7 @@ void test('a missing role is explained, and its return is noticed', async (t) =>
   await session.stop(soon(clock))
 })
 
-void test('a started session recovers by itself after Vault was sealed', async (t) => {
+void test('a started session recovers after Vault was sealed', async (t) => {
   await bao.seal()
   const { session, encrypt } = sessionOf(loginAs('kms').login)
   session.start()

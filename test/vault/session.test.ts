@@ -184,7 +184,7 @@ void test('a deadline that passes while a request waits for a login in an outage
   t.equal(asked.ended, 'VAULT_UNREACHABLE')
 })
 
-void test('a caller that tries again by itself is not made to wait', async (t) => {
+void test('a caller that retries itself does not wait', async (t) => {
   const { login, ask, within } = fixture()
   const asked = ask({ ...within(30_000), failsFast: true })
   await login.fail('VAULT_UNREACHABLE')
@@ -235,7 +235,7 @@ void test('failed logins are tried again from 0.5 s up to at most 5 s apart', as
   t.strictSame(pauses, [450, 875, 1_750, 3_500, 4_375, 4_375, 4_375])
 })
 
-void test('a login that hangs is given up after 4 s and is an outage', async (t) => {
+void test('a login that hangs is abandoned after 4 s and is an outage', async (t) => {
   const { session, login, clock } = fixture()
   session.start()
   t.equal(login.call(0).context.deadline, 4_000)

@@ -205,7 +205,7 @@ const NOT_OPENED: Finding = {
   why: 'its key is only in the EncryptionConfiguration',
 }
 
-void test('every encrypted object that was not decrypted counts, whatever its resource', async (t) => {
+void test('every encrypted object that was not decrypted counts, regardless of its resource', async (t) => {
   const entries: Entry[] = [
     ['secrets/a/1', version(1)],
     ['configmaps/a/1', SECRETBOX, NOT_OPENED],

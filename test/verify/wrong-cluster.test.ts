@@ -24,16 +24,16 @@ void test('a snapshot of another cluster is recognized by the cluster id of its 
   const ours = { otherThan: 'uid', clusterId: 'ours' }
   const find = (stored: Buffer) => findWrongCluster(stored, ours, store, PREFIX)
   t.same(await find(encryptedBy('theirs')), [])
-  t.match(await find(encryptedBy('ours')), [/^it is of this cluster/])
+  t.match(await find(encryptedBy('ours')), [/^it belongs to this cluster/])
   const secretbox = Buffer.from(`k8s:enc:secretbox:v1:key1:${'x'.repeat(60)}`)
-  t.match(await find(secretbox), [/so it is not proved that it is of another cluster/])
+  t.match(await find(secretbox), [/so it is not proved that it belongs to another cluster/])
   const foreign = kmsV2Value({
     keyId: 'k',
     source: Buffer.alloc(9, 1),
     annotations: {},
     data: Buffer.alloc(60),
   })
-  t.match(await find(foreign), [/so it is not proved that it is of another cluster/])
+  t.match(await find(foreign), [/so it is not proved that it belongs to another cluster/])
 })
 
 void test('two stores are of one cluster if the namespace has the same uid, or the same bytes', (t) => {

@@ -66,12 +66,11 @@ async function findHelp(names: readonly string[], commands: CommandTable): Promi
   const entry = pick(commands, name, '')
   if (isGroup(entry)) {
     if (inner === undefined) return formatGroupHelp(name, entry)
-    if (more.length > 0)
-      throw usageError(`help: ${JSON.stringify(more[0])} is one argument too many`)
+    if (more.length > 0) throw usageError(`help: unexpected argument ${JSON.stringify(more[0])}`)
     return (await pick(entry.commands, inner, `${name} `).load()).help
   }
   if (inner === undefined) return (await entry.load()).help
-  throw usageError(`help: ${name} has no commands of its own; see ${name} --help`)
+  throw usageError(`help: ${name} has no subcommands; see ${name} --help`)
 }
 
 function pick<T extends CommandEntry | CommandTable[string]>(
@@ -119,7 +118,7 @@ function readOptions(
   for (const token of tokens) {
     if (token.kind === 'positional') {
       if (operands.length >= mostOperands)
-        throw usageError(`${prefix}${JSON.stringify(token.value)} is one argument too many`)
+        throw usageError(`${prefix}unexpected argument ${JSON.stringify(token.value)}`)
       operands.push(token.value)
     }
     if (token.kind !== 'option') continue
@@ -130,7 +129,7 @@ function readOptions(
       )
     const known = options.get(token.name)
     if (known !== undefined && rule.repeats !== true)
-      throw usageError(`${prefix}${token.rawName} is given twice`)
+      throw usageError(`${prefix}${token.rawName} is specified twice`)
     options.set(token.name, [...(known ?? []), readOption(token, rule.takes, prefix)])
   }
   return { options, operands }

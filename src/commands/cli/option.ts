@@ -9,7 +9,7 @@ export interface Option<T> {
   /** The name of its value in help: FILE. Absent for a flag, which takes no value. */
   readonly takes?: string
   readonly required?: boolean
-  /** Whether it may be given more than once. */
+  /** Whether it may be repeated. */
   readonly repeats?: boolean
   /** The heading in help. By default "Options". */
   readonly group?: string
@@ -46,7 +46,7 @@ export function usageError(message: string, options?: ErrorOptions): UsageError 
   return new UsageError(message, options)
 }
 
-/** The same options under a heading of their own in help. */
+/** The same options under a separate heading in help. */
 export function grouped<Table extends OptionTable>(group: string, table: Table): Table {
   return Object.fromEntries(
     Object.entries(table).map(([key, option]) => [key, { ...option, group }]),
@@ -70,7 +70,7 @@ export function requiredText(takes: string, help: string): Option<string> {
   return { takes, help, required: true, read: ([value]) => value ?? '' }
 }
 
-/** An option that may be given more than once. */
+/** An option that may be repeated. */
 export function repeated(takes: string, help: string): Option<readonly string[]> {
   return { takes, help, repeats: true, read: (given) => given }
 }

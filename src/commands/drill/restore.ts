@@ -137,7 +137,7 @@ function faultsOf({ resources }: Report) {
   ])
 }
 
-/** A plugin with another cluster id or key is of another cluster. */
+/** A plugin with another cluster id or key belongs to another cluster. */
 async function judgePlugins(values: RestoreValues, terminal: Terminal): Promise<Step> {
   const what = 'start the plugins on the new nodes'
   const addresses = readPlugins(values)
@@ -151,7 +151,7 @@ async function judgePlugins(values: RestoreValues, terminal: Terminal): Promise<
     if (!each.ready) return [`the plugin at ${each.address}: ${each.message}`]
     if (each.keyId === keyId) return []
     return [
-      `the plugin at ${each.address} announces another key id than the one of ${values.config} (kms.clusterId, transit.key), so it does not belong to the new cluster`,
+      `the plugin at ${each.address} announces a different key id than ${values.config} (kms.clusterId, transit.key), so it does not belong to the new cluster`,
     ]
   })
   return faults.length === 0
@@ -199,7 +199,7 @@ async function judgeEtcd(
 }
 
 const OTHER_ETCD =
-  'the namespace kube-system has another uid than in the etcd snapshot, so this etcd was not restored from it; check --endpoints'
+  'the namespace kube-system has a different uid than in the etcd snapshot, so this etcd was not restored from it; check --endpoints'
 const UNKNOWN_ETCD =
   'the namespaces are encrypted and have changed since the etcd snapshot, so it is not proved that this etcd was restored from it'
 

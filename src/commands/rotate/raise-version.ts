@@ -104,7 +104,7 @@ async function raiseTo(
   )
 }
 
-/** Undefined if etcd was not read, whatever the backups need. */
+/** Undefined if etcd was not read, regardless of the backups. */
 function oldestOf({ live, backups }: NeededVersions): number | undefined {
   if (live === undefined) return undefined
   return Math.min(live, ...backups.flatMap(({ oldest }) => oldest ?? []))

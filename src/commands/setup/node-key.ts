@@ -37,7 +37,7 @@ and the systemd unit that puts it into memory at each boot. systemd-creds encryp
 with the TPM 2 of this machine, with a key of the host, or with both. It first
 shows what would change, and asks for confirmation.
 
-Losing the node key costs availability, never data: Transit opens everything.`,
+Losing the node key costs availability, never data: Transit can decrypt everything.`,
   options,
   exitCodes: '0 done or nothing to do, 1 failed, 2 wrong usage or not confirmed.',
   examples: [

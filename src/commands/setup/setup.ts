@@ -209,7 +209,7 @@ function explainCsi({ auth, audience, mount }: CsiConfig): string {
       ? `role_type=jwt user_claim=sub bound_audiences=${audience} bound_subject=system:serviceaccount:NAMESPACE:NAME`
       : `audience=${audience} bound_service_account_namespaces=NAMESPACE bound_service_account_names=NAME`
   return [
-    'note: the CSI provider logs in as each pod and needs no role of its own. For a workload, with its keys in',
+    'note: the CSI provider logs in as each pod and needs no role itself. For a workload, with its keys in',
     `      ${mount}/, write a policy and: bao write auth/${auth.mount}/role/ROLE ${bound} token_policies=POLICY`,
   ].join('\n')
 }

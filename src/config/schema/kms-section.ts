@@ -54,14 +54,14 @@ const localKeys = v.pipe(
     ),
     maxUses: v.optional(
       wholeNumber(
-        'How many DEK seeds a local key encrypts before a new one is made.',
+        'How many DEK seeds a local key encrypts before a new one is created.',
         1,
         1_000_000_000,
       ),
       1_000_000,
     ),
     maxAge: v.optional(
-      duration('How long a local key encrypts before a new one is made.', '10m', '7d'),
+      duration('How long a local key encrypts before a new one is created.', '10m', '7d'),
       '24h',
     ),
     sealedFile: v.exactOptional(

@@ -177,7 +177,7 @@ function readList(
   return valid
 }
 
-/** Also of objects with faults, so that a reference to one is no fault of its own. */
+/** Also of objects with faults, so that a reference to one is not another fault. */
 function namesIn(list: readonly unknown[]): ReadonlyMap<number, string> {
   const names = list.map((value) => (value as { readonly name?: unknown } | null)?.name)
   return new Map(

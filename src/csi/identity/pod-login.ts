@@ -74,7 +74,7 @@ function findAuth(
     role: 'the role of the SecretProviderClass or of volumeAttributes',
     audience: 'csi.audience',
     expiryAdvice:
-      'the CSI driver must pass on a fresh token with each call, and the clocks must be right',
+      'the CSI driver must send a fresh token with each call, and the clocks must be right',
     namespaceAdvice:
       loginNamespace === ''
         ? 'and that vault.namespace is right'

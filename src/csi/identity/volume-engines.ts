@@ -11,7 +11,7 @@ export interface VolumeEngine {
   readonly transit: Transit
 }
 
-/** The engines of a volume, usually one. Objects without a place of their own use `home`. */
+/** The engines of a volume, usually one. Objects that name no place use `home`. */
 export class VolumeEngines {
   readonly #home: EnginePlace
   readonly #engines = new Map<string, VolumeEngine>()

@@ -31,8 +31,8 @@ export class ByteBudget {
 }
 
 /**
- * The bytes of one volume. It may never hold more than is still free: a single one holds at most half, and however many are greedy, one
- * more finds room.
+ * The bytes of one volume. It may never hold more than is still free: a single one holds at most half, and no matter how many hold as
+ * much as they can, one more finds room.
  */
 export interface ByteShare {
   /** Throws OVERLOADED if the volume would hold too much. */

@@ -13,14 +13,14 @@ import { HEALTH, respondWithoutVault } from './own-responses.ts'
 import type { RuntimeVolume } from './publish-request.ts'
 import { respond, respondErrors, type PodRequest, type PodResponse } from './pod-request.ts'
 
-/** Less than the 60 s after which the Go client of Vault gives up (api/client.go). */
+/** Less than the timeout of Vault's Go client, which is 60 s (api/client.go). */
 const REQUEST_TIMEOUT_MS = 20_000
 /**
  * A path of Vault without escapes, and a query. It may still contain an empty segment or `..`: the whole path must then be one of
  * the fixed list of forms (operations.ts), which have neither, except the empty segment that sigstore writes.
  */
 const SAFE_TARGET = /^\/v1\/([\w.-]+(?:\/{1,2}[\w.-]+)*\/?)(?:\?([\w=&-]{0,500}))?$/
-/** Matches in linear time, however many slashes a client sends. */
+/** Matches in linear time, no matter how many slashes a client sends. */
 const WITHOUT_OUTER_SLASHES = /^\/*(|.*[^/])\/*$/s
 /** How Vault's Go client writes LIST. */
 const LIST_QUERY = 'list=true'
@@ -48,7 +48,7 @@ export interface PodIdentity {
  */
 export class PodApi {
   readonly #options: PodApiOptions
-  /** The volumes whose last request Vault could not answer. One pod's requests say nothing to the others. */
+  /** The volumes whose last request Vault could not answer. What one pod sees does not depend on the requests of others. */
   readonly #unavailable = new WeakSet<RuntimeVolume>()
 
   constructor(options: PodApiOptions) {

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { BridgeError } from '../../errors.ts'
 import type { ByteShare } from './byte-budget.ts'
 
-/** A batch of some thousand values; Vault's own limit is 32 MiB (max_request_size). */
+/** A batch of a few thousand values; Vault's own limit is 32 MiB (max_request_size). */
 const MAX_BODY_BYTES = 2 * 1024 * 1024
 const FIRST_BYTES = 4 * 1024
 
@@ -32,7 +32,7 @@ export async function readBody(source: BodySource, share: ByteShare): Promise<Re
 }
 
 /**
- * One buffer that grows. Chunks are copied and zeroed at once: a client can send chunks of a single byte, and each one takes some hundred
+ * One buffer that grows. Chunks are copied and zeroed at once: a client can send chunks of a single byte, and each one takes a few hundred
  * bytes of memory.
  */
 class GrowingBody {

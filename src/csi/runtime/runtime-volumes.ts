@@ -85,7 +85,7 @@ export class RuntimeVolumes {
     })
   }
 
-  /** Removes a volume, and whatever exists of one that is not served. */
+  /** Removes a volume, or what is left of one that is not served. */
   unpublish(volumeId: string, targetPath: string): Promise<void> {
     return this.#change(volumeId, async () => {
       const served = this.#served.get(volumeId)

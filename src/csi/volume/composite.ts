@@ -89,7 +89,7 @@ function findParts(
   )
 }
 
-/** A part that fails on its own is reported once, with all objects that it affects. */
+/** A part that fails is reported once, with all objects that it affects. */
 function explainMissing(object: ClassObject, error: BridgeError): BridgeError {
   if (!object.optional || !isAbsence(error)) return error
   return new BridgeError('OBJECT_MISSING', `needs ${nameObject(object)}, which does not exist`, {

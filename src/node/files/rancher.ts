@@ -5,7 +5,7 @@ import type { NodeFilesOptions } from './node-files.ts'
 import { renderSystemdUnit } from './systemd.ts'
 import { renderTokenService, renderTokenTimer } from './token-timer.ts'
 
-/** What differs between k3s and RKE2: paths, and whether kube-apiserver runs in a pod with mounts of its own. */
+/** What differs between k3s and RKE2: paths, and whether kube-apiserver runs in a pod, which needs mounts. */
 interface Distribution {
   readonly name: string
   readonly folder: 'k3s' | 'rke2'
@@ -14,7 +14,7 @@ interface Distribution {
   readonly kubectl: string
   readonly programs: string
   readonly inPod: boolean
-  /** RKE2 encrypts Secrets with a key of its own from its first start. */
+  /** RKE2 encrypts Secrets with its own key from its first start. */
   readonly oldProvider: 'identity' | 'aescbc'
 }
 

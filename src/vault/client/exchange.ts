@@ -112,7 +112,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #finish(result: RawAnswer | AttemptFailure): void {
     if (this.#settled) return
     this.#settled = true
-    // The chunks are ours: undici's parser has a copy of its own.
+    // The chunks belong to this program: undici's parser has another copy.
     for (const chunk of this.#chunks) chunk.fill(0)
     this.#chunks = []
     this.#cancelTimer()

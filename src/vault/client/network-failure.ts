@@ -112,7 +112,7 @@ export function readNetworkFailure(
   return failure('VAULT_UNREACHABLE', `Vault at ${address} is unreachable: ${words}`, retry, thrown)
 }
 
-/** A TLS fault does not end by itself: another address is tried, or another node behind this one. */
+/** A TLS fault does not end without a change: another address is tried, or another node behind this one. */
 export function tlsFailure(address: string, words: string, cause?: unknown): AttemptFailure {
   return failure('VAULT_TLS_INVALID', `Vault at ${address} ${words}`, 'elsewhere', cause)
 }

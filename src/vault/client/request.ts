@@ -61,7 +61,7 @@ export interface VaultRequester {
    * Resolves with the response, or throws a BridgeError: an outage code (see isOutage), VAULT_DENIED (403),
    * VAULT_NOT_FOUND (404), VAULT_REJECTED (other 4xx, with Vault's own words), VAULT_ANSWER_INVALID,
    * VAULT_TLS_INVALID, VAULT_REDIRECT_REFUSED, DEADLINE_EXCEEDED or CANCELLED.
-   * A response with `data.batch_results` is not an error, whatever its status (Transit answers a batch with 400
+   * A response with `data.batch_results` is not an error, regardless of its status (Transit answers a batch with 400
    * or 500 when one item fails, and the results of the others are in it).
    */
   request(request: VaultRequest, context: CallContext): Promise<VaultResponse>

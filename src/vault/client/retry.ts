@@ -9,7 +9,7 @@ const MAX_ATTEMPTS_AT_ONCE = 3
 const MAX_WAITED_MS = 5_000
 /** The same for a request that fails fast: a check must report an outage within its grace. */
 const MAX_WAITED_FAST_MS = 2_000
-/** How often one call waits if no failure may end by itself: enough to reach another node behind a balancer. */
+/** How often one call waits if no failure can end without a change: enough to reach another node behind a balancer. */
 const MAX_WAITS_ELSEWHERE = 2
 /** The first wait lies between these two; each one after it is twice as long, up to the longest. */
 const MIN_WAIT_MS = 50

@@ -6,7 +6,7 @@ import type { Grant } from '../logins/login.ts'
 const RENEW_AT = 0.7
 /** How far jitter moves it, so that the nodes of a cluster do not all log in at once. */
 const RENEW_JITTER = 0.1
-/** Minimum time between two logins, however short the lease. */
+/** Minimum time between two logins, even if the lease is shorter. */
 const MIN_RENEW_MS = 1_000
 /** A younger token may not have reached every node of Vault yet. Logins that denials cause are at least as far apart. */
 export const FRESH_MS = 5_000
@@ -81,7 +81,7 @@ export class HeldToken {
     return true
   }
 
-  /** The request has ended, whatever its result. */
+  /** The request has ended, successfully or not. */
   release(): void {
     this.#users -= 1
     if (this.#users === 0) this.#whenIdle?.()

@@ -24,7 +24,7 @@ export interface VaultSessionOptions {
   readonly metrics: SessionMetrics
   /** From 0 up to 1, for jitter; default: Math.random. */
   readonly random?: () => number
-  /** How long one login may take, whatever the deadlines of its callers; default: 4000. */
+  /** How long one login may take, regardless of the deadlines of its callers; default: 4000. */
   readonly loginTimeoutMs?: number
 }
 

@@ -4,7 +4,7 @@ export interface TypeMeta {
 }
 
 /**
- * Whether an object has this kind and apiVersion, or leaves them out. Kubernetes looks for both without regard to case
+ * Whether an object has this kind and apiVersion, or omits them. Kubernetes looks for both without regard to case
  * before it decodes the rest (apimachinery: pkg/runtime/serializer/json/meta.go).
  */
 export function hasTypeMeta(value: unknown, wanted: TypeMeta): boolean {

@@ -34,7 +34,7 @@ async function works(t: Test, plugin: Plugin): Promise<void> {
   t.same(await plugin.client.decrypt(await plugin.client.encrypt(plaintext)), plaintext)
 }
 
-void test('started before Vault: Status at once, healthy by itself later', async (t) => {
+void test('started before Vault: Status at once, healthy later', async (t) => {
   const network = await fixture.tcpProxy()
   await network.refuse()
   const plugin = await fixture.start({ address: network.address, kms: KMS })

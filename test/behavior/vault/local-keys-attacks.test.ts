@@ -131,7 +131,7 @@ void test('a local key that is due stays in use while Vault does not answer at a
   })
 })
 
-void test('whatever an Encrypt returned during refusals and rotations, Transit opens it', async (t) => {
+void test('Transit decrypts everything that Encrypt returned during refusals and rotations', async (t) => {
   const name = 'storm'
   await makeKey(bao, name)
   const policy = (await renderPolicy('kms.hcl')).replaceAll(KEY, '+')

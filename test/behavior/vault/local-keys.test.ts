@@ -46,7 +46,7 @@ void test('Encrypt and Decrypt of many seeds cost no request, except one for eac
   t.equal(fixture.asked(mark, /encrypt/).length, 0)
 })
 
-void test('local keys can be switched on and off without a rewrite', async (t) => {
+void test('local keys can be enabled and disabled without a rewrite', async (t) => {
   const off = await fixture.startHealthy()
   const [before, during] = [newSeed(), newSeed()]
   const direct = await off.client.encrypt(before)
@@ -173,8 +173,8 @@ for (const change of CHANGES) {
   for (const suffix of SITUATIONS) {
     const when = {
       online: 'Vault is reachable',
-      offline: 'Vault is away',
-      restart: 'Vault is away and the plugin restarts from its sealed file',
+      offline: 'Vault is unavailable',
+      restart: 'Vault is unavailable and the plugin restarts from its sealed file',
     }[suffix]
     void test(`${what} while ${when}`, async (t) => {
       const key = change.key === KEY ? KEY : `${change.key}-${suffix}`
@@ -200,7 +200,7 @@ for (const change of CHANGES) {
         await eventually('the plugin to notice the outage', async () =>
           /does not answer/.test((await plugin.admin('/readyz')).text),
         )
-        t.same(await client.status(), before, 'nothing of it shows while Vault is away')
+        t.same(await client.status(), before, 'nothing of it shows during the outage')
         t.same(await client.decrypt(old), seed)
         t.same(await client.decrypt(await client.encrypt(seed)), seed)
         await network.pass()

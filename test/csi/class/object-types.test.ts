@@ -329,7 +329,7 @@ for (const type of ['ed25519', 'aes256-gcm96']) {
   })
 }
 
-void test('a derived key has no public key of its own', async (t) => {
+void test('a derived key itself has no public key', async (t) => {
   const key = 'derived-signing'
   await vault.makeKey(key, 'ed25519', { derived: true })
   for (const type of ['publicKey', 'jwks']) {

@@ -68,7 +68,7 @@ void test('a volume can send a limited number of requests per second', async (t)
   t.same([limit.take(), limit.take(), limit.take()], [true, true, false])
 })
 
-void test('bytes of all volumes together are bounded, and one volume cannot take the room of another', (t) => {
+void test('bytes of all volumes together are bounded, and one volume cannot use the share of another', (t) => {
   const budget = new ByteBudget()
   const greedy = budget.share()
   const modest = budget.share()

@@ -14,7 +14,7 @@ after(() => runtime.stop())
 const pod = newPod()
 const socket = await runtime.kubelet.publish(pod)
 
-void test('a pod encrypts and decrypts without a token of its own', async (t) => {
+void test('a pod encrypts and decrypts without a token', async (t) => {
   const plaintext = Buffer.from('a value').toString('base64')
   const encrypted = await socket.ask('transit/encrypt/data', { body: { plaintext } })
   t.equal(encrypted.status, 200, encrypted.text)

@@ -147,7 +147,7 @@ void test('a republish never fails: the pod keeps its socket and its last token'
   t.equal((await socket.ask('transit/random', { body: {} })).status, 200)
 })
 
-void test('a pod starts while Vault is away, and its requests get 503 until Vault is back', async (t) => {
+void test('a pod starts during an outage of Vault, and its requests get 503 until Vault is back', async (t) => {
   const proxy = await TcpProxy.start(vault.bao.address)
   t.teardown(() => proxy.stop())
   const away = await startRuntime(vault, { address: proxy.address })

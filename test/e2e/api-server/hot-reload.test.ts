@@ -7,7 +7,7 @@ import { startCluster } from '../cluster.ts'
 
 const VALUES = { password: 'the-password-before-encryption' }
 
-void test('encryption is turned on, and a resource added, without a restart', async (t) => {
+void test('encryption is enabled, and a resource added, without a restart', async (t) => {
   const { api, etcd, plugin } = await startCluster(t, {
     encryptionConfig: () => encryptionConfig([identity]),
   })

@@ -1,4 +1,4 @@
-// With local keys, an API server starts, reads and writes while Vault is away (docs/availability.md).
+// With local keys, an API server starts, reads and writes during an outage of Vault (docs/availability.md).
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { t, test } from 'tap'

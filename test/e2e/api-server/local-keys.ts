@@ -1,4 +1,4 @@
-// A kube-apiserver that starts while Vault is away, with the data of hundreds of starts of API servers.
+// A kube-apiserver that starts during an outage of Vault, with the data of hundreds of starts of API servers.
 import { randomBytes } from 'node:crypto'
 
 import { EncryptedDEKSourceType } from '../../../src/gen/etcd/v2/encrypted_object_pb.ts'

@@ -95,7 +95,7 @@ void test('whose volume it is', { skip: whyNoMounts() }, async (t) => {
     })
   })
 
-  await t.test('an audience of its own, in a namespace of Vault', async (t) => {
+  await t.test('a separate audience, in a namespace of Vault', async (t) => {
     await vault.createNamespace('team-a')
     await bao.api('POST', 'transit/keys/app-data', {}, { namespace: 'team-a' })
     const audience = 'https://vault.example'

@@ -4,7 +4,7 @@ import { whyNoMounts } from '../../real/host/mount-namespace.ts'
 import { makeKey } from '../../real/vault/transit-setup.ts'
 import { csiConfiguration, startCsiStack, startProvider } from './csi-stack.ts'
 
-void test('Vault is away', { skip: whyNoMounts() }, async (t) => {
+void test('Vault is unavailable', { skip: whyNoMounts() }, async (t) => {
   const { cluster, vault, proxy, provider } = await startCsiStack(t, {
     csi: { revalidateAfter: '0s' },
   })

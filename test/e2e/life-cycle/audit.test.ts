@@ -86,7 +86,7 @@ void test('uses of the key by two plugins are distinguished, and a decrypt by ha
   await Promise.all(plugins.map((plugin) => plugin.stop()))
 })
 
-void test('each use of a key in a namespace is found, whatever its mount is called', async (t) => {
+void test('each use of a key in a namespace is found, no matter what its mount is called', async (t) => {
   const bao = await OpenBao.start({ audit: true })
   t.teardown(() => bao.stop())
   const inTeam = { headers: { 'x-vault-namespace': 'team' } }

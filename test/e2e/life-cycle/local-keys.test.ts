@@ -159,7 +159,7 @@ void test('versions are counted through both layers, from the first local key to
     '--yes-raise-min-decryption-version',
     '3',
   ]
-  await t.test('after local keys are switched off, a rotation ends the last one', async (t) => {
+  await t.test('after local keys are disabled, a rotation ends the last one', async (t) => {
     await restart({ v1beta1: true })
     await operator.run(['rewrite', '--resources', 'secrets', '--configs-may-differ'])
     t.equal(await secretsUnderLocalKeys(), all.length, 'a rewrite alone changes nothing')

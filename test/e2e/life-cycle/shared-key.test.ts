@@ -40,7 +40,7 @@ void test('rotate disables no version that another cluster may need', async (t) 
     env,
   )
   t.equal(own.code, 1, own.stdout + own.stderr)
-  t.match(own.stderr, 'it is of this cluster, so it proves nothing about another cluster')
+  t.match(own.stderr, 'it belongs to this cluster, so it proves nothing about another cluster')
   const both = ['--only-cluster', '--other-cluster', theirs]
   t.match(await operator.run([...raise, ...both], env), {
     code: 2,

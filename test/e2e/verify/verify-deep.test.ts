@@ -20,7 +20,7 @@ await putAll(etcd, [KUBE_SYSTEM, ...entries])
 const live = ['--endpoints', etcd.address]
 const deep = ['--deep', '--config', writeConfig(vault)]
 
-void test('every seed is decrypted once, in few requests, under a uid of its own', async (t) => {
+void test('every seed is decrypted once, in few requests, under a separate uid', async (t) => {
   for (const objects of [[], ['--objects']]) {
     const mark = vault.bao.auditMark()
     const { code, report } = await reportOf(...live, ...deep, ...objects)

@@ -58,7 +58,7 @@ export const works = async ({ service, within }: Plugin) => {
 export const warnings = ({ lines }: Plugin) =>
   lines.filter(({ level }) => level === 'warn').map(({ msg }) => msg)
 
-/** A plugin ran on the node and encrypted a seed; Vault is away since. */
+/** A plugin ran on the node and encrypted a seed; Vault has been unavailable since. */
 export async function outageAfterRun(t: Test) {
   const node = new Node(t)
   const first = await node.start()

@@ -204,7 +204,7 @@ void test('a file that cannot be removed after a refusal is removed later', asyn
   await eventually('its removal', () => !existsSync(node.sealedFile))
 })
 
-void test('the local key that encrypts is in the file, however many others were learned since', async (t) => {
+void test('the local key that encrypts is in the file, no matter how many others were learned since', async (t) => {
   const node = new Node(t)
   const plugin = await node.start()
   const envelope = await plugin.service.encrypt(seed, plugin.within())

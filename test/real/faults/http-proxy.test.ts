@@ -68,7 +68,7 @@ void test('remembers what was asked and no secret', async (t) => {
   t.equal(proxy.count(), 0)
 })
 
-void test('answers by itself: as often as asked, and only what matches', async (t) => {
+void test('answers without the server: as often as asked, and only what matches', async (t) => {
   const { proxy, ask } = await setup(t)
   proxy.respond(
     { status: 429, headers: { 'retry-after': '1' }, body: { errors: ['slow down'] } },

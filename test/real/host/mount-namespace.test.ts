@@ -26,7 +26,7 @@ void test('what is mounted inside is visible only in a view', { skip }, async (t
   t.notMatch(readFileSync('/proc/self/mountinfo', 'utf8'), folder)
 })
 
-void test('it ends with its process, however that ends', { skip }, async (t) => {
+void test('it ends with its process, no matter how that ends', { skip }, async (t) => {
   const folder = tempFolder('mounts')
   const script = `
     import { MountNamespace } from '${join(import.meta.dirname, 'mount-namespace.ts')}'

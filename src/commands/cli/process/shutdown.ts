@@ -23,7 +23,7 @@ export interface Shutdown {
 
 /**
  * Handles signals and uncaught errors of a server. The first signal asks the server to stop, within a time limit. A second
- * one ends the process at once. An uncaught error ends it, too: a server that half works is worse than none.
+ * one ends the process at once. An uncaught error ends it, too: a server that works only in part is worse than none.
  */
 export function handleShutdown(log: Logger, sink: LogSink): Shutdown {
   const { promise: requested, resolve } = Promise.withResolvers<NodeJS.Signals>()
