@@ -46,7 +46,7 @@ export const doctorCommand = defineCommand({
   description: `
 Check this control-plane node. Reports line by line what works and what to fix:
 
-    fail     token lifetime: expires in 50 min; it must last 72h (--survive), ...
+    fail     token lifetime: expires in 50 min; it must last 72h ...
 
 It changes nothing.`,
   options,
