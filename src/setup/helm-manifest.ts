@@ -1,4 +1,5 @@
 import { listAt, readSources, textAt, valueAt } from '../csi/class/manifest-source.ts'
+import type { Environment } from '../environment.ts'
 import { BridgeError } from '../errors.ts'
 import type { ServiceAccount } from './wanted.ts'
 
@@ -11,6 +12,8 @@ export interface RenderedConfiguration {
   readonly caBundle: string | undefined
   /** Undefined if no pod with this configuration has a token for Vault. */
   readonly identity: RenderedIdentity | undefined
+  /** The environment variables of the pods with this configuration, as far as the manifest contains their values. */
+  readonly variables: Environment
 }
 
 /** The service account that the kubelet requests a token for, and the token's audience. */
@@ -53,6 +56,10 @@ function describeMap(
     text: configOf(map) ?? '',
     caBundle: textAt(map, ['data', 'vault-ca.pem']),
     identity: objects.map((object) => identityOf(object, place, label)).find(Boolean),
+    variables: Object.assign(
+      {},
+      ...objects.map((object) => variablesOf(object, place)),
+    ) as Environment,
   }
 }
 
@@ -78,15 +85,10 @@ function placeOf(object: unknown, label: string): Place {
 
 /** The identity of a workload whose pods mount the ConfigMap and a token. */
 function identityOf(workload: unknown, map: Place, label: string): RenderedIdentity | undefined {
-  const pod = valueAt(workload, ['spec', 'template', 'spec'])
-  const volumes = listAt(pod, ['volumes'])
-  const sources = [
-    ...volumes,
-    ...volumes.flatMap((volume) => listAt(volume, ['projected', 'sources'])),
-  ]
+  const pod = podOf(workload)
+  const sources = volumeSources(pod)
   const token = sources.find((source) => valueAt(source, ['serviceAccountToken']) !== undefined)
-  const mounts = sources.some((source) => textAt(source, ['configMap', 'name']) === map.name)
-  if (token === undefined || !mounts) return undefined
+  if (token === undefined || !mounts(sources, map)) return undefined
   const { namespace } = placeOf(workload, label)
   if (namespace !== map.namespace) return undefined
   const name = textAt(pod, ['serviceAccountName']) ?? 'default'
@@ -94,6 +96,38 @@ function identityOf(workload: unknown, map: Place, label: string): RenderedIdent
     serviceAccount: { namespace, name },
     audience: textAt(token, ['serviceAccountToken', 'audience']),
   }
+}
+
+/** The name of the node is one for all that is read here: no node is known, and Vault's settings do not depend on it. */
+const ANY_NODE = 'node'
+
+/** The variables that the containers of a workload have for the configuration that they mount. */
+function variablesOf(workload: unknown, map: Place): Environment {
+  const pod = podOf(workload)
+  const isOfMap = textAt(workload, ['metadata', 'namespace']) === map.namespace
+  if (!isOfMap || !mounts(volumeSources(pod), map)) return {}
+  const variables = listAt(pod, ['containers']).flatMap((container) => listAt(container, ['env']))
+  return Object.fromEntries(
+    variables.flatMap((variable) => {
+      const name = textAt(variable, ['name'])
+      const isNode = textAt(variable, ['valueFrom', 'fieldRef', 'fieldPath']) === 'spec.nodeName'
+      const value = isNode ? ANY_NODE : textAt(variable, ['value'])
+      return name === undefined || value === undefined ? [] : [[name, value]]
+    }),
+  )
+}
+
+function podOf(workload: unknown): unknown {
+  return valueAt(workload, ['spec', 'template', 'spec'])
+}
+
+function volumeSources(pod: unknown): readonly unknown[] {
+  const volumes = listAt(pod, ['volumes'])
+  return [...volumes, ...volumes.flatMap((volume) => listAt(volume, ['projected', 'sources']))]
+}
+
+function mounts(sources: readonly unknown[], map: Place): boolean {
+  return sources.some((source) => textAt(source, ['configMap', 'name']) === map.name)
 }
 
 function refuse(message: string): BridgeError {

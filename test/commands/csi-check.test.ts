@@ -246,5 +246,8 @@ void test('a file without a class of ours is a fault', async (t) => {
   const dir = t.testdir({ 'a.yaml': OTHERS })
   const { code, stdout } = await run(['csi', 'check', join(dir, 'a.yaml')])
   t.equal(code, 1)
-  t.match(stdout, /contains no SecretProviderClass of provider transit-bridge/)
+  t.match(
+    stdout,
+    /contains no SecretProviderClass of provider transit-bridge; .* --from vault converts/,
+  )
 })

@@ -131,7 +131,7 @@ const CASES: readonly Case[] = [
   invalid(
     'thousands of unknown fields',
     `- {type: keyInfo,${Array.from({ length: 1_300 }, (_none, index) => `k${String(index)}: 1`).join(',')}}`,
-    /objects\[0\]\.k0: is not a known field.* \(9\) 14 more/,
+    /objects\[0\]\.k0: is not a known field.* \(8\) .* and 14 more/,
   ),
   invalid(
     'a field with a name of 200,000 characters',

@@ -66,6 +66,22 @@ void test('account and audience are those of the pods that mount the configurati
   t.match(typed.stdout, /bound_audiences: c\n.*bound_subject: system:serviceaccount:a:b/)
 })
 
+void test('variables in the configuration have the values that the pods have', async (t) => {
+  const { setup, address } = await start(t)
+  const kms =
+    "kms: {clusterId: 'prod-${REGION}'}\n    csi: {runtime: {enabled: true, nodeName: '${NODE_NAME}'}, audience: vault, rules: []}"
+  const withVariables = (...env: string[]) =>
+    `${render({ address, kms }).trimEnd()}\n      containers: [{name: kms, env: [${env.join(', ')}]}]\n`
+  const node = '{name: NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}'
+  const region = '{name: REGION, value: eu}'
+  t.match(await setup(withVariables(node, region), '--dry-run'), { code: 0, stderr: '' })
+  const secret = '{name: REGION, valueFrom: {secretKeyRef: {name: a, key: b}}}'
+  t.match(await setup(withVariables(node, secret), '--dry-run'), {
+    code: 2,
+    stderr: /needs the environment variable REGION, which is not set/,
+  })
+})
+
 /** Manifests and options that are refused, before Vault is asked. */
 const REFUSED: readonly (readonly [
   change: (good: string, address: string) => string,

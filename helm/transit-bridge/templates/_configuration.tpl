@@ -124,7 +124,7 @@ log:
 
 {{/* The CSI provider's configuration. It has no vault.auth, because the provider logs in with the pods' tokens. */}}
 {{- define "transit-bridge.csiRuntime" -}}
-{{- with .Values.csi.runtime -}}
+{{- with include "transit-bridge.csiRuntimeValues" . | fromYaml -}}
 enabled: true
 driverName: {{ .driverName | quote }}
 socket: {{ printf "%s/plugins/%s/csi.sock" .kubeletFolder .driverName | quote }}

@@ -88,3 +88,12 @@ runAsUser: 0
 runAsGroup: 0
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
+
+{{/*
+The values of csi.runtime, as YAML. A release from before a value existed is upgraded with --reuse-values, so each has
+its default here, too.
+*/}}
+{{- define "transit-bridge.csiRuntimeValues" -}}
+{{- $own := dict "enabled" false "driverName" "transit.transit-bridge.io" "kubeletFolder" "/var/lib/kubelet" "tokenExpirationSeconds" 3600 "maxRequestsPerSecond" 500 -}}
+{{- mergeOverwrite $own (.Values.csi.runtime | default dict) | toYaml -}}
+{{- end -}}

@@ -15,6 +15,9 @@
 {{- if and .Values.podMonitor.enabled (.Values.serviceMonitor | default dict).enabled }}
 {{- fail "podMonitor.enabled and serviceMonitor.enabled scrape the same pods; enable only one" }}
 {{- end }}
+{{- if and (.Values.csi.runtime | default dict).enabled (not .Values.csi.enabled) }}
+{{- fail "csi.runtime.enabled has no effect without csi.enabled; set both" }}
+{{- end }}
 {{- $_ := include "transit-bridge.vaultPorts" . }}
 {{- $addresses := kindIs "slice" .Values.vault.address | ternary .Values.vault.address (list .Values.vault.address) }}
 {{- range $address := $addresses }}

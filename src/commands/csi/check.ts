@@ -111,7 +111,13 @@ function findFaults(
 ): readonly Fault[] {
   if (manifests.length === 0) {
     const message = `contains no SecretProviderClass of provider ${PROVIDER_NAME}`
-    return [{ path: '', message, hint: 'is this the right file?' }]
+    return [
+      {
+        path: '',
+        message,
+        hint: 'is this the right file? --from vault converts classes of the Vault CSI provider',
+      },
+    ]
   }
   return manifests
     .flatMap((manifest) => [...manifest.faults, ...(subject ? findDenials(manifest, subject) : [])])

@@ -80,7 +80,7 @@ async function openManifest(
   const label = file === '-' ? 'standard input' : file
   const rendered = readHelmManifest(await readInput(file), label).map((part) => ({
     part,
-    config: parseRendered(part, environment),
+    config: parseRendered(part, { ...environment, ...part.variables }),
   }))
   const kms = rendered.filter(({ config }) => config.kms !== undefined)
   const csi = rendered.filter(({ config }) => config.csi !== undefined)

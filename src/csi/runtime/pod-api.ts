@@ -93,7 +93,7 @@ export class PodApi {
       return own
     }
     const engine = engines.find(({ mount }) => path.startsWith(`${mount}/`))
-    if (engine === undefined) return deniedPath()
+    if (engine === undefined) return deniedMount()
     const inner = path.slice(engine.mount.length + 1)
     const wanted = recognizePath(inner, isList || method === 'LIST' ? 'LIST' : method)
     if (wanted === undefined) return deniedPath()
@@ -240,10 +240,14 @@ function parseList(body: Buffer): { data?: { keys?: unknown } } {
 }
 
 /** Vault returns 403, too, whether the path exists or not. */
-function deniedPath(): PodResponse {
+function deniedMount(): PodResponse {
   return respondErrors(403, [
-    'permission denied: csi.rules of transit-bridge do not allow this path',
+    'permission denied: no rule in csi.rules of transit-bridge allows operations at a mount with this path',
   ])
+}
+
+function deniedPath(): PodResponse {
+  return respondErrors(403, ['permission denied: run-time sockets do not serve this path'])
 }
 
 function unsupportedPath(): PodResponse {

@@ -102,6 +102,12 @@ void test('the token, the namespace and the wrapping that a client sends change 
   t.match(wrapped.json.errors?.[0], /wrapping is not supported/)
 })
 
+void test('a path that is denied is reported with what denies it', async (t) => {
+  const errors = async (path: string) => (await socket.ask(path, { body: {} })).json.errors
+  t.match(await errors('transit/keys/data/rotate'), [/run-time sockets do not serve this path/])
+  t.match(await errors('secret/data/x'), [/no rule in csi.rules .* allows operations at a mount/])
+})
+
 void test('what clients ask before they use Transit is answered without Vault', async (t) => {
   const since = vault.bao.auditMark()
   t.match((await socket.ask('sys/health')).json, { initialized: true, sealed: false })

@@ -103,6 +103,21 @@ void test('empty lists, empty mappings, null and zero leave valid manifests', as
   t.ok(await render([...LEAST, ...nulls.map((name) => `--set-json=${name}=null`)]))
 })
 
+void test('tokens are in secrets where Kubernetes can do it', async (t) => {
+  for (const [version, expected] of [
+    ['1.34.9', undefined],
+    ['1.35.0', true],
+  ] as const) {
+    const args = [...LEAST, ...CSI, '--set=csi.runtime.enabled=true', `--kube-version=${version}`]
+    const driver = (await render(args)).find(({ kind }) => kind === 'CSIDriver')
+    t.equal(driver?.spec.serviceAccountTokenInSecrets, expected, version)
+  }
+  await t.rejects(
+    render([...LEAST, '--set=csi.runtime.enabled=true']),
+    /csi.runtime.enabled has no effect without csi.enabled/,
+  )
+})
+
 void test('names stay within their limits and differ by release', async (t) => {
   const long = 'r'.repeat(53)
   const sets = [
@@ -150,6 +165,8 @@ void test('a release from before these values is upgraded with --reuse-values', 
     const upgraded = await render(values, { chart })
     t.same(withoutPorts(upgraded), withoutPorts(await render(values)), name)
   }
+  const newer = [...LEAST, ...CSI, '--set=csi.runtime.enabled=true,serviceMonitor.enabled=true']
+  t.same(await render(newer, { chart }), await render(newer), 'with parts that it did not have')
   const ports = (await render([...LEAST, ...CSI, '--set=networkPolicy.enabled=true'], { chart }))
     .filter(({ kind }) => kind === 'NetworkPolicy')
     .flatMap(({ spec }) => spec.egress.flatMap((rule: JsonBody) => rule.ports))

@@ -138,7 +138,7 @@ void test('what the chart writes into ConfigMaps is a configuration of the progr
       if (kind !== 'ConfigMap' || data['config.yaml'] === undefined) continue
       const read = metadata.name.endsWith('-csi') ? parseProviderConfig : parseConfig
       t.doesNotThrow(
-        () => read(metadata.name, data['config.yaml'], {}),
+        () => read(metadata.name, data['config.yaml'], { NODE_NAME: 'node-1' }),
         `${file}: ${metadata.name}`,
       )
     }

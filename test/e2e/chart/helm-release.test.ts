@@ -54,7 +54,8 @@ void test('the commands in the notes let the service account of the release log 
         audience: 'pods',
         mount: 'apps',
         auth: { mount: 'pods' },
-        rules: [{ ...rule, types: ['publicKey'] }],
+        runtime: { enabled: true },
+        rules: [{ ...rule, types: ['publicKey'], operations: ['sign'] }],
       },
     }),
   )
@@ -68,6 +69,7 @@ void test('the commands in the notes let the service account of the release log 
   t.equal(installed.code, 0, installed.stderr)
   const commands = setupCommands(installed.stdout)
   t.equal(commands.length, 2, installed.stdout)
+  t.notMatch(installed.stderr, /Warning/, 'the API server has no objection')
   const script = `set -eu; cd ~; ${commands.join('\n')} --yes`
   const { stdout } = await promisify(execFile)('sh', ['-c', script], { env: environment })
   t.match(stdout, /done: Vault is ready/)

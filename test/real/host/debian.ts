@@ -1,6 +1,6 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { promisify } from 'node:util'
-import { cpSync, mkdirSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { cached } from './cache.ts'
 import { tempFolder } from './temp-folder.ts'
@@ -70,7 +70,23 @@ export async function imageBuilder(): Promise<string> {
   const install = ['apt-get', 'install', '-qq', '--no-install-recommends', 'libatomic1']
   await quietly('chroot', [root, ...install])
   execFileSync('chmod', ['+x', join(modules, 'npm/bin/npm-cli.js')])
+  configureNpm(root)
   return root
+}
+
+/**
+ * npm in the builder trusts the certificates that this machine trusts, such as those of a proxy, and asks the registry only
+ * for what the machine's cache does not have. Otherwise it repeats each refused connection for minutes.
+ */
+function configureNpm(root: string): void {
+  const settings = ['prefer-offline=true']
+  const bundle = '/etc/ssl/certs/ca-certificates.crt'
+  if (existsSync(bundle)) {
+    cpSync(bundle, join(root, bundle))
+    settings.push(`cafile=${bundle}`)
+  }
+  mkdirSync(join(root, 'usr/local/etc'), { recursive: true })
+  writeFileSync(join(root, 'usr/local/etc/npmrc'), `${settings.join('\n')}\n`)
 }
 
 /**

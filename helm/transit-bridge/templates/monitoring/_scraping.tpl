@@ -2,7 +2,7 @@
 {{- define "transit-bridge.endpoint" -}}
 port: metrics
 path: /metrics
-interval: {{ .interval }}
+interval: {{ .interval | default "30s" }}
 {{- with .scrapeTimeout }}
 scrapeTimeout: {{ . }}
 {{- end }}
