@@ -21,9 +21,15 @@ const STOP_GRACE_MS = 3_000
 const REVOKE_TIMEOUT_MS = 3_000
 /** The driver calls as root; no other user needs access. */
 const SOCKET_MODE = 0o600
-/** A class may have 256 KiB of objects, which are longer as JSON, and a request contains the pod's tokens twice. */
-const MAX_REQUEST_BYTES = 4 * 1024 * 1024
+/**
+ * The provider itself refuses a request of more than 4 MiB, because gRPC would answer RESOURCE_EXHAUSTED
+ * (docs/design.md, "CSI errors").
+ */
 const MAX_INCOMPLETE_BYTES = 64 * 1024 * 1024
+/** All Mounts share the connection of the driver: a large class must not delay the small requests behind it. */
+const CONNECTION_WINDOW_BYTES = 8 * 1024 * 1024
+/** On a busy node requests arrive slowly, and a Mount that fails before it is read has no reason. */
+const REQUEST_TIMEOUT_MS = 30_000
 
 export const csiCommand = defineCommand({
   name: 'csi',
@@ -70,8 +76,12 @@ async function runCsi(config: ProviderConfig): Promise<never> {
     socket: csi.socket,
     access: { mode: SOCKET_MODE },
     services: provider.services,
-    maxRequestBytes: MAX_REQUEST_BYTES,
-    limits: { maxIncompleteBytes: MAX_INCOMPLETE_BYTES },
+    maxRequestBytes: MAX_INCOMPLETE_BYTES,
+    limits: {
+      maxIncompleteBytes: MAX_INCOMPLETE_BYTES,
+      connectionWindowBytes: CONNECTION_WINDOW_BYTES,
+      requestTimeoutMs: REQUEST_TIMEOUT_MS,
+    },
     clock,
     log,
   })

@@ -7,6 +7,9 @@ export const TOKENS = `${DRIVER_PREFIX}serviceAccount.tokens`
 /** The class name, which the driver sends without the prefix. */
 const CLASS_NAME = 'secretProviderClass'
 const LONGEST_NAME = 253
+/** A field as Go's json.Marshal writes it, with a name of kubelet or the driver. */
+const OWNER_FIELD =
+  /"(csi\.storage\.k8s\.io\/(?:pod\.(?:name|namespace|uid)|serviceAccount\.name)|secretProviderClass)":"([\w.-]{1,253})"/g
 /**
  * Longest JSON text of a request. A class has at most 256 KiB and a token 16 KiB; scanning and parsing the 4 MiB of a
  * message would hold the event loop for 50 ms (docs/design.md, "Memory bounds").
@@ -21,11 +24,15 @@ export interface PodReference {
   readonly uid: string
 }
 
-/** A parsed but unverified Mount request. */
-export interface MountRequest {
+/** Whose volume a request is for. */
+export interface VolumeOwner {
   readonly pod: PodReference
   /** Name of the SecretProviderClass. */
   readonly className: string
+}
+
+/** A parsed but unverified Mount request. */
+export interface MountRequest extends VolumeOwner {
   /** Parameters of the class and the pod's volumeAttributes, sorted by name. A pod author controls them. */
   readonly parameters: Readonly<Record<string, string>>
   /** JSON of the tokens by audience. Undefined if the driver sent none. */
@@ -42,6 +49,23 @@ export function readMountRequest(attributes: string, secrets: string): MountRequ
     className: all[CLASS_NAME] ?? '',
     parameters: Object.fromEntries(names.map((name) => [name, all[name] ?? ''])),
     tokens: all[TOKENS] ?? parseTexts(secrets, 'secrets')[TOKENS],
+  }
+}
+
+/**
+ * Finds the owner in attributes that {@link readMountRequest} refuses, so that the failure counts for a volume. The
+ * driver escapes quotes in values, so only a field of the object itself matches. Undefined if there is none.
+ */
+export function findVolumeOwner(attributes: string): VolumeOwner | undefined {
+  const found = [...attributes.matchAll(OWNER_FIELD)].map(([, name = '', value = '']) => [
+    name,
+    value,
+  ])
+  const all = Object.fromEntries(found) as Readonly<Record<string, string>>
+  try {
+    return { pod: readPod(all), className: all[CLASS_NAME] ?? '' }
+  } catch {
+    return undefined
   }
 }
 

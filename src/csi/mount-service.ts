@@ -4,7 +4,12 @@ import { BridgeError, isOutage } from '../errors.ts'
 import type { CsiMetrics } from '../telemetry/metrics/roles.ts'
 import type { AccessRules } from './identity/access-rules.ts'
 import { fingerprint, requireUsableContent, zeroFiles, type ContentFile } from './volume/content.ts'
-import { readMountRequest, type MountRequest } from './mount-request.ts'
+import {
+  findVolumeOwner,
+  readMountRequest,
+  type MountRequest,
+  type VolumeOwner,
+} from './mount-request.ts'
 import { isAbsence, joinFaults, type ObjectFault } from './class/object-fault.ts'
 import { isComposite, type ClassObject } from './class/object-types.ts'
 import { requirePodToken } from './identity/pod-token.ts'
@@ -58,24 +63,27 @@ export class MountService {
   }
 
   /** Returns all files of a volume, at least one. The caller owns the files and zeroes them. */
-  mount(input: MountInput, context: CallContext): Promise<ContentFile[]> {
-    const bytes = input.attributes.length + input.secrets.length
-    return this.#budget.run(bytes, () => this.#mount(input, context))
-  }
-
-  async #mount(input: MountInput, context: CallContext): Promise<ContentFile[]> {
-    const request = readMountRequest(input.attributes, input.secrets)
-    const { pod } = request
-    const place = identifyVolume(request, input.targetPath)
+  async mount(input: MountInput, context: CallContext): Promise<ContentFile[]> {
+    const { attributes, secrets, targetPath } = input
+    let request: MountRequest | undefined
     try {
-      const { files, confirmedAt } = await this.#serve(request, context)
-      this.#options.ledger.served(place, pod, confirmedAt)
+      request = readMountRequest(attributes, secrets)
+      const { pod } = request
+      const { files, confirmedAt } = await this.#serveWithin(request, input, context)
+      this.#options.ledger.served(identifyVolume(request, targetPath), pod, confirmedAt)
       return files
     } catch (thrown) {
       const error = BridgeError.from(thrown)
-      if (error.code !== 'CANCELLED') this.#options.ledger.failed(place, pod, error)
+      const owner = request ?? findVolumeOwner(attributes)
+      if (error.code !== 'CANCELLED' && owner !== undefined)
+        this.#options.ledger.failed(identifyVolume(owner, targetPath), owner.pod, error)
       throw error
     }
+  }
+
+  #serveWithin(request: MountRequest, { attributes, secrets }: MountInput, context: CallContext) {
+    const bytes = attributes.length + secrets.length
+    return this.#budget.run(request.pod.namespace, bytes, () => this.#serve(request, context))
   }
 
   async #serve(request: MountRequest, context: CallContext) {
@@ -84,7 +92,7 @@ export class MountService {
     // Parsing a class is the only expensive step before Vault, so it comes after the check for a matching rule.
     const token = requirePodToken(request, audience)
     rules.requireSubject(pod, readRole(request.parameters))
-    const wanted = await this.#classes.parse(request.parameters)
+    const wanted = await this.#classes.parse(request.parameters, pod.namespace)
     rules.require(pod, wanted)
     const { role, objects, digest } = wanted
     const open = (vaultNamespace: string) => sessions.open(token, role, vaultNamespace)
@@ -181,6 +189,6 @@ function asMountError(thrown: unknown): BridgeError {
  * The namespace, service account and class name distinguish the volumes of the sync controller, which all have the
  * controller's pod uid and one path.
  */
-function identifyVolume({ pod, className }: MountRequest, targetPath: string): string {
+function identifyVolume({ pod, className }: VolumeOwner, targetPath: string): string {
   return fingerprint([pod.namespace, pod.serviceAccount, pod.uid, className, targetPath])
 }

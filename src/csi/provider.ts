@@ -21,6 +21,8 @@ import { VolumeLedger } from './volume/volume-ledger.ts'
 
 /** The only caller is the driver, which mounts as many volumes at once as kubelet starts pods. Not configurable. */
 const MAX_MOUNTS_IN_FLIGHT = 512
+/** A class may have 256 KiB of objects, which are longer as JSON, and a request contains the pod's tokens twice. */
+const MAX_REQUEST_BYTES = 4 * 1024 * 1024
 
 export interface CsiProviderOptions {
   readonly csi: CsiConfig
@@ -97,6 +99,7 @@ function createFunnel({ clock, log, metrics }: CsiProviderOptions): UnaryFunnel 
     },
     onInFlight: (calls) => metrics.csiMountsInFlight.set(calls),
     maxInFlight: MAX_MOUNTS_IN_FLIGHT,
+    maxRequestBytes: MAX_REQUEST_BYTES,
     limitSetting: '',
     toStatus: toMountStatus,
   })

@@ -20,6 +20,11 @@ export interface ClientLimits {
   readonly minIncompleteStreams: number
   /** Bytes of requests that have not arrived completely. */
   readonly maxIncompleteBytes: number
+  /**
+   * What a connection may send before the program has read it. With the default, 64 KiB (RFC 9113, section 6.9.2), a small
+   * request waits until large ones before it are read.
+   */
+  readonly connectionWindowBytes?: number | undefined
   /** Time until a request has arrived completely. */
   readonly requestTimeoutMs: number
   /** Time until a stream is closed, by which its answer must have been read. */
@@ -44,6 +49,11 @@ export const MAX_HEADER_BYTES = 8 * 1024
 const HEADER_OVERHEAD_BYTES = 32
 
 const SWEEP_INTERVAL_MS = 1_000
+/**
+ * The caller receives INTERNAL. CANCEL would be CANCELLED, after which kubelet assumes that a volume may be mounted
+ * (docs/design.md, "CSI errors").
+ */
+const RESET_CODE = constants.NGHTTP2_INTERNAL_ERROR
 
 interface Connection {
   readonly socket: Socket
@@ -94,6 +104,8 @@ export class ClientBounds {
       latest = undefined
       if (connection === undefined) session.destroy()
       else {
+        const { connectionWindowBytes } = this.#limits
+        if (connectionWindowBytes !== undefined) session.setLocalWindowSize(connectionWindowBytes)
         session.prependListener('stream', (stream, headers) => {
           if (countBytes(headers) > MAX_HEADER_BYTES) this.#close(connection)
           this.#take(stream, connection)
@@ -224,11 +236,11 @@ export class ClientBounds {
     const now = performance.now()
     for (const entry of this.#incomplete) {
       if (now - entry.openedAt < requestTimeoutMs) break
-      entry.stream.close(constants.NGHTTP2_CANCEL)
+      entry.stream.close(RESET_CODE)
     }
     for (const entry of this.#open) {
       if (now - entry.openedAt < streamTimeoutMs) break
-      entry.stream.close(constants.NGHTTP2_CANCEL)
+      entry.stream.close(RESET_CODE)
     }
   }
 }

@@ -33,6 +33,8 @@ export interface UnaryFunnelOptions {
   readonly onInFlight: (calls: number) => void
   /** Maximum number of calls in progress; one more is refused with RESOURCE_EXHAUSTED. */
   readonly maxInFlight: number
+  /** Larger requests are refused with REQUEST_INVALID. Default: the limit of the server, for which grpc-js refuses them. */
+  readonly maxRequestBytes?: number | undefined
   /** The key of the configuration that sets this limit; empty where none does. Default: kms.maxCallsInFlight. */
   readonly limitSetting?: string | undefined
   /** Default: the table of status.ts. */
@@ -139,6 +141,7 @@ export class UnaryFunnel {
     call: Call,
     facts: UnaryCallFacts,
   ): Promise<SentMessage> {
+    this.#requireSize(call.request)
     const request = decode(method.input, call.request)
     const abort = new AbortController()
     const onCancel = () => abort.abort(CALLER_GONE)
@@ -155,6 +158,15 @@ export class UnaryFunnel {
       call.off('cancelled', onCancel)
       wipe(request)
     }
+  }
+
+  #requireSize({ byteLength }: Buffer): void {
+    const { maxRequestBytes = Infinity } = this.#options
+    if (byteLength <= maxRequestBytes) return
+    throw new BridgeError(
+      'REQUEST_INVALID',
+      `the request has ${String(byteLength)} bytes, more than ${String(maxRequestBytes)}`,
+    )
   }
 
   #timesOf(call: Call): CallTimes {

@@ -36,6 +36,50 @@ void test('a class that becomes invalid in an edit makes its existing volume a f
   t.same(plugin.failing(), {})
 })
 
+void test('a class that is edited beyond the limits of a request makes its existing volume a failing one', async (t) => {
+  const plugin = await startPlugin()
+  t.teardown(plugin.stop)
+  const pod = newPod()
+  const tooMany = Object.fromEntries(
+    Array.from({ length: 2_001 }, (_none, index) => [`p${String(index)}`, '']),
+  )
+  for (const edit of [
+    await vault.attributes(pod, 'x'.repeat(1024 * 1024)),
+    await vault.attributes(pod, [PUBLIC], tooMany),
+  ]) {
+    await plugin.driver.mount({ attributes: await vault.attributes(pod, [PUBLIC]) })
+    t.same(plugin.failing(), {})
+    t.match(await failure(plugin.driver.mount({ attributes: edit })), { code: 'INVALID_ARGUMENT' })
+    t.same(plugin.failing(), { REQUEST_INVALID: 1 })
+    t.equal(plugin.summary().volumes, 1)
+    t.match(plugin.lines.at(-1)?.msg, /the volume of pod shop\/web-0 failed \(the pod keeps/)
+  }
+})
+
+void test('a Mount that is refused because of too much text in progress counts for its volume', async (t) => {
+  const proxy = await TcpProxy.start(vault.bao.address)
+  t.teardown(() => proxy.stop())
+  const plugin = await startPlugin({ address: proxy.address })
+  t.teardown(plugin.stop)
+  await proxy.hang()
+  const text = (note: string) => [{ ...PUBLIC, key: `app-${note}` }]
+  const pods = Array.from({ length: 10 }, () => newPod())
+  const padded = await Promise.all(
+    pods.map((pod, index) =>
+      vault.attributes(pod, `${JSON.stringify(text(String(index)))} #${'x'.repeat(250 * 1024)}`),
+    ),
+  )
+  const waiting = padded.map((attributes) => plugin.driver.mount({ attributes }))
+  const refused = await failure(Promise.race(waiting))
+  t.match(refused, { code: 'FAILED_PRECONDITION', message: /too much SecretProviderClass text/ })
+  t.ok(plugin.failing()['OVERLOADED'])
+  const other = newPod({ namespace: 'bank' })
+  const small = plugin.driver.mount({ attributes: await vault.attributes(other, [PUBLIC]) })
+  await proxy.pass()
+  t.ok((await small).files.size, 'another namespace has room')
+  await Promise.allSettled(waiting)
+})
+
 void test('a ciphertext of a version that its key does not have is a fault of the class, not an outage', async (t) => {
   const plugin = await startPlugin()
   t.teardown(plugin.stop)

@@ -67,7 +67,7 @@ export async function startFixture(vault: PodVault, options: FixtureOptions = {}
     socket,
     access: { mode: 0o600 },
     services: provider.services,
-    maxRequestBytes: 4 * 1024 * 1024,
+    maxRequestBytes: 64 * 1024 * 1024,
     clock: systemClock,
     log,
   })

@@ -210,6 +210,12 @@ const CASES: readonly Case[] = [
     code: 'INVALID_ARGUMENT',
     words: /^attributes of the request \(.*\) are longer than 1 MiB; a SecretProviderClass has/,
   },
+  {
+    name: 'a volume attribute that is longer than a message may be',
+    change: { note: 'x'.repeat(5 * 1024 * 1024) },
+    code: 'INVALID_ARGUMENT',
+    words: /^the request has 52\d{5} bytes, more than 4194304$/,
+  },
   invalid('an object that is text', ['x'], /objects\[0\]: must be a mapping, not text/),
   invalid('an object that is null', [null], /objects\[0\]: has no value; set it to a mapping/),
   path('an absolute path', '/etc/passwd', /objects\[0\]\.path: is absolute/),

@@ -4,10 +4,11 @@ import { connect, type Socket } from 'node:net'
 import { test, type Test } from 'tap'
 import { BridgeError } from '../../src/errors.ts'
 import type { ClientLimits } from '../../src/grpc/client-bounds.ts'
+import { eventually } from '../real/host/eventually.ts'
 import { gate, grpcFixture, type Handlers } from './fixture.ts'
 
 const seed = Buffer.alloc(32, 7)
-const { NGHTTP2_CANCEL, NGHTTP2_REFUSED_STREAM } = constants
+const { NGHTTP2_CANCEL, NGHTTP2_INTERNAL_ERROR, NGHTTP2_REFUSED_STREAM } = constants
 const HEADERS = {
   ':method': 'POST',
   ':path': '/v2.KeyManagementService/Encrypt',
@@ -116,12 +117,20 @@ void test('of too many bytes of incomplete requests, the connection of the oldes
   t.match(await client.encrypt(seed), { keyId: 'k' })
 })
 
-void test('a request that does not become complete in time is cancelled', async (t) => {
+void test('a request that does not become complete in time is reset, with a code that is not CANCELLED to its caller', async (t) => {
   const { socket, client } = await boundedFixture(t, { requestTimeoutMs: 50 })
   const session = await http2Session(t, socket)
   const { reset } = incomplete(session, partOfMessage(10))
-  t.equal(await reset, NGHTTP2_CANCEL)
+  t.equal(await reset, NGHTTP2_INTERNAL_ERROR)
   t.match(await client.encrypt(seed), { keyId: 'k' })
+})
+
+void test('a connection may send large requests without delaying the small ones behind them', async (t) => {
+  const { socket } = await boundedFixture(t, { connectionWindowBytes: 8 * 1024 * 1024 })
+  const session = await http2Session(t, socket)
+  await eventually('the window of the connection', () =>
+    Promise.resolve((session.state.remoteWindowSize ?? 0) >= 8 * 1024 * 1024),
+  )
 })
 
 void test('an answer that is never read is abandoned', async (t) => {
@@ -135,7 +144,7 @@ void test('an answer that is never read is abandoned', async (t) => {
   stream.pause()
   stream.end(Buffer.alloc(5))
   await closed
-  t.equal(stream.rstCode, NGHTTP2_CANCEL)
+  t.equal(stream.rstCode, NGHTTP2_INTERNAL_ERROR)
 })
 
 void test('more streams than may be open are refused, which a client of gRPC tries again', async (t) => {

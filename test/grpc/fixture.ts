@@ -19,7 +19,12 @@ export interface Handlers {
 /** A real server on a temporary socket with handlers of the test, and a real client of it. */
 export async function grpcFixture(
   handlers: Handlers = {},
-  options: { maxInFlight?: number; level?: string; limits?: Partial<ClientLimits> } = {},
+  options: {
+    maxInFlight?: number
+    maxRequestBytes?: number
+    level?: string
+    limits?: Partial<ClientLimits>
+  } = {},
 ) {
   const { log, lines } = memoryLog()
   log.level = options.level ?? 'trace'
@@ -31,6 +36,7 @@ export async function grpcFixture(
     onCall: (...call) => void calls.push(call),
     onInFlight: (count) => void inFlight.push(count),
     maxInFlight: options.maxInFlight ?? 100,
+    maxRequestBytes: options.maxRequestBytes,
   })
   const { method } = V2
   const { encrypt = ({ plaintext }) => Promise.resolve(Buffer.from(plaintext)) } = handlers

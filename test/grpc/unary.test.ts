@@ -266,6 +266,16 @@ void test('an oversized request is RESOURCE_EXHAUSTED, and the next one works', 
   t.equal((await client.encrypt(Buffer.alloc(127 * 1024))).ciphertext.length, 127 * 1024)
 })
 
+void test('a funnel refuses what is larger than its own limit, with a status of its own', async (t) => {
+  const { client, stop } = await grpcFixture({}, { maxRequestBytes: 1_000 })
+  t.teardown(stop)
+  t.match(await failure(client.encrypt(Buffer.alloc(1_000))), {
+    code: 'INVALID_ARGUMENT',
+    words: /^the request has 1\d\d\d bytes, more than 1000$/,
+  })
+  t.same((await client.encrypt(seed)).ciphertext, new Uint8Array(seed))
+})
+
 void test('a method that does not exist is UNIMPLEMENTED', async (t) => {
   const { client, stop } = await grpcFixture()
   t.teardown(stop)

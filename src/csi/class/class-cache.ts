@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../time/clock.ts'
 import { BridgeError, type ErrorCode } from '../../errors.ts'
 import { fingerprint } from '../volume/content.ts'
+import { FairGate } from '../fair-gate.ts'
 import { parseClass, type SecretProviderClass } from './secret-provider-class.ts'
 
 /** Part of the JavaScript heap, which is limited to 80 MiB (bin/transit-bridge). */
@@ -26,6 +27,8 @@ type Parsed = SecretProviderClass | Refusal
 /** Parsed classes by their text, which is the same in every republish. */
 export class ClassCache {
   readonly #parsed: LRUCache<string, Parsed>
+  /** One class at a time, with turns for namespaces. Otherwise many large classes delay all reads from the socket. */
+  readonly #gate = new FairGate({ maxRunning: 1, maxPerOwner: Infinity })
   /** Pods that start together ask for the same class together. */
   readonly #parsing = new Map<string, Promise<Parsed>>()
 
@@ -39,17 +42,21 @@ export class ClassCache {
     })
   }
 
-  /** Throws CLASS_INVALID. Invalid classes are cached, too, because kubelet retries them. */
-  async parse(parameters: Parameters): Promise<SecretProviderClass> {
+  /**
+   * Throws CLASS_INVALID. Invalid classes are cached, too, because kubelet retries them.
+   * @param owner the namespace of the pod
+   */
+  async parse(parameters: Parameters, owner: string): Promise<SecretProviderClass> {
     const id = fingerprint(Object.entries(parameters).flat())
     const parsed =
-      this.#parsed.get(id) ?? (await (this.#parsing.get(id) ?? this.#add(id, parameters)))
+      this.#parsed.get(id) ?? (await (this.#parsing.get(id) ?? this.#add(id, parameters, owner)))
     if ('message' in parsed) throw new BridgeError(parsed.code, parsed.message)
     return parsed
   }
 
-  #add(id: string, parameters: Parameters): Promise<Parsed> {
-    const parsing = parseOrRefuse(parameters).then((parsed) => {
+  #add(id: string, parameters: Parameters, owner: string): Promise<Parsed> {
+    const turn = this.#gate.run(owner, () => parseOrRefuse(parameters))
+    const parsing = turn.then((parsed) => {
       this.#parsing.delete(id)
       this.#parsed.purgeStale()
       this.#parsed.set(id, parsed, { size: sizeOf(parsed, parameters) })

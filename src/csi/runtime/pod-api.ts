@@ -7,7 +7,7 @@ import { canonicalNamespace, placeOf, type EnginePlace } from '../engine-place.t
 import type { AccessRules } from '../identity/access-rules.ts'
 import type { SessionCache } from '../identity/session-cache.ts'
 import { namePod } from '../mount-request.ts'
-import type { FairGate } from './fair-gate.ts'
+import type { FairGate } from '../fair-gate.ts'
 import { recognizePath, type EngineRequest } from './operations.ts'
 import { HEALTH, respondWithoutVault } from './own-responses.ts'
 import type { RuntimeVolume } from './publish-request.ts'

@@ -3,7 +3,7 @@ import { connect, Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, end, test } from 'tap'
 
-import { FairGate } from '../../../src/csi/runtime/fair-gate.ts'
+import { FairGate } from '../../../src/csi/fair-gate.ts'
 import { RateLimit } from '../../../src/csi/runtime/rate-limit.ts'
 import { ByteBudget } from '../../../src/csi/runtime/byte-budget.ts'
 import {

@@ -1,4 +1,4 @@
-import { BridgeError } from '../../errors.ts'
+import { BridgeError } from '../errors.ts'
 
 export interface FairGateOptions {
   /** How many pieces of work run at once. */
