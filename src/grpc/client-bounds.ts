@@ -50,10 +50,11 @@ const HEADER_OVERHEAD_BYTES = 32
 
 const SWEEP_INTERVAL_MS = 1_000
 /**
- * The caller receives INTERNAL. CANCEL would be CANCELLED, after which kubelet assumes that a volume may be mounted
- * (docs/design.md, "CSI errors").
+ * For a request that is late. The caller receives INTERNAL, because the call has no gRPC status (gRPC over HTTP2, "Errors"). CANCEL would be CANCELLED,
+ * after which kubelet assumes that a volume may be mounted (docs/design.md, "CSI errors"); an error code can cost the
+ * connection.
  */
-const RESET_CODE = constants.NGHTTP2_INTERNAL_ERROR
+const LATE_CODE = constants.NGHTTP2_NO_ERROR
 
 interface Connection {
   readonly socket: Socket
@@ -236,11 +237,11 @@ export class ClientBounds {
     const now = performance.now()
     for (const entry of this.#incomplete) {
       if (now - entry.openedAt < requestTimeoutMs) break
-      entry.stream.close(RESET_CODE)
+      entry.stream.close(LATE_CODE)
     }
     for (const entry of this.#open) {
       if (now - entry.openedAt < streamTimeoutMs) break
-      entry.stream.close(RESET_CODE)
+      entry.stream.close(constants.NGHTTP2_CANCEL)
     }
   }
 }
