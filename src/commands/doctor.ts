@@ -1,5 +1,7 @@
 import { systemClock } from '../time/clock.ts'
-import { loadConfig } from '../config/load.ts'
+import type { Config } from '../config/config.ts'
+import { loadProviderConfig } from '../config/load.ts'
+import { isComplete } from '../config/required-keys.ts'
 import { requireSection } from '../config/section.ts'
 import { examine } from '../doctor/examine.ts'
 import { findUnchecked, formatFindings, ok, type Finding } from '../doctor/finding.ts'
@@ -8,13 +10,13 @@ import { defineCommand, type CommandValues } from './cli/command.ts'
 import { durationOr, flag, list, requiredText, text } from './cli/option.ts'
 import { quietTelemetry } from './cli/quiet-telemetry.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
-import { createVaultAccess } from './cli/vault-access.ts'
+import { createClient, createVaultAccess } from './cli/vault-access.ts'
 
 /** For revoking doctor's own token. */
 const REVOKE_TIMEOUT_MS = 1_000
 
 const options = {
-  config: requiredText('FILE', "The plugin's configuration."),
+  config: requiredText('FILE', 'The configuration of the plugin, or of transit-bridge csi.'),
   survive: durationOr(
     '72h',
     'The longest outage of the control plane after which the token must still be valid.',
@@ -31,6 +33,10 @@ const options = {
     'LIST',
     'Addresses (host:port) of the admin servers of the other nodes, separated by commas, to check that all announce the same key.',
   ),
+  podToken: text(
+    'FILE',
+    'With csi.runtime: a service-account token of pods, to check what Vault allows them. From kubectl create token NAME -n NAMESPACE --audience AUDIENCE.',
+  ),
   acceptUnknown: list(
     'LIST',
     'Checks that may remain unknown, separated by commas: audit,key-upsert with the policy that setup writes.',
@@ -41,10 +47,11 @@ const options = {
 export const doctorCommand = defineCommand({
   name: 'doctor',
   usage: [
-    '--config FILE [--survive DURATION] [--accept-unknown LIST] [--json] [--manifest FILE] [--encryption-config FILE] [--peers LIST]',
+    '--config FILE [--survive DURATION] [--accept-unknown LIST] [--json] [--manifest FILE] [--encryption-config FILE] [--peers LIST] [--pod-token FILE]',
   ],
   description: `
-Check this control-plane node. Reports line by line what works and what to fix:
+Check this node: the KMS plugin and kube-apiserver if the configuration has the section
+kms, and the CSI driver of csi.runtime. Reports line by line what works and what to fix:
 
     fail     token lifetime: expires in 50 min; it must last 72h ...
 
@@ -56,36 +63,46 @@ It changes nothing.`,
   run: runDoctor,
 })
 
+type DoctorValues = CommandValues<typeof options>
+
 /** Reports what works on this node and what to fix; returns EXIT_FAILED if something is wrong or was not checked. */
-async function runDoctor(
-  values: CommandValues<typeof options>,
-  terminal: Terminal,
-): Promise<number> {
-  const { config: file, survive: surviveMs } = values
-  const config = await loadConfig(file, terminal.environment)
-  requireSection(config, 'kms')
+async function runDoctor(values: DoctorValues, terminal: Terminal): Promise<number> {
+  const { config: file } = values
+  const config = await loadProviderConfig(file, terminal.environment)
+  if (config.csi?.runtime === undefined) requireSection(config, 'kms')
   const clock = systemClock
-  const { client, session } = createVaultAccess({
-    config: config.vault,
-    ...quietTelemetry(),
-  })
+  const telemetry = quietTelemetry()
+  const access = config.kms !== undefined && isComplete(config) ? openPlugin(config) : undefined
+  const client = access?.client ?? createClient({ config: config.vault, ...telemetry })
   try {
     const findings = await examine({
       config,
+      plugin: access && { ...access, ...readPluginOptions(values) },
       file,
-      session,
+      access: { client, ...telemetry },
       clock,
-      surviveMs,
-      manifest: values.manifest ?? findManifest(),
-      encryptionConfig: values.encryptionConfig,
-      peers: values.peers ?? [],
+      podToken: values.podToken,
     })
-    const others = values.manifest === undefined ? checkManifestChoice() : []
+    const others =
+      access === undefined || values.manifest !== undefined ? [] : checkManifestChoice()
     const all = [ok('configuration', file), ...findings, ...others]
     return reportFindings(all, values, terminal)
   } finally {
-    await session.stop({ deadline: clock.monotonic() + REVOKE_TIMEOUT_MS })
+    await access?.session.stop({ deadline: clock.monotonic() + REVOKE_TIMEOUT_MS })
     await client.close()
+  }
+}
+
+function openPlugin(config: Config) {
+  return { config, ...createVaultAccess({ config: config.vault, ...quietTelemetry() }) }
+}
+
+function readPluginOptions({ survive, manifest, encryptionConfig, peers }: DoctorValues) {
+  return {
+    surviveMs: survive,
+    manifest: manifest ?? findManifest(),
+    encryptionConfig,
+    peers: peers ?? [],
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Clock } from '../time/clock.ts'
-import type { Config } from '../config/config.ts'
+import type { Config, ProviderConfig } from '../config/config.ts'
 import { keyPath } from '../config/key-path.ts'
 import { requireSection } from '../config/section.ts'
+import { homeOf } from '../csi/identity/access-rules.ts'
 import { VaultSettings } from '../operator/vault-settings.ts'
 import { describeDuration } from '../time/duration.ts'
 import type { VaultSession } from '../vault/session/session.ts'
@@ -15,6 +16,8 @@ import { checkNamespace } from './namespace-check.ts'
 import { checkPathRights } from './path-rights.ts'
 import { checkPeers } from './peers-check.ts'
 import { checkPolicy } from './policy-check.ts'
+import { checkRuntime } from './runtime-check.ts'
+import { checkRuntimePolicy, type RuntimePolicyOptions } from './runtime-policy.ts'
 import { checkSealedFile } from './sealed-file-check.ts'
 import { checkSocket, findPluginUser } from './socket-check.ts'
 import { checkVault } from './vault-check.ts'
@@ -24,11 +27,22 @@ import { viewVault, type VaultView } from './vault-probe.ts'
 const LOGIN_TIMEOUT_MS = 10_000
 
 export interface ExamineOptions {
-  readonly config: Config
+  readonly config: ProviderConfig
+  /** Undefined if the configuration has no section kms: a node with the CSI driver alone. */
+  readonly plugin: PluginOptions | undefined
   /** Where the configuration was read. */
   readonly file: string
-  readonly session: VaultSession
+  /** Logs pods in. */
+  readonly access: PodAccess
   readonly clock: Clock
+  readonly podToken: string | undefined
+}
+
+type PodAccess = Pick<RuntimePolicyOptions, 'client' | 'log' | 'metrics'>
+
+export interface PluginOptions {
+  readonly config: Config
+  readonly session: VaultSession
   readonly surviveMs: number
   readonly manifest: string
   readonly encryptionConfig: string | undefined
@@ -37,20 +51,42 @@ export interface ExamineOptions {
 
 /** Checks everything, in the order of dependencies. It changes nothing. */
 export async function examine(options: ExamineOptions): Promise<readonly Finding[]> {
-  const { config, clock, surviveMs, manifest, encryptionConfig, peers } = options
-  const kms = requireSection(config, 'kms')
-  const { vault } = config
+  const { config, plugin, clock } = options
+  const { vault, kms } = config
   const views = await Promise.all(vault.addresses.map((address) => viewVault(address, vault)))
-  const owners = await findPluginUser(kms.socket)
+  const owners = kms === undefined ? [] : await findPluginUser(kms.socket)
   const { caFile } = vault
   return [
     ...(await checkPathRights('configuration', options.file, owners)),
-    ...(await checkIdentity({ auth: vault.auth, surviveMs, clock, owners })),
+    ...(plugin === undefined ? [] : await checkLoginFiles(plugin, clock, owners)),
     ...(await checkClientCertificate(vault.clientCertificate, clock.now(), owners)),
     ...(caFile === undefined ? [] : await checkPathRights('vault tls', caFile, owners)),
     ...checkVault(views, clock),
     ...checkNamespace(views, vault, config.csi),
-    ...(await checkAsPlugin(options, views)),
+    ...(plugin === undefined ? [] : await checkPlugin(plugin, clock, views, owners)),
+    ...(await checkRuntimeDriver(options, views)),
+  ]
+}
+
+function checkLoginFiles(
+  { config, surviveMs }: PluginOptions,
+  clock: Clock,
+  owners: readonly number[],
+): Promise<readonly Finding[]> {
+  return checkIdentity({ auth: config.vault.auth, surviveMs, clock, owners })
+}
+
+/** The plugin, and the kube-apiserver that uses it. */
+async function checkPlugin(
+  plugin: PluginOptions,
+  clock: Clock,
+  views: readonly VaultView[],
+  owners: readonly number[],
+): Promise<readonly Finding[]> {
+  const { config, manifest, encryptionConfig, peers } = plugin
+  const kms = requireSection(config, 'kms')
+  return [
+    ...(await checkAsPlugin(plugin, clock, views)),
     ...(await checkSocket(kms)),
     ...(await checkSealedFile(
       kms.localKeys,
@@ -60,6 +96,26 @@ export async function examine(options: ExamineOptions): Promise<readonly Finding
     ...(await checkApiServer({ socket: kms.socket, manifest, encryptionConfig })),
     ...(await checkPeers(peers.length === 0 ? [] : [...ownAdmin(config), ...peers])),
   ]
+}
+
+/** csi.runtime, if it is enabled. */
+async function checkRuntimeDriver(
+  { config, access, clock, podToken }: ExamineOptions,
+  views: readonly VaultView[],
+): Promise<readonly Finding[]> {
+  const { csi, vault } = config
+  if (csi?.runtime === undefined) return []
+  const home = homeOf({ csi, transit: config.transit, vaultNamespace: vault.namespace })
+  return [
+    ...(await checkRuntime(csi, csi.runtime)),
+    ...(acceptsLogins(views)
+      ? await checkRuntimePolicy({ ...access, csi, home, clock, podToken })
+      : [unknown('runtime policy', 'Vault accepts no logins now', 'fix Vault first')]),
+  ]
+}
+
+function acceptsLogins(views: readonly VaultView[]): boolean {
+  return views.some(({ health }) => health?.initialized === true && !health.sealed)
 }
 
 /** This node is one of those that must agree. */
@@ -72,11 +128,12 @@ function ownAdmin({ admin }: Config): readonly string[] {
 
 /** What only a logged-in client can see. */
 async function checkAsPlugin(
-  { config, session, clock }: ExamineOptions,
+  { config, session }: PluginOptions,
+  clock: Clock,
   views: readonly VaultView[],
 ): Promise<readonly Finding[]> {
-  const usable = views.some(({ health }) => health?.initialized === true && !health.sealed)
-  if (!usable) return [unknown('login', 'Vault accepts no logins now', 'fix Vault first')]
+  if (!acceptsLogins(views))
+    return [unknown('login', 'Vault accepts no logins now', 'fix Vault first')]
   try {
     await session.ready({ deadline: clock.monotonic() + LOGIN_TIMEOUT_MS })
   } catch (thrown) {

@@ -1,4 +1,4 @@
-import type { CsiConfig, VaultConfig } from '../config/config.ts'
+import type { CsiConfig, VaultConnection } from '../config/config.ts'
 import { warn, type Finding } from './finding.ts'
 import type { VaultHealth, VaultView } from './vault-probe.ts'
 
@@ -11,7 +11,7 @@ const MIN_OPENBAO_2_MINOR = 3
  */
 export function checkNamespace(
   views: readonly VaultView[],
-  vault: Pick<VaultConfig, 'namespace' | 'auth'>,
+  vault: Pick<VaultConnection, 'namespace' | 'auth'>,
   csi?: Pick<CsiConfig, 'rules'>,
 ): readonly Finding[] {
   const [found] = findNamespaces(vault, csi)
@@ -32,13 +32,13 @@ interface NamespaceSetting {
 }
 
 function findNamespaces(
-  { namespace, auth }: Pick<VaultConfig, 'namespace' | 'auth'>,
+  { namespace, auth }: Pick<VaultConnection, 'namespace' | 'auth'>,
   csi: Pick<CsiConfig, 'rules'> | undefined,
 ): readonly NamespaceSetting[] {
   const ofRules = csi?.rules.map(({ vaultNamespace }) => vaultNamespace) ?? []
   return [
     { key: 'vault.namespace', name: namespace },
-    { key: 'vault.auth.namespace', name: auth.namespace },
+    { key: 'vault.auth.namespace', name: auth?.namespace },
     ...ofRules.map((name, index) => ({
       key: `csi.rules[${String(index)}].vaultNamespace`,
       name,

@@ -1,7 +1,8 @@
-import { stat, statfs } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 import type { LocalKeysConfig } from '../config/config.ts'
+import { isInMemory } from '../files/memory-file-system.ts'
 import { explainFileError, systemCodeOf } from '../files/system-error.ts'
 import { SealedFile } from '../kms/local/sealed-file.ts'
 import type { OfflineState, SealedOwner } from '../kms/local/sealed-format.ts'
@@ -12,8 +13,6 @@ import { formatMode } from './host-file.ts'
 import { checkPathRights } from './path-rights.ts'
 
 const MAKE_KEY = 'run transit-bridge setup node-key, and start its unit'
-/** File systems in memory: statfs(2), TMPFS_MAGIC and RAMFS_MAGIC. */
-const IN_MEMORY: ReadonlySet<number> = new Set([0x01021994, 0x858458f6])
 
 /** kms.localKeys.sealedFile: the node key, the file, and how long it lets this node start without Vault. */
 export async function checkSealedFile(
@@ -64,14 +63,14 @@ function judge(
 
 async function checkNodeKey(path: string, owners: readonly number[]): Promise<readonly Finding[]> {
   try {
-    const [found, system] = await Promise.all([stat(path), statfs(path)])
+    const [found, inMemory] = await Promise.all([stat(path), isInMemory(path)])
     const mode = found.mode & 0o777
     if ((mode & 0o077) !== 0) {
       const why = `${path} has mode ${formatMode(mode)}: other users can read the node key`
       return [fail('node key', why, `chmod 0400 ${path}`)]
     }
     const rights = await checkPathRights('node key', path, owners)
-    if (IN_MEMORY.has(system.type)) return [...rights, ok('node key', path)]
+    if (inMemory) return [...rights, ok('node key', path)]
     const why = `${path} is on a disk, so anyone with the disk has the local keys`
     return [...rights, warn('node key', why, `${MAKE_KEY}, which puts it into memory`)]
   } catch (thrown) {

@@ -3,7 +3,7 @@ import { request as requestTls } from 'node:https'
 import { TLSSocket, type DetailedPeerCertificate } from 'node:tls'
 import * as v from 'valibot'
 
-import type { VaultConfig } from '../config/config.ts'
+import type { VaultConnection } from '../config/config.ts'
 import { readNetworkFailure } from '../vault/client/network-failure.ts'
 import { readTlsFiles } from '../vault/tls/tls-files.ts'
 import type { CertificateLife } from './certificate-life.ts'
@@ -41,7 +41,7 @@ const Health = v.object({
 })
 
 /** Reads sys/health at an address, which needs no token. Never throws. */
-export async function viewVault(address: string, config: VaultConfig): Promise<VaultView> {
+export async function viewVault(address: string, config: VaultConnection): Promise<VaultView> {
   try {
     const tls = address.startsWith('https:') ? await readTlsFiles(config) : {}
     return await ask(address, { ...tls, servername: config.serverName })

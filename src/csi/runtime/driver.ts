@@ -15,7 +15,7 @@ import { ByteBudget } from './byte-budget.ts'
 import { ConnectionLimit } from './connection-limit.ts'
 import { toErrorResponse } from './error-response.ts'
 import { FairGate } from '../fair-gate.ts'
-import { serveCsiDriver, serveRegistration } from './grpc.ts'
+import { serveCsiDriver, serveRegistration, type RegistrationState } from './grpc.ts'
 import { NodeService } from './node-service.ts'
 import { PodApi, type PodIdentity } from './pod-api.ts'
 import type { PodRequest, PodResponse } from './pod-request.ts'
@@ -98,7 +98,9 @@ export async function startRuntimeDriver(options: RuntimeDriverOptions): Promise
   })
   await volumes.restore()
   const access = { mode: SOCKET_MODE }
-  const facts = { driverName, programVersion, nodeName }
+  let registered: RegistrationState = 'waiting'
+  const facts = { driverName, programVersion, nodeName, registration: () => registered }
+  const onState = (state: RegistrationState) => void (registered = state)
   const node = await startGrpcServer({
     socket: runtime.socket,
     access,
@@ -109,7 +111,7 @@ export async function startRuntimeDriver(options: RuntimeDriverOptions): Promise
   const registration = await startGrpcServer({
     socket: runtime.registrationSocket,
     access,
-    services: [serveRegistration(funnel, { driverName, socket: runtime.socket, log })],
+    services: [serveRegistration(funnel, { driverName, socket: runtime.socket, log, onState })],
     clock,
     log,
   })

@@ -10,17 +10,24 @@ const CSI_VERSIONS = ['1.0.0']
 /** No limit: kubelet counts only persistent volumes. */
 const NO_LIMIT = 0n
 
+/** The entry of GetPluginInfo's manifest with a {@link RegistrationState}. doctor reads it. */
+export const REGISTRATION = 'registration'
+
+/** Whether the kubelet registered the driver since it started. */
+export type RegistrationState = 'waiting' | 'registered' | 'refused'
+
 export interface DriverFacts {
   readonly driverName: string
   readonly programVersion: string
   readonly nodeName: string
+  readonly registration: () => RegistrationState
 }
 
 /** Implements CSI's Identity and Node services. */
 export function serveCsiDriver(
   service: NodeService,
   funnel: UnaryFunnel,
-  { driverName, programVersion, nodeName }: DriverFacts,
+  { driverName, programVersion, nodeName, registration }: DriverFacts,
 ): readonly GrpcService[] {
   const identity = Identity.method
   const node = Node.method
@@ -31,6 +38,7 @@ export function serveCsiDriver(
         GetPluginInfo: funnel.serve(identity.getPluginInfo, () => ({
           name: driverName,
           vendorVersion: programVersion,
+          manifest: { [REGISTRATION]: registration() },
         })),
         GetPluginCapabilities: funnel.serve(identity.getPluginCapabilities, () => ({
           capabilities: [],
@@ -59,10 +67,17 @@ export function serveCsiDriver(
   ]
 }
 
+export interface RegistrationOptions {
+  readonly driverName: string
+  readonly socket: string
+  readonly log: Logger
+  readonly onState: (state: RegistrationState) => void
+}
+
 /** Implements kubelet's registration of plugins: it connects to each socket in plugins_registry and asks. */
 export function serveRegistration(
   funnel: UnaryFunnel,
-  { driverName, socket, log }: { driverName: string; socket: string; log: Logger },
+  { driverName, socket, log, onState }: RegistrationOptions,
 ): GrpcService {
   const { method } = Registration
   return {
@@ -77,6 +92,7 @@ export function serveRegistration(
       NotifyRegistrationStatus: funnel.serve(
         method.notifyRegistrationStatus,
         ({ pluginRegistered, error }) => {
+          onState(pluginRegistered ? 'registered' : 'refused')
           const line = { [logKey.socket]: socket }
           if (pluginRegistered) log.info(line, `the kubelet registered CSI driver ${driverName}`)
           else log.error(line, `the kubelet did not register CSI driver ${driverName}: ${error}`)

@@ -1,17 +1,16 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readdir, readFile, statfs } from 'node:fs/promises'
+import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 
 import { removeFile, replaceFile } from '../../files/atomic-file.ts'
+import { isInMemory } from '../../files/memory-file-system.ts'
 import { systemCodeOf } from '../../files/system-error.ts'
 import { logKey, type Logger } from '../../telemetry/log.ts'
 import { BridgeError } from '../../errors.ts'
 import { parseBoundedJson } from '../bounded-json.ts'
 import type { RuntimeVolume } from './publish-request.ts'
 
-/** File systems whose files are in memory: tmpfs and ramfs (statfs(2)). */
-const IN_MEMORY: ReadonlySet<number> = new Set([0x0102_1994, 0x8584_58f6])
 /** A token has at most 16 KiB. */
 const LONGEST_RECORD = 64 * 1024
 const NAME = /^([0-9a-f]{16})\.json$/
@@ -48,7 +47,7 @@ export class VolumeRecords {
   #isInMemory = false
 
   constructor(stateFolder: string, log: Logger) {
-    this.#folder = join(stateFolder, 'volumes')
+    this.#folder = recordFolderOf(stateFolder)
     this.#log = log
   }
 
@@ -56,9 +55,8 @@ export class VolumeRecords {
   async load(): Promise<readonly VolumeRecord[]> {
     try {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-      const { type } = await statfs(this.#folder)
-      this.#isInMemory = IN_MEMORY.has(type)
-      const names = (await readdir(this.#folder)).filter((name) => NAME.test(name))
+      this.#isInMemory = await isInMemory(this.#folder)
+      const names = await listRecords(this.#folder)
       const records = await Promise.all(names.map((name) => this.#read(name)))
       return records.filter((record) => record !== undefined)
     } catch (cause) {
@@ -93,15 +91,8 @@ export class VolumeRecords {
     const text = await readFile(path, 'utf8').catch(whenMissing)
     // Another driver, which is stopping, removed it after it was listed.
     if (text === undefined) return undefined
-    const parsed = v.safeParse(
-      Record,
-      text.length > LONGEST_RECORD ? undefined : parseBoundedJson(text),
-      { abortEarly: true },
-    )
-    if (parsed.success && name === `${shortName(parsed.output.id)}.json`) {
-      const { token, ...volume } = parsed.output
-      return { volume, token }
-    }
+    const record = parseRecord(name, text)
+    if (record !== undefined) return record
     this.#log.warn(
       { [logKey.reason]: 'HOST_FAILED' },
       `the record ${path} of a volume is damaged and was removed; its pod has no socket until the kubelet calls again`,
@@ -113,6 +104,28 @@ export class VolumeRecords {
   #pathOf(volumeId: string): string {
     return join(this.#folder, `${shortName(volumeId)}.json`)
   }
+}
+
+/** The folder with the records. */
+export function recordFolderOf(stateFolder: string): string {
+  return join(stateFolder, 'volumes')
+}
+
+/** The names of the records in their folder. */
+export async function listRecords(folder: string): Promise<readonly string[]> {
+  return (await readdir(folder)).filter((name) => NAME.test(name))
+}
+
+/** Returns undefined if the record is damaged. */
+export function parseRecord(name: string, text: string): VolumeRecord | undefined {
+  const parsed = v.safeParse(
+    Record,
+    text.length > LONGEST_RECORD ? undefined : parseBoundedJson(text),
+    { abortEarly: true },
+  )
+  if (!parsed.success || name !== `${shortName(parsed.output.id)}.json`) return undefined
+  const { token, ...volume } = parsed.output
+  return { volume, token }
 }
 
 function whenMissing(thrown: unknown): undefined {

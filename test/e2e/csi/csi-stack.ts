@@ -31,7 +31,7 @@ export type CsiStack = {
 /** Starts all of them, ready; they end with the test. */
 export async function startCsiStack(
   t: Scope,
-  options: CsiClusterOptions & { csi?: CsiSection; vaultTimeout?: string } = {},
+  options: CsiClusterOptions & { csi?: CsiSection } = {},
 ): Promise<CsiStack> {
   const cluster = await CsiCluster.start(options)
   t.teardown(() => cluster.stop())
@@ -41,9 +41,7 @@ export async function startCsiStack(
   await vault.writeRole({ role: 'web', subjects: ['system:serviceaccount:shop:*'] })
   const proxy = await TcpProxy.start(vault.bao.address)
   t.teardown(() => proxy.stop())
-  const configuration = csiConfiguration(proxy.address, options.csi)
-  if (options.vaultTimeout !== undefined) configuration.vault['timeout'] = options.vaultTimeout
-  const provider = await startProvider(t, driver, configuration)
+  const provider = await startProvider(t, driver, csiConfiguration(proxy.address, options.csi))
   return { cluster, driver, vault, proxy, provider }
 }
 

@@ -6,6 +6,7 @@ import { Node } from '../../../src/gen/csi/v1/csi_pb.ts'
 import { VolumeCapability_AccessMode_Mode as Mode } from '../../../src/gen/csi/v1/csi_pb.ts'
 import { CallError, GrpcClient, type CallOptions } from '../program/grpc-client.ts'
 import type { KubeApiServer } from './kube-api-server.ts'
+import { eventually } from '../host/eventually.ts'
 import { MountNamespace } from '../host/mount-namespace.ts'
 import { obtain } from '../host/parts.ts'
 import { freePort } from '../host/port.ts'
@@ -188,11 +189,14 @@ export class CsiDriver {
     )
   }
 
-  /** Unpublishes a volume, as kubelet does when its pod is gone. */
+  /** Unpublishes a volume, as kubelet does when its pod is gone: it tries again while the mount is busy. */
   async unpublish(pod: CsiPod, volumeName: string): Promise<void> {
     const targetPath = this.#targetOf(pod, volumeName)
     const volumeId = volumeIdOf(pod, volumeName)
-    await this.#client.call(Node.method.nodeUnpublishVolume, { volumeId, targetPath })
+    await eventually('the volume to be unpublished', async () => {
+      await this.#client.call(Node.method.nodeUnpublishVolume, { volumeId, targetPath })
+      return true
+    })
   }
 
   /** Whether the leaf of a volume is there on the disk, mounted or not. */
