@@ -1,9 +1,4 @@
-import {
-  constants,
-  type Http2Server,
-  type IncomingHttpHeaders,
-  type ServerHttp2Stream,
-} from 'node:http2'
+import { constants, type Http2Server, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 
 /**
@@ -107,8 +102,8 @@ export class ClientBounds {
       else {
         const { connectionWindowBytes } = this.#limits
         if (connectionWindowBytes !== undefined) session.setLocalWindowSize(connectionWindowBytes)
-        session.prependListener('stream', (stream, headers) => {
-          if (countBytes(headers) > MAX_HEADER_BYTES) this.#close(connection)
+        session.prependListener('stream', (stream, _headers, _flags, rawHeaders: string[]) => {
+          if (countBytes(rawHeaders) > MAX_HEADER_BYTES) this.#close(connection)
           this.#take(stream, connection)
         })
       }
@@ -246,9 +241,9 @@ export class ClientBounds {
   }
 }
 
-function countBytes(headers: IncomingHttpHeaders): number {
-  let bytes = 0
-  for (const [name, value] of Object.entries(headers))
-    bytes += name.length + String(value).length + HEADER_OVERHEAD_BYTES
+/** @param rawHeaders names and values in turn */
+function countBytes(rawHeaders: readonly string[]): number {
+  let bytes = (rawHeaders.length / 2) * HEADER_OVERHEAD_BYTES
+  for (const each of rawHeaders) bytes += each.length
   return bytes
 }

@@ -144,18 +144,16 @@ export class UnaryFunnel {
     this.#requireSize(call.request)
     const request = decode(method.input, call.request)
     const abort = new AbortController()
-    const onCancel = () => abort.abort(CALLER_GONE)
-    call.on('cancelled', onCancel)
     try {
       const times = this.#timesOf(call)
       const context = this.#contextOf(times.deadline, request, facts, abort.signal)
       const answer = handle(request, context)
       const fields =
-        answer instanceof Promise ? await this.#inTime(answer, times.answerAfterMs, abort) : answer
+        answer instanceof Promise
+          ? await this.#inTime(answer, times.answerAfterMs, call, abort)
+          : answer
       return encode(method.output, fields)
     } finally {
-      // grpc-js emits "cancelled" at the end of every call, also of one that was answered.
-      call.off('cancelled', onCancel)
       wipe(request)
     }
   }
@@ -178,12 +176,18 @@ export class UnaryFunnel {
     return { deadline, answerAfterMs: Math.max(0, leftMs - reserveMs / 2) }
   }
 
-  /** The answer, or an error when it takes too long; then the work is aborted, and what it still returns is zeroed. */
+  /**
+   * The answer, or an error when it takes too long; then the work is aborted, and what it still returns is zeroed. It is
+   * aborted, too, when the caller disconnects.
+   */
   async #inTime<T extends object>(
     answer: Promise<T>,
     limitMs: number,
+    call: Call,
     abort: AbortController,
   ): Promise<T> {
+    const onCancel = () => abort.abort(CALLER_GONE)
+    call.on('cancelled', onCancel)
     let isLate = false
     const { promise: late, reject } = Promise.withResolvers<never>()
     const cancelTimer = this.#options.clock.after(limitMs, () => {
@@ -195,6 +199,8 @@ export class UnaryFunnel {
     try {
       return await Promise.race([answer, late])
     } finally {
+      // grpc-js emits "cancelled" at the end of every call, also of one that was answered.
+      call.off('cancelled', onCancel)
       cancelTimer()
       if (isLate) answer.then(wipe, () => undefined)
     }

@@ -1,6 +1,7 @@
 import { KeyManagementService } from '../gen/kms/v2/api_pb.ts'
 import { defineService, type GrpcService } from '../grpc/service.ts'
 import type { UnaryFunnel } from '../grpc/unary.ts'
+import type { Envelope } from '../seed/envelope.ts'
 import type { KeyService } from './service.ts'
 
 /** "v2" and "v2beta1" mean the same, but an API server accepts no change between them (KEP-3299). */
@@ -17,13 +18,21 @@ export function serveKmsV2(service: KeyService, funnel: UnaryFunnel): GrpcServic
         () => ({ version: API_VERSION, ...service.status() }),
         'unlimited',
       ),
-      Encrypt: funnel.serve(method.encrypt, async (request, context) => {
-        const envelope = await service.encrypt(request.plaintext, context)
-        return { ...envelope, annotations: { ...envelope.annotations } }
+      // Without a promise where the answer is in memory: its timer and its garbage would double the time of the call.
+      Encrypt: funnel.serve(method.encrypt, ({ plaintext }, context) => {
+        const envelope = service.encryptNow(plaintext, context)
+        if (envelope !== undefined) return toFields(envelope)
+        return service.encrypt(plaintext, context).then(toFields)
       }),
-      Decrypt: funnel.serve(method.decrypt, async (request, context) => ({
-        plaintext: await service.decrypt(request, context),
-      })),
+      Decrypt: funnel.serve(method.decrypt, (request, context) => {
+        const plaintext = service.decryptNow(request)
+        if (plaintext !== undefined) return { plaintext }
+        return service.decrypt(request, context).then((asked) => ({ plaintext: asked }))
+      }),
     },
   }
+}
+
+function toFields({ ciphertext, keyId, annotations }: Envelope) {
+  return { ciphertext, keyId, annotations: { ...annotations } }
 }

@@ -93,10 +93,15 @@ export class KeyWatch {
     return this.#snapshot ?? this.#refreshUnlessJustFailed(context)
   }
 
-  /** Returns the snapshot to encrypt under: like {@link current}, but only after a proof (Health.mayEncrypt). */
+  /** The snapshot to encrypt under; undefined until a proof permits it (Health.mayEncrypt). */
+  get snapshotForEncrypt(): KeySnapshot | undefined {
+    return this.#options.health.mayEncrypt ? this.#snapshot : undefined
+  }
+
+  /** Returns the snapshot to encrypt under: like {@link current}, but only after a proof. */
   async currentForEncrypt(context: CallContext): Promise<KeySnapshot> {
     const { health } = this.#options
-    const known = health.mayEncrypt ? this.#snapshot : undefined
+    const known = this.snapshotForEncrypt
     if (known !== undefined) return known
     const snapshot = await this.#refreshUnlessJustFailed(context)
     if (health.mayEncrypt) return snapshot

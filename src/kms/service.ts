@@ -4,7 +4,7 @@ import { BridgeError, isRefusal, type ErrorCode } from '../errors.ts'
 import type { DecryptInput, EncryptInput } from '../transit/transit.ts'
 import { waitWithin } from '../time/bounded-wait.ts'
 import { encodeAssociatedData, makeAnnotations } from '../seed/annotations.ts'
-import { checkClaim } from '../seed/claim-check.ts'
+import { checkClaim, isListed, requireClaim } from '../seed/claim-check.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { DecryptCache } from './decrypt-cache.ts'
 import {
@@ -53,15 +53,21 @@ export interface KeyServiceOptions {
   readonly acceptVaultKubernetesKms: boolean
   readonly watch: Pick<
     KeyWatch,
-    'snapshot' | 'current' | 'currentForEncrypt' | 'refresh' | 'refreshIfOlderThan' | 'suspect'
+    | 'snapshot'
+    | 'snapshotForEncrypt'
+    | 'current'
+    | 'currentForEncrypt'
+    | 'refresh'
+    | 'refreshIfOlderThan'
+    | 'suspect'
   >
   readonly health: Pick<Health, 'state' | 'failure' | 'mayDecrypt'>
   readonly encrypt: (input: EncryptInput, context: CallContext) => Promise<string>
   readonly decrypt: (input: DecryptInput, context: CallContext) => Promise<Buffer>
   /** Encrypts with local keys instead of Transit (kms.localKeys). */
-  readonly localKeys?: Pick<LocalSealing, 'seal'> | undefined
+  readonly localKeys?: Pick<LocalSealing, 'seal' | 'sealNow'> | undefined
   /** Opens what a local key encrypted, also if kms.localKeys is off now. */
-  readonly ring: Pick<LocalKeyRing, 'open'>
+  readonly ring: Pick<LocalKeyRing, 'open' | 'openNow'>
   readonly cache?: DecryptCache | undefined
   readonly budget: ByteBudget
   /** Called when Vault refuses a call: what it returned before must not be served from memory. */
@@ -94,8 +100,17 @@ export class KeyService {
     return { healthz: health.state(clock.monotonic()).text, keyId: watch.snapshot?.keyId ?? '' }
   }
 
+  /** Encrypts a DEK seed with what is in memory; undefined if Vault must be asked, as {@link encrypt} does. */
+  encryptNow(plaintext: Uint8Array, context: CallContext): Envelope | undefined {
+    requireShort(plaintext)
+    const { localKeys, watch } = this.#options
+    const snapshot = watch.snapshotForEncrypt
+    return snapshot && localKeys?.sealNow(plaintext, snapshot, context)
+  }
+
   /** Encrypts a DEK seed with the version that Status announces. */
   async encrypt(plaintext: Uint8Array, context: CallContext): Promise<Envelope> {
+    requireShort(plaintext)
     const { localKeys } = this.#options
     const wrap: SeedWrapper<Envelope> =
       localKeys === undefined
@@ -123,20 +138,44 @@ export class KeyService {
     return { ciphertext: Buffer.from(ciphertext, 'latin1'), keyId, annotations }
   }
 
+  /** Decrypts a DEK seed with what is in memory; undefined if Vault must be asked, as {@link decrypt} does. */
+  decryptNow(envelope: Envelope): Buffer | undefined {
+    return this.#openNow(this.#open(envelope))
+  }
+
   /** Decrypts a DEK seed; the caller owns the plaintext and zeroes it. */
   async decrypt(envelope: Envelope, context: CallContext): Promise<Buffer> {
-    return this.#within(sizeOf(envelope), context, () => {
-      const isForeign =
-        this.#options.acceptVaultKubernetesKms && isVaultKubernetesKmsEnvelope(envelope)
-      const opened = isForeign
-        ? openVaultKubernetesKmsEnvelope(envelope.ciphertext)
-        : openEnvelope(envelope)
-      return this.#unwrap(opened, context)
-    })
+    return this.#within(sizeOf(envelope), context, () =>
+      this.#unwrap(this.#open(envelope), context),
+    )
+  }
+
+  #open(envelope: Envelope): OpenedEnvelope {
+    const isForeign =
+      this.#options.acceptVaultKubernetesKms && isVaultKubernetesKmsEnvelope(envelope)
+    return isForeign ? openVaultKubernetesKmsEnvelope(envelope.ciphertext) : openEnvelope(envelope)
+  }
+
+  #openNow(opened: OpenedEnvelope): Buffer | undefined {
+    const { cache, health, watch, ring, onCacheHit } = this.#options
+    const { snapshot } = watch
+    if (snapshot === undefined || !isListed(opened, snapshot)) return undefined
+    requireClaim(opened, this.#options, snapshot)
+    const cached = cache?.find(opened)
+    if (cached !== undefined) {
+      onCacheHit()
+      return cached
+    }
+    const { sealed } = opened
+    if (sealed === undefined || !health.mayDecrypt) return undefined
+    const plaintext = ring.openNow({ ...opened, sealed })
+    if (plaintext !== undefined) cache?.keep(opened, plaintext)
+    return plaintext
   }
 
   /** KMS v1: like {@link encrypt}, with everything in one byte string. */
   async encryptV1(plaintext: Uint8Array, context: CallContext): Promise<Buffer> {
+    requireShort(plaintext)
     const { clusterId, encrypt } = this.#options
     const associatedData = encodeV1AssociatedData(clusterId)
     const wrap: SeedWrapper<string> = ({ keyVersion }) =>
@@ -168,12 +207,6 @@ export class KeyService {
     wrapWith: SeedWrapper<T>,
     context: CallContext,
   ): Promise<T> {
-    if (plaintext.byteLength > MAX_PLAINTEXT_BYTES) {
-      throw new BridgeError(
-        'REQUEST_INVALID',
-        `the plaintext has ${String(plaintext.byteLength)} bytes; at most ${String(MAX_PLAINTEXT_BYTES)} bytes are encrypted (a DEK seed has 32)`,
-      )
-    }
     const { watch } = this.#options
     return this.#within(plaintext.byteLength, context, async () => {
       const announced = await watch.currentForEncrypt(context)
@@ -190,15 +223,12 @@ export class KeyService {
   }
 
   async #unwrap(opened: OpenedEnvelope, context: CallContext): Promise<Buffer> {
-    const { cache, decrypt, health, onCacheHit } = this.#options
+    const { cache, decrypt, health } = this.#options
     await checkClaim(opened, this.#options, (isKnown) =>
       this.#snapshotFor(opened, isKnown, context),
     )
-    const cached = cache?.find(opened)
-    if (cached !== undefined) {
-      onCacheHit()
-      return cached
-    }
+    const known = this.#openNow(opened)
+    if (known !== undefined) return known
     if (!health.mayDecrypt && health.failure !== undefined) throw health.failure
     const { sealed } = opened
     const open = () =>
@@ -284,6 +314,14 @@ export class KeyService {
     const message = `${error.message}; last failure: ${failure.message}`
     return new BridgeError('DEADLINE_EXCEEDED', message, { cause: error })
   }
+}
+
+function requireShort(plaintext: Uint8Array): void {
+  if (plaintext.byteLength <= MAX_PLAINTEXT_BYTES) return
+  throw new BridgeError(
+    'REQUEST_INVALID',
+    `the plaintext has ${String(plaintext.byteLength)} bytes; at most ${String(MAX_PLAINTEXT_BYTES)} bytes are encrypted (a DEK seed has 32)`,
+  )
 }
 
 function sizeOf({ ciphertext, annotations, keyId }: Envelope): number {

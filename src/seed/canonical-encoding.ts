@@ -8,16 +8,22 @@ export function encodeCanonically(
   domain: string,
   fields: readonly (string | Uint8Array)[],
 ): Buffer {
-  const parts = [domain, ...fields].map((field) =>
-    typeof field === 'string' ? Buffer.from(field, 'utf8') : field,
-  )
-  const size = parts.reduce((sum, { byteLength }) => sum + LENGTH_BYTES + byteLength, 0)
+  let size = LENGTH_BYTES + lengthOf(domain)
+  for (const field of fields) size += LENGTH_BYTES + lengthOf(field)
   const encoded = Buffer.allocUnsafe(size)
-  let end = 0
-  for (const part of parts) {
-    end = encoded.writeUInt32BE(part.byteLength, end)
-    encoded.set(part, end)
-    end += part.byteLength
-  }
+  let end = write(domain, encoded, 0)
+  for (const field of fields) end = write(field, encoded, end)
   return encoded
+}
+
+function lengthOf(field: string | Uint8Array): number {
+  return typeof field === 'string' ? Buffer.byteLength(field) : field.byteLength
+}
+
+/** Returns where the field ends. */
+function write(field: string | Uint8Array, target: Buffer, start: number): number {
+  const from = target.writeUInt32BE(lengthOf(field), start)
+  if (typeof field === 'string') return from + target.write(field, from)
+  target.set(field, from)
+  return from + field.byteLength
 }

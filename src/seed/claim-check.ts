@@ -11,7 +11,7 @@ export type SnapshotSource = (
 ) => KeySnapshot | Promise<KeySnapshot>
 
 /**
- * The one decision on whether an envelope may be sent to Vault: its cluster is accepted, Vault lists its key version,
+ * The one decision on whether an envelope may be opened: its cluster is accepted, Vault lists its key version,
  * and key id, annotations and ciphertext agree. Throws CLUSTER_FOREIGN, KEY_VERSION_DISABLED, KEY_ID_UNKNOWN,
  * ANNOTATIONS_INVALID or CIPHERTEXT_INVALID, or what `snapshotFor` throws.
  */
@@ -20,16 +20,31 @@ export async function checkClaim(
   clusters: ClusterIds,
   snapshotFor: SnapshotSource,
 ): Promise<void> {
+  requireKnownCluster(opened, clusters)
+  requireClaim(opened, clusters, await snapshotFor((snapshot) => isListed(opened, snapshot)))
+}
+
+/** Whether a snapshot lists the key version of an envelope, so that {@link requireClaim} can decide without Vault. */
+export function isListed({ claim, keyVersion }: OpenedEnvelope, snapshot: KeySnapshot): boolean {
+  const { references, key } = snapshot
+  return claim?.keyId === undefined ? key.versions.has(keyVersion) : references.has(claim.keyId)
+}
+
+/** {@link checkClaim} against a snapshot. */
+export function requireClaim(
+  opened: OpenedEnvelope,
+  clusters: ClusterIds,
+  snapshot: KeySnapshot,
+): void {
+  requireKnownCluster(opened, clusters)
+  if (!isListed(opened, snapshot)) throw explainUnknown(opened, snapshot)
   const { claim } = opened
-  if (claim !== undefined) requireKnownCluster(claim, clusters)
-  const isKnown = ({ references, key }: KeySnapshot) =>
-    claim?.keyId === undefined ? key.versions.has(opened.keyVersion) : references.has(claim.keyId)
-  const snapshot = await snapshotFor(isKnown)
-  if (!isKnown(snapshot)) throw explainUnknown(opened, snapshot)
   if (claim?.keyId !== undefined) requireSameReference(opened, claim, claim.keyId, snapshot)
 }
 
-function requireKnownCluster({ clusterId }: Claim, clusters: ClusterIds): void {
+function requireKnownCluster({ claim }: OpenedEnvelope, clusters: ClusterIds): void {
+  if (claim === undefined) return
+  const { clusterId } = claim
   if (clusterId === clusters.clusterId || clusters.alsoDecryptClusters.includes(clusterId)) return
   const shown = JSON.stringify(clusterId.slice(0, MAX_SHOWN_ID_LENGTH))
   throw new BridgeError(

@@ -77,15 +77,31 @@ export class LocalKeys {
   }
 
   /** Whether a DEK seed can be encrypted now without Vault. */
-  canSeal({ keyId }: KeySnapshot): boolean {
-    return this.#own.has(keyId) && this.#options.limit.encryptLeftMs > 0
+  canSeal(snapshot: KeySnapshot): boolean {
+    return this.#usable(snapshot) !== undefined
   }
 
-  /** Encrypts a DEK seed for the key id of a snapshot. Asks Vault only for a local key that is missing or due. */
+  #usable({ keyId }: KeySnapshot): OwnKey | undefined {
+    return this.#options.limit.encryptLeftMs > 0 ? this.#own.get(keyId) : undefined
+  }
+
+  /** Encrypts a DEK seed for the key id of a snapshot. Waits for Vault if there is no local key that may be used. */
   async seal(seed: Uint8Array, snapshot: KeySnapshot, context: CallContext): Promise<Envelope> {
-    await this.#ensure(snapshot, context)
-    // Nothing may be awaited from here on: a key that is dropped is zeroed.
-    const own = this.#own.get(snapshot.keyId)
+    const envelope = this.sealNow(seed, snapshot, context)
+    if (envelope !== undefined) return envelope
+    await waitWithin(this.#make(snapshot, context), context, this.#options.clock, 'Vault')
+    return this.#sealWith(this.#own.get(snapshot.keyId), seed)
+  }
+
+  /** The same without Vault; undefined if there is no local key that may be used. One that is due is replaced meanwhile. */
+  sealNow(seed: Uint8Array, snapshot: KeySnapshot, context: CallContext): Envelope | undefined {
+    const own = this.#usable(snapshot)
+    if (own === undefined) return undefined
+    this.#renewIfDue(own, snapshot, context)
+    return this.#sealWith(own, seed)
+  }
+
+  #sealWith(own: OwnKey | undefined, seed: Uint8Array): Envelope {
     if (own === undefined) throw removed()
     own.uses += 1
     const { ring, clusterId } = this.#options
@@ -133,14 +149,8 @@ export class LocalKeys {
     return uses >= maxUses || this.#elapsed() - madeAtMs >= maxAgeMs
   }
 
-  /** Waits for a local key only if there is none that may be used; one that is due is replaced meanwhile. */
-  async #ensure(snapshot: KeySnapshot, context: CallContext): Promise<void> {
-    if (!this.canSeal(snapshot)) {
-      await waitWithin(this.#make(snapshot, context), context, this.#options.clock, 'Vault')
-      return
-    }
-    const known = this.#own.get(snapshot.keyId)
-    if (known === undefined || !this.#isDue(known) || this.#elapsed() < this.#renewAfterMs) return
+  #renewIfDue(own: OwnKey, snapshot: KeySnapshot, context: CallContext): void {
+    if (!this.#isDue(own) || this.#elapsed() < this.#renewAfterMs) return
     this.#renewAfterMs = this.#elapsed() + RENEW_INTERVAL_MS
     // The key watch reports a failure: it makes the local key in its next check, too.
     this.#make(snapshot, context).catch(() => undefined)

@@ -4,8 +4,6 @@ import { SecretCache } from '../../memory/secret-cache.ts'
 import type { OpenedEnvelope } from '../../seed/envelope.ts'
 import type { KeySnapshot } from '../../seed/key-snapshot.ts'
 import {
-  encodeLocalKeyAssociatedData,
-  identifyLocalKey,
   LOCAL_KEY_BYTES,
   openSeed,
   requireLocalKey,
@@ -49,7 +47,7 @@ export interface RingNote {
 }
 
 /**
- * The local keys that this plugin knows, its own and those of other nodes, by the hash of their wrapped form. It opens
+ * The local keys that this plugin knows, its own and those of other nodes, by their wrapped form and cluster. It opens
  * DEK seeds with them, and asks Transit once for a key that it does not know.
  */
 export class LocalKeyRing {
@@ -72,25 +70,32 @@ export class LocalKeyRing {
 
   /** Decrypts a DEK seed, which the caller owns and zeroes. The claim of the envelope was checked. */
   async open(envelope: LocalEnvelope, context: CallContext): Promise<Buffer> {
-    const known = this.#find(envelope)
-    if (known !== undefined) return openAndZero(known, envelope.sealed)
+    const seed = this.openNow(envelope)
+    if (seed !== undefined) return seed
     if (!this.#options.mayUse() || this.#unwrapping.size >= MAX_UNWRAPS)
       return openAndZero(await this.#options.decrypt(envelope, context), envelope.sealed)
     await waitWithin(this.#unwrapOnce(envelope, context), context, this.#options.clock, 'Vault')
-    const learned = this.#find(envelope)
-    if (learned !== undefined) return openAndZero(learned, envelope.sealed)
+    const learned = this.openNow(envelope)
+    if (learned !== undefined) return learned
     throw new BridgeError('VAULT_UNAVAILABLE', 'the local key was removed while this call waited')
+  }
+
+  /** The same without Vault; undefined if the local key is not known. */
+  openNow({ ciphertext, sealed }: LocalEnvelope): Buffer | undefined {
+    if (!this.#options.mayUse()) return undefined
+    const key = this.#keys.find(identify(ciphertext, sealed.clusterId))
+    return key && openAndZero(key, sealed)
   }
 
   /** Adds a local key that Transit has just encrypted or decrypted. */
   add(note: RingNote, key: Uint8Array): void {
-    this.#keys.keep(identifyNote(note), key, note)
+    this.#keys.keep(identify(note.ciphertext, note.clusterId), key, note)
     this.#options.onChange?.()
   }
 
   /** Makes a local key of this plugin the last to be evicted: what it encrypts must be read again. */
   refresh(note: RingNote, key: Uint8Array): void {
-    if (!this.#keys.has(identifyNote(note))) this.add(note, key)
+    if (!this.#keys.has(identify(note.ciphertext, note.clusterId))) this.add(note, key)
   }
 
   /** All local keys, as copies that the caller owns and zeroes. */
@@ -109,13 +114,9 @@ export class LocalKeyRing {
     this.#keys.clear()
   }
 
-  #find(envelope: LocalEnvelope): Buffer | undefined {
-    return this.#options.mayUse() ? this.#keys.find(identifyLocalKey(envelope)) : undefined
-  }
-
   /** Concurrent calls for one local key share one request, under the uid of the first. */
   #unwrapOnce(envelope: LocalEnvelope, context: CallContext): Promise<void> {
-    const id = identifyLocalKey(envelope)
+    const id = identify(envelope.ciphertext, envelope.sealed.clusterId)
     const running = this.#unwrapping.get(id)
     if (running !== undefined) return running
     const work = this.#unwrap(envelope, context).finally(() => this.#unwrapping.delete(id))
@@ -136,8 +137,9 @@ export class LocalKeyRing {
   }
 }
 
-function identifyNote({ ciphertext, clusterId }: RingNote): string {
-  return identifyLocalKey({ ciphertext, associatedData: encodeLocalKeyAssociatedData(clusterId) })
+/** The same for the same wrapped local key of the same cluster, and different for any other. */
+function identify(ciphertext: string, clusterId: string): string {
+  return `${String(ciphertext.length)}:${ciphertext}${clusterId}`
 }
 
 function noteOf({ ciphertext, sealed: { keyId, clusterId } }: LocalEnvelope): RingNote {

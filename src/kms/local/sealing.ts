@@ -191,6 +191,11 @@ export class LocalSealing {
     return this.#keys.seal(seed, snapshot, context)
   }
 
+  /** The same without Vault; undefined if there is no local key that may be used. */
+  sealNow(seed: Uint8Array, snapshot: KeySnapshot, context: CallContext): Envelope | undefined {
+    return this.#keys.sealNow(seed, snapshot, context)
+  }
+
   /** Milliseconds for which DEK seeds can be encrypted without Vault; 0 if they cannot. */
   offlineLeftMs(snapshot: KeySnapshot | undefined): number {
     if (snapshot === undefined || !this.#keys.canSeal(snapshot)) return 0

@@ -31,6 +31,11 @@ async function endOutage({ transit, clock }: Fixture): Promise<void> {
   await clock.advance(10_000)
 }
 
+async function endOfflineTime(all: Fixture): Promise<void> {
+  await startOutage(all)
+  await all.clock.advance(2 * HOUR)
+}
+
 async function startRefusal({ transit, watch, clock }: Fixture): Promise<void> {
   transit.bug = new BridgeError('VAULT_DENIED', 'scripted refusal')
   watch.suspect()
@@ -55,6 +60,50 @@ void test('Encrypt and Decrypt make no request to Vault', async (t) => {
     void (found = await service.decrypt({ ciphertext, keyId, annotations }, within()))
   t.same(await cost(decrypt), NOTHING)
   t.same(found, seed)
+})
+
+void test('a call is answered at once, without a promise, only with what is in memory', async (t) => {
+  const other = await fixture()
+  const { service, within } = await fixture()
+  const own = service.encryptNow(seed, within())
+  t.ok(own)
+  if (own === undefined) return
+  t.same(service.decryptNow(own), seed)
+  const foreign = await other.service.encrypt(seed, other.within())
+  t.equal(service.decryptNow(foreign), undefined, 'the local key of another node')
+  await service.decrypt(foreign, within())
+  t.same(service.decryptNow(foreign), seed)
+
+  const withoutLocalKeys = await serviceFixture()
+  t.equal(withoutLocalKeys.service.encryptNow(seed, within()), undefined)
+  t.equal(withoutLocalKeys.service.decryptNow(own), undefined)
+})
+
+void test('an answer from memory has every check of one from Vault', async (t) => {
+  const { service, within } = await fixture()
+  const { ciphertext, keyId, annotations } = await service.encrypt(seed, within())
+  const flipped = Buffer.from(ciphertext)
+  flipped[40] = (flipped[40] ?? 0) ^ 1
+  const cluster = { 'cluster.transit-bridge.internal': Buffer.from('other') }
+  const version = { 'version.transit-bridge.internal': Buffer.from('3') }
+  const wrong: readonly (readonly [string, Envelope])[] = [
+    ['CIPHERTEXT_INVALID', { ciphertext: flipped, keyId, annotations }],
+    ['CIPHERTEXT_INVALID', { ciphertext: ciphertext.subarray(0, 8), keyId, annotations }],
+    ['CLUSTER_FOREIGN', { ciphertext, keyId, annotations: { ...annotations, ...cluster } }],
+    ['ANNOTATIONS_INVALID', { ciphertext, keyId, annotations: { ...annotations, ...version } }],
+  ]
+  for (const [code, envelope] of wrong) t.throws(() => service.decryptNow(envelope), { code }, code)
+  t.throws(() => service.encryptNow(Buffer.alloc(65_537), within()), { code: 'REQUEST_INVALID' })
+})
+
+void test('after a refusal and after the offline limit, nothing is answered from memory', async (t) => {
+  for (const end of [startRefusal, endOfflineTime]) {
+    const all = await fixture({ localKeys: { offlineForMs: HOUR } })
+    const envelope = await all.service.encrypt(seed, all.within())
+    await end(all)
+    t.equal(all.service.encryptNow(seed, all.within()), undefined, end.name)
+    t.equal(all.service.decryptNow(envelope), undefined, end.name)
+  }
 })
 
 void test('the start makes one local key, and verifies that Vault decrypts it', async (t) => {
