@@ -128,7 +128,8 @@ void test('--json prints one object with classes and faults', async (t) => {
 })
 
 void test('with a configuration it says what the rules do not allow, for whom', async (t) => {
-  const dir = t.testdir({ 'a.yaml': RIGHT, 'config.yaml': CONFIG })
+  const anywhere = RIGHT.replace('  namespace: shop\n', '')
+  const dir = t.testdir({ 'a.yaml': anywhere, 'config.yaml': CONFIG })
   const file = join(dir, 'a.yaml')
   const options = ['--config', join(dir, 'config.yaml'), '--namespace', 'bank']
   const { code, stdout } = await run(['csi', 'check', file, ...options])
@@ -152,6 +153,16 @@ void test('a configuration of the provider alone guards a key only where it name
     code: 1,
     stdout:
       /lists key "app-signing" by its exact name \(keys\), which the key of the KMS plugin requires/,
+  })
+})
+
+void test('a class is not checked for pods of a namespace that cannot use it', async (t) => {
+  const dir = t.testdir({ 'a.yaml': RIGHT, 'config.yaml': CONFIG })
+  const config = ['--config', join(dir, 'config.yaml')]
+  const other = await run(['csi', 'check', join(dir, 'a.yaml'), ...config, '--namespace', 'bank'])
+  t.match(other, {
+    code: 1,
+    stdout: /metadata\.namespace: is "shop", so pods in "bank" cannot use the class; correct it/,
   })
 })
 
@@ -218,6 +229,31 @@ void test('--from vault prints a class of this provider, and reports on standard
   })
   const both = await run(['csi', 'check', '--from', 'vault', '--json', join(dir, 'right.yaml')])
   t.match(both, { code: 2, stderr: /--from vault cannot be used with other options/ })
+})
+
+void test('--from vault does not say that a class is ready if this provider refuses its values', async (t) => {
+  const objects =
+    '{objectName: a, secretPath: transit/decrypt/app, secretKey: plaintext, encoding: base64, secretArgs: {ciphertext: v, context: "%"}}'
+  const old = RIGHT.replace('provider: transit-bridge', 'provider: vault')
+    .replace('role: web', 'roleName: web\n    vaultNamespace: team a')
+    .replace(/ {6}- [^]* {2}secretObjects/, `      - ${objects}\n  secretObjects`)
+  const dir = t.testdir({ 'old.yaml': old })
+  const { code, stdout, stderr } = await run([
+    'csi',
+    'check',
+    '--from',
+    'vault',
+    join(dir, 'old.yaml'),
+  ])
+  t.equal(code, 1)
+  t.match(stdout, /provider: transit-bridge/)
+  for (const message of [
+    /output:\d+: vaultNamespace: is not a valid namespace/,
+    /output:\d+: objects\[0\]\.ciphertext: is not a Transit ciphertext/,
+    /output:\d+: objects\[0\]\.context: is not base64/,
+    /the printed class is not valid\n$/,
+  ])
+    t.match(stderr, message)
 })
 
 const MISTAKES: readonly (readonly [string, string])[] = [

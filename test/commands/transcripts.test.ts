@@ -228,6 +228,17 @@ void test('a missing file is reported in one line', async (t) => {
   })
 })
 
+void test('config check is not ok if a variable of the configuration is not set', async (t) => {
+  const address = 'https://${UNSET_IN_TESTS}:8200'
+  const dir = t.testdir({ 'a.yaml': `vault: {address: '${address}'}\ncsi: {audience: vault}\n` })
+  const file = join(dir, 'a.yaml')
+  t.strictSame(await run(['config', 'check', '--config', file]), {
+    code: 2,
+    stdout: `${file}:1: vault.address: needs the environment variable UNSET_IN_TESTS, which is not set; set it, or write $$\{ for the characters themselves\n`,
+    stderr: `transit-bridge: ${file} has an error\n`,
+  })
+})
+
 void test('config schema prints JSON', async (t) => {
   const { code, stdout, stderr } = await run(['config', 'schema'])
   t.strictSame({ code, stderr }, { code: 0, stderr: '' })

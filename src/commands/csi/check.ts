@@ -4,6 +4,7 @@ import { loadProviderConfig } from '../../config/load.ts'
 import { requireSection } from '../../config/section.ts'
 import { createAccessRules, type AccessRules } from '../../csi/identity/access-rules.ts'
 import { PROVIDER_NAME, readManifests, type ClassManifest } from '../../csi/class/class-manifest.ts'
+import { quoted } from '../../text/quoted.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { choice, flag, text, usageError } from '../cli/option.ts'
 import { convertClasses } from './convert.ts'
@@ -126,8 +127,12 @@ function findFaults(
 
 function findDenials({ read, line, namespace }: ClassManifest, subject: Subject): readonly Fault[] {
   if (read === undefined) return []
-  const { rules, serviceAccount } = subject
-  const pod = { namespace: subject.namespace ?? namespace ?? 'default', serviceAccount }
+  const { rules, serviceAccount, namespace: wanted = namespace ?? 'default' } = subject
+  if (namespace !== undefined && namespace !== wanted) {
+    const message = `is ${quoted(namespace)}, so pods in ${quoted(wanted)} cannot use the class`
+    return [{ path: 'metadata.namespace', message, hint: 'correct it or --namespace', line }]
+  }
+  const pod = { namespace: wanted, serviceAccount }
   return rules.findDenials(pod, read).map((message) => ({ path: 'csi.rules', message, line }))
 }
 

@@ -1,3 +1,4 @@
+import { readManifests } from '../../csi/class/class-manifest.ts'
 import { convertVaultManifests } from '../../csi/migration/vault-manifest.ts'
 import { formatFault } from '../../yaml/fault.ts'
 import { usageError } from '../cli/option.ts'
@@ -24,11 +25,18 @@ export async function convertClasses(values: ConvertValues, terminal: Terminal):
   for (const note of notes) warn(terminal, `note: ${formatFault(name, note)}`)
   for (const fault of faults) warn(terminal, formatFault(name, fault))
   if (classes === 0) warn(terminal, `${name} contains no SecretProviderClass of provider vault`)
-  if (classes > 0 && faults.length === 0) return EXIT_OK
-  if (faults.length > 0)
-    warn(
-      terminal,
-      `${name} has ${faults.length === 1 ? 'a field' : `${String(faults.length)} fields`} without a counterpart`,
-    )
-  return EXIT_FAILED
+  if (faults.length > 0) {
+    const count = faults.length === 1 ? 'a field' : `${String(faults.length)} fields`
+    warn(terminal, `${name} has ${count} without a counterpart`)
+    return EXIT_FAILED
+  }
+  return classes > 0 && isValid(text, terminal) ? EXIT_OK : EXIT_FAILED
+}
+
+/** The Vault provider accepts values that this one does not, so what was printed is checked like any other class. */
+function isValid(text: string, terminal: Terminal): boolean {
+  const faults = readManifests(text).flatMap((manifest) => manifest.faults)
+  for (const fault of faults) warn(terminal, formatFault('output', fault))
+  if (faults.length > 0) warn(terminal, 'the printed class is not valid')
+  return faults.length === 0
 }

@@ -2,8 +2,8 @@ import type { Fault, Path } from '../../yaml/fault.ts'
 import { findNearest } from '../../text/nearest.ts'
 import type { Source } from '../../yaml/source.ts'
 import { nameType, showValue } from '../../yaml/type-words.ts'
-import { API_VERSION, KIND, listAt, readSources, textAt, valueAt } from './manifest-source.ts'
-import { isFolder } from './object-types.ts'
+import { API_VERSION, KIND, readSources, textAt, valueAt } from './manifest-source.ts'
+import { findSecretFaults } from './secret-objects.ts'
 import { isClass, readClass, type SecretProviderClass } from './secret-provider-class.ts'
 
 export const PROVIDER_NAME = 'transit-bridge'
@@ -57,8 +57,17 @@ function readManifest(source: Source, offset: number): ClassManifest | undefined
   const name = textAt(value, ['metadata', 'name'])
   if (name === undefined)
     report(['metadata'], 'metadata.name', 'is missing', 'pods refer to the class by it')
+  else if (!isObjectName(name))
+    report(
+      ['metadata', 'name'],
+      'metadata.name',
+      'is not a valid name of a Kubernetes object',
+      'use lowercase letters, digits, - and .',
+    )
   const read = readParameters(source, offset, faults)
-  if (read !== undefined) checkSecretObjects(source, read, report)
+  if (read !== undefined)
+    for (const { path, label, message, hint } of findSecretFaults(value, read))
+      report(path, label, message, hint)
   return {
     name: name ?? '',
     namespace: textAt(value, ['metadata', 'namespace']),
@@ -66,6 +75,12 @@ function readManifest(source: Source, offset: number): ClassManifest | undefined
     read: faults.length === 0 ? read : undefined,
     faults,
   }
+}
+
+/** A DNS subdomain (https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names). */
+function isObjectName(name: string): boolean {
+  const label = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/
+  return name.length <= 253 && name.split('.').every((part) => label.test(part))
 }
 
 /** A provider name that is similar to ours is probably a typo. */
@@ -105,40 +120,4 @@ function locate(fault: Fault, source: Source, offset: number): Fault {
   const { column: _column, line, ...rest } = fault
   const hasLines = textAt(source.value, place)?.includes('\n') === true
   return { ...rest, line: line === undefined || !hasLines ? keyLine : keyLine + line }
-}
-
-/** The driver fills Secrets from files by path, and reports an unknown path only at run time. */
-function checkSecretObjects(
-  source: Source,
-  { objects }: SecretProviderClass,
-  report: (path: Path, label: string, message: string, hint: string) => void,
-): void {
-  const mounted = objects.filter(({ isMounted }) => isMounted)
-  const paths = new Set(mounted.filter((object) => !isFolder(object)).map(({ path }) => path))
-  const folders = mounted.filter(isFolder).map(({ path }) => `${path}/`)
-  for (const [index, secret] of listAt(source.value, ['spec', 'secretObjects']).entries()) {
-    for (const [position, item] of listAt(secret, ['data']).entries()) {
-      const name = textAt(item, ['objectName'])
-      if (
-        name === undefined ||
-        paths.has(name) ||
-        folders.some((folder) => name.startsWith(folder))
-      )
-        continue
-      const place = ['spec', 'secretObjects', index, 'data', position, 'objectName']
-      const nearest = findNearest(name, paths)
-      const isPart = objects.some((object) => !object.isMounted && object.name === name)
-      const hint = isPart
-        ? 'the object with this name has no path; add one'
-        : nearest === undefined
-          ? 'use the path of an object'
-          : `did you mean ${nearest}`
-      report(
-        place,
-        `secretObjects[${String(index)}].data[${String(position)}].objectName`,
-        'is not the path of an object',
-        hint,
-      )
-    }
-  }
 }

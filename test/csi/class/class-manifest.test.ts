@@ -73,6 +73,38 @@ void test('secretObjects must name the path of an object', async (t) => {
   ])
 })
 
+void test('secretObjects of which the driver would make no Secret are faults', async (t) => {
+  const label = 'secretObjects[0]'
+  const data = 'data: [{objectName: jwt.pem, key: k}]'
+  for (const [written, ...paths] of [
+    [`type: Opaque, ${data}`, 'secretName'],
+    [`secretName: s, ${data}`, 'type'],
+    ['secretName: s, type: Opaque', 'data'],
+    ['secretName: s, type: Opaque, data: []', 'data'],
+    ['secretName: s, type: Opaque, data: [{key: k}]', 'data[0].objectName'],
+    ['secretName: s, type: Opaque, data: [{objectName: jwt.pem}]', 'data[0].key'],
+    ['secretName: s, type: Opaque, data: [{}]', 'data[0].objectName', 'data[0].key'],
+    [`secretName: s, type: kubernetes.io/tls, ${data}`, 'data[0].key'],
+    [`secretName: s, type: kubernetes.io/tls, ${data.replace('key: k', 'key: tls.key')}`],
+    [`secretName: s, type: Opaque, ${data.replace('jwt.pem, key: k', '" jwt.pem ", key: " k "')}`],
+  ] as const) {
+    const [found] = readManifests(`${CLASS}  secretObjects:\n    - {${written}}\n`)
+    t.same(
+      found?.faults.map(({ path, line }) => [path, line]),
+      paths.map((path) => [`${label}.${path}`, 11]),
+      written,
+    )
+  }
+})
+
+void test('a name that the API server would refuse is a fault', async (t) => {
+  for (const wrong of ['My_Class', 'a..b', '-a', 'a'.repeat(254), 'x\u202ey']) {
+    const [found] = readManifests(CLASS.replace('name: web', `name: "${wrong}"`))
+    t.match(found?.faults, [{ path: 'metadata.name', message: /is not a valid name/ }], wrong)
+  }
+  t.same(readManifests(CLASS.replace('name: web', 'name: web.v1-2'))[0]?.faults, [])
+})
+
 void test('an object without a path cannot become a Secret', async (t) => {
   const objects = `
       - {name: key, type: exportedKey, key: app-tls}

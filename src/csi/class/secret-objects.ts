@@ -1,0 +1,108 @@
+import type { Path } from '../../yaml/fault.ts'
+import { findNearest } from '../../text/nearest.ts'
+import { listAt, textAt } from './manifest-source.ts'
+import { isFolder, type ClassObject } from './object-types.ts'
+import type { SecretProviderClass } from './secret-provider-class.ts'
+
+/** Why the driver would not create a Secret of `spec.secretObjects`. */
+export interface SecretFault {
+  readonly path: Path
+  readonly label: string
+  readonly message: string
+  readonly hint: string
+}
+
+/** The keys that the driver can fill in a Secret of type kubernetes.io/tls (1.6.0, pkg/util/secretutil/secret.go). */
+const TLS_KEYS: readonly string[] = ['tls.crt', 'tls.key']
+
+/**
+ * The driver reports these only at run time, in its log and in an event: a Secret without a name, a type or data, and
+ * data without a key or from an unknown file.
+ */
+export function findSecretFaults(manifest: unknown, { objects }: SecretProviderClass) {
+  return listAt(manifest, ['spec', 'secretObjects']).flatMap((secret, index) => {
+    const place = ['spec', 'secretObjects', index]
+    const label = `secretObjects[${String(index)}]`
+    const missing = (['secretName', 'type'] as const).filter((name) => isEmpty(secret, name))
+    const data = listAt(secret, ['data'])
+    return [
+      ...missing.map((name) => missingFault(place, label, name, HINTS[name])),
+      ...(data.length === 0 ? [missingFault(place, label, 'data', HINTS.data)] : []),
+      ...data.flatMap((item, position) =>
+        findDataFaults(item, textAt(secret, ['type']), objects).map(({ field, message, hint }) => ({
+          path: [...place, 'data', position, field],
+          label: `${label}.data[${String(position)}].${field}`,
+          message,
+          hint,
+        })),
+      ),
+    ] satisfies SecretFault[]
+  })
+}
+
+const HINTS = {
+  secretName: 'write the name of the Secret',
+  type: 'write the type of the Secret, such as Opaque',
+  data: 'list objectName and key of each file',
+} as const
+
+function missingFault(place: Path, label: string, name: string, hint: string): SecretFault {
+  return { path: [...place, name], label: `${label}.${name}`, message: 'is missing', hint }
+}
+
+interface DataFault {
+  readonly field: 'objectName' | 'key'
+  readonly message: string
+  readonly hint: string
+}
+
+function findDataFaults(
+  item: unknown,
+  type: string | undefined,
+  objects: readonly ClassObject[],
+): readonly DataFault[] {
+  // The driver removes white space around both.
+  const name = textAt(item, ['objectName'])?.trim() ?? ''
+  const key = textAt(item, ['key'])?.trim() ?? ''
+  const faults: DataFault[] = []
+  if (name === '')
+    faults.push({ field: 'objectName', message: 'is missing', hint: 'write the path of an object' })
+  else if (!isFile(name, objects))
+    faults.push({
+      field: 'objectName',
+      message: 'is not the path of an object',
+      hint: hintFor(name, objects),
+    })
+  if (key === '')
+    faults.push({ field: 'key', message: 'is missing', hint: 'write the key in the Secret' })
+  else if (type === 'kubernetes.io/tls' && !TLS_KEYS.includes(key))
+    faults.push({
+      field: 'key',
+      message: 'is not a key that the driver can fill in a Secret of type kubernetes.io/tls',
+      hint: `use ${TLS_KEYS.join(' or ')}`,
+    })
+  return faults
+}
+
+function isEmpty(secret: unknown, field: string): boolean {
+  return (textAt(secret, [field]) ?? '') === ''
+}
+
+function isFile(name: string, objects: readonly ClassObject[]): boolean {
+  return objects.some(
+    (object) =>
+      object.isMounted &&
+      (isFolder(object) ? name.startsWith(`${object.path}/`) : name === object.path),
+  )
+}
+
+function hintFor(name: string, objects: readonly ClassObject[]): string {
+  if (objects.some((object) => !object.isMounted && object.name === name))
+    return 'the object with this name has no path; add one'
+  const paths = objects.filter((object) => object.isMounted && !isFolder(object))
+  const nearest = findNearest(
+    name,
+    paths.map(({ path }) => path),
+  )
+  return nearest === undefined ? 'use the path of an object' : `did you mean ${nearest}`
+}
