@@ -235,10 +235,10 @@ async function measureFiles(files: GrpcLoad, busy: Send): Promise<void> {
 }
 
 /** All callers of all pods, for a time. */
-async function run(timeMs: number, send: Send): Promise<LoadResult> {
+async function run(timeMs: number, ask: Send): Promise<LoadResult> {
   const results = await Promise.all(
     Array.from({ length: PODS * CALLERS_OF_A_POD }, (_none, caller) => caller % PODS).map((pod) =>
-      collect(timeMs, () => send(pod)),
+      collect(timeMs, () => ask(pod)),
     ),
   )
   return summarize(results, timeMs)

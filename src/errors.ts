@@ -76,6 +76,7 @@ export type ErrorCode =
 export interface ErrorOptions {
   /** The original error; kept for the log, never sent to a caller. */
   readonly cause?: unknown
+  readonly retryAfterMs?: number | undefined
 }
 
 /**
@@ -85,10 +86,13 @@ export interface ErrorOptions {
 export class BridgeError extends Error {
   override readonly name = 'BridgeError'
   readonly code: ErrorCode
+  /** How long Vault asks the caller to wait (Retry-After); undefined if it does not. */
+  readonly retryAfterMs: number | undefined
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
+    this.retryAfterMs = options.retryAfterMs
   }
 
   /** The only place where an unknown thrown value becomes a BridgeError: INTERNAL, with the cause kept. */

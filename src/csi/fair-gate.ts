@@ -1,10 +1,13 @@
+import type { CallContext } from '../call-context.ts'
 import { BridgeError } from '../errors.ts'
+import type { CancelTimer, Clock } from '../time/clock.ts'
 
 export interface FairGateOptions {
   /** How many pieces of work run at once. */
   readonly maxRunning: number
   /** How many of one owner run or wait; one more is refused. */
   readonly maxPerOwner: number
+  readonly clock: Clock
 }
 
 type Start = () => void
@@ -33,9 +36,12 @@ export class FairGate {
     return this.#running
   }
 
-  /** Throws OVERLOADED if the owner has too much work in progress, and CANCELLED if the signal ends the wait for a turn. */
-  async run<T>(owner: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    await this.#turn(owner, signal)
+  /**
+   * Throws OVERLOADED if the owner has too much work in progress, and DEADLINE_EXCEEDED or CANCELLED if the context ends the wait for a
+   * turn.
+   */
+  async run<T>(owner: string, work: () => Promise<T>, context?: CallContext): Promise<T> {
+    await this.#turn(owner, context)
     try {
       return await work()
     } finally {
@@ -47,8 +53,8 @@ export class FairGate {
     }
   }
 
-  #turn(name: string, signal: AbortSignal | undefined): Promise<void> {
-    const { maxPerOwner } = this.#options
+  #turn(name: string, { signal, deadline = Infinity }: Partial<CallContext> = {}): Promise<void> {
+    const { maxPerOwner, clock } = this.#options
     const owner = this.#owners.get(name) ?? { running: 0, waiting: new Set() }
     if (owner.running + owner.waiting.size >= maxPerOwner) {
       throw new BridgeError(
@@ -59,18 +65,28 @@ export class FairGate {
     if (signal?.aborted === true) throw cancelled()
     this.#owners.set(name, owner)
     return new Promise((resolve, reject) => {
-      const leave = () => {
+      let cancelTimer: CancelTimer = () => undefined
+      const leave = (error: BridgeError) => {
+        end()
         owner.waiting.delete(start)
         this.#forget(name)
-        reject(cancelled())
+        reject(error)
+      }
+      const onAbort = () => leave(cancelled())
+      const end = () => {
+        cancelTimer()
+        signal?.removeEventListener('abort', onAbort)
       }
       const start = () => {
-        signal?.removeEventListener('abort', leave)
+        end()
         resolve()
       }
-      signal?.addEventListener('abort', leave, { once: true })
       owner.waiting.add(start)
       this.#startNext()
+      if (!owner.waiting.has(start)) return
+      signal?.addEventListener('abort', onAbort, { once: true })
+      if (deadline === Infinity) return
+      cancelTimer = clock.after(Math.max(0, deadline - clock.monotonic()), () => leave(late()))
     })
   }
 
@@ -105,4 +121,11 @@ export class FairGate {
 
 function cancelled(): BridgeError {
   return new BridgeError('CANCELLED', 'the client disconnected before its turn')
+}
+
+function late(): BridgeError {
+  return new BridgeError(
+    'DEADLINE_EXCEEDED',
+    'the deadline passed before the turn of this request, because others take all places',
+  )
 }

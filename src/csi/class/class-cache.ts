@@ -28,11 +28,12 @@ type Parsed = SecretProviderClass | Refusal
 export class ClassCache {
   readonly #parsed: LRUCache<string, Parsed>
   /** One class at a time, with turns for namespaces. Otherwise many large classes delay all reads from the socket. */
-  readonly #gate = new FairGate({ maxRunning: 1, maxPerOwner: Infinity })
+  readonly #gate: FairGate
   /** Pods that start together ask for the same class together. */
   readonly #parsing = new Map<string, Promise<Parsed>>()
 
   constructor(clock: Clock) {
+    this.#gate = new FairGate({ maxRunning: 1, maxPerOwner: Infinity, clock })
     this.#parsed = new LRUCache({
       maxSize: MAX_BYTES,
       ttl: IDLE_MS,

@@ -73,6 +73,15 @@ export interface WantedOperation {
   readonly operation: CsiOperation
 }
 
+/** What rules allow a pod with its role at run time. */
+export interface RuntimeAccess {
+  /** The engines in which a rule allows any operation, those with the longest mount path first. */
+  readonly engines: readonly EnginePlace[]
+  /** Throws RULE_DENIED unless a rule allows the operation: with its key, or with any key if it has none. */
+  require(wanted: WantedOperation): void
+  allows(wanted: WantedOperation): boolean
+}
+
 /** The administrator's rules (csi.rules). Objects that no rule allows are denied without a request to Vault. */
 export class AccessRules {
   readonly #options: AccessRulesOptions
@@ -114,49 +123,38 @@ export class AccessRules {
   requireAnyOperation(subject: Subject, role: string, vaultNamespace: string): void {
     const { denial } = this.#findRules(subject, role)
     if (denial !== undefined) throw deniedUse(denial)
-    const engines = this.enginesOf(subject, role)
+    const { engines } = this.runtimeAccess(subject, role)
     if (engines.some((engine) => engine.vaultNamespace === vaultNamespace)) return
     const who = `${subject.namespace}/${subject.serviceAccount}`
     const where = engines.length > 0 ? ` in Vault namespace ${quoted(vaultNamespace)}` : ''
     throw deniedUse(`no rule for ${who} with role ${quoted(role)} has operations${where}`)
   }
 
-  /** Throws RULE_DENIED unless a rule allows the operation: with its key, or with any key if it has none. */
-  requireOperation(subject: Subject, role: string, wanted: WantedOperation): void {
-    const denial = this.#findOperationDenial(subject, role, wanted)
-    if (denial !== undefined) throw deniedUse(denial)
-  }
-
-  /** Whether a rule allows the operation. */
-  allowsOperation(subject: Subject, role: string, wanted: WantedOperation): boolean {
-    return this.#findOperationDenial(subject, role, wanted) === undefined
-  }
-
-  #findOperationDenial(
-    subject: Subject,
-    role: string,
-    { place, key, operation }: WantedOperation,
-  ): string | undefined {
+  /** Finds the rules of a pod once, for all its requests. */
+  runtimeAccess(subject: Subject, role: string): RuntimeAccess {
     const { rules, denial } = this.#findRules(subject, role)
-    if (denial !== undefined) return denial
-    const found = this.#findDenial(rules, {
-      place,
-      key,
-      allows: ({ operations = [] }) => operations.includes(operation),
-      what: `operation ${operation} (operations)`,
-    })
-    if (found === undefined) return undefined
     const who = `${subject.namespace}/${subject.serviceAccount}`
-    return `no rule for ${who} with role ${quoted(role)}${found}`
-  }
-
-  /** The engines in which a rule allows the subject any operation, those with the longest mount path first. */
-  enginesOf(subject: Subject, role: string): readonly EnginePlace[] {
-    const { rules } = this.#findRules(subject, role)
-    return rules
-      .filter(({ operations = [] }) => operations.length > 0)
-      .map((rule) => placeOf(rule, this.#options.home))
-      .toSorted((one, other) => other.mount.length - one.mount.length)
+    const explain = ({ place, key, operation }: WantedOperation): string | undefined => {
+      if (denial !== undefined) return denial
+      const found = this.#findDenial(rules, {
+        place,
+        key,
+        allows: ({ operations = [] }) => operations.includes(operation),
+        what: `operation ${operation} (operations)`,
+      })
+      return found && `no rule for ${who} with role ${quoted(role)}${found}`
+    }
+    return {
+      engines: rules
+        .filter(({ operations = [] }) => operations.length > 0)
+        .map((rule) => placeOf(rule, this.#options.home))
+        .toSorted((one, other) => other.mount.length - one.mount.length),
+      require: (wanted) => {
+        const found = explain(wanted)
+        if (found !== undefined) throw deniedUse(found)
+      },
+      allows: (wanted) => explain(wanted) === undefined,
+    }
   }
 
   #findRules({ namespace, serviceAccount }: Subject, role: string | undefined): FoundRules {

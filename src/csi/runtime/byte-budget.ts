@@ -1,6 +1,9 @@
 import { BridgeError } from '../../errors.ts'
 
-/** Of all volumes together: bodies while they wait for Vault, and responses until the client has read them. See docs/design.md, "Memory bounds". */
+/**
+ * Of all volumes together: bodies while they wait for Vault, and responses from their first byte until the client has read them. See
+ * docs/design.md, "Memory bounds".
+ */
 const MAX_TOTAL_BYTES = 32 * 1024 * 1024
 
 /** Limits the bytes of requests and responses of all volumes that are in memory. */
@@ -11,20 +14,22 @@ export class ByteBudget {
   share(): ByteShare {
     let own = 0
     return {
-      take: (bytes) => {
-        const free = MAX_TOTAL_BYTES - this.#held - bytes
-        if (own + bytes > free) {
-          throw new BridgeError(
-            'OVERLOADED',
-            'the requests and responses in progress are too large together; send fewer at once',
-          )
+      hold: () => {
+        let held = 0
+        return {
+          set: (bytes) => {
+            const more = bytes - held
+            if (more > 0 && own + more > MAX_TOTAL_BYTES - this.#held - more) {
+              throw new BridgeError(
+                'OVERLOADED',
+                'the requests and responses in progress are too large together; send fewer at once',
+              )
+            }
+            held = bytes
+            own += more
+            this.#held += more
+          },
         }
-        own += bytes
-        this.#held += bytes
-      },
-      give: (bytes) => {
-        own -= bytes
-        this.#held -= bytes
       },
     }
   }
@@ -35,7 +40,11 @@ export class ByteBudget {
  * much as they can, one more finds room.
  */
 export interface ByteShare {
-  /** Throws OVERLOADED if the volume would hold too much. */
-  take(bytes: number): void
-  give(bytes: number): void
+  hold(): HeldBytes
+}
+
+/** The bytes of one request, or of one response. */
+export interface HeldBytes {
+  /** Changes the number of bytes that are held. Throws OVERLOADED if the volume would hold too much; the number then stays as it is. */
+  set(bytes: number): void
 }

@@ -64,7 +64,7 @@ export interface RuntimeDriver {
 export async function startRuntimeDriver(options: RuntimeDriverOptions): Promise<RuntimeDriver> {
   const { audience, runtime, home, rules, sessions, programVersion, clock, log } = options
   const { driverName, stateFolder, nodeName = hostname() } = runtime
-  const gate = new FairGate({ maxRunning: MAX_RUNNING, maxPerOwner: MAX_PER_VOLUME })
+  const gate = new FairGate({ maxRunning: MAX_RUNNING, maxPerOwner: MAX_PER_VOLUME, clock })
   const api = new PodApi({ home, rules, sessions, gate, clock, programVersion })
   const budget = new ByteBudget()
   const connections = new ConnectionLimit()

@@ -1,7 +1,10 @@
 import { isOutage, type BridgeError, type ErrorCode } from '../../errors.ts'
 import { respondErrors, type PodResponse } from './pod-request.ts'
 
-const RETRY_SECONDS = 1
+/** If Vault does not say when. */
+const RETRY_MS = 1_000
+/** A longer wait that Vault asks for is shortened: clients may sleep for as long as they are told. */
+const MAX_RETRY_MS = 60_000
 
 const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   REQUEST_INVALID: 400,
@@ -23,7 +26,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
 const TEMPORARY = new Set([429, 503])
 
 /** The HTTP status of an error. */
-export function statusOf(error: BridgeError): number {
+function statusOf(error: BridgeError): number {
   return STATUS_OF[error.code] ?? (isOutage(error) ? 503 : 500)
 }
 
@@ -34,6 +37,10 @@ export function toErrorResponse(error: BridgeError): PodResponse {
   return respondErrors(
     status,
     [status === 500 ? 'internal error' : words],
-    TEMPORARY.has(status) ? RETRY_SECONDS : undefined,
+    TEMPORARY.has(status) ? retrySeconds(error) : undefined,
   )
+}
+
+function retrySeconds({ retryAfterMs = RETRY_MS }: BridgeError): number {
+  return Math.ceil(Math.min(Math.max(retryAfterMs, RETRY_MS), MAX_RETRY_MS) / 1000)
 }

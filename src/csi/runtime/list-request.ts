@@ -1,5 +1,13 @@
+import type { Duplex } from 'node:stream'
+
+import type { Clock } from '../../time/clock.ts'
+
 /** The longest head of a request, as for other methods (volume-server.ts). */
 const MAX_HEAD_BYTES = 16 * 1024
+/** As for other methods (headersTimeout in volume-server.ts). */
+const HEAD_TIMEOUT_MS = 10_000
+const METHOD = 'LIST '
+const END = '\r\n\r\n'
 const REQUEST_LINE = /^LIST ([\x21-\x7e]+) HTTP\/1\.1$/
 /** The value begins with a visible character, so that many spaces can be matched in one way only. */
 const HEADER = /^([\w-]+):[ \t]*(|[\x21-\x7e][\x20-\x7e]*)$/
@@ -11,16 +19,64 @@ export interface ListRequest {
   readonly headers: ReadonlyMap<string, string>
 }
 
+/** What a connection sent that Node.js's parser refused. */
+interface Head {
+  text: string
+  isComplete: boolean
+}
+
 /**
- * Reads a LIST request from the packet that Node.js's parser (llhttp) could not parse, because it does not know this method. Vault's
- * Go client sends GET with `list=true` instead; others, such as hvac, send LIST. Returns undefined unless the packet is
- * exactly one request without a body.
+ * Reads LIST requests from the packets that Node.js's parser (llhttp) refuses, because it does not know this method. Vault's Go client
+ * sends GET with `list=true` instead; others, such as hvac, send LIST.
  */
-export function readListRequest(packet: Buffer): ListRequest | undefined {
-  if (packet.length > MAX_HEAD_BYTES) return undefined
-  const text = packet.toString('latin1')
-  if (!text.startsWith('LIST ') || !text.endsWith('\r\n\r\n')) return undefined
-  const [first = '', ...lines] = text.slice(0, -4).split('\r\n')
+export class ListRequests {
+  readonly #clock: Clock
+  readonly #heads = new WeakMap<Duplex, Head>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /**
+   * Adds a packet of a connection. Calls `use` once for the connection, as soon as its head is complete: with undefined unless it is
+   * exactly one LIST request without a body, and if the rest does not arrive in time.
+   */
+  add(
+    connection: Duplex,
+    packet: Buffer | undefined,
+    use: (request: ListRequest | undefined) => void,
+  ): void {
+    const known = this.#heads.get(connection)
+    const head = known ?? { text: '', isComplete: false }
+    // What follows a complete request is not read, because the connection closes after the response.
+    if (head.isComplete) return
+    head.text += packet?.toString('latin1') ?? ''
+    this.#heads.set(connection, head)
+    const end = (request: ListRequest | undefined) => {
+      if (head.isComplete) return
+      head.isComplete = true
+      head.text = ''
+      use(request)
+    }
+    const isPart = packet !== undefined && isPartOfList(head.text)
+    if (!isPart) end(parseListRequest(head.text))
+    else if (known === undefined) {
+      const cancel = this.#clock.after(HEAD_TIMEOUT_MS, () => end(undefined))
+      connection.once('close', cancel)
+    }
+  }
+}
+
+/** The parser refuses a packet that begins with `LIS`. */
+function isPartOfList(text: string): boolean {
+  if (text.length > MAX_HEAD_BYTES || text.includes(END)) return false
+  return text.startsWith(METHOD) || (text !== '' && METHOD.startsWith(text))
+}
+
+function parseListRequest(text: string): ListRequest | undefined {
+  if (text.length > MAX_HEAD_BYTES) return undefined
+  if (!text.startsWith(METHOD) || !text.endsWith(END)) return undefined
+  const [first = '', ...lines] = text.slice(0, -END.length).split('\r\n')
   const target = REQUEST_LINE.exec(first)?.[1]
   if (target === undefined) return undefined
   const headers = new Map<string, string>()

@@ -4,7 +4,7 @@ import { BridgeError, isOutage } from '../../errors.ts'
 import type { Clock } from '../../time/clock.ts'
 import type { VaultResponse } from '../../vault/client/request.ts'
 import { canonicalNamespace, placeOf, type EnginePlace } from '../engine-place.ts'
-import type { AccessRules } from '../identity/access-rules.ts'
+import type { AccessRules, RuntimeAccess } from '../identity/access-rules.ts'
 import type { SessionCache } from '../identity/session-cache.ts'
 import { namePod } from '../mount-request.ts'
 import type { FairGate } from '../fair-gate.ts'
@@ -42,6 +42,13 @@ export interface PodIdentity {
   readonly token: ServiceAccountToken | undefined
 }
 
+/** What rules allow a volume, which never changes. */
+interface Allowed {
+  readonly access: RuntimeAccess
+  /** Those of its Vault namespace. */
+  readonly engines: readonly EnginePlace[]
+}
+
 /**
  * Answers requests of pods in the form of Vault's HTTP API. Only paths of Transit that a rule allows reach Vault, with the Vault
  * token of the pod that the volume belongs to.
@@ -50,6 +57,7 @@ export class PodApi {
   readonly #options: PodApiOptions
   /** The volumes whose last request Vault could not answer. What one pod sees does not depend on the requests of others. */
   readonly #unavailable = new WeakSet<RuntimeVolume>()
+  readonly #allowed = new WeakMap<RuntimeVolume, Allowed>()
 
   constructor(options: PodApiOptions) {
     this.#options = options
@@ -80,7 +88,7 @@ export class PodApi {
         'response wrapping is not supported here; remove X-Vault-Wrap-TTL',
       )
     }
-    const engines = this.#enginesOf(volume)
+    const { engines } = this.#allowedTo(volume)
     const own = this.#respondWithoutVault(
       isList ? 'LIST' : request.method === 'PUT' ? 'POST' : request.method,
       path,
@@ -122,13 +130,15 @@ export class PodApi {
     })
   }
 
-  /** The engines of the volume's Vault namespace that rules allow. */
-  #enginesOf(volume: RuntimeVolume): readonly EnginePlace[] {
-    const { rules } = this.#options
+  #allowedTo(volume: RuntimeVolume): Allowed {
+    const known = this.#allowed.get(volume)
+    if (known !== undefined) return known
+    const access = this.#options.rules.runtimeAccess(volume.pod, volume.role)
     const vaultNamespace = this.#namespaceOf(volume)
-    return rules
-      .enginesOf(volume.pod, volume.role)
-      .filter((engine) => engine.vaultNamespace === vaultNamespace)
+    const engines = access.engines.filter((engine) => engine.vaultNamespace === vaultNamespace)
+    const allowed = { access, engines }
+    this.#allowed.set(volume, allowed)
+    return allowed
   }
 
   #namespaceOf({ vaultNamespace }: RuntimeVolume): string {
@@ -152,10 +162,11 @@ export class PodApi {
     place: EnginePlace,
     wanted: EngineRequest,
   ): Promise<PodResponse> {
-    const { rules, sessions, gate, clock } = this.#options
+    const { sessions, gate, clock } = this.#options
+    const { access } = this.#allowedTo(volume)
     const { pod, role } = volume
     const { operation, key } = wanted
-    rules.requireOperation(pod, role, { place, key, operation })
+    access.require({ place, key, operation })
     const session = sessions.open(requireToken(token), role, place.vaultNamespace)
     const context = {
       deadline: clock.monotonic() + REQUEST_TIMEOUT_MS,
@@ -171,15 +182,14 @@ export class PodApi {
             path: `${place.mount}/${wanted.path}`,
             body: wanted.method === 'POST' ? bodyOf(request) : undefined,
             passesOn: true,
+            onBytes: request.onBytes,
           },
           context,
         ),
       )
-    const answer = await this.#watch(volume, () => gate.run(volume.id, send, request.signal))
+    const answer = await this.#watch(volume, () => gate.run(volume.id, send, context))
     if (wanted.method !== 'LIST') return toResponse(answer)
-    return filterKeys(answer, (name) =>
-      rules.allowsOperation(pod, role, { place, key: name, operation }),
-    )
+    return filterKeys(answer, (name) => access.allows({ place, key: name, operation }))
   }
 
   async #watch(volume: RuntimeVolume, send: () => Promise<VaultResponse>): Promise<VaultResponse> {

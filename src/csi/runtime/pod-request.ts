@@ -10,6 +10,8 @@ export interface PodRequest {
   /** The caller zeroes it. */
   readonly body: Buffer
   readonly signal: AbortSignal
+  /** Called with the number of bytes of Vault's response so far. Throws OVERLOADED if there is no room for them. */
+  readonly onBytes: (bytes: number) => void
 }
 
 /** An HTTP response to a pod. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 
 import { BridgeError } from '../../errors.ts'
-import type { ByteShare } from './byte-budget.ts'
+import type { HeldBytes } from './byte-budget.ts'
 
 /** A batch of a few thousand values; Vault's own limit is 32 MiB (max_request_size). */
 const MAX_BODY_BYTES = 2 * 1024 * 1024
@@ -17,10 +17,10 @@ export interface ReadBody {
 }
 
 /** Reads a complete body. Throws CONTENT_TOO_LARGE, OVERLOADED, or REQUEST_INVALID if the client stops early. */
-export async function readBody(source: BodySource, share: ByteShare): Promise<ReadBody> {
+export async function readBody(source: BodySource, held: HeldBytes): Promise<ReadBody> {
   const declared = Number(source.headers['content-length'] ?? 0)
   if (declared > MAX_BODY_BYTES) throw tooLarge()
-  const body = new GrowingBody(share)
+  const body = new GrowingBody(held)
   try {
     for await (const chunk of source) body.add(chunk)
   } catch (thrown) {
@@ -36,12 +36,12 @@ export async function readBody(source: BodySource, share: ByteShare): Promise<Re
  * bytes of memory.
  */
 class GrowingBody {
-  readonly #share: ByteShare
+  readonly #held: HeldBytes
   #buffer = Buffer.alloc(0)
   #size = 0
 
-  constructor(share: ByteShare) {
-    this.#share = share
+  constructor(held: HeldBytes) {
+    this.#held = held
   }
 
   get bytes(): Buffer {
@@ -62,7 +62,7 @@ class GrowingBody {
 
   release(): void {
     this.#buffer.fill(0)
-    this.#share.give(this.#buffer.length)
+    this.#held.set(0)
     this.#buffer = Buffer.alloc(0)
     this.#size = 0
   }
@@ -70,11 +70,12 @@ class GrowingBody {
   #grow(size: number): void {
     const doubled = Math.min(2 * this.#buffer.length, MAX_BODY_BYTES)
     const length = Math.max(size, doubled, FIRST_BYTES)
-    this.#share.take(length)
+    // Both exist until the bytes are copied.
+    this.#held.set(this.#buffer.length + length)
     const grown = Buffer.alloc(length)
     this.#buffer.copy(grown)
     this.#buffer.fill(0)
-    this.#share.give(this.#buffer.length)
+    this.#held.set(length)
     this.#buffer = grown
   }
 }

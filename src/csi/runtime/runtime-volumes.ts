@@ -42,6 +42,8 @@ export class RuntimeVolumes {
   /** The last change of a volume; changes of one volume happen one after the other. */
   readonly #changes = new Map<string, Promise<unknown>>()
 
+  #isStopping = false
+
   constructor(options: RuntimeVolumesOptions) {
     this.#options = options
   }
@@ -96,8 +98,10 @@ export class RuntimeVolumes {
     })
   }
 
-  /** Stops serving. Folders and records stay for the next start. */
+  /** Stops serving, after the changes that have begun. Folders and records stay for the next start. */
   async stop(): Promise<void> {
+    this.#isStopping = true
+    await Promise.all(this.#changes.values())
     await Promise.all([...this.#served.values()].map((served) => this.#end(served)))
   }
 
@@ -155,7 +159,10 @@ export class RuntimeVolumes {
 
   #change(volumeId: string, work: () => Promise<void>): Promise<void> {
     const before = this.#changes.get(volumeId) ?? Promise.resolve()
-    const change = before.then(work, work)
+    const change = before.then(() => {
+      if (this.#isStopping) throw new BridgeError('CANCELLED', 'the driver is stopping')
+      return work()
+    })
     const settled = change.catch(() => undefined)
     this.#changes.set(volumeId, settled)
     void settled.then(() => {

@@ -1,6 +1,5 @@
 import {
   createServer,
-  STATUS_CODES,
   type IncomingMessage,
   type Server,
   type ServerOptions,
@@ -11,10 +10,11 @@ import type { Duplex } from 'node:stream'
 
 import { BridgeError } from '../../errors.ts'
 import type { Clock } from '../../time/clock.ts'
-import type { ByteBudget, ByteShare } from './byte-budget.ts'
+import type { ByteBudget, ByteShare, HeldBytes } from './byte-budget.ts'
 import type { ConnectionLimit, VolumeConnections } from './connection-limit.ts'
-import { readListRequest, type ListRequest } from './list-request.ts'
-import { statusOf, toErrorResponse } from './error-response.ts'
+import { toErrorResponse } from './error-response.ts'
+import { onceClosed, send, sendAndClose } from './http-response.ts'
+import { ListRequests, type ListRequest } from './list-request.ts'
 import { respondErrors, type PodRequest, type PodResponse } from './pod-request.ts'
 import { readBody } from './request-body.ts'
 
@@ -47,6 +47,7 @@ export class VolumeServer {
   readonly #servers = new Set<Server>()
   readonly #connections: VolumeConnections = new Set()
   readonly #limit: ConnectionLimit
+  readonly #lists: ListRequests
   #closed = false
 
   /** `budget` and `limit` are shared by all volumes. */
@@ -55,6 +56,7 @@ export class VolumeServer {
     this.#answer = answer
     this.#share = budget.share()
     this.#clock = clock
+    this.#lists = new ListRequests(clock)
   }
 
   /** Listens on a socket; returns a function that stops listening. Open connections stay open. */
@@ -86,10 +88,15 @@ export class VolumeServer {
     })
     server.on('connection', (connection) => this.#add(connection))
     server.on('clientError', (error, connection) => {
-      void this.#serveUnparsed(error, connection)
+      const use = (list: ListRequest | undefined) => void this.#serveUnparsed(list, connection)
+      this.#lists.add(connection, packetOf(error), use)
     })
-    server.on('connect', (_, connection) => refuse(connection, 405, 'unsupported operation'))
-    server.on('upgrade', (_, connection) => refuse(connection, 400, 'upgrades are not supported'))
+    server.on('connect', (_, connection) => {
+      sendAndClose(connection, respondErrors(405, ['unsupported operation']))
+    })
+    server.on('upgrade', (_, connection) => {
+      sendAndClose(connection, respondErrors(400, ['upgrades are not supported']))
+    })
     server.on('checkExpectation', (_, response) => {
       send(response, respondErrors(417, ['unsupported expectation']), true)
     })
@@ -106,14 +113,14 @@ export class VolumeServer {
   }
 
   /** Answers a LIST, or refuses what is not a request; then closes the connection. */
-  async #serveUnparsed(error: Error, connection: Duplex): Promise<void> {
-    const list = readUnparsed(error)
+  async #serveUnparsed(list: ListRequest | undefined, connection: Duplex): Promise<void> {
     if (list === undefined || !connection.writable) {
-      refuse(connection, 400, 'malformed request')
+      sendAndClose(connection, respondErrors(400, ['malformed request']))
       return
     }
     const gone = new AbortController()
     connection.once('close', () => gone.abort())
+    const held = this.#share.hold()
     const answer = await this.#answer({
       method: 'LIST',
       target: list.target,
@@ -121,21 +128,27 @@ export class VolumeServer {
       wantsWrapping: list.headers.has('x-vault-wrap-ttl'),
       body: Buffer.alloc(0),
       signal: gone.signal,
+      onBytes: (bytes) => held.set(bytes),
     })
-    end(connection, this.#hold(answer, connection, connection))
+    sendAndClose(connection, this.#hold(answer, held, connection, connection))
   }
 
   /**
    * Counts a response until `sent` closes, and closes the connection if the client does not read it. Returns another response if the
    * volume holds too many bytes.
    */
-  #hold(answer: PodResponse, sent: Duplex | ServerResponse, connection: Duplex): PodResponse {
-    const { length } = answer.body
+  #hold(
+    answer: PodResponse,
+    held: HeldBytes,
+    sent: Duplex | ServerResponse,
+    connection: Duplex,
+  ): PodResponse {
     try {
       if (sent.destroyed || connection.destroyed)
         throw new BridgeError('CANCELLED', 'the client disconnected')
-      this.#share.take(length)
+      held.set(answer.body.length)
     } catch (thrown) {
+      held.set(0)
       answer.body.fill(0)
       return toErrorResponse(BridgeError.from(thrown))
     }
@@ -143,7 +156,7 @@ export class VolumeServer {
     onceClosed(sent, connection, () => {
       cancelTimer()
       answer.body.fill(0)
-      this.#share.give(length)
+      held.set(0)
     })
     return answer
   }
@@ -156,92 +169,40 @@ export class VolumeServer {
     const gone = new AbortController()
     onceClosed(response, message.socket, () => gone.abort())
     try {
-      const body = await readBody(message, this.#share)
+      const body = await readBody(message, this.#share.hold())
       try {
-        const answer = await this.#answer(toPodRequest(message, body.bytes, gone.signal))
-        send(response, this.#hold(answer, response, message.socket))
+        const held = this.#share.hold()
+        const answer = await this.#answer({
+          ...readHead(message),
+          body: body.bytes,
+          signal: gone.signal,
+          onBytes: (bytes) => held.set(bytes),
+        })
+        send(response, this.#hold(answer, held, response, message.socket))
       } finally {
         body.release()
       }
     } catch (thrown) {
-      const error = BridgeError.from(thrown)
       // The connection is closed, because the rest of the body would be parsed as the next request.
-      send(response, respondErrors(statusOf(error), [error.message]), true)
+      send(response, toErrorResponse(BridgeError.from(thrown)), true)
     }
   }
 }
 
-/**
- * Calls `run` once, when a response is sent or its connection closes. A response that waits for the one before it does not emit `close`
- * when its connection closes.
- */
-function onceClosed(sent: Duplex | ServerResponse, connection: Duplex, run: () => void): void {
-  let isClosed = false
-  const close = () => {
-    // One event can cause the other, and a listener that is removed meanwhile is still called.
-    if (isClosed) return
-    isClosed = true
-    sent.off('close', close)
-    connection.off('close', close)
-    run()
-  }
-  sent.on('close', close)
-  if (sent !== connection) connection.on('close', close)
-}
-
-/** Reads what Node.js's parser could not parse. */
-function readUnparsed(error: Error): ListRequest | undefined {
+/** The packet that Node.js's parser could not parse. */
+function packetOf(error: Error): Buffer | undefined {
   const packet: unknown = 'rawPacket' in error ? error.rawPacket : undefined
-  return Buffer.isBuffer(packet) ? readListRequest(packet) : undefined
+  return Buffer.isBuffer(packet) ? packet : undefined
 }
 
-function toPodRequest(message: IncomingMessage, body: Buffer, signal: AbortSignal): PodRequest {
-  const { method = '', url = '', headers } = message
+type RequestHead = Pick<PodRequest, 'method' | 'target' | 'namespace' | 'wantsWrapping'>
+
+function readHead({ method = '', url = '', headers }: IncomingMessage): RequestHead {
   const namespace = headers['x-vault-namespace']
   return {
     method,
     target: url,
     namespace: Array.isArray(namespace) ? namespace.join(',') : namespace,
     wantsWrapping: headers['x-vault-wrap-ttl'] !== undefined,
-    body,
-    signal,
   }
-}
-
-function send(
-  response: ServerResponse,
-  { status, body, retryAfterSeconds }: PodResponse,
-  closes = false,
-): void {
-  const headers: Record<string, string | number> = {
-    'Content-Type': 'application/json',
-    'Content-Length': body.length,
-    'Cache-Control': 'no-store',
-  }
-  if (retryAfterSeconds !== undefined) headers['Retry-After'] = retryAfterSeconds
-  if (closes) headers['Connection'] = 'close'
-  response.writeHead(status, headers)
-  response.end(body)
-}
-
-/** Responds on a connection whose request Node.js cannot parse or does not handle. */
-function refuse(connection: Duplex, status: number, words: string): void {
-  if (!connection.writable) {
-    connection.destroy()
-    return
-  }
-  end(connection, respondErrors(status, [words]))
-}
-
-/** Writes a response without Node.js's HTTP server, and closes the connection. */
-function end(connection: Duplex, { status, body }: PodResponse): void {
-  const lines = [
-    `HTTP/1.1 ${String(status)} ${STATUS_CODES[status] ?? ''}`,
-    'Content-Type: application/json',
-    `Content-Length: ${String(body.length)}`,
-    'Cache-Control: no-store',
-    'Connection: close',
-  ]
-  connection.write(`${lines.join('\r\n')}\r\n\r\n`)
-  connection.end(body, () => connection.destroy())
 }

@@ -172,8 +172,9 @@ function failForeign(
   const message =
     `the response to ${operation} from ${address} is not from Vault ` +
     `(status ${String(raw.status)}, ${foreign.reason}); check vault.address and any proxy in front of Vault`
+  const retryAfterMs = waitOf(raw, now)
   return raw.status === 429
-    ? new AttemptFailure(new BridgeError(code, message), 'later', waitOf(raw, now))
+    ? new AttemptFailure(new BridgeError(code, message, { retryAfterMs }), 'later', retryAfterMs)
     : new AttemptFailure(
         new BridgeError(isOverload ? code : 'VAULT_ANSWER_INVALID', message),
         'soon',
@@ -189,8 +190,10 @@ function fail(
 ): AttemptFailure {
   const operation = nameOperation(raw.attempt.request)
   const message = `Vault at ${address} ${verdict.says} ${operation}: ${describe(raw.status, words)}`
-  const waitMs = verdict.retry === 'later' ? waitOf(raw, now) : undefined
-  return new AttemptFailure(new BridgeError(verdict.code, message), verdict.retry, waitMs)
+  const retryAfterMs = waitOf(raw, now)
+  const error = new BridgeError(verdict.code, message, { retryAfterMs })
+  const waitMs = verdict.retry === 'later' ? retryAfterMs : undefined
+  return new AttemptFailure(error, verdict.retry, waitMs)
 }
 
 function waitOf(raw: RawAnswer, now: number): number | undefined {

@@ -75,9 +75,18 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#size += chunk.length
     if (this.#settled) chunk.fill(0)
     else this.#chunks.push(chunk)
-    if (this.#size <= MAX_ANSWER_BYTES) return
     const { passesOn = false } = this.#attempt.request
-    this.#giveUp(passesOn ? tooLongForCaller() : tooLong(this.#address))
+    if (this.#size > MAX_ANSWER_BYTES)
+      this.#giveUp(passesOn ? tooLongForCaller() : tooLong(this.#address))
+    else if (!this.#settled) this.#report()
+  }
+
+  #report(): void {
+    try {
+      this.#attempt.request.onBytes?.(this.#size)
+    } catch (thrown) {
+      this.#giveUp(new AttemptFailure(BridgeError.from(thrown), 'never'))
+    }
   }
 
   onResponseEnd(): void {

@@ -43,6 +43,11 @@ export interface VaultRequest {
    * the receiver owns and zeroes, and Vault's own errors with status 400, 404 and the like are responses, too.
    */
   readonly passesOn?: boolean | undefined
+  /**
+   * Called with the number of bytes of the response that are in memory, as they arrive. If it throws, the request fails with that
+   * error.
+   */
+  readonly onBytes?: ((bytes: number) => void) | undefined
   /** Sent as X-Vault-Token; without it the request is anonymous (a login). */
   readonly token?: Secret<string> | undefined
   /** Overrides the configured namespace (a login may be in another one); empty for the root namespace. */

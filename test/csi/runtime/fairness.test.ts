@@ -20,19 +20,21 @@ import { newPod, PodVault, ROLE } from '../pod-vault.ts'
 import { RUNTIME_POLICY, startRuntime } from './fixture.ts'
 
 const MIB = 1024 * 1024
+const still = new HandClock()
+const context = { deadline: still.monotonic() + 20_000 }
 
 const vault = await PodVault.start()
 after(() => vault.stop())
 await vault.enableRole(ROLE, RUNTIME_POLICY)
 
 void test('volumes take turns: a long queue of one does not delay another', async (t) => {
-  const gate = new FairGate({ maxRunning: 1, maxPerOwner: 10 })
+  const gate = new FairGate({ maxRunning: 1, maxPerOwner: 10, clock: still })
   const order: string[] = []
   const first = Promise.withResolvers<void>()
-  const work = [gate.run('greedy', () => first.promise)]
+  const work = [gate.run('greedy', () => first.promise, context)]
   const note = (name: string) => async () => void order.push(name)
-  for (const name of ['g1', 'g2', 'g3']) work.push(gate.run('greedy', note(name)))
-  work.push(gate.run('modest', note('m1')))
+  for (const name of ['g1', 'g2', 'g3']) work.push(gate.run('greedy', note(name), context))
+  work.push(gate.run('modest', note('m1'), context))
   first.resolve()
   await Promise.all(work)
   t.same(order, ['g1', 'm1', 'g2', 'g3'])
@@ -40,21 +42,24 @@ void test('volumes take turns: a long queue of one does not delay another', asyn
 })
 
 void test('one volume has a bounded number of requests in progress', async (t) => {
-  const gate = new FairGate({ maxRunning: 1, maxPerOwner: 2 })
+  const gate = new FairGate({ maxRunning: 1, maxPerOwner: 2, clock: still })
   const first = Promise.withResolvers<void>()
-  const work = [gate.run('a', () => first.promise), gate.run('a', async () => undefined)]
-  t.match(await failure(gate.run('a', async () => undefined)), { code: 'OVERLOADED' })
-  const other = gate.run('b', async () => undefined)
+  const work = [
+    gate.run('a', () => first.promise, context),
+    gate.run('a', async () => undefined, context),
+  ]
+  t.match(await failure(gate.run('a', async () => undefined, context)), { code: 'OVERLOADED' })
+  const other = gate.run('b', async () => undefined, context)
   first.resolve()
   await Promise.all([...work, other])
-  await gate.run('a', async () => undefined)
+  await gate.run('a', async () => undefined, context)
   t.pass('there is room again')
 })
 
 void test('work that fails also frees its slot', async (t) => {
-  const gate = new FairGate({ maxRunning: 1, maxPerOwner: 1 })
-  await t.rejects(gate.run('a', () => Promise.reject(new Error('failed'))))
-  await gate.run('a', async () => undefined)
+  const gate = new FairGate({ maxRunning: 1, maxPerOwner: 1, clock: still })
+  await t.rejects(gate.run('a', () => Promise.reject(new Error('failed')), context))
+  await gate.run('a', async () => undefined, context)
   t.equal(gate.running, 0)
 })
 
@@ -70,41 +75,63 @@ void test('a volume can send a limited number of requests per second', async (t)
 
 void test('bytes of all volumes together are bounded, and one volume cannot use the share of another', (t) => {
   const budget = new ByteBudget()
-  const greedy = budget.share()
+  const greedy = budget.share().hold()
   const modest = budget.share()
-  greedy.take(16 * MIB)
-  t.throws(() => greedy.take(1), { code: 'OVERLOADED' })
-  modest.take(8 * MIB)
-  t.throws(() => modest.take(1), { code: 'OVERLOADED' })
-  greedy.give(8 * MIB)
-  modest.take(MIB)
+  const [first, second] = [modest.hold(), modest.hold()]
+  greedy.set(16 * MIB)
+  t.throws(() => greedy.set(16 * MIB + 1), { code: 'OVERLOADED' })
+  first.set(8 * MIB)
+  t.throws(() => second.set(1), { code: 'OVERLOADED' })
+  greedy.set(8 * MIB)
+  second.set(MIB)
   t.end()
 })
 
-void test('slow work of one volume leaves places for others', async (t) => {
-  const gate = new FairGate({ maxRunning: 4, maxPerOwner: 10 })
+void test('work whose deadline passes while it waits fails at the deadline, not at its turn', async (t) => {
+  const gate = new FairGate({ maxRunning: 1, maxPerOwner: 2, clock: still })
   const slow = Promise.withResolvers<void>()
-  const work = [1, 2, 3, 4].map(() => gate.run('greedy', () => slow.promise))
+  const running = gate.run('a', () => slow.promise, context)
+  const late = failure(
+    gate.run('b', () => Promise.reject(new Error('it ran')), {
+      deadline: still.monotonic() + 1_000,
+    }),
+  )
+  await still.advance(1_000)
+  t.match(await late, { code: 'DEADLINE_EXCEEDED' })
+  slow.resolve()
+  await running
+  t.equal(gate.running, 0)
+})
+
+void test('slow work of one volume leaves places for others', async (t) => {
+  const gate = new FairGate({ maxRunning: 4, maxPerOwner: 10, clock: still })
+  const slow = Promise.withResolvers<void>()
+  const work = [1, 2, 3, 4].map(() => gate.run('greedy', () => slow.promise, context))
   t.equal(gate.running, 2)
-  await gate.run('modest', async () => undefined)
+  await gate.run('modest', async () => undefined, context)
   slow.resolve()
   await Promise.all(work)
   t.equal(gate.running, 0)
 })
 
 void test('a request whose client has gone does not wait for its turn', async (t) => {
-  const gate = new FairGate({ maxRunning: 1, maxPerOwner: 2 })
+  const gate = new FairGate({ maxRunning: 1, maxPerOwner: 2, clock: still })
   const slow = Promise.withResolvers<void>()
-  const running = gate.run('a', () => slow.promise)
+  const running = gate.run('a', () => slow.promise, context)
   const client = new AbortController()
-  const gone = failure(gate.run('a', () => Promise.reject(new Error('it ran')), client.signal))
+  const gone = failure(
+    gate.run('a', () => Promise.reject(new Error('it ran')), { ...context, signal: client.signal }),
+  )
   client.abort()
   t.match(await gone, { code: 'CANCELLED' })
-  const next = gate.run('a', async () => 'ran')
+  const next = gate.run('a', async () => 'ran', context)
   slow.resolve()
   t.equal(await next, 'ran')
   await running
-  t.match(await failure(gate.run('a', async () => undefined, client.signal)), { code: 'CANCELLED' })
+  t.match(
+    await failure(gate.run('a', async () => undefined, { ...context, signal: client.signal })),
+    { code: 'CANCELLED' },
+  )
   t.equal(gate.running, 0)
 })
 
@@ -130,7 +157,7 @@ void test('chunks of a body are not kept, because each takes much more memory th
       }
     },
   }
-  const body = await readBody(source, new ByteBudget().share())
+  const body = await readBody(source, new ByteBudget().share().hold())
   t.equal(body.bytes.toString(), '{"a":1}')
   const { bytes } = body
   body.release()
@@ -178,18 +205,18 @@ void test('responses that wait for others when their connection closes give thei
   const connection = connect(path).on('error', () => undefined)
   connection.write('GET /v1/sys/health HTTP/1.1\r\nHost: v\r\n\r\n'.repeat(3))
   await once(connection, 'readable')
-  const other = budget.share()
-  t.throws(() => other.take(16 * MIB), { code: 'OVERLOADED' })
+  const other = budget.share().hold()
+  t.throws(() => other.set(16 * MIB), { code: 'OVERLOADED' })
   connection.destroy()
   await eventually('all bytes to be free', () => {
     try {
-      other.take(16 * MIB)
+      other.set(16 * MIB)
       return true
     } catch {
       return false
     }
   })
-  t.throws(() => other.take(1), { code: 'OVERLOADED' }, 'no bytes are given back twice')
+  t.throws(() => other.set(16 * MIB + 1), { code: 'OVERLOADED' }, 'no bytes are given back twice')
 })
 
 void test('a client that disconnects after CONNECT or an upgrade does not end the driver', async (t) => {

@@ -10,10 +10,19 @@ import {
 import { join } from 'node:path'
 import { after, end, test } from 'tap'
 
+import { ByteBudget } from '../../../src/csi/runtime/byte-budget.ts'
+import { ConnectionLimit } from '../../../src/csi/runtime/connection-limit.ts'
+import { respond } from '../../../src/csi/runtime/pod-request.ts'
+import { RuntimeVolumes } from '../../../src/csi/runtime/runtime-volumes.ts'
+import { VolumeRecords } from '../../../src/csi/runtime/volume-records.ts'
+import { VolumeServer } from '../../../src/csi/runtime/volume-server.ts'
+import { decodeServiceAccountToken } from '../../../src/identity/service-account-token.ts'
+import { systemClock } from '../../../src/time/clock.ts'
+import { memoryLog } from '../../fakes/log.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { newPod, PodVault, ROLE } from '../pod-vault.ts'
-import { RUNTIME_POLICY, startRuntime } from './fixture.ts'
+import { PodSocket, RUNTIME_POLICY, startRuntime } from './fixture.ts'
 
 const vault = await PodVault.start()
 after(() => vault.stop())
@@ -104,6 +113,46 @@ void test('a socket that a clean-up job removed is served again', async (t) => {
     return answer.status === 200
   })
   t.pass('the socket is back')
+})
+
+void test('a driver that stops during a publish serves no socket afterwards', async (t) => {
+  const folder = tempFolder('rt')
+  const listening = Promise.withResolvers<void>()
+  const reached = Promise.withResolvers<void>()
+  const { log } = memoryLog()
+  const volumes = new RuntimeVolumes({
+    stateFolder: folder,
+    records: new VolumeRecords(folder, log),
+    createServer: () => {
+      const answer = () => Promise.resolve(respond(200, {}))
+      const limit = new ConnectionLimit()
+      const server = new VolumeServer(answer, new ByteBudget(), limit, systemClock)
+      const listen = server.listen.bind(server)
+      server.listen = async (path) => {
+        reached.resolve()
+        await listening.promise
+        return listen(path)
+      }
+      return server
+    },
+    readToken: () => token,
+    clock: systemClock,
+    log,
+  })
+  await new VolumeRecords(folder, log).load()
+  const pod = newPod()
+  const parsed = JSON.parse(await vault.tokens(pod)) as { vault: { token: string } }
+  const token = decodeServiceAccountToken(parsed.vault.token, 'a token')
+  const volume = { id: 'csi-1', targetPath: join(folder, 'mount'), pod, role: ROLE }
+  const publishing = volumes.publish(volume, token)
+  await reached.promise
+  const stopping = volumes.stop()
+  listening.resolve()
+  await Promise.all([publishing, stopping])
+  t.equal(volumes.size, 0)
+  await t.rejects(new PodSocket(join(folder, 'mount/vault.sock')).ask('sys/health'))
+  await t.rejects(volumes.publish({ ...volume, id: 'csi-2' }, token), { code: 'CANCELLED' })
+  t.equal(volumes.size, 0)
 })
 
 void test('a record that another driver removes during the start is ignored', async (t) => {
