@@ -56,10 +56,7 @@ function describeMap(
     text: configOf(map) ?? '',
     caBundle: textAt(map, ['data', 'vault-ca.pem']),
     identity: objects.map((object) => identityOf(object, place, label)).find(Boolean),
-    variables: Object.assign(
-      {},
-      ...objects.map((object) => variablesOf(object, place)),
-    ) as Environment,
+    variables: variablesOf(map, place, objects),
   }
 }
 
@@ -101,20 +98,26 @@ function identityOf(workload: unknown, map: Place, label: string): RenderedIdent
 /** The name of the node is one for all that is read here: no node is known, and Vault's settings do not depend on it. */
 const ANY_NODE = 'node'
 
-/** The variables that the containers of a workload have for the configuration that they mount. */
-function variablesOf(workload: unknown, map: Place): Environment {
-  const pod = podOf(workload)
-  const isOfMap = textAt(workload, ['metadata', 'namespace']) === map.namespace
-  if (!isOfMap || !mounts(volumeSources(pod), map)) return {}
-  const variables = listAt(pod, ['containers']).flatMap((container) => listAt(container, ['env']))
-  return Object.fromEntries(
-    variables.flatMap((variable) => {
-      const name = textAt(variable, ['name'])
-      const isNode = textAt(variable, ['valueFrom', 'fieldRef', 'fieldPath']) === 'spec.nodeName'
-      const value = isNode ? ANY_NODE : textAt(variable, ['value'])
-      return name === undefined || value === undefined ? [] : [[name, value]]
-    }),
+/** The variables of the pods that mount the ConfigMap, and of the static pod that the ConfigMap describes. */
+function variablesOf(map: unknown, place: Place, objects: readonly unknown[]): Environment {
+  const pods = objects
+    .filter((object) => textAt(object, ['metadata', 'namespace']) === place.namespace)
+    .map(podOf)
+    .filter((pod) => mounts(volumeSources(pod), place))
+  const staticPods = readSources(textAt(map, ['data', 'pod.yaml']) ?? '').map((part) =>
+    'source' in part ? valueAt(part.source.value, ['spec']) : undefined,
   )
+  const variables = [...pods, ...staticPods]
+    .flatMap((pod) => listAt(pod, ['containers']))
+    .flatMap((container) => listAt(container, ['env']))
+  return Object.fromEntries(variables.flatMap(readVariable))
+}
+
+function readVariable(variable: unknown): readonly (readonly [name: string, value: string])[] {
+  const name = textAt(variable, ['name'])
+  const isNode = textAt(variable, ['valueFrom', 'fieldRef', 'fieldPath']) === 'spec.nodeName'
+  const value = isNode ? ANY_NODE : textAt(variable, ['value'])
+  return name === undefined || value === undefined ? [] : [[name, value]]
 }
 
 function podOf(workload: unknown): unknown {

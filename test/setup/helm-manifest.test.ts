@@ -75,6 +75,9 @@ void test('variables in the configuration have the values that the pods have', a
   const node = '{name: NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}'
   const region = '{name: REGION, value: eu}'
   t.match(await setup(withVariables(node, region), '--dry-run'), { code: 0, stderr: '' })
+  const data = `  pod.yaml: "spec: {containers: [{env: [${region}]}]}"\n`
+  const ofStaticPod = render({ address, data, kms: "kms: {clusterId: 'prod-${REGION}'}" })
+  t.match(await setup(ofStaticPod, '--dry-run'), { code: 0, stderr: '' })
   const secret = '{name: REGION, valueFrom: {secretKeyRef: {name: a, key: b}}}'
   t.match(await setup(withVariables(node, secret), '--dry-run'), {
     code: 2,
