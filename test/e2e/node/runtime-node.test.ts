@@ -1,10 +1,12 @@
-// Volumes with a socket on a real node: kubelet registers our own CSI driver, and pods use Transit without a token.
+// Volumes with a socket on a real node: kubelet registers our own CSI driver, with the object of docs/runtime.md, and pods
+// use Transit without a token.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import { stringify } from 'yaml'
+import { parse, stringify } from 'yaml'
 
 import { buildProgram } from '../../commands/program.ts'
+import { DocumentText } from '../../csi/document.ts'
 import { KubeNode, whyNoNode } from '../../real/cluster/kube-node.ts'
 import { buildImageArchive, IMAGE } from '../../real/cluster/node-image.ts'
 import { CertificateAuthority } from '../../real/host/pki.ts'
@@ -172,17 +174,8 @@ void test('a pod signs through the socket in its volume', { skip: whyNoNode() },
   const vault = await startVault(t, node, authority)
   const caFile = join(node.folder, 'vault-ca.pem')
   writeFileSync(caFile, authority.caPem)
-  await node.api('POST', '/apis/storage.k8s.io/v1/csidrivers', {
-    metadata: { name: DRIVER },
-    spec: {
-      attachRequired: false,
-      podInfoOnMount: true,
-      requiresRepublish: true,
-      fsGroupPolicy: 'None',
-      volumeLifecycleModes: ['Ephemeral'],
-      tokenRequests: [{ audience: 'vault', expirationSeconds: 600 }],
-    },
-  })
+  const csiDriver = parse(new DocumentText('runtime.md').block('example: csidriver')) as object
+  await node.api('POST', '/apis/storage.k8s.io/v1/csidrivers', csiDriver)
   const driver = new NodeDriver(node, caFile)
   driver.start()
   await node.waitUntil('the driver to be known to the node', async () => {
