@@ -7,6 +7,7 @@ import type { Environment } from '../environment.ts'
 import { explainFileError } from '../files/system-error.ts'
 import { ConfigError, type Fault } from '../yaml/fault.ts'
 import { describeIssues, type LocatedFault } from './issues.ts'
+import { findOverwritten } from './overwritten-file.ts'
 import { findMissing, hasKms, isComplete } from './required-keys.ts'
 import { configSchema } from './schema/config-schema.ts'
 import { explainType } from '../yaml/type-words.ts'
@@ -72,7 +73,8 @@ function parse<Kind extends ProviderConfig>(
   const { value, written, faults } = substituteEnvironment(source.value ?? {}, environment)
   const result = v.safeParse(configSchema, value, { message: explainType })
   const missing = mustBeComplete(value) ? findMissing(value) : []
-  const found = [...faults, ...describeIssues(result.issues ?? [], { value, written }), ...missing]
+  const issues = describeIssues(result.issues ?? [], { value, written })
+  const found = [...faults, ...issues, ...missing, ...findOverwritten(value, file)]
   if (result.success && found.length === 0 && isEnough(result.output))
     return { config: freeze(result.output), written }
   throw new ConfigError(file, arrange(found, source))

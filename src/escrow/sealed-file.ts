@@ -1,15 +1,16 @@
 import { hash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 
 import { BridgeError } from '../errors.ts'
-import { explainFileError } from '../files/system-error.ts'
+import { readTextFile } from '../files/text-file.ts'
 import { encodeCanonically } from '../seed/canonical-encoding.ts'
 import { openDerived, sealDerived } from '../seed/derived-seal.ts'
 import { KeyTable } from './key-table.ts'
 import { EscrowManifest } from './manifest.ts'
 
 export const FILE_KEY_BYTES = 32
+/** The text and its parts must fit into the heap, which bin/transit-bridge limits. A key takes about 300 bytes. */
+const MAX_ESCROW_BYTES = 16 * 1024 * 1024
 const FORMAT = 'transit-bridge/escrow/v1'
 const DOMAIN = 'transit-bridge/escrow-seal/v1'
 
@@ -57,13 +58,7 @@ export function openEscrow(file: EscrowFile, fileKey: Uint8Array): KeyTable {
 
 /** Reads an escrow without opening it. Throws USAGE_INVALID if it cannot be read, FILE_DAMAGED if it is not an escrow. */
 export async function readEscrow(path: string): Promise<EscrowFile> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (cause) {
-    const why = `--escrow ${path}: cannot be read: ${explainFileError(cause)}`
-    throw new BridgeError('USAGE_INVALID', why, { cause })
-  }
+  const text = await readTextFile(path, `--escrow ${path}`, MAX_ESCROW_BYTES)
   const parsed = v.safeParse(EscrowFileSchema, parseJson(text), { abortEarly: true })
   if (parsed.success && parsed.output.checksum === sumOf(parsed.output)) return parsed.output
   throw new BridgeError(
@@ -72,8 +67,14 @@ export async function readEscrow(path: string): Promise<EscrowFile> {
   )
 }
 
+/** Throws USAGE_INVALID for one that {@link readEscrow} would refuse. */
 export function formatEscrow(file: EscrowFile): string {
-  return `${JSON.stringify(file, null, 1)}\n`
+  const text = `${JSON.stringify(file, null, 1)}\n`
+  if (Buffer.byteLength(text) <= MAX_ESCROW_BYTES) return text
+  throw new BridgeError(
+    'USAGE_INVALID',
+    `an escrow of ${String(file.manifest.entries.length)} keys would be larger than 16 MiB; rewrite the data first, so that it needs fewer keys`,
+  )
 }
 
 function parseJson(text: string): unknown {

@@ -1,14 +1,36 @@
-import { readFile } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 
 import { BridgeError } from '../errors.ts'
 import { explainFileError } from './system-error.ts'
 
-/** Reads a file that the command line names. Throws USAGE_INVALID; its message calls the file `label`. */
-export async function readTextFile(file: string, label = file): Promise<string> {
+const MEBIBYTE = 1024 * 1024
+/** A list of certificates, the largest of these files, has a quarter of it. */
+const MAX_TEXT_BYTES = MEBIBYTE
+
+/**
+ * Reads a file that the command line names; a pipe is possible, as in `--share <(gpg -d share)`. Throws USAGE_INVALID, also
+ * for a file that is too large to be the right one; its message calls the file `label`.
+ */
+export async function readTextFile(
+  file: string,
+  label = file,
+  maxBytes = MAX_TEXT_BYTES,
+): Promise<string> {
+  const chunks: Buffer[] = []
+  let length = 0
   try {
-    return await readFile(file, 'utf8')
+    // The end is included: one byte more than is accepted.
+    for await (const chunk of createReadStream(file, { end: maxBytes }) as AsyncIterable<Buffer>) {
+      chunks.push(chunk)
+      length += chunk.length
+    }
   } catch (cause) {
     const message = `${label}: cannot be read: ${explainFileError(cause)}`
     throw new BridgeError('USAGE_INVALID', message, { cause })
   }
+  if (length <= maxBytes) return Buffer.concat(chunks).toString('utf8')
+  throw new BridgeError(
+    'USAGE_INVALID',
+    `${label}: is larger than ${String(maxBytes / MEBIBYTE)} MiB; is it the right file?`,
+  )
 }

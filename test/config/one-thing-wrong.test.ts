@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { test } from 'tap'
 
 import { change, findFaults, VALID } from './valid-config.ts'
@@ -462,6 +463,36 @@ const ROWS: readonly Row[] = [
     'maxUses: 1000000',
     'sealedFile: /var/lib/x',
     'kms.localKeys: contains only one of sealedFile and nodeKeyFile; set both or neither',
+  ],
+  [
+    'a sealed file in place of the token file',
+    'maxUses: 1000000',
+    'nodeKeyFile: /run/node-key, sealedFile: /run//secrets/token',
+    'kms.localKeys.sealedFile: would replace vault.auth.tokenFile; use a file of its own',
+  ],
+  [
+    'a sealed file in place of the node key',
+    'maxUses: 1000000',
+    'nodeKeyFile: /run/node-key, sealedFile: /run/node-key',
+    'kms.localKeys.sealedFile: would replace kms.localKeys.nodeKeyFile; use a file of its own',
+  ],
+  [
+    'a sealed file in place of a socket',
+    'maxUses: 1000000',
+    'nodeKeyFile: /run/node-key, sealedFile: /run/transit-bridge/kms.sock',
+    'kms.localKeys.sealedFile: would replace kms.socket; use a file of its own',
+  ],
+  [
+    'a sealed file whose lock is the node key',
+    'maxUses: 1000000',
+    'nodeKeyFile: /run/keys.lock, sealedFile: /run/keys',
+    'kms.localKeys.sealedFile: would replace kms.localKeys.nodeKeyFile; use a file of its own',
+  ],
+  [
+    'a sealed file in place of the configuration',
+    'maxUses: 1000000',
+    `nodeKeyFile: /run/node-key, sealedFile: ${resolve('config.yaml')}`,
+    'kms.localKeys.sealedFile: would replace the file of this configuration; use a file of its own',
   ],
   [
     'a local key without a use',

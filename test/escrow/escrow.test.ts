@@ -1,6 +1,13 @@
 // Everything but etcd is real; test/e2e/life-cycle/escrow.test.ts has that, and an API server.
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { generateIdentity, identityToRecipient } from 'age-encryption'
@@ -215,6 +222,20 @@ void test('shares of another escrow, and files that are not shares, are named', 
   await t.rejects(joinShares(manifest, [join(folder, 'none')]), { message: /no such file/ })
   await t.rejects(readEscrow(copy), { code: 'FILE_DAMAGED', message: /is not an escrow/ })
   await t.rejects(readEscrow(join(folder, 'none')), { code: 'USAGE_INVALID' })
+  // Sparse files: reading them whole would need more memory than there is.
+  truncateSync(copy, 10 * 1024 ** 3)
+  await t.rejects(readEscrow(copy), {
+    code: 'USAGE_INVALID',
+    message: `--escrow ${copy}: is larger than 16 MiB; is it the right file?`,
+  })
+  for (const option of ['share', 'identity']) {
+    const reading =
+      option === 'share' ? joinShares(manifest, [copy]) : decryptByIdentity('QUJD', copy)
+    await t.rejects(reading, {
+      code: 'USAGE_INVALID',
+      message: `--${option} ${copy}: is larger than 1 MiB; is it the right file?`,
+    })
+  }
   t.throws(() => openEscrow(second.made.file, randomBytes(32)), { code: 'FILE_DAMAGED' })
   t.throws(() => openEscrow({ ...second.made.file, sealed: 'QUJD' }, randomBytes(32)), {
     code: 'FILE_DAMAGED',
