@@ -7,9 +7,6 @@ import type { Plugin } from '../test/real/program/plugin.ts'
 const MAX_SEEDS = 400
 const PAUSE_MS = 10
 const STATUS_PAUSE_MS = 50
-/** The load starts before the fault and ends after it. */
-const LEAD_MS = 500
-const TAIL_MS = 1_000
 
 export interface Figures {
   calls: number
@@ -28,6 +25,10 @@ export interface Figures {
 export interface LoadOptions {
   readonly callers: number
   readonly deadlineMs: number
+  /** How long before the fault the load starts, and how long after it the load ends. */
+  readonly marginMs: number
+  /** Over how long the first calls of the callers are spread. */
+  readonly spreadMs: number
 }
 
 /** Callers that encrypt a DEK seed and decrypt an earlier one, again and again, and one that asks for Status. */
@@ -59,9 +60,9 @@ export class OutageLoad {
     const callers = Array.from({ length: this.#options.callers }, () => this.#repeatCalls())
     const loops = [...callers, this.#repeatStatus()]
     try {
-      await sleep(LEAD_MS)
+      await sleep(this.#options.marginMs)
       await fault()
-      await sleep(TAIL_MS)
+      await sleep(this.#options.marginMs)
     } finally {
       this.#isOver = true
       await Promise.all(loops)
@@ -71,6 +72,7 @@ export class OutageLoad {
   }
 
   async #repeatCalls(): Promise<void> {
+    await sleep(Math.random() * this.#options.spreadMs)
     while (!this.#isOver) {
       await this.#count(() => this.#encrypt())
       await this.#count(() => this.#decrypt())

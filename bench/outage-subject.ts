@@ -6,7 +6,7 @@ import type { Wrap } from '../test/real/program/served-program.ts'
 import type { KmsVault } from '../test/real/vault/kms-vault.ts'
 import { isHealthy, OutageLoad, type Figures, type LoadOptions } from './outage-load.ts'
 
-const LOAD: LoadOptions = { callers: 8, deadlineMs: 3_000 }
+const LOAD: LoadOptions = { callers: 8, deadlineMs: 3_000, marginMs: 1_000, spreadMs: 0 }
 const RECOVERY_MS = 20_000
 const EXIT_MS = 30_000
 
