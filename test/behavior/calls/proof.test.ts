@@ -106,4 +106,22 @@ void test('a policy that denies batch_input: concurrent Decrypts succeed, and th
   await plugin.stop()
 })
 
+void test('a batch that is denied once, as while a token is revoked, does not stop batches', async (t) => {
+  const proxy = await fixture.httpProxy()
+  const plugin = await fixture.startHealthy({ address: proxy.address, kms: KMS })
+  const plaintext = newSeed()
+  const wrapped = await plugin.client.encrypt(plaintext)
+  const denied = { status: 403, body: { errors: ['permission denied'] } }
+  const match = (_method: string, path: string) => path.includes('/transit/decrypt/')
+  // The first denial causes a login; a later one counts, because the new token is young.
+  for (const times of [2, 1, 1, 1]) {
+    proxy.respond(denied, { match, times })
+    const calls = Array.from({ length: 64 }, () => plugin.client.decrypt(wrapped))
+    for (const call of await Promise.allSettled(calls))
+      if (call.status === 'fulfilled') t.same(call.value, plaintext)
+  }
+  t.strictSame(linesSaying(plugin, 'Vault denies batches'), [])
+  t.equal(await plugin.stop(), 0)
+})
+
 fixture.end()
