@@ -66,12 +66,17 @@ void test('an error of Transit is passed on as Vault writes it', async (t) => {
   t.equal(missing.status, 404)
 })
 
-void test("Vault's audit names the pod of each request", async (t) => {
+void test("Vault's audit names the pod of each request, and contains no plaintext", async (t) => {
   const since = vault.bao.auditMark()
   await socket.ask('transit/random', { body: {} })
   const [request] = vault.bao.auditRequests({ since, path: 'transit/random' })
   t.match(request?.headers['x-transit-bridge-uid']?.[0], new RegExp(`^shop/${pod.name}/`))
   t.match(request?.displayName, /web/)
+  const plaintext = Buffer.from('a plaintext for the audit').toString('base64')
+  t.equal((await socket.ask('transit/encrypt/data', { body: { plaintext } })).status, 200)
+  const audit = vault.bao.rawAudit(since)
+  t.match(audit, 'transit/encrypt/data')
+  t.notMatch(audit, plaintext)
 })
 
 void test('the token, the namespace and the wrapping that a client sends change nothing', async (t) => {

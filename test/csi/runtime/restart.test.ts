@@ -4,6 +4,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -49,6 +50,17 @@ void test('sockets come back after a restart, with the tokens of the pods, if th
   await second.kubelet.unpublish(pod)
   t.same(readdirSync(join(runtimeConfig.stateFolder, 'volumes')), [])
   t.same(readdirSync(join(runtimeConfig.stateFolder, 'links')), [])
+})
+
+void test('only root can read the records', async (t) => {
+  const stateFolder = join(memoryFolder(), 's')
+  const runtime = await startRuntime(vault, { runtimeConfig: { stateFolder } })
+  t.teardown(() => runtime.stop())
+  await runtime.kubelet.publish(newPod())
+  const volumes = join(stateFolder, 'volumes')
+  const [record = ''] = readdirSync(volumes)
+  const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8)
+  t.same([modeOf(volumes), modeOf(join(volumes, record))], ['700', '600'])
 })
 
 void test('on a disk no token is stored: after a restart a pod gets 503 until the kubelet calls', async (t) => {
