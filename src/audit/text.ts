@@ -80,7 +80,7 @@ export function formatUse(use: KeyUse): string {
   const { time, action, mount, key, result, address, identity, uids } = use
   const who = identity === '' ? 'unknown identity' : identity
   const what = `${time} ${action} ${mount}/${key} by ${oneLine(who, MAX_LENGTH)} from ${address}`
-  return oneLine(`${what} (${explainOrigin(use)}, ${formatUids(uids)}): ${result}`, 4 * MAX_LENGTH)
+  return oneLine(`${what} (${explainOrigin(use)}${formatUids(uids)}): ${result}`, 4 * MAX_LENGTH)
 }
 
 function explainOrigin({ origin }: KeyUse): string {
@@ -88,9 +88,9 @@ function explainOrigin({ origin }: KeyUse): string {
 }
 
 function formatUids([first, ...others]: readonly string[]): string {
-  if (first === undefined) return 'no uid'
+  if (first === undefined) return ''
   const more = others.length === 0 ? '' : ` and ${String(others.length)} more`
-  return `uid ${oneLine(first, MAX_LENGTH)}${more}`
+  return `, uid ${oneLine(first, MAX_LENGTH)}${more}`
 }
 
 function formatCount(use: UseCount): string {

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 
+import type { Report } from '../verify/report.ts'
 import { systemClock } from '../time/clock.ts'
 import { acceptResources, describeAccepted, describeStale, listStale } from '../verify/stale.ts'
 import type { EncryptionRule } from '../encryption/document.ts'
@@ -199,15 +200,27 @@ async function judge(
     isTarget: (resource) => isCovered({ resources: patterns }, resource),
   })
   const faults = [...describeStale(stale, 'under another key'), ...listFaults(report)]
-  const verdict = faults.length === 0 ? 'all encrypted with the write key' : faults.join('; ')
-  print(terminal, `${report.source}: ${report.objects.toLocaleString('en')} objects; ${verdict}`)
+  const verdict = faults.length === 0 ? describeProof(report) : faults.join('; ')
+  print(
+    terminal,
+    `${report.source}: ${report.objects.toLocaleString('en')} objects read; ${verdict}`,
+  )
   for (const line of describeAccepted(held, readAccepted(values))) warn(terminal, line)
   if (faults.length === 0 && refusals.length === 0) return EXIT_OK
   warn(
     terminal,
-    'not everything is encrypted with the write key; transit-bridge verify lists the rest',
+    'not everything is stored as API servers write it now; transit-bridge verify lists the rest',
   )
   return EXIT_FAILED
+}
+
+/** With `identity` first, nothing must be encrypted, so nothing is proved about what still is. */
+function describeProof({ resources }: Report): string {
+  const required = resources.filter(({ toBeEncrypted }) => toBeEncrypted)
+  const count = required.reduce((sum, { objects }) => sum + objects, 0)
+  return count === 0
+    ? 'none must be encrypted; transit-bridge verify shows which still are'
+    : `all ${count.toLocaleString('en')} that must be encrypted are stored as API servers write them now`
 }
 
 function explainStop(thrown: unknown): BridgeError {

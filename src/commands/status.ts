@@ -1,6 +1,6 @@
 import { systemClock } from '../time/clock.ts'
 import { readClusterUid, type ApiServers } from '../convergence/api-servers.ts'
-import { BridgeError } from '../errors.ts'
+import { BridgeError, isOutage, isRefusal, type ErrorCode } from '../errors.ts'
 import type { Report } from '../verify/report.ts'
 import { makeClusterStatus } from '../status/cluster-status.ts'
 import { formatStatus } from '../status/text.ts'
@@ -60,15 +60,20 @@ async function runStatus(values: StatusValues, terminal: Terminal): Promise<numb
   try {
     const [reading, key, report] = await Promise.all([
       servers.read(plugins),
-      readKey(values, terminal),
-      readStored(values, file, servers, terminal),
+      orFault(readKey(values, terminal)),
+      orFault(readStored(values, file, servers, terminal)),
     ])
+    const unread = [
+      ...(key instanceof BridgeError ? [`the key was not read: ${key.message}`] : []),
+      ...(report instanceof BridgeError ? [`etcd was not read: ${report.message}`] : []),
+    ]
     const now = systemClock.now()
     const status = makeClusterStatus({
       reading,
       demand: makeDemand(file, values),
-      ...key,
-      report,
+      ...(key instanceof BridgeError ? {} : key),
+      report: report instanceof BridgeError ? undefined : report,
+      unread,
       rotateEvery,
       mustUseKms: values.config !== undefined || plugins.length > 0 || mayWriteWithKms(file),
       now,
@@ -77,6 +82,25 @@ async function runStatus(values: StatusValues, terminal: Terminal): Promise<numb
     return status.ok ? EXIT_OK : EXIT_FAILED
   } finally {
     servers.close()
+  }
+}
+
+const OF_ETCD: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'ETCD_UNREACHABLE',
+  'ETCD_DENIED',
+  'ETCD_FAILED',
+  'ETCD_COMPACTED',
+  'STORE_EMPTY',
+])
+
+/** During an outage of Vault or etcd, the rest is what an operator needs to see. Wrong usage still ends the command. */
+async function orFault<Result>(work: Promise<Result>): Promise<Result | BridgeError> {
+  try {
+    return await work
+  } catch (thrown) {
+    const error = BridgeError.from(thrown)
+    if (isOutage(error) || isRefusal(error) || OF_ETCD.has(error.code)) return error
+    throw error
   }
 }
 

@@ -8,6 +8,7 @@ import type { OutageSample } from './outage-record.ts'
 /** The Secret that the drill writes and reads; it holds a number. */
 const NAME = 'transit-bridge-drill'
 const INTERVAL_MS = 1_000
+const READY_WITHIN_MS = 30_000
 
 export interface OutageDrillOptions {
   readonly client: KubeClient
@@ -39,6 +40,8 @@ export async function runOutageDrill(
   if (made.status >= 400 && made.status !== 409)
     throw explainAnswer(client.server, `POST ${path}`, made.status, made.body)
   try {
+    // Otherwise the result would show the effects of something else, and the drill would make that worse.
+    await requireWell(options, `${path}/${NAME}`, signal)
     await begin()
     try {
       return await watch(options, `${path}/${NAME}`, signal)
@@ -65,10 +68,42 @@ async function watch(
     onSample(sample)
     if (signal.aborted)
       throw new BridgeError('CANCELLED', 'stopped before the end; the outage is over')
-    const isWell = sample.ready && sample.write && sample.read && sample.plugin
-    if ((at > seconds && isWell) || at > seconds + patienceMs / 1000) return samples
+    if ((at > seconds && isWell(sample)) || at > seconds + patienceMs / 1000) return samples
     await wait(INTERVAL_MS, clock, signal)
   }
+}
+
+function isWell({ ready, write, read, plugin }: OutageSample): boolean {
+  return ready && write && read && plugin
+}
+
+/** Waits a little: an API server keeps the health of its plugin for 20 s, so both may just have been restarted. */
+async function requireWell(
+  options: OutageDrillOptions,
+  path: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock } = options
+  const startedAt = clock.monotonic()
+  for (;;) {
+    const sample = await probe(options, path, 0, 0)
+    if (isWell(sample)) return
+    if (clock.monotonic() - startedAt > READY_WITHIN_MS) throw alreadyFailing(sample)
+    await wait(INTERVAL_MS, clock, signal)
+  }
+}
+
+function alreadyFailing({ ready, write, read, plugin }: OutageSample): BridgeError {
+  const faults = [
+    ...(ready ? [] : ['the API server does not report its KMS plugins as ready']),
+    ...(write ? [] : ['it does not write a Secret']),
+    ...(read ? [] : ['it does not read a Secret']),
+    ...(plugin ? [] : ['the plugin does not reach Vault']),
+  ]
+  return new BridgeError(
+    'NOT_CONVERGED',
+    `the drill was not started, because not everything works now: ${faults.join('; ')}; fix that first (transit-bridge doctor)`,
+  )
 }
 
 async function probe(

@@ -67,6 +67,12 @@ export function explainEtcdFault(thrown: unknown): BridgeError {
 function describe(code: status, details: string): [ErrorCode, string] {
   if (code === status.RESOURCE_EXHAUSTED) return ['OVERLOADED', 'the response of etcd is too large']
   if (code === status.UNIMPLEMENTED)
-    return ['ETCD_FAILED', 'the server at this address is not etcd 3; check --endpoints']
-  return ['ETCD_FAILED', `etcd reports: ${oneLine(details, MAX_SHOWN)}`]
+    return [
+      'ETCD_FAILED',
+      'the server in --endpoints is not etcd 3; pass the --etcd-servers of kube-apiserver',
+    ]
+  return [
+    'ETCD_FAILED',
+    `etcd reports: ${oneLine(details, MAX_SHOWN)}; check that --endpoints names etcd, as the --etcd-servers of kube-apiserver do`,
+  ]
 }

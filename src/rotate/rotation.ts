@@ -72,9 +72,11 @@ export class Rotation {
     try {
       await this.#options.actions.raise(needed)
     } catch (error) {
+      const { code, message } = BridgeError.from(error)
+      if (code !== 'NOT_FINISHED') throw error
       // The rotation itself is complete: the next one must not resume it.
-      if (BridgeError.from(error).code === 'NOT_FINISHED') await file.remove()
-      throw error
+      await file.remove()
+      throw new BridgeError(code, `${message}; ${FINISH_ADVICE}`, { cause: error })
     }
     await file.remove()
     return needed
@@ -227,6 +229,10 @@ export class Rotation {
     return { ...demand, wanted: hash }
   }
 }
+
+/** For a run that was complete except for its last step. */
+export const FINISH_ADVICE =
+  'the rotation itself is complete: run this command again with --finish, because without it, it creates another key version'
 
 function isAfter(one: RotationStep, other: RotationStep): boolean {
   return ROTATION_STEPS.indexOf(one) > ROTATION_STEPS.indexOf(other)

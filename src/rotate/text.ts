@@ -10,6 +10,7 @@ export function formatRotationPlan(
 ): string {
   const { step, from, to } = state
   const target = String(to ?? from + 1)
+  const withEtcd = (words: string) => (readsEtcd ? words : 'skipped without --endpoints')
   const next = (name: RotationState['step']) => (name === step ? '> ' : '  ')
   return [
     `transit key ${key.name}: version ${String(key.latestVersion)}, decrypts from version ${String(key.minDecryptionVersion)}`,
@@ -17,9 +18,9 @@ export function formatRotationPlan(
     `${next('rotate')}2 rotate: create version ${target} in Vault${to === undefined ? '' : ' (done)'}`,
     `${next('wait')}3 wait: until every plugin and API server uses version ${target} (a few minutes)`,
     `${next('rewrite')}4 rewrite: every object that is not under version ${target}`,
-    `${next('verify')}5 verify: ${readsEtcd ? 'read what etcd holds' : 'skipped without --endpoints'}`,
-    `${next('needed')}6 needed: find the oldest version that etcd and each --backup need`,
-    `${next('raise')}7 raise: raise min_decryption_version, only after confirmation`,
+    `${next('verify')}5 verify: ${withEtcd('read what etcd holds')}`,
+    `${next('needed')}6 needed: ${withEtcd('find the oldest version that etcd and each --backup need')}`,
+    `${next('raise')}7 raise: ${withEtcd('raise min_decryption_version, only after confirmation')}`,
     'no changes made',
   ].join('\n')
 }

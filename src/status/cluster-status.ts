@@ -55,6 +55,8 @@ export interface ClusterStatusOptions {
   readonly versions?: KeyVersions | undefined
   /** Of etcd, if it was read. */
   readonly report?: Report | undefined
+  /** What could not be read from Vault or etcd, each a sentence: what is shown is then incomplete. */
+  readonly unread?: readonly string[] | undefined
   /** Whether API servers must have a KMS provider: not if their EncryptionConfiguration was passed and has none that writes. */
   readonly mustUseKms?: boolean | undefined
   /** The planned time between rotations by an operator, in milliseconds. */
@@ -72,6 +74,7 @@ export function makeClusterStatus(options: ClusterStatusOptions): ClusterStatus 
     ...reading.apiServers.flatMap((server) => describeServer(server, versions)),
   ]
   const faults = [
+    ...(options.unread ?? []),
     ...judgeConvergence(reading, demand).reasons,
     ...lateRotation(keyStatus, now),
     ...behind(nodes, key),

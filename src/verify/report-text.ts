@@ -27,6 +27,7 @@ export function formatReport(report: Report): string {
     ...formatStale(shown),
     ...formatWithoutProvider(shown),
     ...formatVersions(report),
+    ...formatUid(report),
     ...formatNames('plaintext', report.plain, shown.flatMap(plainFindings)),
     ...formatNames(
       'unreadable',
@@ -104,6 +105,13 @@ function formatVersions({ keyVersionsNeeded }: Report): readonly string[] {
     const oldest = versions.at(-1) ?? 0
     return `transit key versions needed by ${escapeControls(provider)}: ${versions.join(', ')}; the oldest is ${String(oldest)}, and older etcd snapshots may need older versions`
   })
+}
+
+/** What --verify-run of audit takes. */
+function formatUid({ vaultUid }: Report): readonly string[] {
+  return vaultUid === undefined
+    ? []
+    : [`uid of its requests in Vault's audit log: ${vaultUid} (transit-bridge audit --verify-run)`]
 }
 
 function plainFindings({ plainKeys }: ResourceReport): readonly NamedFinding[] {

@@ -130,6 +130,42 @@ void test('status: a table, or JSON', async (t) => {
   })
 })
 
+void test('status: without Vault or etcd, it shows the rest, and what it could not read is a problem', async (t) => {
+  const { run, folder } = await fixture(t)
+  const config = join(folder, 'config.yaml')
+  writeFileSync(
+    config,
+    stringify({
+      vault: { address: 'http://127.0.0.1:1', auth: { method: 'token', tokenFile: '/token' } },
+      transit: { key: 'k' },
+      kms: { clusterId: 'c' },
+    }),
+  )
+  writeFileSync(join(folder, 'token'), 'token')
+  const vault = ['--config', config, '--token-file', join(folder, 'token')]
+  const found = await run('status', ...vault, '--endpoints', 'http://127.0.0.1:1')
+  t.match(found, { code: 1, stderr: /has no endpoints/ })
+  t.match(found.stdout, /api server +https.* \d s ago +ok\n/)
+  t.match(found.stdout, /problem: the key was not read: .*127\.0\.0\.1:1 is unreachable/)
+  t.match(found.stdout, /problem: etcd was not read: etcd at .* refuses the connection/)
+  const wrong = await run('status', '--config', config, '--token-file', join(folder, 'none'))
+  t.match(wrong, { stdout: '', stderr: /--token-file/ }, 'wrong usage shows nothing')
+  t.not(wrong.code, 0)
+})
+
+void test('config check: a variable that is not set is an error, because the program would not start', async (t) => {
+  const { folder } = await fixture(t)
+  const config = join(folder, 'config.yaml')
+  writeFileSync(config, 'transit: { key: "${TRANSIT_KEY}" }\n')
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
+  const environment = { HOME: folder }
+  t.equal(await main(['config', 'check', '--config', config], { stdout, stderr, environment }), 2)
+  t.match(
+    drain(stdout) + drain(stderr),
+    /transit\.key: needs the environment variable TRANSIT_KEY, which is not set/,
+  )
+})
+
 void test('each wrong option is reported in one line, before anything is asked', async (t) => {
   const { kube, run } = await fixture(t)
   for (const [args, message] of [

@@ -3,6 +3,8 @@ import { test } from 'tap'
 
 import { DrillSwitch } from '../../src/admin/drill-switch.ts'
 import { formatRecord, makeRecord } from '../../src/drill/outage-record.ts'
+import { runOutageDrill } from '../../src/drill/outage-drill.ts'
+import type { KubeAnswer, KubeClient, KubeRequest } from '../../src/kube/client.ts'
 import { StateFile, stateFolder } from '../../src/files/state-file.ts'
 import { RotationState } from '../../src/rotate/state.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
@@ -45,6 +47,38 @@ void test('the switch works only from this host, with the token and within the l
   t.match(await drill.end({ ...call, authorization: 'no' }), { status: 401 })
   t.match(await drill.end(call), { status: 200 })
   t.match(await ask(), { body: 'vault' })
+})
+
+void test('a drill does not start unless everything works', async (t) => {
+  const clock = new HandClock()
+  const sent: string[] = []
+  // The API server is a stub: what matters is that nothing is disconnected.
+  const send = ({ method, path }: KubeRequest): Promise<KubeAnswer> => {
+    sent.push(`${method} ${path}`)
+    return Promise.resolve({ status: 200, body: {} })
+  }
+  const drill = runOutageDrill(
+    {
+      client: { send, server: 'https://api' } as unknown as KubeClient,
+      namespace: 'default',
+      seconds: 5,
+      patienceMs: 1_000,
+      begin: () => Promise.reject(new Error('it must not begin')),
+      end: () => Promise.reject(new Error('there is nothing to end')),
+      reachesVault: () => Promise.resolve(false),
+      clock,
+      onSample: () => undefined,
+    },
+    new AbortController().signal,
+  )
+  const rejected = t.rejects(drill, {
+    code: 'NOT_CONVERGED',
+    message:
+      /^the drill was not started, because not everything works now: the plugin does not reach Vault; /,
+  })
+  await clock.advance(60_000)
+  await rejected
+  t.match(sent.at(-1), /^DELETE .*\/secrets\/transit-bridge-drill$/, 'its Secret is removed')
 })
 
 void test('samples are summarized', (t) => {

@@ -3,7 +3,6 @@ import { PassThrough } from 'node:stream'
 import { test, type Test } from 'tap'
 
 import { KeyVersions } from '../../src/storage/key-versions.ts'
-import type { Report } from '../../src/verify/report.ts'
 import { Rotation, type RotationActions } from '../../src/rotate/rotation.ts'
 import { RotationState } from '../../src/rotate/state.ts'
 import { StateFile } from '../../src/files/state-file.ts'
@@ -12,6 +11,7 @@ import { formatNeeded, formatRotationPlan } from '../../src/rotate/text.ts'
 import { systemClock } from '../../src/time/clock.ts'
 import { BridgeError } from '../../src/errors.ts'
 import { NAMED } from '../convergence/named.ts'
+import { reportOf } from './report.ts'
 import type { AdministeredKey, KeyAdmin } from '../../src/operator/key-admin.ts'
 
 function keyOf(latestVersion: number): AdministeredKey {
@@ -29,41 +29,8 @@ function keyOf(latestVersion: number): AdministeredKey {
   }
 }
 
-function reportOf(versions: readonly number[]): Report {
-  const { hashOf } = {
-    hashOf: (version: number) => new KeyVersions(keyOf(9), 'c').hashOf(version) ?? '',
-  }
-  const groups = versions.map((keyVersion) => ({
-    provider: 'kms v2 tb',
-    objects: 5,
-    seeds: 1,
-    keyVersion,
-    keyIdHash: hashOf(keyVersion),
-  }))
-  const none = {
-    plain: 0,
-    unreadable: 0,
-    unproven: 0,
-    plainKeys: [],
-    unreadableKeys: [],
-    unprovenKeys: [],
-  }
-  return {
-    ok: true,
-    source: 'etcd',
-    prefix: '/registry/',
-    revisions: [],
-    depth: 'envelopes',
-    objects: 5,
-    seeds: 1,
-    plain: 0,
-    unreadable: 0,
-    unproven: 0,
-    gaps: [],
-    resources: [{ resource: 'secrets', toBeEncrypted: true, objects: 5, ...none, groups }],
-    keyVersionsNeeded: [{ provider: 'kms v2 tb', versions }],
-  }
-}
+const reportAt = (versions: readonly number[]) =>
+  reportOf(versions, (version) => new KeyVersions(keyOf(9), 'c').hashOf(version) ?? '')
 
 /** A vault of numbers: what Vault, the API servers and the store are at. */
 function fixture(t: Test, given: Partial<RotationActions> = {}) {
@@ -95,7 +62,7 @@ function fixture(t: Test, given: Partial<RotationActions> = {}) {
       vault.stored = vault.vault
       return Promise.resolve()
     },
-    reportEtcd: () => Promise.resolve(reportOf([vault.stored])),
+    reportEtcd: () => Promise.resolve(reportAt([vault.stored])),
     reportBackups: () => Promise.resolve([]),
     raise: () => {
       vault.raised += 1
@@ -269,7 +236,10 @@ void test('min_decryption_version is raised only after confirmation and if nothi
   t.same(asked, [], 'nothing is asked either')
   await t.rejects(raise('2', { backups: [] }), { message: /etcd was not read/ })
   await raise(undefined, { live: 5, backups })
-  t.match(text(stderr), /raised from 1 to 3: .* pass --yes-raise-min-decryption-version 3 to do it/)
+  t.match(
+    text(stderr),
+    /raised from 1 to 3: .* pass --finish --yes-raise-min-decryption-version 3 to do it: without --finish, another run creates another key version/,
+  )
   await raise(undefined, { live: 5, backups: [] }, false)
   t.match(
     asked[0],
@@ -287,7 +257,10 @@ void test('min_decryption_version is raised only after confirmation and if nothi
     message: /other clusters may use this key, and Vault does not know; .*--other-cluster/,
   })
   await raise(undefined, alone, undefined, false)
-  t.match(text(stderr), /pass --yes-raise-min-decryption-version 5 to do it; other clusters may/)
+  t.match(
+    text(stderr),
+    /pass --finish --yes-raise-min-decryption-version 5 to do it: .*; other clusters may/,
+  )
   await raise(undefined, alone, false, false)
   t.match(
     asked.at(-1),
@@ -318,6 +291,19 @@ void test('min_decryption_version is raised only after confirmation and if nothi
   } as const
   t.match(
     formatRotationPlan(state, keyOf(5), false),
-    /> 3 wait: .*\n.*\n.*skipped without --endpoints/,
+    /> 3 wait: .*\n.*\n( {2}. \w+: skipped without --endpoints\n){3}/,
   )
+})
+
+void test('a raise that is refused ends a complete rotation, and names --finish, which creates no other version', async (t) => {
+  const { run, file, vault } = fixture(t, {
+    raise: () => Promise.reject(new BridgeError('NOT_FINISHED', 'b.db still needs version 1')),
+  })
+  await t.rejects(run(), {
+    code: 'NOT_FINISHED',
+    message: /^b\.db still needs version 1; the rotation itself is complete: .* --finish/,
+  })
+  t.equal(await file.read(), undefined)
+  await t.rejects(run(true), { code: 'NOT_FINISHED' })
+  t.equal(vault.rotations, 1)
 })

@@ -98,7 +98,7 @@ const AFTERWARDS =
 function summarize(steps: readonly Step[]): string {
   const count = (wanted: State) => steps.filter(({ state }) => state === wanted).length
   if (count('ok') === steps.length) return `ok: all ${String(steps.length)} steps are done`
-  return `NOT ok: ${String(count('to do'))} steps to do, ${String(count('not checked'))} not checked`
+  return `NOT ok: of ${String(steps.length)} steps, ${String(count('to do'))} to do and ${String(count('not checked'))} not checked`
 }
 
 /** What Vault refuses is a step to do; any other error is thrown. */
@@ -155,7 +155,7 @@ async function judgePlugins(values: RestoreValues, terminal: Terminal): Promise<
     ]
   })
   return faults.length === 0
-    ? { what, state: 'ok', words: `${String(readings.length)} are ready` }
+    ? { what, state: 'ok', words: `${String(readings.length)} of ${String(readings.length)} ready` }
     : { what, state: 'to do', words: faults.join('; ') }
 }
 

@@ -1,5 +1,5 @@
 import type { NeededVersions } from '../../rotate/needed-versions.ts'
-import { BridgeError } from '../../errors.ts'
+import { BridgeError, isOutage } from '../../errors.ts'
 import type { KeyAdmin } from '../../operator/key-admin.ts'
 import type { Ask } from '../cli/confirm.ts'
 import { warn, type Terminal } from '../cli/terminal.ts'
@@ -50,7 +50,10 @@ export async function raiseVersion({
   const consequence = describe(minDecryptionVersion, oldest, needed)
   if (ask === undefined) {
     const others = areOthersKnown ? '' : `; ${OTHERS}`
-    warn(terminal, `${consequence}; pass ${OPTION} ${String(oldest)} to do it${others}`)
+    warn(
+      terminal,
+      `${consequence}; pass --finish ${OPTION} ${String(oldest)} to do it: without --finish, another run creates another key version${others}`,
+    )
     return
   }
   if (!areOthersKnown && !(await ask(askAlone(name, minDecryptionVersion, oldest))))
@@ -97,11 +100,26 @@ async function raiseTo(
     warn(terminal, `min_decryption_version is already ${String(now)}`)
     return
   }
-  await key.raiseMinDecryptionVersion(version)
+  await raise(key, version)
   warn(
     terminal,
     `min_decryption_version is ${String(version)}: data under an older version can no longer be decrypted`,
   )
+}
+
+/** If the response is lost, the request may have arrived. */
+async function raise(key: KeyAdmin, version: number): Promise<void> {
+  try {
+    await key.raiseMinDecryptionVersion(version)
+  } catch (thrown) {
+    const error = BridgeError.from(thrown)
+    if (!isOutage(error)) throw error
+    throw new BridgeError(
+      error.code,
+      `it is unknown whether min_decryption_version is ${String(version)} now: ${error.message}`,
+      { cause: error },
+    )
+  }
 }
 
 /** Undefined if etcd was not read, regardless of the backups. */

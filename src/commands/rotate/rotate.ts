@@ -160,27 +160,20 @@ async function runRotate(
 }
 
 async function rotate(context: RotateContext, signal: AbortSignal): Promise<number> {
-  const { values, terminal, vault, cluster, folder } = context
+  const { values, terminal, cluster, folder } = context
   const file = new StateFile(join(folder, `rotate-${cluster}.json`), RotationState)
-  const { mount, key } = vault.config.transit
-  const known = await file.read()
-  if (known !== undefined && (known.cluster !== cluster || known.key !== `${mount}/${key}`)) {
-    throw new BridgeError(
-      'STATE_INVALID',
-      `the state file ${file.path} belongs to another cluster or key; pass another --state`,
-    )
-  }
   const actions = makeActions(context)
-  const state = known ?? (await beginState(context))
   if (values.plan) {
+    const state = await readState(context, file)
     print(terminal, formatRotationPlan(state, await actions.readKey(), namesEtcd(values)))
     return EXIT_OK
   }
+  // The state is read under the lock: until then, another run may still change or remove it.
   const unlock = await file.lock()
   try {
     const rotation = new Rotation({
       actions,
-      state,
+      state: await readState(context, file),
       file,
       finishOnly: values.finish,
       demand: makeDemand(context.encryption, values),
@@ -199,8 +192,20 @@ async function rotate(context: RotateContext, signal: AbortSignal): Promise<numb
   }
 }
 
-async function beginState({ vault, cluster }: RotateContext): Promise<RotationState> {
+/** The state of an earlier run that did not end, or a new one. Throws STATE_INVALID if it belongs to another cluster or key. */
+async function readState(
+  { vault, cluster }: RotateContext,
+  file: StateFile<typeof RotationState>,
+): Promise<RotationState> {
   const { mount, key } = vault.config.transit
+  const known = await file.read()
+  if (known !== undefined) {
+    if (known.cluster === cluster && known.key === `${mount}/${key}`) return known
+    throw new BridgeError(
+      'STATE_INVALID',
+      `the state file ${file.path} belongs to another cluster or key; pass another --state`,
+    )
+  }
   const { latestVersion } = await vault.key.read()
   return {
     version: 1,

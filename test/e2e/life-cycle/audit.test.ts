@@ -62,7 +62,7 @@ void test('uses of the key by two plugins are distinguished, and a decrypt by ha
   t.equal(found.code, 1)
   t.match(
     found.stdout,
-    /suspicious: .* decrypt transit\/k8s-etcd by root from 127\.0\.0\.1 \(unknown caller: it has no uid, no uid\): ok/,
+    /suspicious: .* decrypt transit\/k8s-etcd by root from 127\.0\.0\.1 \(unknown caller: it has no uid\): ok/,
   )
   t.match(found.stdout, '1 suspicious')
 

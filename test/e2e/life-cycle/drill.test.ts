@@ -62,7 +62,7 @@ void test('drill backup: what the snapshot needs, and what the current Vault can
     const partly = await run(accepted)
     t.match(partly.stdout, /3\. \[ok\] /)
     t.equal(partly.code, 1, 'plugins and etcd were not checked')
-    t.match(partly.stdout, /^NOT ok: 0 steps to do, 2 not checked$/m)
+    t.match(partly.stdout, /^NOT ok: of 5 steps, 0 to do and 2 not checked$/m)
     const empty = await startEtcd(t)
     const restore = (address: string, ...more: readonly string[]) =>
       run(['drill', 'restore', file, '--config', config, '--endpoints', address, ...more])

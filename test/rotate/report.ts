@@ -1,0 +1,35 @@
+import type { Report } from '../../src/verify/report.ts'
+
+/** A report of etcd with five Secrets under each of these versions of the key. */
+export function reportOf(versions: readonly number[], hashOf: (version: number) => string): Report {
+  const groups = versions.map((keyVersion) => ({
+    provider: 'kms v2 tb',
+    objects: 5,
+    seeds: 1,
+    keyVersion,
+    keyIdHash: hashOf(keyVersion),
+  }))
+  const none = {
+    plain: 0,
+    unreadable: 0,
+    unproven: 0,
+    plainKeys: [],
+    unreadableKeys: [],
+    unprovenKeys: [],
+  }
+  return {
+    ok: true,
+    source: 'etcd',
+    prefix: '/registry/',
+    revisions: [],
+    depth: 'envelopes',
+    objects: 5,
+    seeds: 1,
+    plain: 0,
+    unreadable: 0,
+    unproven: 0,
+    gaps: [],
+    resources: [{ resource: 'secrets', toBeEncrypted: true, objects: 5, ...none, groups }],
+    keyVersionsNeeded: [{ provider: 'kms v2 tb', versions }],
+  }
+}
