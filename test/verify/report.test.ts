@@ -104,6 +104,7 @@ widgets.example.com         1   kms v2 transit-bridge             2       1   tb
 
 not required to be encrypted: 2 objects of 2 resources (configmaps 1, namespaces 1)
 transit key versions needed by kms v2 transit-bridge: 2, 1; the oldest is 1, and older etcd snapshots may need older versions
+uid of its requests in Vault's audit log: verify-x (transit-bridge audit --verify-run)
 plaintext:
   /registry/secrets/a/2
 NOT ok: of 7 objects: 1 in plaintext`,
