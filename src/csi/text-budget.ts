@@ -7,8 +7,8 @@ const MIN_BYTES = 8 * 1024
 
 /**
  * Bounds the total text size of Mounts in progress. A limit on their number is not enough: a class has up to 256 KiB,
- * and every Mount waits while Vault hangs. A namespace may never hold more than is still free: a single one holds at most
- * half, and however many are greedy, one more finds room. See docs/design.md, "Memory bounds".
+ * and every Mount waits while Vault hangs. A namespace may never hold more than what is still free. So one namespace holds at
+ * most half, and there is always room for another one. See docs/design.md, "Memory bounds".
  */
 export class TextBudget {
   #bytes = 0

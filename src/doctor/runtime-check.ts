@@ -12,7 +12,7 @@ import { fail, ok, unknown, warn, wordsOf, type Finding } from './finding.ts'
 import { readHostFile } from './host-file.ts'
 import { checkPathRights } from './path-rights.ts'
 
-const RUN_IT = 'start transit-bridge csi, by its DaemonSet, and see its log'
+const RUN_IT = 'start transit-bridge csi (its DaemonSet), and see its log'
 
 /** The driver of csi.runtime on this node: its sockets, the kubelet, its records, and its rules. */
 export async function checkRuntime(
@@ -84,7 +84,7 @@ async function checkState({ stateFolder }: CsiRuntimeConfig): Promise<readonly F
     if (await isInMemory(stateFolder))
       return [...rights, ok('runtime state', `${stateFolder} is in memory`)]
     const why = `${stateFolder} is on a disk, so no tokens are stored, and after a restart requests fail for about a minute`
-    return [...rights, warn('runtime state', why, 'use a folder on tmpfs, such as below /run')]
+    return [...rights, warn('runtime state', why, 'use a folder on tmpfs, such as one in /run')]
   } catch (thrown) {
     const why = `${stateFolder} cannot be used (${systemCodeOf(thrown) ?? 'unknown error'})`
     return [...rights, fail('runtime state', why, RUN_IT)]

@@ -45,9 +45,9 @@ const HEADER_OVERHEAD_BYTES = 32
 
 const SWEEP_INTERVAL_MS = 1_000
 /**
- * For a request that is late. The caller receives INTERNAL, because the call has no gRPC status (gRPC over HTTP2, "Errors"). CANCEL would be CANCELLED,
- * after which kubelet assumes that a volume may be mounted (docs/design.md, "CSI errors"); an error code can cost the
- * connection.
+ * For a request that arrives too late. The caller receives INTERNAL, because the call has no gRPC status (gRPC over HTTP2,
+ * "Errors"). With CANCEL it would receive CANCELLED, after which kubelet assumes that a volume may be mounted (docs/design.md,
+ * "CSI errors"). After an error code, some clients close the connection.
  */
 const LATE_CODE = constants.NGHTTP2_NO_ERROR
 

@@ -37,7 +37,7 @@ export class KeyProof {
     await this.#proveBatch(good, { ciphertext, associatedData: changed }, context)
   }
 
-  /** A token that was revoked in between denies a batch, too: only a second denial shows that a policy denies batches. */
+  /** Vault also denies a batch if the token was just revoked: only a second denial shows that a policy denies batches. */
   async #proveBatch(good: DecryptInput, bad: DecryptInput, context: CallContext): Promise<void> {
     if ((await this.#findBatchDenial(good, bad, context)) === undefined) return
     requireRefused(await this.#decryptOne(bad, context))

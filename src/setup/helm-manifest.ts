@@ -95,7 +95,7 @@ function identityOf(workload: unknown, map: Place, label: string): RenderedIdent
   }
 }
 
-/** The name of the node is one for all that is read here: no node is known, and Vault's settings do not depend on it. */
+/** Stands for the name of every node: the manifest does not contain it, and Vault's settings do not depend on it. */
 const ANY_NODE = 'node'
 
 /** The variables of the pods that mount the ConfigMap, and of the static pod that the ConfigMap describes. */

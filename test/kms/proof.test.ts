@@ -99,7 +99,7 @@ void test('a Transit that denies batches is proven value by value, and the denia
   t.same(denials, ['VAULT_DENIED'])
 })
 
-void test('a batch that is denied once, as while a token is revoked, is not reported', async (t) => {
+void test('a batch that is denied once, as happens when a token is revoked, is not reported', async (t) => {
   let isRevoked = true
   const { prove, sizes, denials } = fixture((inputs, answer) => {
     if (inputs.length === 1 || !isRevoked) return answer

@@ -224,7 +224,7 @@ void test('a batch that Vault denies twice is sent one by one, and no batch for 
   t.equal(namesOf(30).length, 4, 'batches are tried again')
 })
 
-void test('a token that was replaced between two requests is not a policy that denies batches', async (t) => {
+void test('a token that was replaced between two requests is not taken for a policy that denies batches', async (t) => {
   const { call, request, namesOf, answer, denials } = busy()
   const calls = [call(), call(), call()]
   await answer(0)

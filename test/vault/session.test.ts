@@ -246,7 +246,7 @@ void test('a login that hangs is abandoned after 4 s and is an outage', async (t
   t.equal(login.calls.length, 2)
 })
 
-void test('a login that is given up says why its requests failed', async (t) => {
+void test('a login that times out reports why its requests failed', async (t) => {
   const { session, login, clock } = fixture()
   session.start()
   login.call(0).context.onRetry?.(new BridgeError('VAULT_TIMEOUT', 'the name server is silent'))

@@ -90,8 +90,8 @@ seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 
 {{/*
-The values of csi.runtime, as YAML. A release from before a value existed is upgraded with --reuse-values, so each has
-its default here, too.
+The values of csi.runtime, as YAML. After helm upgrade --reuse-values, values that the old release did not have are missing, so
+each has its default here, too.
 */}}
 {{- define "transit-bridge.csiRuntimeValues" -}}
 {{- $own := dict "enabled" false "driverName" "transit.transit-bridge.io" "kubeletFolder" "/var/lib/kubelet" "tokenExpirationSeconds" 3600 "maxRequestsPerSecond" 500 -}}

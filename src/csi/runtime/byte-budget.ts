@@ -36,8 +36,8 @@ export class ByteBudget {
 }
 
 /**
- * The bytes of one volume. It may never hold more than is still free: a single one holds at most half, and no matter how many hold as
- * much as they can, one more finds room.
+ * The bytes of one volume. A volume may never hold more than what is still free. So one volume holds at most half, and there is
+ * always room for another one.
  */
 export interface ByteShare {
   hold(): HeldBytes
