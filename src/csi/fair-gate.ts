@@ -126,6 +126,6 @@ function cancelled(): BridgeError {
 function late(): BridgeError {
   return new BridgeError(
     'DEADLINE_EXCEEDED',
-    'the deadline passed before the turn of this request, because others take all places',
+    'the deadline passed while this request waited for others',
   )
 }

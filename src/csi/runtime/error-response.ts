@@ -3,7 +3,7 @@ import { respondErrors, type PodResponse } from './pod-request.ts'
 
 /** If Vault does not say when. */
 const RETRY_MS = 1_000
-/** A longer wait that Vault asks for is shortened: clients may sleep for as long as they are told. */
+/** A longer wait that Vault asks for is shortened: clients may sleep for as long as the header says. */
 const MAX_RETRY_MS = 60_000
 
 const STATUS_OF: Partial<Record<ErrorCode, number>> = {
