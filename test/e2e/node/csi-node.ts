@@ -14,6 +14,11 @@ const DRIVER_SOCKET = '/var/lib/kubelet/plugins/csi-secrets-store/csi.sock'
 export async function forwardVault(t: Test, node: KubeNode, port: number): Promise<void> {
   const server = await forwardSocket(node.vaultSocket, port)
   t.teardown(() => server.close())
+  startGateway(node)
+}
+
+/** Again after a reboot. */
+export function startGateway(node: KubeNode): void {
   node.run('gateway', process.execPath, [
     join(import.meta.dirname, '../../real/cluster/node/forward.ts'),
     `tcp:${ADDRESS}:8200`,

@@ -1,25 +1,11 @@
 // Volumes with a socket on a real node: kubelet registers our own CSI driver, with the object of docs/runtime.md, and pods
 // use Transit without a token.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import { parse, stringify } from 'yaml'
 
-import { buildProgram } from '../../commands/program.ts'
-import { DocumentText } from '../../csi/document.ts'
-import { KubeNode, whyNoNode } from '../../real/cluster/kube-node.ts'
-import { buildImageArchive, IMAGE } from '../../real/cluster/node-image.ts'
-import { CertificateAuthority } from '../../real/host/pki.ts'
-import type { Program } from '../../real/program/program.ts'
-import { CsiVault } from '../../real/vault/csi-vault.ts'
-import { auditHeader, makeKey, writePolicy } from '../../real/vault/transit-setup.ts'
-import { ADDRESS, forwardVault } from './csi-node.ts'
-
-const DRIVER = 'transit.transit-bridge.io'
-const SHOP = '/api/v1/namespaces/shop'
-const PROGRAM = join(import.meta.dirname, '../../../bin/transit-bridge')
-/** What an administrator writes for all roles of the socket; see docs/runtime.md. */
-const POLICY = readFileSync(join(import.meta.dirname, '../../../vault-policies/socket.hcl'), 'utf8')
+import { whyNoNode, type KubeNode } from '../../real/cluster/kube-node.ts'
+import { pod, SHOP, startRuntimeNode } from './runtime-node.ts'
 
 /** Signs, verifies, tries another team's key, and looks for a token of Vault in what the pod can see. */
 const SIGNER = `
@@ -66,89 +52,6 @@ const LOADER = `
   }
   main().then(JSON.stringify, String).then((words) => writeFileSync('/dev/termination-log', words))`
 
-async function startVault(t: Test, node: KubeNode, authority: CertificateAuthority) {
-  const vault = await CsiVault.start(node.signer, {
-    tls: await authority.server('vault', { names: [ADDRESS] }),
-  })
-  t.teardown(() => vault.stop())
-  await writePolicy(vault.bao, 'signer', POLICY)
-  await vault.writeRole({
-    role: 'signer',
-    subjects: ['system:serviceaccount:shop:*'],
-    policies: ['signer'],
-  })
-  await auditHeader(vault.bao, 'X-Transit-Bridge-UID')
-  await makeKey(vault.bao, 'app-signing', { type: 'ecdsa-p256' })
-  await makeKey(vault.bao, 'team-signing', { type: 'ecdsa-p256' })
-  await forwardVault(t, node, vault.bao.port)
-  return vault
-}
-
-/** The driver beside kubelet, as in a DaemonSet with the same paths. */
-class NodeDriver {
-  readonly #node: KubeNode
-  readonly #config: string
-  readonly #pidFile: string
-  #runs = 0
-
-  constructor(node: KubeNode, caFile: string) {
-    this.#node = node
-    this.#config = join(node.folder, 'csi.yaml')
-    this.#pidFile = join(node.folder, 'csi.pid')
-    const rule = {
-      namespaces: ['shop'],
-      serviceAccounts: ['*'],
-      roles: ['signer'],
-      keys: ['app-*'],
-      operations: ['sign', 'verify', 'hash'],
-    }
-    const csi = { audience: 'vault', rules: [rule], runtime: { enabled: true, nodeName: 'node-1' } }
-    const document = {
-      vault: { address: `https://${ADDRESS}:8200`, caFile },
-      csi,
-      admin: { listen: 'none' },
-    }
-    writeFileSync(this.#config, stringify(document))
-  }
-
-  start(): Program {
-    this.#runs += 1
-    const folders = '/var/lib/kubelet/plugins/transit.transit-bridge.io /run/transit-bridge'
-    const script = `mkdir -p ${folders}; echo $$ > ${this.#pidFile}; exec ${PROGRAM} csi --config ${this.#config}`
-    return this.#node.run(`runtime-${String(this.#runs)}`, 'sh', ['-c', script])
-  }
-
-  async kill(): Promise<void> {
-    const script = `kill -KILL $(cat ${this.#pidFile})`
-    await this.#node.run('kill', 'sh', ['-c', script]).finished()
-  }
-}
-
-function pod(name: string, script: string): object {
-  return {
-    metadata: { name },
-    spec: {
-      restartPolicy: 'Never',
-      securityContext: { runAsUser: 65534, runAsGroup: 65534 },
-      containers: [
-        {
-          name: 'main',
-          image: `${IMAGE.repository}:${IMAGE.tag}`,
-          imagePullPolicy: 'Never',
-          command: ['/usr/bin/node', '-e', script],
-          volumeMounts: [{ name: 'transit', mountPath: '/transit' }],
-        },
-      ],
-      volumes: [
-        {
-          name: 'transit',
-          csi: { driver: DRIVER, readOnly: true, volumeAttributes: { role: 'signer' } },
-        },
-      ],
-    },
-  }
-}
-
 async function lastWords(t: Test, node: KubeNode, name: string) {
   let words = ''
   try {
@@ -167,26 +70,7 @@ async function lastWords(t: Test, node: KubeNode, name: string) {
 }
 
 void test('a pod signs through the socket in its volume', { skip: whyNoNode() }, async (t) => {
-  buildProgram()
-  const node = await KubeNode.start(await buildImageArchive())
-  t.teardown(() => node.stop())
-  const authority = await CertificateAuthority.create()
-  const vault = await startVault(t, node, authority)
-  const caFile = join(node.folder, 'vault-ca.pem')
-  writeFileSync(caFile, authority.caPem)
-  const csiDriver = parse(new DocumentText('runtime.md').block('example: csidriver')) as object
-  await node.api('POST', '/apis/storage.k8s.io/v1/csidrivers', csiDriver)
-  const driver = new NodeDriver(node, caFile)
-  driver.start()
-  await node.waitUntil('the driver to be known to the node', async () => {
-    const { status, body } = await node.request('GET', '/apis/storage.k8s.io/v1/csinodes/node-1')
-    return status === 200 && JSON.stringify(body.spec.drivers).includes(DRIVER)
-  })
-  await node.api('POST', '/api/v1/namespaces', { metadata: { name: 'shop' } })
-  await node.waitUntil(
-    'the service account of the pods',
-    async () => (await node.request('GET', `${SHOP}/serviceaccounts/default`)).status === 200,
-  )
+  const { node, vault, driver } = await startRuntimeNode(t)
 
   await t.test('it signs and verifies, and has no token', async (t) => {
     const since = vault.bao.auditMark()
