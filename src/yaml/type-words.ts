@@ -1,5 +1,7 @@
 import type { BaseIssue } from 'valibot'
 
+import { quotedStart } from '../text/quoted.ts'
+
 /** One issue that valibot found. */
 export type Issue = BaseIssue<unknown>
 
@@ -36,7 +38,7 @@ const MAX_SHOWN = 40
 export function showValue(value: unknown): string {
   if (typeof value === 'number') return String(value)
   if (typeof value !== 'string') return nameType(value)
-  return JSON.stringify(value.length > MAX_SHOWN ? `${value.slice(0, MAX_SHOWN)}…` : value)
+  return quotedStart(value, MAX_SHOWN)
 }
 
 /** The type of a value in a word, never the value. */

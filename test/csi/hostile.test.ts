@@ -1,4 +1,5 @@
 import { after, end, test } from 'tap'
+import { quoted } from '../../src/text/quoted.ts'
 import type { CsiRule } from '../../src/config/config.ts'
 import { PodVault, newPod, type AttributesChange, type Pod } from './pod-vault.ts'
 import { ALLOW_ALL, failure, podRequests, startFixture } from './fixture.ts'
@@ -262,6 +263,16 @@ const CASES: readonly Case[] = [
     /objects\[0\]\.type: "publickey" is not supported; did you mean publicKey/,
   ),
   invalid(
+    'a type with characters that a terminal obeys',
+    [{ ...PUBLIC, type: '\u202e\u009b31m\u2028x' }],
+    /^[ -~…]*type: "\\u202e\\u009b31m\\u2028x" is not supported/,
+  ),
+  invalid(
+    'a field with a name that reverses text',
+    [{ ...PUBLIC, '\u202ea': 1 }],
+    /objects\[0\]\."\\u202ea": is not a known field/,
+  ),
+  invalid(
     'a type from Object.prototype',
     [{ ...PUBLIC, type: 'constructor' }],
     /type: "constructor" is not supported/,
@@ -342,6 +353,7 @@ const CASES: readonly Case[] = [
       [{ format: 'openssh', comment: 'x'.repeat(300) }, /\.comment: is not a comment/],
       [{ format: 'ssh' }, /\.format: "ssh" is not supported; use pem, jwk, der or openssh/],
       [{ format: 'jwk', kid: '' }, /\.kid: is the same for each key version; write \{\{ version/],
+      [{ format: 'jwk', kid: '\u202e{{ version }}' }, /\.kid: contains a control character/],
       [{ format: 'jwk', kid: 'prod' }, /\.kid: is the same for each key version/],
       [{ format: 'jwk', kid: '{{ key }}' }, /\.kid: is the same for each key version/],
       [{ format: 'jwk', kid: '{{ version' }, /\.kid: has \{\{ without \}\}; write \{\{ name \}\}/],
@@ -359,7 +371,7 @@ const CASES: readonly Case[] = [
     ] as const
   ).map(([fields, words]) =>
     invalid(
-      `a public key with ${JSON.stringify(fields).slice(0, 60)}`,
+      `a public key with ${quoted(JSON.stringify(fields)).slice(0, 60)}`,
       [{ ...PUBLIC, ...fields }],
       words,
     ),
@@ -543,13 +555,15 @@ const CASES: readonly Case[] = [
       ['/a~2b', /jsonPointer: contains a single ~; write ~0/],
       ['/a~', /jsonPointer: contains a single ~/],
       ['/a\nb', /jsonPointer: contains a control character/],
+      ['/a\u202eb', /jsonPointer: contains a control character/],
+      ['/a\u2028b', /jsonPointer: contains a control character/],
       ['/\ud800', /jsonPointer: contains a control character/],
       ['/a'.repeat(33), /jsonPointer: has more than 32 parts/],
       [`/${'x'.repeat(512)}`, /jsonPointer: is longer than 512 characters/],
     ] as const
   ).map(([pointer, words]) =>
     invalid(
-      `the pointer ${JSON.stringify(pointer).slice(0, 20)}`,
+      `the pointer ${quoted(pointer).slice(0, 20)}`,
       [{ ...GOOD, jsonPointer: pointer }],
       words,
     ),

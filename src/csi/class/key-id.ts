@@ -1,4 +1,5 @@
 import { listChoices } from '../../text/nearest.ts'
+import { UNPRINTABLE } from '../../text/quoted.ts'
 import type { FieldReader } from './object-fields.ts'
 import { splitPlaceholders, type TextPart } from './placeholders.ts'
 
@@ -32,7 +33,7 @@ function findFault(
   hasSeveralKeys: boolean,
 ): string | undefined {
   if (text.length > LONGEST) return `is longer than ${String(LONGEST)} characters`
-  if (!text.isWellFormed() || /\p{Cc}/u.test(text)) return 'contains a control character'
+  if (!text.isWellFormed() || UNPRINTABLE.test(text)) return 'contains a control character'
   const placeholders = parts.filter((part) => typeof part !== 'string')
   const names = new Set(placeholders.map(({ name }) => name))
   if (placeholders.some(({ name, encoding }) => !isKnown(name) || encoding !== undefined))

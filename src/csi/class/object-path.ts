@@ -1,17 +1,17 @@
+import { UNPRINTABLE } from '../../text/quoted.ts'
+
 /** Limits of the driver's AtomicWriter (pkg/util/fileutil/atomic_writer.go, validatePath). */
 const LONGEST_PATH = 4096
 const LONGEST_ELEMENT = 255
 /** Our own limit; the driver has none. */
 const DEEPEST = 32
-/** Also what changes the order or lines of the text around it, because messages and events contain the path. */
-const CONTROL = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/u
 /** Maximum length of the `/<version>` that follows if the path is a folder. */
 const LONGEST_VERSION = 12
 
 /** Returns what is wrong with the path of a file ("is absolute; …"), or undefined. */
 export function findPathFault(path: string): string | undefined {
   if (path === '') return 'is empty; use the name of a file, such as keys/signing.pem'
-  if (!path.isWellFormed() || CONTROL.test(path))
+  if (!path.isWellFormed() || UNPRINTABLE.test(path))
     return 'contains a control character; use printable characters'
   if (path.startsWith('/'))
     return 'is absolute; use a path relative to the volume, without the leading /'

@@ -1,3 +1,4 @@
+import { UNPRINTABLE } from '../../text/quoted.ts'
 import type { FieldReader } from './object-fields.ts'
 
 /** Our own limits; RFC 6901 has none. Messages contain the pointer. */
@@ -41,7 +42,7 @@ function findPointerFault(pointer: string): string | undefined {
   if (pointer === '' || pointer === '/')
     return `is ${pointer === '' ? 'empty' : 'only a slash'}; use the path of a part, such as /db/password`
   if (!pointer.startsWith('/')) return 'does not start with /; use a path such as /db/password'
-  if (!pointer.isWellFormed() || /\p{Cc}/u.test(pointer)) return 'contains a control character'
+  if (!pointer.isWellFormed() || UNPRINTABLE.test(pointer)) return 'contains a control character'
   if (pointer.length > LONGEST_POINTER)
     return `is longer than ${String(LONGEST_POINTER)} characters`
   if (pointer.split('/').length - 1 > DEEPEST) return `has more than ${String(DEEPEST)} parts`
