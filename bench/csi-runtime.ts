@@ -1,4 +1,5 @@
-// Run-time sockets beside Transit called directly, and the provider of files while they are under load: npm run bench:runtime.
+// Compares run-time sockets with direct calls of Transit, and measures Mounts while the sockets are under load:
+// npm run bench:runtime.
 //
 // Everything is real: OpenBao with its audit file, and the built program in its own process. The volumes are published over gRPC as
 // the kubelet does. Sockets and direct calls take turns, each with the same number of callers and with Vault tokens from the same
@@ -98,7 +99,7 @@ function startProvider(): Promise<Provider> {
   })
 }
 
-/** What volumes cost Vault that no pod uses, while the kubelet republishes them. */
+/** Counts the requests to Vault for volumes that no pod uses, while the kubelet republishes them. */
 async function measureIdle(kubelet: Kubelet): Promise<void> {
   const pods = makePods(IDLE_VOLUMES)
   const start = vault.bao.auditMark()
@@ -202,7 +203,7 @@ function addLoadRows(name: string, byHand: LoadResult, bySocket: LoadResult, cos
   )
 }
 
-/** The unchanged Mount of the provider of files, which shares the process and the connections to Vault. */
+/** An unchanged Mount of files, which shares the process and the connections to Vault with the sockets. */
 async function measureFiles(files: GrpcLoad, busy: Send): Promise<void> {
   const idle: LoadResult[] = []
   const loaded: LoadResult[] = []

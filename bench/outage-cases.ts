@@ -144,7 +144,7 @@ function answerByGateway(subject: Subject, answer: HttpAnswer): Promise<Result> 
 function hang(subject: Subject, callers: number): Promise<Result> {
   return withVault(async (vault) => {
     const network = await TcpProxy.start(vault.bao.address)
-    // So many callers would keep two cores busy while Vault answers, and this process if all called at once.
+    // Before and after the fault, so many callers would keep two cores busy; all at once, they would keep this process busy.
     const load = { callers, deadlineMs: 1_000, marginMs: 0, spreadMs: 1_000 }
     try {
       return await subject.measure({ vault, address: network.address, load }, async () => {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { KmsCallError, type WrappedSeed } from '../test/real/program/kms-client.ts'
 import type { Plugin } from '../test/real/program/plugin.ts'
 
-/** Enough to choose from; the last ones are kept. */
+/** Only the latest are kept. */
 const MAX_SEEDS = 400
 const PAUSE_MS = 10
 const STATUS_PAUSE_MS = 50
@@ -27,7 +27,7 @@ export interface LoadOptions {
   readonly deadlineMs: number
   /** How long before the fault the load starts, and how long after it the load ends. */
   readonly marginMs: number
-  /** Over how long the first calls of the callers are spread. */
+  /** The time over which the first calls of the callers are spread. */
   readonly spreadMs: number
 }
 

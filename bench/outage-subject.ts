@@ -25,7 +25,7 @@ export interface Situation {
   readonly logLevel?: string
   /** What is measured at the end; returns what was seen, in words. */
   readonly atEnd?: (plugin: Plugin) => Promise<string>
-  /** Changes the command line further, as the environment does that the program runs in. */
+  /** Changes the command line, so that the program runs in another environment. */
   readonly wrap?: Wrap
 }
 

@@ -1,5 +1,5 @@
 // Runs the end-to-end tests in two groups at the same time. Only one kubelet can run on a machine, so the tests with a real
-// node take turns; in one group with the others they would hold places in which nothing runs.
+// node take turns. In one group with the others, they would occupy jobs while they wait.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, mkdtempSync, openSync, rmSync } from 'node:fs'
@@ -18,7 +18,7 @@ async function runTap(args: readonly string[], output: 'inherit' | number): Prom
   return code ?? 1
 }
 
-/** The output of the second group is printed after that of the first: mixed, neither could be read. */
+/** The output of the second group is printed after that of the first: mixed, neither would be readable. */
 async function runTests(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'test-e2e-'))
   try {

@@ -12,6 +12,6 @@ export interface CallContext {
   readonly onVaultRequest?: (() => void) | undefined
   /** Called with the reason when Vault cannot answer and the request is tried again. */
   readonly onRetry?: ((reason: BridgeError) => void) | undefined
-  /** The caller retries itself, so it receives an outage at once, without a wait for the next login. */
+  /** The caller has its own retries, so it receives an outage at once, without a wait for the next login. */
   readonly failsFast?: boolean | undefined
 }

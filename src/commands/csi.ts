@@ -28,7 +28,7 @@ const SOCKET_MODE = 0o600
 const MAX_INCOMPLETE_BYTES = 64 * 1024 * 1024
 /** All Mounts share the connection of the driver: a large class must not delay the small requests behind it. */
 const CONNECTION_WINDOW_BYTES = 8 * 1024 * 1024
-/** On a busy node requests arrive slowly, and a Mount that fails before it is read has no reason. */
+/** On a busy node, requests arrive slowly. If a Mount times out before it is read, its event shows no reason. */
 const REQUEST_TIMEOUT_MS = 30_000
 
 export const csiCommand = defineCommand({

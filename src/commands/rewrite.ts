@@ -214,7 +214,7 @@ async function judge(
   return EXIT_FAILED
 }
 
-/** With `identity` first, nothing must be encrypted, so nothing is proved about what still is. */
+/** With `identity` first, nothing must be encrypted, so the report says nothing about what still is. */
 function describeProof({ resources }: Report): string {
   const required = resources.filter(({ toBeEncrypted }) => toBeEncrypted)
   const count = required.reduce((sum, { objects }) => sum + objects, 0)

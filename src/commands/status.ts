@@ -93,7 +93,7 @@ const OF_ETCD: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'STORE_EMPTY',
 ])
 
-/** During an outage of Vault or etcd, the rest is what an operator needs to see. Wrong usage still ends the command. */
+/** During an outage of Vault or etcd, an operator needs to see everything else. Wrong usage still ends the command. */
 async function orFault<Result>(work: Promise<Result>): Promise<Result | BridgeError> {
   try {
     return await work

@@ -8,8 +8,8 @@ import { readAt } from './shape.ts'
 const SEALED_FILE: Path = ['kms', 'localKeys', 'sealedFile']
 
 /**
- * A fault if the plugin would replace a file that the configuration names for something else, such as the token file, or the
- * configuration itself.
+ * Returns a fault if the plugin would replace a file that the configuration names for something else, such as the token file,
+ * or the configuration itself.
  */
 export function findOverwritten(value: unknown, file: string): readonly LocatedFault[] {
   const path = readAt(value, SEALED_FILE)
@@ -21,9 +21,7 @@ export function findOverwritten(value: unknown, file: string): readonly LocatedF
     : findText(value, (text, at) => formatPath(at) !== formatPath(SEALED_FILE) && isWritten(text))
   if (other === undefined) return []
   const message = `would replace ${other}`
-  return [
-    { path: formatPath(SEALED_FILE), at: SEALED_FILE, message, hint: 'use a file of its own' },
-  ]
+  return [{ path: formatPath(SEALED_FILE), at: SEALED_FILE, message, hint: 'use a separate file' }]
 }
 
 /** The path of the first text that satisfies a condition. */

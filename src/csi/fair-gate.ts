@@ -37,8 +37,8 @@ export class FairGate {
   }
 
   /**
-   * Throws OVERLOADED if the owner has too much work in progress, and DEADLINE_EXCEEDED or CANCELLED if the context ends the wait for a
-   * turn.
+   * Throws OVERLOADED if the owner has too much work in progress, and DEADLINE_EXCEEDED or CANCELLED if the context ends the
+   * wait for a turn.
    */
   async run<T>(owner: string, work: () => Promise<T>, context?: CallContext): Promise<T> {
     await this.#turn(owner, context)

@@ -7,7 +7,7 @@ export const TOKENS = `${DRIVER_PREFIX}serviceAccount.tokens`
 /** The class name, which the driver sends without the prefix. */
 const CLASS_NAME = 'secretProviderClass'
 const LONGEST_NAME = 253
-/** A field as Go's json.Marshal writes it, with a name of kubelet or the driver. */
+/** One of the fields that identify a volume, as Go's json.Marshal writes it. */
 const OWNER_FIELD =
   /"(csi\.storage\.k8s\.io\/(?:pod\.(?:name|namespace|uid)|serviceAccount\.name)|secretProviderClass)":"([\w.-]{1,253})"/g
 /**

@@ -2,13 +2,13 @@ import { BridgeError } from '../errors.ts'
 
 /** While a request waits for Vault, it occupies up to four times its size on the JavaScript heap. */
 const MAX_BYTES = 4 * 1024 * 1024
-/** What a small request counts, so that one namespace cannot hold all 512 Mounts (provider.ts). */
+/** What a smaller request counts as, so that one namespace cannot hold all 512 Mounts (provider.ts). */
 const MIN_BYTES = 8 * 1024
 
 /**
  * Bounds the total text size of Mounts in progress. A limit on their number is not enough: a class has up to 256 KiB,
  * and every Mount waits while Vault hangs. A namespace may never hold more than what is still free. So one namespace holds at
- * most half, and there is always room for another one. See docs/design.md, "Memory bounds".
+ * most half, and another one can always start a Mount. See docs/design.md, "Memory bounds".
  */
 export class TextBudget {
   #bytes = 0
@@ -22,7 +22,7 @@ export class TextBudget {
     if (own > MAX_BYTES - this.#bytes - bytes) {
       throw new BridgeError(
         'OVERLOADED',
-        `Mounts of namespace ${namespace} are in progress with too much SecretProviderClass text (${String(MAX_BYTES / 1024 / 1024)} MiB for all namespaces of the node); kubelet retries`,
+        `the Mounts in progress of namespace ${namespace} hold too much SecretProviderClass text (all namespaces of the node together may hold ${String(MAX_BYTES / 1024 / 1024)} MiB); kubelet retries`,
       )
     }
     this.#count(namespace, bytes)

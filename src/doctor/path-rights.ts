@@ -65,8 +65,8 @@ function explainOpen(
 }
 
 /**
- * Everything that the kernel looks at to open a path, in this order; the last one is the file. Empty if it does not exist. A text
- * says why it cannot be checked.
+ * Returns everything that the kernel looks at to open a path, in this order; the last one is the file. Empty if it does not
+ * exist; a text if it cannot be checked: the reason.
  */
 async function listPlaces(path: string): Promise<readonly Place[] | string> {
   const places = new Map<string, Place>()

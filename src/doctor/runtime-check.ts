@@ -12,7 +12,7 @@ import { fail, ok, unknown, warn, wordsOf, type Finding } from './finding.ts'
 import { readHostFile } from './host-file.ts'
 import { checkPathRights } from './path-rights.ts'
 
-const RUN_IT = 'start transit-bridge csi (its DaemonSet), and see its log'
+const RUN_IT = 'start transit-bridge csi (its DaemonSet), and check its log'
 
 /** The driver of csi.runtime on this node: its sockets, the kubelet, its records, and its rules. */
 export async function checkRuntime(
@@ -71,7 +71,7 @@ function judgeRegistration(
   const what = 'runtime registration'
   if (state === 'registered') return ok(what, `the kubelet registered ${driverName}`)
   if (state === 'refused')
-    return fail(what, `the kubelet refused ${driverName}`, 'see the log of transit-bridge csi')
+    return fail(what, `the kubelet refused ${driverName}`, 'check the log of transit-bridge csi')
   const why = `the kubelet has not called ${registrationSocket} since the driver started`
   const fix =
     'mount the plugins_registry folder of this kubelet (--root-dir) at the same path, and set csi.runtime.registrationSocket to a file in it'
@@ -116,7 +116,7 @@ async function checkAudience(
   return fail(what, why, fix)
 }
 
-/** The audiences of each stored token; a text: why they cannot be read. */
+/** Returns the audiences of each stored token, or why they cannot be read. */
 async function readAudiences(folder: string): Promise<readonly (readonly string[])[] | string> {
   try {
     const records = await Promise.all(

@@ -1,7 +1,7 @@
 import type { CallContext } from '../call-context.ts'
 import type { CsiConfig, CsiRule } from '../config/config.ts'
 import { inVaultNamespace, placeOf, type EnginePlace } from '../csi/engine-place.ts'
-import { matchesPattern } from '../csi/identity/name-pattern.ts'
+import { matchesAny } from '../csi/identity/name-pattern.ts'
 import { openPodSession, type PodLoginOptions } from '../csi/identity/pod-login.ts'
 import type { PodSession } from '../csi/identity/pod-session.ts'
 import type { ServiceAccountToken } from '../identity/service-account-token.ts'
@@ -24,8 +24,8 @@ export interface RuntimePolicyOptions extends PodLoginOptions {
 }
 
 /**
- * Whether Vault allows a pod what the rules allow it at run time. The driver has no identity of its own, so only a token of the
- * pod's service account can show it.
+ * Checks whether Vault allows a pod what the rules allow it at run time. The driver has no identity in Vault, so only a token
+ * of the pod's service account can show that.
  */
 export async function checkRuntimePolicy(
   options: RuntimePolicyOptions,
@@ -49,11 +49,11 @@ export async function checkRuntimePolicy(
 function isFor(rule: CsiRule, { claims }: ServiceAccountToken): boolean {
   const [, , namespace = '', account = ''] = (claims.subject ?? '').split(':')
   const { operations = [], namespaces, serviceAccounts } = rule
-  return operations.length > 0 && fits(namespaces, namespace) && fits(serviceAccounts, account)
-}
-
-function fits(patterns: readonly string[], name: string): boolean {
-  return patterns.some((pattern) => matchesPattern(pattern, name))
+  return (
+    operations.length > 0 &&
+    matchesAny(namespaces, namespace) &&
+    matchesAny(serviceAccounts, account)
+  )
 }
 
 function noRule({ claims: { subject = '' } }: ServiceAccountToken): Finding {

@@ -40,8 +40,8 @@ export async function runOutageDrill(
   if (made.status >= 400 && made.status !== 409)
     throw explainAnswer(client.server, `POST ${path}`, made.status, made.body)
   try {
-    // Otherwise the result would show the effects of something else, and the drill would make that worse.
-    await requireWell(options, `${path}/${NAME}`, signal)
+    // Otherwise the drill would measure another fault, and make it worse.
+    await requireHealthy(options, `${path}/${NAME}`, signal)
     await begin()
     try {
       return await watch(options, `${path}/${NAME}`, signal)
@@ -68,17 +68,17 @@ async function watch(
     onSample(sample)
     if (signal.aborted)
       throw new BridgeError('CANCELLED', 'stopped before the end; the outage is over')
-    if ((at > seconds && isWell(sample)) || at > seconds + patienceMs / 1000) return samples
+    if ((at > seconds && isHealthy(sample)) || at > seconds + patienceMs / 1000) return samples
     await wait(INTERVAL_MS, clock, signal)
   }
 }
 
-function isWell({ ready, write, read, plugin }: OutageSample): boolean {
+function isHealthy({ ready, write, read, plugin }: OutageSample): boolean {
   return ready && write && read && plugin
 }
 
-/** Waits a little: an API server keeps the health of its plugin for 20 s, so both may just have been restarted. */
-async function requireWell(
+/** Throws NOT_CONVERGED after some time: an API server caches the health of its plugin for 20 s, and may have just restarted. */
+async function requireHealthy(
   options: OutageDrillOptions,
   path: string,
   signal: AbortSignal,
@@ -87,7 +87,7 @@ async function requireWell(
   const startedAt = clock.monotonic()
   for (;;) {
     const sample = await probe(options, path, 0, 0)
-    if (isWell(sample)) return
+    if (isHealthy(sample)) return
     if (clock.monotonic() - startedAt > READY_WITHIN_MS) throw alreadyFailing(sample)
     await wait(INTERVAL_MS, clock, signal)
   }

@@ -4,12 +4,12 @@ import { BridgeError } from '../errors.ts'
 import { explainFileError } from './system-error.ts'
 
 const MEBIBYTE = 1024 * 1024
-/** A list of certificates, the largest of these files, has a quarter of it. */
+/** The largest of these files, a list of certificates, has a quarter of this size. */
 const MAX_TEXT_BYTES = MEBIBYTE
 
 /**
- * Reads a file that the command line names; a pipe is possible, as in `--share <(gpg -d share)`. Throws USAGE_INVALID, also
- * for a file that is too large to be the right one; its message calls the file `label`.
+ * Reads a file that the command line names; a pipe is possible, as in `--share <(gpg -d share)`. Throws USAGE_INVALID
+ * if the file cannot be read or is too large to be the right one; the message calls the file `label`.
  */
 export async function readTextFile(
   file: string,
@@ -19,7 +19,7 @@ export async function readTextFile(
   const chunks: Buffer[] = []
   let length = 0
   try {
-    // The end is included: one byte more than is accepted.
+    // `end` is inclusive, so this reads up to one byte more than is accepted.
     for await (const chunk of createReadStream(file, { end: maxBytes }) as AsyncIterable<Buffer>) {
       chunks.push(chunk)
       length += chunk.length

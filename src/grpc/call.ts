@@ -23,7 +23,7 @@ export type Call = <I extends DescMessage, O extends DescMessage>(
   request: MessageInitShape<I>,
 ) => Promise<MessageShape<O>>
 
-/** Calls the server behind a unix socket, for as long as `work` runs. Throws SOCKET_FAILED if nothing answers there. */
+/** Runs `work` with a client of the server behind a unix socket. Throws SOCKET_FAILED if nothing answers there. */
 export async function withSocket<T>(socket: string, work: (call: Call) => Promise<T>): Promise<T> {
   await pingSocket(socket, PING_TIMEOUT_MS)
   const client = new Client(`unix://${socket}`, credentials.createInsecure(), {
@@ -43,11 +43,13 @@ function callOnce<I extends DescMessage, O extends DescMessage>(
 ): Promise<MessageShape<O>> {
   const bytes = Buffer.from(toBinary(method.input, create(method.input, request)))
   const path = `/${method.parent.typeName}/${method.name}`
-  const pass = (buffer: Buffer) => buffer
+  const serialize = (buffer: Buffer) => buffer
+  // grpc-js catches what this throws; in the callback, it would be an uncaught error.
+  const deserialize = (buffer: Buffer) => fromBinary(method.output, buffer)
   const deadline = Date.now() + CALL_TIMEOUT_MS
   return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(path, pass, pass, bytes, { deadline }, (error, answer) => {
-      if (error === null) resolve(fromBinary(method.output, answer ?? Buffer.alloc(0)))
+    client.makeUnaryRequest(path, serialize, deserialize, bytes, { deadline }, (error, answer) => {
+      if (error === null) resolve(answer ?? create(method.output))
       else reject(failed(`${method.name} failed with ${status[error.code]}: ${error.details}`))
     })
   })

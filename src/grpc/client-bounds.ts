@@ -45,9 +45,9 @@ const HEADER_OVERHEAD_BYTES = 32
 
 const SWEEP_INTERVAL_MS = 1_000
 /**
- * For a request that arrives too late. The caller receives INTERNAL, because the call has no gRPC status (gRPC over HTTP2,
- * "Errors"). With CANCEL it would receive CANCELLED, after which kubelet assumes that a volume may be mounted (docs/design.md,
- * "CSI errors"). After an error code, some clients close the connection.
+ * Closes the stream of a request that arrives too late. The caller receives INTERNAL, because the call has no gRPC status (gRPC
+ * over HTTP2, "Errors"). With CANCEL, it would receive CANCELLED, after which kubelet assumes that a volume may be mounted
+ * (docs/design.md, "CSI errors"). With an error code, some clients would close the connection.
  */
 const LATE_CODE = constants.NGHTTP2_NO_ERROR
 
@@ -241,7 +241,7 @@ export class ClientBounds {
   }
 }
 
-/** @param rawHeaders names and values in turn */
+/** @param rawHeaders each name, followed by its value */
 function countBytes(rawHeaders: readonly string[]): number {
   let bytes = (rawHeaders.length / 2) * HEADER_OVERHEAD_BYTES
   for (const each of rawHeaders) bytes += each.length

@@ -33,7 +33,7 @@ export interface UnaryFunnelOptions {
   readonly onInFlight: (calls: number) => void
   /** Maximum number of calls in progress; one more is refused with RESOURCE_EXHAUSTED. */
   readonly maxInFlight: number
-  /** Larger requests are refused with REQUEST_INVALID. Default: the limit of the server, for which grpc-js refuses them. */
+  /** Larger requests are refused with REQUEST_INVALID. Default: only grpc-js refuses requests, by the limit of the server. */
   readonly maxRequestBytes?: number | undefined
   /** The key of the configuration that sets this limit; empty where none does. Default: kms.maxCallsInFlight. */
   readonly limitSetting?: string | undefined
@@ -177,8 +177,8 @@ export class UnaryFunnel {
   }
 
   /**
-   * The answer, or an error when it takes too long; then the work is aborted, and what it still returns is zeroed. It is
-   * aborted, too, when the caller disconnects.
+   * Returns the answer, or throws when it takes too long. The work is then aborted, and what it still returns is zeroed. It is
+   * also aborted when the caller disconnects.
    */
   async #inTime<T extends object>(
     answer: Promise<T>,

@@ -26,7 +26,7 @@ import { encodeV1AssociatedData, makeV1Cipher, openV1Cipher } from '../seed/v1-c
 
 /** kube-apiserver discards an answer with a longer one (kmsv2/envelope.go, encryptedDEKSourceMaxSize). */
 const MAX_SEED_CIPHERTEXT_BYTES = 1024
-/** The key is read again, if that is this long ago, before data is refused for an unknown key id or a failed authentication. */
+/** A snapshot older than this is read again before data is refused: for an unknown key id, or a failed authentication. */
 const UNKNOWN_KEY_ID_AGE_MS = 5_000
 /** A ciphertext of a newer version waits until the snapshot is this old: another node saw a rotation first. */
 const NEWER_VERSION_AGE_MS = 250
@@ -245,7 +245,7 @@ export class KeyService {
     }
   }
 
-  /** Vault cannot authenticate data whose key id is known: if the key was replaced since it was read, that is the reason. */
+  /** If Vault cannot authenticate data whose key id is known, the key may have been replaced since it was read. */
   async #checkClaimAgain(opened: OpenedEnvelope, context: CallContext): Promise<void> {
     const { watch } = this.#options
     const reading = watch.refreshIfOlderThan(UNKNOWN_KEY_ID_AGE_MS, context)

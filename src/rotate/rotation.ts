@@ -232,7 +232,7 @@ export class Rotation {
 
 /** For a run that was complete except for its last step. */
 export const FINISH_ADVICE =
-  'the rotation itself is complete: run this command again with --finish, because without it, it creates another key version'
+  'the rotation itself is complete: run this command again with --finish; without --finish, it creates another key version'
 
 function isAfter(one: RotationStep, other: RotationStep): boolean {
   return ROTATION_STEPS.indexOf(one) > ROTATION_STEPS.indexOf(other)

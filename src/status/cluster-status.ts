@@ -55,7 +55,7 @@ export interface ClusterStatusOptions {
   readonly versions?: KeyVersions | undefined
   /** Of etcd, if it was read. */
   readonly report?: Report | undefined
-  /** What could not be read from Vault or etcd, each a sentence: what is shown is then incomplete. */
+  /** Why Vault or etcd could not be read, one sentence each. The status is then incomplete. */
   readonly unread?: readonly string[] | undefined
   /** Whether API servers must have a KMS provider: not if their EncryptionConfiguration was passed and has none that writes. */
   readonly mustUseKms?: boolean | undefined

@@ -146,7 +146,7 @@ export class DecryptBatcher {
 
   /**
    * Settles every call of a batch. Returns the fault that concerns the request as a whole.
-   * @param wasDenied these values are the rest of a batch that Vault denied before it allowed one of its values
+   * @param wasDenied whether these values are the rest of a batch that Vault denied before it allowed one of its values
    */
   async #answer(batch: readonly Waiting[], wasDenied = false): Promise<BridgeError | undefined> {
     this.#options.onBatch(batch.length)
@@ -169,7 +169,7 @@ export class DecryptBatcher {
   }
 
   /**
-   * Sends the values one by one. After a denial it first sends one, so that a lost permission costs one request more. If that one
+   * Sends the values one by one. After a denial it first sends one, so that a lost permission costs one more request. If that one
    * is allowed, the Vault token may have been replaced in between, so only a second denial shows that a policy denies batches.
    */
   async #split(batch: readonly Waiting[], error: BridgeError, wasDenied: boolean): Promise<void> {

@@ -16,7 +16,7 @@ export interface SecretFault {
 const TLS_KEYS: readonly string[] = ['tls.crt', 'tls.key']
 
 /**
- * The driver reports these only at run time, in its log and in an event: a Secret without a name, a type or data, and
+ * Finds what the driver reports only at run time, in its log and in an event: a Secret without a name, a type or data, and
  * data without a key or from an unknown file.
  */
 export function findSecretFaults(manifest: unknown, { objects }: SecretProviderClass) {

@@ -8,7 +8,7 @@ import { BridgeError } from '../../errors.ts'
 import { joinNumbered } from '../../text/numbered.ts'
 import { quoted } from '../../text/quoted.ts'
 import type { PodReference } from '../mount-request.ts'
-import { matchesPattern } from './name-pattern.ts'
+import { matchesAny } from './name-pattern.ts'
 import { keysOf, nameObject, type ClassObject } from '../class/object-types.ts'
 import { canonicalNamespace, fullPathOf, placeOf, type EnginePlace } from '../engine-place.ts'
 import type { SecretProviderClass } from '../class/secret-provider-class.ts'
@@ -158,10 +158,10 @@ export class AccessRules {
   }
 
   #findRules({ namespace, serviceAccount }: Subject, role: string | undefined): FoundRules {
-    const ofNamespace = this.#options.rules.filter((rule) => fits(rule.namespaces, namespace))
+    const ofNamespace = this.#options.rules.filter((rule) => matchesAny(rule.namespaces, namespace))
     if (ofNamespace.length === 0)
       return { rules: [], denial: `no rule matches namespace ${quoted(namespace)} (namespaces)` }
-    const ofAccount = ofNamespace.filter((rule) => fits(rule.serviceAccounts, serviceAccount))
+    const ofAccount = ofNamespace.filter((rule) => matchesAny(rule.serviceAccounts, serviceAccount))
     if (ofAccount.length === 0) {
       return {
         rules: [],
@@ -169,7 +169,7 @@ export class AccessRules {
       }
     }
     if (role === undefined) return { rules: ofAccount, denial: undefined }
-    const ofRole = ofAccount.filter((rule) => fits(rule.roles, role))
+    const ofRole = ofAccount.filter((rule) => matchesAny(rule.roles, role))
     const who = `${namespace}/${serviceAccount}`
     const denial =
       ofRole.length > 0 ? undefined : `no rule for ${who} matches role ${quoted(role)} (roles)`
@@ -202,7 +202,9 @@ export class AccessRules {
     const within = isSame(place, home) ? '' : ' and this engine'
     if (key === undefined) return ofPlace.some(allows) ? undefined : `${within} allows ${what}`
     const isGuarded = this.#isGuarded(key, place)
-    const ofKey = ofPlace.filter(({ keys }) => (isGuarded ? keys.includes(key) : fits(keys, key)))
+    const ofKey = ofPlace.filter(({ keys }) =>
+      isGuarded ? keys.includes(key) : matchesAny(keys, key),
+    )
     const name = quoted(key)
     if (ofKey.length === 0) {
       return isGuarded
@@ -244,8 +246,4 @@ function describePlace({ vaultNamespace, mount }: EnginePlace, home: EnginePlace
   if (vaultNamespace === home.vaultNamespace) return `${ofMount} (mount)`
   const name = vaultNamespace === '' ? 'the root namespace of Vault' : quoted(vaultNamespace)
   return `${ofMount} in Vault namespace ${name} (mount, vaultNamespace)`
-}
-
-function fits(patterns: readonly string[], name: string): boolean {
-  return patterns.some((pattern) => matchesPattern(pattern, name))
 }

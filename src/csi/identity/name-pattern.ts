@@ -15,3 +15,7 @@ export function matchesPattern(pattern: string, name: string): boolean {
   }
   return true
 }
+
+export function matchesAny(patterns: readonly string[], name: string): boolean {
+  return patterns.some((pattern) => matchesPattern(pattern, name))
+}

@@ -1,8 +1,8 @@
 import { BridgeError } from '../../errors.ts'
 
 /**
- * Of all volumes together: bodies while they wait for Vault, and responses from their first byte until the client has read them. See
- * docs/design.md, "Memory bounds".
+ * Of all volumes together: bodies while they wait for Vault, and responses from their first byte until the client has read
+ * them. See docs/design.md, "Memory bounds".
  */
 const MAX_TOTAL_BYTES = 32 * 1024 * 1024
 
@@ -36,8 +36,8 @@ export class ByteBudget {
 }
 
 /**
- * The bytes of one volume. A volume may never hold more than what is still free. So one volume holds at most half, and there is
- * always room for another one.
+ * The bytes of one volume. A volume may never hold more than what is still free. So one volume holds at most half, and
+ * another one can always hold some.
  */
 export interface ByteShare {
   hold(): HeldBytes
@@ -45,6 +45,9 @@ export interface ByteShare {
 
 /** The bytes of one request, or of one response. */
 export interface HeldBytes {
-  /** Changes the number of bytes that are held. Throws OVERLOADED if the volume would hold too much; the number then stays as it is. */
+  /**
+   * Changes the number of bytes that are held. Throws OVERLOADED if the volume would hold too much; the number then stays the
+   * same.
+   */
   set(bytes: number): void
 }

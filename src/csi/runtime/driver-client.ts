@@ -21,7 +21,7 @@ export async function viewDriver(socket: string): Promise<DriverView> {
   }
 }
 
-/** The socket that the kubelet is told to call, from csi.runtime.registrationSocket. Throws SOCKET_FAILED. */
+/** Asks csi.runtime.registrationSocket, as the kubelet does, which socket the kubelet must call. Throws SOCKET_FAILED. */
 export async function findRegisteredSocket(registrationSocket: string): Promise<string> {
   const info = await withSocket(registrationSocket, (call) => call(Registration.method.getInfo, {}))
   return info.endpoint

@@ -34,8 +34,8 @@ function headersOf({ body, retryAfterSeconds }: PodResponse, closes: boolean) {
 }
 
 /**
- * Calls `run` once, when a response is sent or its connection closes. A response that waits for the one before it does not emit `close`
- * when its connection closes.
+ * Calls `run` once, when a response is sent or its connection closes. A response that waits for the one before it does not
+ * emit `close` when its connection closes.
  */
 export function onceClosed(
   sent: Duplex | ServerResponse,

@@ -26,8 +26,8 @@ interface Head {
 }
 
 /**
- * Reads LIST requests from the packets that Node.js's parser (llhttp) refuses, because it does not know this method. Vault's Go client
- * sends GET with `list=true` instead; others, such as hvac, send LIST.
+ * Reads LIST requests from the packets that Node.js's parser (llhttp) refuses, because it does not know this method. Vault's
+ * Go client sends GET with `list=true` instead; others, such as hvac, send LIST.
  */
 export class ListRequests {
   readonly #clock: Clock
@@ -38,8 +38,8 @@ export class ListRequests {
   }
 
   /**
-   * Adds a packet of a connection. Calls `use` once for the connection, as soon as its head is complete: with undefined unless it is
-   * exactly one LIST request without a body, and if the rest does not arrive in time.
+   * Adds a packet of a connection. Calls `use` once for each connection: with the request as soon as its head is complete, or
+   * with undefined if it is not exactly one LIST request without a body, or if the rest of it does not arrive in time.
    */
   add(
     connection: Duplex,

@@ -10,7 +10,7 @@ export interface PodRequest {
   /** The caller zeroes it. */
   readonly body: Buffer
   readonly signal: AbortSignal
-  /** Called with the number of bytes of Vault's response so far. Throws OVERLOADED if there is no room for them. */
+  /** Called with the number of bytes of Vault's response so far. Throws OVERLOADED if they are too many. */
   readonly onBytes: (bytes: number) => void
 }
 

@@ -32,8 +32,8 @@ export async function readBody(source: BodySource, held: HeldBytes): Promise<Rea
 }
 
 /**
- * One buffer that grows. Chunks are copied and zeroed at once: a client can send chunks of a single byte, and each one takes a few hundred
- * bytes of memory.
+ * One buffer that grows. Chunks are copied and zeroed at once: a client can send chunks of a single byte, and each one takes
+ * a few hundred bytes of memory.
  */
 class GrowingBody {
   readonly #held: HeldBytes

@@ -93,7 +93,7 @@ export class LocalKeys {
     return this.#sealWith(this.#own.get(snapshot.keyId), seed)
   }
 
-  /** The same without Vault; undefined if there is no local key that may be used. One that is due is replaced meanwhile. */
+  /** The same without Vault; undefined if there is no local key that may be used. A due key is replaced in the background. */
   sealNow(seed: Uint8Array, snapshot: KeySnapshot, context: CallContext): Envelope | undefined {
     const own = this.#usable(snapshot)
     if (own === undefined) return undefined

@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 
-/** Looks up host names as Node.js does, and knows whether an answer is still due: getaddrinfo(3) waits for 10 s and more. */
+/** Looks up host names as Node.js does, and shows whether a lookup is in progress: getaddrinfo(3) may take 10 s and more. */
 export class NameLookup {
   #pending = 0
 
