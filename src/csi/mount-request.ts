@@ -14,7 +14,7 @@ const OWNER_FIELD =
  * Longest JSON text of a request. A class has at most 256 KiB and a token 16 KiB; scanning and parsing the 4 MiB of a
  * message would hold the event loop for 50 ms (docs/design.md, "Memory bounds").
  */
-const MAX_TEXT_LENGTH = 1024 * 1024
+export const MAX_TEXT_LENGTH = 1024 * 1024
 
 /** The pod of a volume. The secrets-store-sync-controller sends its own name and uid. */
 export interface PodReference {

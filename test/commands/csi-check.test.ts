@@ -45,12 +45,12 @@ const WRONG = RIGHT.replace(
 
 const CONFIG = VALID.includes('csi:') ? VALID : `${VALID}csi: {audience: vault, rules: []}\n`
 
-void test('a valid manifest is ok, no matter what else is in the file', async (t) => {
+void test('a valid manifest is ok except for the rules, which were not checked', async (t) => {
   const dir = t.testdir({ 'a.yaml': `${OTHERS}${RIGHT}` })
   const file = join(dir, 'a.yaml')
   t.strictSame(await run(['csi', 'check', file]), {
     code: 0,
-    stdout: `${file}: ok\n  web: role web, 2 objects\n`,
+    stdout: `${file}: ok; csi.rules were not checked, add --config FILE\n  web: role web, 2 objects\n`,
     stderr: '',
   })
 })
@@ -119,9 +119,20 @@ void test('--json prints one object with classes and faults', async (t) => {
   const right = await run(['csi', 'check', join(dir, 'right.yaml'), '--json'])
   t.match(JSON.parse(right.stdout), {
     ok: true,
+    rulesChecked: false,
     classes: [{ name: 'web', namespace: 'shop', role: 'web', objects: 2 }],
     faults: [],
   })
+  const rule =
+    '{namespaces: [shop], serviceAccounts: ["*"], roles: ["*"], keys: ["*"], types: [publicKey, jwks]}'
+  const config = join(dir, 'config.yaml')
+  writeFileSync(
+    config,
+    `vault: {address: https://vault}\ncsi: {audience: vault, rules: [${rule}]}\n`,
+  )
+  const file = join(dir, 'right.yaml')
+  const checked = await run(['csi', 'check', file, '--json', '--config', config])
+  t.match(JSON.parse(checked.stdout), { ok: true, rulesChecked: true })
   const wrong = await run(['csi', 'check', '--json', join(dir, 'wrong.yaml')])
   t.equal(wrong.code, 1)
   t.match(JSON.parse(wrong.stdout), { ok: false, classes: [], faults: [{ path: 'vaultAddress' }] })
@@ -148,7 +159,7 @@ void test('a configuration of the provider alone guards a key only where it name
   })
   const check = (config: string) =>
     run(['csi', 'check', join(dir, 'a.yaml'), '--config', join(dir, config)])
-  t.match(await check('alone.yaml'), { code: 0, stderr: '' })
+  t.match(await check('alone.yaml'), { code: 0, stdout: /a\.yaml: ok\n/, stderr: '' })
   t.match(await check('guards.yaml'), {
     code: 1,
     stdout:
@@ -173,7 +184,10 @@ void test('a manifest can come from standard input', async (t) => {
   child.stdin.end(RIGHT)
   const code = await new Promise((resolve) => child.on('close', resolve))
   t.equal(code, 0)
-  t.equal(stdout, 'standard input: ok\n  web: role web, 2 objects\n')
+  t.equal(
+    stdout,
+    'standard input: ok; csi.rules were not checked, add --config FILE\n  web: role web, 2 objects\n',
+  )
 })
 
 void test('a class that names an engine is checked with the rules for that engine', async (t) => {

@@ -25,7 +25,7 @@ const options = {
     'Namespace of the pods. Needs --config. Default: the namespace in the manifest, or "default"',
   ),
   serviceAccount: text('NAME', 'Service account of the pods. Needs --config. Default: default'),
-  json: flag('Print one JSON object: file, ok, classes, faults.'),
+  json: flag('Print one JSON object: file, ok, rulesChecked, classes, faults.'),
   from: choice(
     'PROVIDER',
     ['transit-bridge', 'vault'],
@@ -45,7 +45,8 @@ export const csiCheckCommand = defineCommand({
   description: `
 Check the SecretProviderClass manifests in a file, without a cluster. Reports all
 errors at once, one per line. FILE may contain several documents; those of other
-kinds and providers are skipped. Use - to read standard input.
+kinds and providers are skipped. Use - to read standard input. Without --config,
+csi.rules are not checked, and the output says so.
 
     FILE:LINE: objects[1].key: is missing; the name of a transit key`,
   options,
@@ -67,17 +68,23 @@ async function checkClasses(values: CheckValues, terminal: Terminal): Promise<nu
   const name = file === '-' ? 'standard input' : file
   const manifests = readManifests(await readInput(file))
   const faults = findFaults(manifests, subject)
+  const rulesChecked = subject !== undefined
   const classes = manifests.flatMap((manifest) => describe(manifest) ?? [])
   if (values.json) {
     print(
       terminal,
-      JSON.stringify({ file: name, ok: faults.length === 0, classes, faults }, null, 2),
+      JSON.stringify(
+        { file: name, ok: faults.length === 0, rulesChecked, classes, faults },
+        null,
+        2,
+      ),
     )
   } else if (faults.length > 0) {
     print(terminal, faults.map((fault) => formatFault(name, fault)).join('\n'))
   } else {
     const lines = classes.map((found) => `  ${found.name}: ${found.summary}`)
-    print(terminal, [`${name}: ok`, ...lines].join('\n'))
+    const gap = rulesChecked ? '' : '; csi.rules were not checked, add --config FILE'
+    print(terminal, [`${name}: ok${gap}`, ...lines].join('\n'))
   }
   if (faults.length === 0) return EXIT_OK
   warn(

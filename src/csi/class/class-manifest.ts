@@ -1,12 +1,17 @@
-import type { Fault, Path } from '../../yaml/fault.ts'
+import { splitMessage, type Fault, type Path } from '../../yaml/fault.ts'
 import { findNearest } from '../../text/nearest.ts'
 import type { Source } from '../../yaml/source.ts'
-import { nameType, showValue } from '../../yaml/type-words.ts'
+import { explainWrongType, nameType, showValue } from '../../yaml/type-words.ts'
 import { API_VERSION, KIND, readSources, textAt, valueAt } from './manifest-source.ts'
 import { findSecretFaults } from './secret-objects.ts'
+import { findSizeFault } from './sent-size.ts'
 import { isClass, readClass, type SecretProviderClass } from './secret-provider-class.ts'
 
 export const PROVIDER_NAME = 'transit-bridge'
+const METADATA: readonly Path[] = [
+  ['metadata', 'name'],
+  ['metadata', 'namespace'],
+]
 
 /** A SecretProviderClass of this provider and its faults. Lines are counted in the whole file. */
 export interface ClassManifest {
@@ -55,9 +60,15 @@ function readManifest(source: Source, offset: number): ClassManifest | undefined
       `use ${API_VERSION}`,
     )
   const name = textAt(value, ['metadata', 'name'])
-  if (name === undefined)
+  for (const place of METADATA) {
+    const found = valueAt(value, place) ?? undefined
+    if (found === undefined || typeof found === 'string') continue
+    const { message, hint = '' } = splitMessage(explainWrongType(found, 'text'))
+    report(place, place.join('.'), message, hint)
+  }
+  if ((valueAt(value, ['metadata', 'name']) ?? undefined) === undefined)
     report(['metadata'], 'metadata.name', 'is missing', 'pods refer to the class by it')
-  else if (!isObjectName(name))
+  else if (name !== undefined && !isObjectName(name))
     report(
       ['metadata', 'name'],
       'metadata.name',
@@ -106,7 +117,13 @@ function readParameters(
     })
     return undefined
   }
-  const read = readClass(parameters as Readonly<Record<string, unknown>>)
+  const fields = parameters as Readonly<Record<string, unknown>>
+  const read = readClass(fields)
+  const tooLarge = findSizeFault(fields)
+  if (tooLarge !== undefined) {
+    const line = source.lineOf(place) + offset
+    faults.push({ path: 'spec.parameters', message: tooLarge, hint: 'split the class', line })
+  }
   if (isClass(read)) return read
   for (const fault of read) faults.push(locate(fault, source, offset))
   return undefined

@@ -1,5 +1,6 @@
 import type { Fault, Path } from '../../yaml/fault.ts'
-import { readYaml, type Source } from '../../yaml/source.ts'
+import { readAsGo } from '../../yaml/go/read.ts'
+import type { Source } from '../../yaml/source.ts'
 
 export const API_VERSION = 'secrets-store.csi.x-k8s.io/v1'
 export const KIND = 'SecretProviderClass'
@@ -25,10 +26,16 @@ export function readSources(text: string): readonly (ManifestSource | Unreadable
 }
 
 function readDocument({ body, offset }: Part): readonly (ManifestSource | UnreadableDocument)[] {
-  const source = readYaml(body)
+  // As kubectl and the API server do: in YAML 1.1, `yes` is not a text, and they refuse it as a parameter.
+  const source = readAsGo(body, { json: false, strict: true })
   if (!('value' in source)) {
     const faults = source.map((fault) => explainTemplate(moveFault(fault, offset), body))
     return [{ line: offset + 1, faults }]
+  }
+  if (source.ignoredLine !== undefined) {
+    const message = 'is a second document that kubectl does not read'
+    const fault = { path: '', message, hint: 'start it with ---', line: source.ignoredLine }
+    return [{ line: offset + 1, faults: [moveFault(fault, offset)] }]
   }
   const isList = LISTS.has(textAt(source.value, ['kind']) ?? '')
   return (isList ? itemsOf(source) : [source]).map((each) => ({ source: each, offset }))

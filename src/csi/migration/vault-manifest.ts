@@ -21,6 +21,9 @@ const PARAMETERS = ['spec', 'parameters']
 /** kubectl writes the whole old object here. */
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration'
 
+/** kubectl reads YAML 1.1, so `yes` and `1_000` need quotes. */
+const WRITTEN = { lineWidth: 0, compat: 'yaml-1.1' } as const
+
 /** Classes of the Vault provider as classes of this one. */
 export interface Conversion {
   /** YAML documents. */
@@ -48,7 +51,7 @@ export function convertVaultManifests(text: string): Conversion {
     return [convertManifest(part, report)]
   })
   return {
-    text: documents.map((document) => stringify(document, { lineWidth: 0 })).join('---\n'),
+    text: documents.map((document) => stringify(document, WRITTEN)).join('---\n'),
     classes: documents.length,
     faults: reports.flatMap(({ faults }) => faults),
     notes: reports.flatMap(({ notes }) => notes),

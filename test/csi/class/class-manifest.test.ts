@@ -54,6 +54,40 @@ for (const [good, bad, fault] of ROWS) {
   })
 }
 
+void test('values that are not text for kubectl are faults, because the API server refuses them', async (t) => {
+  for (const [good, bad, fault] of [
+    ['role: web', 'role: yes', { path: 'role', message: /must be text, not true/, line: 7 }],
+    ['role: web', 'role: 1_000', { path: 'role', message: /not a number/, line: 7 }],
+    ['role: web', 'role: 0x1F', { path: 'role', message: /not a number/, line: 7 }],
+    ['role: web', 'role: web\n    mount: off', { path: 'mount', message: /not false/, line: 8 }],
+    ['name: web', 'name: on', { path: 'metadata.name', message: /not true/, line: 3 }],
+    ['namespace: shop', 'namespace: 12', { path: 'metadata.namespace', hint: 'put it in quotes' }],
+  ] as const) {
+    const [found] = readManifests(CLASS.replace(good, bad))
+    t.match(found?.faults, [fault], bad)
+    t.equal(found?.faults.length, 1, bad)
+    t.equal(found?.read, undefined)
+  }
+  for (const good of ['role: "yes"', 'role: yes-1'])
+    t.same(readManifests(CLASS.replace('role: web', good))[0]?.faults, [], good)
+  t.same(readManifests(CLASS.replace('namespace: shop', 'namespace: null'))[0]?.faults, [])
+})
+
+void test('a document after "..." is a fault, because kubectl does not read it', async (t) => {
+  const found = readManifests(`${CLASS}...\n${CLASS}`)
+  t.match(found[0]?.faults, [{ message: /second document/, line: 11 }])
+})
+
+void test('a class counts as long as the driver sends it', async (t) => {
+  const withComment = (character: string, count: number) =>
+    CLASS.replace('path: jwt.pem}', `path: jwt.pem} # ${character.repeat(count)}`)
+  t.same(readManifests(withComment('<', 160_000))[0]?.faults, [])
+  t.same(readManifests(withComment('x', 250_000))[0]?.faults, [])
+  const [found] = readManifests(withComment('<', 170_000))
+  t.match(found?.faults, [{ path: 'spec.parameters', message: /960 KiB as JSON/, line: 6 }])
+  t.equal(found?.read, undefined)
+})
+
 void test('parameters must be a mapping', async (t) => {
   for (const [written, message] of [
     ['parameters: text', /must be a mapping/],

@@ -410,6 +410,14 @@ void test('a class without a role or with objects that are not a list is reporte
   t.end()
 })
 
+void test('a text that would be another value in YAML 1.1 is printed in quotes', async (t) => {
+  const old = classOf([DECRYPT], { roleName: 'yes' }).replace('"web"', '"on"')
+  const { text, faults } = convertVaultManifests(old)
+  t.same(faults, [])
+  t.match(text, /name: "on"/)
+  t.match(readManifests(text), [{ name: 'on', read: { role: 'yes' }, faults: [] }])
+})
+
 void test('other documents are skipped, lists are read, and text that is not YAML is reported', (t) => {
   const own = classOf([DECRYPT]).replace('"provider":"vault"', '"provider":"transit-bridge"')
   t.match(convertVaultManifests(`${own}\n---\nkind: ConfigMap\n`), {
