@@ -104,7 +104,7 @@ export class GrpcLoad {
     if (type === PING && (flags & ACK) === 0) {
       this.#send(encodeFrame(PING, ACK, 0, frame.subarray(FRAME_HEADER)))
     }
-    if (type === GOAWAY) this.#failAll(new Error('the server is going away'))
+    if (type === GOAWAY) this.#failAll(new Error('the server sent GOAWAY'))
     const call = this.#calls.get(stream)
     if (call === undefined) return
     if (type === DATA) this.#count(call, length)

@@ -5,7 +5,7 @@ import { readAt } from './shape.ts'
 
 /**
  * Keys that only a file without a `kms` section may omit, outer keys first. In the schema, which all files share, they
- * are optional; messages, the JSON Schema and the reference learn from this list when they are required.
+ * are optional; messages, the JSON Schema and the reference take from this list when they are required.
  */
 export const REQUIRED_WITH_KMS: readonly Path[] = [
   ['vault', 'auth'],

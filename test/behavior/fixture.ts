@@ -48,7 +48,7 @@ export class Fixture {
     return plugin
   }
 
-  /** A plugin that is not waited for: it may end by itself. */
+  /** Starts a plugin without waiting for it, because it may exit. */
   async launch(settings: Settings = {}, wrap?: Wrap): Promise<Plugin> {
     return this.#keep(await Plugin.launch(this.configuration(settings), wrap))
   }

@@ -13,7 +13,7 @@ buildProgram()
 const SYSTEM_PATH = '/usr/bin:/bin'
 const OK = { code: 0, stdout: `transit-bridge ${version}\n`, stderr: '' }
 
-/** An installed program without a Node.js of its own, and folders with stand-ins for one. */
+/** An installed program without its own Node.js, and folders with stand-ins for one. */
 function install(t: Test, built: boolean): string {
   const stub = (answer: string) => ({ node: `#!/bin/sh\necho "${answer}"\n` })
   const folder = t.testdir({ bin: {}, dist: {}, old: stub('v22.9.0'), none: {}, new: {} })

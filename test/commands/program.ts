@@ -36,7 +36,7 @@ interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** Runs the real program, as a shell would, in an environment of its own. */
+/** Runs the real program, as a shell would, in a separate environment. */
 export function run(
   args: readonly string[],
   { program = PROGRAM, cwd = ROOT, env = {} }: RunOptions = {},

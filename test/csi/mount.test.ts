@@ -144,7 +144,7 @@ void test('with revalidateAfter 0 every Mount asks Vault', async (t) => {
   t.same(podRequests(vault, mark), [LOGIN, DECRYPT, DECRYPT])
 })
 
-void test('a rotation is visible after the refresh interval and changes only the versions of its own objects', async (t) => {
+void test('a rotation is visible after the refresh interval and changes only objects that use the latest version of that key', async (t) => {
   const clock = new SkippingClock()
   const fixture = await startFixture(vault, { clock })
   t.teardown(fixture.stop)
@@ -374,8 +374,8 @@ void test('during an outage a Mount fails with the cause instead of returning no
   await proxy.refuse()
   t.same(await fixture.driver.mount({ attributes }), before, 'recent content needs no request')
   clock.skip(31_000)
-  const away = await failure(fixture.driver.mount({ attributes }))
-  t.match(away, { code: 'FAILED_PRECONDITION', message: /Vault at http.*/ })
+  const refused = await failure(fixture.driver.mount({ attributes }))
+  t.match(refused, { code: 'FAILED_PRECONDITION', message: /Vault at http.*/ })
   const newcomer = await vault.attributes(freshPod(), [PUBLIC])
   t.match(await failure(fixture.driver.mount({ attributes: newcomer })), {
     code: 'FAILED_PRECONDITION',

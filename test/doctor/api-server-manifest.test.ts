@@ -14,7 +14,7 @@ const FLAG = 'encryption-provider-config'
 /** Ways to start kube-apiserver that manifests have; test/e2e/differential asks the kubelet about those without a shell. */
 const COMMANDS: readonly (readonly [what: string, container: object])[] = [
   ['words', { command: ['kube-apiserver', `--${FLAG}=${FILE}`] }],
-  ['a value that is a word of its own', { command: ['kube-apiserver', `--${FLAG}`, FILE] }],
+  ['a value that is a separate word', { command: ['kube-apiserver', `--${FLAG}`, FILE] }],
   ['underscores', { command: ['kube-apiserver'], args: [`--encryption_provider_config=${FILE}`] }],
   ['the entry point of the image', { args: [`--${FLAG}=${FILE}`] }],
   [

@@ -19,13 +19,13 @@ export type Seen = {
   caFiles?: string[]
 }
 
-/** The built program as an operator runs it on one cluster, with a home of its own. */
+/** The built program as an operator runs it on one cluster, with a separate home folder. */
 export class Operator {
   readonly home = tempFolder('operator')
   readonly kubeconfig: string
   readonly #common: string[]
 
-  /** Each API server of the tests has an authority and an admin token of its own; service accounts are the cluster's. */
+  /** Each API server of the tests has its own authority and admin token; service accounts belong to the cluster. */
   static async of(seen: Seen): Promise<Operator> {
     const [first] = seen.apis
     if (first === undefined) throw new Error('a cluster has an API server')

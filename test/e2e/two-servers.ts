@@ -15,7 +15,7 @@ export type TwoServers = {
   operator: Operator
 }
 
-/** Two API servers on one etcd, each with a plugin of its own, and an operator who knows all of them. */
+/** Two API servers with one etcd, each with its own plugin, and an operator who knows all of them. */
 export async function startTwoServers(t: Test): Promise<TwoServers> {
   const signer = await ServiceAccountIssuer.create()
   const cluster = await startCluster(t, { api: { signer } })

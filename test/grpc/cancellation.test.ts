@@ -39,7 +39,7 @@ function untilReleased(released: Promise<void>, signal?: AbortSignal): Promise<U
   })
 }
 
-void test('4,000 cancelled calls while Vault hangs do not end the connection, nor another call on it', async (t) => {
+void test('4,000 cancelled calls while Vault hangs end neither the connection nor another call on it', async (t) => {
   let vault = gate()
   const { socket, stop } = await grpcFixture(
     { decrypt: (_request, { signal }) => untilReleased(vault.opened, signal) },
@@ -62,8 +62,8 @@ void test('4,000 cancelled calls while Vault hangs do not end the connection, no
   }
 })
 
-// Node.js by itself ends a connection after 1,000 resets and 33 more per second, with an error for every call on it.
-void test('12,000 resets in a few seconds do not end the connection, nor another call on it', async (t) => {
+// By default, Node.js ends a connection after 1,000 resets and 33 more per second, with an error for every call on it.
+void test('12,000 resets in a few seconds end neither the connection nor another call on it', async (t) => {
   let vault = gate()
   const { socket, stop } = await grpcFixture({
     decrypt: (_request, { signal }) => untilReleased(vault.opened, signal),

@@ -266,7 +266,7 @@ void test('an oversized request is RESOURCE_EXHAUSTED, and the next one works', 
   t.equal((await client.encrypt(Buffer.alloc(127 * 1024))).ciphertext.length, 127 * 1024)
 })
 
-void test('a funnel refuses what is larger than its own limit, with a status of its own', async (t) => {
+void test('a funnel refuses a request that is larger than its limit, with its own status', async (t) => {
   const { client, stop } = await grpcFixture({}, { maxRequestBytes: 1_000 })
   t.teardown(stop)
   t.match(await failure(client.encrypt(Buffer.alloc(1_000))), {

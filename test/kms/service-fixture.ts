@@ -213,7 +213,7 @@ export async function serviceFixture(options: FixtureOptions = {}) {
   if (restored !== undefined) watch.restore(restored)
   if (options.unreached !== true) watch.start()
   await clock.advance(0)
-  // Checks that follow are looked at one by one: away from the second in which no further one is made.
+  // Tests look at each of the later checks, so this passes the second after a check in which no other one starts.
   await clock.advance(10_000)
   const counts = () => ({
     reads: transit.reads,

@@ -6,7 +6,7 @@ const ROOT = join(import.meta.dirname, '../..')
 const NAME = /\b(?:transit_bridge|apiserver)_\w+/g
 const SUFFIX = /_(?:bucket|sum|count)$/
 
-/** A label of every metric of `kube-apiserver`, which documents name by itself. */
+/** A label of every metric of `kube-apiserver`, which the documentation names without a metric. */
 export const API_SERVER_LABELS: readonly string[] = ['apiserver_id_hash']
 
 /**

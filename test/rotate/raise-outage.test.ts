@@ -1,4 +1,4 @@
-// The last step of a rotation with a real OpenBao: Vault goes away around the write of min_decryption_version.
+// The last step of a rotation with a real OpenBao: Vault becomes unreachable just before or after it writes min_decryption_version.
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { test } from 'tap'
@@ -21,7 +21,7 @@ const faults = [
   ['after the write, before its response', (proxy: TcpProxy) => proxy.cut(0), 2],
 ] as const
 
-void test('Vault goes away around the raise: the run says what is unknown, and the next one completes', async (t) => {
+void test('Vault becomes unreachable during the raise: the run reports what is unknown, and the next one completes', async (t) => {
   for (const [when, fail, minimum] of faults)
     await t.test(when, async (t) => {
       const bao = await OpenBao.start()

@@ -296,7 +296,7 @@ void test('time limits', async (t) => {
     s.equal((await failureOf(client.request(decrypt, within(50)))).code, 'DEADLINE_EXCEEDED')
   })
 
-  void t.test('a caller that went away cancels, before and during a request', async (s) => {
+  void t.test('a caller that disconnects cancels, before and during a request', async (s) => {
     const { client } = clientFixture(s, [vault.address])
     s.equal(
       (await failureOf(client.request(decrypt, within(5000, { signal: AbortSignal.abort() }))))
@@ -313,7 +313,7 @@ void test('time limits', async (t) => {
     await closed
   })
 
-  void t.test('a caller that goes away while a retry waits cancels', async (s) => {
+  void t.test('a caller that disconnects while a retry waits cancels', async (s) => {
     const controller = new AbortController()
     const limited = await LocalVault.start(s, (...given) => {
       answer(429, { errors: [] }, { 'Retry-After': '30' })(...given)
@@ -548,7 +548,7 @@ void test('requests are reported', async (t) => {
   )
 
   void t.test(
-    'a refusal shows that Vault is up; a caller that goes away shows nothing',
+    'a refusal shows that Vault is up; a caller that disconnects shows nothing',
     async (s) => {
       const vault = await LocalVault.start(s, answer(403, { errors: ['permission denied'] }))
       const { client, metrics } = clientFixture(s, [vault.address])

@@ -12,7 +12,7 @@ export type MeasuredRun = {
   memory: number
 }
 
-/** Runs `transit-bridge verify` as a process of its own; `onStart` may do something to it. */
+/** Runs `transit-bridge verify` in a separate process, and passes that to `onStart`. */
 export async function runMeasured(
   args: readonly string[],
   onStart: (child: ChildProcess) => void = () => undefined,
@@ -26,7 +26,7 @@ export async function runMeasured(
   child.once('close', (code) => (end.code = code))
   onStart(child)
   let memory = 0
-  // The kernel keeps the peak; it is asked until the process is gone.
+  // The kernel keeps the peak, so this asks for it until the process has ended.
   while (end.code === undefined) {
     memory = Math.max(memory, await readPeakMemory(child.pid ?? 0).catch(() => 0))
     await sleep(20)

@@ -76,7 +76,7 @@ export class SealedFile {
     return undefined
   }
 
-  /** Replaces the file after all that was asked before. Resolves when it is done, whether or not it worked. */
+  /** Replaces the file after all earlier requests. Resolves at the end, also after a failure. */
   save(makeState: () => OfflineState | undefined): Promise<boolean> {
     return this.#enqueue(async () => {
       const state = makeState()

@@ -117,7 +117,7 @@ void test('a successor takes the socket over while calls in flight are finished,
   await successor.waitForHealth('ok')
   t.match(await endOf(old), { code: 0 })
   t.not((await call).code, 'OK')
-  t.ok(existsSync(successor.socket), 'its end takes only its own socket away')
+  t.ok(existsSync(successor.socket), 'at its end, it removes only its own socket')
   const next = new KmsClient(successor.socket)
   t.match(await next.status(), { healthz: 'ok' })
   next.close()

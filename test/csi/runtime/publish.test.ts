@@ -150,10 +150,10 @@ void test('a republish never fails: the pod keeps its socket and its last token'
 void test('a pod starts during an outage of Vault, and its requests get 503 until Vault is back', async (t) => {
   const proxy = await TcpProxy.start(vault.bao.address)
   t.teardown(() => proxy.stop())
-  const away = await startRuntime(vault, { address: proxy.address })
-  t.teardown(() => away.stop())
+  const offline = await startRuntime(vault, { address: proxy.address })
+  t.teardown(() => offline.stop())
   await proxy.refuse()
-  const socket = await away.kubelet.publish(newPod())
+  const socket = await offline.kubelet.publish(newPod())
   const refused = await socket.ask('transit/random', { body: {} })
   t.equal(refused.status, 503, refused.text)
   t.equal(refused.headers['retry-after'], '1')

@@ -14,8 +14,8 @@ import { tempFolder } from '../../real/host/temp-folder.ts'
 const JUDGES = 2
 
 /**
- * What a real kube-apiserver says of a file; undefined when it takes it. It has no etcd and ends by itself either way:
- * of what is wrong here, the file of tokens that is not there is looked at after the encryption.
+ * Returns what a real kube-apiserver reports about a file; undefined if it accepts it. It exits in both cases, because it
+ * has no etcd and its token file does not exist: it reads that file after the EncryptionConfiguration.
  */
 async function judge(text: string, keys: ServiceAccountIssuer): Promise<string | undefined> {
   const folder = tempFolder('judge')

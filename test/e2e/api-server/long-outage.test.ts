@@ -41,7 +41,7 @@ void test('writes outlive three minutes without Vault, but not without the plugi
   t.same(await bereft.getSecret('default', 'bereft-1'), { value: 'a' }, 'it reads what it wrote')
   const path = '/api/v1/namespaces/default/secrets/during-1'
   const { status, body } = await bereft.request('GET', path)
-  t.equal(status, 500, 'but nothing that the other one wrote under a seed of its own')
+  t.equal(status, 500, 'but nothing that the other one wrote under its own seed')
   t.match(body.message, /failed to decrypt DEK/)
 
   await eventually(

@@ -80,7 +80,7 @@ async function restartWithoutVault(t: Test, enabled: boolean): Promise<void> {
   await proxy.refuse()
   await plugin.waitForHealth(/^Vault at .* is unreachable/)
   await api.restart({ waitReady: false })
-  // It has no write key of its own yet, and without one it does not even ask for Decrypt.
+  // It has no write key yet, and without one it does not even request Decrypt.
   await kmsProviders(api, /errGen=.*encrypt/i)
   const { status, body } = await api.request('GET', '/api/v1/namespaces/default/secrets/before')
   t.equal(status, 500)

@@ -40,7 +40,7 @@ void test('Vault is unavailable', { skip: whyNoMounts() }, async (t) => {
       t.equal(slow.volume(pod, 'web').type, undefined, 'nothing is mounted')
       await comeBack()
       const cameBackAt = performance.now()
-      // A login that failed is tried again after a pause of up to 5 s, and kubelet tries again by itself.
+      // A failed login is tried again after up to 5 s, and kubelet retries automatically.
       await slow.waitUntil('a try that succeeds', async () => {
         await slow.publish(pod, publication)
         return true

@@ -123,7 +123,7 @@ void test('files follow the key and the class', { skip: whyNoMounts() }, async (
     t.equal(await driver.count('rotation_reconcile_error_total'), errors, 'the driver waits for it')
     t.equal(volume.text('password'), 'the second password')
 
-    // A pod that starts while it is away waits in the driver, and gets no error.
+    // A pod that starts while the provider is down waits in the driver, without an error.
     const fresh = await cluster.createPod({ name: 'fresh', classes: 'web' })
     await cluster.tokens(fresh)
     await provider.kill()

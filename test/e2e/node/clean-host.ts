@@ -1,7 +1,7 @@
 /**
- * A stand-in for a host of its own, on which tests follow the pages that people install from. The test's file runs itself again in
- * namespaces of its own, where /etc, /opt, /run, /var/lib and /usr/local/bin can be written to without a change of this host, and
- * where the ports are free. systemd does not run there.
+ * Replaces a clean host, on which tests follow the installation pages. The test's file runs itself again in separate namespaces,
+ * in which it can write to /etc, /opt, /run, /var/lib and /usr/local/bin without changing this host, and in which all ports are
+ * free. systemd does not run there.
  */
 import { spawn } from 'node:child_process'
 import { appendFileSync, chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -48,7 +48,7 @@ export async function onCleanHost(
     const again = [...enter, tempFolder('clean-host'), process.execPath, file]
     const path = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
     const env = { ...process.env, PATH: path, [OUTSIDE]: String(process.pid) }
-    await t.spawn('unshare', again, { env }, 'in namespaces of its own')
+    await t.spawn('unshare', again, { env }, 'in separate namespaces')
   }
 }
 

@@ -79,9 +79,9 @@ void test('daemonSet: a cluster within its limits recovers', { skip: whyNoNode()
       t.match(await stored(node, place), CIPHERTEXT, place)
   })
 
-  // The kubelet has no pods of its own but static ones: it asks the API server which others it is to run. The plugin's
-  // pod is among those that cannot be read without the plugin, so the kubelet never hears of it. Each waits for the
-  // other, for good: that nothing changes while time passes is what there is to see.
+  // The kubelet itself knows only static pods; it asks the API server for the others. The plugin's pod cannot be read
+  // without the plugin, so the kubelet never receives it. Each waits forever for the other: the test shows that nothing
+  // changes.
   await t.test('after a power cut the API server is not ready and no pod runs', async (t) => {
     await node.cutPower()
     node.powerOn()

@@ -1,4 +1,4 @@
-// A whole control-plane node: helm install, ciphertext in etcd, and power cuts that it comes back from by itself.
+// A whole control-plane node: helm install, ciphertext in etcd, and power cuts after which it recovers automatically.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'

@@ -1,4 +1,4 @@
-// A node that starts alone, without Vault, and then with Vault in a pod of its own: npm run test:node-alone.
+// A node that starts alone, without Vault, and then with Vault in one of its pods: npm run test:node-alone.
 //
 // etcd, kube-apiserver and the plugin are static pods, as kubeadm and the chart set them up, so each start is that of a kubelet
 // with nothing else. The node key is the one of `setup node-key`, with the host key of systemd-creds (docs/availability.md).

@@ -1,5 +1,5 @@
 /**
- * Two releases of the same sources, from two folders, have the same bytes. It takes minutes, so it has a script of its own:
+ * Two releases of the same sources, from two folders, have the same bytes. It takes minutes, so it has a separate script:
  * npm run test:release.
  */
 import { execFileSync } from 'node:child_process'

@@ -28,7 +28,7 @@ void test('a snapshot is read as the live store is', async (t) => {
   await empty.close()
 
   await etcd.put('/registry/secrets/default/only', Buffer.from('v'))
-  t.equal(await compareWithLive(t, 'a bucket so small that it has no page of its own'), 1)
+  t.equal(await compareWithLive(t, 'a bucket so small that it has no separate page'), 1)
 
   const entries = Array.from({ length: 3000 }, (_, at) => [name(at), randomBytes(200)] as const)
   await putAll(etcd, entries)

@@ -7,7 +7,7 @@ import { tempFolder } from '../host/temp-folder.ts'
 
 export const CHART = join(import.meta.dirname, '..', '..', '..', 'helm', 'transit-bridge')
 
-/** Runs a real helm, in an environment of its own. It never fails by itself: look at `code`. */
+/** Runs a real helm in a separate environment. It never throws: check `code`. */
 export async function helm(
   args: readonly string[],
   environment: Record<string, string> = {},

@@ -12,7 +12,7 @@ export class Kine {
   readonly #program: Program
   readonly writer: EtcdWriter
 
-  /** `socket`: default: in a folder of its own. */
+  /** `socket`: by default in a new folder. */
   static async start(options: { socket?: string } = {}): Promise<Kine> {
     const folder = tempFolder('kine')
     const { socket = join(folder, 'kine.sock') } = options

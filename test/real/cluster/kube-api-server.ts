@@ -21,14 +21,14 @@ export type KubeApiServerOptions = {
   encryptionConfig?: string
   /** Added to the flags; one that is there already is replaced. */
   extraArgs?: string[]
-  /** Signs the tokens: give the API servers of one cluster the same. Default: one of its own. */
+  /** Signs the tokens. Pass the same to all API servers of one cluster. Default: a new one. */
   signer?: ServiceAccountIssuer
   dir?: string
   /** The host name that it sees, from which it makes its identity. Default: that of this machine. */
   hostname?: string
   /**
-   * Do not wait until it is ready, only until it answers: with a KMS plugin that is away it never
-   * becomes ready. Default: true.
+   * Whether to wait until it is ready, not only until it answers: without its KMS plugin, it never becomes ready. Default:
+   * true.
    */
   waitReady?: boolean
 }
@@ -346,7 +346,7 @@ async function prepare(options: KubeApiServerOptions): Promise<Place> {
   }
 }
 
-/** In a UTS namespace of its own, with another host name. */
+/** In a separate UTS namespace, with another host name. */
 function onHost(hostname: string, binary: string): readonly [string, ...string[]] {
   return ['unshare', '--uts', 'sh', '-c', 'hostname "$0" && exec "$@"', hostname, binary]
 }

@@ -71,7 +71,7 @@ async function takeTurn(): Promise<() => void> {
   return turn.resolve
 }
 
-/** A real control-plane node: etcd, API server, controllers, kubelet, containerd, in namespaces of its own. */
+/** A real control-plane node: etcd, API server, controllers, kubelet, containerd, in separate namespaces. */
 export class KubeNode {
   readonly folder: string
   /** What service-account tokens are verified with. */

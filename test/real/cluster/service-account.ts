@@ -14,7 +14,7 @@ export type ServiceAccountToken = {
   pod?: { name: string; uid: string } | null
   node?: { name: string; uid: string } | null
   uid?: string
-  /** Put over what would be there; undefined takes a claim away. */
+  /** Replace the default claims; undefined removes one. */
   claims?: Record<string, unknown>
 }
 

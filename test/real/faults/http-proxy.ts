@@ -220,7 +220,7 @@ export class HttpProxy {
         pipeline(answered, response, () => undefined)
       },
     )
-    // The server is away: the client sees what it would have seen without the proxy, a broken connection.
+    // The server is down: the client sees a broken connection, as it would without the proxy.
     upstream.on('error', () => response.destroy())
     response.once('close', () => {
       if (!response.writableFinished) upstream.destroy()

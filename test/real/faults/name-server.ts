@@ -14,7 +14,7 @@ const [A, AAAA] = [1, 28]
 const HEADER_BYTES = 12
 
 /**
- * A name server on a loopback address of its own, which programs in a mount namespace ask. It answers every name with the
+ * A name server on a separate loopback address, which programs in a mount namespace ask. It answers every name with the
  * same addresses, in their order, or does not answer. Needs root.
  */
 export class NameServer {

@@ -134,7 +134,7 @@ class Link {
   silence(): void {
     this.#silent = true
     this.#upstream?.destroy()
-    // Read and thrown away: a socket that is not read would never learn that the client has left.
+    // Read and discarded: a socket that is not read does not notice that the client disconnected.
     this.#client.removeAllListeners('data')
     this.#client.resume()
     this.#client.once('end', () => this.#client.destroy())

@@ -33,7 +33,7 @@ export async function minimalDebian(): Promise<string> {
   return join(folder, 'debian.tar')
 }
 
-/** Unpacks the minimal Debian into a folder of its own, which is removed at the end of the test. */
+/** Unpacks the minimal Debian into a new folder, which is removed at the end of the test. */
 export async function unpackDebian(): Promise<string> {
   const root = join(tempFolder('debian'), 'root')
   mkdirSync(root)

@@ -10,8 +10,8 @@ export function whyNoMounts(): string | false {
 }
 
 /**
- * A mount namespace of its own. What is mounted in it is seen by no other process and is gone when this
- * process ends in whatever way, SIGKILL included, since the kernel drops a namespace with its last process.
+ * A separate mount namespace. No other process sees what is mounted in it. The kernel removes a namespace with its last
+ * process, so it is removed however this process ends, also with SIGKILL.
  */
 export class MountNamespace {
   readonly #holder: Program

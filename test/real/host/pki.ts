@@ -16,7 +16,7 @@ export type Validity = {
   expiresIn?: number
 }
 
-/** A private certificate authority. Its files are in a folder of its own and end with the process. */
+/** A private certificate authority. Its files are in a separate folder, which is removed when the process ends. */
 export class CertificateAuthority {
   readonly caFile: string
   readonly caPem: string

@@ -1,4 +1,4 @@
-# Boots the systemd of a Debian root as process 1 of namespaces of its own, with a cgroup of its own.
+# Boots the systemd of a Debian root as process 1 of separate namespaces, with a separate cgroup.
 # usage: systemd-boot.sh ROOT CGROUP
 set -eu
 mkdir -p "$2"

@@ -8,7 +8,7 @@ import { quietly, unpackDebian } from './debian.ts'
 const CGROUPS = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup']
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** A minimal Debian with systemd as process 1, in namespaces of its own; the network is this machine's. Needs root. */
+/** A minimal Debian with systemd as process 1, in separate namespaces; the network is this machine's. Needs root. */
 export class SystemdHost {
   readonly root: string
   #init: Program | undefined

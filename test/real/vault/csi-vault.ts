@@ -57,7 +57,7 @@ export class CsiVault {
     await this.bao.api('POST', `auth/jwt/role/${role}`, settings, inside(namespace))
   }
 
-  /** Makes a namespace with an engine, a policy and a login of its own. */
+  /** Creates a namespace with its own engine, policy and login. */
   async createNamespace(namespace: string): Promise<void> {
     await this.bao.api('POST', `sys/namespaces/${namespace}`, {})
     const within = { namespace }

@@ -28,7 +28,7 @@ export type KmsVaultOptions = {
   tls?: NonNullable<OpenBaoOptions['tls']>
   /** A running OpenBao, for example the leader of a cluster. Default: a new one. */
   bao?: OpenBao
-  /** Another KmsVault, whose service-account issuer this one trusts. Default: an issuer of its own. */
+  /** Another KmsVault, whose service-account issuer this one trusts. Default: a new issuer. */
   accepts?: KmsVault
 }
 

@@ -21,7 +21,7 @@ const usual = { client, mount: 'approle', roleIdFile, secretIdFile, clock: syste
 const approle = appRoleLogin(usual)
 const minute = 60_000
 
-/** A node with a secret id of its own for the role that all nodes share. */
+/** A node with its own secret id for the role that all nodes share. */
 async function nodeOf(name: string, secretId: string) {
   const file = join(folder, name)
   await writeFile(file, secretId)

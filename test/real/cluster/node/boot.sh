@@ -1,7 +1,7 @@
 #!/bin/sh
-# A node of its own, as its init: network, folders, and what systemd would start, started again whenever it ends.
-# It runs as process 1 of namespaces for mounts, network and processes; when it is killed, all is gone at once.
-# What is below $NODE/disk stays, as on a disk. Variables come from test/real/cluster/kube-node.ts.
+# The init process of a node: sets up network and folders, starts what systemd would start, and restarts it whenever it ends.
+# It runs as process 1 of namespaces for mounts, network and processes; killing it ends everything at once.
+# Files in $NODE/disk stay, as on a disk. Variables come from test/real/cluster/kube-node.ts.
 set -eu
 
 mount --make-rprivate /
