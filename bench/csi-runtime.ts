@@ -1,9 +1,9 @@
 // Compares run-time sockets with direct calls of Transit, and measures Mounts while the sockets are under load:
 // npm run bench:runtime.
 //
-// Everything is real: OpenBao with its audit file, and the built program in its own process. The volumes are published over gRPC as
-// the kubelet does. Sockets and direct calls take turns, each with the same number of callers and with Vault tokens from the same
-// logins, on the same two cores. An argument changes the seconds of a round.
+// Everything is real: OpenBao with its audit file, and the built program in its own process. The volumes are published over
+// gRPC as the kubelet does. Sockets and direct calls take turns, each with the same number of callers and with Vault tokens
+// from the same logins, on the same two cores. An argument changes the seconds of a round.
 import { create, toBinary } from '@bufbuild/protobuf'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'

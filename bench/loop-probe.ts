@@ -1,6 +1,6 @@
-// Loaded into the measured program (node --import). On each SIGWINCH, which the program ignores, it writes two figures to the file
-// LOOP_PROBE_FILE and starts again, both in milliseconds: the longest delay of the event loop (monitorEventLoopDelay), and the
-// longest CPU time of the main thread between two turns of a timer.
+// Loaded into the measured program (node --import). On each SIGWINCH, which the program ignores, it writes two figures to the
+// file LOOP_PROBE_FILE and starts again, both in milliseconds: the longest delay of the event loop (monitorEventLoopDelay),
+// and the longest CPU time of the main thread between two turns of a timer.
 import { renameSync, writeFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 

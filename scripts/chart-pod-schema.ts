@@ -1,5 +1,5 @@
-// The schemas of values that become part of the chart's pods and monitors. Kubernetes checks their contents; these find wrong kinds
-// and wrong names before anything is installed.
+// The schemas of values that become part of the chart's pods and monitors. Kubernetes checks their contents; these find wrong
+// kinds and wrong names before anything is installed.
 
 export interface Schema {
   readonly properties?: Record<string, Schema>

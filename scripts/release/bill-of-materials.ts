@@ -13,8 +13,8 @@ const LIBRARY_LICENSES: readonly (readonly [RegExp, string])[] = [
 ]
 
 /**
- * CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/) of what is shipped for one architecture: not of node_modules, of which most
- * never reaches the program.
+ * CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/) of what is shipped for one architecture: not of node_modules, of which
+ * most never reaches the program.
  */
 export function formatBillOfMaterials(platform: Platform, libraries: readonly Library[]): string {
   const ownName = `pkg:generic/transit-bridge@${VERSION}`

@@ -30,7 +30,10 @@ const Leases = v.object({
 })
 const PATH = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases'
 const SELECTOR = 'apiserver.kubernetes.io/identity=kube-apiserver'
-/** An API server renews its Lease every 10 s (kubernetes: pkg/controlplane/apiserver/server.go, IdentityLeaseRenewIntervalPeriod). */
+/**
+ * An API server renews its Lease every 10 s (kubernetes: pkg/controlplane/apiserver/server.go,
+ * IdentityLeaseRenewIntervalPeriod).
+ */
 const MAX_LEASE_AGE_MS = 60_000
 
 /** Reads the Leases from the first API server that answers. Never throws. */

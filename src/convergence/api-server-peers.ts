@@ -23,7 +23,10 @@ export class AddressReader {
     this.#client = client
   }
 
-  /** Reads several times, each over a new connection, and returns a reading of each API server that ever answered. Never throws. */
+  /**
+   * Reads several times, each over a new connection, and returns a reading of each API server that ever answered. Never
+   * throws.
+   */
   async read(): Promise<readonly ApiServerReading[]> {
     const probes = (this.#known.length === 0 ? FIRST_READINGS : LATER_READINGS) - 1
     // One right after the other: requests in between would keep the rhythm of a load balancer that takes turns.
@@ -45,7 +48,10 @@ export class AddressReader {
   }
 }
 
-/** Whether two readings at one address, the later one second, can be of the same API server, which may have restarted in between. */
+/**
+ * Whether two readings at one address, the later one second, can be of the same API server, which may have restarted in
+ * between.
+ */
 export function isSameServer(one: ApiServerView, later: ApiServerView): boolean {
   if (one.id !== undefined && later.id !== undefined && one.id !== later.id) return false
   if (one.startedAt === undefined || later.startedAt === undefined || one.readAt === undefined)

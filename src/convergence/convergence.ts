@@ -27,7 +27,9 @@ export interface Convergence {
   readonly isFileProved: boolean
   /** Of the EncryptionConfigurations in use, sorted. */
   readonly configHashes: readonly string[]
-  /** When each API server loaded its EncryptionConfiguration, by its own clock: after a change it may have written differently. */
+  /**
+   * When each API server loaded its EncryptionConfiguration, by its own clock: after a change it may have written differently.
+   */
   readonly loads: string
 }
 
@@ -37,7 +39,11 @@ export interface Demand extends WriterDemand {
   readonly wanted?: string | undefined
 }
 
-/** An API server polls a healthy plugin every minute and stops writing after three minutes without an answer (apiserver: pkg/server/options/encryptionconfig/config.go, kmsv2PluginHealthzPositiveInterval and kmsv2 envelope.go, State.ValidateEncryptCapability). */
+/**
+ * An API server polls a healthy plugin every minute and stops writing after three minutes without an answer (apiserver:
+ * pkg/server/options/encryptionconfig/config.go, kmsv2PluginHealthzPositiveInterval and kmsv2 envelope.go,
+ * State.ValidateEncryptCapability).
+ */
 const MAX_SILENCE_SECONDS = 180
 const CONFIGS_DIFFER =
   'the API servers have different EncryptionConfigurations; use the same file for all of them and wait a minute, or pass --configs-may-differ if the files differ only in a socket path'

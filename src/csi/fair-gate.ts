@@ -19,8 +19,8 @@ interface Owner {
 }
 
 /**
- * Limits how much work runs at once. Owners take turns, so that one with a long queue does not delay the others. An owner may not run
- * more than is still free, except its first: slow work of one owner therefore never takes all places.
+ * Limits how much work runs at once. Owners take turns, so that one with a long queue does not delay the others. An owner may
+ * not run more than is still free, except its first: slow work of one owner therefore never takes all places.
  */
 export class FairGate {
   readonly #options: FairGateOptions

@@ -78,7 +78,10 @@ function describe(
   }
 }
 
-/** Its command and arguments, with the variables that have a value in the manifest (kubernetes: third_party/forked/golang/expansion). */
+/**
+ * Its command and arguments, with the variables that have a value in the manifest (kubernetes:
+ * third_party/forked/golang/expansion).
+ */
 function listWords({ command, args, env }: ContainerPart): readonly string[] {
   const values = new Map<string, string>()
   const expand = (word: string) =>

@@ -10,7 +10,10 @@ interface GroupResource {
 /** Resources without a REST API (apiserver: pkg/apis/apiserver/validation/validation_encryption.go, nonRESTAPIResourceErr). */
 const NO_API = new Set(['apiserveripinfo', 'serviceipallocations', 'servicenodeportallocations'])
 
-/** What kube-apiserver rejects in resources (apiserver: validation_encryption.go; pkg/server/options/encryptionconfig/config.go). */
+/**
+ * What kube-apiserver rejects in resources (apiserver: validation_encryption.go;
+ * pkg/server/options/encryptionconfig/config.go).
+ */
 export function checkResources(rules: readonly EncryptionRule[]): readonly Problem[] {
   return [...rules.flatMap(checkRule), ...findMasked(rules)]
 }

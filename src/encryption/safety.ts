@@ -112,7 +112,10 @@ function leftOver({ at }: Provider, isLast: boolean, rule: Problem['at']): Safet
   return { at: at.length === 0 ? rule : at, severity: 'note', message, hint }
 }
 
-/** Post-start hooks such as rbac/bootstrap-roles end the process when they cannot read for 30 s (kubernetes: pkg/registry/rbac/rest/storage_rbac.go, PostStartHook). */
+/**
+ * Post-start hooks such as rbac/bootstrap-roles end the process when they cannot read for 30 s (kubernetes:
+ * pkg/registry/rbac/rest/storage_rbac.go, PostStartHook).
+ */
 function checkEverything({ at, resources }: EncryptionRule): readonly SafetyProblem[] {
   const index = resources.indexOf('*.*')
   if (index < 0) return []

@@ -20,8 +20,8 @@ export interface ReadableObject {
 const PROTOBUF = Buffer.from('k8s\0', 'latin1')
 
 /**
- * Makes a manifest for `kubectl apply` of a Secret or ConfigMap: name, namespace, labels, annotations, type and data, without what
- * an API server sets itself. Any other object keeps its stored form.
+ * Makes a manifest for `kubectl apply` of a Secret or ConfigMap: name, namespace, labels, annotations, type and data, without
+ * what an API server sets itself. Any other object keeps its stored form.
  */
 export function makeReadable(stored: Buffer): ReadableObject {
   if (stored[0] === 0x7b)

@@ -10,7 +10,8 @@ import { explainFileError, systemCodeOf } from '../files/system-error.ts'
 const MAX_NAME_BYTES = 240
 const SLASH = '/'
 /**
- * A path is too long; another object has the name: on a file system that ignores case, or as a folder with the extension of a file.
+ * A path is too long; another object has the name: on a file system that ignores case, or as a folder with the extension of a
+ * file.
  */
 const TAKEN: ReadonlySet<string> = new Set(['EEXIST', 'EISDIR', 'ENOTDIR', 'ENAMETOOLONG'])
 
@@ -37,8 +38,8 @@ export async function prepareFolder(folder: string): Promise<void> {
 }
 
 /**
- * Writes an object under its path in etcd, in folders and a file that only the owner can read. Where that name is taken or too long,
- * the name is the hash of the path. Throws HOST_FAILED.
+ * Writes an object under its path in etcd, in folders and a file that only the owner can read. Where that name is taken or too
+ * long, the name is the hash of the path. Throws HOST_FAILED.
  */
 export async function writeObject(folder: string, path: Buffer, object: NewObject): Promise<void> {
   const names = splitPath(path).map(makeFileName)

@@ -67,8 +67,8 @@ export async function replaceFile({ path, mode, content }: NewFile): Promise<voi
 }
 
 /**
- * The new content until it is complete; a process that is killed leaves it. The kubelet ignores files whose name starts with a dot
- * in its folder of static pods (kubernetes: pkg/kubelet/config/file.go).
+ * The new content until it is complete; a process that is killed leaves it. The kubelet ignores files whose name starts with a
+ * dot in its folder of static pods (kubernetes: pkg/kubelet/config/file.go).
  */
 function unfinishedOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.new`)

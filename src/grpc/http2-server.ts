@@ -14,7 +14,10 @@ const STREAM_RESETS_PER_SECOND = 1_000_000
 /** Streams per connection. A gRPC client queues further calls instead of failing them. */
 const MAX_STREAMS_PER_CONNECTION = 512
 
-/** Streams above that limit that a connection may request, as a client does before it has received the limit; the default is 100. */
+/**
+ * Streams above that limit that a connection may request, as a client does before it has received the limit; the default is
+ * 100.
+ */
 const MAX_REJECTED_STREAMS = 1_024
 
 /** Fields of grpc-js that no option sets (packages/grpc-js/src/server.ts). */

@@ -280,7 +280,8 @@ function decode<M extends DescMessage>(schema: M, bytes: Buffer): MessageShape<M
 
 /**
  * Encodes an answer and zeroes its secrets. protobuf-es copies nested messages on its way, so it encodes zeros of the same
- * length, and the secrets then replace these zeros in the result. Decoding the result finds the zeros: its fields are views of it.
+ * length, and the secrets then replace these zeros in the result. Decoding the result finds the zeros: its fields are views of
+ * it.
  */
 function encode<M extends DescMessage>(schema: M, fields: Fields<M>): SentMessage {
   const secrets = collectSecrets(fields, 'replace')

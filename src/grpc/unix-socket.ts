@@ -27,7 +27,10 @@ const PUBLISH_ATTEMPTS = 5
 export interface SocketAccess {
   /** Permission bits of the socket, such as 0o600. */
   readonly mode: number
-  /** Group that owns the socket, and its folder if that is created here: a name of /etc/group or a number. Default: the process's group. */
+  /**
+   * Group that owns the socket, and its folder if that is created here: a name of /etc/group or a number. Default: the
+   * process's group.
+   */
   readonly group?: string | number | undefined
 }
 

@@ -81,8 +81,8 @@ export class Health {
   }
 
   /**
-   * An earlier process had a proof and local keys that may still be used; a new proof is due. Status is "ok" only if the keys still
-   * encrypt: an API server that starts must get an error that says why.
+   * An earlier process had a proof and local keys that may still be used; a new proof is due. Status is "ok" only if the keys
+   * still encrypt: an API server that starts must get an error that says why.
    */
   restore(): void {
     this.#proven = (this.#options.offlineLeftMs?.() ?? 0) > 0

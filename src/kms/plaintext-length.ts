@@ -2,7 +2,10 @@ import { BridgeError } from '../errors.ts'
 import { hasPlaintextLength } from '../transit/ciphertext.ts'
 import type { DecryptInput, DecryptResult, EncryptInput } from '../transit/transit.ts'
 
-/** Returns a ciphertext if it can be that of its plaintext. kube-apiserver would store another one, and never read the data again. */
+/**
+ * Returns a ciphertext if it can be that of its plaintext. kube-apiserver would store another one, and never read the data
+ * again.
+ */
 export function requireCiphertextLength(input: EncryptInput, ciphertext: string): string {
   if (hasPlaintextLength(ciphertext, input.plaintext.length)) return ciphertext
   throw new BridgeError(

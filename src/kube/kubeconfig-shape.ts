@@ -53,7 +53,10 @@ const User = struct({
 
 const Context = struct({ cluster: text, user: text, namespace: text, extensions })
 
-/** A kubeconfig (k8s.io/client-go: tools/clientcmd/api/v1/types.go), which kubectl decodes completely before it looks for a context. */
+/**
+ * A kubeconfig (k8s.io/client-go: tools/clientcmd/api/v1/types.go), which kubectl decodes completely before it looks for a
+ * context.
+ */
 export const Kubeconfig = struct({
   kind: text,
   apiVersion: text,

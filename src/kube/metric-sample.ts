@@ -18,7 +18,10 @@ export function readSample(line: string, metric: string): MetricSample | undefin
   return { labels, value: Number(value) }
 }
 
-/** Prometheus escapes backslashes, quotes and line feeds in label values (Prometheus: exposition formats, "Text format details"). */
+/**
+ * Prometheus escapes backslashes, quotes and line feeds in label values (Prometheus: exposition formats, "Text format
+ * details").
+ */
 function unescapeLabel(text: string): string {
   return text.replaceAll(/\\(.)/g, (_whole, character: string) =>
     character === 'n' ? '\n' : character,

@@ -8,7 +8,10 @@ export interface Resource {
   readonly group: string
 }
 
-/** Paths in etcd that are not the plural name (kubernetes: pkg/kubeapiserver/default_storage_factory_builder.go, pkg/registry/core/rest). */
+/**
+ * Paths in etcd that are not the plural name (kubernetes: pkg/kubeapiserver/default_storage_factory_builder.go,
+ * pkg/registry/core/rest).
+ */
 const SPECIAL_PATHS: ReadonlyMap<string, string> = new Map(
   Object.entries({
     controllers: 'replicationcontrollers',
@@ -32,7 +35,10 @@ export function formatResource({ name, group }: Resource): string {
   return group === '' ? name : `${name}.${group}`
 }
 
-/** Reads the notation of {@link formatResource}; undefined if it is invalid, or lacks the group of a resource that is not built-in. */
+/**
+ * Reads the notation of {@link formatResource}; undefined if it is invalid, or lacks the group of a resource that is not
+ * built-in.
+ */
 export function parseResource(text: string): Resource | undefined {
   const match = /^([a-z0-9-]+)(?:\.([a-z0-9.-]+))?$/.exec(text)
   if (match?.[1] === undefined) return undefined

@@ -45,7 +45,10 @@ const MAX_BASE_MS = 15 * 60_000
 const MAX_OBJECT_MS = 200
 /** How often to report that it still runs. */
 const REMIND_MS = 60_000
-/** A leader renews every 2 s and loses its lease after 15 s (kube-controller-manager --leader-elect-*); the rest is for clock skew. */
+/**
+ * A leader renews every 2 s and loses its lease after 15 s (kube-controller-manager --leader-elect-*); the rest is for clock
+ * skew.
+ */
 const MAX_LEASE_AGE_MS = 60_000
 
 /** The newest served version of StorageVersionMigration; undefined if none is served. */

@@ -42,7 +42,10 @@ export function findPayloadFault(
 const CHANGED =
   'its data does not match its DEK and this etcd key; it was changed, or copied from another key'
 
-/** The key is HKDF-Expand(seed, info), and the payload starts with info (apiserver: pkg/storage/value/encrypt/aes/aes_extended_nonce.go). */
+/**
+ * The key is HKDF-Expand(seed, info), and the payload starts with info (apiserver:
+ * pkg/storage/value/encrypt/aes/aes_extended_nonce.go).
+ */
 function openSeeded(payload: Uint8Array, seed: Buffer, etcdKey: Uint8Array): OpenedPayload {
   if (seed.length < SEED_BYTES) return 'its DEK seed is shorter than 32 bytes'
   if (payload.length < INFO_BYTES + GCM_NONCE_BYTES + GCM_TAG_BYTES) return 'its data is too short'
@@ -58,7 +61,10 @@ function openSeeded(payload: Uint8Array, seed: Buffer, etcdKey: Uint8Array): Ope
   }
 }
 
-/** AES-GCM since Kubernetes 1.25, AES-CBC before; API servers still read both (apiserver: pkg/storage/value/encrypt/envelope/envelope.go). */
+/**
+ * AES-GCM since Kubernetes 1.25, AES-CBC before; API servers still read both (apiserver:
+ * pkg/storage/value/encrypt/envelope/envelope.go).
+ */
 function openV1Payload(payload: Uint8Array, key: Buffer, etcdKey: Uint8Array): OpenedPayload {
   if (!KEY_SIZES.includes(key.length)) return 'its DEK does not have the length of an AES key'
   return openNonceAndGcm(payload, key, etcdKey) ?? openCbc(payload, key) ?? CHANGED

@@ -41,7 +41,10 @@ const ENCRYPTED = 'k8s:enc:'
 /** How much of a value is searched for its prefix. Provider names have no limit, but longer ones are not used. */
 const MAX_PREFIX_BYTES = 1024
 
-/** kube-apiserver does not read values over these limits (apiserver: pkg/storage/value/encrypt/envelope/kmsv2/envelope.go, validateEncryptedObject). */
+/**
+ * kube-apiserver does not read values over these limits (apiserver: pkg/storage/value/encrypt/envelope/kmsv2/envelope.go,
+ * validateEncryptedObject).
+ */
 const MAX_KEY_ID_BYTES = 1024
 const MAX_SOURCE_BYTES = 1024
 const MAX_ANNOTATIONS_BYTES = 32 * 1024
@@ -79,8 +82,8 @@ function decodeName(bytes: string): string {
 }
 
 /**
- * Minimum size of data that is encrypted with a local key (apiserver: pkg/storage/value/encrypt/aes/aes.go, secretbox/secretbox.go):
- * IV and one block; nonce and tag; nonce and tag.
+ * Minimum size of data that is encrypted with a local key (apiserver: pkg/storage/value/encrypt/aes/aes.go,
+ * secretbox/secretbox.go): IV and one block; nonce and tag; nonce and tag.
  */
 const LEAST_BYTES: Readonly<Record<LocalScheme, number>> = { aescbc: 32, aesgcm: 28, secretbox: 40 }
 const AES_BLOCK_BYTES = 16

@@ -36,7 +36,10 @@ export class LogSink {
     this.#onDropped = onDropped
   }
 
-  /** Takes one line of JSON, which ends with a newline. All other control characters in it are escaped, because `kubectl logs` would print them. */
+  /**
+   * Takes one line of JSON, which ends with a newline. All other control characters in it are escaped, because `kubectl logs`
+   * would print them.
+   */
   write(text: string): void {
     const line = escapeLines(text)
     const bytes = Buffer.byteLength(line)

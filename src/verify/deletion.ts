@@ -9,8 +9,8 @@ const OPTIONS = JSON.stringify({
 })
 
 /**
- * The command that deletes an object that the API server cannot read, for the first such object of the core group; the others need
- * only another path. kubectl has no option for it (KEP-3926).
+ * The command that deletes an object that the API server cannot read, for the first such object of the core group; the others
+ * need only another path. kubectl has no option for it (KEP-3926).
  */
 export function describeDeletion({ prefix, resources }: Report): readonly string[] {
   // With a code, Vault or the configuration is the reason, which can be changed.

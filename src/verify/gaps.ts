@@ -9,7 +9,10 @@ import {
 import { findNearest } from '../text/nearest.ts'
 import type { ResourceTally, Tally } from './tally.ts'
 
-/** Every cluster has this namespace: kube-apiserver creates it when it starts (kubernetes: pkg/controlplane/controller/systemnamespaces). */
+/**
+ * Every cluster has this namespace: kube-apiserver creates it when it starts (kubernetes:
+ * pkg/controlplane/controller/systemnamespaces).
+ */
 export const CLUSTER_MARKER = 'namespaces/kube-system'
 
 /** The keys, without the prefix, whose existence shows what a store is. */

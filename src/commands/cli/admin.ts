@@ -4,7 +4,8 @@ import type { ProviderConfig } from '../../config/config.ts'
 import type { Telemetry } from './telemetry.ts'
 
 /**
- * Starts the admin server, unless `admin.listen` is none. Loaded after the socket is served: express takes longer to load than everything else.
+ * Starts the admin server, unless `admin.listen` is none. Loaded after the socket is served: express takes longer to load than
+ * everything else.
  */
 export async function startAdmin(
   config: ProviderConfig,

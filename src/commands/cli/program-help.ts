@@ -25,7 +25,10 @@ export function formatProgramHelp(table: CommandTable): string {
   ].join('\n\n')
 }
 
-/** What the help of a group prints: the help of the command with the group's name, if there is one, and the list of its commands. */
+/**
+ * What the help of a group prints: the help of the command with the group's name, if there is one, and the list of its
+ * commands.
+ */
 export async function formatGroupHelp(name: string, group: GroupEntry): Promise<string> {
   const commands = formatRows('Commands:', rowsOf('', group))
   if (group.own !== undefined) return `${(await group.own()).help}\n\n${commands}`

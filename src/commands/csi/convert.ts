@@ -13,7 +13,10 @@ interface ConvertValues {
   readonly json: boolean
 }
 
-/** Prints classes of the Vault provider as classes of this one. Remarks are on standard error, so that the output is a manifest. */
+/**
+ * Prints classes of the Vault provider as classes of this one. Remarks are on standard error, so that the output is a
+ * manifest.
+ */
 export async function convertClasses(values: ConvertValues, terminal: Terminal): Promise<number> {
   const { operands, config, namespace, serviceAccount, json } = values
   if (json || [config, namespace, serviceAccount].some((value) => value !== undefined))

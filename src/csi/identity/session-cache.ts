@@ -37,8 +37,8 @@ interface Held {
 }
 
 /**
- * The Vault sessions of pods, by the hash of service-account token, role and Vault namespace: only a caller with the same token gets
- * the session. A session that leaves the cache is ended and its Vault token revoked, after the Mounts that use it.
+ * The Vault sessions of pods, by the hash of service-account token, role and Vault namespace: only a caller with the same
+ * token gets the session. A session that leaves the cache is ended and its Vault token revoked, after the Mounts that use it.
  */
 export class SessionCache {
   readonly #options: SessionCacheOptions

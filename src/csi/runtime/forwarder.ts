@@ -21,8 +21,8 @@ export interface Forwarder {
 }
 
 /**
- * Forwards TCP connections to the socket of a volume, for clients that cannot use a unix socket. Throws SOCKET_FAILED if it cannot
- * listen. The socket need not exist when it starts, because the driver may be restarting.
+ * Forwards TCP connections to the socket of a volume, for clients that cannot use a unix socket. Throws SOCKET_FAILED if it
+ * cannot listen. The socket need not exist when it starts, because the driver may be restarting.
  */
 export async function startForwarder(options: ForwarderOptions): Promise<Forwarder> {
   const { listen, socket, onFailure } = options

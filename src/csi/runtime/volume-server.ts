@@ -134,8 +134,8 @@ export class VolumeServer {
   }
 
   /**
-   * Counts a response until `sent` closes, and closes the connection if the client does not read it. Returns another response if the
-   * volume holds too many bytes.
+   * Counts a response until `sent` closes, and closes the connection if the client does not read it. Returns another response
+   * if the volume holds too many bytes.
    */
   #hold(
     answer: PodResponse,

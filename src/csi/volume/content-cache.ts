@@ -32,9 +32,9 @@ interface Kept extends CachedContent {
 }
 
 /**
- * Caches decrypted content for republishes of the same volume; the cache key identifies pod, class and identity. Content is zeroed
- * after `maxAgeMs`, when Mounts of the volume stop, and when Vault refuses. The next Mount then asks Vault (docs/design.md, "CSI
- * content").
+ * Caches decrypted content for republishes of the same volume; the cache key identifies pod, class and identity. Content is
+ * zeroed after `maxAgeMs`, when Mounts of the volume stop, and when Vault refuses. The next Mount then asks Vault
+ * (docs/design.md, "CSI content").
  */
 export class ContentCache {
   readonly #options: ContentCacheOptions

@@ -4,7 +4,10 @@ import type { FileHandle } from 'node:fs/promises'
 import { BridgeError } from '../../errors.ts'
 
 const CHECKSUM_BYTES = 32
-/** A database file is a multiple of this size; a remainder of 32 bytes is the checksum (etcd: etcdutl/snapshot/v3_snapshot.go, hasChecksum). */
+/**
+ * A database file is a multiple of this size; a remainder of 32 bytes is the checksum (etcd: etcdutl/snapshot/v3_snapshot.go,
+ * hasChecksum).
+ */
 const UNIT_BYTES = 512
 const CHUNK_BYTES = 1 << 20
 

@@ -18,8 +18,8 @@ export class FileClaim {
   /** Whether this plugin has the file now; false if another one has it. Throws HOST_FAILED, or what node:fs throws. */
   async hold(): Promise<boolean> {
     if (this.#lock !== undefined) return true
-    // Opening the file first reports why it cannot be created, and sets its mode. Closing it would release a lock that this process
-    // holds (fcntl_locking(2)).
+    // Opening the file first reports why it cannot be created, and sets its mode. Closing it would release a lock that this
+    // process holds (fcntl_locking(2)).
     await (await open(this.#path, 'a', 0o600)).close()
     const { takeRunLock } = await import('../../files/run-lock.ts')
     const taken = takeRunLock(this.#path)

@@ -4,7 +4,10 @@ import type { OfflineState } from './sealed-format.ts'
 
 /** A change is written after this time, together with those that follow it. */
 const CHANGE_DELAY_MS = 1_000
-/** While nothing changes, the time of Vault's last agreement is written after this part of `offlineFor`, but no later than this. */
+/**
+ * While nothing changes, the time of Vault's last agreement is written after this part of `offlineFor`, but no later than
+ * this.
+ */
 const RENEW_SHARE = 1 / 16
 const LONGEST_RENEW_MS = 300_000
 /** Wait before a write that failed is tried again. */

@@ -14,7 +14,10 @@ export interface InstallerAdminOptions {
   readonly metrics: InstallerMetrics
 }
 
-/** What the admin server reports about the installer. It is ready when the plugin has its desired state, so rollouts wait for it. */
+/**
+ * What the admin server reports about the installer. It is ready when the plugin has its desired state, so rollouts wait for
+ * it.
+ */
 export function createInstallerAdminSources(options: InstallerAdminOptions): AdminSources {
   const { clock, metrics } = options
   return {

@@ -67,7 +67,8 @@ const PASSED_ON: ReadonlySet<ErrorCode> = new Set(['VAULT_REJECTED', 'VAULT_NOT_
 
 /**
  * Passes on a response with data without making it text, because it may contain a plaintext. Vault writes JSON without
- * spaces (Go's encoding/json), but a gateway may write it again with some. An error response contains no plaintext, so it is judged as text.
+ * spaces (Go's encoding/json), but a gateway may write it again with some. An error response contains no plaintext, so it is
+ * judged as text.
  */
 function passOn(raw: RawAnswer, bytes: Buffer, address: string, now: number): Outcome {
   const isSuccess = raw.status >= 200 && raw.status < 300
@@ -84,7 +85,10 @@ function passOn(raw: RawAnswer, bytes: Buffer, address: string, now: number): Ou
     : outcome
 }
 
-/** Whether JSON contains a field whose value begins with this byte. Inside a string, each quotation mark has a backslash before it. */
+/**
+ * Whether JSON contains a field whose value begins with this byte. Inside a string, each quotation mark has a backslash before
+ * it.
+ */
 function hasField(bytes: Buffer, name: string, start: number): boolean {
   const quotedName = Buffer.from(`"${name}"`)
   for (let at = bytes.indexOf(quotedName); at >= 0; at = bytes.indexOf(quotedName, at + 1)) {

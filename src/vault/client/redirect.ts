@@ -19,8 +19,8 @@ export function isRedirect(raw: RawAnswer): boolean {
 
 /**
  * Returns where to follow a redirect, or why not. Only redirects to a configured address are followed, because the token
- * and the plaintext are sent there, and only with the path and the method kept (RFC 9110 §15.4: 307 and 308, others for GET only).
- * A redirect that cannot be followed is an outage: a standby that cannot forward redirects to the leader it last knew,
+ * and the plaintext are sent there, and only with the path and the method kept (RFC 9110 §15.4: 307 and 308, others for GET
+ * only). A redirect that cannot be followed is an outage: a standby that cannot forward redirects to the leader it last knew,
  * which may be down (openbao http/handler.go, respondStandby), and a gateway may redirect to its login page.
  */
 export function resolveRedirect(

@@ -5,8 +5,8 @@ const FILTER_FILE = '/proc/self/coredump_filter'
 
 /**
  * Keeps keys and Secrets out of a core dump, which the kernel or systemd-coredump writes to a disk after a crash. systemd forbids
- * core dumps of a unit with LimitCORE=0; a container runtime often allows them. Where procfs is missing or read-only, the dump is as
- * the host configured it.
+ * core dumps of a unit with LimitCORE=0; a container runtime often allows them. Where procfs is missing or read-only, the dump
+ * is as the host configured it.
  */
 export function keepMemoryOutOfCoreDumps(file = FILTER_FILE): void {
   try {

@@ -4,8 +4,9 @@ import { constants } from 'node:os'
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR2'] as const
 
 /**
- * Signals end process 1 of a container as they end any other process. Without a handler the kernel discards them (pid_namespaces(7)),
- * and such a process could only be killed. Therefore src/main.ts imports this file before everything else.
+ * Signals end process 1 of a container as they end any other process. Without a handler the kernel discards them
+ * (pid_namespaces(7)), and such a process could only be killed. Therefore src/main.ts imports this file before everything
+ * else.
  */
 export function letSignalsEnd(): void {
   if (process.pid !== 1) return
