@@ -92,7 +92,7 @@ export class FairGate {
 
   /** Starts all work that may start now. */
   #startNext(): void {
-    for (;;) {
+    while (this.#running < this.#options.maxRunning) {
       const next = [...this.#owners].find(([, owner]) => this.#mayStart(owner))
       if (next === undefined) return
       const [name, owner] = next
