@@ -119,7 +119,7 @@ function findMalformedClaim({ malformedClaim }: ServiceAccountToken): string | u
 
 /**
  * The token must belong to the namespace and service account in the request. The pod is compared only if the token is
- * bound to one: the sync controller sends itself as the pod, with an unbound token.
+ * bound to one: the sync controller sends its own pod, with a token that is bound to none.
  */
 function findForeignClaim(claims: ServiceAccountClaims, pod: PodReference): string | undefined {
   const { namespace, serviceAccount } = pod
