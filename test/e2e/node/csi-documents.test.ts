@@ -118,7 +118,7 @@ void test(
     const podText = FIRST.block('example: pod')
 
     await t.test('from nothing to a file in a pod', async (t) => {
-      t.match(writeClass('hunter2'), /class\.yaml: ok\n {2}web: role web, 1 object/)
+      t.match(writeClass('hunter2'), /class\.yaml: ok; csi\.rules .*\n {2}web: role web, 1 object/)
       const read = `process.stdout.write(require('node:fs').readFileSync('/keys/password'))`
       administrator.write('pod.yaml', stringify(podFrom(podText, read)))
       const output = await administrator.run(FIRST.block('commands: pod'))
