@@ -12,7 +12,7 @@ import type { AccessRules } from '../identity/access-rules.ts'
 import type { SessionCache } from '../identity/session-cache.ts'
 import { namePod } from '../mount-request.ts'
 import { ByteBudget } from './byte-budget.ts'
-import { ConnectionLimit } from './connection-limit.ts'
+import { ConnectionLimit } from './http/connection-limit.ts'
 import { toErrorResponse } from './error-response.ts'
 import { FairGate } from '../fair-gate.ts'
 import { serveCsiDriver, serveRegistration, type RegistrationState } from './grpc.ts'
@@ -22,7 +22,7 @@ import type { PodRequest, PodResponse } from './pod-request.ts'
 import { RateLimit } from './rate-limit.ts'
 import { RuntimeVolumes } from './runtime-volumes.ts'
 import { VolumeRecords } from './volume-records.ts'
-import { VolumeServer } from './volume-server.ts'
+import { VolumeServer } from './http/volume-server.ts'
 
 /** Half of the connections to Vault (vault/client/transport.ts), so that Mounts always find a free one. */
 const MAX_RUNNING = 32

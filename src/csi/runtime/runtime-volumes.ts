@@ -9,7 +9,7 @@ import type { PodIdentity } from './pod-api.ts'
 import type { RuntimeVolume } from './publish-request.ts'
 import { VolumeFolder } from './volume-folder.ts'
 import type { VolumeRecords } from './volume-records.ts'
-import type { VolumeServer } from './volume-server.ts'
+import type { VolumeServer } from './http/volume-server.ts'
 
 /** kubelet runs 110 pods by default, and few have such a volume. */
 const MAX_VOLUMES = 1_000

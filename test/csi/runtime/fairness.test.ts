@@ -9,9 +9,9 @@ import { ByteBudget } from '../../../src/csi/runtime/byte-budget.ts'
 import {
   ConnectionLimit,
   type VolumeConnections,
-} from '../../../src/csi/runtime/connection-limit.ts'
-import { readBody } from '../../../src/csi/runtime/request-body.ts'
-import { VolumeServer } from '../../../src/csi/runtime/volume-server.ts'
+} from '../../../src/csi/runtime/http/connection-limit.ts'
+import { readBody } from '../../../src/csi/runtime/http/request-body.ts'
+import { VolumeServer } from '../../../src/csi/runtime/http/volume-server.ts'
 import { HandClock } from '../../fakes/clock.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import { eventually } from '../../real/host/eventually.ts'

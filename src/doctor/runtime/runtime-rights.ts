@@ -1,5 +1,5 @@
-import type { CsiOperation, CsiRule } from '../config/config.ts'
-import { fail, ok, unknown, warn, type Finding } from './finding.ts'
+import type { CsiOperation, CsiRule } from '../../config/config.ts'
+import { fail, ok, unknown, warn, type Finding } from '../finding.ts'
 
 const FIX = 'compare with vault-policies/socket.hcl'
 /** Stands for the part of a name that a pattern leaves open. */

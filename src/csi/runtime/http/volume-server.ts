@@ -8,14 +8,14 @@ import {
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
-import { BridgeError } from '../../errors.ts'
-import type { Clock } from '../../time/clock.ts'
-import type { ByteBudget, ByteShare, HeldBytes } from './byte-budget.ts'
+import { BridgeError } from '../../../errors.ts'
+import type { Clock } from '../../../time/clock.ts'
+import type { ByteBudget, ByteShare, HeldBytes } from '../byte-budget.ts'
 import type { ConnectionLimit, VolumeConnections } from './connection-limit.ts'
-import { toErrorResponse } from './error-response.ts'
+import { toErrorResponse } from '../error-response.ts'
 import { onceClosed, send, sendAndClose } from './http-response.ts'
 import { ListRequests, type ListRequest } from './list-request.ts'
-import { respondErrors, type PodRequest, type PodResponse } from './pod-request.ts'
+import { respondErrors, type PodRequest, type PodResponse } from '../pod-request.ts'
 import { readBody } from './request-body.ts'
 
 /** Limits for idle and slow connections. Clients of Vault open a new connection for each call, or keep a few. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 
-import { BridgeError } from '../../errors.ts'
-import type { HeldBytes } from './byte-budget.ts'
+import { BridgeError } from '../../../errors.ts'
+import type { HeldBytes } from '../byte-budget.ts'
 
 /** A batch of a few thousand values; Vault's own limit is 32 MiB (max_request_size). */
 const MAX_BODY_BYTES = 2 * 1024 * 1024

@@ -1,7 +1,7 @@
 import { STATUS_CODES, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 
-import type { PodResponse } from './pod-request.ts'
+import type { PodResponse } from '../pod-request.ts'
 
 /** Sends a response of a request that Node.js parsed. */
 export function send(response: ServerResponse, answer: PodResponse, closes = false): void {

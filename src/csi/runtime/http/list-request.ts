@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream'
 
-import type { Clock } from '../../time/clock.ts'
+import type { Clock } from '../../../time/clock.ts'
 
-/** The longest head of a request, as for other methods (volume-server.ts). */
+/** The longest head of a request, as for other methods (http/volume-server.ts). */
 const MAX_HEAD_BYTES = 16 * 1024
-/** As for other methods (headersTimeout in volume-server.ts). */
+/** As for other methods (headersTimeout in http/volume-server.ts). */
 const HEAD_TIMEOUT_MS = 10_000
 const METHOD = 'LIST '
 const END = '\r\n\r\n'

@@ -2,14 +2,14 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { join } from 'node:path'
 import { after, end, test } from 'tap'
 
-import type { Finding } from '../../src/doctor/finding.ts'
-import { Registration } from '../../src/gen/kubelet/pluginregistration/registration_pb.ts'
-import { newPod, PodVault, ROLE } from '../csi/pod-vault.ts'
-import { RUNTIME_POLICY, startRuntime } from '../csi/runtime/fixture.ts'
-import { tempFolder } from '../real/host/temp-folder.ts'
-import { GrpcClient } from '../real/program/grpc-client.ts'
-import { writePolicy } from '../real/vault/transit-setup.ts'
-import { runHere } from '../setup/fixture.ts'
+import type { Finding } from '../../../src/doctor/finding.ts'
+import { Registration } from '../../../src/gen/kubelet/pluginregistration/registration_pb.ts'
+import { newPod, PodVault, ROLE } from '../../csi/pod-vault.ts'
+import { RUNTIME_POLICY, startRuntime } from '../../csi/runtime/fixture.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
+import { GrpcClient } from '../../real/program/grpc-client.ts'
+import { writePolicy } from '../../real/vault/transit-setup.ts'
+import { runHere } from '../../setup/fixture.ts'
 
 const vault = await PodVault.start()
 after(() => vault.stop())
