@@ -10,7 +10,7 @@ import { StateFile } from '../../src/files/state-file.ts'
 import { Rotation } from '../../src/rotate/rotation.ts'
 import { RotationState } from '../../src/rotate/state.ts'
 import { systemClock } from '../../src/time/clock.ts'
-import { NAMED } from '../convergence/named.ts'
+import { readingOf } from '../convergence/named.ts'
 import { TcpProxy } from '../real/faults/tcp-proxy.ts'
 import { OpenBao } from '../real/vault/openbao.ts'
 import { enableTransit, makeKey, rotateKey } from '../real/vault/transit-setup.ts'
@@ -58,18 +58,7 @@ void test('Vault becomes unreachable during the raise: the run reports what is u
             readKey: () => vault.key.read(),
             versionsOf: (key) => vault.versionsOf(key),
             rotateKey: () => vault.key.rotate(),
-            read: () =>
-              Promise.resolve({
-                ...NAMED,
-                apiServers: [
-                  {
-                    server: 'a',
-                    keys: new Map([['tb', { hash, ageSeconds: 1 }]]),
-                    writes: [{ provider: 'tb', hash, at: 1 }],
-                  },
-                ],
-                plugins: [],
-              }),
+            read: () => Promise.resolve(readingOf(hash)),
             rewrite: () => Promise.resolve(),
             reportEtcd: () => Promise.resolve(reportOf([2], () => hash)),
             reportBackups: () => Promise.resolve([]),

@@ -1,4 +1,5 @@
 import type { Report } from '../../src/verify/report.ts'
+import { NO_FAULTS } from '../verify/no-faults.ts'
 
 /** A report of etcd with five Secrets under each of these versions of the key. */
 export function reportOf(versions: readonly number[], hashOf: (version: number) => string): Report {
@@ -9,14 +10,6 @@ export function reportOf(versions: readonly number[], hashOf: (version: number) 
     keyVersion,
     keyIdHash: hashOf(keyVersion),
   }))
-  const none = {
-    plain: 0,
-    unreadable: 0,
-    unproven: 0,
-    plainKeys: [],
-    unreadableKeys: [],
-    unprovenKeys: [],
-  }
   return {
     ok: true,
     source: 'etcd',
@@ -29,7 +22,7 @@ export function reportOf(versions: readonly number[], hashOf: (version: number) 
     unreadable: 0,
     unproven: 0,
     gaps: [],
-    resources: [{ resource: 'secrets', toBeEncrypted: true, objects: 5, ...none, groups }],
+    resources: [{ resource: 'secrets', toBeEncrypted: true, objects: 5, ...NO_FAULTS, groups }],
     keyVersionsNeeded: [{ provider: 'kms v2 tb', versions }],
   }
 }

@@ -10,7 +10,7 @@ import { raiseVersion } from '../../src/commands/rotate/raise-version.ts'
 import { formatNeeded, formatRotationPlan } from '../../src/rotate/text.ts'
 import { systemClock } from '../../src/time/clock.ts'
 import { BridgeError } from '../../src/errors.ts'
-import { NAMED } from '../convergence/named.ts'
+import { readingOf } from '../convergence/named.ts'
 import { reportOf } from './report.ts'
 import type { AdministeredKey, KeyAdmin } from '../../src/operator/key-admin.ts'
 
@@ -46,17 +46,7 @@ function fixture(t: Test, given: Partial<RotationActions> = {}) {
     read: () => {
       const hash = new KeyVersions(keyOf(9), 'c').hashOf(vault.servers) ?? ''
       vault.servers = vault.vault
-      return Promise.resolve({
-        ...NAMED,
-        apiServers: [
-          {
-            server: 'a',
-            keys: new Map([['tb', { hash, ageSeconds: 1 }]]),
-            writes: [{ provider: 'tb', hash, at: 1 }],
-          },
-        ],
-        plugins: [],
-      })
+      return Promise.resolve(readingOf(hash))
     },
     rewrite: () => {
       vault.stored = vault.vault

@@ -10,6 +10,7 @@ import { oldestVersion, sharesOf } from '../../src/verify/stored-keys.ts'
 import { makeKeyId } from '../../src/seed/key-id.ts'
 import type { AdministeredKey } from '../../src/operator/key-admin.ts'
 import { NAMED } from '../convergence/named.ts'
+import { NO_FAULTS } from '../verify/no-faults.ts'
 
 const key: AdministeredKey = {
   name: 'k',
@@ -36,14 +37,6 @@ const group = (keyVersion: number, objects: number, provider = 'kms v2 tb') => (
   keyId: idOf(keyVersion),
   keyIdHash: hashKeyId(idOf(keyVersion)),
 })
-const none = {
-  plain: 0,
-  unreadable: 0,
-  unproven: 0,
-  plainKeys: [],
-  unreadableKeys: [],
-  unprovenKeys: [],
-}
 const report: Report = {
   ok: true,
   source: 'etcd',
@@ -61,14 +54,14 @@ const report: Report = {
       resource: 'secrets',
       toBeEncrypted: true,
       objects: 10,
-      ...none,
+      ...NO_FAULTS,
       groups: [group(2, 7), group(1, 3)],
     },
     {
       resource: 'configmaps',
       toBeEncrypted: true,
       objects: 3,
-      ...none,
+      ...NO_FAULTS,
       otherProvider: 1,
       groups: [group(2, 2), { provider: 'aescbc k1', objects: 1, seeds: 0 }],
     },
@@ -76,7 +69,7 @@ const report: Report = {
       resource: 'pods',
       toBeEncrypted: false,
       objects: 1,
-      ...none,
+      ...NO_FAULTS,
       groups: [{ provider: 'plaintext protobuf', objects: 1, seeds: 0 }],
     },
   ],
