@@ -2,7 +2,6 @@ import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import { BridgeError, isRefusal, type ErrorCode } from '../errors.ts'
 import type { DecryptInput, EncryptInput } from '../transit/transit.ts'
-import { waitWithin } from '../time/bounded-wait.ts'
 import { encodeAssociatedData, makeAnnotations } from '../seed/annotations.ts'
 import { checkClaim, isListed, requireClaim } from '../seed/claim-check.ts'
 import type { ByteBudget } from './byte-budget.ts'
@@ -22,6 +21,7 @@ import type { KeyWatch } from './key-watch.ts'
 import type { LocalKeyRing } from './local/ring.ts'
 import type { LocalSealing } from './local/sealing.ts'
 import type { KeySnapshot } from '../seed/key-snapshot.ts'
+import { pause, retryWhileStandbyLags } from './standby-lag.ts'
 import { encodeV1AssociatedData, makeV1Cipher, openV1Cipher } from '../seed/v1-cipher.ts'
 
 /** kube-apiserver discards an answer with a longer one (kmsv2/envelope.go, encryptedDEKSourceMaxSize). */
@@ -30,9 +30,6 @@ const MAX_SEED_CIPHERTEXT_BYTES = 1024
 const UNKNOWN_KEY_ID_AGE_MS = 5_000
 /** A ciphertext of a newer version waits until the snapshot is this old: another node saw a rotation first. */
 const NEWER_VERSION_AGE_MS = 250
-/** Wait before an HA standby is asked again for a key version that it does not have yet. */
-const STANDBY_LAG_WAIT_MS = 100
-const STANDBY_LAG_TRIES = 3
 
 /** Faults of one call that say nothing about the next one, so they start no check. */
 const CALLER_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -207,7 +204,7 @@ export class KeyService {
     wrapWith: SeedWrapper<T>,
     context: CallContext,
   ): Promise<T> {
-    const { watch } = this.#options
+    const { watch, clock } = this.#options
     return this.#within(plaintext.byteLength, context, async () => {
       const announced = await watch.currentForEncrypt(context)
       try {
@@ -217,13 +214,13 @@ export class KeyService {
         const fresh = await watch.refresh(context)
         const isSame = fresh.keyId === announced.keyId
         if (isSame && error.code === 'KEY_VERSION_DISABLED') throw error
-        return await this.#tryPatiently(() => wrapWith(fresh), context)
+        return await retryWhileStandbyLags(() => wrapWith(fresh), context, clock)
       }
     })
   }
 
   async #unwrap(opened: OpenedEnvelope, context: CallContext): Promise<Buffer> {
-    const { cache, decrypt, health } = this.#options
+    const { cache, decrypt, health, clock } = this.#options
     await checkClaim(opened, this.#options, (isKnown) =>
       this.#snapshotFor(opened, isKnown, context),
     )
@@ -236,7 +233,7 @@ export class KeyService {
         ? decrypt(opened, context)
         : this.#options.ring.open({ ...opened, sealed }, context)
     try {
-      const plaintext = await this.#tryPatiently(open, context)
+      const plaintext = await retryWhileStandbyLags(open, context, clock)
       cache?.keep(opened, plaintext)
       return plaintext
     } catch (error) {
@@ -265,30 +262,8 @@ export class KeyService {
     if (keyVersion <= snapshot.keyVersion) {
       return watch.refreshIfOlderThan(UNKNOWN_KEY_ID_AGE_MS, context)
     }
-    await this.#pause(snapshot.takenAt + NEWER_VERSION_AGE_MS - clock.monotonic(), context)
+    await pause(snapshot.takenAt + NEWER_VERSION_AGE_MS - clock.monotonic(), context, clock)
     return watch.refreshIfOlderThan(NEWER_VERSION_AGE_MS, context)
-  }
-
-  /** Retries briefly: an HA standby may not know the newest version yet. */
-  async #tryPatiently<T>(work: () => Promise<T>, context: CallContext): Promise<T> {
-    const { clock } = this.#options
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return await work()
-      } catch (error) {
-        const isLagging = hasCode(error, 'KEY_VERSION_UNKNOWN')
-        const hasTime = clock.monotonic() + STANDBY_LAG_WAIT_MS < context.deadline
-        if (!isLagging || tries >= STANDBY_LAG_TRIES || !hasTime) throw error
-        await this.#pause(STANDBY_LAG_WAIT_MS, context)
-      }
-    }
-  }
-
-  async #pause(ms: number, context: CallContext): Promise<void> {
-    if (ms <= 0) return
-    const { clock } = this.#options
-    const pause = new Promise<void>((resolve) => void clock.after(ms, resolve))
-    await waitWithin(pause, context, clock, 'Vault')
   }
 
   /**

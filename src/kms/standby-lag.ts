@@ -1,0 +1,33 @@
+import type { CallContext } from '../call-context.ts'
+import { BridgeError } from '../errors.ts'
+import { waitWithin } from '../time/bounded-wait.ts'
+import type { Clock } from '../time/clock.ts'
+
+/** Wait before an HA standby is asked again for a key version that it does not have yet. */
+const WAIT_MS = 100
+const TRIES = 3
+
+/** Retries briefly: an HA standby may not know the newest version yet. */
+export async function retryWhileStandbyLags<T>(
+  work: () => Promise<T>,
+  context: CallContext,
+  clock: Clock,
+): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await work()
+    } catch (error) {
+      const isLagging = error instanceof BridgeError && error.code === 'KEY_VERSION_UNKNOWN'
+      const hasTime = clock.monotonic() + WAIT_MS < context.deadline
+      if (!isLagging || tries >= TRIES || !hasTime) throw error
+      await pause(WAIT_MS, context, clock)
+    }
+  }
+}
+
+/** Throws DEADLINE_EXCEEDED or CANCELLED if the caller gives up before the time has passed. */
+export async function pause(ms: number, context: CallContext, clock: Clock): Promise<void> {
+  if (ms <= 0) return
+  const passed = new Promise<void>((resolve) => void clock.after(ms, resolve))
+  await waitWithin(passed, context, clock, 'Vault')
+}
