@@ -56,7 +56,7 @@ export const OUTAGE_CASES: readonly OutageCase[] = [
   { name: 'full disk under the log, then SIGTERM', skip: whyNoMounts(), run: fillDisk },
 ]
 
-/** The first member leads, the second one forwards to the leader, the third one answers Transit itself and redirects the rest. */
+/** The first member leads, the second one forwards to the leader, the third one answers Transit itself and redirects all else. */
 async function killLeader(
   subject: Subject,
   choose: (cluster: OpenBaoCluster) => readonly string[],
@@ -144,7 +144,8 @@ function answerByGateway(subject: Subject, answer: HttpAnswer): Promise<Result> 
 function hang(subject: Subject, callers: number): Promise<Result> {
   return withVault(async (vault) => {
     const network = await TcpProxy.start(vault.bao.address)
-    // Before and after the fault, so many callers would keep two cores busy; all at once, they would keep this process busy.
+    // No load before and after the fault, because so many callers would keep two cores busy. If all of them started at once, they
+    // would keep this process busy.
     const load = { callers, deadlineMs: 1_000, marginMs: 0, spreadMs: 1_000 }
     try {
       return await subject.measure({ vault, address: network.address, load }, async () => {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { KmsCallError, type WrappedSeed } from '../test/real/program/kms-client.ts'
 import type { Plugin } from '../test/real/program/plugin.ts'
 
-/** Only the latest are kept. */
+/** How many of the latest seeds are kept. */
 const MAX_SEEDS = 400
 const PAUSE_MS = 10
 const STATUS_PAUSE_MS = 50

@@ -60,7 +60,7 @@ const isSafe = measured.every(({ results: [own] }) => {
 })
 if (!isSafe) process.exitCode = 1
 
-/** A build that does not even start under a fault is a result, and the other cases follow. */
+/** If a build does not even start, this is its result, and the other cases still run. */
 async function tryToRun(
   run: (subject: Subject) => Promise<Result>,
   subject: Subject,

@@ -5,7 +5,7 @@ import type { CancelTimer, Clock } from '../time/clock.ts'
 export interface FairGateOptions {
   /** How many pieces of work run at once. */
   readonly maxRunning: number
-  /** How many of one owner run or wait; one more is refused. */
+  /** How many pieces of work of one owner may run or wait; one more is refused. */
   readonly maxPerOwner: number
   readonly clock: Clock
 }
@@ -19,8 +19,8 @@ interface Owner {
 }
 
 /**
- * Limits how much work runs at once. Owners take turns, so that one with a long queue does not delay the others. An owner may
- * not run more than is still free, except its first: slow work of one owner therefore never takes all places.
+ * Limits how much work runs at once. Owners take turns, so that one with a long queue does not delay the others. An owner whose
+ * work runs already may start more only if it holds fewer places than are free: its slow work therefore never takes all places.
  */
 export class FairGate {
   readonly #options: FairGateOptions
@@ -101,7 +101,7 @@ export class FairGate {
       owner.waiting.delete(start)
       owner.running += 1
       this.#running += 1
-      // At the end, until its next turn.
+      // All other owners have their turn first.
       this.#owners.delete(name)
       this.#owners.set(name, owner)
       start()

@@ -8,7 +8,7 @@ const MIN_BYTES = 8 * 1024
 /**
  * Bounds the total text size of Mounts in progress. A limit on their number is not enough: a class has up to 256 KiB,
  * and every Mount waits while Vault hangs. A namespace may never hold more than what is still free. So one namespace holds at
- * most half, and another one can always start a Mount. See docs/design.md, "Memory bounds".
+ * most half, and something is left for the next one. See docs/design.md, "Memory bounds".
  */
 export class TextBudget {
   #bytes = 0

@@ -6,7 +6,7 @@ import type { Clock } from '../time/clock.ts'
 
 /**
  * What kube-apiserver encrypts: the DEK seeds of KMS v2 and the DEKs of KMS v1 have 32 bytes
- * (staging/src/k8s.io/apiserver/pkg/storage/value/encrypt/envelope/envelope.go, generateKey). Anything else, as the
+ * (staging/src/k8s.io/apiserver/pkg/storage/value/encrypt/envelope/envelope.go, generateKey). Anything else, such as the
  * "ping" of KMS v1's health probe, is not read twice and would only evict seeds.
  */
 const SEED_BYTES = 32

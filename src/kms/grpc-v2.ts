@@ -18,7 +18,7 @@ export function serveKmsV2(service: KeyService, funnel: UnaryFunnel): GrpcServic
         () => ({ version: API_VERSION, ...service.status() }),
         'unlimited',
       ),
-      // No promise if the answer is in memory: its timer and its garbage would double the time of the call.
+      // No promise if the answer is in memory: its timer and its garbage would cost time (docs/design.md, "Local keys").
       Encrypt: funnel.serve(method.encrypt, ({ plaintext }, context) => {
         const envelope = service.encryptNow(plaintext, context)
         if (envelope !== undefined) return toFields(envelope)

@@ -11,7 +11,7 @@ export interface HealthState {
   readonly reason: HealthReason
   /** For people: "ok" or a sentence. */
   readonly text: string
-  /** Milliseconds of Clock.monotonic since when Vault has been failing; undefined while it works. */
+  /** When Vault began to fail, in milliseconds of Clock.monotonic; undefined while it works. */
   readonly failingSince?: number
 }
 
@@ -100,7 +100,7 @@ export class Health {
     if (!isOutage(error)) this.#proven = false
   }
 
-  /** Milliseconds until Status shows an outage without a further check; Infinity where that never happens. */
+  /** Milliseconds until Status shows an outage without a further check; Infinity if that never happens. */
   graceLeft(now: number): number {
     if (this.#failure === undefined || !this.#proven) return Infinity
     const left = this.#timeLeft(this.#failure.since, now)
@@ -133,7 +133,7 @@ export class Health {
     return `${message}; without Vault, local keys may no longer encrypt (kms.localKeys.offlineFor)`
   }
 
-  /** For how long an outage that began at `since` is still not shown. */
+  /** How much longer Status does not show an outage that began at `since`. */
   #timeLeft(since: number, now: number): number {
     const { outageGraceMs, offlineLeftMs } = this.#options
     return Math.max(since + outageGraceMs - now, offlineLeftMs?.() ?? 0)

@@ -13,7 +13,7 @@ import type { LocalSealing } from './local/sealing.ts'
 import { makeSnapshot, type ClusterIds, type KeySnapshot } from '../seed/key-snapshot.ts'
 import { StepBack } from './step-back.ts'
 
-/** Longest time of one check: read the key and, where it is due, a proof. */
+/** Longest time of one check: a read of the key and, if it is due, a proof. */
 const CHECK_TIMEOUT_MS = 8_000
 /** Wait after the first failed check; it doubles up to the longest, so Vault's return is noticed within seconds. */
 const FIRST_RETRY_DELAY_MS = 250
@@ -111,7 +111,7 @@ export class KeyWatch {
   /** Returns a snapshot that was read after this call began. Any number of concurrent calls cost two reads at most. */
   async refresh(context: CallContext): Promise<KeySnapshot> {
     const { clock } = this.#options
-    // The check in progress may have read the key before the caller learned what made it call.
+    // The check in progress may have read the key before the change that made the caller ask.
     if (this.#checking !== undefined) await waitWithin(this.#checking, context, clock, 'Vault')
     const before = this.#snapshot
     await waitWithin(this.#check(), context, clock, 'Vault')
@@ -121,7 +121,7 @@ export class KeyWatch {
     return this.#snapshot
   }
 
-  /** Like {@link refresh}, but returns the known snapshot where it is younger than `ageMs`. */
+  /** Like {@link refresh}, but returns the known snapshot if it is younger than `ageMs`. */
   async refreshIfOlderThan(ageMs: number, context: CallContext): Promise<KeySnapshot> {
     const known = this.#snapshot
     const isYoung = known !== undefined && this.#options.clock.monotonic() - known.takenAt < ageMs
@@ -186,7 +186,7 @@ export class KeyWatch {
   get #needsProof(): boolean {
     const { health, localKeys, clock } = this.#options
     const isLong = clock.monotonic() - this.#provenAt >= LOCAL_PROOF_INTERVAL_MS
-    // Where Vault shows an older key, only an Encrypt distinguishes a lagging standby from a restored backup.
+    // If Vault shows an older key, only an Encrypt distinguishes a lagging standby from a restored backup.
     return health.needsProof || this.#stepBack.isSeen || (localKeys !== undefined && isLong)
   }
 
@@ -194,7 +194,7 @@ export class KeyWatch {
     if (snapshot !== undefined) await this.#options.localKeys?.prepare(snapshot, context)
   }
 
-  /** `audit` matches it with Vault's audit file, as it does with calls. */
+  /** The command `audit` matches this line with Vault's audit file, as it does the lines of calls. */
   #logCheck(uid: string, requests: number): void {
     const code = this.#lastError?.code ?? 'OK'
     const line = { [logKey.method]: 'Check', [logKey.code]: code, [logKey.uid]: uid }

@@ -3,8 +3,8 @@ import { hasPlaintextLength } from '../transit/ciphertext.ts'
 import type { DecryptInput, DecryptResult, EncryptInput } from '../transit/transit.ts'
 
 /**
- * Returns a ciphertext if it can be that of its plaintext. kube-apiserver would store another one, and never read the data
- * again.
+ * Returns a ciphertext if its length matches that of its plaintext. kube-apiserver would also store any other one, and could
+ * then never read the data again.
  */
 export function requireCiphertextLength(input: EncryptInput, ciphertext: string): string {
   if (hasPlaintextLength(ciphertext, input.plaintext.length)) return ciphertext
@@ -15,8 +15,8 @@ export function requireCiphertextLength(input: EncryptInput, ciphertext: string)
 }
 
 /**
- * Replaces plaintexts that cannot belong to their ciphertexts, because they have another length: a response that was
- * changed or that belongs to another request. The error makes the key watch run a proof.
+ * Replaces a plaintext whose length does not match its ciphertext with an error: the response was changed, or belongs to
+ * another request. The error makes the key watch run a proof.
  */
 export function refuseWrongLengths(
   inputs: readonly DecryptInput[],

@@ -21,7 +21,7 @@ import { KeyProof } from './proof.ts'
 import { KeyService } from './service.ts'
 
 /**
- * Bytes of plaintext and ciphertext that calls work on at once. Each byte takes about three of the heap (base64, JSON,
+ * Bytes of plaintext and ciphertext that calls work on at once. Each takes about three bytes of the heap (base64, JSON,
  * body), which bin/transit-bridge limits to 80 MiB, and undici keeps the bodies of calls that gave up for a while longer.
  * 1,024 calls with DEK seeds take 0.2 MiB.
  */

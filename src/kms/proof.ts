@@ -81,7 +81,7 @@ function requirePlaintext(result: DecryptResult | undefined): void {
     if (result.equals(PLAINTEXT)) return
     throw plaintextWrong()
   }
-  // Its AAD was authenticated in one request and lost in another.
+  // One request passed the AAD to Vault, and another lost it.
   if (result instanceof BridgeError && result.code === 'CIPHERTEXT_INVALID')
     throw aadIgnored(result)
   throw result instanceof BridgeError ? result : wrongAnswer()

@@ -14,8 +14,8 @@ export interface RoundTrip {
 }
 
 /**
- * Calls the plugin behind a socket as kube-apiserver does: Status, Encrypt, Decrypt. Throws SOCKET_FAILED: nothing
- * answers at the socket, or the step that failed with the plugin's own message.
+ * Calls the plugin behind a socket as kube-apiserver does: Status, Encrypt, Decrypt. Throws SOCKET_FAILED if nothing
+ * answers at the socket, or with the step that failed and the plugin's own message.
  */
 export function makeRoundTrip(socket: string): Promise<RoundTrip> {
   const { method } = KeyManagementService

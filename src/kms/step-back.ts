@@ -24,7 +24,7 @@ export class StepBack {
     return this.#seen !== undefined
   }
 
-  /** Whether `next` replaces `known`. An older key does only after it was shown for a long time. */
+  /** Whether `next` replaces `known`. An older key does so only after Vault has shown it for STEP_BACK_PATIENCE_MS. */
   accepts(known: KeySnapshot, next: KeySnapshot): boolean {
     if (!isStepBack(known.key, next.key)) {
       this.#seen = undefined

@@ -17,7 +17,7 @@ const TLS_KEYS: readonly string[] = ['tls.crt', 'tls.key']
 
 /**
  * Finds what the driver reports only at run time, in its log and in an event: a Secret without a name, a type or data, and
- * data without a key or from an unknown file.
+ * data without a key, with a key that the driver cannot fill, or from an unknown file.
  */
 export function findSecretFaults(manifest: unknown, { objects }: SecretProviderClass) {
   return listAt(manifest, ['spec', 'secretObjects']).flatMap((secret, index) => {

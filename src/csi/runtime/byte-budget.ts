@@ -37,7 +37,7 @@ export class ByteBudget {
 
 /**
  * The bytes of one volume. A volume may never hold more than what is still free. So one volume holds at most half, and
- * another one can always hold some.
+ * something is left for the next one.
  */
 export interface ByteShare {
   hold(): HeldBytes

@@ -15,7 +15,7 @@ const LIFETIME_SECONDS = 3600
 
 export const HEALTH = 'sys/health'
 
-/** What the responses contain that are made here, without a request to Vault: clients ask for them before they use Transit. */
+/** The input of the responses that need no request to Vault. Clients request them before they use Transit. */
 export interface OwnResponseOptions {
   /** Only sys/health has one. */
   readonly query: string

@@ -16,8 +16,8 @@ import { respond, respondErrors, type PodRequest, type PodResponse } from './pod
 /** Less than the timeout of Vault's Go client, which is 60 s (api/client.go). */
 const REQUEST_TIMEOUT_MS = 20_000
 /**
- * A path of Vault without escapes, and a query. It may still contain an empty segment or `..`: the whole path must then be one of
- * the fixed list of forms (operations.ts), which have neither, except the empty segment that sigstore writes.
+ * A path of Vault without escapes, and a query. It may still contain an empty segment or `..`. The whole path must then have one
+ * of a fixed list of forms (operations.ts), which contain neither, except the empty segment that sigstore writes.
  */
 const SAFE_TARGET = /^\/v1\/([\w.-]+(?:\/{1,2}[\w.-]+)*\/?)(?:\?([\w=&-]{0,500}))?$/
 /** Matches in linear time, no matter how many slashes a client sends. */
@@ -249,7 +249,7 @@ function parseList(body: Buffer): { data?: { keys?: unknown } } {
   }
 }
 
-/** Vault returns 403, too, whether the path exists or not. */
+/** Vault also returns 403, whether or not the path exists. */
 function deniedMount(): PodResponse {
   return respondErrors(403, [
     'permission denied: no rule in csi.rules of transit-bridge allows operations at a mount with this path',
