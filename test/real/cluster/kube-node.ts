@@ -17,7 +17,7 @@ import {
 import { PAUSE_IMAGE } from './node-image.ts'
 import { obtain } from '../host/parts.ts'
 import { CertificateAuthority } from '../host/pki.ts'
-import type { Patience } from '../host/eventually.ts'
+import { eventually, type Patience } from '../host/eventually.ts'
 import { Program } from '../program/program.ts'
 import { ServiceAccountIssuer } from './service-account.ts'
 import { tempFolder } from '../host/temp-folder.ts'
@@ -154,7 +154,11 @@ export class KubeNode {
 
   /** Everything ends at once, as when the power goes; the disk stays. */
   async cutPower(): Promise<void> {
+    const init = this.#init.running ? this.#processOne() : undefined
     await this.#init.kill()
+    // The kernel ends the other processes of the namespace after unshare, and then their init (pid_namespaces(7)):
+    // until then the old API server still answers, as if it were ready again.
+    if (init !== undefined) await eventually('the end of the node', () => hasEnded(init))
     await forgetCgroups()
   }
 
@@ -307,6 +311,16 @@ export class KubeNode {
       'import',
       ...snapshots,
     ]).finished()
+  }
+}
+
+/** Whether a process is gone, or ended and only not yet waited for; see proc_pid_stat(5). */
+function hasEnded(pid: number): boolean {
+  try {
+    return /^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${String(pid)}/stat`, 'utf8'))
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    return code === 'ENOENT' || code === 'ESRCH'
   }
 }
 
