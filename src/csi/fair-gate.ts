@@ -93,7 +93,7 @@ export class FairGate {
   /** Starts all work that may start now. */
   #startNext(): void {
     while (this.#running < this.#options.maxRunning) {
-      const next = [...this.#owners].find(([, owner]) => this.#mayStart(owner))
+      const next = this.#findNext()
       if (next === undefined) return
       const [name, owner] = next
       const [start] = owner.waiting
@@ -106,6 +106,11 @@ export class FairGate {
       this.#owners.set(name, owner)
       start()
     }
+  }
+
+  #findNext(): [name: string, owner: Owner] | undefined {
+    for (const entry of this.#owners) if (this.#mayStart(entry[1])) return entry
+    return undefined
   }
 
   #mayStart({ running, waiting }: Owner): boolean {

@@ -22,6 +22,9 @@ export interface ListRequest {
 /** What a connection sent that Node.js's parser refused. */
 interface Head {
   text: string
+  /** The first and the last bytes of the text: a search in the whole text for each packet would take quadratic time. */
+  start: string
+  tail: string
   isComplete: boolean
 }
 
@@ -47,10 +50,10 @@ export class ListRequests {
     use: (request: ListRequest | undefined) => void,
   ): void {
     const known = this.#heads.get(connection)
-    const head = known ?? { text: '', isComplete: false }
+    const head = known ?? { text: '', start: '', tail: '', isComplete: false }
     // What follows a complete request is not read, because the connection closes after the response.
     if (head.isComplete) return
-    head.text += packet?.toString('latin1') ?? ''
+    const isPart = packet !== undefined && append(head, packet.toString('latin1'))
     this.#heads.set(connection, head)
     const end = (request: ListRequest | undefined) => {
       if (head.isComplete) return
@@ -58,7 +61,6 @@ export class ListRequests {
       head.text = ''
       use(request)
     }
-    const isPart = packet !== undefined && isPartOfList(head.text)
     if (!isPart) end(parseListRequest(head.text))
     else if (known === undefined) {
       const cancel = this.#clock.after(HEAD_TIMEOUT_MS, () => end(undefined))
@@ -67,10 +69,17 @@ export class ListRequests {
   }
 }
 
-/** The parser refuses a packet that begins with `LIS`. */
-function isPartOfList(text: string): boolean {
-  if (text.length > MAX_HEAD_BYTES || text.includes(END)) return false
-  return text.startsWith(METHOD) || (text !== '' && METHOD.startsWith(text))
+/**
+ * Adds a packet to a head. Returns whether more of a LIST request must follow. The head may be shorter than the method: the parser
+ * refuses what begins with `LIS`.
+ */
+function append(head: Head, packet: string): boolean {
+  const added = head.tail + packet
+  head.text += packet
+  head.start = (head.start + packet).slice(0, METHOD.length)
+  head.tail = added.slice(1 - END.length)
+  if (head.text.length > MAX_HEAD_BYTES || added.includes(END)) return false
+  return head.start !== '' && METHOD.startsWith(head.start)
 }
 
 function parseListRequest(text: string): ListRequest | undefined {
