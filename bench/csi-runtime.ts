@@ -24,7 +24,7 @@ const CALLERS_OF_A_POD = 4
 const ROUNDS = 5
 const ROUND_MS = Number(process.argv[2] ?? 3) * 1000
 const WARM_UP_MS = 2_000
-/** kubelet republishes a volume every 60 to 90 s. */
+/** The kubelet republishes a volume every 60 to 90 s. */
 const IDLE_VOLUMES = 100
 const IDLE_MS = 60_000
 

@@ -26,7 +26,7 @@ const ROUNDS = 5
 const NODE_PODS = 1_000
 const NODE_REPUBLISHES = 3
 const COLD_MOUNTS = 40
-/** One second represents half a minute: the defaults are 30 s and 10 min, and kubelet republishes every 62 to 83 s. */
+/** One second represents half a minute: the defaults are 30 s and 10 min, and the kubelet republishes every 62 to 83 s. */
 const SCALED = { refreshInterval: '1s', revalidateAfter: '20s' }
 const SCALED_PAUSE_MS = 2_400
 

@@ -184,9 +184,9 @@ export interface CsiConfig {
 export interface CsiRuntimeConfig {
   /** The name of the CSIDriver object. */
   readonly driverName: string
-  /** Where kubelet calls the driver. The path must be the same on the host. */
+  /** Where the kubelet calls the driver. The path must be the same on the host. */
   readonly socket: string
-  /** Where kubelet finds the driver. */
+  /** Where the kubelet finds the driver. */
   readonly registrationSocket: string
   /** What a restart needs; in memory (tmpfs), so that it can include the tokens of the pods. */
   readonly stateFolder: string

@@ -1,7 +1,7 @@
 import { BridgeError } from '../errors.ts'
 import { parseBoundedJson } from './bounded-json.ts'
 
-/** Prefix of the attributes that kubelet and the driver set. A pod author controls all others. */
+/** Prefix of the attributes that the kubelet and the driver set. A pod author controls all others. */
 export const DRIVER_PREFIX = 'csi.storage.k8s.io/'
 export const TOKENS = `${DRIVER_PREFIX}serviceAccount.tokens`
 /** The class name, which the driver sends without the prefix. */
@@ -69,7 +69,7 @@ export function findVolumeOwner(attributes: string): VolumeOwner | undefined {
   }
 }
 
-/** Reads what kubelet says about a pod. Throws REQUEST_INVALID. */
+/** Reads what the kubelet says about a pod. Throws REQUEST_INVALID. */
 export function readPod(attributes: Readonly<Record<string, string>>): PodReference {
   return {
     namespace: readName(attributes, 'pod.namespace'),

@@ -24,7 +24,7 @@ import type { Gathered, Volume, VolumeContent } from './volume/volume-content.ts
 import { compose } from './volume/composite.ts'
 import type { VolumeLedger } from './volume/volume-ledger.ts'
 
-/** Time limit of a Mount. kubelet waits for 2 minutes; a Mount must not exceed that (docs/design.md, "CSI errors"). */
+/** Time limit of a Mount. The kubelet waits for 2 minutes; a Mount must not exceed that (docs/design.md, "CSI errors"). */
 const MOUNT_TIMEOUT_MS = 20_000
 
 export interface MountServiceOptions {

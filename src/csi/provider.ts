@@ -19,7 +19,7 @@ import { SharedMounts } from './shared-mounts.ts'
 import { VolumeContent } from './volume/volume-content.ts'
 import { VolumeLedger } from './volume/volume-ledger.ts'
 
-/** The only caller is the driver, which mounts as many volumes at once as kubelet starts pods. Not configurable. */
+/** The only caller is the driver, which mounts as many volumes at once as the kubelet starts pods. Not configurable. */
 const MAX_MOUNTS_IN_FLIGHT = 512
 /** A class may have 256 KiB of objects, which are longer as JSON, and a request contains the pod's tokens twice. */
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024

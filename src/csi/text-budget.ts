@@ -22,7 +22,7 @@ export class TextBudget {
     if (own > MAX_BYTES - this.#bytes - bytes) {
       throw new BridgeError(
         'OVERLOADED',
-        `the Mounts in progress of namespace ${namespace} hold too much SecretProviderClass text (all namespaces of the node together may hold ${String(MAX_BYTES / 1024 / 1024)} MiB); kubelet retries`,
+        `the Mounts in progress of namespace ${namespace} hold too much SecretProviderClass text (all namespaces of the node together may hold ${String(MAX_BYTES / 1024 / 1024)} MiB); the kubelet retries`,
       )
     }
     this.#count(namespace, bytes)

@@ -46,7 +46,7 @@ const HEADER_OVERHEAD_BYTES = 32
 const SWEEP_INTERVAL_MS = 1_000
 /**
  * Closes the stream of a request that arrives too late. The caller receives INTERNAL, because the call has no gRPC status (gRPC
- * over HTTP2, "Errors"). With CANCEL, it would receive CANCELLED, after which kubelet assumes that a volume may be mounted
+ * over HTTP2, "Errors"). With CANCEL, it would receive CANCELLED, after which the kubelet assumes that a volume may be mounted
  * (docs/design.md, "CSI errors"). With an error code, some clients would close the connection.
  */
 const LATE_CODE = constants.NGHTTP2_NO_ERROR

@@ -8,7 +8,7 @@ export interface KubeAccess {
   readonly ca?: string | undefined
   readonly certificate?: { readonly cert: string; readonly key: Secret<string> } | undefined
   readonly token?: Secret<string> | undefined
-  /** Read again regularly: kubelet replaces the tokens of service accounts in place. */
+  /** Read again regularly: the kubelet replaces the tokens of service accounts in place. */
   readonly tokenFile?: string | undefined
   /** The certificate must be valid for one of these names; empty means the host of `server`. */
   readonly serverNames: readonly string[]

@@ -5,7 +5,7 @@ import type { Environment } from '../environment.ts'
 import { BridgeError } from '../errors.ts'
 import type { KubeAccess } from './access.ts'
 
-/** Where kubelet mounts a pod's service account (kubernetes: plugin/pkg/admission/serviceaccount/admission.go). */
+/** Where the kubelet mounts a pod's service account (kubernetes: plugin/pkg/admission/serviceaccount/admission.go). */
 const FOLDER = '/var/run/secrets/kubernetes.io/serviceaccount'
 
 /** The API server as the pod of this process reaches it, with the pod's service account; undefined outside of a pod. */

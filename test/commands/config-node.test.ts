@@ -118,7 +118,7 @@ void test('the DaemonSet states its limits first', async (t) => {
   })
 })
 
-void test('the unit starts before kubelet and never gives up', async (t) => {
+void test('the unit starts before the kubelet and never gives up', async (t) => {
   const { stdout } = await print(t, 'systemd', '--program', '/opt/tb/bin/transit-bridge')
   for (const line of [
     'ExecStart=/opt/tb/bin/transit-bridge kms --config /etc/transit-bridge/config.yaml',

@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { toMountStatus } from '../../src/csi/mount-status.ts'
 
 /** The real driver and a folder that stays: test/e2e/csi/csi-driver.test.ts and csi-outage.test.ts. */
-void test('no failed Mount has a status that kubelet treats as uncertain', (t) => {
+void test('no failed Mount has a status that the kubelet treats as uncertain', (t) => {
   for (const code of [
     'VAULT_UNREACHABLE',
     'VAULT_TIMEOUT',

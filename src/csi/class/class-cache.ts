@@ -44,7 +44,7 @@ export class ClassCache {
   }
 
   /**
-   * Throws CLASS_INVALID. Invalid classes are cached, too, because kubelet retries them.
+   * Throws CLASS_INVALID. Invalid classes are cached, too, because the kubelet retries them.
    * @param owner the namespace of the pod
    */
   async parse(parameters: Parameters, owner: string): Promise<SecretProviderClass> {

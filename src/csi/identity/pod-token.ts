@@ -83,7 +83,7 @@ function findToken({ tokens, pod }: TokenSource, audience: string, driver: CsiDr
   )
 }
 
-/** kubelet creates the tokens for the audiences in the CSIDriver object. */
+/** The kubelet creates the tokens for the audiences in the CSIDriver object. */
 function missing(
   audience: string,
   pod: PodReference,

@@ -5,7 +5,7 @@ import { waitWithin } from '../../time/bounded-wait.ts'
 import { FairCache, type Share } from '../fair-cache.ts'
 import { identify, type PodSession } from './pod-session.ts'
 
-/** kubelet's default is 110 pods per node (https://kubernetes.io/docs/setup/best-practices/cluster-large/). */
+/** The kubelet's default is 110 pods per node (https://kubernetes.io/docs/setup/best-practices/cluster-large/). */
 const MAX_SESSIONS = 1_000
 /** Usual tokens have about 1 KiB. See docs/design.md, "Memory bounds". */
 const MAX_TOKEN_BYTES = 4 * 1024 * 1024

@@ -27,9 +27,9 @@ import { VolumeServer } from './http/volume-server.ts'
 /** Half of the connections to Vault (vault/client/transport.ts), so that Mounts always find a free one. */
 const MAX_RUNNING = 32
 const MAX_PER_VOLUME = 64
-/** kubelet starts pods in parallel and repeats what fails. */
+/** The kubelet starts pods in parallel and repeats what fails. */
 const MAX_CALLS_IN_FLIGHT = 512
-/** Only kubelet connects, as root. */
+/** Only the kubelet connects, as root. */
 const SOCKET_MODE = 0o600
 const STOP_GRACE_MS = 2_000
 
@@ -49,7 +49,7 @@ export interface RuntimeDriverOptions {
 
 /** The CSI driver whose volumes contain a socket that serves Transit's API. */
 export interface RuntimeDriver {
-  /** Whether kubelet can reach it. */
+  /** Whether the kubelet can reach it. */
   readonly isServing: boolean
   readonly volumes: Pick<RuntimeVolumes, 'size' | 'sizeWithoutToken'>
   /** Requests of pods that Vault is answering now. */
@@ -58,8 +58,8 @@ export interface RuntimeDriver {
 }
 
 /**
- * Serves the sockets of recorded volumes, then those for kubelet. Throws SOCKET_* and HOST_FAILED. The registration comes last,
- * because kubelet calls as soon as it finds that socket.
+ * Serves the sockets of recorded volumes, then those for the kubelet. Throws SOCKET_* and HOST_FAILED. The registration comes
+ * last, because the kubelet calls as soon as it finds that socket.
  */
 export async function startRuntimeDriver(options: RuntimeDriverOptions): Promise<RuntimeDriver> {
   const { audience, runtime, home, rules, sessions, programVersion, clock, log } = options

@@ -5,9 +5,9 @@ import type { UnaryFunnel } from '../../grpc/unary.ts'
 import { logKey, type Logger } from '../../telemetry/log.ts'
 import type { NodeService } from './node-service.ts'
 
-/** Versions of CSI that kubelet accepts: all of 1.x are compatible (pkg/volume/csi/csi_plugin.go, validateVersions). */
+/** Versions of CSI that the kubelet accepts: all of 1.x are compatible (pkg/volume/csi/csi_plugin.go, validateVersions). */
 const CSI_VERSIONS = ['1.0.0']
-/** No limit: kubelet counts only persistent volumes. */
+/** No limit: the kubelet counts only persistent volumes. */
 const NO_LIMIT = 0n
 
 /** The entry of GetPluginInfo's manifest with a {@link RegistrationState}. doctor reads it. */
@@ -74,7 +74,7 @@ export interface RegistrationOptions {
   readonly onState: (state: RegistrationState) => void
 }
 
-/** Implements kubelet's registration of plugins: it connects to each socket in plugins_registry and asks. */
+/** Implements the kubelet's registration of plugins: it connects to each socket in plugins_registry and asks. */
 export function serveRegistration(
   funnel: UnaryFunnel,
   { driverName, socket, log, onState }: RegistrationOptions,

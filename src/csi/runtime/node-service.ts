@@ -22,7 +22,7 @@ import {
 } from './publish-request.ts'
 import type { RuntimeVolumes } from './runtime-volumes.ts'
 
-/** For the login at the first publish; kubelet waits for 2 minutes (pkg/volume/csi/csi_plugin.go, csiTimeout). */
+/** For the login at the first publish; the kubelet waits for 2 minutes (pkg/volume/csi/csi_plugin.go, csiTimeout). */
 const LOGIN_TIMEOUT_MS = 10_000
 
 export interface NodeServiceOptions {
@@ -37,7 +37,7 @@ export interface NodeServiceOptions {
   readonly log: Logger
 }
 
-/** Serves kubelet's calls for volumes. */
+/** Serves the kubelet's calls for volumes. */
 export class NodeService {
   readonly #options: NodeServiceOptions
 
@@ -47,8 +47,8 @@ export class NodeService {
 
   /**
    * Serves the socket of a volume. The first call fails if the pod could never use it: no rule, or a refused login. It succeeds
-   * during an outage. A republish only provides a new token and never fails, because kubelet would then remove a volume that is
-   * in use (kubernetes/kubernetes#121271).
+   * during an outage. A republish only provides a new token and never fails, because the kubelet would then remove a volume
+   * that is in use (kubernetes/kubernetes#121271).
    */
   async publish(request: MessageShape<typeof NodePublishVolumeRequestSchema>): Promise<void> {
     const parsed = readPublishRequest(request)
@@ -68,7 +68,7 @@ export class NodeService {
     await this.#options.volumes.unpublish(id, readTargetPath(request.targetPath))
   }
 
-  /** Checks a token as kubelet sends it: the JSON of tokens by audience. */
+  /** Checks a token as the kubelet sends it: the JSON of tokens by audience. */
   requireToken({ volume, tokens }: PublishRequest): ServiceAccountToken {
     const { audience, driverName } = this.#options
     const driver: CsiDriver = { name: driverName, advice: '' }

@@ -38,7 +38,7 @@ export interface PodApiOptions {
 /** A volume as its socket knows it. */
 export interface PodIdentity {
   readonly volume: RuntimeVolume
-  /** The pod's current service-account token; undefined after a restart until kubelet sends one. */
+  /** The pod's current service-account token; undefined after a restart until the kubelet sends one. */
   readonly token: ServiceAccountToken | undefined
 }
 

@@ -11,7 +11,7 @@ import { DRIVER_PREFIX, readPod, TOKENS, type PodReference } from '../mount-requ
 
 /** PATH_MAX of Linux. */
 const LONGEST_PATH = 4_096
-/** kubelet sends `csi-` and 64 hexadecimal digits (pkg/volume/csi/csi_plugin.go, makeVolumeHandle). */
+/** The kubelet sends `csi-` and 64 hexadecimal digits (pkg/volume/csi/csi_plugin.go, makeVolumeHandle). */
 const LONGEST_VOLUME_ID = 128
 const ATTRIBUTES = ['role', 'vaultNamespace']
 const NAMESPACE = v.pipe(v.string(), v.regex(/^[\w./-]{1,256}$/))
@@ -19,7 +19,7 @@ const NAMESPACE = v.pipe(v.string(), v.regex(/^[\w./-]{1,256}$/))
 /** A volume with a socket: which pod it belongs to, and how the pod logs in. */
 export interface RuntimeVolume {
   readonly id: string
-  /** The folder that kubelet mounts in the pod. */
+  /** The folder that the kubelet mounts in the pod. */
   readonly targetPath: string
   readonly pod: PodReference
   /** The Vault role of the pod. */
@@ -31,11 +31,11 @@ export interface RuntimeVolume {
 /** A parsed but unverified NodePublishVolume. */
 export interface PublishRequest {
   readonly volume: RuntimeVolume
-  /** JSON of the tokens by audience. Undefined if kubelet sent none. */
+  /** JSON of the tokens by audience. Undefined if the kubelet sent none. */
   readonly tokens: string | undefined
 }
 
-/** Parses a NodePublishVolume. Throws REQUEST_INVALID, which kubelet shows as an event of the pod. */
+/** Parses a NodePublishVolume. Throws REQUEST_INVALID, which the kubelet shows as an event of the pod. */
 export function readPublishRequest(
   request: MessageShape<typeof NodePublishVolumeRequestSchema>,
 ): PublishRequest {

@@ -11,7 +11,7 @@ import { VolumeFolder } from './volume-folder.ts'
 import type { VolumeRecords } from './volume-records.ts'
 import type { VolumeServer } from './http/volume-server.ts'
 
-/** kubelet runs 110 pods by default, and few have such a volume. */
+/** The kubelet runs 110 pods by default, and few have such a volume. */
 const MAX_VOLUMES = 1_000
 /** Any user of the pod may connect: the socket itself identifies the pod. */
 const SOCKET_MODE = 0o666
@@ -21,7 +21,7 @@ export interface RuntimeVolumesOptions {
   readonly records: VolumeRecords
   /** Creates the server of a volume; `identify` returns its identity at the time of a request. */
   readonly createServer: (identify: () => PodIdentity) => VolumeServer
-  /** Checks the token of a record in the same way as one from kubelet. Throws if it is not usable. */
+  /** Checks the token of a record in the same way as one from the kubelet. Throws if it is not usable. */
   readonly readToken: (volume: RuntimeVolume, token: string) => ServiceAccountToken
   readonly clock: Clock
   readonly log: Logger
@@ -56,7 +56,7 @@ export class RuntimeVolumes {
     return [...this.#served.values()].filter(({ identity }) => identity.token === undefined).length
   }
 
-  /** Whether a volume is served, so that kubelet's call is a republish. */
+  /** Whether a volume is served, so that the kubelet's call is a republish. */
   has(volumeId: string): boolean {
     return this.#served.has(volumeId)
   }
@@ -127,7 +127,7 @@ export class RuntimeVolumes {
     try {
       return this.#options.readToken(volume, text)
     } catch {
-      // kubelet sends a new one soon.
+      // The kubelet sends a new one soon.
       return undefined
     }
   }

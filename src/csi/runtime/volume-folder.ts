@@ -19,12 +19,12 @@ import { shortName } from './volume-records.ts'
 const SOCKET_NAME = 'vault.sock'
 /** The socket, and the temporary folder that grpc/unix-socket.ts leaves behind if it is interrupted. */
 const OWN = /^(vault\.sock|\.\w{6})$/
-/** Any process of the pod may enter; on the host, only root can enter the pods folder of kubelet. */
+/** Any process of the pod may enter; on the host, only root can enter the pods folder of the kubelet. */
 const FOLDER_MODE = 0o755
 
 /**
- * The folder that kubelet mounts in the pod. The path of a socket has at most 107 bytes (unix(7)), and kubelet's path alone is
- * longer. Therefore the driver creates the socket through a short symbolic link to the folder.
+ * The folder that the kubelet mounts in the pod. The path of a socket has at most 107 bytes (unix(7)), and the kubelet's path
+ * alone is longer. Therefore the driver creates the socket through a short symbolic link to the folder.
  */
 export class VolumeFolder {
   /** The path of the socket through the link. */

@@ -132,7 +132,7 @@ function whenMissing(thrown: unknown): undefined {
   if (systemCodeOf(thrown) !== 'ENOENT') throw thrown
 }
 
-/** Returns a short name for a volume: kubelet's ids have 68 characters, and the path of a socket must be short. */
+/** Returns a short name for a volume: the kubelet's ids have 68 characters, and the path of a socket must be short. */
 export function shortName(volumeId: string): string {
   return createHash('sha256').update(volumeId).digest('hex').slice(0, 16)
 }

@@ -99,7 +99,7 @@ export type PublishChange = {
 /** Returns the tokens of a pod by audience, as JSON. */
 type TokenIssuer = Pick<PodVault, 'tokens'> | { tokens(pod: Pod): Promise<string> }
 
-/** Calls the driver as kubelet does. */
+/** Calls the driver as the kubelet does. */
 export class Kubelet {
   readonly #vault: TokenIssuer
   readonly #folder: string

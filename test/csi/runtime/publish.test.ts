@@ -27,7 +27,7 @@ const runtime = await startRuntime(vault, {
 after(() => runtime.stop())
 const { kubelet } = runtime
 
-void test('the driver identifies itself to kubelet', async (t) => {
+void test('the driver identifies itself to the kubelet', async (t) => {
   const info = await kubelet.client.call(Identity.method.getPluginInfo, {})
   t.match(info, { name: DRIVER, vendorVersion: '1.2.3' })
   t.match(await kubelet.client.call(Identity.method.probe, {}), { ready: true })
@@ -127,7 +127,7 @@ void test("another pod's token is refused", async (t) => {
   t.equal(error.code, 'UNAUTHENTICATED')
 })
 
-void test('tokens in secrets are found, as kubelet sends them with serviceAccountTokenInSecrets', async (t) => {
+void test('tokens in secrets are found, as the kubelet sends them with serviceAccountTokenInSecrets', async (t) => {
   const pod = newPod()
   const tokens = await vault.tokens(pod)
   const socket = await kubelet.publish(pod, {

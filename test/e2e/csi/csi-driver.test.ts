@@ -116,7 +116,7 @@ void test('a driver with a stand-in for the provider', { skip: whyNoMounts() }, 
   })
 
   await t.test(
-    'an error that kubelet finds uncertain makes the next try a false success',
+    'an error that the kubelet finds uncertain makes the next try a false success',
     async (t) => {
       const other = await CsiDriver.start({
         api: cluster.api,

@@ -36,11 +36,11 @@ void test('Vault is unavailable', { skip: whyNoMounts() }, async (t) => {
       const rejected = { code: 'FAILED_PRECONDITION', message: words }
       await t.rejects(slow.publish(pod, publication), rejected, name)
       t.comment(`${name}: told after ${Math.round(performance.now() - startedAt)} ms`)
-      t.ok(performance.now() - startedAt < 60_000, 'well before kubelet gives up (2 min)')
+      t.ok(performance.now() - startedAt < 60_000, 'well before the kubelet gives up (2 min)')
       t.equal(slow.volume(pod, 'web').type, undefined, 'nothing is mounted')
       await comeBack()
       const cameBackAt = performance.now()
-      // A failed login is tried again after up to 5 s, and kubelet retries automatically.
+      // A failed login is tried again after up to 5 s, and the kubelet retries automatically.
       await slow.waitUntil('a try that succeeds', async () => {
         await slow.publish(pod, publication)
         return true

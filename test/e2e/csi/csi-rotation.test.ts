@@ -132,7 +132,7 @@ void test('files follow the key and the class', { skip: whyNoMounts() }, async (
     t.equal((await starting).text('password'), 'the second password')
   })
 
-  /** As kubelet does about once a minute, only sooner. */
+  /** As the kubelet does about once a minute, only sooner. */
   async function republishUntil(holds: () => boolean): Promise<void> {
     await driver.waitUntil('other files in the volume', async () => {
       await cluster.publish(pod, 'web')

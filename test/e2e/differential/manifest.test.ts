@@ -32,7 +32,7 @@ interface KubeletPod {
 const CONFIG = 'encryption-provider-config'
 const RELOAD = `${CONFIG}-automatic-reload`
 
-/** What kubelet and kube-apiserver read, in the form of {@link viewOurs}. */
+/** What the kubelet and kube-apiserver read, in the form of {@link viewOurs}. */
 function viewTheirs({ containers, hostPaths }: KubeletPod): unknown {
   const container = containers.find(({ flags }) => flags !== undefined)
   const mounts = (container?.mounts ?? []).flatMap(({ name, inside, subPath }) => {

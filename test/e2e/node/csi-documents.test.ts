@@ -1,7 +1,7 @@
 /**
- * docs/operations/csi-first-file.md and csi-changes.md, block by block as they are written there, on a real node: kubelet,
+ * docs/operations/csi-first-file.md and csi-changes.md, block by block as they are written there, on a real node: the kubelet,
  * the real Secrets Store CSI driver, OpenBao, helm, kubectl, bao and the provider of the chart. Only section 2 of the
- * first document, which installs the driver from a registry, is not run: the driver runs beside kubelet, with what those
+ * first document, which installs the driver from a registry, is not run: the driver runs beside the kubelet, with what those
  * values mean. The image of the node has no shell, so containers run Node.js instead of busybox.
  */
 import { symlinkSync, writeFileSync } from 'node:fs'

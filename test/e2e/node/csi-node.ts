@@ -26,7 +26,7 @@ export function startGateway(node: KubeNode): void {
   ])
 }
 
-/** The driver beside kubelet, where its own chart would have a DaemonSet. */
+/** The driver beside the kubelet, where its own chart would have a DaemonSet. */
 export async function startDriver(node: KubeNode, args: readonly string[] = []): Promise<void> {
   await installDriverResources(node)
   await node.api('POST', '/apis/storage.k8s.io/v1/csidrivers', {

@@ -1,4 +1,4 @@
-// A pod with a CSI volume on a real node: kubelet, the real Secrets Store CSI driver, and the provider of the chart.
+// A pod with a CSI volume on a real node: the kubelet, the real Secrets Store CSI driver, and the provider of the chart.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'

@@ -1,4 +1,4 @@
-// Volumes with a socket on a real node: kubelet registers our own CSI driver, with the object of docs/runtime.md, and pods
+// Volumes with a socket on a real node: the kubelet registers our own CSI driver, with the object of docs/runtime.md, and pods
 // use Transit without a token.
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'

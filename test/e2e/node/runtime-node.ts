@@ -1,4 +1,4 @@
-// A node with the driver of csi.runtime beside kubelet, with the object of docs/runtime.md, and a Vault for its pods.
+// A node with the driver of csi.runtime beside the kubelet, with the object of docs/runtime.md, and a Vault for its pods.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
@@ -38,7 +38,7 @@ async function startVault(t: Test, node: KubeNode, authority: CertificateAuthori
   return vault
 }
 
-/** The driver beside kubelet, as in a DaemonSet with the same paths. */
+/** The driver beside the kubelet, as in a DaemonSet with the same paths. */
 export class NodeDriver {
   readonly #node: KubeNode
   readonly #config: string

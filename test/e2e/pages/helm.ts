@@ -1,6 +1,6 @@
 /**
- * docs/operations/helm.md, block by block as it is written there, on a real node: containerd and kubelet, and etcd with TLS and
- * kube-apiserver as static pods. Added to its values: the image that the node has. The reader's computer is the node.
+ * docs/operations/helm.md, block by block as it is written there, on a real node: containerd and the kubelet, and etcd with TLS
+ * and kube-apiserver as static pods. Added to its values: the image that the node has. The reader's computer is the node.
  */
 import { readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -16,7 +16,7 @@ export type Tokens = NonNullable<Publication['tokens']>
 
 export type CsiClusterOptions = {
   rotationMs?: number | null
-  /** Of the tokens that kubelet asks for. Default: vault. */
+  /** Of the tokens that the kubelet asks for. Default: vault. */
   audience?: string
   extraApiServerArgs?: string[]
 }
@@ -108,7 +108,7 @@ export class CsiCluster {
   }
 
   /**
-   * A token of a pod's service account that is bound to the pod, as kubelet hands it to a driver: the same each
+   * A token of a pod's service account that is bound to the pod, as the kubelet hands it to a driver: the same each
    * time, for most of its life.
    */
   async tokens(pod: CsiPod, audience = this.#audience): Promise<Tokens> {

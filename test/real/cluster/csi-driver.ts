@@ -15,11 +15,11 @@ import { findSamples, type Sample } from './prometheus-text.ts'
 import { tempFolder } from '../host/temp-folder.ts'
 import { rememberSaid } from '../program/told-secrets.ts'
 
-/** How long kubelet waits for a driver. */
+/** How long the kubelet waits for a driver. */
 const KUBELET_TIMEOUT = 120_000
 const NAME = 'secrets-store.csi.k8s.io'
 const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens'
-/** Errors that kubelet 1.37 takes for "may still be going on" (pkg/volume/csi/csi_client.go, isFinalError). */
+/** Errors that the kubelet 1.37 takes for "may still be going on" (pkg/volume/csi/csi_client.go, isFinalError). */
 const UNCERTAIN = new Set([
   'CANCELLED',
   'DEADLINE_EXCEEDED',
@@ -29,7 +29,7 @@ const UNCERTAIN = new Set([
 ])
 const DELETE = { recursive: true, force: true } as const
 
-/** A pod as kubelet knows it. */
+/** A pod as the kubelet knows it. */
 export type CsiPod = { namespace: string; name: string; uid: string; serviceAccount: string }
 
 export type Publication = {
@@ -55,7 +55,7 @@ export type CsiDriverOptions = {
 }
 
 /**
- * The real Secrets Store CSI driver on a node without kubelet: this class plays kubelet. Its mounts are in a
+ * The real Secrets Store CSI driver on a node without a kubelet: this class plays the kubelet. Its mounts are in a
  * namespace of their own, which ends with this process.
  */
 export class CsiDriver {
@@ -133,9 +133,9 @@ export class CsiDriver {
   }
 
   /**
-   * Publishes a volume, as kubelet does when a pod starts and about once a minute from then on. Rejects with
+   * Publishes a volume, as the kubelet does when a pod starts and about once a minute from then on. Rejects with
    * the CallError that would be the pod's FailedMount event. After a first publish that failed for certain it
-   * removes the folder, as kubelet does; after an error that says too little (UNCERTAIN) the folder stays.
+   * removes the folder, as the kubelet does; after an error that says too little (UNCERTAIN) the folder stays.
    */
   async publish(pod: CsiPod, wanted: Publication, options?: CallOptions): Promise<CsiVolume> {
     const { volumeName = wanted.class } = wanted
@@ -160,7 +160,7 @@ export class CsiDriver {
   ): Promise<void> {
     const { tokens, tokensInSecrets = false } = wanted
     const targetPath = this.#targetOf(pod, volumeName)
-    // The parent is kubelet's; the leaf is the driver's.
+    // The parent is the kubelet's; the leaf is the driver's.
     mkdirSync(dirname(targetPath), { recursive: true, mode: 0o750 })
     const handedOver = tokens === undefined ? {} : { [TOKENS]: JSON.stringify(tokens) }
     await this.#client.call(
@@ -189,7 +189,7 @@ export class CsiDriver {
     )
   }
 
-  /** Unpublishes a volume, as kubelet does when its pod is gone: it tries again while the mount is busy. */
+  /** Unpublishes a volume, as the kubelet does when its pod is gone: it tries again while the mount is busy. */
   async unpublish(pod: CsiPod, volumeName: string): Promise<void> {
     const targetPath = this.#targetOf(pod, volumeName)
     const volumeId = volumeIdOf(pod, volumeName)

@@ -281,7 +281,7 @@ export type NodePublishVolumeRequest = Message<"csi.v1.NodePublishVolumeRequest"
   secrets: { [key: string]: string };
 
   /**
-   * volumeAttributes of the pod, and what kubelet adds about the pod.
+   * volumeAttributes of the pod, and what the kubelet adds about the pod.
    *
    * @generated from field: map<string, string> volume_context = 8;
    */

@@ -73,7 +73,7 @@ export const VersionResponseSchema: GenMessage<VersionResponse> = /*@__PURE__*/
 export type MountRequest = Message<"v1alpha1.MountRequest"> & {
   /**
    * JSON object of strings: parameters of the SecretProviderClass, overridden by the pod's volumeAttributes, overridden by
-   * kubelet's facts about the pod, with the tokens of its service account. Secret.
+   * the kubelet's facts about the pod, with the tokens of its service account. Secret.
    *
    * @generated from field: string attributes = 1;
    */

@@ -1,4 +1,4 @@
-// How kubelet learns that a CSI driver exists: it connects to each socket in its folder plugins_registry and asks.
+// How the kubelet learns that a CSI driver exists: it connects to each socket in its folder plugins_registry and asks.
 //
 // Names and field numbers are the wire contract; they were checked against
 // staging/src/k8s.io/kubelet/pkg/apis/pluginregistration/v1/api.proto of Kubernetes. The comments are this project's.

@@ -1,4 +1,4 @@
-// usage: registrar.ts SOCKET NAME ENDPOINT    what node-driver-registrar does: registers a CSI driver with kubelet, in the
+// usage: registrar.ts SOCKET NAME ENDPOINT    what node-driver-registrar does: registers a CSI driver with the kubelet, in the
 // form of k8s.io/kubelet/pkg/apis/pluginregistration/v1
 import { rmSync } from 'node:fs'
 import { Server, ServerCredentials, type handleUnaryCall } from '@grpc/grpc-js'
