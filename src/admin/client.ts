@@ -76,6 +76,7 @@ function reasonOf(thrown: unknown): string {
     return 'does not answer in time'
   const cause = thrown instanceof TypeError ? thrown.cause : undefined
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  if (code === 'ECONNREFUSED') return 'refuses the connection'
+  if (code === 'ECONNREFUSED')
+    return 'refuses the connection; check that the plugin is running and that this is the address in admin.listen'
   return code === '' ? 'does not answer with HTTP' : `cannot be reached (${code})`
 }

@@ -142,7 +142,7 @@ export function readSource(
 
 function depthOf({ deep, objects }: VerifyValues): Depth {
   if (!deep) return 'envelopes'
-  return objects ? 'objects' : 'sources'
+  return objects ? 'objects' : 'seeds'
 }
 
 /** The report that {@link runVerify} prints. */

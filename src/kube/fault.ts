@@ -72,7 +72,8 @@ export function explainNoAnswer(server: string, thrown: unknown): BridgeError {
 }
 
 function explainNetwork(code: string): string | undefined {
-  if (code === 'ECONNREFUSED') return 'refuses the connection'
+  if (code === 'ECONNREFUSED')
+    return 'refuses the connection; check that it is running and that the address is correct'
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'has a host name that does not resolve'
   if (code === 'EHOSTUNREACH' || code === 'ENETUNREACH') return 'is unreachable (no route to host)'
   if (code === 'ETIMEDOUT' || code === 'ABORT_ERR') return 'does not answer in time'

@@ -142,7 +142,7 @@ function formatVerdict(report: Report): string {
 
 const PROVED: Readonly<Record<Report['depth'], string>> = {
   envelopes: 'every envelope complete (use --deep to prove that they can be decrypted)',
-  sources: 'every DEK seed decrypted (use --objects to prove each object)',
+  seeds: 'every DEK seed decrypted (use --objects to prove each object)',
   objects: 'every DEK seed and every encrypted object decrypted',
 }
 

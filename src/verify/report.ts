@@ -10,8 +10,8 @@ import {
   type Tally,
 } from './tally.ts'
 
-/** How much was tried: envelopes only, every DEK source, or every object as well. */
-export type Depth = 'envelopes' | 'sources' | 'objects'
+/** How much was tried: envelopes only, every DEK seed, or every object as well. */
+export type Depth = 'envelopes' | 'seeds' | 'objects'
 
 /** The result of `verify`. Its field names are those of the JSON output and must not change. */
 export interface Report {

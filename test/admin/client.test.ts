@@ -64,6 +64,6 @@ void test('no server at the address is PLUGIN_UNREACHABLE, with the reason', asy
   const address = `http://127.0.0.1:${String(await freePort())}`
   await t.rejects(readReadiness(address), {
     code: 'PLUGIN_UNREACHABLE',
-    message: `the plugin at ${address} refuses the connection`,
+    message: `the plugin at ${address} refuses the connection; check that the plugin is running and that this is the address in admin.listen`,
   })
 })

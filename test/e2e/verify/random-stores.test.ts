@@ -30,7 +30,7 @@ const ring = await realKeyRing(vault)
 const stores: RandomStore[] = []
 for (let seed = 1; seed <= COUNT; seed += 1) {
   const prefix = `/store-${String(seed)}/`
-  const depth = seed % 5 === 0 ? 'sources' : 'objects'
+  const depth = seed % 5 === 0 ? 'seeds' : 'objects'
   const store = await makeStore(seed, ring, { prefix, depth })
   // The command line refuses a resource that is both demanded and allowed.
   const demanded = store.resources ?? []

@@ -25,7 +25,7 @@ export type RandomStore = {
   readonly objects: readonly RandomObject[]
   /** Keys that do not have the prefix. */
   readonly outside: readonly string[]
-  readonly depth: 'envelopes' | 'sources' | 'objects'
+  readonly depth: 'envelopes' | 'seeds' | 'objects'
   readonly acceptsVaultKubernetesKms: boolean
   readonly rules?: readonly RandomRule[] | undefined
   /** Of --resources. */
@@ -66,7 +66,7 @@ export async function makeStore(
     objects,
     outside:
       prefix === '/' ? ['compact_rev_key'] : OUTSIDE.filter((key) => !key.startsWith(prefix)),
-    depth: options.depth ?? random.pick(['envelopes', 'sources', 'objects']),
+    depth: options.depth ?? random.pick(['envelopes', 'seeds', 'objects']),
     acceptsVaultKubernetesKms,
     rules: random.chance(0.6) ? makeRules(random, isTidy) : undefined,
     resources: random.chance(0.2) ? pickResources(random) : undefined,

@@ -15,7 +15,7 @@ export type ValueFacts = {
   readonly provider: string
   readonly source?: DekSource | undefined
   /** What `verify` must find at each depth. */
-  readonly problems: Readonly<Record<'envelopes' | 'sources' | 'objects', Problem | undefined>>
+  readonly problems: Readonly<Record<'envelopes' | 'seeds' | 'objects', Problem | undefined>>
 }
 
 export type RandomObject = ValueFacts & {
@@ -26,9 +26,9 @@ export type RandomObject = ValueFacts & {
 
 type Made = ValueFacts & { readonly value: Buffer }
 
-const NO_PROBLEM = { envelopes: undefined, sources: undefined, objects: undefined } as const
-const DAMAGE = { envelopes: 'unreadable', sources: 'unreadable', objects: 'unreadable' } as const
-const UNPROVEN = { envelopes: undefined, sources: 'unproven', objects: 'unproven' } as const
+const NO_PROBLEM = { envelopes: undefined, seeds: undefined, objects: undefined } as const
+const DAMAGE = { envelopes: 'unreadable', seeds: 'unreadable', objects: 'unreadable' } as const
+const UNPROVEN = { envelopes: undefined, seeds: 'unproven', objects: 'unproven' } as const
 
 const HEADS: Readonly<Record<string, Buffer>> = {
   protobuf: Buffer.from('k8s\0'),
@@ -69,7 +69,7 @@ export function makeSealed(random: Random, source: DekSource, key: string, broke
     kind: 'encrypted',
     provider: `kms ${api} ${provider}`,
     source,
-    problems: { envelopes: undefined, sources: problem, objects: problem ?? inside },
+    problems: { envelopes: undefined, seeds: problem, objects: problem ?? inside },
     value:
       api === 'v1' ? kmsV1Value(provider, source.ciphertext, payload) : wrapV2(source, payload),
   }
@@ -125,7 +125,7 @@ export function makeCbc(source: DekSource): Made {
     kind: 'encrypted',
     provider: `kms v1 ${provider}`,
     source,
-    problems: { envelopes: undefined, sources: problem, objects: problem },
+    problems: { envelopes: undefined, seeds: problem, objects: problem },
     value: kmsV1Value(provider, source.ciphertext, payload),
   }
 }
