@@ -14,7 +14,7 @@ import { pingSocket } from './liveness.ts'
 
 /** An idle server answers a ping in milliseconds. */
 const PING_TIMEOUT_MS = 2_000
-/** The default timeout of a call of kube-apiserver (apis/apiserver/v1/defaults.go). */
+/** kube-apiserver's default timeout for a call (apiserver: pkg/apis/apiserver/v1/defaults.go). */
 const CALL_TIMEOUT_MS = 3_000
 
 /** Calls a method of the server; throws SOCKET_FAILED with the server's own message. */

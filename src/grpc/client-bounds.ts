@@ -2,8 +2,8 @@ import { constants, type Http2Server, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 
 /**
- * What clients of a socket may hold, all of them together, so that none can exhaust the memory (docs/design.md, "Memory
- * bounds"). An API server has one connection per plugin, and as many streams as it has calls.
+ * What all clients of a socket together may hold, so that none can exhaust the memory (docs/design.md, "Memory bounds"). An
+ * API server has one connection per plugin, and one stream for each call.
  */
 export interface ClientLimits {
   readonly maxConnections: number
@@ -16,8 +16,8 @@ export interface ClientLimits {
   /** Bytes of requests that have not arrived completely. */
   readonly maxIncompleteBytes: number
   /**
-   * What a connection may send before the program has read it. With the default, 64 KiB (RFC 9113, section 6.9.2), a small
-   * request waits until large ones before it are read.
+   * Bytes that a connection may send before the program reads them. With the default, 64 KiB (RFC 9113, section 6.9.2), a small
+   * request waits until the large ones before it are read.
    */
   readonly connectionWindowBytes?: number | undefined
   /** Time until a request has arrived completely. */
@@ -38,15 +38,15 @@ export const DEFAULT_LIMITS: ClientLimits = {
 
 /**
  * Headers of one call, as HTTP/2 counts them (RFC 9113, section 6.5.2). An API server and the CSI driver send less than
- * 1 KiB. Clients receive it, but Node.js applies its own limit only to clients that acknowledge it.
+ * 1 KiB. Clients receive this limit, but Node.js enforces it only for clients that acknowledge it.
  */
 export const MAX_HEADER_BYTES = 8 * 1024
 const HEADER_OVERHEAD_BYTES = 32
 
 const SWEEP_INTERVAL_MS = 1_000
 /**
- * Closes the stream of a request that arrives too late. The caller receives INTERNAL, because the call has no gRPC status (gRPC
- * over HTTP2, "Errors"). With CANCEL, it would receive CANCELLED, after which the kubelet assumes that a volume may be mounted
+ * Closes the stream of a request that arrives too late. The caller sees INTERNAL, because the call has no gRPC status (gRPC
+ * over HTTP2, "Errors"). With CANCEL, it would see CANCELLED, after which the kubelet assumes that a volume may be mounted
  * (docs/design.md, "CSI errors"). With an error code, some clients would close the connection.
  */
 const LATE_CODE = constants.NGHTTP2_NO_ERROR
@@ -70,12 +70,12 @@ interface OpenStream {
 }
 
 /**
- * Keeps the clients of one server within limits. Beyond them a connection is closed: the one that never asked anything,
- * or whose request has been incomplete for the longest time. What is closed counts until it is released.
+ * Keeps the clients of one server within limits. Beyond them, it closes a connection that never sent a request, or the one whose
+ * request has been incomplete for the longest time. Closed streams count until they are released.
  */
 export class ClientBounds {
   readonly #limits: ClientLimits
-  /** All three are in the order of age. */
+  /** All three are ordered by age, oldest first. */
   readonly #connections = new Set<Connection>()
   readonly #open = new Set<OpenStream>()
   readonly #incomplete = new Set<OpenStream>()
@@ -143,7 +143,7 @@ export class ClientBounds {
     return connection
   }
 
-  /** A connection that never asked anything, or else one that has no stream open. */
+  /** A connection that never sent a complete request, or else one without an open stream. */
   #leastUseful(): Connection | undefined {
     let idle: Connection | undefined
     for (const connection of this.#connections) {
@@ -218,7 +218,7 @@ export class ClientBounds {
     if (this.#connections.delete(connection)) this.#connections.add(connection)
   }
 
-  /** Closes the connection of the oldest incomplete request of this kind. */
+  /** Closes the connection of the oldest incomplete request that `isMeant` selects. */
   #closeOldest(isMeant: (entry: OpenStream) => boolean): void {
     for (const entry of this.#incomplete) {
       if (entry.connection.isEnding || !isMeant(entry)) continue

@@ -4,10 +4,10 @@ import type { Http2Server, ServerOptions as Http2Options } from 'node:http2'
 import { MAX_HEADER_BYTES } from './client-bounds.ts'
 
 /**
- * A caller that gives up resets its stream. Node.js ends a connection after 1,000 resets and more than 33 a second
- * (nghttp2_option_set_stream_reset_rate_limit), with every call on it. An API server during an outage of Vault resets more.
- * These limits are never reached: a stream that is reset costs no more than one that is answered, and
- * client-bounds.ts counts it until it is released.
+ * A caller that gives up resets its stream. By default, Node.js closes a connection, with every call on it, when resets exceed a
+ * burst of 1,000 and 33 per second (nghttp2_option_set_stream_reset_rate_limit). During an outage of Vault, an API server resets
+ * more. These limits are never reached; they are not needed, because a stream that is reset costs no more than one that is
+ * answered, and client-bounds.ts counts it until it is released.
  */
 const STREAM_RESET_BURST = 1_000_000
 const STREAM_RESETS_PER_SECOND = 1_000_000
@@ -15,12 +15,12 @@ const STREAM_RESETS_PER_SECOND = 1_000_000
 const MAX_STREAMS_PER_CONNECTION = 512
 
 /**
- * Streams above that limit that a connection may request, as a client does before it has received the limit; the default is
- * 100.
+ * Streams beyond that limit that a connection may request: a client does so before it has received the limit. The default of
+ * Node.js is 100.
  */
 const MAX_REJECTED_STREAMS = 1_024
 
-/** Fields of grpc-js that no option sets (packages/grpc-js/src/server.ts). */
+/** Private fields of grpc-js for which there is no option (packages/grpc-js/src/server.ts). */
 interface Internals {
   readonly commonServerOptions: Http2Options
   readonly http2Servers: ReadonlyMap<Http2Server, unknown>

@@ -7,13 +7,13 @@ const HINTS: Readonly<Record<string, string>> = {
   ENOENT: 'the file does not exist; is the program running, with this socket in its configuration?',
   ECONNREFUSED: 'a process that has ended left this file; start the program again',
   EACCES: 'permission denied; run this as root, or as a member of the group of the socket',
-  EINVAL: 'a path of a socket has at most 107 bytes',
+  EINVAL: 'a socket path has at most 107 bytes',
   ENOTSOCK: 'this file is not a socket',
 }
 
 /**
- * Resolves when the server behind a unix socket answers a ping of HTTP/2 (RFC 9113, section 6.7): it accepts, and its
- * event loop runs. Nothing is asked of Vault. Throws SOCKET_FAILED otherwise.
+ * Resolves when the server behind a unix socket answers an HTTP/2 ping (RFC 9113, section 6.7): it accepts connections, and its
+ * event loop runs. Vault is not involved. Throws SOCKET_FAILED otherwise.
  */
 export async function pingSocket(socket: string, timeoutMs: number): Promise<void> {
   const session = connectHttp2('http://localhost', { createConnection: () => connect(socket) })

@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'node:events'
 
-/** An encoded answer. grpc-js uses nothing else of it (server-interceptors.ts, serializeMessage). */
+/** An encoded answer: the part of a Buffer that grpc-js uses (server-interceptors.ts, serializeMessage). */
 export interface SentMessage {
   readonly byteLength: number
   /** Writes it into the buffer that grpc-js sends. */
@@ -31,7 +31,7 @@ export class SecretMessage implements SentMessage {
     return this.#bytes.copy(target, start)
   }
 
-  /** Zeroes it, and what was sent, when its call has ended: after an answer, when all of it has been written to the socket. */
+  /** Zeroes it and its copies when the call has ended; if it was sent, that is after all of it was written to the socket. */
   zeroAfter(call: CallEnd): void {
     const zero = () => {
       this.#bytes.fill(0)

@@ -10,9 +10,12 @@ import type { GrpcService } from './service.ts'
 import { keepServing } from './socket-keeper.ts'
 import { serveSocket, type SocketAccess } from './unix-socket.ts'
 
-/** Largest request of the KMS plugin: annotations may have 32 KiB (kmsv2/envelope.go, annotationsMaxSize), a seed 32 bytes. */
+/**
+ * Largest request of the KMS plugin. kube-apiserver accepts annotations of at most 32 KiB (kmsv2/envelope.go,
+ * annotationsMaxSize); the rest is more than enough for the ciphertext of a DEK seed.
+ */
 const MAX_REQUEST_BYTES = 128 * 1024
-/** After the last call: time for clients to read its answer and to close. */
+/** Time for clients to read the answer of the last call and to close. */
 const CLOSE_GRACE_MS = 250
 
 export interface GrpcServerOptions {
@@ -55,7 +58,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
         return keeper.isServing
       },
       stop: async (graceMs) => {
-        // A socket that cannot be removed is found dead and removed by the next start.
+        // If the socket cannot be removed, the next start finds it dead and removes it.
         await keeper.release().catch(() => undefined)
         await stop(server, bounds, graceMs)
       },
@@ -83,7 +86,10 @@ async function bind(
   }
 }
 
-/** tryShutdown waits forever for a client that is silent (grpc-node#2091), so only calls are waited for. */
+/**
+ * Waits only for calls: tryShutdown also waits until every connection is closed, which a silent client could delay forever
+ * (packages/grpc-js/src/server.ts).
+ */
 async function stop(server: Server, bounds: ClientBounds, graceMs: number): Promise<void> {
   const isClosed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
   const isIdle = bounds.idle().then(() => sleep(CLOSE_GRACE_MS, undefined))

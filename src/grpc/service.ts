@@ -10,8 +10,8 @@ export interface GrpcService {
 }
 
 /**
- * Describes a generated service to grpc-js. Messages pass as bytes: unary.ts decodes and encodes them, so
- * that a malformed request is answered, logged and counted like any other fault.
+ * Describes a generated service to grpc-js. Messages pass through grpc-js as bytes. unary.ts decodes and encodes them, so that a
+ * malformed request is answered, logged and counted like any other fault.
  */
 export function defineService(service: DescService): ServiceDefinition {
   const passBytes = (bytes: Buffer) => bytes
@@ -24,7 +24,7 @@ export function defineService(service: DescService): ServiceDefinition {
         responseStream: false,
         requestSerialize: passBytes,
         requestDeserialize: passBytes,
-        // grpc-js copies it, and nothing else.
+        // grpc-js only copies it.
         responseSerialize: (message: SentMessage) => message as Buffer,
         responseDeserialize: passBytes,
       },

@@ -3,7 +3,7 @@ import { logKey, type Logger } from '../telemetry/log.ts'
 import type { CancelTimer, Clock } from '../time/clock.ts'
 import type { ServedSocket } from './unix-socket.ts'
 
-/** A socket whose path is gone breaks the API server's next connection, so it is noticed soon. */
+/** Short, because the API server's next connection fails if the path is gone. */
 const CHECK_INTERVAL_MS = 2_000
 
 export interface SocketKeeperOptions {
@@ -24,7 +24,7 @@ export interface SocketKeeper {
 
 /**
  * Checks that the path still leads to our socket: a clean-up job may remove it, and a process cannot see that. A path
- * that is free is served again; one that another process serves is left alone, and reported.
+ * that is free is served again; one that another process serves is not touched, but reported.
  */
 export function keepServing(options: SocketKeeperOptions): SocketKeeper {
   const { socket, serve, clock, log } = options

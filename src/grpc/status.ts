@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js'
 import type { ErrorCode } from '../errors.ts'
 
-/** The one table from our codes to gRPC's, which kube-apiserver shows as the metric label grpc_status_code. */
+/** The one table that maps our codes to gRPC's. kube-apiserver shows those in its metric label grpc_status_code. */
 const STATUS_OF: Readonly<Record<ErrorCode, status>> = {
   USAGE_INVALID: status.INTERNAL,
   CONFIG_INVALID: status.INTERNAL,
@@ -22,7 +22,7 @@ const STATUS_OF: Readonly<Record<ErrorCode, status>> = {
   RULE_DENIED: status.PERMISSION_DENIED,
   OBJECT_MISSING: status.NOT_FOUND,
   OBJECT_UNSUITABLE: status.FAILED_PRECONDITION,
-  // Never RESOURCE_EXHAUSTED: the driver reports it to the user as a limit of the driver.
+  // Not RESOURCE_EXHAUSTED, after which the kubelet assumes that a volume may be mounted (csi/mount-status.ts).
   CONTENT_TOO_LARGE: status.FAILED_PRECONDITION,
   DEADLINE_EXCEEDED: status.DEADLINE_EXCEEDED,
   CANCELLED: status.CANCELLED,

@@ -18,7 +18,7 @@ import { toGrpcStatus } from './status.ts'
 /** All fields of a message and nothing else: an answer with a forgotten or misspelled field does not compile. */
 export type Fields<M extends DescMessage> = Omit<MessageShape<M>, keyof Message>
 
-/** One call, in generated types: it gets a decoded request and answers with the fields of the response. */
+/** Handles one call, in generated types: receives a decoded request and returns the fields of the response. */
 export type UnaryHandler<I extends DescMessage, O extends DescMessage> = (
   request: MessageShape<I>,
   context: CallContext,
@@ -33,22 +33,23 @@ export interface UnaryFunnelOptions {
   readonly onInFlight: (calls: number) => void
   /** Maximum number of calls in progress; one more is refused with RESOURCE_EXHAUSTED. */
   readonly maxInFlight: number
-  /** Larger requests are refused with REQUEST_INVALID. Default: only grpc-js refuses requests, by the limit of the server. */
+  /** Larger requests are refused with REQUEST_INVALID. Default: only the limit of the server applies, in grpc-js. */
   readonly maxRequestBytes?: number | undefined
-  /** The key of the configuration that sets this limit; empty where none does. Default: kms.maxCallsInFlight. */
+  /** The configuration key that sets maxInFlight; empty if there is none. Default: kms.maxCallsInFlight. */
   readonly limitSetting?: string | undefined
   /** Default: the table of status.ts. */
   readonly toStatus?: ((code: ErrorCode) => status) | undefined
 }
 
-/** Longest time of any call, also of one whose caller sets no deadline. */
+/** Longest time of any call, including one without a deadline. */
 const MAX_CALL_MS = 30_000
 /**
- * Reserved from the caller's time, so that the answer arrives before the caller gives up: what a caller sees at its
- * own deadline is a bare "Deadline Exceeded", without the reason. Work gets the rest; half of this is for its errors.
+ * Reserved from the caller's time, so that the answer arrives before the caller gives up: at its own deadline, a caller sees
+ * only "Deadline Exceeded", without the reason. The work must end before the reserve begins. If it has not even failed by the
+ * middle of the reserve, the call is answered without it.
  */
 const ANSWER_SHARE = 0.1
-/** A process needs some of it even for one answer; a very short deadline is halved. */
+/** Even a single answer takes some time. Of a very short deadline, half is reserved. */
 const MIN_ANSWER_MS = 20
 const MAX_ANSWER_MS = 100
 
@@ -63,7 +64,7 @@ interface UnaryCallFacts {
   readonly method: string
   uid?: string
   vaultRequests: number
-  /** Set by the report of the call: requests for it after that have lines of their own. */
+  /** Set when the call is reported. Requests for it after that have their own lines. */
   code?: string
 }
 
@@ -75,8 +76,8 @@ interface CallTimes {
 }
 
 /**
- * Every unary call passes through here: limit, decoding, deadline, log line, metric, error to status, and zeroing
- * of what held plaintext. Handlers are a few lines.
+ * Every unary call passes through here: limit, decoding, deadline, log line, metric, status of an error, and zeroing of what held
+ * plaintext. So handlers have only a few lines.
  */
 export class UnaryFunnel {
   readonly #options: UnaryFunnelOptions
@@ -87,8 +88,8 @@ export class UnaryFunnel {
   }
 
   /**
-   * Makes grpc-js's handler of one method; request and response pass through grpc-js as bytes. A method
-   * that answers from memory is "unlimited": a burst of others must not make it fail.
+   * Creates grpc-js's handler of one method. A method that answers from memory is "unlimited": a burst of calls of other methods
+   * must not make it fail.
    */
   serve<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
@@ -177,7 +178,7 @@ export class UnaryFunnel {
   }
 
   /**
-   * Returns the answer, or throws when it takes too long. The work is then aborted, and what it still returns is zeroed. It is
+   * Returns the answer, or throws if it takes too long. The work is then aborted, and any later result is zeroed. The work is
    * also aborted when the caller disconnects.
    */
   async #inTime<T extends object>(
@@ -223,7 +224,7 @@ export class UnaryFunnel {
     return { deadline, signal, uid: facts.uid, onVaultRequest }
   }
 
-  /** Others wait for the same batch, which goes on after the end of this call; `audit` expects one request more. */
+  /** Other calls wait for the same batch, which continues after this call ended; `audit` expects one more request. */
   #reportLate({ method, code, uid }: UnaryCallFacts, late: number): void {
     const line = { [logKey.method]: method, [logKey.code]: code, [logKey.uid]: uid }
     const counts = { [logKey.vaultRequests]: 1, [logKey.lateRequest]: late }
@@ -297,7 +298,7 @@ function encode<M extends DescMessage>(schema: M, fields: Fields<M>): SentMessag
   }
 }
 
-/** The text of a status goes into a header, and a peer ends the connection when that is too large. */
+/** The text of a status is sent in a header, and a peer closes the connection if the headers are too large. */
 const MAX_DETAILS_LENGTH = 1_000
 
 /** grpc-js percent-encodes the text of a status, and throws on half a surrogate pair where no caller can catch it. */

@@ -17,19 +17,19 @@ import { BridgeError } from '../errors.ts'
 
 /** A server that takes longer to accept counts as alive but silent. */
 const CONNECT_TIMEOUT_MS = 1_000
-/** sockaddr_un.sun_path holds 108 bytes with the closing zero (unix(7)). */
+/** sockaddr_un.sun_path has 108 bytes, including the terminating zero (unix(7)). */
 const MAX_PATH_BYTES = 107
-/** What is added to a folder's path while its socket is created: "/.abcdef/s". */
+/** What the path of the private folder adds while the socket is created: "/.abcdef/s". */
 const PRIVATE_PATH_BYTES = 10
-/** Attempts when several processes start at once: each attempt either wins or finds the winner. */
+/** Maximum number of attempts when several processes start at once: each attempt wins, or finds the winner. */
 const PUBLISH_ATTEMPTS = 5
 
 export interface SocketAccess {
   /** Permission bits of the socket, such as 0o600. */
   readonly mode: number
   /**
-   * Group that owns the socket, and its folder if that is created here: a name of /etc/group or a number. Default: the
-   * process's group.
+   * Group that owns the socket, and its folder if that is created here: a name in /etc/group, or a number. Default: the group
+   * of the process.
    */
   readonly group?: string | number | undefined
 }
@@ -49,7 +49,7 @@ export type Bind = (path: string) => Promise<() => void>
 
 /**
  * Creates a socket at `path` (docs/design.md, "The socket"). `bind` creates it in a private folder, where it gets its mode
- * and group; only then is it linked to its path. So it is never open to others; of two processes that start at once, one wins;
+ * and group; only then is it linked to its path. So others can never open it; of two processes that start at once, one wins;
  * and when this server ends, libuv unlinks only the name that was bound, never a successor's socket. Removes a dead socket.
  * Throws SOCKET_IN_USE for a live one and SOCKET_BLOCKED for anything that is not a socket, and changes neither.
  */
@@ -90,7 +90,7 @@ async function publish(bound: string, path: string, privateFolder: string): Prom
       return await link(bound, path)
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') {
-        throw failSocket(path, 'make', cause)
+        throw failSocket(path, 'create', cause)
       }
     }
     await clearPath(path, privateFolder)
@@ -142,7 +142,7 @@ async function setAccess(
     if (group !== undefined) await chown(bound, -1, group)
     await chmod(bound, mode)
   } catch (cause) {
-    throw failSocket(path, 'set mode and group of', cause)
+    throw failSocket(path, 'set the mode and group of', cause)
   }
 }
 
@@ -161,16 +161,16 @@ function inUse(path: string): BridgeError {
   )
 }
 
-/** A folder beside the socket that only this process can enter (mkdtemp(3) makes it with mode 0700). */
+/** A folder beside the socket that only this user can enter (mkdtemp(3) creates it with mode 0700). */
 async function makePrivateFolder(path: string): Promise<string> {
   try {
     return await mkdtemp(`${dirname(path)}/.`)
   } catch (cause) {
-    throw failSocket(path, 'make', cause)
+    throw failSocket(path, 'create', cause)
   }
 }
 
-/** Creates the folder of the socket if it is missing. Its group is that of the socket, which could not be reached otherwise. */
+/** Creates the folder of the socket if it is missing, with the group of the socket, which clients could not reach otherwise. */
 async function makeFolder(path: string, group: number | undefined): Promise<void> {
   try {
     const made = await mkdir(dirname(path), { recursive: true, mode: 0o750 })
@@ -181,7 +181,7 @@ async function makeFolder(path: string, group: number | undefined): Promise<void
   }
 }
 
-/** `last` and the folders above it down from `first`. */
+/** The folders from `first` down to `last`. */
 function foldersBetween(first: string, last: string): readonly string[] {
   return last === first || dirname(last) === last
     ? [last]
@@ -202,7 +202,7 @@ function isAlive(path: string): Promise<boolean> {
       if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') end(false)
       // EAGAIN: the backlog of a living server is full.
       else if (error.code === 'EAGAIN') end(true)
-      else reject(failSocket(path, 'look at', error))
+      else reject(failSocket(path, 'check', error))
     })
   })
 }
@@ -223,7 +223,7 @@ async function findGroup(group: string | number): Promise<number> {
 function ignoreMissing(path: string): (error: NodeJS.ErrnoException) => undefined {
   return (error) => {
     if (error.code === 'ENOENT') return undefined
-    throw failSocket(path, 'look at', error)
+    throw failSocket(path, 'check', error)
   }
 }
 

@@ -6,7 +6,7 @@ import type { Clock } from '../time/clock.ts'
 export interface ByteBudgetOptions {
   /** Bytes that calls may work on at once. */
   readonly maxActiveBytes: number
-  /** Bytes that may wait for that; a call that exceeds them is refused with OVERLOADED. */
+  /** Bytes of the calls that may wait; a call beyond this limit is refused with OVERLOADED. */
   readonly maxWaitingBytes: number
   readonly clock: Clock
 }
@@ -49,7 +49,7 @@ export class ByteBudget {
     if (this.#waitingBytes + bytes > maxWaitingBytes) {
       throw new BridgeError(
         'OVERLOADED',
-        `calls with ${String(this.#waitingBytes + this.#activeBytes)} bytes are in progress or wait; retry later, or send less at once`,
+        `calls with ${String(this.#waitingBytes + this.#activeBytes)} bytes are in progress or waiting; retry later, or send less at once`,
       )
     }
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -59,7 +59,7 @@ export class ByteBudget {
     try {
       await waitWithin(promise, context, clock, 'calls that arrived before it')
     } catch (error) {
-      // Started at the same moment as it gave up: its bytes are active and must be returned.
+      // It was started at the moment at which it gave up: its bytes are active and must be returned.
       if (this.#leave(waiting)) this.#startNext()
       else this.#release(bytes)
       throw error

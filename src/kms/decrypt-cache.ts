@@ -45,15 +45,15 @@ export class DecryptCache {
       this.#seeds.keep(digest(envelope), plaintext, undefined)
   }
 
-  /** Zeroes and removes every seed. Called when Vault refuses: what Vault would not decrypt is not answered from here. */
+  /** Zeroes and removes every seed. Called when Vault refuses: the cache must not return what Vault no longer decrypts. */
   clear(): void {
     this.#seeds.clear()
   }
 }
 
 /**
- * Hashes the length of the ciphertext, the ciphertext and the AAD, and the same of what a local key encrypted. An AAD needs no
- * length, because its encoding is unique. So the same ciphertext with other annotations is a miss.
+ * Hashes the ciphertext with its length and the AAD, and then the same of what a local key encrypted. An AAD needs no length,
+ * because each of its fields has one (seed/canonical-encoding.ts). So the same ciphertext with other annotations is a miss.
  */
 function digest({ ciphertext, associatedData, sealed }: OpenedEnvelope): string {
   const hash = createHash('sha256').update(`${String(ciphertext.length)}:${ciphertext}`)

@@ -4,7 +4,10 @@ import type { UnaryFunnel } from '../grpc/unary.ts'
 import type { Envelope } from '../seed/envelope.ts'
 import type { KeyService } from './service.ts'
 
-/** "v2" and "v2beta1" mean the same, but an API server accepts no change between them (KEP-3299). */
+/**
+ * "v2" and "v2beta1" mean the same, but an API server does not accept a change from one to the other (apiserver:
+ * pkg/server/options/encryptionconfig/config.go, isKMSv2ProviderHealthyAndMaybeRotateDEK).
+ */
 const API_VERSION = 'v2'
 
 /** Serves KMS v2 to kube-apiserver. */
@@ -18,7 +21,7 @@ export function serveKmsV2(service: KeyService, funnel: UnaryFunnel): GrpcServic
         () => ({ version: API_VERSION, ...service.status() }),
         'unlimited',
       ),
-      // No promise if the answer is in memory: its timer and its garbage would cost time (docs/design.md, "Local keys").
+      // No promise if the answer is in memory: a timer and more garbage would cost time (docs/design.md, "Local keys").
       Encrypt: funnel.serve(method.encrypt, ({ plaintext }, context) => {
         const envelope = service.encryptNow(plaintext, context)
         if (envelope !== undefined) return toFields(envelope)

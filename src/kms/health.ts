@@ -18,7 +18,7 @@ export interface HealthState {
 export interface HealthOptions {
   /** How long an outage may last before Status shows it. */
   readonly outageGraceMs: number
-  /** Milliseconds for which local keys still encrypt without Vault; 0 if they do not. Default: there are none. */
+  /** Milliseconds for which local keys still encrypt without Vault; 0 if they do not. Undefined if kms.localKeys is off. */
   readonly offlineLeftMs?: (() => number) | undefined
 }
 
@@ -63,12 +63,12 @@ export class Health {
 
   /**
    * A call failed in a way that may concern every call: the next success must be a full proof.
-   * Returns whether that was already so.
+   * Returns whether a proof was already due.
    */
   doubt(): boolean {
-    const known = this.needsProof
+    const wasDue = this.needsProof
     this.#doubted = true
-    return known
+    return wasDue
   }
 
   /** A proof succeeded. */
@@ -82,7 +82,7 @@ export class Health {
 
   /**
    * An earlier process had a proof and local keys that may still be used; a new proof is due. Status is "ok" only if the keys
-   * still encrypt: an API server that starts must get an error that says why.
+   * still encrypt; otherwise it shows the reason to an API server that starts.
    */
   restore(): void {
     this.#proven = (this.#options.offlineLeftMs?.() ?? 0) > 0
@@ -90,13 +90,13 @@ export class Health {
     this.#mayEncrypt = true
   }
 
-  /** A check failed; `since` stays that of the first failure until a proof succeeds. */
+  /** A check failed. Until a proof succeeds, `failingSince` remains the time of the first failure. */
   fail(error: BridgeError, now: number): void {
     this.#failure = { error, since: this.#failure?.since ?? now }
     const isWrong = error.code === 'PLAINTEXT_WRONG'
     if (isWrong) this.#mayDecrypt = false
     if (isWrong || error.code === 'AAD_IGNORED') this.#mayEncrypt = false
-    // A refusal also ends the grace: what follows it is not the short outage that the grace is for.
+    // A refusal also ends the grace, which is only for a short outage.
     if (!isOutage(error)) this.#proven = false
   }
 
@@ -133,7 +133,7 @@ export class Health {
     return `${message}; without Vault, local keys may no longer encrypt (kms.localKeys.offlineFor)`
   }
 
-  /** How much longer Status does not show an outage that began at `since`. */
+  /** How much longer Status hides an outage that began at `since`. */
   #timeLeft(since: number, now: number): number {
     const { outageGraceMs, offlineLeftMs } = this.#options
     return Math.max(since + outageGraceMs - now, offlineLeftMs?.() ?? 0)

@@ -15,19 +15,19 @@ import { StepBack } from './step-back.ts'
 
 /** Longest time of one check: a read of the key and, if it is due, a proof. */
 const CHECK_TIMEOUT_MS = 8_000
-/** Wait after the first failed check; it doubles up to the longest, so Vault's return is noticed within seconds. */
+/** Wait after the first failed check. It doubles up to the longest, so that Vault's return is noticed within seconds. */
 const FIRST_RETRY_DELAY_MS = 250
 const LONGEST_RETRY_DELAY_MS = 4_000
 /** Part of the refresh interval after which the next read starts, so that it ends within the interval. */
 const REFRESH_SHARE = 0.95
-/** With local keys, calls do not show whether Vault still permits the key, so a proof does. */
+/** With local keys, calls do not show whether Vault still allows the use of the key; only a proof does. */
 const LOCAL_PROOF_INTERVAL_MS = 300_000
 /** Minimum time between checks that the data path requests. */
 const MIN_CHECK_GAP_MS = 1_000
 
 export interface KeyWatchOptions {
   readonly readKey: (context: CallContext) => Promise<TransitKey>
-  /** Throws why the announced key version cannot be used (KeyProof). */
+  /** Throws if the announced key version cannot be used; the error says why (KeyProof). */
   readonly proveKey: (snapshot: KeySnapshot, context: CallContext) => Promise<void>
   readonly clusters: ClusterIds
   /** Time between reads of the key's metadata while Vault works. */
@@ -45,7 +45,7 @@ export interface KeyWatchOptions {
 }
 
 /**
- * Keeps the snapshot of the key fresh and decides on health (docs/design.md, "Status"). It alone does so: a fault of
+ * Keeps the snapshot of the key fresh, and is the only part that decides on health (docs/design.md, "Status"): a fault of
  * the data path makes it check at once, and Status reports what the check finds.
  */
 export class KeyWatch {
@@ -67,12 +67,12 @@ export class KeyWatch {
     this.#stepBack = new StepBack(options.log)
   }
 
-  /** What is known of the key; undefined until Vault was reached once. */
+  /** What is known about the key; undefined until Vault was reached once. */
   get snapshot(): KeySnapshot | undefined {
     return this.#snapshot
   }
 
-  /** Announces what an earlier process knew of the key (kms.localKeys.sealedFile). Before {@link start}. */
+  /** Announces what an earlier process knew about the key (kms.localKeys.sealedFile). Call it before {@link start}. */
   restore(snapshot: KeySnapshot): void {
     this.#adopt(snapshot)
     this.#options.health.restore()
@@ -88,7 +88,7 @@ export class KeyWatch {
     this.#cancelTimer?.()
   }
 
-  /** Returns the snapshot; waits for the first one within the caller's deadline, and throws why there is none. */
+  /** Returns the snapshot. Waits for the first one until the caller's deadline; throws the reason if there is none. */
   async current(context: CallContext): Promise<KeySnapshot> {
     return this.#snapshot ?? this.#refreshUnlessJustFailed(context)
   }
@@ -108,7 +108,7 @@ export class KeyWatch {
     throw this.#lastError ?? notAnswered()
   }
 
-  /** Returns a snapshot that was read after this call began. Any number of concurrent calls cost two reads at most. */
+  /** Returns a snapshot that was read after this call began. All concurrent calls together cost two reads at most. */
   async refresh(context: CallContext): Promise<KeySnapshot> {
     const { clock } = this.#options
     // The check in progress may have read the key before the change that made the caller ask.
@@ -132,7 +132,7 @@ export class KeyWatch {
   suspect(): void {
     const { clock, health } = this.#options
     if (health.doubt()) return
-    // Also during a check, which may be past its proof. No second check starts before it ends.
+    // Also during a check, because its proof may be over. No second check starts before that one ends.
     this.#schedule(Math.max(0, this.#checkedAt + MIN_CHECK_GAP_MS - clock.monotonic()))
   }
 
@@ -194,7 +194,7 @@ export class KeyWatch {
     if (snapshot !== undefined) await this.#options.localKeys?.prepare(snapshot, context)
   }
 
-  /** The command `audit` matches this line with Vault's audit file, as it does the lines of calls. */
+  /** `transit-bridge audit` compares this line, and those of calls, with Vault's audit file. */
   #logCheck(uid: string, requests: number): void {
     const code = this.#lastError?.code ?? 'OK'
     const line = { [logKey.method]: 'Check', [logKey.code]: code, [logKey.uid]: uid }
@@ -244,7 +244,7 @@ export class KeyWatch {
     this.#cancelTimer = this.#options.clock.after(delayMs, () => void this.#check())
   }
 
-  /** The local key comes first: no call may find a key id that cannot be used. */
+  /** Creates the local key first: no call may find a key id that it cannot use yet. */
   async #announce(next: KeySnapshot, context: CallContext): Promise<void> {
     await this.#prepareLocalKey(next, context)
     this.#adopt(next)

@@ -3,14 +3,14 @@ import { hasPlaintextLength } from '../transit/ciphertext.ts'
 import type { DecryptInput, DecryptResult, EncryptInput } from '../transit/transit.ts'
 
 /**
- * Returns a ciphertext if its length matches that of its plaintext. kube-apiserver would also store any other one, and could
- * then never read the data again.
+ * Returns a ciphertext if its length matches that of its plaintext. kube-apiserver would store any other one, too, and could
+ * never read the data again.
  */
 export function requireCiphertextLength(input: EncryptInput, ciphertext: string): string {
   if (hasPlaintextLength(ciphertext, input.plaintext.length)) return ciphertext
   throw new BridgeError(
     'VAULT_ANSWER_INVALID',
-    'Vault returned a ciphertext of a different length than its plaintext has; check any proxy in front of Vault',
+    'Vault returned a ciphertext whose length does not match its plaintext; check any proxy in front of Vault',
   )
 }
 
@@ -28,7 +28,7 @@ export function refuseWrongLengths(
     result.fill(0)
     return new BridgeError(
       'VAULT_ANSWER_INVALID',
-      'Vault returned a plaintext of a different length than was encrypted; check any proxy in front of Vault',
+      'Vault returned a plaintext whose length does not match its ciphertext; check any proxy in front of Vault',
     )
   })
 }

@@ -26,7 +26,7 @@ import { KeyService } from './service.ts'
  * 1,024 calls with DEK seeds take 0.2 MiB.
  */
 const MAX_ACTIVE_BYTES = 3 * 1024 * 1024
-/** Bytes that may wait for that. They are outside the heap, as gRPC received them. */
+/** Bytes of the calls that may wait. They are outside the heap, in the buffers that gRPC received. */
 const MAX_WAITING_BYTES = 24 * 1024 * 1024
 
 export interface KmsPluginOptions {
@@ -45,7 +45,7 @@ export interface KmsPluginOptions {
   readonly metrics: KmsMetrics
 }
 
-/** What the admin server shows of local keys. */
+/** What the admin server shows about local keys. */
 export interface LocalKeysView {
   /** Local keys in memory, of this node and of others. */
   readonly count: number
@@ -88,7 +88,7 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     onBatchDenied: (error) =>
       log.warn(
         { [logKey.reason]: error.code },
-        `Vault denies batches, so concurrent Decrypts are sent one by one, which is slower: allow the parameter batch_input for ${transit.mount}/decrypt/${transit.key} in the policy, and require no other one`,
+        `Vault denies batches, so concurrent Decrypts are sent one by one, which is slower: allow the parameter batch_input for ${transit.mount}/decrypt/${transit.key} in the policy, and require no other parameter`,
       ),
   })
   const proof = new KeyProof({

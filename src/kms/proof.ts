@@ -25,7 +25,7 @@ export class KeyProof {
     this.#options = options
   }
 
-  /** Throws why the announced key version cannot be used. */
+  /** Throws if the announced key version cannot be used; the error says why. */
   async prove({ keyVersion }: KeySnapshot, context: CallContext): Promise<void> {
     const { transit, keyName, clusterId } = this.#options
     const associatedData = encodeAssociatedData(makeAnnotations(clusterId))

@@ -15,7 +15,7 @@ export interface RoundTrip {
 
 /**
  * Calls the plugin behind a socket as kube-apiserver does: Status, Encrypt, Decrypt. Throws SOCKET_FAILED if nothing
- * answers at the socket, or with the step that failed and the plugin's own message.
+ * answers at the socket, or if a step fails; the message then has the step and the plugin's own message.
  */
 export function makeRoundTrip(socket: string): Promise<RoundTrip> {
   const { method } = KeyManagementService

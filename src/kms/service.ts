@@ -26,9 +26,9 @@ import { encodeV1AssociatedData, makeV1Cipher, openV1Cipher } from '../seed/v1-c
 
 /** kube-apiserver discards an answer with a longer one (kmsv2/envelope.go, encryptedDEKSourceMaxSize). */
 const MAX_SEED_CIPHERTEXT_BYTES = 1024
-/** A snapshot older than this is read again before data is refused: for an unknown key id, or a failed authentication. */
+/** If the snapshot is older than this, the key is read again before data is refused for its key id or its authentication. */
 const UNKNOWN_KEY_ID_AGE_MS = 5_000
-/** A ciphertext of a newer version waits until the snapshot is this old: another node saw a rotation first. */
+/** A Decrypt with a newer version waits until the snapshot is this old: another node may have seen a rotation first. */
 const NEWER_VERSION_AGE_MS = 250
 
 /** Faults of one call that say nothing about the next one, so they start no check. */
@@ -125,7 +125,7 @@ export class KeyService {
     const associatedData = encodeAssociatedData(annotations)
     const input = { plaintext, associatedData, keyVersion }
     const ciphertext = await this.#options.encrypt(input, context)
-    // Only tests and people send more than a DEK seed; kube-apiserver would discard the answer.
+    // kube-apiserver would discard such a response. Only tests and people send more than a DEK seed.
     if (plaintext.byteLength <= 64 && ciphertext.length > MAX_SEED_CIPHERTEXT_BYTES) {
       throw new BridgeError(
         'VAULT_ANSWER_INVALID',
@@ -266,9 +266,7 @@ export class KeyService {
     return watch.refreshIfOlderThan(NEWER_VERSION_AGE_MS, context)
   }
 
-  /**
-   * Runs a call within the budget of bytes. A fault that may concern every call makes the watch check at once.
-   */
+  /** Runs a call within the budget of bytes. A fault that may concern every call makes the watch check at once. */
   async #within<T>(bytes: number, context: CallContext, work: () => Promise<T>): Promise<T> {
     const { budget, watch } = this.#options
     try {

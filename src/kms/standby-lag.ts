@@ -3,7 +3,7 @@ import { BridgeError } from '../errors.ts'
 import { waitWithin } from '../time/bounded-wait.ts'
 import type { Clock } from '../time/clock.ts'
 
-/** Wait before an HA standby is asked again for a key version that it does not have yet. */
+/** Wait before asking an HA standby again for a key version that it does not have yet. */
 const WAIT_MS = 100
 const TRIES = 3
 

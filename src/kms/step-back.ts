@@ -7,9 +7,9 @@ import { isStepBack, STEP_BACK_PATIENCE_MS } from '../transit/key.ts'
 const CONFIRM_AFTER_MS = 2_000
 
 /**
- * Decides why Vault shows fewer versions of the key than were known: an HA standby that lags behind a
- * rotation, or a Vault that was restored from a backup. A standby catches up within seconds; a restored Vault also
- * refuses to encrypt with the version that it lost.
+ * Decides why Vault shows fewer versions of the key than were known: an HA standby lags behind a rotation, or Vault was
+ * restored from a backup. A standby catches up within seconds; a restored Vault refuses to encrypt with the version that it
+ * lost.
  */
 export class StepBack {
   readonly #log: Logger

@@ -13,12 +13,12 @@ const LOCAL_FORMAT_VERSION = '2'
 const EMPTY = new Uint8Array()
 const DOMAIN = 'transit-bridge/annotations/v1'
 
-/** What is stored in the clear with a ciphertext: everything that a later Decrypt needs. */
+/** What is stored in the clear next to a ciphertext of Transit. */
 export function makeAnnotations(clusterId: string): Annotations {
   return { [VERSION_KEY]: Buffer.from(FORMAT_VERSION), [CLUSTER_KEY]: Buffer.from(clusterId) }
 }
 
-/** The same for a DEK seed under a local key, which is stored with it in the form that Transit encrypted. */
+/** The same for a DEK seed under a local key, with that local key as Transit encrypted it. */
 export function makeLocalAnnotations(clusterId: string, wrappedKey: string): Annotations {
   return {
     [VERSION_KEY]: Buffer.from(LOCAL_FORMAT_VERSION),
@@ -27,7 +27,7 @@ export function makeLocalAnnotations(clusterId: string, wrappedKey: string): Ann
   }
 }
 
-/** What annotations say; none of it is trusted before `checkClaim`. */
+/** What annotations claim; none of it is trusted before `checkClaim`. */
 export interface AnnotatedFacts {
   readonly clusterId: string
   /** The local key as Transit encrypted it; absent if Transit encrypted the DEK seed itself. */
@@ -56,7 +56,7 @@ export function readAnnotations(annotations: Annotations): AnnotatedFacts {
     default:
       throw new BridgeError(
         'ANNOTATIONS_INVALID',
-        `the annotations have a format version other than ${FORMAT_VERSION} and ${LOCAL_FORMAT_VERSION}; a newer transit-bridge wrote this data or it was changed`,
+        `the format version of the annotations is neither ${FORMAT_VERSION} nor ${LOCAL_FORMAT_VERSION}; a newer transit-bridge wrote this data, or it was changed`,
       )
   }
 }
@@ -69,7 +69,7 @@ export function findWrappedKey(annotations: Annotations): Uint8Array | undefined
 function foreign(): BridgeError {
   return new BridgeError(
     'ANNOTATIONS_INVALID',
-    'the annotations are not those of transit-bridge; another plugin wrote this data or it was changed',
+    'the annotations are not those of transit-bridge; another plugin wrote this data, or it was changed',
   )
 }
 

@@ -1,8 +1,8 @@
 const LENGTH_BYTES = 4
 
 /**
- * Encodes a list of fields as one byte string; different lists never have the same encoding. It is a domain
- * separator followed by the fields, each after its length (4 bytes, big-endian).
+ * Encodes a list of fields as one byte string; different lists never have the same encoding. It is a domain separator followed by
+ * the fields, each with its length (4 bytes, big-endian) in front.
  */
 export function encodeCanonically(
   domain: string,

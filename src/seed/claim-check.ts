@@ -5,7 +5,7 @@ import type { ClusterIds, KeySnapshot } from './key-snapshot.ts'
 /** Longest part of a foreign cluster id that a message shows. */
 const MAX_SHOWN_ID_LENGTH = 128
 
-/** Returns a snapshot of the key; reads the key again where the known one does not satisfy `isKnown`. */
+/** Returns a snapshot of the key; reads the key again if the known snapshot does not satisfy `isKnown`. */
 export type SnapshotSource = (
   isKnown: (snapshot: KeySnapshot) => boolean,
 ) => KeySnapshot | Promise<KeySnapshot>
@@ -88,7 +88,7 @@ function requireSameReference(
   if (reference.keyVersion !== keyVersion) {
     throw new BridgeError(
       'CIPHERTEXT_INVALID',
-      `the ciphertext names key version ${String(keyVersion)}, its key id stands for version ${String(reference.keyVersion)}; the data was changed`,
+      `the ciphertext names key version ${String(keyVersion)}, but its key id stands for version ${String(reference.keyVersion)}; the data was changed`,
     )
   }
 }

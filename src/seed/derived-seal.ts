@@ -8,7 +8,7 @@ const SALT_BYTES = 32
 
 /**
  * Encrypts with AES-256-GCM. Each message has its own key and nonce, which HKDF-SHA256 (RFC 5869) derives from `key` and 32
- * random bytes, so that nonces cannot collide, no matter how often a key is used. `domain` separates the uses of a key. Returns
+ * random bytes, so that nonces do not collide, no matter how often `key` is used. `domain` separates the purposes of a key. Returns
  * salt, ciphertext and tag.
  */
 export function sealDerived(

@@ -10,7 +10,7 @@ export interface Envelope {
   readonly annotations: Annotations
 }
 
-/** What data says about itself; none of it is trusted before `checkClaim`. */
+/** What data claims about itself; none of it is trusted before `checkClaim`. */
 export interface Claim {
   readonly clusterId: string
   /** Absent for KMS v1, which stores no key id. */
@@ -37,8 +37,8 @@ export interface OpenedEnvelope {
 export const MAX_PLAINTEXT_BYTES = 64 * 1024
 
 /**
- * Decrypt refuses a longer ciphertext. It admits everything that Encrypt produces: base64 of MAX_PLAINTEXT_BYTES, nonce
- * and tag takes 87,420 bytes, and the rest is for the prefix with its cluster id.
+ * Decrypt refuses a longer ciphertext. The limit admits everything that Encrypt produces: base64 of MAX_PLAINTEXT_BYTES, nonce
+ * and tag takes at most 87,436 bytes, and the rest is for the prefix with its cluster id.
  */
 export const MAX_CIPHERTEXT_BYTES = 96 * 1024
 
@@ -91,7 +91,7 @@ export function openCiphertext(
   if (keyVersion === undefined) {
     throw new BridgeError(
       'CIPHERTEXT_INVALID',
-      'the ciphertext does not have the form of Transit ("vault:v1:…"); another plugin wrote it or it is damaged',
+      'the ciphertext does not have the form of Transit ("vault:v1:…"); another plugin wrote it, or it is damaged',
     )
   }
   return { ciphertext, keyVersion }

@@ -6,7 +6,7 @@ const DOMAIN = 'transit-bridge/key-id/v1'
 
 export interface KeyIdParts {
   readonly clusterId: string
-  /** Name of the Transit key. Address and mount are not part of the id, so that a restore elsewhere still matches. */
+  /** Name of the Transit key. Address and mount are not part of the id, so that it still matches after a restore elsewhere. */
   readonly keyName: string
   readonly keyVersion: number
   /** When Vault created this version, in seconds since 1970: a key that was deleted and created again has another id. */
@@ -15,7 +15,7 @@ export interface KeyIdParts {
 
 /**
  * The opaque, public id of one version of one key in one cluster (KEP-3299: a key id is never reused).
- * Its input must never change: stored data would no longer match its key.
+ * Its inputs must never change, because stored data would no longer match its key.
  */
 export function makeKeyId(parts: KeyIdParts): string {
   const encoded = encodeCanonically(DOMAIN, [

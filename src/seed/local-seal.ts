@@ -66,7 +66,7 @@ export interface WrappedLocalKey {
   readonly associatedData?: Uint8Array | undefined
 }
 
-/** The same for the same wrapped local key, and different for any other. */
+/** Identifies an encrypted local key: two are equal only if ciphertext and AAD are. */
 export function identifyLocalKey({ ciphertext, associatedData }: WrappedLocalKey): string {
   const text = Buffer.from(`${String(ciphertext.length)}:${ciphertext}`)
   // It needs no length: it is the last part.

@@ -18,7 +18,7 @@ export class KeyVersions {
     }
   }
 
-  /** Undefined for an unknown hash, or one of a version that Vault no longer has. */
+  /** Undefined for an unknown hash, including that of a version that Vault no longer has. */
   versionOf(hash: string): number | undefined {
     return this.#versions.get(hash)
   }

@@ -9,7 +9,7 @@ const BLOCK_BYTES = 16
 const SEED_BYTES = 32
 const KEY_SIZES: readonly number[] = [16, 24, 32]
 
-/** Why an object cannot be decrypted with its DEK source, or its plaintext, which the receiver owns and zeroes. */
+/** The plaintext of an object, which the receiver owns and zeroes, or why its DEK source does not decrypt it. */
 export type OpenedPayload = Buffer | string
 
 /**
@@ -84,7 +84,7 @@ function openNonceAndGcm(
   })
 }
 
-/** CBC does not authenticate: the plaintext must at least start like an object. */
+/** CBC does not authenticate, so the plaintext must at least start like an object. */
 function openCbc(payload: Uint8Array, key: Buffer): Buffer | undefined {
   if (payload.length < 2 * BLOCK_BYTES || payload.length % BLOCK_BYTES !== 0) return undefined
   const cipher = `aes-${String(key.length * 8)}-cbc`

@@ -32,7 +32,7 @@ const TIMEOUT_MS = 30_000
 /** Minimum time between two reads of the key, so that a thousand unknown key ids do not cause a thousand reads. */
 const KEY_AGE_MS = 2_000
 
-/** More than the DEK sources of a page, so that no local key of the current page is evicted. */
+/** More than a page has DEK sources, so that no local key of the current page is evicted. */
 const MAX_LOCAL_KEYS = 8192
 
 interface Asked {
@@ -41,7 +41,7 @@ interface Asked {
   readonly id: string
 }
 
-/** Faults of one ciphertext. Any other fault is Vault's or the caller's, and says nothing about the data. */
+/** Faults of one ciphertext. Any other fault is one of Vault or of the caller, and says nothing about the data. */
 const DATA_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'CIPHERTEXT_INVALID',
   'ANNOTATIONS_INVALID',

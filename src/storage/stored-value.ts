@@ -38,11 +38,11 @@ export type StoredValue =
   | { readonly kind: 'damaged'; readonly why: string }
 
 const ENCRYPTED = 'k8s:enc:'
-/** How much of a value is searched for its prefix. Provider names have no limit, but longer ones are not used. */
+/** How much of a value is searched for its prefix. Names of providers have no limit, but no real one is that long. */
 const MAX_PREFIX_BYTES = 1024
 
 /**
- * kube-apiserver does not read values over these limits (apiserver: pkg/storage/value/encrypt/envelope/kmsv2/envelope.go,
+ * kube-apiserver does not read values that exceed these limits (apiserver: pkg/storage/value/encrypt/envelope/kmsv2/envelope.go,
  * validateEncryptedObject).
  */
 const MAX_KEY_ID_BYTES = 1024
@@ -76,7 +76,7 @@ export function parseStoredValue(value: Uint8Array): StoredValue {
   }
 }
 
-/** Names in a prefix are UTF-8; the prefix was read as one character for each byte. */
+/** Names in a prefix are UTF-8, but the prefix was decoded as Latin-1, with one character for each byte. */
 function decodeName(bytes: string): string {
   return Buffer.from(bytes, 'latin1').toString('utf8')
 }

@@ -28,7 +28,7 @@ export function keyVersionOf(value: KmsV1Value | KmsV2Value): number | undefined
   return readCiphertextVersion(text)
 }
 
-/** Whether this plugin wrote it, even if it was damaged since. */
+/** Whether this plugin wrote it, even if it was damaged later. */
 export function isOwn(value: KmsV1Value | KmsV2Value): boolean {
   if (value.kind === 'kms-v1') return textOf(value).startsWith('transit-bridge:')
   const names = Object.keys(value.annotations)

@@ -1,21 +1,21 @@
 import type { DecryptInput } from './transit.ts'
 
 /**
- * Maximum number of values in one request. OpenBao refuses a body of more than 1,000 JSON strings, names of fields included
- * (openbao/openbao#1756, in 2.4.1 and newer).
+ * Maximum number of values in one request. OpenBao 2.4.1 and newer refuse a body of more than 1,000 JSON strings, including the
+ * names of fields (openbao/openbao#1756).
  */
 export const MAX_BATCH_ITEMS = 64
 
 /**
  * Largest body of a batch, unless one value alone is larger. Transit's answer is smaller than the request, so it stays
- * below what the Vault client reads of one answer (src/vault/client/exchange.ts, MAX_ANSWER_BYTES).
+ * below the limit of the Vault client for one answer (src/vault/client/exchange.ts, MAX_ANSWER_BYTES).
  */
 export const MAX_BATCH_BYTES = 1024 * 1024
 
 /** Field names, quotes and braces of one item of `batch_input`. */
 const ITEM_OVERHEAD_BYTES = 64
 
-/** How many of the inputs go into the next request: at least one, if there is one. */
+/** How many of the inputs from `start` on go into the next request: at least one, if there is one. */
 export function countNextBatch(inputs: readonly DecryptInput[], start = 0): number {
   let count = 0
   let bytes = 0

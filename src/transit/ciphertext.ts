@@ -8,8 +8,8 @@ export function readCiphertextVersion(ciphertext: string): number | undefined {
 }
 
 /**
- * Whether a plaintext has the length of what an AEAD key encrypted: a ciphertext has 12 or 24 bytes of nonce
- * (xchacha20-poly1305) and 16 of tag more (openbao sdk/helper/keysutil/policy.go, SymmetricEncryptRaw).
+ * Whether a plaintext has the length of what an AEAD key encrypted. The ciphertext also has a nonce of 12 bytes (24 for
+ * xchacha20-poly1305) and a tag of 16 (OpenBao: sdk/helper/keysutil/policy.go, SymmetricEncryptRaw).
  */
 export function hasPlaintextLength(ciphertext: string, plaintextBytes: number): boolean {
   const encoded = ciphertext.slice(ciphertext.lastIndexOf(':') + 1)

@@ -4,11 +4,11 @@ import { BridgeError, isOutage } from '../errors.ts'
 import { countNextBatch, MAX_BATCH_ITEMS } from './batch.ts'
 import type { DecryptInput, DecryptResult } from './transit.ts'
 
-/** Requests that may be in flight at once. With two, a batch gathers while another one is answered. */
+/** Maximum number of requests in flight. Further calls wait and form the next batch. */
 const MAX_BATCHES_IN_FLIGHT = 2
 /** The same while Vault denies batches and each request holds one value. */
 const MAX_SINGLES_IN_FLIGHT = 16
-/** How long no batch is sent after Vault denied one. */
+/** How long after a denial no batch is sent. */
 const DENIED_BATCH_PAUSE_MS = 60_000
 
 export interface DecryptBatcherOptions {
@@ -23,7 +23,7 @@ export interface DecryptBatcherOptions {
   /** Called when Vault denies a batch and allows its values one by one. */
   readonly onBatchDenied: (error: BridgeError) => void
   /**
-   * Runs a function after the calls that have already arrived were read. Default: setImmediate, which runs after the
+   * Runs a function after all calls that have already arrived were read. Default: setImmediate, which runs after the
    * poll phase of Node's event loop (https://nodejs.org/en/learn/asynchronous-work/event-loop-timers-and-nexttick).
    */
   readonly afterArrivals?: (run: () => void) => void
@@ -39,9 +39,9 @@ interface Waiting {
 }
 
 /**
- * Gathers concurrent Decrypts into Transit requests (docs/design.md, "Batched Decrypts"). A single call is sent at
+ * Combines concurrent Decrypts into Transit requests (docs/design.md, "Batched Decrypts"). A single call is sent at
  * once; calls that arrive together share a request, and so do calls that arrive while requests are in flight. Each
- * call keeps its own deadline and its own error. The caller bounds how much may wait (ByteBudget).
+ * call keeps its own deadline and its own error. The caller limits how much may wait (ByteBudget).
  */
 export class DecryptBatcher {
   readonly #options: Required<DecryptBatcherOptions>
@@ -121,7 +121,7 @@ export class DecryptBatcher {
   }
 
   #flush(): void {
-    // Without this a caller's ciphertext would stay in memory after its deadline, until a request is free.
+    // Otherwise a ciphertext would stay in memory after the deadline of its call, until another request may be sent.
     if (!this.#queue.every(isOpen)) this.#queue = this.#queue.filter(isOpen)
     while (this.#queue.length > 0 && this.#hasFreeRequest) void this.#send(this.#takeBatch())
   }
@@ -139,14 +139,14 @@ export class DecryptBatcher {
     this.#flush()
   }
 
-  /** Calls that wait behind an outage get its reason at their deadline. */
+  /** Calls that wait during an outage fail at their deadline with its reason. */
   #note(error: BridgeError | undefined): void {
     this.#outage = error !== undefined && isOutage(error) ? error : undefined
   }
 
   /**
    * Settles every call of a batch. Returns the fault that concerns the request as a whole.
-   * @param wasDenied whether these values are the rest of a batch that Vault denied before it allowed one of its values
+   * @param wasDenied whether these values are the rest of a batch that Vault denied, and that had a value that it then allowed
    */
   async #answer(batch: readonly Waiting[], wasDenied = false): Promise<BridgeError | undefined> {
     this.#options.onBatch(batch.length)
@@ -169,8 +169,9 @@ export class DecryptBatcher {
   }
 
   /**
-   * Sends the values one by one. After a denial it first sends one, so that a lost permission costs one more request. If that one
-   * is allowed, the Vault token may have been replaced in between, so only a second denial shows that a policy denies batches.
+   * Sends the values one by one. After a denial, it first sends one, so that a lost permission costs only one more request. If
+   * Vault allows that one, the Vault token may have been replaced in between, so only a second denial of a batch shows that a
+   * policy denies batches.
    */
   async #split(batch: readonly Waiting[], error: BridgeError, wasDenied: boolean): Promise<void> {
     const [first, ...rest] = batch.filter(isOpen)

@@ -8,13 +8,13 @@ const ExportAnswer = v.object({
   }),
 })
 
-/** Reads the answer to GET export/<kind>/<name>; the issues of a failed parse quote key material and are not kept. */
+/** Reads the answer to GET export/<kind>/<name>. A parse error would quote key material, so it is not kept as the cause. */
 export function parseExportedKey(body: unknown): ReadonlyMap<number, Secret<Buffer>> {
   const parsed = v.safeParse(ExportAnswer, body, { abortEarly: true })
   if (!parsed.success) {
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',
-      'the answer to an export of the transit key is not that of Vault',
+      'the response to an export of the transit key is not a response of Vault',
     )
   }
   const { keys } = parsed.output.data

@@ -1,8 +1,8 @@
 import { BridgeError, type ErrorCode } from '../errors.ts'
 
 /**
- * What Transit's error texts mean. Vault distinguishes these cases by text alone, so this table is the one place that
- * reads it; the texts are those of builtin/logical/transit and sdk/helper/keysutil/policy.go in OpenBao and Vault.
+ * What Transit's error texts mean. Vault distinguishes these cases only by their text. This table is the only place that reads
+ * such texts. They are in builtin/logical/transit and sdk/helper/keysutil/policy.go of OpenBao and Vault.
  */
 const MEANINGS: readonly (readonly [RegExp, ErrorCode, advice?: string])[] = [
   [/encryption key not found|key not found|soft-deleted/i, 'KEY_MISSING'],

@@ -11,11 +11,11 @@ export interface TransitKeyVersion {
   readonly createdAt: number
   /** PEM, or for ed25519 the raw key in base64; absent for symmetric keys. */
   readonly publicKey?: string | undefined
-  /** PEM, the certificate of the key first. Set only if someone stored it with set-certificate. */
+  /** PEM, the certificate of the key first. Present only after a write to set-certificate. */
   readonly certificateChain?: string | undefined
 }
 
-/** What Vault reports of a Transit key: never key material. */
+/** What Vault reports about a Transit key: never key material. */
 export interface TransitKey {
   readonly name: string
   readonly type: string
@@ -78,7 +78,7 @@ export function parseTransitKey(body: unknown): TransitKey {
     const where = path ?? (parsed.success ? 'data.keys' : 'the answer')
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',
-      `the answer to a read of the transit key is not that of Vault (${where}); check that vault.address is the address of Vault`,
+      `the response to a read of the transit key is not a response of Vault (${where}); check that vault.address is the address of Vault`,
     )
   }
   const { data } = parsed.output
@@ -146,7 +146,10 @@ export function requireWrappingKey(key: TransitKey): void {
   }
 }
 
-/** How long Vault may show an older key than was known before it replaces that: a standby lags, a restored backup stays. */
+/**
+ * How long Vault must show an older key than the known one before it replaces the known one: a standby only lags, but a restored
+ * backup stays.
+ */
 export const STEP_BACK_PATIENCE_MS = 120_000
 
 /**
@@ -158,8 +161,8 @@ export function isStepBack(known: TransitKey, next: TransitKey): boolean {
 }
 
 /**
- * Whether two answers are about one key: there are versions in both, and each of them was created in the same second.
- * Two copies of one Vault that were both rotated share older versions and differ in the latest.
+ * Whether two answers are about the same key: they have versions in common, and each of these was created in the same second. If
+ * two copies of one Vault were both rotated, they share older versions and differ in the latest.
  */
 export function isSameKey(known: TransitKey, other: TransitKey): boolean {
   const shared = [...known.versions].filter(([version]) => other.versions.has(version))

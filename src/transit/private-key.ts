@@ -16,7 +16,7 @@ export function exportKindOf(type: string): ExportKind {
   return isAsymmetric(type) ? 'signing-key' : 'encryption-key'
 }
 
-/** Whether a key of this type has a private key whose format is known here. */
+/** Whether a key of this type has a private key in a format that this program knows. */
 export function isAsymmetric(type: string): boolean {
   return /^(?:rsa|ecdsa|ed25519)/.test(type)
 }
@@ -59,7 +59,7 @@ const PEM_END = Buffer.from('-----END PRIVATE KEY-----\n')
 const NEWLINE = Buffer.from('\n')
 const PEM_LINE = 64
 
-/** RFC 7468, without a string in between, which could not be zeroed. */
+/** PEM (RFC 7468), made without strings, which could not be zeroed. */
 function encodePem(der: Buffer): Buffer {
   const text = encodeBase64(der)
   const lines: Buffer[] = []

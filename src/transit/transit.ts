@@ -13,7 +13,7 @@ import type { ExportKind } from './private-key.ts'
 export interface EncryptInput {
   readonly plaintext: Uint8Array
   readonly associatedData: Uint8Array
-  /** The exact version to encrypt with, so that a rotation in the meantime changes nothing. */
+  /** The exact version to encrypt with, so that a rotation in the meantime has no effect. */
   readonly keyVersion: number
 }
 
@@ -34,7 +34,7 @@ export interface TransitOptions {
   readonly mount: string
 }
 
-/** Transit as a typed API. Every method throws BridgeErrors: those of VaultRequester and of `fault.ts`. */
+/** Transit as a typed API. Every method throws the BridgeErrors of VaultRequester and of `fault.ts`. */
 export class Transit {
   readonly #vault: VaultRequester
   readonly #mount: string
@@ -107,8 +107,7 @@ export class Transit {
 
   /**
    * The material of an exportable key by version, in Transit's text form (base64, or PEM for RSA and ECDSA), which the
-   * caller owns and zeroes.
-   * KEY_UNSUITABLE if it is not exportable, KEY_MISSING if there is no such key or version.
+   * caller owns and zeroes. KEY_UNSUITABLE if the key is not exportable, KEY_MISSING if there is no such key or version.
    */
   async exportKey(
     key: string,
@@ -169,7 +168,7 @@ function readBatch(request: VaultRequest, answer: VaultResponse, length: number)
   if (!Array.isArray(results) || results.length !== length) {
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',
-      'Vault returned a different number of results than the batch has values',
+      'the number of results that Vault returned is not the number of values in the batch',
     )
   }
   return results.map((result: unknown) => {

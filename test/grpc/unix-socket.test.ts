@@ -179,7 +179,7 @@ void test('a folder that is not writable is reported as such', async (t) => {
   const isRoot = process.geteuid?.() === 0
   if (isRoot) process.seteuid?.(65_534)
   try {
-    const message = /cannot make .*kms\.sock \(EACCES\); check that this user is allowed to/
+    const message = /cannot create .*kms\.sock \(EACCES\); check that this user is allowed to/
     await t.rejects(serveSocket(path, access, bind), { code: 'SOCKET_FAILED', message })
   } finally {
     if (isRoot) process.seteuid?.(0)

@@ -177,7 +177,7 @@ void test('what the plugin would refuse is refused before Vault is asked', async
   ])
   t.match(findings, [
     { kind: 'unreadable', why: /matches no version of transit key/ },
-    { kind: 'unreadable', why: /key version 3, its key id stands for version 2/ },
+    { kind: 'unreadable', why: /key version 3, but its key id stands for version 2/ },
     { kind: 'unreadable', why: /annotations are not those of transit-bridge/ },
     { kind: 'unreadable', why: /does not have the form of Transit/ },
   ])

@@ -4,8 +4,8 @@ import { BridgeError } from '../../errors.ts'
 import type { RunLock } from '../../files/run-lock.ts'
 
 /**
- * Reserves a file for one plugin at a time, until it releases it or ends. Of two plugins with one sealed file, the last to write
- * would remove the local keys of the other.
+ * Reserves a file for one plugin until that plugin releases it or ends. If two plugins shared a sealed file, each would overwrite
+ * the local keys of the other.
  */
 export class FileClaim {
   readonly #path: string

@@ -7,7 +7,7 @@ const DECRYPT_SHARE = 0.25
 export interface OfflineLimitOptions {
   /** Longest time that local keys encrypt after Vault last agreed (kms.localKeys.offlineFor). */
   readonly offlineForMs: number
-  /** Called when the time to decrypt has passed, too: every local key must be zeroed. */
+  /** Called when the time to decrypt is also over: every local key must be zeroed. */
   readonly onEnd: () => void
   readonly clock: Clock
 }
@@ -34,7 +34,7 @@ export class OfflineLimit {
     this.#watchEnd()
   }
 
-  /** Vault agreed so long ago, before this process started. */
+  /** Vault agreed `ageMs` ago, before this process started. */
   restore(ageMs: number): void {
     this.#agreedAt = this.#elapsed() - ageMs
     if (this.mayDecrypt) this.#watchEnd()
@@ -66,7 +66,7 @@ export class OfflineLimit {
     return Math.max(0, this.#agreedAt + limitMs - this.#elapsed())
   }
 
-  /** Zeroes the keys when the time is over, also if no call asks. */
+  /** Zeroes the keys when the time is over, even if there are no calls. */
   #watchEnd(): void {
     this.#cancelTimer?.()
     this.#cancelTimer = this.#options.clock.after(this.#decryptLeftMs, () => {

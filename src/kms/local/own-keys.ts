@@ -21,7 +21,7 @@ import type { OfflineLimit } from './offline-limit.ts'
 
 /** Longest time to encrypt a new local key with Transit. Its callers wait until their own deadline. */
 const WRAP_TIMEOUT_MS = 8_000
-/** Minimum time between two tries to replace a local key that is due, outside the checks of the key watch. */
+/** Minimum time between two attempts of calls to replace a local key that is due. The key watch has its own interval. */
 const RENEW_INTERVAL_MS = 5_000
 
 export interface LocalKeysOptions {
@@ -53,8 +53,8 @@ type KnownKey = Pick<OwnKey, 'keyId' | 'key' | 'ciphertext'>
 
 /**
  * The local keys that this plugin encrypts DEK seeds with (docs/design.md, "Local keys"): one for the announced key version.
- * A new one replaces it after a number of uses and at an age. Until Vault has answered, the old one stays in use: no Encrypt
- * waits for Vault while there is a local key that may be used.
+ * A new one replaces it after `maxUses` uses or at the age `maxAge`. Until Vault has answered, the old one stays in use: no
+ * Encrypt waits for Vault while there is a local key that may be used.
  */
 export class LocalKeys {
   readonly #options: LocalKeysOptions
@@ -70,7 +70,7 @@ export class LocalKeys {
     this.#elapsed = elapsedTime(options.clock)
   }
 
-  /** Makes the local key for a snapshot, unless there is one that is not due. Throws what Vault's answer means. */
+  /** Creates the local key for a snapshot if there is none or it is due. Throws if Vault does not encrypt it. */
   async prepare(snapshot: KeySnapshot, context: CallContext): Promise<void> {
     const known = this.#own.get(snapshot.keyId)
     if (known === undefined || this.#isDue(known)) await this.#make(snapshot, context)
@@ -152,7 +152,7 @@ export class LocalKeys {
   #renewIfDue(own: OwnKey, snapshot: KeySnapshot, context: CallContext): void {
     if (!this.#isDue(own) || this.#elapsed() < this.#renewAfterMs) return
     this.#renewAfterMs = this.#elapsed() + RENEW_INTERVAL_MS
-    // The key watch reports a failure: it makes the local key in its next check, too.
+    // The key watch also tries this in its next check, and reports a failure.
     this.#make(snapshot, context).catch(() => undefined)
   }
 
@@ -193,7 +193,7 @@ export class LocalKeys {
     })
   }
 
-  /** Thousands of DEK seeds will depend on this one answer of Vault, so it is checked. */
+  /** Checks that Vault can decrypt the key again: thousands of DEK seeds will depend on this one response. */
   async #wrap(
     key: Buffer,
     { keyId, keyVersion }: KeySnapshot,

@@ -14,8 +14,8 @@ import type { Clock } from '../../time/clock.ts'
 import type { DecryptInput } from '../../transit/transit.ts'
 
 /**
- * Maximum number of local keys in memory. An API server keeps one for each start of a plugin and each day of writing
- * (kms.localKeys.maxAge) whose data was not rewritten since.
+ * Maximum number of local keys in memory. Stored data needs one for each start of a plugin and, while there are writes, one for
+ * each kms.localKeys.maxAge, until that data is rewritten.
  */
 const MAX_KEYS = 4096
 /** Longest time to decrypt a local key with Transit. Its callers wait until their own deadline. */
@@ -38,7 +38,7 @@ export interface LocalKeyRingOptions {
   readonly clock: Clock
 }
 
-/** A local key as Transit encrypted it, and whose it is. */
+/** A local key as Transit encrypted it, with its cluster and its key id. */
 export interface RingNote {
   readonly ciphertext: string
   readonly clusterId: string
@@ -47,8 +47,8 @@ export interface RingNote {
 }
 
 /**
- * The local keys that this plugin knows, its own and those of other nodes, by their wrapped form and cluster. It opens
- * DEK seeds with them, and asks Transit once for a key that it does not know.
+ * The local keys that this plugin knows, its own and those of other nodes. It opens DEK seeds with them, and asks Transit once
+ * for a key that it does not know. Each is identified by its encrypted form and its cluster.
  */
 export class LocalKeyRing {
   readonly #options: LocalKeyRingOptions
@@ -137,7 +137,7 @@ export class LocalKeyRing {
   }
 }
 
-/** The same for the same wrapped local key of the same cluster, and different for any other. */
+/** Identifies an encrypted local key of a cluster: two are equal only if both parts are. */
 function identify(ciphertext: string, clusterId: string): string {
   return `${String(ciphertext.length)}:${ciphertext}${clusterId}`
 }

@@ -27,8 +27,8 @@ export interface SealedFileOptions {
 }
 
 /**
- * The sealed file (kms.localKeys.sealedFile; docs/design.md, "Sealed file"): a second way in for a start without Vault.
- * Nothing that happens to it is an error of the plugin: a fault is logged and reported, and the next write replaces the file.
+ * The sealed file (kms.localKeys.sealedFile; docs/design.md, "Sealed file"), which lets the plugin start without Vault. A fault
+ * of the file never stops the plugin: it is logged and reported, and the next write replaces the file.
  */
 export class SealedFile {
   readonly #options: SealedFileOptions
@@ -53,7 +53,7 @@ export class SealedFile {
     return isOurs
   }
 
-  /** Another plugin may use the file from now on. */
+  /** After this, another plugin may use the file. */
   async release(): Promise<void> {
     await this.#work
     this.#claim.release()
@@ -76,7 +76,7 @@ export class SealedFile {
     return undefined
   }
 
-  /** Replaces the file after all earlier requests. Resolves at the end, also after a failure. */
+  /** Replaces the file after all earlier requests. Never rejects; resolves with whether the file was written. */
   save(makeState: () => OfflineState | undefined): Promise<boolean> {
     return this.#enqueue(async () => {
       const state = makeState()
@@ -99,7 +99,7 @@ export class SealedFile {
     })
   }
 
-  /** Removes the file after all that was asked before. Resolves with whether there is none now. */
+  /** Removes the file after all earlier requests. Never rejects; resolves with whether there is none now. */
   remove(): Promise<boolean> {
     return this.#enqueue(async () => {
       const { path } = this.#options

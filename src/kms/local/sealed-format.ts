@@ -28,7 +28,7 @@ export interface OfflineState {
 /** Which plugin a sealed file belongs to. */
 export interface SealedOwner {
   readonly clusterId: string
-  /** The Transit key with its mount and namespace: another Vault path is another key, also with the same name. */
+  /** The Transit key with its mount and namespace: at another path in Vault, a key with the same name is another key. */
   readonly keyPath: string
 }
 
@@ -107,7 +107,7 @@ export function parseSealedFile(
   if (header.cluster !== owner.clusterId || header.key !== owner.keyPath)
     return `belongs to ${describe(header.cluster, header.key)}, not to ${describe(owner.clusterId, owner.keyPath)}`
   if (!isSame(header.nodeKeyCheck, checkOf(nodeKey)))
-    return 'was sealed with another node key: another machine, or a node key that was replaced'
+    return 'was sealed with another node key: it comes from another machine, or the node key was replaced'
   const content = openDerived(nodeKey, STATE_DOMAIN, file.subarray(end), file.subarray(0, end))
   if (content === undefined) return 'is damaged'
   try {
@@ -135,7 +135,7 @@ function readHeader(line: string): v.InferOutput<typeof Header> | undefined {
   return parsed.success ? parsed.output : undefined
 }
 
-/** JSON without secrets behind its length, then the local keys: no secret ever becomes a string. */
+/** The length of the JSON, the JSON, which has no secrets, and then the local keys: no secret ever becomes a string. */
 function encodeState({ key, agreedAt, localKeys }: OfflineState): Buffer {
   const content = {
     agreedAt,

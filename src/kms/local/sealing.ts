@@ -29,7 +29,7 @@ export interface LocalKeysSetup {
 }
 
 export interface LocalKeysParts {
-  /** Always there: data that local keys encrypted is read also if kms.localKeys is off now. */
+  /** Always present: data that local keys encrypted stays readable after kms.localKeys was turned off. */
   readonly ring: LocalKeyRing
   /** Absent if kms.localKeys is off. */
   readonly sealing?: LocalSealing | undefined
@@ -66,8 +66,8 @@ interface LocalSealingOptions extends LocalKeysSetup {
 }
 
 /**
- * Encrypts DEK seeds with local keys (kms.localKeys; docs/design.md, "Local keys"). Vault decides how long: the key watch
- * reports each check that passed, and each refusal.
+ * Encrypts DEK seeds with local keys (kms.localKeys; docs/design.md, "Local keys"). Vault decides for how long: the key watch
+ * reports each check that passed and each refusal.
  */
 export class LocalSealing {
   readonly #options: LocalSealingOptions
@@ -98,8 +98,8 @@ export class LocalSealing {
   }
 
   /**
-   * Reads the sealed file, for a start without Vault. Returns the key as Vault last described it, if the file is recent
-   * enough; throws nothing.
+   * Reads the sealed file, for a start without Vault. Returns the key as Vault last described it, or undefined if the file
+   * cannot be used. Never throws.
    */
   async restore(clusters: ClusterIds): Promise<KeySnapshot | undefined> {
     const { file } = this.#options
@@ -108,7 +108,7 @@ export class LocalSealing {
     try {
       return this.#restore(state, clusters)
     } finally {
-      // The local keys that are used were copied.
+      // Local keys that are in use were copied.
       for (const { key } of state.localKeys) key.fill(0)
     }
   }
@@ -143,7 +143,7 @@ export class LocalSealing {
     return this.#snapshot
   }
 
-  /** Makes the local key for a snapshot, unless there is one that is not due. Throws what Vault's answer means. */
+  /** Creates the local key for a snapshot if there is none or it is due. Throws if Vault does not encrypt it. */
   prepare(snapshot: KeySnapshot, context: CallContext): Promise<void> {
     return this.#keys.prepare(snapshot, context)
   }
@@ -174,7 +174,7 @@ export class LocalSealing {
     this.#keeper?.change()
   }
 
-  /** The end of the time without Vault, or a refusal: zeroes all local keys and removes the sealed file. */
+  /** Zeroes all local keys and removes the sealed file, after a refusal or when the time without Vault is over. */
   clear(): void {
     this.#agreedAt = undefined
     this.#keys.clear()
@@ -202,7 +202,7 @@ export class LocalSealing {
     return this.#options.limit.encryptLeftMs
   }
 
-  /** Without procfs the age of the file would be unknown, so there is none; nothing else depends on it. */
+  /** Undefined without procfs: the age of the file would be unknown, so it is not used. Nothing else depends on the time. */
   #readMoment(): Moment | undefined {
     try {
       return readMoment()
@@ -225,7 +225,7 @@ export class LocalSealing {
     const own = this.#keys.list().map((each) => ({ ...each, isOwn: true }))
     const isOwn = ({ ciphertext }: RingNote) => own.some((each) => each.ciphertext === ciphertext)
     const others = ring.list().map((each) => ({ ...each, isOwn: false }))
-    // Own ones last: a ring that is full evicts the first.
+    // This plugin's keys are last: a full ring evicts the first.
     const localKeys = [...others.filter((each) => !isOwn(each)), ...own]
     for (const each of others) if (isOwn(each)) each.key.fill(0)
     return { key: this.#snapshot.key, agreedAt: this.#agreedAt, localKeys }

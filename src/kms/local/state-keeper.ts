@@ -2,15 +2,15 @@ import type { CancelTimer, Clock } from '../../time/clock.ts'
 import type { SealedFile } from './sealed-file.ts'
 import type { OfflineState } from './sealed-format.ts'
 
-/** A change is written after this time, together with those that follow it. */
+/** A change is written after this time, together with those that arrived in the meantime. */
 const CHANGE_DELAY_MS = 1_000
 /**
- * While nothing changes, the time of Vault's last agreement is written after this part of `offlineFor`, but no later than
- * this.
+ * Without a change, the time of Vault's last agreement is written after this part of `offlineFor`, or after the longest time
+ * if that is shorter.
  */
 const RENEW_SHARE = 1 / 16
 const LONGEST_RENEW_MS = 300_000
-/** Wait before a write that failed is tried again. */
+/** Wait before a failed write is retried. */
 const RETRY_DELAY_MS = 30_000
 
 export interface StateKeeperOptions {
@@ -30,7 +30,7 @@ export class StateKeeper {
   #writtenAt = -Infinity
   /** Counts the calls of {@link forget}. */
   #forgets = 0
-  /** Up to which of them the file is replaced or removed. */
+  /** How many of them are done: the file was replaced or removed after them. */
   #settled = 0
   #stopped = false
 
@@ -50,7 +50,7 @@ export class StateKeeper {
     if (clock.monotonic() - this.#writtenAt >= renewMs) this.#schedule(0)
   }
 
-  /** Local keys in the file are no longer valid: replaces or removes it at once, and tries again until that is done. */
+  /** Local keys in the file are no longer valid: replaces or removes it at once, and retries until that succeeds. */
   forget(): void {
     this.#cancel()
     this.#forgets += 1
@@ -81,7 +81,7 @@ export class StateKeeper {
     let forgets = 0
     const isWritten = await file.save(() => {
       const state = collect()
-      // A write in progress has what a later forget() is about.
+      // What collect() returned may contain what a later forget() is about.
       forgets = this.#forgets
       isDue = state !== undefined
       return state

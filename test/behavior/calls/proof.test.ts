@@ -55,7 +55,7 @@ void test('a Vault that returns another plaintext is reported at once, and decry
   proxy.respond({ status: 200, body: short }, { match: isEncrypt, times: 1 })
   t.match(await outcomeOf(client.encrypt(newSeed())), {
     code: 'UNAVAILABLE',
-    message: /a ciphertext of a different length/,
+    message: /a ciphertext whose length does not match/,
   })
   await plugin.waitForHealth(/test value/)
   for (const call of [client.decrypt(wrapped), client.encrypt(plaintext)])
@@ -78,7 +78,7 @@ for (const bytes of [0, 27, 33]) {
       { match: (_method, path) => path.includes('/transit/decrypt/'), times: 1 },
     )
     const refused = await outcomeOf(plugin.client.decrypt(wrapped))
-    t.match(refused, { code: 'UNAVAILABLE', message: /a different length/ })
+    t.match(refused, { code: 'UNAVAILABLE', message: /a plaintext whose length does not match/ })
     await plugin.stop()
   })
 }

@@ -155,7 +155,7 @@ const [VERSION, CLUSTER] = ['version.transit-bridge.internal', 'cluster.transit-
 const noForm = { code: 'INVALID_ARGUMENT', message: /does not have the form of Transit/ } as const
 const changed = {
   code: 'INVALID_ARGUMENT',
-  message: /another plugin wrote this data or it was changed/,
+  message: /another plugin wrote this data, or it was changed/,
 } as const
 
 const foreign: Foreign[] = [
@@ -171,7 +171,7 @@ const foreign: Foreign[] = [
     name: 'a ciphertext of another version than its key id',
     change: () => ({ ciphertext: text(`vault:v7:${'A'.repeat(80)}`) }),
     code: 'INVALID_ARGUMENT',
-    message: /the ciphertext names key version 7, its key id stands for version 1/,
+    message: /the ciphertext names key version 7, but its key id stands for version 1/,
   },
   {
     name: 'a ciphertext of 90 KiB',
@@ -201,7 +201,7 @@ const foreign: Foreign[] = [
     name: 'another format version',
     change: ({ annotations }) => ({ annotations: { ...annotations, [VERSION]: text('3') } }),
     code: 'INVALID_ARGUMENT',
-    message: /format version other than 1 and 2/,
+    message: /format version of the annotations is neither 1 nor 2/,
   },
   {
     name: 'the format version of a local key, without one',

@@ -116,7 +116,7 @@ const DAMAGE: readonly (readonly [string, (node: Node) => void, RegExp])[] = [
   [
     'sealed with another node key',
     ({ nodeKeyFile }) => writeFileSync(nodeKeyFile, randomBytes(32)),
-    /another node key: another machine/,
+    /another node key: it comes from another machine/,
   ],
   ['without its node key', ({ nodeKeyFile }) => rmSync(nodeKeyFile), /nodeKeyFile: .*no such file/],
   [
