@@ -16,7 +16,7 @@ import { auditLine, callLine, KEY } from '../test/audit/lines.ts'
 const LINES = Number(process.argv[2] ?? 1_000_000)
 /** A Decrypt is one line of a plugin and two of Vault. */
 const USES = Math.floor(LINES / 3)
-/** Every so many uses, one is something else. */
+/** One in so many uses is by an unknown caller, or has a copied uid. */
 const FOREIGN_EVERY = 1_009
 const COPIED_EVERY = 2_003
 const NODES = 3

@@ -22,7 +22,7 @@ const TARGET_MS = 50
 const ROUNDS = 5
 const SHOWN = 20
 const WARM_UP = 100
-/** What a cold process is measured with. */
+/** The requests with which a cold process is measured. */
 const COLD = /^a class|^4\d* KiB of (?:open lists|one text|keys) as (?:attributes|tokens)$/
 
 const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens'

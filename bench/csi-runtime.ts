@@ -1,4 +1,4 @@
-// Compares run-time sockets with direct calls of Transit, and measures Mounts while the sockets are under load:
+// Compares run-time sockets with direct calls to Transit, and measures Mounts while the sockets are under load:
 // npm run bench:runtime.
 //
 // Everything is real: OpenBao with its audit file, and the built program in its own process. The volumes are published over
@@ -292,7 +292,7 @@ async function logIn(pod: Pod): Promise<string> {
   return String(answer.body.auth.client_token)
 }
 
-/** A volume with one public key; its first Mount is made here. */
+/** Sends the first Mount of a volume with one public key. */
 async function openFiles(provider: Provider): Promise<GrpcLoad> {
   const { method, typeName } = CSIDriverProvider
   const { input } = method.mount

@@ -1,5 +1,5 @@
-// The schemas of values that become part of the chart's pods and monitors. Kubernetes checks their contents; these find wrong
-// kinds and wrong names before anything is installed.
+// The schemas of values that become part of the chart's pods and monitors. Kubernetes checks their contents; these
+// schemas find wrong types and wrong names before anything is installed.
 
 export interface Schema {
   readonly properties?: Record<string, Schema>
@@ -143,7 +143,7 @@ export const otherValues: readonly (readonly [path: readonly string[], schema: S
   [['networkPolicy', 'vaultPorts'], listOf({ type: 'integer', minimum: 1, maximum: 65_535 })],
 ]
 
-/** Values that templates need. All have a default, also in releases from before: only null removes one. */
+/** Values that templates need. All have a default, even for releases of older charts; only null removes one. */
 export const requiredValues: readonly (readonly [
   path: readonly string[],
   names: readonly string[],

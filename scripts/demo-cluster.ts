@@ -99,7 +99,7 @@ async function encrypt({ etcd, plugin, api }: Cluster): Promise<void> {
     expect((await api.getSecret('default', NAME))['password'] === VALUES.password, 'not readable')
     return 'the API server is ready and still reads the plaintext Secret'
   })
-  await narration.step('rewrite the Secret (a patch that changes nothing)', async () => {
+  await narration.step('rewrite the Secret (a no-op patch)', async () => {
     await api.patchSecret('default', NAME)
     const stored = await storedV2(etcd, NAME)
     const values = await etcd.range('/registry/')

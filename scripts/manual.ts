@@ -50,7 +50,10 @@ function pageName(command: string): string {
 function formatProgram(summaries: ReadonlyMap<string, string>): string {
   const rows = [...summaries].map(([name, help]) => ({ name, help: withPage(name, help) }))
   return joinPage([
-    ...formatHead(PROGRAM, 'key manager of a Kubernetes cluster with Transit of Vault or OpenBao'),
+    ...formatHead(
+      PROGRAM,
+      'key management for Kubernetes with the Transit engine of Vault or OpenBao',
+    ),
     '.SH SYNOPSIS',
     ...formatExample(`${PROGRAM} COMMAND [OPTIONS]\n${PROGRAM} help COMMAND`),
     '.SH COMMANDS',

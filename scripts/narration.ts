@@ -20,7 +20,7 @@ export class Narration {
     }
   }
 
-  /** A line that is no step. */
+  /** Prints a line that is not a step. */
   say(text: string): void {
     stdout.write(`${text}\n`)
   }

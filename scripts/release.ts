@@ -1,5 +1,5 @@
 // Builds a release without a registry: image, tarballs, packages, chart, bills of materials and checksums. The same sources
-// result in the same bytes (docs/operations/release.md).
+// produce the same bytes (docs/operations/release.md).
 //
 // usage: release.ts FOLDER    FOLDER must not exist. Environment: SOURCE_DATE_EPOCH, REVISION and SOURCE replace what git reports.
 import { execFileSync } from 'node:child_process'

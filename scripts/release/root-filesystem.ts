@@ -4,7 +4,7 @@ import { normalizeFiles } from './archive.ts'
 import { librariesOf, type Platform } from './libraries.ts'
 import { copyProgram } from './program.ts'
 
-/** The content of the image. It depends on nothing but the sources, Node.js and the libraries (docs/design.md, "Release"). */
+/** The content of the image. It depends only on the sources, Node.js and the libraries (docs/design.md, "Release"). */
 export function buildRootFilesystem(folder: string, platform: Platform): void {
   if (existsSync(folder)) throw new Error(`${folder} exists; remove it or use another folder`)
   const at = (path: string) => join(folder, path)

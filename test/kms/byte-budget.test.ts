@@ -57,7 +57,7 @@ void test('a call larger than the budget runs alone', async (t) => {
   t.same(started, ['one', 'two'])
 })
 
-void test('more than may wait is refused with OVERLOADED', async (t) => {
+void test('a call beyond the limit for waiting calls is refused with OVERLOADED', async (t) => {
   const { started, call } = fixture()
   const one = call('one', 100)
   call('two', 60)

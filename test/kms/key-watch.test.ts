@@ -161,7 +161,7 @@ void test('a rotation is announced, logged and counted once', async (t) => {
   t.equal(proofs.length, 1, 'a rotation is no failure')
 })
 
-void test('callers wait for the first snapshot, or get the reason why there is none', async (t) => {
+void test('callers wait for the first snapshot, or receive the reason if there is none', async (t) => {
   const { watch, give, failRead, prove, within, reads, clock } = fixture()
   watch.start()
   const early = follow(watch.current(within()))

@@ -64,7 +64,7 @@ async function roundTrip(plaintext: Buffer): Promise<Buffer> {
   return client.decrypt(await client.encrypt(plaintext, PATIENT), PATIENT)
 }
 
-void test('hundreds of admin clients that hang change nothing for the socket, and are dropped', async (t) => {
+void test('hundreds of admin clients that hang do not affect the socket, and are dropped', async (t) => {
   const hanging = Array.from({ length: 400 }, () => {
     const socket = connect(plugin.adminPort, '127.0.0.1')
     socket.on('error', () => undefined)
@@ -83,7 +83,7 @@ void test('hundreds of admin clients that hang change nothing for the socket, an
   t.ok(plugin.program.running)
 })
 
-void test('clients that ask without reading the answers cannot exhaust the memory', async (t) => {
+void test('clients that send calls without reading the answers cannot exhaust the memory', async (t) => {
   const requests = 'GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(3_000)
   const greedy = Array.from({ length: 100 }, () => {
     const socket = connect(plugin.adminPort, '127.0.0.1')
@@ -99,7 +99,7 @@ void test('clients that ask without reading the answers cannot exhaust the memor
   t.ok(plugin.program.running)
 })
 
-void test('many scrapes at once change nothing for the socket', async (t) => {
+void test('many scrapes at once do not affect the socket', async (t) => {
   const scrapes = Promise.allSettled(Array.from({ length: 100 }, () => plugin.admin('/metrics')))
   for (let call = 0; call < 20; call += 1)
     t.match(await plugin.client.status(PATIENT), { healthz: 'ok' })

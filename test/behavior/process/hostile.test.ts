@@ -57,7 +57,7 @@ void test('random bytes on the socket', async (t) => {
   await othersAreServed(t, since)
 })
 
-void test('2000 connections at once, most of which say nothing', async (t) => {
+void test('2000 connections at once, most of which send nothing', async (t) => {
   const since = bao.auditMark()
   const sockets = await Promise.all(Array.from({ length: 2_000 }, open))
   await othersAreServed(t, since)
@@ -354,7 +354,7 @@ void test('14,000 streams without a request do not exhaust the memory', async (t
   await othersAreServed(t, bao.auditMark())
 })
 
-void test('nothing of it is an error in the log', async (t) => {
+void test('none of this is an error in the log', async (t) => {
   await eventually('the last line', () => plugin.logLines().length > 0)
   const loud = plugin.logLines().filter(({ level }) => ['error', 'fatal'].includes(String(level)))
   t.same(loud, [])

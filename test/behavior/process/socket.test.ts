@@ -40,7 +40,7 @@ void test('kms: the folder that was removed with it is created again', async (t)
   next.close()
 })
 
-void test("kms: another process's socket at the path is left alone and fails /livez", async (t) => {
+void test("kms: another process's socket at the path is not touched and fails /livez", async (t) => {
   const plugin = await fixture.startHealthy({ kms: KMS })
   const other = createServer((connection) => void connection.end()).listen(`${plugin.socket}.new`)
   await once(other, 'listening')
@@ -77,7 +77,7 @@ function canConnect(socket: string): boolean {
 
 const skip = process.getuid?.() === 0 ? false : 'only root can change users'
 void test(
-  'kms.socketGroup reaches the socket in a folder that the plugin made',
+  'kms.socketGroup reaches the socket in a folder that the plugin created',
   { skip },
   async (t) => {
     const parent = tempFolder('run')

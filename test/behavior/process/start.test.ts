@@ -119,7 +119,7 @@ void test('killed with SIGKILL: starts again over its stale socket', async (t) =
   t.notOk(existsSync(plugin.socket))
 })
 
-void test('a live socket is left alone: error, exit 1', async (t) => {
+void test('a live socket is not touched: error, exit 1', async (t) => {
   const first = await fixture.startHealthy({ kms: KMS })
   const second = await fixture.launch({ kms: { ...KMS, socket: first.socket } })
   t.equal((await second.program.ended()).code, 1)
@@ -128,7 +128,7 @@ void test('a live socket is left alone: error, exit 1', async (t) => {
   t.equal((await first.client.encrypt(newSeed())).keyId, (await first.client.status()).keyId)
 })
 
-void test('a file or a folder in place of the socket is left alone: error, exit 1', async (t) => {
+void test('a file or a folder in place of the socket is not touched: error, exit 1', async (t) => {
   const folder = tempFolder('blocked')
   const file = join(folder, 'file')
   writeFileSync(file, 'precious')
@@ -149,7 +149,7 @@ void test('the socket has the mode of the configuration, 0600 by default', async
   t.equal(modeOf(await fixture.startHealthy({ kms: { ...KMS, socketMode: '0660' } })), 0o660)
 })
 
-void test('the admin port is taken: KMS is served all the same', async (t) => {
+void test('the admin port is taken: KMS is served anyway', async (t) => {
   const port = await freePort()
   const taken = createServer().listen(port, '127.0.0.1')
   await once(taken, 'listening')

@@ -84,7 +84,7 @@ void test('SIGTERM: a batch token, which cannot be revoked, is not', async (t) =
 })
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  void test(`${signal} while Vault hangs: it ends all the same`, async (t) => {
+  void test(`${signal} while Vault hangs: the program ends anyway`, async (t) => {
     const network = await fixture.tcpProxy()
     const plugin = await fixture.startHealthy({ address: network.address, kms: KMS })
     await network.hang()
@@ -102,7 +102,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   })
 }
 
-void test('a successor takes the socket over while calls in flight are finished, and keeps it', async (t) => {
+void test('a successor takes over the socket while calls in flight are finished, and keeps it', async (t) => {
   const network = await fixture.tcpProxy()
   const old = await fixture.startHealthy({ address: network.address, kms: KMS })
   await network.hang()

@@ -80,7 +80,7 @@ void test('a standby that sends the caller to a known address is followed, with 
   await plugin.stop()
 })
 
-void test('a standby that sends the caller to a foreign host is refused in words, and that host sees nothing', async (t) => {
+void test('a redirect by a standby to a foreign host is refused with the reason, and that host sees nothing', async (t) => {
   const [standby, foreign] = await Promise.all([fixture.httpProxy(), fixture.httpProxy()])
   const plugin = await fixture.startHealthy({ address: standby.address, kms: KMS })
   for (const status of [301, 302, 307, 308]) {

@@ -18,7 +18,7 @@ void test('local keys may not be used before Vault agreed', (t) => {
   t.end()
 })
 
-void test('they encrypt for offlineFor, decrypt for a quarter longer, and are zeroed then without a call', async (t) => {
+void test('local keys encrypt for offlineFor, decrypt for a quarter longer, and are then zeroed without a call', async (t) => {
   const { clock, limit, state } = limitOf4Hours()
   limit.agree()
   await clock.advance(4 * HOUR - 1)
@@ -53,7 +53,7 @@ void test('a wall clock that is set forward shortens the time, as a suspended ma
   t.match(state(), { encrypts: false, decrypts: false })
 })
 
-void test('a wall clock that is set back does not extend it', async (t) => {
+void test('a wall clock that is set back does not extend the time', async (t) => {
   const { clock, limit, state } = limitOf4Hours()
   limit.agree()
   clock.epoch -= 100 * HOUR

@@ -58,7 +58,7 @@ void test('of two plugins with one sealed file, the second neither reads, writes
   })
 })
 
-void test('the second of two plugins takes the file over when the first ends', async (t) => {
+void test('the second of two plugins takes over the file when the first ends', async (t) => {
   const node = new Node(t)
   const first = await node.start()
   await eventually('the file', () => existsSync(node.sealedFile))
@@ -216,7 +216,7 @@ void test('a start in the time in which local keys only decrypt is not "ok", and
   t.equal(later.ring.size, 0, 'any number of starts does not extend the time')
 })
 
-void test('no cut and no flipped bit of a sealed file is taken for a sealed file', (t) => {
+void test('a sealed file that was cut off or has a flipped bit is never accepted', (t) => {
   const nodeKey = randomBytes(32)
   const localKey = {
     ciphertext: 'vault:v1:AAAA',

@@ -42,7 +42,7 @@ void test('the file holds the local keys of other nodes, too', async (t) => {
   t.same(await second.service.decrypt(foreign, second.within()), seed)
 })
 
-void test('when Vault answers, the plugin makes a new local key and the same data is read', async (t) => {
+void test('when Vault answers, the plugin creates a new local key and reads the same data', async (t) => {
   const { node, envelope } = await outageAfterRun(t)
   const plugin = await node.start()
   const wrapped = (each: typeof envelope) => each.annotations['local-key.transit-bridge.internal']

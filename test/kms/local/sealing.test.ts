@@ -79,7 +79,7 @@ void test('a call is answered at once, without a promise, only with what is in m
   t.equal(withoutLocalKeys.service.decryptNow(own), undefined)
 })
 
-void test('an answer from memory has every check of one from Vault', async (t) => {
+void test('an answer from memory passes the same checks as one from Vault', async (t) => {
   const { service, within } = await fixture()
   const { ciphertext, keyId, annotations } = await service.encrypt(seed, within())
   const flipped = Buffer.from(ciphertext)
@@ -106,7 +106,7 @@ void test('after a refusal and after the offline limit, nothing is answered from
   }
 })
 
-void test('the start makes one local key, and verifies that Vault decrypts it', async (t) => {
+void test('the start creates one local key, and verifies that Vault decrypts it', async (t) => {
   const { counts, ring } = await fixture()
   // A proof is one encrypt and two decrypts.
   t.same(counts(), { reads: 1, encrypts: 2, decrypts: 3 })
@@ -173,7 +173,7 @@ void test('concurrent calls share one new local key', async (t) => {
   t.same(await cost(work), { ...NOTHING, encrypts: 1, decrypts: 1 })
 })
 
-void test('a rotation makes a local key before its key id is announced', async (t) => {
+void test('a rotation creates a local key before its key id is announced', async (t) => {
   const { service, within, transit, clock, watch, cost } = await fixture()
   const before = service.status().keyId
   const old = await service.encrypt(seed, within())
@@ -234,7 +234,7 @@ void test('a local key that is due during an outage stays in use', async (t) => 
   t.equal(service.status().healthz, 'ok')
 })
 
-void test('a local key that Vault answered before a refusal is not kept after it', async (t) => {
+void test('a local key that Vault returned before a refusal is not kept after it', async (t) => {
   const f = await fixture({ localKeys: { maxUses: 1 } })
   const { service, within, ring, transit } = f
   await service.encrypt(seed, within())
