@@ -107,6 +107,7 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     encrypt,
     decrypt,
     onSealedFileWritten: () => metrics.sealedFileTime.set(clock.now() / 1000),
+    isOffline: () => health.needsProof,
     clock,
     log,
   })

@@ -156,6 +156,7 @@ export async function serviceFixture(options: FixtureOptions = {}) {
     encrypt: transit.encrypt,
     decrypt: transit.decrypt,
     onSealedFileWritten: () => void (sealedFileWrites += 1),
+    isOffline: () => health.needsProof,
     clock,
     log,
   })

@@ -32,6 +32,8 @@ export interface LocalKeysOptions {
   /** Decrypts with Transit; the receiver owns and zeroes the plaintext. */
   readonly decrypt: (input: DecryptInput, context: CallContext) => Promise<Buffer>
   readonly ring: Pick<LocalKeyRing, 'add' | 'refresh'>
+  /** Called when a local key encrypts a DEK seed. */
+  readonly onUse: (note: RingNote) => void
   readonly limit: Pick<OfflineLimit, 'encryptLeftMs'>
   readonly clock: Clock
   readonly log: Logger
@@ -85,6 +87,11 @@ export class LocalKeys {
     return this.#options.limit.encryptLeftMs > 0 ? this.#own.get(keyId) : undefined
   }
 
+  /** Whether this plugin encrypts with a local key. */
+  isOwn({ keyId, ciphertext }: Pick<RingNote, 'keyId' | 'ciphertext'>): boolean {
+    return this.#own.get(keyId)?.ciphertext === ciphertext
+  }
+
   /** Encrypts a DEK seed for the key id of a snapshot. Waits for Vault if there is no local key that may be used. */
   async seal(seed: Uint8Array, snapshot: KeySnapshot, context: CallContext): Promise<Envelope> {
     const envelope = this.sealNow(seed, snapshot, context)
@@ -104,8 +111,10 @@ export class LocalKeys {
   #sealWith(own: OwnKey | undefined, seed: Uint8Array): Envelope {
     if (own === undefined) throw removed()
     own.uses += 1
-    const { ring, clusterId } = this.#options
-    ring.refresh({ ciphertext: own.ciphertext, clusterId, keyId: own.keyId }, own.key)
+    const { ring, clusterId, onUse } = this.#options
+    const note = { ciphertext: own.ciphertext, clusterId, keyId: own.keyId }
+    ring.refresh(note, own.key)
+    onUse(note)
     return {
       ciphertext: sealSeed(own.key, seed, own.associatedData),
       keyId: own.keyId,

@@ -35,6 +35,8 @@ export interface LocalKeyRingOptions {
   readonly mayUse: () => boolean
   /** Called when a local key was added. */
   readonly onChange?: (() => void) | undefined
+  /** Called when a local key decrypted a DEK seed. */
+  readonly onOpened?: ((note: RingNote) => void) | undefined
   readonly clock: Clock
 }
 
@@ -81,10 +83,18 @@ export class LocalKeyRing {
   }
 
   /** The same without Vault; undefined if the local key is not known. */
-  openNow({ ciphertext, sealed }: LocalEnvelope): Buffer | undefined {
-    if (!this.#options.mayUse()) return undefined
-    const key = this.#keys.find(identify(ciphertext, sealed.clusterId))
-    return key && openAndZero(key, sealed)
+  openNow(envelope: LocalEnvelope): Buffer | undefined {
+    const note = noteOf(envelope)
+    const key = this.find(note)
+    if (key === undefined) return undefined
+    const seed = openAndZero(key, envelope.sealed)
+    this.#options.onOpened?.(note)
+    return seed
+  }
+
+  /** A local key that may be used now, as a copy that the caller owns and zeroes. */
+  find({ ciphertext, clusterId }: RingNote): Buffer | undefined {
+    return this.#options.mayUse() ? this.#keys.find(identify(ciphertext, clusterId)) : undefined
   }
 
   /** Adds a local key that Transit has just encrypted or decrypted. */

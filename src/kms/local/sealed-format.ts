@@ -15,6 +15,8 @@ export interface KeptLocalKey {
   readonly key: Buffer
   /** Whether this plugin encrypts with it. */
   readonly isOwn: boolean
+  /** Whether it encrypts during an outage, because other plugins know it. Files of older versions do not say so. */
+  readonly isShared?: boolean | undefined
 }
 
 /** What a plugin needs to start without Vault. */
@@ -68,6 +70,7 @@ const Content = v.object({
       clusterId: v.string(),
       keyId: v.string(),
       isOwn: v.boolean(),
+      isShared: v.optional(v.boolean()),
     }),
   ),
 })

@@ -13,6 +13,7 @@ import type { OfflineState } from './sealed-format.ts'
 import { StateKeeper } from './state-keeper.ts'
 import { LocalKeys } from './own-keys.ts'
 import { OfflineLimit } from './offline-limit.ts'
+import { SharedKey } from './shared-key.ts'
 
 export interface LocalKeysSetup {
   readonly config: LocalKeysConfig
@@ -24,6 +25,8 @@ export interface LocalKeysSetup {
   /** The key with its mount and namespace, which a sealed file belongs to. */
   readonly keyPath: string
   readonly onSealedFileWritten: () => void
+  /** Whether Vault has not answered since a failure, or since the start. */
+  readonly isOffline: () => boolean
   readonly clock: Clock
   readonly log: Logger
 }
@@ -48,6 +51,7 @@ export function createLocalKeys(setup: LocalKeysSetup): LocalKeysParts {
     ...setup,
     mayUse: () => limit.mayDecrypt,
     onChange: () => sealing.keep(),
+    onOpened: (note) => sealing.noteRead(note),
   })
   const sealing = new LocalSealing({ ...setup, ring, limit, file: createFile(setup) })
   return { ring, sealing }
@@ -72,6 +76,7 @@ interface LocalSealingOptions extends LocalKeysSetup {
 export class LocalSealing {
   readonly #options: LocalSealingOptions
   readonly #keys: LocalKeys
+  readonly #shared: SharedKey
   readonly #keeper: StateKeeper | undefined
   #snapshot: KeySnapshot | undefined
   #agreedAt: Moment | undefined
@@ -79,7 +84,8 @@ export class LocalSealing {
 
   constructor(options: LocalSealingOptions) {
     this.#options = options
-    this.#keys = new LocalKeys(options)
+    this.#shared = new SharedKey(options.ring)
+    this.#keys = new LocalKeys({ ...options, onUse: (note) => this.#shared.noteUse(note) })
     const { file, config, clock } = options
     this.#keeper =
       file &&
@@ -131,8 +137,9 @@ export class LocalSealing {
       )
       return undefined
     }
-    for (const { key, isOwn, ...note } of state.localKeys) {
+    for (const { key, isOwn, isShared, ...note } of state.localKeys) {
       ring.add(note, key)
+      if (isShared === true) this.#shared.noteRead(note)
       if (isOwn) this.#keys.restore({ ...note, key: Buffer.from(key) })
     }
     this.#agreedAt = state.agreedAt
@@ -187,13 +194,24 @@ export class LocalSealing {
     await this.#keeper?.stop()
   }
 
-  seal(seed: Uint8Array, snapshot: KeySnapshot, context: CallContext): Promise<Envelope> {
-    return this.#keys.seal(seed, snapshot, context)
+  /** An API server read data under a local key. A check of this plugin reads what its newest local key has just encrypted. */
+  noteRead(note: RingNote): void {
+    if (note.keyId === this.#snapshot?.keyId && !this.#keys.isOwn(note)) this.#shared.noteRead(note)
+  }
+
+  async seal(seed: Uint8Array, snapshot: KeySnapshot, context: CallContext): Promise<Envelope> {
+    return this.#sealShared(seed, snapshot) ?? this.#keys.seal(seed, snapshot, context)
   }
 
   /** The same without Vault; undefined if there is no local key that may be used. */
   sealNow(seed: Uint8Array, snapshot: KeySnapshot, context: CallContext): Envelope | undefined {
-    return this.#keys.sealNow(seed, snapshot, context)
+    return this.#sealShared(seed, snapshot) ?? this.#keys.sealNow(seed, snapshot, context)
+  }
+
+  /** During an outage, other plugins must be able to decrypt without Vault what this one encrypts. */
+  #sealShared(seed: Uint8Array, snapshot: KeySnapshot): Envelope | undefined {
+    const mayShare = this.#options.isOffline() && this.#keys.canSeal(snapshot)
+    return mayShare ? this.#shared.seal(seed, snapshot.keyId) : undefined
   }
 
   /** Milliseconds for which DEK seeds can be encrypted without Vault; 0 if they cannot. */
@@ -222,9 +240,12 @@ export class LocalSealing {
     if (this.#snapshot === undefined || this.#agreedAt === undefined || !limit.mayDecrypt)
       return undefined
     // The ring may have evicted a local key that encrypts: encrypting does not look it up there.
-    const own = this.#keys.list().map((each) => ({ ...each, isOwn: true }))
+    const isShared = (note: RingNote) => this.#shared.isSame(note)
+    const own = this.#keys
+      .list()
+      .map((each) => ({ ...each, isOwn: true, isShared: isShared(each) }))
     const isOwn = ({ ciphertext }: RingNote) => own.some((each) => each.ciphertext === ciphertext)
-    const others = ring.list().map((each) => ({ ...each, isOwn: false }))
+    const others = ring.list().map((each) => ({ ...each, isOwn: false, isShared: isShared(each) }))
     // This plugin's keys are last: a full ring evicts the first.
     const localKeys = [...others.filter((each) => !isOwn(each)), ...own]
     for (const each of others) if (isOwn(each)) each.key.fill(0)

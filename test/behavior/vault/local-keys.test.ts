@@ -263,6 +263,37 @@ void test('in an outage, Status is ok past kms.outageGrace; a start without Vaul
   t.same(await plugin.client.decrypt(wrapped), seed)
 })
 
+void test('what a plugin encrypts during an outage, those of other nodes decrypt', async (t) => {
+  const network = await fixture.tcpProxy()
+  const start = (localKeys: object) =>
+    fixture.startHealthy({ address: network.address, kms: { ...KMS, localKeys } })
+  const [one, other] = await Promise.all([
+    start({ enabled: true, maxUses: 1 }),
+    start({ enabled: true }),
+  ])
+  const seed = newSeed()
+  const keyOf = ({ annotations }: Wrapped) => Buffer.from(annotations[LOCAL_KEY] ?? []).toString()
+  const stored = await one.client.encrypt(seed)
+  t.same(await other.client.decrypt(stored), seed)
+  let newest = stored
+  await eventually('a local key that the other plugin does not know', async () => {
+    newest = await one.client.encrypt(seed)
+    return keyOf(newest) !== keyOf(stored)
+  })
+  await network.refuse()
+  for (const plugin of [one, other])
+    await eventually('the plugin to notice the outage', async () =>
+      /does not answer/.test((await plugin.admin('/readyz')).text),
+    )
+  t.match((await outcomeOf(other.client.decrypt(newest))).code, /^(UNAVAILABLE|DEADLINE_EXCEEDED)$/)
+  for (const plugin of [one, other]) {
+    const written = await plugin.client.encrypt(seed)
+    t.equal(keyOf(written), keyOf(stored))
+    for (const reader of [one, other]) t.same(await reader.client.decrypt(written), seed)
+  }
+  await network.pass()
+})
+
 void test('with a sealed file, the plugin starts without Vault after it was killed, and recovers', async (t) => {
   const folder = tempFolder('sealed')
   const [sealedFile, nodeKeyFile] = [join(folder, 'local-keys'), join(folder, 'node-key')]

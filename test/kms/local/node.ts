@@ -15,12 +15,13 @@ export type Plugin = Awaited<ReturnType<typeof serviceFixture>>
 
 /** A node with its Vault, on which the plugin is started several times. */
 export class Node {
-  readonly transit = new MemoryTransit(transitKey(1))
+  readonly transit: MemoryTransit
   readonly sealedFile: string
   readonly nodeKeyFile: string
   readonly #started: Plugin[] = []
 
-  constructor(t: Test) {
+  constructor(t: Test, transit = new MemoryTransit(transitKey(1))) {
+    this.transit = transit
     const folder = tempFolder('sealed-file')
     mkdirSync(join(folder, 'disk'))
     this.sealedFile = join(folder, 'disk/local-keys')
