@@ -141,13 +141,22 @@ export function isRefusal(error: BridgeError): boolean {
   return REFUSALS.has(error.code)
 }
 
+const OF_IDENTITY: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'IDENTITY_MISSING',
+  'IDENTITY_INVALID',
+])
+
+/** Whether this program has no credential to log in with. Vault was not asked, so it has refused nothing. */
+export function isIdentityFault(error: BridgeError): boolean {
+  return OF_IDENTITY.has(error.code)
+}
+
 const OF_VAULT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   ...OUTAGES,
   ...REFUSALS,
+  ...OF_IDENTITY,
   'KEY_ID_UNKNOWN',
   'KEY_VERSION_DISABLED',
-  'IDENTITY_MISSING',
-  'IDENTITY_INVALID',
 ])
 
 /** Whether an error is about Vault, its key, or the identity that logs in to it. */

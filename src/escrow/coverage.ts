@@ -1,5 +1,5 @@
 import type { Finding, ParsedObject, Proof } from '../verify/proof.ts'
-import type { EscrowManifest } from './manifest.ts'
+import type { EntryKind, EscrowManifest } from './manifest.ts'
 import { findNeed, isNeed, type Need } from './need.ts'
 
 /** Compares what objects need with the manifest of an escrow. It needs no key. */
@@ -27,6 +27,14 @@ export class CoverageProof implements Proof {
   }
 }
 
+const MISSING = {
+  'local-key': { what: 'its local key is not in the escrow', fix: 'create a new one' },
+  seed: {
+    what: 'Transit encrypted its DEK seed without a local key, and the seed is not in the escrow',
+    fix: 'enable kms.localKeys and run transit-bridge rotate, then create a new one, or create one with --include-seeds',
+  },
+} as const satisfies Record<EntryKind, object>
+
 /** Why the key of an object is not in an escrow. */
 export function explainMissing({ kind, envelope }: Need, manifest: EscrowManifest): Finding {
   const clusterId = envelope.claim?.clusterId
@@ -34,16 +42,10 @@ export function explainMissing({ kind, envelope }: Need, manifest: EscrowManifes
   if (clusterId !== undefined && !clusters.includes(clusterId)) {
     return {
       kind: 'unproven',
-      why: `it belongs to cluster ${JSON.stringify(clusterId.slice(0, 128))}, and the escrow belongs to cluster ${JSON.stringify(manifest.clusterId)}`,
+      why: `it belongs to cluster ${JSON.stringify(clusterId.slice(0, 128))}, and the escrow belongs to cluster ${JSON.stringify(manifest.clusterId)}; use an escrow of that cluster, or list it in kms.alsoDecryptClusters and create a new escrow`,
       code: 'CLUSTER_FOREIGN',
     }
   }
-  const what =
-    kind === 'local-key'
-      ? 'its local key is not in the escrow'
-      : 'Transit encrypted its DEK seed without a local key, and the seed is not in the escrow'
-  return {
-    kind: 'unproven',
-    why: `${what}, which was created at ${manifest.createdAt}; create a new one`,
-  }
+  const { what, fix } = MISSING[kind]
+  return { kind: 'unproven', why: `${what}, which was created at ${manifest.createdAt}; ${fix}` }
 }

@@ -28,7 +28,7 @@ export function findNeed(
     case 'local':
       return {
         kind: 'unproven',
-        why: `its ${stored.scheme} key is only in the EncryptionConfiguration; keep a copy of that file`,
+        why: `its ${stored.scheme} key is only in the EncryptionConfiguration; keep a copy of that file, or encrypt the object with the plugin (transit-bridge rewrite)`,
       }
     case 'kms-v1':
     case 'kms-v2':

@@ -1,5 +1,6 @@
 import type { AdminSources, Readiness } from '../admin/app.ts'
 import type { GrpcServer } from '../grpc/server.ts'
+import { isOutage } from '../errors.ts'
 import type { Clock } from '../time/clock.ts'
 import type { KmsMetrics } from '../telemetry/metrics/roles.ts'
 import { setOrRemove } from '../telemetry/metrics/definition.ts'
@@ -56,8 +57,10 @@ function describeState(
 ): string {
   const leftMs = localKeys?.offlineLeftMs ?? 0
   if (!healthy || failingSince === undefined || leftMs === 0) return text
+  const { failure } = health
   const minutes = String(Math.floor(leftMs / 60_000))
-  return `ok: local keys encrypt for ${minutes} more minutes without Vault, which does not answer: ${health.failure?.message ?? ''}`
+  const why = failure !== undefined && isOutage(failure) ? 'does not answer' : 'cannot be asked'
+  return `ok: local keys encrypt for ${minutes} more minutes without Vault, which ${why}: ${failure?.message ?? ''}`
 }
 
 function secondsBetween(start: number | undefined, end: number): number | undefined {

@@ -1,4 +1,4 @@
-import { isOutage, type BridgeError, type ErrorCode } from '../errors.ts'
+import { isIdentityFault, isOutage, type BridgeError, type ErrorCode } from '../errors.ts'
 
 /** Longest reason in a Status answer; kube-apiserver copies it into its own health text. */
 const MAX_REASON_LENGTH = 500
@@ -85,7 +85,7 @@ export class Health {
    * still encrypt; otherwise it shows the reason to an API server that starts.
    */
   restore(): void {
-    this.#proven = (this.#options.offlineLeftMs?.() ?? 0) > 0
+    this.#proven = this.#offlineLeftMs > 0
     this.#doubted = true
     this.#mayEncrypt = true
   }
@@ -97,7 +97,16 @@ export class Health {
     if (isWrong) this.#mayDecrypt = false
     if (isWrong || error.code === 'AAD_IGNORED') this.#mayEncrypt = false
     // A refusal also ends the grace, which is only for a short outage.
-    if (!isOutage(error)) this.#proven = false
+    if (!isOutage(error) && !this.#servesWithout(error)) this.#proven = false
+  }
+
+  /** Whether local keys serve although Vault cannot be asked because there is no credential. */
+  #servesWithout(error: BridgeError): boolean {
+    return isIdentityFault(error) && this.#offlineLeftMs > 0
+  }
+
+  get #offlineLeftMs(): number {
+    return this.#options.offlineLeftMs?.() ?? 0
   }
 
   /** Milliseconds until Status shows an outage without a further check; Infinity if that never happens. */
@@ -135,8 +144,8 @@ export class Health {
 
   /** How much longer Status hides an outage that began at `since`. */
   #timeLeft(since: number, now: number): number {
-    const { outageGraceMs, offlineLeftMs } = this.#options
-    return Math.max(since + outageGraceMs - now, offlineLeftMs?.() ?? 0)
+    const { outageGraceMs } = this.#options
+    return Math.max(since + outageGraceMs - now, this.#offlineLeftMs)
   }
 }
 

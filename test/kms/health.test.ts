@@ -81,6 +81,32 @@ void test('a refusal has no grace, nor has an outage that follows it', (t) => {
   t.end()
 })
 
+void test('without a credential, Status is ok only while local keys encrypt: Vault has refused nothing', (t) => {
+  for (const code of ['IDENTITY_MISSING', 'IDENTITY_INVALID'] as const) {
+    const missing = new BridgeError(code, 'the token file is empty')
+    let offlineLeftMs = 1_000
+    const health = new Health({ outageGraceMs: 0, offlineLeftMs: () => offlineLeftMs })
+    health.prove()
+    health.fail(missing, 0)
+    t.match(health.state(1), { healthy: true, reason: code, text: 'ok' })
+    offlineLeftMs = 0
+    t.match(health.state(2), { healthy: false, reason: code, text: /^the token file is empty/ })
+    health.fail(missing, 3)
+    offlineLeftMs = 1_000
+    t.equal(health.state(4).healthy, false, 'local keys that Vault did not agree to are no reason')
+    const without = provenHealth()
+    without.fail(missing, 0)
+    t.match(without.state(0), { healthy: false, text: 'the token file is empty' })
+    const restarted = new Health({ outageGraceMs: 0, offlineLeftMs: () => 1_000 })
+    restarted.restore()
+    restarted.fail(missing, 0)
+    t.equal(restarted.state(0).text, 'ok')
+    restarted.fail(denied, 0)
+    t.equal(restarted.state(0).healthy, false)
+  }
+  t.end()
+})
+
 void test('a doubt only requires that the next success is a proof', (t) => {
   const health = provenHealth()
   t.equal(health.doubt(), false, 'was not known')

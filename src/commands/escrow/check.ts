@@ -1,7 +1,7 @@
 import { CoverageProof } from '../../escrow/coverage.ts'
-import { formatMetrics } from '../../escrow/metrics.ts'
+import { formatMetrics, formatMetricsOfUnreadable } from '../../escrow/metrics.ts'
 import { formatCoverage, isComplete } from '../../escrow/reading.ts'
-import { readEscrow } from '../../escrow/sealed-file.ts'
+import { readEscrow, type EscrowFile } from '../../escrow/sealed-file.ts'
 import { putHostFile } from '../../files/atomic-file.ts'
 import { systemClock } from '../../time/clock.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
@@ -45,16 +45,13 @@ when the escrow is opened.`,
 /** Reports how much of a store an escrow covers. */
 async function runCheck(values: CheckValues, terminal: Terminal): Promise<number> {
   const source = readSource(values)
-  const { manifest } = await readEscrow(values.escrow)
+  const { manifest } = await readForCheck(values)
   const proof = new CoverageProof(manifest)
   const coverage = await coverStore(source, values.etcdPrefix, proof, terminal)
   const ok = isComplete(coverage)
   const { entries: _, ...facts } = manifest
   const report = { ok, escrow: facts, coverage }
-  if (values.prometheusFile !== undefined) {
-    const content = formatMetrics(manifest, coverage, systemClock.now())
-    await putHostFile({ path: values.prometheusFile, mode: 0o644, content })
-  }
+  await writeMetrics(values, formatMetrics(manifest, coverage, systemClock.now()))
   print(
     terminal,
     values.json
@@ -64,8 +61,23 @@ async function runCheck(values: CheckValues, terminal: Terminal): Promise<number
           ...formatCoverage(coverage),
           ok
             ? 'ok: the key of every encrypted object is in the list of the escrow, and the file is not damaged'
-            : 'NOT ok: create a new escrow; see above for what this one does not cover',
+            : 'NOT ok: the escrow does not cover everything; see above for why, and what to do',
         ].join('\n'),
   )
   return ok ? EXIT_OK : EXIT_FAILED
+}
+
+/** The alert must not wait for two days until the metrics of the last good check are old. */
+async function readForCheck(values: CheckValues): Promise<EscrowFile> {
+  try {
+    return await readEscrow(values.escrow)
+  } catch (error) {
+    await writeMetrics(values, formatMetricsOfUnreadable(systemClock.now()))
+    throw error
+  }
+}
+
+async function writeMetrics({ prometheusFile }: CheckValues, content: string): Promise<void> {
+  if (prometheusFile === undefined) return
+  await putHostFile({ path: prometheusFile, mode: 0o644, content })
 }

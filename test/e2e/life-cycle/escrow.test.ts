@@ -208,7 +208,15 @@ void test('missing, wrong or damaged shares open nothing and are named', async (
   }
   writeFileSync(at('changed.json'), bytes.slice(0, -100))
   await refused([...share(1, 2, 3), '--escrow', at('changed.json')], 1, /is not an escrow/)
-  t.match(await run('check', '--escrow', at('changed.json'), ...live), { code: 1 })
+  const metrics = at('damaged.prom')
+  writeFileSync(metrics, 'transit_bridge_escrow_covered_ratio 1\n')
+  const check = ['check', ...live, '--prometheus-file', metrics]
+  t.match(await run(...check, '--escrow', at('changed.json')), { code: 1, stdout: '' })
+  t.match(readFileSync(metrics, 'utf8'), /^transit_bridge_escrow_covered_ratio 0$/m)
+  t.match(readFileSync(metrics, 'utf8'), /^transit_bridge_escrow_checked_timestamp_seconds \d+$/m)
+  writeFileSync(metrics, 'transit_bridge_escrow_covered_ratio 1\n')
+  t.match(await run(...check, '--escrow', at('gone.json')), { code: 2, stdout: '' })
+  t.match(readFileSync(metrics, 'utf8'), /^transit_bridge_escrow_covered_ratio 0$/m)
 
   writeFileSync(at('cut.db'), readFileSync(snapshot).subarray(0, 40_000))
   const cut = open(...share(1, 2, 3), '--snapshot', at('cut.db'))
