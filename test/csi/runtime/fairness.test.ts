@@ -199,11 +199,11 @@ void test('responses that a client does not read are bounded in bytes and time',
   t.ok((first?.bytesRead ?? Infinity) < 4 * MIB, 'the rest is never sent')
 })
 
-void test('responses that wait for others when their connection closes give their bytes back', async (t) => {
+void test('a response gives its bytes back when its connection closes', async (t) => {
   const { path, server, budget } = await startServer(new HandClock())
   t.teardown(() => server.end())
   const connection = connect(path).on('error', () => undefined)
-  connection.write('GET /v1/sys/health HTTP/1.1\r\nHost: v\r\n\r\n'.repeat(3))
+  connection.write('GET /v1/sys/health HTTP/1.1\r\nHost: v\r\n\r\n')
   await once(connection, 'readable')
   const other = budget.share().hold()
   t.throws(() => other.set(16 * MIB), { code: 'OVERLOADED' })

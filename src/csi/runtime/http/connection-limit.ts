@@ -1,11 +1,11 @@
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 
 const MAX_PER_VOLUME = 64
 /** Of all volumes together; an open connection takes about 20 KiB. */
 const MAX_IN_ALL = 1_024
 
 /** The open connections of one volume, the oldest first. */
-export type VolumeConnections = Set<Socket>
+export type VolumeConnections = Set<Duplex>
 
 /**
  * Limits the connections. At its own limit, a volume loses its oldest one; at the limit of all volumes, the volume with the most
@@ -16,7 +16,7 @@ export class ConnectionLimit {
   #size = 0
 
   /** Adds a connection to those of its volume, until it closes. */
-  add(connection: Socket, own: VolumeConnections): void {
+  add(connection: Duplex, own: VolumeConnections): void {
     if (own.size >= MAX_PER_VOLUME) this.#closeOldest(own)
     else if (this.#size >= MAX_IN_ALL) this.#closeOldest(this.#largest())
     this.#volumes.add(own)
@@ -33,7 +33,7 @@ export class ConnectionLimit {
     oldest.destroy()
   }
 
-  #remove(connection: Socket, own: VolumeConnections): void {
+  #remove(connection: Duplex, own: VolumeConnections): void {
     if (!own.delete(connection)) return
     this.#size -= 1
     if (own.size === 0) this.#volumes.delete(own)

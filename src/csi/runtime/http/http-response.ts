@@ -32,25 +32,3 @@ function headersOf({ body, retryAfterSeconds }: PodResponse, closes: boolean) {
   if (closes) headers['Connection'] = 'close'
   return headers
 }
-
-/**
- * Calls `run` once, when a response is sent or its connection closes. A response that waits for the one before it does not
- * emit `close` when its connection closes.
- */
-export function onceClosed(
-  sent: Duplex | ServerResponse,
-  connection: Duplex,
-  run: () => void,
-): void {
-  let isClosed = false
-  const close = () => {
-    // One event can cause the other, and a listener that is removed meanwhile is still called.
-    if (isClosed) return
-    isClosed = true
-    sent.off('close', close)
-    connection.off('close', close)
-    run()
-  }
-  sent.on('close', close)
-  if (sent !== connection) connection.on('close', close)
-}

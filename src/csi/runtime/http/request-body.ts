@@ -6,6 +6,9 @@ import type { HeldBytes } from '../byte-budget.ts'
 /** A batch of a few thousand values; Vault's own limit is 32 MiB (max_request_size). */
 const MAX_BODY_BYTES = 2 * 1024 * 1024
 const FIRST_BYTES = 4 * 1024
+/** Each piece of a body costs time, no matter how short it is: clients send pieces of a few KiB, but one of a byte is possible. */
+const MAX_SHORT_PIECES = 1_000
+const SHORT_BYTES = 256
 
 /** The part of a message that is read here. */
 export type BodySource = Pick<IncomingMessage, 'headers'> & AsyncIterable<Buffer>
@@ -39,6 +42,7 @@ class GrowingBody {
   readonly #held: HeldBytes
   #buffer = Buffer.alloc(0)
   #size = 0
+  #pieces = 0
 
   constructor(held: HeldBytes) {
     this.#held = held
@@ -52,6 +56,9 @@ class GrowingBody {
     const size = this.#size + chunk.length
     try {
       if (size > MAX_BODY_BYTES) throw tooLarge()
+      this.#pieces += 1
+      if (this.#pieces > MAX_SHORT_PIECES + size / SHORT_BYTES)
+        throw new BridgeError('REQUEST_INVALID', 'the body arrives in too many short pieces')
       if (size > this.#buffer.length) this.#grow(size)
       chunk.copy(this.#buffer, this.#size)
       this.#size = size

@@ -13,10 +13,12 @@ import type { Clock } from '../../../time/clock.ts'
 import type { ByteBudget, ByteShare, HeldBytes } from '../byte-budget.ts'
 import type { ConnectionLimit, VolumeConnections } from './connection-limit.ts'
 import { toErrorResponse } from '../error-response.ts'
-import { onceClosed, send, sendAndClose } from './http-response.ts'
+import { send, sendAndClose } from './http-response.ts'
+import { PacedConnection } from './paced-connection.ts'
 import { ListRequests, type ListRequest } from './list-request.ts'
 import { respondErrors, type PodRequest, type PodResponse } from '../pod-request.ts'
 import { readBody } from './request-body.ts'
+import { RequestTurns } from './request-turns.ts'
 
 /** Limits for idle and slow connections. Clients of Vault open a new connection for each call, or keep a few. */
 const SERVER_OPTIONS: ServerOptions = {
@@ -28,6 +30,8 @@ const SERVER_OPTIONS: ServerOptions = {
   // A request without Host gets a response in Vault's format, like any other.
   requireHostHeader: false,
   noDelay: true,
+  // One packet at a time is in memory.
+  highWaterMark: 1,
 }
 
 /** A client must read a response within this time, because it is in memory until then. */
@@ -48,6 +52,7 @@ export class VolumeServer {
   readonly #connections: VolumeConnections = new Set()
   readonly #limit: ConnectionLimit
   readonly #lists: ListRequests
+  readonly #turns = new RequestTurns()
   #closed = false
 
   /** `budget` and `limit` are shared by all volumes. */
@@ -84,10 +89,18 @@ export class VolumeServer {
 
   #createServer(): Server {
     const server = createServer(SERVER_OPTIONS, (request, response) => {
-      void this.#serve(request, response)
+      if (this.#turns.begin(request.socket, response)) void this.#serve(request, response)
     })
-    server.on('connection', (connection) => this.#add(connection))
+    // The server's own listener; any Duplex may be passed to it (Node.js's doc/api/http.md, 'connection').
+    const [parse] = server.listeners('connection')
+    server.removeAllListeners('connection')
+    server.on('connection', (socket: Socket) => {
+      const connection = new PacedConnection(socket)
+      if (parse !== undefined) Reflect.apply(parse, server, [connection])
+      this.#add(connection)
+    })
     server.on('clientError', (error, connection) => {
+      if (this.#turns.endAfterCurrent(connection)) return
       const use = (list: ListRequest | undefined) => void this.#serveUnparsed(list, connection)
       this.#lists.add(connection, packetOf(error), use)
     })
@@ -97,17 +110,16 @@ export class VolumeServer {
     server.on('upgrade', (_, connection) => {
       sendAndClose(connection, respondErrors(400, ['upgrades are not supported']))
     })
-    server.on('checkExpectation', (_, response) => {
-      send(response, respondErrors(417, ['unsupported expectation']), true)
+    server.on('checkExpectation', ({ socket }, response) => {
+      if (this.#turns.begin(socket, response))
+        send(response, respondErrors(417, ['unsupported expectation']), true)
     })
     return server
   }
 
-  #add(connection: Socket): void {
+  #add(connection: Duplex): void {
     // Node.js removes its own listener before `connect` and `upgrade`; an error without a listener ends the process.
     connection.on('error', () => undefined)
-    // A client may send many requests before it reads the first response.
-    connection.setMaxListeners(0)
     if (this.#closed) connection.destroy()
     else this.#limit.add(connection, this.#connections)
   }
@@ -153,7 +165,7 @@ export class VolumeServer {
       return toErrorResponse(BridgeError.from(thrown))
     }
     const cancelTimer = this.#clock.after(READ_TIMEOUT_MS, () => connection.destroy())
-    onceClosed(sent, connection, () => {
+    sent.once('close', () => {
       cancelTimer()
       answer.body.fill(0)
       held.set(0)
@@ -166,8 +178,11 @@ export class VolumeServer {
       send(response, respondErrors(505, ['only HTTP/1.1 and HTTP/1.0 are supported']), true)
       return
     }
+    const connection: Duplex = message.socket
+    if (connection instanceof PacedConnection)
+      connection.expectBody(Number(message.headers['content-length'] ?? 0))
     const gone = new AbortController()
-    onceClosed(response, message.socket, () => gone.abort())
+    response.once('close', () => gone.abort())
     try {
       const body = await readBody(message, this.#share.hold())
       try {
@@ -178,7 +193,7 @@ export class VolumeServer {
           signal: gone.signal,
           onBytes: (bytes) => held.set(bytes),
         })
-        send(response, this.#hold(answer, held, response, message.socket))
+        send(response, this.#hold(answer, held, response, connection))
       } finally {
         body.release()
       }
