@@ -161,7 +161,7 @@ export class ClientBounds {
 
   #take(stream: ServerHttp2Stream, connection: Connection): void {
     const { maxStreams, maxIncompleteStreams, minIncompleteStreams } = this.#limits
-    stream.on('error', () => undefined)
+    stream.on('error', ignore)
     if (connection.isEnding || this.#open.size >= maxStreams) {
       stream.close(constants.NGHTTP2_REFUSED_STREAM)
       return
@@ -184,7 +184,10 @@ export class ClientBounds {
       this.#release(entry)
       this.#touch(connection)
     })
-    stream.once('close', () => this.#forget(entry))
+    stream.once('close', () => {
+      this.#forget(entry)
+      releaseCall(stream)
+    })
     if (this.#incomplete.size > maxIncompleteStreams)
       this.#closeOldest((each) => each.connection.incompleteStreams > minIncompleteStreams)
   }
@@ -239,6 +242,22 @@ export class ClientBounds {
       entry.stream.close(constants.NGHTTP2_CANCEL)
     }
   }
+}
+
+/**
+ * Removes the listeners of a closed stream, and with them what they refer to: its call. Node.js's own references keep most closed
+ * streams in memory until the next full garbage collection. With their calls, these became three times as frequent
+ * (docs/performance.md, "Where the time of a call goes").
+ */
+function releaseCall(stream: ServerHttp2Stream): void {
+  // Without listeners for this event, the others are removed at once, not one by one.
+  stream.removeAllListeners('removeListener')
+  stream.removeAllListeners()
+  stream.on('error', ignore)
+}
+
+function ignore(): void {
+  // The stream is closed: there is nothing to do about its errors.
 }
 
 /** @param rawHeaders each name, followed by its value */

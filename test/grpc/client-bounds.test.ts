@@ -1,10 +1,18 @@
 import { once } from 'node:events'
-import { connect as connectHttp2, constants, type ClientHttp2Session } from 'node:http2'
+import {
+  connect as connectHttp2,
+  constants,
+  createServer,
+  type ClientHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2'
 import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { BridgeError } from '../../src/errors.ts'
-import type { ClientLimits } from '../../src/grpc/client-bounds.ts'
+import { ClientBounds, DEFAULT_LIMITS, type ClientLimits } from '../../src/grpc/client-bounds.ts'
 import { eventually } from '../real/host/eventually.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
 import { gate, grpcFixture, type Handlers } from './fixture.ts'
 
 const seed = Buffer.alloc(32, 7)
@@ -187,4 +195,31 @@ void test('thousands of callers that give up leave the connection to the others 
     await ping(session)
   }
   t.notOk(session.destroyed)
+})
+
+void test('a closed stream keeps no listeners, and so no call, in memory', async (t) => {
+  const bounds = new ClientBounds(DEFAULT_LIMITS)
+  const server = createServer()
+  const socket = join(tempFolder('bounds'), 'http2.sock')
+  const { promise: closed, resolve } = Promise.withResolvers<ServerHttp2Stream>()
+  server.on('stream', (stream: ServerHttp2Stream) => {
+    // As grpc-js does, after the listeners of ClientBounds.
+    stream.on('aborted', () => undefined)
+    stream.once('close', () => resolve(stream))
+    stream.respond()
+    stream.end()
+  })
+  server.listen(socket)
+  await once(server, 'listening')
+  bounds.watch(server)
+  t.teardown(() => {
+    bounds.end()
+    server.close()
+  })
+  const session = await http2Session(t, socket)
+  session.request(HEADERS).resume().end()
+  const stream = await closed
+  await eventually('the listeners are removed', () => stream.listenerCount('aborted') === 0)
+  t.strictSame(stream.eventNames(), ['error'])
+  t.ok(stream.emit('error', new Error('late')), 'a late error ends nothing')
 })
