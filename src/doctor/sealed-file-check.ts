@@ -1,9 +1,10 @@
-import { stat } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 import type { LocalKeysConfig } from '../config/config.ts'
 import { isInMemory } from '../files/memory-file-system.ts'
 import { explainFileError, systemCodeOf } from '../files/system-error.ts'
+import { isByHostAlone, NODE_KEY_CREDENTIAL } from '../files/systemd-credential.ts'
 import { SealedFile } from '../kms/local/sealed-file.ts'
 import type { OfflineState, SealedOwner } from '../kms/local/sealed-format.ts'
 import { readMoment, timeBetween } from '../time/boot-time.ts'
@@ -12,6 +13,9 @@ import { fail, ok, unknown, warn, type Finding } from './finding.ts'
 import { formatMode } from './host-file.ts'
 import { checkPathRights } from './path-rights.ts'
 
+/** Where the credential with the node key is, and the devices of TPM 2s: the kernel's documentation, Documentation/ABI. */
+const PLACES = { credential: NODE_KEY_CREDENTIAL, tpms: '/sys/class/tpmrm' }
+
 const MAKE_KEY = 'run transit-bridge setup node-key, and start its unit'
 
 /** kms.localKeys.sealedFile: the node key, the file, and how long it lets this node start without Vault. */
@@ -19,9 +23,10 @@ export async function checkSealedFile(
   { sealedFile, nodeKeyFile, enabled, offlineForMs }: LocalKeysConfig,
   owner: SealedOwner,
   owners: readonly number[],
+  places = PLACES,
 ): Promise<readonly Finding[]> {
   if (!enabled || sealedFile === undefined || nodeKeyFile === undefined) return []
-  const nodeKey = await checkNodeKey(nodeKeyFile, owners)
+  const nodeKey = [...(await checkNodeKey(nodeKeyFile, owners)), ...(await checkCredential(places))]
   const rights = await checkPathRights('sealed file', dirname(sealedFile), owners)
   if (nodeKey.some(({ level }) => level === 'fail' || level === 'unknown'))
     return [...nodeKey, ...rights]
@@ -57,8 +62,21 @@ function judge(
     return fail('sealed file', `${what}, longer than kms.localKeys.offlineFor`, 'fix Vault first')
   return ok(
     'sealed file',
-    `${what}; this node can start without Vault for ${describeDuration(leftMs)}`,
+    `${what}; the plugin can start without Vault for ${describeDuration(leftMs)}, and so can its API server if all data is under local keys (transit-bridge verify)`,
   )
+}
+
+/** A credential that setup node-key created; without one, something else provides the node key. */
+async function checkCredential({ credential, tpms }: typeof PLACES): Promise<readonly Finding[]> {
+  const found = await readFile(credential).catch(() => undefined)
+  if (found === undefined) return []
+  if (!isByHostAlone(found)) return [ok('node key credential', `${credential} needs the TPM 2`)]
+  const why = `${credential} is encrypted with a key that is on the same disk, so anyone with the disk has the local keys`
+  const devices = await readdir(tpms).catch(() => [])
+  if (devices.length === 0)
+    return [ok('node key credential', `${why}; this machine has no TPM 2 that could prevent that`)]
+  const fix = 'run transit-bridge setup node-key --with-key host+tpm2 --replace'
+  return [warn('node key credential', why, fix)]
 }
 
 async function checkNodeKey(path: string, owners: readonly number[]): Promise<readonly Finding[]> {

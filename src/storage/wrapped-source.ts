@@ -11,7 +11,7 @@ import {
 import { isOwnKeyId } from '../seed/key-id.ts'
 import { openV1Cipher } from '../seed/v1-cipher.ts'
 import { readCiphertextVersion } from '../transit/ciphertext.ts'
-import type { KmsV1Value, KmsV2Value } from './stored-value.ts'
+import type { KmsV1Value, KmsV2Value, StoredValue } from './stored-value.ts'
 
 /**
  * The Transit key version that a wrapped DEK source needs: its own, or that of its local key. Undefined if neither is a
@@ -26,6 +26,11 @@ export function keyVersionOf(value: KmsV1Value | KmsV2Value): number | undefined
     return readCiphertextVersion(own)
   }
   return readCiphertextVersion(text)
+}
+
+/** Whether an annotation contains a local key. Nothing is checked. */
+export function isUnderLocalKey(value: StoredValue): boolean {
+  return value.kind === 'kms-v2' && findWrappedKey(value.annotations) !== undefined
 }
 
 /** Whether this plugin wrote it, even if it was damaged later. */

@@ -27,6 +27,7 @@ export function formatReport(report: Report): string {
     ...formatStale(shown),
     ...formatWithoutProvider(shown),
     ...formatVersions(report),
+    ...formatLocalKeys(report),
     ...formatUid(report),
     ...formatNames('plaintext', report.plain, shown.flatMap(plainFindings)),
     ...formatNames(
@@ -105,6 +106,17 @@ function formatVersions({ keyVersionsNeeded }: Report): readonly string[] {
     const oldest = versions.at(-1) ?? 0
     return `transit key versions needed by ${escapeControls(provider)}: ${versions.join(', ')}; the oldest is ${String(oldest)}, and older etcd snapshots may need older versions`
   })
+}
+
+/** An API server that starts without Vault must decrypt every Secret before it becomes ready. */
+function formatLocalKeys({ localKeys }: Report): readonly string[] {
+  if (localKeys === undefined) return []
+  const { objects, of } = localKeys
+  const rest =
+    objects === of
+      ? ''
+      : `; API servers need Vault to start until the other ${formatCount(of - objects)} are, too: run transit-bridge rotate`
+  return [`under local keys: ${formatCount(objects)} of ${formatCount(of)} objects${rest}`]
 }
 
 /** What --verify-run of audit takes. */

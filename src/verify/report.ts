@@ -39,6 +39,14 @@ export interface Report {
   readonly resources: readonly ResourceReport[]
   /** The Transit key versions that objects need, newest first, by provider of the plugin. */
   readonly keyVersionsNeeded: readonly KeyVersionsNeeded[]
+  /** How many objects of the plugin are under local keys; undefined if none is. */
+  readonly localKeys?: LocalKeysUse | undefined
+}
+
+export interface LocalKeysUse {
+  readonly objects: number
+  /** Objects of the plugin. */
+  readonly of: number
 }
 
 export interface KeyVersionsNeeded {
@@ -119,7 +127,16 @@ export function makeReport(options: ReportOptions): Report {
     gaps,
     resources,
     keyVersionsNeeded: listVersions(tally),
+    localKeys: countLocalKeys(tally),
   }
+}
+
+function countLocalKeys(tally: Tally): LocalKeysUse | undefined {
+  const own = [...tally.resources.values()]
+    .flatMap(({ groups }) => [...groups.values()])
+    .filter((group) => group.isOwn)
+  const objects = own.reduce((sum, { underLocalKeys }) => sum + underLocalKeys, 0)
+  return objects === 0 ? undefined : { objects, of: count(own) }
 }
 
 /** Secrets, and resources that were named, are in the report even without objects. */

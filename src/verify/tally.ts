@@ -5,7 +5,7 @@ import { DigestSet } from '../digest-set.ts'
 import type { Finding, ParsedObject } from './proof.ts'
 import { formatResource, resourceOfPath, type Resource } from '../kube/resource.ts'
 import { identifySource } from '../storage/source-identity.ts'
-import { isOwn, keyVersionOf } from '../storage/wrapped-source.ts'
+import { isOwn, isUnderLocalKey, keyVersionOf } from '../storage/wrapped-source.ts'
 
 /** Objects of a resource with the same provider, key id and key version. */
 export interface Group {
@@ -18,6 +18,8 @@ export interface Group {
   /** Whether this plugin wrote it. */
   readonly isOwn: boolean
   objects: number
+  /** Objects whose DEK seed a local key encrypted, so that a plugin can decrypt it without Vault. */
+  underLocalKeys: number
   /** Distinct DEK sources: seeds of KMS v2, keys of KMS v1. */
   sources: number
 }
@@ -115,14 +117,15 @@ function countGroup(tally: ResourceTally, stored: StoredValue, isNewSource: bool
   const id = `${facts.provider}\0${facts.keyId ?? ''}\0${String(facts.keyVersion ?? '')}`
   let group = tally.groups.get(id)
   if (group === undefined) {
-    group = { ...facts, objects: 0, sources: 0 }
+    group = { ...facts, objects: 0, underLocalKeys: 0, sources: 0 }
     tally.groups.set(id, group)
   }
   group.objects += 1
+  if (isUnderLocalKey(stored)) group.underLocalKeys += 1
   if (isNewSource) group.sources += 1
 }
 
-function describe(stored: StoredValue): Omit<Group, 'objects' | 'sources'> {
+function describe(stored: StoredValue): Omit<Group, 'objects' | 'underLocalKeys' | 'sources'> {
   const { kind } = stored
   switch (stored.kind) {
     case 'plain':

@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { basename, dirname, join } from 'node:path'
 import { test } from 'tap'
 
-import { CREDENTIAL_FILE, KEY_UNIT, NODE_KEY_FILE } from '../../src/node/key/key-unit.ts'
+import { NODE_KEY_CREDENTIAL } from '../../src/files/systemd-credential.ts'
+import { KEY_UNIT, NODE_KEY_FILE } from '../../src/node/key/key-unit.ts'
 import { planNodeKey } from '../../src/node/key/node-key.ts'
 import { SystemdCreds } from '../../src/node/key/systemd-creds.ts'
 import { setupNodeKeyCommand } from '../../src/commands/setup/node-key.ts'
@@ -41,7 +42,7 @@ function readHostKey(): Buffer {
   return readFileSync(HOST_KEY)
 }
 
-const nodeKeyIn = (root: string) => creds.decrypt(readFileSync(join(root, CREDENTIAL_FILE)))
+const nodeKeyIn = (root: string) => creds.decrypt(readFileSync(join(root, NODE_KEY_CREDENTIAL)))
 
 void test('a node key is made, encrypted by the key of the host, with the unit that provides it', async (t) => {
   const root = nodeRoot()
@@ -53,12 +54,15 @@ void test('a node key is made, encrypted by the key of the host, with the unit t
   const { code, text } = await setup(root)
   t.equal(code, 0)
   t.ok(text.includes(`nodeKeyFile: ${NODE_KEY_FILE}`), text)
-  t.equal(statSync(join(root, CREDENTIAL_FILE)).mode & 0o777, 0o600)
+  t.equal(statSync(join(root, NODE_KEY_CREDENTIAL)).mode & 0o777, 0o600)
   const nodeKey = await nodeKeyIn(root)
   t.equal(nodeKey.length, 32)
-  t.notOk(readFileSync(join(root, CREDENTIAL_FILE)).includes(nodeKey))
+  t.notOk(readFileSync(join(root, NODE_KEY_CREDENTIAL)).includes(nodeKey))
   t.notOk(text.includes(nodeKey.toString('base64')))
-  t.match(await setup(root), { code: 0, text: /nothing to do/ })
+  t.match(await setup(root), {
+    code: 0,
+    text: /with a key that is on the same disk\n(.*\n)*nothing to do/,
+  })
   t.same(await nodeKeyIn(root), nodeKey, 'a second run keeps it')
   t.match(await setup(root, { replace: true }), { code: 0, text: /~ replace/ })
   t.notSame(await nodeKeyIn(root), nodeKey)
@@ -87,11 +91,11 @@ void test('a root with another host key, or with none, is refused before anythin
 void test('a run that was killed at any step can be run again', async (t) => {
   const done = nodeRoot()
   await setup(done)
-  const credential = readFileSync(join(done, CREDENTIAL_FILE))
+  const credential = readFileSync(join(done, NODE_KEY_CREDENTIAL))
   const unfinished = (file: string) => join(dirname(file), `.${basename(file)}.new`)
   const steps: readonly (readonly [string, Buffer])[] = [
-    [unfinished(CREDENTIAL_FILE), credential.subarray(0, 10)],
-    [CREDENTIAL_FILE, credential],
+    [unfinished(NODE_KEY_CREDENTIAL), credential.subarray(0, 10)],
+    [NODE_KEY_CREDENTIAL, credential],
     [unfinished(KEY_UNIT.path), Buffer.from('[Unit]')],
   ]
   for (const [file, content] of steps) {
@@ -102,14 +106,14 @@ void test('a run that was killed at any step can be run again', async (t) => {
     t.equal((await nodeKeyIn(root)).length, 32)
     t.equal(readFileSync(join(root, KEY_UNIT.path), 'utf8'), KEY_UNIT.content)
     t.match(await setup(root), { code: 0, text: /nothing to do[^]*systemctl restart/ })
-    t.notOk(existsSync(join(root, unfinished(CREDENTIAL_FILE))))
+    t.notOk(existsSync(join(root, unfinished(NODE_KEY_CREDENTIAL))))
   }
 })
 
 void test('a credential that this machine cannot decrypt is not replaced automatically', async (t) => {
   const root = nodeRoot()
   await setup(root)
-  const file = join(root, CREDENTIAL_FILE)
+  const file = join(root, NODE_KEY_CREDENTIAL)
   const foreign = readFileSync(file, 'latin1').replace(/[A-Za-z]/, (letter) =>
     letter === 'A' ? 'B' : 'A',
   )
@@ -127,7 +131,7 @@ void test('a credential that this machine cannot decrypt is not replaced automat
 void test('a credential with something else is named', async (t) => {
   const root = nodeRoot()
   await setup(root)
-  writeFileSync(join(root, CREDENTIAL_FILE), await creds.encrypt(Buffer.from('short'), 'host'))
+  writeFileSync(join(root, NODE_KEY_CREDENTIAL), await creds.encrypt(Buffer.from('short'), 'host'))
   await t.rejects(setup(root), { message: /contains 5 bytes instead of 32/ })
 })
 
@@ -159,7 +163,7 @@ void test('a TPM 2 encrypts the node key, and no other TPM decrypts it', async (
   const root = nodeRoot()
   const made = await setup(root, { 'with-key': 'tpm2', 'tpm2-device': one.device })
   t.equal(made.code, 0)
-  const credential = readFileSync(join(root, CREDENTIAL_FILE))
+  const credential = readFileSync(join(root, NODE_KEY_CREDENTIAL))
   t.equal((await new SystemdCreds({ tpm2Device: one.device }).decrypt(credential)).length, 32)
   const foreign = new SystemdCreds({ tpm2Device: other.device })
   await t.rejects(foreign.decrypt(credential), { code: 'HOST_FAILED' })

@@ -6,6 +6,7 @@ import { test } from 'tap'
 import type { LocalKeysConfig } from '../../src/config/config.ts'
 import { checkSealedFile } from '../../src/doctor/sealed-file-check.ts'
 import { SealedFile } from '../../src/kms/local/sealed-file.ts'
+import { SystemdCreds } from '../../src/node/key/systemd-creds.ts'
 import { readMoment } from '../../src/time/boot-time.ts'
 import { transitKey } from '../kms/transit-key.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
@@ -57,8 +58,10 @@ async function goodNode() {
 
 type Node = Awaited<ReturnType<typeof goodNode>>
 
-const examine = async ({ config }: Node) =>
-  (await checkSealedFile(config, OWNER, [])).map(
+const NOWHERE = { credential: '/nonexistent', tpms: '/nonexistent' }
+
+const examine = async ({ config }: Node, places = NOWHERE) =>
+  (await checkSealedFile(config, OWNER, [], places)).map(
     ({ level, what, why, fix }) => `${level} ${what}: ${why}; ${fix ?? ''}`,
   )
 
@@ -67,10 +70,30 @@ void test('a node that can start without Vault', async (t) => {
   t.teardown(node.end)
   t.match(await examine(node), [
     /^ok node key: /,
-    /^ok sealed file: 1 local keys, Vault last answered \d+ min ago; this node can start without Vault for \d h/,
+    /^ok sealed file: 1 local keys, Vault last answered \d+ min ago; the plugin can start without Vault for \d h.*, and so can its API server if all data is under local keys/,
   ])
   t.same(await checkSealedFile({ ...node.config, enabled: false }, OWNER, []), [])
   t.same(await checkSealedFile({ ...node.config, sealedFile: undefined }, OWNER, []), [])
+})
+
+void test('a node key that anyone with the disk can decrypt is named, and a TPM 2 that could prevent that', async (t) => {
+  const node = await goodNode()
+  t.teardown(node.end)
+  const folder = tempFolder('credential')
+  const places = { credential: join(folder, 'node-key'), tpms: join(folder, 'tpmrm') }
+  const nodeKey = randomBytes(32)
+  writeFileSync(places.credential, await new SystemdCreds({}).encrypt(nodeKey, 'host'))
+  const finding = async () =>
+    (await examine(node, places)).find((each) => / credential: /.test(each))
+  t.match(
+    await finding(),
+    /^ok .* anyone with the disk has the local keys; this machine has no TPM 2/,
+  )
+  mkdirSync(join(places.tpms, 'tpmrm0'), { recursive: true })
+  t.match(await finding(), /^warn .* has the local keys; run .* --with-key host\+tpm2 --replace$/)
+  const sealed = Buffer.from('93a894094874449090caf2fc93cab553', 'hex').toString('base64')
+  writeFileSync(places.credential, sealed)
+  t.match(await finding(), /^ok .* needs the TPM 2/)
 })
 
 /** One thing wrong with it. */

@@ -111,6 +111,23 @@ NOT ok: of 7 objects: 1 in plaintext`,
   )
 })
 
+void test('a report counts the objects under local keys, and says what an API server needs to start without Vault', async (t) => {
+  const wrapped = Buffer.from('vault:v2:QUJD')
+  const annotations = { 'local-key.transit-bridge.internal': wrapped }
+  const local = kmsV2Value({ keyId: 'tb1-of-version-2', annotations, source: Buffer.alloc(80) })
+  const foreign = kmsV2Value({ keyId: 'theirs', annotations: {} })
+  const linesOf = async (...values: readonly Buffer[]) => {
+    const found = await report(values.map((value, at) => [`secrets/a/${String(at)}`, value]))
+    return formatReport(found).match(/^under local keys.*$/m)?.[0]
+  }
+  t.equal(await linesOf(version(2), PLAIN), undefined)
+  t.equal(await linesOf(local, local, foreign, PLAIN), 'under local keys: 2 of 2 objects')
+  t.match(
+    await linesOf(local, version(2), version(1)),
+    /^under local keys: 1 of 3 objects; .* until the other 2 are, too: run transit-bridge rotate$/,
+  )
+})
+
 void test('a store without plaintext Secrets is ok, and so is one without Secrets', async (t) => {
   const right = await report([['secrets/a/1', version(1)]])
   t.match(right, { ok: true, plain: 0, seeds: 1 })

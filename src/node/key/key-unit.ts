@@ -1,7 +1,5 @@
+import { NODE_KEY_CREDENTIAL } from '../../files/systemd-credential.ts'
 import { CREDENTIAL_NAME } from './systemd-creds.ts'
-
-/** Where the encrypted node key is. */
-export const CREDENTIAL_FILE = '/etc/credstore.encrypted/transit-bridge-node-key'
 
 const UNIT_NAME = 'transit-bridge-node-key'
 
@@ -20,7 +18,7 @@ Before=kubelet.service k3s.service rke2-server.service transit-bridge-kms.servic
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-LoadCredentialEncrypted=${CREDENTIAL_NAME}:${CREDENTIAL_FILE}
+LoadCredentialEncrypted=${CREDENTIAL_NAME}:${NODE_KEY_CREDENTIAL}
 RuntimeDirectory=${UNIT_NAME}
 RuntimeDirectoryMode=0700
 # The static pod has mounted the folder, so a restart must not replace it.

@@ -5,7 +5,8 @@ import { dirname, join, resolve } from 'node:path'
 import { BridgeError } from '../../errors.ts'
 import { putHostFile, replaceFile } from '../../files/atomic-file.ts'
 import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
-import { CREDENTIAL_FILE, KEY_UNIT } from './key-unit.ts'
+import { isByHostAlone, NODE_KEY_CREDENTIAL } from '../../files/systemd-credential.ts'
+import { KEY_UNIT } from './key-unit.ts'
 import type { SealingKey, SystemdCreds } from './systemd-creds.ts'
 
 /** What systemd-creds encrypts with by --with-key=host: systemd-creds(1). */
@@ -40,10 +41,10 @@ export async function planNodeKey(options: NodeKeyOptions): Promise<readonly Nod
   const what = `a node key of ${String(NODE_KEY_BYTES)} random bytes, encrypted by systemd-creds with key ${withKey}`
   const credential: NodeKeyStep =
     known === undefined
-      ? { path: CREDENTIAL_FILE, change: 'create', what }
+      ? { path: NODE_KEY_CREDENTIAL, change: 'create', what }
       : options.replace
-        ? { path: CREDENTIAL_FILE, change: 'replace', what }
-        : { path: CREDENTIAL_FILE, change: 'none', what: 'a node key that this machine decrypts' }
+        ? { path: NODE_KEY_CREDENTIAL, change: 'replace', what }
+        : { path: NODE_KEY_CREDENTIAL, change: 'none', what: describeKnown(known) }
   const { path, content } = KEY_UNIT
   const found = await readIfAny(under(options, path))
   const isRight = found?.toString('utf8') === content
@@ -53,6 +54,11 @@ export async function planNodeKey(options: NodeKeyOptions): Promise<readonly Nod
     what: 'the unit that provides it to the plugin',
   }
   return [credential, unit]
+}
+
+function describeKnown(credential: Buffer): string {
+  const what = 'a node key that this machine decrypts'
+  return isByHostAlone(credential) ? `${what}, with a key that is on the same disk` : what
 }
 
 /** Does what is planned. Throws HOST_FAILED; what was written before stays, and the command can be run again. */
@@ -78,7 +84,7 @@ async function writeCredential(options: NodeKeyOptions): Promise<void> {
     again.fill(0)
     if (!isSame)
       throw new BridgeError('HOST_FAILED', 'systemd-creds decrypted the node key to something else')
-    const path = under(options, CREDENTIAL_FILE)
+    const path = under(options, NODE_KEY_CREDENTIAL)
     await makeFolder(path, 0o700)
     await replaceFile({ path, mode: 0o600, content }).catch((cause: unknown) => {
       const message = `${path} cannot be written: ${explainFileError(cause)}`
@@ -90,7 +96,7 @@ async function writeCredential(options: NodeKeyOptions): Promise<void> {
 }
 
 async function readKnown(options: NodeKeyOptions): Promise<Buffer | undefined> {
-  const path = under(options, CREDENTIAL_FILE)
+  const path = under(options, NODE_KEY_CREDENTIAL)
   const credential = await readIfAny(path)
   if (credential === undefined || options.replace) return credential
   let length: number

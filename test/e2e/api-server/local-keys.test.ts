@@ -3,7 +3,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } 
 import { join } from 'node:path'
 import { t, test } from 'tap'
 
-import { CREDENTIAL_FILE } from '../../../src/node/key/key-unit.ts'
+import { NODE_KEY_CREDENTIAL } from '../../../src/files/systemd-credential.ts'
 import { applyNodeKey, planNodeKey } from '../../../src/node/key/node-key.ts'
 import { SystemdCreds } from '../../../src/node/key/systemd-creds.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
@@ -18,7 +18,7 @@ async function provideNodeKey(): Promise<string> {
   cpSync('/var/lib/systemd/credential.secret', join(root, 'var/lib/systemd/credential.secret'))
   const wanted = { creds, withKey: 'host', replace: false, root } as const
   await applyNodeKey(wanted, await planNodeKey(wanted))
-  const nodeKey = await creds.decrypt(readFileSync(join(wanted.root, CREDENTIAL_FILE)))
+  const nodeKey = await creds.decrypt(readFileSync(join(wanted.root, NODE_KEY_CREDENTIAL)))
   const folder = mkdtempSync('/dev/shm/transit-bridge-')
   t.teardown(() => rmSync(folder, { recursive: true }))
   const file = join(folder, 'key')
