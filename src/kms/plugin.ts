@@ -8,14 +8,15 @@ import type { KmsMetrics } from '../telemetry/metrics/roles.ts'
 import { DecryptBatcher } from '../transit/decrypt-batcher.ts'
 import { isSameKey } from '../transit/key.ts'
 import { Transit, type DecryptInput, type EncryptInput } from '../transit/transit.ts'
+import type { KeySnapshot } from '../seed/key-snapshot.ts'
 import type { VaultRequester } from '../vault/client/request.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { DecryptCache } from './decrypt-cache.ts'
 import { serveKmsV1Beta1 } from './grpc-v1beta1.ts'
 import { serveKmsV2 } from './grpc-v2.ts'
 import { Health } from './health.ts'
-import { KeyWatch } from './key-watch.ts'
-import { createLocalKeys } from './local/sealing.ts'
+import { KeyWatch, type KeyWatchOptions } from './key-watch.ts'
+import { createLocalKeys, type LocalKeysParts } from './local/sealing.ts'
 import { refuseWrongLengths, requireCiphertextLength } from './plaintext-length.ts'
 import { KeyProof } from './proof.ts'
 import { KeyService } from './service.ts'
@@ -79,7 +80,74 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     offlineLeftMs: kms.localKeys.enabled ? offlineLeftMs : undefined,
   })
   const cache = createCache(options)
-  const engine = new Transit({ vault: options.vault, mount: transit.mount })
+  const calls = createTransitCalls(options)
+  const { encrypt, decrypt } = calls
+  const local = createLocalKeys({
+    config: kms.localKeys,
+    clusterId: kms.clusterId,
+    keyPath: options.keyPath,
+    encrypt,
+    decrypt,
+    onSealedFileWritten: () => metrics.sealedFileTime.set(clock.now() / 1000),
+    isOffline: () => health.needsProof,
+    clock,
+    log,
+  })
+  const forget = () => {
+    cache?.clear()
+    local.sealing?.refuse()
+  }
+  const watch = createWatch(options, calls, { health, onRefusal: forget, localKeys: local.sealing })
+  const service = new KeyService({
+    clusterId: kms.clusterId,
+    alsoDecryptClusters: kms.alsoDecryptClusters,
+    acceptVaultKubernetesKms: kms.acceptFrom.includes('vault-kubernetes-kms'),
+    watch,
+    health,
+    encrypt,
+    decrypt,
+    localKeys: local.sealing,
+    ring: local.ring,
+    cache,
+    budget: createBudget(options),
+    onRefusal: forget,
+    onCacheHit: () => metrics.decryptCacheHits.inc(),
+    clock,
+  })
+  return {
+    services: createServices(options, service),
+    watch,
+    health,
+    localKeys: viewLocalKeys(local, watch),
+    restore: async () => {
+      const snapshot = await local.sealing?.restore(kms)
+      if (snapshot !== undefined) watch.restore(snapshot)
+    },
+    stop: async () => {
+      watch.stop()
+      await local.sealing?.stop()
+    },
+    recognizes: (vault, context) => recognizes(watch.snapshot, transit, vault, context),
+  }
+}
+
+interface TransitCalls {
+  readonly engine: Transit
+  readonly encrypt: (input: EncryptInput, context: CallContext) => Promise<string>
+  readonly decrypt: (input: DecryptInput, context: CallContext) => Promise<Buffer>
+  readonly proof: KeyProof
+}
+
+/** The calls to Transit, with checked lengths and batched Decrypts. */
+function createTransitCalls({
+  kms,
+  transit,
+  vault,
+  clock,
+  metrics,
+  log,
+}: KmsPluginOptions): TransitCalls {
+  const engine = new Transit({ vault, mount: transit.mount })
   const batcher = new DecryptBatcher({
     decrypt: async (inputs, context) =>
       refuseWrongLengths(inputs, await engine.decrypt(transit.key, inputs, context)),
@@ -97,86 +165,68 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     clusterId: kms.clusterId,
     onBatchDenied: (error) => batcher.pauseBatches(error),
   })
-  const encrypt = async (input: EncryptInput, context: CallContext) =>
-    requireCiphertextLength(input, await engine.encrypt(transit.key, input, context))
-  const decrypt = (input: DecryptInput, context: CallContext) => batcher.decrypt(input, context)
-  const local = createLocalKeys({
-    config: kms.localKeys,
-    clusterId: kms.clusterId,
-    keyPath: options.keyPath,
-    encrypt,
-    decrypt,
-    onSealedFileWritten: () => metrics.sealedFileTime.set(clock.now() / 1000),
-    isOffline: () => health.needsProof,
-    clock,
-    log,
-  })
-  const forget = () => {
-    cache?.clear()
-    local.sealing?.refuse()
+  return {
+    engine,
+    encrypt: async (input, context) =>
+      requireCiphertextLength(input, await engine.encrypt(transit.key, input, context)),
+    decrypt: (input, context) => batcher.decrypt(input, context),
+    proof,
   }
-  const watch = new KeyWatch({
+}
+
+function createWatch(
+  { kms, transit, onProven, clock, log, metrics }: KmsPluginOptions,
+  { engine, proof }: TransitCalls,
+  parts: Pick<KeyWatchOptions, 'health' | 'onRefusal' | 'localKeys'>,
+): KeyWatch {
+  return new KeyWatch({
+    ...parts,
     readKey: (context) => engine.readKey(transit.key, context),
     proveKey: (snapshot, context) => proof.prove(snapshot, context),
     clusters: kms,
     refreshIntervalMs: kms.refreshIntervalMs,
-    health,
-    onProven: options.onProven,
-    onRefusal: forget,
-    localKeys: local.sealing,
+    onProven,
     clock,
     log,
     metrics,
   })
-  const service = new KeyService({
-    clusterId: kms.clusterId,
-    alsoDecryptClusters: kms.alsoDecryptClusters,
-    acceptVaultKubernetesKms: kms.acceptFrom.includes('vault-kubernetes-kms'),
-    watch,
-    health,
-    encrypt,
-    decrypt,
-    localKeys: local.sealing,
-    ring: local.ring,
-    cache,
-    budget: new ByteBudget({
-      maxActiveBytes: MAX_ACTIVE_BYTES,
-      maxWaitingBytes: MAX_WAITING_BYTES,
-      clock,
-    }),
-    onRefusal: forget,
-    onCacheHit: () => metrics.decryptCacheHits.inc(),
-    clock,
-  })
-  return {
-    services: createServices(options, service),
-    watch,
-    health,
-    localKeys: local.sealing && {
+}
+
+function viewLocalKeys(
+  { sealing, ring }: LocalKeysParts,
+  watch: KeyWatch,
+): LocalKeysView | undefined {
+  return (
+    sealing && {
       get count() {
-        return local.ring.size
+        return ring.size
       },
       get offlineLeftMs() {
-        return offlineLeftMs()
+        return sealing.offlineLeftMs(watch.snapshot)
       },
       get fileFault() {
-        return local.sealing?.fileFault
+        return sealing.fileFault
       },
-    },
-    restore: async () => {
-      const snapshot = await local.sealing?.restore(kms)
-      if (snapshot !== undefined) watch.restore(snapshot)
-    },
-    stop: async () => {
-      watch.stop()
-      await local.sealing?.stop()
-    },
-    recognizes: async (vault, context) => {
-      if (watch.snapshot === undefined) return true
-      const found = await new Transit({ vault, mount: transit.mount }).readKey(transit.key, context)
-      return isSameKey(watch.snapshot.key, found)
-    },
-  }
+    }
+  )
+}
+
+async function recognizes(
+  known: KeySnapshot | undefined,
+  { mount, key }: TransitConfig,
+  vault: VaultRequester,
+  context: CallContext,
+): Promise<boolean> {
+  if (known === undefined) return true
+  return isSameKey(known.key, await new Transit({ vault, mount }).readKey(key, context))
+}
+
+function createBudget({ clock }: KmsPluginOptions): ByteBudget {
+  return new ByteBudget({
+    maxActiveBytes: MAX_ACTIVE_BYTES,
+    maxWaitingBytes: MAX_WAITING_BYTES,
+    clock,
+  })
 }
 
 function createCache({ kms, clock }: KmsPluginOptions): DecryptCache | undefined {
