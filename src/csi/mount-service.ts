@@ -93,7 +93,7 @@ export class MountService {
     const token = requirePodToken(request, audience)
     rules.requireSubject(pod, readRole(request.parameters))
     const wanted = await this.#classes.parse(request.parameters, pod.namespace)
-    rules.require(pod, wanted)
+    await rules.require(pod, wanted)
     const { role, objects, digest } = wanted
     const open = (vaultNamespace: string) => sessions.open(token, role, vaultNamespace)
     const keyed = objects.filter((object) => !isComposite(object))

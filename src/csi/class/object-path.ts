@@ -1,10 +1,10 @@
 import { UNPRINTABLE } from '../../text/quoted.ts'
 
 /** Limits of the driver's AtomicWriter (pkg/util/fileutil/atomic_writer.go, validatePath). */
-const LONGEST_PATH = 4096
+export const LONGEST_PATH = 4096
 const LONGEST_ELEMENT = 255
 /** Our own limit; the driver has none. */
-const DEEPEST = 32
+export const DEEPEST = 32
 /** Maximum length of the `/<version>` that follows if the path is a folder. */
 const LONGEST_VERSION = 12
 

@@ -1,6 +1,7 @@
 import type { Path } from '../../yaml/fault.ts'
 import { findNearest } from '../../text/nearest.ts'
 import { listAt, textAt } from './manifest-source.ts'
+import { DEEPEST, LONGEST_PATH } from './object-path.ts'
 import { isFolder, type ClassObject } from './object-types.ts'
 import type { SecretProviderClass } from './secret-provider-class.ts'
 
@@ -20,6 +21,7 @@ const TLS_KEYS: readonly string[] = ['tls.crt', 'tls.key']
  * data without a key, with a key that the driver cannot fill, or from an unknown file.
  */
 export function findSecretFaults(manifest: unknown, { objects }: SecretProviderClass) {
+  const paths = new MountedPaths(objects)
   return listAt(manifest, ['spec', 'secretObjects']).flatMap((secret, index) => {
     const place = ['spec', 'secretObjects', index]
     const label = `secretObjects[${String(index)}]`
@@ -29,7 +31,7 @@ export function findSecretFaults(manifest: unknown, { objects }: SecretProviderC
       ...missing.map((name) => missingFault(place, label, name, HINTS[name])),
       ...(data.length === 0 ? [missingFault(place, label, 'data', HINTS.data)] : []),
       ...data.flatMap((item, position) =>
-        findDataFaults(item, textAt(secret, ['type']), objects).map(({ field, message, hint }) => ({
+        findDataFaults(item, textAt(secret, ['type']), paths).map(({ field, message, hint }) => ({
           path: [...place, 'data', position, field],
           label: `${label}.data[${String(position)}].${field}`,
           message,
@@ -59,7 +61,7 @@ interface DataFault {
 function findDataFaults(
   item: unknown,
   type: string | undefined,
-  objects: readonly ClassObject[],
+  paths: MountedPaths,
 ): readonly DataFault[] {
   // The driver removes white space around both.
   const name = textAt(item, ['objectName'])?.trim() ?? ''
@@ -67,11 +69,11 @@ function findDataFaults(
   const faults: DataFault[] = []
   if (name === '')
     faults.push({ field: 'objectName', message: 'is missing', hint: 'write the path of an object' })
-  else if (!isFile(name, objects))
+  else if (!paths.has(name))
     faults.push({
       field: 'objectName',
       message: 'is not the path of an object',
-      hint: hintFor(name, objects),
+      hint: paths.hintFor(name),
     })
   if (key === '')
     faults.push({ field: 'key', message: 'is missing', hint: 'write the key in the Secret' })
@@ -88,21 +90,29 @@ function isEmpty(secret: unknown, field: string): boolean {
   return (textAt(secret, [field]) ?? '') === ''
 }
 
-function isFile(name: string, objects: readonly ClassObject[]): boolean {
-  return objects.some(
-    (object) =>
-      object.isMounted &&
-      (isFolder(object) ? name.startsWith(`${object.path}/`) : name === object.path),
-  )
-}
+/** The paths of a class, which are looked up once for each item of `data`. */
+class MountedPaths {
+  readonly #files = new Set<string>()
+  readonly #folders = new Set<string>()
+  readonly #namesWithoutPath = new Set<string | undefined>()
 
-function hintFor(name: string, objects: readonly ClassObject[]): string {
-  if (objects.some((object) => !object.isMounted && object.name === name))
-    return 'the object with this name has no path; add one'
-  const paths = objects.filter((object) => object.isMounted && !isFolder(object))
-  const nearest = findNearest(
-    name,
-    paths.map(({ path }) => path),
-  )
-  return nearest === undefined ? 'use the path of an object' : `did you mean ${nearest}`
+  constructor(objects: readonly ClassObject[]) {
+    for (const object of objects) {
+      if (!object.isMounted) this.#namesWithoutPath.add(object.name)
+      else (isFolder(object) ? this.#folders : this.#files).add(object.path)
+    }
+  }
+
+  has(name: string): boolean {
+    if (name.length > LONGEST_PATH) return false
+    const elements = name.split('/', DEEPEST + 1)
+    const folders = elements.slice(1).map((_last, index) => elements.slice(0, index + 1).join('/'))
+    return this.#files.has(name) || folders.some((path) => this.#folders.has(path))
+  }
+
+  hintFor(name: string): string {
+    if (this.#namesWithoutPath.has(name)) return 'the object with this name has no path; add one'
+    const nearest = name.length > LONGEST_PATH ? undefined : findNearest(name, this.#files)
+    return nearest === undefined ? 'use the path of an object' : `did you mean ${nearest}`
+  }
 }

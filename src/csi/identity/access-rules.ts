@@ -5,13 +5,23 @@ import type {
   ProviderTransitConfig,
 } from '../../config/config.ts'
 import { BridgeError } from '../../errors.ts'
+import { doAtOnce, doInTurns, type Parts } from '../../time/parts.ts'
 import { joinNumbered } from '../../text/numbered.ts'
 import { quoted } from '../../text/quoted.ts'
 import type { PodReference } from '../mount-request.ts'
-import { matchesAny } from './name-pattern.ts'
+import { compileRule, type CompiledRule } from './compiled-rule.ts'
 import { keysOf, nameObject, type ClassObject } from '../class/object-types.ts'
-import { canonicalNamespace, fullPathOf, placeOf, type EnginePlace } from '../engine-place.ts'
+import {
+  canonicalNamespace,
+  fullPathOf,
+  identifyPlace,
+  placeOf,
+  type EnginePlace,
+} from '../engine-place.ts'
 import type { SecretProviderClass } from '../class/secret-provider-class.ts'
+
+/** A few milliseconds. Many patterns and many keys of a class would otherwise hold the event loop for longer than 50 ms. */
+const MAX_TRIES_AT_ONCE = 50_000
 
 export interface AccessRulesOptions {
   readonly rules: readonly CsiRule[]
@@ -51,7 +61,7 @@ export function createAccessRules(config: AccessConfig): AccessRules {
 
 /** The rules that match a subject and its role, or why none matches. */
 interface FoundRules {
-  readonly rules: readonly CsiRule[]
+  readonly rules: readonly CompiledRule[]
   readonly denial: string | undefined
 }
 
@@ -61,7 +71,7 @@ type Subject = Pick<PodReference, 'namespace' | 'serviceAccount'>
 interface Use {
   readonly place: EnginePlace
   readonly key: string | undefined
-  readonly allows: (rule: CsiRule) => boolean
+  readonly allows: (rule: CompiledRule) => boolean
   /** What no rule allows, with the name of its list. */
   readonly what: string
 }
@@ -84,10 +94,12 @@ export interface RuntimeAccess {
 
 /** The administrator's rules (csi.rules). Objects that no rule allows are denied without a request to Vault. */
 export class AccessRules {
-  readonly #options: AccessRulesOptions
+  readonly #options: Omit<AccessRulesOptions, 'rules'>
+  readonly #rules: readonly CompiledRule[]
 
-  constructor(options: AccessRulesOptions) {
+  constructor({ rules, ...options }: AccessRulesOptions) {
     this.#options = options
+    this.#rules = rules.map((rule) => compileRule(rule, options.home))
   }
 
   /**
@@ -101,22 +113,41 @@ export class AccessRules {
 
   /**
    * Throws RULE_DENIED. The message names each denied object and the list that has no match. It reveals nothing else
-   * about the rules.
+   * about the rules. Other work runs between its parts.
    */
-  require(subject: Subject, wanted: SecretProviderClass): void {
-    const denials = this.findDenials(subject, wanted)
-    if (denials.length === 0) return
-    throw denied(denials)
+  async require(subject: Subject, wanted: SecretProviderClass): Promise<void> {
+    const denials = await doInTurns(this.#findDenialsInParts(subject, wanted))
+    if (denials.length > 0) throw denied(denials)
   }
 
   /** Returns the reasons why a class is denied; none if it is allowed. */
   findDenials(subject: Subject, wanted: SecretProviderClass): readonly string[] {
+    return doAtOnce(this.#findDenialsInParts(subject, wanted))
+  }
+
+  *#findDenialsInParts(subject: Subject, wanted: SecretProviderClass): Parts<readonly string[]> {
     const { rules, denial } = this.#findRules(subject, wanted.role)
     if (denial !== undefined) return [denial]
     const who = `${subject.namespace}/${subject.serviceAccount}`
-    return wanted.objects.flatMap((object) =>
-      keysOf(object).flatMap((key) => this.#explain(object, key, rules, who) ?? []),
-    )
+    const triesPerKey = rules.reduce((sum, { keys }) => sum + 1 + keys.tries, 0)
+    const known = new Map<string, string | undefined>()
+    const denials: string[] = []
+    let tries = 0
+    for (const object of wanted.objects) {
+      for (const key of keysOf(object)) {
+        const place = placeOf(object, this.#options.home)
+        const id = `${identifyPlace(place)} ${key} ${object.type}`
+        if (!known.has(id)) {
+          tries += triesPerKey
+          if (tries > MAX_TRIES_AT_ONCE) yield
+          tries %= MAX_TRIES_AT_ONCE
+          known.set(id, this.#explain(object.type, { place, key }, rules, who))
+        }
+        const found = known.get(id)
+        if (found !== undefined) denials.push(`${nameObject(object)}: ${found}`)
+      }
+    }
+    return denials
   }
 
   /** Throws RULE_DENIED for a subject and role to which no rule allows any operation at run time in a Vault namespace. */
@@ -139,15 +170,15 @@ export class AccessRules {
       const found = this.#findDenial(rules, {
         place,
         key,
-        allows: ({ operations = [] }) => operations.includes(operation),
+        allows: ({ operations }) => operations.has(operation),
         what: `operation ${operation} (operations)`,
       })
       return found && `no rule for ${who} with role ${quoted(role)}${found}`
     }
     return {
       engines: rules
-        .filter(({ operations = [] }) => operations.length > 0)
-        .map((rule) => placeOf(rule, this.#options.home))
+        .filter(({ operations }) => operations.size > 0)
+        .map(({ place }) => place)
         .toSorted((one, other) => other.mount.length - one.mount.length),
       require: (wanted) => {
         const found = explain(wanted)
@@ -158,10 +189,10 @@ export class AccessRules {
   }
 
   #findRules({ namespace, serviceAccount }: Subject, role: string | undefined): FoundRules {
-    const ofNamespace = this.#options.rules.filter((rule) => matchesAny(rule.namespaces, namespace))
+    const ofNamespace = this.#rules.filter((rule) => rule.namespaces.matches(namespace))
     if (ofNamespace.length === 0)
       return { rules: [], denial: `no rule matches namespace ${quoted(namespace)} (namespaces)` }
-    const ofAccount = ofNamespace.filter((rule) => matchesAny(rule.serviceAccounts, serviceAccount))
+    const ofAccount = ofNamespace.filter((rule) => rule.serviceAccounts.matches(serviceAccount))
     if (ofAccount.length === 0) {
       return {
         rules: [],
@@ -169,7 +200,7 @@ export class AccessRules {
       }
     }
     if (role === undefined) return { rules: ofAccount, denial: undefined }
-    const ofRole = ofAccount.filter((rule) => matchesAny(rule.roles, role))
+    const ofRole = ofAccount.filter((rule) => rule.roles.matches(role))
     const who = `${namespace}/${serviceAccount}`
     const denial =
       ofRole.length > 0 ? undefined : `no rule for ${who} matches role ${quoted(role)} (roles)`
@@ -177,34 +208,31 @@ export class AccessRules {
   }
 
   #explain(
-    object: ClassObject,
-    key: string,
-    rules: readonly CsiRule[],
+    type: ClassObject['type'],
+    wanted: Pick<Use, 'place' | 'key'>,
+    rules: readonly CompiledRule[],
     who: string,
   ): string | undefined {
-    const { type } = object
     const denial = this.#findDenial(rules, {
-      place: placeOf(object, this.#options.home),
-      key,
-      allows: (rule) => rule.types.some((allowed) => allowed === type),
+      ...wanted,
+      allows: ({ types }) => types.has(type),
       what: `type ${type} (types)`,
     })
-    return denial === undefined
-      ? undefined
-      : `${nameObject(object)}: no rule for ${who} with this role${denial}`
+    return denial && `no rule for ${who} with this role${denial}`
   }
 
   /** The end of a sentence about what no rule allows; undefined if a rule allows the use. */
-  #findDenial(rules: readonly CsiRule[], { place, key, allows, what }: Use): string | undefined {
+  #findDenial(
+    rules: readonly CompiledRule[],
+    { place, key, allows, what }: Use,
+  ): string | undefined {
     const { home } = this.#options
-    const ofPlace = rules.filter((rule) => isSame(placeOf(rule, home), place))
+    const ofPlace = rules.filter((rule) => isSame(rule.place, place))
     if (ofPlace.length === 0) return ` allows ${describePlace(place, home)}`
     const within = isSame(place, home) ? '' : ' and this engine'
     if (key === undefined) return ofPlace.some(allows) ? undefined : `${within} allows ${what}`
     const isGuarded = this.#isGuarded(key, place)
-    const ofKey = ofPlace.filter(({ keys }) =>
-      isGuarded ? keys.includes(key) : matchesAny(keys, key),
-    )
+    const ofKey = ofPlace.filter(({ keys }) => (isGuarded ? keys.names(key) : keys.matches(key)))
     const name = quoted(key)
     if (ofKey.length === 0) {
       return isGuarded

@@ -1,7 +1,7 @@
 import type { CallContext } from '../../call-context.ts'
 import type { CsiConfig, CsiRule } from '../../config/config.ts'
 import { inVaultNamespace, placeOf, type EnginePlace } from '../../csi/engine-place.ts'
-import { matchesAny } from '../../csi/identity/name-pattern.ts'
+import { NamePatterns } from '../../csi/identity/name-pattern.ts'
 import { openPodSession, type PodLoginOptions } from '../../csi/identity/pod-login.ts'
 import type { PodSession } from '../../csi/identity/pod-session.ts'
 import type { ServiceAccountToken } from '../../identity/service-account-token.ts'
@@ -51,8 +51,8 @@ function isFor(rule: CsiRule, { claims }: ServiceAccountToken): boolean {
   const { operations = [], namespaces, serviceAccounts } = rule
   return (
     operations.length > 0 &&
-    matchesAny(namespaces, namespace) &&
-    matchesAny(serviceAccounts, account)
+    new NamePatterns(namespaces).matches(namespace) &&
+    new NamePatterns(serviceAccounts).matches(account)
   )
 }
 

@@ -107,6 +107,22 @@ void test('secretObjects must name the path of an object', async (t) => {
   ])
 })
 
+void test('secretObjects can name a file in the folder of an object, but not the folder', async (t) => {
+  const objects = `
+      - {path: keys/all, type: publicKey, key: app-signing, version: all}
+`
+  const secretOf = (name: string) =>
+    readManifests(
+      `${CLASS.replace(/\n {6}- .*\n/, objects)}  secretObjects:\n    - {secretName: s, type: Opaque, data: [{objectName: "${name}", key: k}]}\n`,
+    )[0]?.faults.map(({ path }) => path)
+  const fault = ['secretObjects[0].data[0].objectName']
+  t.same(secretOf('keys/all/1'), [])
+  t.same(secretOf('keys/all'), fault)
+  t.same(secretOf('keys'), fault)
+  t.same(secretOf('keys/all-of-them/1'), fault)
+  t.same(secretOf('x/'.repeat(3_000)), fault)
+})
+
 void test('secretObjects of which the driver would make no Secret are faults', async (t) => {
   const label = 'secretObjects[0]'
   const data = 'data: [{objectName: jwt.pem, key: k}]'
