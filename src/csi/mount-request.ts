@@ -94,7 +94,7 @@ function readName(attributes: Readonly<Record<string, string>>, name: string): s
 }
 
 /** Where the driver has the texts of a request from. */
-const ORIGIN = {
+export const ORIGIN = {
   attributes: 'the parameters of the class and the volumeAttributes of the pod',
   secrets: 'the Secret in nodePublishSecretRef of the pod',
 } as const

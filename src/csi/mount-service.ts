@@ -6,10 +6,12 @@ import type { AccessRules } from './identity/access-rules.ts'
 import { fingerprint, requireUsableContent, zeroFiles, type ContentFile } from './volume/content.ts'
 import {
   findVolumeOwner,
+  ORIGIN,
   readMountRequest,
   type MountRequest,
   type VolumeOwner,
 } from './mount-request.ts'
+import { findLargeRequest } from './large-request.ts'
 import { isAbsence, joinFaults, type ObjectFault } from './class/object-fault.ts'
 import { isComposite, type ClassObject } from './class/object-types.ts'
 import { requirePodToken } from './identity/pod-token.ts'
@@ -79,6 +81,20 @@ export class MountService {
         this.#options.ledger.failed(identifyVolume(owner, targetPath), owner.pod, error)
       throw error
     }
+  }
+
+  /** Returns the error of a Mount that is too large to be decoded, which counts for its volume, too. */
+  refuseLarge(message: Uint8Array): BridgeError {
+    const error = new BridgeError(
+      'REQUEST_INVALID',
+      `the request (${ORIGIN.attributes}, and ${ORIGIN.secrets}) is longer than 4 MiB; a SecretProviderClass has at most 256 KiB: split it`,
+    )
+    const found = findLargeRequest(message)
+    if (found !== undefined) {
+      const { owner, targetPath } = found
+      this.#options.ledger.failed(identifyVolume(owner, targetPath), owner.pod, error)
+    }
+    return error
   }
 
   #serveWithin(request: MountRequest, { attributes, secrets }: MountInput, context: CallContext) {

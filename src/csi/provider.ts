@@ -23,6 +23,8 @@ import { VolumeLedger } from './volume/volume-ledger.ts'
 const MAX_MOUNTS_IN_FLIGHT = 512
 /** A class may have 256 KiB of objects, which are longer as JSON, and a request contains the pod's tokens twice. */
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024
+/** A response may have 1 MiB. The driver reads each one at once. */
+const MAX_UNREAD_BYTES = 32 * 1024 * 1024
 
 export interface CsiProviderOptions {
   readonly csi: CsiConfig
@@ -77,7 +79,7 @@ export function createCsiProvider(options: CsiProviderOptions): CsiProvider {
     metrics,
   })
   return {
-    services: [serveCsiProvider(service, createFunnel(options), options.programVersion)],
+    services: [serveCsiProvider(service, createFunnel(options, service), options.programVersion)],
     service,
     ledger,
     sessions,
@@ -90,7 +92,10 @@ export function createCsiProvider(options: CsiProviderOptions): CsiProvider {
   }
 }
 
-function createFunnel({ clock, log, metrics }: CsiProviderOptions): UnaryFunnel {
+function createFunnel(
+  { clock, log, metrics }: CsiProviderOptions,
+  service: MountService,
+): UnaryFunnel {
   return new UnaryFunnel({
     clock,
     log,
@@ -100,6 +105,8 @@ function createFunnel({ clock, log, metrics }: CsiProviderOptions): UnaryFunnel 
     onInFlight: (calls) => metrics.csiMountsInFlight.set(calls),
     maxInFlight: MAX_MOUNTS_IN_FLIGHT,
     maxRequestBytes: MAX_REQUEST_BYTES,
+    refuseLarge: (request) => service.refuseLarge(request),
+    maxUnreadBytes: MAX_UNREAD_BYTES,
     limitSetting: '',
     toStatus: toMountStatus,
   })

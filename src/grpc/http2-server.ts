@@ -1,5 +1,5 @@
 import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js'
-import type { Http2Server, ServerOptions as Http2Options } from 'node:http2'
+import type { Http2Server, ServerHttp2Stream, ServerOptions as Http2Options } from 'node:http2'
 
 import { MAX_HEADER_BYTES } from './client-bounds.ts'
 
@@ -24,6 +24,11 @@ const MAX_REJECTED_STREAMS = 1_024
 interface Internals {
   readonly commonServerOptions: Http2Options
   readonly http2Servers: ReadonlyMap<Http2Server, unknown>
+}
+
+/** A call without interceptors (packages/grpc-js/src/server-call.ts, server-interceptors.ts). */
+interface CallInternals {
+  readonly call: { readonly stream: ServerHttp2Stream }
 }
 
 /** Creates a grpc-js server with our HTTP/2 limits. */
@@ -57,6 +62,13 @@ export function listen(server: Server, path: string): Promise<Http2Server> {
       else resolve(added)
     })
   })
+}
+
+/** The connection of a call, as an object that its calls have in common. */
+export function connectionOf(call: object): object {
+  const { stream } = (call as CallInternals).call
+  // A stream that has ended has no session.
+  return stream.session ?? stream
 }
 
 function internalsOf(server: Server): Internals {

@@ -15,29 +15,32 @@ export type CallEnd = Pick<EventEmitter, 'once'> & { readonly cancelled: boolean
  * that is sent.
  */
 export class SecretMessage implements SentMessage {
-  readonly #bytes: Buffer
-  readonly #copies: Uint8Array[] = []
+  readonly byteLength: number
+  #bytes: Buffer | undefined
+  #copy: Uint8Array | undefined
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes
+    this.byteLength = bytes.byteLength
   }
 
-  get byteLength(): number {
-    return this.#bytes.byteLength
-  }
-
+  /** Only once: from then on, the copy is the message. */
   copy(target: Uint8Array, start: number): number {
-    this.#copies.push(target)
-    return this.#bytes.copy(target, start)
+    const written = this.#bytes?.copy(target, start) ?? 0
+    this.zero()
+    this.#copy = target
+    return written
+  }
+
+  zero(): void {
+    this.#bytes?.fill(0)
+    this.#bytes = undefined
+    this.#copy?.fill(0)
   }
 
   /** Zeroes it and its copies when the call has ended; if it was sent, that is after all of it was written to the socket. */
   zeroAfter(call: CallEnd): void {
-    const zero = () => {
-      this.#bytes.fill(0)
-      for (const copy of this.#copies) copy.fill(0)
-    }
-    if (call.cancelled) zero()
-    else call.once('cancelled', zero)
+    if (call.cancelled) this.zero()
+    else call.once('cancelled', () => this.zero())
   }
 }

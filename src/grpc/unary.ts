@@ -1,6 +1,4 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import { BinaryReader } from '@bufbuild/protobuf/wire'
-import type { DescMethodUnary, DescMessage, Message, MessageShape } from '@bufbuild/protobuf'
+import type { DescMethodUnary, DescMessage, MessageShape } from '@bufbuild/protobuf'
 import {
   Metadata,
   status,
@@ -12,11 +10,10 @@ import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import { BridgeError, type ErrorCode } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
+import { decode, encode, wipe, type Fields } from './message-codec.ts'
 import { SecretMessage, type SentMessage } from './sent-message.ts'
 import { toGrpcStatus } from './status.ts'
-
-/** All fields of a message and nothing else: an answer with a forgotten or misspelled field does not compile. */
-export type Fields<M extends DescMessage> = Omit<MessageShape<M>, keyof Message>
+import { UnreadResponses } from './unread-responses.ts'
 
 /** Handles one call, in generated types: receives a decoded request and returns the fields of the response. */
 export type UnaryHandler<I extends DescMessage, O extends DescMessage> = (
@@ -33,13 +30,20 @@ export interface UnaryFunnelOptions {
   readonly onInFlight: (calls: number) => void
   /** Maximum number of calls in progress; one more is refused with RESOURCE_EXHAUSTED. */
   readonly maxInFlight: number
-  /** Larger requests are refused with REQUEST_INVALID. Default: only the limit of the server applies, in grpc-js. */
+  /** Larger requests are refused before they are decoded. Default: only the limit of the server applies, in grpc-js. */
   readonly maxRequestBytes?: number | undefined
+  /** Returns the error of a larger request. Default: REQUEST_INVALID with its size. */
+  readonly refuseLarge?: ((request: Buffer) => BridgeError) | undefined
+  /** Maximum number of bytes of responses that clients have not read, in total. Default: 16 MiB. */
+  readonly maxUnreadBytes?: number | undefined
   /** The configuration key that sets maxInFlight; empty if there is none. Default: kms.maxCallsInFlight. */
   readonly limitSetting?: string | undefined
   /** Default: the table of status.ts. */
   readonly toStatus?: ((code: ErrorCode) => status) | undefined
 }
+
+/** An API server reads at once, and its responses have a few hundred bytes. */
+const DEFAULT_UNREAD_BYTES = 16 * 1024 * 1024
 
 /** Longest time of any call, including one without a deadline. */
 const MAX_CALL_MS = 30_000
@@ -81,15 +85,18 @@ interface CallTimes {
  */
 export class UnaryFunnel {
   readonly #options: UnaryFunnelOptions
+  readonly #unread: UnreadResponses
   #inFlight = 0
 
   constructor(options: UnaryFunnelOptions) {
+    const { clock, log, maxUnreadBytes = DEFAULT_UNREAD_BYTES } = options
     this.#options = options
+    this.#unread = new UnreadResponses({ maxBytes: maxUnreadBytes, clock, log })
   }
 
   /**
-   * Creates grpc-js's handler of one method. A method that answers from memory is "unlimited": a burst of calls of other methods
-   * must not make it fail.
+   * Creates grpc-js's handler of one method. A method that answers from memory, with less than 1 KiB, is "unlimited": a burst of
+   * calls of other methods must not make it fail.
    */
   serve<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
@@ -99,7 +106,12 @@ export class UnaryFunnel {
     return (call: Call, reply: sendUnaryData<SentMessage>) => {
       const isRefused = limit === 'limited' && this.#inFlight >= this.#options.maxInFlight
       const answer = isRefused ? () => this.#refuse() : handle
-      void this.#answer(method, answer, call, reply)
+      const send: typeof reply = (error, message) => {
+        if (limit === 'limited' && message) this.#unread.count(call, message)
+        if (message instanceof SecretMessage) message.zeroAfter(call)
+        reply(error, message)
+      }
+      void this.#answer(method, answer, call, send)
     }
   }
 
@@ -123,7 +135,6 @@ export class UnaryFunnel {
     this.#options.onInFlight((this.#inFlight += 1))
     try {
       const message = await this.#run(method, handle, call, facts)
-      if (message instanceof SecretMessage) message.zeroAfter(call)
       reply(null, message)
       this.#report(facts, startedAt, status.OK)
     } catch (thrown) {
@@ -159,13 +170,11 @@ export class UnaryFunnel {
     }
   }
 
-  #requireSize({ byteLength }: Buffer): void {
-    const { maxRequestBytes = Infinity } = this.#options
-    if (byteLength <= maxRequestBytes) return
-    throw new BridgeError(
-      'REQUEST_INVALID',
-      `the request has ${String(byteLength)} bytes, more than ${String(maxRequestBytes)}`,
-    )
+  #requireSize(request: Buffer): void {
+    const { maxRequestBytes = Infinity, refuseLarge } = this.#options
+    if (request.byteLength <= maxRequestBytes) return
+    const message = `the request has ${String(request.byteLength)} bytes, more than ${String(maxRequestBytes)}`
+    throw refuseLarge?.(request) ?? new BridgeError('REQUEST_INVALID', message)
   }
 
   #timesOf(call: Call): CallTimes {
@@ -252,78 +261,10 @@ export class UnaryFunnel {
   }
 }
 
-/** Maximum number of fields in a message, with each repetition counted. Messages of KMS v2 and CSI have a few dozen at most. */
-const MAX_FIELDS = 1_000
-/** A field has a tag and a value. */
-const MIN_FIELD_BYTES = 2
-
-/** A message of 4 MiB can have two million fields, which would take seconds and the whole memory to decode. */
-function requireFewFields(bytes: Buffer): void {
-  if (bytes.byteLength <= MAX_FIELDS * MIN_FIELD_BYTES) return
-  const reader = new BinaryReader(bytes)
-  for (let fields = 0; reader.pos < reader.len; fields += 1) {
-    if (fields === MAX_FIELDS) throw new RangeError(`more than ${String(MAX_FIELDS)} fields`)
-    const [field, type] = reader.tag()
-    reader.skip(type, field)
-  }
-}
-
-function decode<M extends DescMessage>(schema: M, bytes: Buffer): MessageShape<M> {
-  try {
-    requireFewFields(bytes)
-    return fromBinary(schema, bytes, { readUnknownFields: false })
-  } catch (cause) {
-    throw new BridgeError('REQUEST_INVALID', 'the request is not a valid message of its method', {
-      cause,
-    })
-  }
-}
-
-/**
- * Encodes an answer and zeroes its secrets. protobuf-es copies nested messages on its way, so it encodes zeros of the same
- * length, and the secrets then replace these zeros in the result. Decoding the result finds the zeros: its fields are views of
- * it.
- */
-function encode<M extends DescMessage>(schema: M, fields: Fields<M>): SentMessage {
-  const secrets = collectSecrets(fields, 'replace')
-  try {
-    const bytes = toBinary(schema, Object.assign(create(schema), fields))
-    const message = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    if (secrets.length === 0) return message
-    const places = collectSecrets(fromBinary(schema, bytes))
-    for (const [index, secret] of secrets.entries()) places[index]?.set(secret)
-    return new SecretMessage(message)
-  } finally {
-    for (const secret of secrets) secret.fill(0)
-  }
-}
-
 /** The text of a status is sent in a header, and a peer closes the connection if the headers are too large. */
 const MAX_DETAILS_LENGTH = 1_000
 
 /** grpc-js percent-encodes the text of a status, and throws on half a surrogate pair where no caller can catch it. */
 function toDetails(message: string): string {
   return message.slice(0, MAX_DETAILS_LENGTH).toWellFormed()
-}
-
-function wipe(message: object): void {
-  for (const secret of collectSecrets(message)) secret.fill(0)
-}
-
-/** The fields that carry plaintext: `plaintext` of KMS v2, `plain` of v1beta1, `contents` of the files of CSI. */
-const SECRET_FIELDS = ['plaintext', 'plain', 'contents']
-
-/** The secrets of a message; zeros of the same length may replace them in it. */
-function collectSecrets(message: object, then: 'keep' | 'replace' = 'keep'): Uint8Array[] {
-  const fields = message as Record<string, unknown>
-  const secrets: Uint8Array[] = []
-  for (const name of SECRET_FIELDS) {
-    const value = fields[name]
-    if (!(value instanceof Uint8Array)) continue
-    secrets.push(value)
-    if (then === 'replace') fields[name] = new Uint8Array(value.length)
-  }
-  const { files } = fields
-  if (!Array.isArray(files)) return secrets
-  return [...secrets, ...(files as object[]).flatMap((file) => collectSecrets(file, then))]
 }

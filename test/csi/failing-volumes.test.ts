@@ -1,4 +1,7 @@
+import { create, toBinary } from '@bufbuild/protobuf'
 import { after, end, test } from 'tap'
+import { MountRequestSchema } from '../../src/gen/csi/v1alpha1/service_pb.ts'
+import { GrpcClient } from '../real/program/grpc-client.ts'
 import { TcpProxy } from '../real/faults/tcp-proxy.ts'
 import { PodVault, newPod } from './pod-vault.ts'
 import { failure, startFixture, type FixtureOptions } from './fixture.ts'
@@ -54,6 +57,53 @@ void test('a class that is edited beyond the limits of a request makes its exist
     t.equal(plugin.summary().volumes, 1)
     t.match(plugin.lines.at(-1)?.msg, /the volume of pod shop\/web-0 failed \(the pod keeps/)
   }
+})
+
+void test('a request that is too large to be decoded makes its existing volume a failing one', async (t) => {
+  const plugin = await startPlugin()
+  t.teardown(plugin.stop)
+  const pod = newPod()
+  const attributes = await vault.attributes(pod, [PUBLIC])
+  const large = 'x'.repeat(5 * 1024 * 1024)
+  for (const edit of [
+    { attributes: await vault.attributes(pod, large) },
+    { attributes: await vault.attributes(pod, [PUBLIC], { note: large }) },
+    { attributes, secrets: JSON.stringify({ note: large }) },
+  ]) {
+    await plugin.driver.mount({ attributes })
+    t.same(plugin.failing(), {})
+    t.match(await failure(plugin.driver.mount(edit)), {
+      code: 'INVALID_ARGUMENT',
+      message: /\(.* the volumeAttributes of the pod, and the Secret in .*\) is longer than 4 MiB/,
+    })
+    t.same(plugin.failing(), { REQUEST_INVALID: 1 })
+    t.equal(plugin.summary().volumes, 1)
+    t.match(plugin.lines.at(-1)?.msg, /the volume of pod shop\/web-0 failed \(the pod keeps/)
+  }
+})
+
+void test('a large text that no driver sent counts for no volume', async (t) => {
+  const plugin = await startPlugin()
+  t.teardown(plugin.stop)
+  const client = new GrpcClient(plugin.socket, 60_000)
+  t.teardown(() => client.close())
+  const quotedOwner = await vault.attributes(newPod(), [PUBLIC])
+  const size = 5 * 1024 * 1024
+  for (const message of [
+    Buffer.alloc(size),
+    Buffer.alloc(size, 0xff),
+    Buffer.alloc(size, '\x0a\x00'),
+    toBinary(
+      MountRequestSchema,
+      create(MountRequestSchema, {
+        attributes: JSON.stringify({ note: quotedOwner.repeat(5_000) }),
+      }),
+    ),
+  ])
+    t.match(await failure(client.send('/v1alpha1.CSIDriverProvider/Mount', Buffer.from(message))), {
+      code: 'INVALID_ARGUMENT',
+    })
+  t.equal(plugin.summary().volumes, 0)
 })
 
 void test('a Mount that is refused because of too much text in progress counts for its volume', async (t) => {

@@ -215,7 +215,8 @@ const CASES: readonly Case[] = [
     name: 'a volume attribute that is longer than a message may be',
     change: { note: 'x'.repeat(5 * 1024 * 1024) },
     code: 'INVALID_ARGUMENT',
-    words: /^the request has 52\d{5} bytes, more than 4194304$/,
+    words:
+      /^the request \(the parameters of the class .*\) is longer than 4 MiB; a SecretProviderClass has/,
   },
   invalid('an object that is text', ['x'], /objects\[0\]: must be a mapping, not text/),
   invalid('an object that is null', [null], /objects\[0\]: has no value; set it to a mapping/),

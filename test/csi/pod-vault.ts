@@ -97,7 +97,7 @@ export class PodVault {
     change: AttributesChange = {},
   ): Promise<string> {
     const tokens = 'csi.storage.k8s.io/serviceAccount.tokens'
-    return JSON.stringify({
+    const all = {
       role: ROLE,
       objects: typeof objects === 'string' ? objects : JSON.stringify(objects),
       secretProviderClass: 'keys',
@@ -108,7 +108,10 @@ export class PodVault {
       'csi.storage.k8s.io/serviceAccount.name': pod.serviceAccount,
       ...(tokens in change ? {} : { [tokens]: await this.tokens(pod) }),
       ...change,
-    })
+    }
+    // As the driver does: json.Marshal of Go sorts the names.
+    const sorted = Object.entries(all).toSorted(([one], [other]) => (one < other ? -1 : 1))
+    return JSON.stringify(Object.fromEntries(sorted))
   }
 
   async stop(): Promise<void> {

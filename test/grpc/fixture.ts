@@ -22,6 +22,7 @@ export async function grpcFixture(
   options: {
     maxInFlight?: number
     maxRequestBytes?: number
+    maxUnreadBytes?: number
     level?: string
     limits?: Partial<ClientLimits>
   } = {},
@@ -37,6 +38,7 @@ export async function grpcFixture(
     onInFlight: (count) => void inFlight.push(count),
     maxInFlight: options.maxInFlight ?? 100,
     maxRequestBytes: options.maxRequestBytes,
+    maxUnreadBytes: options.maxUnreadBytes,
   })
   const { method } = V2
   const { encrypt = ({ plaintext }) => Promise.resolve(Buffer.from(plaintext)) } = handlers

@@ -1,0 +1,66 @@
+import { BridgeError } from '../errors.ts'
+import type { Logger } from '../telemetry/log.ts'
+import type { Clock } from '../time/clock.ts'
+import { connectionOf } from './http2-server.ts'
+import { SecretMessage, type CallEnd, type SentMessage } from './sent-message.ts'
+
+const REMIND_EVERY_MS = 60_000
+
+export interface UnreadResponsesOptions {
+  /** Of all connections together. */
+  readonly maxBytes: number
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/**
+ * Bounds the bytes of responses that grpc-js holds because clients have not read them. A connection may never hold more than
+ * what is still free. So a client that reads nothing holds at most half, and something is left for the next one. A response
+ * beyond that becomes an error; no connection is closed, because the calls on it would fail with UNAVAILABLE (docs/design.md,
+ * "Memory bounds").
+ */
+export class UnreadResponses {
+  readonly #options: UnreadResponsesOptions
+  /** A connection without unread responses is absent. */
+  readonly #byConnection = new Map<object, number>()
+  #bytes = 0
+  #warnedAt = -Infinity
+
+  constructor(options: UnreadResponsesOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Counts a response until its call has ended, when all of it has been written to the socket. Throws OVERLOADED if its
+   * connection would hold too much, and zeroes it.
+   */
+  count(call: CallEnd, message: SentMessage): void {
+    if (call.cancelled) return
+    const { byteLength } = message
+    const connection = connectionOf(call)
+    const own = (this.#byConnection.get(connection) ?? 0) + byteLength
+    if (own > this.#options.maxBytes - this.#bytes - byteLength) {
+      if (message instanceof SecretMessage) message.zero()
+      throw this.#refuse()
+    }
+    this.#add(connection, byteLength)
+    call.once('cancelled', () => this.#add(connection, -byteLength))
+  }
+
+  #add(connection: object, bytes: number): void {
+    const own = (this.#byConnection.get(connection) ?? 0) + bytes
+    this.#bytes += bytes
+    if (own === 0) this.#byConnection.delete(connection)
+    else this.#byConnection.set(connection, own)
+  }
+
+  #refuse(): BridgeError {
+    const { maxBytes, clock, log } = this.#options
+    const limit = `all clients of the socket together may leave ${String(maxBytes / 1024 / 1024)} MiB unread`
+    if (clock.monotonic() - this.#warnedAt >= REMIND_EVERY_MS) {
+      this.#warnedAt = clock.monotonic()
+      log.warn(`a client does not read its responses, so it receives errors instead (${limit})`)
+    }
+    return new BridgeError('OVERLOADED', `the client has not read its earlier responses (${limit})`)
+  }
+}

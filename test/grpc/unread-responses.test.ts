@@ -1,0 +1,69 @@
+import { create, toBinary } from '@bufbuild/protobuf'
+import { status } from '@grpc/grpc-js'
+import { test, type Test } from 'tap'
+import { EncryptRequestSchema } from '../../src/gen/kms/v2/api_pb.ts'
+import { eventually } from '../real/host/eventually.ts'
+import { UnreadingClient } from '../real/program/unreading-client.ts'
+import { grpcFixture } from './fixture.ts'
+
+const KIBIBYTE = 1024
+const seed = Buffer.alloc(32, 7)
+const ENCRYPT = '/v2.KeyManagementService/Encrypt'
+const STATUS = '/v2.KeyManagementService/Status'
+const MESSAGE = toBinary(EncryptRequestSchema, create(EncryptRequestSchema, { plaintext: seed }))
+
+/** A server whose answers have 100 KiB, and whose clients may leave 1 MiB unread. */
+async function startServer(t: Test) {
+  const encrypt = () => Promise.resolve(Buffer.alloc(100 * KIBIBYTE, 1))
+  const fixture = await grpcFixture({ encrypt }, { maxUnreadBytes: 1024 * KIBIBYTE })
+  t.teardown(fixture.stop)
+  const { socket } = fixture
+  const connect = async () => {
+    const client = await UnreadingClient.connect(socket)
+    t.teardown(() => client.close())
+    return client
+  }
+  return { ...fixture, connect }
+}
+
+async function callTimes(client: UnreadingClient, count: number) {
+  const received = await Promise.all(
+    Array.from({ length: count }, () => client.call(ENCRYPT, MESSAGE)),
+  )
+  return {
+    unread: received.filter((each) => each === 'unread').length,
+    refused: received.filter((each) => each === status.RESOURCE_EXHAUSTED).length,
+  }
+}
+
+void test('a client that reads nothing holds at most half of the bytes, and others are answered', async (t) => {
+  const { client, connect, lines } = await startServer(t)
+  const unreading = await connect()
+  t.same(await callTimes(unreading, 100), { unread: 5, refused: 95 })
+  t.equal(await unreading.call(STATUS, Buffer.alloc(0)), 'unread', 'Status has no limit')
+  for (let count = 0; count < 20; count += 1)
+    t.equal((await client.encrypt(seed)).ciphertext.length, 100 * KIBIBYTE)
+  const warnings = lines.filter(({ msg }) => msg.includes('does not read its responses'))
+  t.equal(warnings.length, 1)
+})
+
+void test('each further client that reads nothing holds at most half of what is still free', async (t) => {
+  const { connect } = await startServer(t)
+  const held: number[] = []
+  for (let count = 0; count < 5; count += 1)
+    held.push((await callTimes(await connect(), 20)).unread)
+  t.same(held, [5, 2, 1, 1, 0])
+})
+
+void test('the responses of a client that disconnects no longer count', async (t) => {
+  const { connect } = await startServer(t)
+  for (let round = 1; round <= 5; round += 1) {
+    await eventually(`all the room in round ${String(round)}`, async () => {
+      const unreading = await connect()
+      const { unread } = await callTimes(unreading, 10)
+      unreading.close()
+      return unread === 5
+    })
+  }
+  t.end()
+})
