@@ -50,7 +50,7 @@ function readReadiness({ plugin, session, clock }: KmsAdminOptions): Readiness {
   }
 }
 
-/** Status is "ok" while local keys serve; here a person sees that Vault does not answer. */
+/** Status is "ok" while local keys serve; this message shows a person why Vault is not used. */
 function describeState(
   { healthy, failingSince, text }: HealthState,
   { health, localKeys }: KmsAdminOptions['plugin'],

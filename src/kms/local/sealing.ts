@@ -194,7 +194,10 @@ export class LocalSealing {
     await this.#keeper?.stop()
   }
 
-  /** An API server read data under a local key. A check of this plugin reads what its newest local key has just encrypted. */
+  /**
+   * An API server read data under a local key. The newest key of this plugin does not count: the command round-trip and doctor
+   * read what it has just encrypted.
+   */
   noteRead(note: RingNote): void {
     if (note.keyId === this.#snapshot?.keyId && !this.#keys.isOwn(note)) this.#shared.noteRead(note)
   }

@@ -4,8 +4,8 @@ import { sealSeed } from '../../seed/local-seal.ts'
 import type { LocalKeyRing, RingNote } from './ring.ts'
 
 /**
- * The local key that the plugins of other nodes know, because stored data is under it. During an outage it encrypts in place of
- * a newer one, which only Vault could decrypt for them (docs/design.md, "Local keys").
+ * The local key that the plugins of other nodes know, because stored data is under it. During an outage it replaces a newer one,
+ * which only Vault could decrypt for them (docs/design.md, "Local keys").
  */
 export class SharedKey {
   readonly #ring: Pick<LocalKeyRing, 'find'>
@@ -20,7 +20,7 @@ export class SharedKey {
     if (this.#note?.ciphertext !== ciphertext) this.#note = { ciphertext, clusterId, keyId }
   }
 
-  /** A local key encrypts for its API server, which may store data under it. What was read is better evidence. */
+  /** This plugin encrypts with a local key, so data may be stored under it. A key under which data was read takes precedence. */
   noteUse(note: RingNote): void {
     if (this.#note?.keyId !== note.keyId) this.#note = note
   }
