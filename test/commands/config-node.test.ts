@@ -59,7 +59,7 @@ const POD = {
   ],
 }
 
-void test('the static pod needs nothing of any API server', async (t) => {
+void test('the static pod needs nothing from an API server', async (t) => {
   const { code, stdout } = await print(t, 'static-pod', '--image', 'registry.example.com/tb:1')
   t.equal(code, 0)
   const pod = parse(stdout) as { spec: { containers: { image: string }[] } }

@@ -113,7 +113,7 @@ void test('round-trip proves a plugin, and reports why it cannot', async (t) => 
   })
 })
 
-void test('round-trip says in words that nothing answers at a socket', async (t) => {
+void test('round-trip reports that nothing answers at a socket', async (t) => {
   const folder = tempFolder('round-trip')
   writeFileSync(join(folder, 'file'), '')
   const send = (name: string) =>

@@ -91,7 +91,7 @@ for (const [type, paths] of Object.entries({ ...EXPECTED, ...MORE })) {
   })
 }
 
-void test('the template in docs/csi.md makes JSON', async (t) => {
+void test('the template in docs/csi.md produces JSON', async (t) => {
   const files = await mount(exampleOf('template'))
   t.same(JSON.parse(String(files.get('app.json')?.contents)), { user: 'app', password: 'hunter2' })
 })

@@ -52,7 +52,7 @@ void test('every stale object is rewritten once, over several pages', async (t) 
   t.match(formatResult(again), 'secrets: 1,201 already current')
 })
 
-void test('an object that others change is read again; one that is gone, or new under its name, is left alone', async (t) => {
+void test('an object that others change is read again; one that is gone, or new under its name, is not touched', async (t) => {
   const { kube, run } = await fixture(t, 4)
   kube.intercept = ({ method, path }) => {
     if (method !== 'PATCH') return undefined

@@ -83,7 +83,7 @@ void test('an unstarted session renews in the background when a request finds it
   t.equal(login.calls.length, 2)
 })
 
-void test('a request adds the token and leaves the rest of the request alone', async (t) => {
+void test('a request gets the token and is not changed otherwise', async (t) => {
   const { vault, ask, within } = await loggedIn()
   const context = within(1_000)
   ask(context)
@@ -567,7 +567,7 @@ void test('a denial that arrives after another request logged in is retried with
   t.equal(login.calls.length, 2)
 })
 
-void test('many denials of one token make one forced login', async (t) => {
+void test('many denials of one token cause one forced login', async (t) => {
   const { vault, login, ask } = await loggedIn(10_000)
   const asked = Array.from({ length: 10 }, () => ask())
   await settle()
@@ -673,7 +673,7 @@ void test('start and stop may come twice, and a start after a stop does nothing'
   t.strictSame(vault.seen, ['revoke_token t1'])
 })
 
-void test('a denial after a stop makes no login', async (t) => {
+void test('a denial after a stop causes no login', async (t) => {
   const { session, vault, login, within, ask } = await loggedIn(10_000)
   const asked = ask()
   await settle()

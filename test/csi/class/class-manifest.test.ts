@@ -123,7 +123,7 @@ void test('secretObjects can name a file in the folder of an object, but not the
   t.same(secretOf('x/'.repeat(3_000)), fault)
 })
 
-void test('secretObjects of which the driver would make no Secret are faults', async (t) => {
+void test('secretObjects from which the driver would create no Secret are faults', async (t) => {
   const label = 'secretObjects[0]'
   const data = 'data: [{objectName: jwt.pem, key: k}]'
   for (const [written, ...paths] of [

@@ -199,7 +199,7 @@ void test('responses that a client does not read are bounded in bytes and time',
   t.ok((first?.bytesRead ?? Infinity) < 4 * MIB, 'the rest is never sent')
 })
 
-void test('a response gives its bytes back when its connection closes', async (t) => {
+void test('a response releases its bytes when its connection closes', async (t) => {
   const { path, server, budget } = await startServer(new HandClock())
   t.teardown(() => server.end())
   const connection = connect(path).on('error', () => undefined)

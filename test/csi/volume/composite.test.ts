@@ -128,7 +128,7 @@ void test('a rotation of a part changes the bundle', async (t) => {
   t.not(later.versions.get('x'), before.versions.get('x'))
 })
 
-void test('a republish makes the same files from the cache', async (t) => {
+void test('a republish creates the same files from the cache', async (t) => {
   const objects = [await secret('a', 'x'), { path: 'x', type: 'template', text: '<{{ a }}>' }]
   const pod = newPod()
   const attributes = await vault.attributes(pod, objects)

@@ -231,7 +231,7 @@ void test('parts of one value are mounted, decoded and encoded', async (t) => {
   t.not(later.versions.get('user'), versions.get('user'))
 })
 
-void test('a missing part fails the Mount with its pointer, and the log has nothing of the value', async (t) => {
+void test('a missing part fails the Mount with its pointer, and no part of the value is in the log', async (t) => {
   const text = JSON.stringify({ db: { password: 'hunter2', 'secret-name': 1 } })
   const object = { type: 'decrypt', key: 'app', ciphertext: await vault.encrypt('app', text) }
   t.match(await failure(mount([{ ...object, path: 'x', jsonPointer: '/db/pass' }])), {

@@ -282,7 +282,7 @@ void test('doctor on a node with the driver of csi.runtime and without a KMS plu
   })
 })
 
-void test('a state folder on a disk is a warning, and tells nothing about the audience', async (t) => {
+void test('a state folder on a disk is a warning, and shows nothing about the audience', async (t) => {
   const node = await startNode(join(tempFolder('rt'), 's'))
   t.teardown(() => node.runtime.stop())
   await node.runtime.kubelet.publish(newPod())

@@ -65,7 +65,7 @@ void test('jwt with pinned keys: a token of this API server opens Vault for it',
   await eventually('a login with the new token', async () => (await tokenExpiry(plugin)) > expiry)
   t.equal((await plugin.client.status()).healthz, 'ok')
 
-  // It was not replaced in time (Vault takes it for 150 s more, against clocks that differ): reported in words, and fixed by a new file alone.
+  // It was not replaced in time (Vault accepts it for 150 s more, because clocks differ): this is explained, and a new file fixes it.
   writeFileSync(
     tokenFile,
     await signer.token({ namespace: NAMESPACE, name: ACCOUNT, expiresIn: -600 }),

@@ -1,7 +1,7 @@
 /**
  * The .rpm package with a real rpm, in the root folder of a minimal Debian: `npm run test:release` runs it. It shows digests,
  * requirements, scripts, installation, upgrade and removal. It cannot show that dnf on RHEL resolves the requirements: no such
- * distribution can be had here, so rpm is told not to look for them, and the test compares them with what the program needs.
+ * distribution is available here, so rpm does not check them, and the test compares them with what the program needs.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
