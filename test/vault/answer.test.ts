@@ -72,6 +72,31 @@ for (const [status, text, code, retry] of ROWS) {
   })
 }
 
+/** Responses to a request that a pod chose: texts of OpenBao 2.7 and Vault 1.17. */
+const PASSED_ON = [
+  [500, '1 error occurred:\n\t* crypto/rsa: decryption error\n\n', undefined],
+  [500, '1 error occurred:\n\t* unsupported rsa signature algorithm internal error\n\n', undefined],
+  [500, '1 error occurred:\n\t* internal error\n\n', 'VAULT_UNAVAILABLE'],
+  [500, 'local node not active but active cluster node not found', 'VAULT_UNAVAILABLE'],
+  [400, 'unsupported encoding format "dr secondary"', undefined],
+  [400, 'path disabled in replication DR secondary mode', 'VAULT_UNAVAILABLE'],
+] as const
+
+for (const [status, text, code] of PASSED_ON) {
+  const what = code ?? 'a response for it'
+  void test(`${String(status)} "${text.trim()}" to a pod is ${what}`, async (t) => {
+    const bytes = Buffer.from(JSON.stringify({ errors: [text] }))
+    const attempt = {
+      request: { ...decrypt, passesOn: true },
+      context: { deadline: 0 },
+      endsAt: 0,
+    }
+    const outcome = read(raw(status, '', { attempt, bytes }))
+    if (code === undefined) t.same(outcome, { status, body: bytes })
+    else t.match(outcome, { error: { code } })
+  })
+}
+
 void test('a batch with failed items is an answer, regardless of its status', async (t) => {
   const body = { data: { batch_results: [{ error: 'x' }] } }
   for (const status of [200, 207, 400, 500, 503])

@@ -146,7 +146,7 @@ async function answer(
   let operation = 'none'
   const response = await respond()
   const seconds = (clock.monotonic() - startedAt) / 1000
-  const code = String(response.status)
+  const code = labelOf(response)
   metrics.csiRuntimeRequestDuration.observe({ operation, code }, seconds)
   return response
 
@@ -176,6 +176,17 @@ async function answer(
       return toErrorResponse(error)
     }
   }
+}
+
+/** What clients expect of Vault. */
+const USUAL = new Set([200, 400, 404])
+
+/**
+ * The status as a metric label: a closed set. A client can choose any status, such as 503, for which an alert would fire, so an
+ * unusual one that is open counts as `2xx`, `4xx` or `5xx`.
+ */
+function labelOf({ status, isStatusOpen = false }: PodResponse): string {
+  return isStatusOpen && !USUAL.has(status) ? `${String(status).charAt(0)}xx` : String(status)
 }
 
 function createFunnel({ clock, log, metrics }: RuntimeDriverOptions): UnaryFunnel {

@@ -56,7 +56,8 @@ function respondHealth({
 }: OwnResponseOptions): PodResponse {
   const chosen = new URLSearchParams(query).get(isAvailable ? 'activecode' : 'sealedcode')
   if (chosen !== null && !/^[2-5]\d\d$/.test(chosen)) return respond(400, { errors: [] })
-  return respond(Number(chosen ?? (isAvailable ? 200 : 503)), {
+  const status = Number(chosen ?? (isAvailable ? 200 : 503))
+  const response = respond(status, {
     initialized: true,
     sealed: !isAvailable,
     standby: false,
@@ -66,6 +67,7 @@ function respondHealth({
     server_time_utc: Math.floor(now / 1000),
     version: `transit-bridge ${programVersion}`,
   })
+  return { ...response, isStatusOpen: chosen !== null }
 }
 
 /** `vault status` requests it; hvac requests it before anything else. */

@@ -8,6 +8,7 @@ import type { AccessRules, RuntimeAccess } from '../identity/access-rules.ts'
 import type { SessionCache } from '../identity/session-cache.ts'
 import { namePod } from '../mount-request.ts'
 import type { FairGate } from '../fair-gate.ts'
+import { requireUsableStatus } from './chosen-status.ts'
 import { recognizePath, type EngineRequest } from './operations.ts'
 import { HEALTH, respondWithoutVault } from './own-responses.ts'
 import type { RuntimeVolume } from './publish-request.ts'
@@ -167,6 +168,7 @@ export class PodApi {
     const { pod, role } = volume
     const { operation, key } = wanted
     access.require({ place, key, operation })
+    requireUsableStatus(request.body)
     const session = sessions.open(requireToken(token), role, place.vaultNamespace)
     const context = {
       deadline: clock.monotonic() + REQUEST_TIMEOUT_MS,
@@ -227,13 +229,13 @@ function bodyOf({ body }: PodRequest): object {
 
 function toResponse({ status, body }: VaultResponse): PodResponse {
   if (!Buffer.isBuffer(body)) throw new TypeError('a response that is passed on consists of bytes')
-  return { status, body }
+  return { status, body, isStatusOpen: true }
 }
 
 /** Removes the names of keys that no rule allows. */
 function filterKeys(answer: VaultResponse, isAllowed: (name: string) => boolean): PodResponse {
   const { status, body } = toResponse(answer)
-  if (status !== 200) return { status, body }
+  if (status !== 200) return { status, body, isStatusOpen: true }
   const parsed = parseList(body)
   const names: unknown[] = Array.isArray(parsed.data?.keys) ? parsed.data.keys : []
   const keys = names.filter((name) => typeof name === 'string' && isAllowed(name))

@@ -17,6 +17,8 @@ export interface PodRequest {
 /** An HTTP response to a pod. */
 export interface PodResponse {
   readonly status: number
+  /** Whether the status is Vault's, or the client's choice. It may then be any, and says nothing about Vault or this program. */
+  readonly isStatusOpen?: boolean
   /** JSON. The server zeroes it after it is sent. */
   readonly body: Buffer
   readonly retryAfterSeconds?: number | undefined

@@ -142,15 +142,32 @@ function judge({ status, attempt }: RawAnswer, words: readonly string[]): Verdic
   // A 500 that is the request's own fault (builtin/logical/transit/path_encrypt.go): it fails everywhere.
   if (status === 500 && mentions('failed to parse batch input'))
     return { code: 'VAULT_REJECTED', retry: 'never', says: 'rejects' }
+  // A pod chose the request: as an outage, it would be sent twenty times, and leave this address for others, too.
+  if (status === 500 && attempt.request.passesOn === true && words.every(isOfEngine))
+    return { code: 'VAULT_REJECTED', retry: 'never', says: 'rejects' }
   if (status === 501)
     return { code: 'VAULT_UNAVAILABLE', retry: 'elsewhere', says: 'is not initialized and cannot' }
   // Vault Enterprise returns this at every path of a disaster recovery secondary except sys/replication.
-  if (status === 400 && mentions('dr secondary'))
+  if (status === 400 && words.some((text) => DISABLED.test(text)))
     return { code: 'VAULT_UNAVAILABLE', retry: 'elsewhere', says: 'is a DR secondary and cannot' }
   if (status >= 500 || PASSING.has(status))
     return { code: 'VAULT_UNAVAILABLE', retry: 'soon', says: 'cannot currently' }
   const retry = attempt.request.operation === 'login' ? 'ask-others' : 'never'
   return { code: 'VAULT_REJECTED', retry, says: 'rejects' }
+}
+
+/** At the start, because a client can make its own words a part of an error. */
+const DISABLED = /^path disabled in replication dr secondary/i
+/** A failed audit, for example. The whole text is compared, because a client can make its own words a part of one. */
+const INTERNAL = '1 error occurred:\n\t* internal error'
+
+/**
+ * Whether a text of a 500 is the error of a secrets engine, as opposed to a node that has no leader or an internal error (openbao
+ * vault/request_handling.go adds each error of an engine to a list). Transit returns 500 for many faults of a request, such as a
+ * key version that does not exist or a ciphertext that RSA cannot decrypt.
+ */
+function isOfEngine(text: string): boolean {
+  return /^\d+ errors? occurred:/.test(text) && text.trim() !== INTERNAL
 }
 
 /**

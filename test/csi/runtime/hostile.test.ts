@@ -156,6 +156,65 @@ function refused(t: Asserts, { status, body }: Exchange): void {
   t.ok(Array.isArray(errors) && errors.length > 0, body)
 }
 
+/** A batch that fails in part, and the status that its response then has. */
+const batch = (status: string, name = 'partial_failure_response_code') =>
+  `{"${name}": ${status}, "batch_input":[{"plaintext":"YQ=="},{"plaintext":"!"}]}`
+
+/** Statuses for which Vault closes the connection, redirects or sends no body. */
+const STATUSES: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    ['1', '100', '101', '199', '204', '205', '304', '307', '"307"', '3.07e2', '0503', '-1'].map(
+      (status) => [`the status ${status}`, batch(status)],
+    ),
+  ),
+  'the status 307 after another one': batch('200')
+    .replace('{', '{"a":1,')
+    .replace('}', `},${batch('307').slice(1, -1)}}`),
+  'the status 307 with spaces': batch(`${' '.repeat(1_000)}307`),
+  'the status 307 in a field with an escape': batch(
+    '307',
+    String.raw`partial\u005ffailure_response_code`,
+  ),
+  'the status 307 in a field with escapes': batch(
+    '307',
+    String.raw`\u0070artial_failure_response_code`,
+  ),
+}
+
+for (const [name, body] of Object.entries(STATUSES)) {
+  void test(`a batch that chooses ${name} is refused in Vault's format`, async (t) => {
+    refused(t, await send(post('/v1/transit/encrypt/app-data', '', body)))
+  })
+}
+
+void test('a batch may choose the status of a result', async (t) => {
+  for (const status of [200, 207, 400, 503]) {
+    const answer = await send(post('/v1/transit/encrypt/app-data', '', batch(String(status))))
+    t.equal(answer.status, status, answer.body)
+    t.match(JSON.parse(answer.body), { data: { batch_results: [{ ciphertext: String }, {}] } })
+  }
+})
+
+void test('other escapes in JSON are passed on', async (t) => {
+  const body = String.raw`{"plaintext":"YQ\u003d\u003D","x":"\u007f\\u0061\u00e4 partial_failure_response_code"}`
+  t.equal((await send(post('/v1/transit/encrypt/app-data', '', body))).status, 200)
+})
+
+void test('a client cannot add metric labels, or count as an outage', async (t) => {
+  for (const status of [503, 500, 599, 299, 418])
+    await socket.ask(`sys/health?activecode=${String(status)}`)
+  const text = await runtime.metrics.registry.metrics()
+  const codes = [
+    ...text.matchAll(/runtime_request_duration_seconds_count\{operation="(\w+)",code="(\w+)"\}/g),
+  ]
+  const labels = new Set(codes.map(([, , code]) => code))
+  t.ok(labels.has('5xx'))
+  t.same(
+    [...labels].filter((code) => /^(?:418|5\d\d|2(?!00)\d\d)$/.test(code ?? '')),
+    [],
+  )
+})
+
 const LINE = 'POST /v1/transit/encrypt/app-data HTTP/1.1\r\nHost: vault\r\n'
 const SMUGGLED =
   'POST /v1/transit/decrypt/k8s-etcd HTTP/1.1\r\nHost: v\r\nContent-Length: 2\r\n\r\n{}'

@@ -66,6 +66,25 @@ void test('an error of Transit is passed on as Vault writes it', async (t) => {
   t.equal(missing.status, 404)
 })
 
+void test('a request that Transit cannot carry out is sent once, and is not an outage', async (t) => {
+  await vault.makeKey('rsa', 'rsa-2048')
+  const requests: [string, object][] = [
+    ['transit/decrypt/rsa', { ciphertext: 'vault:v1:AAAA' }],
+    ['transit/sign/signing', { input: 'YQ==', key_version: 99 }],
+    ['transit/sign/rsa', { input: 'YQ==', signature_algorithm: 'internal error' }],
+    ['transit/encrypt/data', { plaintext: 'YQ==', associated_data: '!' }],
+    ['transit/random', { format: 'path disabled in replication DR secondary mode' }],
+  ]
+  for (const [path, body] of requests) {
+    const since = vault.bao.auditMark()
+    const answer = await socket.ask(path, { body })
+    t.ok(answer.status === 500 || answer.status === 400, `${path}: ${answer.text}`)
+    t.equal(answer.json.errors?.length, 1)
+    t.equal(vault.bao.auditRequests({ since, path }).length, 1, 'no retry')
+    t.equal((await socket.ask('sys/health')).status, 200)
+  }
+})
+
 void test("Vault's audit names the pod of each request, and contains no plaintext", async (t) => {
   const since = vault.bao.auditMark()
   await socket.ask('transit/random', { body: {} })
