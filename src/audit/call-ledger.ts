@@ -173,9 +173,16 @@ function mayCause(method: PluginCall['method'], { action }: AuditEntry): boolean
   return action === 'decrypt' && method !== 'Encrypt'
 }
 
+/** Commands that decrypt under the plugin's identity, by the start of their uid. */
+const OPERATOR_RUNS = [
+  ['verify-', 'verify'],
+  ['escrow-', 'escrow create'],
+] as const
+
 function explainStranger(uid: string): string {
-  if (uid.startsWith('verify-'))
-    return 'it claims to be a run of verify; if you ran it, pass its uid with --verify-run'
+  for (const [prefix, command] of OPERATOR_RUNS)
+    if (uid.startsWith(prefix))
+      return `it claims to be a run of ${command}; if you ran it, pass its uid with --verify-run`
   if (uid.startsWith('check-'))
     return "it claims to be a plugin's own check, and no plugin logged it"
   return 'no plugin logged its uid'

@@ -15,7 +15,7 @@ const options = {
   key: text('NAME', 'Report only the uses of this key.'),
   verifyRun: repeated(
     'UID',
-    'The uid that a run of verify printed. Its requests are not suspicious. Repeat it for each run.',
+    'The uid that a run of verify or escrow create printed. Its requests are not suspicious. Repeat it for each run.',
   ),
   since: time('Calls of plugins before this time need no entry in the audit files.'),
   until: time('Calls of plugins after this time need no entry.'),

@@ -4,7 +4,7 @@ import { identifyLocalKey } from '../seed/local-seal.ts'
 import { identifySource } from '../storage/source-identity.ts'
 import type { KmsV1Value, KmsV2Value, StoredValue } from '../storage/stored-value.ts'
 import { openSource } from '../storage/wrapped-source.ts'
-import type { Finding } from '../verify/proof.ts'
+import { explainLocalProvider, type Finding } from '../verify/proof.ts'
 import type { EntryKind } from './manifest.ts'
 
 /** The key that an object needs to be read without Vault. */
@@ -26,10 +26,7 @@ export function findNeed(
     case 'damaged':
       return { kind: 'unreadable', why: stored.why }
     case 'local':
-      return {
-        kind: 'unproven',
-        why: `its ${stored.scheme} key is only in the EncryptionConfiguration; keep a copy of that file, or encrypt the object with the plugin (transit-bridge rewrite)`,
-      }
+      return explainLocalProvider(stored)
     case 'kms-v1':
     case 'kms-v2':
       return findKmsNeed(stored, acceptVaultKubernetesKms)

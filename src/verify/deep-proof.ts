@@ -3,7 +3,13 @@ import { LRUCache } from 'lru-cache'
 import { BridgeError } from '../errors.ts'
 import type { KmsV1Value, KmsV2Value } from '../storage/stored-value.ts'
 import { findPayloadFault } from '../storage/payload.ts'
-import { findDamage, type Finding, type ParsedObject, type Proof } from './proof.ts'
+import {
+  explainLocalProvider,
+  findDamage,
+  type Finding,
+  type ParsedObject,
+  type Proof,
+} from './proof.ts'
 import type { SourceReader } from '../storage/source-reader.ts'
 import { identifySource } from '../storage/source-identity.ts'
 import type { OpenedEnvelope } from '../seed/envelope.ts'
@@ -43,11 +49,7 @@ export class DeepProof implements Proof {
     await this.#learn(objects.flatMap(({ stored }) => (isKms(stored) ? [stored] : [])))
     return objects.map(({ key, stored }) => {
       if (isKms(stored)) return this.#judge(stored, key)
-      if (stored.kind !== 'local') return findDamage(stored)
-      return {
-        kind: 'unproven',
-        why: `its ${stored.scheme} key is only in the EncryptionConfiguration`,
-      }
+      return stored.kind === 'local' ? explainLocalProvider(stored) : findDamage(stored)
     })
   }
 

@@ -28,6 +28,14 @@ export const shallowProof: Proof = {
   end: () => undefined,
 }
 
+/** Why an object of a provider such as aescbc is not proved, and what to do. */
+export function explainLocalProvider({ scheme }: Extract<StoredValue, { kind: 'local' }>): Finding {
+  return {
+    kind: 'unproven',
+    why: `its ${scheme} key is only in the EncryptionConfiguration; keep a copy of that file, or encrypt the object with the plugin (transit-bridge rewrite)`,
+  }
+}
+
 export function findDamage(stored: StoredValue): Finding | undefined {
   return stored.kind === 'damaged' ? { kind: 'unreadable', why: stored.why } : undefined
 }

@@ -144,6 +144,11 @@ const WRONG: readonly (readonly [string, Logs, RegExp])[] = [
   ],
   ['it claims to be a check', { entries: use({ uid: `check-${UID}` }) }, /no plugin logged it/],
   ['it claims to be verify', { entries: use({ uid: `verify-${UID}` }) }, /--verify-run/],
+  [
+    'it claims to be escrow create',
+    { entries: use({ uid: `escrow-${UID}` }) },
+    /a run of escrow create; .*--verify-run/,
+  ],
   ['it has no response', { entries: use({}).slice(0, 1) }, /no answer/],
   ['Vault refused it', { entries: use({ error: 'permission denied' }) }, /permission denied/],
 ]

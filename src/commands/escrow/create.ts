@@ -147,7 +147,7 @@ function nothingCovered(coverage: readonly Coverage[]): BridgeError {
 }
 
 function formatCreation(report: CreationReport): string {
-  const { ok, escrow, shares, needed, recipients, localKeys, seeds, coverage } = report
+  const { ok, escrow, shares, needed, recipients, localKeys, seeds, coverage, vaultUid } = report
   const ways = [
     ...(needed === undefined ? [] : [`any ${String(needed)} of ${String(shares.length)} shares`]),
     ...(recipients === 0 ? [] : [`one of ${String(recipients)} age recipients`]),
@@ -158,6 +158,7 @@ function formatCreation(report: CreationReport): string {
     ...(shares.length === 0
       ? []
       : [`give each of these to a different person, then delete it here: ${shares.join(' ')}`]),
+    `uid of its requests in Vault's audit log: ${vaultUid} (transit-bridge audit --verify-run)`,
     ok
       ? 'ok: every encrypted object is covered and was decrypted with the keys in the escrow'
       : 'NOT ok: the escrow does not cover everything; see above',

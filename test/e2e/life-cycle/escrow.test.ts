@@ -82,6 +82,7 @@ void test('create covers etcd and an etcd snapshot, through one request for each
   const outcome = await run('create', ...how, ...live, '--snapshot', snapshot)
   t.match(outcome, { code: 0, stderr: '' })
   t.match(outcome.stdout, /: (\d+) of \1 encrypted objects\n/)
+  t.match(outcome.stdout, /audit log: escrow-[0-9a-f-]{36} \(transit-bridge audit --verify-run\)/)
   t.match(outcome.stdout, /opened by any 3 of 5 shares, or by one of 1 age recipients/)
   for (const file of [escrow, ...shares]) t.equal(statSync(file).mode & 0o777, 0o600)
   const { manifest } = JSON.parse(readFileSync(escrow, 'utf8')) as {
