@@ -61,7 +61,7 @@ const endsPod = { terminationGracePeriodSeconds: { type: 'integer', minimum: 1 }
 /** Values that both parts have. */
 export const partValues: Record<string, Schema> = {
   affinity: anyMapping,
-  priorityClassName: text,
+  priorityClassName: { type: 'string', pattern: '^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$' },
   updateStrategy: {
     type: 'object',
     additionalProperties: false,
@@ -110,6 +110,11 @@ export const partValues: Record<string, Schema> = {
   readinessProbe: probe({ successThreshold: { type: 'integer', minimum: 1 } }),
 }
 
+/** Part of the names of objects, such as Services, and of labels. */
+function objectName(maxLength: number): Schema {
+  return { type: 'string', maxLength, pattern: '^([a-z]([a-z0-9-]*[a-z0-9])?)?$' }
+}
+
 const duration = { type: 'string', pattern: '^[0-9]+(ms|s|m|h|d|w|y)$' }
 
 const monitor: Schema = {
@@ -128,6 +133,8 @@ const monitor: Schema = {
 
 /** Other values, by their path. */
 export const otherValues: readonly (readonly [path: readonly string[], schema: Schema])[] = [
+  [['nameOverride'], objectName(63)],
+  [['fullnameOverride'], objectName(50)],
   [['commonLabels'], labels],
   [
     ['extraObjects'],
@@ -139,6 +146,7 @@ export const otherValues: readonly (readonly [path: readonly string[], schema: S
   [['kms', 'serviceAccount', 'create'], { type: 'boolean' }],
   [['csi', 'serviceAccount', 'create'], { type: 'boolean' }],
   [['podMonitor'], monitor],
+  [['prometheusRule', 'labels'], labels],
   [['serviceMonitor'], monitor],
   [['networkPolicy', 'vaultPorts'], listOf({ type: 'integer', minimum: 1, maximum: 65_535 })],
 ]

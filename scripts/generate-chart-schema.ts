@@ -18,6 +18,26 @@ const SET_BY_CHART = {
   csi: ['socket', 'audience', 'auth', 'mount', 'rules', 'runtime'],
 } as const
 
+/** Texts that the chart copies into the configuration: where the chart has them, and where the program. */
+const COPIED = [
+  ['transit.mount', 'transit.mount'],
+  ['transit.key', 'transit.key'],
+  ['kms.auth.role', 'vault.auth.role'],
+  ['kms.token.audience', 'vault.auth.audience'],
+  ['csi.audience', 'csi.audience'],
+] as const
+/** The same, for texts that are empty if they are not set. */
+const COPIED_OR_EMPTY = [
+  ['vault.namespace', 'vault.namespace'],
+  ['vault.serverName', 'vault.serverName'],
+  ['kms.clusterId', 'kms.clusterId'],
+  ['kms.auth.mount', 'vault.auth.mount'],
+  ['kms.auth.issuer', 'vault.auth.issuer'],
+  ['csi.auth.mount', 'csi.auth.mount'],
+  ['csi.auth.namespace', 'csi.auth.namespace'],
+  ['csi.mount', 'csi.mount'],
+] as const
+
 /** The chart's schema, with the generated parts from the current configuration schema. */
 export function generateChartSchema(): string {
   const chart = JSON.parse(readFileSync(FILE, 'utf8')) as Schema
@@ -47,6 +67,10 @@ export function generateChartSchema(): string {
     },
   })
   replace(chart, ['vault', 'timeout'], find('vault', 'timeout'))
+  for (const [path, source] of COPIED)
+    replace(chart, path.split('.'), copyText(find(...source.split('.'))))
+  for (const [path, source] of COPIED_OR_EMPTY)
+    replace(chart, path.split('.'), copyText(find(...source.split('.')), '^$|'))
   replace(chart, ['kms', 'staticPod', 'interval'], {
     type: 'string',
     // The minimum of install-node --interval.
@@ -59,6 +83,11 @@ export function generateChartSchema(): string {
   for (const [path, schema] of otherValues) replace(chart, path, schema)
   for (const [path, names] of requiredValues) require(chart, path, names)
   return `${JSON.stringify(chart, null, 2)}\n`
+}
+
+function copyText({ pattern }: Schema, orElse = ''): Schema {
+  if (typeof pattern !== 'string') throw new Error('the program accepts any text')
+  return { type: 'string', pattern: `${orElse}${pattern}` }
 }
 
 function replace(schema: Schema, path: readonly string[], part: Schema): void {
@@ -78,7 +107,9 @@ function withoutDefault({ default: _default, ...part }: JsonSchema): JsonSchema 
 
 function findIn(schema: Schema, path: readonly string[]): Schema {
   return path.reduce((inner, name) => {
-    const found = inner.properties?.[name]
+    // A method of login: all have the same texts.
+    const [first = {}] = (inner['oneOf'] as Schema[] | undefined) ?? []
+    const found = (inner.properties ?? first.properties)?.[name]
     if (found === undefined) throw new Error(`the schema has no ${path.join('.')}`)
     return found
   }, schema)

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 
@@ -25,7 +25,17 @@ const ROWS = [
   { line: 'rewrite --me', offered: ['--method'], not: ['--rate'] },
   { line: 'rewrite --method ', offered: ['auto', 'patch', 'migration'], not: ['--rate'] },
   { line: 'config node --shape s', offered: ['static-pod', 'systemd'], not: ['daemonset'] },
-] as const
+  { line: 'help config ', offered: ['check', 'node'], not: ['kms'] },
+  { line: 'completion ', offered: ['bash', 'fish', 'zsh'], not: ['kms'] },
+  { line: '--', offered: ['--help', '--version'], not: ['--json'] },
+  { line: 'escrow --', offered: ['--help'], not: ['--version'] },
+]
+
+/** Readline splits a word at "=". */
+const SPLIT_ROWS = [
+  { line: 'config node --shape =', offered: ['static-pod', 'systemd'], not: ['--config'] },
+  { line: 'config node --shape = s', offered: ['static-pod', 'systemd'], not: ['daemonset'] },
+]
 
 function checkRow(
   t: Test,
@@ -44,17 +54,32 @@ function checkRow(
   )
 }
 
+/** The lines of COMPREPLY, after one for each call of compopt, which works only while a person types. */
+function completeInBash(file: string, words: readonly string[], folder: string): string[] {
+  const script = `source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+    compopt() { echo "compopt $*"; }
+    _transit_bridge; printf '%s\\n' "\${COMPREPLY[@]}"`
+  const args = ['-c', script, 'bash', file, 'transit-bridge', ...words]
+  return execFileSync('bash', args, { encoding: 'utf8', cwd: folder }).trimEnd().split('\n')
+}
+
 void test('bash completes commands, options and values', async (t) => {
   const file = await writeScript(t, 'bash')
-  for (const row of ROWS) {
-    const words = `transit-bridge ${row.line}`.split(' ')
-    const script = `source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _transit_bridge; printf '%s\\n' "\${COMPREPLY[@]}"`
-    const output = execFileSync('bash', ['-c', script, 'bash', file, ...words], {
-      encoding: 'utf8',
-    })
-    const found = output.split('\n')
-    checkRow(t, row, found)
-  }
+  for (const row of [...ROWS, ...SPLIT_ROWS])
+    checkRow(t, row, completeInBash(file, row.line.split(' '), '/'))
+})
+
+void test('bash quotes file names, and completes a command that is also a folder', async (t) => {
+  const file = await writeScript(t, 'bash')
+  const folder = tempFolder('files')
+  mkdirSync(join(folder, 'config'))
+  writeFileSync(join(folder, 'my plugin.yaml'), '')
+  const complete = (...words: string[]) => completeInBash(file, words, folder)
+  const named = ['compopt -o filenames', 'my plugin.yaml']
+  t.same(complete('kms', '--config', 'my'), named)
+  t.same(complete('kms', '--config', '=', 'my'), named)
+  t.same(complete('audit', 'my'), named, 'an operand')
+  t.same(complete('conf'), ['config'], 'not the folder: Readline would append a slash')
 })
 
 void test('fish completes commands, options and values', async (t) => {
@@ -86,6 +111,9 @@ void test('zsh receives commands, options and values, each with its meaning', as
     })
   t.match(complete('config '), /^check:Check a configuration/m)
   t.match(complete('csi '), /^check:/m)
+  t.match(complete('help config '), /^check:Check a configuration/m)
+  t.match(complete('completion '), /^zsh:/m)
+  t.match(complete('csi --config '), /^\*--config\[.*:value:_files$/m, 'a file, not a subcommand')
   t.match(
     complete('rewrite --me'),
     /^\*--method\[patch, migration .*\]:value:\(auto patch migration\)$/m,

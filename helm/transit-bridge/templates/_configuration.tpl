@@ -17,11 +17,11 @@
 {{- $secret := .Values.vault.caSecret | default dict -}}
 {{- $map := .Values.vault.caConfigMap | default dict -}}
 {{- if $secret.name -}}
-secret: {{ $secret.name }}
-key: {{ $secret.key | default "ca.crt" }}
+secret: {{ $secret.name | quote }}
+key: {{ $secret.key | default "ca.crt" | quote }}
 {{- else if $map.name -}}
-configMap: {{ $map.name }}
-key: {{ $map.key | default "ca.crt" }}
+configMap: {{ $map.name | quote }}
+key: {{ $map.key | default "ca.crt" | quote }}
 {{- end -}}
 {{- end -}}
 
@@ -48,10 +48,10 @@ key: {{ $map.key | default "ca.crt" }}
 - name: vault-ca
   {{- if $source.secret }}
   secret:
-    secretName: {{ $source.secret }}
+    secretName: {{ $source.secret | quote }}
   {{- else }}
   configMap:
-    name: {{ $source.configMap }}
+    name: {{ $source.configMap | quote }}
   {{- end }}
     items:
       - {key: {{ $source.key | quote }}, path: vault-ca.pem}
@@ -69,7 +69,7 @@ key: {{ $map.key | default "ca.crt" }}
 {{- define "transit-bridge.certificateVolume" -}}
 - name: client-certificate
   secret:
-    secretName: {{ .Values.vault.clientCertificate.secretName }}
+    secretName: {{ .Values.vault.clientCertificate.secretName | quote }}
     defaultMode: 0400
 {{- end -}}
 

@@ -17,8 +17,8 @@
 
 {{/* Labels for selectors; they never change. Call with a dict: root, component. */}}
 {{- define "transit-bridge.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "transit-bridge.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "transit-bridge.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 

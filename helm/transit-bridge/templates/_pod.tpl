@@ -8,10 +8,16 @@ release that is upgraded with --reuse-values has none of the values that this ve
 {{- include "transit-bridge.labels" (dict "root" .root "component" .component "own" .part.podLabels) }}
 {{- end -}}
 
+{{/* Annotations of a pod: it is replaced when its configuration changes. Also: file, the template of the configuration. */}}
+{{- define "transit-bridge.podAnnotations" -}}
+{{- $checksum := include (printf "%s/%s" .root.Template.BasePath .file) .root | sha256sum -}}
+{{- merge (dict "checksum/config" $checksum) (.part.podAnnotations | default dict) | toYaml -}}
+{{- end -}}
+
 {{/* Where the pod runs, and with what priority. */}}
 {{- define "transit-bridge.scheduling" -}}
 {{- with include "transit-bridge.priorityClass" . }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:

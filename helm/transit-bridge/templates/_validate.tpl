@@ -7,6 +7,11 @@
 {{- include "transit-bridge.validatePart" (dict "root" . "name" "kms" "isUsed" (ne $kms.mode "none")) }}
 {{- include "transit-bridge.validateStaticPod" . }}
 {{- include "transit-bridge.validateLabels" (dict "labels" .Values.commonLabels "value" "commonLabels") }}
+{{- range $monitoring := list "podMonitor" "serviceMonitor" "prometheusRule" }}
+{{- $labels := dig "labels" dict (get $.Values $monitoring | default dict) }}
+{{- include "transit-bridge.validateLabels" (dict "labels" $labels "value" (printf "%s.labels" $monitoring)) }}
+{{- end }}
+{{- include "transit-bridge.validateLabels" (dict "labels" (dict .Values.grafanaDashboard.label "") "value" "grafanaDashboard.label") }}
 {{- $vault := .Values.vault }}
 {{- $sources := list $vault.caBundle (dig "caSecret" "name" "" $vault) (dig "caConfigMap" "name" "" $vault) }}
 {{- if gt (len (compact $sources)) 1 }}
@@ -17,6 +22,11 @@
 {{- end }}
 {{- if and (.Values.csi.runtime | default dict).enabled (not .Values.csi.enabled) }}
 {{- fail "csi.runtime.enabled has no effect without csi.enabled; set both" }}
+{{- end }}
+{{- range $value, $mount := dict "kms.auth.mount" $auth.mount "csi.auth.mount" .Values.csi.auth.mount }}
+{{- if hasPrefix "auth/" ($mount | default "") }}
+{{- fail (printf "%s %s starts with auth/; remove this prefix" $value $mount) }}
+{{- end }}
 {{- end }}
 {{- $_ := include "transit-bridge.vaultPorts" . }}
 {{- $addresses := kindIs "slice" .Values.vault.address | ternary .Values.vault.address (list .Values.vault.address) }}

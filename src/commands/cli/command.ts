@@ -8,6 +8,8 @@ export interface OperandRule {
   /** Its name in help: FILE. */
   readonly name: string
   readonly repeats?: boolean
+  /** The only values that it accepts, if there are few. */
+  readonly choices?: readonly string[]
 }
 
 /** What was typed after the name of a command, not parsed yet. */

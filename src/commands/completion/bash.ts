@@ -11,7 +11,13 @@ export function formatBash(places: CompletionWords): string {
 
 _transit_bridge() {
   local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]}
-  local place='' words='' values='' index
+  local place='' words='' values='' index found word
+  # Readline splits --option=value before and after the "=".
+  if [[ $current == = ]]; then
+    current=''
+  elif [[ $previous == = ]]; then
+    previous=\${COMP_WORDS[COMP_CWORD-2]}
+  fi
   for ((index = 1; index < COMP_CWORD; index++)); do
     case "$place \${COMP_WORDS[index]}" in
 ${formatSteps(places)}
@@ -25,16 +31,24 @@ ${places.flatMap(formatValues).join('\n')}
 ${places.map(formatPlace).join('\n')}
   esac
   if [[ $values == file ]]; then
-    COMPREPLY=($(compgen -f -- "$current"))
+    found=''
   elif [[ $values != none ]]; then
-    COMPREPLY=($(compgen -W "$values" -- "$current"))
+    found=$(compgen -W "$values" -- "$current")
   else
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
-    [[ \${#COMPREPLY[@]} == 0 && $current != -* ]] && COMPREPLY=($(compgen -f -- "$current"))
+    found=$(compgen -W "$words" -- "$current")
   fi
+  if [[ -z $found && ( $values == file || ( $values == none && $current != -* ) ) ]]; then
+    # Readline then quotes names and marks folders, which would be wrong for a command with the name of a folder.
+    compopt -o filenames 2>/dev/null
+    found=$(compgen -f -- "$current")
+  fi
+  COMPREPLY=()
+  while IFS= read -r word; do
+    [[ -z $word ]] || COMPREPLY+=("$word")
+  done <<<"$found"
 }
 
-complete -o filenames -F _transit_bridge transit-bridge`
+complete -F _transit_bridge transit-bridge`
 }
 
 function formatValues({ path, options }: CompletionPlace): readonly string[] {

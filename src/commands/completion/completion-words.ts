@@ -28,26 +28,35 @@ export interface CompletionPlace {
 
 export type CompletionWords = readonly CompletionPlace[]
 
+const HELP = { name: '--help', help: 'Print this help.', takesValue: false, choices: [] }
+const VERSION = { ...HELP, name: '--version', help: 'Print the version.' }
+
 /** Everything that can be completed, from the declarations of the commands. */
 export function describeWords(table: CommandTable, commands: readonly Command[]): CompletionWords {
   const top = wordsOf(table)
   const help = { word: 'help', help: 'Print the help of a command.' }
   const groups = Object.entries(table).flatMap(([path, entry]) =>
-    isGroup(entry) ? [{ path, commands: wordsOf(entry.commands), options: [] }] : [],
+    isGroup(entry) ? [{ path, commands: wordsOf(entry.commands) }] : [],
   )
   const places = new Map<string, CompletionPlace>()
-  places.set('', { path: '', commands: [...top, help], options: [] })
-  places.set('help', { path: 'help', commands: top, options: [] })
-  for (const group of groups) places.set(group.path, group)
-  for (const command of commands) {
-    const known = places.get(command.name)
-    places.set(command.name, {
+  const add = (place: CompletionPlace) => places.set(place.path, place)
+  add({ path: '', commands: [...top, help], options: [HELP, VERSION] })
+  add({ path: 'help', commands: top, options: [] })
+  for (const { path, commands: inner } of groups) {
+    add({ path, commands: inner, options: [HELP] })
+    add({ path: `help ${path}`, commands: inner, options: [] })
+  }
+  for (const command of commands)
+    add({
       path: command.name,
-      commands: known?.commands ?? [],
+      commands: places.get(command.name)?.commands ?? choicesOf(command),
       options: optionsOf(command),
     })
-  }
   return [...places.values()]
+}
+
+function choicesOf({ operand }: Command): readonly CompletionWord[] {
+  return (operand?.choices ?? []).map((word) => ({ word, help: word }))
 }
 
 function wordsOf(table: Readonly<Record<string, { readonly summary: string }>>) {

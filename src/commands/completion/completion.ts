@@ -29,7 +29,7 @@ values of options that accept only a few words.
     fish    transit-bridge completion fish \\
               > ~/.config/fish/completions/transit-bridge.fish`,
     options,
-    operand: { name: 'SHELL' },
+    operand: { name: 'SHELL', choices: Object.keys(SHELLS) },
     exitCodes: '0 printed, 2 wrong usage.',
     examples: ['$ source <(transit-bridge completion bash)'],
     run: async ({ operands: [shell = ''] }, terminal) => {

@@ -22,7 +22,7 @@ ${formatSteps(places)}
   case "$place" in
 ${places.map(formatPlace).join('\n')}
   esac
-  if [[ \${words[CURRENT]} != -* && \${#commands} -gt 0 ]]; then
+  if [[ \${words[CURRENT]} != -* && \${words[CURRENT-1]} != -* && \${#commands} -gt 0 ]]; then
     _describe 'command' commands
   else
     _arguments -S "\${options[@]}" '*:file:_files'

@@ -103,6 +103,49 @@ void test('empty lists, empty mappings, null and zero leave valid manifests', as
   t.ok(await render([...LEAST, ...nulls.map((name) => `--set-json=${name}=null`)]))
 })
 
+void test('a text that looks like a number stays a text', async (t) => {
+  const texts = ['image.repository=5', 'kms.token.audience=5', 'vault.caSecret.name=5']
+  texts.push('kms.serviceAccount.name=5', 'csi.serviceAccount.name=5', 'csi.audience=5')
+  texts.push('kms.priorityClassName=5', 'csi.priorityClassName=5', 'vault.caSecret.key=5')
+  const sets = texts.map((text) => `--set-string=${text}`)
+  const others = 'podMonitor.enabled=true,csi.runtime.enabled=true,networkPolicy.enabled=true'
+  for (const mode of ['staticPod', 'daemonSet']) {
+    const args = [...LEAST, ...CSI, ...sets, `--set=${others},kms.mode=${mode}`, '--namespace=5']
+    for (const object of await render(args, { release: '5' })) t.same(numbersIn(object), [], mode)
+  }
+})
+
+/** The numbers at names whose values are texts in Kubernetes. */
+function numbersIn(object: JsonBody): string[] {
+  const text = /(^|\/|\.)(\w*[nN]ame|namespace|image|audience|key|instance|matchNames)$/
+  const walk = (value: unknown, path: string): string[] => {
+    if (typeof value === 'number') return text.test(path.replace(/\.\d+$/, '')) ? [path] : []
+    if (typeof value !== 'object' || value === null) return []
+    return Object.entries(value).flatMap(([name, inner]) => walk(inner, `${path}.${name}`))
+  }
+  return walk(object, object?.kind ?? '')
+}
+
+void test('a label or an annotation in two values is rendered once', async (t) => {
+  const objects = await render([
+    ...LEAST,
+    '--set=commonLabels.release=a,commonLabels.grafana_dashboard=a',
+    '--set=podMonitor.enabled=true,podMonitor.labels.release=b',
+    '--set=prometheusRule.enabled=true,prometheusRule.labels.release=b',
+    '--set=grafanaDashboard.enabled=true',
+    '--set=kms.podAnnotations.checksum/config=a',
+  ])
+  const find = (kind: string) => objects.find((object) => object.kind === kind)
+  t.equal(find('PodMonitor')?.metadata.labels.release, 'b')
+  t.equal(find('PrometheusRule')?.metadata.labels.release, 'b')
+  const dashboard = objects.find(({ metadata }) => metadata.name.endsWith('-dashboard'))
+  t.equal(dashboard?.metadata.labels.grafana_dashboard, '1')
+  t.match(
+    find('DaemonSet')?.spec.template.metadata.annotations['checksum/config'],
+    /^[0-9a-f]{64}$/,
+  )
+})
+
 void test('tokens are in secrets where Kubernetes can do it', async (t) => {
   for (const [version, expected] of [
     ['1.34.9', undefined],

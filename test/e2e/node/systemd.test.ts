@@ -105,6 +105,32 @@ void test('the package runs under systemd', { skip: whyNoNode() }, async (t) => 
     t.equal(host.must('stat', '-c', '%a %U:%G', SOCKET), '660 root:staff\n')
   })
 
+  await t.test(
+    'an upgrade restarts the plugin, unless the new version refuses the file',
+    async (t) => {
+      // What dpkg runs after it has replaced the files.
+      const script = '/var/lib/dpkg/info/transit-bridge.postinst'
+      const upgrade = () => host.run('env', '--chdir=/', script, 'configure', '0.0.1')
+      const mainPid = () => host.must('systemctl', 'show', '-P', 'MainPID', 'transit-bridge-kms')
+      const dropIn = join(host.root, 'etc/systemd/system/transit-bridge-kms.service.d')
+      mkdirSync(dropIn)
+      writeFileSync(join(dropIn, 'variables.conf'), '[Service]\nEnvironment=CLUSTER=test\n')
+      const accepted = config.replace('clusterId: test', 'clusterId: "${CLUSTER}"')
+      writeFileSync(join(host.root, CONFIG_FILE), accepted)
+      host.must('systemctl', 'daemon-reload')
+      host.must('systemctl', 'restart', 'transit-bridge-kms')
+      await untilRoundTrip(host)
+      const before = mainPid()
+      writeFileSync(join(host.root, CONFIG_FILE), `${accepted}removed: 1\n`)
+      t.match(upgrade(), { status: 0, stderr: /removed.*the old version keeps running/s })
+      t.equal(mainPid(), before)
+      writeFileSync(join(host.root, CONFIG_FILE), accepted)
+      t.match(upgrade(), { status: 0, stderr: '' })
+      t.not(mainPid(), before)
+      await untilRoundTrip(host)
+    },
+  )
+
   await t.test('the timer renews the token, and a failure keeps the old one', (t) => {
     // There is no cluster: a stand-in for kubectl prints a token, or fails.
     const kubectl = join(host.root, 'usr/local/bin/kubectl')

@@ -11,29 +11,34 @@ import { tempFolder } from '../../real/host/temp-folder.ts'
 
 const FACTS = { SOURCE_DATE_EPOCH: '1700000000', REVISION: 'b'.repeat(40) }
 
+/** What differs between machines, and must not show in a release. */
+type Machine = { umask: string; env: Readonly<Record<string, string>> }
+
 /** Copies the sources into a folder, builds there, and returns the folder of the release. */
-function releaseFrom(folder: string, umask: string): string {
+function releaseFrom(folder: string, { umask, env }: Machine): string {
   mkdirSync(folder, { recursive: true })
   const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard']
   const files = execFileSync('git', list, { cwd: ROOT, encoding: 'utf8' }).split('\0')
   for (const name of files.filter(Boolean)) cpSync(join(ROOT, name), join(folder, name))
   execFileSync('cp', ['-al', join(ROOT, 'node_modules'), join(folder, 'node_modules')])
   const target = join(folder, 'dist/release')
-  const env = { ...process.env, ...FACTS }
-  const command = `umask ${umask}; npm run --silent release -- ${target}`
+  const command = `umask ${umask}; npm run --silent release -- "$1"`
   // tap puts NODE_OPTIONS into every child, for its coverage.
-  execFileSync('env', ['-u', 'NODE_OPTIONS', 'sh', '-c', command], {
+  execFileSync('env', ['-u', 'NODE_OPTIONS', 'sh', '-c', command, 'sh', target], {
     cwd: folder,
-    env,
-    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, ...FACTS, ...env },
+    // The error of a build that fails shows what the compiler printed.
+    stdio: ['ignore', 'pipe', 'inherit'],
   })
   return target
 }
 
 void test('two builds in two folders are identical', (t) => {
   const parent = tempFolder('release')
-  const first = releaseFrom(join(parent, 'a'), '022')
-  const second = releaseFrom(join(parent, 'another/folder'), '077')
+  const usual = { umask: '022', env: { TZ: 'UTC', LC_ALL: 'C' } }
+  const odd = { umask: '077', env: { TZ: 'Pacific/Kiritimati', LC_ALL: 'C.UTF-8' } }
+  const first = releaseFrom(join(parent, 'a'), usual)
+  const second = releaseFrom(join(parent, 'another folder/é $x'), odd)
   const sums = readFileSync(join(first, 'SHA256SUMS'), 'utf8')
   t.equal(
     sums.trim().split('\n').length,

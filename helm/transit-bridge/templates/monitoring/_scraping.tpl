@@ -34,6 +34,6 @@ app.kubernetes.io/managed-by: transit-bridge-installer
 
 {{/* The labels that select the pods of this release, of all components. */}}
 {{- define "transit-bridge.releaseLabels" -}}
-app.kubernetes.io/name: {{ include "transit-bridge.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "transit-bridge.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
