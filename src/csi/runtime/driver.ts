@@ -182,8 +182,8 @@ async function answer(
 const USUAL = new Set([200, 400, 404])
 
 /**
- * The status as a metric label: a closed set. A client can choose any status, such as 503, for which an alert would fire, so an
- * unusual one that is open counts as `2xx`, `4xx` or `5xx`.
+ * The status as a metric label, from a closed set. A client can choose any status, even 503, for which an alert would fire. So an
+ * unusual status that the client may have chosen counts as `2xx`, `4xx` or `5xx`.
  */
 function labelOf({ status, isStatusOpen = false }: PodResponse): string {
   return isStatusOpen && !USUAL.has(status) ? `${String(status).charAt(0)}xx` : String(status)

@@ -17,7 +17,7 @@ export interface PodRequest {
 /** An HTTP response to a pod. */
 export interface PodResponse {
   readonly status: number
-  /** Whether the status is Vault's, or the client's choice. It may then be any, and says nothing about Vault or this program. */
+  /** Whether Vault or the client chose the status. It can then have any value, and says nothing about Vault or this program. */
   readonly isStatusOpen?: boolean
   /** JSON. The server zeroes it after it is sent. */
   readonly body: Buffer
