@@ -2,6 +2,7 @@ import type {
   AuthConfig,
   CsiConfig,
   KmsConfig,
+  LocalKeysConfig,
   ProviderConfig,
   ProviderTransitConfig,
 } from './config.ts'
@@ -47,9 +48,7 @@ function describeKms(kms: KmsConfig, show: Show): string {
     ...(kms.decryptCache.enabled
       ? [`decrypt cache of ${kms.decryptCache.maxEntries} entries`]
       : []),
-    ...(kms.localKeys.enabled
-      ? [`local keys that serve ${formatDuration(kms.localKeys.offlineForMs)} without Vault`]
-      : []),
+    ...(kms.localKeys.enabled ? [describeLocalKeys(kms.localKeys, show)] : []),
     ...(kms.v1beta1 ? ['v1beta1'] : []),
   ]
   const cluster = `cluster ${show('kms.clusterId', kms.clusterId)}`
@@ -77,4 +76,12 @@ function describeListen(
 ): string {
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
   return `http://${show('admin.listen', `${host}:${listen.port}`)}`
+}
+
+function describeLocalKeys({ offlineForMs, sealedFile }: LocalKeysConfig, show: Show): string {
+  const place =
+    sealedFile === undefined
+      ? 'only in memory'
+      : `sealed in ${show('kms.localKeys.sealedFile', sealedFile)}`
+  return `local keys that serve ${formatDuration(offlineForMs)} without Vault, ${place}`
 }

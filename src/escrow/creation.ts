@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { lstat } from 'node:fs/promises'
 
 import { BridgeError } from '../errors.ts'
-import { removeHostFile, putHostFile } from '../files/atomic-file.ts'
+import { createHostFile, removeHostFile } from '../files/atomic-file.ts'
 import { encryptToRecipients } from './age.ts'
 import type { KeyTable } from './key-table.ts'
 import type { EscrowManifest } from './manifest.ts'
@@ -111,14 +111,17 @@ export async function requireNew(files: readonly string[]): Promise<void> {
   }
 }
 
-/** Writes the shares, then the escrow. If one cannot be written, those before it are removed. Throws HOST_FAILED. */
+/**
+ * Writes the shares, then the escrow, and replaces nothing: shares of one run with the escrow of another open nothing. If one
+ * cannot be written, those before it are removed. Throws HOST_FAILED.
+ */
 export async function writeEscrow(out: string, { file, shares }: MadeEscrow): Promise<void> {
   const paths = shareFiles(out, shares.length)
   const files = shares.map((content, index) => ({ path: paths[index] ?? '', content }))
   const written: string[] = []
   try {
     for (const { path, content } of [...files, { path: out, content: formatEscrow(file) }]) {
-      await putHostFile({ path, mode: 0o600, content })
+      await createHostFile({ path, mode: 0o600, content })
       written.push(path)
     }
   } catch (error) {

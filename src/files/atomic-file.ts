@@ -27,6 +27,30 @@ export async function putHostFile(file: HostFile): Promise<boolean> {
   }
 }
 
+/** Writes a file that must not exist yet; a part of one is removed. Throws HOST_FAILED. */
+export async function createHostFile(file: HostFile): Promise<void> {
+  try {
+    await createFile(file)
+  } catch (cause) {
+    throw explain(file.path, 'written', cause)
+  }
+}
+
+async function createFile({ path, mode, content }: HostFile): Promise<void> {
+  const file = await open(path, 'wx', mode)
+  try {
+    await file.chmod(mode)
+    await file.writeFile(content)
+    await file.sync()
+  } catch (error) {
+    await rm(path, { force: true }).catch(() => undefined)
+    throw error
+  } finally {
+    await file.close()
+  }
+  await syncFolder(dirname(path))
+}
+
 /** Removes a file; returns whether it existed. Throws HOST_FAILED. */
 export async function removeHostFile(path: string): Promise<boolean> {
   try {
@@ -106,6 +130,7 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
+  EEXIST: 'a file has this name already, perhaps of another run; nothing was replaced',
   ENOENT: 'its folder does not exist; check that the host folder is mounted',
   ENOTDIR: 'part of its path is not a directory',
   EACCES: 'permission denied; run this command as root',

@@ -84,6 +84,21 @@ void test('a missing login does not hide a fault of the address', (t) => {
   t.end()
 })
 
+void test('the summary shows how long local keys serve without Vault, and whether a restart loses them', (t) => {
+  const kmsOf = (localKeys: string) => {
+    const kms = `kms: {clusterId: a, localKeys: {enabled: true, ${localKeys}}}`
+    const auth = 'auth: {method: jwt, role: a, tokenFile: /t}'
+    const text = `vault: {address: https://vault, ${auth}}\ntransit: {key: k8s}\n${kms}\n`
+    return summarize(parseForProvider(text))[2]
+  }
+  t.match(kmsOf('offlineFor: 8h'), /, local keys that serve 8h without Vault, only in memory$/)
+  t.match(
+    kmsOf('sealedFile: /var/l, nodeKeyFile: /run/k'),
+    / 4h without Vault, sealed in \/var\/l$/,
+  )
+  t.end()
+})
+
 void test('the summary shows that only pods log in, and whether there is a key', (t) => {
   t.match(summarize(parseForProvider(ALONE)), [
     'vault: https://vault, no login (pods log in with their own tokens)',

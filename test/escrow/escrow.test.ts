@@ -8,7 +8,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { generateIdentity, identityToRecipient } from 'age-encryption'
 import { after, test } from 'tap'
@@ -375,6 +375,19 @@ void test('no key of etcd leaves the folder', async (t) => {
   })
   const file = join(folder, '%2Ehidden.bin')
   await t.rejects(prepareFolder(file), { code: 'USAGE_INVALID', message: /cannot be used/ })
+})
+
+void test('of two runs with one --out, one writes all files and the other nothing', async (t) => {
+  const [{ made: one }, { made: two }] = await Promise.all([make(objects), make(objects)])
+  const out = join(tempFolder('escrow'), 'e')
+  const ends = await Promise.allSettled([writeEscrow(out, one), writeEscrow(out, two)])
+  t.same(ends.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected'])
+  const lost = ends.find((end) => end.status === 'rejected')
+  t.match(lost?.reason, { code: 'HOST_FAILED', message: /already, perhaps of another run/ })
+  const file = await readEscrow(out)
+  const fileKey = await joinShares(file.manifest, shareFiles(out, 5).slice(2))
+  openEscrow(file, fileKey).end()
+  t.equal(readdirSync(dirname(out)).length, 6)
 })
 
 void test('a share that cannot be written leaves no other behind', async (t) => {
