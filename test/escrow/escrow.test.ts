@@ -378,9 +378,9 @@ void test('no key of etcd leaves the folder', async (t) => {
 })
 
 void test('of two runs with one --out, one writes all files and the other nothing', async (t) => {
-  const [{ made: one }, { made: two }] = await Promise.all([make(objects), make(objects)])
+  const [{ made: first }, { made: second }] = await Promise.all([make(objects), make(objects)])
   const out = join(tempFolder('escrow'), 'e')
-  const ends = await Promise.allSettled([writeEscrow(out, one), writeEscrow(out, two)])
+  const ends = await Promise.allSettled([writeEscrow(out, first), writeEscrow(out, second)])
   t.same(ends.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected'])
   const lost = ends.find((end) => end.status === 'rejected')
   t.match(lost?.reason, { code: 'HOST_FAILED', message: /already, perhaps of another run/ })
