@@ -29,7 +29,8 @@ Forward connections to an address of the loopback interface to the socket in a v
 (csi.runtime). Run it in a container of the pod, for clients that cannot use a unix
 socket, such as hvac and Java clients, and set VAULT_ADDR=http://127.0.0.1:8200 for
 them. The containers of a pod share 127.0.0.1, so all of them can use it; other pods
-cannot. It runs until SIGTERM or SIGINT.`,
+cannot. Do not run it in a pod with hostNetwork: every process on the node could use it.
+It runs until SIGTERM or SIGINT.`,
   options,
   exitCodes: '0 stopped as requested, 1 failed, 2 wrong usage.',
   examples: ['$ transit-bridge forward --socket /transit/vault.sock'],

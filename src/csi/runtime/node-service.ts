@@ -72,7 +72,12 @@ export class NodeService {
   requireToken({ volume, tokens }: PublishRequest): ServiceAccountToken {
     const { audience, driverName } = this.#options
     const driver: CsiDriver = { name: driverName, advice: '' }
-    return requirePodToken({ pod: volume.pod, tokens }, audience, driver)
+    const token = requirePodToken({ pod: volume.pod, tokens }, audience, driver)
+    if (token.claims.pod !== undefined) return token
+    throw new BridgeError(
+      'POD_TOKEN_INVALID',
+      `the service-account token of pod ${namePod(volume.pod)} is not bound to a pod, so it is not from the kubelet`,
+    )
   }
 
   async #publish(parsed: PublishRequest, isFirst: boolean): Promise<void> {

@@ -53,7 +53,9 @@ export function readPublishRequest(
       role: requireRole(attributes),
       vaultNamespace: readNamespace(attributes),
     },
-    tokens: attributes[TOKENS] ?? request.secrets[TOKENS],
+    // A pod author can write this attribute, which the kubelet overwrites unless it sends tokens in secrets. A key of a Secret
+    // has no slash, so the tokens in secrets are always the kubelet's.
+    tokens: request.secrets[TOKENS] ?? attributes[TOKENS],
   }
 }
 

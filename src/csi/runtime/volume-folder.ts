@@ -17,8 +17,14 @@ import type { RuntimeVolume } from './publish-request.ts'
 import { shortName } from './volume-records.ts'
 
 const SOCKET_NAME = 'vault.sock'
-/** The socket, and the temporary folder that grpc/unix-socket.ts leaves behind if it is interrupted. */
-const OWN = /^(vault\.sock|\.\w{6})$/
+/** The temporary folder that grpc/unix-socket.ts leaves behind if it is interrupted, and the sockets in it. */
+const PRIVATE_FOLDER = /^\.\w{6}$/
+const PRIVATE_SOCKETS = ['s', 'dead']
+/** What to do about an error of the file system. */
+const ADVICE: Readonly<Record<string, string>> = {
+  ENOTEMPTY: 'it contains files that are not from this driver; remove them',
+  EBUSY: 'something is mounted there; unmount it',
+}
 /** Any process of the pod may enter; on the host, only root can enter the pods folder of the kubelet. */
 const FOLDER_MODE = 0o755
 
@@ -60,12 +66,16 @@ export class VolumeFolder {
     return found?.isDirectory() === true
   }
 
-  /** Removes the socket, the folder and the link if they exist. Throws HOST_FAILED. */
+  /** Removes the socket, the folder and the link if they exist, and nothing else. Throws HOST_FAILED. */
   async remove(): Promise<void> {
     await this.#do('removed', async () => {
       const names = (await readdir(this.#target).catch(ignore('ENOENT', 'ENOTDIR'))) ?? []
-      for (const name of names.filter((found) => OWN.test(found)))
-        await rm(join(this.#target, name), { recursive: true })
+      for (const name of names.filter((found) => PRIVATE_FOLDER.test(found))) {
+        const folder = join(this.#target, name)
+        for (const socket of PRIVATE_SOCKETS) await removeSocket(join(folder, socket))
+        await rmdir(folder).catch(ignore('ENOENT', 'ENOTDIR', 'ENOTEMPTY'))
+      }
+      await removeSocket(join(this.#target, SOCKET_NAME))
       await rmdir(this.#target).catch(ignore('ENOENT', 'ENOTDIR'))
       await unlink(this.#link).catch(ignore('ENOENT'))
     })
@@ -77,13 +87,21 @@ export class VolumeFolder {
     } catch (thrown) {
       if (thrown instanceof BridgeError) throw thrown
       const code = systemCodeOf(thrown) ?? 'unknown error'
+      const advice =
+        ADVICE[code] ?? "mount the kubelet's folder with the pods at the same path as on the host"
       throw new BridgeError(
         'HOST_FAILED',
-        `the folder ${this.#target} of a volume cannot be ${what} (${code}); mount the kubelet's folder with the pods at the same path as on the host`,
+        `the folder ${this.#target} of a volume cannot be ${what} (${code}): ${advice}`,
         { cause: thrown },
       )
     }
   }
+}
+
+/** Leaves anything that is not a socket. */
+async function removeSocket(path: string): Promise<void> {
+  const found = await lstat(path).catch(ignore('ENOENT', 'ENOTDIR'))
+  if (found?.isSocket() === true) await unlink(path).catch(ignore('ENOENT'))
 }
 
 function ignore(...codes: readonly string[]): (thrown: unknown) => undefined {

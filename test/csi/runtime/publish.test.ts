@@ -1,9 +1,11 @@
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, end, test } from 'tap'
 
 import { Identity, Node } from '../../../src/gen/csi/v1/csi_pb.ts'
 import { Registration } from '../../../src/gen/kubelet/pluginregistration/registration_pb.ts'
 import { TcpProxy } from '../../real/faults/tcp-proxy.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
 import { GrpcClient } from '../../real/program/grpc-client.ts'
 import { failure } from '../fixture.ts'
 import { newPod, PodVault, ROLE } from '../pod-vault.ts'
@@ -135,6 +137,81 @@ void test('tokens in secrets are found, as the kubelet sends them with serviceAc
     secrets: { 'csi.storage.k8s.io/serviceAccount.tokens': tokens },
   })
   t.equal((await socket.ask('transit/random', { body: {} })).status, 200)
+})
+
+void test('tokens that a pod author writes into volumeAttributes do not replace those of the kubelet', async (t) => {
+  const pod = newPod()
+  const socket = await kubelet.publish(pod, {
+    ...attribute('serviceAccount.tokens', 'of the author'),
+    secrets: { 'csi.storage.k8s.io/serviceAccount.tokens': await vault.tokens(pod) },
+  })
+  t.equal((await socket.ask('transit/random', { body: {} })).status, 200)
+})
+
+void test('a token that is not bound to a pod is refused: it would be valid after the pod is gone', async (t) => {
+  const pod = newPod()
+  const token = await vault.issuer.token({
+    namespace: pod.namespace,
+    name: pod.serviceAccount,
+    audience: 'vault',
+    pod: null,
+  })
+  const tokens = JSON.stringify({ vault: { token } })
+  const error = await failure(kubelet.publish(pod, attribute('serviceAccount.tokens', tokens)))
+  t.equal(error.code, 'UNAUTHENTICATED')
+  t.match(error.message, /not bound to a pod/)
+})
+
+void test("a republish with the token of another pod or account changes nothing: the session of the volume's pod stays in use", async (t) => {
+  const pod = newPod()
+  const socket = await kubelet.publish(pod)
+  const others = [newPod(), newPod({ serviceAccount: 'other' }), newPod({ namespace: 'other' })]
+  for (const other of others)
+    await kubelet.publish(pod, attribute('serviceAccount.tokens', await vault.tokens(other)))
+  const since = vault.bao.auditMark()
+  t.equal((await socket.ask('transit/random', { body: {} })).status, 200)
+  const requests = vault.bao.auditRequests({ since })
+  t.same(
+    requests.map(({ path }) => path),
+    ['transit/random'],
+    'no other login',
+  )
+})
+
+void test('unpublishing a folder of something else removes nothing from it', async (t) => {
+  const folder = tempFolder('other')
+  const files = ['.config/a', '.bashrc', 'vault.sock', '.abcdef/s']
+  for (const name of ['.config', '.abcdef']) mkdirSync(join(folder, name))
+  for (const name of files) writeFileSync(join(folder, name), '')
+  const error = await failure(
+    kubelet.client.call(Node.method.nodeUnpublishVolume, {
+      volumeId: 'csi-unknown',
+      targetPath: folder,
+    }),
+  )
+  t.match(error.message, /contains files that are not from this driver/)
+  for (const name of files) t.ok(existsSync(join(folder, name)), name)
+})
+
+const ODD_TARGETS: Readonly<Record<string, (target: string) => void>> = {
+  'a symbolic link to another folder': (target) => symlinkSync(tempFolder('elsewhere'), target),
+  'a file': (target) => writeFileSync(target, ''),
+}
+
+for (const [name, create] of Object.entries(ODD_TARGETS)) {
+  void test(`a target path that is ${name} is refused`, async (t) => {
+    const pod = newPod()
+    create(kubelet.targetOf(pod))
+    const error = await failure(kubelet.publish(pod))
+    t.match(error.message, /is not a folder/)
+  })
+}
+
+void test('a target path of more than 107 bytes is served', async (t) => {
+  const pod = newPod()
+  const targetPath = join(tempFolder('long'), 'x'.repeat(200))
+  await kubelet.publish(pod, { targetPath })
+  t.same(readdirSync(targetPath), ['vault.sock'])
 })
 
 void test('a republish never fails: the pod keeps its socket and its last token', async (t) => {

@@ -1,6 +1,6 @@
-// The life of volumes with a socket on a real node: reboot, a second driver, a deleted service account, a pod that is deleted while
-// its calls run. npm run test:runtime-node.
-import { readdirSync } from 'node:fs'
+// The life of volumes with a socket on a real node: a removed role, reboot, a second driver, a deleted service account, tokens that
+// expire, a pod that is deleted while its calls run. npm run test:runtime-node.
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 
@@ -8,17 +8,37 @@ import { whyNoNode } from '../../real/cluster/kube-node.ts'
 import { pod, SHOP, startRuntimeNode } from './runtime-node.ts'
 import { startGateway } from './csi-node.ts'
 
-/** Hashes five times a second, for as long as the pod runs. Vault's audit shows the pod. */
+/** Vault tokens of this test end soon, so that the pod logs in again. */
+const VAULT_TOKEN_SECONDS = 20
+/** The shortest lifetime that the API server grants. */
+const POD_TOKEN_SECONDS = 600
+
+/** Hashes five times a second, for as long as the pod runs, and prints each response that differs from the one before it. */
 const LOOP = `
   const { request } = require('node:http')
+  let last
+  const note = (text) => { if (text !== last) console.log(last = text) }
   const ask = () => {
-    const sent = request({ socketPath: '/transit/vault.sock', path: '/v1/transit/hash', method: 'POST', agent: false, timeout: 2000 }, (response) => response.resume())
+    const sent = request({ socketPath: '/transit/vault.sock', path: '/v1/transit/hash', method: 'POST', agent: false, timeout: 2000 }, (response) => {
+      let text = ''
+      response.on('data', (chunk) => text += chunk).on('end', () => note(response.statusCode === 200 ? '200' : response.statusCode + ' ' + text.trim()))
+    })
     sent.on('timeout', () => sent.destroy()).on('error', () => undefined).end('{"input":"YQ=="}')
   }
   setInterval(ask, 200)`
 
 void test('volumes with a socket on a node', { skip: whyNoNode() }, async (t) => {
-  const { node, vault, driver } = await startRuntimeNode(t)
+  const { node, vault, driver } = await startRuntimeNode(t, { tokenSeconds: POD_TOKEN_SECONDS })
+  const rolePath = 'auth/jwt/role/signer'
+  const writeRole = async (role: object) => {
+    await vault.bao.api('POST', rolePath, role)
+  }
+  const role = {
+    ...((await vault.bao.api('GET', rolePath)).data as object),
+    token_ttl: VAULT_TOKEN_SECONDS,
+    expiration_leeway: -1,
+  }
+  await writeRole(role)
   const account = { metadata: { name: 'signer' } }
   await node.api('POST', `${SHOP}/serviceaccounts`, account)
   const change = { restartPolicy: 'Always', serviceAccountName: 'signer' } as const
@@ -37,6 +57,33 @@ void test('volumes with a socket on a node', { skip: whyNoNode() }, async (t) =>
     )
   }
   await waitForRequest()
+
+  /** The last response that the pod printed. */
+  const lastResponse = () => {
+    const pods = join(node.folder, 'disk/log/pods')
+    const [folder = ''] = readdirSync(pods).filter((name) => name.startsWith('shop_loop_'))
+    const files = readdirSync(join(pods, folder, 'main')).toSorted(
+      (one, other) => Number.parseInt(one) - Number.parseInt(other),
+    )
+    const text = readFileSync(join(pods, folder, 'main', files.at(-1) ?? ''), 'utf8')
+    return / F (.*)$/.exec(text.trim().split('\n').at(-1) ?? '')?.[1] ?? ''
+  }
+  const waitForResponse = (pattern: RegExp, timeoutMs = 120_000) =>
+    node.waitUntil(`the pod to see ${String(pattern)}`, () => pattern.test(lastResponse()), {
+      timeoutMs,
+    })
+
+  await t.test(
+    'the role of the pod is removed: it sees 403, and 200 again when the role is back',
+    async (t) => {
+      await waitForResponse(/^200$/)
+      await vault.bao.api('DELETE', rolePath)
+      await waitForResponse(/^403 /)
+      t.match(lastResponse(), /refuses the login|rejects the login|login/)
+      await writeRole(role)
+      await waitForResponse(/^200$/)
+    },
+  )
 
   await t.test('a second driver ends, and the first one continues', async (t) => {
     const second = driver.start()
@@ -65,6 +112,18 @@ void test('volumes with a socket on a node', { skip: whyNoNode() }, async (t) =>
       t.pass('deleting the account does not end the access of a pod that runs')
     },
   )
+
+  await t.test('after the last token of the pod has expired, it sees 403', async (t) => {
+    await waitForResponse(/^403 /, (POD_TOKEN_SECONDS + 3 * VAULT_TOKEN_SECONDS) * 1000)
+    t.match(lastResponse(), /login|expired/)
+    const since = vault.bao.auditMark()
+    await node.waitUntil('another login to be refused', () =>
+      vault.bao
+        .auditRequests({ since, path: 'auth/jwt/login' })
+        .some(({ error }) => error !== undefined),
+    )
+    t.same(vault.bao.auditRequests({ since, path: 'transit/hash' }), [])
+  })
 
   await t.test('a pod that is deleted while its calls run leaves nothing behind', async (t) => {
     const folders = () => readdirSync(join(node.folder, 'disk/lib/kubelet/pods'))

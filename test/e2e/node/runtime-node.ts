@@ -109,8 +109,14 @@ export function pod(name: string, script: string, change: PodChange = {}): objec
   }
 }
 
+export interface RuntimeNodeOptions {
+  /** Lifetime of the pods' tokens. Default: that of docs/runtime.md. */
+  readonly tokenSeconds?: number
+}
+
 /** Boots the node, starts Vault and the driver, and creates the namespace of the pods. */
-export async function startRuntimeNode(t: Test) {
+export async function startRuntimeNode(t: Test, options: RuntimeNodeOptions = {}) {
+  const { tokenSeconds = 3_600 } = options
   buildProgram()
   const node = await KubeNode.start(await buildImageArchive())
   t.teardown(() => node.stop())
@@ -118,7 +124,8 @@ export async function startRuntimeNode(t: Test) {
   const vault = await startVault(t, node, authority)
   const caFile = join(node.folder, 'vault-ca.pem')
   writeFileSync(caFile, authority.caPem)
-  const csiDriver = parse(new DocumentText('runtime.md').block('example: csidriver')) as object
+  const text = new DocumentText('runtime.md').block('example: csidriver')
+  const csiDriver = parse(text.replace('3600', String(tokenSeconds))) as object
   await node.api('POST', '/apis/storage.k8s.io/v1/csidrivers', csiDriver)
   const driver = new NodeDriver(node, caFile)
   driver.start()
