@@ -4,6 +4,9 @@ import type { TransitKey } from '../../transit/key.ts'
 import { inVaultNamespace, placeOf, type EnginePlace } from '../engine-place.ts'
 import { keysOf, nameObject, type ClassObject } from './object-types.ts'
 
+/** Objects that a message names for one error. */
+const MAX_NAMED = 4
+
 /** Failed objects and the error that they share. */
 export interface ObjectFault {
   readonly objects: readonly ClassObject[]
@@ -23,16 +26,16 @@ export function isAbsence(error: BridgeError): boolean {
 
 /** Returns one error for all failed objects. An outage takes precedence, because it can end without a change. */
 export function joinFaults(faults: readonly ObjectFault[], context: FaultContext): BridgeError {
-  const whole = faults.find(({ error }) => isOutage(error)) ?? faults.find(isAboutIdentity)
+  const whole = faults.find(({ error }) => isOutage(error)) ?? faults.find(isAboutVolume)
   if (whole !== undefined) return whole.error
   const message = joinNumbered(faults.map((fault) => describe(fault, context)))
   const [first] = faults
   return new BridgeError(codeOf(first?.error.code ?? 'INTERNAL'), message, { cause: first?.error })
 }
 
-/** A failed login affects all objects. */
-function isAboutIdentity({ error }: ObjectFault): boolean {
-  return error.code === 'LOGIN_REFUSED' || error.code === 'CANCELLED'
+/** A failed login affects all objects, and so does the size of the volume. */
+function isAboutVolume({ error }: ObjectFault): boolean {
+  return ['LOGIN_REFUSED', 'CANCELLED', 'CONTENT_TOO_LARGE'].includes(error.code)
 }
 
 /** KEY_MISSING and KEY_UNSUITABLE are about the program's own key; here the class is wrong. */
@@ -42,10 +45,17 @@ function codeOf(code: ErrorCode): ErrorCode {
 }
 
 function describe({ objects, error }: ObjectFault, context: FaultContext): string {
-  const names = objects.map(nameObject).join(', ')
+  const names = joinFew(objects.map(nameObject))
   // A bundle or template has no key; the fault is that of the part.
   const first = objects.find((object) => keysOf(object).length > 0) ?? objects[0]
   return first === undefined ? error.message : `${names}: ${explain(error, first, context)}`
+}
+
+/** The reason must fit into the message, too. */
+function joinFew(names: readonly string[]): string {
+  const rest = names.length - MAX_NAMED
+  const shown = names.slice(0, MAX_NAMED).join(', ')
+  return rest > 0 ? `${shown} and ${String(rest)} more` : shown
 }
 
 function explain(error: BridgeError, object: ClassObject, { role, home }: FaultContext): string {

@@ -184,7 +184,11 @@ export function isFolder(object: ClassObject): boolean {
   return 'version' in object && object.version === 'all'
 }
 
+/** A message has 1,000 characters for what is wrong and what to do. A path can have 4,084. */
+const MAX_SHOWN_PATH = 80
+
 /** Position and path of an object, for messages. */
 export function nameObject({ index, path }: Pick<ClassObject, 'index' | 'path'>): string {
-  return `objects[${String(index)}] (${path})`
+  const shown = path.length > MAX_SHOWN_PATH ? `${path.slice(0, MAX_SHOWN_PATH)}…` : path
+  return `objects[${String(index)}] (${shown})`
 }

@@ -54,6 +54,6 @@ export function requireSize(total: number): void {
   if (total <= MAX_CONTENT_BYTES) return
   throw new BridgeError(
     'CONTENT_TOO_LARGE',
-    `the volume would have ${String(Math.ceil(total / 1024))} KiB, more than ${String(MAX_CONTENT_BYTES / 1024)} KiB; split its objects into several classes`,
+    `the volume would have at least ${String(Math.ceil(total / 1024))} KiB, more than ${String(MAX_CONTENT_BYTES / 1024)} KiB; split its objects into several classes`,
   )
 }

@@ -16,8 +16,12 @@ import {
   type PublicObject,
 } from '../class/object-types.ts'
 import type { VolumeEngine, VolumeEngines } from '../identity/volume-engines.ts'
+import { areCurrent, exportObjects } from './exported-keys.ts'
 import { PublicContentCache } from './public-content-cache.ts'
-import { decryptObjects, areCurrent, exportObject, type ObjectContent } from './secret-content.ts'
+import { decryptObjects, type ObjectContent } from './secret-content.ts'
+
+/** Requests of a volume that export keys at once. An answer has up to 4 MiB. */
+const EXPORTS_AT_ONCE = 4
 
 export interface VolumeContentOptions {
   readonly keys: KeyCache
@@ -144,14 +148,26 @@ export class VolumeContent {
   }
 
   async #export({ objects, engines }: Volume, keys: Keys, context: CallContext): Promise<Contents> {
-    const exportOne = async (object: ExportedKeyObject) => {
-      const engine = engines.of(object)
-      const content = withKey(object, engine, keys, (key) =>
-        exportObject(object, key, engine.transit, context),
-      )
-      return [object.index, await content.catch(asError)] as const
+    let bytes = 0
+    const count = (more: number) => requireSize((bytes += more))
+    const exportGroup = async ({ key, engine, members }: KeyGroup<ExportedKeyObject>) => {
+      try {
+        // What the others exported is too large already.
+        count(0)
+        const found = findKey(key, engine, keys)
+        return await exportObjects(members, found, engine.transit, context, count)
+      } catch (thrown) {
+        const error = asError(thrown)
+        return new Map(members.map(({ index }) => [index, error]))
+      }
     }
-    return new Map(await Promise.all(objects.filter(isExport).map(exportOne)))
+    const contents = new Map<number, ObjectContent>()
+    const groups = groupByVersion(groupByKey(objects.filter(isExport), engines).values())
+    for (let at = 0; at < groups.length; at += EXPORTS_AT_ONCE) {
+      const made = await Promise.all(groups.slice(at, at + EXPORTS_AT_ONCE).map(exportGroup))
+      for (const [index, content] of made.flatMap((each) => [...each])) contents.set(index, content)
+    }
+    return contents
   }
 
   /** Key metadata shows a rotation of an exported key before the cached content expires. */
@@ -200,15 +216,6 @@ export class VolumeContent {
   }
 }
 
-async function withKey<T>(
-  { key }: ExportedKeyObject,
-  engine: VolumeEngine,
-  keys: Keys,
-  use: (key: TransitKey) => Promise<T>,
-): Promise<T> {
-  return use(findKey(key, engine, keys))
-}
-
 function findKey(name: string, engine: VolumeEngine, keys: Keys, derivation?: Buffer): TransitKey {
   const known = keys.get(identifyKey(name, engine, derivation))
   if (known instanceof BridgeError) throw known
@@ -250,6 +257,16 @@ function groupByKey<T extends ClassObject>(
     }
   }
   return groups
+}
+
+/** Objects of one key with different versions are separate requests, which policies can tell apart. */
+function groupByVersion(
+  groups: Iterable<KeyGroup<ExportedKeyObject>>,
+): KeyGroup<ExportedKeyObject>[] {
+  return [...groups].flatMap((group) => {
+    const byVersion = Map.groupBy(group.members, ({ version }) => version)
+    return [...byVersion.values()].map((members) => ({ ...group, members }))
+  })
 }
 
 function readTimes(keys: Keys): number[] {

@@ -191,7 +191,7 @@ void test('a class that repeats a large value is refused before any file is made
   }))
   t.match(await failure(mount([large, ...templates])), {
     code: 'FAILED_PRECONDITION',
-    message: /^the volume would have 31250 KiB, more than 1024 KiB; split its objects/,
+    message: /^the volume would have at least 31250 KiB, more than 1024 KiB; split its objects/,
   })
 })
 

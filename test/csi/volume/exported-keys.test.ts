@@ -1,0 +1,92 @@
+import { after, end, test } from 'tap'
+import { failure, podRequests, startFixture } from '../fixture.ts'
+import { newPod, PodVault } from '../pod-vault.ts'
+
+const vault = await PodVault.start()
+const fixture = await startFixture(vault)
+after(async () => {
+  await fixture.stop()
+  await vault.stop()
+})
+await vault.makeKey('app-tls', 'rsa-2048', { exportable: true })
+await vault.makeKey('app-data')
+await vault.makeKey('app-mac', 'hmac', { exportable: true, key_size: 32 })
+const rotate = (key: string) => vault.bao.api('POST', `transit/keys/${key}/rotate`, {})
+for (let version = 2; version <= 8; version += 1) await rotate('app-tls')
+await rotate('app-mac')
+
+function exportsSince(mark: number): string[] {
+  return podRequests(vault, mark).filter((request) => request.includes('/export/'))
+}
+
+void test('a class with 100 objects that export one key is refused after one export, with the reason', async (t) => {
+  const objects = Array.from({ length: 100 }, (_none, index) => ({
+    path: `key-${String(index)}`,
+    type: 'exportedKey',
+    key: 'app-tls',
+    version: 'all',
+  }))
+  const mark = vault.bao.auditMark()
+  const attributes = await vault.attributes(newPod(), objects)
+  t.match(await failure(fixture.driver.mount({ attributes })), {
+    code: 'FAILED_PRECONDITION',
+    message: /^the volume would have at least 1\d{3} KiB, more than 1024 KiB; split its objects/,
+  })
+  t.same(exportsSince(mark), ['read transit/export/signing-key/app-tls'])
+})
+
+void test('objects with the same version of a key share an export, and each has its encoding', async (t) => {
+  const object = { type: 'exportedKey', key: 'app-mac' }
+  const mark = vault.bao.auditMark()
+  const attributes = await vault.attributes(newPod(), [
+    { ...object, path: 'raw' },
+    { ...object, path: 'hex', encoding: 'hex' },
+    { ...object, path: 'base64', encoding: 'base64' },
+    { ...object, path: 'first', version: 1 },
+    { ...object, path: 'all', version: 'all' },
+  ])
+  const { files } = await fixture.driver.mount({ attributes })
+  const read = (path: string) => files.get(path)?.contents ?? Buffer.alloc(0)
+  t.equal(read('raw').length, 32)
+  t.equal(read('hex').toString(), read('raw').toString('hex'))
+  t.equal(read('base64').toString(), read('raw').toString('base64'))
+  t.notSame(read('first'), read('raw'))
+  t.same(read('all/1'), read('first'))
+  t.same(read('all/2'), read('raw'))
+  t.same(exportsSince(mark).toSorted(), [
+    'read transit/export/hmac-key/app-mac',
+    'read transit/export/hmac-key/app-mac/1',
+    'read transit/export/hmac-key/app-mac/2',
+  ])
+})
+
+void test('an object in a wrong encoding does not fail the others that share its export', async (t) => {
+  const object = { type: 'exportedKey', key: 'app-mac' }
+  const attributes = await vault.attributes(newPod(), [
+    { ...object, path: 'good' },
+    { ...object, path: 'text', encoding: 'utf8' },
+  ])
+  const { message } = await failure(fixture.driver.mount({ attributes }))
+  t.match(message, /^objects\[1\] \(text\): the value is not UTF-8 text/)
+})
+
+void test('the reason is in the message, no matter how many objects fail and how long their paths are', async (t) => {
+  const ciphertext = await vault.encrypt('app-data', 'x')
+  const paths = Array.from({ length: 100 }, (_none, index) => `${'x'.repeat(200)}/${String(index)}`)
+  const publicKeys = paths.map((path) => ({ path, type: 'publicKey', key: 'app-none' }))
+  const values = paths.map((path) => ({ path, type: 'decrypt', key: 'app-none', ciphertext }))
+  const messageOf = async (objects: readonly object[]) => {
+    const attributes = await vault.attributes(newPod(), objects)
+    return (await failure(fixture.driver.mount({ attributes }))).message
+  }
+  const noKey =
+    /^\(1\) objects\[0\] \(x{80}…\): Vault has no transit key app-none at .* \(2\) objects\[1\]/
+  t.match(await messageOf(publicKeys), noKey)
+  t.match(
+    await messageOf(values),
+    /^objects\[0\] \(x{80}…\), (?:.*, ){2}objects\[3\] \(x{80}…\) and 96 more: Vault has no transit key app-none/,
+  )
+})
+
+// Explicit, because the open socket keeps tap waiting for more tests.
+end()
