@@ -1,5 +1,6 @@
 import type { Store } from '../etcd/store.ts'
 import { systemClock } from '../time/clock.ts'
+import { escapeControls } from '../text/one-line.ts'
 import { CLUSTER_MARKER, findMissingCluster } from '../verify/gaps.ts'
 import type { Proof } from '../verify/proof.ts'
 import { scanStore } from '../verify/scan.ts'
@@ -80,12 +81,14 @@ const SHOWN = 10
 export function formatCoverage(coverage: Coverage): readonly string[] {
   const { source, encrypted, covered, uncovered, gaps } = coverage
   const missing = encrypted - covered
-  const shown = uncovered.slice(0, SHOWN).map(({ key, why }) => `  ${key}: ${why}`)
+  const shown = uncovered
+    .slice(0, SHOWN)
+    .map(({ key, why }) => `  ${escapeControls(key)}: ${escapeControls(why)}`)
   const rest = missing - shown.length
   return [
     `${source}: ${covered.toLocaleString('en')} of ${encrypted.toLocaleString('en')} encrypted objects`,
     ...shown,
     ...(rest > 0 ? [`  and ${rest.toLocaleString('en')} more`] : []),
-    ...gaps.map((gap) => `  ${gap}`),
+    ...gaps.map((gap) => `  ${escapeControls(gap)}`),
   ]
 }

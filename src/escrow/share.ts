@@ -13,7 +13,7 @@ const ShareFile = v.strictObject({
   /** The id of its escrow. */
   escrow: v.string(),
   clusterId: v.string(),
-  createdAt: v.string(),
+  createdAt: v.pipe(v.string(), v.isoTimestamp()),
   share: v.pipe(v.number(), v.integer()),
   of: v.pipe(v.number(), v.integer()),
   needed: v.pipe(v.number(), v.integer()),

@@ -315,6 +315,19 @@ void test('a check names what is newer, of another cluster, or under another key
   t.match(created, { encrypted: 8, covered: 4 }, 'Transit knows the newer key')
 })
 
+void test('a name in etcd adds no line to a report', async (t) => {
+  const { made } = await make(objects)
+  const name = named('x\nok: every encrypted object is covered')
+  const newer = localValue(await makeLocalKey(), name, '{}')
+  const coverage = await read(new CoverageProof(made.file.manifest), [...objects, [name, newer]])
+  const lines = formatCoverage(coverage)
+  t.match(lines, [/3 of 4 encrypted objects/, /x\\u000aok: every .* is not in the escrow/])
+  t.same(
+    lines.filter((line) => line.includes('\n')),
+    [],
+  )
+})
+
 void test('an object that was changed is not covered, and the escrow has its key', async (t) => {
   const value = localValue(one, named('moved'), '{}')
   const { coverage } = await collect([...objects, [named('there'), value]])

@@ -12,6 +12,7 @@ import { flag, repeated, requiredText } from '../cli/option.ts'
 import { readSnapshot } from './backup.ts'
 import { openSourceReader } from '../cli/source-access.ts'
 import { isSameCluster } from '../../verify/wrong-cluster.ts'
+import { escapeControls } from '../../text/one-line.ts'
 import { untilInterrupted } from '../cli/process/interruption.ts'
 import { reportEtcd, skipHashCheckOption } from '../cli/store-report.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
@@ -205,7 +206,8 @@ const UNKNOWN_ETCD =
 
 function format(steps: readonly Step[]): string {
   const lines = steps.map(
-    ({ what, state, words }, index) => `${String(index + 1)}. [${state}] ${what}\n   ${words}`,
+    ({ what, state, words }, index) =>
+      `${String(index + 1)}. [${state}] ${what}\n   ${escapeControls(words)}`,
   )
   return lines.join('\n')
 }

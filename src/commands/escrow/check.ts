@@ -3,6 +3,7 @@ import { formatMetrics, formatMetricsOfUnreadable } from '../../escrow/metrics.t
 import { formatCoverage, isComplete } from '../../escrow/reading.ts'
 import { readEscrow, type EscrowFile } from '../../escrow/sealed-file.ts'
 import { putHostFile } from '../../files/atomic-file.ts'
+import { escapeControls } from '../../text/one-line.ts'
 import { systemClock } from '../../time/clock.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { etcdAccessOptions, etcdPrefixOption } from '../cli/options/etcd.ts'
@@ -57,7 +58,7 @@ async function runCheck(values: CheckValues, terminal: Terminal): Promise<number
     values.json
       ? JSON.stringify(report, null, 2)
       : [
-          `the escrow of cluster ${manifest.clusterId}, created at ${manifest.createdAt}, holds ${String(manifest.localKeys)} local keys and ${String(manifest.seeds)} DEK seeds`,
+          `the escrow of cluster ${escapeControls(manifest.clusterId)}, created at ${manifest.createdAt}, holds ${String(manifest.localKeys)} local keys and ${String(manifest.seeds)} DEK seeds`,
           ...formatCoverage(coverage),
           ok
             ? 'ok: the key of every encrypted object is in the list of the escrow, and the file is not damaged'
