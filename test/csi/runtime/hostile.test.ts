@@ -225,6 +225,29 @@ const MESSAGES: Readonly<Record<string, string | Buffer>> = {
   'a length and chunks': `${LINE}Content-Length: 20\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`,
   'chunks that are not the last encoding': `${LINE}Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n`,
   'an encoding with a space': `${LINE}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n`,
+  'another encoding with the name of chunks in it': `${LINE}Transfer-Encoding: xchunked\r\n\r\n14\r\n${BODY}\r\n0\r\n\r\n`,
+  'two encodings': `${LINE}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n14\r\n${BODY}\r\n0\r\n\r\n`,
+  'lines that end without a carriage return':
+    LINE.replaceAll('\r', '') + `Content-Length: 20\n\n${BODY}`,
+  'chunks that end without a carriage return': `${LINE}Transfer-Encoding: chunked\r\n\r\n14\n${BODY}\n0\n\n`,
+  'a chunk with a length of 17 digits': `${LINE}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n${BODY}\r\n0\r\n\r\n`,
+  'a chunk with a length of another form': `${LINE}Transfer-Encoding: chunked\r\n\r\n0x14\r\n${BODY}\r\n0\r\n\r\n`,
+  'a chunk with an extension of 20 KiB': `${LINE}Transfer-Encoding: chunked\r\n\r\n14;${'a'.repeat(20_000)}\r\n${BODY}\r\n0\r\n\r\n`,
+  'two equal lengths': `${LINE}Content-Length: 20\r\nContent-Length: 20\r\n\r\n${BODY}`,
+  'a list of lengths': `${LINE}Content-Length: 20, 20\r\n\r\n${BODY}`,
+  'a path that is not ASCII': post('/v1/transit/encrypt/\u00e4pp'),
+  'the form of a target for CONNECT': post('vault:8200'),
+  'two namespaces': post(
+    '/v1/transit/encrypt/app-data',
+    'X-Vault-Namespace: root\r\nX-Vault-Namespace: other\r\n',
+  ),
+  'an upgrade with a body and another request':
+    request(
+      'POST',
+      '/v1/transit/encrypt/app-data',
+      'Connection: upgrade\r\nUpgrade: h2c\r\n',
+      BODY,
+    ) + SMUGGLED,
   'a negative length': `${LINE}Content-Length: -1\r\n\r\n`,
   'a length with a sign': `${LINE}Content-Length: +20\r\n\r\n${BODY}`,
   'a length of hexadecimal digits': `${LINE}Content-Length: 0x14\r\n\r\n${BODY}`,
@@ -283,10 +306,45 @@ void test('a method in a header does not replace the method', async (t) => {
   t.equal(answer.status, 200)
 })
 
-void test('the name of another key in the body changes nothing', async (t) => {
-  const body = JSON.stringify({ plaintext: 'YQ==', name: 'other', key: 'other' })
-  const answer = await send(post('/v1/transit/encrypt/app-data', '', body))
-  t.equal(answer.status, 200)
+const NAMED = { name: 'other', key: 'other', path: 'transit/encrypt/other', __proto__: null }
+const NAMES: Readonly<Record<string, string>> = {
+  'in the body': JSON.stringify({ plaintext: 'YQ==', ...NAMED }),
+  'in an item of a batch': JSON.stringify({ batch_input: [{ plaintext: 'YQ==', ...NAMED }] }),
+  'in a field that is repeated':
+    '{"plaintext":"Yg==","name":"app-data","name":"other","plaintext":"YQ=="}',
+}
+
+for (const [where, body] of Object.entries(NAMES)) {
+  void test(`the name of another key ${where} changes nothing`, async (t) => {
+    const answer = await send(post('/v1/transit/encrypt/app-data', '', body))
+    t.equal(answer.status, 200, answer.body)
+    const [ciphertext] = /vault:v1:[^"]+/.exec(answer.body) ?? []
+    const { data } = await vault.bao.api('POST', 'transit/decrypt/app-data', { ciphertext })
+    t.equal(data.plaintext, 'YQ==', 'the key of the path encrypted it')
+  })
+}
+
+void test('headers of Vault and of this program that a client sends do not reach Vault', async (t) => {
+  const since = vault.bao.auditMark()
+  const headers = [
+    'X-Vault-Policy-Override: true',
+    'X-Vault-MFA: a:b',
+    'X-Vault-Forward: active-node',
+    'X-Vault-No-Request-Forwarding: true',
+    'X-Forwarded-For: 192.0.2.1',
+    'X-Transit-Bridge-UID: shop/another/pod',
+    '',
+  ]
+  const answer = await send(post('/v1/transit/encrypt/app-data', headers.join('\r\n')))
+  t.equal(answer.status, 200, answer.body)
+  const [found] = vault.bao.auditRequests({ since, path: 'transit/encrypt/app-data' })
+  t.same(Object.keys(found?.headers ?? {}), ['x-transit-bridge-uid'])
+  t.match(found?.headers['x-transit-bridge-uid']?.[0], /^shop\/web-0\/[\w-]{36}$/)
+})
+
+void test('a request behind the last chunk of a body is not answered', async (t) => {
+  const chunked = `${LINE}Transfer-Encoding: chunked\r\n\r\n14\r\n${BODY}\r\n0\r\n\r\n`
+  t.equal((await send(chunked + SMUGGLED)).status, 200)
 })
 
 void test('a list of keys contains only those that a rule allows', async (t) => {

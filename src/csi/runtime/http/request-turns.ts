@@ -1,7 +1,12 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 
 import { PacedConnection } from './paced-connection.ts'
+
+interface Turn {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+}
 
 /**
  * Allows one request at a time on a connection. No client of Vault sends a request before it has the response to the one before
@@ -9,26 +14,31 @@ import { PacedConnection } from './paced-connection.ts'
  * connection could have thousands of requests in progress.
  */
 export class RequestTurns {
-  readonly #current = new WeakMap<Duplex, ServerResponse>()
+  readonly #current = new WeakMap<Duplex, Turn>()
   readonly #ending = new WeakSet<Duplex>()
 
   /** Returns whether the request may be answered. Otherwise the connection closes after the response to the one before it. */
-  begin(connection: Duplex, response: ServerResponse): boolean {
+  begin(request: IncomingMessage, response: ServerResponse): boolean {
+    const connection: Duplex = request.socket
     if (this.endAfterCurrent(connection)) return false
-    this.#current.set(connection, response)
+    this.#current.set(connection, { request, response })
     response.once('finish', () => this.#current.delete(connection))
     return true
   }
 
-  /** Closes the connection after the response to its current request. Returns false if it has none. */
+  /**
+   * Closes the connection after the response to its current request. Returns false if it has none, or if the body of that one
+   * has not arrived: it is then at fault itself.
+   */
   endAfterCurrent(connection: Duplex): boolean {
     if (this.#ending.has(connection)) return true
     const current = this.#current.get(connection)
-    if (current === undefined) return false
+    if (current?.request.complete !== true) return false
+    const { response } = current
     this.#ending.add(connection)
     if (connection instanceof PacedConnection) connection.stopReading()
-    if (!current.headersSent) current.setHeader('Connection', 'close')
-    current.once('finish', () => connection.end(() => connection.destroy()))
+    if (!response.headersSent) response.setHeader('Connection', 'close')
+    response.once('finish', () => connection.end(() => connection.destroy()))
     return true
   }
 }

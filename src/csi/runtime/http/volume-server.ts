@@ -89,7 +89,7 @@ export class VolumeServer {
 
   #createServer(): Server {
     const server = createServer(SERVER_OPTIONS, (request, response) => {
-      if (this.#turns.begin(request.socket, response)) void this.#serve(request, response)
+      if (this.#turns.begin(request, response)) void this.#serve(request, response)
     })
     // The server's own listener; any Duplex may be passed to it (Node.js's doc/api/http.md, 'connection').
     const [parse] = server.listeners('connection')
@@ -110,8 +110,8 @@ export class VolumeServer {
     server.on('upgrade', (_, connection) => {
       sendAndClose(connection, respondErrors(400, ['upgrades are not supported']))
     })
-    server.on('checkExpectation', ({ socket }, response) => {
-      if (this.#turns.begin(socket, response))
+    server.on('checkExpectation', (request, response) => {
+      if (this.#turns.begin(request, response))
         send(response, respondErrors(417, ['unsupported expectation']), true)
     })
     return server
