@@ -3,6 +3,7 @@ import { test } from 'tap'
 import type { AuditRequest } from '../real/vault/audit-log.ts'
 import type { AuditMark } from '../real/vault/openbao.ts'
 import { KmsVault, type KmsVaultOptions } from '../real/vault/kms-vault.ts'
+import { revokeTokens } from '../real/vault/revoke-tokens.ts'
 import { HttpProxy } from '../real/faults/http-proxy.ts'
 import { Plugin, type PluginConfiguration } from '../real/program/plugin.ts'
 import type { Wrap } from '../real/program/served-program.ts'
@@ -82,13 +83,8 @@ export class Fixture {
   }
 
   /** Revokes the Vault tokens of all plugins. */
-  async revokeTokens(): Promise<void> {
-    const { data } = await this.bao.api('LIST', 'auth/token/accessors')
-    for (const accessor of data.keys as string[]) {
-      const found = await this.bao.request('POST', 'auth/token/lookup-accessor', { accessor })
-      if (!String(found.body?.data?.display_name).startsWith('jwt-')) continue
-      await this.bao.api('POST', 'auth/token/revoke-accessor', { accessor })
-    }
+  revokeTokens(): Promise<void> {
+    return revokeTokens(this.bao)
   }
 
   #keep(plugin: Plugin): Plugin {

@@ -23,6 +23,9 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
     minVersion: 'TLSv1.2',
     // HTTP/2 would send all requests over one connection, where one lost packet delays all of them.
     allowH2: false,
+    // A resumed session skips the check of the certificate (RFC 8446 §2.2). Without one, each connection shows what a restart of this
+    // program would show: a certificate that has expired, or that an unknown authority signed.
+    maxCachedSessions: 0,
     timeout: options.timeoutMs,
     servername: options.serverName,
     lookup: options.lookup,

@@ -3,7 +3,7 @@ import { Agent, createServer, request as ask } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pipeline } from 'node:stream'
-import { text } from 'node:stream/consumers'
+import { buffer, text } from 'node:stream/consumers'
 
 export type HttpAnswer = {
   status: number
@@ -30,6 +30,12 @@ export type SeenRequest = {
   by: 'server' | 'test'
 }
 
+/** What the real server answered, as far as a {@link AnswerChange} needs it. */
+export type RealAnswer = { status: number; headers: IncomingHttpHeaders; body: Buffer }
+
+/** Sends something in place of the real server's answer, or only a part of it. */
+export type AnswerChange = (real: RealAnswer, response: ServerResponse) => void
+
 /** Changes the JSON body of a request. */
 export type BodyChange = (body: Record<string, unknown>) => Record<string, unknown>
 
@@ -39,6 +45,8 @@ type Effect =
   | { kind: 'hold' }
   | { kind: 'delay'; ms: number }
   | { kind: 'change'; change: BodyChange }
+  | { kind: 'alter'; alter: AnswerChange }
+  | { kind: 'redirect'; address: string }
 
 type Active = { effect: Effect; left: number; match: (method: string, path: string) => boolean }
 
@@ -109,6 +117,16 @@ export class HttpProxy {
     this.#add({ kind: 'change', change }, rule)
   }
 
+  /** Passes these requests on and has the answers sent by this function, as a proxy that damages answers does. */
+  alter(alter: AnswerChange, rule: Rule = {}): void {
+    this.#add({ kind: 'alter', alter }, rule)
+  }
+
+  /** Redirects these requests to their path at another address, with the method kept. */
+  redirect(address: string, rule: Rule = {}): void {
+    this.#add({ kind: 'redirect', address }, rule)
+  }
+
   /** Removes a header of every request from now on. */
   drop(header: string): void {
     this.#dropped = header.toLowerCase()
@@ -159,10 +177,13 @@ export class HttpProxy {
     const rule = this.#rules.find((each) => each.left > 0 && each.match(method, path))
     if (rule !== undefined) rule.left -= 1
     const effect = rule?.effect
-    const passes = effect === undefined || !['respond', 'repeat', 'hold'].includes(effect.kind)
+    const passes =
+      effect === undefined || !['respond', 'repeat', 'hold', 'redirect'].includes(effect.kind)
     this.#note(request, method, path, passes)
     if (effect === undefined) this.#pass(request, response)
     else if (effect.kind === 'change') void this.#passChanged(request, response, effect.change)
+    else if (effect.kind === 'alter')
+      this.#pass(request, response, { answer: (real) => alterAnswer(real, response, effect.alter) })
     else if (effect.kind === 'repeat') void repeatBody(request, response, effect.status)
     else if (effect.kind === 'delay') {
       setTimeout(() => {
@@ -171,7 +192,8 @@ export class HttpProxy {
     } else {
       // Read to the end, so that the connection can be used again or its end be seen.
       request.resume()
-      if (effect.kind === 'respond') request.once('end', () => send(response, effect.answer))
+      const answer = ownAnswer(effect, request)
+      if (answer !== undefined) request.once('end', () => send(response, answer))
     }
   }
 
@@ -190,7 +212,7 @@ export class HttpProxy {
     change: BodyChange,
   ): Promise<void> {
     const body = JSON.parse(await text(request)) as Record<string, unknown>
-    this.#pass(request, response, Buffer.from(JSON.stringify(change(body))))
+    this.#pass(request, response, { body: Buffer.from(JSON.stringify(change(body))) })
   }
 
   #keptHeaders({ rawHeaders }: IncomingMessage): string[] {
@@ -200,8 +222,15 @@ export class HttpProxy {
     return rawHeaders.filter((_text, index) => !isDropped(index))
   }
 
-  /** @param body sent in place of the request's own */
-  #pass(request: IncomingMessage, response: ServerResponse, body?: Buffer): void {
+  /** By default the request's own body is sent, and the answer is passed as it is. */
+  #pass(
+    request: IncomingMessage,
+    response: ServerResponse,
+    {
+      body,
+      answer = (real: IncomingMessage) => passAnswer(real, response),
+    }: { body?: Buffer; answer?: (real: IncomingMessage) => void } = {},
+  ): void {
     const headers =
       body === undefined
         ? this.#keptHeaders(request)
@@ -215,10 +244,7 @@ export class HttpProxy {
         headers,
         agent: this.#agent,
       },
-      (answered) => {
-        response.writeHead(answered.statusCode ?? 502, answered.statusMessage, answered.rawHeaders)
-        pipeline(answered, response, () => undefined)
-      },
+      answer,
     )
     // The server is down: the client sees a broken connection, as it would without the proxy.
     upstream.on('error', () => response.destroy())
@@ -228,6 +254,25 @@ export class HttpProxy {
     if (body === undefined) pipeline(request, upstream, () => undefined)
     else upstream.end(body)
   }
+}
+
+/** The answer of a rule that asks no server; undefined if there is none. */
+function ownAnswer(effect: Effect, { url = '' }: IncomingMessage): HttpAnswer | undefined {
+  if (effect.kind === 'respond') return effect.answer
+  if (effect.kind !== 'redirect') return undefined
+  return { status: 307, headers: { location: `${effect.address}${url}` } }
+}
+
+function passAnswer(real: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(real.statusCode ?? 502, real.statusMessage, real.rawHeaders)
+  pipeline(real, response, () => undefined)
+}
+
+function alterAnswer(real: IncomingMessage, response: ServerResponse, alter: AnswerChange): void {
+  buffer(real).then(
+    (body) => alter({ status: real.statusCode ?? 502, headers: real.headers, body }, response),
+    () => response.destroy(),
+  )
 }
 
 function send(response: ServerResponse, { status, headers = {}, body }: HttpAnswer): void {
