@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { BridgeError } from '../errors.ts'
 import { readWithinTime } from './bounded-read.ts'
-import { systemCodeOf } from './system-error.ts'
+import { explainShortage, systemCodeOf } from './system-error.ts'
 
 /** Far above the size of any JWT or token. */
 const MAX_BYTES = 64 * 1024
@@ -53,10 +53,13 @@ function explainOpen(file: CredentialFile, thrown: unknown): BridgeError {
       { cause: thrown },
     )
   }
+  const shortage = explainShortage(thrown)
   const why =
-    reason === 'EACCES'
-      ? `cannot be read by user id ${process.getuid?.() ?? 'unknown'}; grant this user read permission on the file and its folder`
-      : `cannot be opened (${reason ?? 'unknown error'}); it must be a readable file`
+    shortage !== undefined
+      ? `cannot be opened now: ${shortage}`
+      : reason === 'EACCES'
+        ? `cannot be read by user id ${process.getuid?.() ?? 'unknown'}; grant this user read permission on the file and its folder`
+        : `cannot be opened (${reason ?? 'unknown error'}); it must be a readable file`
   return new BridgeError('IDENTITY_INVALID', `${file.setting}: ${file.path} ${why}`, {
     cause: thrown,
   })

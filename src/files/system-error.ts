@@ -3,7 +3,14 @@ export function systemCodeOf(thrown: unknown): string | undefined {
   return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : undefined
 }
 
+/** What a process or a host has too few of: the file itself may be good. */
+const SHORTAGES: Readonly<Record<string, string>> = {
+  EMFILE: 'too many files are open in this process',
+  ENFILE: 'too many files are open on this host',
+}
+
 const REASONS: Readonly<Record<string, string>> = {
+  ...SHORTAGES,
   ENOENT: 'there is no such file',
   EACCES: 'permission denied',
   EPERM: 'permission denied',
@@ -19,4 +26,9 @@ const REASONS: Readonly<Record<string, string>> = {
 export function explainFileError(thrown: unknown): string {
   const code = systemCodeOf(thrown)
   return code === undefined ? 'unknown error' : (REASONS[code] ?? code)
+}
+
+/** Why no file can be opened now; undefined if the reason is another one. */
+export function explainShortage(thrown: unknown): string | undefined {
+  return SHORTAGES[systemCodeOf(thrown) ?? '']
 }

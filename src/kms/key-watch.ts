@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { CallContext } from '../call-context.ts'
 import type { CancelTimer, Clock } from '../time/clock.ts'
-import { BridgeError, isRefusal } from '../errors.ts'
+import { BridgeError, isOutage, isRefusal } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
 import type { KmsMetrics } from '../telemetry/metrics/roles.ts'
 import { requireWrappingKey, type TransitKey } from '../transit/key.ts'
@@ -54,6 +54,8 @@ export class KeyWatch {
   readonly #stepBack: StepBack
   #snapshot: KeySnapshot | undefined
   #checking: Promise<void> | undefined
+  /** The outage because of which the check in progress tries again. */
+  #obstacle: BridgeError | undefined
   #lastError: BridgeError | undefined
   #checkedAt = -Infinity
   #provenAt = -Infinity
@@ -110,11 +112,10 @@ export class KeyWatch {
 
   /** Returns a snapshot that was read after this call began. All concurrent calls together cost two reads at most. */
   async refresh(context: CallContext): Promise<KeySnapshot> {
-    const { clock } = this.#options
     // The check in progress may have read the key before the change that made the caller ask.
-    if (this.#checking !== undefined) await waitWithin(this.#checking, context, clock, 'Vault')
+    if (this.#checking !== undefined) await this.#await(this.#checking, context)
     const before = this.#snapshot
-    await waitWithin(this.#check(), context, clock, 'Vault')
+    await this.#await(this.#check(), context)
     if (this.#snapshot === undefined || this.#snapshot === before) {
       throw this.#lastError ?? notAnswered()
     }
@@ -143,6 +144,16 @@ export class KeyWatch {
     return this.refresh(context)
   }
 
+  /** For a caller, an outage explains more than a deadline that passed meanwhile. */
+  async #await(check: Promise<void>, context: CallContext): Promise<void> {
+    try {
+      await waitWithin(check, context, this.#options.clock, 'Vault')
+    } catch (thrown) {
+      const error = BridgeError.from(thrown)
+      throw error.code === 'DEADLINE_EXCEEDED' ? (this.#obstacle ?? error) : error
+    }
+  }
+
   #check(): Promise<void> {
     this.#checking ??= this.#checkOnce().finally(() => {
       this.#checking = undefined
@@ -160,8 +171,12 @@ export class KeyWatch {
       deadline: startedAt + CHECK_TIMEOUT_MS,
       uid,
       onVaultRequest,
+      onRetry: (reason: BridgeError) => {
+        if (isOutage(reason)) this.#obstacle = reason
+      },
       failsFast: true,
     }
+    this.#obstacle = undefined
     this.#cancelTimer?.()
     try {
       await this.#readKey(context)

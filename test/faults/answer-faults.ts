@@ -44,7 +44,7 @@ export const ANSWER_FAULTS: readonly Fault[] = [
     surroundings: 'proxy',
     begin: ({ bao }) => bao.seal(),
     end: ({ bao }) => bao.unseal(),
-    expected: outage('VAULT_SEALED', 'is sealed and must be unsealed'),
+    expected: outage('VAULT_SEALED', 'is sealed'),
   },
   responds('429 of a standby', { status: 429, body: { errors: [] } }, LIMITED),
   responds(
@@ -79,7 +79,10 @@ export const ANSWER_FAULTS: readonly Fault[] = [
     name: 'a batch with a result too few',
     ...AT_PROXY,
     begin: ({ http }, match) => http.alter(shorten, { match }),
-    expected: outage('VAULT_ANSWER_INVALID', 'a different number of results'),
+    expected: outage(
+      'VAULT_ANSWER_INVALID',
+      'the number of results that Vault returned is not the number of values in the batch',
+    ),
     at: ONLY_BATCHES,
   },
   {

@@ -2,12 +2,11 @@ import { existsSync, rmSync } from 'node:fs'
 import { eventually } from '../real/host/eventually.ts'
 import { outage, WORKS, type Expected, type Fault } from './fault.ts'
 
-const EXPIRED: Expected = {
+const EMPTY: Expected = {
   answer: 'PERMISSION_DENIED',
   health: 'IDENTITY_INVALID',
-  says: 'the token expired at',
+  says: 'is empty',
 }
-const EMPTY: Expected = { ...EXPIRED, says: 'is empty' }
 const POD_TOKEN = { none: "the kubelet passes the pod's token in the call" }
 const NOT_BEFORE = { none: 'it can happen only to a program that runs' }
 
@@ -19,7 +18,6 @@ export const HOST_FAULTS: readonly Fault[] = [
     begin: (stage) => stage.setClock('+1d'),
     end: (stage) => stage.setClock('+0'),
     expected: WORKS,
-    at: { start: EXPIRED, login: EXPIRED },
   },
   {
     name: 'the clock is a day behind',
@@ -56,7 +54,11 @@ export const HOST_FAULTS: readonly Fault[] = [
     begin: (stage) => stage.limitFiles(),
     end: (stage) => stage.allowFiles(),
     expected: outage('VAULT_UNREACHABLE', 'too many files are open in this process'),
-    at: { start: { none: 'Node.js itself does not start' } },
+    // The token file cannot be opened either.
+    at: {
+      start: { none: 'Node.js itself does not start' },
+      login: { answer: 'PERMISSION_DENIED', health: 'IDENTITY_INVALID' },
+    },
   },
   {
     name: 'the socket file is removed',

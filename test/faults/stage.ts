@@ -62,23 +62,17 @@ export class Stage {
 
   /** The section `vault` of the program, without its login. */
   get vaultSection(): Record<string, unknown> {
-    const common = { address: this.network.address, timeout: '1s' }
-    switch (this.kind) {
-      case 'two addresses':
-        return { ...common, address: [this.network.address, this.bao.address] }
-      case 'TLS':
-        return {
-          ...common,
-          caFile: this.#options.certificates?.files.caFile,
-          serverName: SERVER_NAME,
-        }
-      case 'name server': {
-        const address = `http://${SERVER_NAME}:${String(this.network.port)}`
-        return { ...common, address, allowPlaintext: true }
-      }
-      default:
-        return common
-    }
+    const { address } = this.network
+    return { address, timeout: '1s', ...this.#special }
+  }
+
+  get #special(): Record<string, unknown> {
+    const { kind, network, bao } = this
+    if (kind === 'two addresses') return { address: [network.address, bao.address] }
+    if (kind === 'TLS')
+      return { caFile: this.#options.certificates?.files.caFile, serverName: SERVER_NAME }
+    if (kind !== 'name server') return {}
+    return { address: `http://${SERVER_NAME}:${String(network.port)}`, allowPlaintext: true }
   }
 
   get wrap(): Wrap | undefined {

@@ -66,6 +66,8 @@ class Session implements VaultSession {
   #inFlight: Promise<HeldToken> | undefined
   /** Why the login in flight has to be tried again. */
   #retryReason: BridgeError | undefined
+  /** Requests that wait for the login in flight. They learn why it is tried again, as they do of their own retries. */
+  readonly #waiting = new Set<CallContext>()
   #cancelTimer: CancelTimer | undefined
   /** When a denial last caused a login, by {@link Clock.monotonic}. */
   #replacedAt = -Infinity
@@ -148,7 +150,7 @@ class Session implements VaultSession {
     for (let waits = 0; ;) {
       try {
         const login = this.#inFlight ?? this.#newLogin()
-        const held = await waitWithin(login, context, this.#clock, 'a login to Vault')
+        const held = await this.#await(login, context)
         if (this.#stopped) throw stopped()
         // Other requests that waited for this login may have spent its uses already.
         if (held.acquire()) return held
@@ -164,6 +166,16 @@ class Session implements VaultSession {
         await wait(pauseMs, this.#clock, context.signal)
         if (context.signal?.aborted === true || this.#stopped) throw error
       }
+    }
+  }
+
+  async #await(login: Promise<HeldToken>, context: CallContext): Promise<HeldToken> {
+    if (this.#retryReason !== undefined) context.onRetry?.(this.#retryReason)
+    this.#waiting.add(context)
+    try {
+      return await waitWithin(login, context, this.#clock, 'a login to Vault')
+    } finally {
+      this.#waiting.delete(context)
     }
   }
 
@@ -208,7 +220,7 @@ class Session implements VaultSession {
       const context = {
         deadline: began.monotonic + this.#loginTimeoutMs,
         onRetry: (reason: BridgeError) => {
-          if (isOutage(reason)) this.#retryReason = reason
+          if (isOutage(reason)) this.#noteRetry(reason)
         },
       }
       // A login may hang where no deadline applies (a file on a dead network mount); a later one must still be possible.
@@ -218,6 +230,11 @@ class Session implements VaultSession {
     } catch (thrown) {
       throw this.#failed(BridgeError.from(thrown))
     }
+  }
+
+  #noteRetry(reason: BridgeError): void {
+    this.#retryReason = reason
+    for (const { onRetry } of this.#waiting) onRetry?.(reason)
   }
 
   #adopt(held: HeldToken): HeldToken {

@@ -38,6 +38,11 @@ void test('started before Vault: Status at once, healthy later', async (t) => {
   const network = await fixture.tcpProxy()
   await network.refuse()
   const plugin = await fixture.start({ address: network.address, kms: KMS })
+  t.match(
+    await outcomeOf(plugin.client.encrypt(newSeed())),
+    { code: 'UNAVAILABLE', message: /connection refused/ },
+    'the first call gets the reason, although the first login has not ended',
+  )
   await servesWithoutVault(t, plugin, /connection refused/)
   await network.pass()
   await works(t, plugin)
