@@ -70,11 +70,12 @@ class Measured {
   readonly #client: GrpcClient
   readonly #delay: LoopDelay
 
-  static async start(): Promise<Measured> {
+  /** @param keys patterns of keys that the rule allows */
+  static async start(keys: readonly string[] = ['*']): Promise<Measured> {
     const delay = new LoopDelay(tempFolder('loop'))
     const configuration = {
       vault: { address: vault.bao.address },
-      csi: { audience: 'vault', rules: [{ ...ALLOW_ALL }] },
+      csi: { audience: 'vault', rules: [{ ...ALLOW_ALL, keys }] },
       log: { level: 'info' },
     }
     const folder = tempFolder('providers')
@@ -110,6 +111,7 @@ const onlyMatching = process.argv[2] ?? ''
 try {
   printResults(await measureWarm())
   printResults(await measureCold())
+  printResults(await measureRules())
 } finally {
   await vault.stop()
 }
@@ -139,6 +141,29 @@ async function measureCold(): Promise<Result[]> {
     const measured = await Measured.start()
     await measured.send(ordinary)
     results.push({ name: `cold: ${name}`, costs: [await measured.send(message)] })
+    await measured.stop()
+  }
+  return results
+}
+
+/** Thousands of patterns, each of which is tried for each key of a class. */
+async function measureRules(): Promise<Result[]> {
+  const objects = Array.from({ length: 100 }, (_none, index) => ({
+    path: `p${String(index)}`,
+    type: 'publicKey',
+    key: `team-${String(index)}-app-key`,
+  }))
+  const message = field(1, await attributes({ objects: JSON.stringify(objects) }))
+  const results: Result[] = []
+  for (const patterns of [2_000, 20_000]) {
+    const name = `100 keys and ${patterns.toLocaleString('en')} patterns in csi.rules`
+    if (!name.includes(onlyMatching)) continue
+    const keys = Array.from({ length: patterns }, (_none, index) => `*-x${String(index)}-*-key`)
+    const measured = await Measured.start(keys)
+    await measured.send(ordinary)
+    const costs: LoopFigures[] = []
+    for (let round = 0; round < ROUNDS; round += 1) costs.push(await measured.send(message))
+    results.push({ name, costs })
     await measured.stop()
   }
   return results

@@ -93,10 +93,13 @@ async function encodePublicKey(
 async function encodeJwks(object: JwksObject, keys: readonly TransitKey[]): Promise<Buffer> {
   const fields = keys.length > 1 ? fieldsForSeveral(object, keys) : () => object
   const made: Awaited<ReturnType<typeof makeJwk>>[] = []
+  let bytes = 0
   for (const key of keys) {
     for (const version of findVersions(key, 'all')) {
       if (made.length % VERSIONS_AT_ONCE === VERSIONS_AT_ONCE - 1) await setImmediate()
-      made.push(await makeJwk(readPublicKey(key, version), originOf(fields(key), key, version)))
+      const jwk = await makeJwk(readPublicKey(key, version), originOf(fields(key), key, version))
+      made.push(jwk)
+      requireSize((bytes += JSON.stringify(jwk).length))
     }
   }
   requireDistinctIds(made)

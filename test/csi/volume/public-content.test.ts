@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { test } from 'tap'
 import { makePublicFiles } from '../../../src/csi/volume/public-content.ts'
 import { PublicContentCache } from '../../../src/csi/volume/public-content-cache.ts'
-import type { PublicKeyObject } from '../../../src/csi/class/object-types.ts'
+import type { JwksObject, PublicKeyObject } from '../../../src/csi/class/object-types.ts'
 import type { TransitKey } from '../../../src/transit/key.ts'
 import { HandClock } from '../../fakes/clock.ts'
 
@@ -109,4 +109,11 @@ void test('a key with thousands of versions is encoded piece by piece, up to the
   t.teardown(() => clearImmediate(handle))
   await t.rejects(makePublicFiles(objectOf('keys'), [keyOf(5_000)]), { code: 'CONTENT_TOO_LARGE' })
   t.ok(turns > 50, 'others had their turn')
+})
+
+void test('a JWK set of keys with thousands of versions ends at the size of a volume', async (t) => {
+  const { key: _key, version: _version, format: _format, ...common } = objectOf('jwks.json')
+  const object: JwksObject = { ...common, type: 'jwks', alg: 'RS256', keys: ['one', 'two'] }
+  const keys = object.keys.map((name) => ({ ...keyOf(5_000), name }))
+  await t.rejects(makePublicFiles(object, keys), { code: 'CONTENT_TOO_LARGE' })
 })
