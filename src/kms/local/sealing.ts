@@ -185,6 +185,7 @@ export class LocalSealing {
   clear(): void {
     this.#agreedAt = undefined
     this.#keys.clear()
+    this.#shared.clear()
     this.#options.ring.clear()
     this.#keeper?.forget()
   }

@@ -25,6 +25,11 @@ export class SharedKey {
     if (this.#note?.keyId !== note.keyId) this.#note = note
   }
 
+  /** Every local key was zeroed. */
+  clear(): void {
+    this.#note = undefined
+  }
+
   isSame({ ciphertext }: RingNote): boolean {
     return this.#note?.ciphertext === ciphertext
   }

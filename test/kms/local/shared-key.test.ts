@@ -96,3 +96,17 @@ void test('data of an older key version is no sign for the announced one, and a 
   await first.clock.advance(5_000)
   await t.rejects(write(first), { code: 'VAULT_DENIED' })
 })
+
+void test('after a refusal, what was known before it does not count', async (t) => {
+  const { first, second, stored } = await twoNodes(t)
+  first.transit.bug = new BridgeError('VAULT_DENIED', 'scripted refusal')
+  first.watch.suspect()
+  await first.clock.advance(5_000)
+  first.transit.bug = undefined
+  await first.clock.advance(10_000)
+  const renewed = await write(first)
+  t.not(wrappedKeyOf(renewed), wrappedKeyOf(stored))
+  await passDay(first)
+  await startOutage([first, second])
+  t.equal(wrappedKeyOf(await write(first)), wrappedKeyOf(renewed))
+})
