@@ -107,6 +107,12 @@ void test('with local keys: how many there are, and how long they serve without 
     message:
       'ok: local keys encrypt for 239 more minutes without Vault, which does not answer: it is sealed',
   })
+  health.fail(new BridgeError('IDENTITY_MISSING', 'there is no token'), clock.monotonic())
+  t.match(sources.readiness(), {
+    ready: true,
+    reason: 'IDENTITY_MISSING',
+    message: / without Vault, which cannot be asked: there is no token$/,
+  })
 })
 
 void test('without local keys there is no series of them', async (t) => {
