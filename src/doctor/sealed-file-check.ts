@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import type { LocalKeysConfig } from '../config/config.ts'
 import { isInMemory } from '../files/memory-file-system.ts'
 import { explainFileError, systemCodeOf } from '../files/system-error.ts'
-import { isByHostAlone, NODE_KEY_CREDENTIAL } from '../files/systemd-credential.ts'
+import { findCredentialKey, NODE_KEY_CREDENTIAL } from '../files/systemd-credential.ts'
 import { SealedFile } from '../kms/local/sealed-file.ts'
 import type { OfflineState, SealedOwner } from '../kms/local/sealed-format.ts'
 import { readMoment, timeBetween } from '../time/boot-time.ts'
@@ -17,6 +17,7 @@ import { checkPathRights } from './path-rights.ts'
 const PLACES = { credential: NODE_KEY_CREDENTIAL, tpms: '/sys/class/tpmrm' }
 
 const MAKE_KEY = 'run transit-bridge setup node-key, and start its unit'
+const CHECK_KEY = 'run transit-bridge setup node-key, which checks that this machine decrypts it'
 
 /** kms.localKeys.sealedFile: the node key, the file, and how long it lets this node start without Vault. */
 export async function checkSealedFile(
@@ -26,16 +27,19 @@ export async function checkSealedFile(
   places = PLACES,
 ): Promise<readonly Finding[]> {
   if (!enabled || sealedFile === undefined || nodeKeyFile === undefined) return []
-  const nodeKey = [...(await checkNodeKey(nodeKeyFile, owners)), ...(await checkCredential(places))]
-  const rights = await checkPathRights('sealed file', dirname(sealedFile), owners)
+  const nodeKey = await checkNodeKey(nodeKeyFile, owners)
+  const others = [
+    ...(await checkCredential(places)),
+    ...(await checkPathRights('sealed file', dirname(sealedFile), owners)),
+  ]
   if (nodeKey.some(({ level }) => level === 'fail' || level === 'unknown'))
-    return [...nodeKey, ...rights]
+    return [...nodeKey, ...others]
   // The fault is a finding.
   const log = { warn: () => undefined }
   const file = new SealedFile({ path: sealedFile, nodeKeyFile, owner, log })
   const state = await file.load()
   for (const { key } of state?.localKeys ?? []) key.fill(0)
-  return [...nodeKey, ...rights, judge(sealedFile, file.fault, state, offlineForMs)]
+  return [...nodeKey, ...others, judge(sealedFile, file.fault, state, offlineForMs)]
 }
 
 function judge(
@@ -68,15 +72,27 @@ function judge(
 
 /** A credential that setup node-key created; without one, something else provides the node key. */
 async function checkCredential({ credential, tpms }: typeof PLACES): Promise<readonly Finding[]> {
+  const what = 'node key credential'
   const found = await readFile(credential).catch(() => undefined)
   if (found === undefined) return []
-  if (!isByHostAlone(found)) return [ok('node key credential', `${credential} needs the TPM 2`)]
+  switch (findCredentialKey(found)) {
+    case 'tpm2':
+      return [ok(what, `a TPM 2 encrypted ${credential}`)]
+    case 'host':
+      return [await judgeHostKey(what, credential, tpms)]
+    case 'none':
+      return [fail(what, `${credential} is not encrypted`, `${MAKE_KEY}, with --replace`)]
+    case undefined:
+      return [unknown(what, `${credential} does not show what encrypted it`, CHECK_KEY)]
+  }
+}
+
+async function judgeHostKey(what: string, credential: string, tpms: string): Promise<Finding> {
   const why = `${credential} is encrypted with a key that is on the same disk, so anyone with the disk has the local keys`
   const devices = await readdir(tpms).catch(() => [])
-  if (devices.length === 0)
-    return [ok('node key credential', `${why}; this machine has no TPM 2 that could prevent that`)]
-  const fix = 'run transit-bridge setup node-key --with-key host+tpm2 --replace'
-  return [warn('node key credential', why, fix)]
+  return devices.length === 0
+    ? ok(what, `${why}; this machine has no TPM 2 that could prevent that`)
+    : warn(what, why, 'run transit-bridge setup node-key --with-key host+tpm2 --replace')
 }
 
 async function checkNodeKey(path: string, owners: readonly number[]): Promise<readonly Finding[]> {

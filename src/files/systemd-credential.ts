@@ -1,14 +1,20 @@
 /** Where setup node-key puts the node key, which systemd-creds(1) encrypts. */
 export const NODE_KEY_CREDENTIAL = '/etc/credstore.encrypted/transit-bridge-node-key'
 
-/**
- * The first bytes of a credential that is encrypted with the key of the host alone (systemd: src/shared/creds-util.h,
- * CRED_AES256_GCM_BY_HOST).
- */
-const BY_HOST_ALONE = Buffer.from('5a1c6a86df9d4096b1d5a65e0862f19a', 'hex')
+/** What decrypts a credential: a key on the disk of the host alone, a TPM 2 (with or without that key), or no key at all. */
+export type CredentialKey = 'host' | 'tpm2' | 'none'
 
-/** Whether the key that decrypts a credential is on the disk of the host. `credential` is in base64, as systemd-creds writes it. */
-export function isByHostAlone(credential: Buffer): boolean {
-  const bytes = Buffer.from(credential.toString('latin1'), 'base64')
-  return bytes.subarray(0, BY_HOST_ALONE.length).equals(BY_HOST_ALONE)
+/** The first 16 bytes of a credential (systemd: src/shared/creds-util.h, CRED_AES256_GCM_BY_HOST and others). */
+const KEYS: ReadonlyMap<string, CredentialKey> = new Map([
+  ['5a1c6a86df9d4096b1d5a65e0862f19a', 'host'],
+  ['0c7cc07b117645919c4b0bea08bc20fe', 'tpm2'],
+  ['faf7eb9341e3412ca1a436f95a29362f', 'tpm2'],
+  ['93a894094874449090caf2fc93cab553', 'tpm2'],
+  ['af4950a849134eb1a73846304ff30c05', 'tpm2'],
+  ['058469daf6f54324800549da0f8ea2fb', 'none'],
+])
+
+/** What decrypts a credential in base64, as systemd-creds writes it; undefined if that is not known. */
+export function findCredentialKey(credential: Buffer): CredentialKey | undefined {
+  return KEYS.get(Buffer.from(credential.toString('latin1'), 'base64').toString('hex', 0, 16))
 }

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { basename, dirname, join } from 'node:path'
 import { test } from 'tap'
 
-import { NODE_KEY_CREDENTIAL } from '../../src/files/systemd-credential.ts'
+import { findCredentialKey, NODE_KEY_CREDENTIAL } from '../../src/files/systemd-credential.ts'
 import { KEY_UNIT, NODE_KEY_FILE } from '../../src/node/key/key-unit.ts'
 import { planNodeKey } from '../../src/node/key/node-key.ts'
 import { SystemdCreds } from '../../src/node/key/systemd-creds.ts'
@@ -165,6 +165,7 @@ void test('a TPM 2 encrypts the node key, and no other TPM decrypts it', async (
   t.equal(made.code, 0)
   const credential = readFileSync(join(root, NODE_KEY_CREDENTIAL))
   t.equal((await new SystemdCreds({ tpm2Device: one.device }).decrypt(credential)).length, 32)
+  t.equal(findCredentialKey(credential), 'tpm2')
   const foreign = new SystemdCreds({ tpm2Device: other.device })
   await t.rejects(foreign.decrypt(credential), { code: 'HOST_FAILED' })
   const plan = { creds: foreign, withKey: 'tpm2', replace: false, root } as const

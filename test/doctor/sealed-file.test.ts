@@ -91,9 +91,17 @@ void test('a node key that anyone with the disk can decrypt is named, and a TPM 
   )
   mkdirSync(join(places.tpms, 'tpmrm0'), { recursive: true })
   t.match(await finding(), /^warn .* has the local keys; run .* --with-key host\+tpm2 --replace$/)
-  const sealed = Buffer.from('93a894094874449090caf2fc93cab553', 'hex').toString('base64')
-  writeFileSync(places.credential, sealed)
-  t.match(await finding(), /^ok .* needs the TPM 2/)
+  const rows = [
+    ['93a894094874449090caf2fc93cab553', /^ok .*a TPM 2 encrypted /],
+    ['058469daf6f54324800549da0f8ea2fb', /^fail .* is not encrypted; .* --replace$/],
+    ['00'.repeat(16), /^unknown .* does not show what encrypted it/],
+    ['', /^unknown /],
+  ] as const
+  for (const [id, words] of rows) {
+    writeFileSync(places.credential, Buffer.from(id, 'hex').toString('base64'))
+    t.match(await finding(), words)
+  }
+  t.ok((await examine(node, places)).some((each) => /^ok sealed file: /.test(each)))
 })
 
 /** One thing wrong with it. */

@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import { BridgeError } from '../../errors.ts'
 import { putHostFile, replaceFile } from '../../files/atomic-file.ts'
 import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
-import { isByHostAlone, NODE_KEY_CREDENTIAL } from '../../files/systemd-credential.ts'
+import { findCredentialKey, NODE_KEY_CREDENTIAL } from '../../files/systemd-credential.ts'
 import { KEY_UNIT } from './key-unit.ts'
 import type { SealingKey, SystemdCreds } from './systemd-creds.ts'
 
@@ -58,7 +58,9 @@ export async function planNodeKey(options: NodeKeyOptions): Promise<readonly Nod
 
 function describeKnown(credential: Buffer): string {
   const what = 'a node key that this machine decrypts'
-  return isByHostAlone(credential) ? `${what}, with a key that is on the same disk` : what
+  return findCredentialKey(credential) === 'host'
+    ? `${what}, with a key that is on the same disk`
+    : what
 }
 
 /** Does what is planned. Throws HOST_FAILED; what was written before stays, and the command can be run again. */
