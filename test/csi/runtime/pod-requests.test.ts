@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { after, end, test, type Test } from 'tap'
 import { PodVault, newPod, ROLE } from '../pod-vault.ts'
-import { RUNTIME_POLICY, startRuntime } from './fixture.ts'
+import { RUNTIME_POLICY, startRuntime, type Asked } from './fixture.ts'
 
 const vault = await PodVault.start()
 after(() => vault.stop())
@@ -153,6 +153,31 @@ void test('a response of more than 4 MiB is an error of the request, not of Vaul
   t.equal((await client.ask('sys/health')).status, 200)
 })
 
+void test('no response contains the Vault token of the pod', async (t) => {
+  const { client, tokens } = await startBehindGateway(t, (text) => text)
+  const requests: [string, Asked?][] = [
+    ['sys/health'],
+    ['sys/seal-status'],
+    ['sys/leader'],
+    ['auth/token/lookup-self'],
+    ['auth/token/renew-self', { method: 'PUT' }],
+    ['sys/internal/ui/mounts/transit'],
+    ['auth/token/create', { body: {} }],
+    ['cubbyhole/x'],
+    ['transit/random', { body: {} }],
+    ['transit/keys/data'],
+    ['transit/keys', { method: 'LIST' }],
+    ['transit/decrypt/data', { body: { ciphertext: 'vault:v1:AAAA' } }],
+  ]
+  const texts: string[] = []
+  for (const [path, asked] of requests) {
+    const { headers, text } = await client.ask(path, asked)
+    texts.push(JSON.stringify(headers) + text)
+  }
+  t.equal(tokens.size, 1, 'all requests to Transit had the same token')
+  for (const token of tokens) t.notOk(texts.some((text) => text.includes(token)))
+})
+
 void test('a gateway in front of Vault may write the JSON with spaces', async (t) => {
   const { client } = await startBehindGateway(t, indent)
   const signed = await client.ask('transit/sign/signing', { body: { input: 'YQ==' } })
@@ -175,7 +200,12 @@ void test('a page of a gateway is not a response of Vault', async (t) => {
 
 /** A pod of a driver whose requests to Transit pass a gateway that changes the text of Vault's responses. */
 async function startBehindGateway(t: Test, change: (text: string) => string) {
-  const gateway = createServer((request, response) => void passOn(request, response, change))
+  const tokens = new Set<string>()
+  const gateway = createServer((request, response) => {
+    const token = request.headers['x-vault-token']
+    if (typeof token === 'string') tokens.add(token)
+    void passOn(request, response, change)
+  })
   await new Promise<void>((resolve) => gateway.listen(0, '127.0.0.1', resolve))
   const { port } = gateway.address() as AddressInfo
   const behind = await startRuntime(vault, { address: `http://127.0.0.1:${String(port)}` })
@@ -184,7 +214,7 @@ async function startBehindGateway(t: Test, change: (text: string) => string) {
     gateway.close()
     gateway.closeAllConnections()
   })
-  return { client: await behind.kubelet.publish(newPod()) }
+  return { client: await behind.kubelet.publish(newPod()), tokens }
 }
 
 async function passOn(
