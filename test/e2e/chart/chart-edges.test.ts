@@ -146,6 +146,29 @@ void test('a label or an annotation in two values is rendered once', async (t) =
   )
 })
 
+void test('the notes name what setup creates, and what a power cut needs', async (t) => {
+  // helm template does not print notes, so they are rendered as an object.
+  const chart = join(tempFolder('chart'), 'transit-bridge')
+  cpSync(CHART, chart, { recursive: true })
+  cpSync(join(CHART, 'templates/NOTES.txt'), join(chart, 'notes'))
+  const object = `{kind: Notes, metadata: {name: notes}, text: {{ tpl (.Files.Get "notes") . | toJson }}}`
+  writeFileSync(join(chart, 'templates/notes.yaml'), object)
+  const notesOf = async (values: string) => {
+    const args = [`--values=${join(CHART, 'ci', values)}`]
+    const objects = await render(args, { chart, release: 'prod' })
+    return String(objects.find(({ kind }) => kind === 'Notes')?.['text'])
+  }
+  const jwt = await notesOf('static-pod-values.yaml')
+  t.match(jwt, 'bound_subject=system:serviceaccount:keys:prod-transit-bridge-kms')
+  t.match(jwt, 'before the token expires: 604800 seconds')
+  const kubernetes = await notesOf('daemon-set-values.yaml')
+  t.match(kubernetes, /bound_service_account_names=prod-transit-bridge-kms\n.*namespaces=keys\n/)
+  t.notMatch(kubernetes, 'bound_subject')
+  const approle = await notesOf('approle-values.yaml')
+  t.match(approle, 'before its credential in /etc/transit-bridge expires')
+  t.notMatch(approle, 'token expires')
+})
+
 void test('tokens are in secrets where Kubernetes can do it', async (t) => {
   for (const [version, expected] of [
     ['1.34.9', undefined],

@@ -14,13 +14,16 @@ const FACTS = { SOURCE_DATE_EPOCH: '1700000000', REVISION: 'b'.repeat(40) }
 /** What differs between machines, and must not show in a release. */
 type Machine = { umask: string; env: Readonly<Record<string, string>> }
 
-/** Copies the sources into a folder, builds there, and returns the folder of the release. */
-function releaseFrom(folder: string, { umask, env }: Machine): string {
+function copySources(folder: string): void {
   mkdirSync(folder, { recursive: true })
   const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard']
   const files = execFileSync('git', list, { cwd: ROOT, encoding: 'utf8' }).split('\0')
   for (const name of files.filter(Boolean)) cpSync(join(ROOT, name), join(folder, name))
   execFileSync('cp', ['-al', join(ROOT, 'node_modules'), join(folder, 'node_modules')])
+}
+
+/** Builds in a copy of the sources, and returns the folder of the release. */
+function releaseFrom(folder: string, { umask, env }: Machine): string {
   const target = join(folder, 'dist/release')
   const command = `umask ${umask}; npm run --silent release -- "$1"`
   // tap puts NODE_OPTIONS into every child, for its coverage.
@@ -37,8 +40,11 @@ void test('two builds in two folders are identical', (t) => {
   const parent = tempFolder('release')
   const usual = { umask: '022', env: { TZ: 'UTC', LC_ALL: 'C' } }
   const odd = { umask: '077', env: { TZ: 'Pacific/Kiritimati', LC_ALL: 'C.UTF-8' } }
-  const first = releaseFrom(join(parent, 'a'), usual)
-  const second = releaseFrom(join(parent, 'another folder/é $x'), odd)
+  // Both copies before the first build, so that an edit in between makes no difference.
+  const folders = [join(parent, 'a'), join(parent, 'another folder/é $x')] as const
+  for (const folder of folders) copySources(folder)
+  const first = releaseFrom(folders[0], usual)
+  const second = releaseFrom(folders[1], odd)
   const sums = readFileSync(join(first, 'SHA256SUMS'), 'utf8')
   t.equal(
     sums.trim().split('\n').length,
