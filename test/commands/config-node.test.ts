@@ -251,6 +251,7 @@ void test('for k3s, a script writes the unit, the token timer, the account and t
   t.equal(read(`${SYSTEM}-kms.service`), `${unit.stdout.trimEnd()}\n`)
   const service = read(`${SYSTEM}-token.service`)
   t.match(service, /^After=k3s.service$/m)
+  t.match(service, /^TimeoutStartSec=2min$/m)
   t.match(service, /^Environment=TOKEN=\/run\/secrets\/token$/m)
   t.match(service, /-c 'k3s kubectl .* > "\$\$TOKEN.new" && sync .* && mv /)
   t.match(read(`${SYSTEM}-token.timer`), /^OnCalendar=hourly$/m)

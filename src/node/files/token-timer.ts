@@ -30,6 +30,8 @@ export function renderTokenService(options: TokenServiceOptions): string {
     '',
     '[Service]',
     'Type=oneshot',
+    '# Without a limit, a request that hangs would end the renewal, because the timer starts nothing that is still running.',
+    'TimeoutStartSec=2min',
     'UMask=0077',
     ...Object.entries(variables).map(([name, value]) => `Environment=${quote(`${name}=${value}`)}`),
     '# 168h: the longest time that this server may be down, or without an API server, and then start alone.',

@@ -133,11 +133,11 @@ void test('the package runs under systemd', { skip: whyNoNode() }, async (t) => 
 
   await t.test('the timer renews the token, and a failure keeps the old one', (t) => {
     // There is no cluster: a stand-in for kubectl prints a token, or fails.
-    const kubectl = join(host.root, 'usr/local/bin/kubectl')
     const token = join(host.root, 'etc/transit-bridge/token')
-    const answer = (script: string) => {
-      writeFileSync(kubectl, `#!/bin/sh\n${script}\n`)
-      chmodSync(kubectl, 0o755)
+    const answer = (script: string, name = 'kubectl') => {
+      const file = join(host.root, 'usr/local/bin', name)
+      writeFileSync(file, `#!/bin/sh\n${script}\n`)
+      chmodSync(file, 0o755)
     }
     answer('echo "new $*"')
     host.must('systemctl', 'start', 'transit-bridge-token.service')
@@ -146,6 +146,12 @@ void test('the package runs under systemd', { skip: whyNoNode() }, async (t) => 
     answer('echo half; exit 1')
     t.match(host.run('systemctl', 'start', 'transit-bridge-token.service'), { status: 1 })
     t.match(readFileSync(token, 'utf8'), /^new /)
+    answer('echo newer')
+    answer('exit 1', 'sync')
+    t.match(host.run('systemctl', 'start', 'transit-bridge-token.service'), { status: 1 })
+    t.match(readFileSync(token, 'utf8'), /^new /, 'no token that is not on the disk')
+    const limit = ['show', '-P', 'TimeoutStartUSec', 'transit-bridge-token.service']
+    t.equal(host.must('systemctl', ...limit), '2min\n', 'a request that hangs ends')
     host.must('systemctl', 'enable', '--now', 'transit-bridge-token.timer')
     t.match(host.must('systemctl', 'list-timers', '--all'), /transit-bridge-token\.timer/)
     t.end()
