@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import type { CallContext } from '../../src/call-context.ts'
-import type { BridgeError, ErrorCode } from '../../src/errors.ts'
+import { BridgeError, type ErrorCode } from '../../src/errors.ts'
 import { Health } from '../../src/kms/health.ts'
 import { KeyWatch } from '../../src/kms/key-watch.ts'
 import type { KeySnapshot } from '../../src/seed/key-snapshot.ts'
@@ -220,6 +220,15 @@ void test('a refresh ends at the deadline of its caller, or when the caller canc
   t.equal(gone.ended, 'CANCELLED')
   await give(transitKey(2))
   t.equal(watch.snapshot?.keyVersion, 2)
+})
+
+void test('a deadline that passes while the first check is tried again is reported with the outage', async (t) => {
+  const { watch, reads, within, clock } = fixture()
+  watch.start()
+  const call = follow(watch.currentForEncrypt(within(100)))
+  reads[0]?.context.onRetry?.(new BridgeError('VAULT_UNREACHABLE', 'connection refused'))
+  await clock.advance(100)
+  t.equal(call.ended, 'VAULT_UNREACHABLE')
 })
 
 void test('a refresh by age returns the known snapshot while it is young', async (t) => {

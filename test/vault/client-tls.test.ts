@@ -1,7 +1,9 @@
 import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
 import { copyFile, readFile, rm, writeFile } from 'node:fs/promises'
 import type { ServerOptions } from 'node:https'
 import { join } from 'node:path'
+import type { TLSSocket } from 'node:tls'
 import { test, type Test } from 'tap'
 import { CertificateAuthority, type CertificateFiles } from '../real/host/pki.ts'
 import { clientFixture, decrypt, failureOf, within } from './client-fixture.ts'
@@ -71,6 +73,16 @@ void test('the certificate of Vault', async (t) => {
     const error = await failureOf(client.request(decrypt, within(5000)))
     s.equal(error.code, 'VAULT_TLS_INVALID')
     s.match(error.message, 'validity period')
+  })
+
+  void t.test('is checked for each connection: TLS sessions are not resumed', async (s) => {
+    const vault = await startTls(s, authority)
+    const { client } = clientFixture(s, [vault.address], { caFile })
+    await client.request(decrypt, within(5000))
+    await Promise.all(vault.sockets.map((socket) => once(socket.end(), 'close')))
+    await client.request(decrypt, within(5000))
+    s.equal(vault.sockets.length, 2)
+    s.equal((vault.sockets.at(-1) as TLSSocket).isSessionReused(), false)
   })
 
   void t.test(

@@ -114,6 +114,18 @@ void test('a deadline that passes while a login is tried again is reported with 
   await login.grant('t1')
 })
 
+void test('requests that wait for a login learn why it is tried again, also those that come later', async (t) => {
+  const { login, ask, within } = fixture()
+  const reasons: string[] = []
+  const context = { ...within(3_000), onRetry: ({ code }: BridgeError) => void reasons.push(code) }
+  ask(context)
+  login.call(0).context.onRetry?.(new BridgeError('VAULT_UNREACHABLE', 'connection refused'))
+  ask(context)
+  await settle()
+  t.same(reasons, ['VAULT_UNREACHABLE', 'VAULT_UNREACHABLE'])
+  await login.grant('t1')
+})
+
 void test('a request waits for a login only until its own deadline', async (t) => {
   const { clock, login, vault, ask, within } = fixture()
   const short = ask(within(500))

@@ -109,6 +109,28 @@ void test('holds and delays', async (t) => {
   t.ok(performance.now() - start >= 79)
 })
 
+void test('redirects, and has the answers of the server altered', async (t) => {
+  const { proxy, ask } = await setup(t)
+  proxy.redirect('http://127.0.0.1:1', { times: 1 })
+  t.match(await ask('/v1/a?x=1'), {
+    status: 307,
+    headers: { location: 'http://127.0.0.1:1/v1/a?x=1' },
+  })
+  proxy.alter(({ status, headers, body }, response) => {
+    response.writeHead(status, { 'x-by': `not ${String(headers['x-by'])}` })
+    response.end(body.subarray(0, 4))
+  })
+  t.match(await ask('/v1/a', 'hello'), {
+    status: 201,
+    headers: { 'x-by': 'not server' },
+    body: 'POST',
+  })
+  t.same(
+    proxy.seen().map(({ by }) => by),
+    ['test', 'server'],
+  )
+})
+
 void test('the real server is unreachable', async (t) => {
   const proxy = await HttpProxy.start('http://127.0.0.1:1')
   t.teardown(() => proxy.stop())
