@@ -87,6 +87,10 @@ async function runCsi(config: ProviderConfig): Promise<never> {
   })
   log.info({ [logKey.socket]: csi.socket }, `transit-bridge ${version} serves CSI`)
   const runtime = await startRuntime(csi, provider, telemetry)
+  if (csi.runtime !== undefined) {
+    const { driverName, socket } = csi.runtime
+    log.info({ [logKey.socket]: socket }, `serves the run-time sockets of CSI driver ${driverName}`)
+  }
   const admin = await startAdmin(config, telemetry, async () => {
     const { createCsiAdminSources } = await import('../csi/admin-sources.ts')
     return createCsiAdminSources({ server, provider, runtime, clock, metrics })

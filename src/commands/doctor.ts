@@ -1,13 +1,13 @@
 import { systemClock } from '../time/clock.ts'
-import type { Config } from '../config/config.ts'
+import type { Config, ProviderConfig } from '../config/config.ts'
 import { loadProviderConfig } from '../config/load.ts'
 import { isComplete } from '../config/required-keys.ts'
-import { requireSection } from '../config/section.ts'
 import { examine } from '../doctor/examine.ts'
 import { findUnchecked, formatFindings, ok, type Finding } from '../doctor/finding.ts'
 import { checkManifestChoice, findManifest } from '../doctor/manifest-path.ts'
+import { BridgeError } from '../errors.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
-import { durationOr, flag, list, requiredText, text } from './cli/option.ts'
+import { durationOr, flag, list, requiredText, text, usageError } from './cli/option.ts'
 import { quietTelemetry } from './cli/quiet-telemetry.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 import { createClient, createVaultAccess } from './cli/vault-access.ts'
@@ -69,7 +69,7 @@ type DoctorValues = CommandValues<typeof options>
 async function runDoctor(values: DoctorValues, terminal: Terminal): Promise<number> {
   const { config: file } = values
   const config = await loadProviderConfig(file, terminal.environment)
-  if (config.csi?.runtime === undefined) requireSection(config, 'kms')
+  requireSubject(config, values)
   const clock = systemClock
   const telemetry = quietTelemetry()
   const access = config.kms !== undefined && isComplete(config) ? openPlugin(config) : undefined
@@ -91,6 +91,17 @@ async function runDoctor(values: DoctorValues, terminal: Terminal): Promise<numb
     await access?.session.stop({ deadline: clock.monotonic() + REVOKE_TIMEOUT_MS })
     await client.close()
   }
+}
+
+/** Without it, doctor would ignore an option, or check nothing but Vault, and could exit with 0. */
+function requireSubject({ kms, csi }: ProviderConfig, { podToken }: DoctorValues): void {
+  if (csi?.runtime !== undefined) return
+  if (podToken !== undefined)
+    throw usageError('--pod-token needs csi.runtime.enabled: true in the configuration')
+  if (kms !== undefined) return
+  const message =
+    'the configuration has neither the section kms nor csi.runtime.enabled: true; doctor checks the KMS plugin and the driver of csi.runtime'
+  throw new BridgeError('CONFIG_INVALID', message)
 }
 
 function openPlugin(config: Config) {

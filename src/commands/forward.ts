@@ -1,8 +1,10 @@
+import { access } from 'node:fs/promises'
 import { BlockList, isIP } from 'node:net'
 
 import type { ListenAddress } from '../config/config.ts'
 import { parseEndpoint } from '../config/schema/endpoint.ts'
 import { startForwarder } from '../csi/runtime/forwarder.ts'
+import { systemCodeOf } from '../files/system-error.ts'
 import { logKey } from '../telemetry/log.ts'
 import { createInstallerMetrics } from '../telemetry/metrics/roles.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
@@ -46,15 +48,28 @@ async function runForward({ socket, listen }: CommandValues<typeof options>): Pr
     onFailure: (reason) =>
       log.error(
         { [logKey.socket]: socket, [logKey.reason]: reason },
-        'cannot forward a connection to the socket',
+        `cannot forward a connection to the socket; ${adviceFor(reason)}`,
       ),
   })
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
   const address = `http://${host}:${String(forwarder.port)}`
   log.info({ [logKey.socket]: socket }, `forwarding ${address}; set VAULT_ADDR=${address}`)
+  // The kubelet mounts volumes before it starts containers, so a missing socket is usually a wrong path.
+  const missing = await access(socket).then(() => undefined, systemCodeOf)
+  if (missing !== undefined)
+    log.warn(
+      { [logKey.socket]: socket, [logKey.reason]: missing },
+      `the socket cannot be used yet, so connections fail; ${adviceFor(missing)}`,
+    )
   await shutdown.requested
   forwarder.stop()
   return shutdown.exit(EXIT_OK)
+}
+
+function adviceFor(reason: string): string {
+  return ['ENOENT', 'ENOTDIR', 'ENOTSOCK', 'EISDIR'].includes(reason)
+    ? 'mount the volume into this container, and pass --socket FOLDER/vault.sock with the folder of its volumeMounts; if that is done, the driver on the node is not running'
+    : 'the driver on the node does not accept connections; it may be restarting'
 }
 
 /** Anything that can reach another address would have the pod's rights. */

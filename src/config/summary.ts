@@ -20,6 +20,7 @@ export function summarize({ config, written }: LoadedConfig<ProviderConfig>): re
     describeTransit(transit, show),
     kms === undefined ? 'kms: not configured' : describeKms(kms, show),
     csi === undefined ? 'csi: not configured' : describeCsi(csi, show),
+    ...(csi === undefined ? [] : describeRuntime(csi, show)),
     `admin: ${admin.listen === undefined ? 'none' : describeListen(admin.listen, show)}`,
   ]
 }
@@ -60,6 +61,18 @@ function describeCsi(csi: CsiConfig, show: Show): string {
   const rules = csi.rules.length === 1 ? '1 rule' : `${csi.rules.length} rules`
   const start = `csi: ${show('csi.socket', csi.socket)}, audience ${show('csi.audience', csi.audience)}`
   return [start, rules, ...describeEngines(csi.rules)].join(', ')
+}
+
+/** Empty if it is not enabled and no rule has operations, which would have no effect. */
+function describeRuntime({ runtime, rules }: CsiConfig, show: Show): readonly string[] {
+  const count = rules.filter(({ operations = [] }) => operations.length > 0).length
+  const counted = count === 1 ? '1 rule' : `${count} rules`
+  if (runtime === undefined) {
+    const text = `csi.runtime: not enabled, so operations in csi.rules have no effect (${counted})`
+    return count === 0 ? [] : [text]
+  }
+  const socket = show('csi.runtime.socket', runtime.socket)
+  return [`csi.runtime: driver ${runtime.driverName} at ${socket}, ${counted} with operations`]
 }
 
 /** Only with rules for several Transit engines. */

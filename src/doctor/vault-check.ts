@@ -51,13 +51,7 @@ function checkSeal({ address, health }: VaultView): readonly Finding[] {
   if (!health.initialized)
     return [fail('vault seal', `${address} is not initialized`, 'run bao operator init')]
   if (health.sealed)
-    return [
-      fail(
-        'vault seal',
-        `${address} is sealed`,
-        'unseal it; the plugin then recovers automatically',
-      ),
-    ]
+    return [fail('vault seal', `${address} is sealed`, 'unseal it; nothing else is needed')]
   return [ok('vault seal', 'unsealed')]
 }
 

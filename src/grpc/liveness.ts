@@ -4,7 +4,8 @@ import { connect } from 'node:net'
 import { BridgeError } from '../errors.ts'
 
 const HINTS: Readonly<Record<string, string>> = {
-  ENOENT: 'the file does not exist; is the program running, with this socket in its configuration?',
+  ENOENT:
+    'the file does not exist; check that the program runs, with this socket in its configuration',
   ECONNREFUSED: 'a process that has ended left this file; start the program again',
   EACCES: 'permission denied; run this as root, or as a member of the group of the socket',
   EINVAL: 'a socket path has at most 107 bytes',

@@ -8,12 +8,12 @@ import { decodeServiceAccountToken, type ServiceAccountToken } from './service-a
 export async function readServiceAccountToken(
   file: string,
   setting = 'vault.auth.tokenFile',
+  whenMissing = 'the kubelet (projected volume) or the installer writes it, and it is read again before each login',
 ): Promise<ServiceAccountToken> {
   const jwt = await readCredentialFile({
     path: file,
     setting,
-    whenMissing:
-      'the kubelet (projected volume) or the installer writes it, and it is read again before each login',
+    whenMissing,
   })
   return decodeServiceAccountToken(jwt, `${setting}: ${file}`)
 }

@@ -41,4 +41,20 @@ void test('the built program forwards until SIGTERM, and then exits with 0', asy
     return (await answer.text()) === 'answered'
   })
   t.equal((await program.terminate()).code, 0)
+  t.notMatch(program.output(), /"level":"(?:warn|error)"/)
+})
+
+void test('without the volume, forward says what to mount, when it starts and for each connection', async (t) => {
+  buildProgram()
+  const folder = tempFolder('forward')
+  const port = String(await freePort())
+  const socket = join(folder, 'none', 'vault.sock')
+  const args = ['forward', '--socket', socket, '--listen', `127.0.0.1:${port}`]
+  const program = Program.start({ name: 'forward', command: PROGRAM, args, folder })
+  t.teardown(() => program.kill())
+  const reports = (pattern: RegExp) =>
+    program.waitUntil('a report', () => Promise.resolve(pattern.test(program.output())))
+  await reports(/"warn".*"ENOENT".*cannot be used yet.*mount the volume into this container/)
+  await t.rejects(fetch(`http://127.0.0.1:${port}/`))
+  await reports(/"error".*cannot forward a connection .*mount the volume into this container/)
 })

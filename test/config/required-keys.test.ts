@@ -114,3 +114,24 @@ void test('the summary shows that only pods log in, and whether there is a key',
   t.match(summarize(parseForProvider(several))[3], /, 4 rules, 3 Transit engines$/)
   t.end()
 })
+
+void test('the summary shows whether pods get run-time sockets', (t) => {
+  const rule = 'namespaces: [a], serviceAccounts: [a], roles: [a], keys: [a], operations: [sign]'
+  const linesWith = (more: string) =>
+    summarize(
+      parseForProvider(
+        `vault: {address: https://vault}\ncsi: {audience: vault, rules: [{${rule}}]${more}}\n`,
+      ),
+    ).filter((line) => line.startsWith('csi.runtime'))
+  t.same(linesWith(', runtime: {enabled: true}'), [
+    'csi.runtime: driver transit.transit-bridge.io at /var/lib/kubelet/plugins/transit.transit-bridge.io/csi.sock, 1 rule with operations',
+  ])
+  const unused = ['csi.runtime: not enabled, so operations in csi.rules have no effect (1 rule)']
+  t.same(linesWith(''), unused)
+  t.same(linesWith(', runtime: {enabled: false}'), unused)
+  t.same(
+    summarize(parseForProvider(ALONE)).filter((line) => line.startsWith('csi.runtime')),
+    [],
+  )
+  t.end()
+})

@@ -12,6 +12,7 @@ import { certify, rotateKey } from '../real/vault/transit-setup.ts'
 import { DocumentText, OperatorShell } from './document.ts'
 import { PodVault, newPod } from './pod-vault.ts'
 import { startFixture } from './fixture.ts'
+import { startRuntime } from './runtime/fixture.ts'
 
 const DOCUMENT = readFileSync(join(import.meta.dirname, '../../docs/csi.md'), 'utf8')
 
@@ -132,6 +133,32 @@ void test('the command in docs/csi.md creates a role for pods of its namespace o
   t.teardown(open.stop)
   t.equal((await mountAs('shop')).files.size, 1)
   await t.rejects(mountAs('bank'), { code: 'PERMISSION_DENIED' })
+})
+
+void test('the commands, values and configuration in docs/runtime.md let a pod sign, and nothing else', async (t) => {
+  const document = new DocumentText('runtime.md')
+  const shell = await OperatorShell.open(vault.bao)
+  shell.run(document.block('commands: role'))
+  const { config } = parseProviderConfig('runtime.md', document.block('example: configuration'), {})
+  const { rules: allowed = [] } = config.csi ?? {}
+  const values = parse(document.block('example: values')) as { csi: { rules: CsiRule[] } }
+  t.match(allowed, values.csi.rules)
+  const runtime = await startRuntime(vault, { rules: allowed })
+  t.teardown(runtime.stop)
+  const pod = newPod({ namespace: 'build', serviceAccount: 'signer' })
+  const socket = await runtime.kubelet.publish(pod, { attributes: { role: 'signer' } })
+  const body = { input: 'YQ==' }
+  const signed = await socket.ask('transit/sign/release', { body })
+  t.equal(signed.status, 200)
+  const { signature } = signed.json.data
+  for (const path of ['transit/verify/release', 'transit/verify/release/sha2-256'])
+    t.match((await socket.ask(path, { body: { ...body, signature } })).json, {
+      data: { valid: true },
+    })
+  t.equal((await socket.ask('transit/keys/release')).status, 200)
+  t.equal((await socket.ask('transit/hmac/release', { body })).status, 403)
+  const other = newPod({ namespace: 'build', serviceAccount: 'other' })
+  await t.rejects(runtime.kubelet.publish(other, { attributes: { role: 'signer' } }))
 })
 
 void test('the SecretSync in csi-changes.md names a file as the sync controller accepts it', async (t) => {

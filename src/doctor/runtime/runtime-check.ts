@@ -93,7 +93,11 @@ async function checkState({ stateFolder }: CsiRuntimeConfig): Promise<readonly F
 
 function checkRules({ rules }: Pick<CsiConfig, 'rules'>): Finding {
   const count = rules.filter(({ operations = [] }) => operations.length > 0).length
-  if (count > 0) return ok('runtime rules', `${String(count)} of csi.rules have operations`)
+  if (count > 0)
+    return ok(
+      'runtime rules',
+      `${count === 1 ? '1 rule has' : `${String(count)} rules have`} operations`,
+    )
   const why = 'no rule in csi.rules has operations, so no pod with a volume starts'
   return fail('runtime rules', why, 'add operations to a rule')
 }

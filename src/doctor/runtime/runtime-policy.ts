@@ -33,17 +33,24 @@ export async function checkRuntimePolicy(
   const { podToken, csi } = options
   if (podToken === undefined) {
     const why = 'only a service account of pods can see whether Vault allows what csi.rules allow'
-    const fix = `pass --pod-token FILE, written with kubectl create token NAME -n NAMESPACE --audience ${csi.audience}`
-    return [unknown(WHAT, why, fix)]
+    return [unknown(WHAT, why, `pass --pod-token FILE, written with ${createToken(csi)}`)]
   }
   try {
-    const token = await readServiceAccountToken(podToken, '--pod-token')
+    const token = await readServiceAccountToken(
+      podToken,
+      '--pod-token',
+      `write it with ${createToken(csi)}`,
+    )
     const rules = csi.rules.filter((rule) => isFor(rule, token))
     const found = await Promise.all(rules.map((rule) => checkRule(rule, token, options)))
     return rules.length > 0 ? found.flat() : [noRule(token)]
   } catch (thrown) {
     return [fail(WHAT, wordsOf(thrown))]
   }
+}
+
+function createToken({ audience }: Pick<CsiConfig, 'audience'>): string {
+  return `kubectl create token NAME -n NAMESPACE --audience ${audience}`
 }
 
 function isFor(rule: CsiRule, { claims }: ServiceAccountToken): boolean {

@@ -164,7 +164,10 @@ void test('doctor on a node with the driver of csi.runtime and without a KMS plu
       await policy({ rules: [{ ...RULE, namespaces: ['bank'] }] }),
       /^fail: no rule in csi\.rules with operations matches "system:serviceaccount:shop:web"/,
     )
-    t.match(await policy({ podToken: '/nowhere' }), /^fail: --pod-token: \/nowhere/)
+    t.match(
+      await policy({ podToken: '/nowhere' }),
+      /^fail: --pod-token: \/nowhere does not exist yet; write it with kubectl create token .* --audience vault$/,
+    )
   })
 
   await t.test('policy: lacks what the rule allows, or a path that some clients use', async (t) => {
@@ -290,13 +293,27 @@ void test('a state folder on a disk is a warning, and shows nothing about the au
   t.match(await find(node, 'runtime audience'), /^unknown: no pod on this node/)
 })
 
-void test('the configuration needs kms or csi.runtime', async (t) => {
+void test('the configuration needs kms or csi.runtime, and --pod-token needs csi.runtime', async (t) => {
   const file = join(tempFolder('doctor'), 'config.yaml')
-  const config = { vault: { address: 'http://127.0.0.1:9' }, csi: { audience: 'vault' } }
-  writeFileSync(file, JSON.stringify(config))
-  const { code, stderr } = await runHere(['doctor', '--config', file])
-  t.equal(code, 2)
-  t.match(stderr, /kms: is missing/)
+  const vaultAlone = { address: 'http://127.0.0.1:9' }
+  const refused = async (config: object, ...args: readonly string[]) => {
+    writeFileSync(file, JSON.stringify(config))
+    const { code, stderr } = await runHere(['doctor', '--config', file, ...args])
+    t.equal(code, 2)
+    return stderr
+  }
+  const provider = { vault: vaultAlone, csi: { audience: 'vault' } }
+  t.match(await refused(provider), /neither the section kms nor csi\.runtime\.enabled: true/)
+  const plugin = {
+    vault: { ...vaultAlone, auth: { method: 'token', tokenFile: '/nowhere' } },
+    transit: { key: 'k8s' },
+    kms: { clusterId: 'one' },
+  }
+  for (const config of [provider, plugin])
+    t.match(
+      await refused(config, '--pod-token', '/nowhere'),
+      /doctor: --pod-token needs csi\.runtime\.enabled: true/,
+    )
 })
 
 // Explicit, because the open sockets keep tap waiting for more tests.
