@@ -186,6 +186,46 @@ void test('a key that is deleted and created again changes object versions, alth
   t.not(again.versions.get('a.pem'), before.versions.get('a.pem'))
 })
 
+void test('a token that expired within the leeway of Vault is served each time', async (t) => {
+  const fixture = await startFixture(vault)
+  t.teardown(fixture.stop)
+  const pod = freshPod()
+  const attributes = await vault.attributes(pod, [PUBLIC, ...(await secrets(1))], {
+    'csi.storage.k8s.io/serviceAccount.tokens': await vault.tokens(pod, { expiresIn: -5 }),
+  })
+  for (let round = 0; round < 3; round += 1)
+    t.equal((await fixture.driver.mount({ attributes })).files.size, 2)
+})
+
+void test('a class of keys with tens of thousands of versions is refused before all of them are read', async (t) => {
+  const proxy = await HttpProxy.start(vault.bao.address)
+  t.teardown(() => proxy.stop())
+  const fixture = await startFixture(vault, { address: proxy.address })
+  t.teardown(fixture.stop)
+  const version = {
+    creation_time: '2026-01-01T00:00:00Z',
+    public_key: Buffer.alloc(32, 1).toString('base64'),
+  }
+  const keys = Object.fromEntries(Array.from({ length: 2_000 }, (_none, at) => [at + 1, version]))
+  const data = { type: 'ed25519', latest_version: 2_000, min_decryption_version: 1, keys }
+  for (let index = 0; index < 40; index += 1) {
+    const name = `many-${String(index)}`
+    const match = (_method: string, path: string) => path === `/v1/transit/keys/${name}`
+    proxy.respond({ status: 200, body: { data: { ...data, name } } }, { match })
+  }
+  const mount = async (count: number) => {
+    const objects = Array.from({ length: count }, (_none, index) => {
+      return { path: String(index), type: 'publicKey', key: `many-${String(index)}` }
+    })
+    return fixture.driver.mount({ attributes: await vault.attributes(freshPod(), objects) })
+  }
+  t.equal((await mount(5)).files.size, 5)
+  t.match(await failure(mount(40)), {
+    code: 'FAILED_PRECONDITION',
+    message: /^the keys of the class have more than 20,000 versions together; use several classes/,
+  })
+})
+
 void test('a Mount in progress succeeds although its token expires', async (t) => {
   const proxy = await HttpProxy.start(vault.bao.address)
   t.teardown(() => proxy.stop())

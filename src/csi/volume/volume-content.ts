@@ -23,6 +23,11 @@ import { decryptObjects, type ObjectContent } from './secret-content.ts'
 /** Requests of a volume that export keys at once. An answer has up to 4 MiB. */
 const EXPORTS_AT_ONCE = 4
 
+/** Keys that a volume reads at once. */
+const READS_AT_ONCE = 16
+/** Of all keys of a volume: about 20 MiB of the JavaScript heap for RSA-4096. A key has as many as it was rotated. */
+const MAX_VERSIONS = 20_000
+
 export interface VolumeContentOptions {
   readonly keys: KeyCache
   readonly contents: ContentCache
@@ -89,10 +94,19 @@ export class VolumeContent {
   }
 
   async #readKeys({ owner, objects, engines }: Volume, context: CallContext): Promise<Keys> {
-    const wanted = groupByKey(objects.filter(needsKey), engines)
-    const read = async ([id, group]: [string, KeyGroup<ClassObject>]) =>
-      [id, await this.#readKey(group, owner, context).catch(asError)] as const
-    return new Map(await Promise.all([...wanted].map(read)))
+    const wanted = [...groupByKey(objects.filter(needsKey), engines)]
+    const keys = new Map<string, KnownKey | BridgeError>()
+    let versions = 0
+    for (let at = 0; at < wanted.length; at += READS_AT_ONCE) {
+      const read = async ([id, group]: [string, KeyGroup<ClassObject>]) => {
+        keys.set(id, await this.#readKey(group, owner, context).catch(asError))
+        versions += countVersions(keys.get(id))
+      }
+      const next = wanted.slice(at, at + READS_AT_ONCE)
+      if (versions > MAX_VERSIONS) for (const [id] of next) keys.set(id, tooManyVersions())
+      else await Promise.all(next.map(read))
+    }
+    return keys
   }
 
   async #readKey(
@@ -267,6 +281,17 @@ function groupByVersion(
     const byVersion = Map.groupBy(group.members, ({ version }) => version)
     return [...byVersion.values()].map((members) => ({ ...group, members }))
   })
+}
+
+function countVersions(known: KnownKey | BridgeError | undefined): number {
+  return known === undefined || known instanceof BridgeError ? 0 : (known.key?.versions.size ?? 0)
+}
+
+function tooManyVersions(): BridgeError {
+  return new BridgeError(
+    'CONTENT_TOO_LARGE',
+    `the keys of the class have more than ${MAX_VERSIONS.toLocaleString('en')} versions together; use several classes, or remove old versions (min_available_version, trim)`,
+  )
 }
 
 function readTimes(keys: Keys): number[] {
