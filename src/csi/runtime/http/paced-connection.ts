@@ -18,7 +18,7 @@ export class PacedConnection extends Duplex {
   #isStopped = false
   #next: NodeJS.Immediate | undefined
 
-  /** The socket must be paused (`pauseOnConnect`). */
+  /** Nothing else may read from the socket. */
   constructor(socket: Socket) {
     super({ allowHalfOpen: true })
     this.#socket = socket

@@ -9,9 +9,9 @@ interface Turn {
 }
 
 /**
- * Allows one request at a time on a connection. No client of Vault sends a request before it has the response to the one before
- * it, and a server may close the connection instead of answering (RFC 9112, section 9.3.2). Otherwise one
- * connection could have thousands of requests in progress.
+ * Allows one request at a time on a connection, which could otherwise have thousands in progress. No client of Vault sends a
+ * request before it has the response to the one before it, and a server may close the connection instead of answering (RFC 9112,
+ * section 9.3.2).
  */
 export class RequestTurns {
   readonly #current = new WeakMap<Duplex, Turn>()

@@ -105,9 +105,11 @@ export class VolumeServer {
       this.#lists.add(connection, packetOf(error), use)
     })
     server.on('connect', (_, connection) => {
+      if (this.#turns.endAfterCurrent(connection)) return
       sendAndClose(connection, respondErrors(405, ['unsupported operation']))
     })
     server.on('upgrade', (_, connection) => {
+      if (this.#turns.endAfterCurrent(connection)) return
       sendAndClose(connection, respondErrors(400, ['upgrades are not supported']))
     })
     server.on('checkExpectation', (request, response) => {

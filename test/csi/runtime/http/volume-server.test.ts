@@ -59,6 +59,8 @@ for (const [name, next] of Object.entries({
   'another request': get('/second'),
   'a LIST': 'LIST /v1/transit/keys HTTP/1.1\r\n\r\n',
   'no request at all': 'nonsense\r\n\r\n',
+  'a CONNECT': 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n',
+  'an upgrade': 'GET /second HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n',
   'a request with an unknown expectation': 'GET /second HTTP/1.1\r\nExpect: x\r\n\r\n',
 })) {
   void test(`${name} behind a request that is in progress: the client never reads its response as that of the first`, async (t) => {
