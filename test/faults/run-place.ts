@@ -62,7 +62,7 @@ async function finish(t: Test, subject: Subject): Promise<void> {
   t.equal(await subject.stop(), 0, 'it stops with 0, and no output contained a secret')
 }
 
-interface Scene {
+interface CellRun {
   readonly fault: Fault
   readonly cell: Expected
   readonly stage: Stage
@@ -71,9 +71,9 @@ interface Scene {
   readonly begunAt: number
 }
 
-async function runCell(t: Test, scene: Scene): Promise<void> {
-  const { fault, stage, subject, lab } = scene
-  // A program that starts in the fault has told about it already.
+async function runCell(t: Test, run: CellRun): Promise<void> {
+  const { fault, stage, subject, lab } = run
+  // A program that started during the fault has already logged it.
   const from = lab.place === 'start' ? 0 : subject.program.logLines().length
   const problems = () =>
     subject.program
@@ -82,11 +82,11 @@ async function runCell(t: Test, scene: Scene): Promise<void> {
       .filter(({ level }) => level === 'warn' || level === 'error')
       .map(({ msg }) => String(msg))
   try {
-    await lab.bringAbout?.(subject, scene.cell)
-    if (lab.place === 'refresh') await checkHealth(t, scene)
-    await checkAnswers(t, scene)
-    await checkHealth(t, scene)
-    await checkLog(t, scene, problems)
+    await lab.bringAbout?.(subject, run.cell)
+    if (lab.place === 'refresh') await checkHealth(t, run)
+    await checkAnswers(t, run)
+    await checkHealth(t, run)
+    await checkLog(t, run, problems)
   } finally {
     await fault.end(stage)
   }
@@ -96,7 +96,7 @@ async function runCell(t: Test, scene: Scene): Promise<void> {
   t.ok(subject.program.program.running, 'the process runs')
 }
 
-async function checkAnswers(t: Test, { cell, subject }: Scene): Promise<void> {
+async function checkAnswers(t: Test, { cell, subject }: CellRun): Promise<void> {
   const { answer, others = answer, says = '' } = cell
   const answers = await subject.call()
   const concerned = answers.filter(({ code }) => code === answer)
@@ -108,7 +108,7 @@ async function checkAnswers(t: Test, { cell, subject }: Scene): Promise<void> {
   )
 }
 
-async function checkHealth(t: Test, { cell, subject, begunAt }: Scene): Promise<void> {
+async function checkHealth(t: Test, { cell, subject, begunAt }: CellRun): Promise<void> {
   const { health, says = '' } = cell
   // If it works, that is shown by a check that was made during the fault.
   const isNews = async () => (await subject.checkedAgoMs()) < performance.now() - begunAt
@@ -128,7 +128,7 @@ async function checkHealth(t: Test, { cell, subject, begunAt }: Scene): Promise<
 /** One line at least has the reason; if the program works, it reports no problem. */
 async function checkLog(
   t: Test,
-  { cell: { says, log = says }, stage }: Scene,
+  { cell: { says, log = says }, stage }: CellRun,
   problems: () => string[],
 ): Promise<void> {
   if (!stage.hasLog) return
