@@ -1,4 +1,4 @@
-import { CSIDriverProvider } from '../gen/csi/v1alpha1/service_pb.ts'
+import { CSIDriverProvider, MountRequestSchema } from '../gen/csi/v1alpha1/service_pb.ts'
 import { defineService, type GrpcService } from '../grpc/service.ts'
 import type { UnaryFunnel } from '../grpc/unary.ts'
 import type { MountService } from './mount-service.ts'
@@ -22,10 +22,19 @@ export function serveCsiProvider(
         runtimeName: RUNTIME_NAME,
         runtimeVersion,
       })),
-      Mount: funnel.serve(method.mount, async (request, context) => {
-        const files = await service.mount(request, context)
-        return { objectVersion: files.map(objectVersionOf), files: files.map(fileOf) }
-      }),
+      Mount: funnel.serve(
+        method.mount,
+        async (request, context) => {
+          const files = await service.mount(request, context)
+          return { objectVersion: files.map(objectVersionOf), files: files.map(fileOf) }
+        },
+        'limited',
+        {
+          // A driver that rotates sends one for each file, and a volume may have thousands.
+          ignored: MountRequestSchema.field.currentObjectVersion,
+          onUnsent: (request, error) => service.countUnsent(request, error),
+        },
+      ),
     },
   }
 }

@@ -1,6 +1,7 @@
 import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import { BridgeError, isOutage } from '../errors.ts'
+import type { UnreadResponses } from '../grpc/unread-responses.ts'
 import type { CsiMetrics } from '../telemetry/metrics/roles.ts'
 import type { AccessRules } from './identity/access-rules.ts'
 import { fingerprint, requireUsableContent, zeroFiles, type ContentFile } from './volume/content.ts'
@@ -39,6 +40,7 @@ export interface MountServiceOptions {
   readonly content: VolumeContent
   readonly shared: SharedMounts
   readonly ledger: VolumeLedger
+  readonly responses: Pick<UnreadResponses, 'turn'>
   readonly clock: Clock
   readonly metrics: Pick<CsiMetrics, 'csiObjects' | 'csiContentHits'>
 }
@@ -83,6 +85,13 @@ export class MountService {
     }
   }
 
+  /** Counts a Mount that succeeded, but whose files the driver does not receive, as failed. */
+  countUnsent({ attributes, targetPath }: MountInput, error: BridgeError): void {
+    const owner = findVolumeOwner(attributes)
+    if (owner !== undefined)
+      this.#options.ledger.failed(identifyVolume(owner, targetPath), owner.pod, error)
+  }
+
   /** Returns the error of a Mount that is too large to be decoded, which counts for its volume, too. */
   refuseLarge(message: Uint8Array): BridgeError {
     const error = new BridgeError(
@@ -121,10 +130,11 @@ export class MountService {
   }
 
   async #collect(volume: Volume, role: string, uid: string): Promise<ServedContent> {
-    const { content, metrics, clock } = this.#options
+    const { content, metrics, clock, responses } = this.#options
     const context = { deadline: clock.monotonic() + MOUNT_TIMEOUT_MS, uid }
     try {
       const gathered = await content.gather(volume, context)
+      await responses.turn()
       const files = this.#arrange(volume, gathered, role)
       if (gathered.isCached) metrics.csiContentHits.inc()
       return { files, confirmedAt: gathered.confirmedAt }

@@ -3,6 +3,7 @@ import type { Clock } from '../time/clock.ts'
 import type { CsiConfig, ProviderTransitConfig } from '../config/config.ts'
 import type { GrpcService } from '../grpc/service.ts'
 import { UnaryFunnel } from '../grpc/unary.ts'
+import { UnreadResponses } from '../grpc/unread-responses.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { CsiMetrics } from '../telemetry/metrics/roles.ts'
 import type { VaultRequester } from '../vault/client/request.ts'
@@ -67,6 +68,7 @@ export function createCsiProvider(options: CsiProviderOptions): CsiProvider {
   const ledger = new VolumeLedger(clock, log)
   const home = homeOf(options)
   const rules = createAccessRules(options)
+  const unread = new UnreadResponses({ maxBytes: MAX_UNREAD_BYTES, clock, log })
   const service = new MountService({
     audience: csi.audience,
     home,
@@ -75,11 +77,13 @@ export function createCsiProvider(options: CsiProviderOptions): CsiProvider {
     content: new VolumeContent({ keys, contents, clock }),
     shared: new SharedMounts(clock),
     ledger,
+    responses: unread,
     clock,
     metrics,
   })
+  const funnel = createFunnel(options, service, unread)
   return {
-    services: [serveCsiProvider(service, createFunnel(options, service), options.programVersion)],
+    services: [serveCsiProvider(service, funnel, options.programVersion)],
     service,
     ledger,
     sessions,
@@ -95,6 +99,7 @@ export function createCsiProvider(options: CsiProviderOptions): CsiProvider {
 function createFunnel(
   { clock, log, metrics }: CsiProviderOptions,
   service: MountService,
+  unread: UnreadResponses,
 ): UnaryFunnel {
   return new UnaryFunnel({
     clock,
@@ -106,7 +111,7 @@ function createFunnel(
     maxInFlight: MAX_MOUNTS_IN_FLIGHT,
     maxRequestBytes: MAX_REQUEST_BYTES,
     refuseLarge: (request) => service.refuseLarge(request),
-    maxUnreadBytes: MAX_UNREAD_BYTES,
+    unread,
     limitSetting: '',
     toStatus: toMountStatus,
   })

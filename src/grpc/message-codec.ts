@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { BinaryReader } from '@bufbuild/protobuf/wire'
-import type { DescMessage, Message, MessageShape } from '@bufbuild/protobuf'
+import type { DescField, DescMessage, Message, MessageShape } from '@bufbuild/protobuf'
 import { BridgeError } from '../errors.ts'
 import { SecretMessage, type SentMessage } from './sent-message.ts'
 
@@ -9,25 +9,42 @@ export type Fields<M extends DescMessage> = Omit<MessageShape<M>, keyof Message>
 
 /** Maximum number of fields in a message, with each repetition counted. Messages of KMS v2 and CSI have a few dozen at most. */
 const MAX_FIELDS = 1_000
+/** The number including ignored fields. Skipping them takes a few milliseconds. */
+const MAX_IGNORED_FIELDS = 100_000
 /** A field has a tag and a value. */
 const MIN_FIELD_BYTES = 2
 
-/** A message of 4 MiB can have two million fields, which would take seconds and the whole memory to decode. */
-function requireFewFields(bytes: Buffer): void {
-  if (bytes.byteLength <= MAX_FIELDS * MIN_FIELD_BYTES) return
+/**
+ * Returns a message without an ignored field. Throws if many fields remain: a message of 4 MiB can have two million fields, which
+ * would take seconds and the whole memory to decode.
+ */
+function keepFewFields(bytes: Buffer, ignored: DescField | undefined): Buffer {
+  if (bytes.byteLength <= MAX_FIELDS * MIN_FIELD_BYTES) return bytes
   const reader = new BinaryReader(bytes)
+  const kept: Buffer[] = []
   for (let fields = 0; reader.pos < reader.len; fields += 1) {
-    if (fields === MAX_FIELDS) throw new RangeError(`more than ${String(MAX_FIELDS)} fields`)
+    if (fields === MAX_IGNORED_FIELDS) throw new RangeError('too many ignored fields')
+    const start = reader.pos
     const [field, type] = reader.tag()
     reader.skip(type, field)
+    if (field === ignored?.number) continue
+    if (kept.length === MAX_FIELDS) throw new RangeError(`more than ${String(MAX_FIELDS)} fields`)
+    kept.push(bytes.subarray(start, reader.pos))
   }
+  return ignored === undefined ? bytes : Buffer.concat(kept)
 }
 
-/** Throws REQUEST_INVALID. */
-export function decode<M extends DescMessage>(schema: M, bytes: Buffer): MessageShape<M> {
+/**
+ * Throws REQUEST_INVALID.
+ * @param ignored a repeated field that nothing reads, and that may occur in larger numbers
+ */
+export function decode<M extends DescMessage>(
+  schema: M,
+  bytes: Buffer,
+  ignored?: DescField,
+): MessageShape<M> {
   try {
-    requireFewFields(bytes)
-    return fromBinary(schema, bytes, { readUnknownFields: false })
+    return fromBinary(schema, keepFewFields(bytes, ignored), { readUnknownFields: false })
   } catch (cause) {
     throw new BridgeError('REQUEST_INVALID', 'the request is not a valid message of its method', {
       cause,

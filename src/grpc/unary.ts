@@ -1,4 +1,4 @@
-import type { DescMethodUnary, DescMessage, MessageShape } from '@bufbuild/protobuf'
+import type { DescField, DescMethodUnary, DescMessage, MessageShape } from '@bufbuild/protobuf'
 import {
   Metadata,
   status,
@@ -34,8 +34,8 @@ export interface UnaryFunnelOptions {
   readonly maxRequestBytes?: number | undefined
   /** Returns the error of a larger request. Default: REQUEST_INVALID with its size. */
   readonly refuseLarge?: ((request: Buffer) => BridgeError) | undefined
-  /** Maximum number of bytes of responses that clients have not read, in total. Default: 16 MiB. */
-  readonly maxUnreadBytes?: number | undefined
+  /** Bounds the responses that clients have not read. Default: 16 MiB. */
+  readonly unread?: UnreadResponses | undefined
   /** The configuration key that sets maxInFlight; empty if there is none. Default: kms.maxCallsInFlight. */
   readonly limitSetting?: string | undefined
   /** Default: the table of status.ts. */
@@ -64,6 +64,19 @@ const OUT_OF_TIME = new Error('the deadline of the call has passed')
 /** A call of grpc-js; request and answer pass through grpc-js as bytes. */
 type Call = ServerUnaryCall<Buffer, SentMessage>
 
+export interface UnaryMethodOptions<I extends DescMessage> {
+  /** A repeated field that the handler does not read. It is neither decoded nor counted as many fields. */
+  readonly ignored?: DescField | undefined
+  /** Called when the handler succeeded but its response is not sent. */
+  readonly onUnsent?: ((request: MessageShape<I>, error: BridgeError) => void) | undefined
+}
+
+interface ServedMethod<I extends DescMessage, O extends DescMessage> extends UnaryMethodOptions<I> {
+  readonly method: DescMethodUnary<I, O>
+  readonly handle: UnaryHandler<I, O>
+  readonly limit: 'limited' | 'unlimited'
+}
+
 interface UnaryCallFacts {
   readonly method: string
   uid?: string
@@ -89,9 +102,9 @@ export class UnaryFunnel {
   #inFlight = 0
 
   constructor(options: UnaryFunnelOptions) {
-    const { clock, log, maxUnreadBytes = DEFAULT_UNREAD_BYTES } = options
+    const { clock, log, unread } = options
     this.#options = options
-    this.#unread = new UnreadResponses({ maxBytes: maxUnreadBytes, clock, log })
+    this.#unread = unread ?? new UnreadResponses({ maxBytes: DEFAULT_UNREAD_BYTES, clock, log })
   }
 
   /**
@@ -102,16 +115,12 @@ export class UnaryFunnel {
     method: DescMethodUnary<I, O>,
     handle: UnaryHandler<I, O>,
     limit: 'limited' | 'unlimited' = 'limited',
+    more: UnaryMethodOptions<I> = {},
   ): UntypedHandleCall {
     return (call: Call, reply: sendUnaryData<SentMessage>) => {
       const isRefused = limit === 'limited' && this.#inFlight >= this.#options.maxInFlight
       const answer = isRefused ? () => this.#refuse() : handle
-      const send: typeof reply = (error, message) => {
-        if (limit === 'limited' && message) this.#unread.count(call, message)
-        if (message instanceof SecretMessage) message.zeroAfter(call)
-        reply(error, message)
-      }
-      void this.#answer(method, answer, call, send)
+      void this.#answer({ ...more, method, handle: answer, limit }, call, reply)
     }
   }
 
@@ -125,16 +134,15 @@ export class UnaryFunnel {
   }
 
   async #answer<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O>,
-    handle: UnaryHandler<I, O>,
+    served: ServedMethod<I, O>,
     call: Call,
     reply: sendUnaryData<SentMessage>,
   ): Promise<void> {
     const startedAt = this.#options.clock.monotonic()
-    const facts: UnaryCallFacts = { method: method.name, vaultRequests: 0 }
+    const facts: UnaryCallFacts = { method: served.method.name, vaultRequests: 0 }
     this.#options.onInFlight((this.#inFlight += 1))
     try {
-      const message = await this.#run(method, handle, call, facts)
+      const message = await this.#run(served, call, facts)
       reply(null, message)
       this.#report(facts, startedAt, status.OK)
     } catch (thrown) {
@@ -148,13 +156,12 @@ export class UnaryFunnel {
   }
 
   async #run<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O>,
-    handle: UnaryHandler<I, O>,
+    { method, handle, limit, ignored, onUnsent }: ServedMethod<I, O>,
     call: Call,
     facts: UnaryCallFacts,
   ): Promise<SentMessage> {
     this.#requireSize(call.request)
-    const request = decode(method.input, call.request)
+    const request = decode(method.input, call.request, ignored)
     const abort = new AbortController()
     try {
       const times = this.#timesOf(call)
@@ -164,9 +171,22 @@ export class UnaryFunnel {
         answer instanceof Promise
           ? await this.#inTime(answer, times.answerAfterMs, call, abort)
           : answer
-      return encode(method.output, fields)
+      const message = encode(method.output, fields)
+      if (message instanceof SecretMessage) message.zeroAfter(call)
+      if (limit === 'limited') this.#count(call, message, (error) => onUnsent?.(request, error))
+      return message
     } finally {
       wipe(request)
+    }
+  }
+
+  #count(call: Call, message: SentMessage, onUnsent: (error: BridgeError) => void): void {
+    try {
+      this.#unread.count(call, message)
+    } catch (thrown) {
+      const error = BridgeError.from(thrown)
+      onUnsent(error)
+      throw error
     }
   }
 

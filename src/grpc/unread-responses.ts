@@ -1,10 +1,14 @@
 import { BridgeError } from '../errors.ts'
 import type { Logger } from '../telemetry/log.ts'
-import type { Clock } from '../time/clock.ts'
+import type { CancelTimer, Clock } from '../time/clock.ts'
 import { connectionOf } from './http2-server.ts'
 import { SecretMessage, type CallEnd, type SentMessage } from './sent-message.ts'
 
 const REMIND_EVERY_MS = 60_000
+/** Part of the bytes that may be unread before further large responses wait. */
+const CALM_SHARE = 1 / 4
+/** After this time without a response that was read, nothing waits: the clients do not read. */
+const MAX_PAUSE_MS = 1_000
 
 export interface UnreadResponsesOptions {
   /** Of all connections together. */
@@ -24,10 +28,43 @@ export class UnreadResponses {
   /** A connection without unread responses is absent. */
   readonly #byConnection = new Map<object, number>()
   #bytes = 0
+  /** Those that wait for their turn, oldest first. While there is one, a timer or an immediate is pending. */
+  readonly #waiting: (() => void)[] = []
+  #cancelTimer: CancelTimer = () => undefined
   #warnedAt = -Infinity
 
   constructor(options: UnreadResponsesOptions) {
     this.#options = options
+  }
+
+  /**
+   * Resolves when clients have read most of the responses before, or when they do not read. A handler waits for it before it
+   * creates a large response: many at once would exceed the bound, although the client reads.
+   */
+  async turn(): Promise<void> {
+    if (this.#waiting.length === 0 && this.#isCalm) return
+    await new Promise<void>((resolve) => {
+      this.#waiting.push(resolve)
+      if (this.#waiting.length === 1) this.#startNext()
+    })
+  }
+
+  get #isCalm(): boolean {
+    return this.#bytes < this.#options.maxBytes * CALM_SHARE
+  }
+
+  #startNext(): void {
+    this.#cancelTimer()
+    if (this.#waiting.length === 0) return
+    if (this.#isCalm) {
+      this.#waiting.shift()?.()
+      // By then, the response of the first one is counted.
+      setImmediate(() => this.#startNext())
+      return
+    }
+    this.#cancelTimer = this.#options.clock.after(MAX_PAUSE_MS, () => {
+      for (const start of this.#waiting.splice(0)) start()
+    })
   }
 
   /**
@@ -44,7 +81,10 @@ export class UnreadResponses {
       throw this.#refuse()
     }
     this.#add(connection, byteLength)
-    call.once('cancelled', () => this.#add(connection, -byteLength))
+    call.once('cancelled', () => {
+      this.#add(connection, -byteLength)
+      this.#startNext()
+    })
   }
 
   #add(connection: object, bytes: number): void {

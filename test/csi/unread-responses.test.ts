@@ -57,11 +57,31 @@ void test('clients that read no response neither exhaust the memory of the built
   // Never RESOURCE_EXHAUSTED, after which a pod could start without its files.
   const refused = received.filter((each) => each === status.FAILED_PRECONDITION).length
   t.equal(unread + refused, received.length)
+  const { text } = await provider.admin('/metrics')
+  t.match(text, /^transit_bridge_csi_volumes_failing\{reason="OVERLOADED"\} 1$/m)
   const { files } = await driver.mount({ attributes })
   t.equal(files.get('large')?.contents.length, 600_000)
   const peak = await readPeakMemory(provider.program.pid)
   t.ok(peak < MEMORY_LIMIT, `${peak.toFixed(0)} MiB`)
   t.comment(`peak ${peak.toFixed(0)} MiB, ${String(unread)} responses unread`)
+})
+
+void test('the driver receives the large volumes of 60 pods that start at once', async (t) => {
+  const provider = await Provider.start(tempFolder('providers'), {
+    vault: { address: vault.bao.address },
+    csi: { audience: 'vault', rules: [{ ...ALLOW_ALL }] },
+    log: { level: 'warn' },
+  })
+  t.teardown(() => provider.stop())
+  const driver = new CsiClient(provider.socket)
+  t.teardown(() => driver.close())
+  const pods = await Promise.all(
+    Array.from({ length: 60 }, () => vault.attributes(newPod(), LARGE)),
+  )
+  const mounted = await Promise.all(pods.map((attributes) => driver.mount({ attributes })))
+  for (const { files } of mounted) t.equal(files.get('large')?.contents.length, 600_000)
+  const peak = await readPeakMemory(provider.program.pid)
+  t.ok(peak < MEMORY_LIMIT, `${peak.toFixed(0)} MiB`)
 })
 
 // Explicit, because the open socket keeps tap waiting for more tests.

@@ -7,6 +7,7 @@ import type { ClientLimits } from '../../src/grpc/client-bounds.ts'
 import { startGrpcServer, type GrpcServer } from '../../src/grpc/server.ts'
 import { defineService } from '../../src/grpc/service.ts'
 import { UnaryFunnel } from '../../src/grpc/unary.ts'
+import { UnreadResponses } from '../../src/grpc/unread-responses.ts'
 import { memoryLog } from '../fakes/log.ts'
 import { KmsClient } from '../real/program/kms-client.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
@@ -31,6 +32,8 @@ export async function grpcFixture(
   log.level = options.level ?? 'trace'
   const calls: [method: string, code: string, seconds: number][] = []
   const inFlight: number[] = []
+  const maxBytes = options.maxUnreadBytes ?? 16 * 1024 * 1024
+  const unread = new UnreadResponses({ maxBytes, clock: systemClock, log })
   const funnel = new UnaryFunnel({
     clock: systemClock,
     log,
@@ -38,7 +41,7 @@ export async function grpcFixture(
     onInFlight: (count) => void inFlight.push(count),
     maxInFlight: options.maxInFlight ?? 100,
     maxRequestBytes: options.maxRequestBytes,
-    maxUnreadBytes: options.maxUnreadBytes,
+    unread,
   })
   const { method } = V2
   const { encrypt = ({ plaintext }) => Promise.resolve(Buffer.from(plaintext)) } = handlers
@@ -73,6 +76,7 @@ export async function grpcFixture(
   const client = new KmsClient(socket)
   return {
     socket,
+    unread,
     service,
     server,
     client,

@@ -13,8 +13,11 @@ const STATUS = '/v2.KeyManagementService/Status'
 const MESSAGE = toBinary(EncryptRequestSchema, create(EncryptRequestSchema, { plaintext: seed }))
 
 /** A server whose answers have 100 KiB, and whose clients may leave 1 MiB unread. */
-async function startServer(t: Test) {
-  const encrypt = () => Promise.resolve(Buffer.alloc(100 * KIBIBYTE, 1))
+async function startServer(t: Test, wait: 'in turns' | 'at once' = 'at once') {
+  const encrypt = async () => {
+    if (wait === 'in turns') await fixture.unread.turn()
+    return Buffer.alloc(100 * KIBIBYTE, 1)
+  }
   const fixture = await grpcFixture({ encrypt }, { maxUnreadBytes: 1024 * KIBIBYTE })
   t.teardown(fixture.stop)
   const { socket } = fixture
@@ -66,4 +69,18 @@ void test('the responses of a client that disconnects no longer count', async (t
     })
   }
   t.end()
+})
+
+void test('a client that reads receives all responses, even if it asks for more than the bound at once', async (t) => {
+  const { client } = await startServer(t, 'in turns')
+  const answers = await Promise.all(Array.from({ length: 90 }, () => client.encrypt(seed)))
+  for (const { ciphertext } of answers) t.equal(ciphertext.length, 100 * KIBIBYTE)
+})
+
+void test('a client that reads nothing only delays the responses of others', async (t) => {
+  const { client, connect } = await startServer(t, 'in turns')
+  const unreading = await connect()
+  t.equal((await callTimes(unreading, 20)).unread, 5)
+  for (let count = 0; count < 2; count += 1)
+    t.equal((await client.encrypt(seed)).ciphertext.length, 100 * KIBIBYTE)
 })
