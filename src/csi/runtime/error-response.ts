@@ -30,19 +30,17 @@ function statusOf(error: BridgeError): number {
   return STATUS_OF[error.code] ?? (isOutage(error) ? 503 : 500)
 }
 
-/** A denial by Vault: first its own text, which clients recognize, and then what a developer cannot know. */
-const DENIED = [
-  'permission denied',
-  "csi.rules allow this, but the policies of the pod's Vault role do not, or the key to encrypt with does not exist; ask the administrator of Vault",
-]
+/** It begins with Vault's own text, which clients recognize. One error, because `bao` prints several without a line break. */
+const DENIED =
+  "permission denied: csi.rules allow this, but the policies of the pod's Vault role do not, or the key to encrypt with does not exist; ask the administrator of Vault"
 
 /** Converts an error to a response of Vault's API. */
 export function toErrorResponse(error: BridgeError): PodResponse {
   const status = statusOf(error)
-  const words = error.code === 'VAULT_DENIED' ? DENIED : [error.message]
+  const words = error.code === 'VAULT_DENIED' ? DENIED : error.message
   return respondErrors(
     status,
-    status === 500 ? ['internal error'] : words,
+    [status === 500 ? 'internal error' : words],
     TEMPORARY.has(status) ? retrySeconds(error) : undefined,
   )
 }
