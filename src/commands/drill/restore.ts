@@ -125,10 +125,16 @@ function judgeSnapshot(reading: Report | BridgeError): Pick<Step, 'state' | 'wor
   if (reading instanceof BridgeError)
     return { state: 'not checked', words: 'complete the previous steps first' }
   const objects = `${reading.objects.toLocaleString('en')} objects`
-  if (reading.ok) return { state: 'ok', words: `${objects} read, every encrypted object decrypted` }
+  // What is in plaintext can be restored.
+  const faults = listFaults({ ...reading, plain: 0 })
+  if (faults.length === 0) {
+    const plain = reading.plain.toLocaleString('en')
+    const rest = reading.plain === 0 ? '' : `; ${plain} in plaintext, which the rewrite encrypts`
+    return { state: 'ok', words: `${objects} read, every encrypted object decrypted${rest}` }
+  }
   const [first] = faultsOf(reading)
   const example = first === undefined ? '' : `; ${first.key}: ${first.why}`
-  return { state: 'to do', words: `of ${objects}: ${listFaults(reading).join('; ')}${example}` }
+  return { state: 'to do', words: `of ${objects}: ${faults.join('; ')}${example}` }
 }
 
 function faultsOf({ resources }: Report) {

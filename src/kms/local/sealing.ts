@@ -145,7 +145,7 @@ export class LocalSealing {
     this.#agreedAt = state.agreedAt
     this.#snapshot = makeSnapshot(state.key, clusters, clock.monotonic() - ageMs)
     log.info(
-      `restored ${String(ring.size)} local keys from the sealed file; Vault last answered ${formatRoughly(ageMs)} ago`,
+      `local keys restored from the sealed file: ${String(ring.size)}; Vault last answered ${formatRoughly(ageMs)} ago`,
     )
     return this.#snapshot
   }

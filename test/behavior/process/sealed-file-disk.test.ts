@@ -87,7 +87,9 @@ void test(
     await plugin.restart()
     await plugin.waitForHealth('ok')
     await eventually('the file to be read', () =>
-      plugin.logLines().some(({ msg }) => /^restored \d+ local keys/.test(String(msg))),
+      plugin
+        .logLines()
+        .some(({ msg }) => /^local keys restored from the sealed file: \d+/.test(String(msg))),
     )
     await rotateKey(fixture.bao, KEY)
     await eventually('the fault', async () =>

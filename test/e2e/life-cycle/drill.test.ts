@@ -87,6 +87,14 @@ void test('drill backup: what the snapshot needs, and what the current Vault can
     t.equal(third.code, 0, third.stdout + third.stderr)
     t.match(third.stdout, /4\. \[ok\] start the plugins/)
     t.match(third.stdout, /^ok: all 5 steps are done\nafterwards: rewrite everything/m)
+
+    await etcd.put('/registry/secrets/default/plain', Buffer.from('{"kind":"Secret"}'))
+    const mixed = await run(['drill', 'restore', await saveSnapshot(etcd), '--config', config])
+    t.match(
+      mixed.stdout,
+      /3\. \[ok\] .*\n.*; 1 in plaintext, which the rewrite encrypts/,
+      'what is in plaintext can be restored',
+    )
   })
 
   await configKey(vault.bao, KEY, { min_decryption_version: 2 })
