@@ -136,7 +136,7 @@ function judge({ status, attempt }: RawAnswer, words: readonly string[]): Verdic
       code: 'VAULT_SEALED',
       // Auto-unseal takes a second or two after a restart, and another node behind a balancer may be unsealed.
       retry: 'soon',
-      says: 'is sealed; until it is unsealed, it cannot',
+      says: 'is sealed; until it is unsealed, it refuses',
     }
   }
   // A 500 that is the request's own fault (builtin/logical/transit/path_encrypt.go): it fails everywhere.

@@ -61,7 +61,7 @@ void test('started while Vault hangs', async (t) => {
 void test('started while Vault is sealed', async (t) => {
   await bao.seal()
   const plugin = await fixture.start({ kms: KMS })
-  await servesWithoutVault(t, plugin, /is sealed; until it is unsealed, it cannot/)
+  await servesWithoutVault(t, plugin, /is sealed; until it is unsealed, it refuses/)
   await bao.unseal()
   await works(t, plugin)
 })

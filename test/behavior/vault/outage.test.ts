@@ -46,7 +46,7 @@ const outages: Outage[] = [
     name: 'is sealed',
     begin: () => bao.seal(),
     end: () => bao.unseal(),
-    told: /is sealed; until it is unsealed, it cannot/,
+    told: /is sealed; until it is unsealed, it refuses/,
   },
   {
     name: 'was killed, and starts again',
