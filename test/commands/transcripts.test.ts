@@ -133,6 +133,7 @@ void test('config check says ok, and what would run', async (t) => {
   transit: key k8s-etcd in transit
   kms: /run/transit-bridge/kms.sock, cluster prod-eu-1, outage grace 2m
   csi: /var/run/secrets-store-csi-providers/transit-bridge.sock, audience vault, 1 rule
+  csi.runtime: driver transit.transit-bridge.io at /var/lib/kubelet/plugins/transit.transit-bridge.io/csi.sock, 1 rule with operations
   admin: http://127.0.0.1:9390
 `,
     stderr: '',
