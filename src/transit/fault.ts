@@ -14,7 +14,7 @@ const MEANINGS: readonly (readonly [RegExp, ErrorCode, advice?: string])[] = [
   [/less than the minimum encryption key version/i, 'KEY_VERSION_DISABLED'],
   [/version is too new/i, 'KEY_VERSION_UNKNOWN'],
   [/higher than the latest key version/i, 'KEY_VERSION_UNKNOWN'],
-  [/message authentication failed/i, 'CIPHERTEXT_INVALID'],
+  [/message authentication failed|failed to RSA decrypt/i, 'CIPHERTEXT_INVALID'],
   [/invalid ciphertext|could not decode base64/i, 'CIPHERTEXT_INVALID'],
   [/not exportable/i, 'KEY_UNSUITABLE'],
   [/version does not exist|invalid key version/i, 'KEY_MISSING'],

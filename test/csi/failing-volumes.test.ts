@@ -4,7 +4,7 @@ import { MountRequestSchema } from '../../src/gen/csi/v1alpha1/service_pb.ts'
 import { GrpcClient } from '../real/program/grpc-client.ts'
 import { TcpProxy } from '../real/faults/tcp-proxy.ts'
 import { PodVault, newPod } from './pod-vault.ts'
-import { failure, startFixture, type FixtureOptions } from './fixture.ts'
+import { failure, podRequests, startFixture, type FixtureOptions } from './fixture.ts'
 
 const vault = await PodVault.start()
 after(() => vault.stop())
@@ -143,6 +143,24 @@ void test('a ciphertext of a version that its key does not have is a fault of th
     t.equal(code, 'INVALID_ARGUMENT')
     t.match(message, /\(later\): key app-data cannot decrypt it: .*version is too new/)
     t.match(message, /\(missing\): Vault has no transit key app-none/, 'it hides no other fault')
+  }
+  t.same(plugin.failing(), { CIPHERTEXT_INVALID: 2 })
+})
+
+void test('a ciphertext that RSA cannot decrypt is a fault of the class, not an outage', async (t) => {
+  const plugin = await startPlugin()
+  t.teardown(plugin.stop)
+  await vault.makeKey('app-rsa', 'rsa-2048')
+  const ciphertext = `vault:v1:${Buffer.alloc(256, 1).toString('base64')}`
+  const wrong = { type: 'decrypt', key: 'app-rsa', path: 'wrong', ciphertext }
+  for (const others of [[], [{ ...wrong, path: 'also-wrong' }]]) {
+    const mark = vault.bao.auditMark()
+    const attributes = await vault.attributes(newPod(), [...others, wrong])
+    const { code, message } = await failure(plugin.driver.mount({ attributes }))
+    t.equal(code, 'INVALID_ARGUMENT')
+    t.match(message, /\(wrong\): key app-rsa cannot decrypt it: .*failed to RSA decrypt/)
+    const sent = podRequests(vault, mark).filter((request) => request.includes('/decrypt/'))
+    t.equal(sent.length, 1, 'it is not sent again')
   }
   t.same(plugin.failing(), { CIPHERTEXT_INVALID: 2 })
 })

@@ -18,6 +18,7 @@ const WORDS: readonly (readonly [string, ErrorCode])[] = [
   ['invalid ciphertext: version number could not be decoded', 'CIPHERTEXT_INVALID'],
   ['invalid ciphertext: could not decode base64', 'CIPHERTEXT_INVALID'],
   ['invalid ciphertext length', 'CIPHERTEXT_INVALID'],
+  ['failed to RSA decrypt the ciphertext: crypto/rsa: decryption error', 'CIPHERTEXT_INVALID'],
   ['cipher: message authentication failed', 'CIPHERTEXT_INVALID'],
   ['chacha20poly1305: message authentication failed', 'CIPHERTEXT_INVALID'],
   ['message encryption not supported for key type ed25519', 'KEY_UNSUITABLE'],

@@ -47,6 +47,7 @@ const ROWS = [
   [472, '', 'VAULT_UNAVAILABLE', 'soon'],
   [473, '', 'VAULT_UNAVAILABLE', 'soon'],
   [500, 'failed to parse batch input: x', 'VAULT_REJECTED', 'never'],
+  [500, 'failed to RSA decrypt the ciphertext: x', 'VAULT_REJECTED', 'never'],
   [500, 'internal error', 'VAULT_UNAVAILABLE', 'soon'],
   [500, 'local node not active but active cluster node not found', 'VAULT_UNAVAILABLE', 'soon'],
   [501, '', 'VAULT_UNAVAILABLE', 'elsewhere'],

@@ -139,8 +139,7 @@ function judge({ status, attempt }: RawAnswer, words: readonly string[]): Verdic
       says: 'is sealed; until it is unsealed, it refuses',
     }
   }
-  // A 500 that is the request's own fault (builtin/logical/transit/path_encrypt.go): it fails everywhere.
-  if (status === 500 && mentions('failed to parse batch input'))
+  if (status === 500 && OF_REQUEST.some(mentions))
     return { code: 'VAULT_REJECTED', retry: 'never', says: 'rejects' }
   // A pod chose the request: as an outage, it would be sent twenty times, and leave this address for others, too.
   if (status === 500 && attempt.request.passesOn === true && words.every(isOfEngine))
@@ -155,6 +154,12 @@ function judge({ status, attempt }: RawAnswer, words: readonly string[]): Verdic
   const retry = attempt.request.operation === 'login' ? 'ask-others' : 'never'
   return { code: 'VAULT_REJECTED', retry, says: 'rejects' }
 }
+
+/**
+ * A 500 with one of these texts is the request's own fault: it fails everywhere (openbao builtin/logical/transit/path_encrypt.go,
+ * and sdk/helper/keysutil/policy.go for a ciphertext that its RSA key cannot decrypt).
+ */
+const OF_REQUEST: readonly string[] = ['failed to parse batch input', 'failed to rsa decrypt']
 
 /** At the start, because a client can make its own words a part of an error. */
 const DISABLED = /^path disabled in replication dr secondary/i
