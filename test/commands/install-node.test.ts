@@ -120,7 +120,8 @@ void test('round-trip reports that nothing answers at a socket', async (t) => {
     execute(roundTripCommand, { socket: join(folder, name) }, memoryTerminal())
   await t.rejects(send('x.sock'), {
     code: 'SOCKET_FAILED',
-    message: /^no server answers at .*x\.sock \(ENOENT\): the file does not exist; check that the program/,
+    message:
+      /^no server answers at .*x\.sock \(ENOENT\): the file does not exist; check that the program/,
   })
   await t.rejects(send('file'), { message: /\(ECONNREFUSED\): a process that has ended/ })
   await t.rejects(send('long'.repeat(30)), { message: /\(EINVAL\): .* at most 107 bytes$/ })
