@@ -30,25 +30,11 @@ export async function putHostFile(file: HostFile): Promise<boolean> {
 /** Writes a file that must not exist yet; a part of one is removed. Throws HOST_FAILED. */
 export async function createHostFile(file: HostFile): Promise<void> {
   try {
-    await createFile(file)
+    await writeNew(file.path, file)
+    await syncFolder(dirname(file.path))
   } catch (cause) {
     throw explain(file.path, 'written', cause)
   }
-}
-
-async function createFile({ path, mode, content }: HostFile): Promise<void> {
-  const file = await open(path, 'wx', mode)
-  try {
-    await file.chmod(mode)
-    await file.writeFile(content)
-    await file.sync()
-  } catch (error) {
-    await rm(path, { force: true }).catch(() => undefined)
-    throw error
-  } finally {
-    await file.close()
-  }
-  await syncFolder(dirname(path))
 }
 
 /** Removes a file; returns whether it existed. Throws HOST_FAILED. */
@@ -70,24 +56,33 @@ async function isUpToDate({ path, mode, content }: HostFile): Promise<boolean> {
  * Replaces a file atomically: a reader sees the old or the new content, even after a power cut. Throws what node:fs
  * throws; the old file is then unchanged.
  */
-export async function replaceFile({ path, mode, content }: NewFile): Promise<void> {
-  const unfinished = unfinishedOf(path)
+export async function replaceFile(file: NewFile): Promise<void> {
+  const unfinished = unfinishedOf(file.path)
   await rm(unfinished, { force: true })
-  const file = await open(unfinished, 'wx', mode)
+  await writeNew(unfinished, file, () => rename(unfinished, file.path))
+  await syncFolder(dirname(file.path))
+}
+
+/** Writes a file that does not exist, and then calls `finish`; after an error, it does not exist either. */
+async function writeNew(
+  path: string,
+  { mode, content }: Pick<NewFile, 'mode' | 'content'>,
+  finish?: () => Promise<void>,
+): Promise<void> {
+  const file = await open(path, 'wx', mode)
   try {
     // The mode passed to open(2) is subject to the umask.
     await file.chmod(mode)
     await file.writeFile(content)
     await file.sync()
-    await rename(unfinished, path)
+    await finish?.()
   } catch (error) {
     // It may be secret, as a share of an escrow is.
-    await rm(unfinished, { force: true }).catch(() => undefined)
+    await rm(path, { force: true }).catch(() => undefined)
     throw error
   } finally {
     await file.close()
   }
-  await syncFolder(dirname(path))
 }
 
 /**

@@ -1,6 +1,6 @@
 import { create, toBinary } from '@bufbuild/protobuf'
 import { status } from '@grpc/grpc-js'
-import { after, end, test } from 'tap'
+import { after, end, test, type Test } from 'tap'
 import { MountRequestSchema } from '../../src/gen/csi/v1alpha1/service_pb.ts'
 import { readPeakMemory } from '../../bench/process-figures.ts'
 import { CsiClient } from '../real/program/csi-client.ts'
@@ -29,7 +29,7 @@ const LARGE = [
   { path: 'large', type: 'template', text: '{{ value }}'.repeat(100) },
 ]
 
-void test('clients that read no response neither exhaust the memory of the built program nor stop the driver', async (t) => {
+async function startProvider(t: Test) {
   const provider = await Provider.start(tempFolder('providers'), {
     vault: { address: vault.bao.address },
     csi: { audience: 'vault', rules: [{ ...ALLOW_ALL }] },
@@ -38,6 +38,11 @@ void test('clients that read no response neither exhaust the memory of the built
   t.teardown(() => provider.stop())
   const driver = new CsiClient(provider.socket)
   t.teardown(() => driver.close())
+  return { provider, driver }
+}
+
+void test('clients that read no response neither exhaust the memory of the built program nor stop the driver', async (t) => {
+  const { provider, driver } = await startProvider(t)
   const attributes = await vault.attributes(newPod(), LARGE)
   const request = { attributes, secrets: 'null', targetPath: '/v', permission: '420' }
   const message = toBinary(MountRequestSchema, create(MountRequestSchema, request))
@@ -67,14 +72,7 @@ void test('clients that read no response neither exhaust the memory of the built
 })
 
 void test('the driver receives the large volumes of 60 pods that start at once', async (t) => {
-  const provider = await Provider.start(tempFolder('providers'), {
-    vault: { address: vault.bao.address },
-    csi: { audience: 'vault', rules: [{ ...ALLOW_ALL }] },
-    log: { level: 'warn' },
-  })
-  t.teardown(() => provider.stop())
-  const driver = new CsiClient(provider.socket)
-  t.teardown(() => driver.close())
+  const { provider, driver } = await startProvider(t)
   const pods = await Promise.all(
     Array.from({ length: 60 }, () => vault.attributes(newPod(), LARGE)),
   )
