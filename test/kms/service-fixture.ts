@@ -94,14 +94,13 @@ export class MemoryTransit {
     if (version > this.key.latestVersion) throw refusal('KEY_VERSION_UNKNOWN')
     if (version < this.key.minDecryptionVersion) throw refusal('KEY_VERSION_DISABLED')
     const sealed = Buffer.from(input.ciphertext.split(':')[2] ?? '', 'base64')
-    const decipher = createDecipheriv(
-      'aes-256-gcm',
-      this.#material(version),
-      sealed.subarray(0, 12),
-    )
-    decipher.setAuthTag(sealed.subarray(-16))
-    decipher.setAAD(input.associatedData ?? Buffer.alloc(0))
     try {
+      const nonce = sealed.subarray(0, 12)
+      const decipher = createDecipheriv('aes-256-gcm', this.#material(version), nonce, {
+        authTagLength: 16,
+      })
+      decipher.setAuthTag(sealed.subarray(12).subarray(-16))
+      decipher.setAAD(input.associatedData ?? Buffer.alloc(0))
       return Buffer.concat([decipher.update(sealed.subarray(12, -16)), decipher.final()])
     } catch {
       throw refusal('CIPHERTEXT_INVALID')
