@@ -98,15 +98,18 @@ function unfinishedOf(path: string): string {
  * whether it existed. Throws what node:fs throws.
  */
 export async function removeFile(path: string): Promise<boolean> {
-  const wasUnfinished = await removeName(unfinishedOf(path))
-  const existed = await removeName(path)
-  if (existed || wasUnfinished) await syncFolder(dirname(path))
-  return existed
+  try {
+    return await removeName(path)
+  } finally {
+    // Also if a directory is in place of the file.
+    await removeName(unfinishedOf(path))
+  }
 }
 
 async function removeName(path: string): Promise<boolean> {
   try {
     await rm(path)
+    await syncFolder(dirname(path))
     return true
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return false

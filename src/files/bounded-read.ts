@@ -1,3 +1,5 @@
+import type { FileHandle } from 'node:fs/promises'
+
 import { BridgeError } from '../errors.ts'
 
 /** A local file answers within milliseconds. */
@@ -31,6 +33,17 @@ export async function readWithinTime<T>(path: string, read: () => Promise<T>): P
     reject(silent(`did not answer a read within ${String(TIMEOUT_MS / 1000)} s`))
   }, TIMEOUT_MS)
   return Promise.race([reading, timeIsUp]).finally(() => clearTimeout(timer))
+}
+
+/** Reads until the buffer is full or the file ends; returns the number of bytes. */
+export async function readFully(handle: FileHandle, buffer: Buffer): Promise<number> {
+  let length = 0
+  while (length < buffer.length) {
+    const { bytesRead } = await handle.read(buffer, length, buffer.length - length, length)
+    if (bytesRead === 0) break
+    length += bytesRead
+  }
+  return length
 }
 
 function refuseIfHanging(path: string): void {

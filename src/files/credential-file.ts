@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { BridgeError } from '../errors.ts'
-import { readWithinTime } from './bounded-read.ts'
+import { readFully, readWithinTime } from './bounded-read.ts'
 import { explainShortage, systemCodeOf } from './system-error.ts'
 
 /** Far above the size of any JWT or token. */
@@ -71,7 +71,7 @@ async function readCredential(handle: FileHandle, file: CredentialFile): Promise
   if (!stat.isFile()) throw invalid(file, 'is not a regular file')
   // Not by stat.size: the file may grow after stat.
   const buffer = Buffer.alloc(MAX_BYTES + 1)
-  const length = await readAll(handle, buffer)
+  const length = await readFully(handle, buffer)
   if (length > MAX_BYTES)
     throw invalid(file, `is larger than ${MAX_BYTES} bytes; is it the right file?`)
   const text = buffer.toString('utf8', 0, length).trim()
@@ -79,16 +79,6 @@ async function readCredential(handle: FileHandle, file: CredentialFile): Promise
   if (text === '')
     throw invalid(file, 'is empty; the process that writes it has failed or not finished')
   return text
-}
-
-async function readAll(handle: FileHandle, buffer: Buffer): Promise<number> {
-  let length = 0
-  while (length < buffer.length) {
-    const { bytesRead } = await handle.read(buffer, length, buffer.length - length, length)
-    if (bytesRead === 0) break
-    length += bytesRead
-  }
-  return length
 }
 
 function invalid(file: CredentialFile, what: string, cause?: unknown): BridgeError {

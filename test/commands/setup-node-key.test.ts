@@ -6,16 +6,20 @@ import { test } from 'tap'
 
 import { findCredentialKey, NODE_KEY_CREDENTIAL } from '../../src/files/systemd-credential.ts'
 import { KEY_UNIT, NODE_KEY_FILE } from '../../src/node/key/key-unit.ts'
-import { planNodeKey } from '../../src/node/key/node-key.ts'
-import { SystemdCreds } from '../../src/node/key/systemd-creds.ts'
+import { findKeyChoice, type KeyChoiceOptions } from '../../src/node/key/key-choice.ts'
+import { applyNodeKey, planNodeKey } from '../../src/node/key/node-key.ts'
+import { SystemdCreds } from '../../src/files/systemd-creds.ts'
 import { setupNodeKeyCommand } from '../../src/commands/setup/node-key.ts'
 import { BridgeError } from '../../src/errors.ts'
 import { eventually } from '../real/host/eventually.ts'
+import { whyNoMounts } from '../real/host/mount-namespace.ts'
 import { freePort } from '../real/host/port.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
+import { runOnTpmHost } from '../real/host/tpm-host.ts'
 import { Program } from '../real/program/program.ts'
 import { execute } from './execute.ts'
 import { memoryTerminal } from './memory-terminal.ts'
+import { buildProgram, PROGRAM } from './program.ts'
 
 const creds = new SystemdCreds({})
 
@@ -177,6 +181,7 @@ void test('an old systemd, and a systemd-creds that fails, are named', async (t)
     encrypt: () =>
       Promise.reject(new BridgeError('HOST_FAILED', 'systemd-creds encrypt failed: no TPM')),
     decrypt: creds.decrypt.bind(creds),
+    findLackOfTpm2: creds.findLackOfTpm2.bind(creds),
   }
   const plan = {
     creds: failing,
@@ -188,6 +193,82 @@ void test('an old systemd, and a systemd-creds that fails, are named', async (t)
   await t.rejects(creds.encrypt(Buffer.alloc(32), 'tpm2'), {
     code: 'HOST_FAILED',
     message: /systemd-creds encrypt failed: \S/,
+  })
+})
+
+void test('a dry run reports that auto chooses the host key, and why', async (t) => {
+  const root = nodeRoot()
+  t.match(await setup(root, { 'with-key': 'auto', 'dry-run': true }), {
+    code: 0,
+    text: /key auto, which in the system that runs this command is host \(the key is on the same disk\): systemd cannot use a TPM 2 here; .* missing: \S/,
+  })
+  t.match((await setup(root, { 'dry-run': true })).text, /key host, which is on the same disk$/m)
+})
+
+void test(
+  'a dry run reports that auto chooses the TPM 2, and whether that works',
+  { skip: whyNoMounts() },
+  async (t) => {
+    buildProgram()
+    const tpm = await startTpm()
+    t.teardown(() => tpm.stop())
+    const plan = async (device: string, hostKey: 'with' | 'without' = 'with') => {
+      const command = [PROGRAM, 'setup', 'node-key', '--dry-run', '--tpm2-device', device]
+      const { code, stdout, stderr } = await runOnTpmHost(command, hostKey)
+      t.equal(code, 0, stderr)
+      return stdout
+    }
+    t.match(await plan(tpm.device), /key auto, which on this host is the TPM 2: systemd-creds has/)
+    const created =
+      /the TPM 2: .*; systemd-creds first creates \/var\/lib\/systemd\/credential.secret$/m
+    t.match(await plan(tpm.device, 'without'), created)
+    const dead = await plan('swtpm:host=127.0.0.1,port=1')
+    t.match(
+      dead,
+      /this host is host \(.*: the TPM 2 does not work \(systemd-creds encrypt failed: \S/,
+    )
+  },
+)
+
+void test('a node key that auto would encrypt otherwise than planned is not written', async (t) => {
+  const root = nodeRoot()
+  const wanted = { creds, withKey: 'auto', replace: false, root } as const
+  const [credential, unit] = await planNodeKey(wanted)
+  if (credential === undefined || unit === undefined) throw new Error('there is no plan')
+  t.equal(credential.key, 'host')
+  await t.rejects(applyNodeKey(wanted, [{ ...credential, key: 'tpm2' }, unit]), {
+    code: 'HOST_FAILED',
+    message: /with host instead of tpm2 as planned; it was not written/,
+  })
+  t.notOk(existsSync(join(root, 'etc')))
+})
+
+void test('what auto chooses is reported as unknown where systemd-creds does not show it', async (t) => {
+  const choose = (answers: Partial<KeyChoiceOptions['creds']>, hasHostKey: boolean) =>
+    findKeyChoice({
+      creds: {
+        encrypt: () => Promise.reject(new BridgeError('HOST_FAILED', 'scripted failure')),
+        findLackOfTpm2: () => Promise.resolve(undefined),
+        ...answers,
+      },
+      withKey: 'auto',
+      hasHostKey,
+      isElsewhere: false,
+    })
+  t.same(await choose({}, true), {
+    key: undefined,
+    words: 'auto, which on this host is unknown: scripted failure',
+  })
+  t.match(
+    (await choose({}, false)).words,
+    /is unknown: .*; this version of systemd does not report/,
+  )
+  const encrypt = () => Promise.resolve(Buffer.from('AAAA'))
+  t.match((await choose({ encrypt }, true)).words, /is unknown: systemd-creds does not show it/)
+  const findLackOfTpm2 = () => Promise.resolve(['driver'])
+  t.match(await choose({ findLackOfTpm2 }, false), {
+    key: 'host',
+    words: /missing: driver; .* first/,
   })
 })
 

@@ -1,12 +1,22 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 
 import type { LocalKeysConfig } from '../../src/config/config.ts'
-import { checkSealedFile } from '../../src/doctor/sealed-file-check.ts'
+import { checkSealedFile } from '../../src/doctor/local-keys/sealed-file-check.ts'
 import { SealedFile } from '../../src/kms/local/sealed-file.ts'
-import { SystemdCreds } from '../../src/node/key/systemd-creds.ts'
+import { SystemdCreds } from '../../src/files/systemd-creds.ts'
 import { readMoment } from '../../src/time/boot-time.ts'
 import { transitKey } from '../kms/transit-key.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
@@ -58,7 +68,7 @@ async function goodNode() {
 
 type Node = Awaited<ReturnType<typeof goodNode>>
 
-const NOWHERE = { credential: '/nonexistent', tpms: '/nonexistent' }
+const NOWHERE = { credential: '/nonexistent', tpms: '/nonexistent', unitLink: '/nonexistent' }
 
 const examine = async ({ config }: Node, places = NOWHERE) =>
   (await checkSealedFile(config, OWNER, [], places)).map(
@@ -80,20 +90,40 @@ void test('a node key that anyone with the disk can decrypt is named, and a TPM 
   const node = await goodNode()
   t.teardown(node.end)
   const folder = tempFolder('credential')
-  const places = { credential: join(folder, 'node-key'), tpms: join(folder, 'tpmrm') }
-  const nodeKey = randomBytes(32)
-  writeFileSync(places.credential, await new SystemdCreds({}).encrypt(nodeKey, 'host'))
+  const places = {
+    credential: join(folder, 'node-key'),
+    tpms: join(folder, 'tpmrm'),
+    unitLink: join(folder, 'unit'),
+  }
+  const encrypt = (nodeKey: Buffer) => new SystemdCreds({}).encrypt(nodeKey, 'host')
+  writeFileSync(places.credential, await encrypt(readFileSync(node.config.nodeKeyFile)))
   const finding = async () =>
     (await examine(node, places)).find((each) => / credential: /.test(each))
   t.match(
     await finding(),
     /^ok .* anyone with the disk has the local keys; this machine has no TPM 2/,
   )
+  const wrong = async () =>
+    (await examine(node, places)).filter((each) => /^fail|^unknown/.test(each))
+  t.match(await wrong(), [
+    /^fail node key unit: .* is not enabled, so there is no node key after a reboot; systemctl enable /,
+  ])
+  symlinkSync('/nonexistent', places.unitLink)
+  t.same(await wrong(), [])
+  writeFileSync(places.credential, await encrypt(randomBytes(32)))
+  t.match(await wrong(), [
+    /^fail .* contains another node key than .*, so a reboot makes the sealed file unusable; systemctl restart /,
+  ])
+  const text = (await encrypt(randomBytes(32))).toString('latin1')
+  writeFileSync(places.credential, `${text.slice(0, 60)}AAAAAAAA${text.slice(68)}`)
+  t.match(await wrong(), [
+    /^fail .* this machine cannot decrypt .*; run .* setup node-key --replace/,
+  ])
   mkdirSync(join(places.tpms, 'tpmrm0'), { recursive: true })
   t.match(await finding(), /^warn .* has the local keys; run .* --with-key host\+tpm2 --replace$/)
   const rows = [
     ['93a894094874449090caf2fc93cab553', /^ok .*a TPM 2 encrypted /],
-    ['058469daf6f54324800549da0f8ea2fb', /^fail .* is not encrypted; .* --replace$/],
+    ['058469daf6f54324800549da0f8ea2fb', /^fail .* is not encrypted; .* --replace/],
     ['00'.repeat(16), /^unknown .* does not show what encrypted it/],
     ['', /^unknown /],
   ] as const
@@ -103,6 +133,22 @@ void test('a node key that anyone with the disk can decrypt is named, and a TPM 
   }
   t.ok((await examine(node, places)).some((each) => each.startsWith('ok sealed file: ')))
 })
+
+function replaceFile({ sealedFile }: LocalKeysConfig, put: (path: string) => void): void {
+  rmSync(sealedFile ?? '')
+  put(sealedFile ?? '')
+}
+
+void test(
+  'a file of another user is a finding',
+  { skip: process.geteuid?.() !== 0 && 'only root can give a file away' },
+  async (t) => {
+    const node = await goodNode()
+    t.teardown(node.end)
+    chownSync(node.config.sealedFile, 65_534, 65_534)
+    t.match((await examine(node)).join('\n'), /^fail sealed file: .* belongs to user id 65534/m)
+  },
+)
 
 /** One thing wrong with it. */
 const FAULTS: readonly (readonly [string, (node: Node) => unknown, RegExp])[] = [
@@ -148,6 +194,59 @@ const FAULTS: readonly (readonly [string, (node: Node) => unknown, RegExp])[] = 
     'an old file',
     ({ write }) => write(5 * HOUR),
     /^fail sealed file: .* 5 h ago, longer than kms.localKeys.offlineFor; fix Vault first/,
+  ],
+  [
+    'an empty file',
+    ({ config }) => truncateSync(config.sealedFile),
+    /^fail sealed file: .* is not a/,
+  ],
+  [
+    'a named pipe in place of the file',
+    ({ config }) => replaceFile(config, (path) => execFileSync('mkfifo', [path])),
+    /^fail sealed file: .* is not a regular file; /,
+  ],
+  [
+    'a folder in place of the file',
+    ({ config }) => replaceFile(config, (path) => mkdirSync(path)),
+    /^fail sealed file: .* is not a regular file; /,
+  ],
+  [
+    'a link to a device in place of the file',
+    ({ config }) => replaceFile(config, (path) => symlinkSync('/dev/zero', path)),
+    /^fail sealed file: .* is not a regular file; /,
+  ],
+  [
+    'a link to nothing in place of the file',
+    ({ config }) => replaceFile(config, (path) => symlinkSync('/nonexistent/file', path)),
+    /^fail sealed file: .* does not exist; start the plugin/,
+  ],
+  [
+    'a file of 2 GiB',
+    ({ config }) => truncateSync(config.sealedFile, 2 ** 31),
+    /^fail sealed file: .* has more than 8388608 bytes; /,
+  ],
+  [
+    'no folder',
+    ({ config }) => rmSync(join(config.sealedFile, '..'), { recursive: true }),
+    /^fail sealed file: .* does not exist; create it: mkdir -m 0700 /,
+  ],
+  [
+    'a file in place of the folder',
+    ({ config }) => {
+      rmSync(join(config.sealedFile, '..'), { recursive: true })
+      writeFileSync(join(config.sealedFile, '..'), '')
+    },
+    /^fail sealed file: .* cannot be read: part of its path is not a directory/,
+  ],
+  [
+    'a file that others can read',
+    ({ config }) => chmodSync(config.sealedFile, 0o644),
+    /^warn sealed file: .* mode 0644: other users can copy it.*; chmod 0600 /,
+  ],
+  [
+    'a file that others can write to',
+    ({ config }) => chmodSync(config.sealedFile, 0o606),
+    /^fail sealed file: .* mode 0606, so other users can replace/,
   ],
   [
     'a folder that others can write to',

@@ -1,6 +1,6 @@
 import { KEY_UNIT, NODE_KEY_FILE } from '../../node/key/key-unit.ts'
 import { applyNodeKey, planNodeKey, type NodeKeyStep } from '../../node/key/node-key.ts'
-import { SEALING_KEYS, SystemdCreds } from '../../node/key/systemd-creds.ts'
+import { SEALING_KEYS, SystemdCreds } from '../../files/systemd-creds.ts'
 import { askAtTerminal, type Ask } from '../cli/confirm.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { choice, flag, fullPathOr, text } from '../cli/option.ts'

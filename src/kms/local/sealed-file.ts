@@ -1,9 +1,9 @@
-import { constants } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { rmdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
 
 import { BridgeError } from '../../errors.ts'
 import { removeFile, replaceFile } from '../../files/atomic-file.ts'
-import { readWithinTime } from '../../files/bounded-read.ts'
+import { readSecretFile } from '../../files/secret-file.ts'
 import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
 import { FileClaim } from './file-claim.ts'
 import {
@@ -63,7 +63,7 @@ export class SealedFile {
   async load(): Promise<OfflineState | undefined> {
     const { path, nodeKeyFile, owner } = this.#options
     try {
-      const file = await readSecret(path, MAX_FILE_BYTES)
+      const file = await readSecretFile(path, MAX_FILE_BYTES)
       const state = await withNodeKey(nodeKeyFile, (nodeKey) =>
         parseSealedFile(file, owner, nodeKey),
       )
@@ -87,7 +87,7 @@ export class SealedFile {
         const content = await withNodeKey(nodeKeyFile, (nodeKey) =>
           formatSealedFile(state, owner, nodeKey),
         )
-        await replaceFile({ path, mode: 0o600, content })
+        await replaceWith(path, content)
         this.#fault = undefined
         return true
       } catch (error) {
@@ -140,9 +140,40 @@ export class SealedFile {
   }
 }
 
+/** A directory that is empty does not prevent it: container runtimes create one where a mounted file is missing. */
+async function replaceWith(path: string, content: Buffer): Promise<void> {
+  const file = { path, mode: 0o600, content }
+  await replaceFile(file).catch(async (error: unknown) => {
+    if (systemCodeOf(error) !== 'EISDIR') throw error
+    await rmdir(path).catch(() => {
+      throw error
+    })
+    await replaceFile(file)
+  })
+}
+
 function describeFault(path: string, action: string, error: unknown): string {
   if (error instanceof BridgeError) return error.message
-  return `${path} cannot be ${action}: ${explainFileError(error)}`
+  return `${path} cannot be ${action}: ${explain(path, error)}`
+}
+
+function explain(path: string, error: unknown): string {
+  switch (systemCodeOf(error)) {
+    case 'ENOENT':
+      return `${dirname(path)} does not exist`
+    case 'EISDIR':
+      return 'it is a directory; remove it'
+    // What rm() of node:fs/promises throws, perhaps for what an interrupted write would leave.
+    case 'ERR_FS_EISDIR':
+      return `${pathOf(error) ?? path} is a directory; remove it`
+    case undefined:
+    default:
+      return explainFileError(error)
+  }
+}
+
+function pathOf(error: unknown): string | undefined {
+  return error instanceof Error && 'path' in error ? String(error.path) : undefined
 }
 
 async function withNodeKey<T>(path: string, work: (nodeKey: Buffer) => T): Promise<T> {
@@ -157,7 +188,7 @@ async function withNodeKey<T>(path: string, work: (nodeKey: Buffer) => T): Promi
 /** Throws HOST_FAILED for anything but a file of the right length. */
 async function readNodeKey(path: string): Promise<Buffer> {
   const name = `kms.localKeys.nodeKeyFile: ${path}`
-  const found = await readSecret(path, 1024).catch((error: unknown) => {
+  const found = await readSecretFile(path, 1024).catch((error: unknown) => {
     const why = error instanceof BridgeError ? error.message : explainFileError(error)
     throw new BridgeError('HOST_FAILED', `${name}: ${why}`, { cause: error })
   })
@@ -167,21 +198,4 @@ async function readNodeKey(path: string): Promise<Buffer> {
     'HOST_FAILED',
     `${name} has ${String(found.length)} bytes instead of ${String(NODE_KEY_BYTES)}; create it with transit-bridge setup node-key`,
   )
-}
-
-/** Reads a regular file of at most `maxBytes`. Throws HOST_FAILED, or what node:fs throws. */
-function readSecret(path: string, maxBytes: number): Promise<Buffer> {
-  return readWithinTime(path, async () => {
-    // Without O_NONBLOCK, opening a named pipe blocks until another process writes to it.
-    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
-    try {
-      const stat = await file.stat()
-      if (!stat.isFile()) throw new BridgeError('HOST_FAILED', `${path} is not a regular file`)
-      if (stat.size > maxBytes)
-        throw new BridgeError('HOST_FAILED', `${path} has more than ${String(maxBytes)} bytes`)
-      return await file.readFile()
-    } finally {
-      await file.close()
-    }
-  })
 }

@@ -1,5 +1,5 @@
 import { NODE_KEY_CREDENTIAL } from '../../files/systemd-credential.ts'
-import { CREDENTIAL_NAME } from './systemd-creds.ts'
+import { CREDENTIAL_NAME } from '../../files/systemd-creds.ts'
 
 const UNIT_NAME = 'transit-bridge-node-key'
 

@@ -1,21 +1,25 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 
 import { BridgeError } from '../../errors.ts'
 import { putHostFile, replaceFile } from '../../files/atomic-file.ts'
 import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
-import { findCredentialKey, NODE_KEY_CREDENTIAL } from '../../files/systemd-credential.ts'
+import {
+  findCredentialKey,
+  NODE_KEY_CREDENTIAL,
+  type CredentialKey,
+} from '../../files/systemd-credential.ts'
+import { findKeyChoice, HOST_KEY_FILE } from './key-choice.ts'
 import { KEY_UNIT } from './key-unit.ts'
-import type { SealingKey, SystemdCreds } from './systemd-creds.ts'
+import type { SealingKey, SystemdCreds } from '../../files/systemd-creds.ts'
 
-/** What systemd-creds encrypts with by --with-key=host: systemd-creds(1). */
-const HOST_KEY_FILE = '/var/lib/systemd/credential.secret'
 /** As kms/local/sealed-format.ts requires. */
 const NODE_KEY_BYTES = 32
 
 export interface NodeKeyOptions {
-  readonly creds: Pick<SystemdCreds, 'encrypt' | 'decrypt'>
+  readonly creds: Pick<SystemdCreds, 'encrypt' | 'decrypt' | 'findLackOfTpm2'>
   readonly withKey: SealingKey
   /** Whether a node key that exists is replaced. */
   readonly replace: boolean
@@ -28,6 +32,8 @@ export interface NodeKeyStep {
   readonly path: string
   readonly change: 'create' | 'replace' | 'none'
   readonly what: string
+  /** What the credential will be encrypted with. */
+  readonly key?: CredentialKey | undefined
 }
 
 /**
@@ -35,16 +41,8 @@ export interface NodeKeyStep {
  * cannot decrypt, unless it is to be replaced, and if the node under the root has another host key.
  */
 export async function planNodeKey(options: NodeKeyOptions): Promise<readonly NodeKeyStep[]> {
-  const { withKey } = options
-  if (withKey !== 'tpm2') await requireSameHostKey(options)
-  const known = await readKnown(options)
-  const what = `a node key of ${String(NODE_KEY_BYTES)} random bytes, encrypted by systemd-creds with key ${withKey}`
-  const credential: NodeKeyStep =
-    known === undefined
-      ? { path: NODE_KEY_CREDENTIAL, change: 'create', what }
-      : options.replace
-        ? { path: NODE_KEY_CREDENTIAL, change: 'replace', what }
-        : { path: NODE_KEY_CREDENTIAL, change: 'none', what: describeKnown(known) }
+  if (options.withKey !== 'tpm2') await requireSameHostKey(options)
+  const credential = await planCredential(options)
   const { path, content } = KEY_UNIT
   const found = await readIfAny(under(options, path))
   const isRight = found?.toString('utf8') === content
@@ -54,6 +52,22 @@ export async function planNodeKey(options: NodeKeyOptions): Promise<readonly Nod
     what: 'the unit that provides it to the plugin',
   }
   return [credential, unit]
+}
+
+async function planCredential(options: NodeKeyOptions): Promise<NodeKeyStep> {
+  const { creds, withKey, replace, root = '/' } = options
+  const path = NODE_KEY_CREDENTIAL
+  const known = await readKnown(options)
+  if (known !== undefined && !replace) return { path, change: 'none', what: describeKnown(known) }
+  const hasHostKey = existsSync(HOST_KEY_FILE)
+  const isElsewhere = resolve(root) !== '/'
+  const { key, words } = await findKeyChoice({ creds, withKey, hasHostKey, isElsewhere })
+  return {
+    path,
+    change: known === undefined ? 'create' : 'replace',
+    what: `a node key of ${String(NODE_KEY_BYTES)} random bytes, encrypted by systemd-creds with key ${words}`,
+    key,
+  }
 }
 
 function describeKnown(credential: Buffer): string {
@@ -68,19 +82,24 @@ export async function applyNodeKey(
   options: NodeKeyOptions,
   [credential, unit]: readonly NodeKeyStep[],
 ): Promise<void> {
-  if (credential !== undefined && credential.change !== 'none') await writeCredential(options)
+  if (credential !== undefined && credential.change !== 'none')
+    await writeCredential(options, credential.key)
   if (unit === undefined || unit.change === 'none') return
   const path = under(options, unit.path)
   await makeFolder(path, 0o755)
   await putHostFile({ path, mode: 0o644, content: KEY_UNIT.content })
 }
 
-/** Writes a new node key only after systemd-creds decrypted it again. */
-async function writeCredential(options: NodeKeyOptions): Promise<void> {
+/** Writes a new node key only after systemd-creds encrypted it as planned, and decrypted it again. */
+async function writeCredential(
+  options: NodeKeyOptions,
+  planned: CredentialKey | undefined,
+): Promise<void> {
   const { creds, withKey } = options
   const nodeKey = randomBytes(NODE_KEY_BYTES)
   try {
     const content = await creds.encrypt(nodeKey, withKey)
+    requirePlanned(planned, findCredentialKey(content))
     const again = await creds.decrypt(content)
     const isSame = again.length === nodeKey.length && timingSafeEqual(again, nodeKey)
     again.fill(0)
@@ -95,6 +114,18 @@ async function writeCredential(options: NodeKeyOptions): Promise<void> {
   } finally {
     nodeKey.fill(0)
   }
+}
+
+/** With `auto`, systemd-creds decides again for each credential: the TPM 2 may fail now. */
+function requirePlanned(
+  planned: CredentialKey | undefined,
+  found: CredentialKey | undefined,
+): void {
+  if (planned === undefined || found === undefined || planned === found) return
+  throw new BridgeError(
+    'HOST_FAILED',
+    `systemd-creds encrypted the node key with ${found} instead of ${planned} as planned; it was not written; run this command again, or pass --with-key`,
+  )
 }
 
 async function readKnown(options: NodeKeyOptions): Promise<Buffer | undefined> {

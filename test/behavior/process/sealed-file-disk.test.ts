@@ -8,6 +8,8 @@ import { test } from 'tap'
 import { eventually } from '../../real/host/eventually.ts'
 import { MountNamespace, whyNoMounts } from '../../real/host/mount-namespace.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
+import { PROGRAM } from '../../commands/program.ts'
+import { runToEnd } from '../../real/program/run-to-end.ts'
 import { KEY } from '../../real/vault/kms-vault.ts'
 import { rotateKey } from '../../real/vault/transit-setup.ts'
 import { Fixture, newSeed } from '../fixture.ts'
@@ -97,6 +99,9 @@ void test(
     )
     t.match(await plugin.client.status(), { healthz: 'ok' })
     await works()
+    const doctor = disk.inside(PROGRAM, ['doctor', '--config', plugin.configFile])
+    const { stdout } = await runToEnd(doctor.command, doctor.args)
+    t.match(stdout, /^fail .* sealed file: .* is mounted read-only, .* after a refusal; mount it/m)
   },
 )
 

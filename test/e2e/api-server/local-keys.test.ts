@@ -5,7 +5,7 @@ import { t, test } from 'tap'
 
 import { NODE_KEY_CREDENTIAL } from '../../../src/files/systemd-credential.ts'
 import { applyNodeKey, planNodeKey } from '../../../src/node/key/node-key.ts'
-import { SystemdCreds } from '../../../src/node/key/systemd-creds.ts'
+import { SystemdCreds } from '../../../src/files/systemd-creds.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { kmsProviders } from '../observe.ts'

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 
-import { BridgeError } from '../../errors.ts'
-import { systemCodeOf } from '../../files/system-error.ts'
+import { BridgeError } from '../errors.ts'
+import { systemCodeOf } from './system-error.ts'
 
 /** What systemd-creds encrypts a credential with: systemd-creds(1), --with-key. */
 export const SEALING_KEYS = ['auto', 'host', 'tpm2', 'host+tpm2'] as const
@@ -32,7 +32,7 @@ export class SystemdCreds {
 
   /** Throws HOST_FAILED unless systemd is new enough. */
   async requireVersion(): Promise<void> {
-    const output = await run(['--version'], Buffer.alloc(0))
+    const output = await run(['--version'])
     const version = Number(/^systemd (\d+)/.exec(output.toString('utf8'))?.[1] ?? 0)
     if (version >= LEAST_VERSION) return
     throw new BridgeError(
@@ -49,13 +49,45 @@ export class SystemdCreds {
     )
   }
 
+  /**
+   * What systemd lacks to use a TPM 2 of this machine, such as "driver"; empty if nothing. Undefined if it does not say: systemd
+   * 250 has no such command. Throws HOST_FAILED.
+   */
+  async findLackOfTpm2(): Promise<readonly string[] | undefined> {
+    const { output } = await runToEnd(['has-tpm2'])
+    const [summary, ...parts] = output.toString('utf8').trim().split('\n')
+    if (summary !== 'yes' && summary !== 'partial' && summary !== 'no') return undefined
+    return parts.filter((part) => part.startsWith('-')).map((part) => part.slice(1))
+  }
+
   /** The caller owns the secret and zeroes it. Throws HOST_FAILED with the words of systemd-creds. */
   decrypt(credential: Buffer): Promise<Buffer> {
     return run(['decrypt', ...this.#device, `--name=${CREDENTIAL_NAME}`, '-', '-'], credential)
   }
 }
 
-async function run(args: readonly string[], input: Buffer): Promise<Buffer> {
+async function run(args: readonly string[], input?: Buffer): Promise<Buffer> {
+  const { code, output, words } = await runToEnd(args, input)
+  if (code === 0) return output
+  const reason = words.toString('utf8').trim().split('\n').at(-1) ?? ''
+  throw new BridgeError(
+    'HOST_FAILED',
+    `systemd-creds ${String(args[0])} failed${reason === '' ? '' : `: ${reason}`}`,
+  )
+}
+
+interface Outcome {
+  /** Null if a signal ended it. */
+  readonly code: number | null
+  readonly output: Buffer
+  /** What it wrote to stderr. */
+  readonly words: Buffer
+}
+
+async function runToEnd(
+  args: readonly string[],
+  input: Buffer = Buffer.alloc(0),
+): Promise<Outcome> {
   const child = spawn('systemd-creds', args, {
     stdio: ['pipe', 'pipe', 'pipe'],
     timeout: TIMEOUT_MS,
@@ -71,12 +103,7 @@ async function run(args: readonly string[], input: Buffer): Promise<Buffer> {
       child.stdin.end(input)
     }),
   ])
-  if (code === 0) return output
-  const reason = words.toString('utf8').trim().split('\n').at(-1) ?? ''
-  throw new BridgeError(
-    'HOST_FAILED',
-    `systemd-creds ${String(args[0])} failed${reason === '' ? '' : `: ${reason}`}`,
-  )
+  return { code, output, words }
 }
 
 async function collect(stream: AsyncIterable<Buffer>): Promise<Buffer> {

@@ -1,37 +1,33 @@
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, lstat, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-import type { LocalKeysConfig } from '../config/config.ts'
-import { isInMemory } from '../files/memory-file-system.ts'
-import { explainFileError, systemCodeOf } from '../files/system-error.ts'
-import { findCredentialKey, NODE_KEY_CREDENTIAL } from '../files/systemd-credential.ts'
-import { SealedFile } from '../kms/local/sealed-file.ts'
-import type { OfflineState, SealedOwner } from '../kms/local/sealed-format.ts'
-import { readMoment, timeBetween } from '../time/boot-time.ts'
-import { describeDuration } from '../time/duration.ts'
-import { fail, ok, unknown, warn, type Finding } from './finding.ts'
-import { formatMode } from './host-file.ts'
-import { checkPathRights } from './path-rights.ts'
-
-/** Where the credential with the node key is, and the devices of TPM 2s: the kernel's documentation, Documentation/ABI. */
-const PLACES = { credential: NODE_KEY_CREDENTIAL, tpms: '/sys/class/tpmrm' }
+import type { LocalKeysConfig } from '../../config/config.ts'
+import { readWithinTime } from '../../files/bounded-read.ts'
+import { isInMemory } from '../../files/memory-file-system.ts'
+import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
+import { SealedFile } from '../../kms/local/sealed-file.ts'
+import type { OfflineState, SealedOwner } from '../../kms/local/sealed-format.ts'
+import { readMoment, timeBetween } from '../../time/boot-time.ts'
+import { describeDuration } from '../../time/duration.ts'
+import { checkCredential, CREDENTIAL_PLACES } from './credential-check.ts'
+import { fail, ok, unknown, warn, type Finding } from '../finding.ts'
+import { formatMode } from '../host-file.ts'
+import { checkPathRights } from '../path-rights.ts'
 
 const MAKE_KEY = 'run transit-bridge setup node-key, and start its unit'
-const CHECK_KEY = 'run transit-bridge setup node-key, which checks that this machine decrypts it'
 
 /** kms.localKeys.sealedFile: the node key, the file, and how long it lets this node start without Vault. */
 export async function checkSealedFile(
   { sealedFile, nodeKeyFile, enabled, offlineForMs }: LocalKeysConfig,
   owner: SealedOwner,
   owners: readonly number[],
-  places = PLACES,
+  places = CREDENTIAL_PLACES,
 ): Promise<readonly Finding[]> {
   if (!enabled || sealedFile === undefined || nodeKeyFile === undefined) return []
   const nodeKey = await checkNodeKey(nodeKeyFile, owners)
-  const others = [
-    ...(await checkCredential(places)),
-    ...(await checkPathRights('sealed file', dirname(sealedFile), owners)),
-  ]
+  const place = await checkPlace(sealedFile, owners)
+  const others = [...(await checkCredential(nodeKeyFile, places)), ...place]
   if (nodeKey.some(({ level }) => level === 'fail' || level === 'unknown'))
     return [...nodeKey, ...others]
   // The fault is a finding.
@@ -40,6 +36,45 @@ export async function checkSealedFile(
   const state = await file.load()
   for (const { key } of state?.localKeys ?? []) key.fill(0)
   return [...nodeKey, ...others, judge(sealedFile, file.fault, state, offlineForMs)]
+}
+
+/** Who can read and replace the file, and whether the plugin can. */
+async function checkPlace(path: string, owners: readonly number[]): Promise<readonly Finding[]> {
+  const what = 'sealed file'
+  const folder = dirname(path)
+  const found = await readWithinTime(path, () => lstat(path)).catch(() => undefined)
+  const rights = await checkPathRights(what, found === undefined ? folder : path, owners)
+  const mode = (found?.mode ?? 0) & 0o777
+  if (found?.isFile() === true && (mode & 0o044) !== 0) {
+    const why = `${path} has mode ${formatMode(mode)}: other users can copy it, and use the copy if they get the node key`
+    return [...rights, warn(what, why, `chmod 0600 ${path}, as the next write does`)]
+  }
+  return [...rights, ...(await checkFolder(folder))]
+}
+
+async function checkFolder(folder: string): Promise<readonly Finding[]> {
+  const what = 'sealed file'
+  try {
+    await readWithinTime(folder, () => access(folder, constants.W_OK))
+    return []
+  } catch (thrown) {
+    switch (systemCodeOf(thrown)) {
+      case 'ENOENT':
+        return [fail(what, `${folder} does not exist`, `create it: mkdir -m 0700 ${folder}`)]
+      case 'EROFS':
+        return [
+          fail(
+            what,
+            `${folder} is mounted read-only, so the plugin cannot write the file, or remove it after a refusal`,
+            'mount it read-write',
+          ),
+        ]
+      // Who runs doctor may have fewer rights than the plugin.
+      case undefined:
+      default:
+        return []
+    }
+  }
 }
 
 function judge(
@@ -68,31 +103,6 @@ function judge(
     'sealed file',
     `${what}; the plugin can start without Vault for ${describeDuration(leftMs)}, and so can its API server if all data is under local keys (transit-bridge verify)`,
   )
-}
-
-/** A credential that setup node-key created; without one, something else provides the node key. */
-async function checkCredential({ credential, tpms }: typeof PLACES): Promise<readonly Finding[]> {
-  const what = 'node key credential'
-  const found = await readFile(credential).catch(() => undefined)
-  if (found === undefined) return []
-  switch (findCredentialKey(found)) {
-    case 'tpm2':
-      return [ok(what, `a TPM 2 encrypted ${credential}`)]
-    case 'host':
-      return [await judgeHostKey(what, credential, tpms)]
-    case 'none':
-      return [fail(what, `${credential} is not encrypted`, `${MAKE_KEY}, with --replace`)]
-    case undefined:
-      return [unknown(what, `${credential} does not show what encrypted it`, CHECK_KEY)]
-  }
-}
-
-async function judgeHostKey(what: string, credential: string, tpms: string): Promise<Finding> {
-  const why = `${credential} is encrypted with a key that is on the same disk, so anyone with the disk has the local keys`
-  const devices = await readdir(tpms).catch(() => [])
-  return devices.length === 0
-    ? ok(what, `${why}; this machine has no TPM 2 that could prevent that`)
-    : warn(what, why, 'run transit-bridge setup node-key --with-key host+tpm2 --replace')
 }
 
 async function checkNodeKey(path: string, owners: readonly number[]): Promise<readonly Finding[]> {
