@@ -7,6 +7,7 @@ import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 
 import type { Clock } from '../time/clock.ts'
 import { BridgeError } from '../errors.ts'
+import { Secret } from '../secret.ts'
 import { explainFileError } from '../files/system-error.ts'
 import type { KubeAccess } from './access.ts'
 import { explainAnswer, explainNoAnswer } from './fault.ts'
@@ -56,7 +57,7 @@ export class KubeClient {
   readonly #base: string
   readonly #agent: Agent
   readonly #freshAgent: Agent
-  #token: { readonly authorization: string; readonly readAt: number } | undefined
+  #token: { readonly value: Secret<string>; readonly readAt: number } | undefined
 
   constructor(access: KubeAccess, clock: Clock) {
     this.#access = access
@@ -79,7 +80,7 @@ export class KubeClient {
   async send(request: KubeRequest): Promise<KubeAnswer> {
     const answer = await this.#request(request)
     try {
-      const text = await readBounded(answer)
+      const text = await this.#read(answer)
       const isJson = String(answer.headers['content-type']).includes('json')
       return {
         status: answer.statusCode ?? 0,
@@ -107,7 +108,7 @@ export class KubeClient {
     const answer = await this.#request(request)
     const { statusCode = 0, headers } = answer
     if (statusCode >= 400) {
-      throw explainAnswer(this.server, describe(request), statusCode, await readBounded(answer))
+      throw explainAnswer(this.server, describe(request), statusCode, await this.#read(answer))
     }
     const date = Date.parse(String(headers.date))
     return {
@@ -143,15 +144,26 @@ export class KubeClient {
     }
   }
 
+  /** The text of a response. The token that a server or a gateway repeats in an error becomes "[secret]". */
+  async #read(answer: IncomingMessage): Promise<string> {
+    const text = await readBounded(answer)
+    const token = this.#token?.value.reveal() ?? ''
+    return token === '' || (answer.statusCode ?? 0) < 400
+      ? text
+      : text.replaceAll(token, '[secret]')
+  }
+
   async #authorization(): Promise<{ readonly authorization?: string }> {
     const { token, tokenFile } = this.#access
-    if (tokenFile === undefined)
-      return token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` }
     const now = this.#clock.monotonic()
-    if (this.#token === undefined || now - this.#token.readAt > TOKEN_AGE_MS) {
-      this.#token = { authorization: `Bearer ${await readToken(tokenFile)}`, readAt: now }
+    if (tokenFile === undefined) {
+      this.#token = token && { value: token, readAt: now }
+    } else if (this.#token === undefined || now - this.#token.readAt > TOKEN_AGE_MS) {
+      this.#token = { value: new Secret(await readToken(tokenFile)), readAt: now }
     }
-    return { authorization: this.#token.authorization }
+    return this.#token === undefined
+      ? {}
+      : { authorization: `Bearer ${this.#token.value.reveal()}` }
   }
 }
 

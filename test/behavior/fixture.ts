@@ -7,6 +7,7 @@ import { revokeTokens } from '../real/vault/revoke-tokens.ts'
 import { HttpProxy } from '../real/faults/http-proxy.ts'
 import { Plugin, type PluginConfiguration } from '../real/program/plugin.ts'
 import type { Wrap } from '../real/program/served-program.ts'
+import { rememberSecret } from '../real/program/told-secrets.ts'
 import { TcpProxy } from '../real/faults/tcp-proxy.ts'
 
 export type Settings = {
@@ -112,9 +113,11 @@ export class Fixture {
   }
 }
 
-/** A DEK seed, as an API server makes one. */
+/** A DEK seed, as an API server makes one. It is searched for in every output. */
 export function newSeed(): Buffer {
-  return randomBytes(32)
+  const seed = randomBytes(32)
+  rememberSecret(seed)
+  return seed
 }
 
 /** The log lines whose message starts with this. */

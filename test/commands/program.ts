@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { runToEnd, type Outcome } from '../real/program/run-to-end.ts'
+import { requireNoSecret } from '../real/program/told-secrets.ts'
 
 export const ROOT = join(import.meta.dirname, '../..')
 export const PROGRAM = join(ROOT, 'bin/transit-bridge')
@@ -36,10 +37,12 @@ interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** Runs the real program, as a shell would, in a separate environment. */
-export function run(
+/** Runs the real program, as a shell would, in a separate environment. Throws if its output contains a secret. */
+export async function run(
   args: readonly string[],
   { program = PROGRAM, cwd = ROOT, env = {} }: RunOptions = {},
 ): Promise<Outcome> {
-  return runToEnd(program, args, { cwd, env })
+  const outcome = await runToEnd(program, args, { cwd, env })
+  requireNoSecret(`the output of ${args.join(' ')}`, `${outcome.stdout}\n${outcome.stderr}`)
+  return outcome
 }

@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream'
 import { main } from '../../src/main.ts'
 import type { Report } from '../../src/verify/report.ts'
+import { requireNoSecret } from '../real/program/told-secrets.ts'
 
 export type VerifyOutcome = { code: number; stdout: string; stderr: string }
 
@@ -9,8 +10,16 @@ export function runVerify(...args: string[]): Promise<VerifyOutcome> {
   return runMain('verify', ...args)
 }
 
-/** The same for any command. */
-export async function runMain(...args: string[]): Promise<VerifyOutcome> {
+/** The same for any command. Throws if its output contains a secret. */
+export function runMain(...args: string[]): Promise<VerifyOutcome> {
+  return runMainIn({}, ...args)
+}
+
+/** The same with an environment. */
+export async function runMainIn(
+  environment: Readonly<Record<string, string>>,
+  ...args: string[]
+): Promise<VerifyOutcome> {
   const output = { stdout: '', stderr: '' }
   const sink = (name: keyof typeof output) =>
     new Writable({
@@ -19,8 +28,9 @@ export async function runMain(...args: string[]): Promise<VerifyOutcome> {
         done()
       },
     })
-  const terminal = { stdout: sink('stdout'), stderr: sink('stderr'), environment: {} }
+  const terminal = { stdout: sink('stdout'), stderr: sink('stderr'), environment }
   const code = await main(args, terminal)
+  requireNoSecret(`the output of ${args.join(' ')}`, `${output.stdout}\n${output.stderr}`)
   return { code, ...output }
 }
 

@@ -6,6 +6,7 @@ import { encodeAssociatedData, makeAnnotations } from '../../src/seed/annotation
 import { makeKeyId } from '../../src/seed/key-id.ts'
 import { KEY, type KmsVault } from '../real/vault/kms-vault.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
+import { rememberSecret } from '../real/program/told-secrets.ts'
 import { kmsV2Value, sealBySeed } from './envelopes.ts'
 
 const CLUSTER = 'test-cluster'
@@ -34,6 +35,7 @@ export async function makeSeeds(
   for (let at = 0; at < count; at += 1) {
     const keyVersion = 1 + (at % Number(data.latest_version))
     const seed = randomBytes(32)
+    rememberSecret(seed)
     const plaintext = seed.toString('base64')
     const request = { plaintext, associated_data, key_version: keyVersion }
     const answer = await vault.bao.api('POST', `transit/encrypt/${keyName}`, request)

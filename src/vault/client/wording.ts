@@ -37,7 +37,9 @@ function shorten(text: string): string {
 function hideSecrets(text: string, request: VaultRequest): string {
   const secrets = stringsOf(request.body, Buffer.from(text))
   if (request.token !== undefined) secrets.push(request.token.reveal())
-  const hidden = secrets.reduce((left, secret) => left.replaceAll(secret, '[secret]'), text)
+  const hidden = secrets
+    .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)])
+    .reduce((left, secret) => left.replaceAll(secret, '[secret]'), text)
   return hidden.replaceAll(SECRET_FORMS, '[secret]')
 }
 

@@ -13,6 +13,7 @@ import { Fixture, newSeed, outcomeOf } from '../fixture.ts'
 
 const fixture = await Fixture.open()
 const { bao, vault } = fixture
+const BUNDLE = join(import.meta.dirname, '../../../dist/transit-bridge.cjs')
 const LOCAL_KEY = 'local-key.transit-bridge.internal'
 const SETTINGS = { kms: { refreshInterval: '1s', localKeys: { enabled: true } } }
 
@@ -68,11 +69,11 @@ void test('a refusal leaves no byte of its own local keys and of those of other 
 
 void test('a core dump contains no memory, so no local key', async (t) => {
   const folder = tempFolder('core')
-  // As in a container whose runtime allows core dumps of any size.
+  // As in a container whose runtime allows core dumps of any size: its entry point is not the launcher, which forbids them.
   const script = `cd ${folder}; ulimit -c unlimited; exec "$0" "$@"`
-  const plugin = await fixture.launch(SETTINGS, ({ command, args }) => ({
+  const plugin = await fixture.launch(SETTINGS, ({ args }) => ({
     command: 'sh',
-    args: ['-c', script, command, ...args],
+    args: ['-c', script, process.execPath, BUNDLE, ...args],
   }))
   await plugin.waitForSocket()
   await plugin.waitForHealth('ok')

@@ -8,6 +8,7 @@ import { obtain, type Part } from '../host/parts.ts'
 import { CertificateAuthority } from '../host/pki.ts'
 import { freePort } from '../host/port.ts'
 import { Program } from '../program/program.ts'
+import { rememberSecret } from '../program/told-secrets.ts'
 import { findSamples } from './prometheus-text.ts'
 import type { Sample } from './prometheus-text.ts'
 import { ServiceAccountIssuer } from './service-account.ts'
@@ -155,6 +156,7 @@ export class KubeApiServer {
     name: string,
     values: Record<string, string>,
   ): Promise<void> {
+    for (const value of Object.values(values)) if (value !== name) rememberSecret(value)
     await this.api('POST', secretPath(namespace), secret(name, values))
   }
 
