@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 
 import { EncryptedDEKSourceType } from '../../../src/gen/etcd/v2/encrypted_object_pb.ts'
 import type { AuditRequest } from '../../real/vault/audit-log.ts'
+import type { KubeApiServer } from '../../real/cluster/kube-api-server.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { kmsV2Value, sealBySeed } from '../../verify/envelopes.ts'
 import {
@@ -29,8 +30,10 @@ export interface Scale {
 }
 
 export interface OfflineCluster extends Cluster {
-  /** Kills and starts the API server, reads every Secret and writes one. */
-  restart(): Promise<Figures>
+  /** Kills and starts an API server, reads every Secret through it and writes one. Default: the first one. */
+  restart(api?: KubeApiServer): Promise<Figures>
+  /** Reads every Secret through an API server, and compares it. */
+  readAll(api: KubeApiServer): Promise<void>
   /** Requests for calls of the API server since the last mark, by the log of the plugin and by Vault's audit file. */
   vaultRequests(): number
   mark(): void
@@ -39,6 +42,8 @@ export interface OfflineCluster extends Cluster {
 export interface Figures {
   readonly readySeconds: number
   readonly readSeconds: number
+  /** The name of the Secret that was written. */
+  readonly written: string
 }
 
 /** A cluster whose Secrets are under many DEK seeds, as the plugin's own Encrypt wraps them. */
@@ -70,28 +75,30 @@ export async function startOfflineCluster(t: Scope, scale: Scale): Promise<Offli
       const logged = calls.filter((line) => line['vault_requests'] !== 0)
       return logged.length + vault.bao.auditRequests({ since }).filter(isForCall).length
     },
-    restart: async () => {
+    readAll: (server) => readAll(server, passwords),
+    restart: async (server = api) => {
       const startedAt = performance.now()
-      await api.kill()
-      await api.restart({ waitReady: false })
+      await server.kill()
+      await server.restart({ waitReady: false })
       await eventually(
         'the API server to be ready',
-        async () => (await api.readyz()).status === 200,
+        async () => (await server.readyz()).status === 200,
         {
           timeoutMs: 60_000,
           intervalMs: 50,
         },
       )
       const readyAt = performance.now()
-      await readAll(cluster, passwords)
+      await readAll(server, passwords)
       const readAt = performance.now()
       const name = `written-${String((written += 1))}`
       const password = randomBytes(16).toString('hex')
-      await api.createSecret('default', name, { password })
+      await server.createSecret('default', name, { password })
       passwords.set(name, password)
       return {
         readySeconds: (readyAt - startedAt) / 1000,
         readSeconds: (readAt - readyAt) / 1000,
+        written: name,
       }
     },
   }
@@ -138,7 +145,7 @@ function renderSecret(name: string, password: string): string {
 }
 
 /** Reads every Secret and compares it. */
-async function readAll({ api }: Cluster, passwords: ReadonlyMap<string, string>): Promise<void> {
+async function readAll(api: KubeApiServer, passwords: ReadonlyMap<string, string>): Promise<void> {
   let found = 0
   let next = ''
   do {
