@@ -3,6 +3,7 @@
 
 const LAYERS = [
   ['main'],
+  ['start'],
   ['commands'],
   ['rotate', 'status', 'drill', 'setup', 'doctor', 'node', 'escrow'],
   ['verify', 'rewrite', 'audit'],

@@ -29,6 +29,9 @@ const TESTED_ELSEWHERE = new Set([
   'src/csi/refused-streams.ts',
   'src/kms/plugin.ts',
   'src/main.ts',
+  'src/start/csi.ts',
+  'src/start/kms.ts',
+  'src/start/program.ts',
   // A real etcd and its snapshots: test/e2e/verify.
   'src/etcd/snapshot/bolt-file.ts',
   'src/etcd/snapshot/bolt-page.ts',

@@ -10,6 +10,9 @@ export const VERSION = (
   JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { readonly version: string }
 ).version
 
+/** The built program, in dist: what starts it, and one bundle for each server and for all other commands (scripts/build.ts). */
+export const PROGRAM_FILES = ['transit-bridge.cjs', 'commands.cjs', 'csi.cjs', 'kms.cjs'] as const
+
 /** The options with which bin/transit-bridge starts Node.js. Everything that starts the program without a shell uses the same. */
 export const NODE_OPTIONS = readLauncherOptions()
 

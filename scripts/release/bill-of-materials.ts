@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { ROOT, VERSION } from '../distribution.ts'
+import { PROGRAM_FILES, ROOT, VERSION } from '../distribution.ts'
 import { bundledPackages, partsOfNode } from './contents.ts'
 import type { Library, Platform } from './libraries.ts'
 import { packagesOf } from './licenses.ts'
@@ -52,7 +52,12 @@ export function formatBillOfMaterials(platform: Platform, libraries: readonly Li
         version: VERSION,
         licenses: [{ expression: 'Apache-2.0' }],
         purl: ownName,
-        hashes: [{ alg: 'SHA-256', content: sha256(join(ROOT, 'dist/transit-bridge.cjs')) }],
+        components: PROGRAM_FILES.map((name) => ({
+          type: 'file',
+          'bom-ref': `${ownName}#dist/${name}`,
+          name: `dist/${name}`,
+          hashes: [{ alg: 'SHA-256', content: sha256(join(ROOT, 'dist', name)) }],
+        })),
       },
     },
     components,

@@ -1,6 +1,6 @@
 import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ROOT } from '../distribution.ts'
+import { PROGRAM_FILES, ROOT } from '../distribution.ts'
 import { formatBillOfMaterials } from './bill-of-materials.ts'
 import type { Library, Platform } from './libraries.ts'
 import { writeLicenses } from './licenses.ts'
@@ -11,10 +11,12 @@ export function copyProgram(
   platform: Platform,
   libraries: readonly Library[],
 ): void {
-  const bundle = join(ROOT, 'dist/transit-bridge.cjs')
-  if (!existsSync(bundle)) throw new Error('the program is not built: npm run build')
   mkdirSync(join(folder, 'dist'), { recursive: true, mode: 0o755 })
-  cpSync(bundle, join(folder, 'dist/transit-bridge.cjs'))
+  for (const name of PROGRAM_FILES) {
+    const file = join(ROOT, 'dist', name)
+    if (!existsSync(file)) throw new Error('the program is not built: npm run build')
+    cpSync(file, join(folder, 'dist', name))
+  }
   cpSync(join(ROOT, 'LICENSE'), join(folder, 'LICENSE'))
   writeLicenses(join(folder, 'licenses'), platform.node, libraries, platform.libraries)
   writeFileSync(join(folder, 'sbom.cdx.json'), formatBillOfMaterials(platform, libraries))

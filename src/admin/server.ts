@@ -8,7 +8,7 @@ import {
 import type { Socket } from 'node:net'
 import type { CancelTimer, Clock } from '../time/clock.ts'
 import type { Logger } from '../telemetry/log.ts'
-import { createAdminApp, type AdminSources } from './app.ts'
+import type { AdminSources } from './app.ts'
 
 /** Where the admin server listens. */
 export interface AdminAddress {
@@ -49,7 +49,7 @@ export function startAdminServer(options: AdminServerOptions): AdminServer {
       keepAliveTimeout: IDLE_TIMEOUT_MS,
       connectionsCheckingInterval: 1_000,
     },
-    refusePipelining(createAdminApp(options.sources)),
+    refusePipelining(answerWith(options.sources)),
   )
   closeOldest(server, MAX_CONNECTIONS)
   parseInPieces(server)
@@ -80,6 +80,18 @@ export function startAdminServer(options: AdminServerOptions): AdminServer {
       cancelRetry()
       return closeServer(server)
     },
+  }
+}
+
+/**
+ * Loads express with the first request: it takes longer to load than the rest of the program, when an API server may already
+ * wait for its first call.
+ */
+function answerWith(sources: AdminSources): RequestListener {
+  let app: Promise<RequestListener> | undefined
+  return (request, response) => {
+    app ??= import('./app.ts').then(({ createAdminApp }) => createAdminApp(sources))
+    void app.then((answer) => answer(request, response))
   }
 }
 

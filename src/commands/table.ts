@@ -1,21 +1,10 @@
 import type { CommandTable } from './cli/command-table.ts'
+import { csiEntry, kmsEntry } from './servers.ts'
 
 /** Every command, by name, in the order of the help. */
 export const COMMANDS: CommandTable = {
-  kms: {
-    summary: 'Serve the KMS v2 plugin that kube-apiserver calls.',
-    load: async () => (await import('./kms.ts')).kmsCommand,
-  },
-  csi: {
-    summary: 'Serve the provider that the Secrets Store CSI driver calls.',
-    own: async () => (await import('./csi.ts')).csiCommand,
-    commands: {
-      check: {
-        summary: 'Check SecretProviderClass manifests.',
-        load: async () => (await import('./csi/check.ts')).csiCheckCommand,
-      },
-    },
-  },
+  kms: kmsEntry,
+  csi: csiEntry,
   forward: {
     summary: 'Forward a local TCP port in a pod to the socket in its volume.',
     load: async () => (await import('./forward.ts')).forwardCommand,

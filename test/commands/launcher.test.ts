@@ -1,4 +1,12 @@
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readlinkSync, symlinkSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { dirname, join } from 'node:path'
@@ -6,6 +14,9 @@ import { test, type Test } from 'tap'
 
 import { version } from '../../src/version.ts'
 import { eventually } from '../real/host/eventually.ts'
+import { tempFolder } from '../real/host/temp-folder.ts'
+import { Program } from '../real/program/program.ts'
+import { PROGRAM_FILES } from '../../scripts/distribution.ts'
 import { buildProgram, PROGRAM, ROOT, run } from './program.ts'
 
 buildProgram()
@@ -18,8 +29,8 @@ function install(t: Test, built: boolean): string {
   const stub = (answer: string) => ({ node: `#!/bin/sh\necho "${answer}"\n` })
   const folder = t.testdir({ bin: {}, dist: {}, old: stub('v22.9.0'), none: {}, new: {} })
   copyFileSync(PROGRAM, join(folder, 'bin/transit-bridge'))
-  if (built)
-    copyFileSync(join(ROOT, 'dist/transit-bridge.cjs'), join(folder, 'dist/transit-bridge.cjs'))
+  for (const name of built ? PROGRAM_FILES : [])
+    copyFileSync(join(ROOT, 'dist', name), join(folder, 'dist', name))
   symlinkSync(process.execPath, join(folder, 'new/node'))
   chmodSync(join(folder, 'old/node'), 0o755)
   return folder
@@ -93,5 +104,35 @@ void test('nothing is written to a folder that others can write to', async (t) =
   const env = { PATH: `${dirname(process.execPath)}:${SYSTEM_PATH}`, TMPDIR: join(folder, 'tmp') }
   t.strictSame(await run(['--version'], { program: join(folder, 'bin/transit-bridge'), env }), OK)
   t.strictSame(readdirSync(join(folder, 'tmp')), [])
-  t.strictSame(readdirSync(join(folder, 'dist')), ['compile-cache', 'transit-bridge.cjs'])
+  t.strictSame(readdirSync(join(folder, 'dist')), [...PROGRAM_FILES, 'compile-cache'].toSorted())
+})
+
+void test('a server keeps its compiled code beside the program, for its next start', async (t) => {
+  const folder = install(t, true)
+  const work = tempFolder('launcher')
+  const config = join(work, 'config.yaml')
+  writeFileSync(
+    config,
+    JSON.stringify({
+      vault: {
+        address: 'http://127.0.0.1:1',
+        auth: { method: 'token', tokenFile: join(work, 'token') },
+      },
+      transit: { key: 'k8s-etcd' },
+      kms: { socket: join(work, 'kms.sock'), clusterId: 'test-cluster' },
+      admin: { listen: 'none' },
+    }),
+  )
+  const server = Program.start({
+    name: 'kms',
+    command: join(folder, 'bin/transit-bridge'),
+    args: ['kms', '--config', config],
+    folder: work,
+    env: { PATH: `${join(folder, 'new')}:${SYSTEM_PATH}` },
+  })
+  t.teardown(() => server.terminate())
+  await server.waitUntil('its compiled code', () => {
+    const files = readdirSync(join(folder, 'dist'), { recursive: true, encoding: 'utf8' })
+    return files.some((name) => name.endsWith('/kms.cjs.cache'))
+  })
 })

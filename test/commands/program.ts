@@ -23,6 +23,8 @@ function newestChange(): number {
   const files = [
     'package.json',
     'scripts/build.ts',
+    'scripts/bundle/descriptors.ts',
+    'scripts/bundle/unused-code.ts',
     'vault-policies/kms.hcl',
     ...sources.map((name) => join('src', name)),
   ]

@@ -3,10 +3,7 @@ import type { AdminServer } from '../../admin/server.ts'
 import type { ProviderConfig } from '../../config/config.ts'
 import type { Telemetry } from './telemetry.ts'
 
-/**
- * Starts the admin server, unless `admin.listen` is none. Loaded after the socket is served: express takes longer to load than
- * everything else.
- */
+/** Starts the admin server, unless `admin.listen` is none. It is loaded after the socket is served. */
 export async function startAdmin(
   config: ProviderConfig,
   { clock, log }: Telemetry,

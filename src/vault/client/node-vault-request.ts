@@ -69,6 +69,8 @@ function createNodeVault(transport: Transport, read: AnswerReader): NodeVault {
     endpoint: text,
     apiVersion: 'v1',
     debug: () => {},
+    // Not used: a method for each path of Vault's API.
+    commands: {},
     rpDefaults: { strictSSL: true },
     // A proxy in front of Vault may not support the method LIST; Vault treats `?list=1` the same.
     noCustomHTTPVerbs: true,

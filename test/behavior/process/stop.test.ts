@@ -241,7 +241,7 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR2'] as co
   void test(`${signal} to process 1 of a container before it serves`, { skip }, async (t) => {
     const folder = tempFolder('process-1')
     const config = join(folder, 'config.yaml')
-    // While it waits for its configuration, nothing but the import at the top of src/main.ts handles signals.
+    // While it waits for its configuration, nothing but the first import of src/start/kms.ts handles signals.
     execFileSync('mkfifo', [config])
     const args = ['--pid', '--fork', '--kill-child', PROGRAM, 'kms', '--config', config]
     const container = Program.start({ name: 'container', command: 'unshare', args, folder })

@@ -5,7 +5,7 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR2'] as const
 
 /**
  * Signals end process 1 of a container as they end any other process. Without a handler the kernel discards them
- * (pid_namespaces(7)), and such a process could only be killed. Therefore src/main.ts imports this file before everything
+ * (pid_namespaces(7)), and such a process could only be killed. Therefore src/main.ts and src/start import this file before everything
  * else.
  */
 export function letSignalsEnd(): void {

@@ -1,0 +1,6 @@
+// The bundle of `transit-bridge csi`: it contains no other command.
+import '../commands/cli/process/process-exit.ts'
+import { csiEntry } from '../commands/servers.ts'
+import { start } from './command-line.ts'
+
+void start({ csi: csiEntry })

@@ -1,0 +1,6 @@
+// The bundle of `transit-bridge kms`: it contains no other command.
+import '../commands/cli/process/process-exit.ts'
+import { kmsEntry } from '../commands/servers.ts'
+import { start } from './command-line.ts'
+
+void start({ kms: kmsEntry })

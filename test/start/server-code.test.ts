@@ -1,0 +1,98 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { test, type Test } from 'tap'
+
+import { runServer } from '../../src/start/server-code.ts'
+import { eventually } from '../real/host/eventually.ts'
+
+type Seen = { number: number; folder: string }
+
+const require = createRequire(import.meta.url)
+
+/** A bundle as scripts/build.ts writes it. All have the same length, which is all that V8 compares. */
+function writeBundle(file: string, number: 1 | 2): void {
+  const body = `require('node:process').emit('test:server-code', { number: ${number}, folder })`
+  writeFileSync(
+    file,
+    `(function(require,folder){\n"use strict";${body}\n})\n//# sourceMappingURL=x`,
+  )
+}
+
+function run(file: string, cacheFolder?: string): Seen | undefined {
+  let seen: Seen | undefined
+  const listen = (value: unknown) => (seen = value as Seen)
+  const events = process as NodeJS.EventEmitter
+  events.once('test:server-code', listen)
+  runServer({ file, cacheFolder, require, saveAfterMs: 0 })
+  events.off('test:server-code', listen)
+  return seen
+}
+
+function prepare(t: Test): {
+  folder: string
+  file: string
+  cacheFolder: string
+  cacheFile: string
+} {
+  const folder = t.testdir({ cache: {} })
+  const file = join(folder, 'kms.cjs')
+  writeBundle(file, 1)
+  const cacheFolder = join(folder, 'cache')
+  return { folder, file, cacheFolder, cacheFile: join(cacheFolder, 'kms.cjs.cache') }
+}
+
+const inodeOf = (file: string) => statSync(file, { throwIfNoEntry: false })?.ino
+const isWritten = (file: string, after?: number) =>
+  eventually('the compiled code', () => ![undefined, after].includes(inodeOf(file)))
+
+void test('compiled code is kept for the next start, readable by its owner alone', async (t) => {
+  const { folder, file, cacheFolder, cacheFile } = prepare(t)
+  t.strictSame(run(file, cacheFolder), { number: 1, folder })
+  await isWritten(cacheFile)
+  t.equal(statSync(cacheFile).mode & 0o777, 0o600)
+  t.strictSame(readdirSync(cacheFolder), ['kms.cjs.cache'], 'no unfinished file')
+  const before = inodeOf(cacheFile)
+  t.strictSame(run(file, cacheFolder), { number: 1, folder })
+  await sleep(0)
+  t.equal(inodeOf(cacheFile), before, 'code that can be used is not written again')
+})
+
+void test('code of another build never runs, even if its source has the same length', async (t) => {
+  const { folder, file, cacheFolder, cacheFile } = prepare(t)
+  run(file, cacheFolder)
+  await isWritten(cacheFile)
+  const before = inodeOf(cacheFile)
+  writeBundle(file, 2)
+  t.strictSame(run(file, cacheFolder), { number: 2, folder })
+  await isWritten(cacheFile, before)
+  t.strictSame(run(file, cacheFolder), { number: 2, folder })
+})
+
+void test('code that is damaged, cut off or not code is ignored and replaced', async (t) => {
+  const { folder, file, cacheFolder, cacheFile } = prepare(t)
+  run(file, cacheFolder)
+  await isWritten(cacheFile)
+  const good = readFileSync(cacheFile)
+  const flipped = Buffer.from(good)
+  flipped.writeUInt8(good.readUInt8(good.length - 20) ^ 1, good.length - 20)
+  for (const bad of [flipped, good.subarray(0, 100), Buffer.alloc(0), Buffer.from('not code')]) {
+    writeFileSync(cacheFile, bad)
+    const before = inodeOf(cacheFile)
+    t.strictSame(run(file, cacheFolder), { number: 1, folder })
+    await isWritten(cacheFile, before)
+    t.notOk(readFileSync(cacheFile).equals(bad))
+  }
+})
+
+void test('without a folder that can be written, the program runs all the same', async (t) => {
+  const { folder, file } = prepare(t)
+  t.strictSame(run(file), { number: 1, folder })
+  t.strictSame(run(file, join(folder, 'missing')), { number: 1, folder })
+  // Root may write to every folder, but not below a file.
+  t.strictSame(run(file, file), { number: 1, folder })
+  // Timers of the same duration run in order, so the failed writes are over.
+  await sleep(0)
+  t.strictSame(readdirSync(folder).toSorted(), ['cache', 'kms.cjs'])
+})
