@@ -2,6 +2,9 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { BinaryReader } from '@bufbuild/protobuf/wire'
 import type { DescField, DescMessage, Message, MessageShape } from '@bufbuild/protobuf'
 import { BridgeError } from '../errors.ts'
+import { decodeFlat } from './flat/decode.ts'
+import { encodeFlat } from './flat/encode.ts'
+import { flatFormOf } from './flat/form.ts'
 import { SecretMessage, type SentMessage } from './sent-message.ts'
 
 /** All fields of a message and nothing else: an answer with a forgotten or misspelled field does not compile. */
@@ -43,6 +46,9 @@ export function decode<M extends DescMessage>(
   bytes: Buffer,
   ignored?: DescField,
 ): MessageShape<M> {
+  const form = flatFormOf(schema)
+  const message = form && decodeFlat(form, bytes)
+  if (message !== undefined) return message as MessageShape<M>
   try {
     return fromBinary(schema, keepFewFields(bytes, ignored), { readUnknownFields: false })
   } catch (cause) {
@@ -52,23 +58,28 @@ export function decode<M extends DescMessage>(
   }
 }
 
-/**
- * Encodes an answer and zeroes its secrets. protobuf-es copies nested messages on its way, so it encodes zeros of the same
- * length, and the secrets then replace these zeros in the result. Decoding the result finds the zeros: its fields are views of
- * it.
- */
+/** Encodes an answer and zeroes its secrets, of which the result then has the only copy. */
 export function encode<M extends DescMessage>(schema: M, fields: Fields<M>): SentMessage {
-  const secrets = collectSecrets(fields, 'replace')
+  const secrets = collectSecrets(fields)
   try {
-    const bytes = toBinary(schema, Object.assign(create(schema), fields))
-    const message = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    if (secrets.length === 0) return message
-    const places = collectSecrets(fromBinary(schema, bytes))
-    for (const [index, secret] of secrets.entries()) places[index]?.set(secret)
-    return new SecretMessage(message)
+    const form = flatFormOf(schema)
+    const message = (form && encodeFlat(form, fields)) ?? encodeAny(schema, fields)
+    return secrets.length === 0 ? message : new SecretMessage(message)
   } finally {
     for (const secret of secrets) secret.fill(0)
   }
+}
+
+/**
+ * protobuf-es copies nested messages on its way, so it encodes zeros of the same length, and the secrets then replace these zeros
+ * in the result. Decoding the result finds the zeros: its fields are views of it.
+ */
+function encodeAny<M extends DescMessage>(schema: M, fields: Fields<M>): Buffer {
+  const secrets = collectSecrets(fields, 'replace')
+  const bytes = toBinary(schema, Object.assign(create(schema), fields))
+  const places = secrets.length === 0 ? [] : collectSecrets(fromBinary(schema, bytes))
+  for (const [index, secret] of secrets.entries()) places[index]?.set(secret)
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 /** Zeroes the secrets of a message. */

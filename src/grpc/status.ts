@@ -69,3 +69,11 @@ const STATUS_OF: Readonly<Record<ErrorCode, status>> = {
 export function toGrpcStatus(code: ErrorCode): status {
   return STATUS_OF[code]
 }
+
+/** The text of a status is sent in a header, and a peer closes the connection if the headers are too large. */
+const MAX_DETAILS_LENGTH = 1_000
+
+/** grpc-js percent-encodes the text of a status, and throws on half a surrogate pair where no caller can catch it. */
+export function toDetails(message: string): string {
+  return message.slice(0, MAX_DETAILS_LENGTH).toWellFormed()
+}

@@ -12,7 +12,7 @@ import { BridgeError, type ErrorCode } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
 import { decode, encode, wipe, type Fields } from './message-codec.ts'
 import { SecretMessage, type SentMessage } from './sent-message.ts'
-import { toGrpcStatus } from './status.ts'
+import { toDetails, toGrpcStatus } from './status.ts'
 import { UnreadResponses } from './unread-responses.ts'
 
 /** Handles one call, in generated types: receives a decoded request and returns the fields of the response. */
@@ -85,6 +85,12 @@ interface UnaryCallFacts {
   code?: string
 }
 
+interface OpenCall {
+  readonly startedAt: number
+  readonly reply: sendUnaryData<SentMessage>
+  readonly facts: UnaryCallFacts
+}
+
 interface CallTimes {
   /** When the work must be finished, by the monotonic clock. */
   readonly deadline: number
@@ -120,7 +126,7 @@ export class UnaryFunnel {
     return (call: Call, reply: sendUnaryData<SentMessage>) => {
       const isRefused = limit === 'limited' && this.#inFlight >= this.#options.maxInFlight
       const answer = isRefused ? () => this.#refuse() : handle
-      void this.#answer({ ...more, method, handle: answer, limit }, call, reply)
+      this.#answer({ ...more, method, handle: answer, limit }, call, reply)
     }
   }
 
@@ -133,59 +139,96 @@ export class UnaryFunnel {
     )
   }
 
-  async #answer<I extends DescMessage, O extends DescMessage>(
+  /** Answers at once if the handler does: promises would take more time than the handler. */
+  #answer<I extends DescMessage, O extends DescMessage>(
     served: ServedMethod<I, O>,
     call: Call,
     reply: sendUnaryData<SentMessage>,
-  ): Promise<void> {
+  ): void {
     const startedAt = this.#options.clock.monotonic()
-    const facts: UnaryCallFacts = { method: served.method.name, vaultRequests: 0 }
+    const open = { startedAt, reply, facts: { method: served.method.name, vaultRequests: 0 } }
     this.#options.onInFlight((this.#inFlight += 1))
     try {
-      const message = await this.#run(served, call, facts)
-      reply(null, message)
-      this.#report(facts, startedAt, status.OK)
+      const message = this.#run(served, call, open.facts)
+      if (message instanceof Promise) void this.#answerLater(open, message)
+      else this.#succeed(open, message)
     } catch (thrown) {
-      const error = BridgeError.from(thrown)
-      const code = (this.#options.toStatus ?? toGrpcStatus)(error.code)
-      reply({ code, details: toDetails(error.message), metadata: new Metadata() })
-      this.#report(facts, startedAt, code, error)
-    } finally {
-      this.#options.onInFlight((this.#inFlight -= 1))
+      this.#fail(open, thrown)
     }
   }
 
-  async #run<I extends DescMessage, O extends DescMessage>(
-    { method, handle, limit, ignored, onUnsent }: ServedMethod<I, O>,
+  async #answerLater(open: OpenCall, message: Promise<SentMessage>): Promise<void> {
+    try {
+      this.#succeed(open, await message)
+    } catch (thrown) {
+      this.#fail(open, thrown)
+    }
+  }
+
+  #succeed({ facts, startedAt, reply }: OpenCall, message: SentMessage): void {
+    reply(null, message)
+    this.#report(facts, startedAt, status.OK)
+    this.#options.onInFlight((this.#inFlight -= 1))
+  }
+
+  #fail({ facts, startedAt, reply }: OpenCall, thrown: unknown): void {
+    const error = BridgeError.from(thrown)
+    const code = (this.#options.toStatus ?? toGrpcStatus)(error.code)
+    reply({ code, details: toDetails(error.message), metadata: new Metadata() })
+    this.#report(facts, startedAt, code, error)
+    this.#options.onInFlight((this.#inFlight -= 1))
+  }
+
+  #run<I extends DescMessage, O extends DescMessage>(
+    served: ServedMethod<I, O>,
     call: Call,
     facts: UnaryCallFacts,
-  ): Promise<SentMessage> {
+  ): SentMessage | Promise<SentMessage> {
     this.#requireSize(call.request)
-    const request = decode(method.input, call.request, ignored)
-    const abort = new AbortController()
+    const request = decode(served.method.input, call.request, served.ignored)
+    let isPending = false
     try {
+      const abort = new AbortController()
       const times = this.#timesOf(call)
       const context = this.#contextOf(times.deadline, request, facts, abort.signal)
-      const answer = handle(request, context)
-      const fields =
-        answer instanceof Promise
-          ? await this.#inTime(answer, times.answerAfterMs, call, abort)
-          : answer
-      const message = encode(method.output, fields)
-      if (message instanceof SecretMessage) message.zeroAfter(call)
-      if (limit === 'limited') this.#count(call, message, (error) => onUnsent?.(request, error))
-      return message
+      const answer = served.handle(request, context)
+      if (!(answer instanceof Promise)) return this.#encode(served, call, request, answer)
+      isPending = true
+      const inTime = this.#inTime(answer, times.answerAfterMs, call, abort)
+      return this.#encodeLater(served, call, request, inTime)
+    } finally {
+      if (!isPending) wipe(request)
+    }
+  }
+
+  async #encodeLater<I extends DescMessage, O extends DescMessage>(
+    served: ServedMethod<I, O>,
+    call: Call,
+    request: MessageShape<I>,
+    answer: Promise<Fields<O>>,
+  ): Promise<SentMessage> {
+    try {
+      return this.#encode(served, call, request, await answer)
     } finally {
       wipe(request)
     }
   }
 
-  #count(call: Call, message: SentMessage, onUnsent: (error: BridgeError) => void): void {
+  /** From here on, the message is counted and zeroed when the call has ended. */
+  #encode<I extends DescMessage, O extends DescMessage>(
+    { method, limit, onUnsent }: ServedMethod<I, O>,
+    call: Call,
+    request: MessageShape<I>,
+    fields: Fields<O>,
+  ): SentMessage {
+    const message = encode(method.output, fields)
     try {
-      this.#unread.count(call, message)
+      if (limit === 'limited') this.#unread.count(call, message)
+      else if (message instanceof SecretMessage) message.zeroAfter(call)
+      return message
     } catch (thrown) {
       const error = BridgeError.from(thrown)
-      onUnsent(error)
+      onUnsent?.(request, error)
       throw error
     }
   }
@@ -279,12 +322,4 @@ export class UnaryFunnel {
       log.error({ ...line, err: error }, 'call failed because of an error in this program')
     else log.debug({ ...line, [logKey.reason]: error.code }, `call refused: ${error.message}`)
   }
-}
-
-/** The text of a status is sent in a header, and a peer closes the connection if the headers are too large. */
-const MAX_DETAILS_LENGTH = 1_000
-
-/** grpc-js percent-encodes the text of a status, and throws on half a surrogate pair where no caller can catch it. */
-function toDetails(message: string): string {
-  return message.slice(0, MAX_DETAILS_LENGTH).toWellFormed()
 }

@@ -68,20 +68,24 @@ export class UnreadResponses {
   }
 
   /**
-   * Counts a response until its call has ended, when all of it has been written to the socket. Throws OVERLOADED if its
-   * connection would hold too much, and zeroes it.
+   * Counts a response until its call has ended, when all of it has been written to the socket, and then zeroes its plaintext.
+   * Throws OVERLOADED if its connection would hold too much, and zeroes it at once.
    */
   count(call: CallEnd, message: SentMessage): void {
-    if (call.cancelled) return
+    if (call.cancelled) {
+      zero(message)
+      return
+    }
     const { byteLength } = message
     const connection = connectionOf(call)
     const own = (this.#byConnection.get(connection) ?? 0) + byteLength
     if (own > this.#options.maxBytes - this.#bytes - byteLength) {
-      if (message instanceof SecretMessage) message.zero()
+      zero(message)
       throw this.#refuse()
     }
     this.#add(connection, byteLength)
     call.once('cancelled', () => {
+      zero(message)
       this.#add(connection, -byteLength)
       this.#startNext()
     })
@@ -103,4 +107,8 @@ export class UnreadResponses {
     }
     return new BridgeError('OVERLOADED', `the client has not read its earlier responses (${limit})`)
   }
+}
+
+function zero(message: SentMessage): void {
+  if (message instanceof SecretMessage) message.zero()
 }

@@ -5,7 +5,7 @@ const LENGTH_BYTES = 4
  * the fields, each with its length (4 bytes, big-endian) in front.
  */
 export function encodeCanonically(
-  domain: string,
+  domain: string | Uint8Array,
   fields: readonly (string | Uint8Array)[],
 ): Buffer {
   let size = LENGTH_BYTES + lengthOf(domain)

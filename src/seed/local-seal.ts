@@ -7,7 +7,7 @@ import { openDerived, sealDerived } from './derived-seal.ts'
 /** A local key: what Transit encrypts instead of each DEK seed (docs/design.md, "Local keys"). */
 export const LOCAL_KEY_BYTES = 32
 
-const KEY_DOMAIN = 'transit-bridge/local-key/v1'
+const KEY_DOMAIN = Buffer.from('transit-bridge/local-key/v1')
 const SEAL_DOMAIN = 'transit-bridge/local-seal/v1'
 
 /** A DEK seed under a local key, and what is authenticated with it. */
