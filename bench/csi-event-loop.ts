@@ -12,7 +12,7 @@ import { Provider } from '../test/real/program/provider.ts'
 import { tempFolder } from '../test/real/host/temp-folder.ts'
 import { median } from './latency.ts'
 import { LoopDelay, type LoopFigures } from './loop-delay.ts'
-import { printTable, type Row } from './table.ts'
+import { milliseconds, printTable, type Row } from './table.ts'
 
 const MOUNT = '/v1alpha1.CSIDriverProvider/Mount'
 const MEBIBYTE = 1024 * 1024
@@ -107,7 +107,8 @@ const vault = await PodVault.start()
 const pod = newPod()
 const tokens = await vault.tokens(pod)
 const ordinary = field(1, await attributes({}))
-const onlyMatching = process.argv[2] ?? ''
+const isJson = process.argv.includes('--json')
+const [onlyMatching = ''] = process.argv.slice(2).filter((word) => !word.startsWith('--'))
 try {
   printResults(await measureWarm())
   printResults(await measureCold())
@@ -174,7 +175,7 @@ function printResults(results: Result[]): void {
   results.sort((one, other) => mostOf(other, 'turn') - mostOf(one, 'turn'))
   const rows: Row[] = results.slice(0, SHOWN).map((result) => ({
     what: result.name,
-    value: `${mostOf(result, 'turn').toFixed(0)} ms`,
+    value: milliseconds(mostOf(result, 'turn')),
     ratio: `median ${medianOf(result, 'turn')}, delay ${medianOf(result, 'delay')} (max ${mostOf(result, 'delay').toFixed(0)})`,
     target: `< ${String(TARGET_MS)} ms`,
     ok: mostOf(result, 'turn') < TARGET_MS,
@@ -184,7 +185,8 @@ function printResults(results: Result[]): void {
     const what = `${String(results.length - SHOWN)} other requests`
     rows.push({ what, value: `<= ${mostOf(next, 'turn').toFixed(0)} ms` })
   }
-  printTable(rows)
+  printTable(rows, { json: isJson })
+  process.exitCode = rows.some(({ ok }) => ok === false) ? 1 : 0
 }
 
 function mostOf({ costs }: Result, figure: keyof LoopFigures): number {

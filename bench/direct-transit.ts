@@ -8,9 +8,13 @@ export class DirectTransit {
   /**
    * @param token from the same login as the plugin's: Vault spends half of a request on checking an ordinary
    * token and its policies, and no time for root
+   * @param ca the authority of Vault's certificate, in PEM
    */
-  constructor(address: string, token: string, connections: number) {
-    this.#pool = new Pool(address, { connections })
+  constructor(address: string, token: string, connections: number, ca?: string) {
+    this.#pool = new Pool(address, {
+      connections,
+      ...(ca === undefined ? {} : { connect: { ca } }),
+    })
     this.#headers = { 'x-vault-token': token, 'content-type': 'application/json' }
   }
 

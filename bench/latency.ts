@@ -28,17 +28,21 @@ export type LoadResult = {
   readonly perSecond: number
 }
 
-/** Runs `calls` calls with the given number of concurrent callers; each starts its next call when the previous one ends. */
+/**
+ * Runs `calls` calls with the given number of concurrent callers; each starts its next call when the previous one ends. No
+ * call starts after `isDone` returns true.
+ */
 export async function load(
   callers: number,
   calls: number,
   call: () => Promise<unknown>,
+  isDone: () => boolean = () => false,
 ): Promise<LoadResult> {
   const latencies = new Latencies()
   let left = calls
   const startedAt = performance.now()
   const run = async () => {
-    while (left > 0) {
+    while (left > 0 && !isDone()) {
       left -= 1
       const from = performance.now()
       await call()
