@@ -28,7 +28,12 @@ const PROFILED: readonly { kind: Kind; name: string; callers: number; calls: num
  */
 export async function profileCalls(options: Omit<SubjectOptions, 'wrap'>): Promise<Row[]> {
   const subjects = await Subjects.start(options)
-  const rows = await measureShares(subjects).finally(() => subjects.stop())
+  const rows: Row[] = []
+  try {
+    rows.push(...(await measureShares(subjects)))
+  } finally {
+    await subjects.stop()
+  }
   for (const profiled of PROFILED) rows.push(...(await profileCall(options, profiled)))
   return rows
 }
