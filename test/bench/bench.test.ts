@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import { test } from 'tap'
+import t from 'tap'
 
 import { makeCallRows, type Measured } from '../../bench/kms/call-rows.ts'
 import { sumByPart, type CpuProfile } from '../../bench/kms/cpu-profile.ts'
@@ -18,7 +18,7 @@ const measure = (values: Partial<Record<Kind, number>>): Measured =>
     ]),
   )
 
-test('a row says whether a ratio to direct decrypts reaches its bound', async (t) => {
+void t.test('a row says whether a ratio to direct decrypts reaches its bound', async (t) => {
   const rows = makeCallRows(
     measure({ direct: 1, decrypt: 1.7, encrypt: 1.9 }),
     measure({ direct: 1, localDecrypt: 0.25, localEncrypt: 0.26 }),
@@ -33,7 +33,7 @@ test('a row says whether a ratio to direct decrypts reaches its bound', async (t
   })
 })
 
-test('a p99 of more than four times the p50 misses its bound', async (t) => {
+void t.test('a p99 of more than four times the p50 misses its bound', async (t) => {
   const result = { p50: 1, p99: 4.1, perSecond: 4000 }
   const many: Measured = new Map([
     ['direct', { ...result, perSecond: 1000 }],
@@ -46,13 +46,13 @@ test('a p99 of more than four times the p50 misses its bound', async (t) => {
   )
 })
 
-test('without direct decrypts there is no ratio to report', async (t) => {
+void t.test('without direct decrypts there is no ratio to report', async (t) => {
   t.throws(() => makeCallRows(measure({ decrypt: 1 }), measure({}), 64), {
     message: 'direct was not measured',
   })
 })
 
-test('the plot has a bar for each ratio, and its texts are escaped', async (t) => {
+void t.test('the plot has a bar for each ratio, and its texts are escaped', async (t) => {
   const svg = drawRatios([
     { what: 'a < b & c', value: { number: 2, unit: 'ms' }, ratio: 2, ok: false },
     { what: 'without a ratio', value: '3 s' },
@@ -62,7 +62,7 @@ test('the plot has a bar for each ratio, and its texts are escaped', async (t) =
   t.notMatch(svg, 'without a ratio')
 })
 
-test('a CPU profile is summed by package and area, without idle time', async (t) => {
+void t.test('a CPU profile is summed by package and area, without idle time', async (t) => {
   buildProgram()
   const profile: CpuProfile = {
     nodes: [
@@ -83,13 +83,13 @@ test('a CPU profile is summed by package and area, without idle time', async (t)
   )
 })
 
-test('--help lists the options and exits with 0', async (t) => {
+void t.test('--help lists the options and exits with 0', async (t) => {
   const { status, stdout } = run('--help')
   t.equal(status, 0)
   t.match(stdout, '--peer PATH')
 })
 
-test('an unknown option is wrong usage', async (t) => {
+void t.test('an unknown option is wrong usage', async (t) => {
   const { status, stderr } = run('--jsn')
   t.equal(status, 2)
   t.match(stderr, "Unknown option '--jsn'")
