@@ -9,6 +9,22 @@ export function textOf(document: Document, path: Path): string | undefined {
   return isScalar(node) ? node.source : undefined
 }
 
+/**
+ * The line of a line of a text: that of its key, unless the text is written in lines of its own, after `|` or `>`.
+ * @param line counted in the text
+ */
+export function lineInside(
+  document: Document,
+  lines: LineCounter,
+  path: Path,
+  line: number,
+): number {
+  let node: unknown = document.contents
+  for (const part of path) node = findChild(node, part)?.node
+  const isBlock = isScalar(node) && (node.type === 'BLOCK_LITERAL' || node.type === 'BLOCK_FOLDED')
+  return isBlock ? lines.linePos(offsetOf(node) ?? 0).line + line : lineOf(document, lines, path)
+}
+
 /** The line of a key or list item; for a missing one the line of its parent. */
 export function lineOf(document: Document, lines: LineCounter, path: Path): number {
   let node: unknown = document.contents

@@ -4,7 +4,7 @@ import { doAtOnce, type Parts } from '../time/parts.ts'
 import { rawJson } from '../text/raw-json.ts'
 import type { Fault, Path } from './fault.ts'
 import { composeInParts } from './document.ts'
-import { lineOf, offsetOf, textOf } from './position.ts'
+import { lineInside, lineOf, offsetOf, textOf } from './position.ts'
 import {
   describeError,
   locate,
@@ -20,6 +20,8 @@ export interface Source {
   readonly value: unknown
   /** The line of a key or list item; for a missing one the line of its parent. */
   readonly lineOf: (path: Path) => number
+  /** The line of a line of a text at this path, counted in the text. */
+  readonly lineInside: (path: Path, line: number) => number
 }
 
 export interface YamlSource extends Source {
@@ -80,6 +82,7 @@ export function* readYamlInParts(
     return {
       value,
       lineOf: (path) => lineOf(document, lines, path),
+      lineInside: (path, line) => lineInside(document, lines, path, line),
       textOf: (path) => textOf(document, path),
     }
   } catch (thrown) {

@@ -129,12 +129,11 @@ function readParameters(
   return undefined
 }
 
-/** Converts a line in the text of `objects`. A text with several lines begins on the line after its key. */
+/** Converts a line in the text of `objects`. */
 function locate(fault: Fault, source: Source, offset: number): Fault {
   const [, parameter = ''] = /^([\w-]+)/.exec(fault.path) ?? []
   const place: Path = ['spec', 'parameters', parameter]
-  const keyLine = source.lineOf(place) + offset
   const { column: _column, line, ...rest } = fault
-  const hasLines = textAt(source.value, place)?.includes('\n') === true
-  return { ...rest, line: line === undefined || !hasLines ? keyLine : keyLine + line }
+  const found = line === undefined ? source.lineOf(place) : source.lineInside(place, line)
+  return { ...rest, line: found + offset }
 }

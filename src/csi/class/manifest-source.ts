@@ -64,10 +64,11 @@ function splitDocuments(text: string): Part[] {
 }
 
 /** Returns the items of a list with their lines in the whole text. */
-function itemsOf({ value, lineOf }: Source): readonly Source[] {
+function itemsOf({ value, lineOf, lineInside }: Source): readonly Source[] {
   return listAt(value, ['items']).map((item, index) => ({
     value: item,
     lineOf: (path) => lineOf(['items', index, ...path]),
+    lineInside: (path, line) => lineInside(['items', index, ...path], line),
   }))
 }
 

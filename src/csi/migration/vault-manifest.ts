@@ -65,7 +65,8 @@ function convertManifest({ source, offset }: ManifestSource, report: ConversionR
     path: name,
     line: source.lineOf([...PARAMETERS, name]) + offset,
   })
-  const objects = convertObjects(parameters['objects'], fieldOf('objects'), report)
+  const lineInside = (line: number) => source.lineInside([...PARAMETERS, 'objects'], line) + offset
+  const objects = convertObjects(parameters['objects'], fieldOf('objects'), lineInside, report)
   const secretObjects = valueAt(value, ['spec', 'secretObjects'])
   return {
     apiVersion: API_VERSION,
@@ -85,6 +86,7 @@ function convertManifest({ source, offset }: ManifestSource, report: ConversionR
 function convertObjects(
   text: unknown,
   field: Field,
+  lineInside: (line: number) => number,
   report: ConversionReport,
 ): readonly ConvertedObject[] {
   const source = typeof text === 'string' ? readYaml(text) : []
@@ -94,16 +96,13 @@ function convertObjects(
     else report.fault(field, syntax.message, syntax.hint)
     return []
   }
-  const lines = String(text).split('\n')
   const list: readonly unknown[] = source.value
   return list.flatMap((item, index): ConvertedObject[] => {
     const fields = mappingAt(item, [])
     const mode = readPermission(source, index, fields)
     const fault: VaultObject['fault'] = (name, message, hint) => {
       const path = `objects[${String(index)}]${name === '' ? '' : `.${name}`}`
-      // A text with several lines begins on the line after its key.
-      const line = field.line + (lines.length > 1 ? source.lineOf([index, name]) : 0)
-      report.fault({ path, line }, message, hint)
+      report.fault({ path, line: lineInside(source.lineOf([index, name])) }, message, hint)
     }
     const converted = convertObject({ fields, mode, fault })
     return converted === undefined ? [] : [converted]

@@ -11,7 +11,7 @@ import {
 
 import type { Fault } from '../fault.ts'
 import { withoutStacks } from '../parser-errors.ts'
-import { lineOf, offsetOf } from '../position.ts'
+import { lineInside, lineOf, offsetOf } from '../position.ts'
 import type { Source } from '../source.ts'
 import { describeError, locate, WORDS, withoutFollowers } from '../syntax-fault.ts'
 import { walk } from '../walk.ts'
@@ -66,7 +66,7 @@ function readYaml(original: string, { strict }: GoReading): GoSource | readonly 
   const fault = (offset: number, words: string) => [locate('', words, lines, offset)]
   const control = text.search(FORBIDDEN)
   if (control >= 0) return fault(control, HIDDEN)
-  if (first === undefined) return { value: null, lineOf: () => 1 }
+  if (first === undefined) return { value: null, lineOf: () => 1, lineInside: () => 1 }
   const end = findEnd(text, first)
   if (isUnclosed(text, first)) return fault(Math.min(end, text.length), WORDS.MISSING_CHAR)
   const errors = [...first.errors, ...first.warnings]
@@ -89,6 +89,7 @@ function readYaml(original: string, { strict }: GoReading): GoSource | readonly 
   return {
     value: decoded.value,
     lineOf: (path) => lineOf(first, lines, path),
+    lineInside: (path, line) => lineInside(first, lines, path, line),
     ignoredLine: second && lines.linePos(offsetOf(second.contents) ?? 0).line,
   }
 }
@@ -204,5 +205,9 @@ function readJson(text: string, { strict }: GoReading): Source | readonly Fault[
     if (duplicates.length > 0)
       return duplicates.map((error) => describeError(error, document, lines))
   }
-  return { value: JSON.parse(text) as unknown, lineOf: (path) => lineOf(document, lines, path) }
+  return {
+    value: JSON.parse(text) as unknown,
+    lineOf: (path) => lineOf(document, lines, path),
+    lineInside: (path, line) => lineInside(document, lines, path, line),
+  }
 }

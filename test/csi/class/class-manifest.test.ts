@@ -54,6 +54,39 @@ for (const [good, bad, fault] of ROWS) {
   })
 }
 
+void test('the line of a fault is a line of the file, however the objects are written in it', (t) => {
+  const objects = [
+    '- {type: publicKey, key: a, path: a}',
+    '- {type: publicKey, key: b, path: b}',
+    '- {type: publickey, key: c, path: c}',
+    '',
+  ]
+  const [beginning = ''] = CLASS.split('    objects: |')
+  for (const [line, written] of [
+    [11, `    objects: |\n      ${objects.join('\n      ')}`],
+    [12, `    objects:\n      |\n      ${objects.join('\n      ')}`],
+    [8, `    objects: ${JSON.stringify(objects.join('\n'))}\n`],
+    [8, `    objects: ${JSON.stringify(objects.join('\r\n'))}\n`],
+    [8, '    objects: "[{type: publickey, key: c, path: c}]"\n'],
+  ] as const) {
+    const [found] = readManifests(beginning + written)
+    t.match(found?.faults, [{ path: /^objects\[\d\].type/, line }], written)
+  }
+  const [ofJson] = readManifests(
+    JSON.stringify({
+      apiVersion: 'secrets-store.csi.x-k8s.io/v1',
+      kind: 'SecretProviderClass',
+      metadata: { name: 'web' },
+      spec: {
+        provider: 'transit-bridge',
+        parameters: { role: 'web', objects: objects.join('\n') },
+      },
+    }),
+  )
+  t.match(ofJson?.faults, [{ path: 'objects[2].type', line: 1 }])
+  t.end()
+})
+
 void test('values that are not text for kubectl are faults, because the API server refuses them', async (t) => {
   for (const [good, bad, fault] of [
     ['role: web', 'role: yes', { path: 'role', message: /must be text, not true/, line: 7 }],
