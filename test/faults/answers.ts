@@ -62,7 +62,12 @@ function changeResults(
   })
 }
 
+/** A response without a body, as that of a revocation, is sent as it is. */
 function sendJson(real: RealAnswer, response: ServerResponse, change: (body: Json) => Json): void {
+  if (real.body.length === 0) {
+    response.writeHead(real.status, headersOf(real)).end()
+    return
+  }
   response.statusCode = real.status
   const body = Buffer.from(JSON.stringify(change(JSON.parse(real.body.toString()) as Json)))
   response.writeHead(response.statusCode, headersOf(real, body)).end(body)

@@ -18,6 +18,8 @@ export type Certificate = 'valid' | 'expired' | 'foreign' | 'misnamed'
 export class Certificates {
   /** What Vault reads. */
   readonly files: CertificateFiles
+  /** The authority that signed the certificate `foreign`. */
+  readonly foreignCaFile: string
   readonly #all: Readonly<Record<Certificate, CertificateFiles>>
 
   static async create(): Promise<Certificates> {
@@ -35,6 +37,7 @@ export class Certificates {
   private constructor(caFile: string, all: Readonly<Record<Certificate, CertificateFiles>>) {
     const folder = tempFolder('certificate')
     this.#all = all
+    this.foreignCaFile = all.foreign.caFile
     this.files = {
       certFile: join(folder, 'vault.pem'),
       keyFile: join(folder, 'vault.key'),

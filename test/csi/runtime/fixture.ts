@@ -187,6 +187,15 @@ export type Asked = {
   readonly headers?: Record<string, string>
 }
 
+/** A response that is cut off, or is not from Vault. */
+export class NoJsonError extends Error {
+  readonly code = 'NO_JSON'
+
+  constructor(status: number) {
+    super(`the body of the response (status ${String(status)}) is not JSON`)
+  }
+}
+
 /** A client in the pod. */
 export class PodSocket {
   readonly path: string
@@ -216,12 +225,13 @@ export class PodSocket {
           response.on('error', reject)
           response.on('end', () => {
             const text = Buffer.concat(chunks).toString('utf8')
-            resolve({
-              status: response.statusCode ?? 0,
-              headers: response.headers,
-              text,
-              json: text === '' ? { data: {} } : (JSON.parse(text) as Answer['json']),
-            })
+            const { statusCode: status = 0, headers: received } = response
+            try {
+              const json = text === '' ? { data: {} } : (JSON.parse(text) as Answer['json'])
+              resolve({ status, headers: received, text, json })
+            } catch {
+              reject(new NoJsonError(status))
+            }
           })
         },
       )

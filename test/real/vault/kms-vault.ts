@@ -30,6 +30,8 @@ export type KmsVaultOptions = {
   bao?: OpenBao
   /** Another KmsVault, whose service-account issuer this one trusts. Default: a new issuer. */
   accepts?: KmsVault
+  /** Signs the service-account tokens. Default: a new issuer. */
+  issuer?: ServiceAccountIssuer
 }
 
 /** A real OpenBao that is ready for the KMS plugin: key, policy, jwt login, and a token file. */
@@ -43,7 +45,7 @@ export class KmsVault {
     const { audit = true, tls, accepts } = options
     const [bao, issuer] = await Promise.all([
       options.bao ?? OpenBao.start({ audit, ...(tls === undefined ? {} : { tls }) }),
-      accepts === undefined ? ServiceAccountIssuer.create() : accepts.#issuer,
+      options.issuer ?? (accepts === undefined ? ServiceAccountIssuer.create() : accepts.#issuer),
     ])
     const vault = new KmsVault(bao, issuer, tls?.caFile)
     await enableTransit(bao)
@@ -86,8 +88,12 @@ export class KmsVault {
 
   /** Writes a new service-account token to the token file of the plugin. */
   async writeToken(wanted: ServiceAccountToken = {}): Promise<void> {
-    const token = await this.#issuer.token({ ...SERVICE_ACCOUNT, ...wanted })
-    writeFileSync(this.tokenFile, token, { mode: 0o600 })
+    writeFileSync(this.tokenFile, await this.issueToken(wanted), { mode: 0o600 })
+  }
+
+  /** A service-account token of the plugin. */
+  issueToken(wanted: ServiceAccountToken = {}): Promise<string> {
+    return this.#issuer.token({ ...SERVICE_ACCOUNT, ...wanted })
   }
 
   /** Logs in as the plugin does and returns the Vault token. */

@@ -21,7 +21,10 @@ type Login = {
   tokenType?: TokenType
 }
 
+/** Does nothing if something is mounted there. */
 export async function enableTransit(bao: OpenBao, mount = 'transit'): Promise<void> {
+  const mounted = await bao.api('GET', 'sys/mounts')
+  if (mounted[`${mount}/`] !== undefined) return
   await bao.api('POST', `sys/mounts/${mount}`, { type: 'transit' })
 }
 

@@ -1,0 +1,31 @@
+import type { Plugin } from '../../real/program/plugin.ts'
+import { ApiServer } from '../load/api-server.ts'
+import type { HandedOut } from '../load/handed-out.ts'
+import type { KeyVersions } from '../load/key-versions.ts'
+import { Member, type MemberOptions } from './member.ts'
+
+export interface PluginMemberOptions extends MemberOptions {
+  readonly program: Plugin
+  readonly tokenFile: string
+  readonly handedOut: HandedOut
+  readonly versions: KeyVersions
+}
+
+/** A plugin, with the API server beside it. */
+export class PluginMember extends Member {
+  readonly plugin: Plugin
+  readonly tokenFile: string
+  readonly apiServer: ApiServer
+
+  constructor(options: PluginMemberOptions) {
+    super(options)
+    this.plugin = options.program
+    this.tokenFile = options.tokenFile
+    this.apiServer = new ApiServer({ ...options, client: options.program.client })
+  }
+
+  override async kill(): Promise<void> {
+    await super.kill()
+    this.apiServer.forgetUnwritten()
+  }
+}

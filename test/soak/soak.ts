@@ -1,0 +1,31 @@
+// Random faults under load: npm run soak [-- --minutes N --seed TEXT --rate CALLS_PER_SECOND --json]. See docs/reliability.md.
+import { parseCommandLine, USAGE, type CommandLine } from './command-line.ts'
+import { formatReport, isProved } from './report.ts'
+import { runSoak } from './soak-run.ts'
+
+const commandLine = readCommandLine()
+if (commandLine === undefined) process.exitCode = 2
+else await run(commandLine)
+
+function readCommandLine(): CommandLine | undefined {
+  try {
+    return parseCommandLine(process.argv.slice(2))
+  } catch (error) {
+    const words = error instanceof Error ? error.message : String(error)
+    process.stderr.write(`${words}\n${USAGE}\n`)
+    return undefined
+  }
+}
+
+async function run({ json, ...options }: CommandLine): Promise<void> {
+  const startedAt = performance.now()
+  const onProgress = (text: string) => {
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(0)
+    process.stderr.write(`${seconds.padStart(6)} s  ${text}\n`)
+  }
+  onProgress(`seed ${options.seed}`)
+  const result = await runSoak({ ...options, onProgress })
+  const text = json ? `${JSON.stringify(result, undefined, 2)}\n` : formatReport(result)
+  process.stdout.write(text)
+  if (!isProved(result)) process.exitCode = 1
+}
