@@ -1,10 +1,12 @@
 // The life cycle of a cluster whose data is mixed: encrypted by Transit, with local keys of two nodes, and under KMS v1.
 import { randomBytes } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { generateIdentity, identityToRecipient } from 'age-encryption'
 import { test } from 'tap'
 
 import { run } from '../../commands/program.ts'
+import { tempFolder } from '../../real/host/temp-folder.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { outcomeOf } from '../../behavior/fixture.ts'
 import type { Plugin } from '../../real/program/plugin.ts'
@@ -82,6 +84,10 @@ void test('versions are counted through both layers, from the first local key to
     }).length
   }
 
+  const ageIdentity = await generateIdentity()
+  const recipient = await identityToRecipient(ageIdentity)
+  const identityFile = join(tempFolder('identity'), 'identity')
+  writeFileSync(identityFile, `${ageIdentity}\n`)
   const names = (kind: string, count: number) =>
     Array.from({ length: count }, (_none, at) => `${kind}-${String(at)}`)
   const all = [
@@ -134,6 +140,51 @@ void test('versions are counted through both layers, from the first local key to
     t.match(drill.stdout, 'this Vault can decrypt all of it')
   })
   const backup = await saveSnapshot(etcd)
+  const escrows = tempFolder('mixed-escrow')
+  const escrow = (command: string, name: string, ...more: string[]) =>
+    run([
+      'escrow',
+      command,
+      command === 'create' ? '--out' : '--escrow',
+      join(escrows, name),
+      ...more,
+    ])
+  const create = (name: string, ...more: string[]) =>
+    escrow('create', name, '--config', plugin.configFile, '--recipient', recipient, ...more)
+  const check = (name: string) => escrow('check', name, '--endpoints', etcd.address)
+
+  await t.test(
+    'an escrow covers local keys alone, or all DEK seeds on request, and says so',
+    async (t) => {
+      const some = await create('some.json', '--endpoints', etcd.address)
+      t.match(some, { code: 1, stdout: /: 9 of 18 encrypted objects\n/ })
+      t.match(some.stdout, /some\.json: 2 local keys and 0 DEK seeds/)
+      t.match(some.stdout, /NOT ok/)
+      t.match(await check('some.json'), {
+        code: 1,
+        stdout: /secrets\/default\/direct-0: Transit encr/,
+      })
+      const seeds = await create('seeds.json', '--include-seeds', '--snapshot', backup)
+      t.match(seeds, { code: 0, stdout: /: 18 of 18 encrypted objects\n[^]*\nok: / }, seeds.stderr)
+      t.match(await check('seeds.json'), { code: 0, stdout: /\nok: / })
+      for (const [name, count] of [
+        ['seeds.json', 18],
+        ['some.json', 9],
+      ] as const) {
+        const out = join(escrows, `out-${name}`)
+        const files = ['--identity', identityFile, '--snapshot', backup, '--out', out, '--yes']
+        t.match(await escrow('open', name, ...files), { code: count === 18 ? 0 : 1 })
+        const found = readdirSync(join(out, 'secrets/default'))
+        t.same(
+          found.toSorted(),
+          all
+            .slice(-count)
+            .map((each) => `${each}.json`)
+            .toSorted(),
+        )
+      }
+    },
+  )
 
   await t.test('rewrite replaces what is stale; local keys make nothing stale', async (t) => {
     const { code, stdout, stderr } = await operator.run([
@@ -146,6 +197,7 @@ void test('versions are counted through both layers, from the first local key to
     t.same(versionsOf(await verify()), { 'kms v2 transit-bridge 2': all.length })
     t.equal(await secretsUnderLocalKeys(), all.length)
     await readAll()
+    t.match(await create('local.json', '--endpoints', etcd.address), { code: 0 })
   })
 
   const rotate = [
@@ -167,6 +219,9 @@ void test('versions are counted through both layers, from the first local key to
     const { code, stdout, stderr } = await operator.run(rotate, env)
     t.equal(code, 0, stdout + stderr)
     t.equal(await secretsUnderLocalKeys(), 0)
+    t.match(await check('local.json'), { code: 1, stdout: /: 0 of 18 encrypted objects\n/ })
+    const none = await create('none.json', '--endpoints', etcd.address)
+    t.match(none, { code: 1, stderr: /no object can be covered, so no escrow was written/ })
     t.same(versionsOf(await verify()), { 'kms v2 transit-bridge 3': all.length })
     await readAll()
     t.match(stdout + stderr, 'min_decryption_version is 3')
@@ -197,7 +252,7 @@ void test('versions are counted through both layers, from the first local key to
     const suspicious = stdout.split('\n').filter((line) => line.startsWith('suspicious: '))
     // KMS v1 has no uid, and its health probe decrypts: alone, or in one request with calls of KMS v2, which has more values than uids.
     const explained =
-      /decrypt .*: (it has no uid|it has more values than uids|it claims to be a run of verify)/
+      /decrypt .*: (it has no uid|it has more values than uids|it claims to be a run of (verify|escrow create))/
     t.same(
       suspicious.filter((line) => !explained.test(line)),
       [],
