@@ -13,6 +13,7 @@ import { Condition } from './members/condition.ts'
 import { Findings } from './watch/findings.ts'
 import { HandedOut } from './load/handed-out.ts'
 import { countRight } from './load/lost-ciphertexts.ts'
+import { RefusalStreak } from './load/refusal-streak.ts'
 import { Plaintexts, Random } from './random.ts'
 import { VolumeClass } from './load/volume-class.ts'
 
@@ -122,6 +123,17 @@ void test('a plugin with local keys must encrypt during an outage, and need not 
   t.same(kinds(), ['call'])
 })
 
+void test('a call that is late may be repeated, and is found if it is late each time', async (t) => {
+  const { kinds, member, calls, fails } = setupCalls()
+  const late = fails('DEADLINE_EXCEEDED', 'Deadline exceeded after 3.001s')
+  let count = 0
+  const isLateOnce = () => (count++ === 0 ? late() : Promise.resolve('answer'))
+  t.equal(await calls.make({ member, what: 'Decrypt', run: isLateOnce }), 'answer')
+  t.same(kinds(), [])
+  await calls.make({ member, what: 'Decrypt', run: late })
+  t.same(kinds(), ['call'])
+})
+
 void test('a fault that begins or ends during a call excuses it', async (t) => {
   const { kinds, member, calls, fails, condition } = setupCalls()
   const run = () => {
@@ -162,6 +174,30 @@ void test('a refusal without a reason, and a plaintext for changed data, are fou
   t.same(kinds().slice(2), ['plaintext for changed data'])
   const mistake = () => Promise.reject(new TypeError('a mistake of the soak'))
   await t.rejects(calls.make({ member, what, run: mistake }), TypeError)
+})
+
+void test('a Status that stays ok while Encrypt is refused is found', (t) => {
+  const { findings, kinds } = setup()
+  let now = 0
+  const streak = new RefusalStreak('plugin', findings, () => now)
+  const refuse = (times: number) => {
+    for (let count = 0; count < times; count += 1) {
+      streak.noteEncrypt('refused')
+      now += 1_000
+    }
+  }
+  refuse(9)
+  streak.noteStatus('ok')
+  streak.noteEncrypt('other')
+  refuse(9)
+  streak.noteStatus('Vault is sealed')
+  refuse(9)
+  streak.noteStatus('ok')
+  t.same(kinds(), [])
+  refuse(1)
+  streak.noteStatus('ok')
+  t.same(kinds(), ['Status'])
+  t.end()
 })
 
 void test('changed data is never the same as before', (t) => {

@@ -10,6 +10,7 @@ const LATE = /^Deadline exceeded after/i
 /** Codes of a fault of the program, not of Vault or the caller. */
 const OWN_FAULTS = new Set(['UNKNOWN', 'INTERNAL', 'UNIMPLEMENTED', 'DATA_LOSS'])
 const MIN_REASON_LENGTH = 16
+const MAX_TRIES = 4
 
 /** What a call needs: Vault, or only what the memory of a plugin with local keys has. */
 export type Needs = 'Vault' | 'local keys'
@@ -49,15 +50,23 @@ export class Calls {
   /** The result, or undefined if the call failed. */
   async make<T>(call: Call<T>): Promise<T | undefined> {
     const { member, what, run } = call
-    const mark = member.condition.mark()
     const count = this.#countOf(what)
-    try {
-      const result = await run()
-      count.ok += 1
-      return result
-    } catch (error) {
-      this.#judge(call, mark, countFailure(count, error))
-      return undefined
+    for (let tries = 1; ; tries += 1) {
+      const mark = member.condition.mark()
+      try {
+        const result = await run()
+        count.ok += 1
+        return result
+      } catch (error) {
+        const failure = countFailure(count, error)
+        this.#requireReason(member, what, failure)
+        if (!isUnexpected(call, mark)) return undefined
+        // On a busy machine a call may take longer than its deadline, but not each time.
+        if (LATE.test(failure.message) && tries < MAX_TRIES) continue
+        const text = `${member.name}: ${what} failed, and no fault explains it: ${textOf(failure)}`
+        this.#findings.add('call', text)
+        return undefined
+      }
     }
   }
 
@@ -81,17 +90,6 @@ export class Calls {
     this.#findings.add('plaintext for changed data', `${member.name}: ${what} succeeded`)
   }
 
-  #judge(call: Call<unknown>, mark: Mark, failure: Failure): void {
-    const { member, what, needs = 'Vault', isExcused = () => false } = call
-    this.#requireReason(member, what, failure)
-    // On a busy machine a call may take longer than its deadline.
-    if (LATE.test(failure.message) || isExcused()) return
-    const promised = member.condition.promisedSince(mark)
-    if (!mustSucceed(promised, member, needs)) return
-    const text = `${member.name}: ${what} failed, and no fault explains it: ${textOf(failure)}`
-    this.#findings.add('call', text)
-  }
-
   #requireReason(member: Member, what: string, failure: Failure): void {
     if (hasReason(failure)) return
     this.#findings.add('reason', `${member.name}: ${what} has no reason: ${textOf(failure)}`)
@@ -102,6 +100,12 @@ export class Calls {
     if (count === undefined) this.counts.set(what, (count = { ok: 0, refused: 0, unanswered: 0 }))
     return count
   }
+}
+
+/** Whether a call that began at `mark` had to succeed. */
+function isUnexpected(call: Call<unknown>, mark: Mark): boolean {
+  const { member, needs = 'Vault', isExcused = () => false } = call
+  return !isExcused() && mustSucceed(member.condition.promisedSince(mark), member, needs)
 }
 
 export function mustSucceed(
@@ -116,6 +120,11 @@ export function mustSucceed(
 export function hasReason({ code, message }: Failure): boolean {
   if (CLIENT_WORDS.test(message)) return true
   return !OWN_FAULTS.has(code) && message.length >= MIN_REASON_LENGTH
+}
+
+/** Whether the program itself said no. */
+export function isRefused(error: unknown): boolean {
+  return !CLIENT_WORDS.test(failureOf(error).message)
 }
 
 function countFailure(count: CallCount, error: unknown): Failure {

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { mustSucceed, type Calls } from './calls.ts'
+import { isRefused, mustSucceed, type Calls } from './calls.ts'
 import { changeData } from './changed-data.ts'
 import type { Findings } from '../watch/findings.ts'
 import { OBJECTS } from './handed-out.ts'
 import type { PluginMember } from '../members/plugin-member.ts'
 import type { Random } from '../random.ts'
+import { RefusalStreak } from './refusal-streak.ts'
 import type { World } from '../members/world.ts'
 
 const STATUS_PAUSE_MS = 500
@@ -22,6 +23,7 @@ export class PluginLoad {
   readonly #member: PluginMember
   readonly #store: Pick<World, 'handedOut' | 'versions'>
   readonly #context: LoadContext
+  readonly #streak: RefusalStreak
 
   constructor(
     member: PluginMember,
@@ -31,6 +33,7 @@ export class PluginLoad {
     this.#member = member
     this.#store = store
     this.#context = context
+    this.#streak = new RefusalStreak(member.name, context.findings)
   }
 
   async run(random: Random, { callers, perSecond }: { callers: number; perSecond: number }) {
@@ -55,7 +58,7 @@ export class PluginLoad {
     const drawn = random.next()
     if (drawn < 0.3) {
       const object = random.between(0, OBJECTS)
-      const run = () => member.apiServer.encrypt(object)
+      const run = () => this.#encrypt(object)
       await this.#context.calls.make({ member, what: 'Encrypt', needs: 'local keys', run })
       return
     }
@@ -67,6 +70,16 @@ export class PluginLoad {
     else if (drawn < 0.9)
       await this.#context.calls.make({ member, what: 'Decrypt', run, isExcused: isDisabled })
     else await this.#decryptChanged(record.seed, random)
+  }
+
+  async #encrypt(object: number): Promise<void> {
+    try {
+      await this.#member.apiServer.encrypt(object)
+      this.#streak.noteEncrypt('other')
+    } catch (error) {
+      this.#streak.noteEncrypt(isRefused(error) ? 'refused' : 'other')
+      throw error
+    }
   }
 
   async #decryptChanged(seed: Parameters<typeof changeData>[0], random: Random): Promise<void> {
@@ -106,6 +119,7 @@ export class PluginLoad {
         run: () => member.apiServer.status(),
       } as const
       const healthz = await this.#context.calls.make(call)
+      if (healthz !== undefined) this.#streak.noteStatus(healthz)
       if (healthz === undefined || healthz === 'ok') continue
       const promised = member.condition.promisedSince(mark)
       if (mustSucceed(promised, member, 'local keys'))
