@@ -1,24 +1,35 @@
 import { BridgeError } from '../errors.ts'
 import { hasPlaintextLength } from '../transit/ciphertext.ts'
-import type { DecryptInput, DecryptResult, EncryptInput } from '../transit/transit.ts'
+import type {
+  DecryptInput,
+  DecryptResult,
+  EncryptInput,
+  EncryptResult,
+} from '../transit/transit.ts'
 
 /**
- * Returns a ciphertext if its length matches that of its plaintext. kube-apiserver would store any other one, too, and could
- * never read the data again.
+ * Replaces a ciphertext whose length does not match its plaintext with an error. kube-apiserver would store any other one, too,
+ * and could never read the data again.
  */
-export function requireCiphertextLength(input: EncryptInput, ciphertext: string): string {
-  if (hasPlaintextLength(ciphertext, input.plaintext.length)) return ciphertext
-  throw new BridgeError(
-    'VAULT_ANSWER_INVALID',
-    'Vault returned a ciphertext whose length does not match its plaintext; check any proxy in front of Vault',
-  )
+export function refuseWrongCiphertexts(
+  inputs: readonly EncryptInput[],
+  results: readonly EncryptResult[],
+): EncryptResult[] {
+  return results.map((result, index) => {
+    const bytes = inputs[index]?.plaintext.length ?? -1
+    if (result instanceof BridgeError || hasPlaintextLength(result, bytes)) return result
+    return new BridgeError(
+      'VAULT_ANSWER_INVALID',
+      'Vault returned a ciphertext whose length does not match its plaintext; check any proxy in front of Vault',
+    )
+  })
 }
 
 /**
  * Replaces a plaintext whose length does not match its ciphertext with an error: the response was changed, or belongs to
  * another request. The error makes the key watch run a proof.
  */
-export function refuseWrongLengths(
+export function refuseWrongPlaintexts(
   inputs: readonly DecryptInput[],
   results: readonly DecryptResult[],
 ): DecryptResult[] {

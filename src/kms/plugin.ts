@@ -1,11 +1,13 @@
 import type { CallContext } from '../call-context.ts'
+import type { BridgeError } from '../errors.ts'
 import type { Clock } from '../time/clock.ts'
 import type { KmsConfig, TransitConfig } from '../config/config.ts'
 import { UnaryFunnel } from '../grpc/unary.ts'
 import type { GrpcService } from '../grpc/service.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
 import type { KmsMetrics } from '../telemetry/metrics/roles.ts'
-import { DecryptBatcher } from '../transit/decrypt-batcher.ts'
+import { sizeOfDecrypt, sizeOfEncrypt } from '../transit/batch.ts'
+import { Batcher } from '../transit/batcher.ts'
 import { isSameKey } from '../transit/key.ts'
 import { Transit, type DecryptInput, type EncryptInput } from '../transit/transit.ts'
 import type { KeySnapshot } from '../seed/key-snapshot.ts'
@@ -17,7 +19,7 @@ import { serveKmsV2 } from './grpc-v2.ts'
 import { Health } from './health.ts'
 import { KeyWatch, type KeyWatchOptions } from './key-watch.ts'
 import { createLocalKeys, type LocalKeysParts } from './local/sealing.ts'
-import { refuseWrongLengths, requireCiphertextLength } from './plaintext-length.ts'
+import { refuseWrongCiphertexts, refuseWrongPlaintexts } from './plaintext-length.ts'
 import { KeyProof } from './proof.ts'
 import { KeyService } from './service.ts'
 
@@ -138,40 +140,52 @@ interface TransitCalls {
   readonly proof: KeyProof
 }
 
-/** The calls to Transit, with checked lengths and batched Decrypts. */
-function createTransitCalls({
-  kms,
-  transit,
-  vault,
-  clock,
-  metrics,
-  log,
-}: KmsPluginOptions): TransitCalls {
+/** The calls to Transit, in batches and with checked lengths. */
+function createTransitCalls(options: KmsPluginOptions): TransitCalls {
+  const { kms, transit, vault, clock, metrics } = options
+  const { key } = transit
   const engine = new Transit({ vault, mount: transit.mount })
-  const batcher = new DecryptBatcher({
-    decrypt: async (inputs, context) =>
-      refuseWrongLengths(inputs, await engine.decrypt(transit.key, inputs, context)),
+  const encrypts = new Batcher({
+    send: async (inputs: readonly EncryptInput[], context) =>
+      refuseWrongCiphertexts(inputs, await engine.encrypt(key, inputs, context)),
+    sizeOf: sizeOfEncrypt,
+    clock,
+    onBatchDenied: (error) => warnOfDenial(options, 'encrypt', error),
+  })
+  const decrypts = new Batcher({
+    send: async (inputs: readonly DecryptInput[], context) =>
+      refuseWrongPlaintexts(inputs, await engine.decrypt(key, inputs, context)),
+    sizeOf: sizeOfDecrypt,
+    discard: (plaintext) => void plaintext.fill(0),
     clock,
     onBatch: (size) => metrics.decryptBatchSize.observe(size),
-    onBatchDenied: (error) =>
-      log.warn(
-        { [logKey.reason]: error.code },
-        `Vault denies batches, so concurrent Decrypts are sent one by one, which is slower: allow the parameter batch_input for ${transit.mount}/decrypt/${transit.key} in the policy, and require no other parameter`,
-      ),
+    onBatchDenied: (error) => warnOfDenial(options, 'decrypt', error),
   })
   const proof = new KeyProof({
     transit: engine,
-    keyName: transit.key,
+    keyName: key,
     clusterId: kms.clusterId,
-    onBatchDenied: (error) => batcher.pauseBatches(error),
+    onBatchDenied: (operation, error) =>
+      (operation === 'encrypt' ? encrypts : decrypts).pauseBatches(error),
   })
   return {
     engine,
-    encrypt: async (input, context) =>
-      requireCiphertextLength(input, await engine.encrypt(transit.key, input, context)),
-    decrypt: (input, context) => batcher.decrypt(input, context),
+    encrypt: (input, context) => encrypts.run(input, context),
+    decrypt: (input, context) => decrypts.run(input, context),
     proof,
   }
+}
+
+function warnOfDenial(
+  { transit: { mount, key }, log }: KmsPluginOptions,
+  operation: 'encrypt' | 'decrypt',
+  error: BridgeError,
+): void {
+  const calls = operation === 'encrypt' ? 'Encrypts' : 'Decrypts'
+  log.warn(
+    { [logKey.reason]: error.code },
+    `Vault denies batches, so concurrent ${calls} are sent one by one, which is slower: allow the parameter batch_input for ${mount}/${operation}/${key} in the policy, and require no other parameter`,
+  )
 }
 
 function createWatch(

@@ -2,7 +2,13 @@ import type { CallContext } from '../call-context.ts'
 import { BridgeError } from '../errors.ts'
 import { encodeAssociatedData, makeAnnotations } from '../seed/annotations.ts'
 import type { KeySnapshot } from '../seed/key-snapshot.ts'
-import type { DecryptInput, DecryptResult, Transit } from '../transit/transit.ts'
+import type {
+  DecryptInput,
+  DecryptResult,
+  EncryptInput,
+  EncryptResult,
+  Transit,
+} from '../transit/transit.ts'
 
 const PLAINTEXT = Buffer.from('transit-bridge health check')
 
@@ -10,13 +16,13 @@ export interface KeyProofOptions {
   readonly transit: Pick<Transit, 'encrypt' | 'decrypt'>
   readonly keyName: string
   readonly clusterId: string
-  /** Called when Vault denies `batch_input` and allows the same values one by one. */
-  readonly onBatchDenied: (error: BridgeError) => void
+  /** Called when Vault denies `batch_input` to an operation and allows the same values one by one. */
+  readonly onBatchDenied: (operation: 'encrypt' | 'decrypt', error: BridgeError) => void
 }
 
 /**
- * Proves that Vault does what the plugin relies on (docs/design.md, "Status"): it encrypts, decrypts one value and a
- * batch, and fails for a value whose AAD was changed.
+ * Proves that Vault does what the plugin relies on (docs/design.md, "Status"): it encrypts and decrypts one value and a batch,
+ * and fails for a value whose AAD was changed.
  */
 export class KeyProof {
   readonly #options: KeyProofOptions
@@ -27,40 +33,67 @@ export class KeyProof {
 
   /** Throws if the announced key version cannot be used; the error says why. */
   async prove({ keyVersion }: KeySnapshot, context: CallContext): Promise<void> {
-    const { transit, keyName, clusterId } = this.#options
+    const { clusterId } = this.#options
     const associatedData = encodeAssociatedData(makeAnnotations(clusterId))
     const changed = encodeAssociatedData(makeAnnotations(`${clusterId}, changed`))
     const input = { plaintext: PLAINTEXT, associatedData, keyVersion }
-    const ciphertext = await transit.encrypt(keyName, input, context)
+    const ciphertext = await this.#encryptOne(input, context)
+    const batched = await this.#encryptBatch(input, context)
     const good = { ciphertext, associatedData }
     requirePlaintext(await this.#decryptOne(good, context))
-    await this.#proveBatch(good, { ciphertext, associatedData: changed }, context)
+    const goods = [good, ...batched.map((each) => ({ ciphertext: each, associatedData }))]
+    await this.#proveBatch(goods, { ciphertext, associatedData: changed }, context)
+  }
+
+  async #encryptOne(input: EncryptInput, context: CallContext): Promise<string> {
+    const { transit, keyName } = this.#options
+    const [result] = await transit.encrypt(keyName, [input], context)
+    return requireCiphertext(result)
+  }
+
+  /**
+   * Returns a ciphertext of a batch; none if a policy denies batches. If the batch lost the AAD, the ciphertext cannot be decrypted
+   * with it.
+   */
+  async #encryptBatch(input: EncryptInput, context: CallContext): Promise<readonly string[]> {
+    const { transit, keyName } = this.#options
+    const work = async () => {
+      const [result] = await transit.encrypt(keyName, [input, input], context)
+      return [requireCiphertext(result)]
+    }
+    const found = await unlessDenied(work)
+    if (!(found instanceof BridgeError)) return found
+    await this.#encryptOne(input, context)
+    const again = await unlessDenied(work)
+    if (!(again instanceof BridgeError)) return again
+    this.#options.onBatchDenied('encrypt', again)
+    return []
   }
 
   /** Vault also denies a batch if the token was just revoked: only a second denial shows that a policy denies batches. */
-  async #proveBatch(good: DecryptInput, bad: DecryptInput, context: CallContext): Promise<void> {
-    if ((await this.#findBatchDenial(good, bad, context)) === undefined) return
-    requireRefused(await this.#decryptOne(bad, context))
-    const denial = await this.#findBatchDenial(good, bad, context)
-    if (denial !== undefined) this.#options.onBatchDenied(denial)
-  }
-
-  /** One request shows both: a batch works, and AAD is authenticated in encrypt and decrypt. Returns why Vault denies it. */
-  async #findBatchDenial(
-    good: DecryptInput,
+  async #proveBatch(
+    goods: readonly DecryptInput[],
     bad: DecryptInput,
     context: CallContext,
-  ): Promise<BridgeError | undefined> {
+  ): Promise<void> {
+    const work = () => this.#decryptBatch(goods, bad, context)
+    if (!((await unlessDenied(work)) instanceof BridgeError)) return
+    for (const good of goods) requirePlaintext(await this.#decryptOne(good, context))
+    requireRefused(await this.#decryptOne(bad, context))
+    const denial = await unlessDenied(work)
+    if (denial instanceof BridgeError) this.#options.onBatchDenied('decrypt', denial)
+  }
+
+  /** One request shows both: a batch works, and AAD is authenticated in encrypt and decrypt. */
+  async #decryptBatch(
+    goods: readonly DecryptInput[],
+    bad: DecryptInput,
+    context: CallContext,
+  ): Promise<void> {
     const { transit, keyName } = this.#options
-    try {
-      const [ofGood, ofBad] = await transit.decrypt(keyName, [good, bad], context)
-      requireRefused(ofBad)
-      requirePlaintext(ofGood)
-      return undefined
-    } catch (error) {
-      if (error instanceof BridgeError && error.code === 'VAULT_DENIED') return error
-      throw error
-    }
+    const results = await transit.decrypt(keyName, [...goods, bad], context)
+    requireRefused(results[goods.length])
+    for (const index of goods.keys()) requirePlaintext(results[index])
   }
 
   async #decryptOne(input: DecryptInput, context: CallContext): Promise<DecryptResult> {
@@ -74,6 +107,21 @@ export class KeyProof {
     }
     throw wrongAnswer()
   }
+}
+
+/** Returns the denial instead of throwing it. */
+async function unlessDenied<T>(work: () => Promise<T>): Promise<T | BridgeError> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof BridgeError && error.code === 'VAULT_DENIED') return error
+    throw error
+  }
+}
+
+function requireCiphertext(result: EncryptResult | undefined): string {
+  if (typeof result === 'string') return result
+  throw result ?? wrongAnswer()
 }
 
 function requirePlaintext(result: DecryptResult | undefined): void {

@@ -25,9 +25,14 @@ export async function retryWhileStandbyLags<T>(
   }
 }
 
-/** Throws DEADLINE_EXCEEDED or CANCELLED if the caller gives up before the time has passed. */
+/**
+ * Throws DEADLINE_EXCEEDED or CANCELLED if the caller gives up before the time has passed. Timers of Node.js count whole
+ * milliseconds, so they may end before that.
+ */
 export async function pause(ms: number, context: CallContext, clock: Clock): Promise<void> {
-  if (ms <= 0) return
-  const passed = new Promise<void>((resolve) => void clock.after(ms, resolve))
-  await waitWithin(passed, context, clock, 'Vault')
+  const until = clock.monotonic() + ms
+  for (let leftMs = ms; leftMs > 0; leftMs = until - clock.monotonic()) {
+    const passed = new Promise<void>((resolve) => void clock.after(leftMs, resolve))
+    await waitWithin(passed, context, clock, 'Vault')
+  }
 }

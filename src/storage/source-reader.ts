@@ -13,7 +13,7 @@ import {
 } from '../seed/local-seal.ts'
 import { SecretCache } from '../memory/secret-cache.ts'
 import { makeSnapshot, type KeySnapshot } from '../seed/key-snapshot.ts'
-import { countNextBatch } from '../transit/batch.ts'
+import { countNextBatch, sizeOfDecrypt } from '../transit/batch.ts'
 import type { DecryptInput, DecryptResult, Transit } from '../transit/transit.ts'
 
 export interface SourceReaderOptions {
@@ -109,7 +109,7 @@ export class SourceReader {
     const inputs = open.map(({ source }) => source)
     const answers = new Map<string, DecryptResult>()
     for (let start = 0; start < open.length;) {
-      const count = countNextBatch(inputs, start)
+      const count = countNextBatch(inputs, sizeOfDecrypt, start)
       const results = await this.#decrypt(inputs.slice(start, start + count))
       for (const [at, { id, source }] of open.slice(start, start + count).entries()) {
         const answer = requireAnswer(results[at])

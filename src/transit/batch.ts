@@ -1,4 +1,4 @@
-import type { DecryptInput } from './transit.ts'
+import type { DecryptInput, EncryptInput } from './transit.ts'
 
 /**
  * Maximum number of values in one request. OpenBao 2.4.1 and newer refuse a body of more than 1,000 JSON strings, including the
@@ -12,11 +12,15 @@ export const MAX_BATCH_ITEMS = 64
  */
 export const MAX_BATCH_BYTES = 1024 * 1024
 
-/** Field names, quotes and braces of one item of `batch_input`. */
-const ITEM_OVERHEAD_BYTES = 64
+/** Field names, quotes and braces of one item of `batch_input`, and the number of a key version. */
+const ITEM_OVERHEAD_BYTES = 80
 
 /** How many of the inputs from `start` on go into the next request: at least one, if there is one. */
-export function countNextBatch(inputs: readonly DecryptInput[], start = 0): number {
+export function countNextBatch<Input>(
+  inputs: readonly Input[],
+  sizeOf: (input: Input) => number,
+  start = 0,
+): number {
   let count = 0
   let bytes = 0
   for (const input of inputs.slice(start, start + MAX_BATCH_ITEMS)) {
@@ -27,13 +31,20 @@ export function countNextBatch(inputs: readonly DecryptInput[], start = 0): numb
   return count
 }
 
-function sizeOf({ ciphertext, associatedData, context }: DecryptInput): number {
+/** The bytes of a ciphertext in `batch_input`. */
+export function sizeOfDecrypt({ ciphertext, associatedData, context }: DecryptInput): number {
   return (
     ITEM_OVERHEAD_BYTES +
     ciphertext.length +
     base64Length(associatedData?.byteLength ?? 0) +
     base64Length(context?.byteLength ?? 0)
   )
+}
+
+/** The bytes of a plaintext in `batch_input`. */
+export function sizeOfEncrypt({ plaintext, associatedData }: EncryptInput): number {
+  const { byteLength } = associatedData
+  return ITEM_OVERHEAD_BYTES + base64Length(plaintext.byteLength) + base64Length(byteLength)
 }
 
 function base64Length(bytes: number): number {

@@ -28,6 +28,9 @@ export interface DecryptInput {
 /** The result of one item of a batch: its plaintext, which the receiver owns and zeroes, or its error. */
 export type DecryptResult = Buffer | BridgeError
 
+/** The result of one item of a batch: its ciphertext in Transit's text form, or its error. */
+export type EncryptResult = string | BridgeError
+
 export interface TransitOptions {
   readonly vault: VaultRequester
   /** Where the Transit engine is mounted, without leading or trailing slash. */
@@ -68,25 +71,27 @@ export class Transit {
     }
   }
 
-  /** Returns the ciphertext in Transit's text form; its version is checked to be the requested one. */
-  async encrypt(key: string, input: EncryptInput, context: CallContext): Promise<string> {
-    const plaintext = encodeBase64(input.plaintext)
-    const body = {
-      plaintext,
-      associated_data: toBase64(input.associatedData),
-      key_version: input.keyVersion,
+  /**
+   * Encrypts values in one request. Each ciphertext is checked to have the requested version. The fault of one value is its
+   * result; a fault of the request is thrown, and so is that of a single value.
+   */
+  async encrypt(
+    key: string,
+    inputs: readonly EncryptInput[],
+    context: CallContext,
+  ): Promise<EncryptResult[]> {
+    const items = inputs.map(encryptItem)
+    const [first] = items
+    try {
+      if (items.length === 1 && first !== undefined) {
+        const { answer } = await this.#post('encrypt', key, first, context)
+        return [readCiphertext(dataOf(answer), first, key)]
+      }
+      const { request, answer } = await this.#post('encrypt', key, { batch_input: items }, context)
+      return readBatch(request, answer, items, (result, item) => readCiphertext(result, item, key))
+    } finally {
+      for (const { plaintext } of items) plaintext.fill(0)
     }
-    const { answer } = await this.#post('encrypt', key, body, context).finally(() =>
-      plaintext.fill(0),
-    )
-    const ciphertext = readField(dataOf(answer), 'ciphertext')
-    if (ciphertext === undefined || readCiphertextVersion(ciphertext) !== input.keyVersion) {
-      throw new BridgeError(
-        'VAULT_ANSWER_INVALID',
-        `Vault did not encrypt with version ${String(input.keyVersion)} of transit key ${key} as requested`,
-      )
-    }
-    return ciphertext
   }
 
   /** Decrypts values in one request. The fault of one value is its result; a fault of the request is thrown. */
@@ -102,7 +107,7 @@ export class Transit {
     }
     const body = { batch_input: inputs.map(decryptItem) }
     const { request, answer } = await this.#post('decrypt', key, body, context)
-    return readBatch(request, answer, inputs.length)
+    return readBatch(request, answer, inputs, readPlaintext)
   }
 
   /**
@@ -148,6 +153,14 @@ export class Transit {
   }
 }
 
+function encryptItem({ plaintext, associatedData, keyVersion }: EncryptInput) {
+  return {
+    plaintext: encodeBase64(plaintext),
+    associated_data: toBase64(associatedData),
+    key_version: keyVersion,
+  }
+}
+
 function decryptItem({ ciphertext, associatedData, context }: DecryptInput): object {
   return {
     ciphertext,
@@ -161,33 +174,53 @@ function dataOf(answer: VaultResponse): unknown {
   return (answer.body as { data?: unknown } | undefined)?.data
 }
 
-/** Results have the index of their input (path_decrypt.go); a shorter list would mix up values. */
-function readBatch(request: VaultRequest, answer: VaultResponse, length: number): DecryptResult[] {
+/** Results have the index of their input (path_encrypt.go, path_decrypt.go); a shorter list would mix up values. */
+function readBatch<Item, Result>(
+  request: VaultRequest,
+  answer: VaultResponse,
+  items: readonly Item[],
+  read: (result: unknown, item: Item) => Result,
+): (Result | BridgeError)[] {
   const data = dataOf(answer) as { batch_results?: unknown } | undefined
   const results: unknown = data?.batch_results
-  if (!Array.isArray(results) || results.length !== length) {
+  if (!Array.isArray(results) || results.length !== items.length) {
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',
       'the number of results that Vault returned is not the number of values in the batch',
     )
   }
-  return results.map((result: unknown) => {
+  return items.map((item, index) => {
+    const result: unknown = results[index]
     const words = readField(result, 'error')
-    if (words === undefined || words === '') return readItem(result)
+    if (words === undefined || words === '') return readItem(() => read(result, item))
     const fault = explainTransitFault(cleanWords([words], request))
-    // Transit answers 500 for its own faults and 400 for the caller's (path_decrypt.go).
+    // Transit answers 500 for its own faults and 400 for the caller's (path_encrypt.go, path_decrypt.go).
     const isVaults = fault.code === 'VAULT_REJECTED' && answer.status >= 500
     return isVaults ? new BridgeError('VAULT_UNAVAILABLE', fault.message) : fault
   })
 }
 
 /** The answer for one value. Its fault is its result: the other values are not affected. */
-function readItem(result: unknown): DecryptResult {
+function readItem<Result>(read: () => Result): Result | BridgeError {
   try {
-    return readPlaintext(result)
+    return read()
   } catch (error) {
     return BridgeError.from(error)
   }
+}
+
+function readCiphertext(
+  data: unknown,
+  { key_version }: ReturnType<typeof encryptItem>,
+  key: string,
+): string {
+  const ciphertext = readField(data, 'ciphertext')
+  if (ciphertext !== undefined && readCiphertextVersion(ciphertext) === key_version)
+    return ciphertext
+  throw new BridgeError(
+    'VAULT_ANSWER_INVALID',
+    `Vault did not encrypt with version ${String(key_version)} of transit key ${key} as requested`,
+  )
 }
 
 /** Usually the client has decoded it already (vault/client/secret-fields.ts). */

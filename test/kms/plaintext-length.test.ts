@@ -1,7 +1,7 @@
 import { test } from 'tap'
 
 import { BridgeError } from '../../src/errors.ts'
-import { refuseWrongLengths, requireCiphertextLength } from '../../src/kms/plaintext-length.ts'
+import { refuseWrongCiphertexts, refuseWrongPlaintexts } from '../../src/kms/plaintext-length.ts'
 
 const OVERHEAD_BYTES = 12 + 16
 
@@ -13,7 +13,7 @@ function sealed(bytes: number) {
 void test('a plaintext of the length of its ciphertext passes, and so does an error', async (t) => {
   const error = new BridgeError('CIPHERTEXT_INVALID', 'changed')
   const seed = Buffer.alloc(32, 1)
-  const results = refuseWrongLengths([sealed(32), sealed(32)], [seed, error])
+  const results = refuseWrongPlaintexts([sealed(32), sealed(32)], [seed, error])
   t.equal(results[0], seed)
   t.equal(results[1], error)
   t.same(seed, Buffer.alloc(32, 1), 'and is not changed')
@@ -22,7 +22,7 @@ void test('a plaintext of the length of its ciphertext passes, and so does an er
 void test('a plaintext of a different length is refused and zeroed', async (t) => {
   for (const bytes of [0, 7, 31, 33, 64]) {
     const plaintext = Buffer.alloc(bytes, 1)
-    const [result] = refuseWrongLengths([sealed(32)], [plaintext])
+    const [result] = refuseWrongPlaintexts([sealed(32)], [plaintext])
     t.match(
       result,
       { code: 'VAULT_ANSWER_INVALID', message: /length does not match/ },
@@ -33,17 +33,21 @@ void test('a plaintext of a different length is refused and zeroed', async (t) =
 })
 
 void test('a result without a value that was sent is refused', async (t) => {
-  const [result] = refuseWrongLengths([], [Buffer.alloc(32, 1)])
+  const [result] = refuseWrongPlaintexts([], [Buffer.alloc(32, 1)])
   t.match(result, { code: 'VAULT_ANSWER_INVALID' })
 })
 
 void test('a ciphertext that cannot be that of its plaintext is refused', async (t) => {
   const input = { plaintext: Buffer.alloc(32, 1), associatedData: Buffer.alloc(0), keyVersion: 1 }
   const { ciphertext } = sealed(32)
-  t.equal(requireCiphertextLength(input, ciphertext), ciphertext)
+  const error = new BridgeError('KEY_VERSION_DISABLED', 'too old')
+  t.same(refuseWrongCiphertexts([input, input], [ciphertext, error]), [ciphertext, error])
   for (const bytes of [0, 31, 33, 64]) {
-    t.throws(() => requireCiphertextLength(input, sealed(bytes).ciphertext), {
-      code: 'VAULT_ANSWER_INVALID',
-    })
+    const results = refuseWrongCiphertexts([input, input], [sealed(bytes).ciphertext, ciphertext])
+    t.match(results, [
+      { code: 'VAULT_ANSWER_INVALID', message: /length does not match/ },
+      ciphertext,
+    ])
   }
+  t.match(refuseWrongCiphertexts([], [ciphertext]), [{ code: 'VAULT_ANSWER_INVALID' }])
 })

@@ -2,7 +2,12 @@ import { test } from 'tap'
 import { BridgeError, type ErrorCode } from '../../src/errors.ts'
 import { KeyProof } from '../../src/kms/proof.ts'
 import { makeSnapshot } from '../../src/seed/key-snapshot.ts'
-import type { DecryptInput, DecryptResult } from '../../src/transit/transit.ts'
+import type {
+  DecryptInput,
+  DecryptResult,
+  EncryptInput,
+  EncryptResult,
+} from '../../src/transit/transit.ts'
 import { MemoryTransit } from './service-fixture.ts'
 import { transitKey } from './transit-key.ts'
 
@@ -15,13 +20,22 @@ function fixture(
     _inputs,
     answer,
   ) => answer,
+  changeEncrypt: (inputs: readonly EncryptInput[], answer: EncryptResult[]) => EncryptResult[] = (
+    _inputs,
+    answer,
+  ) => answer,
 ) {
   const memory = new MemoryTransit(transitKey(2))
   const sizes: number[] = []
+  const encrypts: number[] = []
   const denials: string[] = []
   const proof = new KeyProof({
     transit: {
-      encrypt: (_key, input) => memory.encrypt(input),
+      encrypt: async (_key, inputs) => {
+        encrypts.push(inputs.length)
+        const results = await Promise.all(inputs.map((input) => memory.encrypt(input)))
+        return changeEncrypt(inputs, results)
+      },
       decrypt: async (_key, inputs) => {
         sizes.push(inputs.length)
         const results = change(inputs, await memory.decryptAll(inputs))
@@ -33,20 +47,20 @@ function fixture(
     },
     keyName: 'k8s-etcd',
     clusterId: 'prod',
-    onBatchDenied: ({ code }) => void denials.push(code),
+    onBatchDenied: (operation, { code }) => void denials.push(`${operation}: ${code}`),
   })
   const snapshot = makeSnapshot(memory.key, CLUSTERS, 0)
-  return { memory, sizes, denials, prove: () => proof.prove(snapshot, CONTEXT) }
+  return { memory, sizes, encrypts, denials, prove: () => proof.prove(snapshot, CONTEXT) }
 }
 
 const fault = (code: ErrorCode) => new BridgeError(code, `scripted ${code}`)
 const plaintext = Buffer.from('transit-bridge health check')
 
-void test('a Transit that works is proven in three requests: encrypt, decrypt, a batch of two', async (t) => {
-  const { prove, sizes, memory, denials } = fixture()
+void test('a Transit that works is proven in four requests: encrypt, decrypt, and a batch of each', async (t) => {
+  const { prove, sizes, encrypts, denials } = fixture()
   await prove()
-  t.same(sizes, [1, 2])
-  t.equal(memory.encrypts, 1)
+  t.same(encrypts, [1, 2])
+  t.same(sizes, [1, 3])
   t.same(denials, [])
 })
 
@@ -95,8 +109,8 @@ function denyBatches(inputs: readonly DecryptInput[], answer: DecryptResult[]): 
 void test('a Transit that denies batches is proven value by value, and the denial is reported', async (t) => {
   const { prove, sizes, denials } = fixture(denyBatches)
   await prove()
-  t.same(sizes, [1, 2, 1, 2])
-  t.same(denials, ['VAULT_DENIED'])
+  t.same(sizes, [1, 3, 1, 1, 1, 3])
+  t.same(denials, ['decrypt: VAULT_DENIED'])
 })
 
 void test('a batch that is denied once, as happens when a token is revoked, is not reported', async (t) => {
@@ -107,7 +121,7 @@ void test('a batch that is denied once, as happens when a token is revoked, is n
     throw fault('VAULT_DENIED')
   })
   await prove()
-  t.same(sizes, [1, 2, 1, 2])
+  t.same(sizes, [1, 3, 1, 1, 1, 3])
   t.same(denials, [])
 })
 
@@ -116,4 +130,48 @@ void test('a Transit that denies batches and ignores AAD is AAD_IGNORED', async 
     denyBatches(inputs, answer).map(() => Buffer.from(plaintext)),
   )
   await t.rejects(prove(), { code: 'AAD_IGNORED' })
+})
+
+/** A Transit that denies a batch of plaintexts as often as this. */
+function denyEncrypts(times: number) {
+  let left = times
+  return fixture(undefined, (inputs, answer) => {
+    if (inputs.length === 1 || left === 0) return answer
+    left -= 1
+    throw fault('VAULT_DENIED')
+  })
+}
+
+void test('a Transit that denies batches of plaintexts is proven, and the denial is reported', async (t) => {
+  const { prove, encrypts, sizes, denials } = denyEncrypts(2)
+  await prove()
+  t.same(encrypts, [1, 2, 1, 2])
+  t.same(sizes, [1, 2])
+  t.same(denials, ['encrypt: VAULT_DENIED'])
+})
+
+void test('a batch of plaintexts that is denied once is not reported', async (t) => {
+  const { prove, encrypts, sizes, denials } = denyEncrypts(1)
+  await prove()
+  t.same(encrypts, [1, 2, 1, 2])
+  t.same(sizes, [1, 3])
+  t.same(denials, [])
+})
+
+void test('a Transit that loses the AAD of a batch of plaintexts is AAD_IGNORED', async (t) => {
+  const memory = new MemoryTransit(transitKey(2))
+  const other = { plaintext, associatedData: Buffer.alloc(0), keyVersion: 2 }
+  const withoutAad = await memory.encrypt(other)
+  const { prove } = fixture(undefined, (inputs, answer) =>
+    inputs.length > 1 ? answer.map(() => withoutAad) : answer,
+  )
+  await t.rejects(prove(), { code: 'AAD_IGNORED' })
+})
+
+void test('a Transit that fails for one plaintext of a batch is not proven', async (t) => {
+  const { prove } = fixture(undefined, (inputs, [first, ...rest]) =>
+    inputs.length > 1 ? [fault('KEY_VERSION_DISABLED'), ...rest] : [first ?? ''],
+  )
+  await t.rejects(prove(), { code: 'KEY_VERSION_DISABLED' })
+  await t.rejects(fixture(undefined, () => []).prove(), { code: 'VAULT_ANSWER_INVALID' })
 })

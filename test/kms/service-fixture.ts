@@ -53,6 +53,16 @@ export class MemoryTransit {
 
   readonly encrypt = async (input: EncryptInput): Promise<string> => {
     this.encrypts += 1
+    return this.#encrypt(input)
+  }
+
+  /** One request. */
+  readonly encryptAll = (inputs: readonly EncryptInput[]): Promise<string[]> => {
+    this.encrypts += 1
+    return Promise.all(inputs.map((input) => this.#encrypt(input)))
+  }
+
+  async #encrypt(input: EncryptInput): Promise<string> {
     this.#fail()
     if (this.hang) await new Promise<never>(() => undefined)
     if (this.failEncrypts-- > 0) throw refusal('VAULT_UNAVAILABLE')
@@ -173,7 +183,7 @@ export async function serviceFixture(options: FixtureOptions = {}) {
       : undefined
   const proof = new KeyProof({
     transit: {
-      encrypt: (_key, input) => transit.encrypt(input),
+      encrypt: (_key, inputs) => transit.encryptAll(inputs),
       decrypt: (_key, inputs) => transit.decryptAll(inputs),
     },
     keyName: 'k8s-etcd',

@@ -486,7 +486,7 @@ for (const [code, wakes] of FAULTS) {
     transit.faults.push(code)
     await t.rejects(service.decrypt(envelope, within()), { code })
     t.equal(health.needsProof, wakes)
-    const expected = wakes ? { reads: 1, encrypts: 1, decrypts: 2 } : NOTHING
+    const expected = wakes ? { reads: 1, encrypts: 2, decrypts: 2 } : NOTHING
     t.same(await cost(() => clock.advance(1_000)), expected)
     t.equal(service.status().healthz, 'ok')
   })

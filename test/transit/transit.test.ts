@@ -9,12 +9,13 @@ const bytes = (text: string) => Buffer.from(text)
 const base64 = (text: string) => bytes(text).toString('base64')
 
 const copyBody = (body: object): object =>
-  Object.fromEntries(
-    Object.entries(body).map(([name, value]) => [
-      name,
-      Buffer.isBuffer(value) ? value.toString() : value,
-    ]),
-  )
+  JSON.parse(
+    JSON.stringify(body, (name, value: unknown) => (name === 'plaintext' ? textOf(value) : value)),
+  ) as object
+
+/** Of a Buffer as JSON.stringify passes it on. */
+const textOf = (value: unknown): string =>
+  Buffer.from((value as { data: number[] }).data).toString()
 
 /** Transit over a Vault that returns one response or error, and records the requests. */
 function transitOf(answer: Partial<VaultResponse> | BridgeError, mount = 'transit') {
@@ -38,7 +39,7 @@ const answerWith = (data: unknown, status = 200) => ({ status, body: { data } })
 void test('encrypt requests the exact version, with plaintext and AAD in base64', async (t) => {
   const { transit, requests, contexts } = transitOf(answerWith({ ciphertext: 'vault:v3:AAAA' }))
   const input = { plaintext: bytes('seed'), associatedData: bytes('aad'), keyVersion: 3 }
-  t.equal(await transit.encrypt('k8s-etcd', input, context), 'vault:v3:AAAA')
+  t.same(await transit.encrypt('k8s-etcd', [input], context), ['vault:v3:AAAA'])
   t.same(requests, [
     {
       operation: 'encrypt',
@@ -56,7 +57,7 @@ void test('only the viewed part of a larger buffer is sent', async (t) => {
   const inside = Buffer.from('..seed..').subarray(2, 6)
   await transit.encrypt(
     'k',
-    { plaintext: inside, associatedData: plaintext, keyVersion: 1 },
+    [{ plaintext: inside, associatedData: plaintext, keyVersion: 1 }],
     context,
   )
   t.match(requests[0]?.body, { plaintext: base64('seed'), associated_data: '' })
@@ -75,7 +76,53 @@ for (const [what, data] of WRONG_ENCRYPTIONS) {
   void test(`encrypt answered by ${what} is VAULT_ANSWER_INVALID`, async (t) => {
     const { transit } = transitOf(answerWith(data))
     const input = { plaintext: bytes('s'), associatedData: bytes('a'), keyVersion: 1 }
-    await t.rejects(transit.encrypt('k', input, context), { code: 'VAULT_ANSWER_INVALID' })
+    await t.rejects(transit.encrypt('k', [input], context), { code: 'VAULT_ANSWER_INVALID' })
+  })
+}
+
+void test('several plaintexts go in one batch, each with its own version, and its own result or error', async (t) => {
+  const results = [
+    { ciphertext: 'vault:v3:AAAA', key_version: 3 },
+    { error: 'requested version for encryption is less than the minimum encryption key version' },
+    { ciphertext: 'vault:v3:CCCC' },
+    { ciphertext: 7 },
+    null,
+    { ciphertext: 'vault:v3:DDDD', error: '' },
+  ]
+  const { transit, requests } = transitOf(answerWith({ batch_results: results }, 400))
+  const inputs = [3, 2, 4, 3, 3, 3].map((keyVersion, index) => ({
+    plaintext: bytes(`seed ${index}`),
+    associatedData: bytes('aad'),
+    keyVersion,
+  }))
+  t.match(await transit.encrypt('k', inputs, context), [
+    'vault:v3:AAAA',
+    { code: 'KEY_VERSION_DISABLED' },
+    { code: 'VAULT_ANSWER_INVALID', message: /version 4/ },
+    { code: 'VAULT_ANSWER_INVALID' },
+    { code: 'VAULT_ANSWER_INVALID' },
+    'vault:v3:DDDD',
+  ])
+  t.same(requests[0]?.body, {
+    batch_input: inputs.map(({ plaintext, keyVersion }) => ({
+      plaintext: plaintext.toString('base64'),
+      associated_data: base64('aad'),
+      key_version: keyVersion,
+    })),
+  })
+})
+
+const ENCRYPTED = { ciphertext: 'vault:v1:AAAA' }
+
+for (const [what, data] of [
+  ['a result too few', { batch_results: [ENCRYPTED] }],
+  ['a result too many', { batch_results: [ENCRYPTED, ENCRYPTED, ENCRYPTED] }],
+  ['a lone ciphertext', ENCRYPTED],
+] as const) {
+  void test(`a batch of two plaintexts answered by ${what} is refused as a whole`, async (t) => {
+    const { transit } = transitOf(answerWith(data))
+    const input = { plaintext: bytes('s'), associatedData: bytes('a'), keyVersion: 1 }
+    await t.rejects(transit.encrypt('k', [input, input], context), { code: 'VAULT_ANSWER_INVALID' })
   })
 }
 
@@ -213,7 +260,7 @@ for (const call of ['readKey', 'encrypt', 'decrypt'] as const) {
       const { transit } = transitOf(error)
       const input = { plaintext: bytes(''), associatedData: bytes(''), keyVersion: 1 }
       if (call === 'readKey') return transit.readKey('k', context)
-      if (call === 'encrypt') return transit.encrypt('k', input, context)
+      if (call === 'encrypt') return transit.encrypt('k', [input], context)
       return transit.decrypt('k', [{ ciphertext: 'vault:v1:AAAA' }], context)
     }
     const rejected = new BridgeError('VAULT_REJECTED', 'vault rejects it: encryption key not found')

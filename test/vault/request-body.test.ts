@@ -22,6 +22,30 @@ void test('a body is JSON; bytes in it are the text of a string', async (t) => {
     )
 })
 
+void test('bytes in a list of objects are the text of strings, too', async (t) => {
+  const [one, two] = [Buffer.from('b25l'), Buffer.from('dHdv')]
+  const item = { associated_data: 'YWFk', key_version: 3, no: undefined }
+  const body = {
+    batch_input: [
+      { plaintext: one, ...item },
+      { ...item, plaintext: two },
+    ],
+    more: [one, 1],
+  }
+  const { content, wipe } = encodeBody(body)
+  const sent = { associated_data: 'YWFk', key_version: 3 }
+  t.same(JSON.parse(String(content)), {
+    batch_input: [
+      { plaintext: 'b25l', ...sent },
+      { ...sent, plaintext: 'dHdv' },
+    ],
+    more: ['b25l', 1],
+  })
+  wipe()
+  t.notMatch(String(content), /b25l|dHdv/)
+  t.equal(String(one), 'b25l')
+})
+
 void test('what is sent is zeroed afterwards, and what the sender owns is not', async (t) => {
   const bytes = Buffer.from('c2VlZA==')
   const { content, wipe } = encodeBody({ bytes, one: 1 })

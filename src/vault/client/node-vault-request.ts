@@ -69,6 +69,8 @@ function createNodeVault(transport: Transport, read: AnswerReader): NodeVault {
     endpoint: text,
     apiVersion: 'v1',
     debug: () => {},
+    // The types of this class say what a request is; checking each one against a schema took 2 percent of a single Decrypt.
+    tv4: Object.assign(() => true, { validate: () => true }),
     // Not used: a method for each path of Vault's API.
     commands: {},
     rpDefaults: { strictSSL: true },

@@ -10,6 +10,8 @@ import { Client, credentials, status, type ServiceError } from '@grpc/grpc-js'
 export type CallOptions = {
   /** Milliseconds; it reaches the server as grpc-timeout. */
   timeout?: number
+  /** Cancels the call. */
+  signal?: AbortSignal
 }
 
 /** A call that failed, with the name of its status and the server's words. */
@@ -57,10 +59,12 @@ export class GrpcClient {
     return new Promise<Buffer>((resolve, reject) => {
       const deadline = Date.now() + (options.timeout ?? this.#timeout)
       const pass = (bytes: Buffer) => bytes
-      this.#client.makeUnaryRequest(path, pass, pass, request, { deadline }, (error, answer) => {
+      const end = (error: ServiceError | null, answer?: Buffer) => {
         if (error !== null) reject(new CallError(error))
         else resolve(answer ?? Buffer.alloc(0))
-      })
+      }
+      const call = this.#client.makeUnaryRequest(path, pass, pass, request, { deadline }, end)
+      options.signal?.addEventListener('abort', () => call.cancel(), { once: true })
     })
   }
 

@@ -1,7 +1,8 @@
 import { test } from 'tap'
 import type { CallContext } from '../../src/call-context.ts'
 import { BridgeError, type ErrorCode } from '../../src/errors.ts'
-import { DecryptBatcher } from '../../src/transit/decrypt-batcher.ts'
+import { sizeOfDecrypt } from '../../src/transit/batch.ts'
+import { Batcher } from '../../src/transit/batcher.ts'
 import type { DecryptInput, DecryptResult } from '../../src/transit/transit.ts'
 import { HandClock, settle } from '../fakes/clock.ts'
 import { OpenCall } from '../fakes/scripted-vault.ts'
@@ -14,12 +15,14 @@ function fixture() {
   const requests: Request[] = []
   const sizes: number[] = []
   const denials: string[] = []
-  const batcher = new DecryptBatcher({
-    decrypt: (inputs, context) => {
+  const batcher = new Batcher({
+    send: (inputs: readonly DecryptInput[], context) => {
       const request: Request = new OpenCall(inputs, context)
       requests.push(request)
       return request.result
     },
+    sizeOf: sizeOfDecrypt,
+    discard: (plaintext) => void plaintext.fill(0),
     clock,
     onBatch: (size) => void sizes.push(size),
     onBatchDenied: ({ code }) => void denials.push(code),
@@ -30,7 +33,7 @@ function fixture() {
   const call = (context: Partial<CallContext> = {}, padding = '') => {
     made += 1
     const name = `c${made}${padding}`
-    const result = batcher.decrypt(
+    const result = batcher.run(
       { ciphertext: name },
       { deadline: clock.monotonic() + 3_000, uid: `u${made}`, ...context },
     )
@@ -167,6 +170,22 @@ void test('a batch that is rejected as a whole is sent one by one', async (t) =>
   t.equal(requests.length, 5)
 })
 
+void test('a caller that gave up while Vault denied one value of a batch is not sent again', async (t) => {
+  const { call, request, namesOf, answer } = busy()
+  const caller = new AbortController()
+  const calls = [call(), call({ signal: caller.signal }), call()]
+  await answer(0)
+  await request(2).fail('VAULT_DENIED')
+  caller.abort()
+  await answer(3)
+  t.same(namesOf(4), ['c5'])
+  await answer(4)
+  t.same(
+    calls.map(({ state }) => state.ended),
+    ['C3', 'CANCELLED', 'C5'],
+  )
+})
+
 void test('callers that gave up are not sent again when a batch is rejected', async (t) => {
   const { call, request, namesOf, answer, requests } = busy()
   const caller = new AbortController()
@@ -274,13 +293,13 @@ void test('a value larger than 1 MiB is sent alone', async (t) => {
 })
 
 void test('an unknown error is INTERNAL for each caller', async (t) => {
-  const batcher = new DecryptBatcher({
-    decrypt: () => Promise.reject(new TypeError('bug')),
+  const batcher = new Batcher({
+    send: (_inputs: readonly DecryptInput[]) => Promise.reject(new TypeError('bug')),
+    sizeOf: sizeOfDecrypt,
     clock: new HandClock(),
-    onBatch: () => undefined,
     onBatchDenied: () => undefined,
   })
-  await t.rejects(batcher.decrypt({ ciphertext: 'c' }, { deadline: 1 }), {
+  await t.rejects(batcher.run({ ciphertext: 'c' }, { deadline: 1 }), {
     code: 'INTERNAL',
     message: 'internal error',
   })
@@ -377,14 +396,16 @@ void test('a missing result is an internal error, not an endless wait', async (t
 
 void test('calls that arrive together share a request, even when none is in flight', async (t) => {
   const sizes: number[] = []
-  const batcher = new DecryptBatcher({
-    decrypt: (inputs) => Promise.resolve(inputs.map(({ ciphertext }) => Buffer.from(ciphertext))),
+  const batcher = new Batcher({
+    send: (inputs: readonly DecryptInput[]) =>
+      Promise.resolve(inputs.map(({ ciphertext }) => Buffer.from(ciphertext))),
+    sizeOf: sizeOfDecrypt,
     clock: new HandClock(),
     onBatch: (size) => void sizes.push(size),
     onBatchDenied: () => undefined,
   })
   const answers = await Promise.all(
-    ['a', 'b', 'c'].map((ciphertext) => batcher.decrypt({ ciphertext }, { deadline: 1 })),
+    ['a', 'b', 'c'].map((ciphertext) => batcher.run({ ciphertext }, { deadline: 1 })),
   )
   t.same(answers.map(String), ['a', 'b', 'c'])
   t.same(sizes, [3])

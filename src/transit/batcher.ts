@@ -2,7 +2,6 @@ import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import { BridgeError, isOutage } from '../errors.ts'
 import { countNextBatch, MAX_BATCH_ITEMS } from './batch.ts'
-import type { DecryptInput, DecryptResult } from './transit.ts'
 
 /** Maximum number of requests in flight. Further calls wait and form the next batch. */
 const MAX_BATCHES_IN_FLIGHT = 2
@@ -11,15 +10,19 @@ const MAX_SINGLES_IN_FLIGHT = 16
 /** How long after a denial no batch is sent. */
 const DENIED_BATCH_PAUSE_MS = 60_000
 
-export interface DecryptBatcherOptions {
-  /** Sends one request to Transit; results have the order of the inputs. */
-  readonly decrypt: (
-    inputs: readonly DecryptInput[],
+export interface BatcherOptions<Input, Result> {
+  /** Sends one request to Transit; results have the order of the inputs. The error of one value is its result. */
+  readonly send: (
+    inputs: readonly Input[],
     context: CallContext,
-  ) => Promise<DecryptResult[]>
+  ) => Promise<readonly (Result | BridgeError)[]>
+  /** The bytes that a value adds to the body of a request. */
+  readonly sizeOf: (input: Input) => number
+  /** Called with a result whose caller is gone. */
+  readonly discard?: ((result: Result) => void) | undefined
   readonly clock: Clock
   /** Receives the number of values of each request. */
-  readonly onBatch: (size: number) => void
+  readonly onBatch?: ((size: number) => void) | undefined
   /** Called when Vault denies a batch and allows its values one by one. */
   readonly onBatchDenied: (error: BridgeError) => void
   /**
@@ -29,38 +32,43 @@ export interface DecryptBatcherOptions {
   readonly afterArrivals?: (run: () => void) => void
 }
 
-interface Waiting {
-  readonly input: DecryptInput
+interface Waiting<Input, Result> {
+  readonly input: Input
   readonly context: CallContext
-  /** Hands the result to the caller; a result that comes too late is zeroed. */
-  readonly settle: (result: DecryptResult) => void
+  /** Hands the result to the caller; a result that comes too late is discarded. */
+  readonly settle: (result: Result | BridgeError) => void
   /** Whether the caller still waits: its deadline has not passed and it did not cancel. */
   readonly isOpen: () => boolean
 }
 
 /**
- * Combines concurrent Decrypts into Transit requests (docs/design.md, "Batched Decrypts"). A single call is sent at
- * once; calls that arrive together share a request, and so do calls that arrive while requests are in flight. Each
- * call keeps its own deadline and its own error. The caller limits how much may wait (ByteBudget).
+ * Combines concurrent calls into Transit requests (docs/design.md, "Batched calls"). A single call is sent at once; calls that
+ * arrive together share a request, and so do calls that arrive while requests are in flight. Each call keeps its own deadline and
+ * its own error. The caller limits how much may wait (ByteBudget).
  */
-export class DecryptBatcher {
-  readonly #options: Required<DecryptBatcherOptions>
-  #queue: Waiting[] = []
+export class Batcher<Input, Result> {
+  readonly #options: BatcherOptions<Input, Result>
+  #queue: Waiting<Input, Result>[] = []
   #inFlight = 0
   /** Why Vault cannot answer the requests in flight. */
   #outage: BridgeError | undefined
   #isFlushDue = false
   #batchesDeniedUntil = -Infinity
 
-  constructor(options: DecryptBatcherOptions) {
-    this.#options = { afterArrivals: (run) => void setImmediate(run), ...options }
+  constructor(options: BatcherOptions<Input, Result>) {
+    this.#options = options
   }
 
-  /** Returns the plaintext, which the caller owns and zeroes. Throws the value's own error. */
-  async decrypt(input: DecryptInput, context: CallContext): Promise<Buffer> {
-    const result = await this.#enqueue(input, context)
-    if (result instanceof BridgeError) throw result
-    return result
+  /** Returns the result of one value, which the caller owns. Throws the value's own error. */
+  run(input: Input, context: CallContext): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const end = (result: Result | BridgeError) => {
+        if (result instanceof BridgeError) reject(result)
+        else resolve(result)
+      }
+      this.#queue.push({ input, context, ...this.#settleOnce(context, end) })
+      this.#flushAfterArrivals()
+    })
   }
 
   /** Sends single values for a while: Vault denies batches to this token. */
@@ -70,29 +78,22 @@ export class DecryptBatcher {
     onBatchDenied(error)
   }
 
-  #enqueue(input: DecryptInput, context: CallContext): Promise<DecryptResult> {
-    return new Promise((resolve) => {
-      this.#queue.push({ input, context, ...this.#settleOnce(context, resolve) })
-      this.#flushAfterArrivals()
-    })
-  }
-
   /** Settles by whichever comes first: the result, the caller's deadline, the caller's cancellation. */
   #settleOnce(
     context: CallContext,
-    resolve: (result: DecryptResult) => void,
-  ): Pick<Waiting, 'settle' | 'isOpen'> {
-    const { clock } = this.#options
+    end: (result: Result | BridgeError) => void,
+  ): Pick<Waiting<Input, Result>, 'settle' | 'isOpen'> {
+    const { clock, discard } = this.#options
     let settled = false
-    const settle = (result: DecryptResult) => {
+    const settle = (result: Result | BridgeError) => {
       if (settled) {
-        if (Buffer.isBuffer(result)) result.fill(0)
+        if (!(result instanceof BridgeError)) discard?.(result)
         return
       }
       settled = true
       cancelTimer()
       context.signal?.removeEventListener('abort', onAbort)
-      resolve(result)
+      end(result)
     }
     const onAbort = () => settle(new BridgeError('CANCELLED', 'the caller cancelled the call'))
     const cancelTimer = clock.after(Math.max(0, context.deadline - clock.monotonic()), () =>
@@ -114,7 +115,8 @@ export class DecryptBatcher {
   #flushAfterArrivals(): void {
     if (this.#isFlushDue || !this.#hasFreeRequest) return
     this.#isFlushDue = true
-    this.#options.afterArrivals(() => {
+    const { afterArrivals = setImmediate } = this.#options
+    afterArrivals(() => {
       this.#isFlushDue = false
       this.#flush()
     })
@@ -126,12 +128,13 @@ export class DecryptBatcher {
     while (this.#queue.length > 0 && this.#hasFreeRequest) void this.#send(this.#takeBatch())
   }
 
-  #takeBatch(): readonly Waiting[] {
+  #takeBatch(): readonly Waiting<Input, Result>[] {
     const inputs = this.#queue.slice(0, MAX_BATCH_ITEMS).map(({ input }) => input)
-    return this.#queue.splice(0, this.#sendsSingles ? 1 : countNextBatch(inputs))
+    const count = this.#sendsSingles ? 1 : countNextBatch(inputs, this.#options.sizeOf)
+    return this.#queue.splice(0, count)
   }
 
-  async #send(batch: readonly Waiting[]): Promise<void> {
+  async #send(batch: readonly Waiting<Input, Result>[]): Promise<void> {
     if (this.#inFlight === 0) this.#outage = undefined
     this.#inFlight += 1
     this.#note(await this.#answer(batch))
@@ -148,14 +151,15 @@ export class DecryptBatcher {
    * Settles every call of a batch. Returns the fault that concerns the request as a whole.
    * @param wasDenied whether these values are the rest of a batch that Vault denied, and that had a value that it then allowed
    */
-  async #answer(batch: readonly Waiting[], wasDenied = false): Promise<BridgeError | undefined> {
-    this.#options.onBatch(batch.length)
+  async #answer(
+    batch: readonly Waiting<Input, Result>[],
+    wasDenied = false,
+  ): Promise<BridgeError | undefined> {
+    this.#options.onBatch?.(batch.length)
     try {
       const inputs = batch.map(({ input }) => input)
-      const results = await this.#options.decrypt(
-        inputs,
-        joinContexts(batch, (reason) => this.#note(reason)),
-      )
+      const context = joinContexts(batch, (reason) => this.#note(reason))
+      const results = await this.#options.send(inputs, context)
       batch.forEach(({ settle }, index) => {
         settle(results[index] ?? new BridgeError('INTERNAL', 'internal error'))
       })
@@ -173,7 +177,11 @@ export class DecryptBatcher {
    * Vault allows that one, the Vault token may have been replaced in between, so only a second denial of a batch shows that a
    * policy denies batches.
    */
-  async #split(batch: readonly Waiting[], error: BridgeError, wasDenied: boolean): Promise<void> {
+  async #split(
+    batch: readonly Waiting<Input, Result>[],
+    error: BridgeError,
+    wasDenied: boolean,
+  ): Promise<void> {
     const [first, ...rest] = batch.filter(isOpen)
     if (first === undefined) return
     const isDenied = error.code === 'VAULT_DENIED'
@@ -182,12 +190,14 @@ export class DecryptBatcher {
       for (const { settle } of rest) settle(error)
       return
     }
+    // The plaintext of a call that gave up meanwhile was zeroed.
+    const open = rest.filter(isOpen)
     if (isDenied && !wasDenied) {
-      if (rest.length > 0) await this.#answer(rest, true)
+      if (open.length > 0) await this.#answer(open, true)
       return
     }
     if (isDenied) this.pauseBatches(error)
-    await Promise.all([probe, ...rest.map((waiting) => this.#answer([waiting]))])
+    await Promise.all([probe, ...open.map((waiting) => this.#answer([waiting]))])
   }
 }
 
@@ -200,13 +210,13 @@ function mayConcernOneValue({ code }: BridgeError): boolean {
   return code === 'VAULT_REJECTED' || code === 'VAULT_DENIED'
 }
 
-function isOpen(waiting: Waiting): boolean {
+function isOpen(waiting: Pick<Waiting<unknown, never>, 'isOpen'>): boolean {
   return waiting.isOpen()
 }
 
 /** A batch ends with its latest deadline; a single call is aborted with its caller. */
 function joinContexts(
-  batch: readonly Waiting[],
+  batch: readonly Pick<Waiting<unknown, never>, 'context'>[],
   onRetry: (reason: BridgeError) => void,
 ): CallContext {
   const [first] = batch
