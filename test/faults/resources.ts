@@ -21,7 +21,7 @@ export class Resources {
     this.#memoryKib = readMemory(program)
   }
 
-  async requireLevel(t: Test): Promise<void> {
+  async requireLevel(t: Pick<Test, 'pass'>): Promise<void> {
     const files = () => countFiles(this.#program) <= this.#files + SPARE_FILES
     await eventually('the open files of before', files, PATIENCE)
     const memory = () => readMemory(this.#program) <= this.#memoryKib + SPARE_MEMORY_KIB
