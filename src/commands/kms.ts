@@ -58,6 +58,7 @@ async function runKms(config: Config): Promise<never> {
     keyPath: keyPath(config),
     vault: drill?.wrap(session) ?? session,
     onProven: (context) => client.prove(context),
+    proveOthers: (proven, context) => client.proveOthers(proven, context),
     programVersion: version,
     ...telemetry,
     log: log.child({ [logKey.key]: keyPath(config) }),

@@ -1,11 +1,11 @@
-import { randomUUID } from 'node:crypto'
 import type { CallContext } from '../call-context.ts'
 import type { CancelTimer, Clock } from '../time/clock.ts'
-import { BridgeError, isOutage, isRefusal } from '../errors.ts'
+import { BridgeError, isRefusal, type ErrorCode } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
 import type { KmsMetrics } from '../telemetry/metrics/roles.ts'
 import { requireWrappingKey, type TransitKey } from '../transit/key.ts'
 import { waitWithin } from '../time/bounded-wait.ts'
+import { CHECK_TIMEOUT_MS, CheckContext } from './check-context.ts'
 import { HealthLog } from './health-log.ts'
 import type { Health } from './health.ts'
 import { hashKeyId } from '../seed/key-id.ts'
@@ -13,8 +13,6 @@ import type { LocalSealing } from './local/sealing.ts'
 import { makeSnapshot, type ClusterIds, type KeySnapshot } from '../seed/key-snapshot.ts'
 import { StepBack } from './step-back.ts'
 
-/** Longest time of one check: a read of the key and, if it is due, a proof. */
-const CHECK_TIMEOUT_MS = 8_000
 /** Wait after the first failed check. It doubles up to the longest, so that Vault's return is noticed within seconds. */
 const FIRST_RETRY_DELAY_MS = 250
 const LONGEST_RETRY_DELAY_MS = 4_000
@@ -26,7 +24,8 @@ const LOCAL_PROOF_INTERVAL_MS = 300_000
 const MIN_CHECK_GAP_MS = 1_000
 
 export interface KeyWatchOptions {
-  readonly readKey: (context: CallContext) => Promise<TransitKey>
+  /** Reads the key; a node that shows only versions before `knownVersion` is left. */
+  readonly readKey: (context: CallContext, knownVersion: number) => Promise<TransitKey>
   /** Throws if the announced key version cannot be used; the error says why (KeyProof). */
   readonly proveKey: (snapshot: KeySnapshot, context: CallContext) => Promise<void>
   readonly clusters: ClusterIds
@@ -35,6 +34,8 @@ export interface KeyWatchOptions {
   readonly health: Health
   /** Called after each check that passed, with the context of its requests: the address that answered them has the key. */
   readonly onProven?: ((context: CallContext) => void) | undefined
+  /** Called after that, to prove other addresses with what the requests of `proven` used. */
+  readonly proveOthers?: ((proven: CallContext, context: CallContext) => Promise<void>) | undefined
   /** Called when Vault refuses, as opposed to not answering. */
   readonly onRefusal: (error: BridgeError) => void
   /** With kms.localKeys: receives what Vault decides. */
@@ -57,6 +58,8 @@ export class KeyWatch {
   /** The outage because of which the check in progress tries again. */
   #obstacle: BridgeError | undefined
   #lastError: BridgeError | undefined
+  /** The newest version that a caller of {@link refresh} has met. */
+  #wantedVersion = 0
   #checkedAt = -Infinity
   #provenAt = -Infinity
   #failures = 0
@@ -110,11 +113,15 @@ export class KeyWatch {
     throw this.#lastError ?? notAnswered()
   }
 
-  /** Returns a snapshot that was read after this call began. All concurrent calls together cost two reads at most. */
-  async refresh(context: CallContext): Promise<KeySnapshot> {
+  /**
+   * Returns a snapshot that was read after this call began. All concurrent calls together cost two reads at most. If a node does
+   * not know `wantedVersion` yet, later requests start at another one.
+   */
+  async refresh(context: CallContext, wantedVersion = 0): Promise<KeySnapshot> {
     // The check in progress may have read the key before the change that made the caller ask.
     if (this.#checking !== undefined) await this.#await(this.#checking, context)
     const before = this.#snapshot
+    this.#wantedVersion = Math.max(this.#wantedVersion, wantedVersion)
     await this.#await(this.#check(), context)
     if (this.#snapshot === undefined || this.#snapshot === before) {
       throw this.#lastError ?? notAnswered()
@@ -123,10 +130,14 @@ export class KeyWatch {
   }
 
   /** Like {@link refresh}, but returns the known snapshot if it is younger than `ageMs`. */
-  async refreshIfOlderThan(ageMs: number, context: CallContext): Promise<KeySnapshot> {
+  async refreshIfOlderThan(
+    ageMs: number,
+    context: CallContext,
+    wantedVersion = 0,
+  ): Promise<KeySnapshot> {
     const known = this.#snapshot
     const isYoung = known !== undefined && this.#options.clock.monotonic() - known.takenAt < ageMs
-    return isYoung ? known : this.refresh(context)
+    return isYoung ? known : this.refresh(context, wantedVersion)
   }
 
   /** The data path met a fault that may concern every call: check at once, but at most once a second. */
@@ -164,18 +175,9 @@ export class KeyWatch {
   async #checkOnce(): Promise<void> {
     const { clock, health, refreshIntervalMs } = this.#options
     const startedAt = clock.monotonic()
-    const uid = `check-${randomUUID()}`
-    let requests = 0
-    const onVaultRequest = () => void (requests += 1)
-    const context = {
-      deadline: startedAt + CHECK_TIMEOUT_MS,
-      uid,
-      onVaultRequest,
-      onRetry: (reason: BridgeError) => {
-        if (isOutage(reason)) this.#obstacle = reason
-      },
-      failsFast: true,
-    }
+    const context = new CheckContext(startedAt, (reason) => {
+      this.#obstacle = reason
+    })
     this.#obstacle = undefined
     this.#cancelTimer?.()
     try {
@@ -184,6 +186,7 @@ export class KeyWatch {
       await this.#prepareLocalKey(this.#snapshot, context)
       if (!health.needsProof) {
         this.#options.onProven?.(context)
+        void this.#proveOthers(context)
         this.#options.localKeys?.agree()
       }
       this.#lastError = undefined
@@ -193,7 +196,7 @@ export class KeyWatch {
       this.#fail(toHealthError(thrown), startedAt)
     }
     this.#checkedAt = clock.monotonic()
-    this.#logCheck(uid, requests)
+    this.#logCheck(context, this.#lastError?.code ?? 'OK')
     const state = health.state(this.#checkedAt)
     this.#healthLog.report(state, this.#lastError?.message ?? state.text, this.#checkedAt)
   }
@@ -205,23 +208,31 @@ export class KeyWatch {
     return health.needsProof || this.#stepBack.isSeen || (localKeys !== undefined && isLong)
   }
 
+  /** Other addresses cost nothing that a caller waits for. */
+  async #proveOthers(proven: CallContext): Promise<void> {
+    const context = new CheckContext(this.#options.clock.monotonic())
+    await this.#options.proveOthers?.(proven, context)
+    if (context.requests > 0) this.#logCheck(context, 'OK')
+  }
+
   async #prepareLocalKey(snapshot: KeySnapshot | undefined, context: CallContext): Promise<void> {
     if (snapshot !== undefined) await this.#options.localKeys?.prepare(snapshot, context)
   }
 
   /** `transit-bridge audit` compares this line, and those of calls, with Vault's audit file. */
-  #logCheck(uid: string, requests: number): void {
-    const code = this.#lastError?.code ?? 'OK'
+  #logCheck({ uid, requests }: CheckContext, code: ErrorCode | 'OK'): void {
     const line = { [logKey.method]: 'Check', [logKey.code]: code, [logKey.uid]: uid }
     this.#options.log.debug({ ...line, [logKey.vaultRequests]: requests }, 'key checked')
   }
 
   async #readKey(context: CallContext): Promise<void> {
     const { readKey, clusters, clock } = this.#options
-    const key = await readKey(context)
+    const known = this.#snapshot
+    const knownVersion = Math.max(known?.keyVersion ?? 0, this.#wantedVersion)
+    this.#wantedVersion = 0
+    const key = await readKey(context, knownVersion)
     requireWrappingKey(key)
     const next = makeSnapshot(key, clusters, clock.monotonic())
-    const known = this.#snapshot
     if (known === undefined || this.#stepBack.accepts(known, next))
       await this.#announce(next, context)
     else this.#snapshot = { ...known, takenAt: next.takenAt }

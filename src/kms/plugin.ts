@@ -41,6 +41,8 @@ export interface KmsPluginOptions {
   readonly vault: VaultRequester
   /** Called after each check that passed, with the context of its requests: the address that answered them has the key. */
   readonly onProven?: ((context: CallContext) => void) | undefined
+  /** Called after that, to prove other addresses with what the requests of `proven` used. */
+  readonly proveOthers?: KeyWatchOptions['proveOthers']
   /** What Version of KMS v1 returns. */
   readonly programVersion: string
   readonly clock: Clock
@@ -189,17 +191,18 @@ function warnOfDenial(
 }
 
 function createWatch(
-  { kms, transit, onProven, clock, log, metrics }: KmsPluginOptions,
+  { kms, transit, onProven, proveOthers, clock, log, metrics }: KmsPluginOptions,
   { engine, proof }: TransitCalls,
   parts: Pick<KeyWatchOptions, 'health' | 'onRefusal' | 'localKeys'>,
 ): KeyWatch {
   return new KeyWatch({
     ...parts,
-    readKey: (context) => engine.readKey(transit.key, context),
+    readKey: (context, knownVersion) => engine.readKey(transit.key, context, { knownVersion }),
     proveKey: (snapshot, context) => proof.prove(snapshot, context),
     clusters: kms,
     refreshIntervalMs: kms.refreshIntervalMs,
     onProven,
+    proveOthers,
     clock,
     log,
     metrics,

@@ -30,6 +30,8 @@ const MAX_SEED_CIPHERTEXT_BYTES = 1024
 const UNKNOWN_KEY_ID_AGE_MS = 5_000
 /** A Decrypt with a newer version waits until the snapshot is this old: another node may have seen a rotation first. */
 const NEWER_VERSION_AGE_MS = 250
+/** How often the key is read for it: the node that answers first may lag, and a node behind another address may not. */
+const NEWER_VERSION_TRIES = 3
 
 /** Faults of one call that say nothing about the next one, so they start no check. */
 const CALLER_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -262,8 +264,12 @@ export class KeyService {
     if (keyVersion <= snapshot.keyVersion) {
       return watch.refreshIfOlderThan(UNKNOWN_KEY_ID_AGE_MS, context)
     }
-    await pause(snapshot.takenAt + NEWER_VERSION_AGE_MS - clock.monotonic(), context, clock)
-    return watch.refreshIfOlderThan(NEWER_VERSION_AGE_MS, context)
+    let fresh = snapshot
+    for (let tries = 0; tries < NEWER_VERSION_TRIES && !isKnown(fresh); tries += 1) {
+      await pause(fresh.takenAt + NEWER_VERSION_AGE_MS - clock.monotonic(), context, clock)
+      fresh = await watch.refreshIfOlderThan(NEWER_VERSION_AGE_MS, context, keyVersion)
+    }
+    return fresh
   }
 
   /** Runs a call within the budget of bytes. A fault that may concern every call makes the watch check at once. */

@@ -5,9 +5,10 @@ import type { Clock } from '../time/clock.ts'
 
 /** Wait before asking an HA standby again for a key version that it does not have yet. */
 const WAIT_MS = 100
-const TRIES = 3
+/** Each one may reach another node, because the client leaves a node that lags. */
+const TRIES = 8
 
-/** Retries briefly: an HA standby may not know the newest version yet. */
+/** Retries briefly: an HA standby may not know the newest version yet, while the leader does. */
 export async function retryWhileStandbyLags<T>(
   work: () => Promise<T>,
   context: CallContext,

@@ -1,5 +1,8 @@
 import { BridgeError, type ErrorCode } from '../errors.ts'
 
+/** In an error response: the request names a version that this node does not have. */
+const NEWER = /version is too new|higher than the latest key version/i
+
 /**
  * What Transit's error texts mean. Vault distinguishes these cases only by their text. This table is the only place that reads
  * such texts. They are in builtin/logical/transit and sdk/helper/keysutil/policy.go of OpenBao and Vault.
@@ -12,8 +15,7 @@ const MEANINGS: readonly (readonly [RegExp, ErrorCode, advice?: string])[] = [
     'min_decryption_version of the key is above the version of the data; lower it to read the data',
   ],
   [/less than the minimum encryption key version/i, 'KEY_VERSION_DISABLED'],
-  [/version is too new/i, 'KEY_VERSION_UNKNOWN'],
-  [/higher than the latest key version/i, 'KEY_VERSION_UNKNOWN'],
+  [NEWER, 'KEY_VERSION_UNKNOWN'],
   [/message authentication failed|failed to RSA decrypt/i, 'CIPHERTEXT_INVALID'],
   [/invalid ciphertext|could not decode base64/i, 'CIPHERTEXT_INVALID'],
   [/not exportable/i, 'KEY_UNSUITABLE'],
@@ -27,6 +29,11 @@ export function explainTransitFault(words: string, cause?: unknown): BridgeError
   const meaning = MEANINGS.find(([pattern]) => pattern.test(words))
   const [, code = 'VAULT_REJECTED', advice] = meaning ?? []
   return new BridgeError(code, advice === undefined ? words : `${words}; ${advice}`, { cause })
+}
+
+/** Whether a response to an encrypt or a decrypt is from a node that does not have the newest version yet. */
+export function lacksVersion({ status, text }: { status: number; text: string }): boolean {
+  return status >= 400 && NEWER.test(text)
 }
 
 /** Throws the meaning of a rejected Transit request; anything else is thrown unchanged. */

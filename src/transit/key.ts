@@ -124,6 +124,12 @@ function readVersion(version: v.InferOutput<typeof Version>): TransitKeyVersion 
   }
 }
 
+/** Whether a response to a read shows a key whose latest version is older than one that is known. */
+export function showsOlderKey(text: string, knownVersion: number): boolean {
+  const latest = /"latest_version":\s*(\d+)/.exec(text)?.[1]
+  return latest !== undefined && Number(latest) < knownVersion
+}
+
 /** Throws KEY_UNSUITABLE or KEY_MISSING unless the key can wrap with authenticated annotations. */
 export function requireWrappingKey(key: TransitKey): void {
   if (key.softDeleted) {

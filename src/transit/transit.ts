@@ -5,9 +5,9 @@ import { decodeBase64, encodeBase64 } from '../text/base64-bytes.ts'
 import type { VaultRequest, VaultRequester, VaultResponse } from '../vault/client/request.ts'
 import { cleanWords } from '../vault/client/wording.ts'
 import { readCiphertextVersion } from './ciphertext.ts'
-import { explainTransitFault, rethrowTransitFault } from './fault.ts'
+import { explainTransitFault, lacksVersion, rethrowTransitFault } from './fault.ts'
 import { parseExportedKey } from './exported-key.ts'
-import { parseTransitKey, type TransitKey } from './key.ts'
+import { parseTransitKey, showsOlderKey, type TransitKey } from './key.ts'
 import type { ExportKind } from './private-key.ts'
 
 export interface EncryptInput {
@@ -23,6 +23,13 @@ export interface DecryptInput {
   readonly associatedData?: Uint8Array | undefined
   /** Only for a derived key, which needs one for each use. */
   readonly context?: Uint8Array | undefined
+}
+
+/** How a key is read. */
+export interface KeyReading {
+  readonly derivation?: Uint8Array | undefined
+  /** A version that another node has: one that shows only older ones lags behind. */
+  readonly knownVersion?: number | undefined
 }
 
 /** The result of one item of a batch: its plaintext, which the receiver owns and zeroes, or its error. */
@@ -51,13 +58,22 @@ export class Transit {
    * Versions and settings of a key; KEY_MISSING if there is none. A derived ed25519 key has public keys only with its
    * `derivation`, the context that Transit derives them from (path_keys.go).
    */
-  async readKey(key: string, context: CallContext, derivation?: Uint8Array): Promise<TransitKey> {
+  async readKey(
+    key: string,
+    context: CallContext,
+    { derivation, knownVersion = 0 }: KeyReading = {},
+  ): Promise<TransitKey> {
     const query =
       derivation === undefined ? '' : `?context=${encodeURIComponent(toBase64(derivation))}`
     const path = `${this.#path('keys', key)}${query}`
     try {
       const answer = await this.#vault.request(
-        { operation: 'read_key', method: 'GET', path },
+        {
+          operation: 'read_key',
+          method: 'GET',
+          path,
+          isBehind: ({ text }) => showsOlderKey(text, knownVersion),
+        },
         context,
       )
       const found = parseTransitKey(answer.body)
@@ -140,7 +156,7 @@ export class Transit {
     context: CallContext,
   ): Promise<{ readonly request: VaultRequest; readonly answer: VaultResponse }> {
     const path = this.#path(operation, key)
-    const request: VaultRequest = { operation, method: 'POST', path, body }
+    const request: VaultRequest = { operation, method: 'POST', path, body, isBehind: lacksVersion }
     try {
       return { request, answer: await this.#vault.request(request, context) }
     } catch (error) {

@@ -46,6 +46,13 @@ export class PodVault {
     return vault
   }
 
+  /** In an OpenBao that has a Transit engine already, and pods' tokens of its issuer. */
+  static async startIn({ bao, issuer }: Pick<PodVault, 'bao' | 'issuer'>): Promise<PodVault> {
+    const vault = new PodVault(bao, issuer)
+    await vault.enableRole(ROLE, POLICY)
+    return vault
+  }
+
   private constructor(bao: OpenBao, issuer: ServiceAccountIssuer) {
     this.bao = bao
     this.issuer = issuer

@@ -45,8 +45,12 @@ export class MemoryTransit {
     this.key = key
   }
 
-  readonly readKey = async (): Promise<TransitKey> => {
+  /** What the last read of the key named as known. */
+  knownVersion = 0
+
+  readonly readKey = async (_: CallContext, knownVersion: number): Promise<TransitKey> => {
     this.reads += 1
+    this.knownVersion = knownVersion
     this.#fail()
     return this.key
   }

@@ -344,6 +344,33 @@ void test('data of a newer version, as another node writes after a rotation, is 
   t.equal(service.status().keyId, envelope.keyId, 'and Status says the new key id')
 })
 
+void test('the key is read again if the node that shows it lags behind the data', async (t) => {
+  const { service, within, transit, clock, watch } = await serviceFixture()
+  const other = await serviceFixture({ key: transitKey(2) })
+  const envelope = await other.service.encrypt(seed, other.within())
+  await watch.refresh(within())
+  const result = service.decrypt(envelope, within())
+  await clock.advance(250)
+  t.equal(transit.knownVersion, 2, 'the client may leave a node that does not know version 2')
+  transit.key = transitKey(2)
+  await clock.advance(250)
+  t.same(await result, seed)
+  await watch.refresh(within())
+  t.equal(transit.knownVersion, 2, 'as after this, because the version is known now')
+})
+
+void test('data of a version that no node has is refused after three reads of the key', async (t) => {
+  const { service, within, counts, clock, watch } = await serviceFixture()
+  const other = await serviceFixture({ key: transitKey(2) })
+  const envelope = await other.service.encrypt(seed, other.within())
+  await watch.refresh(within())
+  const before = counts().reads
+  const result = t.rejects(service.decrypt(envelope, within()), { code: 'KEY_ID_UNKNOWN' })
+  for (let step = 0; step < 3; step += 1) await clock.advance(250)
+  await result
+  t.equal(counts().reads - before, 3)
+})
+
 void test('an unknown key id during an outage is an outage, not a refusal of the data', async (t) => {
   const { service, within, transit } = await serviceFixture()
   const good = await service.encrypt(seed, within())
@@ -373,7 +400,7 @@ void test('a standby that does not know the announced version yet is asked to en
 })
 
 for (const [what, deadline, tries] of [
-  ['three times', 3_000, 3],
+  ['eight times', 3_000, 8],
   ['not when there is no time for it', 100, 1],
   ['as long as there is time', 101, 2],
 ] as const) {

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { test, type Test } from 'tap'
 import { Secret } from '../../src/secret.ts'
 import type { VaultRequest } from '../../src/vault/client/request.ts'
@@ -278,10 +279,17 @@ void test('time limits', async (t) => {
     const clock = new HandClock()
     const { client } = clientFixture(s, [vault.address], { clock, timeoutMs: 2000 })
     const asked = vault.requests.length
-    const failure = failureOf(client.request(decrypt, { deadline: 8_300 }))
-    for (const [attempt, waitMs] of [50, 100, 100, 0].entries()) {
+    const failure = failureOf(client.request(decrypt, { deadline: 6_550 }))
+    // At first it waits only a short time, because another connection may lead to another node.
+    const steps = [
+      [750, 50],
+      [1500, 100],
+      [2000, 100],
+      [2000, 0],
+    ] as const
+    for (const [attempt, [patienceMs, waitMs]] of steps.entries()) {
       await vault.arrival(asked + attempt + 1)
-      await clock.advance(2000)
+      await clock.advance(patienceMs)
       await clock.advance(waitMs)
     }
     const error = await failure
@@ -398,6 +406,108 @@ void test('several addresses', async (t) => {
     const { client } = clientFixture(s, [first.address, second.address], { timeoutMs: 400 })
     s.equal((await failureOf(client.request(decrypt, within(250)))).code, 'DEADLINE_EXCEEDED')
     s.equal((await client.request(decrypt, within(5000))).status, 200)
+  })
+
+  void t.test('a silent address is left long before vault.timeout', async (s) => {
+    const clock = new HandClock()
+    const first = await LocalVault.start(s, silence)
+    const second = await LocalVault.start(s, good)
+    const options = { clock, timeoutMs: 8_000 }
+    const { client } = clientFixture(s, [first.address, second.address], options)
+    const response = client.request(decrypt, { deadline: 3_000 })
+    await first.arrival(1)
+    await clock.advance(750)
+    s.equal((await response).status, 200)
+    s.equal((await client.request(decrypt, { deadline: 3_000 })).status, 200)
+    s.equal(first.requests.length, 1, 'the next request starts at the other one')
+  })
+
+  void t.test(
+    'the revocation of a token is sent once, so it waits for vault.timeout',
+    async (s) => {
+      const clock = new HandClock()
+      const first = await LocalVault.start(s, silence)
+      const second = await LocalVault.start(s, good)
+      const options = { clock, timeoutMs: 2_000 }
+      const { client } = clientFixture(s, [first.address, second.address], options)
+      const revoke: VaultRequest = { ...decrypt, operation: 'revoke_token' }
+      const failure = failureOf(client.request(revoke, { deadline: 3_000 }))
+      await first.arrival(1)
+      await clock.advance(2_000)
+      s.match((await failure).message, 'did not answer revoke token within vault.timeout')
+      s.equal(second.requests.length, 0)
+    },
+  )
+
+  void t.test('once a later request is answered, all leave the silent address', async (s) => {
+    const clock = new HandClock()
+    const first = await LocalVault.start(s, silence)
+    const second = await LocalVault.start(s, good)
+    const options = { clock, timeoutMs: 8_000 }
+    const { client } = clientFixture(s, [first.address, second.address], options)
+    const waiting = [1, 2, 3].map(() => client.request(decrypt, { deadline: 3_000 }))
+    await first.arrival(3)
+    await clock.advance(749)
+    s.equal(second.requests.length, 0)
+    await clock.advance(1)
+    for (const response of waiting) s.equal((await response).status, 200)
+    s.equal(second.requests.length, 3)
+  })
+
+  void t.test(
+    'if all addresses are silent, only one request after another is sent again',
+    async (s) => {
+      const clock = new HandClock()
+      const vaults = [await LocalVault.start(s, silence), await LocalVault.start(s, silence)]
+      const [first, second] = vaults
+      const { client } = clientFixture(
+        s,
+        vaults.map(({ address }) => address),
+        { clock, timeoutMs: 8_000 },
+      )
+      const waiting = [1, 2, 3].map(() => failureOf(client.request(decrypt, { deadline: 1_000 })))
+      await first?.arrival(3)
+      await clock.advance(750)
+      await second?.arrival(1)
+      await clock.advance(250)
+      for (const error of waiting) s.match((await error).code, /VAULT_TIMEOUT|DEADLINE_EXCEEDED/)
+      s.strictSame(
+        vaults.map(({ requests }) => requests.length),
+        [3, 1],
+      )
+    },
+  )
+
+  void t.test('a node that lags is left for the next request', async (s) => {
+    const behind = answer(400, { errors: ['too new'] })
+    const vaults = [
+      await LocalVault.start(s, inTurn(good, behind)),
+      await LocalVault.start(s, good),
+    ]
+    const { client } = clientFixture(
+      s,
+      vaults.map(({ address }) => address),
+    )
+    const isBehind: VaultRequest['isBehind'] = ({ status, text }) =>
+      status === 400 && text.includes('too new')
+    const request = { ...decrypt, isBehind }
+    await client.request(request, within(2_000))
+    s.equal((await failureOf(client.request(request, within(2_000)))).code, 'VAULT_REJECTED')
+    s.equal((await client.request(request, within(2_000))).status, 200)
+    s.strictSame(
+      vaults.map(({ requests }) => requests.length),
+      [2, 1],
+    )
+  })
+
+  void t.test('a node that lags behind a balancer is left with its connection', async (s) => {
+    const balancer = await LocalVault.start(s, answer(200, { data: { latest_version: 1 } }))
+    const { client } = clientFixture(s, [balancer.address])
+    await client.request({ ...readKey, isBehind: () => false }, within(2_000))
+    const closed = balancer.sockets.map((socket) => once(socket, 'close'))
+    await client.request({ ...readKey, isBehind: () => true }, within(2_000))
+    await Promise.race(closed)
+    s.equal((await client.request(readKey, within(2_000))).status, 200)
   })
 
   void t.test('all dead: the message names address and reason', async (s) => {
@@ -653,4 +763,44 @@ void test('nothing is proven by a check that two addresses answered', async (t) 
   client.prove(check)
   t.equal((await client.request(decrypt, within(5000))).status, 200, 'neither one is doubted')
   t.equal(second.requests.length, 2)
+})
+
+void test('other addresses are proven in advance, with the token of the check', async (t) => {
+  const vaults = [
+    await LocalVault.start(t, answer(200)),
+    await LocalVault.start(t, answer(200)),
+    await LocalVault.start(t, answer(403, { errors: ['permission denied'] })),
+  ]
+  const clock = new HandClock()
+  let checks = 0
+  const { client } = clientFixture(
+    t,
+    vaults.map(({ address }) => address),
+    {
+      clock,
+      recognize: async (vault, context) => {
+        checks += 1
+        await vault.request({ ...readKey, token: undefined }, context)
+        return true
+      },
+    },
+  )
+  const check = { deadline: 5_000 }
+  await client.proveOthers(check, { deadline: 5_000 })
+  t.equal(checks, 0, 'nothing was proven yet')
+  await client.request(readKey, check)
+  client.prove(check)
+  await client.proveOthers(check, { deadline: 5_000 })
+  t.equal(checks, 2)
+  t.equal(vaults[1]?.requests[0]?.headers['x-vault-token'], TOKEN)
+
+  await client.proveOthers(check, { deadline: 5_000 })
+  t.equal(checks, 2, 'one is proven, and the other was tried a moment ago')
+  await clock.advance(30_000)
+  await client.proveOthers(check, { deadline: 40_000 })
+  t.equal(checks, 3)
+
+  await vaults[0]?.stop()
+  t.equal((await client.request(decrypt, { deadline: 40_000 })).status, 200)
+  t.equal(checks, 3, 'a request goes to a proven address without a check')
 })

@@ -243,3 +243,19 @@ void test('a final response of Vault and a caller that disconnected outrank an e
     t.equal(codeOf(plan.next(failure(code, 'never'), 0, true)), code)
   }
 })
+
+void test('a request is more patient after each silence, and all are where answers take long', (t) => {
+  const book = bookOf(2)
+  const plan = new RetryPlan(book, () => 0)
+  t.equal(plan.patienceMs, 750)
+  plan.next(failure('VAULT_TIMEOUT', 'soon'), LONG, true)
+  t.equal(plan.patienceMs, 1_500)
+  plan.next(down, LONG, true)
+  t.equal(plan.patienceMs, 1_500)
+  t.equal(new RetryPlan(book, () => 0).patienceMs, 750, 'another request is not')
+  book.noteAnswer(400)
+  t.equal(new RetryPlan(book, () => 0).patienceMs, 1_600)
+  book.noteAnswer(10)
+  t.equal(new RetryPlan(book, () => 0).patienceMs, 750)
+  t.end()
+})

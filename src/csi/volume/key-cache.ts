@@ -165,7 +165,7 @@ async function readOrNone(
   context: CallContext,
 ): Promise<TransitKey | undefined> {
   try {
-    return await engine.readKey(name, context, derivation)
+    return await engine.readKey(name, context, { derivation })
   } catch (thrown) {
     const error = BridgeError.from(thrown)
     if (error.code === 'KEY_MISSING') return undefined

@@ -1,5 +1,10 @@
 import { BridgeError } from '../../errors.ts'
 
+/** How long an address may be silent before a request is sent to another one, or over another connection. */
+const PATIENCE_MS = 750
+/** Where answers take long, the patience is so many times what the last one took. */
+const PATIENCE_FACTOR = 4
+
 /** One address of Vault. */
 export interface Address {
   /** As in messages and log lines, without a trailing slash. */
@@ -17,6 +22,7 @@ export class AddressBook {
   readonly addresses: readonly Address[]
   readonly #proven = new Set<number>()
   #current = 0
+  #patienceMs = PATIENCE_MS
 
   /** Throws CONFIG_INVALID for an empty list and for a text that is not the address of a Vault. */
   constructor(texts: readonly string[]) {
@@ -38,6 +44,16 @@ export class AddressBook {
   /** The address failed: later requests start at the next one, unless another request already moved on. */
   leave(index: number): void {
     if (this.#current === index) this.#current = (index + 1) % this.addresses.length
+  }
+
+  /** How long an address may be silent before a request is sent elsewhere: a slow Vault must not receive each request twice. */
+  get patienceMs(): number {
+    return this.#patienceMs
+  }
+
+  /** Some address answered after this time. */
+  noteAnswer(milliseconds: number): void {
+    this.#patienceMs = Math.max(PATIENCE_MS, milliseconds * PATIENCE_FACTOR)
   }
 
   /** What this address says about the key or about our identity counts as Vault's decision. */

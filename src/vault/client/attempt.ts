@@ -1,6 +1,7 @@
 import type { CallContext } from '../../call-context.ts'
 import type { BridgeError } from '../../errors.ts'
 import type { VaultRequest, VaultResponse } from './request.ts'
+import type { Silence } from './silence.ts'
 
 /** One try of one request, passed through node-vault to the transport and to the reader of the response. */
 export interface Attempt {
@@ -8,6 +9,10 @@ export interface Attempt {
   readonly context: CallContext
   /** When this try times out, in milliseconds of {@link Clock.monotonic}. */
   readonly endsAt: number
+  /** After this time without an answer the request may be sent elsewhere, long before `endsAt`; undefined if it must not be. */
+  readonly patienceMs?: number | undefined
+  /** Which tries are in progress, if this one may be repeated. */
+  readonly silence?: Silence | undefined
 }
 
 /**

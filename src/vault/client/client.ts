@@ -7,14 +7,19 @@ import { AddressBook } from './address-book.ts'
 import { readAnswer, type RawAnswer } from './answer.ts'
 import { AttemptFailure, type Attempt, type Outcome } from './attempt.ts'
 import { Endpoint } from './node-vault-request.ts'
-import { buildHeaders } from './headers.ts'
 import { MAX_REDIRECTS, isRedirect, failLoop, resolveRedirect } from './redirect.ts'
 import { Recognition, type AddressCheck, type Sender } from './recognition.ts'
 import { RequestReport } from './request-report.ts'
-import type { VaultRequest, VaultRequester, VaultResponse } from './request.ts'
+import {
+  buildHeaders,
+  type VaultRequest,
+  type VaultRequester,
+  type VaultResponse,
+} from './request.ts'
 import { RetryPlan } from './retry.ts'
 import type { TlsFiles } from '../tls/tls-files.ts'
 import { TlsMaterial, type TlsMetrics } from '../tls/tls-material.ts'
+import { Silence } from './silence.ts'
 import { Transport } from './transport.ts'
 import { wait } from '../../time/wait.ts'
 
@@ -49,6 +54,11 @@ export interface VaultClient extends VaultRequester {
    * several addresses answered, because each may have shown only a part.
    */
   prove(context: CallContext): void
+  /**
+   * Proves the other addresses, too, as far as they show the same key, with the token of the requests of this context. So an
+   * outage of one does not begin with questions to the others. Never throws.
+   */
+  proveOthers(proven: CallContext, context: CallContext): Promise<void>
   /** Lets current requests finish, then closes all connections. Later requests fail with CANCELLED. */
   close(): Promise<void>
   /** Reads the TLS files again now; if they changed, the next request opens new connections. Never throws. */
@@ -63,6 +73,12 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
   return new Client(options)
 }
 
+/** The addresses that answered the requests of a context, as the one in use may have changed since, and their token. */
+interface Answers {
+  readonly indexes: Set<number>
+  readonly token: VaultRequest['token']
+}
+
 class Client implements VaultClient {
   readonly #options: VaultClientOptions
   readonly #book: AddressBook
@@ -72,8 +88,9 @@ class Client implements VaultClient {
   readonly #namespace: string
   readonly #random: () => number
   readonly #send: Sender
-  /** The addresses that answered the requests of a context: the one in use may have changed since. */
-  readonly #answeredBy = new WeakMap<CallContext, Set<number>>()
+  readonly #recognition: Recognition | undefined
+  readonly #silence = new Silence()
+  readonly #answers = new WeakMap<CallContext, Answers>()
 
   constructor(options: VaultClientOptions) {
     const { clock, log, timeoutMs, serverName } = options
@@ -91,16 +108,16 @@ class Client implements VaultClient {
     this.#report = new RequestReport(clock, log, options.metrics)
     this.#namespace = options.namespace ?? ''
     this.#random = options.random ?? Math.random
-    const send: Sender = (request, context, index) => this.#try(request, context, index)
-    const recognition = options.recognize && new Recognition(this.#book, options.recognize, send)
-    this.#send = recognition === undefined ? send : recognition.send.bind(recognition)
+    const send: Sender = (...given) => this.#try(...given)
+    this.#recognition = options.recognize && new Recognition(this.#book, options.recognize, send)
+    this.#send = this.#recognition?.send.bind(this.#recognition) ?? send
   }
 
   async request(request: VaultRequest, context: CallContext): Promise<VaultResponse> {
     const startedAt = this.#options.clock.monotonic()
     const plan = new RetryPlan(this.#book, this.#random, context)
     for (;;) {
-      const outcome = await this.#send(request, context, plan.index)
+      const outcome = await this.#send(request, context, plan.index, plan.patienceMs)
       if (!(outcome instanceof AttemptFailure)) {
         plan.succeed()
         if (this.#options.recognize === undefined && request.token !== undefined)
@@ -117,8 +134,14 @@ class Client implements VaultClient {
   }
 
   prove(context: CallContext): void {
-    const [index, ...others] = this.#answeredBy.get(context) ?? []
+    const [index, ...others] = this.#answers.get(context)?.indexes ?? []
     if (index !== undefined && others.length === 0) this.#book.prove(index)
+  }
+
+  async proveOthers(proven: CallContext, context: CallContext): Promise<void> {
+    const token = this.#answers.get(proven)?.token
+    if (token === undefined) return
+    await this.#recognition?.recognizeOthers(token, context, this.#options.clock.monotonic())
   }
 
   async close(): Promise<void> {
@@ -129,7 +152,12 @@ class Client implements VaultClient {
     await this.#tls?.refresh()
   }
 
-  async #try(request: VaultRequest, context: CallContext, index: number): Promise<Outcome> {
+  async #try(
+    request: VaultRequest,
+    context: CallContext,
+    index: number,
+    patienceMs: number,
+  ): Promise<Outcome> {
     const { clock, timeoutMs } = this.#options
     const startedAt = clock.monotonic()
     const endpoint = this.#endpoint(index)
@@ -138,12 +166,21 @@ class Client implements VaultClient {
       if (problem !== undefined) return problem
       this.#tls.checkSoon(startedAt)
     }
-    const attempt = { request, context, endsAt: Math.min(context.deadline, startedAt + timeoutMs) }
+    const mayLeave = isRepeatable(request)
+    const attempt: Attempt = {
+      request,
+      context,
+      endsAt: Math.min(context.deadline, startedAt + timeoutMs),
+      patienceMs: mayLeave ? patienceMs : undefined,
+      silence: mayLeave ? this.#silence : undefined,
+    }
     const tlsVersion = this.#tls?.version
     const outcome = await this.#exchange(endpoint, attempt)
-    return outcome instanceof AttemptFailure
-      ? this.#examine(outcome, index, startedAt, tlsVersion)
-      : outcome
+    if (outcome instanceof AttemptFailure)
+      return this.#examine(outcome, index, startedAt, tlsVersion)
+    this.#book.noteAnswer(clock.monotonic() - startedAt)
+    if (this.#silence.answered(startedAt)) this.#book.prefer(index)
+    return outcome
   }
 
   async #exchange(endpoint: Endpoint, attempt: Attempt): Promise<Outcome> {
@@ -193,7 +230,7 @@ class Client implements VaultClient {
   ): Promise<BridgeError | undefined> {
     const { clock } = this.#options
     const leftMs = context.deadline - clock.monotonic()
-    const next = plan.next(failure, leftMs, request.operation !== 'revoke_token')
+    const next = plan.next(failure, leftMs, isRepeatable(request))
     if (next instanceof BridgeError) return next
     context.onRetry?.(failure.error)
     if (next > 0) await wait(next, clock, context.signal)
@@ -210,6 +247,7 @@ class Client implements VaultClient {
       ? await this.#follow(answer, index, redirects + 1)
       : this.#judge(answer, index, redirects)
     if (outcome instanceof AttemptFailure && mayDifferByNode(outcome)) answer.connection?.leave()
+    if (answer.attempt.request.isBehind?.(answer) === true) this.#leave(answer, index)
     return outcome
   }
 
@@ -218,15 +256,21 @@ class Client implements VaultClient {
     const outcome = readAnswer(answer, address.text, this.#options.clock.now())
     if (!(outcome instanceof AttemptFailure)) {
       if (redirects > 0) this.#book.prefer(index)
-      this.#noteAnswer(answer.attempt.context, index)
+      this.#noteAnswer(answer.attempt, index)
     }
     return outcome
   }
 
-  #noteAnswer(context: CallContext, index: number): void {
-    const indexes = this.#answeredBy.get(context)
-    if (indexes === undefined) this.#answeredBy.set(context, new Set([index]))
-    else indexes.add(index)
+  #noteAnswer({ request: { token }, context }: Attempt, index: number): void {
+    const known = this.#answers.get(context)
+    if (known === undefined) this.#answers.set(context, { indexes: new Set([index]), token })
+    else known.indexes.add(index)
+  }
+
+  /** The next request starts at another address, or over another connection, which may lead to another node. */
+  #leave({ connection }: RawAnswer, index: number): void {
+    this.#book.leave(index)
+    connection?.leave()
   }
 
   async #follow(raw: RawAnswer, index: number, redirects: number): Promise<Outcome> {
@@ -254,6 +298,11 @@ class Client implements VaultClient {
     if (endpoint === undefined) throw new RangeError(`no address ${String(index)}`)
     return endpoint
   }
+}
+
+/** Vault denies the second revocation of a token. */
+function isRepeatable({ operation }: VaultRequest): boolean {
+  return operation !== 'revoke_token'
 }
 
 /** Whether another node behind the same address may answer differently. */

@@ -7,6 +7,7 @@ import type { NameLookup } from './name-lookup.ts'
 import { AttemptFailure, nameOperation, type Attempt } from './attempt.ts'
 import { readNetworkFailure } from './network-failure.ts'
 import { takeSecrets } from './secret-fields.ts'
+import type { SilentTry } from './silence.ts'
 
 /** The longest response that is read. A full batch of 64 takes about 20 KiB. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -18,11 +19,14 @@ const GIVEN_UP = new Error('given up')
  * undici's handler of one HTTP exchange. It settles exactly once: by the answer, a network error, the timeout or the
  * caller's signal, whichever comes first. It can also settle while undici is still connecting and has nothing to abort.
  */
-export class Exchange implements Dispatcher.DispatchHandler {
+export class Exchange implements Dispatcher.DispatchHandler, SilentTry {
   readonly #attempt: Attempt
   readonly #address: string
   readonly #settle: (result: RawAnswer | AttemptFailure) => void
-  readonly #cancelTimer: CancelTimer
+  readonly #clock: Clock
+  readonly #names: Pick<NameLookup, 'isPending'> | undefined
+  readonly startedAt: number
+  #cancelTimer: CancelTimer
   readonly #signal: AbortSignal | undefined
   readonly #onAbort: (() => void) | undefined
   #connection: Connection | undefined
@@ -45,16 +49,33 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#attempt = attempt
     this.#address = address
     this.#settle = settle
-    this.#cancelTimer = clock.after(leftMs, () => {
-      const isUnsent = this.#controller === undefined
-      const late = isUnsent && names?.isPending === true ? lookupIsLate : timeIsUp
-      this.#giveUp(late(attempt, address))
-    })
+    this.startedAt = attempt.endsAt - leftMs
+    this.#clock = clock
+    this.#names = names
+    const { patienceMs = leftMs } = attempt
+    const firstMs = Math.min(patienceMs, leftMs)
+    this.#cancelTimer = clock.after(firstMs, () => this.#loseTime(firstMs, leftMs - firstMs))
     this.#signal = attempt.context.signal
     if (this.#signal !== undefined) {
       this.#onAbort = () => this.#giveUp(cancelled())
       this.#signal.addEventListener('abort', this.#onAbort, { once: true })
     }
+    attempt.silence?.begin(this)
+  }
+
+  /** A later request was answered, so the node that was asked is stuck. */
+  leave(): void {
+    this.#giveUp(overtaken(this.#attempt, this.#address))
+  }
+
+  #loseTime(waitedMs: number, restMs: number): void {
+    if (restMs > 0 && this.#attempt.silence?.mayLeave(this.#clock.monotonic()) !== true) {
+      this.#cancelTimer = this.#clock.after(restMs, () => this.#loseTime(waitedMs + restMs, 0))
+      return
+    }
+    const isUnsent = this.#controller === undefined
+    const late = isUnsent && this.#names?.isPending === true ? lookupIsLate : timeIsUp
+    this.#giveUp(late(this.#attempt, this.#address, restMs > 0 ? waitedMs : undefined))
   }
 
   carriedBy(connection: Connection): void {
@@ -125,6 +146,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     for (const chunk of this.#chunks) chunk.fill(0)
     this.#chunks = []
     this.#cancelTimer()
+    this.#attempt.silence?.end(this)
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort)
     this.#settle(result)
   }
@@ -136,20 +158,30 @@ function first(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value[0] : value
 }
 
-/** The caller's own deadline is a limit of the call; no response within `vault.timeout` is an outage. */
-export function timeIsUp(attempt: Attempt, address: string): AttemptFailure {
+/**
+ * The caller's own deadline is a limit of the call; no response within `vault.timeout` is an outage.
+ * @param waitedMs if the request leaves before either of them
+ */
+export function timeIsUp(attempt: Attempt, address: string, waitedMs?: number): AttemptFailure {
   const operation = nameOperation(attempt.request)
-  if (attempt.context.deadline <= attempt.endsAt) {
+  if (waitedMs === undefined && attempt.context.deadline <= attempt.endsAt) {
     const message = `the caller's deadline passed before Vault at ${address} answered ${operation}`
     return new AttemptFailure(new BridgeError('DEADLINE_EXCEEDED', message), 'never')
   }
-  const message = `Vault at ${address} did not answer ${operation} within vault.timeout`
+  const limit = waitedMs === undefined ? 'vault.timeout' : `${waitedMs.toFixed(0)} ms`
+  const message = `Vault at ${address} did not answer ${operation} within ${limit}`
+  return new AttemptFailure(new BridgeError('VAULT_TIMEOUT', message), 'soon')
+}
+
+/** The node that was asked is stuck, as other requests are answered. */
+function overtaken({ request }: Attempt, address: string): AttemptFailure {
+  const message = `Vault at ${address} did not answer ${nameOperation(request)}, while a later request was answered`
   return new AttemptFailure(new BridgeError('VAULT_TIMEOUT', message), 'soon')
 }
 
 /** A name server that does not answer, as opposed to one that does not know the name (ENOTFOUND, EAI_AGAIN). */
-function lookupIsLate(attempt: Attempt, address: string): AttemptFailure {
-  const { error, retry } = timeIsUp(attempt, address)
+function lookupIsLate(attempt: Attempt, address: string, waitedMs?: number): AttemptFailure {
+  const { error, retry } = timeIsUp(attempt, address, waitedMs)
   const message = `${error.message}: the lookup of its host name has not ended; check the name servers of this host`
   return new AttemptFailure(new BridgeError(error.code, message), retry)
 }

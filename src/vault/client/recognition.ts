@@ -5,6 +5,9 @@ import type { AddressBook } from './address-book.ts'
 import { AttemptFailure, type Outcome } from './attempt.ts'
 import type { VaultRequest, VaultRequester } from './request.ts'
 
+/** How long after an address was not recognized in advance it is tried again. */
+const RETRY_MS = 30_000
+
 /**
  * Whether the Vault behind a requester holds the data that the proven addresses hold. Throws what the requester
  * throws.
@@ -16,6 +19,7 @@ export type Sender = (
   request: VaultRequest,
   context: CallContext,
   index: number,
+  patienceMs: number,
 ) => Promise<Outcome>
 
 /**
@@ -27,6 +31,7 @@ export class Recognition {
   readonly #book: AddressBook
   readonly #check: AddressCheck
   readonly #send: Sender
+  readonly #triedAt = new Map<number, number>()
 
   constructor(book: AddressBook, check: AddressCheck, send: Sender) {
     this.#book = book
@@ -35,15 +40,37 @@ export class Recognition {
   }
 
   /** Sends a request once, or returns why it must not be sent to this address. */
-  async send(request: VaultRequest, context: CallContext, index: number): Promise<Outcome> {
-    if (!this.#book.isDoubtful(index)) return this.#send(request, context, index)
+  async send(
+    request: VaultRequest,
+    context: CallContext,
+    index: number,
+    patienceMs: number,
+  ): Promise<Outcome> {
+    if (!this.#book.isDoubtful(index)) return this.#send(request, context, index, patienceMs)
     if (request.token !== undefined) {
       const failure = await this.#recognize(request.token, context, index)
-      return failure ?? this.#send(request, context, index)
+      return failure ?? this.#send(request, context, index, patienceMs)
     }
-    const outcome = await this.#send(request, context, index)
+    const outcome = await this.#send(request, context, index, patienceMs)
     const token = outcome instanceof AttemptFailure ? undefined : tokenIn(outcome.body)
     return token === undefined ? outcome : this.#keepIfRecognized(outcome, token, context, index)
+  }
+
+  /**
+   * Shows in advance that addresses that were not proven hold the same key, so that a request need not do it when the address in
+   * use fails. An address that fails is not tried again for a while.
+   */
+  async recognizeOthers(token: Secret<string>, context: CallContext, now: number): Promise<void> {
+    const due = [...this.#book.addresses.keys()].filter((index) => {
+      const isRecent = now - (this.#triedAt.get(index) ?? -Infinity) < RETRY_MS
+      return this.#book.isDoubtful(index) && !isRecent
+    })
+    await Promise.all(
+      due.map((index) => {
+        this.#triedAt.set(index, now)
+        return this.#recognize(token, context, index)
+      }),
+    )
   }
 
   /** A login has no token for the check, so the token that it returns is used only if the address holds the key. */
@@ -56,7 +83,7 @@ export class Recognition {
     const failure = await this.#recognize(token, context, index)
     if (failure === undefined) return outcome
     const revoke = { operation: 'revoke_token', method: 'POST', path: 'auth/token/revoke-self' }
-    await this.#send({ ...revoke, token } as VaultRequest, context, index)
+    await this.#send({ ...revoke, token } as VaultRequest, context, index, this.#book.patienceMs)
     return failure
   }
 
@@ -80,7 +107,12 @@ export class Recognition {
   #requester(token: Secret<string>, index: number): VaultRequester {
     return {
       request: async (request, context) => {
-        const outcome = await this.#send({ ...request, token }, context, index)
+        const outcome = await this.#send(
+          { ...request, token },
+          context,
+          index,
+          this.#book.patienceMs,
+        )
         if (outcome instanceof AttemptFailure) throw outcome.error
         return outcome
       },

@@ -41,6 +41,7 @@ export class RetryPlan {
   #attemptsAtOnce = 0
   #waits = 0
   #waitedMs = 0
+  #silences = 0
   #reconnected = false
   /** How often this request may wait for failures other than a rate limit. */
   #maxWaits = 0
@@ -65,6 +66,11 @@ export class RetryPlan {
     return this.#index
   }
 
+  /** How long to wait for an answer; longer after each silence, in case Vault is only slow. */
+  get patienceMs(): number {
+    return this.#book.patienceMs * 2 ** this.#silences
+  }
+
   /**
    * Records a failure and picks the next address. Returns how many milliseconds to wait before trying it, or the error
    * of the whole request when it is not tried again. `leftMs`: time until the caller's deadline.
@@ -72,6 +78,7 @@ export class RetryPlan {
   next(failure: AttemptFailure, leftMs: number, repeatable: boolean): number | BridgeError {
     this.#attemptsAtOnce += 1
     this.#tried.add(this.#index)
+    if (failure.error.code === 'VAULT_TIMEOUT') this.#silences += 1
     const retry = this.#retryOf(failure)
     const error = this.#choose(failure.error, retry)
     if (retry === 'ask-others') this.#refusedAt.add(this.#index)

@@ -46,9 +46,7 @@ void test('an address that hangs is left, although vault.timeout is longer than 
     vault: { timeout: '8s' },
   })
   await first.hang()
-  const call = () => outcomeOf(plugin.client.encrypt(newSeed()))
-  t.match(await call(), { code: 'DEADLINE_EXCEEDED' }, 'the call that meets the silence')
-  t.match(await call(), { code: 'OK' }, 'the next one')
+  t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
   t.equal((await plugin.client.status()).healthz, 'ok')
   await plugin.stop()
 })

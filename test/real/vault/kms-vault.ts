@@ -38,14 +38,14 @@ export type KmsVaultOptions = {
 export class KmsVault {
   readonly bao: OpenBao
   readonly tokenFile: string
-  readonly #issuer: ServiceAccountIssuer
+  readonly issuer: ServiceAccountIssuer
   readonly #caFile: string | undefined
 
   static async start(options: KmsVaultOptions = {}): Promise<KmsVault> {
     const { audit = true, tls, accepts } = options
     const [bao, issuer] = await Promise.all([
       options.bao ?? OpenBao.start({ audit, ...(tls === undefined ? {} : { tls }) }),
-      options.issuer ?? (accepts === undefined ? ServiceAccountIssuer.create() : accepts.#issuer),
+      options.issuer ?? (accepts === undefined ? ServiceAccountIssuer.create() : accepts.issuer),
     ])
     const vault = new KmsVault(bao, issuer, tls?.caFile)
     await enableTransit(bao)
@@ -60,7 +60,7 @@ export class KmsVault {
   private constructor(bao: OpenBao, issuer: ServiceAccountIssuer, caFile: string | undefined) {
     this.bao = bao
     this.#caFile = caFile
-    this.#issuer = issuer
+    this.issuer = issuer
     this.tokenFile = join(tempFolder('identity'), 'token')
   }
 
@@ -77,8 +77,8 @@ export class KmsVault {
   /** The login role of the plugin's service account; tests derive other roles from it. */
   jwtLogin(): JwtLogin {
     return {
-      issuer: this.#issuer.issuer,
-      publicKeysPem: [this.#issuer.publicKeyPem],
+      issuer: this.issuer.issuer,
+      publicKeysPem: [this.issuer.publicKeyPem],
       audience: 'vault',
       subject: `system:serviceaccount:${SERVICE_ACCOUNT.namespace}:${SERVICE_ACCOUNT.name}`,
       role: ROLE,
@@ -93,12 +93,16 @@ export class KmsVault {
 
   /** A service-account token of the plugin. */
   issueToken(wanted: ServiceAccountToken = {}): Promise<string> {
-    return this.#issuer.token({ ...SERVICE_ACCOUNT, ...wanted })
+    return this.issuer.token({ ...SERVICE_ACCOUNT, ...wanted })
+  }
+
+  readToken(): string {
+    return readFileSync(this.tokenFile, 'utf8')
   }
 
   /** Logs in as the plugin does and returns the Vault token. */
   async login(): Promise<string> {
-    const jwt = readFileSync(this.tokenFile, 'utf8')
+    const jwt = this.readToken()
     const answer = await this.bao.api('POST', 'auth/jwt/login', { role: ROLE, jwt })
     return String(answer.auth.client_token)
   }

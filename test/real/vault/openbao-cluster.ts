@@ -1,30 +1,43 @@
 import { eventually } from '../host/eventually.ts'
-import { OpenBao } from './openbao.ts'
+import type { NetworkHost } from '../host/private-network.ts'
+import { OpenBao, type Release } from './openbao.ts'
 
-const NAMES = ['one', 'two', 'three']
+const NAMES = ['one', 'two', 'three'] as const
 
-/** This member forwards all requests to the leader, as standbys of HashiCorp Vault Community do; the others answer Transit themselves. */
-const FORWARDING = 'two'
+export type MemberName = (typeof NAMES)[number]
 
-/** A real OpenBao cluster on 127.0.0.1: three raft members, one of them active, the others standbys. */
+export interface ClusterOptions {
+  /** The host of each member. Default: all on 127.0.0.1. */
+  readonly hosts?: Readonly<Record<MemberName, NetworkHost>>
+  /**
+   * Members that forward all requests to the leader, as standbys of HashiCorp Vault Community do; others answer Transit
+   * themselves. Default: the second one.
+   */
+  readonly forwarding?: readonly MemberName[]
+  readonly release?: Release
+}
+
+/** A real OpenBao cluster: three raft members, one of them active, the others standbys. */
 export class OpenBaoCluster {
   readonly members: readonly OpenBao[]
 
   /** Starts one; all members are unsealed when this returns, and the first one is the leader. */
-  static async start(): Promise<OpenBaoCluster> {
-    const [first = '', ...others] = NAMES
-    const leader = await OpenBao.start({ member: { name: first }, audit: false })
+  static async start(options: ClusterOptions = {}): Promise<OpenBaoCluster> {
+    const [first, ...others] = NAMES
+    const { forwarding = ['two'] } = options
+    const start = (name: MemberName, join?: OpenBao) =>
+      OpenBao.start({
+        member: { name, join, standbyReads: !forwarding.includes(name) },
+        host: options.hosts?.[name],
+        release: options.release,
+        audit: false,
+      })
+    const leader = await start(first)
     // By default a new member votes after 10 s.
     const autopilot = { server_stabilization_time: '1s' }
     await leader.api('POST', 'sys/storage/raft/autopilot/configuration', autopilot)
     const members = [leader]
-    for (const name of others) {
-      const member = await OpenBao.start({
-        member: { name, join: leader, standbyReads: name !== FORWARDING },
-        audit: false,
-      })
-      members.push(member)
-    }
+    for (const name of others) members.push(await start(name, leader))
     const cluster = new OpenBaoCluster(members)
     await cluster.#untilAllVote(leader)
     return cluster

@@ -10,6 +10,8 @@ import type { JsonBody } from '../program/json-body.ts'
 import { obtain } from '../host/parts.ts'
 import { freePort } from '../host/port.ts'
 import { Program } from '../program/program.ts'
+import type { NetworkHost } from '../host/private-network.ts'
+import type { Wrap } from '../program/served-program.ts'
 import { tempFolder } from '../host/temp-folder.ts'
 
 export type OpenBaoOptions = {
@@ -32,8 +34,14 @@ export type OpenBaoOptions = {
    */
   fresh?: boolean
   /** A member of a raft cluster: its name, a running member to join, and whether it answers as a standby. See OpenBaoCluster. */
-  member?: { name: string; join?: OpenBao; standbyReads?: boolean }
+  member?: { name: string; join?: OpenBao | undefined; standbyReads?: boolean }
+  /** The host that it runs on, which this process must reach. Default: 127.0.0.1. */
+  host?: Pick<NetworkHost, 'address' | 'wrap'> | undefined
+  /** Another release. */
+  release?: Release | undefined
 }
+
+export type Release = 'bao' | 'bao-2.6'
 
 export type Answer = { status: number; body: JsonBody }
 
@@ -42,6 +50,16 @@ export type RequestOptions = {
   token?: string | null
   namespace?: string
   headers?: Record<string, string>
+}
+
+type RestartOptions = { sealed?: boolean; release?: Release | undefined }
+
+type Launched = {
+  binary: string
+  dir: string
+  address: string
+  trust: Trust | undefined
+  wrap: Wrap | undefined
 }
 
 type Keys = { rootToken: string; unsealKey: string }
@@ -56,15 +74,16 @@ export type AuditMark = number
 export class OpenBao {
   readonly address: string
   readonly dir: string
-  readonly #binary: string
+  readonly #wrap: Wrap
   readonly #agent: Agent
+  #binary: string
   #keys: Keys
   #program: Program
   #standbyIsReady = false
 
   /** Starts one; it is unsealed and ready for requests when this returns. */
   static async start(options: OpenBaoOptions = {}): Promise<OpenBao> {
-    const binary = await obtain(usesVault() ? 'vault' : 'bao')
+    const binary = await obtain(usesVault() ? 'vault' : (options.release ?? 'bao'))
     const dir = options.dir ?? tempFolder('openbao')
     const continued = existsSync(join(dir, 'keys.json'))
     if (!continued) {
@@ -80,9 +99,11 @@ export class OpenBao {
     const clusterPort = await freePort()
     const isVault = basename(binary) === 'vault'
     const audit = options.audit ?? true
+    const host = options.host?.address ?? '127.0.0.1'
     await writeFile(
       join(dir, 'openbao.hcl'),
       configuration({
+        host,
         port,
         clusterPort,
         isVault,
@@ -94,7 +115,8 @@ export class OpenBao {
     )
     const scheme = options.tls === undefined ? 'http' : 'https'
     const trust = options.tls === undefined ? undefined : await trustOf(options.tls)
-    const bao = new OpenBao(binary, dir, `${scheme}://127.0.0.1:${port}`, trust)
+    const address = `${scheme}://${host}:${port}`
+    const bao = new OpenBao({ binary, dir, address, trust, wrap: options.host?.wrap })
     bao.#standbyIsReady = options.member?.join !== undefined
     await bao.#answers()
     const keysFile = join(dir, 'keys.json')
@@ -127,10 +149,11 @@ export class OpenBao {
     await cp(join(work, 'keys.json'), join(dir, 'keys.json'))
   }
 
-  private constructor(binary: string, dir: string, address: string, trust: Trust | undefined) {
+  private constructor({ binary, dir, address, trust, wrap = (line) => line }: Launched) {
     this.#binary = binary
     this.dir = dir
     this.address = address
+    this.#wrap = wrap
     this.#agent = new Agent(trust === undefined ? {} : { connect: trust })
     this.#keys = { rootToken: '', unsealKey: '' }
     this.#program = this.#launch()
@@ -229,10 +252,11 @@ export class OpenBao {
 
   /**
    * Starts it again (after stopping it, if it runs) with the same address and data. Unsealed, unless
-   * `sealed` is true.
+   * `sealed` is true. With another release from then on, if one is named.
    */
-  async restart({ sealed = false }: { sealed?: boolean } = {}): Promise<void> {
+  async restart({ sealed = false, release }: RestartOptions = {}): Promise<void> {
     await this.#program.terminate()
+    if (release !== undefined) this.#binary = await obtain(release)
     this.#program = this.#launch()
     await this.#answers()
     if (!sealed) await this.unseal()
@@ -271,12 +295,8 @@ export class OpenBao {
   }
 
   #launch(): Program {
-    return Program.start({
-      name: 'openbao',
-      command: this.#binary,
-      args: ['server', '-config=openbao.hcl'],
-      folder: this.dir,
-    })
+    const line = { command: this.#binary, args: ['server', '-config=openbao.hcl'] }
+    return Program.start({ name: 'openbao', ...this.#wrap(line), folder: this.dir })
   }
 
   async #answers(): Promise<void> {
@@ -329,6 +349,7 @@ async function seedFolder(binary: string): Promise<string> {
  * when the audit device's path in the configuration has changed.
  */
 function configuration(given: {
+  host: string
   port: number
   clusterPort: number
   isVault: boolean
@@ -357,12 +378,12 @@ function configuration(given: {
     '  performance_multiplier = 1',
     '}',
     'listener "tcp" {',
-    `  address = "127.0.0.1:${given.port}"`,
-    `  cluster_address = "127.0.0.1:${given.clusterPort}"`,
+    `  address = "${given.host}:${given.port}"`,
+    `  cluster_address = "${given.host}:${given.clusterPort}"`,
     ...listener.map((line) => `  ${line}`),
     '}',
-    `api_addr = "${scheme}://127.0.0.1:${given.port}"`,
-    `cluster_addr = "https://127.0.0.1:${given.clusterPort}"`,
+    `api_addr = "${scheme}://${given.host}:${given.port}"`,
+    `cluster_addr = "https://${given.host}:${given.clusterPort}"`,
     ...(given.isVault ? ['disable_mlock = true'] : []),
     ...(given.standbyReads || given.isVault ? [] : ['disable_standby_reads = true']),
   ]

@@ -1,0 +1,48 @@
+/** Minimum time between two tries that leave because of silence: a Vault that is slow must not receive all requests twice. */
+const LEAVE_GAP_MS = 100
+/** How much later a request must have begun that shows, by its answer, that an earlier one is stuck. */
+const LEAD_MS = 500
+
+/** A try in progress. */
+export interface SilentTry {
+  /** By {@link Clock.monotonic}. */
+  readonly startedAt: number
+  /** Ends it, so that its request is sent elsewhere. */
+  leave(): void
+}
+
+/**
+ * Decides when a request stops waiting for a node that does not answer. One try after another leaves when its patience ends. As
+ * soon as a request that began later is answered, all that wait since before leave: the node that they asked is stuck.
+ */
+export class Silence {
+  /** Oldest first. */
+  readonly #tries = new Set<SilentTry>()
+  #leftAt = -Infinity
+
+  begin(one: SilentTry): void {
+    this.#tries.add(one)
+  }
+
+  end(one: SilentTry): void {
+    this.#tries.delete(one)
+  }
+
+  /** Whether a try whose patience has ended may leave now. */
+  mayLeave(now: number): boolean {
+    if (now - this.#leftAt < LEAVE_GAP_MS) return false
+    this.#leftAt = now
+    return true
+  }
+
+  /** A request that began at this time was answered. Returns whether others were stuck. */
+  answered(startedAt: number): boolean {
+    const stuck: SilentTry[] = []
+    for (const one of this.#tries) {
+      if (one.startedAt > startedAt - LEAD_MS) break
+      stuck.push(one)
+    }
+    for (const one of stuck) one.leave()
+    return stuck.length > 0
+  }
+}

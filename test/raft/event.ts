@@ -1,0 +1,18 @@
+import type { Scene } from './scene.ts'
+
+/** What standbys do with requests: OpenBao's answer Transit themselves, those of HashiCorp Vault forward everything. */
+export const STANDBYS = ['answer', 'forward'] as const
+export type Standbys = (typeof STANDBYS)[number]
+
+export interface RaftEvent {
+  readonly name: string
+  readonly run: (scene: Scene) => Promise<void>
+  /** Which node is the first of vault.address. Default: the leader. */
+  readonly first?: 'leader' | 'standby'
+  /** Lifetime of the plugin's Vault tokens. Default: 1h. */
+  readonly ttl?: string
+  /** Default: both. */
+  readonly standbys?: Standbys
+  /** The release that the cluster has before the event. Default: the newest. */
+  readonly from?: 'bao-2.6'
+}

@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { newPod } from '../csi/pod-vault.ts'
+import { CsiClient } from '../real/program/csi-client.ts'
+import type { WrappedSeed } from '../real/program/kms-client.ts'
+import type { Plugin } from '../real/program/plugin.ts'
+import { Availability, type ProbeLine } from './availability.ts'
+import type { RaftEvent } from './event.ts'
+import { KmsLoad } from './load.ts'
+import { APP_KEY, type Scene } from './scene.ts'
+import { Tally } from './tally.ts'
+
+/** How long the load runs before the event, and after the cluster is whole again. */
+const MARGIN_MS = 2_000
+const MOUNT_PAUSE_MS = 500
+/** The provider's own limit of a Mount (src/csi). */
+const MOUNT_MS = 20_000
+const VALUE = 'a value'
+
+/** What callers saw, by one way to the cluster. */
+export interface WayFigures {
+  readonly calls: number
+  readonly failed: number
+  /** Failed calls whose own deadline allowed another try. */
+  readonly avoidable: number
+  readonly gapMs: number
+  readonly notOkMs: number
+  readonly wrong: number
+  readonly lost: number
+}
+
+export interface EventFigures {
+  /** The longest time in which direct calls found no node that serves. */
+  readonly outageMs: number
+  readonly addresses: WayFigures
+  readonly balancer: WayFigures
+  readonly mounts: Pick<WayFigures, 'calls' | 'failed' | 'avoidable'>
+}
+
+export interface Measured {
+  readonly figures: EventFigures
+  /** For a person who examines a failure. */
+  readonly remarks: readonly string[]
+}
+
+/** Runs an event under load. */
+export async function measure(scene: Scene, event: RaftEvent): Promise<Measured> {
+  const { first = 'leader', ttl = '1h' } = event
+  await scene.settle()
+  await scene.vault.enableLogin({ ttl })
+  const addresses = await scene.addresses(first)
+  const balancer = await scene.startBalancer()
+  const direct = await scene.startPlugin(addresses)
+  const balanced = await scene.startPlugin(balancer.address)
+  const provider = await scene.startProvider(addresses)
+  const probe = scene.startProbe()
+  const all: [Buffer, WrappedSeed][] = []
+  const loads = { addresses: new KmsLoad(direct, all), balancer: new KmsLoad(balanced, all) }
+  const mounts = new Tally()
+  const driver = new CsiClient(provider.socket)
+  const objects = await mountedObjects(scene)
+  const end = new AbortController()
+  const mounting = async () => {
+    const started: Promise<void>[] = []
+    while (!end.signal.aborted) {
+      started.push(mounts.count('mount', MOUNT_MS, () => mount(scene, driver, objects)))
+      await sleep(MOUNT_PAUSE_MS)
+    }
+    await Promise.all(started)
+  }
+  const happen = Promise.withResolvers<void>()
+  const loaded = Promise.all([
+    ...Object.values(loads).map((load) => load.run(() => happen.promise)),
+    mounting(),
+  ])
+  try {
+    await sleep(MARGIN_MS)
+    await event.run(scene)
+  } finally {
+    scene.network.heal()
+    await scene.settle()
+    await sleep(MARGIN_MS)
+    happen.resolve()
+    end.abort()
+    await loaded
+  }
+  await probe.kill()
+  const vault = new Availability(readLines(probe.output()))
+  const remarks: string[] = []
+  const figuresOf = async (name: keyof typeof loads, plugin: Plugin): Promise<WayFigures> => {
+    const { tally, wrong, notOkMs, seeds } = loads[name]
+    const avoidable = tally.avoidable(vault)
+    remarks.push(...wrong.map((words) => `${name}: ${words}`))
+    for (const { kind, from, to, deadline, fault } of tally.failed.slice(0, 8))
+      remarks.push(
+        `${name}: ${kind} of ${(deadline - from).toFixed(0)} ms failed after ${(to - from).toFixed(0)} ms: ${String(fault)}`,
+      )
+    await plugin.stop()
+    const successor = await scene.startPlugin(addresses)
+    let lost = 0
+    for (const [seed, wrapped] of seeds) {
+      const plaintext = await successor.client
+        .decrypt(wrapped, { timeout: 10_000 })
+        .catch(() => undefined)
+      if (plaintext?.equals(seed) !== true) lost += 1
+    }
+    await successor.stop()
+    return {
+      calls: tally.calls,
+      failed: tally.failed.length,
+      avoidable: avoidable.length,
+      gapMs: tally.longestGapMs,
+      notOkMs,
+      wrong: wrong.length,
+      lost,
+    }
+  }
+  const figures = {
+    outageMs: vault.longestOutageMs,
+    addresses: await figuresOf('addresses', direct),
+    balancer: await figuresOf('balancer', balanced),
+    mounts: {
+      calls: mounts.calls,
+      failed: mounts.failed.length,
+      avoidable: mounts.avoidable(vault).length,
+    },
+  }
+  for (const { fault } of mounts.failed.slice(0, 4)) remarks.push(`mount: ${String(fault)}`)
+  driver.close()
+  await provider.stop()
+  await balancer.program.kill()
+  return { figures, remarks }
+}
+
+async function mountedObjects({ pods }: Scene): Promise<object[]> {
+  const ciphertext = await pods.encrypt(APP_KEY, VALUE)
+  return [{ path: 'value', type: 'decrypt', key: APP_KEY, ciphertext }]
+}
+
+async function mount({ pods }: Scene, driver: CsiClient, objects: object[]): Promise<void> {
+  const { files } = await driver.mount({ attributes: await pods.attributes(newPod(), objects) })
+  if (String(files.get('value')?.contents) !== VALUE) throw new Error('a Mount with a wrong value')
+}
+
+function readLines(output: string): ProbeLine[] {
+  return output
+    .split('\n')
+    .filter((line) => line.startsWith('{') && line.endsWith('}'))
+    .map((line) => JSON.parse(line) as ProbeLine)
+}
