@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { Script } from 'node:vm'
 
@@ -32,8 +32,8 @@ export function runServer(code: ServerCode): void {
     filename: file,
     ...(cachedData && { cachedData }),
   })
-  if (cacheFile !== undefined && (cachedData === undefined || script.cachedDataRejected === true))
-    setTimeout(() => writeCode(cacheFile, source, script.createCachedData()), saveAfterMs).unref()
+  if (cacheFile && (cachedData === undefined || script.cachedDataRejected === true))
+    saveLater(script, source, cacheFile, saveAfterMs)
   const run = script.runInThisContext() as Bundle
   run(require, dirname(file))
 }
@@ -53,19 +53,28 @@ function readCode(cacheFile: string, source: Buffer): Buffer | undefined {
   return digestOf(source, code).equals(content.subarray(0, DIGEST_BYTES)) ? code : undefined
 }
 
-/** Replaces the file atomically. A failure only makes the next start slower: the folder may be read-only, or the disk full. */
-function writeCode(cacheFile: string, source: Buffer, code: Buffer): void {
-  const unfinished = `${cacheFile}.${String(process.pid)}`
+/**
+ * Opens the file now: by then, the server may have dropped the right to do so. A start that reads a part of the file finds that
+ * the digest is wrong. A failure only makes the next start slower: the folder may be read-only, or the disk full.
+ */
+function saveLater(script: Script, source: Buffer, cacheFile: string, afterMs: number): void {
+  let target: number
   try {
-    try {
-      writeFileSync(unfinished, Buffer.concat([digestOf(source, code), code]), { mode: 0o600 })
-      renameSync(unfinished, cacheFile)
-    } finally {
-      rmSync(unfinished, { force: true })
-    }
+    target = openSync(cacheFile, 'w', 0o600)
   } catch {
     return
   }
+  const save = () => {
+    const code = script.createCachedData()
+    try {
+      writeFileSync(target, Buffer.concat([digestOf(source, code), code]))
+    } catch {
+      return
+    } finally {
+      closeSync(target)
+    }
+  }
+  setTimeout(save, afterMs).unref()
 }
 
 function digestOf(source: Buffer, code: Buffer): Buffer {

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readlinkSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -48,6 +49,11 @@ void test('the program is found through links, absolute and relative, from any f
   symlinkSync(PROGRAM, join(folder, 'a/absolute'))
   symlinkSync('../a/absolute', join(folder, 'b/relative'))
   t.strictSame(await run(['--version'], { program: join(folder, 'b/relative'), cwd: '/' }), OK)
+})
+
+void test('a shell that is given the name of the launcher alone runs it', async (t) => {
+  const options = { program: '/bin/sh', cwd: join(ROOT, 'bin') }
+  t.strictSame(await run(['transit-bridge', '--version'], options), OK)
 })
 
 void test('a path with spaces works', async (t) => {
@@ -133,6 +139,7 @@ void test('a server keeps its compiled code beside the program, for its next sta
   t.teardown(() => server.terminate())
   await server.waitUntil('its compiled code', () => {
     const files = readdirSync(join(folder, 'dist'), { recursive: true, encoding: 'utf8' })
-    return files.some((name) => name.endsWith('/kms.cjs.cache'))
+    const saved = files.find((name) => name.endsWith('/kms.cjs.cache'))
+    return saved !== undefined && statSync(join(folder, 'dist', saved)).size > 100_000
   })
 })
