@@ -101,7 +101,7 @@ function judge(
     return fail('sealed file', `${what}, longer than kms.localKeys.offlineFor`, 'fix Vault first')
   return ok(
     'sealed file',
-    `${what}; the plugin can start without Vault for ${describeDuration(leftMs)}, and so can its API server if all data is under local keys (transit-bridge verify)`,
+    `${what}; the plugin can start without Vault for ${describeDuration(leftMs)}, and so can its API server if all data is under these local keys: transit-bridge verify shows what is under none, and a restart of the API server while Vault answers adds those that are missing`,
   )
 }
 

@@ -1,5 +1,5 @@
 // Where the bytes of a local key are: in the memory of the process until Vault refuses, and nowhere else.
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 
@@ -65,6 +65,47 @@ void test('a refusal leaves no byte of its own local keys and of those of other 
     for (const key of keys)
       for (const text of [key.toString('base64'), key.toString('hex')])
         t.notMatch(program.output(), text)
+})
+
+void test('a refusal leaves no byte of the local keys that came from the sealed file, nor of the node key', async (t) => {
+  const folder = tempFolder('sealed')
+  const [sealedFile, nodeKeyFile] = [join(folder, 'local-keys'), join(folder, 'node-key')]
+  const nodeKey = newSeed()
+  writeFileSync(nodeKeyFile, nodeKey, { mode: 0o400 })
+  const network = await fixture.tcpProxy()
+  const localKeys = { enabled: true, sealedFile, nodeKeyFile }
+  const kms = { refreshInterval: '1s', localKeys }
+  const plugin = await fixture.startHealthy({ address: network.address, kms })
+  const other = await fixture.startHealthy(SETTINGS)
+  const wrapped = [await plugin.client.encrypt(newSeed()), await other.client.encrypt(newSeed())]
+  for (const each of wrapped) await plugin.client.decrypt(each)
+  const keys = await Promise.all(wrapped.map(localKeyOf))
+  await network.refuse()
+  await plugin.program.terminate()
+  await plugin.restart()
+  for (const each of wrapped) await plugin.client.decrypt(each)
+  const pid = () => plugin.program.pid
+  t.same(findInMemory(pid(), keys), keys, 'the search finds them while they are used')
+  const pieces = [...keys, nodeKey].flatMap(piecesOf)
+  for (const file of [sealedFile, `${sealedFile}.lock`]) {
+    const content = readFileSync(file)
+    t.same(
+      pieces.filter((piece) => content.includes(piece)),
+      [],
+      file,
+    )
+  }
+  await bao.api('DELETE', 'sys/policies/acl/transit-bridge-kms')
+  await network.pass()
+  await plugin.waitForHealth(/denies/)
+  await eventually('no key to be in memory', async () => {
+    await outcomeOf(plugin.client.encrypt(newSeed()))
+    const found = findInMemory(pid(), pieces)
+    if (found.length === 0) return true
+    throw new Error(`forms ${found.map((each) => pieces.indexOf(each)).join()}`)
+  })
+  t.same(readdirSync(folder).toSorted(), ['local-keys.lock', 'node-key'])
+  await vault.writePolicy()
 })
 
 void test('a core dump contains no memory, so no local key', async (t) => {
