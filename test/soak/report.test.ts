@@ -20,6 +20,7 @@ const GOOD: SoakResult = {
     ofPods: 10,
     decryptedOfPods: 10,
     fileBytes: 1_048_576,
+    localKeys: 5,
   },
   keyVersions: 4,
   levels: [],

@@ -27,10 +27,10 @@ export function formatReport(result: SoakResult): string {
     `log: ${number(result.logs.lines)} lines, ${number(result.logs.warnings)} warnings, ${number(result.logs.errors)} errors`,
   ]
   if (decrypted !== undefined) {
-    const { handedOut, ofPods, decryptedOfPods, fileBytes } = decrypted
+    const { handedOut, ofPods, decryptedOfPods, fileBytes, localKeys } = decrypted
     const size = (fileBytes / (1024 * 1024)).toFixed(1)
     lines.push(
-      `DEK seeds: ${number(decrypted.decrypted)} of ${number(handedOut)} decrypt to their plaintext (${number(result.keyVersions)} key versions, ${size} MiB)`,
+      `DEK seeds: ${number(decrypted.decrypted)} of ${number(handedOut)} decrypt to their plaintext (${number(result.keyVersions)} key versions, ${number(localKeys)} local keys, ${size} MiB)`,
       `ciphertexts of pods: ${number(decryptedOfPods)} of ${number(ofPods)} decrypt to their plaintext`,
     )
   }

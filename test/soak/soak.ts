@@ -3,6 +3,9 @@ import { parseCommandLine, USAGE, type CommandLine } from './command-line.ts'
 import { formatReport, isProved } from './report.ts'
 import { runSoak } from './soak-run.ts'
 
+// By default these end the process without its exit handlers, which remove its folders.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+
 const commandLine = readCommandLine()
 if (commandLine === undefined) process.exitCode = 2
 else await run(commandLine)

@@ -36,7 +36,7 @@ const MAX_FAULT_MS = 10_000
 const MIN_CALM_MS = 3_000
 const MAX_CALM_MS = 8_000
 /** A guess, for the length of the plan; the run waits as long as a recovery takes. */
-const RECOVERY_MS = 3_000
+const RECOVERY_MS = 5_000
 /** In the last part of a run all programs keep running, so that their memory can be judged. */
 const RESTARTS_UNTIL = 0.6
 

@@ -1,3 +1,4 @@
+import { findWrappedKey } from '../../../src/seed/annotations.ts'
 import { Plugin } from '../../real/program/plugin.ts'
 import { countRight } from './lost-ciphertexts.ts'
 import { DATA_KEY } from './volume-class.ts'
@@ -11,6 +12,8 @@ export interface Decrypted {
   readonly ofPods: number
   readonly decryptedOfPods: number
   readonly fileBytes: number
+  /** How many local keys the DEK seeds need. */
+  readonly localKeys: number
 }
 
 /**
@@ -22,6 +25,7 @@ export async function decryptAll(world: World): Promise<Decrypted> {
   await versions.setMinDecryption(1)
   const document = { ...kms.configuration(), log: { level: 'info' } }
   const plugin = await Plugin.start(document)
+  const localKeys = new Set<string>()
   try {
     await plugin.waitForHealth('ok')
     const onFault = findings.add.bind(findings)
@@ -29,6 +33,8 @@ export async function decryptAll(world: World): Promise<Decrypted> {
       count: handedOut.size,
       decrypt: async (place) => {
         const { seed, plaintext } = handedOut.get(place)
+        const wrappedKey = findWrappedKey(seed.annotations)
+        if (wrappedKey !== undefined) localKeys.add(Buffer.from(wrappedKey).toString())
         const returned = await plugin.client.decrypt(seed, DEADLINE)
         return returned.equals(handedOut.plaintexts.make(plaintext))
       },
@@ -51,6 +57,7 @@ export async function decryptAll(world: World): Promise<Decrypted> {
       ofPods: podRecords.size,
       decryptedOfPods,
       fileBytes: handedOut.bytes,
+      localKeys: localKeys.size,
     }
   } finally {
     plugin.client.close()

@@ -75,10 +75,10 @@ export function enablePods(pods: PodVault): Promise<void> {
 export async function closeWorld(world: World): Promise<void> {
   for (const { plugin } of world.plugins) plugin.client.close()
   world.csi.close()
-  for (const { program, stage, front } of world.members) {
-    await program.kill()
-    await front?.stop()
-    await stage.close()
+  for (const member of world.members) {
+    await member.kill()
+    await member.front?.stop()
+    await member.stage.close()
   }
   world.handedOut.close()
   world.podRecords.close()
