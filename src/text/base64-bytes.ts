@@ -1,3 +1,5 @@
+import { allocateSecret } from './secret-bytes.ts'
+
 /**
  * Base64 (RFC 4648, section 4) from bytes to bytes. Node.js converts only between bytes and strings, and a string with a
  * secret cannot be zeroed.
@@ -10,7 +12,7 @@ const VALUES = new Uint8Array(256).fill(INVALID)
 for (const [value, letter] of ALPHABET.entries()) VALUES[letter] = value
 
 export function encodeBase64(bytes: Uint8Array): Buffer {
-  const encoded = Buffer.alloc(Math.ceil(bytes.length / 3) * 4, PADDING)
+  const encoded = allocateSecret(Math.ceil(bytes.length / 3) * 4).fill(PADDING)
   let at = 0
   let bits = 0
   for (let index = 0; index < bytes.length; index += 1) {
@@ -28,7 +30,7 @@ export function encodeBase64(bytes: Uint8Array): Buffer {
 export function decodeBase64(text: Uint8Array): Buffer | undefined {
   if (text.length % 4 !== 0) return undefined
   const letters = text.length - countPadding(text)
-  const decoded = Buffer.alloc(Math.floor((letters * 3) / 4))
+  const decoded = allocateSecret(Math.floor((letters * 3) / 4))
   let faults = 0
   let bits = 0
   let at = 0

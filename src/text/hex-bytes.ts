@@ -1,3 +1,5 @@
+import { allocateSecret } from './secret-bytes.ts'
+
 /** Hexadecimal digits from bytes to bytes, for the same reason as base64-bytes.ts. */
 const DIGITS = Buffer.from('0123456789abcdef')
 const UPPER = Buffer.from('ABCDEF')
@@ -8,7 +10,7 @@ for (const [value, digit] of DIGITS.entries()) VALUES[digit] = value
 for (const [index, digit] of UPPER.entries()) VALUES[digit] = 10 + index
 
 export function encodeHex(bytes: Uint8Array): Buffer {
-  const encoded = Buffer.alloc(2 * bytes.length)
+  const encoded = allocateSecret(2 * bytes.length)
   let at = 0
   for (const byte of bytes) {
     encoded[at++] = DIGITS[byte >> 4] ?? 0
@@ -20,7 +22,7 @@ export function encodeHex(bytes: Uint8Array): Buffer {
 /** Returns undefined for anything but pairs of digits, where Node.js returns the part before it. */
 export function decodeHex(text: Uint8Array): Buffer | undefined {
   if (text.length % 2 !== 0) return undefined
-  const decoded = Buffer.alloc(text.length / 2)
+  const decoded = allocateSecret(text.length / 2)
   let faults = 0
   for (let at = 0; at < decoded.length; at += 1) {
     const high = VALUES[text[2 * at] ?? 0] ?? INVALID

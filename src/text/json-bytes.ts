@@ -1,3 +1,5 @@
+import { allocateSecret } from './secret-bytes.ts'
+
 const [QUOTE, BACKSLASH, FIRST_PRINTABLE] = [0x22, 0x5c, 0x20]
 const NONE = Buffer.alloc(0)
 /** The escapes of RFC 8259, section 7, that have a letter. */
@@ -16,7 +18,7 @@ const ESCAPES: readonly Uint8Array[] = Array.from({ length: 256 }, (_none, byte)
 
 /** Returns UTF-8 text as JSON text in quotes. Unlike JSON.stringify it makes no string, which could not be zeroed. */
 export function encodeJsonText(text: Uint8Array): Buffer {
-  const result = Buffer.alloc(lengthOf(text), QUOTE)
+  const result = allocateSecret(lengthOf(text)).fill(QUOTE)
   let position = 1
   for (let index = 0; index < text.length; index += 1) {
     const escape = ESCAPES[text[index] ?? 0] ?? NONE

@@ -1,4 +1,5 @@
 import { decodeBase64 } from '../../text/base64-bytes.ts'
+import { allocateSecret } from '../../text/secret-bytes.ts'
 import type { VaultOperation } from './request.ts'
 
 /** Where Transit's answers hold secrets, as Go's encoding/json writes them: without spaces. */
@@ -58,7 +59,7 @@ function takeExportedKeys(bytes: Buffer, secrets: Buffer[]): void {
 
 /** PEM in JSON has no escapes but newlines. Undefined for any other text. */
 function unescapeLines(text: Buffer): Buffer | undefined {
-  const plain = Buffer.alloc(text.length)
+  const plain = allocateSecret(text.length)
   let length = 0
   for (let at = 0; at < text.length; at += 1) {
     const isEscape = text[at] === BACKSLASH
