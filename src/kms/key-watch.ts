@@ -244,7 +244,9 @@ export class KeyWatch {
     try {
       await proveKey(this.#snapshot, context)
     } catch (error) {
-      const older = this.#stepBack.confirm(error, clock.monotonic())
+      // The leader may be behind an address that did not answer, while a standby that lags did.
+      const mayLag = this.#obstacle !== undefined
+      const older = mayLag ? undefined : this.#stepBack.confirm(error, clock.monotonic())
       if (older === undefined) throw error
       await this.#announce(older, context)
       await proveKey(older, context)

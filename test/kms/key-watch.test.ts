@@ -288,6 +288,26 @@ void test('a Vault that was restored from a backup: its older key is accepted as
   )
 })
 
+void test('while another address does not answer, a node that refuses the known version may lag', async (t) => {
+  const { clock, give, failProof, reads, watch, untilNextRead } = await watching(transitKey(3))
+  await clock.advance(PERIOD)
+  const since = clock.monotonic()
+  const outage = new BridgeError('VAULT_UNREACHABLE', 'connection refused')
+  const checkWithObstacle = async () => {
+    reads.at(-1)?.context.onRetry?.(outage)
+    await give(transitKey(2))
+    await failProof('KEY_VERSION_UNKNOWN')
+  }
+  while (clock.monotonic() - since < 60_000) {
+    await checkWithObstacle()
+    await untilNextRead()
+  }
+  t.equal(watch.snapshot?.keyVersion, 3)
+  await give(transitKey(2))
+  await failProof('KEY_VERSION_UNKNOWN')
+  t.equal(watch.snapshot?.keyVersion, 2, 'all addresses answered')
+})
+
 void test('a standby that encrypts with the known version only lags: its older key is not accepted', async (t) => {
   const { clock, give, prove, watch } = await watching(transitKey(3))
   await clock.advance(PERIOD)
