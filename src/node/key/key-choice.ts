@@ -55,7 +55,7 @@ async function tryAuto({ creds }: KeyChoiceOptions): Promise<Reason> {
   if (typeof made === 'string') return { key: undefined, why: made }
   const key = findCredentialKey(made)
   if (key === 'tpm2') return { key, why: 'systemd-creds has just used it' }
-  if (key === 'host') return { key, why: await explainHost(creds) }
+  if (key === 'host') return { key, why: await explainHost(creds, await creds.findLackOfTpm2()) }
   return { key, why: 'systemd-creds does not show it in the credential that it writes' }
 }
 
@@ -66,13 +66,15 @@ async function foresee({ creds }: KeyChoiceOptions): Promise<Reason> {
   if (lack === undefined) return { key: undefined, why: `${made}; ${SILENT}` }
   if (lack.length === 0 && typeof (await attempt(creds, 'tpm2')) !== 'string')
     return { key: 'tpm2', why: `systemd-creds has just used it; ${made}` }
-  return { key: 'host', why: `${await explainHost(creds)}; ${made}` }
+  return { key: 'host', why: `${await explainHost(creds, lack)}; ${made}` }
 }
 
 const SILENT = 'this version of systemd does not report whether it can use a TPM 2'
 
-async function explainHost(creds: KeyChoiceOptions['creds']): Promise<string> {
-  const lack = await creds.findLackOfTpm2()
+async function explainHost(
+  creds: KeyChoiceOptions['creds'],
+  lack: readonly string[] | undefined,
+): Promise<string> {
   if (lack === undefined) return SILENT
   if (lack.length > 0)
     return `systemd cannot use a TPM 2 here; systemd-creds has-tpm2 reports as missing: ${lack.join(', ')}`
