@@ -123,10 +123,11 @@ export class UnaryFunnel {
     limit: 'limited' | 'unlimited' = 'limited',
     more: UnaryMethodOptions<I> = {},
   ): UntypedHandleCall {
+    const served: ServedMethod<I, O> = { ...more, method, handle, limit }
+    const refused: ServedMethod<I, O> = { ...served, handle: () => this.#refuse() }
     return (call: Call, reply: sendUnaryData<SentMessage>) => {
       const isRefused = limit === 'limited' && this.#inFlight >= this.#options.maxInFlight
-      const answer = isRefused ? () => this.#refuse() : handle
-      this.#answer({ ...more, method, handle: answer, limit }, call, reply)
+      this.#answer(isRefused ? refused : served, call, reply)
     }
   }
 
