@@ -32,6 +32,10 @@ const PATHS: readonly (readonly [
   ['keys/KEY/config', 'update', 'config', false],
   ['sign/KEY/sha2-256', 'update', 'sign', false],
   ['future/KEY', 'update', 'future', true],
+  ['keys/KEY/rotate/x', 'update', 'rotate/x', true],
+  // A key in the body, or a path of a future version: it may be any.
+  ['encrypt', 'update', 'encrypt', true],
+  ['sign', 'update', 'sign', true],
 ]
 const word = fc.constantFrom('transit', 'team', 'a', 'keys', 'decrypt', 'export', 'k8s')
 const mount = fc.array(word, { minLength: 1, maxLength: 3 }).map((words) => words.join('/'))
@@ -120,19 +124,30 @@ holds('any JSON is read without an exception', [fc.anything()], (anything) => {
   ok(read === undefined || read === 'invalid' || typeof anything === 'object')
 })
 
-/** Not within a character of two code units. */
-const splitAt = (text: string, cut: number) => (text.slice(0, cut).isWellFormed() ? cut : cut + 1)
+/** A text in parts; none ends within a character of two code units. */
+function split(text: string, cuts: readonly number[]): readonly string[] {
+  const places = cuts
+    .map((cut) => cut % text.length)
+    .map((cut) => (text.slice(0, cut).isWellFormed() ? cut : cut + 1))
+    .toSorted((one, other) => one - other)
+  return [0, ...places].map((from, at) => text.slice(from, places[at]))
+}
 
+const TIME = '2026-01-01T00:00:00Z'
 /** A line of a log as different things write it: as it is, behind a time, by Docker, and by a container runtime. */
-const SHAPES: Readonly<Record<string, (text: string, cut: number) => string>> = {
-  bare: (text) => text,
-  prefixed: (text) => `2026-01-01T00:00:00Z host vault[12]: ${text}`,
-  docker: (text, cut) =>
-    [text.slice(0, cut), `${text.slice(cut)}\n`]
-      .map((log) => JSON.stringify({ log, stream: 'stdout', time: '2026-01-01T00:00:00Z' }))
-      .join('\n'),
-  cri: (text, cut) =>
-    `2026-01-01T00:00:00Z stdout P ${text.slice(0, cut)}\n2026-01-01T00:00:00Z stdout F ${text.slice(cut)}`,
+const SHAPES: Readonly<Record<string, (parts: readonly string[]) => readonly string[]>> = {
+  bare: (parts) => [parts.join('')],
+  prefixed: (parts) => [`${TIME} host vault[12]: ${parts.join('')}`],
+  docker: (parts) =>
+    parts.map((part, at) =>
+      JSON.stringify({
+        log: at === parts.length - 1 ? `${part}\n` : part,
+        stream: 'stdout',
+        time: TIME,
+      }),
+    ),
+  cri: (parts) =>
+    parts.map((part, at) => `${TIME} stdout ${at === parts.length - 1 ? 'F' : 'P'} ${part}`),
 }
 const entryText = fc
   .dictionary(fc.string({ maxLength: 5 }), fc.string({ unit: 'grapheme', maxLength: 30 }), {
@@ -141,7 +156,11 @@ const entryText = fc
     noNullPrototype: true,
   })
   .map((object) => JSON.stringify(object))
-const line = fc.tuple(entryText, fc.constantFrom(...Object.keys(SHAPES)), fc.nat())
+const line = fc.tuple(
+  entryText,
+  fc.constantFrom(...Object.keys(SHAPES)),
+  fc.array(fc.nat(), { maxLength: 3 }),
+)
 const folder = tempFolder('audit')
 
 holds(
@@ -149,12 +168,9 @@ holds(
   [fc.array(line, { maxLength: 8 }), fc.boolean(), fc.constantFrom('\n', '\r\n')],
   async (lines, isCompressed, lineEnd) => {
     const text = lines
-      .map(
-        ([entry, shape, cut]) =>
-          `${SHAPES[shape]?.(entry, splitAt(entry, cut % entry.length)) ?? ''}\n`,
-      )
+      .flatMap(([entry, shape, cuts]) => SHAPES[shape]?.(split(entry, cuts)) ?? [])
+      .map((each) => each + lineEnd)
       .join('')
-      .replaceAll('\n', lineEnd)
     const path = join(folder, 'log')
     writeFileSync(path, isCompressed ? gzipSync(text) : text)
     const read: LogLine[] = []

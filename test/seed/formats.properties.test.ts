@@ -126,21 +126,23 @@ const annotationNames = [
   'constructor',
   '',
 ]
-const annotations: fc.Arbitrary<Annotations> = fc
-  .uniqueArray(
-    fc.tuple(
-      fc.constantFrom(...annotationNames),
-      fc.oneof(
-        bytes,
-        fc.constantFrom('1', '2').map((each) => Buffer.from(each)),
-      ),
-    ),
-    {
-      selector: ([name]) => name,
-      maxLength: 4,
-    },
-  )
+const versions = fc
+  .constantFrom('1', '2', '', '10', '12', '1 ', '2\0', '3')
+  .map((each) => Buffer.from(each))
+const anyAnnotations: fc.Arbitrary<Annotations> = fc
+  .uniqueArray(fc.tuple(fc.constantFrom(...annotationNames), fc.oneof(bytes, versions)), {
+    selector: ([name]) => name,
+    maxLength: 4,
+  })
   .map((entries) => Object.fromEntries(entries))
+/** As this plugin writes them, with any format version. */
+const almostOwn = fc
+  .tuple(
+    fc.constantFrom(makeAnnotations('c'), makeLocalAnnotations('c', 'vault:v1:QUJD')),
+    versions,
+  )
+  .map(([made, value]) => ({ ...made, 'version.transit-bridge.internal': value }))
+const annotations: fc.Arbitrary<Annotations> = fc.oneof(anyAnnotations, almostOwn)
 
 function listOf(set: Annotations): string {
   return Object.entries(set)
@@ -155,6 +157,11 @@ holds(
   (one, other) => {
     const same = listOf(one) === listOf(other)
     equal(encodeAssociatedData(one).equals(encodeAssociatedData(other)), same)
+    const sorted = Object.keys(one)
+      .toSorted()
+      .flatMap((name) => [name, one[name] ?? ''])
+      .map((each) => Buffer.from(each as string).toString('hex'))
+    deepStrictEqual(decode(encodeAssociatedData(one)).slice(1), sorted)
     const reversed = Object.fromEntries(Object.entries(one).toReversed())
     deepStrictEqual(encodeAssociatedData(reversed), encodeAssociatedData(one))
   },

@@ -77,6 +77,9 @@ holds(
   (provider, source, payload) => {
     const read = parseStoredValue(kmsV1Value(provider, source, payload))
     deepStrictEqual(read, { kind: 'kms-v1', provider, source, payload })
+    const cut = kmsV1Value(provider, source, Buffer.alloc(0))
+    for (const removed of [0, 1, source.length + 1])
+      equal(parseStoredValue(cut.subarray(0, cut.length - removed)).kind, 'damaged')
     use(read)
   },
 )

@@ -30,7 +30,8 @@ interface Head {
 
 /**
  * Reads LIST requests from the packets that Node.js's parser (llhttp) refuses, because it does not know this method. Vault's
- * Go client sends GET with `list=true` instead; others, such as hvac, send LIST.
+ * Go client sends GET with `list=true` instead; others, such as hvac, send LIST. The first packet must have three bytes: the parser
+ * accepts `L` and `LI`, and then reports only the packet that it refuses.
  */
 export class ListRequests {
   readonly #clock: Clock
