@@ -20,12 +20,16 @@ const LONGEST_RETRY_DELAY_MS = 4_000
 const REFRESH_SHARE = 0.95
 /** With local keys, calls do not show whether Vault still allows the use of the key; only a proof does. */
 const LOCAL_PROOF_INTERVAL_MS = 300_000
+/** Longest time to ask whether a node is a standby. */
+const LEADER_TIMEOUT_MS = 2_000
 /** Minimum time between checks that the data path requests. */
 const MIN_CHECK_GAP_MS = 1_000
 
 export interface KeyWatchOptions {
   /** Reads the key; a node that shows only versions before `knownVersion` is left. */
   readonly readKey: (context: CallContext, knownVersion: number) => Promise<TransitKey>
+  /** Whether the node that answers is a standby, which may lag behind its leader. Default: it is not. */
+  readonly isStandby?: ((context: CallContext) => Promise<boolean>) | undefined
   /** Throws if the announced key version cannot be used; the error says why (KeyProof). */
   readonly proveKey: (snapshot: KeySnapshot, context: CallContext) => Promise<void>
   readonly clusters: ClusterIds
@@ -208,6 +212,14 @@ export class KeyWatch {
     return health.needsProof || this.#stepBack.isSeen || (localKeys !== undefined && isLong)
   }
 
+  /** Asked only while Vault shows an older key and refuses the known version. */
+  async #isStandby(): Promise<boolean> {
+    if (!this.#stepBack.isSeen) return false
+    // Vault does not audit this request, so it is not counted.
+    const context = { deadline: this.#options.clock.monotonic() + LEADER_TIMEOUT_MS }
+    return (await this.#options.isStandby?.(context).catch(() => false)) ?? false
+  }
+
   /** Other addresses cost nothing that a caller waits for. */
   async #proveOthers(proven: CallContext): Promise<void> {
     const context = new CheckContext(this.#options.clock.monotonic())
@@ -245,7 +257,7 @@ export class KeyWatch {
       await proveKey(this.#snapshot, context)
     } catch (error) {
       // The leader may be behind an address that did not answer, while a standby that lags did.
-      const mayLag = this.#obstacle !== undefined
+      const mayLag = this.#obstacle !== undefined || (await this.#isStandby())
       const older = mayLag ? undefined : this.#stepBack.confirm(error, clock.monotonic())
       if (older === undefined) throw error
       await this.#announce(older, context)

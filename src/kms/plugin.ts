@@ -191,13 +191,14 @@ function warnOfDenial(
 }
 
 function createWatch(
-  { kms, transit, onProven, proveOthers, clock, log, metrics }: KmsPluginOptions,
+  { kms, transit, vault, onProven, proveOthers, clock, log, metrics }: KmsPluginOptions,
   { engine, proof }: TransitCalls,
   parts: Pick<KeyWatchOptions, 'health' | 'onRefusal' | 'localKeys'>,
 ): KeyWatch {
   return new KeyWatch({
     ...parts,
     readKey: (context, knownVersion) => engine.readKey(transit.key, context, { knownVersion }),
+    isStandby: (context) => isStandby(vault, context),
     proveKey: (snapshot, context) => proof.prove(snapshot, context),
     clusters: kms,
     refreshIntervalMs: kms.refreshIntervalMs,
@@ -226,6 +227,16 @@ function viewLocalKeys(
       },
     }
   )
+}
+
+/** Each node answers for itself, and without a token (https://openbao.org/api-docs/system/leader/). */
+async function isStandby(vault: VaultRequester, context: CallContext): Promise<boolean> {
+  const { body } = await vault.request(
+    { operation: 'find_leader', method: 'GET', path: 'sys/leader', namespace: '' },
+    context,
+  )
+  const { ha_enabled: isCluster, is_self: isLeader } = (body ?? {}) as Record<string, unknown>
+  return isCluster === true && isLeader === false
 }
 
 async function recognizes(

@@ -20,6 +20,7 @@ const GRACE = 120_000
 /** A watch whose reads and proofs the test ends by hand. */
 function fixture() {
   const clock = new HandClock()
+  const node = { isStandby: false }
   const reads: OpenCall<undefined, TransitKey>[] = []
   const proofs: OpenCall<KeySnapshot, void>[] = []
   const refusals: BridgeError[] = []
@@ -27,6 +28,7 @@ function fixture() {
   const metrics = createKmsMetrics('test')
   const { log, lines } = memoryLog()
   const watch = new KeyWatch({
+    isStandby: () => Promise.resolve(node.isStandby),
     readKey: (context) => {
       const call = new OpenCall<undefined, TransitKey>(undefined, context)
       reads.push(call)
@@ -55,6 +57,7 @@ function fixture() {
   })
   return {
     clock,
+    node,
     reads,
     proofs,
     refusals,
@@ -306,6 +309,23 @@ void test('while another address does not answer, a node that refuses the known 
   await give(transitKey(2))
   await failProof('KEY_VERSION_UNKNOWN')
   t.equal(watch.snapshot?.keyVersion, 2, 'all addresses answered')
+})
+
+void test('a standby that refuses the known version is not taken for a restored Vault', async (t) => {
+  const { clock, node, give, failProof, watch, untilNextRead } = await watching(transitKey(3))
+  node.isStandby = true
+  await clock.advance(PERIOD)
+  const since = clock.monotonic()
+  while (clock.monotonic() - since < 60_000) {
+    await give(transitKey(2))
+    await failProof('KEY_VERSION_UNKNOWN')
+    await untilNextRead()
+  }
+  t.equal(watch.snapshot?.keyVersion, 3)
+  node.isStandby = false
+  await give(transitKey(2))
+  await failProof('KEY_VERSION_UNKNOWN')
+  t.equal(watch.snapshot?.keyVersion, 2, 'the leader has lost the version')
 })
 
 void test('a standby that encrypts with the known version only lags: its older key is not accepted', async (t) => {

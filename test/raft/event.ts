@@ -16,3 +16,7 @@ export interface RaftEvent {
   /** The release that the cluster has before the event. Default: the newest. */
   readonly from?: 'bao-2.6'
 }
+
+export function kindsOf({ standbys }: RaftEvent): readonly Standbys[] {
+  return standbys === undefined ? STANDBYS : [standbys]
+}

@@ -5,6 +5,7 @@ import type { WrappedSeed } from '../real/program/kms-client.ts'
 import type { Plugin } from '../real/program/plugin.ts'
 import { Availability, type ProbeLine } from './availability.ts'
 import type { RaftEvent } from './event.ts'
+import type { EventFigures, WayFigures } from './figures.ts'
 import { KmsLoad } from './load.ts'
 import { APP_KEY, type Scene } from './scene.ts'
 import { Tally } from './tally.ts'
@@ -15,26 +16,6 @@ const MOUNT_PAUSE_MS = 500
 /** The provider's own limit of a Mount (src/csi). */
 const MOUNT_MS = 20_000
 const VALUE = 'a value'
-
-/** What callers saw, by one way to the cluster. */
-export interface WayFigures {
-  readonly calls: number
-  readonly failed: number
-  /** Failed calls whose own deadline allowed another try. */
-  readonly avoidable: number
-  readonly gapMs: number
-  readonly notOkMs: number
-  readonly wrong: number
-  readonly lost: number
-}
-
-export interface EventFigures {
-  /** The longest time in which direct calls found no node that serves. */
-  readonly outageMs: number
-  readonly addresses: WayFigures
-  readonly balancer: WayFigures
-  readonly mounts: Pick<WayFigures, 'calls' | 'failed' | 'avoidable'>
-}
 
 export interface Measured {
   readonly figures: EventFigures

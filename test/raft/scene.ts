@@ -81,6 +81,13 @@ export class Scene {
     for (const other of this.#others(member, to)) this.#hostOf(member).loseTo(other)
   }
 
+  async requireRelease(prefix: string): Promise<void> {
+    for (const member of this.cluster.members) {
+      const { version } = await member.api('GET', 'sys/seal-status')
+      if (!String(version).startsWith(prefix)) throw new Error(`a node has version ${version}`)
+    }
+  }
+
   async rotate(): Promise<void> {
     await rotateKey(await this.cluster.leader(), KEY)
   }

@@ -20,6 +20,7 @@ export type VaultOperation =
   | 'lookup_token'
   | 'renew_token'
   | 'revoke_token'
+  | 'find_leader'
   // Only for setup and doctor, never for the servers.
   | 'read_setting'
   | 'list_settings'
