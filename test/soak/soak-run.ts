@@ -114,6 +114,7 @@ async function disturb(given: Disturbance): Promise<void> {
   const direct = async () => {
     await director.recoverAll('the start')
     for (const [at, episode] of plan.entries()) {
+      if (stop.signal.aborted) return
       onFault(`episode ${String(at + 1)} of ${String(plan.length)}`)
       await director.run(episode)
     }
