@@ -6,7 +6,6 @@ import type { Member } from '../members/member.ts'
 /** Words of the client itself, which has no answer of the program. */
 const CLIENT_WORDS =
   /^(Deadline exceeded after|No connection established|Connection dropped|Call cancelled|Received RST_STREAM|connect E|read E|write E|socket hang up)/i
-const LATE = /^Deadline exceeded after/i
 /** Codes of a fault of the program, not of Vault or the caller. */
 const OWN_FAULTS = new Set(['UNKNOWN', 'INTERNAL', 'UNIMPLEMENTED', 'DATA_LOSS'])
 const MIN_REASON_LENGTH = 16
@@ -62,7 +61,7 @@ export class Calls {
         this.#requireReason(member, what, failure)
         if (!isUnexpected(call, mark)) return undefined
         // On a busy machine a call may take longer than its deadline, but not each time.
-        if (LATE.test(failure.message) && tries < MAX_TRIES) continue
+        if (failure.code === 'DEADLINE_EXCEEDED' && tries < MAX_TRIES) continue
         const text = `${member.name}: ${what} failed, and no fault explains it: ${textOf(failure)}`
         this.#findings.add('call', text)
         return undefined
