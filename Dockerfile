@@ -29,4 +29,4 @@ LABEL org.opencontainers.image.title="transit-bridge" \
 ENV MALLOC_ARENA_MAX=1
 # The chart sets runAsUser 0 because host folders belong to root.
 USER 65532:65532
-ENTRYPOINT ["/usr/bin/node", "--disable-sigusr1", "--max-semi-space-size=8", "--max-old-space-size=80", "/app/dist/transit-bridge.cjs"]
+ENTRYPOINT ["/usr/bin/node", "--disable-sigusr1", "--min-semi-space-size=2", "--max-semi-space-size=8", "--max-old-space-size=80", "/app/dist/transit-bridge.cjs"]
