@@ -25,7 +25,8 @@ export const IMAGE_ENTRYPOINT = [
 
 function readLauncherOptions(): readonly string[] {
   const launcher = readFileSync(join(ROOT, 'bin/transit-bridge'), 'utf8')
-  const [, options] = /^exec "\$node" (--.+) "\$bundle" "\$@"$/m.exec(launcher) ?? []
+  const [, options] =
+    /^exec "\$node" \$permission \$rights (--.+) "\$bundle" "\$@"$/m.exec(launcher) ?? []
   if (options === undefined) throw new Error('bin/transit-bridge: its last line cannot be parsed')
   return options.split(' ')
 }

@@ -1,5 +1,6 @@
 import type { CsiConfig, ProviderConfig } from '../config/config.ts'
 import { loadProviderConfig } from '../config/load.ts'
+import { findFileNeeds } from '../config/file-needs.ts'
 import { requireSection } from '../config/section.ts'
 import { createCsiProvider, type CsiProvider } from '../csi/provider.ts'
 import { watchRefusedStreams } from '../csi/refused-streams.ts'
@@ -10,6 +11,7 @@ import { version } from '../version.ts'
 import { startAdmin } from './cli/admin.ts'
 import { defineCommand } from './cli/command.ts'
 import { requiredText } from './cli/option.ts'
+import { reportFileRights, restrictFiles } from './cli/process/file-rights.ts'
 import { handleShutdown } from './cli/process/shutdown.ts'
 import { createTelemetry, type Telemetry } from './cli/telemetry.ts'
 import { EXIT_OK } from './cli/terminal.ts'
@@ -85,6 +87,8 @@ async function runCsi(config: ProviderConfig): Promise<never> {
     clock,
     log,
   })
+  if (csi.runtime === undefined) reportFileRights(restrictFiles(findFileNeeds(config, 'csi')), log)
+  else reportFileRights('csi.runtime needs what --permission forbids', log)
   log.info({ [logKey.socket]: csi.socket }, `transit-bridge ${version} serves CSI`)
   const runtime = await startRuntime(csi, provider, telemetry)
   if (csi.runtime !== undefined) {

@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts'
 import { keyPath } from '../config/key-path.ts'
+import { findFileNeeds } from '../config/file-needs.ts'
 import { loadConfig } from '../config/load.ts'
 import { requireSection } from '../config/section.ts'
 import { startGrpcServer } from '../grpc/server.ts'
@@ -10,6 +11,7 @@ import { version } from '../version.ts'
 import { startAdmin } from './cli/admin.ts'
 import { defineCommand } from './cli/command.ts'
 import { requiredText } from './cli/option.ts'
+import { reportFileRights, restrictFiles } from './cli/process/file-rights.ts'
 import { handleShutdown } from './cli/process/shutdown.ts'
 import { createTelemetry, type Telemetry } from './cli/telemetry.ts'
 import { EXIT_OK } from './cli/terminal.ts'
@@ -71,6 +73,7 @@ async function runKms(config: Config): Promise<never> {
     clock,
     log,
   })
+  reportFileRights(restrictFiles(findFileNeeds(config, 'kms')), log)
   log.info({ [logKey.socket]: kms.socket }, `transit-bridge ${version} serves KMS`)
   session.start()
   plugin.watch.start()

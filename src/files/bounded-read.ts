@@ -15,6 +15,12 @@ interface HangingRead {
 }
 
 const hanging = new Set<HangingRead>()
+let reads = 0
+
+/** Whether a read has not ended. It occupies a thread, which Node.js does not show (process.getActiveResourcesInfo). */
+export function isReading(): boolean {
+  return reads > 0
+}
 
 /**
  * Reads a file that may be on a dead network mount, where a read never returns and cannot be aborted. Throws HOST_FAILED
@@ -23,7 +29,8 @@ const hanging = new Set<HangingRead>()
  */
 export async function readWithinTime<T>(path: string, read: () => Promise<T>): Promise<T> {
   refuseIfHanging(path)
-  const reading = read()
+  reads += 1
+  const reading = read().finally(() => (reads -= 1))
   const { promise: timeIsUp, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => {
     const entry = { path, since: performance.now() }

@@ -157,3 +157,15 @@ admin:
 log:
   level: {{ $csi.logLevel }}
 {{- end -}}
+
+{{/* The rights of the provider's Node.js (docs/design.md, "Permissions"). Nothing with csi.runtime, which needs what they forbid. */}}
+{{- define "transit-bridge.permission" -}}
+{{- if not (.Values.csi.runtime | default dict).enabled -}}
+--permission --no-experimental-sqlite --disable-warning=ExperimentalWarning --allow-net
+{{- $providers := printf "%s/*" .Values.csi.providersFolder }}
+{{- range list "/proc/self/stat" "/proc/self/status" "/proc/self/limits" "/proc/self/fd" "/etc/group" "/app/dist/*" "/etc/transit-bridge/*" "/etc/transit-bridge-ca/*" "/etc/transit-bridge-client/*" $providers "/" }} --allow-fs-read={{ . }}
+{{- end }}
+{{- range list $providers "/" }} --allow-fs-write={{ . }}
+{{- end }}
+{{- end }}
+{{- end }}

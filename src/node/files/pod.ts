@@ -1,6 +1,7 @@
 import { dirname } from 'node:path'
 
 import { foldersOf, type NodeFilesOptions } from './node-files.ts'
+import { permissionOptions } from './permission-options.ts'
 
 /** The lines of the pod spec that the static pod and the DaemonSet share, without indentation. */
 export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
@@ -22,6 +23,7 @@ export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
     `    image: ${options.image}`,
     '    imagePullPolicy: IfNotPresent   # after a power cut the registry may be unavailable',
     `    args: [kms, --config, ${JSON.stringify(options.configFile)}]`,
+    ...renderEnvironment(options).map((line) => `    ${line}`),
     ...renderProbes(options).map((line) => `    ${line}`),
     '    securityContext:',
     '      readOnlyRootFilesystem: true',
@@ -48,6 +50,13 @@ export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
       `    hostPath: {path: ${JSON.stringify(folder)}, type: ${folderType(folder, options)}}`,
     ]),
   ]
+}
+
+/** The rights of Node.js; the entry point of the image is the same for all commands. */
+function renderEnvironment(options: NodeFilesOptions): readonly string[] {
+  const value = permissionOptions(options)
+  if (value === undefined) return []
+  return ['env:', '  - name: NODE_OPTIONS', `    value: ${JSON.stringify(value)}`]
 }
 
 /** The folder of the sealed file, which must survive a restart of the node. */

@@ -135,7 +135,7 @@ void test('a second signal ends it at once, with 1', async (t) => {
   await plugin.program.waitForLine(/"stopping"/)
   plugin.program.signal('SIGTERM')
   t.match(await endOf(plugin), { code: 1 })
-  t.match(await call, { code: /^(UNAVAILABLE|CANCELLED|DEADLINE_EXCEEDED)$/ })
+  t.match(await call, { code: /^(UNAVAILABLE|CANCELLED|DEADLINE_EXCEEDED|INTERNAL)$/ })
 })
 
 void test('SIGTERM before Vault was ever reached', async (t) => {
@@ -196,7 +196,8 @@ void test('SIGTERM while a file never answers a read, as on a dead network mount
   )
   t.teardown(() => closeSync(writer))
   plugin.program.signal('SIGTERM')
-  t.match(await endOf(plugin), { code: 0 })
+  // Node.js cannot end a thread that reads, and under --permission it can only be ended by a signal.
+  t.match(await plugin.program.ended(), { signal: 'SIGTERM' })
   t.match(plugin.logLines().at(-1), { msg: 'stopped' })
 })
 

@@ -29,11 +29,12 @@ export function handleShutdown(log: Logger, sink: LogSink): Shutdown {
   const { promise: requested, resolve } = Promise.withResolvers<NodeJS.Signals>()
   const end = async (code: number): Promise<never> => {
     await sink.flush(FLUSH_LIMIT_MS)
-    return endProcess(code)
+    endProcess(code)
+    return new Promise(() => undefined)
   }
   let isStopping = false
   const onSignal = (signal: NodeJS.Signals) => {
-    if (isStopping) endProcess(EXIT_FAILED)
+    if (isStopping) return endProcess(EXIT_FAILED)
     isStopping = true
     log.info({ [logKey.reason]: signal }, 'stopping')
     setTimeout(() => {
