@@ -13,6 +13,11 @@ export interface RaftEvent {
   readonly ttl?: string
   /** Default: both. */
   readonly standbys?: Standbys
+  /**
+   * A balancer cannot see that a node lags. If it leads only to such a node, calls fail after the tries for a version that a
+   * standby does not have (src/kms/standby-lag.ts), although their deadlines may be later.
+   */
+  readonly balancerMayFail?: true
   /** The release that the cluster has before the event. Default: the newest. */
   readonly from?: 'bao-2.6'
 }

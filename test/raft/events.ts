@@ -69,6 +69,7 @@ export const EVENTS: readonly RaftEvent[] = [
   {
     name: 'the plugin reaches only a standby that lags behind a rotation',
     standbys: 'answer',
+    balancerMayFail: true,
     run: reachOnlyLaggingStandby,
   },
   { name: 'the leader is cut off while the key is rotated', run: rotateDuringPartition },
