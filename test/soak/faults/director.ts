@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Member } from '../members/member.ts'
 import type { Episode, PlannedFault } from './plan.ts'
 import type { Random } from '../random.ts'
-import type { Recovery } from './recovery.ts'
+import type { Recovery, Works } from './recovery.ts'
 import { OBJECTS } from '../load/handed-out.ts'
 import { PluginMember } from '../members/plugin-member.ts'
 import type { CsiMember } from '../members/csi-member.ts'
@@ -53,9 +53,9 @@ export class Director {
 
   async #recover(member: Member, fault: string): Promise<void> {
     const { recovery, random } = this.#options
-    const works =
+    const works: Works =
       member instanceof PluginMember
-        ? () => member.apiServer.works(random.between(0, OBJECTS - 1))
+        ? (endedAt) => member.works(random.between(0, OBJECTS - 1), endedAt)
         : () => (member as CsiMember).works()
     await recovery.wait(member, works, fault)
   }

@@ -11,6 +11,9 @@ const MUST_RECOVER_MS = 90_000
 const GIVE_UP_MS = 300_000
 const PAUSE_MS = 100
 
+/** @param endedAt when the last fault ended, by `performance.now()` */
+export type Works = (endedAt: number) => Promise<boolean>
+
 /** What a fault was for a program, for the table of recovery times. */
 export interface RecoveryTimes {
   readonly fault: string
@@ -31,7 +34,7 @@ export class Recovery {
   }
 
   /** @param fault that has just ended; if another one is active or begins, that one's end is what counts */
-  async wait(member: Member, works: () => Promise<boolean>, fault: string): Promise<void> {
+  async wait(member: Member, works: Works, fault: string): Promise<void> {
     const { condition, name } = member
     const endedAt = performance.now()
     let last = 'it was not asked'
@@ -39,7 +42,7 @@ export class Recovery {
     while (condition.isQuiet && !condition.isSettled) {
       const mark = condition.mark()
       try {
-        if ((await works()) && condition.settle(mark))
+        if ((await works(endedAt)) && condition.settle(mark))
           this.#note(fault, performance.now() - endedAt)
         else last = 'Status or the key id is not right'
       } catch (error) {

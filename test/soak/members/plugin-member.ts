@@ -24,6 +24,15 @@ export class PluginMember extends Member {
     this.apiServer = new ApiServer({ ...options, client: options.program.client })
   }
 
+  /** Whether calls succeed, and Status is that of a check after a fault: one that began during it may fail after it. */
+  async works(object: number, faultEndedAt: number): Promise<boolean> {
+    if (!(await this.apiServer.works(object))) return false
+    const { text } = await this.program.admin('/readyz?format=json')
+    const { details } = JSON.parse(text) as { details: { snapshotAgeSeconds?: number } }
+    const checkedAgoMs = (details.snapshotAgeSeconds ?? Infinity) * 1000
+    return checkedAgoMs < performance.now() - faultEndedAt
+  }
+
   override async kill(): Promise<void> {
     await super.kill()
     this.apiServer.forgetUnwritten()
