@@ -1,8 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { SourceMap, type SourceMapPayload } from 'node:module'
-import { join } from 'node:path'
-
-const BUNDLE = join(import.meta.dirname, '../../dist/transit-bridge.cjs')
 
 /** The parts of a V8 CPU profile that are used here (https://chromedevtools.github.io/devtools-protocol/v8/Profiler). */
 export type CpuProfile = {
@@ -26,9 +23,9 @@ const INTERNAL: Readonly<Record<string, string>> = {
 
 /** Self time in microseconds of each package, each folder of `src`, and each area of Node.js. Idle time does not count. */
 export function sumByPart(profile: CpuProfile): Map<string, number> {
-  const payload = JSON.parse(readFileSync(`${BUNDLE}.map`, 'utf8')) as SourceMapPayload
-  const map = new SourceMap(payload)
-  const names = new Map(profile.nodes.map(({ id, callFrame }) => [id, namePart(callFrame, map)]))
+  const files = new Set(profile.nodes.map(({ callFrame }) => callFrame.url))
+  const maps = new Map([...files].map((file) => [file, readSourceMap(file)]))
+  const names = new Map(profile.nodes.map(({ id, callFrame }) => [id, namePart(callFrame, maps)]))
   const sums = new Map<string, number>()
   for (const [index, id] of profile.samples.entries()) {
     const name = names.get(id)
@@ -39,12 +36,21 @@ export function sumByPart(profile: CpuProfile): Map<string, number> {
   return sums
 }
 
-function namePart(frame: CallFrame, map: SourceMap): string | undefined {
+function readSourceMap(url: string): SourceMap | undefined {
+  const file = `${url.replace(/^file:\/\//, '')}.map`
+  if (!existsSync(file)) return undefined
+  return new SourceMap(JSON.parse(readFileSync(file, 'utf8')) as SourceMapPayload)
+}
+
+function namePart(
+  frame: CallFrame,
+  maps: ReadonlyMap<string, SourceMap | undefined>,
+): string | undefined {
   if (frame.functionName === '(idle)') return undefined
   if (frame.url === '') return INTERNAL[frame.functionName] ?? 'native functions'
   if (frame.url.startsWith('node:')) return nameArea(frame.url)
-  const entry = map.findEntry(frame.lineNumber, frame.columnNumber)
-  const source = 'originalSource' in entry ? entry.originalSource : frame.url
+  const entry = maps.get(frame.url)?.findEntry(frame.lineNumber, frame.columnNumber)
+  const source = entry && 'originalSource' in entry ? entry.originalSource : frame.url
   const dependency = /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(source)?.[1]
   return dependency ?? /\b(src\/[^/]+)\//.exec(source)?.[1] ?? 'src'
 }

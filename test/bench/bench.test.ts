@@ -6,7 +6,6 @@ import { makeCallRows, type Measured } from '../../bench/kms/call-rows.ts'
 import { sumByPart, type CpuProfile } from '../../bench/kms/cpu-profile.ts'
 import type { Kind } from '../../bench/kms/subjects.ts'
 import { drawRatios } from '../../bench/plot.ts'
-import { buildProgram } from '../commands/program.ts'
 
 const MAIN = join(import.meta.dirname, '../../bench/main.ts')
 
@@ -63,7 +62,6 @@ void t.test('the plot has a bar for each ratio, and its texts are escaped', asyn
 })
 
 void t.test('a CPU profile is summed by package and area, without idle time', async (t) => {
-  buildProgram()
   const profile: CpuProfile = {
     nodes: [
       { id: 1, callFrame: frame('(idle)', '') },
