@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { test } from 'tap'
 import type { Plugin } from '../../real/program/plugin.ts'
 import { renderPolicy } from '../../real/vault/transit-setup.ts'
@@ -35,7 +36,7 @@ void test('a cached seed is decrypted during an outage', async (t) => {
   await plugin.waitForHealth(/refused/)
   t.same(await client.decrypt(known.wrapped), known.plaintext)
   t.match(await outcomeOf(client.decrypt(unknown.wrapped)), { code: 'UNAVAILABLE' }, 'an unknown')
-  const other = { ...known.wrapped.annotations, 'cluster.transit-bridge.internal': newSeed() }
+  const other = { ...known.wrapped.annotations, 'cluster.transit-bridge.internal': randomBytes(32) }
   t.match(
     await outcomeOf(client.decrypt({ ...known.wrapped, annotations: other })),
     { code: 'FAILED_PRECONDITION' },
