@@ -3,4 +3,4 @@ import '../commands/cli/process/process-exit.ts'
 import { csiEntry } from '../commands/servers.ts'
 import { start } from './command-line.ts'
 
-void start({ csi: csiEntry })
+if (import.meta.main) void start({ csi: csiEntry })

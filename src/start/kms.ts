@@ -3,4 +3,4 @@ import '../commands/cli/process/process-exit.ts'
 import { kmsEntry } from '../commands/servers.ts'
 import { start } from './command-line.ts'
 
-void start({ kms: kmsEntry })
+if (import.meta.main) void start({ kms: kmsEntry })

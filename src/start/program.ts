@@ -5,15 +5,17 @@ import { join } from 'node:path'
 /** Commands with a bundle of their own, because API servers and the CSI driver wait for them. */
 const SERVERS: ReadonlySet<string | undefined> = new Set(['kms', 'csi'])
 
-const folder = import.meta.dirname
-const command = process.argv[2]
-const isServer = SERVERS.has(command)
-const file = join(folder, `${isServer ? String(command) : 'commands'}.cjs`)
-const require = createRequire(file)
-if (isServer) void startServer()
-else require(file)
-
-async function startServer(): Promise<void> {
+/** Loads the bundle of a command from the folder of this one. */
+async function startProgram(command: string | undefined): Promise<void> {
+  const isServer = SERVERS.has(command)
+  const file = join(import.meta.dirname, `${isServer ? String(command) : 'commands'}.cjs`)
+  const require = createRequire(file)
+  if (!isServer) {
+    require(file)
+    return
+  }
   const { runServer } = await import('./server-code.ts')
   runServer({ file, cacheFolder: getCompileCacheDir(), require })
 }
+
+if (import.meta.main) void startProgram(process.argv[2])

@@ -11,6 +11,7 @@ import { execute, type TypedOptions } from '../../commands/execute.ts'
 import { memoryTerminal } from '../../commands/memory-terminal.ts'
 import { DocumentText, OperatorShell } from '../document.ts'
 import { startFixture } from '../fixture.ts'
+import { eventually } from '../../real/host/eventually.ts'
 import { PodVault, newPod } from '../pod-vault.ts'
 
 const DOCUMENT = new DocumentText('operations/csi-from-vault.md')
@@ -24,6 +25,8 @@ after(async () => {
 })
 await vault.makeKey('app-data')
 await vault.bao.api('POST', 'sys/mounts/secret', { type: 'kv', options: { version: '2' } })
+// A new engine refuses requests while it becomes one of version 2.
+await eventually('the KV engine', () => vault.bao.api('GET', 'secret/config'))
 
 type Fields = Record<string, unknown>
 
