@@ -3,7 +3,7 @@
 // Everything is real: OpenBao with TLS and an audit file, the built program in its own process, gRPC over its unix socket.
 // Baseline and plugin take turns in one run, so that a noisy machine affects both; each figure is the median of the rounds.
 import { makeCallRows, type Measured } from './kms/call-rows.ts'
-import { measureCrowds } from './kms/crowd-rows.ts'
+import { measureConcurrency } from './kms/concurrency-rows.ts'
 import { profileCalls } from './kms/profile.ts'
 import { measureShares } from './kms/share-rows.ts'
 import { measureStarts } from './kms/start-rows.ts'
@@ -39,13 +39,13 @@ async function measureAll(): Promise<Row[]> {
     const one = await measure(1, SINGLE_CALLS, calls)
     const many = await measure(CALLERS, CONCURRENT_CALLS, calls)
     const shares = await measureShares(subjects)
-    const crowds = await measureCrowds(subjects)
+    const concurrency = await measureConcurrency(subjects)
     await load(CALLERS, MEMORY_CALLS, calls.get('decrypt') ?? missing)
     const loadedMemory = await readResidentMemory(plugin.program.pid)
     return [
       ...makeCallRows(one, many, CALLERS),
       ...shares,
-      ...crowds,
+      ...concurrency,
       ...(await measureStarts(subjects)),
       memoryRow('at rest', restMemory, MAX_REST_MEBIBYTES),
       memoryRow(
