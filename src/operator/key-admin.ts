@@ -34,9 +34,9 @@ export class KeyAdmin {
     }
   }
 
-  /** Creates a key version, which becomes the latest. */
+  /** Creates a key version, which becomes the latest. If it throws, Vault may have created it nevertheless. */
   async rotate(): Promise<void> {
-    await this.#vault.write(`${this.#path}/rotate`, {})
+    await this.#vault.writeOnce(`${this.#path}/rotate`, {})
   }
 
   /** Data of older versions can no longer be decrypted; the limit can be lowered again until the key is trimmed. */

@@ -44,6 +44,11 @@ export class VaultSettings {
     await this.#request('write_setting', { method: 'POST', path, body })
   }
 
+  /** As `write`, but never sent again after a failure: Vault may have carried it out. */
+  async writeOnce(path: string, body: Values): Promise<void> {
+    await this.#request('write_setting', { method: 'POST', path, body, isSentOnce: true })
+  }
+
   async remove(path: string): Promise<void> {
     await this.#request('remove_setting', { method: 'DELETE', path })
   }

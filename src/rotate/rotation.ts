@@ -140,7 +140,11 @@ export class Rotation {
       return
     }
     onStep('rotate', `creating the version after ${String(from)} in Vault`)
-    if ((await this.#readKey(signal)).latestVersion === from) await actions.rotateKey()
+    // After an outage, the key shows whether Vault created the version before.
+    const create = async () => {
+      if ((await actions.readKey()).latestVersion === from) await actions.rotateKey()
+    }
+    await outlastOutage(create, this.#options, signal)
     this.#state.to = (await this.#readKey(signal)).latestVersion
   }
 

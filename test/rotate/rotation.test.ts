@@ -114,6 +114,26 @@ for (const broken of ['rewrite', 'reportEtcd', 'reportBackups', 'raise'] as cons
   })
 }
 
+void test('if the answer of Vault is lost, the key is read before it is rotated again', async (t) => {
+  for (const wasRotated of [true, false]) {
+    let isLost = true
+    const { vault, run } = fixture(t, {
+      rotateKey: () => {
+        if (wasRotated || !isLost) {
+          vault.vault += 1
+          vault.rotations += 1
+        }
+        const lost = new BridgeError('VAULT_TIMEOUT', 'no answer')
+        const answer = isLost ? Promise.reject(lost) : Promise.resolve()
+        isLost = false
+        return answer
+      },
+    })
+    await run()
+    t.match(vault, { vault: 2, stored: 2, rotations: 1 })
+  }
+})
+
 void test('interrupted after Vault rotated and before that was recorded, it does not rotate again', async (t) => {
   let isBroken = true
   const { vault, run } = fixture(t, {

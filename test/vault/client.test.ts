@@ -439,6 +439,75 @@ void test('several addresses', async (t) => {
     },
   )
 
+  for (const [operation, timeoutMs] of [
+    ['login', 2_000],
+    ['write_setting', 4_000],
+  ] as const)
+    void t.test(`${operation}: a slow answer is awaited while others are fast`, async (s) => {
+      const clock = new HandClock()
+      let end = () => {}
+      const vault = await LocalVault.start(s, (response, request, count) => {
+        if (request.url === '/v1/slow') end = () => answer(200)(response, request, count)
+        else good(response, request, count)
+      })
+      const { client } = clientFixture(s, [vault.address], { clock, timeoutMs: 8_000 })
+      const slow = { ...decrypt, operation, path: 'slow' }
+      const response = client.request(slow, { deadline: 10_000 })
+      await vault.arrival(1)
+      for (let at = 0; at < timeoutMs - 100; at += 100) {
+        await clock.advance(100)
+        await client.request(decrypt, { deadline: 20_000 })
+      }
+      end()
+      s.equal((await response).status, 200)
+      s.equal(vault.requests.filter(({ url }) => url === '/v1/slow').length, 1)
+    })
+
+  void t.test(
+    'an operation that takes long is answered beside others after it was sent twice, and then at once',
+    async (s) => {
+      const clock = new HandClock()
+      const held: (() => void)[] = []
+      const vault = await LocalVault.start(s, (response, request, count) => {
+        if (request.url === '/v1/slow') held.push(() => answer(200)(response, request, count))
+        else good(response, request, count)
+      })
+      const { client } = clientFixture(s, [vault.address], { clock, timeoutMs: 8_000 })
+      const slow: VaultRequest = { ...decrypt, operation: 'sign', path: 'slow' }
+      const ask = async (tries: number) => {
+        const startedWith = held.length
+        const response = client.request(slow, { deadline: 60_000 })
+        let isOpen = true
+        void response.finally(() => (isOpen = false))
+        for (let one = 1; one <= tries; one += 1) {
+          while (held.length < startedWith + one) {
+            await clock.advance(50)
+            await client.request(decrypt, { deadline: 60_000 })
+          }
+          for (let at = 0; at < 900 && held.length === startedWith + one; at += 50) {
+            await clock.advance(50)
+            await client.request(decrypt, { deadline: 60_000 })
+          }
+        }
+        held.at(-1)?.()
+        s.equal((await response).status, 200)
+        s.notOk(isOpen)
+        return held.length - startedWith
+      }
+      s.equal(await ask(2), 2)
+      s.equal(await ask(1), 1)
+    },
+  )
+
+  void t.test('a request that must be sent once is not repeated', async (s) => {
+    const failed = await LocalVault.start(s, answer(500, { errors: ['failed'] }))
+    const second = await LocalVault.start(s, good)
+    const { client } = clientFixture(s, [failed.address, second.address])
+    const rotate: VaultRequest = { ...decrypt, operation: 'write_setting', isSentOnce: true }
+    s.equal((await failureOf(client.request(rotate, within(5_000)))).code, 'VAULT_UNAVAILABLE')
+    s.strictSame([failed.requests.length, second.requests.length], [1, 0])
+  })
+
   void t.test('once a later request is answered, all leave the silent address', async (s) => {
     const clock = new HandClock()
     const first = await LocalVault.start(s, silence)

@@ -1,8 +1,14 @@
 import { BridgeError } from '../../errors.ts'
+import type { VaultOperation } from './request.ts'
 
 /** How long an address may be silent before a request is sent to another one, or over another connection. */
 const PATIENCE_MS = 750
-/** Where answers take long, the patience is so many times what the last one took. */
+/**
+ * The same for a login. Vault may have to ask another server for it (a TokenReview, LDAP), and each login that is sent twice leaves
+ * a token behind and costs one use of a secret id.
+ */
+const LOGIN_PATIENCE_MS = 3_000
+/** Where answers take long, the patience is so many times what the last one of the same operation took. */
 const PATIENCE_FACTOR = 4
 
 /** One address of Vault. */
@@ -22,7 +28,7 @@ export class AddressBook {
   readonly addresses: readonly Address[]
   readonly #proven = new Set<number>()
   #current = 0
-  #patienceMs = PATIENCE_MS
+  readonly #patienceMs = new Map<VaultOperation, number>()
 
   /** Throws CONFIG_INVALID for an empty list and for a text that is not the address of a Vault. */
   constructor(texts: readonly string[]) {
@@ -47,13 +53,14 @@ export class AddressBook {
   }
 
   /** How long an address may be silent before a request is sent elsewhere: a slow Vault must not receive each request twice. */
-  get patienceMs(): number {
-    return this.#patienceMs
+  patienceFor(operation: VaultOperation): number {
+    return this.#patienceMs.get(operation) ?? leastPatience(operation)
   }
 
   /** Some address answered after this time. */
-  noteAnswer(milliseconds: number): void {
-    this.#patienceMs = Math.max(PATIENCE_MS, milliseconds * PATIENCE_FACTOR)
+  noteAnswer(operation: VaultOperation, milliseconds: number): void {
+    const patienceMs = Math.max(leastPatience(operation), milliseconds * PATIENCE_FACTOR)
+    this.#patienceMs.set(operation, patienceMs)
   }
 
   /** What this address says about the key or about our identity counts as Vault's decision. */
@@ -80,6 +87,10 @@ export class AddressBook {
     const index = this.addresses.findIndex((address) => address.origin === origin)
     return index === -1 ? undefined : index
   }
+}
+
+function leastPatience(operation: VaultOperation): number {
+  return operation === 'login' ? LOGIN_PATIENCE_MS : PATIENCE_MS
 }
 
 function parseAddress(text: string): Address {

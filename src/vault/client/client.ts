@@ -12,6 +12,7 @@ import { Recognition, type AddressCheck, type Sender } from './recognition.ts'
 import { RequestReport } from './request-report.ts'
 import {
   buildHeaders,
+  type VaultOperation,
   type VaultRequest,
   type VaultRequester,
   type VaultResponse,
@@ -117,7 +118,12 @@ class Client implements VaultClient {
     const startedAt = this.#options.clock.monotonic()
     const plan = new RetryPlan(this.#book, this.#random, context)
     for (;;) {
-      const outcome = await this.#send(request, context, plan.index, plan.patienceMs)
+      const outcome = await this.#send(
+        request,
+        context,
+        plan.index,
+        plan.patienceFor(request.operation),
+      )
       if (!(outcome instanceof AttemptFailure)) {
         plan.succeed()
         if (this.#options.recognize === undefined && request.token !== undefined)
@@ -166,7 +172,7 @@ class Client implements VaultClient {
       if (problem !== undefined) return problem
       this.#tls.checkSoon(startedAt)
     }
-    const mayLeave = isRepeatable(request)
+    const mayLeave = isRepeatable(request) && !CHANGES.has(request.operation)
     const attempt: Attempt = {
       request,
       context,
@@ -178,7 +184,7 @@ class Client implements VaultClient {
     const outcome = await this.#exchange(endpoint, attempt)
     if (outcome instanceof AttemptFailure)
       return this.#examine(outcome, index, startedAt, tlsVersion)
-    this.#book.noteAnswer(clock.monotonic() - startedAt)
+    this.#book.noteAnswer(request.operation, clock.monotonic() - startedAt)
     if (this.#silence.answered(startedAt)) this.#book.prefer(index)
     return outcome
   }
@@ -300,9 +306,12 @@ class Client implements VaultClient {
   }
 }
 
+/** Writes of an operator, which may take long, and of which the second may be refused (a mount that exists). */
+const CHANGES: ReadonlySet<VaultOperation> = new Set(['write_setting', 'remove_setting'])
+
 /** Vault denies the second revocation of a token. */
-function isRepeatable({ operation }: VaultRequest): boolean {
-  return operation !== 'revoke_token'
+function isRepeatable({ operation, isSentOnce = false }: VaultRequest): boolean {
+  return operation !== 'revoke_token' && !isSentOnce
 }
 
 /** Whether another node behind the same address may answer differently. */

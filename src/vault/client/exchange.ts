@@ -26,6 +26,7 @@ export class Exchange implements Dispatcher.DispatchHandler, SilentTry {
   readonly #clock: Clock
   readonly #names: Pick<NameLookup, 'isPending'> | undefined
   readonly startedAt: number
+  readonly patienceMs: number
   #cancelTimer: CancelTimer
   readonly #signal: AbortSignal | undefined
   readonly #onAbort: (() => void) | undefined
@@ -52,8 +53,8 @@ export class Exchange implements Dispatcher.DispatchHandler, SilentTry {
     this.startedAt = attempt.endsAt - leftMs
     this.#clock = clock
     this.#names = names
-    const { patienceMs = leftMs } = attempt
-    const firstMs = Math.min(patienceMs, leftMs)
+    this.patienceMs = attempt.patienceMs ?? leftMs
+    const firstMs = Math.min(this.patienceMs, leftMs)
     this.#cancelTimer = clock.after(firstMs, () => this.#loseTime(firstMs, leftMs - firstMs))
     this.#signal = attempt.context.signal
     if (this.#signal !== undefined) {

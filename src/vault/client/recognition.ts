@@ -83,7 +83,8 @@ export class Recognition {
     const failure = await this.#recognize(token, context, index)
     if (failure === undefined) return outcome
     const revoke = { operation: 'revoke_token', method: 'POST', path: 'auth/token/revoke-self' }
-    await this.#send({ ...revoke, token } as VaultRequest, context, index, this.#book.patienceMs)
+    const patienceMs = this.#book.patienceFor('revoke_token')
+    await this.#send({ ...revoke, token } as VaultRequest, context, index, patienceMs)
     return failure
   }
 
@@ -111,7 +112,7 @@ export class Recognition {
           { ...request, token },
           context,
           index,
-          this.#book.patienceMs,
+          this.#book.patienceFor(request.operation),
         )
         if (outcome instanceof AttemptFailure) throw outcome.error
         return outcome

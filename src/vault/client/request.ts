@@ -55,6 +55,8 @@ export interface VaultRequest {
    */
   readonly isBehind?:
     ((answer: { readonly status: number; readonly text: string }) => boolean) | undefined
+  /** Whether the request must not be sent again after a failure, because Vault may have carried it out: the rotation of a key. */
+  readonly isSentOnce?: boolean | undefined
   /** Sent as X-Vault-Token; without it the request is anonymous (a login). */
   readonly token?: Secret<string> | undefined
   /** Overrides the configured namespace (a login may be in another one); empty for the root namespace. */

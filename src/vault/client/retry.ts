@@ -2,6 +2,7 @@ import type { CallContext } from '../../call-context.ts'
 import { isOutage, isRefusal, type BridgeError, type ErrorCode } from '../../errors.ts'
 import type { AddressBook } from './address-book.ts'
 import type { AttemptFailure, Retry } from './attempt.ts'
+import type { VaultOperation } from './request.ts'
 
 /** Maximum number of attempts without a wait in between. */
 const MAX_ATTEMPTS_AT_ONCE = 3
@@ -29,7 +30,7 @@ const MISCONFIGURED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  * Decides where and when a request is tried again. Untried addresses come first and at once; all come again after a
  * wait with jitter, as the election of a leader takes seconds. An address that refused the request is not asked again.
  * Every operation may be repeated (encrypt, decrypt, reads, logins) except the revocation of a token, because Vault
- * denies the second one.
+ * denies the second one, and the rotation of a key, which would create two versions.
  */
 export class RetryPlan {
   readonly #book: AddressBook
@@ -67,8 +68,8 @@ export class RetryPlan {
   }
 
   /** How long to wait for an answer; longer after each silence, in case Vault is only slow. */
-  get patienceMs(): number {
-    return this.#book.patienceMs * 2 ** this.#silences
+  patienceFor(operation: VaultOperation): number {
+    return this.#book.patienceFor(operation) * 2 ** this.#silences
   }
 
   /**

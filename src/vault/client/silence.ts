@@ -1,22 +1,25 @@
 /** Minimum time between two tries that leave because of silence: a Vault that is slow must not receive all requests twice. */
 const LEAVE_GAP_MS = 100
-/** How much later a request must have begun that shows, by its answer, that an earlier one is stuck. */
-const LEAD_MS = 500
+/**
+ * An answer shows that an earlier request is stuck only if that one had waited for this part of its patience when the answered one
+ * began. Otherwise a login that takes a second would never end beside Decrypts that take milliseconds.
+ */
+const LEAD_SHARE = 2 / 3
 
 /** A try in progress. */
 export interface SilentTry {
   /** By {@link Clock.monotonic}. */
   readonly startedAt: number
+  readonly patienceMs: number
   /** Ends it, so that its request is sent elsewhere. */
   leave(): void
 }
 
 /**
  * Decides when a request stops waiting for a node that does not answer. One try after another leaves when its patience ends. As
- * soon as a request that began later is answered, all that wait since before leave: the node that they asked is stuck.
+ * soon as a request is answered that began much later, all that wait since before leave: the node that they asked is stuck.
  */
 export class Silence {
-  /** Oldest first. */
   readonly #tries = new Set<SilentTry>()
   #leftAt = -Infinity
 
@@ -37,11 +40,9 @@ export class Silence {
 
   /** A request that began at this time was answered. Returns whether others were stuck. */
   answered(startedAt: number): boolean {
-    const stuck: SilentTry[] = []
-    for (const one of this.#tries) {
-      if (one.startedAt > startedAt - LEAD_MS) break
-      stuck.push(one)
-    }
+    const stuck = [...this.#tries].filter(
+      (one) => startedAt - one.startedAt >= one.patienceMs * LEAD_SHARE,
+    )
     for (const one of stuck) one.leave()
     return stuck.length > 0
   }
