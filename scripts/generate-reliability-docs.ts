@@ -60,12 +60,12 @@ function writeCell(fault: Fault, place: Place): string {
     : `${codes}; ${health === 'ok' ? 'ok' : `\`${health}\``}`
 }
 
-/** What is said in the same words at all places comes once. */
+/** A reason with the same words at all places appears once. */
 function writeReasons(): string {
   const rows = FAULTS.flatMap((fault) => {
     const cells = PLACES.map((place) => cellOf(fault, place))
-    const said = cells.flatMap((cell) => ('none' in cell ? [] : (cell.says ?? cell.log ?? [])))
-    return [...new Set(said)].map((words) => [fault.name, `"${words}"`])
+    const reasons = cells.flatMap((cell) => ('none' in cell ? [] : (cell.says ?? cell.log ?? [])))
+    return [...new Set(reasons)].map((words) => [fault.name, `"${words}"`])
   })
   return writeTable(['fault', 'words'], rows)
 }

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 
 import { BridgeError } from '../errors.ts'
 import { systemCodeOf } from './system-error.ts'
@@ -88,10 +88,7 @@ async function runToEnd(
   args: readonly string[],
   input: Buffer = Buffer.alloc(0),
 ): Promise<Outcome> {
-  const child = spawn('systemd-creds', args, {
-    stdio: ['pipe', 'pipe', 'pipe'],
-    timeout: TIMEOUT_MS,
-  })
+  const child = start(args)
   const [output, words, code] = await Promise.all([
     collect(child.stdout),
     collect(child.stderr),
@@ -104,6 +101,15 @@ async function runToEnd(
     }),
   ])
   return { code, output, words }
+}
+
+/** Under Node.js' permission model, spawn itself throws. */
+function start(args: readonly string[]): ChildProcessWithoutNullStreams {
+  try {
+    return spawn('systemd-creds', args, { stdio: ['pipe', 'pipe', 'pipe'], timeout: TIMEOUT_MS })
+  } catch (cause) {
+    throw explainStart(cause)
+  }
 }
 
 async function collect(stream: AsyncIterable<Buffer>): Promise<Buffer> {

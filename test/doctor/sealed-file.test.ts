@@ -19,7 +19,10 @@ import { SealedFile } from '../../src/kms/local/sealed-file.ts'
 import { SystemdCreds } from '../../src/files/systemd-creds.ts'
 import { readMoment } from '../../src/time/boot-time.ts'
 import { transitKey } from '../kms/transit-key.ts'
+import { buildProgram, PROGRAM } from '../commands/program.ts'
+import { whyNoMounts } from '../real/host/mount-namespace.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
+import { runToEnd } from '../real/program/run-to-end.ts'
 
 const OWNER = { clusterId: 'prod', keyPath: 'transit/k8s-etcd' }
 const HOUR = 3_600_000
@@ -272,4 +275,45 @@ void test('a node key on a disk is a warning', async (t) => {
   t.teardown(() => rmSync(nodeKeyFile))
   const found = await examine({ ...node, config: { ...node.config, nodeKeyFile } })
   t.match(found.join('\n'), /^warn node key: .* is on a disk/m)
+})
+
+/** Runs a program that finds a credential in the folder of systemd, in a mount namespace of its own. */
+const WITH_CREDENTIAL = `
+set -eu
+mount -t tmpfs tmpfs "$1"
+cp -a /etc/. "$1"
+mkdir -p "$1/credstore.encrypted"
+cp "$2" "$1/credstore.encrypted/transit-bridge-node-key"
+mount --bind "$1" /etc
+shift 2
+exec "$@"
+`
+
+void test('the launcher lets doctor start systemd-creds', { skip: whyNoMounts() }, async (t) => {
+  buildProgram()
+  const node = await goodNode()
+  t.teardown(node.end)
+  const folder = tempFolder('doctor')
+  const credential = join(folder, 'credential')
+  writeFileSync(credential, await new SystemdCreds({}).encrypt(randomBytes(32), 'host'))
+  const { sealedFile, nodeKeyFile } = node.config
+  const config = join(folder, 'config.yaml')
+  const document = {
+    vault: {
+      address: 'http://127.0.0.1:1',
+      auth: { method: 'token', tokenFile: join(folder, 'token') },
+    },
+    transit: { key: 'k8s-etcd' },
+    kms: {
+      socket: join(folder, 'kms.sock'),
+      clusterId: OWNER.clusterId,
+      localKeys: { enabled: true, sealedFile, nodeKeyFile },
+    },
+  }
+  writeFileSync(config, JSON.stringify(document))
+  const script = ['--mount', '--propagation', 'private', 'sh', '-c', WITH_CREDENTIAL, 'sh']
+  const command = [PROGRAM, 'doctor', '--config', config]
+  const args = [...script, tempFolder('etc'), credential, ...command]
+  const { stdout, stderr } = await runToEnd('unshare', args)
+  t.match(stdout, /^fail +node key credential: .* contains another node key than /m, stderr)
 })
