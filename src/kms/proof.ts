@@ -11,6 +11,8 @@ import type {
 } from '../transit/transit.ts'
 
 const PLAINTEXT = Buffer.from('transit-bridge health check')
+/** All of a batch differ, so that a proof notices if results are not in the order of the values. */
+const BATCHED = [Buffer.from('first value of a batch'), Buffer.from('second value of a batch')]
 
 export interface KeyProofOptions {
   readonly transit: Pick<Transit, 'encrypt' | 'decrypt'>
@@ -20,9 +22,14 @@ export interface KeyProofOptions {
   readonly onBatchDenied: (operation: 'encrypt' | 'decrypt', error: BridgeError) => void
 }
 
+/** A value that was encrypted for the proof. */
+interface Sample extends DecryptInput {
+  readonly plaintext: Buffer
+}
+
 /**
  * Proves that Vault does what the plugin relies on (docs/design.md, "Status"): it encrypts and decrypts one value and a batch,
- * and fails for a value whose AAD was changed.
+ * each value of a batch for itself, and fails for a value whose AAD was changed.
  */
 export class KeyProof {
   readonly #options: KeyProofOptions
@@ -37,12 +44,15 @@ export class KeyProof {
     const associatedData = encodeAssociatedData(makeAnnotations(clusterId))
     const changed = encodeAssociatedData(makeAnnotations(`${clusterId}, changed`))
     const input = { plaintext: PLAINTEXT, associatedData, keyVersion }
-    const ciphertext = await this.#encryptOne(input, context)
+    const good = {
+      plaintext: PLAINTEXT,
+      ciphertext: await this.#encryptOne(input, context),
+      associatedData,
+    }
     const batched = await this.#encryptBatch(input, context)
-    const good = { ciphertext, associatedData }
-    requirePlaintext(await this.#decryptOne(good, context))
-    const goods = [good, ...batched.map((each) => ({ ciphertext: each, associatedData }))]
-    await this.#proveBatch(goods, { ciphertext, associatedData: changed }, context)
+    requirePlaintext(await this.#decryptOne(good, context), good)
+    const bad = { ciphertext: good.ciphertext, associatedData: changed }
+    await this.#proveBatch([good, ...batched], bad, context)
   }
 
   async #encryptOne(input: EncryptInput, context: CallContext): Promise<string> {
@@ -52,14 +62,18 @@ export class KeyProof {
   }
 
   /**
-   * Returns a ciphertext of a batch; none if a policy denies batches. If the batch lost the AAD, the ciphertext cannot be decrypted
-   * with it.
+   * Returns the ciphertexts of a batch; none if a policy denies batches. If the batch lost the AAD, they cannot be decrypted with
+   * it.
    */
-  async #encryptBatch(input: EncryptInput, context: CallContext): Promise<readonly string[]> {
+  async #encryptBatch(input: EncryptInput, context: CallContext): Promise<readonly Sample[]> {
     const { transit, keyName } = this.#options
+    const { associatedData } = input
     const work = async () => {
-      const [result] = await transit.encrypt(keyName, [input, input], context)
-      return [requireCiphertext(result)]
+      const inputs = BATCHED.map((plaintext) => ({ ...input, plaintext }))
+      const results = await transit.encrypt(keyName, inputs, context)
+      return BATCHED.map((plaintext, index) => {
+        return { plaintext, ciphertext: requireCiphertext(results[index]), associatedData }
+      })
     }
     const found = await unlessDenied(work)
     if (!(found instanceof BridgeError)) return found
@@ -72,28 +86,28 @@ export class KeyProof {
 
   /** Vault also denies a batch if the token was just revoked: only a second denial shows that a policy denies batches. */
   async #proveBatch(
-    goods: readonly DecryptInput[],
+    goods: readonly Sample[],
     bad: DecryptInput,
     context: CallContext,
   ): Promise<void> {
     const work = () => this.#decryptBatch(goods, bad, context)
     if (!((await unlessDenied(work)) instanceof BridgeError)) return
-    for (const good of goods) requirePlaintext(await this.#decryptOne(good, context))
     requireRefused(await this.#decryptOne(bad, context))
+    for (const good of goods) requirePlaintext(await this.#decryptOne(good, context), good)
     const denial = await unlessDenied(work)
     if (denial instanceof BridgeError) this.#options.onBatchDenied('decrypt', denial)
   }
 
   /** One request shows both: a batch works, and AAD is authenticated in encrypt and decrypt. */
   async #decryptBatch(
-    goods: readonly DecryptInput[],
+    goods: readonly Sample[],
     bad: DecryptInput,
     context: CallContext,
   ): Promise<void> {
     const { transit, keyName } = this.#options
     const results = await transit.decrypt(keyName, [...goods, bad], context)
     requireRefused(results[goods.length])
-    for (const index of goods.keys()) requirePlaintext(results[index])
+    for (const [index, good] of goods.entries()) requirePlaintext(results[index], good)
   }
 
   async #decryptOne(input: DecryptInput, context: CallContext): Promise<DecryptResult> {
@@ -124,9 +138,9 @@ function requireCiphertext(result: EncryptResult | undefined): string {
   throw result ?? wrongAnswer()
 }
 
-function requirePlaintext(result: DecryptResult | undefined): void {
+function requirePlaintext(result: DecryptResult | undefined, { plaintext }: Sample): void {
   if (Buffer.isBuffer(result)) {
-    if (result.equals(PLAINTEXT)) return
+    if (result.equals(plaintext)) return
     throw plaintextWrong()
   }
   // One request passed the AAD to Vault, and another lost it.

@@ -200,6 +200,7 @@ function readBatch<Item, Result>(
   const data = dataOf(answer) as { batch_results?: unknown } | undefined
   const results: unknown = data?.batch_results
   if (!Array.isArray(results) || results.length !== items.length) {
+    if (Array.isArray(results)) results.forEach(zeroPlaintext)
     throw new BridgeError(
       'VAULT_ANSWER_INVALID',
       'the number of results that Vault returned is not the number of values in the batch',
@@ -209,6 +210,7 @@ function readBatch<Item, Result>(
     const result: unknown = results[index]
     const words = readField(result, 'error')
     if (words === undefined || words === '') return readItem(() => read(result, item))
+    zeroPlaintext(result)
     const fault = explainTransitFault(cleanWords([words], request))
     // Transit answers 500 for its own faults and 400 for the caller's (path_encrypt.go, path_decrypt.go).
     const isVaults = fault.code === 'VAULT_REJECTED' && answer.status >= 500
@@ -249,6 +251,12 @@ function readPlaintext(data: unknown): Buffer {
   const bytes = decodeBase64(Buffer.from(plaintext))
   if (bytes !== undefined) return bytes
   throw new BridgeError('VAULT_ANSWER_INVALID', 'Vault returned a plaintext that is not base64')
+}
+
+/** Of a result that is not used. */
+function zeroPlaintext(result: unknown): void {
+  const plaintext = valueOf(result, 'plaintext')
+  if (Buffer.isBuffer(plaintext)) plaintext.fill(0)
 }
 
 function readField(data: unknown, field: string): string | undefined {

@@ -60,7 +60,7 @@ void test('a Transit that works is proven in four requests: encrypt, decrypt, an
   const { prove, sizes, encrypts, denials } = fixture()
   await prove()
   t.same(encrypts, [1, 2])
-  t.same(sizes, [1, 3])
+  t.same(sizes, [1, 4])
   t.same(denials, [])
 })
 
@@ -93,6 +93,11 @@ const FAULTS: readonly (readonly [string, Parameters<typeof fixture>[0], ErrorCo
     ],
     'VAULT_UNAVAILABLE',
   ],
+  [
+    'mixes up the values of a batch',
+    (_inputs, answer) => [...answer.slice(0, -1).toReversed(), ...answer.slice(-1)],
+    'PLAINTEXT_WRONG',
+  ],
 ]
 
 for (const [what, change, code] of FAULTS) {
@@ -109,7 +114,7 @@ function denyBatches(inputs: readonly DecryptInput[], answer: DecryptResult[]): 
 void test('a Transit that denies batches is proven value by value, and the denial is reported', async (t) => {
   const { prove, sizes, denials } = fixture(denyBatches)
   await prove()
-  t.same(sizes, [1, 3, 1, 1, 1, 3])
+  t.same(sizes, [1, 4, 1, 1, 1, 1, 4])
   t.same(denials, ['decrypt: VAULT_DENIED'])
 })
 
@@ -121,7 +126,7 @@ void test('a batch that is denied once, as happens when a token is revoked, is n
     throw fault('VAULT_DENIED')
   })
   await prove()
-  t.same(sizes, [1, 3, 1, 1, 1, 3])
+  t.same(sizes, [1, 4, 1, 1, 1, 1, 4])
   t.same(denials, [])
 })
 
@@ -154,7 +159,7 @@ void test('a batch of plaintexts that is denied once is not reported', async (t)
   const { prove, encrypts, sizes, denials } = denyEncrypts(1)
   await prove()
   t.same(encrypts, [1, 2, 1, 2])
-  t.same(sizes, [1, 3])
+  t.same(sizes, [1, 4])
   t.same(denials, [])
 })
 
@@ -174,4 +179,9 @@ void test('a Transit that fails for one plaintext of a batch is not proven', asy
   )
   await t.rejects(prove(), { code: 'KEY_VERSION_DISABLED' })
   await t.rejects(fixture(undefined, () => []).prove(), { code: 'VAULT_ANSWER_INVALID' })
+})
+
+void test('a Transit that mixes up the plaintexts of a batch is PLAINTEXT_WRONG', async (t) => {
+  const { prove } = fixture(undefined, (_inputs, answer) => answer.toReversed())
+  await t.rejects(prove(), { code: 'PLAINTEXT_WRONG' })
 })

@@ -291,3 +291,18 @@ for (const call of ['readKey', 'encrypt', 'decrypt'] as const) {
     await t.rejects(run(new BridgeError('VAULT_SEALED', 'sealed')), { code: 'VAULT_SEALED' })
   })
 }
+
+void test('plaintexts of a response that is not used are zeroed', async (t) => {
+  const inputs = [{ ciphertext: 'vault:v1:AAAA' }, { ciphertext: 'vault:v1:BBBB' }]
+  const first = Buffer.alloc(32, 1)
+  const short = transitOf(answerWith({ batch_results: [{ plaintext: first }] }))
+  await t.rejects(short.transit.decrypt('k', inputs, context), { code: 'VAULT_ANSWER_INVALID' })
+  t.same(first, Buffer.alloc(32))
+
+  const [kept, failed] = [Buffer.alloc(32, 2), Buffer.alloc(32, 3)]
+  const mixed = [{ plaintext: kept }, { plaintext: failed, error: 'invalid ciphertext' }]
+  const { transit } = transitOf(answerWith({ batch_results: mixed }, 400))
+  t.match(await transit.decrypt('k', inputs, context), [kept, { code: 'CIPHERTEXT_INVALID' }])
+  t.same(kept, Buffer.alloc(32, 2))
+  t.same(failed, Buffer.alloc(32))
+})

@@ -499,6 +499,32 @@ void test('several addresses', async (t) => {
     },
   )
 
+  void t.test('an address whose response has begun is not silent', async (s) => {
+    const clock = new HandClock()
+    let end = () => {}
+    const vault = await LocalVault.start(s, (response, request, count) => {
+      if (request.url !== '/v1/slow') return void good(response, request, count)
+      response.writeHead(200).write('{"data":')
+      end = () => response.end('{}}')
+    })
+    const { client } = clientFixture(s, [vault.address], { clock, timeoutMs: 8_000 })
+    let bytes = 0
+    const { promise: begun, resolve } = Promise.withResolvers<undefined>()
+    const onBytes = (count: number) => {
+      bytes = count
+      resolve(undefined)
+    }
+    const slow = { ...decrypt, path: 'slow', onBytes }
+    const response = client.request(slow, { deadline: 10_000 })
+    await begun
+    await clock.advance(2_000)
+    await client.request(decrypt, { deadline: 10_000 })
+    end()
+    s.equal((await response).status, 200)
+    s.equal(bytes, 11)
+    s.equal(vault.requests.length, 2)
+  })
+
   void t.test('a request that must be sent once is not repeated', async (s) => {
     const failed = await LocalVault.start(s, answer(500, { errors: ['failed'] }))
     const second = await LocalVault.start(s, good)

@@ -70,13 +70,19 @@ export class Exchange implements Dispatcher.DispatchHandler, SilentTry {
   }
 
   #loseTime(waitedMs: number, restMs: number): void {
-    if (restMs > 0 && this.#attempt.silence?.mayLeave(this.#clock.monotonic()) !== true) {
+    if (restMs > 0 && !this.#mayLeave()) {
       this.#cancelTimer = this.#clock.after(restMs, () => this.#loseTime(waitedMs + restMs, 0))
       return
     }
     const isUnsent = this.#controller === undefined
     const late = isUnsent && this.#names?.isPending === true ? lookupIsLate : timeIsUp
     this.#giveUp(late(this.#attempt, this.#address, restMs > 0 ? waitedMs : undefined))
+  }
+
+  /** A node whose response has begun is not silent. */
+  #mayLeave(): boolean {
+    const { silence } = this.#attempt
+    return this.#status === 0 && silence?.mayLeave(this.#clock.monotonic()) === true
   }
 
   carriedBy(connection: Connection): void {
@@ -91,6 +97,7 @@ export class Exchange implements Dispatcher.DispatchHandler, SilentTry {
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Headers): void {
     this.#status = status
     this.#headers = headers
+    this.#attempt.silence?.end(this)
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
