@@ -503,7 +503,10 @@ void test('several addresses', async (t) => {
     const clock = new HandClock()
     let end = () => {}
     const vault = await LocalVault.start(s, (response, request, count) => {
-      if (request.url !== '/v1/slow') return void good(response, request, count)
+      if (request.url !== '/v1/slow') {
+        good(response, request, count)
+        return
+      }
       response.writeHead(200).write('{"data":')
       end = () => response.end('{}}')
     })
