@@ -12,7 +12,7 @@ type LockedPackage = {
   readonly version?: string
 }
 
-/** Where a package may be fixed to; .npmrc omits the address, so that every machine can use its own registry. */
+/** The only address to which a package may resolve; .npmrc omits addresses, so that every machine can use its own registry. */
 const REGISTRY = 'https://registry.npmjs.org/'
 const SHA512 = /^sha512-[A-Za-z0-9+/]{86}==$/
 
@@ -26,7 +26,7 @@ export function findLockFaults(lock: unknown): readonly string[] {
     ...(SHA512.test(integrity) ? [] : [`${path} has no SHA-512 hash`]),
     ...(resolved === undefined || resolved.startsWith(REGISTRY)
       ? []
-      : [`${path} is fixed to an address other than ${REGISTRY}`]),
+      : [`${path} resolves to an address other than ${REGISTRY}`]),
   ])
 }
 

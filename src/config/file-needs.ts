@@ -8,7 +8,7 @@ export interface FileNeeds {
   readonly write: readonly string[]
 }
 
-/** What a server reads besides: the metrics of prom-client, and kms.socketGroup. */
+/** What a server also reads: for the metrics of prom-client, and for kms.socketGroup. */
 export const COMMON_FILES = [
   '/proc/self/stat',
   '/proc/self/status',
@@ -22,9 +22,7 @@ export function socketFolder(socket: string): string {
   return `${dirname(normalize(socket))}/*`
 }
 
-/**
- * The files that a configuration names for `kms` or `csi`: absolute paths.
- */
+/** The files that a configuration names for `kms` or `csi`: absolute paths. */
 export function findFileNeeds(config: ProviderConfig, role: 'kms' | 'csi'): FileNeeds {
   const { kms, csi, ...common } = config
   const own = role === 'kms' ? kms : csi

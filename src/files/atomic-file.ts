@@ -101,7 +101,7 @@ export async function removeFile(path: string): Promise<boolean> {
   try {
     return await removeName(path)
   } finally {
-    // Also if a directory is in place of the file.
+    // Also if a directory in place of the file prevents its removal.
     await removeName(unfinishedOf(path))
   }
 }

@@ -17,7 +17,7 @@ interface HangingRead {
 const hanging = new Set<HangingRead>()
 let reads = 0
 
-/** Whether a read has not ended. It occupies a thread, which Node.js does not show (process.getActiveResourcesInfo). */
+/** Whether a read is in progress. It occupies a thread, and process.getActiveResourcesInfo() does not list it. */
 export function isReading(): boolean {
   return reads > 0
 }

@@ -50,10 +50,10 @@ export class SystemdCreds {
   }
 
   /**
-   * What systemd lacks to use a TPM 2 of this machine, such as "driver"; empty if nothing. Undefined if it does not say: systemd
-   * 250 has no such command. Throws HOST_FAILED.
+   * What systemd is missing to use a TPM 2 of this machine, such as "driver"; empty if nothing. Undefined if it does not report
+   * this: systemd 250 has no such command. Throws HOST_FAILED.
    */
-  async findLackOfTpm2(): Promise<readonly string[] | undefined> {
+  async findMissingTpm2Parts(): Promise<readonly string[] | undefined> {
     const { output } = await runToEnd(['has-tpm2'])
     const [summary, ...parts] = output.toString('utf8').trim().split('\n')
     if (summary !== 'yes' && summary !== 'partial' && summary !== 'no') return undefined

@@ -8,7 +8,7 @@ import type {
 } from '../transit/transit.ts'
 
 /**
- * Replaces a ciphertext whose length does not match its plaintext with an error. kube-apiserver would store any other one, too,
+ * Replaces a ciphertext whose length does not match its plaintext with an error. kube-apiserver would store it,
  * and could never read the data again.
  */
 export function refuseWrongCiphertexts(

@@ -10,8 +10,9 @@ export function textOf(document: Document, path: Path): string | undefined {
 }
 
 /**
- * The line of a line of a text: that of its key, unless the text is written in lines of its own, after `|` or `>`.
- * @param line counted in the text
+ * Where a line of a text value is in the file: at its own line if the text is a block, after `|` or `>`; otherwise at the line of
+ * its key.
+ * @param line its number in the text
  */
 export function lineInside(
   document: Document,

@@ -20,7 +20,7 @@ export interface Source {
   readonly value: unknown
   /** The line of a key or list item; for a missing one the line of its parent. */
   readonly lineOf: (path: Path) => number
-  /** The line of a line of a text at this path, counted in the text. */
+  /** Where a line of the text value at this path is in the file. */
   readonly lineInside: (path: Path, line: number) => number
 }
 

@@ -183,7 +183,7 @@ void test('an old systemd, and a systemd-creds that fails, are named', async (t)
     encrypt: () =>
       Promise.reject(new BridgeError('HOST_FAILED', 'systemd-creds encrypt failed: no TPM')),
     decrypt: creds.decrypt.bind(creds),
-    findLackOfTpm2: creds.findLackOfTpm2.bind(creds),
+    findMissingTpm2Parts: creds.findMissingTpm2Parts.bind(creds),
   }
   const plan = {
     creds: failing,
@@ -232,7 +232,7 @@ void test(
   },
 )
 
-void test('a node key that auto would encrypt otherwise than planned is not written', async (t) => {
+void test('a node key is not written if auto encrypts it with another key than planned', async (t) => {
   const root = nodeRoot()
   const wanted = { creds, withKey: 'auto', replace: false, root } as const
   const [credential, unit] = await planNodeKey(wanted)
@@ -250,7 +250,7 @@ void test('what auto chooses is reported as unknown where systemd-creds does not
     findKeyChoice({
       creds: {
         encrypt: () => Promise.reject(new BridgeError('HOST_FAILED', 'scripted failure')),
-        findLackOfTpm2: () => Promise.resolve(undefined),
+        findMissingTpm2Parts: () => Promise.resolve(undefined),
         ...answers,
       },
       withKey: 'auto',
@@ -267,8 +267,8 @@ void test('what auto chooses is reported as unknown where systemd-creds does not
   )
   const encrypt = () => Promise.resolve(Buffer.from('AAAA'))
   t.match((await choose({ encrypt }, true)).words, /is unknown: systemd-creds does not show it/)
-  const findLackOfTpm2 = () => Promise.resolve(['driver'])
-  t.match(await choose({ findLackOfTpm2 }, false), {
+  const findMissingTpm2Parts = () => Promise.resolve(['driver'])
+  t.match(await choose({ findMissingTpm2Parts }, false), {
     key: 'host',
     words: /missing: driver; .* first/,
   })

@@ -18,7 +18,7 @@ function hastyClock(): Clock {
   }
 }
 
-void test('a pause lasts as long as it should, although timers end early', async (t) => {
+void test('a pause lasts its full time, although timers end early', async (t) => {
   const clock = hastyClock()
   const context = { deadline: Infinity }
   await pause(250, context, clock)

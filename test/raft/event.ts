@@ -1,4 +1,4 @@
-import type { Scene } from './scene.ts'
+import type { RaftFixture } from './fixture.ts'
 
 /** What standbys do with requests: OpenBao's answer Transit themselves, those of HashiCorp Vault forward everything. */
 export const STANDBYS = ['answer', 'forward'] as const
@@ -6,7 +6,7 @@ export type Standbys = (typeof STANDBYS)[number]
 
 export interface RaftEvent {
   readonly name: string
-  readonly run: (scene: Scene) => Promise<void>
+  readonly run: (fixture: RaftFixture) => Promise<void>
   /** Which node is the first of vault.address. Default: the leader. */
   readonly first?: 'leader' | 'standby'
   /** Lifetime of the plugin's Vault tokens. Default: 1h. */

@@ -7,7 +7,7 @@ import { Availability, type ProbeLine } from './availability.ts'
 import type { RaftEvent } from './event.ts'
 import type { EventFigures, WayFigures } from './figures.ts'
 import { KmsLoad } from './load.ts'
-import { APP_KEY, type Scene } from './scene.ts'
+import { APP_KEY, type RaftFixture } from './fixture.ts'
 import { Tally } from './tally.ts'
 
 /** How long the load runs before the event, and after the cluster is whole again. */
@@ -24,26 +24,26 @@ export interface Measured {
 }
 
 /** Runs an event under load. */
-export async function measure(scene: Scene, event: RaftEvent): Promise<Measured> {
+export async function measure(fixture: RaftFixture, event: RaftEvent): Promise<Measured> {
   const { first = 'leader', ttl = '1h' } = event
-  await scene.settle()
-  await scene.vault.enableLogin({ ttl })
-  const addresses = await scene.addresses(first)
-  const balancer = await scene.startBalancer()
-  const direct = await scene.startPlugin(addresses)
-  const balanced = await scene.startPlugin(balancer.address)
-  const provider = await scene.startProvider(addresses)
-  const probe = scene.startProbe()
+  await fixture.settle()
+  await fixture.vault.enableLogin({ ttl })
+  const addresses = await fixture.addresses(first)
+  const balancer = await fixture.startBalancer()
+  const direct = await fixture.startPlugin(addresses)
+  const balanced = await fixture.startPlugin(balancer.address)
+  const provider = await fixture.startProvider(addresses)
+  const probe = fixture.startProbe()
   const all: [Buffer, WrappedSeed][] = []
   const loads = { addresses: new KmsLoad(direct, all), balancer: new KmsLoad(balanced, all) }
   const mounts = new Tally()
   const driver = new CsiClient(provider.socket)
-  const objects = await mountedObjects(scene)
+  const objects = await mountedObjects(fixture)
   const end = new AbortController()
   const mounting = async () => {
     const started: Promise<void>[] = []
     while (!end.signal.aborted) {
-      started.push(mounts.count('mount', MOUNT_MS, () => mount(scene, driver, objects)))
+      started.push(mounts.count('mount', MOUNT_MS, () => mount(fixture, driver, objects)))
       await sleep(MOUNT_PAUSE_MS)
     }
     await Promise.all(started)
@@ -55,10 +55,10 @@ export async function measure(scene: Scene, event: RaftEvent): Promise<Measured>
   ])
   try {
     await sleep(MARGIN_MS)
-    await event.run(scene)
+    await event.run(fixture)
   } finally {
-    scene.network.heal()
-    await scene.settle()
+    fixture.network.heal()
+    await fixture.settle()
     await sleep(MARGIN_MS)
     happen.resolve()
     end.abort()
@@ -76,7 +76,7 @@ export async function measure(scene: Scene, event: RaftEvent): Promise<Measured>
         `${name}: ${kind} of ${(deadline - from).toFixed(0)} ms failed after ${(to - from).toFixed(0)} ms: ${String(fault)}`,
       )
     await plugin.stop()
-    const successor = await scene.startPlugin(addresses)
+    const successor = await fixture.startPlugin(addresses)
     let lost = 0
     for (const [seed, wrapped] of seeds) {
       const plaintext = await successor.client
@@ -112,12 +112,12 @@ export async function measure(scene: Scene, event: RaftEvent): Promise<Measured>
   return { figures, remarks }
 }
 
-async function mountedObjects({ pods }: Scene): Promise<object[]> {
+async function mountedObjects({ pods }: RaftFixture): Promise<object[]> {
   const ciphertext = await pods.encrypt(APP_KEY, VALUE)
   return [{ path: 'value', type: 'decrypt', key: APP_KEY, ciphertext }]
 }
 
-async function mount({ pods }: Scene, driver: CsiClient, objects: object[]): Promise<void> {
+async function mount({ pods }: RaftFixture, driver: CsiClient, objects: object[]): Promise<void> {
   const { files } = await driver.mount({ attributes: await pods.attributes(newPod(), objects) })
   if (String(files.get('value')?.contents) !== VALUE) throw new Error('a Mount with a wrong value')
 }

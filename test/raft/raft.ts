@@ -6,7 +6,7 @@ import { kindsOf, STANDBYS, type RaftEvent, type Standbys } from './event.ts'
 import { EVENTS, NOTHING } from './events.ts'
 import type { RaftFigures } from './figures.ts'
 import { measure } from './measure.ts'
-import { addHosts, Scene } from './scene.ts'
+import { addHosts, RaftFixture } from './fixture.ts'
 
 /** Only events whose name contains this, while an event is examined. */
 const ONLY = process.env['TRANSIT_BRIDGE_RAFT'] ?? ''
@@ -25,9 +25,9 @@ for (const standbys of STANDBYS) {
   const events = EVENTS.filter((event) => isWanted(event) && kindsOf(event).includes(standbys))
   const releases = Map.groupBy<Release, RaftEvent>(events, (event) => event.from ?? 'bao')
   for (const [release, ofRelease] of releases) {
-    const scene = await Scene.open(network, hosts, standbys, release)
-    for (const event of ofRelease) await runEvent(scene, event, standbys)
-    await scene.stop()
+    const fixture = await RaftFixture.open(network, hosts, standbys, release)
+    for (const event of ofRelease) await runEvent(fixture, event, standbys)
+    await fixture.stop()
   }
 }
 if (FIGURES !== undefined) writeFileSync(FIGURES, `${JSON.stringify(measured, undefined, 2)}\n`)
@@ -42,9 +42,9 @@ function isWanted({ name }: RaftEvent): boolean {
   return name.includes(ONLY) || name === NOTHING
 }
 
-async function runEvent(scene: Scene, event: RaftEvent, standbys: Standbys): Promise<void> {
+async function runEvent(fixture: RaftFixture, event: RaftEvent, standbys: Standbys): Promise<void> {
   await test(`standbys ${standbys}: ${event.name}`, async (t) => {
-    const { figures, remarks } = await measure(scene, event)
+    const { figures, remarks } = await measure(fixture, event)
     measured[event.name] = { ...measured[event.name], [standbys]: figures }
     t.comment(JSON.stringify(figures))
     for (const remark of remarks) t.comment(remark)

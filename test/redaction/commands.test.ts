@@ -10,9 +10,9 @@ import { COMMANDS } from '../../src/commands/table.ts'
 import { rememberSecret } from '../real/program/told-secrets.ts'
 import { runMainIn } from '../verify/run-verify.ts'
 import { startKubeMirror, startVaultMirror } from './mirror.ts'
-import { filesWithSecrets, newKey, newSecret, Scene } from './scene.ts'
+import { filesWithSecrets, newKey, newSecret, TestFolders } from './test-folders.ts'
 
-const scene = new Scene()
+const folders = new TestFolders()
 const [vault, kube] = await Promise.all([startVaultMirror(), startKubeMirror()])
 after(() => {
   vault.close()
@@ -23,15 +23,15 @@ const CIPHERTEXT = `vault:v1:${newSecret(60)}`
 const operator = newSecret()
 const jwt = `eyJhbGciOiJSUzI1NiJ9.${Buffer.from('{"sub":"x","aud":"vault","exp":9999999999}').toString('base64url')}.${newSecret(60)}`
 const files = {
-  jwt: scene.write('token', jwt),
-  text: scene.write('text', `${newSecret()} ${newSecret()}\n${newSecret()}`),
-  key: scene.write('key', newKey()),
-  json: scene.write('json', `{"value": "${newSecret()}" "more": ${newSecret()}}`),
-  snapshot: scene.write('snapshot', Buffer.concat([newKey(), newKey(), newKey()])),
-  identity: scene.write('identity', remembered(await generateIdentity())),
-  brokenIdentity: scene.write('broken', remembered((await generateIdentity()).slice(0, -2))),
+  jwt: folders.write('token', jwt),
+  text: folders.write('text', `${newSecret()} ${newSecret()}\n${newSecret()}`),
+  key: folders.write('key', newKey()),
+  json: folders.write('json', `{"value": "${newSecret()}" "more": ${newSecret()}}`),
+  snapshot: folders.write('snapshot', Buffer.concat([newKey(), newKey(), newKey()])),
+  identity: folders.write('identity', remembered(await generateIdentity())),
+  brokenIdentity: folders.write('broken', remembered((await generateIdentity()).slice(0, -2))),
 }
-const kubeconfig = scene.kubeconfig(kube.address, kube.caFile)
+const kubeconfig = folders.kubeconfig(kube.address, kube.caFile)
 /** Texts of which parsers of YAML like to show a part. */
 const brokenYaml = [
   `users: [{user: {token: "${newSecret()}}}]`,
@@ -39,7 +39,7 @@ const brokenYaml = [
   `${newSecret()}: {${newSecret()}: [`,
   `token: ${newSecret()}\n  ${newSecret()}: x\n\t- y`,
   `apiVersion: v1\nkind: Config\nusers: ${newSecret()}\ncurrent-context: [${newSecret()}]`,
-].map((text, index) => scene.write(`broken-${String(index)}.yaml`, text))
+].map((text, index) => folders.write(`broken-${String(index)}.yaml`, text))
 
 function remembered(secret: string): string {
   rememberSecret(secret)
@@ -50,17 +50,17 @@ const auths = {
   jwt: { method: 'jwt', role: 'r', tokenFile: files.jwt },
   'not-a-jwt': { method: 'jwt', role: 'r', tokenFile: files.text },
   approle: { method: 'approle', roleIdFile: files.text, secretIdFile: files.jwt },
-  token: { method: 'token', tokenFile: scene.write('vault-token', newSecret()) },
+  token: { method: 'token', tokenFile: folders.write('vault-token', newSecret()) },
 }
 
 const configs = Object.entries(auths).map(([name, auth]) =>
-  scene.write(`config-${name}.yaml`, {
+  folders.write(`config-${name}.yaml`, {
     vault: { address: vault.address, auth, timeout: '1s' },
     transit: { key: 'k8s-etcd' },
     kms: {
       clusterId: 'test',
-      socket: scene.out('kms.sock'),
-      localKeys: { enabled: true, sealedFile: scene.out('sealed'), nodeKeyFile: files.key },
+      socket: folders.out('kms.sock'),
+      localKeys: { enabled: true, sealedFile: folders.out('sealed'), nodeKeyFile: files.key },
     },
     admin: { listen: '127.0.0.1:1', drill: { tokenFile: files.text } },
     log: { level: 'trace' },
@@ -68,7 +68,7 @@ const configs = Object.entries(auths).map(([name, auth]) =>
 )
 const [config = ''] = configs
 /** As the installer on a node reads it; the paths are those of the host. */
-const hostConfig = scene.write('host.yaml', {
+const hostConfig = folders.write('host.yaml', {
   vault: {
     address: 'https://vault.example',
     caFile: '/etc/tb/ca.pem',
@@ -77,19 +77,19 @@ const hostConfig = scene.write('host.yaml', {
   transit: { key: 'k8s-etcd' },
   kms: { clusterId: 'test', socket: '/etc/tb/kms.sock' },
 })
-mkdirSync(scene.out('etc/tb'), { recursive: true })
-const csiConfig = scene.write('csi.yaml', {
+mkdirSync(folders.out('etc/tb'), { recursive: true })
+const csiConfig = folders.write('csi.yaml', {
   vault: { address: vault.address },
-  csi: { audience: 'vault', socket: scene.out('csi.sock'), rules: [] },
+  csi: { audience: 'vault', socket: folders.out('csi.sock'), rules: [] },
   log: { level: 'trace' },
 })
 /** Secrets where they do not belong. */
 const misplaced = [
   `vault: {address: "https://user:${newSecret()}@127.0.0.1:1", auth: {method: token, tokenFile: /x}}`,
   `vault: {address: "https://127.0.0.1/?token=${newSecret()}", auth: {method: token, token: ${newSecret()}}}`,
-].map((text, index) => scene.write(`misplaced-${String(index)}.yaml`, text))
-const drillToken = scene.write('drill', newSecret())
-const manifest = scene.write('class.yaml', {
+].map((text, index) => folders.write(`misplaced-${String(index)}.yaml`, text))
+const drillToken = folders.write('drill', newSecret())
+const manifest = folders.write('class.yaml', {
   apiVersion: 'secrets-store.csi.x-k8s.io/v1',
   kind: 'SecretProviderClass',
   metadata: { name: 'x' },
@@ -105,7 +105,7 @@ const manifest = scene.write('class.yaml', {
     },
   },
 })
-const encryption = scene.write('encryption.yaml', {
+const encryption = folders.write('encryption.yaml', {
   apiVersion: 'apiserver.config.k8s.io/v1',
   kind: 'EncryptionConfiguration',
   resources: [
@@ -119,7 +119,7 @@ const encryption = scene.write('encryption.yaml', {
     },
   ],
 })
-const auditFile = scene.write(
+const auditFile = folders.write(
   'audit.log',
   [
     `{"type":"response","auth":{"client_token":"${newSecret()}"},"request":{"path":"transit/decrypt/k"`,
@@ -213,7 +213,7 @@ const rows: Readonly<Record<string, Row>> = {
       ...brokenKubeconfigs.map((broken) => ['--config', config, '--dry-run', ...broken]),
     ],
   },
-  'setup node-key': { runs: [['--root', scene.inputs, '--with-key', 'host', '--yes']] },
+  'setup node-key': { runs: [['--root', folders.inputs, '--with-key', 'host', '--yes']] },
   doctor: {
     runs: [
       ...configs.map((file) => ['--config', file, '--encryption-config', encryption]),
@@ -231,7 +231,7 @@ const rows: Readonly<Record<string, Row>> = {
       '--ca',
       vault.caFile,
       '--root',
-      scene.outputs,
+      folders.outputs,
       '--host-config',
       '/etc/tb/config.yaml',
       '--manifests',
@@ -240,8 +240,8 @@ const rows: Readonly<Record<string, Row>> = {
     ]),
   },
   'retire-nodes': { runs: [['--daemonset', 'kube-system/x', '--timeout', '1s']] },
-  'round-trip': { runs: [['--socket', scene.out('none.sock')]] },
-  probe: { runs: [['--socket', scene.out('none.sock')]] },
+  'round-trip': { runs: [['--socket', folders.out('none.sock')]] },
+  probe: { runs: [['--socket', folders.out('none.sock')]] },
   verify: {
     runs: [
       ['--snapshot', files.snapshot],
@@ -298,7 +298,7 @@ const rows: Readonly<Record<string, Row>> = {
       ['--split', '2/3', '--snapshot', files.snapshot],
       ['--split', '2/3', '--snapshot', files.snapshot, '--skip-hash-check', '--include-seeds'],
       ['--recipient', remembered(`age1${newSecret()}`), ...etcdOptions],
-    ].map((how) => ['--config', config, '--out', scene.out('escrow'), ...how]),
+    ].map((how) => ['--config', config, '--out', folders.out('escrow'), ...how]),
   },
   'escrow check': {
     runs: [files.json, files.text].map((file) => ['--escrow', file, '--snapshot', files.snapshot]),
@@ -315,7 +315,7 @@ const rows: Readonly<Record<string, Row>> = {
         '--snapshot',
         files.snapshot,
         '--out',
-        scene.out('open'),
+        folders.out('open'),
         '--yes',
         ...how,
       ]),
@@ -337,7 +337,7 @@ for (const [name, row] of Object.entries(rows)) {
       t.match(readFileSync(join(import.meta.dirname, '../..', row.shownBy), 'utf8'), `'${name} `)
       return
     }
-    const env = { VAULT_TOKEN: operator, HOME: scene.outputs }
+    const env = { VAULT_TOKEN: operator, HOME: folders.outputs }
     for (const run of row.runs) {
       // It throws if the output contains a secret, in raw, hex, base64 or base64url.
       const { code, stdout, stderr } = await runMainIn(env, ...name.split(' '), ...run)
@@ -348,8 +348,8 @@ for (const [name, row] of Object.entries(rows)) {
 }
 
 void test('commands put a secret only into the files that are documented to contain it', (t) => {
-  t.strictSame(filesWithSecrets(scene.outputs), ['etc/tb/token'])
-  t.ok(readdirSync(scene.out('etc/tb')).length > 2, 'the installer wrote more')
+  t.strictSame(filesWithSecrets(folders.outputs), ['etc/tb/token'])
+  t.ok(readdirSync(folders.out('etc/tb')).length > 2, 'the installer wrote more')
   t.end()
 })
 

@@ -22,7 +22,7 @@ import type { CommandLine, ServedProgram } from '../real/program/served-program.
 import { findSecret, rememberSecret } from '../real/program/told-secrets.ts'
 import { KEY } from '../real/vault/kms-vault.ts'
 import { enableAppRole } from '../real/vault/transit-setup.ts'
-import { filesWithSecrets, newKey, newSecret, Scene } from './scene.ts'
+import { filesWithSecrets, newKey, newSecret, TestFolders } from './test-folders.ts'
 
 const fixture = await Fixture.open()
 const { bao } = fixture
@@ -56,7 +56,7 @@ async function rememberLocalKey(wrapped: Awaited<ReturnType<Plugin['client']['en
 }
 
 void test('kms discloses no token, secret id, seed, local key or node key', async (t) => {
-  const scene = new Scene()
+  const folders = new TestFolders()
   const { roleId, secretId } = await enableAppRole(bao, { policies: ['transit-bridge-kms'] })
   rememberSecret(secretId)
   const drillToken = newSecret()
@@ -67,16 +67,16 @@ void test('kms discloses no token, secret id, seed, local key or node key', asyn
         v1beta1: true,
         localKeys: {
           enabled: true,
-          sealedFile: scene.out('sealed'),
-          nodeKeyFile: scene.write('node-key', newKey()),
+          sealedFile: folders.out('sealed'),
+          nodeKeyFile: folders.write('node-key', newKey()),
         },
       },
       auth: {
         method: 'approle',
-        roleIdFile: scene.write('role-id', roleId),
-        secretIdFile: scene.write('secret-id', secretId),
+        roleIdFile: folders.write('role-id', roleId),
+        secretIdFile: folders.write('secret-id', secretId),
       },
-      admin: { drill: { tokenFile: scene.write('drill', drillToken) } },
+      admin: { drill: { tokenFile: folders.write('drill', drillToken) } },
     },
     withCoreDumps,
   )
@@ -105,14 +105,14 @@ void test('kms discloses no token, secret id, seed, local key or node key', asyn
   }
   await plugin.waitForHealth('ok')
   t.equal(findSecret(await pagesOf(plugin)), undefined)
-  await eventually('the sealed file', () => existsSync(scene.out('sealed')))
+  await eventually('the sealed file', () => existsSync(folders.out('sealed')))
   await crash(plugin)
   t.match(plugin.program.output(), /"level":"(?:debug|trace)"/)
   t.strictSame(
     filesWithSecrets(plugin.folder).filter((file) => file !== 'config.yaml'),
     [],
   )
-  t.strictSame(filesWithSecrets(scene.outputs), [])
+  t.strictSame(filesWithSecrets(folders.outputs), [])
 })
 
 void test('csi discloses no token of a pod, value or exported key', async (t) => {

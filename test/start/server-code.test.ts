@@ -85,7 +85,7 @@ void test('code that is damaged, cut off or not code is ignored and replaced', a
   }
 })
 
-void test('without a folder that can be written, the program runs all the same', (t) => {
+void test('if the folder for compiled code cannot be written, the program still runs', (t) => {
   const { folder, file } = prepare(t)
   t.strictSame(run(file), { number: 1, folder })
   t.strictSame(run(file, join(folder, 'missing')), { number: 1, folder })

@@ -32,7 +32,7 @@ const attempt = fc.record({
   ),
 })
 const fraction = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
-const scene = fc.record({
+const input = fc.record({
   addresses: fc.integer({ min: 1, max: 4 }),
   proven: fc.uniqueArray(fc.nat({ max: 3 }), { maxLength: 4 }),
   leftMs: fc.oneof(fc.nat({ max: 12_000 }), fc.constant(120_000)),
@@ -41,7 +41,7 @@ const scene = fc.record({
   attempts: fc.array(attempt, { minLength: 1, maxLength: 8 }),
 })
 
-type Scene = typeof scene extends fc.Arbitrary<infer Value> ? Value : never
+type Input = typeof input extends fc.Arbitrary<infer Value> ? Value : never
 
 interface Try {
   readonly index: number
@@ -52,7 +52,7 @@ interface Try {
 }
 
 /** The attempts of a request that fails in the given ways, over and over, until its plan returns an error. */
-function run({ addresses, proven, leftMs, failsFast, random, attempts }: Scene): readonly Try[] {
+function run({ addresses, proven, leftMs, failsFast, random, attempts }: Input): readonly Try[] {
   const book = new AddressBook(
     Array.from({ length: addresses }, (_, index) => `http://vault-${String(index)}`),
   )
@@ -81,7 +81,7 @@ function run({ addresses, proven, leftMs, failsFast, random, attempts }: Scene):
 
 holds(
   'a request never waits until its deadline or longer, and ends after a limited number of attempts',
-  [scene],
+  [input],
   (given) => {
     const tries = run(given)
     let waitedMs = 0
@@ -98,7 +98,7 @@ holds(
 
 holds(
   'no address is asked more than three times without a wait, and a wait has at least 50 ms',
-  [scene],
+  [input],
   (given) => {
     let atOnce = 0
     for (const { next } of run(given)) {
@@ -113,7 +113,7 @@ holds(
 
 holds(
   'Vault is not asked again before the time that it asked to wait, unless another address is tried',
-  [scene],
+  [input],
   (given) => {
     const tries = run(given)
     for (const [at, { index, failure, next }] of tries.entries()) {
@@ -127,7 +127,7 @@ holds(
 
 holds(
   'an address that is not proven and refused is not asked again; a final failure ends the request',
-  [scene],
+  [input],
   (given) => {
     const refused = new Set<number>()
     for (const { index, failure, isProven, next } of run(given)) {

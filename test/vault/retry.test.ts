@@ -244,7 +244,7 @@ void test('a final response of Vault and a caller that disconnected outrank an e
   }
 })
 
-void test('a request is more patient after each silence, and all of its operation are where answers take long', (t) => {
+void test('a request waits longer after each silence, and all requests of an operation wait longer after a slow answer', (t) => {
   const book = bookOf(2)
   const plan = new RetryPlan(book, () => 0)
   const another = () => new RetryPlan(book, () => 0)

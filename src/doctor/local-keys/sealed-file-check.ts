@@ -38,7 +38,7 @@ export async function checkSealedFile(
   return [...nodeKey, ...others, judge(sealedFile, file.fault, state, offlineForMs)]
 }
 
-/** Who can read and replace the file, and whether the plugin can. */
+/** Whether other users can read or replace the file, and whether the plugin can write it. */
 async function checkPlace(path: string, owners: readonly number[]): Promise<readonly Finding[]> {
   const what = 'sealed file'
   const folder = dirname(path)
@@ -69,7 +69,7 @@ async function checkFolder(folder: string): Promise<readonly Finding[]> {
             'mount it read-write',
           ),
         ]
-      // Who runs doctor may have fewer rights than the plugin.
+      // The user who runs doctor may have fewer rights than the plugin.
       case undefined:
       default:
         return []
@@ -101,7 +101,7 @@ function judge(
     return fail('sealed file', `${what}, longer than kms.localKeys.offlineFor`, 'fix Vault first')
   return ok(
     'sealed file',
-    `${what}; the plugin can start without Vault for ${describeDuration(leftMs)}, and so can its API server if all data is under these local keys: transit-bridge verify shows what is under none, and a restart of the API server while Vault answers adds those that are missing`,
+    `${what}; the plugin can start without Vault for ${describeDuration(leftMs)}, and so can its API server if all data is under these local keys: transit-bridge verify shows data that is under no local key, and a restart of the API server while Vault answers adds missing local keys`,
   )
 }
 

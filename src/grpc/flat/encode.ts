@@ -37,7 +37,7 @@ const CAPACITY = {
   },
 }
 
-/** Returns where the field ends, as the functions below. */
+/** Returns where the field ends, as do the functions after it. */
 function writeField(
   target: Buffer,
   start: number,

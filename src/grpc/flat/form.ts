@@ -20,7 +20,7 @@ export interface FlatField {
   readonly kind: 'string' | 'bytes' | 'map'
 }
 
-/** A type of message that has only strings, bytes, and maps from strings to bytes, as most messages of KMS. */
+/** A type of message that has only strings, bytes, and maps from strings to bytes, like most messages of KMS. */
 export interface FlatForm {
   readonly typeName: string
   readonly fields: readonly FlatField[]

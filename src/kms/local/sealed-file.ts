@@ -140,7 +140,7 @@ export class SealedFile {
   }
 }
 
-/** A directory that is empty does not prevent it: container runtimes create one where a mounted file is missing. */
+/** Replaces the file, or an empty directory in its place: container runtimes create one where a mounted file is missing. */
 async function replaceWith(path: string, content: Buffer): Promise<void> {
   const file = { path, mode: 0o600, content }
   await replaceFile(file).catch(async (error: unknown) => {
@@ -163,7 +163,7 @@ function explain(path: string, error: unknown): string {
       return `${dirname(path)} does not exist`
     case 'EISDIR':
       return 'it is a directory; remove it'
-    // What rm() of node:fs/promises throws, perhaps for what an interrupted write would leave.
+    // rm() of node:fs/promises throws this, also for the path at which an interrupted write leaves a file.
     case 'ERR_FS_EISDIR':
       return `${pathOf(error) ?? path} is a directory; remove it`
     case undefined:

@@ -1,7 +1,7 @@
 import { COMMON_FILES, socketFolder } from '../../config/file-needs.ts'
 import type { NodeFilesOptions } from './node-files.ts'
 
-/** What NODE_OPTIONS would read as more than a character of a path. */
+/** Characters that have a special meaning in NODE_OPTIONS or in a grant. */
 const SPECIAL = /[\s"\\*]/
 const PROGRAM = '/app/dist/*'
 /** Dropped by the plugin when the others are enough. Only the first grant of a file counts, so it is the last one. */

@@ -9,12 +9,12 @@ export const HOST_KEY_FILE = '/var/lib/systemd/credential.secret'
 export interface KeyChoice {
   /** Undefined if it is not known. */
   readonly key: CredentialKey | undefined
-  /** In words: the end of "encrypted by systemd-creds with key ...". */
+  /** The end of "encrypted by systemd-creds with key ...". */
   readonly words: string
 }
 
 export interface KeyChoiceOptions {
-  readonly creds: Pick<SystemdCreds, 'encrypt' | 'findLackOfTpm2'>
+  readonly creds: Pick<SystemdCreds, 'encrypt' | 'findMissingTpm2Parts'>
   readonly withKey: SealingKey
   /** Whether the host key exists. */
   readonly hasHostKey: boolean
@@ -22,11 +22,11 @@ export interface KeyChoiceOptions {
   readonly isElsewhere: boolean
 }
 
-/** What systemd-creds will encrypt with, and for `auto` why. Changes nothing on the host. Throws HOST_FAILED. */
+/** What systemd-creds will encrypt with, and the reason for `auto`. Changes nothing on the host. Throws HOST_FAILED. */
 export async function findKeyChoice(options: KeyChoiceOptions): Promise<KeyChoice> {
   const { withKey, hasHostKey, isElsewhere } = options
   if (withKey !== 'auto') return explicitChoice(withKey)
-  const { key, why } = hasHostKey ? await tryAuto(options) : await foresee(options)
+  const { key, why } = hasHostKey ? await tryAuto(options) : await predictAuto(options)
   const what = key === undefined ? 'unknown' : CHOSEN[key]
   const where = isElsewhere ? 'in the system that runs this command' : 'on this host'
   return { key, words: `auto, which ${where} is ${what}: ${why}` }
@@ -55,29 +55,30 @@ async function tryAuto({ creds }: KeyChoiceOptions): Promise<Reason> {
   if (typeof made === 'string') return { key: undefined, why: made }
   const key = findCredentialKey(made)
   if (key === 'tpm2') return { key, why: 'systemd-creds has just used it' }
-  if (key === 'host') return { key, why: await explainHost(creds, await creds.findLackOfTpm2()) }
+  if (key === 'host')
+    return { key, why: await explainHost(creds, await creds.findMissingTpm2Parts()) }
   return { key, why: 'systemd-creds does not show it in the credential that it writes' }
 }
 
-/** Without a host key, systemd-creds would create one even for an attempt. */
-async function foresee({ creds }: KeyChoiceOptions): Promise<Reason> {
+/** Without an attempt with `auto`: systemd-creds would create a missing host key for it. */
+async function predictAuto({ creds }: KeyChoiceOptions): Promise<Reason> {
   const made = `systemd-creds first creates ${HOST_KEY_FILE}`
-  const lack = await creds.findLackOfTpm2()
-  if (lack === undefined) return { key: undefined, why: `${made}; ${SILENT}` }
-  if (lack.length === 0 && typeof (await attempt(creds, 'tpm2')) !== 'string')
+  const missing = await creds.findMissingTpm2Parts()
+  if (missing === undefined) return { key: undefined, why: `${made}; ${NOT_REPORTED}` }
+  if (missing.length === 0 && typeof (await attempt(creds, 'tpm2')) !== 'string')
     return { key: 'tpm2', why: `systemd-creds has just used it; ${made}` }
-  return { key: 'host', why: `${await explainHost(creds, lack)}; ${made}` }
+  return { key: 'host', why: `${await explainHost(creds, missing)}; ${made}` }
 }
 
-const SILENT = 'this version of systemd does not report whether it can use a TPM 2'
+const NOT_REPORTED = 'this version of systemd does not report whether it can use a TPM 2'
 
 async function explainHost(
   creds: KeyChoiceOptions['creds'],
-  lack: readonly string[] | undefined,
+  missing: readonly string[] | undefined,
 ): Promise<string> {
-  if (lack === undefined) return SILENT
-  if (lack.length > 0)
-    return `systemd cannot use a TPM 2 here; systemd-creds has-tpm2 reports as missing: ${lack.join(', ')}`
+  if (missing === undefined) return NOT_REPORTED
+  if (missing.length > 0)
+    return `systemd cannot use a TPM 2 here; systemd-creds has-tpm2 reports as missing: ${missing.join(', ')}`
   const made = await attempt(creds, 'tpm2')
   return `the TPM 2 does not work${typeof made === 'string' ? ` (${made})` : ''}`
 }

@@ -19,7 +19,7 @@ import type { SealingKey, SystemdCreds } from '../../files/systemd-creds.ts'
 const NODE_KEY_BYTES = 32
 
 export interface NodeKeyOptions {
-  readonly creds: Pick<SystemdCreds, 'encrypt' | 'decrypt' | 'findLackOfTpm2'>
+  readonly creds: Pick<SystemdCreds, 'encrypt' | 'decrypt' | 'findMissingTpm2Parts'>
   readonly withKey: SealingKey
   /** Whether a node key that exists is replaced. */
   readonly replace: boolean

@@ -8,7 +8,7 @@ const PATIENCE_MS = 750
  * a token behind and costs one use of a secret id.
  */
 const LOGIN_PATIENCE_MS = 3_000
-/** Where answers take long, the patience is so many times what the last one of the same operation took. */
+/** The patience is at least the duration of the last answer to the same operation, times this. */
 const PATIENCE_FACTOR = 4
 
 /** One address of Vault. */

@@ -16,8 +16,8 @@ export interface SilentTry {
 }
 
 /**
- * Decides when a request stops waiting for a node that does not answer. One try after another leaves when its patience ends. As
- * soon as a request is answered that began much later, all that wait since before leave: the node that they asked is stuck.
+ * Decides when a request stops waiting for a node that does not answer. When the patience of tries ends, they leave one by one.
+ * When a request is answered that began much later than others, the others leave at once: the node that they asked is stuck.
  */
 export class Silence {
   readonly #tries = new Set<SilentTry>()

@@ -164,7 +164,7 @@ void test('a folder with content in place of the file is named until it is remov
   await heals(plugin)
 })
 
-void test('a folder in place of what an interrupted write leaves is named, and does not keep the file after a refusal', async (t) => {
+void test('a folder at the path of an interrupted write is reported, and does not prevent the removal of the file after a refusal', async (t) => {
   const node = new Node(t)
   const plugin = await node.start()
   await eventually('the file', () => existsSync(node.sealedFile))

@@ -20,7 +20,7 @@ export function newKey(): Buffer {
 }
 
 /** A folder in which a test puts what commands read, and one in which they write. */
-export class Scene {
+export class TestFolders {
   readonly inputs = tempFolder('inputs')
   readonly outputs = tempFolder('outputs')
 

@@ -31,7 +31,7 @@ export async function addHosts(network: PrivateNetwork): Promise<Hosts> {
 }
 
 /** A cluster whose nodes are hosts of a network, and what runs on the host of the plugin. */
-export class Scene {
+export class RaftFixture {
   readonly network: PrivateNetwork
   readonly cluster: OpenBaoCluster
   readonly vault: KmsVault
@@ -43,12 +43,12 @@ export class Scene {
     hosts: Hosts,
     standbys: Standbys,
     release: Release = 'bao',
-  ): Promise<Scene> {
+  ): Promise<RaftFixture> {
     const forwarding = standbys === 'forward' ? MEMBERS : []
     const cluster = await OpenBaoCluster.start({ hosts: hosts.nodes, forwarding, release })
     const vault = await KmsVault.start({ bao: await cluster.leader() })
     await makeKey(vault.bao, APP_KEY)
-    return new Scene(network, hosts, cluster, vault, await PodVault.startIn(vault))
+    return new RaftFixture(network, hosts, cluster, vault, await PodVault.startIn(vault))
   }
 
   private constructor(
