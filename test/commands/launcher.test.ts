@@ -113,6 +113,25 @@ void test('nothing is written to a folder that others can write to', async (t) =
   t.strictSame(readdirSync(join(folder, 'dist')), [...PROGRAM_FILES, 'compile-cache'].toSorted())
 })
 
+void test('no name or content of a configuration prevents the start, and neither does a PATH without cat', async (t) => {
+  const cwd = tempFolder('launcher')
+  const comments = {
+    'many paths': Array.from({ length: 20_000 }, (_, index) => `# socket: /a/${index}\n`).join(''),
+    'a long path': `# /a/${'x'.repeat(200_000)}\n`,
+    '-v': '',
+    '$(false) *?[a]\n\'"': '',
+  }
+  for (const [name, comment] of Object.entries(comments)) {
+    writeFileSync(join(cwd, name), `${comment}unknown: 1\n`)
+    for (const env of [{}, { PATH: dirname(process.execPath) }]) {
+      const { code, stderr } = await run(['kms', `--config=${name}`], { cwd, env })
+      t.equal(code, 2, name)
+      t.match(stderr, 'unknown: is not a known key', name)
+      t.notMatch(stderr, 'cat', name)
+    }
+  }
+})
+
 void test('a server keeps its compiled code beside the program, for its next start', async (t) => {
   const folder = install(t, true)
   const work = tempFolder('launcher')

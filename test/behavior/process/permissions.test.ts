@@ -251,6 +251,31 @@ void test('a file that the launcher does not find keeps the right to all files, 
   ])
 })
 
+void test('folders around the needed files, which a comment mentions, do not take the right to the files', async (t) => {
+  const folder = tempFolder('rights')
+  const socket = join(folder, 'one', 'kms.sock')
+  const plugin = await fixture.startHealthy({ kms: { socket, refreshInterval: '1s' } })
+  const tokens = dirname(vault.tokenFile)
+  appendFileSync(
+    plugin.configFile,
+    [tokens, `${tokens}/`, `/${vault.tokenFile}`, `socket: ${folder}/kms.sock`]
+      .map((words) => `\n# see ${words} of the host\n`)
+      .join(''),
+  )
+  await plugin.kill()
+  await plugin.restart()
+  await plugin.waitForHealth('ok')
+  t.equal(linesSaying(plugin, 'may use only the files').length, 2)
+
+  const logins = linesSaying(plugin, 'logged in').length
+  await vault.writeToken()
+  await revokeTokens(bao)
+  await eventually('another login', () => linesSaying(plugin, 'logged in').length > logins)
+  rmSync(dirname(socket), { recursive: true })
+  await plugin.waitForSocket()
+  await plugin.waitForHealth('ok')
+})
+
 void test('in a pod, NODE_OPTIONS of config node grants the same', async (t) => {
   const folder = tempFolder('pod')
   const values = { FOLDER: folder, TOKEN: vault.tokenFile, OTHER: join(folder, '..', 'other') }
@@ -286,7 +311,7 @@ void test('only grants that the command line of Node.js has can be kept, each as
   const options = ['/a/*', '/a/b', '/c/*', '/d/*', '/'].map((path) => `--allow-fs-read=${path}`)
   const writes = ['/c/*', '/'].map((path) => `--allow-fs-write=${path}`)
   t.equal(restrictFiles(needs, rights, [...own, ...options, ...writes], '/app/x.cjs'), undefined)
-  t.same(dropped, ['fs.read /a/*', 'fs.read /d/*', 'fs.read /', 'fs.write /'])
+  t.same(dropped, ['fs.read /d/*', 'fs.read /', 'fs.write /'], 'no folder around a needed file')
   dropped.length = 0
   t.match(restrictFiles(needs, rights, [...own, ...options], '/app/x.cjs'), /^\/c\/\* is not/)
   t.match(restrictFiles(needs, rights, ['--allow-fs-read=/'], '/app/x.cjs'), /^\/a\/b is not/)

@@ -1,4 +1,4 @@
-import { dirname } from 'node:path'
+import { dirname, normalize } from 'node:path'
 
 import type { FileNeeds } from '../../../config/file-needs.ts'
 import { logKey, type Logger } from '../../../telemetry/log.ts'
@@ -35,7 +35,7 @@ export function restrictFiles(
   const codeFolder = `${dirname(program)}/compile-cache/*`
   for (const kind of KINDS) {
     for (const grant of grantsOf(kind, options)) {
-      if (kept[kind].has(grant)) continue
+      if (containsAny(grant, kept[kind])) continue
       const drop = () => rights.drop(`fs.${kind}`, grant)
       if (kind === 'write' && grant === codeFolder) setTimeout(drop, CODE_SAVED_AFTER_MS).unref()
       else drop()
@@ -58,6 +58,21 @@ export function reportFileRights(why: string | undefined, log: Logger): void {
 function grantsOf(kind: Kind, options: readonly string[]): readonly string[] {
   const option = `--allow-fs-${kind}=`
   return options.filter((each) => each.startsWith(option)).map((each) => each.slice(option.length))
+}
+
+/**
+ * Whether one of the grants is this one, or in this folder. To drop a folder, Node.js also drops what was granted in it. A grant
+ * without /* may be a folder, too, for example one that a comment in the configuration mentions. "/" alone is dropped correctly.
+ */
+function containsAny(grant: string, others: ReadonlySet<string>): boolean {
+  if (grant === '/') return false
+  const folder = folderOf(grant)
+  return [...others].some((other) => folderOf(other).startsWith(folder))
+}
+
+/** A path in its normal form, as a folder: with a slash at the end. */
+function folderOf(grant: string): string {
+  return normalize(`${grant.replace(/\/\*$/, '')}/`)
 }
 
 /** The grant of a path itself, or of the smallest folder around it that is not everything. */
