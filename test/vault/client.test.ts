@@ -440,7 +440,7 @@ void test('several addresses', async (t) => {
   )
 
   for (const [operation, timeoutMs] of [
-    ['login', 2_000],
+    ['login', 1_000],
     ['write_setting', 4_000],
   ] as const)
     void t.test(`${operation}: a slow answer is awaited while others are fast`, async (s) => {

@@ -7,7 +7,7 @@ const PATIENCE_MS = 750
  * The same for a login. Vault may have to ask another server for it (a TokenReview, LDAP), and each login that is sent twice leaves
  * a token behind and costs one use of a secret id.
  */
-const LOGIN_PATIENCE_MS = 3_000
+const LOGIN_PATIENCE_MS = 1_500
 /** The patience is at least the duration of the last answer to the same operation, times this. */
 const PATIENCE_FACTOR = 4
 
