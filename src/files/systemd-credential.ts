@@ -1,6 +1,9 @@
 /** Where setup node-key puts the node key, which systemd-creds(1) encrypts. */
 export const NODE_KEY_CREDENTIAL = '/etc/credstore.encrypted/transit-bridge-node-key'
 
+/** The name of the unit that setup node-key writes, without `.service`. */
+export const NODE_KEY_UNIT = 'transit-bridge-node-key'
+
 /** What decrypts a credential: a key on the disk of the host alone, a TPM 2 (with or without that key), or no key at all. */
 export type CredentialKey = 'host' | 'tpm2' | 'none'
 

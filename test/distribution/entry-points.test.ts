@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { test } from 'tap'
 
 import { IMAGE_ENTRYPOINT, NODE_OPTIONS, VERSION } from '../../scripts/distribution.ts'
+import { COMMON_FILES } from '../../src/config/file-needs.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8')
@@ -21,5 +22,13 @@ void test('the image has the version of the program, and does not run as root by
   t.match(dockerfile, /^FROM scratch$/m)
   t.match(dockerfile, /^USER 65532:65532$/m)
   t.notMatch(dockerfile, /:latest/)
+  t.end()
+})
+
+void test('the launcher and the chart grant the files that every server reads', (t) => {
+  const launcher = /^ {2}for file in (.+); do$/m.exec(read('bin/transit-bridge'))?.[1]
+  t.same(launcher?.split(' '), COMMON_FILES)
+  const chart = read('helm/transit-bridge/templates/_configuration.tpl')
+  t.match(chart, `range list ${COMMON_FILES.map((file) => JSON.stringify(file)).join(' ')} `)
   t.end()
 })

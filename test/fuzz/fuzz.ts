@@ -1,4 +1,4 @@
-// Attacks the built program with inputs of the corpus and changes of them until the time is over.
+// Sends inputs of the corpus, and mutations of them, to the built program until the time is over.
 //
 // usage: npm run fuzz -- [--minutes N] [--seed S] [--target NAME] [--first INDEX --count N]
 import { parseArgs } from 'node:util'
@@ -23,7 +23,7 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`)
 }
 
-/** Why a program is not as it was before, or did not stop cleanly. */
+/** Why a program uses more resources than before, or did not stop cleanly. */
 async function findEndFault({ resources, stop }: Subject): Promise<readonly string[]> {
   try {
     await resources.requireLevel({ pass: () => undefined as never })

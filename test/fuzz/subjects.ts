@@ -127,7 +127,7 @@ const STACK =
 
 /** What no answer may contain. */
 export function findTextFault(answer: string): string | undefined {
-  if (STACK.test(answer)) return `an answer has a stack: ${answer.slice(0, 500)}`
+  if (STACK.test(answer)) return `a response contains a stack trace: ${answer.slice(0, 500)}`
   // A pod may see its own ciphertexts.
   const secret = findSecret(answer.replaceAll('vault:v', ''))
   return secret === undefined ? undefined : `an answer contains ${secret}`

@@ -3,10 +3,14 @@ import { lstat, readdir } from 'node:fs/promises'
 
 import { readSecretFile } from '../../files/secret-file.ts'
 import { SystemdCreds } from '../../files/systemd-creds.ts'
-import { findCredentialKey, NODE_KEY_CREDENTIAL } from '../../files/systemd-credential.ts'
+import {
+  findCredentialKey,
+  NODE_KEY_CREDENTIAL,
+  NODE_KEY_UNIT,
+} from '../../files/systemd-credential.ts'
 import { fail, ok, unknown, warn, wordsOf, type Finding } from '../finding.ts'
 
-const UNIT = 'transit-bridge-node-key.service'
+const UNIT = `${NODE_KEY_UNIT}.service`
 
 /** What setup node-key creates, and the devices of TPM 2s: the kernel's documentation, Documentation/ABI. */
 export const CREDENTIAL_PLACES = {
