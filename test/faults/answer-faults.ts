@@ -76,7 +76,7 @@ export const ANSWER_FAULTS: readonly Fault[] = [
     expected: outage('VAULT_ANSWER_INVALID', 'sent a response of more than 4194304 bytes'),
   },
   {
-    name: 'a batch with a result too few',
+    name: 'a batch with a missing result',
     ...AT_PROXY,
     begin: ({ http }, match) => http.alter(shorten, { match }),
     expected: outage(

@@ -136,7 +136,7 @@ void test('several plaintexts go in one batch, each with its own version, and it
 const ENCRYPTED = { ciphertext: 'vault:v1:AAAA' }
 
 for (const [what, data] of [
-  ['a result too few', { batch_results: [ENCRYPTED] }],
+  ['a missing result', { batch_results: [ENCRYPTED] }],
   ['a result too many', { batch_results: [ENCRYPTED, ENCRYPTED, ENCRYPTED] }],
   ['a lone ciphertext', ENCRYPTED],
 ] as const) {
@@ -189,7 +189,7 @@ void test('several values go in one batch, each with its own result or error', a
 })
 
 const WRONG_BATCHES: readonly (readonly [string, unknown])[] = [
-  ['a result too few', { batch_results: [{ plaintext: '' }] }],
+  ['a missing result', { batch_results: [{ plaintext: '' }] }],
   ['a result too many', { batch_results: [{}, {}, {}] }],
   ['no list', { batch_results: { 0: {}, 1: {} } }],
   ['a lone plaintext', { plaintext: '' }],

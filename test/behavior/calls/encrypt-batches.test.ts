@@ -26,7 +26,7 @@ interface Call {
 }
 
 /** A plugin behind a proxy, with two Encrypts in flight, so that all others form one batch. */
-class Scene {
+class HeldPlugin {
   readonly plugin: Plugin
   readonly proxy: HttpProxy
   readonly #first: Call[] = []
@@ -34,12 +34,12 @@ class Scene {
   #isHeld = false
   #open: () => void = () => undefined
 
-  static async start(t: Test): Promise<Scene> {
+  static async start(t: Test): Promise<HeldPlugin> {
     const proxy = await fixture.httpProxy()
     const settings = { address: proxy.address, vault: { timeout: '8s' } }
-    const scene = new Scene(await fixture.startHealthy(settings), proxy)
-    t.teardown(() => scene.plugin.stop())
-    return scene
+    const held = new HeldPlugin(await fixture.startHealthy(settings), proxy)
+    t.teardown(() => held.plugin.stop())
+    return held
   }
 
   private constructor(plugin: Plugin, proxy: HttpProxy) {
@@ -109,31 +109,31 @@ function changeResults(change: (results: Item[]) => Item[]): AnswerChange {
 }
 
 void test('Encrypts that wait share one request, and each ciphertext is that of its own seed', async (t) => {
-  const scene = await Scene.start(t)
-  const before = scene.encryptRequests
-  await scene.hold()
-  const calls = await scene.fill()
-  scene.release()
-  await scene.checkFirst(t)
-  await scene.check(t)
-  t.equal(scene.encryptRequests - before, IN_FLIGHT + 1)
-  const { keyId } = await scene.plugin.client.status()
+  const held = await HeldPlugin.start(t)
+  const before = held.encryptRequests
+  await held.hold()
+  const calls = await held.fill()
+  held.release()
+  await held.checkFirst(t)
+  await held.check(t)
+  t.equal(held.encryptRequests - before, IN_FLIGHT + 1)
+  const { keyId } = await held.plugin.client.status()
   for (const { result } of calls) t.equal((await result).keyId, keyId)
 })
 
-void test('a result too few fails every call of the batch, and the plugin proves itself again', async (t) => {
-  const scene = await Scene.start(t)
-  await scene.hold()
-  const calls = await scene.fill()
-  scene.proxy.alter(shorten, { match: isEncrypt, times: 1 })
-  scene.release()
+void test('a missing result fails every call of the batch, and a proof follows', async (t) => {
+  const held = await HeldPlugin.start(t)
+  await held.hold()
+  const calls = await held.fill()
+  held.proxy.alter(shorten, { match: isEncrypt, times: 1 })
+  held.release()
   for (const { result } of calls)
     t.match(await outcomeOf(result), { code: 'UNAVAILABLE', message: /number of results/ })
-  await scene.checkFirst(t)
-  await scene.plugin.waitForHealth('ok')
+  await held.checkFirst(t)
+  await held.plugin.waitForHealth('ok')
 })
 
-void test('the fault of one value is that of its call alone', async (t) => {
+void test('the error of one value fails only its call', async (t) => {
   for (const [change, message] of [
     [failFirst, /internal error/],
     [
@@ -152,42 +152,42 @@ void test('the fault of one value is that of its call alone', async (t) => {
     ],
     [changeResults(([, ...rest]) => [{}, ...rest]), /did not encrypt with version/],
   ] as const) {
-    const scene = await Scene.start(t)
-    await scene.hold()
-    const [first, ...others] = await scene.fill()
-    scene.proxy.alter(change, { match: isEncrypt, times: 1 })
-    scene.release()
+    const held = await HeldPlugin.start(t)
+    await held.hold()
+    const [first, ...others] = await held.fill()
+    held.proxy.alter(change, { match: isEncrypt, times: 1 })
+    held.release()
     if (first !== undefined)
       t.match(await outcomeOf(first.result), { code: 'UNAVAILABLE', message })
-    await scene.check(t, others)
-    await scene.plugin.stop()
+    await held.check(t, others)
+    await held.plugin.stop()
   }
 })
 
 void test('a batch that Vault rejects as a whole is sent one by one', async (t) => {
-  const scene = await Scene.start(t)
-  const before = scene.encryptRequests
-  await scene.hold()
-  await scene.fill()
+  const held = await HeldPlugin.start(t)
+  const before = held.encryptRequests
+  await held.hold()
+  await held.fill()
   const rejected = { status: 400, body: { errors: ['batch_input is not welcome here'] } }
-  scene.proxy.respond(rejected, { match: isEncrypt, times: 1 })
-  scene.release()
-  await scene.checkFirst(t)
-  await scene.check(t)
-  t.equal(scene.encryptRequests - before, IN_FLIGHT + 1 + BATCH)
+  held.proxy.respond(rejected, { match: isEncrypt, times: 1 })
+  held.release()
+  await held.checkFirst(t)
+  await held.check(t)
+  t.equal(held.encryptRequests - before, IN_FLIGHT + 1 + BATCH)
 })
 
 void test('a rotation between two batches: calls that wait are encrypted with the new version, under its key id', async (t) => {
-  const scene = await Scene.start(t)
-  const { keyId: before } = await scene.plugin.client.status()
-  await scene.hold()
-  const calls = await scene.fill()
+  const held = await HeldPlugin.start(t)
+  const { keyId: before } = await held.plugin.client.status()
+  await held.hold()
+  const calls = await held.fill()
   await rotateKey(fixture.bao, KEY)
   const latest = await latestVersion()
   await configKey(fixture.bao, KEY, { min_encryption_version: latest })
-  scene.release()
-  await scene.check(t)
-  const { keyId: after } = await scene.plugin.client.status()
+  held.release()
+  await held.check(t)
+  const { keyId: after } = await held.plugin.client.status()
   t.not(after, before)
   for (const { result } of calls) {
     const { ciphertext, keyId } = await result
@@ -202,19 +202,19 @@ async function latestVersion(): Promise<number> {
   return Number(data.latest_version)
 }
 
-void test('callers of one batch with other deadlines, or that cancel, end alone', async (t) => {
-  const scene = await Scene.start(t)
-  await scene.hold()
-  const { client } = scene.plugin
+void test('callers of one batch with different deadlines, or that cancel, do not affect each other', async (t) => {
+  const held = await HeldPlugin.start(t)
+  await held.hold()
+  const { client } = held.plugin
   const canceled = new AbortController()
   const gone = outcomeOf(client.encrypt(newSeed(), { ...PATIENT, signal: canceled.signal }))
   const hasty = outcomeOf(client.encrypt(newSeed(), { timeout: 2_500 }))
-  await scene.fill()
+  await held.fill()
   canceled.abort()
   t.match(await gone, { code: 'CANCELLED' })
   t.match(await hasty, { code: 'UNAVAILABLE', message: /did not answer encrypt/ })
-  scene.release()
-  await scene.check(t)
+  held.release()
+  await held.check(t)
 })
 
 const STRICT_POLICY = `
