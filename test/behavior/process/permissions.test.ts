@@ -161,7 +161,7 @@ void test('kms can use the files of its configuration and nothing else, and stil
   )
   await plugin.waitForSocket()
   await plugin.waitForHealth('ok')
-  t.equal(linesSaying(plugin, 'may use only the files').length, 1)
+  t.equal(linesSaying(plugin, 'file access is restricted').length, 1)
   await plugin.program.waitUntil('the compiled code to be saved', async () => {
     return (await probe(plugin.program))['writing compiled code'] === 'denied'
   })
@@ -193,7 +193,10 @@ void test('kms can use the files of its configuration and nothing else, and stil
   t.strictSame(await probe(plugin.program), EXPECTED)
   await plugin.kill()
   await plugin.restart()
-  await eventually('its rights', () => linesSaying(plugin, 'may use only the files').length === 2)
+  await eventually(
+    'its rights',
+    () => linesSaying(plugin, 'file access is restricted').length === 2,
+  )
   const restarted = await probe(plugin.program)
   t.match(restarted, { 'reading a file beside the token': 'done', 'reading the token': 'denied' })
 })
@@ -246,7 +249,7 @@ void test('a file that the launcher does not find keeps the right to all files, 
   const tokenFile = join(folder, 'token')
   copyFileSync(vault.tokenFile, tokenFile)
   const plugin = await fixture.startHealthy({ auth: { tokenFile } })
-  t.match(linesSaying(plugin, 'may use all files'), [
+  t.match(linesSaying(plugin, 'file access is not restricted'), [
     { reason: `${tokenFile} is not among the granted files` },
   ])
 })
@@ -265,7 +268,7 @@ void test('folders around the needed files, which a comment mentions, do not tak
   await plugin.kill()
   await plugin.restart()
   await plugin.waitForHealth('ok')
-  t.equal(linesSaying(plugin, 'may use only the files').length, 2)
+  t.equal(linesSaying(plugin, 'file access is restricted').length, 2)
 
   const logins = linesSaying(plugin, 'logged in').length
   await vault.writeToken()

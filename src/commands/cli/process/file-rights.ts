@@ -49,10 +49,15 @@ function nodeOptions(): readonly string[] {
   return [...(process.env['NODE_OPTIONS'] ?? '').split(' '), ...process.execArgv]
 }
 
-/** Logs what files the process may use, given the reason why it may use all. */
+/** Logs whether file access is restricted; `why` is the reason if it is not. */
 export function reportFileRights(why: string | undefined, log: Logger): void {
-  if (why === undefined) log.debug('may use only the files that the configuration names')
-  else log.info({ [logKey.reason]: why }, 'may use all files that its user may')
+  if (why === undefined)
+    log.debug('file access is restricted to the files that the configuration names')
+  else
+    log.info(
+      { [logKey.reason]: why },
+      'file access is not restricted to the files that the configuration names',
+    )
 }
 
 function grantsOf(kind: Kind, options: readonly string[]): readonly string[] {
