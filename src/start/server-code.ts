@@ -1,11 +1,15 @@
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { Script } from 'node:vm'
 
 /** By then a server has answered its first calls, so all that the next start needs has been compiled. */
 const SAVE_AFTER_MS = 2_000
 const DIGEST_BYTES = 32
+/** A symbolic link is not followed, and a FIFO does not hold up the start. */
+const { O_NOFOLLOW, O_NONBLOCK, O_WRONLY, O_CREAT, O_TRUNC } = constants
+const READ_FLAGS = O_NOFOLLOW | O_NONBLOCK
+const WRITE_FLAGS = READ_FLAGS | O_WRONLY | O_CREAT | O_TRUNC
 
 export interface ServerCode {
   /** A bundle that scripts/build.ts wrote: one function expression, in ASCII. */
@@ -45,7 +49,7 @@ export function runServer(code: ServerCode): void {
 function readCode(cacheFile: string, source: Buffer): Buffer | undefined {
   let content: Buffer
   try {
-    content = readFileSync(cacheFile)
+    content = readFileSync(cacheFile, { flag: READ_FLAGS })
   } catch {
     return undefined
   }
@@ -60,7 +64,7 @@ function readCode(cacheFile: string, source: Buffer): Buffer | undefined {
 function saveLater(script: Script, source: Buffer, cacheFile: string, afterMs: number): void {
   let target: number
   try {
-    target = openSync(cacheFile, 'w', 0o600)
+    target = openSync(cacheFile, WRITE_FLAGS, 0o600)
   } catch {
     return
   }

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -57,6 +58,20 @@ void test('compiled code is kept for the next start, readable by its owner alone
   t.strictSame(run(file, cacheFolder), { number: 1, folder })
   await sleep(0)
   t.equal(statSync(cacheFile).mtimeMs, before, 'code that can be used is not written again')
+})
+
+void test('a symbolic link or a FIFO in place of the compiled code is neither read nor written', (t) => {
+  const { folder, file, cacheFolder, cacheFile } = prepare(t)
+  const other = join(folder, 'other')
+  writeFileSync(other, 'unchanged')
+  symlinkSync(other, cacheFile)
+  t.strictSame(run(file, cacheFolder), { number: 1, folder })
+  t.equal(contentOf(other), 'unchanged')
+  rmSync(cacheFile)
+  execFileSync('mkfifo', [cacheFile])
+  t.strictSame(run(file, cacheFolder), { number: 1, folder })
+  t.ok(statSync(cacheFile).isFIFO())
+  t.end()
 })
 
 void test('code of another build never runs, even if its source has the same length', async (t) => {

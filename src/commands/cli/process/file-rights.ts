@@ -21,7 +21,7 @@ export function restrictFiles(
   program = process.argv[1] ?? '',
 ): string | undefined {
   if (typeof rights?.drop !== 'function')
-    return 'Node.js was started without --permission, or is older than 26'
+    return 'Node.js was started without --permission, or is too old to drop rights'
   const all = { read: [...needs.read, `${dirname(program)}/*`], write: needs.write }
   const kept = { read: new Set<string>(), write: new Set<string>() }
   for (const kind of KINDS) {
