@@ -77,6 +77,15 @@ void test('every value changes what is rendered, or is refused', async (t) => {
     t.not(JSON.stringify(await render([...all, ...args])), plain, args.join(' '))
 })
 
+void test('NODE_OPTIONS in csi.extraEnv replaces that of the chart', async (t) => {
+  const text = JSON.stringify([{ name: 'NODE_OPTIONS', value: '--use-openssl-ca' }])
+  const own = JSON.stringify(await render([...LEAST, ...CSI, `--set-json=csi.extraEnv=${text}`]))
+  const plain = JSON.stringify(await render([...LEAST, ...CSI]))
+  const count = (manifests: string) => manifests.split('NODE_OPTIONS').length
+  t.match(own, '--use-openssl-ca')
+  t.equal(count(own), count(plain))
+})
+
 void test('empty lists, empty mappings, null and zero leave valid manifests', async (t) => {
   const empty = ['tolerations', 'extraEnv', 'extraArgs', 'extraVolumes', 'hostAliases']
   const mappings = ['nodeSelector', 'affinity', 'resources', 'podLabels', 'dnsConfig']
