@@ -247,7 +247,7 @@ export class ClientBounds {
 /**
  * Removes the listeners of a closed stream, and with them what they refer to: its call. Node.js's own references keep most closed
  * streams in memory until the next full garbage collection. With their calls, these became three times as frequent
- * (docs/performance.md, "Where the time of a call goes").
+ * (docs/performance-notes.md, "Where the time of a call goes").
  */
 function releaseCall(stream: ServerHttp2Stream): void {
   // Without listeners for this event, the others are removed at once, not one by one.

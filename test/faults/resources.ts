@@ -5,7 +5,7 @@ import type { ServedProgram } from '../real/program/served-program.ts'
 
 /** Kept-alive connections and a scrape may differ by a few. */
 const SPARE_FILES = 6
-/** From a start to full use of its bounded heap, a program grows by about 40 MiB (docs/performance.md). */
+/** From a start to full use of its bounded heap, a program grows by about 40 MiB (docs/performance-notes.md). */
 const SPARE_MEMORY_KIB = 64 * 1024
 const PATIENCE = { timeoutMs: 60_000, intervalMs: 500 }
 
