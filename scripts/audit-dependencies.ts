@@ -9,10 +9,10 @@ import { findLockFaults, readAudit, type Verdict } from './release/dependencies.
 
 const ROOT = join(import.meta.dirname, '..')
 
-/** What npm prints; it exits with 1 for a finding as well as for an error. */
+/** What npm prints; it exits with 1 for a finding as well as for an error. By default, it asks three times, for a minute or more. */
 function npm(...args: readonly string[]): string {
   try {
-    return execFileSync('npm', args, {
+    return execFileSync('npm', [...args, '--fetch-retries=0', '--fetch-timeout=30000'], {
       cwd: ROOT,
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'pipe'],
