@@ -133,7 +133,10 @@ const RIGHTS: readonly SoakFault[] = [
       await persist(() => pods.bao.api('DELETE', `auth/jwt/role/${POD_ROLE}`))
       await revokeAll(pods.bao)
     },
-    end: ({ pods }) => persist(() => enablePods(pods)),
+    end: async ({ pods, csi }) => {
+      await persist(() => enablePods(pods))
+      csi.renewTokens()
+    },
   }),
 ]
 

@@ -80,13 +80,21 @@ export class CsiMember extends Member {
   }
 
   async works(): Promise<boolean> {
-    for (const each of this.mounting) await this.mountNew(each)
+    for (const each of this.mounting) {
+      await this.mount(each)
+      await this.mountNew(each)
+    }
     for (const each of this.withSockets) {
       await this.publish(each)
       const { status } = await each.socket.ask('transit/random', { body: {} })
       if (status !== 200) return false
     }
     return true
+  }
+
+  /** From now on the kubelet passes new tokens: one that Vault refused is held back for up to 75 s. */
+  renewTokens(): void {
+    this.#tokens.clear()
   }
 
   close(): void {
