@@ -20,7 +20,8 @@ const SPECIAL: Readonly<Record<string, Partial<SoakFault>>> = {
     members: PLUGIN_NAMES,
   },
   'the machine was suspended for ten minutes': {
-    uses: ['process', 'vault', 'network', 'clock'],
+    // It revokes the tokens of all programs. A plugin takes a second revocation within 5 s for a refusal.
+    uses: ['process', 'vault', 'vault: tokens', 'network', 'clock'],
     effect: 'down',
   },
 }
