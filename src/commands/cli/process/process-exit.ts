@@ -2,6 +2,7 @@ import { flushCompileCache } from 'node:module'
 import { constants } from 'node:os'
 
 import { isReading } from '../../../files/bounded-read.ts'
+import { endWhenIdle, type EndingProcess } from './busy-end.ts'
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR2'] as const
 
@@ -29,18 +30,16 @@ function endAsSignaled(signal: NodeJS.Signals): void {
 
 /** Requests that occupy a thread of libuv: of the log, and of name servers. */
 const USES_THREAD = /^(FSReq|GetAddrInfo|GetNameInfo)/
-/** Time for a request that is about to end. */
-const THREADS_LIMIT_MS = 250
 
 /**
- * Ends the process now, or after {@link THREADS_LIMIT_MS}. process.exit() waits for libuv's threads, so a read that never returns (a
+ * Ends the process now, or within a quarter of a second. process.exit() waits for libuv's threads, so a read that never returns (a
  * FIFO, a dead network mount, a name server that does not answer) would keep the process alive, and process 1 of a container
  * cannot kill itself with a signal. execve(2) ends all threads, and the program that it starts only exits.
  */
 export function endProcess(code: number): void {
   flushCompileCache()
   // Under the permission model, execve is denied with all other ways to start a program.
-  if (process.permission !== undefined) return endWhenIdle(code, performance.now())
+  if (process.permission !== undefined) return endWhenIdle(THIS_PROCESS, code)
   const { execPath } = process
   try {
     process.execve?.(execPath, [execPath, '--eval', `process.exit(${String(code)})`], {})
@@ -49,13 +48,16 @@ export function endProcess(code: number): void {
   }
 }
 
-/** While a thread is busy, only a signal ends the process: SIGTERM counts as a stop on request. Process 1 aborts. */
-function endWhenIdle(code: number, since: number): void {
-  const isBusy = process.getActiveResourcesInfo().some((name) => USES_THREAD.test(name))
-  if (!isBusy && !isReading()) process.exit(code)
-  if (performance.now() - since < THREADS_LIMIT_MS)
-    return void setTimeout(() => endWhenIdle(code, since), 1)
-  if (process.pid === 1) process.abort()
-  process.removeAllListeners('SIGTERM')
-  process.kill(process.pid, code === 0 ? 'SIGTERM' : 'SIGKILL')
+const THIS_PROCESS: EndingProcess = {
+  pid: process.pid,
+  exit: (code) => process.exit(code),
+  abort: () => process.abort(),
+  endBySignal: (signal) => {
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+  },
+  isBusy: () =>
+    isReading() || process.getActiveResourcesInfo().some((name) => USES_THREAD.test(name)),
+  now: () => performance.now(),
+  later: (run) => void setTimeout(run, 1),
 }

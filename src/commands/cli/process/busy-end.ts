@@ -1,0 +1,27 @@
+/** What {@link endWhenIdle} needs of a process. */
+export interface EndingProcess {
+  readonly pid: number
+  readonly exit: (code: number) => void
+  readonly abort: () => void
+  /** Ends the process by a signal that it does not handle. */
+  readonly endBySignal: (signal: NodeJS.Signals) => void
+  /** Whether a request occupies a thread of libuv. */
+  readonly isBusy: () => boolean
+  readonly now: () => number
+  readonly later: (run: () => void) => void
+}
+
+/** Time for a request that is about to end, in milliseconds. */
+const THREADS_LIMIT_MS = 250
+
+/**
+ * Ends a process that cannot start another program: with its exit code as soon as no thread is busy. While one is, only a signal
+ * ends the process: SIGTERM counts as a stop on request. Process 1 aborts, because it cannot kill itself with a signal.
+ */
+export function endWhenIdle(ending: EndingProcess, code: number, since = ending.now()): void {
+  if (!ending.isBusy()) ending.exit(code)
+  else if (ending.now() - since < THREADS_LIMIT_MS)
+    ending.later(() => endWhenIdle(ending, code, since))
+  else if (ending.pid === 1) ending.abort()
+  else ending.endBySignal(code === 0 ? 'SIGTERM' : 'SIGKILL')
+}
