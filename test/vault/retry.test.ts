@@ -90,6 +90,17 @@ void test('the refusal of a proven address does not wait for another one that is
   t.equal(codeOf(plan.next(down, LONG, true)), 'VAULT_DENIED')
 })
 
+void test('while it is tried again, its reason is that of the proven address, not of another Vault', (t) => {
+  const book = bookOf(2)
+  book.prove(0)
+  const plan = new RetryPlan(book, () => 0.5)
+  plan.next(down, LONG, true)
+  t.equal(plan.index, 1)
+  plan.next(failure('VAULT_UNAVAILABLE', 'elsewhere'), LONG, true)
+  t.equal(plan.reason?.code, 'VAULT_UNREACHABLE')
+  t.end()
+})
+
 void test('waits lie between 50 and 250 ms', async (t) => {
   t.equal(planOf(1, 0).next(down, LONG, true), 50)
   t.equal(planOf(1, 1).next(down, LONG, true), 250)

@@ -238,7 +238,7 @@ class Client implements VaultClient {
     const leftMs = context.deadline - clock.monotonic()
     const next = plan.next(failure, leftMs, isRepeatable(request))
     if (next instanceof BridgeError) return next
-    context.onRetry?.(failure.error)
+    context.onRetry?.(plan.reason ?? failure.error)
     if (next > 0) await wait(next, clock, context.signal)
     return undefined
   }

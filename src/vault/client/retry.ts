@@ -67,6 +67,11 @@ export class RetryPlan {
     return this.#index
   }
 
+  /** The failure to report if no answer comes: not always the last one. */
+  get reason(): BridgeError | undefined {
+    return this.#error
+  }
+
   /** How long to wait for an answer; longer after each silence, in case Vault is only slow. */
   patienceFor(operation: VaultOperation): number {
     return this.#book.patienceFor(operation) * 2 ** this.#silences
