@@ -211,11 +211,18 @@ function readBatch<Item, Result>(
     const words = readField(result, 'error')
     if (words === undefined || words === '') return readItem(() => read(result, item))
     zeroPlaintext(result)
-    const fault = explainTransitFault(cleanWords([words], request))
-    // Transit answers 500 for its own faults and 400 for the caller's (path_encrypt.go, path_decrypt.go).
-    const isVaults = fault.code === 'VAULT_REJECTED' && answer.status >= 500
-    return isVaults ? new BridgeError('VAULT_UNAVAILABLE', fault.message) : fault
+    return explainItemFault(request, answer.status, cleanWords([words], request))
   })
+}
+
+/** A text that is in no table may be "internal error", which alone would not say whose it is. */
+function explainItemFault({ operation }: VaultRequest, status: number, words: string): BridgeError {
+  const fault = explainTransitFault(words)
+  if (fault.code !== 'VAULT_REJECTED') return fault
+  // Transit answers 500 for its own faults and 400 for the caller's (path_encrypt.go, path_decrypt.go).
+  if (status < 500) return new BridgeError(fault.code, `Vault rejects ${operation}: ${words}`)
+  const message = `Vault cannot currently ${operation} this value: ${words}`
+  return new BridgeError('VAULT_UNAVAILABLE', message)
 }
 
 /** The answer for one value. Its fault is its result: the other values are not affected. */

@@ -228,12 +228,13 @@ for (const item of WRONG_ITEMS) {
 void test('an unknown fault of an item is an outage when Vault answers 500, else a refusal', async (t) => {
   const batch = { batch_results: [{ error: 'context canceled' }, { error: 'context canceled' }] }
   const inputs = [{ ciphertext: 'vault:v1:AAAA' }, { ciphertext: 'vault:v1:BBBB' }]
-  for (const [status, code] of [
-    [500, 'VAULT_UNAVAILABLE'],
-    [400, 'VAULT_REJECTED'],
+  for (const [status, code, message] of [
+    [500, 'VAULT_UNAVAILABLE', 'Vault cannot currently decrypt this value: context canceled'],
+    [400, 'VAULT_REJECTED', 'Vault rejects decrypt: context canceled'],
   ] as const) {
     const { transit } = transitOf(answerWith(batch, status))
-    t.match(await transit.decrypt('k', inputs, context), [{ code }, { code }])
+    const fault = { code, message }
+    t.match(await transit.decrypt('k', inputs, context), [fault, fault])
   }
 })
 
@@ -243,7 +244,7 @@ void test("an item's fault is one clean line of bounded length, because it is se
   const inputs = [{ ciphertext: 'vault:v1:AAAA' }, { ciphertext: 'vault:v1:BBBB' }]
   for (const result of await transit.decrypt('k', inputs, context)) {
     const message = result instanceof BridgeError ? result.message : ''
-    t.match(message, /^[\x20-\x7e]{1,400}$/)
+    t.match(message, /^[\x20-\x7e]{1,430}$/)
     t.notMatch(message, /error occurred/)
   }
 })
