@@ -1,10 +1,8 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 
+import { MAX_PROOF_VALUES } from '../kms/proof.ts'
 import { VALUES_HIDDEN, type AuditEntry } from './entry.ts'
 import type { PluginCall } from './plugin-call.ts'
-
-/** The values in one request of a plugin's own check (kms/proof.ts). */
-const CHECK_VALUES = 2
 
 /** Who sent a request to Vault, as far as the logs show. */
 export type Origin =
@@ -105,8 +103,7 @@ export class CallLedger {
     }
     // A request that reads the key has no values.
     if (entry.action === 'read') return this.#fromPlugin(calls[0])
-    const isCheck = calls[0]?.method === 'Check'
-    if (entry.values > (isCheck ? CHECK_VALUES : uids.length))
+    if (entry.values > maxValues(calls[0], entry))
       return unknown(
         entry.values === VALUES_HIDDEN
           ? 'its entry does not show how many values it has'
@@ -164,6 +161,12 @@ interface FoundCall {
   readonly late: number
   readonly node: number
   readonly requests: number
+}
+
+/** A plugin's own check has one uid for all of its values; each value of a call has its own. */
+function maxValues(call: FoundCall | undefined, { action, uids }: AuditEntry): number {
+  if (call?.method !== 'Check') return uids.length
+  return action === 'encrypt' || action === 'decrypt' ? MAX_PROOF_VALUES[action] : 0
 }
 
 /** Every call may make the plugin read its key. */

@@ -14,6 +14,12 @@ const PLAINTEXT = Buffer.from('transit-bridge health check')
 /** All of a batch differ, so that a proof notices if results are not in the order of the values. */
 const BATCHED = [Buffer.from('first value of a batch'), Buffer.from('second value of a batch')]
 
+/**
+ * The largest number of values in one request of a proof. A batch of decrypts also has the single ciphertext, with and without
+ * its AAD.
+ */
+export const MAX_PROOF_VALUES = { encrypt: BATCHED.length, decrypt: BATCHED.length + 2 } as const
+
 export interface KeyProofOptions {
   readonly transit: Pick<Transit, 'encrypt' | 'decrypt'>
   readonly keyName: string

@@ -4,6 +4,7 @@ import { Audit, type AuditSummary } from '../../src/audit/audit.ts'
 import type { LogLine } from '../../src/audit/log-file.ts'
 import { openTemporaryDatabase } from '../../src/audit/temporary-database.ts'
 import { formatAudit } from '../../src/audit/text.ts'
+import { MAX_PROOF_VALUES } from '../../src/kms/proof.ts'
 import { auditLine, callLine, KEY, type EntryOptions } from './lines.ts'
 
 const UID = '00000000-0000-4000-8000-000000000001'
@@ -171,7 +172,7 @@ void test("a plugin's own check and a run of verify that the operator names are 
       ...use({ id: 'a', uid: check, operation: 'read', path: `transit/keys/${KEY}` }),
       ...use({ id: 'b', uid: check, path: `transit/encrypt/${KEY}` }),
       ...use({ id: 'c', uid: check }),
-      ...use({ id: 'd', uid: check, values: 2 }),
+      ...use({ id: 'd', uid: check, values: MAX_PROOF_VALUES.decrypt }),
       ...use({ id: 'e', uid: verify, values: 100 }),
     ],
     verifyRuns: [verify],
