@@ -2,9 +2,9 @@ import { formatFigure, type Row } from './table.ts'
 
 const BAR = 22
 const GAP = 8
-const LABELS = 330
-const WIDTH = 900
-const FIGURES = 120
+const LABELS = 420
+const WIDTH = 1000
+const FIGURES = 150
 const FONT = 'font-family="system-ui, sans-serif" font-size="13"'
 
 /** An SVG picture of all rows that have a numeric ratio: one bar each, and a line at 1, the baseline. */
