@@ -6,19 +6,11 @@ import { findLockFaults, readAudit } from '../../scripts/release/dependencies.ts
 import { ROOT } from '../commands/program.ts'
 
 const HASH = `sha512-${'A'.repeat(86)}==`
-const HOST = 'registry.npmjs.org'
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8')
 
-void test('the lock files pin every package by its hash, and name no registry of a machine', (t) => {
+void test('the lock files pin every package by its hash, and name no address', (t) => {
   for (const file of ['package-lock.json', 'tools/dashboard-picture/package-lock.json']) {
-    const text = read(file)
-    t.strictSame(findLockFaults(JSON.parse(text)), [], file)
-    const hosts = [...text.matchAll(/"resolved": "https?:\/\/([^/"]+)/g)].map(([, host]) => host)
-    t.strictSame(
-      [...new Set(hosts)].filter((host) => host !== HOST),
-      [],
-      file,
-    )
+    t.strictSame(findLockFaults(JSON.parse(read(file))), [], file)
   }
   const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<
     string,
@@ -29,14 +21,13 @@ void test('the lock files pin every package by its hash, and name no registry of
   t.end()
 })
 
-void test('a package without a hash, or from elsewhere, is a fault', (t) => {
+void test('a package without a hash, or with an address, is a fault', (t) => {
   const locked = (entry: object) =>
     findLockFaults({ packages: { '': {}, 'node_modules/a': entry } })
   t.same(locked({ integrity: HASH }), [])
-  t.same(locked({ integrity: HASH, resolved: `https://${HOST}/a/-/a-1.tgz` }), [])
   t.match(locked({}), [/has no SHA-512 hash/])
   t.match(locked({ integrity: 'sha1-abc=' }), [/has no SHA-512 hash/])
-  t.match(locked({ integrity: HASH, resolved: 'http://10.0.0.1/a.tgz' }), [/another|other than/])
+  t.match(locked({ integrity: HASH, resolved: 'http://10.0.0.1/a.tgz' }), [/has a fixed address/])
   t.match(locked({ integrity: HASH, link: true }), [/is a link/])
   t.match(findLockFaults({}), [/names no packages/])
   t.end()
