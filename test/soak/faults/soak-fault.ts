@@ -16,17 +16,16 @@ type Given = Pick<SoakFault, 'name' | 'members' | 'effect'> &
   Partial<Pick<SoakFault, 'uses' | 'endsProgram' | 'weight'>>
 
 /** A fault of one program, or of some. */
-export function faultOfMembers(
-  given: Given & {
-    readonly begin: (member: Member, world: World) => Promise<void> | void
-    readonly end?: (member: Member, world: World) => Promise<void> | void
-  },
-): SoakFault {
-  const { begin, end = () => undefined, uses = [], endsProgram = false, ...rest } = given
+export function faultOfMembers({
+  begin,
+  end = () => undefined,
+  ...given
+}: Given & {
+  readonly begin: (member: Member, world: World) => Promise<void> | void
+  readonly end?: (member: Member, world: World) => Promise<void> | void
+}): SoakFault {
   return {
-    ...rest,
-    uses,
-    endsProgram,
+    ...withDefaults(given),
     concernsAll: false,
     begin: async (world, members) => {
       await Promise.all(members.map(async (member) => begin(member, world)))
@@ -38,21 +37,24 @@ export function faultOfMembers(
 }
 
 /** A fault of Vault, which concerns all programs that are named. */
-export function faultOfVault(
-  given: Given & {
-    readonly begin: (world: World) => Promise<void> | void
-    readonly end?: (world: World) => Promise<void> | void
-  },
-): SoakFault {
-  const { begin, end = () => undefined, uses = [], endsProgram = false, ...rest } = given
+export function faultOfVault({
+  begin,
+  end = () => undefined,
+  ...given
+}: Given & {
+  readonly begin: (world: World) => Promise<void> | void
+  readonly end?: (world: World) => Promise<void> | void
+}): SoakFault {
   return {
-    ...rest,
-    uses,
-    endsProgram,
+    ...withDefaults(given),
     concernsAll: true,
     begin: async (world) => {
       await begin(world)
       return () => end(world)
     },
   }
+}
+
+function withDefaults({ uses = [], endsProgram = false, ...rest }: Given) {
+  return { ...rest, uses, endsProgram }
 }
