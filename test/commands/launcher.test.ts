@@ -3,6 +3,7 @@ import {
   copyFileSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   statSync,
   symlinkSync,
@@ -111,6 +112,54 @@ void test('nothing is written to a folder that others can write to', async (t) =
   t.strictSame(await run(['--version'], { program: join(folder, 'bin/transit-bridge'), env }), OK)
   t.strictSame(readdirSync(join(folder, 'tmp')), [])
   t.strictSame(readdirSync(join(folder, 'dist')), [...PROGRAM_FILES, 'compile-cache'].toSorted())
+})
+
+void test('a folder of compiled code is writable by its owner alone, and not used if others can write to it', async (t) => {
+  const folder = install(t, true)
+  const program = join(folder, 'bin/transit-bridge')
+  const env = { PATH: `${join(folder, 'new')}:${SYSTEM_PATH}` }
+  const careless = ['-c', 'umask 0; exec "$0" --version', program]
+  t.strictSame(await run(careless, { program: '/bin/sh', env }), OK)
+  const cache = join(folder, 'dist/compile-cache')
+  const [own = ''] = readdirSync(cache)
+  const [file = ''] = readdirSync(join(cache, own))
+  const code = join(cache, own, file)
+  for (const path of [cache, join(cache, own)]) {
+    t.equal(statSync(path).mode & 0o022, 0, path)
+    chmodSync(path, 0o777)
+    // Node.js replaces code that it cannot use.
+    writeFileSync(code, 'of somebody else')
+    const { stdout, stderr } = await run(['--version'], { program, env })
+    t.equal(stdout, OK.stdout)
+    t.match(stderr, `other users can write to ${cache}, so this start does not use it`)
+    const served = await run(['kms', '--config', '/dev/null'], { program, env })
+    t.match(served, { code: 2, stderr: 'vault: is missing' }, 'a server starts, too')
+    t.equal(readFileSync(code, 'utf8'), 'of somebody else')
+    chmodSync(path, 0o755)
+    t.strictSame(await run(['--version'], { program, env }), OK)
+    t.not(readFileSync(code, 'utf8'), 'of somebody else')
+  }
+})
+
+void test('a folder whose name has special characters works; a line break is refused', async (t) => {
+  const cwd = tempFolder('launcher')
+  writeFileSync(join(cwd, 'config.yaml'), `# ${cwd}/token\nunknown: 1\n`)
+  const env = { PATH: `${dirname(process.execPath)}:${SYSTEM_PATH}` }
+  for (const name of ['-v', `$(false) *?[a]'"\\:`, 'a\nb']) {
+    const folder = join(cwd, name)
+    for (const part of ['bin', 'dist']) mkdirSync(join(folder, part), { recursive: true })
+    copyFileSync(PROGRAM, join(folder, 'bin/transit-bridge'))
+    for (const file of PROGRAM_FILES)
+      copyFileSync(join(ROOT, 'dist', file), join(folder, 'dist', file))
+    const program = join(folder, 'bin/transit-bridge')
+    const { code, stderr } = await run(['kms', '--config=config.yaml'], { program, cwd, env })
+    const refused = name.includes('\n')
+    t.equal(code, refused ? 1 : 2, name)
+    t.match(
+      stderr,
+      refused ? 'a folder whose name contains a line break' : 'unknown: is not a known',
+    )
+  }
 })
 
 void test('no name or content of a configuration prevents the start, and neither does a PATH without cat', async (t) => {
