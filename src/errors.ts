@@ -67,6 +67,7 @@ export type ErrorCode =
   | 'NOT_FINISHED'
   | 'STATE_INVALID'
   // This host.
+  | 'LOCAL_KEY_MISSING'
   | 'SOCKET_IN_USE'
   | 'SOCKET_BLOCKED'
   | 'SOCKET_FAILED'

@@ -1,9 +1,9 @@
 import { readGivenFile } from '../encryption/rules-file.ts'
 import { formatResource, type Resource } from '../kube/resource.ts'
 import { DeepProof } from '../verify/deep-proof.ts'
-import type { Proof } from '../verify/proof.ts'
 import { formatReport } from '../verify/report-text.ts'
 import type { Depth, Report } from '../verify/report.ts'
+import type { Decryption } from '../verify/verification.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import {
   etcdAccessOptions,
@@ -24,6 +24,7 @@ import {
   type StoreReading,
   type StoreSource,
 } from './cli/store-report.ts'
+import { openSealedReader } from './cli/sealed-access.ts'
 import { openSourceReader } from './cli/source-access.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
@@ -42,7 +43,10 @@ const options = {
   encryptionConfig: text('FILE', "The API server's EncryptionConfiguration."),
   deep: flag('Decrypt every DEK seed through Transit.'),
   objects: flag('With --deep: decrypt every object, too. No value is printed.'),
-  config: text('FILE', "With --deep: the plugin's configuration."),
+  offline: flag(
+    'Decrypt every object with the sealed file of this node (kms.localKeys.sealedFile) and without Vault. This proves that its API server can start during an outage.',
+  ),
+  config: text('FILE', "With --deep or --offline: the plugin's configuration."),
   json: flag('Print one JSON object.'),
   ...etcdAccessOptions,
   ...etcdPrefixOption,
@@ -74,6 +78,7 @@ are secrets and every resource with an encrypted object.`,
   examples: [
     '$ transit-bridge verify',
     '$ transit-bridge verify --snapshot backup.db --deep --objects \\\n      --config /etc/transit-bridge/config.yaml',
+    '$ transit-bridge verify --offline --config /etc/transit-bridge/config.yaml',
   ],
   run: runVerify,
 })
@@ -90,18 +95,15 @@ export interface Verification extends Omit<StoreReading, 'deep' | 'rules'> {
   /** The API server's EncryptionConfiguration. */
   readonly encryptionConfig?: string | undefined
   readonly depth: Depth
-  /** Needed unless the depth is `envelopes`. */
+  /** Required unless the depth is `envelopes`. */
   readonly config?: string | undefined
 }
 
 /** Throws USAGE_INVALID with a suggestion. */
 export function readVerification(values: VerifyValues): Verification {
-  const { deep, objects, config, resources: named, allow, encryptionConfig, etcdPrefix } = values
+  const { config, resources: named, allow, encryptionConfig, etcdPrefix } = values
   const source = readSource(values)
-  if (deep && config === undefined)
-    throw usageError("--deep needs --config FILE, the plugin's configuration")
-  if (objects && !deep) throw usageError('--objects needs --deep')
-  if (config !== undefined && !deep) throw usageError('--config is only for --deep')
+  refuseDepth(values)
   refuseContradiction(named, allow)
   return {
     source,
@@ -114,6 +116,18 @@ export function readVerification(values: VerifyValues): Verification {
     // A copied file has no other readers, so an etcd snapshot has no limit by default.
     rate: values.rate ?? (source.kind === 'etcd' ? DEFAULT_ETCD_RATE : undefined),
   }
+}
+
+function refuseDepth({ deep, objects, offline, config }: VerifyValues): void {
+  if (deep && offline)
+    throw usageError('--deep asks Vault, and --offline does not; pass one of them')
+  if (objects && offline) throw usageError('--offline decrypts every object; remove --objects')
+  if (objects && !deep) throw usageError('--objects needs --deep')
+  const needs = deep ? '--deep' : '--offline'
+  if (config === undefined && (deep || offline))
+    throw usageError(`${needs} needs --config FILE, the plugin's configuration`)
+  if (config !== undefined && !deep && !offline)
+    throw usageError('--config is only for --deep and --offline')
 }
 
 /** What --resources names must be encrypted. */
@@ -140,7 +154,8 @@ export function readSource(
   return { kind: 'etcd', ...findHostEtcd() }
 }
 
-function depthOf({ deep, objects }: VerifyValues): Depth {
+function depthOf({ deep, objects, offline }: VerifyValues): Depth {
+  if (offline) return 'offline'
   if (!deep) return 'envelopes'
   return objects ? 'objects' : 'seeds'
 }
@@ -151,35 +166,36 @@ export async function verify(
   terminal: Terminal,
 ): Promise<Report> {
   const rules = (await readGivenFile(encryptionConfig))?.rules
-  const vault = await openVault(config, depth, terminal)
-  const deep = vault === undefined ? undefined : { proof: vault.proof, uid: vault.uid, depth }
+  const keys = await openKeys(config, depth, terminal)
   try {
     return await untilInterrupted((signal) =>
-      reportStore({ ...reading, rules, deep }, terminal, signal),
+      reportStore({ ...reading, rules, deep: keys && { ...keys, depth } }, terminal, signal),
     )
   } finally {
-    await vault?.close()
+    await keys?.close()
   }
 }
 
-interface VaultProof {
-  readonly proof: Proof
-  readonly uid: string
-  close(): Promise<void>
+interface OpenKeys extends Omit<Decryption, 'depth'> {
+  close(): Promise<void> | void
 }
 
-/** Undefined without --deep. */
-async function openVault(
+/** What decrypts; undefined without --deep and --offline. */
+async function openKeys(
   file: string | undefined,
   depth: Depth,
   terminal: Terminal,
-): Promise<VaultProof | undefined> {
+): Promise<OpenKeys | undefined> {
   if (file === undefined) return undefined
-  const access = await openSourceReader(file, 'verify', terminal)
-  const { reader, acceptVaultKubernetesKms, uid } = access
+  const isOffline = depth === 'offline'
+  const access = isOffline
+    ? await openSealedReader(file, terminal)
+    : await openSourceReader(file, 'verify', terminal)
+  const { reader, acceptVaultKubernetesKms } = access
+  const objects = depth !== 'seeds'
   return {
-    proof: new DeepProof({ reader, acceptVaultKubernetesKms, objects: depth === 'objects' }),
-    uid,
+    ...access,
+    proof: new DeepProof({ reader, acceptVaultKubernetesKms, objects }),
     close: () => access.close(),
   }
 }

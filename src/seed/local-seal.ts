@@ -28,6 +28,13 @@ export function encodeLocalKeyAssociatedData(clusterId: string): Buffer {
   return encodeCanonically(KEY_DOMAIN, [clusterId])
 }
 
+const KEY_CONTEXT = encodeCanonically(KEY_DOMAIN, [])
+
+/** Whether an AAD is that of a local key, of any cluster, and not that of a DEK seed. */
+export function isLocalKeyContext(associatedData: Uint8Array | undefined): boolean {
+  return KEY_CONTEXT.equals(associatedData?.subarray(0, KEY_CONTEXT.length) ?? Buffer.alloc(0))
+}
+
 /** Encrypts a DEK seed under a local key. */
 export function sealSeed(
   localKey: Uint8Array,

@@ -48,6 +48,7 @@ const DATA_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'CLUSTER_FOREIGN',
   'KEY_ID_UNKNOWN',
   'KEY_VERSION_DISABLED',
+  'LOCAL_KEY_MISSING',
   'VAULT_REJECTED',
 ])
 

@@ -33,7 +33,10 @@ const FOREIGN: Finding = {
   why: 'another plugin wrote it, and only that plugin can decrypt it',
 }
 
-/** Decrypts every distinct DEK source once with Transit; a source that was evicted is decrypted again. */
+/**
+ * Decrypts every distinct DEK source once, with Transit or with the sealed file of a node; a source that was evicted is decrypted
+ * again.
+ */
 export class DeepProof implements Proof {
   readonly #options: DeepProofOptions
   readonly #known = new LRUCache<string, SourceState>({
@@ -92,13 +95,13 @@ export class DeepProof implements Proof {
     try {
       return openSource(value, this.#options.acceptVaultKubernetesKms) ?? FOREIGN
     } catch (error) {
-      return unreadable(BridgeError.from(error))
+      return explain(BridgeError.from(error))
     }
   }
 
   #keep(result: Buffer | BridgeError | undefined): SourceState {
     if (result === undefined) throw new TypeError('there is no result for a DEK source')
-    if (result instanceof BridgeError) return unreadable(result)
+    if (result instanceof BridgeError) return explain(result)
     if (this.#options.objects) return { source: result }
     result.fill(0)
     return {}
@@ -109,9 +112,12 @@ function isKms(stored: ParsedObject['stored']): stored is KmsV1Value | KmsV2Valu
   return stored.kind === 'kms-v1' || stored.kind === 'kms-v2'
 }
 
-function unreadable(error: BridgeError): Finding {
-  if (error.code === 'INTERNAL') throw error
-  return { kind: 'unreadable', why: `its DEK seed: ${error.message}`, code: error.code }
+function explain(error: BridgeError): Finding {
+  const { code, message } = error
+  if (code === 'INTERNAL') throw error
+  // Vault may still be able to decrypt it.
+  if (code === 'LOCAL_KEY_MISSING') return { kind: 'unproven', why: message, code }
+  return { kind: 'unreadable', why: `its DEK seed: ${message}`, code }
 }
 
 function wipe(state: SourceState): void {

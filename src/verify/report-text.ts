@@ -29,6 +29,7 @@ export function formatReport(report: Report): string {
     ...formatVersions(report),
     ...formatLocalKeys(report),
     ...formatUid(report),
+    ...formatSealedFile(report),
     ...formatNames('plaintext', report.plain, shown.flatMap(plainFindings)),
     ...formatNames(
       'unreadable',
@@ -126,6 +127,14 @@ function formatUid({ vaultUid }: Report): readonly string[] {
     : [`uid of its requests in Vault's audit log: ${vaultUid} (transit-bridge audit --verify-run)`]
 }
 
+function formatSealedFile({ sealedFile }: Report): readonly string[] {
+  if (sealedFile === undefined) return []
+  const { file, localKeys, usableUntil } = sealedFile
+  return [
+    `sealed file: ${escapeControls(file)}, ${count(localKeys, 'local key')}; the plugin can start from it until ${usableUntil}, and longer if Vault answers before`,
+  ]
+}
+
 function plainFindings({ plainKeys }: ResourceReport): readonly NamedFinding[] {
   return plainKeys.map((key) => ({ key, why: '' }))
 }
@@ -156,6 +165,8 @@ const PROVED: Readonly<Record<Report['depth'], string>> = {
   envelopes: 'every envelope complete (use --deep to prove that they can be decrypted)',
   seeds: 'every DEK seed decrypted (use --objects to prove each object)',
   objects: 'every DEK seed and every encrypted object decrypted',
+  offline:
+    'every encrypted object decrypted with the sealed file of this node, so its API server can start without Vault',
 }
 
 function count(number: number, thing: string): string {

@@ -10,8 +10,16 @@ import {
   type Tally,
 } from './tally.ts'
 
-/** How much was tried: envelopes only, every DEK seed, or every object as well. */
-export type Depth = 'envelopes' | 'seeds' | 'objects'
+/** How much was tried: envelopes only, every DEK seed, every object as well, or every object without Vault. */
+export type Depth = 'envelopes' | 'seeds' | 'objects' | 'offline'
+
+/** The sealed file that decrypted the objects. */
+export interface SealedFileUse {
+  readonly file: string
+  readonly localKeys: number
+  /** When the plugin can no longer start from it, unless Vault answers before: RFC 3339. */
+  readonly usableUntil: string
+}
 
 /** The result of `verify`. Its field names are those of the JSON output and must not change. */
 export interface Report {
@@ -24,6 +32,8 @@ export interface Report {
   readonly depth: Depth
   /** The uid of the requests in Vault's audit log; only if Vault was asked. */
   readonly vaultUid?: string | undefined
+  /** Only with the depth `offline`. */
+  readonly sealedFile?: SealedFileUse | undefined
   readonly objects: number
   /** Distinct DEK sources (seeds). */
   readonly seeds: number
@@ -91,13 +101,15 @@ export interface ReportOptions {
   readonly revisions: readonly bigint[]
   readonly depth: Depth
   readonly vaultUid?: string | undefined
+  readonly sealedFile?: SealedFileUse | undefined
 }
 
 const SECRETS = { name: 'secrets', group: '' }
 
 /** Judges what was counted. */
 export function makeReport(options: ReportOptions): Report {
-  const { tally, expectation, gaps, source, prefix, revisions, depth, vaultUid } = options
+  const { tally, expectation, gaps, source, prefix, revisions, depth, vaultUid, sealedFile } =
+    options
   const resources = [...withNamed(tally, expectation).values()]
     .map((each) => reportResource(each, expectation))
     .toSorted((one, other) => (one.resource < other.resource ? -1 : 1))
@@ -118,6 +130,7 @@ export function makeReport(options: ReportOptions): Report {
     revisions: revisions.map(String),
     depth,
     vaultUid,
+    sealedFile,
     objects: tally.objects,
     seeds: tally.sources,
     plain,

@@ -5,8 +5,16 @@ import { pathOfResource } from '../kube/resource.ts'
 import { CLUSTER_MARKER, findGaps, listMarkers } from './gaps.ts'
 import type { Proof } from './proof.ts'
 import { findWrongCluster, type ExpectedCluster } from './wrong-cluster.ts'
-import { makeReport, type Depth, type Report } from './report.ts'
+import { makeReport, type Depth, type Report, type SealedFileUse } from './report.ts'
 import { scanStore } from './scan.ts'
+
+export interface Decryption {
+  readonly proof: Proof
+  readonly depth: Depth
+  /** Of the requests in Vault's audit log; undefined if Vault is not asked. */
+  readonly uid?: string | undefined
+  readonly sealedFile?: SealedFileUse | undefined
+}
 
 export interface VerificationOptions extends ExpectationOptions {
   readonly store: Store
@@ -16,7 +24,7 @@ export interface VerificationOptions extends ExpectationOptions {
   /** Maximum objects per second; undefined means no limit. */
   readonly rate?: number | undefined
   /** How to decrypt; undefined means that only envelopes are checked. */
-  readonly deep?: { readonly proof: Proof; readonly depth: Depth; readonly uid: string } | undefined
+  readonly deep?: Decryption | undefined
   /** What is known to be unproven before the store is read, each a sentence. */
   readonly gaps?: readonly string[] | undefined
   /** The cluster whose store it must be, or must not be. */
@@ -55,5 +63,6 @@ export async function verifyStore(options: VerificationOptions): Promise<Report>
     revisions: store.revisions,
     depth: deep?.depth ?? 'envelopes',
     vaultUid: deep?.uid,
+    sealedFile: deep?.sealedFile,
   })
 }

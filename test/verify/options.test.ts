@@ -18,7 +18,16 @@ type Mistake = readonly [args: string, message: string | RegExp]
 const MISTAKES: readonly Mistake[] = [
   ['--deep --endpoints a:1', "--deep needs --config FILE, the plugin's configuration"],
   ['--objects --endpoints a:1', '--objects needs --deep'],
-  ['--config c --endpoints a:1', '--config is only for --deep'],
+  ['--config c --endpoints a:1', '--config is only for --deep and --offline'],
+  ['--offline --endpoints a:1', "--offline needs --config FILE, the plugin's configuration"],
+  [
+    '--offline --deep --config c --endpoints a:1',
+    '--deep asks Vault, and --offline does not; pass one of them',
+  ],
+  [
+    '--offline --objects --config c --endpoints a:1',
+    '--offline decrypts every object; remove --objects',
+  ],
   ['--snapshot f --endpoints a:1', '--snapshot reads a file; remove --endpoints'],
   ['--snapshot f --cert c --key k', '--snapshot reads a file; remove --cert, --key'],
   ['--endpoints a:1 --cert c', '--cert and --key must be used together'],

@@ -14,11 +14,11 @@ const CLUSTER = 'test-cluster'
 /** A seed as it is in an API server's memory, and as it is in etcd. */
 export type SeedInUse = { seed: Buffer; ciphertext: string; keyId: string }
 
-/** The plugin's configuration file, as --deep takes it. */
-export function writeConfig(vault: KmsVault): string {
+/** The plugin's configuration file, as --deep and --offline take it. */
+export function writeConfig(vault: KmsVault, kms: Readonly<Record<string, unknown>> = {}): string {
   const file = join(tempFolder('verify'), 'config.yaml')
   const { vault: section } = vault.configuration()
-  const document = { vault: section, transit: { key: KEY }, kms: { clusterId: CLUSTER } }
+  const document = { vault: section, transit: { key: KEY }, kms: { clusterId: CLUSTER, ...kms } }
   writeFileSync(file, stringify(document))
   return file
 }

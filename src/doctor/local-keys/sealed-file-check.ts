@@ -6,9 +6,9 @@ import type { LocalKeysConfig } from '../../config/config.ts'
 import { readWithinTime } from '../../files/bounded-read.ts'
 import { isInMemory } from '../../files/memory-file-system.ts'
 import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
+import { describeLocalKeys, judgeOfflineState } from '../../kms/local/offline-readiness.ts'
 import { SealedFile } from '../../kms/local/sealed-file.ts'
 import type { OfflineState, SealedOwner } from '../../kms/local/sealed-format.ts'
-import { readMoment, timeBetween } from '../../time/boot-time.ts'
 import { describeDuration } from '../../time/duration.ts'
 import { checkCredential, CREDENTIAL_PLACES } from './credential-check.ts'
 import { fail, ok, unknown, warn, type Finding } from '../finding.ts'
@@ -83,25 +83,11 @@ function judge(
   state: OfflineState | undefined,
   offlineForMs: number,
 ): Finding {
-  if (fault !== undefined) return fail('sealed file', fault, 'see the log of the plugin')
-  if (state === undefined)
-    return fail('sealed file', `${path} does not exist`, 'start the plugin while Vault answers')
-  const ageMs = timeBetween(state.agreedAt, readMoment())
-  if (ageMs === undefined)
-    return fail('sealed file', `the clock of this node is behind ${path}`, 'set the clock')
-  if (!state.localKeys.some(({ isOwn }) => isOwn))
-    return fail(
-      'sealed file',
-      `${path} has no local key that encrypts`,
-      'see the log of the plugin',
-    )
-  const leftMs = offlineForMs - ageMs
-  const what = `${String(state.localKeys.length)} local keys, Vault last answered ${describeDuration(ageMs)} ago`
-  if (leftMs <= 0)
-    return fail('sealed file', `${what}, longer than kms.localKeys.offlineFor`, 'fix Vault first')
+  const judged = judgeOfflineState(path, { state, fault }, offlineForMs)
+  if ('why' in judged) return fail('sealed file', judged.why, judged.fix)
   return ok(
     'sealed file',
-    `${what}; the plugin can start without Vault for ${describeDuration(leftMs)}, and so can its API server if all data is under these local keys: transit-bridge verify shows data that is under no local key, and a restart of the API server while Vault answers adds missing local keys`,
+    `${describeLocalKeys(judged.state)}, Vault last answered ${describeDuration(judged.ageMs)} ago; the plugin can start without Vault for ${describeDuration(judged.leftMs)}, and so can its API server if all data is under these local keys, which transit-bridge verify --offline proves`,
   )
 }
 

@@ -1,0 +1,46 @@
+import { readMoment, timeBetween } from '../../time/boot-time.ts'
+import { describeDuration } from '../../time/duration.ts'
+import type { OfflineState } from './sealed-format.ts'
+
+/** How long a plugin can start from a sealed file without Vault. */
+export interface OfflineReadiness {
+  readonly state: OfflineState
+  /** Since Vault last answered. */
+  readonly ageMs: number
+  /** Above 0. */
+  readonly leftMs: number
+}
+
+/** Why a plugin cannot start from a sealed file without Vault, and what to do. */
+export interface OfflineFault {
+  readonly why: string
+  readonly fix: string
+}
+
+/** Judges what `SealedFile.load` returned, and its fault. */
+export function judgeOfflineState(
+  path: string,
+  {
+    state,
+    fault,
+  }: { readonly state: OfflineState | undefined; readonly fault?: string | undefined },
+  offlineForMs: number,
+): OfflineReadiness | OfflineFault {
+  if (fault !== undefined) return { why: fault, fix: 'see the log of the plugin' }
+  if (state === undefined)
+    return { why: `${path} does not exist`, fix: 'start the plugin while Vault answers' }
+  const ageMs = timeBetween(state.agreedAt, readMoment())
+  if (ageMs === undefined)
+    return { why: `the clock of this node is behind ${path}`, fix: 'set the clock' }
+  if (!state.localKeys.some(({ isOwn }) => isOwn))
+    return { why: `${path} has no local key that encrypts`, fix: 'see the log of the plugin' }
+  const leftMs = offlineForMs - ageMs
+  if (leftMs > 0) return { state, ageMs, leftMs }
+  const why = `${describeLocalKeys(state)}, Vault last answered ${describeDuration(ageMs)} ago, longer than kms.localKeys.offlineFor`
+  return { why, fix: 'fix Vault first' }
+}
+
+/** How many local keys a sealed file holds: "3 local keys". */
+export function describeLocalKeys({ localKeys }: Pick<OfflineState, 'localKeys'>): string {
+  return `${String(localKeys.length)} local key${localKeys.length === 1 ? '' : 's'}`
+}
