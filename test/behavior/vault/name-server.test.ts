@@ -66,6 +66,30 @@ void test(
   },
 )
 
+void test(
+  'an /etc/resolv.conf or /etc/hosts that was replaced is read for the next connection',
+  { skip },
+  async (t) => {
+    const names = await serveNames(t, ['127.0.0.1'])
+    const other = await serveNames(t, ['127.0.0.77'])
+    const plugin = await startWith(names)
+    await plugin.waitForHealth('ok')
+    names.replace('resolv.conf', `nameserver ${other.host}\n`)
+    await bao.restart()
+    await plugin.waitForHealth(/refused/)
+    names.replace('hosts', `127.0.0.1 ${NAME}\n`)
+    await plugin.waitForHealth('ok')
+    names.replace('hosts', `127.0.0.77 ${NAME}\n`)
+    await bao.restart()
+    await plugin.waitForHealth(/refused/)
+    names.replace('hosts', '127.0.0.1 localhost\n')
+    other.addresses = ['127.0.0.1']
+    await plugin.waitForHealth('ok')
+    t.match(await outcomeOf(plugin.client.encrypt(newSeed())), { code: 'OK' })
+    t.equal(await plugin.stop(), 0)
+  },
+)
+
 for (const [what, addresses] of [
   ['where nothing listens first', ['127.0.0.77', '127.0.0.1']],
   ['of both families, and Vault listens on IPv4', ['::1', '127.0.0.1']],

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { isIPv6 } from 'node:net'
 import { join } from 'node:path'
 import { MountNamespace } from '../host/mount-namespace.ts'
@@ -21,8 +21,12 @@ export class NameServer {
   /** IPv4 addresses and `::1`. */
   addresses: readonly string[]
   isSilent = false
+  /** Where it listens. */
+  readonly host: string
   readonly #socket: Socket
   readonly #namespace: MountNamespace
+  /** Mounted over /etc. */
+  readonly #etc: string
 
   static async start(addresses: readonly string[]): Promise<NameServer> {
     const socket = createSocket('udp4')
@@ -30,21 +34,31 @@ export class NameServer {
     socket.bind(53, host)
     await once(socket, 'listening')
     const folder = tempFolder('names')
-    writeFileSync(join(folder, 'resolv.conf'), `nameserver ${host}\n`)
-    writeFileSync(join(folder, 'hosts'), '127.0.0.1 localhost\n')
+    const etc = join(folder, 'etc')
+    mkdirSync(etc)
+    for (const name of ['nsswitch.conf', 'ld.so.cache', 'passwd', 'group'])
+      copyFileSync(join('/etc', name), join(etc, name))
     const namespace = await MountNamespace.start(folder)
-    for (const name of ['resolv.conf', 'hosts']) {
-      const mount = ['--bind', join(folder, name), `/etc/${name}`]
-      const { command, args } = namespace.inside('mount', mount)
-      execFileSync(command, args)
-    }
-    return new NameServer(addresses, socket, namespace)
+    const server = new NameServer(addresses, host, socket, namespace, etc)
+    server.replace('resolv.conf', `nameserver ${host}\n`)
+    server.replace('hosts', '127.0.0.1 localhost\n')
+    const { command, args } = namespace.inside('mount', ['--bind', etc, '/etc'])
+    execFileSync(command, args)
+    return server
   }
 
-  private constructor(addresses: readonly string[], socket: Socket, namespace: MountNamespace) {
+  private constructor(
+    addresses: readonly string[],
+    host: string,
+    socket: Socket,
+    namespace: MountNamespace,
+    etc: string,
+  ) {
     this.addresses = addresses
+    this.host = host
     this.#socket = socket
     this.#namespace = namespace
+    this.#etc = etc
     socket.on('message', (query, { port, address }) => {
       if (!this.isSilent) socket.send(this.#answer(query), port, address)
     })
@@ -52,6 +66,12 @@ export class NameServer {
 
   /** Runs a program in the namespace. */
   readonly wrap: Wrap = ({ command, args }) => this.#namespace.inside(command, args)
+
+  /** Replaces a file in /etc by a rename, as programs that manage networks do. */
+  replace(name: 'hosts' | 'resolv.conf', content: string): void {
+    writeFileSync(join(this.#etc, `${name}.new`), content)
+    renameSync(join(this.#etc, `${name}.new`), join(this.#etc, name))
+  }
 
   async stop(): Promise<void> {
     this.#socket.close()
