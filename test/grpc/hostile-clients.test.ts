@@ -37,10 +37,33 @@ const HEADERS = {
 }
 
 /** HTTP/2's preface (RFC 9113 §3.4) and an empty SETTINGS frame. */
-const PREFACE = Buffer.concat([
-  Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
-  Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
-])
+const PREFACE = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), encodeFrame(4)])
+
+/** A frame (RFC 9113 §4.1). */
+function encodeFrame(
+  type: number,
+  flags = 0,
+  stream = 0,
+  payload: Buffer = Buffer.alloc(0),
+): Buffer {
+  const header = Buffer.alloc(9)
+  header.writeUIntBE(payload.length, 0, 3)
+  header.writeUInt8(type, 3)
+  header.writeUInt8(flags, 4)
+  header.writeUInt32BE(stream, 5)
+  return Buffer.concat([header, payload])
+}
+
+/** 20,000 equal frames after others, on a connection whose client reads nothing. */
+function flood(each: Buffer, ...first: readonly Buffer[]): Buffer {
+  return Buffer.concat([PREFACE, ...first, ...Array<Buffer>(20_000).fill(each)])
+}
+
+/** The header block `:method: POST`, `:path: /` (RFC 7541, appendix A). */
+const BLOCK = Buffer.from([0x83, 0x84])
+/** HEADERS that CONTINUATION must follow. */
+const UNFINISHED = encodeFrame(1, 0, 1, BLOCK)
+const OPEN = encodeFrame(1, 4, 1, BLOCK)
 
 const GARBAGE: readonly (readonly [string, Buffer])[] = [
   ['HTTP/1.1', Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
@@ -52,6 +75,12 @@ const GARBAGE: readonly (readonly [string, Buffer])[] = [
     'a preface and a frame of 16 MiB that never comes',
     Buffer.concat([PREFACE, Buffer.from([0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1])]),
   ],
+  ['20,000 PING frames', flood(encodeFrame(6, 0, 0, Buffer.alloc(8)))],
+  ['20,000 SETTINGS frames', flood(encodeFrame(4, 0, 0, Buffer.from([0, 4, 0, 0, 0xff, 0xff])))],
+  ['20,000 CONTINUATION frames', flood(encodeFrame(9, 0, 1, BLOCK), UNFINISHED)],
+  ['20,000 empty CONTINUATION frames', flood(encodeFrame(9, 0, 1), UNFINISHED)],
+  ['20,000 empty DATA frames', flood(encodeFrame(0, 0, 1), OPEN)],
+  ['20,000 frames of an unknown type', flood(encodeFrame(0x77, 0, 0, Buffer.alloc(100)))],
 ]
 
 for (const [what, bytes] of GARBAGE) {
