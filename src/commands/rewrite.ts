@@ -85,7 +85,7 @@ be rewritten under the old key. If it is interrupted, the same command continues
   options,
   exitCodes: '0 everything is rewritten, 1 something is not, 2 wrong usage or configuration.',
   examples: [
-    '$ transit-bridge rewrite --kubeconfig /etc/kubernetes/admin.conf \\\n      --encryption-config /etc/kubernetes/encryption.yaml --dry-run',
+    '$ transit-bridge rewrite --kubeconfig /etc/kubernetes/admin.conf \\\n      --encryption-config /etc/kubernetes/encryption/config.yaml --dry-run',
   ],
   run: runRewriteCommand,
 })

@@ -110,7 +110,7 @@ version is disabled.`,
   options,
   exitCodes: '0 the rotation is complete, 1 it is not, 2 wrong usage or configuration.',
   examples: [
-    '$ transit-bridge rotate --config /etc/transit-bridge/config.yaml \\\n      --kubeconfig /etc/kubernetes/admin.conf \\\n      --encryption-config /etc/kubernetes/encryption.yaml --plan',
+    '$ transit-bridge rotate --config /etc/transit-bridge/config.yaml \\\n      --kubeconfig /etc/kubernetes/admin.conf \\\n      --encryption-config /etc/kubernetes/encryption/config.yaml --plan',
   ],
   run: runRotate,
 })
