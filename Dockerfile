@@ -26,7 +26,7 @@ LABEL org.opencontainers.image.title="transit-bridge" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.revision="${REVISION}"
-ENV MALLOC_ARENA_MAX=1
+ENV MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=16384 MALLOC_MMAP_MAX_=4096
 # The chart sets runAsUser 0 because host folders belong to root.
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/node", "--disable-sigusr1", "--min-semi-space-size=2", "--max-semi-space-size=8", "--max-old-space-size=80", "/app/dist/transit-bridge.cjs"]

@@ -98,7 +98,10 @@ function readConfiguration(): object {
   }
   return {
     User: find('USER'),
-    Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', find('ENV')],
+    Env: [
+      'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      ...find('ENV').split(' '),
+    ],
     Entrypoint: JSON.parse(find('ENTRYPOINT')) as unknown,
   }
 }

@@ -38,6 +38,8 @@ export function runServer(code: ServerCode): void {
   })
   if (cacheFile && (cachedData === undefined || script.cachedDataRejected === true))
     saveLater(script, source, cacheFile, saveAfterMs)
+  else free(source)
+  if (cachedData) free(cachedData)
   const run = script.runInThisContext() as Bundle
   run(require, dirname(file))
 }
@@ -79,6 +81,14 @@ function saveLater(script: Script, source: Buffer, cacheFile: string, afterMs: n
     }
   }
   setTimeout(save, afterMs).unref()
+}
+
+/**
+ * Returns the memory of a large buffer now, and not after the next full collection. Small buffers share memory, and stay.
+ */
+function free({ buffer, byteOffset, byteLength }: Buffer): void {
+  if (byteLength > Buffer.poolSize && byteOffset + byteLength === buffer.byteLength)
+    (buffer as ArrayBuffer).transfer(0)
 }
 
 function digestOf(source: Buffer, code: Buffer): Buffer {

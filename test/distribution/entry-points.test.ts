@@ -16,6 +16,14 @@ void test('the image starts Node.js with the options of the launcher', (t) => {
   t.end()
 })
 
+void test('the image has the memory settings of the launcher', (t) => {
+  const [, launcher] = /^export (MALLOC_.+)$/m.exec(read('bin/transit-bridge')) ?? []
+  const [, image] = /^ENV (MALLOC_.+)$/m.exec(read('Dockerfile')) ?? []
+  t.match(launcher, /\bMALLOC_ARENA_MAX=1\b/)
+  t.equal(image, launcher)
+  t.end()
+})
+
 void test('the image has the version of the program, and does not run as root by default', (t) => {
   const dockerfile = read('Dockerfile')
   t.match(dockerfile, `image.version="${VERSION}"`)

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -58,6 +66,16 @@ void test('compiled code is kept for the next start, readable by its owner alone
   t.strictSame(run(file, cacheFolder), { number: 1, folder })
   await sleep(0)
   t.equal(statSync(cacheFile).mtimeMs, before, 'code that can be used is not written again')
+})
+
+void test('the source and the compiled code of a large bundle do not stay in memory', async (t) => {
+  const { folder, file, cacheFolder, cacheFile } = prepare(t)
+  appendFileSync(file, `\n//${'x'.repeat(8 << 20)}`)
+  t.strictSame(run(file, cacheFolder), { number: 1, folder })
+  await isSaved(cacheFile)
+  const before = process.memoryUsage().arrayBuffers
+  t.strictSame(run(file, cacheFolder), { number: 1, folder })
+  t.ok(process.memoryUsage().arrayBuffers - before < 4 << 20)
 })
 
 void test('a symbolic link or a FIFO in place of the compiled code is neither read nor written', (t) => {

@@ -62,6 +62,12 @@ void test(
     const { root, configuration } = await unpackImage()
     t.match(configuration.config, {
       Entrypoint: IMAGE_ENTRYPOINT,
+      Env: [
+        /^PATH=/,
+        'MALLOC_ARENA_MAX=1',
+        /^MALLOC_MMAP_THRESHOLD_=\d+$/,
+        /^MALLOC_MMAP_MAX_=\d+$/,
+      ],
       User: '65532:65532',
       Labels: {
         'org.opencontainers.image.version': VERSION,
