@@ -1,6 +1,6 @@
 // How long a plugin takes to decrypt the DEK seeds of a cold API server, with a network to Vault in between: npm run bench:cold.
 //
-// Everything is real: OpenBao, the built program and gRPC over its unix socket. A proxy delays Vault's responses. A
+// Everything is real: OpenBao, the built program and gRPC over its unix socket. A proxy (slow-network.ts) delays Vault's responses. A
 // kube-apiserver lists one resource after another, so it has one Decrypt at a time for each resource that it reads; since 1.37 it
 // decodes watch events concurrently. The baseline is a client that sends the same decrypts to Transit itself.
 import { randomBytes } from 'node:crypto'
@@ -8,13 +8,13 @@ import { randomBytes } from 'node:crypto'
 import { create, toBinary } from '@bufbuild/protobuf'
 
 import { KeyManagementService } from '../src/gen/kms/v2/api_pb.ts'
-import { TcpProxy } from '../test/real/faults/tcp-proxy.ts'
 import { Plugin } from '../test/real/program/plugin.ts'
 import { encodeAssociatedData, makeAnnotations } from '../src/seed/annotations.ts'
 import { KEY, KmsVault } from '../test/real/vault/kms-vault.ts'
 import { DirectTransit } from './direct-transit.ts'
 import { GrpcLoad } from './grpc-load.ts'
 import { load } from './latency.ts'
+import { SlowNetwork } from './slow-network.ts'
 import { milliseconds, printTable, type Row } from './table.ts'
 
 const SEEDS = 3_000
@@ -23,22 +23,30 @@ const CALLERS = [1, 30]
 /** A direct call behind 50 ms takes as long as any other: fewer are enough. */
 const DIRECT_CALLS = 200
 
+type Conditions = {
+  readonly network: SlowNetwork
+  readonly delayMs: number
+  readonly callers: number
+  /** Milliseconds of a direct decrypt. */
+  readonly direct: number
+}
+
 const vault = await KmsVault.start()
-const proxy = await TcpProxy.start(vault.bao.address)
 const rows: Row[] = []
 try {
   for (const isLocal of [false, true]) {
     const seeds = await makeSeeds(isLocal)
     for (const delayMs of DELAYS_MS) {
-      const direct = await measureDirect(delayMs)
+      const network = await SlowNetwork.start(vault.bao.address, delayMs)
+      const direct = await measureDirect(network)
       if (!isLocal) rows.push(directRow(delayMs, direct))
       for (const callers of CALLERS)
-        rows.push(await measure(seeds, isLocal, { delayMs, callers, direct }))
+        rows.push(await measure(seeds, isLocal, { network, delayMs, callers, direct }))
+      await network.stop()
     }
   }
   printTable(rows)
 } finally {
-  await proxy.stop()
   await vault.stop()
 }
 
@@ -65,15 +73,14 @@ async function makeSeeds(isLocal: boolean): Promise<readonly Uint8Array[]> {
 }
 
 /** Milliseconds of a decrypt request that a client sends to Transit through the same network, one after another. */
-async function measureDirect(delayMs: number): Promise<number> {
+async function measureDirect(network: SlowNetwork): Promise<number> {
   const plugin = await Plugin.start(configuration(false, vault.bao.address))
   const wrapped = await plugin
     .waitForHealth('ok')
     .then(() => plugin.client.encrypt(randomBytes(32)))
   await plugin.stop()
-  const direct = new DirectTransit(proxy.address, await vault.login(), 1)
+  const direct = new DirectTransit(network.address, await vault.login(), 1)
   try {
-    await proxy.slow(delayMs)
     const ciphertext = Buffer.from(wrapped.ciphertext).toString('latin1')
     const associatedData = encodeAssociatedData(makeAnnotations('test-cluster')).toString('base64')
     const result = await load(1, DIRECT_CALLS, () =>
@@ -81,7 +88,6 @@ async function measureDirect(delayMs: number): Promise<number> {
     )
     return 1000 / result.perSecond
   } finally {
-    await proxy.pass()
     await direct.close()
   }
 }
@@ -94,13 +100,11 @@ function directRow(delayMs: number, direct: number): Row {
 async function measure(
   seeds: readonly Uint8Array[],
   isLocal: boolean,
-  { delayMs, callers, direct }: { delayMs: number; callers: number; direct: number },
+  { network, delayMs, callers, direct }: Conditions,
 ): Promise<Row> {
-  await proxy.pass()
-  const plugin = await Plugin.start(configuration(isLocal, proxy.address))
+  const plugin = await Plugin.start(configuration(isLocal, network.address))
   try {
     await plugin.waitForHealth('ok')
-    await proxy.slow(delayMs)
     const { typeName } = KeyManagementService
     const connection = await GrpcLoad.open(plugin.socket, `/${typeName}/Decrypt`, new Uint8Array())
     const since = vault.bao.auditMark()

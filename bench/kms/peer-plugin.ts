@@ -16,11 +16,11 @@ export class PeerPlugin {
   readonly client: KmsClient
   readonly #program: Program
 
-  /** @param binary its path; @param caFile the authority of Vault's certificate */
+  /** @param binary its path; @param caFile the authority of Vault's certificate; @param address Vault's, if not its own */
   static async start(
     binary: string,
     vault: KmsVault,
-    caFile: string | undefined,
+    { caFile, address = vault.bao.address }: { caFile?: string | undefined; address?: string } = {},
   ): Promise<PeerPlugin> {
     const folder = tempFolder('peer')
     const socket = join(folder, 'kms.sock')
@@ -32,7 +32,7 @@ export class PeerPlugin {
       env: {
         PATH: process.env['PATH'],
         VAULT_KMS_SOCKET: `unix://${socket}`,
-        VAULT_KMS_VAULT_ADDR: vault.bao.address,
+        VAULT_KMS_VAULT_ADDR: address,
         VAULT_KMS_AUTH_METHOD: 'token',
         VAULT_KMS_TOKEN: await vault.login(),
         VAULT_KMS_TRANSIT_KEY: KEY,

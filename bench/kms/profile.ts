@@ -86,12 +86,12 @@ function makeRows(what: string, parts: ReadonlyMap<string, number>, calls: numbe
   ]
 }
 
-/** The launcher of the program, which also loads the profiler. Everything else stays as users run it. */
+/** The launcher of the program, which also loads the profiler. --permission would forbid it; everything else stays as users run it. */
 function writeLauncher(folder: string): string {
   const text = readFileSync(join(ROOT, 'bin/transit-bridge'), 'utf8')
   const profiler = join(import.meta.dirname, 'profiler.ts')
   const start = `PROFILE_FILE='${folder}/'$$.cpuprofile exec "$node" --import '${profiler}'`
-  const profiled = text.replace('exec "$node"', () => start)
+  const profiled = text.replace('exec "$node" $permission $rights', () => start)
   if (profiled === text) throw new Error('bin/transit-bridge starts Node.js in another way')
   for (const part of ['dist', 'node_modules']) symlinkSync(join(ROOT, part), join(folder, part))
   mkdirSync(join(folder, 'bin'))

@@ -124,7 +124,7 @@ async function startAll(
   )
 
   if (binary !== undefined) {
-    const peer = await PeerPlugin.start(binary, vault, tls?.caFile)
+    const peer = await PeerPlugin.start(binary, vault, { caFile: tls?.caFile })
     ends.push(() => peer.stop())
     calls.set('peerStatus', await openCall(peer.socket, 'Status', new Uint8Array()))
     calls.set('peerEncrypt', await openCall(peer.socket, 'Encrypt', encodeEncrypt()))
