@@ -1,11 +1,12 @@
 // What is installed on a host: the same tree in the tarball (in /opt/transit-bridge) and in the packages (in
 // /usr/lib/transit-bridge).
-import { chmodSync, cpSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { renderSystemdUnit } from '../../src/node/files/systemd.ts'
 import { ROOT } from '../distribution.ts'
 import { writeManual } from '../manual.ts'
 import { normalizeFiles } from './archive.ts'
+import { renderInstallPage } from './install-page.ts'
 import { librariesOf, type Platform } from './libraries.ts'
 import { copyProgram } from './program.ts'
 
@@ -46,7 +47,8 @@ export async function stageInstallation(
   for (const { path, file } of shipped) cpSync(file, join(folder, 'lib', basename(path)))
   copyProgram(folder, platform, shipped)
   cpSync(join(ROOT, 'vault-policies'), join(folder, 'vault-policies'), { recursive: true })
-  cpSync(join(ROOT, 'docs/operations/systemd.md'), join(folder, 'INSTALL.md'))
+  const page = readFileSync(join(ROOT, 'docs/operations/systemd.md'), 'utf8')
+  writeFileSync(join(folder, 'INSTALL.md'), renderInstallPage(page))
   writeFileSync(join(folder, 'config.example.yaml'), CONFIG)
   writeFileSync(join(folder, 'transit-bridge-kms.service'), unit(program))
   await writeManual(join(folder, 'man/man1'))
