@@ -87,8 +87,7 @@ async function runCsi(config: ProviderConfig): Promise<never> {
     clock,
     log,
   })
-  if (csi.runtime === undefined) reportFileRights(restrictFiles(findFileNeeds(config, 'csi')), log)
-  else reportFileRights('csi.runtime needs what --permission forbids', log)
+  reportFileRights(restrictFiles(findFileNeeds(config, 'csi')), log)
   log.info({ [logKey.socket]: csi.socket }, `transit-bridge ${version} serves CSI`)
   const runtime = await startRuntime(csi, provider, telemetry)
   if (csi.runtime !== undefined) {

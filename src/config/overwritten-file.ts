@@ -4,7 +4,7 @@ import { formatPath, type Path } from '../yaml/fault.ts'
 import type { LocatedFault } from './issues.ts'
 import { readAt } from './shape.ts'
 
-/** The plugin replaces this file, and creates one beside it that it locks (kms/local/file-claim.ts). */
+/** The plugin replaces this file, and creates a socket beside it (kms/local/file-claim.ts). */
 const SEALED_FILE: Path = ['kms', 'localKeys', 'sealedFile']
 
 /**
@@ -14,7 +14,7 @@ const SEALED_FILE: Path = ['kms', 'localKeys', 'sealedFile']
 export function findOverwritten(value: unknown, file: string): readonly LocatedFault[] {
   const path = readAt(value, SEALED_FILE)
   if (typeof path !== 'string') return []
-  const written = [normalize(path), `${normalize(path)}.lock`]
+  const written = [normalize(path), `${normalize(path)}.sock`]
   const isWritten = (other: string) => written.includes(normalize(other))
   const other = isWritten(resolve(file))
     ? 'the file of this configuration'

@@ -1,4 +1,5 @@
-import { open, lstat, readFile, rename, rm } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { chmod, open, lstat, readFile, rename, rm, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 import { BridgeError } from '../errors.ts'
@@ -16,6 +17,17 @@ interface NewFile extends Omit<HostFile, 'content'> {
   readonly content: string | Uint8Array
 }
 
+const { O_WRONLY, O_CREAT, O_EXCL, O_SYNC, O_NOFOLLOW, O_NONBLOCK } = constants
+/**
+ * Each write then does what fsync(2) does (open(2), "Synchronized I/O"), which Node.js forbids under its permission model
+ * (docs/design.md, "Permissions").
+ */
+const NEW_FILE = O_WRONLY | O_CREAT | O_EXCL | O_SYNC
+/** To overwrite a file: not one behind a link, and without waiting for the reader of a named pipe. */
+const OLD_FILE = O_WRONLY | O_SYNC | O_NOFOLLOW | O_NONBLOCK
+/** Any changed byte makes a sealed file, or a record, unusable. */
+const MAX_ERASED_BYTES = 64 * 1024
+
 /** Writes a file unless it exists with this content and mode; returns whether it was written. Throws HOST_FAILED. */
 export async function putHostFile(file: HostFile): Promise<boolean> {
   try {
@@ -31,7 +43,6 @@ export async function putHostFile(file: HostFile): Promise<boolean> {
 export async function createHostFile(file: HostFile): Promise<void> {
   try {
     await writeNew(file.path, file)
-    await syncFolder(dirname(file.path))
   } catch (cause) {
     throw explain(file.path, 'written', cause)
   }
@@ -60,7 +71,6 @@ export async function replaceFile(file: NewFile): Promise<void> {
   const unfinished = unfinishedOf(file.path)
   await rm(unfinished, { force: true })
   await writeNew(unfinished, file, () => rename(unfinished, file.path))
-  await syncFolder(dirname(file.path))
 }
 
 /** Writes a file that does not exist, and then calls `finish`; after an error, it does not exist either. */
@@ -69,13 +79,14 @@ async function writeNew(
   { mode, content }: Pick<NewFile, 'mode' | 'content'>,
   finish?: () => Promise<void>,
 ): Promise<void> {
-  const file = await open(path, 'wx', mode)
+  const bytes = typeof content === 'string' ? Buffer.from(content) : content
+  const file = await open(path, NEW_FILE, mode)
   try {
     // The mode passed to open(2) is subject to the umask.
-    await file.chmod(mode)
-    await file.writeFile(content)
-    await file.sync()
+    if (((await file.stat()).mode & 0o777) !== mode) await chmod(path, mode)
+    await file.writeFile(bytes)
     await finish?.()
+    await syncName(dirname(path), file, bytes)
   } catch (error) {
     // It may be secret, as a share of an escrow is.
     await rm(path, { force: true }).catch(() => undefined)
@@ -83,6 +94,16 @@ async function writeNew(
   } finally {
     await file.close()
   }
+}
+
+/**
+ * Makes the present name of a file durable. Where the folder cannot be synced, the last byte of the file is written once more: a
+ * rename also changes the file's inode, and ext4, XFS and btrfs write both or neither (docs/design.md, "Permissions").
+ */
+async function syncName(folder: string, file: FileHandle, content: Uint8Array): Promise<void> {
+  if (process.permission === undefined) return syncFolder(folder)
+  const last = content.length - 1
+  if (last >= 0) await file.write(content, last, 1, last)
 }
 
 /**
@@ -94,11 +115,12 @@ function unfinishedOf(path: string): string {
 }
 
 /**
- * Removes a file, and what an interrupted {@link replaceFile} left of it, so that it stays removed after a power cut; returns
- * whether it existed. Throws what node:fs throws.
+ * Removes a file, and what an interrupted {@link replaceFile} left of it; returns whether it existed. After a power cut, it is
+ * still removed, or its content is destroyed. Throws what node:fs throws.
  */
 export async function removeFile(path: string): Promise<boolean> {
   try {
+    if (process.permission !== undefined) await erase(path)
     return await removeName(path)
   } finally {
     // Also if a directory in place of the file prevents its removal.
@@ -109,11 +131,26 @@ export async function removeFile(path: string): Promise<boolean> {
 async function removeName(path: string): Promise<boolean> {
   try {
     await rm(path)
-    await syncFolder(dirname(path))
+    if (process.permission === undefined) await syncFolder(dirname(path))
     return true
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return false
     throw error
+  }
+}
+
+/** Overwrites the start of a regular file, where the removal of its name cannot be synced. */
+async function erase(path: string): Promise<void> {
+  // The removal reports what is wrong with the file.
+  const file = await open(path, OLD_FILE).catch(() => undefined)
+  if (file === undefined) return
+  try {
+    const stat = await file.stat()
+    if (stat.isFile()) await file.write(Buffer.alloc(Math.min(stat.size, MAX_ERASED_BYTES)), 0)
+  } catch {
+    // A copy-on-write file system that is full. The name is removed all the same.
+  } finally {
+    await file.close()
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Stats } from 'node:fs'
+import { constants, type Stats } from 'node:fs'
 import {
   chmod,
   chown,
@@ -6,13 +6,14 @@ import {
   lstat,
   mkdir,
   mkdtemp,
+  open,
   readFile,
   rename,
   rm,
   unlink,
 } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { BridgeError } from '../errors.ts'
 
 /** A server that takes longer to accept counts as alive but silent. */
@@ -32,6 +33,11 @@ export interface SocketAccess {
    * of the process.
    */
   readonly group?: string | number | undefined
+  /**
+   * Clients use another path to the folder, or are only this program, so the path may be longer than the address of a socket. The
+   * folder must exist.
+   */
+  readonly anyLength?: boolean
 }
 
 /** A socket that is served at its path. */
@@ -59,17 +65,20 @@ export async function serveSocket(
   bind: Bind,
 ): Promise<ServedSocket> {
   const group = access.group === undefined ? undefined : await findGroup(access.group)
-  await makeFolder(path, group)
+  const { anyLength = false } = access
+  const reach = anyLength ? throughFolder : directly
+  if (!anyLength) await makeFolder(path, group)
   const privateFolder = await makePrivateFolder(path)
   try {
-    const bound = join(privateFolder, 's')
-    requireShort(path, Math.max(Buffer.byteLength(path), Buffer.byteLength(bound)))
-    await clearPath(path, privateFolder)
-    const close = await bind(bound)
+    // A name that no other socket has: libuv unlinks it when the server ends, and its folder's number may be another folder's then.
+    const bound = join(privateFolder, anyLength ? basename(privateFolder) : 's')
+    if (!anyLength) requireShort(path, Math.max(Buffer.byteLength(path), Buffer.byteLength(bound)))
+    await clearPath(path, privateFolder, reach)
+    const close = await reach(bound, bind)
     try {
       await setAccess(bound, path, access.mode, group)
       const own = await lstat(bound)
-      await publish(bound, path, privateFolder)
+      await publish(bound, path, privateFolder, reach)
       return {
         isInPlace: async () => isOwn(await lstat(path).catch(ignoreMissing(path)), own),
         close,
@@ -84,7 +93,27 @@ export async function serveSocket(
   }
 }
 
-async function publish(bound: string, path: string, privateFolder: string): Promise<void> {
+/** Calls `use` with an address of the socket that bind(2) and connect(2) accept. */
+type Reach = <T>(path: string, use: (address: string) => Promise<T>) => Promise<T>
+
+const directly: Reach = (path, use) => use(path)
+
+/** Through the number of the opened folder, which makes a short address of any path (proc_pid_fd(5)). */
+const throughFolder: Reach = async (path, use) => {
+  const folder = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    return await use(`/proc/self/fd/${String(folder.fd)}/${basename(path)}`)
+  } finally {
+    await folder.close()
+  }
+}
+
+async function publish(
+  bound: string,
+  path: string,
+  privateFolder: string,
+  reach: Reach,
+): Promise<void> {
   for (let attempt = 1; attempt <= PUBLISH_ATTEMPTS; attempt += 1) {
     try {
       return await link(bound, path)
@@ -93,7 +122,7 @@ async function publish(bound: string, path: string, privateFolder: string): Prom
         throw failSocket(path, 'create', cause)
       }
     }
-    await clearPath(path, privateFolder)
+    await clearPath(path, privateFolder, reach)
   }
   throw inUse(path)
 }
@@ -107,7 +136,7 @@ function isOwn(found: Stats | undefined, own: Stats): boolean {
   return found?.ino === own.ino && found.dev === own.dev
 }
 
-async function clearPath(path: string, privateFolder: string): Promise<void> {
+async function clearPath(path: string, privateFolder: string, reach: Reach): Promise<void> {
   const found = await lstat(path).catch(ignoreMissing(path))
   if (found === undefined) return
   if (!found.isSocket()) {
@@ -116,7 +145,7 @@ async function clearPath(path: string, privateFolder: string): Promise<void> {
       `${path} exists and is not a socket; remove it, or configure another socket`,
     )
   }
-  if (await isAlive(path)) throw inUse(path)
+  if (await reach(path, (address) => isAlive(path, address))) throw inUse(path)
   await removeDead(path, found, privateFolder)
 }
 
@@ -189,9 +218,9 @@ function foldersBetween(first: string, last: string): readonly string[] {
 }
 
 /** A refused connection means that no process listens, as after SIGKILL or a power cut. */
-function isAlive(path: string): Promise<boolean> {
+function isAlive(path: string, address: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ path, timeout: CONNECT_TIMEOUT_MS })
+    const socket = connect({ path: address, timeout: CONNECT_TIMEOUT_MS })
     const end = (alive: boolean) => {
       socket.destroy()
       resolve(alive)

@@ -485,7 +485,7 @@ const ROWS: readonly Row[] = [
   [
     'a sealed file whose lock is the node key',
     'maxUses: 1000000',
-    'nodeKeyFile: /run/keys.lock, sealedFile: /run/keys',
+    'nodeKeyFile: /run/keys.sock, sealedFile: /run/keys',
     'kms.localKeys.sealedFile: would replace kms.localKeys.nodeKeyFile; use a separate file',
   ],
   [

@@ -4,6 +4,7 @@ import { test } from 'tap'
 
 import { IMAGE_ENTRYPOINT, NODE_OPTIONS, VERSION } from '../../scripts/distribution.ts'
 import { COMMON_FILES } from '../../src/config/file-needs.ts'
+import { permissionOptions } from '../../src/node/files/permission-options.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8')
@@ -33,10 +34,19 @@ void test('the image has the version of the program, and does not run as root by
   t.end()
 })
 
-void test('the launcher and the chart grant the files that every server reads', (t) => {
-  const launcher = /^ {2}for file in (.+); do$/m.exec(read('bin/transit-bridge'))?.[1]
-  t.same(launcher?.split(' '), COMMON_FILES)
+void test('launcher, static pod and chart start Node.js with the same restrictions', (t) => {
+  const launcher = read('bin/transit-bridge')
   const chart = read('helm/transit-bridge/templates/_configuration.tpl')
-  t.match(chart, `range list ${COMMON_FILES.map((file) => JSON.stringify(file)).join(' ')} `)
+  const pod = permissionOptions({ socket: '/a/kms.sock', files: [] }) ?? ''
+  const flags = pod.split(' ').filter((option) => !option.startsWith('--allow-fs-'))
+  t.ok(flags.includes('--permission') && flags.includes('--no-experimental-sqlite'))
+  const ofLauncher = /^permission="(--permission.+)"$/m.exec(launcher)?.[1] ?? ''
+  const [, net = ''] = /^net=(--.+)$/m.exec(launcher) ?? []
+  t.same(ofLauncher.replace('$net', net).split('$newline'), flags)
+  t.same(/^--permission .+$/m.exec(chart)?.[0].split(' '), flags)
+
+  const files = /^ {2}for file in (.+); do$/m.exec(launcher)?.[1]
+  t.same(files?.split(' '), COMMON_FILES)
+  t.match(chart, `$read := list ${COMMON_FILES.map((file) => JSON.stringify(file)).join(' ')} `)
   t.end()
 })

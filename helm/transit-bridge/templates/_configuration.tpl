@@ -158,14 +158,18 @@ log:
   level: {{ $csi.logLevel }}
 {{- end -}}
 
-{{/* The rights of the provider's Node.js (docs/design.md, "Permissions"). Nothing with csi.runtime, which needs what they forbid. */}}
+{{/* The rights of the provider's Node.js (docs/design.md, "Permissions"). */}}
 {{- define "transit-bridge.permission" -}}
-{{- if not (.Values.csi.runtime | default dict).enabled -}}
 --permission --no-experimental-sqlite --disable-warning=ExperimentalWarning --allow-net
-{{- $providers := printf "%s/*" .Values.csi.providersFolder }}
-{{- range list "/proc/self/stat" "/proc/self/status" "/proc/self/limits" "/proc/self/fd" "/etc/group" "/app/dist/*" "/etc/transit-bridge/*" "/etc/transit-bridge-ca/*" "/etc/transit-bridge-client/*" $providers "/" }} --allow-fs-read={{ . }}
+{{- $read := list "/proc/self/stat" "/proc/self/status" "/proc/self/limits" "/proc/self/fd" "/proc/uptime" "/proc/sys/kernel/random/boot_id" "/etc/group" "/app/dist/*" "/etc/transit-bridge/*" "/etc/transit-bridge-ca/*" "/etc/transit-bridge-client/*" }}
+{{- $write := list (printf "%s/*" .Values.csi.providersFolder) }}
+{{- $runtime := include "transit-bridge.csiRuntimeValues" . | fromYaml }}
+{{- if $runtime.enabled }}
+{{- $kubelet := $runtime.kubeletFolder }}
+{{- $write = concat $write (list (printf "%s/plugins/%s/*" $kubelet $runtime.driverName) (printf "%s/plugins_registry/*" $kubelet) "/run/transit-bridge/csi/*" (printf "%s/pods/*" $kubelet)) }}
 {{- end }}
-{{- range list $providers "/" }} --allow-fs-write={{ . }}
+{{- range concat $read $write (list "/") }} --allow-fs-read={{ . }}
 {{- end }}
+{{- range append $write "/" }} --allow-fs-write={{ . }}
 {{- end }}
 {{- end }}

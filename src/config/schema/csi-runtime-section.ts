@@ -8,8 +8,6 @@ import { filePath } from './text.ts'
 const DRIVER_NAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?$/
 /** Names of nodes: DNS subdomains, RFC 1123. */
 const NODE_NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/
-/** While a socket is created, its path is this folder and `/links/0123456789abcdef/.abcdef/s`. */
-const MAX_STATE_FOLDER_BYTES = 70
 
 const STATE_FOLDER =
   'Folder with records, from which the driver serves the sockets of running pods again after a restart. On tmpfs, they include ' +
@@ -37,15 +35,7 @@ export const runtimeSection = v.pipe(
       '/var/lib/kubelet/plugins_registry/transit.transit-bridge.io-reg.sock',
     ),
     stateFolder: v.optional(
-      v.pipe(
-        filePath(STATE_FOLDER),
-        v.check(
-          (text) => Buffer.byteLength(text) <= MAX_STATE_FOLDER_BYTES,
-          `is too long, because paths of sockets begin with it; use at most ${String(MAX_STATE_FOLDER_BYTES)} bytes`,
-        ),
-        v.description(STATE_FOLDER),
-        v.metadata({ kind: 'folder' }),
-      ),
+      v.pipe(filePath(STATE_FOLDER), v.description(STATE_FOLDER), v.metadata({ kind: 'folder' })),
       '/run/transit-bridge/csi',
     ),
     nodeName: v.exactOptional(

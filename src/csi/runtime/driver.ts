@@ -70,7 +70,6 @@ export async function startRuntimeDriver(options: RuntimeDriverOptions): Promise
   const connections = new ConnectionLimit()
   const funnel = createFunnel(options)
   const volumes = new RuntimeVolumes({
-    stateFolder,
     records: new VolumeRecords(stateFolder, log),
     createServer: (identify) => {
       const limit = new RateLimit(runtime.maxRequestsPerSecond, clock)

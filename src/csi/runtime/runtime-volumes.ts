@@ -17,7 +17,6 @@ const MAX_VOLUMES = 1_000
 const SOCKET_MODE = 0o666
 
 export interface RuntimeVolumesOptions {
-  readonly stateFolder: string
   readonly records: VolumeRecords
   /** Creates the server of a volume; `identify` returns its identity at the time of a request. */
   readonly createServer: (identify: () => PodIdentity) => VolumeServer
@@ -92,8 +91,7 @@ export class RuntimeVolumes {
     return this.#change(volumeId, async () => {
       const served = this.#served.get(volumeId)
       if (served !== undefined) await this.#end(served)
-      const unknown = { id: volumeId, targetPath } as RuntimeVolume
-      await (served?.folder ?? this.#folderOf(unknown)).remove()
+      await (served?.folder ?? new VolumeFolder({ targetPath })).remove()
       await this.#options.records.remove(volumeId)
     })
   }
@@ -107,7 +105,7 @@ export class RuntimeVolumes {
 
   async #restore(volume: RuntimeVolume, text: string | undefined): Promise<void> {
     const { log, records } = this.#options
-    if (!(await this.#folderOf(volume).exists())) {
+    if (!(await new VolumeFolder(volume).exists())) {
       await records.remove(volume.id)
       return
     }
@@ -134,12 +132,14 @@ export class RuntimeVolumes {
 
   async #serve(volume: RuntimeVolume, token: ServiceAccountToken | undefined): Promise<void> {
     const { createServer, clock, log } = this.#options
-    const folder = this.#folderOf(volume)
+    const folder = new VolumeFolder(volume)
     await folder.create()
     const identity = { volume, token }
     const server = createServer(() => identity)
     const serve = () =>
-      serveSocket(folder.socket, { mode: SOCKET_MODE }, (path) => server.listen(path))
+      serveSocket(folder.socket, { mode: SOCKET_MODE, anyLength: true }, (path) =>
+        server.listen(path),
+      )
     const served = await serve()
     const keeper = keepServing({ socket: folder.socket, served, serve, clock, log })
     this.#served.set(volume.id, { identity, folder, server, keeper })
@@ -151,10 +151,6 @@ export class RuntimeVolumes {
     identity.token = undefined
     await served.keeper.release().catch(() => undefined)
     served.server.end()
-  }
-
-  #folderOf(volume: RuntimeVolume): VolumeFolder {
-    return new VolumeFolder(this.#options.stateFolder, volume)
   }
 
   #change(volumeId: string, work: () => Promise<void>): Promise<void> {

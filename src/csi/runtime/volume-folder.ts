@@ -1,50 +1,36 @@
-import {
-  chmod,
-  lstat,
-  mkdir,
-  readdir,
-  readlink,
-  rm,
-  rmdir,
-  symlink,
-  unlink,
-} from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { chmod, lstat, mkdir, readdir, rmdir, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
 
 import { BridgeError } from '../../errors.ts'
 import { systemCodeOf } from '../../files/system-error.ts'
 import type { RuntimeVolume } from './publish-request.ts'
-import { shortName } from './volume-records.ts'
 
 const SOCKET_NAME = 'vault.sock'
 /** The temporary folder that grpc/unix-socket.ts leaves behind if it is interrupted, and the sockets in it. */
 const PRIVATE_FOLDER = /^\.\w{6}$/
-const PRIVATE_SOCKETS = ['s', 'dead']
+const privateSockets = (folder: string) => [folder, 'dead']
 /** What to do about an error of the file system. */
 const ADVICE: Readonly<Record<string, string>> = {
   ENOTEMPTY: 'it contains files that are not from this driver; remove them',
   EBUSY: 'something is mounted there; unmount it',
+  ERR_ACCESS_DENIED:
+    'the kubelet has its pods in another folder than its registrations; set csi.runtime.registrationSocket to a socket in plugins_registry of the same folder',
 }
 /** Any process of the pod may enter; on the host, only root can enter the pods folder of the kubelet. */
 const FOLDER_MODE = 0o755
 
-/**
- * The folder that the kubelet mounts in the pod. The path of a socket has at most 107 bytes (unix(7)), and the kubelet's path
- * alone is longer. Therefore the driver creates the socket through a short symbolic link to the folder.
- */
+/** The folder that the kubelet mounts in the pod. Its path on the host is longer than the address of a socket may be. */
 export class VolumeFolder {
-  /** The path of the socket through the link. */
+  /** The path of the socket. */
   readonly socket: string
-  readonly #link: string
   readonly #target: string
 
-  constructor(stateFolder: string, volume: RuntimeVolume) {
-    this.#link = join(stateFolder, 'links', shortName(volume.id))
-    this.#target = volume.targetPath
-    this.socket = join(this.#link, SOCKET_NAME)
+  constructor({ targetPath }: Pick<RuntimeVolume, 'targetPath'>) {
+    this.#target = targetPath
+    this.socket = join(targetPath, SOCKET_NAME)
   }
 
-  /** Creates folder and link unless they exist. Throws HOST_FAILED. */
+  /** Creates the folder unless it exists. Throws HOST_FAILED. */
   async create(): Promise<void> {
     await this.#do('created', async () => {
       await mkdir(this.#target, { mode: FOLDER_MODE }).catch(ignore('EEXIST'))
@@ -53,10 +39,6 @@ export class VolumeFolder {
         throw new BridgeError('HOST_FAILED', `${this.#target} is not a folder`)
       // The mode passed to mkdir(2) is subject to the umask.
       await chmod(this.#target, FOLDER_MODE)
-      await mkdir(dirname(this.#link), { recursive: true, mode: 0o700 })
-      if ((await readlink(this.#link).catch(ignore('ENOENT'))) === this.#target) return
-      await rm(this.#link, { force: true })
-      await symlink(this.#target, this.#link)
     })
   }
 
@@ -66,18 +48,17 @@ export class VolumeFolder {
     return found?.isDirectory() === true
   }
 
-  /** Removes the socket, the folder and the link if they exist, and nothing else. Throws HOST_FAILED. */
+  /** Removes the socket and the folder if they exist, and nothing else. Throws HOST_FAILED. */
   async remove(): Promise<void> {
     await this.#do('removed', async () => {
       const names = (await readdir(this.#target).catch(ignore('ENOENT', 'ENOTDIR'))) ?? []
       for (const name of names.filter((found) => PRIVATE_FOLDER.test(found))) {
         const folder = join(this.#target, name)
-        for (const socket of PRIVATE_SOCKETS) await removeSocket(join(folder, socket))
+        for (const socket of privateSockets(name)) await removeSocket(join(folder, socket))
         await rmdir(folder).catch(ignore('ENOENT', 'ENOTDIR', 'ENOTEMPTY'))
       }
       await removeSocket(join(this.#target, SOCKET_NAME))
       await rmdir(this.#target).catch(ignore('ENOENT', 'ENOTDIR'))
-      await unlink(this.#link).catch(ignore('ENOENT'))
     })
   }
 

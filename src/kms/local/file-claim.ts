@@ -1,63 +1,71 @@
-import { constants } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { dirname } from 'node:path'
 
 import { BridgeError } from '../../errors.ts'
 import { readWithinTime } from '../../files/bounded-read.ts'
-import type { RunLock } from '../../files/run-lock.ts'
-import { systemCodeOf } from '../../files/system-error.ts'
+import { serveSocket, type ServedSocket } from '../../grpc/unix-socket.ts'
 
-/** What open(2) returns for a folder, and for a named pipe that nothing reads. */
-const OF_OTHER_FILES: ReadonlySet<string> = new Set(['EISDIR', 'ENXIO'])
+/** Only plugins of this user can ask who has the file. */
+const MODE = 0o600
 
 /**
  * Reserves a file for one plugin until that plugin releases it or ends. If two plugins shared a sealed file, each would overwrite
- * the local keys of the other.
+ * the local keys of the other. The plugin listens on a socket beside the file: the kernel refuses connections once the process has
+ * ended in any way, also between containers that share the folder, where process ids mean nothing.
  */
 export class FileClaim {
   readonly #path: string
-  #lock: RunLock | undefined
+  #socket: ServedSocket | undefined
 
   constructor(path: string) {
-    this.#path = `${path}.lock`
+    this.#path = `${path}.sock`
   }
 
   /** Whether this plugin has the file now; false if another one has it. Throws HOST_FAILED, or what node:fs throws. */
   async hold(): Promise<boolean> {
-    if (this.#lock !== undefined) return true
-    await readWithinTime(this.#path, () => this.#create())
-    const { takeRunLock } = await import('../../files/run-lock.ts')
-    const taken = takeRunLock(this.#path)
-    if (taken === 'in-use') return false
-    if (typeof taken === 'string') throw this.#unusable('cannot be locked')
-    this.#lock = taken
-    return true
+    return readWithinTime(this.#path, async () => {
+      if (await this.#socket?.isInPlace()) return true
+      // Something removed the socket, so another plugin may have the file.
+      this.#socket?.close()
+      this.#socket = undefined
+      await stat(dirname(this.#path))
+      return this.#serve()
+    })
   }
 
-  /**
-   * Opening the file first reports why it cannot be created, and sets its mode; SQLite would wait for a named pipe. Closing it
-   * would release a lock that this process holds (fcntl_locking(2)).
-   */
-  async #create(): Promise<void> {
-    const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants
-    const flags = O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK
-    const file = await open(this.#path, flags, 0o600).catch((error: unknown) => {
-      const isOther = OF_OTHER_FILES.has(systemCodeOf(error) ?? '')
-      throw isOther ? this.#unusable('is not a regular file') : error
-    })
+  async #serve(): Promise<boolean> {
     try {
-      if (!(await file.stat()).isFile()) throw this.#unusable('is not a regular file')
-    } finally {
-      await file.close()
+      this.#socket = await serveSocket(this.#path, { mode: MODE, anyLength: true }, listen)
+      return true
+    } catch (thrown) {
+      if (!(thrown instanceof BridgeError)) throw thrown
+      if (thrown.code === 'SOCKET_IN_USE') return false
+      throw thrown.code === 'SOCKET_BLOCKED' ? this.#blocked(thrown) : (thrown.cause ?? thrown)
     }
   }
 
-  #unusable(why: string): BridgeError {
-    const fix = 'remove it if no other plugin uses the sealed file'
-    return new BridgeError('HOST_FAILED', `${this.#path} ${why}; ${fix}`)
+  #blocked(cause: BridgeError): BridgeError {
+    const message = `${this.#path} is not a socket; remove it if no other plugin uses the sealed file`
+    return new BridgeError('HOST_FAILED', message, { cause })
   }
 
-  release(): void {
-    this.#lock?.release()
-    this.#lock = undefined
+  /** Another plugin can have the file once this has resolved. */
+  async release(): Promise<void> {
+    const socket = this.#socket
+    this.#socket = undefined
+    await socket?.release().catch(() => undefined)
+    socket?.close()
   }
+}
+
+/** A connection says that the plugin lives, and nothing else. */
+async function listen(path: string): Promise<() => void> {
+  const server = createServer((connection) => connection.destroy()).unref()
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject).listen(path, resolve)
+  await promise
+  // No free file descriptor for a connection, for example: its client sees that the plugin lives.
+  server.on('error', () => undefined)
+  return () => void server.close()
 }

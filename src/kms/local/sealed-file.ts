@@ -56,7 +56,7 @@ export class SealedFile {
   /** After this, another plugin may use the file. */
   async release(): Promise<void> {
     await this.#work
-    this.#claim.release()
+    await this.#claim.release()
   }
 
   /** Reads the file. Undefined if there is none, or none that can be used; the fault says why. */

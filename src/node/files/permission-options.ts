@@ -1,4 +1,4 @@
-import { COMMON_FILES, socketFolder } from '../../config/file-needs.ts'
+import { COMMON_FILES, folderAround } from '../../config/file-needs.ts'
 import type { NodeFilesOptions } from './node-files.ts'
 
 /** Characters that have a special meaning in NODE_OPTIONS or in a grant. */
@@ -9,22 +9,22 @@ const EVERYTHING = '/'
 
 /**
  * The options of Node.js, for NODE_OPTIONS, that restrict the plugin in a pod to the files of its configuration (docs/design.md,
- * "Permissions"). Undefined with a sealed file, because Node.js forbids fsync(2) under the permission model.
+ * "Permissions"). Undefined if a path contains a character that NODE_OPTIONS cannot have.
  */
 export function permissionOptions(
   options: Pick<NodeFilesOptions, 'socket' | 'files' | 'sealedFile'>,
 ): string | undefined {
   const { socket, files, sealedFile } = options
-  if (sealedFile !== undefined || [socket, ...files].some((path) => SPECIAL.test(path)))
-    return undefined
-  const folder = socketFolder(socket)
-  const read = [...COMMON_FILES, PROGRAM, ...files, socket, folder, EVERYTHING]
+  const written = sealedFile === undefined ? [socket] : [socket, sealedFile]
+  if ([...written, ...files].some((path) => SPECIAL.test(path))) return undefined
+  const folders = written.map(folderAround)
+  const read = [...COMMON_FILES, PROGRAM, ...files, ...written, ...folders, EVERYTHING]
   return [
     '--permission',
     '--no-experimental-sqlite',
     '--disable-warning=ExperimentalWarning',
     '--allow-net',
     ...read.map((path) => `--allow-fs-read=${path}`),
-    ...[folder, EVERYTHING].map((path) => `--allow-fs-write=${path}`),
+    ...[...folders, EVERYTHING].map((path) => `--allow-fs-write=${path}`),
   ].join(' ')
 }

@@ -1,5 +1,6 @@
 // The right to files, processes, threads and native code, in the running program as the launcher starts it.
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import {
   appendFileSync,
   copyFileSync,
@@ -9,6 +10,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -22,103 +24,21 @@ import { parseConfig } from '../../../src/config/load.ts'
 import { ALLOW_ALL } from '../../csi/fixture.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
-import type { Program } from '../../real/program/program.ts'
 import { Provider } from '../../real/program/provider.ts'
 import type { CommandLine } from '../../real/program/served-program.ts'
+import { KEY } from '../../real/vault/kms-vault.ts'
 import { revokeTokens } from '../../real/vault/revoke-tokens.ts'
+import { rotateKey } from '../../real/vault/transit-setup.ts'
 import { VALID } from '../../config/valid-config.ts'
-import { buildProgram, PROGRAM, ROOT } from '../../commands/program.ts'
+import { buildProgram, PROGRAM } from '../../commands/program.ts'
+import { newPod, PodVault, ROLE } from '../../csi/pod-vault.ts'
+import { ALLOW_RUNTIME, Kubelet, PodSocket, RUNTIME_POLICY } from '../../csi/runtime/fixture.ts'
 import { Fixture, linesSaying, newSeed } from '../fixture.ts'
+import { EXPECTED, installProbe, probe } from './rights-probe.ts'
 
 buildProgram()
 const fixture = await Fixture.open()
 const { bao, vault } = fixture
-
-/** What an attacker would try who runs code in the process; each entry is JavaScript. */
-const ATTEMPTS: Readonly<Record<string, string>> = {
-  spawn: "const { error } = r('child_process').spawnSync('/bin/true'); if (error) throw error",
-  'an asynchronous spawn': "r('child_process').spawn('/bin/true')",
-  fork: "r('child_process').fork('/x.js')",
-  execve: "process.execve('/bin/true', ['true'], {})",
-  'a worker thread': "new (r('worker_threads').Worker)('1', { eval: true })",
-  'a native add-on': "process.dlopen({ exports: {} }, '/x.node')",
-  WASI: "new (r('wasi').WASI)({ version: 'preview1' })",
-  inspector: "r('inspector').open(0)",
-  'reading /etc/passwd': "r('fs').readFileSync('/etc/passwd')",
-  'reading its environment': "r('fs').readFileSync('/proc/self/environ')",
-  'reading its memory': "r('fs').openSync('/proc/self/mem', 'r')",
-  'a way around through procfs': "r('fs').readFileSync('/proc/self/root/etc/passwd')",
-  'a way around through ..': "r('fs').readFileSync(FOLDER + '/x/../../../etc/passwd')",
-  'listing /': "r('fs').readdirSync('/')",
-  'reading a file beside the token': "r('fs').readFileSync(OTHER)",
-  'writing the token': "r('fs').writeFileSync(TOKEN, 'x')",
-  'writing elsewhere': "r('fs').writeFileSync('/tmp/transit-bridge-test', 'x')",
-  'writing the program': "r('fs').appendFileSync(__filename, '//')",
-  'writing compiled code': "r('fs').writeFileSync(__dirname + '/compile-cache/x', '')",
-  'writing the configuration': "r('fs').writeFileSync(CONFIG, '')",
-  'a symbolic link': "r('fs').symlinkSync('/etc/passwd', FOLDER + '/link')",
-  'a hard link': "r('fs').linkSync('/etc/passwd', FOLDER + '/link')",
-  'copying a file': "r('fs').cpSync('/etc/passwd', FOLDER + '/copy')",
-  'a heap snapshot': "r('v8').writeHeapSnapshot('/tmp/transit-bridge-heap')",
-  'a report': "process.report.writeReport('/tmp/transit-bridge-report')",
-  SQLite: "if (r('sqlite') === undefined) throw { code: 'ERR_ACCESS_DENIED' }",
-}
-/** What must work, so that the others do not fail for another reason. */
-const NEEDS: Readonly<Record<string, string>> = {
-  'reading the token': "r('fs').readFileSync(TOKEN)",
-  'writing in the folder of the socket': "r('fs').writeFileSync(FOLDER + '/x', 'x')",
-  'a socket': "r('net').createServer().listen(FOLDER + '/y' + performance.now()).unref()",
-  'a connection': "r('net').connect(1, '127.0.0.1').on('error', () => undefined)",
-}
-
-/**
- * A copy of the installed program that also makes these attempts, each time that it receives SIGWINCH. Each prints a line with
- * "denied", "done" or another error.
- */
-function installProbe(values: Readonly<Record<string, string>>): string {
-  const root = tempFolder('installed')
-  for (const name of ['bin', 'dist']) mkdirSync(join(root, name))
-  copyFileSync(join(ROOT, 'bin/transit-bridge'), join(root, 'bin/transit-bridge'))
-  for (const name of readdirSync(join(ROOT, 'dist')).filter((file) => file.endsWith('.cjs')))
-    copyFileSync(join(ROOT, 'dist', name), join(root, 'dist', name))
-  const attempts = Object.entries({ ...ATTEMPTS, ...NEEDS })
-    .map(([name, code]) => `attempt(${JSON.stringify(name)}, () => { ${code} })`)
-    .join('\n')
-  const constants = Object.entries(values)
-    .map(([name, value]) => `const ${name} = ${JSON.stringify(value)}`)
-    .join('\n')
-  const code = `
-    process.on('SIGWINCH', () => {
-      const r = (name) => process.getBuiltinModule('node:' + name)
-      const say = (name, result) => process.stdout.write('probe ' + name + ': ' + result + '\\n')
-      const attempt = (name, run) => {
-        try { run(); say(name, 'done') }
-        catch ({ code }) {
-          say(name, /ACCESS_DENIED|DLOPEN_DISABLED|ERR_INVALID_STATE/.test(code) ? 'denied' : code)
-        }
-      }
-      ${constants}
-      ${attempts}
-      say('end', 'done')
-    })`
-  appendFileSync(join(root, 'dist/transit-bridge.cjs'), code)
-  return join(root, 'bin/transit-bridge')
-}
-
-async function probe(program: Program): Promise<Record<string, string>> {
-  const before = program.output().length
-  program.signal('SIGWINCH')
-  const said = () => program.output().slice(before)
-  await program.waitUntil('the attempts', () => said().includes('probe end: done'))
-  const lines = said().matchAll(/^probe (.+): (.+)$/gm)
-  return Object.fromEntries([...lines].map(([, name = '', result = '']) => [name, result]))
-}
-
-const EXPECTED = Object.fromEntries([
-  ...Object.keys(ATTEMPTS).map((name) => [name, 'denied']),
-  ...Object.keys(NEEDS).map((name) => [name, 'done']),
-  ['end', 'done'],
-])
 
 type StaticPod = {
   spec: { containers: { env?: { name: string; value: string }[] }[] }
@@ -139,6 +59,9 @@ void test('kms can use the files of its configuration and nothing else, and stil
   symlinkSync('..data/token', join(tokens, 'token'))
   writeFileSync(join(tokens, 'other'), 'other')
   const socket = join(folder, 'made', 'kms.sock')
+  const sealedFile = join(tempFolder('state'), 'local-keys')
+  const nodeKeyFile = join(tempFolder('node-key'), 'key')
+  writeFileSync(nodeKeyFile, randomBytes(32), { mode: 0o400 })
   const values = {
     FOLDER: dirname(socket),
     TOKEN: join(tokens, 'token'),
@@ -150,7 +73,7 @@ void test('kms can use the files of its configuration and nothing else, and stil
       kms: {
         socket,
         refreshInterval: '1s',
-        localKeys: { enabled: true },
+        localKeys: { enabled: true, sealedFile, nodeKeyFile },
       },
       auth: { tokenFile: join(tokens, 'token') },
     },
@@ -167,6 +90,7 @@ void test('kms can use the files of its configuration and nothing else, and stil
   })
   t.strictSame(await probe(plugin.program), EXPECTED)
   t.ok(existsSync(join(dirname(dirname(command)), 'dist/compile-cache')))
+  await eventually('the sealed file', () => existsSync(sealedFile))
 
   // The kubelet replaces the token, and the session ends.
   await vault.writeToken()
@@ -183,25 +107,41 @@ void test('kms can use the files of its configuration and nothing else, and stil
   rmSync(dirname(socket), { recursive: true })
   await plugin.program.waitForLine(/created again|again/)
   await plugin.waitForSocket()
-  const wrapped = await plugin.client.encrypt(newSeed())
-  t.ok(await plugin.client.decrypt(wrapped))
+  const seed = newSeed()
+  const wrapped = await plugin.client.encrypt(seed)
   t.match((await plugin.admin('/metrics')).text, /process_open_fds \d/)
+
+  // A kill leaves part of a write.
+  const before = statSync(sealedFile).mtimeMs
+  await rotateKey(bao, KEY)
+  await eventually('a write of the new local key', () => statSync(sealedFile).mtimeMs > before)
+  await plugin.kill()
+  const unfinished = join(dirname(sealedFile), '.local-keys.new')
+  writeFileSync(unfinished, 'part')
+  await plugin.restart()
+  t.same(await plugin.client.decrypt(wrapped), seed)
+  t.equal(linesSaying(plugin, 'file access is restricted').length, 2)
+  await eventually('the end of the part', () => !existsSync(unfinished))
+  t.strictSame(linesSaying(plugin, 'kms.localKeys.sealedFile'), [])
 
   // Another configuration grants nothing before a restart.
   const text = readFileSync(plugin.configFile, 'utf8')
   writeFileSync(plugin.configFile, text.replaceAll(values.TOKEN, values.OTHER))
+  await plugin.program.waitUntil('the compiled code to be saved', async () => {
+    return (await probe(plugin.program))['writing compiled code'] === 'denied'
+  })
   t.strictSame(await probe(plugin.program), EXPECTED)
   await plugin.kill()
   await plugin.restart()
   await eventually(
     'its rights',
-    () => linesSaying(plugin, 'file access is restricted').length === 2,
+    () => linesSaying(plugin, 'file access is restricted').length === 3,
   )
   const restarted = await probe(plugin.program)
   t.match(restarted, { 'reading a file beside the token': 'done', 'reading the token': 'denied' })
 })
 
-void test('csi can use the files of its configuration and nothing else; csi.runtime runs without the model', async (t) => {
+void test('csi can use the files of its configuration and nothing else, also with csi.runtime, and still does all its work', async (t) => {
   const folder = tempFolder('providers')
   const caFile = join(tempFolder('ca'), 'ca.pem')
   writeFileSync(caFile, 'none')
@@ -219,28 +159,71 @@ void test('csi can use the files of its configuration and nothing else; csi.runt
     wrap,
   )
   t.teardown(() => provider.stop())
+  const restrictions = () =>
+    provider.logLines().filter(({ msg }) => String(msg).startsWith('file access is restricted'))
+      .length
   await provider.program.waitUntil('the compiled code to be saved', async () => {
     return (await probe(provider.program))['writing compiled code'] === 'denied'
   })
   t.strictSame(await probe(provider.program), EXPECTED)
-  const state = tempFolder('runtime')
-  provider.configure({
-    vault: { address: bao.address, caFile },
-    csi: {
-      ...csi,
-      runtime: {
-        enabled: true,
-        socket: join(state, 'csi.sock'),
-        registrationSocket: join(state, 'reg.sock'),
-        stateFolder: join(state, 'state'),
-      },
-    },
-  })
+  t.equal(restrictions(), 1)
+
+  const kubeletFolder = tempFolder('kubelet')
+  const runtime = {
+    enabled: true,
+    socket: join(kubeletFolder, 'plugins/driver/csi.sock'),
+    registrationSocket: join(kubeletFolder, 'plugins_registry/driver-reg.sock'),
+    stateFolder: join(tempFolder('runtime'), 'state'),
+  }
+  const { types: _types, ...rule } = ALLOW_RUNTIME
+  const rules = [rule]
+  provider.configure({ vault: { address: bao.address }, csi: { ...csi, rules, runtime } })
   await provider.stop()
   await provider.restart()
-  await eventually('the reason', () =>
-    provider.logLines().some(({ reason }) => String(reason).startsWith('csi.runtime needs')),
-  )
+  await eventually('the driver', () => existsSync(runtime.registrationSocket))
+  const pods = await PodVault.startIn({ bao, issuer: vault.issuer })
+  await pods.enableRole(ROLE, RUNTIME_POLICY)
+  const kubelet = new Kubelet(pods, runtime.socket, join(kubeletFolder, 'pods'))
+  t.teardown(() => kubelet.close())
+  const pod = newPod()
+  const volumes = join(kubeletFolder, 'pods', pod.uid, 'volumes/kubernetes.io~csi')
+  // Longer than the address of a socket, so the pod sees it elsewhere.
+  const targetPath = join(volumes, 'v'.repeat(63), 'mount')
+  mkdirSync(dirname(targetPath), { recursive: true })
+  const seenByPod = join(tempFolder('pod'), 'vault')
+  symlinkSync(targetPath, seenByPod)
+  await kubelet.publish(pod, { targetPath })
+  const client = new PodSocket(join(seenByPod, 'vault.sock'))
+  const isServed = async () => {
+    const answer = await client.ask('transit/random', { body: {} }).catch(() => undefined)
+    return answer?.status === 200
+  }
+  t.ok(await isServed())
+  await provider.program.waitUntil('the compiled code to be saved', async () => {
+    return (await probe(provider.program))['writing compiled code'] === 'denied'
+  })
+  // The configuration no longer names the CA.
+  t.strictSame(await probe(provider.program), { ...EXPECTED, 'reading the token': 'denied' })
+  t.equal(restrictions(), 2)
+  rmSync(join(targetPath, 'vault.sock'))
+  await eventually('the socket again', isServed)
+
+  await provider.kill()
+  await provider.restart()
+  // On a disk, the record has no token.
+  await eventually('the socket of the record', async () => {
+    return (await client.ask('transit/random', { body: {} })).status === 503
+  })
+  await eventually('the driver again', () => kubelet.publish(pod, { targetPath }))
+  await eventually('the socket with the new token', isServed)
+  await kubelet.unpublish(pod, targetPath)
+  t.notOk(existsSync(targetPath))
+  t.same(readdirSync(join(runtime.stateFolder, 'volumes')), [])
+
+  const elsewhere = join(tempFolder('elsewhere'), 'mount')
+  await t.rejects(kubelet.publish(newPod(), { targetPath: elsewhere }), {
+    message: /cannot be created \(ERR_ACCESS_DENIED\).*csi\.runtime\.registrationSocket/,
+  })
 })
 
 void test('a file that the launcher does not find keeps the right to all files, and the log names it', async (t) => {

@@ -143,10 +143,10 @@ export class Kubelet {
     return new PodSocket(join(targetPath, 'vault.sock'))
   }
 
-  async unpublish(pod: Pod): Promise<void> {
+  async unpublish(pod: Pod, targetPath = this.targetOf(pod)): Promise<void> {
     await this.client.call(Node.method.nodeUnpublishVolume, {
       volumeId: this.idOf(pod),
-      targetPath: this.targetOf(pod),
+      targetPath,
     })
   }
 

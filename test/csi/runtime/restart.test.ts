@@ -49,7 +49,6 @@ void test('sockets come back after a restart, with the tokens of the pods, if th
   t.equal(second.runtime.volumes.sizeWithoutToken, 0)
   await second.kubelet.unpublish(pod)
   t.same(readdirSync(join(runtimeConfig.stateFolder, 'volumes')), [])
-  t.same(readdirSync(join(runtimeConfig.stateFolder, 'links')), [])
 })
 
 void test('only root can read the records', async (t) => {
@@ -133,7 +132,6 @@ void test('a driver that stops during a publish serves no socket afterwards', as
   const reached = Promise.withResolvers<void>()
   const { log } = memoryLog()
   const volumes = new RuntimeVolumes({
-    stateFolder: folder,
     records: new VolumeRecords(folder, log),
     createServer: () => {
       const answer = () => Promise.resolve(respond(200, {}))

@@ -3,6 +3,9 @@ import { cpSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { isMap, parseAllDocuments, parseDocument } from 'yaml'
+import { restrictFiles } from '../../../src/commands/cli/process/file-rights.ts'
+import { findFileNeeds } from '../../../src/config/file-needs.ts'
+import { parseProviderConfig } from '../../../src/config/load.ts'
 import { CHART, helm } from '../../real/cluster/helm.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import type { JsonBody } from '../../real/program/json-body.ts'
@@ -84,6 +87,34 @@ void test('NODE_OPTIONS in csi.extraEnv replaces that of the chart', async (t) =
   const count = (manifests: string) => manifests.split('NODE_OPTIONS').length
   t.match(own, '--use-openssl-ca')
   t.equal(count(own), count(plain))
+})
+
+void test('the provider of the chart has the right to every file of its configuration', async (t) => {
+  for (const args of [
+    [],
+    ['--set=csi.runtime.enabled=true'],
+    ['--set=csi.runtime.enabled=true,csi.runtime.kubeletFolder=/data/kubelet'],
+    ['--set=csi.runtime.enabled=true,csi.runtime.driverName=transit.example.com'],
+    ['--set=vault.caSecret.name=ca,vault.clientCertificate.secretName=client'],
+    ['--set=vault.caBundle=CA,csi.providersFolder=/etc/providers'],
+  ]) {
+    const objects = await render([...LEAST, ...CSI, ...args])
+    const named = (kind: string) =>
+      objects.find((each) => each?.kind === kind && each.metadata.name.endsWith('-csi'))
+    const text = String(named('ConfigMap')?.data['config.yaml'])
+    const { config } = parseProviderConfig('config.yaml', text, { NODE_NAME: 'n' })
+    const env = (named('DaemonSet')?.spec.template.spec.containers[0]?.env ?? []) as JsonBody[]
+    const options = String(env.find(({ name }) => name === 'NODE_OPTIONS')?.value)
+    const dropped: string[] = []
+    const rights = {
+      has: () => true,
+      drop: (scope: string, path = '') => void dropped.push(`${scope} ${path}`),
+    }
+    const program = '/app/dist/transit-bridge.cjs'
+    const why = restrictFiles(findFileNeeds(config, 'csi'), rights, options.split(' '), program)
+    t.equal(why, undefined, args.join(' '))
+    t.ok(dropped.includes('fs.read /') && dropped.includes('fs.write /'))
+  }
 })
 
 void test('empty lists, empty mappings, null and zero leave valid manifests', async (t) => {

@@ -59,15 +59,12 @@ for (const [what, change] of USABLE) {
 /** Runs as a user without rights. The user owns the files of the node, apart from what `before` changes. */
 async function asNobody(t: Test, node: Node, before: () => void): Promise<void> {
   const folder = dirname(node.sealedFile)
-  for (const path of [dirname(folder), folder, node.nodeKeyFile, ...filesOf(node)])
+  for (const path of [dirname(folder), folder, node.nodeKeyFile, node.sealedFile])
     chownSync(path, NOBODY, NOBODY)
   before()
   process.seteuid?.(NOBODY)
   t.teardown(() => process.seteuid?.(0))
 }
-
-const filesOf = ({ sealedFile }: Node) =>
-  [sealedFile, `${sealedFile}.lock`].filter((path) => existsSync(path))
 
 async function heals(plugin: Plugin): Promise<void> {
   await eventually('a write without a fault', async () => {
