@@ -96,7 +96,7 @@ void test('the provider of the chart has the right to every file of its configur
     ['--set=csi.runtime.enabled=true,csi.runtime.kubeletFolder=/data/kubelet'],
     ['--set=csi.runtime.enabled=true,csi.runtime.driverName=transit.example.com'],
     ['--set=kms.mode=daemonSet,vault.caSecret.name=ca,vault.clientCertificate.secretName=client'],
-    ['--set=vault.caBundle=CA,csi.providersFolder=/etc/providers'],
+    ['--set=csi.providersFolder=/etc/providers'],
   ]) {
     const objects = await render([...LEAST, ...CSI, ...args])
     const named = (kind: string) =>
