@@ -9,6 +9,8 @@ import { RefusalStreak } from './refusal-streak.ts'
 import type { World } from '../members/world.ts'
 
 const STATUS_PAUSE_MS = 500
+/** Of the plugin's check of the key (kms/key-watch.ts). */
+const CHECK_TIMEOUT_MS = 8_000
 /** Longer than a plugin needs to see that a version is disabled (kms.refreshInterval is 1 s here). */
 const DISABLED_AFTER_MS = 15_000
 
@@ -121,9 +123,15 @@ export class PluginLoad {
       const healthz = await this.#context.calls.make(call)
       if (healthz !== undefined) this.#streak.noteStatus(healthz)
       if (healthz === undefined || healthz === 'ok') continue
+      if (isOfEarlierCheck(healthz, member.condition.settledForMs)) continue
       const promised = member.condition.promisedSince(mark)
       if (mustSucceed(promised, member, 'local keys'))
         this.#context.findings.add('Status', `${member.name}: no fault explains "${healthz}"`)
     }
   }
+}
+
+/** Whether Status is that of a check that began during a fault, read the key after it, and then had no time left for its proof. */
+function isOfEarlierCheck(healthz: string, settledForMs: number): boolean {
+  return healthz === 'Vault did not answer within 8 s' && settledForMs < CHECK_TIMEOUT_MS
 }
