@@ -99,7 +99,6 @@ class Measured {
   async stop(): Promise<void> {
     this.#client.close()
     await this.#provider.stop()
-    this.#delay.remove()
   }
 }
 

@@ -1,9 +1,8 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Wrap } from '../test/real/program/served-program.ts'
-
-const ROOT = join(import.meta.dirname, '..')
+import { writeProbedLauncher } from './probed-launcher.ts'
 
 /** What a program did since the last reading, in milliseconds. */
 export interface LoopFigures {
@@ -21,17 +20,13 @@ export class LoopDelay {
   /** `folder` is for its files. */
   constructor(folder: string) {
     this.#file = join(folder, 'loop-delay')
-    // The launcher finds the program next to its own folder, and removes NODE_OPTIONS.
-    this.#launcher = join(ROOT, 'dist', `loop-delay-${String(process.pid)}`)
-    const probe = join(import.meta.dirname, 'loop-probe.ts')
-    const text = readFileSync(join(ROOT, 'bin', 'transit-bridge'), 'utf8')
-    writeFileSync(
-      this.#launcher,
-      text.replace('exec "$node"', `LOOP_PROBE_FILE=${this.#file} exec "$node" --import=${probe}`),
-    )
+    this.#launcher = writeProbedLauncher(folder, {
+      module: join(import.meta.dirname, 'loop-probe.ts'),
+      variable: `LOOP_PROBE_FILE='${this.#file}'`,
+    })
   }
 
-  readonly wrap: Wrap = ({ args }) => ({ command: '/bin/sh', args: [this.#launcher, ...args] })
+  readonly wrap: Wrap = ({ args }) => ({ command: this.#launcher, args })
 
   /** Returns what happened since the last call. */
   async read(pid: number): Promise<LoopFigures> {
@@ -44,9 +39,5 @@ export class LoopDelay {
     // After a reset, the monitor measures from the next turn on.
     await sleep(5)
     return JSON.parse(readFileSync(this.#file, 'utf8')) as LoopFigures
-  }
-
-  remove(): void {
-    rmSync(this.#launcher, { force: true })
   }
 }

@@ -1,15 +1,15 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { eventually } from '../../test/real/host/eventually.ts'
 import { tempFolder } from '../../test/real/host/temp-folder.ts'
 import { load } from '../latency.ts'
+import { writeProbedLauncher } from '../probed-launcher.ts'
 import { microseconds, type Row } from '../table.ts'
 import { sumByPart, type CpuProfile } from './cpu-profile.ts'
 import { measureShares } from './share-rows.ts'
 import { Subjects, type Kind, type SubjectOptions } from './subjects.ts'
 
-const ROOT = join(import.meta.dirname, '../..')
 const WARM_UP_CALLS = 3_000
 /** Parts below this share of the CPU time are one row. */
 const MIN_SHARE = 0.01
@@ -86,17 +86,10 @@ function makeRows(what: string, parts: ReadonlyMap<string, number>, calls: numbe
   ]
 }
 
-/** The launcher of the program, which also loads the profiler. --permission would forbid it; everything else stays as users run it. */
 function writeLauncher(folder: string): string {
-  const text = readFileSync(join(ROOT, 'bin/transit-bridge'), 'utf8')
-  const profiler = join(import.meta.dirname, 'profiler.ts')
-  const start = `PROFILE_FILE='${folder}/'$$.cpuprofile exec "$node" --import '${profiler}'`
-  const profiled = text.replace('exec "$node" $permission $rights', () => start)
-  if (profiled === text) throw new Error('bin/transit-bridge starts Node.js in another way')
-  for (const part of ['dist', 'node_modules']) symlinkSync(join(ROOT, part), join(folder, part))
-  mkdirSync(join(folder, 'bin'))
-  const launcher = join(folder, 'bin/transit-bridge')
-  writeFileSync(launcher, profiled)
-  chmodSync(launcher, 0o755)
-  return launcher
+  const module = join(import.meta.dirname, 'profiler.ts')
+  return writeProbedLauncher(folder, {
+    module,
+    variable: `PROFILE_FILE='${folder}/'$$.cpuprofile`,
+  })
 }
