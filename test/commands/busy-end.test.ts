@@ -29,7 +29,7 @@ function endOf({ busyMs, code, pid = 2 }: { busyMs: number; code: number; pid?: 
 const CASES = [
   ['an idle process exits', { busyMs: 0, code: 0 }, 'exit 0'],
   ['its exit code is kept', { busyMs: 0, code: 143 }, 'exit 143'],
-  ['a thread that becomes idle is awaited', { busyMs: 200, code: 0 }, 'exit 0'],
+  ['a thread that becomes idle is awaited', { busyMs: 900, code: 0 }, 'exit 0'],
   ['a thread that stays busy: SIGTERM, a stop on request', { busyMs: 60_000, code: 0 }, 'SIGTERM'],
   ['a thread that stays busy after a failure: SIGKILL', { busyMs: 60_000, code: 1 }, 'SIGKILL'],
   ['process 1 with a busy thread aborts', { busyMs: 60_000, code: 0, pid: 1 }, 'abort'],

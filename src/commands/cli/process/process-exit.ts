@@ -32,7 +32,7 @@ function endAsSignaled(signal: NodeJS.Signals): void {
 const USES_THREAD = /^(FSReq|GetAddrInfo|GetNameInfo)/
 
 /**
- * Ends the process now, or within a quarter of a second. process.exit() waits for libuv's threads, so a read that never returns (a
+ * Ends the process now, or within a second. process.exit() waits for libuv's threads, so a read that never returns (a
  * FIFO, a dead network mount, a name server that does not answer) would keep the process alive, and process 1 of a container
  * cannot kill itself with a signal. execve(2) ends all threads, and the program that it starts only exits.
  */
