@@ -15,6 +15,7 @@ import {
 import { connect } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { BridgeError } from '../errors.ts'
+import { systemCodeOf } from '../files/system-error.ts'
 
 /** A server that takes longer to accept counts as alive but silent. */
 const CONNECT_TIMEOUT_MS = 1_000
@@ -100,7 +101,12 @@ const directly: Reach = (path, use) => use(path)
 
 /** Through the number of the opened folder, which makes a short address of any path (proc_pid_fd(5)). */
 const throughFolder: Reach = async (path, use) => {
-  const folder = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
+  const flags = constants.O_RDONLY | constants.O_DIRECTORY
+  const folder = await open(dirname(path), flags).catch((error: unknown) => {
+    if (isDenied(error)) return undefined
+    throw error
+  })
+  if (folder === undefined) return directly(path, use)
   try {
     return await use(`/proc/self/fd/${String(folder.fd)}/${basename(path)}`)
   } finally {
@@ -206,8 +212,17 @@ async function makeFolder(path: string, group: number | undefined): Promise<void
     if (made === undefined || group === undefined) return
     for (const folder of foldersBetween(made, dirname(path))) await chown(folder, -1, group)
   } catch (cause) {
-    throw failSocket(path, 'create the folder of', cause)
+    // If the folder does not exist, the next step reports it.
+    if (!isDenied(cause)) throw failSocket(path, 'create the folder of', cause)
   }
+}
+
+/**
+ * Under the permission model, Node.js denies a folder itself, but nothing in it, if the path of another granted file or folder begins
+ * with that of the folder: /run/a, if /run/a/b or /run/ab is granted, too.
+ */
+function isDenied(error: unknown): boolean {
+  return systemCodeOf(error) === 'ERR_ACCESS_DENIED'
 }
 
 /** The folders from `first` down to `last`. */

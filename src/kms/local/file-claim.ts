@@ -1,6 +1,4 @@
-import { stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { dirname } from 'node:path'
 
 import { BridgeError } from '../../errors.ts'
 import { readWithinTime } from '../../files/bounded-read.ts'
@@ -29,7 +27,6 @@ export class FileClaim {
       // Something removed the socket, so another plugin may have the file.
       this.#socket?.close()
       this.#socket = undefined
-      await stat(dirname(this.#path))
       return this.#serve()
     })
   }

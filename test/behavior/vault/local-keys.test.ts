@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 
@@ -151,9 +151,11 @@ const CHANGES: readonly Change[] = [
 /** When a change happens: a plugin that restarts has its local keys from the sealed file. */
 const SITUATIONS = ['online', 'offline', 'restart'] as const
 
+/** The path of the node key begins with that of the sealed file's folder, which Node.js then denies (grpc/unix-socket.ts). */
 function makeSealedFile() {
-  const folder = tempFolder('sealed')
-  const nodeKeyFile = join(folder, 'node-key')
+  const folder = join(tempFolder('sealed'), 'state')
+  for (const each of [folder, `${folder}-key`]) mkdirSync(each)
+  const nodeKeyFile = join(`${folder}-key`, 'node-key')
   writeFileSync(nodeKeyFile, randomBytes(32), { mode: 0o400 })
   return { sealedFile: join(folder, 'local-keys'), nodeKeyFile }
 }
