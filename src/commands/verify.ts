@@ -2,7 +2,7 @@ import { readGivenFile } from '../encryption/rules-file.ts'
 import { formatResource, type Resource } from '../kube/resource.ts'
 import { DeepProof } from '../verify/deep-proof.ts'
 import { formatReport } from '../verify/report-text.ts'
-import type { Depth, Report } from '../verify/report.ts'
+import type { Depth, Report, SealedFileUse } from '../verify/report.ts'
 import type { Decryption } from '../verify/verification.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import {
@@ -118,10 +118,12 @@ export function readVerification(values: VerifyValues): Verification {
   }
 }
 
-function refuseDepth({ deep, objects, offline, config }: VerifyValues): void {
+function refuseDepth({ deep, objects, offline, config, resources: named }: VerifyValues): void {
   if (deep && offline)
     throw usageError('--deep asks Vault, and --offline does not; pass one of them')
   if (objects && offline) throw usageError('--offline decrypts every object; remove --objects')
+  if (offline && named !== undefined)
+    throw usageError('--offline proves that all data can be read; remove --resources')
   if (objects && !deep) throw usageError('--objects needs --deep')
   const needs = deep ? '--deep' : '--offline'
   if (config === undefined && (deep || offline))
@@ -168,15 +170,18 @@ export async function verify(
   const rules = (await readGivenFile(encryptionConfig))?.rules
   const keys = await openKeys(config, depth, terminal)
   try {
-    return await untilInterrupted((signal) =>
+    const report = await untilInterrupted((signal) =>
       reportStore({ ...reading, rules, deep: keys && { ...keys, depth } }, terminal, signal),
     )
+    return keys?.confirm === undefined ? report : { ...report, sealedFile: await keys.confirm() }
   } finally {
     await keys?.close()
   }
 }
 
 interface OpenKeys extends Omit<Decryption, 'depth'> {
+  /** What must still be true after the store was read. */
+  readonly confirm?: () => Promise<SealedFileUse>
   close(): Promise<void> | void
 }
 

@@ -66,9 +66,9 @@ export class SecretCache<Note extends object | undefined = undefined> {
     return slot === undefined ? undefined : Buffer.from(this.#at(slot.index))
   }
 
-  /** All secrets, as copies that the caller owns and zeroes, and their notes. */
+  /** All secrets, as copies that the caller owns and zeroes, and their notes. The one that would be evicted next is the first. */
   list(): readonly { readonly secret: Buffer; readonly note: Note }[] {
-    return [...this.#slots.values()].map(({ index, note }) => ({
+    return [...this.#slots.values()].toReversed().map(({ index, note }) => ({
       secret: Buffer.from(this.#at(index)),
       note,
     }))

@@ -108,8 +108,7 @@ const SECRETS = { name: 'secrets', group: '' }
 
 /** Judges what was counted. */
 export function makeReport(options: ReportOptions): Report {
-  const { tally, expectation, gaps, source, prefix, revisions, depth, vaultUid, sealedFile } =
-    options
+  const { tally, expectation, source, prefix, revisions, depth, vaultUid, sealedFile } = options
   const resources = [...withNamed(tally, expectation).values()]
     .map((each) => reportResource(each, expectation))
     .toSorted((one, other) => (one.resource < other.resource ? -1 : 1))
@@ -122,6 +121,11 @@ export function makeReport(options: ReportOptions): Report {
   const withoutProvider = resources.some((each) => each.withoutProvider !== undefined)
     ? sum((each) => each.withoutProvider)
     : undefined
+  const localKeys = countLocalKeys(tally)
+  const isHollow = depth === 'offline' && localKeys === undefined
+  const gaps = isHollow
+    ? [...options.gaps, 'no object is under a local key, so nothing is proved']
+    : options.gaps
   const faults = plain + unreadable + unproven + (withoutProvider ?? 0) + gaps.length
   return {
     ok: faults === 0,
@@ -140,7 +144,7 @@ export function makeReport(options: ReportOptions): Report {
     gaps,
     resources,
     keyVersionsNeeded: listVersions(tally),
-    localKeys: countLocalKeys(tally),
+    localKeys,
   }
 }
 

@@ -35,6 +35,11 @@ export class SealedKeys implements Pick<SourceReaderOptions['transit'], 'readKey
     return this.#localKeys.size
   }
 
+  /** Whether each local key of another file is in this one. */
+  includes(other: SealedKeys): boolean {
+    return [...other.#localKeys.keys()].every((id) => this.#localKeys.has(id))
+  }
+
   readKey(): Promise<TransitKey> {
     return Promise.resolve(this.#key)
   }

@@ -28,6 +28,10 @@ const MISTAKES: readonly Mistake[] = [
     '--offline --objects --config c --endpoints a:1',
     '--offline decrypts every object; remove --objects',
   ],
+  [
+    '--offline --resources secrets --config c --endpoints a:1',
+    '--offline proves that all data can be read; remove --resources',
+  ],
   ['--snapshot f --endpoints a:1', '--snapshot reads a file; remove --endpoints'],
   ['--snapshot f --cert c --key k', '--snapshot reads a file; remove --cert, --key'],
   ['--endpoints a:1 --cert c', '--cert and --key must be used together'],

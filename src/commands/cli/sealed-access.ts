@@ -16,6 +16,11 @@ export interface SealedAccess {
   readonly reader: SourceReader
   readonly acceptVaultKubernetesKms: boolean
   readonly sealedFile: SealedFileUse
+  /**
+   * Reads the file again, because it may have changed while the store was read. Throws STATE_INVALID if a plugin cannot start from it
+   * any longer, or if it has lost a local key.
+   */
+  confirm(): Promise<SealedFileUse>
   /** Zeroes the local keys. */
   close(): void
 }
@@ -40,7 +45,16 @@ export async function openSealedReader(
     uid: 'verify',
   })
   const acceptVaultKubernetesKms = kms.acceptFrom.includes('vault-kubernetes-kms')
-  return { reader, acceptVaultKubernetesKms, sealedFile: use, close: () => keys.end() }
+  const confirm = async () => {
+    const again = await readSealedKeys(file, kms.localKeys, owner)
+    again.keys.end()
+    if (again.keys.includes(keys)) return again.use
+    throw new BridgeError(
+      'STATE_INVALID',
+      `${use.file} lost a local key while the store was read, so nothing is proved; run this again`,
+    )
+  }
+  return { reader, acceptVaultKubernetesKms, sealedFile: use, confirm, close: () => keys.end() }
 }
 
 async function readSealedKeys(
@@ -61,7 +75,10 @@ async function readSealedKeys(
   if ('why' in judged) {
     for (const { key } of state?.localKeys ?? []) key.fill(0)
     const { why, fix } = judged
-    throw new BridgeError('STATE_INVALID', `this node cannot start without Vault: ${why}; ${fix}`)
+    throw new BridgeError(
+      'STATE_INVALID',
+      `it is not proved that this node can start without Vault: ${why}; ${fix}`,
+    )
   }
   const keys = new SealedKeys(path, judged.state)
   const usableUntil = new Date(systemClock.now() + judged.leftMs).toISOString()

@@ -1,4 +1,4 @@
-import { readMoment, timeBetween } from '../../time/boot-time.ts'
+import { readMoment, timeBetween, type Moment } from '../../time/boot-time.ts'
 import { describeDuration } from '../../time/duration.ts'
 import type { OfflineState } from './sealed-format.ts'
 
@@ -29,7 +29,7 @@ export function judgeOfflineState(
   if (fault !== undefined) return { why: fault, fix: 'see the log of the plugin' }
   if (state === undefined)
     return { why: `${path} does not exist`, fix: 'start the plugin while Vault answers' }
-  const ageMs = timeBetween(state.agreedAt, readMoment())
+  const ageMs = greatestAge(state.agreedAt, readMoment())
   if (ageMs === undefined)
     return { why: `the clock of this node is behind ${path}`, fix: 'set the clock' }
   if (!state.localKeys.some(({ isOwn }) => isOwn))
@@ -43,4 +43,16 @@ export function judgeOfflineState(
 /** How many local keys a sealed file holds: "3 local keys". */
 export function describeLocalKeys({ localKeys }: Pick<OfflineState, 'localKeys'>): string {
   return `${String(localKeys.length)} local key${localKeys.length === 1 ? '' : 's'}`
+}
+
+/**
+ * A start in the same boot counts the time since the boot, and one after a reboot only the wall clock: both must allow it. Undefined
+ * if a clock is behind.
+ */
+function greatestAge(agreedAt: Moment, now: Moment): number | undefined {
+  const afterReboot = timeBetween({ ...agreedAt, bootId: '' }, now)
+  const inThisBoot = timeBetween(agreedAt, now)
+  return afterReboot === undefined || inThisBoot === undefined
+    ? undefined
+    : Math.max(afterReboot, inThisBoot)
 }

@@ -17,7 +17,7 @@ import type { DecryptInput } from '../../transit/transit.ts'
  * Maximum number of local keys in memory. Stored data needs one for each start of a plugin and, while there are writes, one for
  * each kms.localKeys.maxAge, until that data is rewritten.
  */
-const MAX_KEYS = 4096
+export const MAX_KEYS = 4096
 /** Longest time to decrypt a local key with Transit. Its callers wait until their own deadline. */
 const UNWRAP_TIMEOUT_MS = 8_000
 /** Maximum number of shared requests, because they outlive their callers. Further calls send their own. */

@@ -7,7 +7,7 @@ import type { Clock } from '../../time/clock.ts'
 import type { DecryptInput, EncryptInput } from '../../transit/transit.ts'
 import { makeSnapshot, type ClusterIds } from '../../seed/key-snapshot.ts'
 import { readMoment, timeBetween, type Moment } from '../../time/boot-time.ts'
-import { LocalKeyRing, type RingNote } from './ring.ts'
+import { LocalKeyRing, MAX_KEYS, type RingNote } from './ring.ts'
 import { SealedFile } from './sealed-file.ts'
 import type { OfflineState } from './sealed-format.ts'
 import { StateKeeper } from './state-keeper.ts'
@@ -250,9 +250,13 @@ export class LocalSealing {
       .map((each) => ({ ...each, isOwn: true, isShared: isShared(each) }))
     const isOwn = ({ ciphertext }: RingNote) => own.some((each) => each.ciphertext === ciphertext)
     const others = ring.list().map((each) => ({ ...each, isOwn: false, isShared: isShared(each) }))
-    // This plugin's keys are last: a full ring evicts the first.
-    const localKeys = [...others.filter((each) => !isOwn(each)), ...own]
-    for (const each of others) if (isOwn(each)) each.key.fill(0)
+    // A start must be able to keep all of them. The ring lists the one first that it would evict first.
+    const foreign = others.filter((each) => !isOwn(each))
+    const localKeys = [
+      ...foreign.slice(Math.max(0, foreign.length + own.length - MAX_KEYS)),
+      ...own,
+    ]
+    for (const each of others) if (!localKeys.includes(each)) each.key.fill(0)
     return { key: this.#snapshot.key, agreedAt: this.#agreedAt, localKeys }
   }
 }

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmodSync, copyFileSync, existsSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { after, test, type Test } from 'tap'
 
 import { Fixture, newSeed } from '../../behavior/fixture.ts'
@@ -167,10 +168,19 @@ void test('a node that cannot start without Vault is told why, and there is no v
     t.equal(code, 1, what)
     t.equal(stdout, '')
     t.match(stderr, told, what)
-    t.match(stderr, 'this node cannot start without Vault: ')
+    t.match(stderr, 'it is not proved that this node can start without Vault: ')
     for (const [file, copy] of kept) renameSync(copy, file)
   }
   t.equal((await runVerify(...live, ...offline)).code, 0)
+})
+
+void test('a sealed file that is removed while etcd is read proves nothing', async (t) => {
+  const kept = `${sealedFile}.kept`
+  const run = runVerify(...live, ...offline, '--rate', '10')
+  await sleep(500)
+  renameSync(sealedFile, kept)
+  t.match(await run, { code: 1, stdout: '', stderr: /local-keys does not exist/ })
+  renameSync(kept, sealedFile)
 })
 
 void test('a configuration without a sealed file is wrong usage', async (t) => {
