@@ -33,6 +33,7 @@ const TESTED_ELSEWHERE = new Set([
   'src/start/kms.ts',
   'src/start/program.ts',
   // A real etcd and its snapshots: test/e2e/verify.
+  'src/commands/cli/sealed-access.ts',
   'src/etcd/snapshot/bolt-file.ts',
   'src/etcd/snapshot/bolt-page.ts',
   'src/etcd/client.ts',
