@@ -183,6 +183,14 @@ void test('a sealed file that is removed while etcd is read proves nothing', asy
   renameSync(kept, sealedFile)
 })
 
+void test('a store without an object under a local key proves nothing', async (t) => {
+  const [path, value] = KUBE_SYSTEM
+  await etcd.put(path.replace('/registry/', '/empty/'), value)
+  const { code, stdout } = await runVerify(...live, ...offline, '--etcd-prefix', '/empty')
+  t.equal(code, 1)
+  t.match(stdout, /\nNOT ok: .*no object is under a local key, so nothing is proved\n$/)
+})
+
 void test('a configuration without a sealed file is wrong usage', async (t) => {
   for (const kms of [{}, { localKeys: { enabled: true } }]) {
     const config = writeConfig(fixture.vault, kms)
