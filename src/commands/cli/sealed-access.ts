@@ -77,7 +77,7 @@ async function readSealedKeys(
     const { why, fix } = judged
     throw new BridgeError(
       'STATE_INVALID',
-      `it is not proved that this node can start without Vault: ${why}; ${fix}`,
+      `cannot prove that this node can start without Vault: ${why}; ${fix}`,
     )
   }
   const keys = new SealedKeys(path, judged.state)

@@ -252,11 +252,9 @@ export class LocalSealing {
     const others = ring.list().map((each) => ({ ...each, isOwn: false, isShared: isShared(each) }))
     // A start must be able to keep all of them. The ring lists the one first that it would evict first.
     const foreign = others.filter((each) => !isOwn(each))
-    const localKeys = [
-      ...foreign.slice(Math.max(0, foreign.length + own.length - MAX_KEYS)),
-      ...own,
-    ]
-    for (const each of others) if (!localKeys.includes(each)) each.key.fill(0)
+    const excess = Math.max(0, foreign.length + own.length - MAX_KEYS)
+    const localKeys = [...foreign.slice(excess), ...own]
+    for (const { key } of [...others.filter(isOwn), ...foreign.slice(0, excess)]) key.fill(0)
     return { key: this.#snapshot.key, agreedAt: this.#agreedAt, localKeys }
   }
 }

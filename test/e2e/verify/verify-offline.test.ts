@@ -168,7 +168,7 @@ void test('a node that cannot start without Vault is told why, and there is no v
     t.equal(code, 1, what)
     t.equal(stdout, '')
     t.match(stderr, told, what)
-    t.match(stderr, 'it is not proved that this node can start without Vault: ')
+    t.match(stderr, 'cannot prove that this node can start without Vault: ')
     for (const [file, copy] of kept) renameSync(copy, file)
   }
   t.equal((await runVerify(...live, ...offline)).code, 0)
