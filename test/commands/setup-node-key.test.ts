@@ -13,7 +13,6 @@ import { setupNodeKeyCommand } from '../../src/commands/setup/node-key.ts'
 import { BridgeError } from '../../src/errors.ts'
 import { eventually } from '../real/host/eventually.ts'
 import { whyNoMounts } from '../real/host/mount-namespace.ts'
-import { freePort } from '../real/host/port.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
 import { runOnTpmHost } from '../real/host/tpm-host.ts'
 import { Program } from '../real/program/program.ts'
@@ -274,25 +273,25 @@ void test('what auto chooses is reported as unknown where systemd-creds does not
   })
 })
 
-/** A TPM 2 in software. */
+/** A TPM 2 in software. Its sockets are files, so no other program can have its addresses. */
 async function startTpm() {
-  const port = await freePort()
-  // The client of the TPM (tcti-swtpm) expects the control channel at the next port.
-  const control = port + 1
+  const folder = tempFolder('tpm')
+  const socket = join(folder, 'sock')
   const program = Program.start({
     name: 'swtpm',
     command: 'swtpm',
     args: [
       'socket',
       '--tpm2',
-      `--tpmstate=dir=${tempFolder('tpm')}`,
-      `--server=type=tcp,bindaddr=127.0.0.1,port=${String(port)}`,
-      `--ctrl=type=tcp,bindaddr=127.0.0.1,port=${String(control)}`,
+      `--tpmstate=dir=${folder}`,
+      `--server=type=unixio,path=${socket}`,
+      // The client of the TPM (tcti-swtpm) expects the control channel under this name.
+      `--ctrl=type=unixio,path=${socket}.ctrl`,
       '--flags=not-need-init,startup-clear',
     ],
-    folder: tempFolder('tpm'),
+    folder,
   })
-  const device = `swtpm:host=127.0.0.1,port=${String(port)}`
+  const device = `swtpm:path=${socket}`
   const probe = new SystemdCreds({ tpm2Device: device })
   await eventually('the TPM', async () => (await probe.encrypt(Buffer.alloc(1), 'tpm2')).length > 0)
   return { device, stop: () => program.terminate() }

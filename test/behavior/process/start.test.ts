@@ -100,9 +100,16 @@ void test('started before DNS answers', async (t) => {
     const failed = { outcome: 'VAULT_UNREACHABLE' }
     return (findSamples(text, 'transit_bridge_vault_logins_total', failed)[0]?.value ?? 0) >= 3
   })
-  const count = (wanted: string) => plugin.logLines().filter(({ level }) => level === wanted).length
-  t.equal(count('error'), 1, 'one line says that it is unhealthy')
-  t.equal(count('warn'), 1, 'one line says that the login fails')
+  for (const wanted of ['error', 'warn']) {
+    const lines = plugin.logLines().filter(({ level }) => level === wanted)
+    t.ok(lines.length > 0, `${wanted}: the log says it`)
+    // A name server that is slow is another reason than one that does not know the name, and has a line of its own.
+    const repeated = lines.filter(({ msg, reason }, index) => {
+      const before = lines[index - 1]
+      return msg === before?.['msg'] && reason === before?.['reason']
+    })
+    t.same(repeated, [], `${wanted}: no line repeats the one before`)
+  }
 })
 
 void test('started while only one of two host names is known', async (t) => {

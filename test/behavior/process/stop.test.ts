@@ -198,7 +198,8 @@ void test('SIGTERM while a file never answers a read, as on a dead network mount
   plugin.program.signal('SIGTERM')
   // Node.js cannot end a thread that reads, and under --permission it can only be ended by a signal.
   t.match(await plugin.program.ended(), { signal: 'SIGTERM' })
-  t.match(plugin.logLines().at(-1), { msg: 'stopped' })
+  // While the process waits for the thread, the limit of the read itself may pass and be logged.
+  t.ok(plugin.logLines().some(({ msg }) => msg === 'stopped'))
 })
 
 for (const signal of ['SIGQUIT', 'SIGHUP', 'SIGUSR2'] as const) {
