@@ -17,6 +17,7 @@ import type { LocalKeysConfig } from '../../src/config/config.ts'
 import { checkSealedFile } from '../../src/doctor/local-keys/sealed-file-check.ts'
 import { SealedFile } from '../../src/kms/local/sealed-file.ts'
 import { SystemdCreds } from '../../src/files/systemd-creds.ts'
+import { makeSnapshot } from '../../src/seed/key-snapshot.ts'
 import { readMoment } from '../../src/time/boot-time.ts'
 import { transitKey } from '../kms/transit-key.ts'
 import { buildProgram, PROGRAM } from '../commands/program.ts'
@@ -26,11 +27,12 @@ import { runToEnd } from '../real/program/run-to-end.ts'
 
 const OWNER = { clusterId: 'prod', keyPath: 'transit/k8s-etcd' }
 const HOUR = 3_600_000
+const CLUSTERS = { clusterId: OWNER.clusterId, alsoDecryptClusters: [] }
 
 const localKey = (isOwn = true) => ({
   ciphertext: 'vault:v1:AAAA',
   clusterId: OWNER.clusterId,
-  keyId: 'tb1-test',
+  keyId: makeSnapshot(transitKey(1), CLUSTERS, 0).keyId,
   key: randomBytes(32),
   isOwn,
 })

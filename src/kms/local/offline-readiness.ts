@@ -1,3 +1,4 @@
+import { makeSnapshot } from '../../seed/key-snapshot.ts'
 import { readMoment, timeBetween, type Moment } from '../../time/boot-time.ts'
 import { describeDuration } from '../../time/duration.ts'
 import type { OfflineState } from './sealed-format.ts'
@@ -26,18 +27,26 @@ export function judgeOfflineState(
   }: { readonly state: OfflineState | undefined; readonly fault?: string | undefined },
   offlineForMs: number,
 ): OfflineReadiness | OfflineFault {
-  if (fault !== undefined) return { why: fault, fix: 'see the log of the plugin' }
+  if (fault !== undefined)
+    return { why: fault, fix: 'run this as the user of the plugin, usually root, and see its log' }
   if (state === undefined)
     return { why: `${path} does not exist`, fix: 'start the plugin while Vault answers' }
   const ageMs = greatestAge(state.agreedAt, readMoment())
   if (ageMs === undefined)
     return { why: `the clock of this node is behind ${path}`, fix: 'set the clock' }
-  if (!state.localKeys.some(({ isOwn }) => isOwn))
+  if (!canEncrypt(state))
     return { why: `${path} has no local key that encrypts`, fix: 'see the log of the plugin' }
   const leftMs = offlineForMs - ageMs
   if (leftMs > 0) return { state, ageMs, leftMs }
   const why = `${describeLocalKeys(state)}, Vault last answered ${describeDuration(ageMs)} ago, longer than kms.localKeys.offlineFor`
   return { why, fix: 'fix Vault first' }
+}
+
+/** Whether one of its own local keys belongs to the key id that a plugin announces after a start from this state. */
+function canEncrypt({ key, localKeys }: OfflineState): boolean {
+  return localKeys.some(({ isOwn, clusterId, keyId }) => {
+    return isOwn && keyId === makeSnapshot(key, { clusterId, alsoDecryptClusters: [] }, 0).keyId
+  })
 }
 
 /** How many local keys a sealed file holds: "3 local keys". */

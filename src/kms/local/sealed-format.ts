@@ -54,16 +54,21 @@ const Header = v.strictObject({
 const Version = v.tuple([v.number(), v.number()])
 const Content = v.object({
   agreedAt: v.object({ bootId: v.string(), sinceBootMs: v.number(), wallMs: v.number() }),
-  key: v.object({
-    name: v.string(),
-    type: v.string(),
-    latestVersion: v.number(),
-    minDecryptionVersion: v.number(),
-    minEncryptionVersion: v.number(),
-    derived: v.boolean(),
-    softDeleted: v.boolean(),
-    versions: v.array(Version),
-  }),
+  key: v.pipe(
+    v.object({
+      name: v.string(),
+      type: v.string(),
+      latestVersion: v.number(),
+      minDecryptionVersion: v.number(),
+      minEncryptionVersion: v.number(),
+      derived: v.boolean(),
+      softDeleted: v.boolean(),
+      versions: v.array(Version),
+    }),
+    v.check(({ latestVersion, versions }) =>
+      versions.some(([version]) => version === latestVersion),
+    ),
+  ),
   localKeys: v.array(
     v.object({
       ciphertext: v.string(),

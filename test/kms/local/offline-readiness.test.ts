@@ -1,16 +1,22 @@
 import { test } from 'tap'
 
 import { judgeOfflineState } from '../../../src/kms/local/offline-readiness.ts'
+import { makeSnapshot } from '../../../src/seed/key-snapshot.ts'
 import { readMoment } from '../../../src/time/boot-time.ts'
 import { transitKey } from '../transit-key.ts'
 
 const HOUR = 3_600_000
 const now = readMoment()
+const { keyId: announced } = makeSnapshot(
+  transitKey(1),
+  { clusterId: 'prod', alsoDecryptClusters: [] },
+  0,
+)
 
 /** What a plugin wrote an hour ago, with one thing changed. */
-function judge(change: Partial<typeof now>, isOwn = true) {
+function judge(change: Partial<typeof now>, { isOwn = true, keyId = announced } = {}) {
   const ago = { sinceBootMs: now.sinceBootMs - HOUR, wallMs: now.wallMs - HOUR }
-  const localKey = { ciphertext: 'vault:v1:AAAA', clusterId: 'prod', keyId: 'tb1', isOwn }
+  const localKey = { ciphertext: 'vault:v1:AAAA', clusterId: 'prod', keyId, isOwn }
   const state = {
     key: transitKey(1),
     agreedAt: { ...now, ...ago, ...change },
@@ -36,6 +42,11 @@ for (const [what, change, expected] of ROWS) {
 }
 
 void test('a sealed file without a local key of its own encrypts nothing', (t) => {
-  t.match(judge({}, false), /no local key that encrypts/)
+  t.match(judge({}, { isOwn: false }), /no local key that encrypts/)
+  t.end()
+})
+
+void test('a local key of another key id does not encrypt after a start', (t) => {
+  t.match(judge({}, { keyId: 'tb1' }), /no local key that encrypts/)
   t.end()
 })

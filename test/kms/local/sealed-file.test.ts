@@ -12,10 +12,25 @@ import { join } from 'node:path'
 import { test } from 'tap'
 
 import { BridgeError } from '../../../src/errors.ts'
+import { MAX_KEYS } from '../../../src/kms/local/ring.ts'
+import {
+  formatSealedFile,
+  parseSealedFile,
+  type OfflineState,
+} from '../../../src/kms/local/sealed-format.ts'
 import { readMoment } from '../../../src/time/boot-time.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { serviceFixture } from '../service-fixture.ts'
 import { HOUR, Node, outageAfterRun, seed, warnings, works } from './node.ts'
+
+const OWNER = { clusterId: 'prod', keyPath: 'transit/k8s-etcd' }
+
+/** What the sealed file of a node holds. */
+function parse({ sealedFile, nodeKeyFile }: Node): OfflineState {
+  const state = parseSealedFile(readFileSync(sealedFile), OWNER, readFileSync(nodeKeyFile))
+  if (typeof state === 'string') throw new Error(state)
+  return state
+}
 
 void test('a plugin that starts without Vault is healthy, encrypts and decrypts', async (t) => {
   const { node, envelope, keyId } = await outageAfterRun(t)
@@ -40,6 +55,22 @@ void test('the file holds the local keys of other nodes, too', async (t) => {
   node.stopVault()
   const second = await node.start()
   t.same(await second.service.decrypt(foreign, second.within()), seed)
+})
+
+void test('the file holds only as many local keys as a start can keep: those used last, and its own', async (t) => {
+  const node = new Node(t)
+  const plugin = await node.start()
+  await plugin.service.encrypt(seed, plugin.within())
+  const { keyId } = plugin.service.status()
+  const ciphertexts = Array.from({ length: MAX_KEYS }, (_, index) => `vault:v1:${String(index)}`)
+  const note = { keyId, clusterId: OWNER.clusterId }
+  for (const ciphertext of ciphertexts) plugin.ring.add({ ...note, ciphertext }, randomBytes(32))
+  await plugin.stop()
+  const { localKeys } = parse(node)
+  t.equal(localKeys.length, MAX_KEYS)
+  t.equal(localKeys.filter(({ isOwn }) => isOwn).length, 1)
+  const foreign = localKeys.filter(({ isOwn }) => !isOwn).map(({ ciphertext }) => ciphertext)
+  t.same(foreign, ciphertexts.slice(1))
 })
 
 void test('when Vault answers, the plugin creates a new local key and reads the same data', async (t) => {
@@ -97,6 +128,16 @@ const DAMAGE: readonly (readonly [string, (node: Node) => void, RegExp])[] = [
         text.replace('"cluster":"prod"', '"cluster":"p\\u0072od"'),
         'latin1',
       )
+    },
+    /is damaged/,
+  ],
+  [
+    'whose key lacks its latest version',
+    (node) => {
+      const state = parse(node)
+      const key = { ...state.key, versions: new Map() }
+      const nodeKey = readFileSync(node.nodeKeyFile)
+      writeFileSync(node.sealedFile, formatSealedFile({ ...state, key }, OWNER, nodeKey))
     },
     /is damaged/,
   ],
