@@ -1,15 +1,25 @@
 // Whether a node can start without Vault (docs/availability.md, "A start without Vault"), proved from etcd and its sealed file.
 import { randomBytes } from 'node:crypto'
-import { chmodSync, copyFileSync, existsSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { after, test, type Test } from 'tap'
 
+import { formatSealedFile } from '../../../src/kms/local/sealed-format.ts'
 import { Fixture, newSeed } from '../../behavior/fixture.ts'
+import { readSealedFile } from '../../kms/local/read-sealed-file.ts'
 import { Etcd } from '../../real/cluster/etcd.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import type { Plugin } from '../../real/program/plugin.ts'
+import { KEY } from '../../real/vault/kms-vault.ts'
 import { KUBE_SYSTEM, kmsV2Value, sealBySeed } from '../../verify/envelopes.ts'
 import { reportOf, runVerify } from '../../verify/run-verify.ts'
 import { makeSeeds, sealedValue, writeConfig } from '../../verify/sealed-values.ts'
@@ -174,14 +184,42 @@ void test('a node that cannot start without Vault is told why, and there is no v
   t.equal((await runVerify(...live, ...offline)).code, 0)
 })
 
-void test('a sealed file that is removed while etcd is read proves nothing', async (t) => {
-  const kept = `${sealedFile}.kept`
-  const run = runVerify(...live, ...offline, '--rate', '10')
-  await sleep(500)
-  renameSync(sealedFile, kept)
-  t.match(await run, { code: 1, stdout: '', stderr: /local-keys does not exist/ })
-  renameSync(kept, sealedFile)
-})
+/** What a plugin writes that has not read the data of the others. */
+function keepOwnKeys(): void {
+  const owner = { clusterId: 'test-cluster', keyPath: `transit/${KEY}` }
+  const state = readSealedFile(localKeys, owner)
+  const own = state.localKeys.filter(({ isOwn }) => isOwn)
+  const content = formatSealedFile({ ...state, localKeys: own }, owner, readFileSync(nodeKeyFile))
+  writeFileSync(sealedFile, content)
+}
+
+for (const { what, change, told } of [
+  {
+    what: 'is removed',
+    change: () => rmSync(sealedFile),
+    told: /local-keys does not exist/,
+  },
+  {
+    what: 'loses a local key',
+    change: keepOwnKeys,
+    told: /local-keys lost a local key while the store was read/,
+  },
+]) {
+  void test(`a sealed file that ${what} while etcd is read proves nothing`, async (t) => {
+    const kept = `${sealedFile}.kept`
+    copyFileSync(sealedFile, kept)
+    const network = await fixture.tcpProxy(etcd.address)
+    etcd.pause()
+    const run = runVerify('--endpoints', network.address, ...offline)
+    // The file has been read by then, and etcd answers nothing yet.
+    await eventually('the connection to etcd', () => network.accepted > 0)
+    change()
+    etcd.resume()
+    t.match(await run, { code: 1, stdout: '', stderr: told })
+    renameSync(kept, sealedFile)
+    t.match(await runVerify(...live, ...offline), { code: 0 })
+  })
+}
 
 void test('a store without an object under a local key proves nothing', async (t) => {
   const [path, value] = KUBE_SYSTEM

@@ -23,6 +23,7 @@ import { StateKeeper } from '../../../src/kms/local/state-keeper.ts'
 import { HandClock } from '../../fakes/clock.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { transitKey } from '../transit-key.ts'
+import { readSealedFile } from './read-sealed-file.ts'
 import { HOUR, Node, outageAfterRun, seed, warnings, works, type Plugin } from './node.ts'
 
 const OWNER = { clusterId: 'prod', keyPath: 'transit/k8s-etcd' }
@@ -77,6 +78,26 @@ void test('the second of two plugins takes over the file when the first ends', a
   t.same(await third.service.decrypt(envelope, third.within()), seed)
 })
 
+void test('a plugin whose socket beside the file was removed leaves the file to the plugin that has it since', async (t) => {
+  const node = new Node(t)
+  const first = await node.start()
+  await eventually('the file', () => existsSync(node.sealedFile))
+  const socket = `${node.sealedFile}.sock`
+  rmSync(socket)
+  const second = await node.start()
+  await second.clock.advance(2_000)
+  await eventually('its write', () => second.sealedFileWrites > 0)
+  const content = readFileSync(node.sealedFile)
+  node.transit.key = transitKey(2)
+  await first.watch.refresh(first.within())
+  await first.clock.advance(2_000)
+  const isRefused = () => /in use by another plugin/.test(first.localKeys?.fileFault ?? '')
+  await eventually('the fault of the first', isRefused)
+  await first.stop()
+  t.same(readFileSync(node.sealedFile), content)
+  t.ok(existsSync(socket), 'the end of the first does not concern the second')
+})
+
 void test('a refusal removes what an interrupted write left, too', async (t) => {
   const { node } = await outageAfterRun(t)
   renameSync(node.sealedFile, unfinishedOf(node))
@@ -85,12 +106,6 @@ void test('a refusal removes what an interrupted write left, too', async (t) => 
   await refuse(node, plugin)
   await eventually('its removal', () => !existsSync(unfinishedOf(node)))
 })
-
-function readState({ sealedFile, nodeKeyFile }: Node) {
-  const state = parseSealedFile(readFileSync(sealedFile), OWNER, readFileSync(nodeKeyFile))
-  if (typeof state === 'string') throw new Error(state)
-  return state
-}
 
 /** A plugin that knows local keys of versions 1 and 2, and what was encrypted under version 1. */
 async function rotated(t: Test) {
@@ -101,16 +116,19 @@ async function rotated(t: Test) {
   await plugin.watch.refresh(plugin.within())
   await plugin.clock.advance(2_000)
   await eventually('the file', () => existsSync(node.sealedFile))
-  await eventually('both in it', () => readState(node).localKeys.length === 2)
+  await eventually('both in it', () => readSealedFile(node, OWNER).localKeys.length === 2)
   return { node, plugin, old }
 }
 
 void test('the local key of a disabled key version is removed from the file at once', async (t) => {
   const { node, plugin, old } = await rotated(t)
-  t.equal(readState(node).localKeys.length, 2)
+  t.equal(readSealedFile(node, OWNER).localKeys.length, 2)
   node.transit.key = transitKey(2, { from: 2 })
   await plugin.watch.refresh(plugin.within())
-  await eventually('a write without a wait', () => readState(node).localKeys.length === 1)
+  await eventually(
+    'a write without a wait',
+    () => readSealedFile(node, OWNER).localKeys.length === 1,
+  )
   // A power cut: nothing is written at the end.
   const content = readFileSync(node.sealedFile)
   await plugin.stop()
@@ -224,7 +242,7 @@ for (const [what, put] of NOT_SOCKETS) {
 
 /** Makes the file older. */
 function makeOlder(node: Node, byMs: number): void {
-  const state = readState(node)
+  const state = readSealedFile(node, OWNER)
   const agreedAt = { ...state.agreedAt, sinceBootMs: state.agreedAt.sinceBootMs - byMs }
   const nodeKey = readFileSync(node.nodeKeyFile)
   writeFileSync(node.sealedFile, formatSealedFile({ ...state, agreedAt }, OWNER, nodeKey))

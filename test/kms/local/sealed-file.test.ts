@@ -13,24 +13,14 @@ import { test } from 'tap'
 
 import { BridgeError } from '../../../src/errors.ts'
 import { MAX_KEYS } from '../../../src/kms/local/ring.ts'
-import {
-  formatSealedFile,
-  parseSealedFile,
-  type OfflineState,
-} from '../../../src/kms/local/sealed-format.ts'
+import { formatSealedFile } from '../../../src/kms/local/sealed-format.ts'
 import { readMoment } from '../../../src/time/boot-time.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { serviceFixture } from '../service-fixture.ts'
 import { HOUR, Node, outageAfterRun, seed, warnings, works } from './node.ts'
+import { readSealedFile } from './read-sealed-file.ts'
 
 const OWNER = { clusterId: 'prod', keyPath: 'transit/k8s-etcd' }
-
-/** What the sealed file of a node holds. */
-function parse({ sealedFile, nodeKeyFile }: Node): OfflineState {
-  const state = parseSealedFile(readFileSync(sealedFile), OWNER, readFileSync(nodeKeyFile))
-  if (typeof state === 'string') throw new Error(state)
-  return state
-}
 
 void test('a plugin that starts without Vault is healthy, encrypts and decrypts', async (t) => {
   const { node, envelope, keyId } = await outageAfterRun(t)
@@ -66,7 +56,7 @@ void test('the file holds only as many local keys as a start can keep: those use
   const note = { keyId, clusterId: OWNER.clusterId }
   for (const ciphertext of ciphertexts) plugin.ring.add({ ...note, ciphertext }, randomBytes(32))
   await plugin.stop()
-  const { localKeys } = parse(node)
+  const { localKeys } = readSealedFile(node, OWNER)
   t.equal(localKeys.length, MAX_KEYS)
   t.equal(localKeys.filter(({ isOwn }) => isOwn).length, 1)
   const foreign = localKeys.filter(({ isOwn }) => !isOwn).map(({ ciphertext }) => ciphertext)
@@ -134,7 +124,7 @@ const DAMAGE: readonly (readonly [string, (node: Node) => void, RegExp])[] = [
   [
     'whose key lacks its latest version',
     (node) => {
-      const state = parse(node)
+      const state = readSealedFile(node, OWNER)
       const key = { ...state.key, versions: new Map() }
       const nodeKey = readFileSync(node.nodeKeyFile)
       writeFileSync(node.sealedFile, formatSealedFile({ ...state, key }, OWNER, nodeKey))
