@@ -6,7 +6,7 @@ import { KmsVault, type KmsVaultOptions } from '../real/vault/kms-vault.ts'
 import { revokeTokens } from '../real/vault/revoke-tokens.ts'
 import { HttpProxy } from '../real/faults/http-proxy.ts'
 import { Plugin, type PluginConfiguration } from '../real/program/plugin.ts'
-import type { Wrap } from '../real/program/served-program.ts'
+import type { ServedProgram, Wrap } from '../real/program/served-program.ts'
 import { rememberSecret } from '../real/program/told-secrets.ts'
 import { TcpProxy } from '../real/faults/tcp-proxy.ts'
 
@@ -121,7 +121,7 @@ export function newSeed(): Buffer {
 }
 
 /** The log lines whose message starts with this. */
-export function linesSaying(plugin: Plugin, words: string): Record<string, unknown>[] {
+export function linesSaying(plugin: ServedProgram, words: string): Record<string, unknown>[] {
   return plugin.logLines().filter(({ msg }) => String(msg).startsWith(words))
 }
 

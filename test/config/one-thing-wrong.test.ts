@@ -483,7 +483,7 @@ const ROWS: readonly Row[] = [
     'kms.localKeys.sealedFile: would replace kms.socket; use a separate file',
   ],
   [
-    'a sealed file whose lock is the node key',
+    'a sealed file whose socket is the node key',
     'maxUses: 1000000',
     'nodeKeyFile: /run/keys.sock, sealedFile: /run/keys',
     'kms.localKeys.sealedFile: would replace kms.localKeys.nodeKeyFile; use a separate file',

@@ -101,12 +101,16 @@ function cutPowerAfter(work: (file: string) => void): string | undefined {
 
 const skip = whyNoPowerCut()
 
+/** A sync of the whole host may come in between, so one loss among a few power cuts is enough. */
+const ATTEMPTS = 5
+
 void test('a copy of the disk shows what a power cut loses', { skip }, (t) => {
-  const found = cutPowerAfter((file) => {
-    writeFileSync(`${file}.new`, NEW)
-    execFileSync('mv', [`${file}.new`, file])
-  })
-  t.equal(found, OLD)
+  const losesWrite = () =>
+    cutPowerAfter((file) => {
+      writeFileSync(`${file}.new`, NEW)
+      execFileSync('mv', [`${file}.new`, file])
+    }) === OLD
+  t.ok(Array.from({ length: ATTEMPTS }).some(losesWrite))
   t.end()
 })
 

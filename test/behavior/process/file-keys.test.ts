@@ -140,6 +140,7 @@ for (const role of ['kms', 'csi']) {
         symlinkSync('..data/file', path)
       }
       const reader = startReader(role, configFile)
+      t.teardown(reader.end)
       if ((await reader.answer()) !== 'restricted') throw new Error('the reader has other rights')
       for (const { key, path } of read) {
         const line = `read ${path}`
@@ -162,7 +163,6 @@ for (const role of ['kms', 'csi']) {
       }
       const denied = `read ${configFile}`
       t.equal(await reader.ask(denied), `${denied}: ERR_ACCESS_DENIED`)
-      reader.end()
     })
   }
 }

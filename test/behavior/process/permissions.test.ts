@@ -10,7 +10,6 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -25,12 +24,13 @@ import { ALLOW_ALL } from '../../csi/fixture.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import { Provider } from '../../real/program/provider.ts'
-import type { CommandLine } from '../../real/program/served-program.ts'
+import type { CommandLine, ServedProgram } from '../../real/program/served-program.ts'
 import { KEY } from '../../real/vault/kms-vault.ts'
 import { revokeTokens } from '../../real/vault/revoke-tokens.ts'
 import { rotateKey } from '../../real/vault/transit-setup.ts'
 import { VALID } from '../../config/valid-config.ts'
 import { buildProgram, PROGRAM } from '../../commands/program.ts'
+import { readSealedFile } from '../../kms/local/read-sealed-file.ts'
 import { newPod, PodVault, ROLE } from '../../csi/pod-vault.ts'
 import { ALLOW_RUNTIME, Kubelet, PodSocket, RUNTIME_POLICY } from '../../csi/runtime/fixture.ts'
 import { Fixture, linesSaying, newSeed } from '../fixture.ts'
@@ -43,6 +43,10 @@ const { bao, vault } = fixture
 type StaticPod = {
   spec: { containers: { env?: { name: string; value: string }[] }[] }
 }
+
+/** Waits until so many starts have said that they are restricted. */
+const waitForRestrictions = (plugin: ServedProgram, starts: number) =>
+  eventually('its rights', () => linesSaying(plugin, 'file access is restricted').length === starts)
 
 /** A token as the kubelet projects it: token -> ..data/token, ..data -> a folder that is replaced. */
 function projectToken(folder: string, name: string, token: string): void {
@@ -84,7 +88,7 @@ void test('kms can use the files of its configuration and nothing else, and stil
   )
   await plugin.waitForSocket()
   await plugin.waitForHealth('ok')
-  t.equal(linesSaying(plugin, 'file access is restricted').length, 1)
+  await waitForRestrictions(plugin, 1)
   await plugin.program.waitUntil('the compiled code to be saved', async () => {
     return (await probe(plugin.program))['writing compiled code'] === 'denied'
   })
@@ -96,12 +100,8 @@ void test('kms can use the files of its configuration and nothing else, and stil
   await vault.writeToken()
   projectToken(tokens, '..2', readFileSync(vault.tokenFile, 'utf8'))
   rmSync(join(tokens, '..1'), { recursive: true })
-  const logins = linesSaying(plugin, 'logged in').length
   await revokeTokens(bao)
-  await eventually(
-    'a login with the new token',
-    () => linesSaying(plugin, 'logged in').length > logins,
-  )
+  await eventually('a login with the new token', () => linesSaying(plugin, 'logged in').length > 1)
   await plugin.waitForHealth('ok')
   // tmpfiles removes the socket with its folder.
   rmSync(dirname(socket), { recursive: true })
@@ -111,16 +111,19 @@ void test('kms can use the files of its configuration and nothing else, and stil
   const wrapped = await plugin.client.encrypt(seed)
   t.match((await plugin.admin('/metrics')).text, /process_open_fds \d/)
 
-  // A kill leaves part of a write.
-  const before = statSync(sealedFile).mtimeMs
   await rotateKey(bao, KEY)
-  await eventually('a write of the new local key', () => statSync(sealedFile).mtimeMs > before)
+  const owner = { clusterId: 'test-cluster', keyPath: `transit/${KEY}` }
+  await eventually('a write of the new local key', () => {
+    const { localKeys } = readSealedFile({ sealedFile, nodeKeyFile }, owner)
+    return localKeys.some(({ keyId }) => keyId !== wrapped.keyId)
+  })
+  // A kill leaves part of a write.
   await plugin.kill()
   const unfinished = join(dirname(sealedFile), '.local-keys.new')
   writeFileSync(unfinished, 'part')
   await plugin.restart()
   t.same(await plugin.client.decrypt(wrapped), seed)
-  t.equal(linesSaying(plugin, 'file access is restricted').length, 2)
+  await waitForRestrictions(plugin, 2)
   await eventually('the end of the part', () => !existsSync(unfinished))
   t.strictSame(linesSaying(plugin, 'kms.localKeys.sealedFile'), [])
 
@@ -133,10 +136,7 @@ void test('kms can use the files of its configuration and nothing else, and stil
   t.strictSame(await probe(plugin.program), EXPECTED)
   await plugin.kill()
   await plugin.restart()
-  await eventually(
-    'its rights',
-    () => linesSaying(plugin, 'file access is restricted').length === 3,
-  )
+  await waitForRestrictions(plugin, 3)
   const restarted = await probe(plugin.program)
   t.match(restarted, { 'reading a file beside the token': 'done', 'reading the token': 'denied' })
 })
@@ -159,14 +159,11 @@ void test('csi can use the files of its configuration and nothing else, also wit
     wrap,
   )
   t.teardown(() => provider.stop())
-  const restrictions = () =>
-    provider.logLines().filter(({ msg }) => String(msg).startsWith('file access is restricted'))
-      .length
   await provider.program.waitUntil('the compiled code to be saved', async () => {
     return (await probe(provider.program))['writing compiled code'] === 'denied'
   })
   t.strictSame(await probe(provider.program), EXPECTED)
-  t.equal(restrictions(), 1)
+  await waitForRestrictions(provider, 1)
 
   const kubeletFolder = tempFolder('kubelet')
   const runtime = {
@@ -204,7 +201,7 @@ void test('csi can use the files of its configuration and nothing else, also wit
   })
   // The configuration no longer names the CA.
   t.strictSame(await probe(provider.program), { ...EXPECTED, 'reading the token': 'denied' })
-  t.equal(restrictions(), 2)
+  await waitForRestrictions(provider, 2)
   rmSync(join(targetPath, 'vault.sock'))
   await eventually('the socket again', isServed)
 
@@ -232,9 +229,9 @@ void test('a file that the launcher does not find keeps the right to all files, 
   const tokenFile = join(folder, 'token')
   copyFileSync(vault.tokenFile, tokenFile)
   const plugin = await fixture.startHealthy({ auth: { tokenFile } })
-  t.match(linesSaying(plugin, 'file access is not restricted'), [
-    { reason: `${tokenFile} is not among the granted files` },
-  ])
+  const lines = () => linesSaying(plugin, 'file access is not restricted')
+  await eventually('its rights', () => lines().length > 0)
+  t.match(lines(), [{ reason: `${tokenFile} is not among the granted files` }])
 })
 
 void test('folders around the needed files, which a comment mentions, do not take the right to the files', async (t) => {
@@ -251,15 +248,17 @@ void test('folders around the needed files, which a comment mentions, do not tak
   await plugin.kill()
   await plugin.restart()
   await plugin.waitForHealth('ok')
-  t.equal(linesSaying(plugin, 'file access is restricted').length, 2)
+  await waitForRestrictions(plugin, 2)
 
-  const logins = linesSaying(plugin, 'logged in').length
   await vault.writeToken()
   await revokeTokens(bao)
-  await eventually('another login', () => linesSaying(plugin, 'logged in').length > logins)
+  await eventually('a login after those of the starts', () => {
+    return linesSaying(plugin, 'logged in').length > 2
+  })
   rmSync(dirname(socket), { recursive: true })
   await plugin.waitForSocket()
   await plugin.waitForHealth('ok')
+  t.ok(await plugin.client.encrypt(newSeed()))
 })
 
 void test('in a pod, NODE_OPTIONS of config node grants the same', async (t) => {

@@ -36,8 +36,10 @@ export class NameServer {
     const folder = tempFolder('names')
     const etc = join(folder, 'etc')
     mkdirSync(etc)
-    for (const name of ['nsswitch.conf', 'ld.so.cache', 'passwd', 'group'])
+    for (const name of ['ld.so.cache', 'passwd', 'group'])
       copyFileSync(join('/etc', name), join(etc, name))
+    // The host may ask a service of its own, such as systemd-resolved.
+    writeFileSync(join(etc, 'nsswitch.conf'), 'hosts: files dns\n')
     const namespace = await MountNamespace.start(folder)
     const server = new NameServer(addresses, host, socket, namespace, etc)
     server.replace('resolv.conf', `nameserver ${host}\n`)
