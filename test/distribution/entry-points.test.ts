@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { test } from 'tap'
 
 import { IMAGE_ENTRYPOINT, NODE_OPTIONS, VERSION } from '../../scripts/distribution.ts'
-import { COMMON_FILES } from '../../src/config/file-needs.ts'
+import { COMMON_FILES, findFileNeeds } from '../../src/config/file-needs.ts'
+import { parseProviderConfig } from '../../src/config/load.ts'
 import { permissionOptions } from '../../src/node/files/permission-options.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -34,6 +35,16 @@ void test('the image has the version of the program, and does not run as root by
   t.end()
 })
 
+/** Configurations in which every path that a server writes to is a default. */
+const VAULT = 'vault: {address: "https://127.0.0.1:8200"'
+const LOGIN = 'auth: {method: kubernetes, role: kms, tokenFile: /run/token}'
+const KMS_DEFAULTS = `${VAULT}, ${LOGIN}}
+transit: {key: k8s}
+kms: {clusterId: prod}`
+const RULE = `{namespaces: ['*'], serviceAccounts: ['*'], roles: ['*'], keys: ['*'], types: [jwks]}`
+const CSI_DEFAULTS = `${VAULT}}
+csi: {audience: vault, rules: [${RULE}], runtime: {enabled: true}}`
+
 void test('launcher, static pod and chart start Node.js with the same restrictions', (t) => {
   const launcher = read('bin/transit-bridge')
   const chart = read('helm/transit-bridge/templates/_configuration.tpl')
@@ -47,6 +58,17 @@ void test('launcher, static pod and chart start Node.js with the same restrictio
 
   const files = /^ {2}for file in (.+); do$/m.exec(launcher)?.[1]
   t.same(files?.split(' '), COMMON_FILES)
+  const folders = (text = '') =>
+    text
+      .split(/[\s\\]+/)
+      .map((folder) => `${folder}/*`)
+      .toSorted()
+  const needs = (role: 'kms' | 'csi', text: string) =>
+    findFileNeeds(parseProviderConfig('config.yaml', text, {}).config, role).write.toSorted()
+  const [, ofKms] = /^ {4}grant_folder (\/.+)$/m.exec(launcher) ?? []
+  t.same(folders(ofKms), needs('kms', KMS_DEFAULTS))
+  const [, ofCsi] = /^ {4}for folder in ([^;]+); do$/m.exec(launcher) ?? []
+  t.same(folders(ofCsi), needs('csi', CSI_DEFAULTS))
   t.match(chart, `$read := list ${COMMON_FILES.map((file) => JSON.stringify(file)).join(' ')} `)
   t.end()
 })
