@@ -51,34 +51,35 @@ try {
 
 async function measureCase(each: (typeof CASES)[number], seeds: Seeds): Promise<Row[]> {
   const { seeds: count, delayMs, isWarm, maxRatio } = each
+  await using ends = new AsyncDisposableStack()
   const network = delayMs === 0 ? undefined : await SlowNetwork.start(vault.bao.address, delayMs)
+  ends.defer(async () => network?.stop())
   const address = network?.address ?? vault.bao.address
   const prepare = isWarm ? prepareWarm : prepareNew
   const subjects: Subject[] = []
-  try {
-    subjects.push(await prepareDirect(address, seeds.own.slice(0, count)))
-    subjects.push(await prepare(() => startPlugin(address), seeds.own.slice(0, count)))
-    if (binary !== undefined) {
-      const startPeer = () => PeerPlugin.start(binary, vault, { address })
-      subjects.push(await prepare(startPeer, seeds.peer.slice(0, count)))
-    }
-    const [direct = NaN, own = NaN, peer] = await takeTurns(subjects)
-    const state = isWarm ? 'warm process' : 'new process'
-    const where = delayMs === 0 ? '' : `, ${String(delayMs)} ms to Vault`
-    const row = (who: string, value: number): Row => ({
-      what: `${String(count)} DEK seeds one by one${where}, ${who}: each`,
-      value: milliseconds(value),
-      ratio: value / direct,
-    })
-    const ours = row(`${state} of transit-bridge`, own)
-    if (peer === undefined) return [row('direct decrypts', direct), ours]
-    const goal = { target: `<= ${String(maxRatio)} x the peer`, ok: own <= maxRatio * peer }
-    const theirs = row(`${state} of vault-kubernetes-kms`, peer)
-    return [row('direct decrypts', direct), { ...ours, ...goal }, theirs]
-  } finally {
-    for (const subject of subjects) await subject.close()
-    await network?.stop()
+  const add = (subject: Subject) => {
+    ends.defer(async () => void (await subject.close()))
+    subjects.push(subject)
   }
+  add(await prepareDirect(address, seeds.own.slice(0, count)))
+  add(await prepare(() => startPlugin(address), seeds.own.slice(0, count)))
+  if (binary !== undefined) {
+    const startPeer = () => PeerPlugin.start(binary, vault, { address })
+    add(await prepare(startPeer, seeds.peer.slice(0, count)))
+  }
+  const [direct = NaN, own = NaN, peer] = await takeTurns(subjects)
+  const state = isWarm ? 'warm process' : 'new process'
+  const where = delayMs === 0 ? '' : `, ${String(delayMs)} ms to Vault`
+  const row = (who: string, value: number): Row => ({
+    what: `${String(count)} DEK seeds one by one${where}, ${who}: each`,
+    value: milliseconds(value),
+    ratio: value / direct,
+  })
+  const ours = row(`${state} of transit-bridge`, own)
+  if (peer === undefined) return [row('direct decrypts', direct), ours]
+  const goal = { target: `<= ${String(maxRatio)} x the peer`, ok: own <= maxRatio * peer }
+  const theirs = row(`${state} of vault-kubernetes-kms`, peer)
+  return [row('direct decrypts', direct), { ...ours, ...goal }, theirs]
 }
 
 /** The median of the rounds for each. */
@@ -147,7 +148,12 @@ async function prepareWarm(
   seeds: readonly WrappedSeed[],
 ): Promise<Subject> {
   const server = await start()
-  for (let calls = 0; calls < WARM_CALLS; calls += seeds.length)
-    await decryptWithGo(server.socket, seeds)
+  try {
+    for (let calls = 0; calls < WARM_CALLS; calls += seeds.length)
+      await decryptWithGo(server.socket, seeds)
+  } catch (error) {
+    await server.stop()
+    throw error
+  }
   return { measure: () => decryptWithGo(server.socket, seeds), close: () => server.stop() }
 }
