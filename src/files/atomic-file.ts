@@ -83,7 +83,7 @@ async function writeNew(
   const file = await open(path, NEW_FILE, mode)
   try {
     // The mode passed to open(2) is subject to the umask.
-    if (((await file.stat()).mode & 0o777) !== mode) await chmod(path, mode)
+    if (((await file.stat()).mode & 0o777) !== mode) await setMode(path, file, mode)
     await file.writeFile(bytes)
     await finish?.()
     await syncName(dirname(path), file, bytes)
@@ -94,6 +94,11 @@ async function writeNew(
   } finally {
     await file.close()
   }
+}
+
+/** Node.js forbids fchmod(2) under its permission model. */
+function setMode(path: string, file: FileHandle, mode: number): Promise<void> {
+  return process.permission === undefined ? file.chmod(mode) : chmod(path, mode)
 }
 
 /**
@@ -116,7 +121,7 @@ function unfinishedOf(path: string): string {
 
 /**
  * Removes a file, and what an interrupted {@link replaceFile} left of it; returns whether it existed. After a power cut, it is
- * still removed, or its content is destroyed. Throws what node:fs throws.
+ * still removed, or its content is destroyed, unless the file system had no space to overwrite it. Throws what node:fs throws.
  */
 export async function removeFile(path: string): Promise<boolean> {
   try {
