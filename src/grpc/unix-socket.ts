@@ -35,8 +35,8 @@ export interface SocketAccess {
    */
   readonly group?: string | number | undefined
   /**
-   * Clients use another path to the folder, or are only this program, so the path may be longer than the address of a socket. The
-   * folder must exist.
+   * Allows a path that is longer than the address of a socket: for clients that use a shorter path to the folder, and for sockets that
+   * only this program uses. The folder must exist.
    */
   readonly anyLength?: boolean
 }
@@ -230,6 +230,11 @@ function foldersBetween(first: string, last: string): readonly string[] {
   return last === first || dirname(last) === last
     ? [last]
     : [...foldersBetween(first, dirname(last)), last]
+}
+
+/** Whether a process serves the socket at a path of any length. Throws SOCKET_FAILED if that cannot be found out. */
+export function isServed(path: string): Promise<boolean> {
+  return throughFolder(path, (address) => isAlive(path, address))
 }
 
 /** A refused connection means that no process listens, as after SIGKILL or a power cut. */

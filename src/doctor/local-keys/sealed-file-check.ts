@@ -8,7 +8,11 @@ import { isInMemory } from '../../files/memory-file-system.ts'
 import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
 import { describeLocalKeys, judgeOfflineState } from '../../kms/local/offline-readiness.ts'
 import { SealedFile } from '../../kms/local/sealed-file.ts'
-import type { OfflineState, SealedOwner } from '../../kms/local/sealed-format.ts'
+import {
+  wipeLocalKeys,
+  type OfflineState,
+  type SealedOwner,
+} from '../../kms/local/sealed-format.ts'
 import { describeDuration } from '../../time/duration.ts'
 import { checkCredential, CREDENTIAL_PLACES } from './credential-check.ts'
 import { fail, ok, unknown, warn, type Finding } from '../finding.ts'
@@ -34,7 +38,7 @@ export async function checkSealedFile(
   const log = { warn: () => undefined }
   const file = new SealedFile({ path: sealedFile, nodeKeyFile, owner, log })
   const state = await file.load()
-  for (const { key } of state?.localKeys ?? []) key.fill(0)
+  wipeLocalKeys(state)
   return [...nodeKey, ...others, judge(sealedFile, file.fault, state, offlineForMs)]
 }
 

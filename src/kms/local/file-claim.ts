@@ -2,7 +2,7 @@ import { createServer } from 'node:net'
 
 import { BridgeError } from '../../errors.ts'
 import { readWithinTime } from '../../files/bounded-read.ts'
-import { serveSocket, type ServedSocket } from '../../grpc/unix-socket.ts'
+import { isServed, serveSocket, type ServedSocket } from '../../grpc/unix-socket.ts'
 
 /** Only plugins of this user can ask who has the file. */
 const MODE = 0o600
@@ -29,6 +29,15 @@ export class FileClaim {
       this.#socket = undefined
       return this.#serve()
     })
+  }
+
+  /**
+   * Whether another plugin answers at the socket. Never throws: whoever may not connect may not read the file either, because both
+   * have mode 0600.
+   */
+  async isHeldElsewhere(): Promise<boolean> {
+    if (this.#socket !== undefined) return false
+    return readWithinTime(this.#path, () => isServed(this.#path)).catch(() => false)
   }
 
   async #serve(): Promise<boolean> {

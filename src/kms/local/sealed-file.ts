@@ -10,6 +10,7 @@ import {
   formatSealedFile,
   NODE_KEY_BYTES,
   parseSealedFile,
+  wipeLocalKeys,
   type OfflineState,
   type SealedOwner,
 } from './sealed-format.ts'
@@ -94,7 +95,7 @@ export class SealedFile {
         this.#report(describeFault(path, 'written', error))
         return false
       } finally {
-        for (const { key } of state.localKeys) key.fill(0)
+        wipeLocalKeys(state)
       }
     })
   }
@@ -114,9 +115,9 @@ export class SealedFile {
     })
   }
 
-  /** Where no lock can be made, as on a read-only disk, no other plugin has one. The next write reports why. */
+  /** Where no socket can be created, as on a read-only disk, another plugin may still have one. The next write reports why. */
   async #isOurs(): Promise<boolean> {
-    return this.#claim.hold().catch(() => true)
+    return this.#claim.hold().catch(async () => !(await this.#claim.isHeldElsewhere()))
   }
 
   #inUseError(): BridgeError {

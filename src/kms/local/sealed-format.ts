@@ -27,6 +27,11 @@ export interface OfflineState {
   readonly localKeys: readonly KeptLocalKey[]
 }
 
+/** Zeroes the local keys. */
+export function wipeLocalKeys(state: Pick<OfflineState, 'localKeys'> | undefined): void {
+  for (const { key } of state?.localKeys ?? []) key.fill(0)
+}
+
 /** Which plugin a sealed file belongs to. */
 export interface SealedOwner {
   readonly clusterId: string

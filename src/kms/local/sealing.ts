@@ -9,7 +9,7 @@ import { makeSnapshot, type ClusterIds } from '../../seed/key-snapshot.ts'
 import { readMoment, timeBetween, type Moment } from '../../time/boot-time.ts'
 import { LocalKeyRing, MAX_KEYS, type RingNote } from './ring.ts'
 import { SealedFile } from './sealed-file.ts'
-import type { OfflineState } from './sealed-format.ts'
+import { wipeLocalKeys, type OfflineState } from './sealed-format.ts'
 import { StateKeeper } from './state-keeper.ts'
 import { LocalKeys } from './own-keys.ts'
 import { OfflineLimit } from './offline-limit.ts'
@@ -115,7 +115,7 @@ export class LocalSealing {
       return this.#restore(state, clusters)
     } finally {
       // Local keys that are in use were copied.
-      for (const { key } of state.localKeys) key.fill(0)
+      wipeLocalKeys(state)
     }
   }
 

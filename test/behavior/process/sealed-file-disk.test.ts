@@ -32,6 +32,12 @@ async function startDisk() {
     fill: () => fillFile(filler),
     makeRoom: () => rmSync(filler),
     makeReadOnly: () => mount('-o', 'remount,ro', folder),
+    /** The sealed file through a read-only mount, as a container may have it. */
+    viewReadOnly: () => {
+      const view = tempFolder('view')
+      mount('--bind', '-o', 'ro', folder, view)
+      return join(view, 'local-keys')
+    },
     inside: namespace.inside.bind(namespace),
     stop: () => namespace.stop(),
   }
@@ -59,12 +65,17 @@ void test(
     const { sealedFile } = disk
     const nodeKeyFile = join(tempFolder('node-key'), 'key')
     writeFileSync(nodeKeyFile, randomBytes(32), { mode: 0o400 })
-    const kms = { refreshInterval: '1s', localKeys: { enabled: true, sealedFile, nodeKeyFile } }
-    const plugin = await fixture.launch({ kms }, ({ command, args }) =>
-      disk.inside(command, [...args]),
-    )
-    await plugin.waitForSocket()
-    await plugin.waitForHealth('ok')
+    const launch = async (path = sealedFile) => {
+      const localKeys = { enabled: true, sealedFile: path, nodeKeyFile }
+      const kms = { refreshInterval: '1s', localKeys }
+      const launched = await fixture.launch({ kms }, ({ command, args }) =>
+        disk.inside(command, [...args]),
+      )
+      await launched.waitForSocket()
+      await launched.waitForHealth('ok')
+      return launched
+    }
+    const plugin = await launch()
     const fault = async () => {
       const { text } = await plugin.admin('/readyz?format=json')
       const { details } = JSON.parse(text) as { details: { sealedFileFault?: string } }
@@ -83,7 +94,12 @@ void test(
     disk.makeRoom()
     await eventually('the next try', () => disk.isWritten(), { timeoutMs: 60_000 })
     await eventually('the end of the fault', async () => (await fault()) === undefined)
-    // The lock of a running plugin is open for writing, so such a file system cannot be remounted.
+    const second = await launch(disk.viewReadOnly())
+    await eventually('another plugin to report who has the file', () =>
+      second.logLines().some(({ msg }) => /is in use by another plugin/.test(String(msg))),
+    )
+    await second.stop()
+    // The file system of a socket that a plugin serves cannot be remounted.
     await plugin.kill()
     disk.makeReadOnly()
     await plugin.restart()
