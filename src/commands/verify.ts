@@ -2,7 +2,7 @@ import { readGivenFile } from '../encryption/rules-file.ts'
 import { formatResource, type Resource } from '../kube/resource.ts'
 import { DeepProof } from '../verify/deep-proof.ts'
 import { formatReport } from '../verify/report-text.ts'
-import type { Depth, Report, SealedFileUse } from '../verify/report.ts'
+import type { Depth, Report } from '../verify/report.ts'
 import type { Decryption } from '../verify/verification.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import {
@@ -24,7 +24,7 @@ import {
   type StoreReading,
   type StoreSource,
 } from './cli/store-report.ts'
-import { openSealedReader } from './cli/sealed-access.ts'
+import { openSealedReader, type SealedAccess } from './cli/sealed-access.ts'
 import { openSourceReader } from './cli/source-access.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from './cli/terminal.ts'
 
@@ -173,7 +173,9 @@ export async function verify(
     const report = await untilInterrupted((signal) =>
       reportStore({ ...reading, rules, deep: keys && { ...keys, depth } }, terminal, signal),
     )
-    return keys?.confirm === undefined ? report : { ...report, sealedFile: await keys.confirm() }
+    if (keys?.confirm === undefined) return report
+    const ofSnapshot = reading.source.kind === 'snapshot'
+    return { ...report, sealedFile: { ...(await keys.confirm()), ofSnapshot } }
   } finally {
     await keys?.close()
   }
@@ -181,7 +183,7 @@ export async function verify(
 
 interface OpenKeys extends Omit<Decryption, 'depth'> {
   /** What must still be true after the store was read. */
-  readonly confirm?: () => Promise<SealedFileUse>
+  readonly confirm?: SealedAccess['confirm']
   close(): Promise<void> | void
 }
 
@@ -200,7 +202,7 @@ async function openKeys(
   const objects = depth !== 'seeds'
   return {
     ...access,
-    proof: new DeepProof({ reader, acceptVaultKubernetesKms, objects }),
+    proof: new DeepProof({ reader, acceptVaultKubernetesKms, objects, isOffline }),
     close: () => access.close(),
   }
 }

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 
-import { BridgeError } from '../errors.ts'
+import { BridgeError, type ErrorCode } from '../errors.ts'
 import type { KmsV1Value, KmsV2Value } from '../storage/stored-value.ts'
 import { findPayloadFault } from '../storage/payload.ts'
 import {
@@ -20,6 +20,8 @@ export interface DeepProofOptions {
   readonly acceptVaultKubernetesKms: boolean
   /** Whether to decrypt every object, and not only its DEK source. */
   readonly objects: boolean
+  /** Whether the key and the local keys are those of a sealed file, which may be older than the data. */
+  readonly isOffline?: boolean
 }
 
 /** A DEK source that was decrypted (kept only with `objects`), or why it cannot be. */
@@ -32,6 +34,14 @@ const FOREIGN: Finding = {
   kind: 'unproven',
   why: 'another plugin wrote it, and only that plugin can decrypt it',
 }
+
+/** Faults that the key may no longer have in Vault. */
+const OF_KEY: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'KEY_ID_UNKNOWN',
+  'KEY_VERSION_DISABLED',
+])
+const NOT_IN_FILE =
+  'the Transit key had no such version, or had disabled it, when Vault last answered the plugin; run transit-bridge verify --deep to ask Vault'
 
 /**
  * Decrypts every distinct DEK source once, with Transit or with the sealed file of a node; a source that was evicted is decrypted
@@ -95,29 +105,31 @@ export class DeepProof implements Proof {
     try {
       return openSource(value, this.#options.acceptVaultKubernetesKms) ?? FOREIGN
     } catch (error) {
-      return explain(BridgeError.from(error))
+      return this.#explain(BridgeError.from(error))
     }
   }
 
   #keep(result: Buffer | BridgeError | undefined): SourceState {
     if (result === undefined) throw new TypeError('there is no result for a DEK source')
-    if (result instanceof BridgeError) return explain(result)
+    if (result instanceof BridgeError) return this.#explain(result)
     if (this.#options.objects) return { source: result }
     result.fill(0)
     return {}
+  }
+
+  #explain(error: BridgeError): Finding {
+    const { code, message } = error
+    if (code === 'INTERNAL') throw error
+    // Vault may still be able to decrypt it.
+    if (code === 'LOCAL_KEY_MISSING') return { kind: 'unproven', why: message, code }
+    if (this.#options.isOffline === true && OF_KEY.has(code))
+      return { kind: 'unproven', why: NOT_IN_FILE, code }
+    return { kind: 'unreadable', why: `its DEK seed: ${message}`, code }
   }
 }
 
 function isKms(stored: ParsedObject['stored']): stored is KmsV1Value | KmsV2Value {
   return stored.kind === 'kms-v1' || stored.kind === 'kms-v2'
-}
-
-function explain(error: BridgeError): Finding {
-  const { code, message } = error
-  if (code === 'INTERNAL') throw error
-  // Vault may still be able to decrypt it.
-  if (code === 'LOCAL_KEY_MISSING') return { kind: 'unproven', why: message, code }
-  return { kind: 'unreadable', why: `its DEK seed: ${message}`, code }
 }
 
 function wipe(state: SourceState): void {

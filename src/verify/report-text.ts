@@ -155,9 +155,10 @@ function formatNames(
 }
 
 function formatVerdict(report: Report): string {
-  const { ok, objects, depth } = report
+  const { ok, objects, depth, sealedFile } = report
+  const proved = sealedFile?.ofSnapshot === true ? PROVED_OF_SNAPSHOT : PROVED[depth]
   return ok
-    ? `ok: ${count(objects, 'object')} read, nothing in plaintext that must be encrypted, ${PROVED[depth]}`
+    ? `ok: ${count(objects, 'object')} read, nothing in plaintext that must be encrypted, ${proved}`
     : `NOT ok: of ${count(objects, 'object')}: ${escapeControls(listFaults(report).join('; '))}`
 }
 
@@ -168,6 +169,8 @@ const PROVED: Readonly<Record<Report['depth'], string>> = {
   offline:
     'every encrypted object decrypted with the sealed file of this node, so its API server can start without Vault',
 }
+const PROVED_OF_SNAPSHOT =
+  'every encrypted object of this snapshot decrypted with the sealed file of this node (without --snapshot, the command proves that its API server can start without Vault)'
 
 function count(number: number, thing: string): string {
   return `${formatCount(number)} ${thing}${number === 1 ? '' : 's'}`

@@ -19,6 +19,8 @@ export interface SealedFileUse {
   readonly localKeys: number
   /** When the plugin can no longer start from it, unless Vault answers before: RFC 3339. */
   readonly usableUntil: string
+  /** Whether the data is that of an etcd snapshot, which says nothing about what etcd contains now. */
+  readonly ofSnapshot: boolean
 }
 
 /** The result of `verify`. Its field names are those of the JSON output and must not change. */
@@ -101,14 +103,13 @@ export interface ReportOptions {
   readonly revisions: readonly bigint[]
   readonly depth: Depth
   readonly vaultUid?: string | undefined
-  readonly sealedFile?: SealedFileUse | undefined
 }
 
 const SECRETS = { name: 'secrets', group: '' }
 
 /** Judges what was counted. */
 export function makeReport(options: ReportOptions): Report {
-  const { tally, expectation, source, prefix, revisions, depth, vaultUid, sealedFile } = options
+  const { tally, expectation, source, prefix, revisions, depth, vaultUid } = options
   const resources = [...withNamed(tally, expectation).values()]
     .map((each) => reportResource(each, expectation))
     .toSorted((one, other) => (one.resource < other.resource ? -1 : 1))
@@ -134,7 +135,6 @@ export function makeReport(options: ReportOptions): Report {
     revisions: revisions.map(String),
     depth,
     vaultUid,
-    sealedFile,
     objects: tally.objects,
     seeds: tally.sources,
     plain,

@@ -1,5 +1,5 @@
 import { BridgeError } from '../errors.ts'
-import type { OfflineState } from '../kms/local/sealed-format.ts'
+import { wipeLocalKeys, type OfflineState } from '../kms/local/sealed-format.ts'
 import {
   encodeLocalKeyAssociatedData,
   identifyLocalKey,
@@ -16,15 +16,15 @@ import type { DecryptInput, DecryptResult } from '../transit/transit.ts'
  */
 export class SealedKeys implements Pick<SourceReaderOptions['transit'], 'readKey' | 'decrypt'> {
   readonly #path: string
-  readonly #key: TransitKey
+  readonly #state: Pick<OfflineState, 'key' | 'localKeys'>
   readonly #localKeys: ReadonlyMap<string, Buffer>
 
   /** `path` is for messages. */
-  constructor(path: string, { key, localKeys }: Pick<OfflineState, 'key' | 'localKeys'>) {
+  constructor(path: string, state: Pick<OfflineState, 'key' | 'localKeys'>) {
     this.#path = path
-    this.#key = key
+    this.#state = state
     this.#localKeys = new Map(
-      localKeys.map(({ ciphertext, clusterId, key: localKey }) => [
+      state.localKeys.map(({ ciphertext, clusterId, key: localKey }) => [
         identifyLocalKey({ ciphertext, associatedData: encodeLocalKeyAssociatedData(clusterId) }),
         localKey,
       ]),
@@ -41,7 +41,7 @@ export class SealedKeys implements Pick<SourceReaderOptions['transit'], 'readKey
   }
 
   readKey(): Promise<TransitKey> {
-    return Promise.resolve(this.#key)
+    return Promise.resolve(this.#state.key)
   }
 
   decrypt(_key: string, inputs: readonly DecryptInput[]): Promise<DecryptResult[]> {
@@ -49,7 +49,7 @@ export class SealedKeys implements Pick<SourceReaderOptions['transit'], 'readKey
   }
 
   end(): void {
-    for (const key of this.#localKeys.values()) key.fill(0)
+    wipeLocalKeys(this.#state)
   }
 
   #find(input: DecryptInput): DecryptResult {

@@ -5,7 +5,7 @@ import { pathOfResource } from '../kube/resource.ts'
 import { CLUSTER_MARKER, findGaps, listMarkers } from './gaps.ts'
 import type { Proof } from './proof.ts'
 import { findWrongCluster, type ExpectedCluster } from './wrong-cluster.ts'
-import { makeReport, type Depth, type Report, type SealedFileUse } from './report.ts'
+import { makeReport, type Depth, type Report } from './report.ts'
 import { scanStore } from './scan.ts'
 
 export interface Decryption {
@@ -13,7 +13,6 @@ export interface Decryption {
   readonly depth: Depth
   /** Of the requests in Vault's audit log; undefined if Vault is not asked. */
   readonly uid?: string | undefined
-  readonly sealedFile?: SealedFileUse | undefined
 }
 
 export interface VerificationOptions extends ExpectationOptions {
@@ -63,6 +62,5 @@ export async function verifyStore(options: VerificationOptions): Promise<Report>
     revisions: store.revisions,
     depth: deep?.depth ?? 'envelopes',
     vaultUid: deep?.uid,
-    sealedFile: deep?.sealedFile,
   })
 }

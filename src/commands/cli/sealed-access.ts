@@ -5,7 +5,7 @@ import { requireSection } from '../../config/section.ts'
 import { BridgeError } from '../../errors.ts'
 import { judgeOfflineState } from '../../kms/local/offline-readiness.ts'
 import { SealedFile } from '../../kms/local/sealed-file.ts'
-import type { SealedOwner } from '../../kms/local/sealed-format.ts'
+import { wipeLocalKeys, type SealedOwner } from '../../kms/local/sealed-format.ts'
 import { SourceReader } from '../../storage/source-reader.ts'
 import { systemClock } from '../../time/clock.ts'
 import type { SealedFileUse } from '../../verify/report.ts'
@@ -15,12 +15,11 @@ import type { Terminal } from './terminal.ts'
 export interface SealedAccess {
   readonly reader: SourceReader
   readonly acceptVaultKubernetesKms: boolean
-  readonly sealedFile: SealedFileUse
   /**
    * Reads the file again, because it may have changed while the store was read. Throws STATE_INVALID if a plugin cannot start from it
    * any longer, or if it has lost a local key.
    */
-  confirm(): Promise<SealedFileUse>
+  confirm(): Promise<Omit<SealedFileUse, 'ofSnapshot'>>
   /** Zeroes the local keys. */
   close(): void
 }
@@ -54,14 +53,14 @@ export async function openSealedReader(
       `${use.file} lost a local key while the store was read, so nothing is proved; run this again`,
     )
   }
-  return { reader, acceptVaultKubernetesKms, sealedFile: use, confirm, close: () => keys.end() }
+  return { reader, acceptVaultKubernetesKms, confirm, close: () => keys.end() }
 }
 
 async function readSealedKeys(
   file: string,
   { enabled, sealedFile: path, nodeKeyFile, offlineForMs }: LocalKeysConfig,
   owner: SealedOwner,
-): Promise<{ readonly keys: SealedKeys; readonly use: SealedFileUse }> {
+): Promise<{ readonly keys: SealedKeys; readonly use: Omit<SealedFileUse, 'ofSnapshot'> }> {
   if (!enabled || path === undefined || nodeKeyFile === undefined)
     throw new BridgeError(
       'CONFIG_INVALID',
@@ -73,7 +72,7 @@ async function readSealedKeys(
   const state = await sealed.load()
   const judged = judgeOfflineState(path, { state, fault: sealed.fault }, offlineForMs)
   if ('why' in judged) {
-    for (const { key } of state?.localKeys ?? []) key.fill(0)
+    wipeLocalKeys(state)
     const { why, fix } = judged
     throw new BridgeError(
       'STATE_INVALID',

@@ -31,13 +31,19 @@ export function judgeOfflineState(
     return { why: fault, fix: 'run this as the user of the plugin, usually root, and see its log' }
   if (state === undefined)
     return { why: `${path} does not exist`, fix: 'start the plugin while Vault answers' }
-  const ageMs = greatestAge(state.agreedAt, readMoment())
-  if (ageMs === undefined)
+  const ages = findAges(state.agreedAt, readMoment())
+  if (ages === undefined)
     return { why: `the clock of this node is behind ${path}`, fix: 'set the clock' }
   if (!canEncrypt(state))
     return { why: `${path} has no local key that encrypts`, fix: 'see the log of the plugin' }
+  const ageMs = Math.max(ages.inThisBoot, ages.afterReboot)
   const leftMs = offlineForMs - ageMs
   if (leftMs > 0) return { state, ageMs, leftMs }
+  if (ages.inThisBoot < offlineForMs)
+    return {
+      why: `the clock of this node was set forward after ${path} was written, so it would be too old after a reboot`,
+      fix: 'wait until the plugin writes it again, at most 5 minutes while Vault answers',
+    }
   const why = `${describeLocalKeys(state)}, Vault last answered ${describeDuration(ageMs)} ago, longer than kms.localKeys.offlineFor`
   return { why, fix: 'fix Vault first' }
 }
@@ -55,13 +61,16 @@ export function describeLocalKeys({ localKeys }: Pick<OfflineState, 'localKeys'>
 }
 
 /**
- * A start in the same boot counts the time since the boot, and one after a reboot only the wall clock: both must allow it. Undefined
- * if a clock is behind.
+ * How old a start finds the state: one in the same boot counts the time since the boot, and one after a reboot only the wall clock.
+ * Undefined if a clock is behind.
  */
-function greatestAge(agreedAt: Moment, now: Moment): number | undefined {
+function findAges(
+  agreedAt: Moment,
+  now: Moment,
+): { readonly inThisBoot: number; readonly afterReboot: number } | undefined {
   const afterReboot = timeBetween({ ...agreedAt, bootId: '' }, now)
   const inThisBoot = timeBetween(agreedAt, now)
   return afterReboot === undefined || inThisBoot === undefined
     ? undefined
-    : Math.max(afterReboot, inThisBoot)
+    : { inThisBoot, afterReboot }
 }

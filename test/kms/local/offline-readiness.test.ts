@@ -29,7 +29,7 @@ function judge(change: Partial<typeof now>, { isOwn = true, keyId = announced } 
 const ROWS = [
   ['written an hour ago', {}, '3 h left'],
   ['the clock was set back since', { wallMs: now.wallMs + HOUR }, /clock of this node is behind/],
-  ['the clock was set forward since', { wallMs: now.wallMs - 10 * HOUR }, /longer than kms/],
+  ['the clock was set forward since', { wallMs: now.wallMs - 10 * HOUR }, /was set forward after/],
   ['written before the last boot', { bootId: 'another' }, '3 h left'],
   ['older than kms.localKeys.offlineFor', { sinceBootMs: now.sinceBootMs - 5 * HOUR }, /longer/],
 ] as const
