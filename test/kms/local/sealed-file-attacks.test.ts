@@ -85,14 +85,17 @@ void test('a plugin whose socket beside the file was removed leaves the file to 
   const socket = `${node.sealedFile}.sock`
   rmSync(socket)
   const second = await node.start()
-  await second.clock.advance(2_000)
-  await eventually('its write', () => second.sealedFileWrites > 0)
+  await eventually('its write', async () => {
+    await second.clock.advance(2_000)
+    return second.sealedFileWrites > 0
+  })
   const content = readFileSync(node.sealedFile)
   node.transit.key = transitKey(2)
   await first.watch.refresh(first.within())
-  await first.clock.advance(2_000)
-  const isRefused = () => /in use by another plugin/.test(first.localKeys?.fileFault ?? '')
-  await eventually('the fault of the first', isRefused)
+  await eventually('the fault of the first', async () => {
+    await first.clock.advance(2_000)
+    return /in use by another plugin/.test(first.localKeys?.fileFault ?? '')
+  })
   await first.stop()
   t.same(readFileSync(node.sealedFile), content)
   t.ok(existsSync(socket), 'the end of the first does not concern the second')
