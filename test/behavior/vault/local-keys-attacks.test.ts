@@ -143,9 +143,9 @@ void test('Transit decrypts everything that Encrypt returned during refusals and
   const plugin = await fixture.startHealthy(settings)
   const handedOut: { seed: Buffer; wrapped: Wrapped }[] = []
   const refused = new Map<string, number>()
-  let isOver = false
+  const end = new AbortController()
   const call = async () => {
-    while (!isOver) {
+    while (!end.signal.aborted) {
       const seed = newSeed()
       try {
         handedOut.push({ seed, wrapped: await plugin.client.encrypt(seed) })
@@ -170,7 +170,7 @@ void test('Transit decrypts everything that Encrypt returned during refusals and
       await rotateKey(bao, name)
     }
   }
-  const ended = disturb().finally(() => (isOver = true))
+  const ended = disturb().finally(() => end.abort())
   await Promise.all([ended, ...Array.from({ length: CALLERS }, call)])
   t.comment(`${String(handedOut.length)} seeds; refused: ${JSON.stringify([...refused])}`)
   t.ok(handedOut.length > 0)
