@@ -35,7 +35,7 @@ const FOREIGN: Finding = {
   why: 'another plugin wrote it, and only that plugin can decrypt it',
 }
 
-/** Faults that the key may no longer have in Vault. */
+/** Faults against a copy of the Transit key, which the key in Vault may not have. */
 const OF_KEY: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'KEY_ID_UNKNOWN',
   'KEY_VERSION_DISABLED',

@@ -4,6 +4,7 @@ import type { AuditRequest } from '../real/vault/audit-log.ts'
 import type { AuditMark } from '../real/vault/openbao.ts'
 import { KmsVault, type KmsVaultOptions } from '../real/vault/kms-vault.ts'
 import { revokeTokens } from '../real/vault/revoke-tokens.ts'
+import { eventually } from '../real/host/eventually.ts'
 import { HttpProxy } from '../real/faults/http-proxy.ts'
 import { Plugin, type PluginConfiguration } from '../real/program/plugin.ts'
 import type { ServedProgram, Wrap } from '../real/program/served-program.ts'
@@ -123,6 +124,12 @@ export function newSeed(): Buffer {
 /** The log lines whose message starts with this. */
 export function linesSaying(plugin: ServedProgram, words: string): Record<string, unknown>[] {
   return plugin.logLines().filter(({ msg }) => String(msg).startsWith(words))
+}
+
+/** Waits until exactly so many lines say it: the log is written in the background. */
+export function waitForLines(plugin: ServedProgram, words: string, count: number): Promise<true> {
+  const holds = () => linesSaying(plugin, words).length === count
+  return eventually(`${String(count)} lines: ${words}`, holds)
 }
 
 /** What a caller sees of a call: the code and the message. */

@@ -32,8 +32,8 @@ export class FileClaim {
   }
 
   /**
-   * Whether another plugin answers at the socket. Never throws: whoever may not connect may not read the file either, because both
-   * have mode 0600.
+   * Whether another plugin answers at the socket. Never throws. A user without the right to connect has no right to read the file
+   * either, because both have mode 0600.
    */
   async isHeldElsewhere(): Promise<boolean> {
     if (this.#socket !== undefined) return false

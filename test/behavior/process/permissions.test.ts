@@ -33,7 +33,7 @@ import { buildProgram, PROGRAM } from '../../commands/program.ts'
 import { readSealedFile } from '../../kms/local/read-sealed-file.ts'
 import { newPod, PodVault, ROLE } from '../../csi/pod-vault.ts'
 import { ALLOW_RUNTIME, Kubelet, PodSocket, RUNTIME_POLICY } from '../../csi/runtime/fixture.ts'
-import { Fixture, linesSaying, newSeed } from '../fixture.ts'
+import { Fixture, linesSaying, newSeed, waitForLines } from '../fixture.ts'
 import { EXPECTED, installProbe, probe } from './rights-probe.ts'
 
 buildProgram()
@@ -46,7 +46,7 @@ type StaticPod = {
 
 /** Waits until so many starts have said that they are restricted. */
 const waitForRestrictions = (plugin: ServedProgram, starts: number) =>
-  eventually('its rights', () => linesSaying(plugin, 'file access is restricted').length === starts)
+  waitForLines(plugin, 'file access is restricted', starts)
 
 /** A token as the kubelet projects it: token -> ..data/token, ..data -> a folder that is replaced. */
 function projectToken(folder: string, name: string, token: string): void {

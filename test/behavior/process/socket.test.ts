@@ -9,17 +9,13 @@ import { CsiClient } from '../../real/program/csi-client.ts'
 import { KmsClient } from '../../real/program/kms-client.ts'
 import { Provider } from '../../real/program/provider.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
-import { linesSaying, Fixture } from '../fixture.ts'
+import { Fixture, waitForLines } from '../fixture.ts'
 import { eventually } from '../../real/host/eventually.ts'
 
 const fixture = await Fixture.open()
 const KMS = { refreshInterval: '5m' }
 const NOBODY = 65_534
 const GROUP = 4_242
-
-/** The log is written in the background. */
-const oneLine = (plugin: Parameters<typeof linesSaying>[0], words: string) =>
-  eventually(`one line: ${words}`, () => linesSaying(plugin, words).length === 1)
 
 void test('kms: a socket that was removed is served again, and calls in flight continue', async (t) => {
   const plugin = await fixture.startHealthy({ kms: KMS })
@@ -30,7 +26,7 @@ void test('kms: a socket that was removed is served again, and calls in flight c
   t.match(await next.status(), { healthz: 'ok' })
   next.close()
   t.same(await plugin.client.decrypt(wrapped), Buffer.alloc(32, 1), 'who was connected still is')
-  await oneLine(plugin, 'the socket was gone from its path')
+  await waitForLines(plugin, 'the socket was gone from its path', 1)
   t.match(await plugin.admin('/livez'), { status: 200 })
 })
 
@@ -52,7 +48,7 @@ void test("kms: another process's socket at the path is not touched and fails /l
   const { ino } = lstatSync(plugin.socket)
   await eventually('/livez to fail', async () => (await plugin.admin('/livez')).status === 503)
   t.match(await plugin.admin('/readyz'), { status: 503, text: /the socket is not served/ })
-  await oneLine(plugin, 'the socket is no longer served: another process serves')
+  await waitForLines(plugin, 'the socket is no longer served: another process serves', 1)
   plugin.program.signal('SIGTERM')
   t.match(await plugin.program.ended(), { code: 0 })
   t.equal(lstatSync(plugin.socket).ino, ino, "its end does not remove the other's socket")

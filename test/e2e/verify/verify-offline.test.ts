@@ -132,7 +132,7 @@ void test('an object that was changed is unreadable', async (t) => {
   await etcd.delete(key)
 })
 
-void test('an object under a Transit key that the sealed file does not know is not proved, because Vault may know it', async (t) => {
+void test('an object under a Transit key that the sealed file does not know is not proved, and not unreadable', async (t) => {
   const key = '/registry/secrets/a/foreign'
   await fixture.bao.api('POST', 'transit/keys/another-key', {})
   const [seed] = await makeSeeds(fixture.vault, 1, 'another-key')
@@ -176,7 +176,7 @@ function writeNodeKey(): void {
   writeFileSync(nodeKeyFile, randomBytes(32))
 }
 
-void test('a node that cannot start without Vault is told why, and there is no verdict on the data', async (t) => {
+void test('if a node cannot start without Vault, the error says why, and there is no verdict on the data', async (t) => {
   await plugin.kill()
   for (const { what, spoil, told } of UNUSABLE) {
     const kept = [sealedFile, nodeKeyFile].map((file) => [file, `${file}.kept`] as const)

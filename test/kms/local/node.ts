@@ -10,6 +10,8 @@ import { transitKey } from '../transit-key.ts'
 
 export const seed = Buffer.from('0123456789abcdef0123456789abcdef')
 export const HOUR = 3_600_000
+/** Of the sealed file of a {@link Node}. */
+export const OWNER = { clusterId: 'prod', keyPath: 'transit/k8s-etcd' }
 
 export type Plugin = Awaited<ReturnType<typeof serviceFixture>>
 

@@ -24,9 +24,7 @@ import { HandClock } from '../../fakes/clock.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { transitKey } from '../transit-key.ts'
 import { readSealedFile } from './read-sealed-file.ts'
-import { HOUR, Node, outageAfterRun, seed, warnings, works, type Plugin } from './node.ts'
-
-const OWNER = { clusterId: 'prod', keyPath: 'transit/k8s-etcd' }
+import { HOUR, Node, outageAfterRun, OWNER, seed, type Plugin, warnings, works } from './node.ts'
 
 const denied = () => new BridgeError('VAULT_DENIED', 'scripted refusal')
 

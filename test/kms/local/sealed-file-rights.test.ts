@@ -19,7 +19,7 @@ import { BridgeError } from '../../../src/errors.ts'
 import { SealedFile } from '../../../src/kms/local/sealed-file.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { transitKey } from '../transit-key.ts'
-import { Node, outageAfterRun, seed, warnings, works, type Plugin } from './node.ts'
+import { Node, outageAfterRun, OWNER, type Plugin, seed, warnings, works } from './node.ts'
 
 const NOBODY = 65_534
 const isRoot = process.geteuid?.() === 0
@@ -188,8 +188,7 @@ void test('a folder at the path of an interrupted write is reported, and does no
 })
 
 function sealedFileOf({ sealedFile: path, nodeKeyFile }: Node): SealedFile {
-  const owner = { clusterId: 'prod', keyPath: 'transit/k8s-etcd' }
-  return new SealedFile({ path, nodeKeyFile, owner, log: { warn: () => undefined } })
+  return new SealedFile({ path, nodeKeyFile, owner: OWNER, log: { warn: () => undefined } })
 }
 
 const emptyState = (sinceBootMs: number) => ({

@@ -17,10 +17,8 @@ import { formatSealedFile } from '../../../src/kms/local/sealed-format.ts'
 import { readMoment } from '../../../src/time/boot-time.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { serviceFixture } from '../service-fixture.ts'
-import { HOUR, Node, outageAfterRun, seed, warnings, works } from './node.ts'
+import { HOUR, Node, outageAfterRun, OWNER, seed, warnings, works } from './node.ts'
 import { readSealedFile } from './read-sealed-file.ts'
-
-const OWNER = { clusterId: 'prod', keyPath: 'transit/k8s-etcd' }
 
 void test('a plugin that starts without Vault is healthy, encrypts and decrypts', async (t) => {
   const { node, envelope, keyId } = await outageAfterRun(t)
