@@ -104,7 +104,10 @@ function takePicture(page: string): void {
 
 await using stack = new AsyncDisposableStack()
 const teardown = (end: () => unknown) => stack.defer(async () => void (await end()))
-const { kms, prometheus } = await startWatchedStack({ teardown }, { between: 250, plugins: 3 })
+const { kms, prometheus } = await startWatchedStack(
+  { teardown, comment: (text) => void process.stderr.write(`${text}\n`) },
+  { between: 250, plugins: 3 },
+)
 await pause(WARM_UP_MS)
 const start = Date.now() / 1000
 await pause(HALF_MS)

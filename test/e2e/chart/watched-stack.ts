@@ -25,6 +25,8 @@ export type WatchedOptions = {
   /** The file with the alerts that Prometheus evaluates. Default: the chart's. */
   rules?: string
 }
+/** A test, or the stack of a script that prints comments. */
+export type WatchedScope = Scope & { comment(text: string): void }
 export type WatchedStack = { kms: Cluster; csi: CsiStack; prometheus: Prometheus }
 
 /** Local keys that survive a restart; the node key is in a file of the test. */
@@ -37,7 +39,7 @@ function withLocalKeys(): Record<string, unknown> {
 
 /** Plugin, provider and API server under a load that never stops, a Vault with TLS, and a Prometheus that scrapes them. */
 export async function startWatchedStack(
-  t: Scope,
+  t: WatchedScope,
   { between = 50, plugins = 2, rules = RULES }: WatchedOptions = {},
 ): Promise<WatchedStack> {
   const lasting = { expiresIn: 400 * 86_400 }
@@ -76,12 +78,17 @@ export async function startWatchedStack(
   return { kms, csi, prometheus }
 }
 
-/** Runs something again and again until the test ends. */
-function keepDoing(t: Scope, between: number, work: () => Promise<void>): void {
+/**
+ * Runs something again and again until the test ends. A round that fails is reported and does not end the load: on a slow
+ * machine, a call can exceed its deadline. A test that needs the load sees what is missing.
+ */
+function keepDoing(t: WatchedScope, between: number, work: () => Promise<void>): void {
   const end = new AbortController()
   const run = async () => {
     while (!end.signal.aborted) {
-      await work()
+      await work().catch((error: unknown) => {
+        if (!end.signal.aborted) t.comment(`the load: ${String(error)}`)
+      })
       await pause(between)
     }
   }
@@ -109,7 +116,7 @@ async function allowHash(vault: CsiVault): Promise<void> {
   await vault.writeRole({ role: 'web', subjects, policies: ['csi', 'more-keys', 'hash'] })
 }
 
-async function startWorkload(t: Scope, between: number): Promise<CsiStack> {
+async function startWorkload(t: WatchedScope, between: number): Promise<CsiStack> {
   const folder = tempFolder('rt')
   const socket = join(folder, 'csi.sock')
   const rules = [{ ...RULE, operations: ['hash'] }]
