@@ -54,7 +54,11 @@ void test(
     t.same(await prometheus.query(alerts), [], 'nothing fires, and nothing is about to')
     // Prometheus prefers OpenMetrics; a text that it cannot read makes `up` always 0. A slow machine can miss a scrape.
     for (const job of ['transit-bridge', 'transit-bridge-csi'])
-      t.equal((await prometheus.query(`min(max_over_time(up{job="${job}"}[1m]))`))[0]?.value, 1, job)
+      t.equal(
+        (await prometheus.query(`min(max_over_time(up{job="${job}"}[1m]))`))[0]?.value,
+        1,
+        job,
+      )
     const joined = await prometheus.query(
       'apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds * on (key_id_hash) group_left (key_version) max by (key_id_hash, key_version) (transit_bridge_key_info)',
     )
