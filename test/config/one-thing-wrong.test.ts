@@ -465,6 +465,12 @@ const ROWS: readonly Row[] = [
     'kms.localKeys: contains only one of sealedFile and nodeKeyFile; set both or neither',
   ],
   [
+    'a sealed file whose socket would be too long',
+    'maxUses: 1000000',
+    `nodeKeyFile: /run/node-key, sealedFile: /run/${'x'.repeat(81)}`,
+    'kms.localKeys.sealedFile: has a file name that is too long; at most 80 bytes',
+  ],
+  [
     'a sealed file in place of the token file',
     'maxUses: 1000000',
     'nodeKeyFile: /run/node-key, sealedFile: /run//secrets/token',

@@ -1,3 +1,5 @@
+import { basename } from 'node:path'
+
 import * as v from 'valibot'
 
 import { ACCEPTED_PLUGINS, type KmsConfig } from '../config.ts'
@@ -10,6 +12,15 @@ import { clusterId, filePath } from './text.ts'
 export const MAX_CACHE_ENTRIES = 65_536
 /** As many calls as the server has streams (src/grpc/client-bounds.ts, maxStreams). */
 const MAX_CALLS_IN_FLIGHT = 4_096
+
+/**
+ * The plugin reaches the socket beside the file at /proc/self/fd/NUMBER/NAME.sock, which must fit into the address of a socket
+ * (src/grpc/unix-socket.ts).
+ */
+const MAX_SEALED_NAME_BYTES = 80
+const SEALED_FILE =
+  'File in which local keys survive a restart of the plugin or of the node, sealed with the node key. It belongs on a ' +
+  `disk that survives a restart, in a folder that only this user can write to. Its name has at most ${MAX_SEALED_NAME_BYTES} bytes.`
 
 const decryptCache = v.pipe(
   v.strictObject({
@@ -65,9 +76,14 @@ const localKeys = v.pipe(
       '24h',
     ),
     sealedFile: v.exactOptional(
-      filePath(
-        'File in which local keys survive a restart of the plugin or of the node, sealed with the node key. It belongs on a ' +
-          'disk that survives a restart, in a folder that only this user can write to.',
+      v.pipe(
+        filePath(SEALED_FILE),
+        v.check(
+          (path) => Buffer.byteLength(basename(path)) <= MAX_SEALED_NAME_BYTES,
+          `has a file name that is too long; at most ${MAX_SEALED_NAME_BYTES} bytes`,
+        ),
+        v.description(SEALED_FILE),
+        v.metadata({ kind: 'file' }),
       ),
     ),
     nodeKeyFile: v.exactOptional(
