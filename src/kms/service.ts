@@ -167,9 +167,7 @@ export class KeyService {
     }
     const { sealed } = opened
     if (sealed === undefined || !health.mayDecrypt) return undefined
-    const plaintext = ring.openNow({ ...opened, sealed })
-    if (plaintext !== undefined) cache?.keep(opened, plaintext)
-    return plaintext
+    return ring.openNow({ ...opened, sealed })
   }
 
   /** KMS v1: like {@link encrypt}, with everything in one byte string. */
@@ -222,7 +220,7 @@ export class KeyService {
   }
 
   async #unwrap(opened: OpenedEnvelope, context: CallContext): Promise<Buffer> {
-    const { cache, decrypt, health, clock } = this.#options
+    const { cache, decrypt, health, localKeys, clock } = this.#options
     await checkClaim(opened, this.#options, (isKnown) =>
       this.#snapshotFor(opened, isKnown, context),
     )
@@ -236,7 +234,8 @@ export class KeyService {
         : this.#options.ring.open({ ...opened, sealed }, context)
     try {
       const plaintext = await retryWhileStandbyLags(open, context, clock)
-      cache?.keep(opened, plaintext)
+      // In the cache, what a local key decrypts would outlast kms.localKeys.offlineFor.
+      if (sealed === undefined || localKeys === undefined) cache?.keep(opened, plaintext)
       return plaintext
     } catch (error) {
       if (hasCode(error, 'CIPHERTEXT_INVALID')) await this.#checkClaimAgain(opened, context)

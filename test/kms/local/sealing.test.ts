@@ -225,6 +225,34 @@ void test('after offlineFor, Status says so and Encrypt fails; after a quarter m
   t.same(await service.decrypt(await service.encrypt(seed, within()), within()), seed)
 })
 
+void test('the decrypt cache does not keep what a local key decrypts: it would be read after offlineFor', async (t) => {
+  const f = await fixture({ cache: true, localKeys: { offlineForMs: HOUR / 2 } })
+  const other = await fixture()
+  const { service, within, clock, cache } = f
+  const envelopes = [
+    await service.encrypt(seed, within()),
+    await other.service.encrypt(seed, other.within()),
+  ]
+  const read = (envelope: Envelope) => service.decrypt(envelope, within())
+  for (const envelope of envelopes) t.same(await read(envelope), seed)
+  await startOutage(f)
+  await clock.advance(HOUR / 2)
+  for (const envelope of envelopes) t.same(await read(envelope), seed)
+  await clock.advance(HOUR / 8)
+  for (const envelope of envelopes)
+    await t.rejects(read(envelope), { code: 'VAULT_UNREACHABLE' })
+  t.equal(cache?.size, 0)
+})
+
+void test('without local keys, the decrypt cache keeps what a local key of an earlier run decrypts', async (t) => {
+  const other = await fixture()
+  const envelope = await other.service.encrypt(seed, other.within())
+  const { service, within, cost } = await serviceFixture({ cache: true })
+  const read = async () => t.same(await service.decrypt(envelope, within()), seed)
+  t.same(await cost(read), { ...NOTHING, decrypts: 1 })
+  t.same(await cost(read), NOTHING)
+})
+
 void test('a local key that is due during an outage stays in use', async (t) => {
   const f = await fixture({ localKeys: { maxUses: 2, maxAgeMs: HOUR } })
   const { service, within, clock } = f
