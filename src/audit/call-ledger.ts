@@ -163,9 +163,12 @@ interface FoundCall {
   readonly requests: number
 }
 
-/** A plugin's own check has one uid for all of its values; each value of a call has its own. */
+/**
+ * A plugin's own check has one uid for all of its values; each value of a call has its own, and so has a new local key that shares
+ * the batch of calls.
+ */
 function maxValues(call: FoundCall | undefined, { action, uids }: AuditEntry): number {
-  if (call?.method !== 'Check') return uids.length
+  if (call?.method !== 'Check' || uids.length > 1) return uids.length
   return action === 'encrypt' || action === 'decrypt' ? MAX_PROOF_VALUES[action] : 0
 }
 

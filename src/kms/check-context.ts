@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { CallContext } from '../call-context.ts'
-import { isOutage, type BridgeError } from '../errors.ts'
+import { isOutage, type BridgeError, type ErrorCode } from '../errors.ts'
+import { logKey, type Logger } from '../telemetry/log.ts'
 
 /** Longest time of one check: a read of the key and, if it is due, a proof. */
 export const CHECK_TIMEOUT_MS = 8_000
@@ -21,4 +22,15 @@ export class CheckContext implements CallContext {
   }
 
   readonly onVaultRequest = (): void => void (this.requests += 1)
+}
+
+/** `transit-bridge audit` compares this line, and those of calls, with Vault's audit file. */
+export function logCheck(
+  log: Pick<Logger, 'debug'>,
+  { uid, requests }: CheckContext,
+  code: ErrorCode | 'OK',
+  message: string,
+): void {
+  const line = { [logKey.method]: 'Check', [logKey.code]: code, [logKey.uid]: uid }
+  log.debug({ ...line, [logKey.vaultRequests]: requests }, message)
 }

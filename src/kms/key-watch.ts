@@ -1,11 +1,11 @@
 import type { CallContext } from '../call-context.ts'
 import type { CancelTimer, Clock } from '../time/clock.ts'
-import { BridgeError, isRefusal, type ErrorCode } from '../errors.ts'
+import { BridgeError, isRefusal } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
 import type { KmsMetrics } from '../telemetry/metrics/roles.ts'
 import { requireWrappingKey, type TransitKey } from '../transit/key.ts'
 import { waitWithin } from '../time/bounded-wait.ts'
-import { CHECK_TIMEOUT_MS, CheckContext } from './check-context.ts'
+import { CHECK_TIMEOUT_MS, CheckContext, logCheck } from './check-context.ts'
 import { HealthLog } from './health-log.ts'
 import type { Health } from './health.ts'
 import { hashKeyId } from '../seed/key-id.ts'
@@ -24,6 +24,7 @@ const LOCAL_PROOF_INTERVAL_MS = 300_000
 const LEADER_TIMEOUT_MS = 2_000
 /** Minimum time between checks that the data path requests. */
 const MIN_CHECK_GAP_MS = 1_000
+const CHECKED = 'key checked'
 
 export interface KeyWatchOptions {
   /** Reads the key; a node that shows only versions before `knownVersion` is left. */
@@ -200,7 +201,7 @@ export class KeyWatch {
       this.#fail(toHealthError(thrown), startedAt)
     }
     this.#checkedAt = clock.monotonic()
-    this.#logCheck(context, this.#lastError?.code ?? 'OK')
+    logCheck(this.#options.log, context, this.#lastError?.code ?? 'OK', CHECKED)
     const state = health.state(this.#checkedAt)
     this.#healthLog.report(state, this.#lastError?.message ?? state.text, this.#checkedAt)
   }
@@ -224,17 +225,11 @@ export class KeyWatch {
   async #proveOthers(proven: CallContext): Promise<void> {
     const context = new CheckContext(this.#options.clock.monotonic())
     await this.#options.proveOthers?.(proven, context)
-    if (context.requests > 0) this.#logCheck(context, 'OK')
+    if (context.requests > 0) logCheck(this.#options.log, context, 'OK', CHECKED)
   }
 
   async #prepareLocalKey(snapshot: KeySnapshot | undefined, context: CallContext): Promise<void> {
     if (snapshot !== undefined) await this.#options.localKeys?.prepare(snapshot, context)
-  }
-
-  /** `transit-bridge audit` compares this line, and those of calls, with Vault's audit file. */
-  #logCheck({ uid, requests }: CheckContext, code: ErrorCode | 'OK'): void {
-    const line = { [logKey.method]: 'Check', [logKey.code]: code, [logKey.uid]: uid }
-    this.#options.log.debug({ ...line, [logKey.vaultRequests]: requests }, 'key checked')
   }
 
   async #readKey(context: CallContext): Promise<void> {

@@ -59,6 +59,15 @@ void test('a use that a plugin requested is not suspicious, alone or in a batch'
   t.match(text, 'a plugin asked for every use that returns something secret')
 })
 
+void test('a new local key that shares the batch of calls is not suspicious', async (t) => {
+  const check = 'check-00000000-0000-4000-8000-000000000003'
+  const uids = Array.from({ length: MAX_PROOF_VALUES.decrypt }, (_, at) => `${OTHER}-${String(at)}`)
+  const entry = (values: number) => use({ uid: [check, ...uids].join(','), values })
+  const calls = [callLine(check, { method: 'Check' }), ...uids.map((uid) => callLine(uid))]
+  t.match(await audit({ calls, entries: entry(uids.length + 1) }), { ok: true })
+  t.match(await audit({ calls, entries: entry(uids.length + 2) }), { ok: false })
+})
+
 // A valid Decrypt of one plugin with one thing wrong.
 const WRONG: readonly (readonly [string, Logs, RegExp])[] = [
   ['it has no uid', { entries: use({}) }, /it has no uid/],

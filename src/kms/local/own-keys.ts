@@ -16,11 +16,11 @@ import { waitWithin } from '../../time/bounded-wait.ts'
 import type { Clock } from '../../time/clock.ts'
 import { elapsedTime } from '../../time/elapsed-time.ts'
 import type { DecryptInput, EncryptInput } from '../../transit/transit.ts'
+import { CheckContext, logCheck } from '../check-context.ts'
 import type { LocalKeyRing, RingNote } from './ring.ts'
 import type { OfflineLimit } from './offline-limit.ts'
 
-/** Longest time to encrypt a new local key with Transit. Its callers wait until their own deadline. */
-const WRAP_TIMEOUT_MS = 8_000
+const LOCAL_KEY_CHECKED = 'local key encrypted and decrypted'
 /** Minimum time between two attempts of calls to replace a local key that is due. The key watch has its own interval. */
 const RENEW_INTERVAL_MS = 5_000
 
@@ -165,7 +165,7 @@ export class LocalKeys {
     this.#make(snapshot, context).catch(() => undefined)
   }
 
-  /** Concurrent calls share one new key. */
+  /** Concurrent calls share one new key, and wait for it until their own deadlines. */
   #make(snapshot: KeySnapshot, context: CallContext): Promise<void> {
     const running = this.#making.get(snapshot.keyId)
     if (running !== undefined) return running
@@ -176,14 +176,18 @@ export class LocalKeys {
     return work
   }
 
-  async #makeOnce(snapshot: KeySnapshot, caller: CallContext): Promise<void> {
-    const { uid, onVaultRequest, failsFast } = caller
-    const deadline = this.#options.clock.monotonic() + WRAP_TIMEOUT_MS
+  /** Under its own uid: an Encrypt would not explain the decrypt in Vault's audit file. */
+  async #makeOnce(snapshot: KeySnapshot, { failsFast }: CallContext): Promise<void> {
+    const { clock, log } = this.#options
+    const check = new CheckContext(clock.monotonic())
     const key = randomBytes(LOCAL_KEY_BYTES)
     try {
+      const { deadline, uid, onVaultRequest } = check
       await this.#wrap(key, snapshot, { deadline, uid, onVaultRequest, failsFast })
+      logCheck(log, check, 'OK', LOCAL_KEY_CHECKED)
     } catch (error) {
       key.fill(0)
+      logCheck(log, check, BridgeError.from(error).code, LOCAL_KEY_CHECKED)
       throw error
     }
   }

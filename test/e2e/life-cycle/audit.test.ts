@@ -86,6 +86,24 @@ void test('uses of the key by two plugins are distinguished, and a decrypt by ha
   await Promise.all(plugins.map((plugin) => plugin.stop()))
 })
 
+void test('the decrypt that verifies a new local key is not suspicious, also if an Encrypt caused it', async (t) => {
+  const vault = await KmsVault.start()
+  t.teardown(() => vault.stop())
+  const kms = { refreshInterval: '5m', localKeys: { enabled: true, maxUses: 1 } }
+  const plugin = await Plugin.start({ ...vault.configuration(), kms })
+  await plugin.waitForHealth('ok')
+  const seed = Buffer.from('0123456789abcdef0123456789abcdef')
+  for (let count = 0; count < 2; count += 1) await plugin.client.encrypt(seed)
+  await plugin.program.waitUntil(
+    'a second local key',
+    () => plugin.logLines().filter(({ msg }) => msg === 'created a new local key').length === 2,
+  )
+  await plugin.stop()
+  const files = [join(vault.bao.dir, 'audit.log'), plugin.program.outputFile]
+  const { code, stdout } = await run(['audit', ...files, '--key', KEY])
+  t.equal(code, 0, stdout)
+})
+
 void test('each use of a key in a namespace is found, no matter what its mount is called', async (t) => {
   const bao = await OpenBao.start({ audit: true })
   t.teardown(() => bao.stop())
