@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
+  copyFileSync,
   mkdirSync,
   readFileSync,
   rmSync,
@@ -83,7 +84,9 @@ const examine = async ({ config }: Node, places = NOWHERE) =>
 void test('a node that can start without Vault', async (t) => {
   const node = await goodNode()
   t.teardown(node.end)
-  t.match(await examine(node), [
+  // The folder of temporary files is in memory on some machines.
+  const found = (await examine(node)).filter((each) => !/ is in memory, /.test(each))
+  t.match(found, [
     /^ok node key: /,
     /^ok sealed file: 1 local key, Vault last answered \d+ min ago; the plugin can start without Vault for \d h.*, and so can its API server if all data is under these local keys, which transit-bridge verify --offline proves/,
   ])
@@ -277,6 +280,16 @@ void test('a node key on a disk is a warning', async (t) => {
   t.teardown(() => rmSync(nodeKeyFile))
   const found = await examine({ ...node, config: { ...node.config, nodeKeyFile } })
   t.match(found.join('\n'), /^warn node key: .* is on a disk/m)
+})
+
+void test('a sealed file in memory is a warning: a reboot removes it', async (t) => {
+  const node = await goodNode()
+  t.teardown(node.end)
+  const sealedFile = join(node.config.nodeKeyFile, '../local-keys')
+  copyFileSync(node.config.sealedFile, sealedFile)
+  const found = (await examine({ ...node, config: { ...node.config, sealedFile } })).join('\n')
+  t.match(found, /^warn sealed file: .* is in memory, so a reboot removes .*; set .* on a disk$/m)
+  t.match(found, /^ok sealed file: /m)
 })
 
 /** Runs a program that finds a credential in the folder of systemd, in a mount namespace of its own. */

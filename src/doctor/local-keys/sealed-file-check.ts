@@ -53,7 +53,14 @@ async function checkPlace(path: string, owners: readonly number[]): Promise<read
     const why = `${path} has mode ${formatMode(mode)}: other users can copy it, and use the copy if they get the node key`
     return [...rights, warn(what, why, `chmod 0600 ${path}, as the next write does`)]
   }
-  return [...rights, ...(await checkFolder(folder))]
+  return [...rights, ...(await checkFolder(folder)), ...(await checkDisk(path, folder))]
+}
+
+async function checkDisk(path: string, folder: string): Promise<readonly Finding[]> {
+  // Another check reports a folder that does not exist.
+  if (!(await readWithinTime(folder, () => isInMemory(folder)).catch(() => false))) return []
+  const why = `${folder} is in memory, so a reboot removes ${path}, and the plugin cannot start without Vault then`
+  return [warn('sealed file', why, 'set kms.localKeys.sealedFile to a path on a disk')]
 }
 
 async function checkFolder(folder: string): Promise<readonly Finding[]> {
