@@ -23,6 +23,7 @@ const ReadinessReport = v.object({
     keyId: v.optional(v.string()),
     keyVersion: v.optional(v.number()),
     vaultTokenExpiresAt: v.optional(v.string()),
+    offlineSecondsLeft: v.optional(v.number()),
   }),
 })
 export type ReadinessReport = v.InferOutput<typeof ReadinessReport>

@@ -13,6 +13,8 @@ export interface PluginView {
   readonly keyVersion?: number | undefined
   /** When its Vault token expires (ISO 8601). */
   readonly tokenExpiresAt?: string | undefined
+  /** For how long local keys encrypt without Vault; 0 or undefined if they do not. */
+  readonly offlineSecondsLeft?: number | undefined
 }
 
 export interface SilentPlugin {
@@ -26,7 +28,7 @@ export type PluginReading = PluginView | SilentPlugin
 export async function readPlugin(address: string): Promise<PluginReading> {
   try {
     const { ready, reason, message, details } = await readReadiness(address)
-    const { keyId, keyVersion, vaultTokenExpiresAt } = details
+    const { keyId, keyVersion, vaultTokenExpiresAt, offlineSecondsLeft } = details
     return {
       address,
       ready,
@@ -35,6 +37,7 @@ export async function readPlugin(address: string): Promise<PluginReading> {
       keyId,
       keyVersion,
       tokenExpiresAt: vaultTokenExpiresAt,
+      offlineSecondsLeft,
     }
   } catch (error) {
     return { address, silence: BridgeError.from(error) }

@@ -3,8 +3,9 @@ import { isSilent, type ApiServerReading } from '../convergence/api-server-view.
 import type { ClusterReading } from '../convergence/cluster-reading.ts'
 import { judgeConvergence, type Demand } from '../convergence/convergence.ts'
 import type { KeyVersions } from '../storage/key-versions.ts'
-import { isSilentPlugin, type PluginReading } from '../convergence/plugin-view.ts'
+import { isSilentPlugin, type PluginReading, type PluginView } from '../convergence/plugin-view.ts'
 import { hashKeyId } from '../seed/key-id.ts'
+import { describeDuration } from '../time/duration.ts'
 import type { Report } from '../verify/report.ts'
 import { sharesOf, type StoredShare } from '../verify/stored-keys.ts'
 import { judgeStored } from './stored.ts'
@@ -97,7 +98,8 @@ function describePlugin(plugin: PluginReading, versions: KeyVersions | undefined
   if (isSilentPlugin(plugin)) return { ...common, health: plugin.silence.message }
   const { ready, reason, message, keyId, tokenExpiresAt } = plugin
   const keyIdHash = keyId === undefined ? undefined : hashKeyId(keyId)
-  const outage = reason === 'ok' ? 'ok' : `ok, in its grace (${reason})`
+  const how = hasLocalKeys(plugin) ? 'with local keys' : 'in its grace'
+  const outage = reason === 'ok' ? 'ok' : `ok, ${how} (${reason})`
   return {
     ...common,
     health: ready ? outage : message,
@@ -183,12 +185,18 @@ function findUnused(
   ]
 }
 
-/** A plugin in its grace is ready, but it cannot decrypt what is not in its cache. */
+function hasLocalKeys({ offlineSecondsLeft = 0 }: PluginView): boolean {
+  return offlineSecondsLeft > 0
+}
+
+/** Without Vault, a plugin in its grace cannot decrypt what is not in its cache; one with local keys, what they do not decrypt. */
 function findGrace(plugin: PluginReading): readonly string[] {
   if (isSilentPlugin(plugin) || !plugin.ready || plugin.reason === 'ok') return []
-  return [
-    `the plugin at ${plugin.address} does not reach Vault (${plugin.reason}) and is ready only until its grace ends (kms.outageGrace)`,
-  ]
+  const { address, reason, offlineSecondsLeft = 0 } = plugin
+  const until = hasLocalKeys(plugin)
+    ? `works with its local keys for ${describeDuration(offlineSecondsLeft * 1000)} more (kms.localKeys.offlineFor)`
+    : 'is ready only until its grace ends (kms.outageGrace)'
+  return [`the plugin at ${address} does not reach Vault (${reason}) and ${until}`]
 }
 
 /** A rotation in Vault has no effect until the API servers write with the new version. */

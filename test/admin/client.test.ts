@@ -6,7 +6,7 @@ import { createAdminApp } from '../../src/admin/app.ts'
 import { askAdmin, readReadiness } from '../../src/admin/client.ts'
 import { freePort } from '../real/host/port.ts'
 
-const details = { keyId: 'tb1-x', keyVersion: 3, snapshotAgeSeconds: 1 }
+const details = { keyId: 'tb1-x', keyVersion: 3, snapshotAgeSeconds: 1, offlineSecondsLeft: 60 }
 const ADMIN = createAdminApp({
   isServing: () => true,
   readiness: () => ({ ready: false, reason: 'VAULT_SEALED', message: 'Vault is sealed', details }),
@@ -30,7 +30,7 @@ void test('it reads what our own admin server reports, also when that is not rea
     ready: false,
     reason: 'VAULT_SEALED',
     message: 'Vault is sealed',
-    details: { keyId: 'tb1-x', keyVersion: 3 },
+    details: { keyId: 'tb1-x', keyVersion: 3, offlineSecondsLeft: 60 },
   })
   t.same(await askAdmin(address, '/livez'), { status: 200, text: 'ok\n' })
 })

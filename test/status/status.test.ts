@@ -228,6 +228,24 @@ void test('a plugin in its grace is a fault', (t) => {
   t.end()
 })
 
+void test('a plugin that works with local keys is a fault, with the time that is left', (t) => {
+  const plugin = {
+    address: 'http://p',
+    ready: true,
+    reason: 'VAULT_SEALED',
+    message: '',
+    keyId: idOf(2),
+    offlineSecondsLeft: 3 * 3_600 + 1,
+  }
+  const reading = { ...NAMED, apiServers: [], plugins: [plugin] }
+  const status = makeClusterStatus({ reading, demand: {}, now: 0 })
+  t.same(status.faults, [
+    'the plugin at http://p does not reach Vault (VAULT_SEALED) and works with its local keys for 3 h more (kms.localKeys.offlineFor)',
+  ])
+  t.match(formatStatus(status, 0), / ok, with local keys \(VAULT_SEALED\)/)
+  t.end()
+})
+
 void test('API servers without KMS are a fault where KMS is expected', (t) => {
   const reading = { ...NAMED, apiServers: [{ server: 'https://a', keys: new Map() }], plugins: [] }
   const faultsOf = (mustUseKms: boolean) =>
