@@ -201,6 +201,19 @@ void test('a file that is too old is named and ignored: offlineFor is a hard lim
   t.equal(plugin.ring.size, 0)
 })
 
+void test('a longer offlineFor counts from when Vault last answered, even if the file was too old before', async (t) => {
+  const { node, envelope } = await outageAfterRun(t)
+  const stoppedAt = readMoment().sinceBootMs
+  await eventually('time to pass', () => readMoment().sinceBootMs > stoppedAt)
+  const short = await node.start({ localKeys: { offlineForMs: 1 } })
+  t.not(short.service.status().healthz, 'ok')
+  await short.stop()
+  const plugin = await node.start({ localKeys: { offlineForMs: 72 * HOUR } })
+  t.equal(plugin.service.status().healthz, 'ok')
+  t.ok(await works(plugin))
+  t.same(await plugin.service.decrypt(envelope, plugin.within()), seed)
+})
+
 void test('a refusal removes the file', async (t) => {
   const node = new Node(t)
   const plugin = await node.start()
