@@ -239,8 +239,7 @@ void test('the decrypt cache does not keep what a local key decrypts: it would b
   await clock.advance(HOUR / 2)
   for (const envelope of envelopes) t.same(await read(envelope), seed)
   await clock.advance(HOUR / 8)
-  for (const envelope of envelopes)
-    await t.rejects(read(envelope), { code: 'VAULT_UNREACHABLE' })
+  for (const envelope of envelopes) await t.rejects(read(envelope), { code: 'VAULT_UNREACHABLE' })
   t.equal(cache?.size, 0)
 })
 
