@@ -1,4 +1,5 @@
 import { fromBinary } from '@bufbuild/protobuf'
+import * as v from 'valibot'
 
 import {
   ConfigMapSchema,
@@ -19,26 +20,52 @@ export interface ReadableObject {
 
 const PROTOBUF = Buffer.from('k8s\0', 'latin1')
 
+/** As an API server with --storage-media-type=application/json stores them. v.record would omit a key such as "constructor". */
+const JsonManifest = v.object({
+  apiVersion: v.literal('v1'),
+  kind: v.picklist(['Secret', 'ConfigMap']),
+  metadata: v.object({
+    name: v.string(),
+    namespace: v.optional(v.string()),
+    labels: v.optional(v.unknown()),
+    annotations: v.optional(v.unknown()),
+  }),
+  type: v.optional(v.string()),
+  immutable: v.optional(v.boolean()),
+  data: v.optional(v.unknown()),
+  binaryData: v.optional(v.unknown()),
+})
+
 /**
  * Makes a manifest for `kubectl apply` of a Secret or ConfigMap: name, namespace, labels, annotations, type and data, without
  * what an API server sets itself. Any other object keeps its stored form.
  */
 export function makeReadable(stored: Buffer): ReadableObject {
-  if (stored[0] === 0x7b)
-    return { extension: 'json', content: Buffer.from(stored), isManifest: false }
-  const manifest = stored.subarray(0, PROTOBUF.length).equals(PROTOBUF)
-    ? decode(stored.subarray(PROTOBUF.length))
-    : undefined
-  if (manifest === undefined)
-    return { extension: 'bin', content: Buffer.from(stored), isManifest: false }
+  const isJson = stored[0] === 0x7b
+  const manifest = isJson ? decodeJson(stored) : decode(stored)
+  if (manifest === undefined) {
+    const extension = isJson ? 'json' : 'bin'
+    return { extension, content: Buffer.from(stored), isManifest: false }
+  }
   const content = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)
   return { extension: 'json', content, isManifest: true }
 }
 
-/** Undefined for other kinds, and for what is not a valid message. */
-function decode(bytes: Buffer): object | undefined {
+/** Undefined for other kinds, and for what is not JSON. */
+function decodeJson(stored: Buffer): object | undefined {
   try {
-    const { typeMeta, raw } = fromBinary(UnknownSchema, bytes)
+    const parsed = v.safeParse(JsonManifest, JSON.parse(stored.toString('utf8')))
+    return parsed.success ? parsed.output : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Undefined for other kinds, and for what is not a valid message. */
+function decode(stored: Buffer): object | undefined {
+  if (!stored.subarray(0, PROTOBUF.length).equals(PROTOBUF)) return undefined
+  try {
+    const { typeMeta, raw } = fromBinary(UnknownSchema, stored.subarray(PROTOBUF.length))
     const { apiVersion = '', kind = '' } = typeMeta ?? {}
     const header = { apiVersion, kind }
     if (apiVersion !== 'v1') return undefined

@@ -362,6 +362,32 @@ void test('a Secret becomes a manifest, and anything else keeps its stored form'
   t.end()
 })
 
+void test('Secrets and ConfigMaps that are stored as JSON become manifests, too', (t) => {
+  const names = '{"__proto__":"YQ==","constructor":"Yg==","toString":"Yw=="}'
+  const stored = (kind: string, more: string) =>
+    Buffer.from(
+      `{"kind":"${kind}","apiVersion":"v1","metadata":{"name":"n","namespace":"ns","uid":"1","creationTimestamp":"2026-01-01T00:00:00Z","labels":{"app":"x"},"managedFields":[{"manager":"m"}]},${more}}`,
+    )
+  const made = (kind: string, more: string) =>
+    `{"apiVersion":"v1","kind":"${kind}","metadata":{"name":"n","namespace":"ns","labels":{"app":"x"}},${more}}`
+  const rows = [
+    ['Secret', `"type":"Opaque","immutable":true,"data":${names}`],
+    ['ConfigMap', `"data":${names},"binaryData":${names}`],
+  ] as const
+  for (const [kind, more] of rows) {
+    const { content, ...rest } = makeReadable(stored(kind, more))
+    t.same(rest, { extension: 'json', isManifest: true })
+    t.equal(JSON.stringify(JSON.parse(content.toString())), made(kind, more))
+  }
+  for (const odd of [
+    stored('Pod', '"spec":{}'),
+    Buffer.from('{"kind":"Secret"}'),
+    Buffer.from('{'),
+  ])
+    t.match(makeReadable(odd), { extension: 'json', isManifest: false, content: odd })
+  t.end()
+})
+
 void test('no key of etcd leaves the folder', async (t) => {
   const folder = join(tempFolder('escrow'), 'out')
   await prepareFolder(folder)
