@@ -18,7 +18,15 @@ function describe({ peer, view }: PeerView): Finding {
   if (typeof view === 'string')
     return unknown('node', view, 'check that its admin.listen is open to this node')
   if (!view.ready) return fail('node', `${peer} is not ready: ${view.message}`, 'run doctor there')
-  return ok('node', `${peer} announces key version ${view.details.keyVersion ?? 'unknown'}`)
+  const announced = `${peer} announces key version ${view.details.keyVersion ?? 'unknown'}`
+  // In the grace of an outage, or with local keys.
+  if (view.reason !== 'ok')
+    return fail(
+      'node',
+      `${announced}, but does not reach Vault (${view.reason})`,
+      'run doctor there',
+    )
+  return ok('node', announced)
 }
 
 function compare(views: readonly PeerView[]): readonly Finding[] {

@@ -490,11 +490,12 @@ ${more}`
 
   await t.test('drift: the nodes announce the same key, or not', async (t) => {
     const peer = `127.0.0.1:${plugin.adminPort}`
+    let reason = 'ok'
     const other = createServer((_request, response) => {
       response.end(
         JSON.stringify({
           ready: true,
-          reason: 'ok',
+          reason,
           message: 'ok',
           details: { keyId: 'tb1-other', keyVersion: 9 },
         }),
@@ -515,6 +516,12 @@ ${more}`
       'this node is one of them',
     )
     fixture.config.admin = { listen: 'none' }
+    reason = 'VAULT_SEALED'
+    t.match(
+      await fixture.find('node', '--peers', stranger),
+      /^fail: .* announces key version 9, but does not reach Vault \(VAULT_SEALED\); run doctor there/,
+      'in the grace of an outage, or with local keys',
+    )
     t.match(
       await fixture.find('node', '--peers', '127.0.0.1:1'),
       /^unknown: the plugin at http:\/\/127\.0\.0\.1:1 /,
