@@ -14,8 +14,8 @@ import type { Clock } from '../../time/clock.ts'
 import type { DecryptInput } from '../../transit/transit.ts'
 
 /**
- * Maximum number of local keys in memory. Stored data needs one for each start of a plugin and, while there are writes, one for
- * each kms.localKeys.maxAge, until that data is rewritten.
+ * Maximum number of local keys in memory. Stored data needs at most one for each start of an API server, which then asks for a DEK
+ * seed, and one for each rotation, until that data is rewritten.
  */
 export const MAX_KEYS = 4096
 /** Longest time to decrypt a local key with Transit. Its callers wait until their own deadline. */
