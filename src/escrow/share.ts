@@ -21,11 +21,17 @@ const ShareFile = v.strictObject({
 })
 
 /** Splits the file key; any `needed` of the shares restore it, and fewer reveal nothing about it. The caller zeroes them. */
-export function splitFileKey(
+export async function splitFileKey(
   fileKey: Uint8Array,
   { needed, of }: { readonly needed: number; readonly of: number },
 ): Promise<readonly Uint8Array[]> {
-  return split(Uint8Array.from(fileKey), of, needed)
+  // The library refuses a Buffer.
+  const copy = Uint8Array.from(fileKey)
+  try {
+    return await split(copy, of, needed)
+  } finally {
+    copy.fill(0)
+  }
 }
 
 /** The file key from enough shares; from too few or wrong ones, other bytes. The caller zeroes it. */
