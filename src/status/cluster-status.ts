@@ -5,7 +5,6 @@ import { judgeConvergence, type Demand } from '../convergence/convergence.ts'
 import type { KeyVersions } from '../storage/key-versions.ts'
 import { isSilentPlugin, type PluginReading, type PluginView } from '../convergence/plugin-view.ts'
 import { hashKeyId } from '../seed/key-id.ts'
-import { describeDuration } from '../time/duration.ts'
 import type { Report } from '../verify/report.ts'
 import { sharesOf, type StoredShare } from '../verify/stored-keys.ts'
 import { judgeStored } from './stored.ts'
@@ -56,6 +55,8 @@ export interface ClusterStatusOptions {
   readonly versions?: KeyVersions | undefined
   /** Of etcd, if it was read. */
   readonly report?: Report | undefined
+  /** What is wrong with the sealed files of plugins, one sentence each. */
+  readonly sealedFileFaults?: readonly string[] | undefined
   /** Why Vault or etcd could not be read, one sentence each. The status is then incomplete. */
   readonly unread?: readonly string[] | undefined
   /** Whether API servers must have a KMS provider: not if their EncryptionConfiguration was passed and has none that writes. */
@@ -81,6 +82,7 @@ export function makeClusterStatus(options: ClusterStatusOptions): ClusterStatus 
     ...behind(nodes, key),
     ...(options.mustUseKms === true ? findWithoutKms(reading) : []),
     ...reading.plugins.flatMap(findGrace),
+    ...(options.sealedFileFaults ?? []),
     ...(key === undefined || versions === undefined ? [] : findUnused(reading, key, versions)),
     ...(report === undefined ? [] : judgeStored({ report, reading, key, versions })),
   ]
@@ -96,18 +98,23 @@ export function makeClusterStatus(options: ClusterStatusOptions): ClusterStatus 
 function describePlugin(plugin: PluginReading, versions: KeyVersions | undefined): NodeStatus {
   const common = { kind: 'plugin', address: plugin.address } as const
   if (isSilentPlugin(plugin)) return { ...common, health: plugin.silence.message }
-  const { ready, reason, message, keyId, tokenExpiresAt } = plugin
+  const { ready, message, keyId, tokenExpiresAt } = plugin
   const keyIdHash = keyId === undefined ? undefined : hashKeyId(keyId)
-  const how = hasLocalKeys(plugin) ? 'with local keys' : 'in its grace'
-  const outage = reason === 'ok' ? 'ok' : `ok, ${how} (${reason})`
   return {
     ...common,
-    health: ready ? outage : message,
+    health: ready ? describeReady(plugin) : message,
     keyIdHash,
     // What the plugin reports; otherwise, what Vault reports, if the key was read.
     keyVersion: plugin.keyVersion ?? versionOf(keyIdHash, versions),
     tokenExpiresAt,
   }
+}
+
+function describeReady(plugin: PluginView): string {
+  if (plugin.reason === 'ok') return 'ok'
+  const left = describeLocalKeys(plugin)
+  const how = left === undefined ? 'in its grace' : `on local keys for ${left}`
+  return `ok, ${how} (${plugin.reason})`
 }
 
 /** A line for each KMS provider, or one line without any. */
@@ -185,18 +192,23 @@ function findUnused(
   ]
 }
 
-function hasLocalKeys({ offlineSecondsLeft = 0 }: PluginView): boolean {
-  return offlineSecondsLeft > 0
+/** For how long local keys encrypt without Vault, as /readyz counts it; undefined if they do not. */
+function describeLocalKeys({ offlineSecondsLeft = 0 }: PluginView): string | undefined {
+  if (offlineSecondsLeft <= 0) return undefined
+  const minutes = Math.floor(offlineSecondsLeft / 60)
+  return minutes === 1 ? '1 more minute' : `${String(minutes)} more minutes`
 }
 
 /** Without Vault, a plugin in its grace cannot decrypt what is not in its cache; one with local keys, what they do not decrypt. */
 function findGrace(plugin: PluginReading): readonly string[] {
   if (isSilentPlugin(plugin) || !plugin.ready || plugin.reason === 'ok') return []
-  const { address, reason, offlineSecondsLeft = 0 } = plugin
-  const until = hasLocalKeys(plugin)
-    ? `works with its local keys for ${describeDuration(offlineSecondsLeft * 1000)} more (kms.localKeys.offlineFor)`
-    : 'is ready only until its grace ends (kms.outageGrace)'
-  return [`the plugin at ${address} does not reach Vault (${reason}) and ${until}`]
+  const { address, reason } = plugin
+  const left = describeLocalKeys(plugin)
+  return [
+    left === undefined
+      ? `the plugin at ${address} does not reach Vault (${reason}) and is ready only until its grace ends (kms.outageGrace)`
+      : `the plugin at ${address} cannot reach Vault (${reason}); its local keys encrypt for ${left} (kms.localKeys.offlineFor)`,
+  ]
 }
 
 /** A rotation in Vault has no effect until the API servers write with the new version. */

@@ -1,5 +1,11 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { test } from 'tap'
 
+import { createAdminApp } from '../../src/admin/app.ts'
+import { BridgeError } from '../../src/errors.ts'
+import { findSealedFileFaults } from '../../src/status/sealed-file-faults.ts'
 import { makeClusterStatus } from '../../src/status/cluster-status.ts'
 import { KeyVersions } from '../../src/storage/key-versions.ts'
 import { hashKeyId } from '../../src/seed/key-id.ts'
@@ -10,6 +16,7 @@ import { oldestVersion, sharesOf } from '../../src/verify/stored-keys.ts'
 import { makeKeyId } from '../../src/seed/key-id.ts'
 import type { AdministeredKey } from '../../src/operator/key-admin.ts'
 import { NAMED } from '../convergence/named.ts'
+import { freePort } from '../real/host/port.ts'
 import { NO_FAULTS } from '../verify/no-faults.ts'
 
 const key: AdministeredKey = {
@@ -235,15 +242,51 @@ void test('a plugin that works with local keys is a fault, with the time that is
     reason: 'VAULT_SEALED',
     message: '',
     keyId: idOf(2),
-    offlineSecondsLeft: 3 * 3_600 + 1,
   }
-  const reading = { ...NAMED, apiServers: [], plugins: [plugin] }
-  const status = makeClusterStatus({ reading, demand: {}, now: 0 })
+  const statusOf = (offlineSecondsLeft: number) => {
+    const plugins = [{ ...plugin, offlineSecondsLeft }]
+    return makeClusterStatus({ reading: { ...NAMED, apiServers: [], plugins }, demand: {}, now: 0 })
+  }
+  const status = statusOf(3 * 3_600 + 1)
   t.same(status.faults, [
-    'the plugin at http://p does not reach Vault (VAULT_SEALED) and works with its local keys for 3 h more (kms.localKeys.offlineFor)',
+    'the plugin at http://p cannot reach Vault (VAULT_SEALED); its local keys encrypt for 180 more minutes (kms.localKeys.offlineFor)',
   ])
-  t.match(formatStatus(status, 0), / ok, with local keys \(VAULT_SEALED\)/)
+  t.match(formatStatus(status, 0), / ok, on local keys for 180 more minutes \(VAULT_SEALED\)/)
+  t.match(statusOf(119).faults, [/ its local keys encrypt for 1 more minute \(/])
   t.end()
+})
+
+void test('a fault of a sealed file is a problem, and so is a plugin that no longer says whether it has one', async (t) => {
+  const serve = async (sealedFileFault: string | undefined) => {
+    const app = createAdminApp({
+      isServing: () => true,
+      readiness: () => ({ ready: true, reason: 'ok', message: 'ok', details: { sealedFileFault } }),
+      renderMetrics: async () => ({ contentType: 'text/plain', body: Buffer.alloc(0) }),
+    })
+    const server = createServer(app).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.teardown(() => server.close())
+    return `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
+  }
+  const [good, bad] = await Promise.all([serve(undefined), serve('FILE cannot be written')])
+  const answers = { ready: true, reason: 'ok', message: '' }
+  const gone = `http://127.0.0.1:${String(await freePort())}`
+  const silent = {
+    address: 'http://silent',
+    silence: new BridgeError('PLUGIN_UNREACHABLE', 'silent'),
+  }
+  const sealedFileFaults = await findSealedFileFaults([
+    ...[good, bad, gone].map((address) => ({ ...answers, address })),
+    silent,
+  ])
+  const reading = { ...NAMED, apiServers: [], plugins: [] }
+  const status = makeClusterStatus({ reading, demand: {}, sealedFileFaults, now: 0 })
+  t.notOk(status.ok)
+  t.match(status.faults, [
+    `the plugin at ${bad} reports a fault of its sealed file, so its node may need Vault to start: FILE cannot be written`,
+    /^whether the plugin at .* can use its sealed file is unknown: .* refuses the connection/,
+  ])
+  t.equal(status.faults.length, 2)
 })
 
 void test('API servers without KMS are a fault where KMS is expected', (t) => {
