@@ -16,6 +16,7 @@ import { test } from 'tap'
 
 import type { LocalKeysConfig } from '../../src/config/config.ts'
 import { checkSealedFile } from '../../src/doctor/local-keys/sealed-file-check.ts'
+import { readStartReadiness } from '../../src/doctor/local-keys/start-readiness.ts'
 import { SealedFile } from '../../src/kms/local/sealed-file.ts'
 import { SystemdCreds } from '../../src/files/systemd-creds.ts'
 import { makeSnapshot } from '../../src/seed/key-snapshot.ts'
@@ -176,22 +177,22 @@ const FAULTS: readonly (readonly [string, (node: Node) => unknown, RegExp])[] = 
       rmSync(config.nodeKeyFile)
       writeFileSync(config.nodeKeyFile, randomBytes(32), { mode: 0o400 })
     },
-    /^fail sealed file: .* another node key/,
+    /^fail sealed file: .* another node key: .*; it is ignored, and replaced when Vault answers; $/,
   ],
   [
     'no file',
     ({ config }) => rmSync(config.sealedFile),
-    /^fail sealed file: .* does not exist; start the plugin while Vault answers/,
+    /^fail sealed file: .* does not exist \(never written, or removed after a refusal or after kms\.localKeys\.offlineFor\), so this node needs Vault to start; the running plugin writes it when Vault answers$/,
   ],
   [
     'a damaged file',
     ({ config }) => writeFileSync(config.sealedFile, 'x'),
-    /^fail sealed file: .* is not a sealed file/,
+    /^fail sealed file: .* is not a sealed file .*when Vault answers; $/,
   ],
   [
     'a file of another cluster',
     ({ write }) => write(HOUR, { ...OWNER, clusterId: 'other' }),
-    /^fail sealed file: .* belongs to key/,
+    /^fail sealed file: .* belongs to key .*when Vault answers; $/,
   ],
   [
     'a file without a local key that encrypts',
@@ -211,27 +212,27 @@ const FAULTS: readonly (readonly [string, (node: Node) => unknown, RegExp])[] = 
   [
     'a named pipe in place of the file',
     ({ config }) => replaceFile(config, (path) => execFileSync('mkfifo', [path])),
-    /^fail sealed file: .* is not a regular file; /,
+    /^fail sealed file: .* is not a regular file; $/,
   ],
   [
     'a folder in place of the file',
     ({ config }) => replaceFile(config, (path) => mkdirSync(path)),
-    /^fail sealed file: .* is not a regular file; /,
+    /^fail sealed file: .* is not a regular file; $/,
   ],
   [
     'a link to a device in place of the file',
     ({ config }) => replaceFile(config, (path) => symlinkSync('/dev/zero', path)),
-    /^fail sealed file: .* is not a regular file; /,
+    /^fail sealed file: .* is not a regular file; $/,
   ],
   [
     'a link to nothing in place of the file',
     ({ config }) => replaceFile(config, (path) => symlinkSync('/nonexistent/file', path)),
-    /^fail sealed file: .* does not exist; start the plugin/,
+    /^fail sealed file: .* does not exist \(never written, /,
   ],
   [
     'a file of 2 GiB',
     ({ config }) => truncateSync(config.sealedFile, 2 ** 31),
-    /^fail sealed file: .* has more than 8388608 bytes; /,
+    /^fail sealed file: .* has more than 8388608 bytes; $/,
   ],
   [
     'no folder',
@@ -271,6 +272,20 @@ for (const [what, change, finding] of FAULTS) {
     t.match((await examine(node)).join('\n'), new RegExp(finding.source, 'm'))
   })
 }
+
+void test(
+  'only for a lack of rights, the advice is to run it as the user of the plugin',
+  { skip: process.geteuid?.() !== 0 && 'only root can become another user' },
+  async (t) => {
+    const node = await goodNode()
+    t.teardown(node.end)
+    const { sealedFile, nodeKeyFile, offlineForMs } = node.config
+    process.seteuid?.(65_534)
+    const place = { sealedFile, nodeKeyFile, offlineForMs }
+    const judged = await readStartReadiness(place, OWNER).finally(() => process.seteuid?.(0))
+    t.match(judged, { why: /permission denied/, fix: /^run this as the user of the plugin/ })
+  },
+)
 
 void test('a node key on a disk is a warning', async (t) => {
   const node = await goodNode()

@@ -3,9 +3,8 @@ import { keyPath } from '../../config/key-path.ts'
 import { loadConfig } from '../../config/load.ts'
 import { requireSection } from '../../config/section.ts'
 import { BridgeError } from '../../errors.ts'
-import { judgeOfflineState } from '../../kms/local/offline-readiness.ts'
-import { SealedFile } from '../../kms/local/sealed-file.ts'
-import { wipeLocalKeys, type SealedOwner } from '../../kms/local/sealed-format.ts'
+import { readStartReadiness, type SealedPlace } from '../../doctor/local-keys/start-readiness.ts'
+import type { SealedOwner } from '../../kms/local/sealed-format.ts'
 import { SourceReader } from '../../storage/source-reader.ts'
 import { systemClock } from '../../time/clock.ts'
 import type { SealedFileUse } from '../../verify/report.ts'
@@ -58,28 +57,36 @@ export async function openSealedReader(
 
 async function readSealedKeys(
   file: string,
-  { enabled, sealedFile: path, nodeKeyFile, offlineForMs }: LocalKeysConfig,
+  localKeys: LocalKeysConfig,
   owner: SealedOwner,
 ): Promise<{ readonly keys: SealedKeys; readonly use: Omit<SealedFileUse, 'ofSnapshot'> }> {
-  if (!enabled || path === undefined || nodeKeyFile === undefined)
-    throw new BridgeError(
-      'CONFIG_INVALID',
-      `${file}: kms.localKeys has no sealedFile, so this node cannot start without Vault; see docs/availability.md`,
-    )
-  // The fault is thrown.
-  const log = { warn: () => undefined }
-  const sealed = new SealedFile({ path, nodeKeyFile, owner, log })
-  const state = await sealed.load()
-  const judged = judgeOfflineState(path, { state, fault: sealed.fault }, offlineForMs)
+  const place = requirePlace(file, localKeys)
+  const judged = await readStartReadiness(place, owner)
   if ('why' in judged) {
-    wipeLocalKeys(state)
     const { why, fix } = judged
+    const reason = fix === undefined ? why : `${why}; ${fix}`
     throw new BridgeError(
       'STATE_INVALID',
-      `cannot prove that this node can start without Vault: ${why}; ${fix}`,
+      `cannot prove that this node can start without Vault: ${reason}`,
     )
   }
-  const keys = new SealedKeys(path, judged.state)
+  const keys = new SealedKeys(place.sealedFile, judged.state)
   const usableUntil = new Date(systemClock.now() + judged.leftMs).toISOString()
-  return { keys, use: { file: path, localKeys: keys.size, usableUntil } }
+  return { keys, use: { file: place.sealedFile, localKeys: keys.size, usableUntil } }
+}
+
+function requirePlace(
+  file: string,
+  { enabled, sealedFile, nodeKeyFile, offlineForMs }: LocalKeysConfig,
+): SealedPlace {
+  if (enabled && sealedFile !== undefined && nodeKeyFile !== undefined)
+    return { sealedFile, nodeKeyFile, offlineForMs }
+  const why =
+    enabled || sealedFile === undefined
+      ? 'kms.localKeys has no sealedFile'
+      : 'kms.localKeys.enabled is false'
+  throw new BridgeError(
+    'CONFIG_INVALID',
+    `${file}: ${why}, so this node cannot start without Vault; see docs/availability.md`,
+  )
 }

@@ -6,18 +6,14 @@ import type { LocalKeysConfig } from '../../config/config.ts'
 import { readWithinTime } from '../../files/bounded-read.ts'
 import { isInMemory } from '../../files/memory-file-system.ts'
 import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
-import { describeLocalKeys, judgeOfflineState } from '../../kms/local/offline-readiness.ts'
-import { SealedFile } from '../../kms/local/sealed-file.ts'
-import {
-  wipeLocalKeys,
-  type OfflineState,
-  type SealedOwner,
-} from '../../kms/local/sealed-format.ts'
+import { describeLocalKeys } from '../../kms/local/offline-readiness.ts'
+import { wipeLocalKeys, type SealedOwner } from '../../kms/local/sealed-format.ts'
 import { describeDuration } from '../../time/duration.ts'
 import { checkCredential, CREDENTIAL_PLACES } from './credential-check.ts'
 import { fail, ok, unknown, warn, type Finding } from '../finding.ts'
 import { formatMode } from '../host-file.ts'
 import { checkPathRights } from '../path-rights.ts'
+import { readStartReadiness, type SealedPlace } from './start-readiness.ts'
 
 const MAKE_KEY = 'run transit-bridge setup node-key, and start its unit'
 
@@ -34,12 +30,8 @@ export async function checkSealedFile(
   const others = [...(await checkCredential(nodeKeyFile, places)), ...place]
   if (nodeKey.some(({ level }) => level === 'fail' || level === 'unknown'))
     return [...nodeKey, ...others]
-  // The fault is a finding.
-  const log = { warn: () => undefined }
-  const file = new SealedFile({ path: sealedFile, nodeKeyFile, owner, log })
-  const state = await file.load()
-  wipeLocalKeys(state)
-  return [...nodeKey, ...others, judge(sealedFile, file.fault, state, offlineForMs)]
+  const start = await checkStart({ sealedFile, nodeKeyFile, offlineForMs }, owner)
+  return [...nodeKey, ...others, start]
 }
 
 /** Whether other users can read or replace the file, and whether the plugin can write it. */
@@ -88,14 +80,10 @@ async function checkFolder(folder: string): Promise<readonly Finding[]> {
   }
 }
 
-function judge(
-  path: string,
-  fault: string | undefined,
-  state: OfflineState | undefined,
-  offlineForMs: number,
-): Finding {
-  const judged = judgeOfflineState(path, { state, fault }, offlineForMs)
+async function checkStart(place: SealedPlace, owner: SealedOwner): Promise<Finding> {
+  const judged = await readStartReadiness(place, owner)
   if ('why' in judged) return fail('sealed file', judged.why, judged.fix)
+  wipeLocalKeys(judged.state)
   return ok(
     'sealed file',
     `${describeLocalKeys(judged.state)}, Vault last answered ${describeDuration(judged.ageMs)} ago; the plugin can start without Vault for ${describeDuration(judged.leftMs)}, and so can its API server if all data is under these local keys, which transit-bridge verify --offline proves`,

@@ -152,22 +152,22 @@ const UNUSABLE = [
   {
     what: 'without a sealed file',
     spoil: () => rmSync(sealedFile),
-    told: `${sealedFile} does not exist; start the plugin while Vault answers`,
+    told: `${sealedFile} does not exist (never written, or removed after a refusal or after kms.localKeys.offlineFor), so this node needs Vault to start; the running plugin writes it when Vault answers\n`,
   },
   {
     what: 'with a damaged sealed file',
     spoil: () => writeFileSync(sealedFile, 'transit-bridge'),
-    told: /is not a sealed file of this version/,
+    told: /is not a sealed file of this version.*; it is ignored, and replaced when Vault answers\n$/,
   },
   {
     what: 'with another node key',
     spoil: () => writeNodeKey(),
-    told: /was sealed with another node key/,
+    told: /was sealed with another node key: .*; it is ignored, and replaced when Vault answers\n$/,
   },
   {
     what: 'without a node key',
     spoil: () => rmSync(nodeKeyFile),
-    told: /nodeKeyFile: .*: there is no such file/,
+    told: /nodeKeyFile: .*: there is no such file\n$/,
   },
 ] as const
 
@@ -237,13 +237,18 @@ void test('a store without an object under a local key proves nothing', async (t
   t.match(stdout, /\nNOT ok: .*no object is under a local key, so nothing is proved\n$/)
 })
 
-void test('a configuration without a sealed file is wrong usage', async (t) => {
-  for (const kms of [{}, { localKeys: { enabled: true } }]) {
+void test('a configuration without a sealed file, or without local keys, is wrong usage', async (t) => {
+  const none = 'kms.localKeys has no sealedFile'
+  for (const [kms, why] of [
+    [{}, none],
+    [{ localKeys: { enabled: true } }, none],
+    [{ localKeys: { ...localKeys, enabled: false } }, 'kms.localKeys.enabled is false'],
+  ] as const) {
     const config = writeConfig(fixture.vault, kms)
     t.match(await runVerify(...live, '--offline', '--config', config), {
       code: 2,
       stdout: '',
-      stderr: /kms\.localKeys has no sealedFile, so this node cannot start without Vault/,
+      stderr: `${why}, so this node cannot start without Vault`,
     })
   }
 })
