@@ -10,6 +10,7 @@ import { readEncryptionFile } from '../../src/encryption/rules-file.ts'
 import { main } from '../../src/main.ts'
 import { FakeKubeServer } from '../fakes/kube-server.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
+import { servePluginAdmin } from '../status/plugin-admin.ts'
 
 /** All that was written: one read gives one piece. */
 function drain(stream: PassThrough): string {
@@ -127,6 +128,15 @@ void test('status: a table, or JSON', async (t) => {
   t.match(JSON.parse(silent.stdout), {
     ok: false,
     nodes: [{ kind: 'plugin' }, { kind: 'api server' }],
+  })
+})
+
+void test('status: a fault of the sealed file of a plugin is a problem', async (t) => {
+  const { run } = await fixture(t)
+  const plugin = await servePluginAdmin(t, 'FILE cannot be written: the disk is full')
+  t.match(await run('status', '--plugin', plugin), {
+    code: 1,
+    stdout: /problem: the plugin at .* its node may need Vault to start: FILE cannot be written/,
   })
 })
 

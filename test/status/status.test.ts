@@ -1,9 +1,5 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { test } from 'tap'
 
-import { createAdminApp } from '../../src/admin/app.ts'
 import { BridgeError } from '../../src/errors.ts'
 import { findSealedFileFaults } from '../../src/status/sealed-file-faults.ts'
 import { makeClusterStatus } from '../../src/status/cluster-status.ts'
@@ -17,6 +13,7 @@ import { makeKeyId } from '../../src/seed/key-id.ts'
 import type { AdministeredKey } from '../../src/operator/key-admin.ts'
 import { NAMED } from '../convergence/named.ts'
 import { freePort } from '../real/host/port.ts'
+import { servePluginAdmin } from './plugin-admin.ts'
 import { NO_FAULTS } from '../verify/no-faults.ts'
 
 const key: AdministeredKey = {
@@ -257,18 +254,10 @@ void test('a plugin that works with local keys is a fault, with the time that is
 })
 
 void test('a fault of a sealed file is a problem, and so is a plugin that no longer says whether it has one', async (t) => {
-  const serve = async (sealedFileFault: string | undefined) => {
-    const app = createAdminApp({
-      isServing: () => true,
-      readiness: () => ({ ready: true, reason: 'ok', message: 'ok', details: { sealedFileFault } }),
-      renderMetrics: async () => ({ contentType: 'text/plain', body: Buffer.alloc(0) }),
-    })
-    const server = createServer(app).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    t.teardown(() => server.close())
-    return `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
-  }
-  const [good, bad] = await Promise.all([serve(undefined), serve('FILE cannot be written')])
+  const [good, bad] = await Promise.all([
+    servePluginAdmin(t),
+    servePluginAdmin(t, 'FILE cannot be written'),
+  ])
   const answers = { ready: true, reason: 'ok', message: '' }
   const gone = `http://127.0.0.1:${String(await freePort())}`
   const silent = {
