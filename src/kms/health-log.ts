@@ -1,5 +1,7 @@
 import { logKey, type Logger } from '../telemetry/log.ts'
-import type { HealthState } from './health.ts'
+import type { Clock } from '../time/clock.ts'
+import { formatUtc } from '../time/utc.ts'
+import type { HealthState, HiddenTime } from './health.ts'
 
 /** How often the log repeats a failure that lasts. */
 const REMINDER_INTERVAL_MS = 60_000
@@ -7,11 +9,13 @@ const REMINDER_INTERVAL_MS = 60_000
 /** Logs changes of health, and a reminder each minute while it is bad. */
 export class HealthLog {
   readonly #log: Logger
+  readonly #clock: Pick<Clock, 'now'>
   #last: string | undefined
   #lastAt = 0
 
-  constructor(log: Logger) {
+  constructor(log: Logger, clock: Pick<Clock, 'now'>) {
     this.#log = log
+    this.#clock = clock
   }
 
   /** @param detail the reason in words, also while Status is still "ok" */
@@ -25,10 +29,16 @@ export class HealthLog {
     const fields = { [logKey.reason]: state.reason }
     if (!failing) {
       this.#log.info(fields, state.healthy ? 'healthy' : 'starting')
-    } else if (state.healthy) {
-      this.#log.warn(fields, `Vault does not answer; Status stays ok for now: ${detail}`)
+    } else if (state.hiddenFor !== undefined) {
+      const until = this.#describeEnd(state.hiddenFor)
+      this.#log.warn(fields, `Vault does not answer; Status stays ok until ${until}: ${detail}`)
     } else {
       this.#log.error(fields, `unhealthy: ${detail}`)
     }
+  }
+
+  #describeEnd({ leftMs, setting }: HiddenTime): string {
+    const now = this.#clock.now()
+    return `${formatUtc(now + leftMs, now)} (${setting})`
   }
 }

@@ -13,6 +13,14 @@ export interface HealthState {
   readonly text: string
   /** When Vault began to fail, in milliseconds of Clock.monotonic; undefined while it works. */
   readonly failingSince?: number
+  /** How much longer Status hides the failure; undefined if it does not. */
+  readonly hiddenFor?: HiddenTime
+}
+
+export interface HiddenTime {
+  readonly leftMs: number
+  /** What sets this time. */
+  readonly setting: 'kms.outageGrace' | 'kms.localKeys.offlineFor'
 }
 
 export interface HealthOptions {
@@ -20,6 +28,8 @@ export interface HealthOptions {
   readonly outageGraceMs: number
   /** Milliseconds for which local keys still encrypt without Vault; 0 if they do not. Undefined if kms.localKeys is off. */
   readonly offlineLeftMs?: (() => number) | undefined
+  /** Why local keys are of no more help; undefined while they are, or if there were none. */
+  readonly offlineNote?: (() => string | undefined) | undefined
 }
 
 /**
@@ -111,9 +121,8 @@ export class Health {
 
   /** Milliseconds until Status shows an outage without a further check; Infinity if that never happens. */
   graceLeft(now: number): number {
-    if (this.#failure === undefined || !this.#proven) return Infinity
-    const left = this.#timeLeft(this.#failure.since, now)
-    return left > 0 ? left : Infinity
+    if (this.#failure === undefined) return Infinity
+    return this.#hiddenFor(this.#failure.since, now)?.leftMs ?? Infinity
   }
 
   state(now: number): HealthState {
@@ -128,24 +137,26 @@ export class Health {
           }
     }
     const { error, since } = failure
-    const inGrace = this.#proven && this.#timeLeft(since, now) > 0
-    return {
-      healthy: inGrace,
-      reason: error.code,
-      text: inGrace ? 'ok' : shorten(this.#explain(error)),
-      failingSince: since,
-    }
+    const hiddenFor = this.#hiddenFor(since, now)
+    const known = { reason: error.code, failingSince: since }
+    return hiddenFor === undefined
+      ? { ...known, healthy: false, text: shorten(this.#explain(error)) }
+      : { ...known, healthy: true, text: 'ok', hiddenFor }
   }
 
   #explain({ message }: BridgeError): string {
-    if (this.#options.offlineLeftMs === undefined || !this.#proven) return message
-    return `${message}; without Vault, local keys may no longer encrypt (kms.localKeys.offlineFor)`
+    const note = this.#options.offlineNote?.()
+    return note === undefined ? message : `${message}; ${note}`
   }
 
-  /** How much longer Status hides an outage that began at `since`. */
-  #timeLeft(since: number, now: number): number {
-    const { outageGraceMs } = this.#options
-    return Math.max(since + outageGraceMs - now, this.#offlineLeftMs)
+  /** How much longer Status hides an outage that began at `since`; undefined if it does not. */
+  #hiddenFor(since: number, now: number): HiddenTime | undefined {
+    const graceMs = since + this.#options.outageGraceMs - now
+    const offlineMs = this.#offlineLeftMs
+    if (!this.#proven || Math.max(graceMs, offlineMs) <= 0) return undefined
+    return offlineMs > graceMs
+      ? { leftMs: offlineMs, setting: 'kms.localKeys.offlineFor' }
+      : { leftMs: graceMs, setting: 'kms.outageGrace' }
   }
 }
 

@@ -44,7 +44,8 @@ export interface KeyWatchOptions {
   /** Called when Vault refuses, as opposed to not answering. */
   readonly onRefusal: (error: BridgeError) => void
   /** With kms.localKeys: receives what Vault decides. */
-  readonly localKeys?: Pick<LocalSealing, 'prepare' | 'announce' | 'agree'> | undefined
+  readonly localKeys?:
+    Pick<LocalSealing, 'prepare' | 'announce' | 'agree' | 'missVault'> | undefined
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Pick<KmsMetrics, 'keyVersion' | 'keyInfo' | 'keyRotationsSeen'>
@@ -73,7 +74,7 @@ export class KeyWatch {
 
   constructor(options: KeyWatchOptions) {
     this.#options = options
-    this.#healthLog = new HealthLog(options.log)
+    this.#healthLog = new HealthLog(options.log, options.clock)
     this.#stepBack = new StepBack(options.log)
   }
 
@@ -267,6 +268,7 @@ export class KeyWatch {
     health.fail(error, startedAt)
     this.#lastError = error
     if (isRefusal(error)) this.#options.onRefusal(error)
+    else this.#options.localKeys?.missVault()
     const delayMs = Math.min(FIRST_RETRY_DELAY_MS * 2 ** this.#failures, LONGEST_RETRY_DELAY_MS)
     // The log reports the end of the grace when Status does.
     this.#schedule(Math.min(delayMs, health.graceLeft(clock.monotonic())))

@@ -82,6 +82,7 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
   const health = new Health({
     outageGraceMs: kms.outageGraceMs,
     offlineLeftMs: kms.localKeys.enabled ? offlineLeftMs : undefined,
+    offlineNote: () => local.sealing?.offlineNote,
   })
   const cache = createCache(options)
   const calls = createTransitCalls(options)

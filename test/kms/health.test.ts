@@ -48,10 +48,27 @@ void test('an outage shows when its grace, counted from its first failure, is ov
   const health = provenHealth()
   health.fail(sealed, 1_000)
   health.fail(new BridgeError('VAULT_TIMEOUT', 'late'), 60_000)
-  const inGrace = { healthy: true, reason: 'VAULT_TIMEOUT', text: 'ok', failingSince: 1_000 }
-  t.same(health.state(60_000), inGrace)
-  t.same(health.state(1_000 + GRACE - 1), inGrace)
+  const inGrace = (leftMs: number) => ({
+    healthy: true,
+    reason: 'VAULT_TIMEOUT',
+    text: 'ok',
+    failingSince: 1_000,
+    hiddenFor: { leftMs, setting: 'kms.outageGrace' },
+  })
+  t.same(health.state(60_000), inGrace(GRACE - 59_000))
+  t.same(health.state(1_000 + GRACE - 1), inGrace(1))
   t.match(health.state(1_000 + GRACE), { healthy: false, text: 'late' })
+  t.end()
+})
+
+void test('the longer one of the grace and offlineFor hides an outage', (t) => {
+  const health = new Health({ outageGraceMs: GRACE, offlineLeftMs: () => 60_000 })
+  health.prove()
+  health.fail(sealed, 0)
+  t.match(health.state(59_999), { hiddenFor: { leftMs: 60_001, setting: 'kms.outageGrace' } })
+  const hiddenFor = { leftMs: 60_000, setting: 'kms.localKeys.offlineFor' }
+  t.match(health.state(60_001), { hiddenFor })
+  t.equal(health.graceLeft(60_001), 60_000)
   t.end()
 })
 
@@ -137,10 +154,12 @@ for (const [what, message, text] of TEXTS) {
 
 void test('health is logged when it changes, and a failure again once a minute', (t) => {
   const { log, lines } = memoryLog()
-  const healthLog = new HealthLog(log)
+  const clock = { now: () => 0 }
+  const healthLog = new HealthLog(log, clock)
   const health = new Health({ outageGraceMs: GRACE })
   const report = (now: number, detail = 'why') => {
     lines.length = 0
+    clock.now = () => now
     healthLog.report(health.state(now), detail, now)
     return lines.map(({ level, reason, msg }) => `${level} ${String(reason)}: ${msg}`)
   }
@@ -150,7 +169,8 @@ void test('health is logged when it changes, and a failure again once a minute',
   t.same(report(100_001), ['info ok: healthy'])
   t.same(report(200_000), [], 'health is not repeated')
   health.fail(sealed, 200_001)
-  const inGrace = 'warn VAULT_SEALED: Vault does not answer; Status stays ok for now: why'
+  const inGrace =
+    'warn VAULT_SEALED: Vault does not answer; Status stays ok until 00:05:20 UTC (kms.outageGrace): why'
   t.same(report(200_001), [inGrace])
   t.same(report(260_000), [])
   t.same(report(260_001), [inGrace], 'a minute later')

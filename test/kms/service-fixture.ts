@@ -176,6 +176,7 @@ export async function serviceFixture(options: FixtureOptions = {}) {
   const health: Health = new Health({
     outageGraceMs: 120_000,
     offlineLeftMs: local.sealing && (() => local.sealing?.offlineLeftMs(watch.snapshot) ?? 0),
+    offlineNote: () => local.sealing?.offlineNote,
   })
   const forget = () => {
     cache?.clear()

@@ -3,12 +3,23 @@ import { elapsedTime } from '../../time/elapsed-time.ts'
 
 /** Part of `offlineFor` for which local keys still decrypt after they no longer encrypt. */
 const DECRYPT_SHARE = 0.25
+/** Timers do not count the time in which the machine was suspended, and do not follow the wall clock. */
+const LONGEST_WAIT_MS = 60_000
+
+/** Why local keys may no longer be used. */
+export interface LimitEnd {
+  readonly why: 'time' | 'refusal'
+  /** Since Vault last agreed; undefined if local keys could not be used before either. */
+  readonly ageMs: number | undefined
+}
 
 export interface OfflineLimitOptions {
   /** Longest time that local keys encrypt after Vault last agreed (kms.localKeys.offlineFor). */
   readonly offlineForMs: number
-  /** Called when the time to decrypt is also over: every local key must be zeroed. */
-  readonly onEnd: () => void
+  /** Called when local keys no longer encrypt, but still decrypt. */
+  readonly onEncryptEnd: () => void
+  /** Called when the time to decrypt is also over, and after a refusal: every local key must be zeroed. */
+  readonly onEnd: (end: LimitEnd) => void
   readonly clock: Clock
 }
 
@@ -21,6 +32,8 @@ export class OfflineLimit {
   readonly #options: OfflineLimitOptions
   readonly #elapsed: () => number
   #agreedAt: number | undefined
+  /** Whether {@link OfflineLimitOptions.onEncryptEnd} is due. */
+  #encrypts = false
   #cancelTimer: CancelTimer | undefined
 
   constructor(options: OfflineLimitOptions) {
@@ -31,20 +44,33 @@ export class OfflineLimit {
   /** Vault agreed: the time starts again. */
   agree(): void {
     this.#agreedAt = this.#elapsed()
+    this.#encrypts = true
     this.#watchEnd()
   }
 
   /** Vault agreed `ageMs` ago, before this process started. */
   restore(ageMs: number): void {
     this.#agreedAt = this.#elapsed() - ageMs
+    this.#encrypts = this.encryptLeftMs > 0
     if (this.mayDecrypt) this.#watchEnd()
+    else this.#agreedAt = undefined
   }
 
   /** Vault refused: nothing may be used until it agrees again. */
-  end(): void {
+  refuse(): void {
+    this.#end('refusal')
+  }
+
+  #end(why: LimitEnd['why']): void {
+    const { ageMs } = this
     this.#agreedAt = undefined
     this.#cancelTimer?.()
-    this.#options.onEnd()
+    this.#options.onEnd({ why, ageMs })
+  }
+
+  /** Milliseconds since Vault last agreed; undefined if it did not agree, or refused since. */
+  get ageMs(): number | undefined {
+    return this.#agreedAt === undefined ? undefined : this.#elapsed() - this.#agreedAt
   }
 
   /** Milliseconds for which local keys may still encrypt; 0 if they may not. */
@@ -54,10 +80,11 @@ export class OfflineLimit {
 
   /** Whether local keys may still decrypt. */
   get mayDecrypt(): boolean {
-    return this.#decryptLeftMs > 0
+    return this.decryptLeftMs > 0
   }
 
-  get #decryptLeftMs(): number {
+  /** Milliseconds for which local keys may still decrypt; 0 if they may not. */
+  get decryptLeftMs(): number {
     return this.#left(this.#options.offlineForMs * (1 + DECRYPT_SHARE))
   }
 
@@ -66,12 +93,16 @@ export class OfflineLimit {
     return Math.max(0, this.#agreedAt + limitMs - this.#elapsed())
   }
 
-  /** Zeroes the keys when the time is over, even if there are no calls. */
+  /** Reports the ends when they come, even if there are no calls. */
   #watchEnd(): void {
     this.#cancelTimer?.()
-    this.#cancelTimer = this.#options.clock.after(this.#decryptLeftMs, () => {
-      if (this.mayDecrypt) this.#watchEnd()
-      else this.end()
-    })
+    if (!this.mayDecrypt) return this.#end('time')
+    if (this.#encrypts && this.encryptLeftMs === 0) {
+      this.#encrypts = false
+      this.#options.onEncryptEnd()
+    }
+    const leftMs = this.#encrypts ? this.encryptLeftMs : this.decryptLeftMs
+    const waitMs = Math.min(leftMs, LONGEST_WAIT_MS)
+    this.#cancelTimer = this.#options.clock.after(waitMs, () => this.#watchEnd())
   }
 }

@@ -57,7 +57,12 @@ function canEncrypt({ key, localKeys }: OfflineState): boolean {
 
 /** How many local keys a sealed file holds: "3 local keys". */
 export function describeLocalKeys({ localKeys }: Pick<OfflineState, 'localKeys'>): string {
-  return `${String(localKeys.length)} local key${localKeys.length === 1 ? '' : 's'}`
+  return countLocalKeys(localKeys.length)
+}
+
+/** "3 local keys" */
+export function countLocalKeys(count: number): string {
+  return `${String(count)} local key${count === 1 ? '' : 's'}`
 }
 
 /**

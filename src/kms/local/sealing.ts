@@ -6,6 +6,7 @@ import type { Logger } from '../../telemetry/log.ts'
 import type { Clock } from '../../time/clock.ts'
 import type { DecryptInput, EncryptInput } from '../../transit/transit.ts'
 import { makeSnapshot, type ClusterIds } from '../../seed/key-snapshot.ts'
+import { describeDuration } from '../../time/duration.ts'
 import { readMoment, timeBetween, type Moment } from '../../time/boot-time.ts'
 import { LocalKeyRing, MAX_KEYS, type RingNote } from './ring.ts'
 import { SealedFile } from './sealed-file.ts'
@@ -13,6 +14,7 @@ import { wipeLocalKeys, type OfflineState } from './sealed-format.ts'
 import { StateKeeper } from './state-keeper.ts'
 import { LocalKeys } from './own-keys.ts'
 import { OfflineLimit } from './offline-limit.ts'
+import { OfflineReport } from './offline-report.ts'
 import { SharedKey } from './shared-key.ts'
 
 export interface LocalKeysSetup {
@@ -44,7 +46,11 @@ export function createLocalKeys(setup: LocalKeysSetup): LocalKeysParts {
   if (!config.enabled) return { ring: new LocalKeyRing({ ...setup, mayUse: () => false }) }
   const limit = new OfflineLimit({
     offlineForMs: config.offlineForMs,
-    onEnd: () => sealing.clear(),
+    onEncryptEnd: () => report.endEncrypt(),
+    onEnd: (end) => {
+      report.end(end)
+      sealing.clear()
+    },
     clock,
   })
   const ring = new LocalKeyRing({
@@ -53,7 +59,10 @@ export function createLocalKeys(setup: LocalKeysSetup): LocalKeysParts {
     onChange: () => sealing.keep(),
     onOpened: (note) => sealing.noteRead(note),
   })
-  const sealing = new LocalSealing({ ...setup, ring, limit, file: createFile(setup) })
+  const count = () => ring.size
+  const { sealedFile } = config
+  const report = new OfflineReport({ ...setup, limit, count, sealedFile })
+  const sealing = new LocalSealing({ ...setup, ring, limit, report, file: createFile(setup) })
   return { ring, sealing }
 }
 
@@ -66,6 +75,7 @@ function createFile({ config, clusterId, keyPath, log }: LocalKeysSetup): Sealed
 interface LocalSealingOptions extends LocalKeysSetup {
   readonly ring: LocalKeyRing
   readonly limit: OfflineLimit
+  readonly report: OfflineReport
   readonly file: SealedFile | undefined
 }
 
@@ -103,14 +113,23 @@ export class LocalSealing {
     return this.#options.file?.fault
   }
 
+  /** Why local keys are of no more help without Vault; undefined while they are, or if there were none. */
+  get offlineNote(): string | undefined {
+    return this.#options.report.note
+  }
+
   /**
    * Reads the sealed file, for a start without Vault. Returns the key as Vault last described it, or undefined if the file
    * cannot be used. Never throws.
    */
   async restore(clusters: ClusterIds): Promise<KeySnapshot | undefined> {
-    const { file } = this.#options
-    const state = (await file?.mayLoad()) ? await file?.load() : undefined
-    if (state === undefined) return undefined
+    const { file, report } = this.#options
+    if (file === undefined) return undefined
+    const state = (await file.mayLoad()) ? await file.load() : undefined
+    if (state === undefined) {
+      if (file.fault === undefined) report.missFile()
+      return undefined
+    }
     try {
       return this.#restore(state, clusters)
     } finally {
@@ -120,7 +139,7 @@ export class LocalSealing {
   }
 
   #restore(state: OfflineState, clusters: ClusterIds): KeySnapshot | undefined {
-    const { limit, ring, clock, log } = this.#options
+    const { limit, ring, clock, log, report } = this.#options
     const now = this.#readMoment()
     if (now === undefined) return undefined
     const ageMs = timeBetween(state.agreedAt, now)
@@ -133,7 +152,7 @@ export class LocalSealing {
     limit.restore(ageMs)
     if (!limit.mayDecrypt) {
       log.warn(
-        `kms.localKeys.sealedFile: Vault last answered ${formatRoughly(ageMs)} ago, longer than kms.localKeys.offlineFor allows; the file is ignored until Vault answers`,
+        `kms.localKeys.sealedFile: Vault last answered ${describeDuration(ageMs)} ago, longer than kms.localKeys.offlineFor allows; the file is ignored until Vault answers`,
       )
       return undefined
     }
@@ -144,9 +163,7 @@ export class LocalSealing {
     }
     this.#agreedAt = state.agreedAt
     this.#snapshot = makeSnapshot(state.key, clusters, clock.monotonic() - ageMs)
-    log.info(
-      `local keys restored from the sealed file: ${String(ring.size)}; Vault last answered ${formatRoughly(ageMs)} ago`,
-    )
+    report.restore()
     return this.#snapshot
   }
 
@@ -166,6 +183,7 @@ export class LocalSealing {
   /** A check passed. */
   agree(): void {
     this.#options.limit.agree()
+    this.#options.report.agree()
     if (this.#keeper === undefined) return
     this.#agreedAt = this.#readMoment()
     this.#keeper.agree()
@@ -173,7 +191,12 @@ export class LocalSealing {
 
   /** Vault refused: every local key is zeroed. */
   refuse(): void {
-    this.#options.limit.end()
+    this.#options.limit.refuse()
+  }
+
+  /** A check failed without a refusal. */
+  missVault(): void {
+    this.#options.report.missVault()
   }
 
   /** The local keys changed. */
@@ -257,10 +280,4 @@ export class LocalSealing {
     for (const { key } of [...others.filter(isOwn), ...foreign.slice(0, excess)]) key.fill(0)
     return { key: this.#snapshot.key, agreedAt: this.#agreedAt, localKeys }
   }
-}
-
-function formatRoughly(ms: number): string {
-  return ms < 120_000
-    ? `${String(Math.round(ms / 1000))} s`
-    : `${String(Math.round(ms / 60_000))} min`
 }
