@@ -177,7 +177,7 @@ const FAULTS: readonly (readonly [string, (node: Node) => unknown, RegExp])[] = 
       rmSync(config.nodeKeyFile)
       writeFileSync(config.nodeKeyFile, randomBytes(32), { mode: 0o400 })
     },
-    /^fail sealed file: .* another node key: .*; it is ignored, and replaced when Vault answers; $/,
+    /^fail sealed file: .* another node key: .*; it is ignored, and replaced when Vault answers; to keep it, restore the former node key and restart the plugin before Vault answers; $/,
   ],
   [
     'no file',

@@ -5,16 +5,21 @@ import { BridgeError } from '../../errors.ts'
 import { removeFile, replaceFile } from '../../files/atomic-file.ts'
 import { readSecretFile } from '../../files/secret-file.ts'
 import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
+import { NODE_KEY_UNIT } from '../../files/systemd-credential.ts'
 import { FileClaim } from './file-claim.ts'
 import {
   formatSealedFile,
   NODE_KEY_BYTES,
+  OTHER_NODE_KEY,
   parseSealedFile,
   wipeLocalKeys,
   type OfflineState,
   type SealedOwner,
 } from './sealed-format.ts'
 
+/** For a file of another node key: the former one may still exist. */
+const HOW_TO_KEEP =
+  'to keep it, restore the former node key and restart the plugin before Vault answers'
 /** Far above the largest: 4,096 local keys take about 1 MiB. */
 const MAX_FILE_BYTES = 8 * 1024 * 1024
 
@@ -65,11 +70,12 @@ export class SealedFile {
     const { path, nodeKeyFile, owner } = this.#options
     try {
       const file = await readSecretFile(path, MAX_FILE_BYTES)
-      const state = await withNodeKey(nodeKeyFile, (nodeKey) =>
+      const state = await withNodeKey({ nodeKeyFile, use: 'used' }, (nodeKey) =>
         parseSealedFile(file, owner, nodeKey),
       )
       if (typeof state !== 'string') return state
-      this.#report(`${path} ${state}; it is ignored, and replaced when Vault answers`)
+      const keep = state === OTHER_NODE_KEY ? `; ${HOW_TO_KEEP}` : ''
+      this.#report(`${path} ${state}; it is ignored, and replaced when Vault answers${keep}`)
     } catch (error) {
       if (systemCodeOf(error) === 'ENOENT') return undefined
       this.#report(describeFault(path, 'read', error))
@@ -85,7 +91,7 @@ export class SealedFile {
       const { path, nodeKeyFile, owner } = this.#options
       try {
         if (!(await this.#claim.hold())) throw this.#inUseError()
-        const content = await withNodeKey(nodeKeyFile, (nodeKey) =>
+        const content = await withNodeKey({ nodeKeyFile, use: 'written' }, (nodeKey) =>
           formatSealedFile(state, owner, nodeKey),
         )
         await replaceWith(path, content)
@@ -177,8 +183,15 @@ function pathOf(error: unknown): string | undefined {
   return error instanceof Error && 'path' in error ? String(error.path) : undefined
 }
 
-async function withNodeKey<T>(path: string, work: (nodeKey: Buffer) => T): Promise<T> {
-  const nodeKey = await readNodeKey(path)
+interface NodeKeyUse {
+  /** kms.localKeys.nodeKeyFile */
+  readonly nodeKeyFile: string
+  /** What is not done with the sealed file if the node key cannot be used. */
+  readonly use: 'used' | 'written'
+}
+
+async function withNodeKey<T>(from: NodeKeyUse, work: (nodeKey: Buffer) => T): Promise<T> {
+  const nodeKey = await readNodeKey(from)
   try {
     return work(nodeKey)
   } finally {
@@ -187,16 +200,27 @@ async function withNodeKey<T>(path: string, work: (nodeKey: Buffer) => T): Promi
 }
 
 /** Throws HOST_FAILED for anything but a file of the right length. */
-async function readNodeKey(path: string): Promise<Buffer> {
-  const name = `kms.localKeys.nodeKeyFile: ${path}`
+async function readNodeKey({ nodeKeyFile: path, use }: NodeKeyUse): Promise<Buffer> {
+  const effect = `so the sealed file is not ${use} and a start needs Vault`
+  // A write is repeated without a restart.
+  const restart = use === 'used' ? ', then restart the plugin' : ''
   const found = await readSecretFile(path, 1024).catch((error: unknown) => {
-    const why = error instanceof BridgeError ? error.message : explainFileError(error)
-    throw new BridgeError('HOST_FAILED', `${name}: ${why}`, { cause: error })
+    const isMissing = systemCodeOf(error) === 'ENOENT'
+    const fix = isMissing ? `start its unit (${NODE_KEY_UNIT}.service)` : 'correct this'
+    const message = `the node key ${explainNodeKey(path, error)}, ${effect}; ${fix}${restart}`
+    throw new BridgeError('HOST_FAILED', message, { cause: error })
   })
   if (found.length === NODE_KEY_BYTES) return found
   found.fill(0)
   throw new BridgeError(
     'HOST_FAILED',
-    `${name} has ${String(found.length)} bytes instead of ${String(NODE_KEY_BYTES)}; create it with transit-bridge setup node-key`,
+    `the node key ${path} has ${String(found.length)} bytes instead of ${String(NODE_KEY_BYTES)}, ${effect}; replace it with transit-bridge setup node-key --replace${restart}`,
   )
+}
+
+function explainNodeKey(path: string, error: unknown): string {
+  if (error instanceof BridgeError)
+    return error.message.startsWith(path) ? error.message : `${path} ${error.message}`
+  if (systemCodeOf(error) === 'ENOENT') return `${path} is missing`
+  return `${path} cannot be read: ${explainFileError(error)}`
 }

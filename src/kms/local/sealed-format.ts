@@ -42,6 +42,9 @@ export interface SealedOwner {
 /** Why a sealed file cannot be used, as the end of a message: "FILE …". */
 export type SealedFault = string
 
+export const OTHER_NODE_KEY: SealedFault =
+  'was sealed with another node key: it comes from another machine, or the node key was replaced'
+
 export const NODE_KEY_BYTES = 32
 
 const MAGIC = 'transit-bridge sealed file, version 1\n'
@@ -119,8 +122,7 @@ export function parseSealedFile(
   if (header === undefined) return 'is damaged'
   if (header.cluster !== owner.clusterId || header.key !== owner.keyPath)
     return `belongs to ${describe(header.cluster, header.key)}, not to ${describe(owner.clusterId, owner.keyPath)}`
-  if (!isSame(header.nodeKeyCheck, checkOf(nodeKey)))
-    return 'was sealed with another node key: it comes from another machine, or the node key was replaced'
+  if (!isSame(header.nodeKeyCheck, checkOf(nodeKey))) return OTHER_NODE_KEY
   const content = openDerived(nodeKey, STATE_DOMAIN, file.subarray(end), file.subarray(0, end))
   if (content === undefined) return 'is damaged'
   try {

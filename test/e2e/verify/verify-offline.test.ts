@@ -162,12 +162,12 @@ const UNUSABLE = [
   {
     what: 'with another node key',
     spoil: () => writeNodeKey(),
-    told: /was sealed with another node key: .*; it is ignored, and replaced when Vault answers\n$/,
+    told: /was sealed with another node key: .*; it is ignored, and replaced when Vault answers; to keep it, restore the former node key and restart the plugin before Vault answers\n$/,
   },
   {
     what: 'without a node key',
     spoil: () => rmSync(nodeKeyFile),
-    told: /nodeKeyFile: .*: there is no such file\n$/,
+    told: /the node key .* is missing, so .* a start needs Vault; start its unit \(.*\), then restart the plugin\n$/,
   },
 ] as const
 

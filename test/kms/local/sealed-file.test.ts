@@ -145,13 +145,25 @@ const DAMAGE: readonly (readonly [string, (node: Node) => void, RegExp])[] = [
   [
     'sealed with another node key',
     ({ nodeKeyFile }) => writeFileSync(nodeKeyFile, randomBytes(32)),
-    /another node key: it comes from another machine/,
+    /local-keys was sealed with another node key: .*; it is ignored, and replaced when Vault answers; to keep it, restore the former node key and restart the plugin before Vault answers$/,
   ],
-  ['without its node key', ({ nodeKeyFile }) => rmSync(nodeKeyFile), /nodeKeyFile: .*no such file/],
+  [
+    'without its node key',
+    ({ nodeKeyFile }) => rmSync(nodeKeyFile),
+    /the node key \S+node-key is missing, so the sealed file is not used and a start needs Vault; start its unit \(transit-bridge-node-key\.service\), then restart the plugin$/,
+  ],
+  [
+    'with a folder in place of its node key',
+    ({ nodeKeyFile }) => {
+      rmSync(nodeKeyFile)
+      mkdirSync(nodeKeyFile)
+    },
+    /the node key \S+node-key is not a regular file, so the sealed file is not used and a start needs Vault; correct this, then restart the plugin$/,
+  ],
   [
     'with a node key of another length',
     ({ nodeKeyFile }) => writeFileSync(nodeKeyFile, randomBytes(31)),
-    /has 31 bytes instead of 32; create it with transit-bridge setup node-key/,
+    /the node key \S+node-key has 31 bytes instead of 32, so the sealed file is not used and a start needs Vault; replace it with transit-bridge setup node-key --replace, then restart the plugin$/,
   ],
 ]
 
@@ -161,12 +173,14 @@ for (const [what, damage, words] of DAMAGE) {
     damage(node)
     const plugin = await node.start()
     t.match(warnings(plugin)[0], words)
+    t.match(warnings(plugin)[0], /^kms\.localKeys\.sealedFile: (?!kms\.)/)
     t.match(plugin.localKeys?.fileFault, words)
     t.match(plugin.service.status(), { healthz: /scripted outage/, keyId: '' })
     await t.rejects(plugin.service.decrypt(envelope, plugin.within()), {
       code: 'VAULT_UNREACHABLE',
     })
     node.startVault()
+    rmSync(node.nodeKeyFile, { recursive: true, force: true })
     writeFileSync(node.nodeKeyFile, randomBytes(32))
     await plugin.clock.advance(20_000)
     t.same(await plugin.service.decrypt(envelope, plugin.within()), seed)
