@@ -90,9 +90,11 @@ function updateGauges({ plugin, clock, metrics }: KmsAdminOptions): void {
 function updateLocalKeys(
   localKeys: LocalKeysView | undefined,
   clock: Clock,
-  { localKeyCount, offlineUntil }: KmsMetrics,
+  { localKeyCount, sealedFileUsable, offlineUntil }: KmsMetrics,
 ): void {
   setOrRemove(localKeyCount, localKeys?.count)
+  const isUsable = localKeys?.hasFile === true ? localKeys.fileFault === undefined : undefined
+  setOrRemove(sealedFileUsable, isUsable === undefined ? undefined : Number(isUsable))
   const leftMs = localKeys?.offlineLeftMs ?? 0
   setOrRemove(offlineUntil, leftMs === 0 ? undefined : (clock.now() + leftMs) / 1000)
 }

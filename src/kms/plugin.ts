@@ -56,6 +56,8 @@ export interface LocalKeysView {
   readonly count: number
   /** Milliseconds for which DEK seeds can be encrypted without Vault; 0 if they cannot. */
   readonly offlineLeftMs: number
+  /** Whether kms.localKeys.sealedFile is set. */
+  readonly hasFile: boolean
   /** Why the sealed file could not be used or written; undefined if it could, or if there is none. */
   readonly fileFault: string | undefined
 }
@@ -217,6 +219,7 @@ function viewLocalKeys(
 ): LocalKeysView | undefined {
   return (
     sealing && {
+      hasFile: sealing.hasFile,
       get count() {
         return ring.size
       },

@@ -1,9 +1,11 @@
+import { rmSync } from 'node:fs'
 import { test } from 'tap'
 import { BridgeError } from '../../src/errors.ts'
 import type { AdminSources } from '../../src/admin/app.ts'
 import { createKmsAdminSources } from '../../src/kms/admin-sources.ts'
 import { createKmsMetrics } from '../../src/telemetry/metrics/roles.ts'
 import { findSamples } from '../real/cluster/prometheus-text.ts'
+import { Node } from './local/node.ts'
 import { serviceFixture, type FixtureOptions } from './service-fixture.ts'
 
 const textOf = async ({ renderMetrics }: AdminSources) =>
@@ -115,7 +117,27 @@ void test('with local keys: how many there are, and how long they serve without 
   })
 })
 
+void test('with a sealed file: whether it can be used', async (t) => {
+  const node = new Node(t)
+  const files = { sealedFile: node.sealedFile, nodeKeyFile: node.nodeKeyFile }
+  const isUsable = async (localKeys: NonNullable<FixtureOptions['localKeys']>) => {
+    const plugin = await adminFixture({ transit: node.transit, localKeys })
+    const found = findSamples(
+      await textOf(plugin.sources),
+      'transit_bridge_sealed_file_usable',
+    ).map(({ value }) => value)
+    await plugin.stop()
+    return found
+  }
+  t.same(await isUsable({ enabled: true }), [])
+  t.same(await isUsable({ enabled: true, ...files }), [1])
+  rmSync(node.nodeKeyFile)
+  node.stopVault()
+  t.same(await isUsable({ enabled: true, ...files }), [0])
+  t.same(await isUsable({ enabled: false, ...files }), [])
+})
+
 void test('without local keys there is no series of them', async (t) => {
   const { sources } = await adminFixture()
-  t.notMatch(await textOf(sources), /^transit_bridge_(local_keys|offline_until)/m)
+  t.notMatch(await textOf(sources), /^transit_bridge_(local_keys|offline_until|sealed_file)/m)
 })

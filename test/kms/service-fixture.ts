@@ -252,6 +252,7 @@ export async function serviceFixture(options: FixtureOptions = {}) {
       await local.sealing?.stop()
     },
     localKeys: local.sealing && {
+      hasFile: local.sealing.hasFile,
       get count() {
         return local.ring.size
       },

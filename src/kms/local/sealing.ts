@@ -108,6 +108,11 @@ export class LocalSealing {
       })
   }
 
+  /** Whether kms.localKeys.sealedFile is set. */
+  get hasFile(): boolean {
+    return this.#options.file !== undefined
+  }
+
   /** Why the sealed file could not be used or written. */
   get fileFault(): string | undefined {
     return this.#options.file?.fault

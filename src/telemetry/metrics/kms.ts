@@ -77,6 +77,12 @@ export const kmsMetrics = {
     lookFor:
       'More than 15 minutes ago: it cannot be written, and a start without Vault may not be possible; `/readyz?format=json` says why.',
   }),
+  sealedFileUsable: gauge({
+    name: 'transit_bridge_sealed_file_usable',
+    help: '1 while the plugin can read and write its sealed file, 0 after a fault of the file or of the node key. No series unless `kms.localKeys.sealedFile` is set.',
+    lookFor:
+      '0 for longer than 15 minutes: a start without Vault may not be possible; `/readyz?format=json` says why.',
+  }),
   offlineUntil: gauge({
     name: 'transit_bridge_offline_until_timestamp_seconds',
     help: 'Until when local keys encrypt without Vault, in seconds since 1970. No series if they do not, or unless `kms.localKeys` is enabled.',
