@@ -1,4 +1,4 @@
-import type { Change, Plan } from './plan.ts'
+import { isStop, type Change, type Plan } from './plan.ts'
 
 const SIGNS = { add: '+', change: '~', remove: '-' } as const
 
@@ -9,7 +9,7 @@ export function formatPlan({ changes, remarks }: Plan): string {
     ...changes.flatMap(formatChange),
     ...wider.map((text) => `warn: ${text}`),
     ...remarks.map(({ level, text }) => `${level}: ${text}`),
-    summarize(changes),
+    remarks.some(isStop) ? 'stopped: nothing was changed' : summarize(changes),
   ].join('\n')
 }
 

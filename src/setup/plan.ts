@@ -32,6 +32,10 @@ export interface Remark {
   readonly text: string
 }
 
+export function isStop({ level }: Remark): boolean {
+  return level === 'stop'
+}
+
 /** What must change in Vault, in this order, with remarks. */
 export interface Plan {
   readonly changes: readonly Change[]

@@ -304,7 +304,8 @@ void test('a key of another type stops everything', async (t) => {
   const { code, stdout, stderr } = await fixture.setup(['--yes'])
   t.equal(code, 1)
   t.match(stdout, /stop: key k8s-etcd in transit\/ is of type rsa-2048, not aes256-gcm96/)
-  t.match(stderr, /nothing was changed; first resolve/)
+  t.match(stdout, /\nstopped: nothing was changed\n$/)
+  t.equal(stderr, 'transit-bridge: setup: first resolve the lines that say stop\n')
   t.equal((await fixture.bao.request('GET', 'sys/policies/acl/transit-bridge-kms')).status, 404)
 })
 
@@ -329,6 +330,21 @@ void test('settings of another cluster stop everything', async (t) => {
   const keys = ['--service-account-key', fixture.keyFile, '--issuer', 'https://other.example.com']
   const issuer = await fixture.bare([...keys, '--dry-run'])
   t.match(issuer.stdout, /stop: auth\/jwt\/ is for the issuer https:\/\/kubernetes\.default/)
+})
+
+void test('a policy with a foreign path stops everything, and what it lacks is named', async (t) => {
+  const fixture = await SetupFixture.start(t)
+  const policy = `path "secret/x" { capabilities = ["read"] }
+path "transit/encrypt/k8s-etcd" { capabilities = ["read"] }`
+  await fixture.bao.api('PUT', 'sys/policies/acl/transit-bridge-kms', { policy })
+  const { code, stdout } = await fixture.setup(['--yes'])
+  t.equal(code, 1)
+  t.match(
+    stdout,
+    /other paths \(secret\/x\), which .* may use, and is not sufficient \(transit\/encrypt\/k8s-etcd lacks update, .*\); choose another name/,
+  )
+  t.match(stdout, /\nstopped: nothing was changed\n$/)
+  t.notMatch(stdout, /to add|nothing to change/)
 })
 
 void test('a new key of the cluster is added; a key that it does not publish is reported', async (t) => {
@@ -471,6 +487,7 @@ void test('setup does not prepare other login methods', async (t) => {
   t.equal(code, 0)
   t.match(stdout, /note: setup does not prepare this login/)
   t.match(stdout, /4 to add, 1 to change|3 to add, 1 to change/)
+  t.match(stdout, /\ndone: everything but the login is ready\n$/)
 })
 
 void test('for workloads of the CSI provider, setup prepares the login and prints the command for roles', async (t) => {
@@ -516,6 +533,11 @@ void test('if setup does not prepare the login of the plugin, the keys of the cl
   fixture.configure({ auth, more: 'csi: {audience: vault, auth: {namespace: apps}}\n' })
   t.match(await fixture.setup(['--dry-run']), {
     stdout: /another Vault namespace \(csi.auth.namespace\)/,
+  })
+  fixture.configure({ more: 'csi: {audience: vault, auth: {namespace: apps}}\n' })
+  t.match(await fixture.setup(['--yes']), {
+    code: 0,
+    stdout: /\ndone: everything but the login of pods is ready\n/,
   })
 })
 

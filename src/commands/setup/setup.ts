@@ -7,7 +7,7 @@ import { findOperatorToken } from '../../operator/token.ts'
 import { formatCommands } from '../../setup/plan-commands.ts'
 import { formatHcl } from '../../setup/plan-hcl.ts'
 import { formatPlan, formatPlanJson } from '../../setup/plan-text.ts'
-import type { Plan } from '../../setup/plan.ts'
+import { isStop, type Plan } from '../../setup/plan.ts'
 import { applyPlan, planRemoval, planSetup } from '../../setup/survey.ts'
 import { VaultSettings } from '../../operator/vault-settings.ts'
 import type { Wanted } from '../../setup/wanted.ts'
@@ -152,7 +152,7 @@ interface Work {
 
 async function carryOut({ vault, plan, survey, terminal, ask, yes }: Work): Promise<number> {
   if (plan.remarks.some(isStop)) {
-    warn(terminal, 'setup: nothing was changed; first resolve the lines that say stop')
+    warn(terminal, 'setup: first resolve the lines that say stop')
     return EXIT_FAILED
   }
   if (plan.changes.length === 0) return EXIT_OK
@@ -170,10 +170,6 @@ async function carryOut({ vault, plan, survey, terminal, ask, yes }: Work): Prom
   }
   await applyPlan(vault, plan, (what) => print(terminal, `done: ${what}`))
   return EXIT_OK
-}
-
-function isStop({ level }: Plan['remarks'][number]): boolean {
-  return level === 'stop'
 }
 
 /** Reads everything again, to report only what is true. */
@@ -197,9 +193,16 @@ async function confirmDone(
         `Vault accepted all changes, but still differs in: ${names}`,
       )
     }
-    print(terminal, 'done: Vault is ready')
+    print(terminal, `done: ${describeReady(wanted)}`)
   }
   if (config.csi !== undefined) print(terminal, explainCsi(config.csi))
+}
+
+/** Some logins are for the administrator to prepare; a remark of the plan says which. */
+function describeReady({ plugin, provider }: Wanted): string {
+  if (plugin !== undefined && plugin.login === undefined) return 'everything but the login is ready'
+  if (typeof provider?.login === 'string') return 'everything but the login of pods is ready'
+  return 'Vault is ready'
 }
 
 /** The administrator decides which workloads get which keys. */

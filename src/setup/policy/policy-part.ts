@@ -24,9 +24,11 @@ export async function planPolicy(vault: VaultSettings, { policy }: WantedPlugin)
   }
   const foreign = [...theirs.keys()].filter((name) => !ours.has(name))
   if (foreign.length > 0) {
+    const lacking = findNarrower(theirs, ours)
+    const also = lacking.length === 0 ? '' : `, and is not sufficient (${list(lacking)})`
     return remark(
       'stop',
-      `${what} also has other paths (${list(foreign)}), which another cluster or program may use; choose another name with --policy, or remove them by hand`,
+      `${what} also has other paths (${list(foreign)}), which another cluster or program may use${also}; choose another name with --policy, or remove them by hand`,
     )
   }
   const denied = [...theirs].filter(([, grant]) => grant.capabilities.includes('deny'))
