@@ -75,7 +75,10 @@ void test('a node key is made, encrypted by the key of the host, with the unit t
 
 void test('without --yes and a terminal nothing is changed', async (t) => {
   const root = nodeRoot()
-  t.match(await setup(root, { yes: undefined }), { code: 2 })
+  t.match(await setup(root, { yes: undefined }), {
+    code: 2,
+    text: /standard (input|error) is not a terminal, so you cannot be asked; pass --yes to make/,
+  })
   t.notOk(existsSync(join(root, 'etc')))
 })
 
@@ -201,9 +204,36 @@ void test('a dry run reports that auto chooses the host key, and why', async (t)
   const root = nodeRoot()
   t.match(await setup(root, { 'with-key': 'auto', 'dry-run': true }), {
     code: 0,
-    text: /key auto, which in the system that runs this command is host \(the key is on the same disk\): systemd cannot use a TPM 2 here; .* missing: \S/,
+    text: /random bytes, encrypted with the host key: auto found no usable TPM 2 in the system that runs this command \(missing: \S.*\)\. The host key is on the same disk, so whoever has the disk has the node key$/m,
   })
-  t.match((await setup(root, { 'dry-run': true })).text, /key host, which is on the same disk$/m)
+  const { text } = await setup(root, { 'dry-run': true })
+  t.match(text, /encrypted with the host key\. The host key is on the same disk, so .* node key$/m)
+  t.match(
+    text,
+    /\nNext:\n1\. .*[^]*nodeKeyFile: /,
+    'what to do next is the same as without --dry-run',
+  )
+  t.notMatch(text, /^warn: /m)
+})
+
+void test('a dry run warns that a TPM 2 that was asked for cannot be used, and why', async (t) => {
+  const root = nodeRoot()
+  for (const [key, words] of [
+    ['tpm2', 'encrypted with the TPM 2'],
+    ['host+tpm2', 'encrypted with the host key and the TPM 2'],
+  ] as const) {
+    const { code, text } = await setup(root, { 'with-key': key, 'dry-run': true })
+    t.equal(code, 0)
+    t.match(text, `random bytes, ${words}\n`)
+    t.match(
+      text,
+      /^warn: systemd cannot use a TPM 2 here \(missing: \S.*\), so this will fail; pass --with-key host, or/m,
+    )
+  }
+  const tpm = await startTpm()
+  t.teardown(() => tpm.stop())
+  const works = { 'with-key': 'tpm2', 'tpm2-device': tpm.device, 'dry-run': true } as const
+  t.notMatch((await setup(root, works)).text, /warn: /)
 })
 
 void test(
@@ -219,14 +249,14 @@ void test(
       t.equal(code, 0, stderr)
       return stdout
     }
-    t.match(await plan(tpm.device), /key auto, which on this host is the TPM 2: systemd-creds has/)
+    t.match(await plan(tpm.device), /encrypted with the TPM 2, which systemd-creds has just used$/m)
     const created =
-      /the TPM 2: .*; systemd-creds first creates \/var\/lib\/systemd\/credential.secret$/m
+      /the TPM 2, which .* used\. systemd-creds first creates \/var\/lib\/systemd\/credential.secret$/m
     t.match(await plan(tpm.device, 'without'), created)
     const dead = await plan('swtpm:host=127.0.0.1,port=1')
     t.match(
       dead,
-      /this host is host \(.*: the TPM 2 does not work \(systemd-creds encrypt failed: \S/,
+      /with the host key: auto found no usable TPM 2 \(systemd-creds encrypt failed: \S/,
     )
   },
 )
@@ -258,18 +288,18 @@ void test('what auto chooses is reported as unknown where systemd-creds does not
     })
   t.same(await choose({}, true), {
     key: undefined,
-    words: 'auto, which on this host is unknown: scripted failure',
+    words: 'encrypted with the host key or a TPM 2: what auto uses is unknown (scripted failure)',
   })
   t.match(
     (await choose({}, false)).words,
-    /is unknown: .*; this version of systemd does not report/,
+    /is unknown \(this version of systemd does not report .*\)\. systemd-creds first creates/,
   )
   const encrypt = () => Promise.resolve(Buffer.from('AAAA'))
-  t.match((await choose({ encrypt }, true)).words, /is unknown: systemd-creds does not show it/)
+  t.match((await choose({ encrypt }, true)).words, /is unknown \(systemd-creds does not show it/)
   const findMissingTpm2Parts = () => Promise.resolve(['driver'])
   t.match(await choose({ findMissingTpm2Parts }, false), {
     key: 'host',
-    words: /missing: driver; .* first/,
+    words: /\(missing: driver\)\. The host key .*\. systemd-creds first/,
   })
 })
 

@@ -51,6 +51,12 @@ export function askAtTerminal(prompt: Prompt = process): Ask {
   }
 }
 
+/** Why {@link askAtTerminal} cannot ask. */
+export function explainNoTerminal({ stdin }: Pick<Prompt, 'stdin'> = process): string {
+  const stream = stdin.isTTY === true ? 'error' : 'input'
+  return `standard ${stream} is not a terminal, so you cannot be asked`
+}
+
 function interrupted(): BridgeError {
   return new BridgeError('CANCELLED', 'interrupted at the prompt; this step changed nothing')
 }

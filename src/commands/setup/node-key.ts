@@ -1,7 +1,7 @@
 import { KEY_UNIT, NODE_KEY_FILE } from '../../node/key/key-unit.ts'
 import { applyNodeKey, planNodeKey, type NodeKeyStep } from '../../node/key/node-key.ts'
 import { SEALING_KEYS, SystemdCreds } from '../../files/systemd-creds.ts'
-import { askAtTerminal, type Ask } from '../cli/confirm.ts'
+import { askAtTerminal, explainNoTerminal, type Ask } from '../cli/confirm.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { choice, flag, fullPathOr, text } from '../cli/option.ts'
 import { EXIT_MISTAKE, EXIT_OK, print, warn, type Terminal } from '../cli/terminal.ts'
@@ -53,13 +53,16 @@ async function runSetupNodeKey(values: NodeKeyValues, terminal: Terminal): Promi
   await creds.requireVersion()
   const wanted = { creds, withKey, replace, root }
   const steps = await planNodeKey(wanted)
-  for (const step of steps) print(terminal, formatStep(step))
+  print(terminal, formatSteps(steps))
   if (steps.every(({ change }) => change === 'none')) {
     // An earlier run may have been interrupted before its reader did what comes next.
     print(terminal, `nothing to do\n${formatNext()}`)
     return EXIT_OK
   }
-  if (values.dryRun) return EXIT_OK
+  if (values.dryRun) {
+    print(terminal, formatNext())
+    return EXIT_OK
+  }
   if (!values.yes && !(await confirm(terminal, askAtTerminal()))) return EXIT_MISTAKE
   await applyNodeKey(wanted, steps)
   print(terminal, formatNext())
@@ -72,13 +75,20 @@ const SIGNS: Readonly<Record<NodeKeyStep['change'], string>> = {
   none: '  exists ',
 }
 
+function formatSteps(steps: readonly NodeKeyStep[]): string {
+  const warnings = steps.flatMap(({ warning }) =>
+    warning === undefined ? [] : [`warn: ${warning}`],
+  )
+  return [...steps.map(formatStep), ...warnings].join('\n')
+}
+
 function formatStep({ change, path, what }: NodeKeyStep): string {
   return `${SIGNS[change]}  ${path}: ${what}`
 }
 
 async function confirm(terminal: Terminal, ask: Ask): Promise<boolean> {
   if (ask === undefined) {
-    warn(terminal, 'no terminal to ask at; pass --yes to make these changes, or --dry-run')
+    warn(terminal, `${explainNoTerminal()}; pass --yes to make these changes, or --dry-run`)
     return false
   }
   if (await ask('Make these changes?')) return true

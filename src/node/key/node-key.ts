@@ -34,6 +34,8 @@ export interface NodeKeyStep {
   readonly what: string
   /** What the credential will be encrypted with. */
   readonly key?: CredentialKey | undefined
+  /** Why it will fail. */
+  readonly warning?: string | undefined
 }
 
 /**
@@ -61,12 +63,13 @@ async function planCredential(options: NodeKeyOptions): Promise<NodeKeyStep> {
   if (known !== undefined && !replace) return { path, change: 'none', what: describeKnown(known) }
   const hasHostKey = existsSync(HOST_KEY_FILE)
   const isElsewhere = resolve(root) !== '/'
-  const { key, words } = await findKeyChoice({ creds, withKey, hasHostKey, isElsewhere })
+  const { key, words, warning } = await findKeyChoice({ creds, withKey, hasHostKey, isElsewhere })
   return {
     path,
     change: known === undefined ? 'create' : 'replace',
-    what: `a node key of ${String(NODE_KEY_BYTES)} random bytes, encrypted by systemd-creds with key ${words}`,
+    what: `a node key of ${String(NODE_KEY_BYTES)} random bytes, ${words}`,
     key,
+    warning,
   }
 }
 
