@@ -22,13 +22,21 @@ function makeEncrypter(recipients: readonly string[]): Encrypter {
     try {
       encrypter.addRecipient(recipient)
     } catch (cause) {
-      // What was passed is not shown: it may be an identity, which is secret.
-      const message =
-        '--recipient: is not a recipient of age; it starts with age1, as age-keygen prints it'
+      const message = `--recipient ${show(recipient)} is not an age recipient; recipients start with age1 (age-keygen prints them)`
       throw new BridgeError('USAGE_INVALID', message, { cause })
     }
   }
   return encrypter
+}
+
+/** An identity has 74 characters. */
+const MAX_SHOWN = 32
+
+/** What was passed may be an identity, or most of one, which is secret. */
+function show(recipient: string): string {
+  const isPublic = recipient.startsWith('age1')
+  const isSecret = recipient.length > MAX_SHOWN || /age-/i.test(recipient)
+  return isPublic || !isSecret ? JSON.stringify(recipient) : '(not shown: it may be secret)'
 }
 
 /** Decrypts the file key with a file of age identities. Throws USAGE_INVALID. The caller zeroes the result. */

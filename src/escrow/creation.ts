@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { lstat } from 'node:fs/promises'
+import { lstat, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 
 import { BridgeError } from '../errors.ts'
 import { createHostFile, removeHostFile } from '../files/atomic-file.ts'
+import { explainFileError, systemCodeOf } from '../files/system-error.ts'
 import { encryptToRecipients } from './age.ts'
 import type { KeyTable } from './key-table.ts'
 import type { EscrowManifest } from './manifest.ts'
@@ -100,6 +102,21 @@ async function prove(
 /** The share files next to an escrow, in order. */
 export function shareFiles(out: string, of: number): readonly string[] {
   return Array.from({ length: of }, (_, index) => `${out}.share-${String(index + 1)}`)
+}
+
+/** Throws USAGE_INVALID unless the folder of an escrow exists: it would otherwise be missing after all requests to Vault. */
+export async function requireFolder(out: string): Promise<void> {
+  const folder = dirname(out)
+  try {
+    if ((await stat(folder)).isDirectory()) return
+  } catch (cause) {
+    const isMissing = systemCodeOf(cause) === 'ENOENT'
+    const why = isMissing
+      ? 'does not exist; create it first'
+      : `cannot be used: ${explainFileError(cause)}`
+    throw new BridgeError('USAGE_INVALID', `--out ${out}: ${folder} ${why}`, { cause })
+  }
+  throw new BridgeError('USAGE_INVALID', `--out ${out}: ${folder} is not a directory`)
 }
 
 /** Throws USAGE_INVALID if one of the files exists: an escrow and its shares are never replaced. */

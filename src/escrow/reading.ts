@@ -75,6 +75,22 @@ export function isComplete({ encrypted, covered, gaps }: Coverage): boolean {
   return covered === encrypted && gaps.length === 0
 }
 
+/** The start of the last line if not everything is complete. */
+export function describeIncomplete(coverage: readonly Coverage[]): string {
+  return coverage.every(({ encrypted, covered }) => covered === encrypted)
+    ? 'NOT ok: coverage is not proved'
+    : 'NOT ok: the escrow does not cover everything'
+}
+
+/** "1 local key and 20 DEK seeds" */
+export function describeKeys(count: Readonly<Record<'localKeys' | 'seeds', number>>): string {
+  return `${describeCount(count.localKeys, 'local key')} and ${describeCount(count.seeds, 'DEK seed')}`
+}
+
+function describeCount(count: number, thing: string): string {
+  return `${count.toLocaleString('en')} ${thing}${count === 1 ? '' : 's'}`
+}
+
 const SHOWN = 10
 
 /** One line of counts, then what is missing and why. */

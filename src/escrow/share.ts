@@ -101,7 +101,7 @@ async function readShare(file: string, manifest: EscrowManifest): Promise<Uint8A
   const { escrow, share, clusterId, createdAt, value } = parsed.output
   if (escrow !== manifest.id) {
     throw usage(
-      `--share ${file}: is share ${String(share)} of another escrow, created at ${createdAt} for cluster ${JSON.stringify(clusterId)}; this escrow was created at ${manifest.createdAt} for cluster ${JSON.stringify(manifest.clusterId)}`,
+      `--share ${file}: is share ${String(share)} of another escrow, created at ${createdAt} for cluster ${JSON.stringify(clusterId)} with id ${JSON.stringify(escrow)}; this escrow was created at ${manifest.createdAt} for cluster ${JSON.stringify(manifest.clusterId)} with id ${JSON.stringify(manifest.id)}`,
     )
   }
   const bytes = new Uint8Array(Buffer.from(value, 'base64'))

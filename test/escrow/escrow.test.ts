@@ -18,6 +18,7 @@ import { CoverageProof } from '../../src/escrow/coverage.ts'
 import {
   makeCreationReport,
   makeEscrow,
+  requireFolder,
   requireNew,
   shareFiles,
   writeEscrow,
@@ -27,7 +28,13 @@ import { KeyTable } from '../../src/escrow/key-table.ts'
 import { makeReadable } from '../../src/escrow/kubernetes-object.ts'
 import { formatMetrics } from '../../src/escrow/metrics.ts'
 import { prepareFolder, writeObject } from '../../src/escrow/out-folder.ts'
-import { formatCoverage, isComplete, readCoverage } from '../../src/escrow/reading.ts'
+import {
+  describeIncomplete,
+  describeKeys,
+  formatCoverage,
+  isComplete,
+  readCoverage,
+} from '../../src/escrow/reading.ts'
 import { Recovery } from '../../src/escrow/recovery.ts'
 import { openEscrow, readEscrow } from '../../src/escrow/sealed-file.ts'
 import { joinShares } from '../../src/escrow/share.ts'
@@ -217,6 +224,14 @@ void test('shares of another escrow, and files that are not shares, are named', 
     code: 'USAGE_INVALID',
     message: /is share 1 of another escrow/,
   })
+  const created = '2027-01-15T08:00:00.000Z for cluster "test-cluster" with id'
+  await t.rejects(
+    joinShares(manifest, [copy]),
+    {
+      message: `created at ${created} "${first.made.file.manifest.id}"; this escrow was created at ${created} "${manifest.id}"`,
+    },
+    'the times may be the same, the ids are not',
+  )
   writeFileSync(copy, 'no share')
   await t.rejects(joinShares(manifest, [copy]), { code: 'FILE_DAMAGED' })
   await t.rejects(joinShares(manifest, [join(folder, 'none')]), { message: /no such file/ })
@@ -242,6 +257,29 @@ void test('shares of another escrow, and files that are not shares, are named', 
   })
 })
 
+void test('what is missing and what is only not proved are different', async (t) => {
+  const { coverage } = await collect(objects)
+  const doubted = { ...coverage, gaps: ['its checksum is missing'] }
+  t.notOk(isComplete(doubted))
+  t.equal(describeIncomplete([coverage, doubted]), 'NOT ok: coverage is not proved')
+  const lacking = { ...doubted, covered: doubted.covered - 1 }
+  t.equal(describeIncomplete([lacking]), 'NOT ok: the escrow does not cover everything')
+  t.equal(describeKeys({ localKeys: 1, seeds: 0 }), '1 local key and 0 DEK seeds')
+  t.equal(describeKeys({ localKeys: 1_234, seeds: 1 }), '1,234 local keys and 1 DEK seed')
+})
+
+void test('the folder of an escrow must exist before Vault is asked', async (t) => {
+  const folder = tempFolder('escrow')
+  await requireFolder(join(folder, 'escrow.json'))
+  writeFileSync(join(folder, 'file'), '')
+  for (const [out, message] of [
+    ['none/escrow.json', /none does not exist; create it first/],
+    ['file/escrow.json', /file is not a directory/],
+    ['file/none/escrow.json', /file\/none cannot be used: part of its path is not a directory/],
+  ] as const)
+    await t.rejects(requireFolder(join(folder, out)), { code: 'USAGE_INVALID', message })
+})
+
 void test('an age identity opens it alone', async (t) => {
   const identity = await generateIdentity()
   const recipients = [await identityToRecipient(identity)]
@@ -264,7 +302,16 @@ void test('an age identity opens it alone', async (t) => {
   await t.rejects(decryptByIdentity(file.age ?? '', join(folder, 'identity')), {
     message: /not a file of age identities/,
   })
-  t.throws(() => checkRecipients([identity]), { code: 'USAGE_INVALID' })
+  const secret = identity.replace('AGE-SECRET-KEY-', '')
+  for (const given of [identity, identity.toLowerCase(), secret, identity.slice(0, 30)])
+    t.throws(() => checkRecipients([given]), {
+      code: 'USAGE_INVALID',
+      message: /^--recipient \(not shown: it may be secret\) is not an age recipient; /,
+    })
+  const [mistyped = ''] = recipients.map((each) => each.slice(0, -1))
+  t.throws(() => checkRecipients([mistyped]), {
+    message: `--recipient "${mistyped}" is not an age recipient; recipients start with age1`,
+  })
 })
 
 void test('what Transit encrypted without a local key is covered only with its seeds', async (t) => {

@@ -1,13 +1,18 @@
 import { CoverageProof } from '../../escrow/coverage.ts'
 import { formatMetrics, formatMetricsOfUnreadable } from '../../escrow/metrics.ts'
-import { formatCoverage, isComplete } from '../../escrow/reading.ts'
+import {
+  describeIncomplete,
+  describeKeys,
+  formatCoverage,
+  isComplete,
+} from '../../escrow/reading.ts'
 import { readEscrow, type EscrowFile } from '../../escrow/sealed-file.ts'
 import { putHostFile } from '../../files/atomic-file.ts'
 import { escapeControls } from '../../text/one-line.ts'
 import { systemClock } from '../../time/clock.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { etcdAccessOptions, etcdPrefixOption } from '../cli/options/etcd.ts'
-import { flag, requiredText, text } from '../cli/option.ts'
+import { flag, requiredText, text, usageError, type Option } from '../cli/option.ts'
 import { skipHashCheckOption } from '../cli/store-report.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 import { readSource } from '../verify.ts'
@@ -17,10 +22,14 @@ const options = {
   escrow: requiredText('FILE', 'The escrow.'),
   snapshot: text('FILE', 'The etcd snapshot to compare it with. Default: etcd itself.'),
   skipHashCheck: skipHashCheckOption,
-  prometheusFile: text(
-    'FILE',
-    "Also write the result for the textfile collector of Prometheus' node exporter: NAME.prom",
-  ),
+  prometheusFile: {
+    takes: 'FILE',
+    help: "Also write the result for the textfile collector of Prometheus' node exporter: NAME.prom",
+    read: ([file], label) => {
+      if (file === undefined || file.endsWith('.prom')) return file
+      throw usageError(`${label} must end in .prom: the node exporter reads no other file`)
+    },
+  } satisfies Option<string | undefined>,
   json: flag('Print one JSON object.'),
   ...etcdAccessOptions,
   ...etcdPrefixOption,
@@ -58,11 +67,11 @@ async function runCheck(values: CheckValues, terminal: Terminal): Promise<number
     values.json
       ? JSON.stringify(report, null, 2)
       : [
-          `the escrow of cluster ${escapeControls(manifest.clusterId)}, created at ${manifest.createdAt}, holds ${String(manifest.localKeys)} local keys and ${String(manifest.seeds)} DEK seeds`,
+          `the escrow of cluster ${escapeControls(manifest.clusterId)}, created at ${manifest.createdAt}, holds ${describeKeys(manifest)}`,
           ...formatCoverage(coverage),
           ok
             ? 'ok: the key of every encrypted object is in the list of the escrow, and the file is not damaged'
-            : 'NOT ok: the escrow does not cover everything; see above for why, and what to do',
+            : `${describeIncomplete([coverage])}; see above for why, and what to do`,
         ].join('\n'),
   )
   return ok ? EXIT_OK : EXIT_FAILED

@@ -3,6 +3,7 @@ import { Collection } from '../../escrow/collection.ts'
 import {
   makeCreationReport,
   makeEscrow,
+  requireFolder,
   requireNew,
   shareFiles,
   writeEscrow,
@@ -11,7 +12,12 @@ import {
 } from '../../escrow/creation.ts'
 import { KeyTable } from '../../escrow/key-table.ts'
 import { MAX_SHARES } from '../../escrow/manifest.ts'
-import { formatCoverage, type Coverage } from '../../escrow/reading.ts'
+import {
+  describeIncomplete,
+  describeKeys,
+  formatCoverage,
+  type Coverage,
+} from '../../escrow/reading.ts'
 import { BridgeError } from '../../errors.ts'
 import { systemClock } from '../../time/clock.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
@@ -75,7 +81,7 @@ function readSplit(given: string): Holders['split'] {
   const split = { needed: Number(needed), of: Number(of) }
   if (split.needed >= 2 && split.needed <= split.of && split.of <= MAX_SHARES) return split
   throw usageError(
-    `--split must be K/N such as 3/5, with at least 2 of at most ${String(MAX_SHARES)} shares`,
+    `--split must be K/N such as 3/5; K must be at least 2 and at most N, and N at most ${String(MAX_SHARES)}`,
   )
 }
 
@@ -85,6 +91,7 @@ async function runCreate(values: CreateValues, terminal: Terminal): Promise<numb
   if (split === undefined && recipients.length === 0)
     throw usageError('needs --split K/N, such as 3/5, or --recipient AGE')
   checkRecipients(recipients)
+  await requireFolder(out)
   await requireNew([out, ...shareFiles(out, split?.of ?? 0)])
   const report = await create(values, { split, recipients }, terminal)
   print(terminal, values.json ? JSON.stringify(report, null, 2) : formatCreation(report))
@@ -147,20 +154,20 @@ function nothingCovered(coverage: readonly Coverage[]): BridgeError {
 }
 
 function formatCreation(report: CreationReport): string {
-  const { ok, escrow, shares, needed, recipients, localKeys, seeds, coverage, vaultUid } = report
+  const { ok, escrow, shares, needed, recipients, coverage, vaultUid } = report
   const ways = [
     ...(needed === undefined ? [] : [`any ${String(needed)} of ${String(shares.length)} shares`]),
     ...(recipients === 0 ? [] : [`one of ${String(recipients)} age recipients`]),
   ]
   return [
     ...coverage.flatMap(formatCoverage),
-    `${escrow}: ${localKeys.toLocaleString('en')} local keys and ${seeds.toLocaleString('en')} DEK seeds, opened by ${ways.join(', or by ')}`,
+    `${escrow}: ${describeKeys(report)}, opened by ${ways.join(', or by ')}`,
     ...(shares.length === 0
       ? []
       : [`give each of these to a different person, then delete it here: ${shares.join(' ')}`]),
     `uid of its requests in Vault's audit log: ${vaultUid} (transit-bridge audit --verify-run)`,
     ok
       ? 'ok: every encrypted object is covered and was decrypted with the keys in the escrow'
-      : 'NOT ok: the escrow does not cover everything; see above',
+      : `${describeIncomplete(coverage)}; see above`,
   ].join('\n')
 }
