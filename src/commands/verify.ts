@@ -74,7 +74,7 @@ RKE2, it finds etcd and its certificates, and reports which it uses.
 are secrets and every resource with an encrypted object.`,
   options,
   exitCodes:
-    '0 proved that everything is encrypted and readable, 1 not proved, 2 wrong usage or configuration.',
+    '0 proved that everything is encrypted, and with --deep or --offline that it can be decrypted, 1 not proved, 2 wrong usage or configuration.',
   examples: [
     '$ transit-bridge verify',
     '$ transit-bridge verify --snapshot backup.db --deep --objects \\\n      --config /etc/transit-bridge/config.yaml',

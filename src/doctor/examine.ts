@@ -4,7 +4,6 @@ import { keyPath } from '../config/key-path.ts'
 import { requireSection } from '../config/section.ts'
 import { homeOf } from '../csi/identity/access-rules.ts'
 import { VaultSettings } from '../operator/vault-settings.ts'
-import { describeDuration } from '../time/duration.ts'
 import type { VaultSession } from '../vault/session/session.ts'
 import { checkApiServer } from './api-server-check.ts'
 import { checkAudit } from './audit-check.ts'
@@ -19,6 +18,7 @@ import { checkPolicy } from './policy-check.ts'
 import { checkRuntime } from './runtime/runtime-check.ts'
 import { checkRuntimePolicy, type RuntimePolicyOptions } from './runtime/runtime-policy.ts'
 import { checkSealedFile } from './local-keys/sealed-file-check.ts'
+import { describeMoreTime } from './more-time.ts'
 import { checkSocket, findPluginUser } from './socket-check.ts'
 import { checkVault } from './vault-check.ts'
 import { viewVault, type VaultView } from './vault-probe.ts'
@@ -155,9 +155,9 @@ function checkLogin(
 ): readonly Finding[] {
   const expiry =
     tokenExpiresAt === Infinity
-      ? 'a token that never expires'
-      : `a token for ${describeDuration(tokenExpiresAt - now)}`
-  const login = ok('login', `${vault.auth.method} returns ${expiry}`)
+      ? 'never expires'
+      : `is valid for ${describeMoreTime(tokenExpiresAt - now)}`
+  const login = ok('login', `the Vault token ${expiry} (vault.auth.method ${vault.auth.method})`)
   if (tokenMaxUses === undefined) return [login]
   const why = `Vault accepts only ${tokenMaxUses} requests with each token (token_num_uses), so the plugin must log in again and again, and each request writes to Vault's storage`
   return [login, warn('token uses', why, 'set token_num_uses=0 on the role')]

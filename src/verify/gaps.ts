@@ -60,7 +60,7 @@ function findMissingResources({ tally, expectation, markers }: GapFacts): readon
       const hint =
         nearest === undefined
           ? 'check the name; an aggregated API server keeps its resources under another --etcd-prefix'
-          : `did you mean ${nearest}`
+          : `did you mean ${nearest}?`
       return `${name} must be encrypted, but was not found in the store; ${hint}`
     })
 }

@@ -279,7 +279,7 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ],
   ['csi check /nonexistent', 'csi check: cannot read /nonexistent (ENOENT)'],
   ['csi', 'csi: needs --config FILE; see csi --help'],
-  ['csi chek x', 'csi "chek" is not a command; did you mean csi check'],
+  ['csi chek x', 'csi "chek" is not a command; did you mean csi check?'],
 ]
 
 for (const [commandLine, message] of MISTAKES) {

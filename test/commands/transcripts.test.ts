@@ -33,13 +33,13 @@ type Mistake = readonly [commandLine: string, message: string]
 /** Wrong command lines, and the one-line message for each. */
 const MISTAKES: readonly Mistake[] = [
   ['', 'a command is missing; see transit-bridge --help for all commands'],
-  ['kmss', '"kmss" is not a command; did you mean kms'],
+  ['kmss', '"kmss" is not a command; did you mean kms?'],
   ['decrypt', '"decrypt" is not a command; see transit-bridge --help for all commands'],
   ['constructor', '"constructor" is not a command; see transit-bridge --help for all commands'],
   ['config', 'config needs a command: check, schema, encryption or node; see config --help'],
-  ['config chek', 'config "chek" is not a command; did you mean config check'],
+  ['config chek', 'config "chek" is not a command; did you mean config check?'],
   ['config check', 'config check: needs --config FILE; see config check --help'],
-  ['config check --confg x', 'config check: --confg is not an option; did you mean --config'],
+  ['config check --confg x', 'config check: --confg is not an option; did you mean --config?'],
   [
     'config check --verbose',
     'config check: --verbose is not an option; the options are --config, --json or --help',
@@ -62,15 +62,31 @@ const MISTAKES: readonly Mistake[] = [
   ],
   [
     'escrow create --config c --out e --split 1/3',
-    'escrow create: --split must be K/N such as 3/5, with at least 2 of at most 255 shares',
+    'escrow create: --split must be K/N such as 3/5; K must be at least 2 and at most N, and N at most 255',
+  ],
+  ...['5/3', 'three/5', '2/256'].map((split): readonly [string, string] => [
+    `escrow create --config c --out e --split ${split}`,
+    'escrow create: --split must be K/N such as 3/5; K must be at least 2 and at most N, and N at most 255',
+  ]),
+  [
+    'escrow create --config c --out e --recipient foo',
+    '--recipient "foo" is not an age recipient; recipients start with age1 (age-keygen prints them)',
+  ],
+  [
+    'escrow create --config c --out /nonexistent/e --split 2/3',
+    '--out /nonexistent/e: /nonexistent does not exist; create it first',
+  ],
+  [
+    'escrow check --escrow e --prometheus-file x.txt',
+    'escrow check: --prometheus-file must end in .prom: the node exporter reads no other file',
   ],
   [
     'escrow open --escrow e --snapshot s --out o',
     'escrow open: needs --share FILE for each share, or --identity FILE',
   ],
-  ['--versoin', '--versoin is not an option; did you mean --version'],
+  ['--versoin', '--versoin is not an option; did you mean --version?'],
   ['--version extra', 'unexpected argument "extra"'],
-  ['help kmss', '"kmss" is not a command; did you mean kms'],
+  ['help kmss', '"kmss" is not a command; did you mean kms?'],
   ['help kms now', 'help: kms has no subcommands; see kms --help'],
 ]
 
@@ -105,6 +121,14 @@ void test('help goes to standard output, no matter how it is requested', async (
     for (const name of ['check', 'schema', 'encryption', 'node']) t.match(stdout, `    ${name} `)
   }
   t.match((await run(['csi', '--help'])).stdout, /csi --config FILE[\s\S]*Commands:\n {4}check /)
+})
+
+void test('the exit code 0 of verify proves that data can be decrypted only with the options that decrypt', async (t) => {
+  const { stdout } = await run(['verify', '--help'])
+  t.match(
+    stdout.replaceAll(/\s+/g, ' '),
+    'Exit code: 0 proved that everything is encrypted, and with --deep or --offline that it can be decrypted, 1 not proved',
+  )
 })
 
 void test('the help of every command describes every option, within 80 columns', async (t) => {

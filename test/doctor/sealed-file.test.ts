@@ -250,7 +250,7 @@ const FAULTS: readonly (readonly [string, (node: Node) => unknown, RegExp])[] = 
   [
     'a file that others can read',
     ({ config }) => chmodSync(config.sealedFile, 0o644),
-    /^warn sealed file: .* mode 0644: other users can copy it.*; chmod 0600 /,
+    /^warn sealed file: .* mode 0644: other users can copy it.*; chmod 0600 \S+ \(the next write also corrects it\)$/,
   ],
   [
     'a file that others can write to',

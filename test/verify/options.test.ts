@@ -52,7 +52,7 @@ const MISTAKES: readonly Mistake[] = [
     '--endpoints a:1 --resources secrets,configmaps --allow configmaps',
     'configmaps is in --resources and in --allow; remove one',
   ],
-  ['--endpoints a:1 --allow secret', /did you mean secrets/],
+  ['--endpoints a:1 --allow secret', /did you mean secrets\?$/],
   ['--endpoints a:1 --resources widgets', /write custom resources with their group: NAME\.GROUP/],
   ['--endpoints a:1 --resources secrets.core', /"secrets\.core" is not a resource of Kubernetes/],
   ['--endpoints a:1 --resources apiserveripinfo', /kube-apiserver never encrypts apiserveripinfo/],

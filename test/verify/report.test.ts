@@ -294,7 +294,7 @@ void test('a resource that is named but not in the store is not proved', async (
     ['configmap', 'widgets.exmaple.com'],
     'configmaps is built-in, so no objects is a fact',
   )
-  t.match(found.gaps, [/did you mean configmaps$/, /check the name; an aggregated API server/])
+  t.match(found.gaps, [/did you mean configmaps\?$/, /check the name; an aggregated API server/])
   t.match(
     await report([], { resources: ['widgets.example.com'] }),
     { ok: false, gaps: [/^widgets.example.com must be encrypted/] },

@@ -84,7 +84,7 @@ function pick<T extends CommandEntry | CommandTable[string]>(
   const hint =
     nearest === undefined
       ? `see ${prefix === '' ? 'transit-bridge ' : prefix}--help for all commands`
-      : `did you mean ${prefix}${nearest}`
+      : `did you mean ${prefix}${nearest}?`
   throw usageError(`${prefix}${JSON.stringify(name)} is not a command; ${hint}`)
 }
 
@@ -158,6 +158,6 @@ function readOption(
 
 function suggestOption(name: string, known: readonly string[]): string {
   const nearest = findNearest(name, known)
-  if (nearest !== undefined) return `did you mean --${nearest}`
+  if (nearest !== undefined) return `did you mean --${nearest}?`
   return `the options are ${listChoices(known.map((each) => `--${each}`))}`
 }

@@ -117,7 +117,7 @@ function readWord<Word extends string>(value: string, words: readonly Word[], la
   const found = words.find((word) => word === value)
   if (found !== undefined) return found
   const nearest = findNearest(value, words)
-  const hint = nearest === undefined ? '' : `; did you mean ${nearest}`
+  const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`
   throw usageError(`${label} must be ${listChoices(words)}, not ${JSON.stringify(value)}${hint}`)
 }
 

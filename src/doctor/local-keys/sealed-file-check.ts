@@ -43,7 +43,7 @@ async function checkPlace(path: string, owners: readonly number[]): Promise<read
   const mode = (found?.mode ?? 0) & 0o777
   if (found?.isFile() === true && (mode & 0o044) !== 0) {
     const why = `${path} has mode ${formatMode(mode)}: other users can copy it, and use the copy if they get the node key`
-    return [...rights, warn(what, why, `chmod 0600 ${path}, as the next write does`)]
+    return [...rights, warn(what, why, `chmod 0600 ${path} (the next write also corrects it)`)]
   }
   return [...rights, ...(await checkFolder(folder)), ...(await checkDisk(path, folder))]
 }

@@ -67,7 +67,7 @@ function requireResource(name: string, label: string): Resource {
   const hint =
     nearest === undefined
       ? 'write custom resources with their group: NAME.GROUP'
-      : `did you mean ${nearest}`
+      : `did you mean ${nearest}?`
   throw usageError(`${label}: ${JSON.stringify(name)} is not a resource of Kubernetes; ${hint}`)
 }
 

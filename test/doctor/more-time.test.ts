@@ -1,0 +1,16 @@
+import { test } from 'tap'
+
+import { describeMoreTime } from '../../src/doctor/more-time.ts'
+
+void test('the time that is left is in one unit, and rounded down', (t) => {
+  for (const [milliseconds, words] of [
+    [-1, '0 more seconds'],
+    [1_999, '1 more second'],
+    [119_999, '119 more seconds'],
+    [59.9 * 60_000, '59 more minutes'],
+    [25 * 3_600_000, '25 more hours'],
+    [48 * 3_600_000, '2 more days'],
+  ] as const)
+    t.equal(describeMoreTime(milliseconds), words)
+  t.end()
+})
