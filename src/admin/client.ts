@@ -24,6 +24,7 @@ const ReadinessReport = v.object({
     keyVersion: v.optional(v.number()),
     vaultTokenExpiresAt: v.optional(v.string()),
     offlineSecondsLeft: v.optional(v.number()),
+    sealedFileFault: v.optional(v.string()),
   }),
 })
 export type ReadinessReport = v.InferOutput<typeof ReadinessReport>

@@ -3,7 +3,6 @@ import { readClusterUid, type ApiServers } from '../convergence/api-servers.ts'
 import { BridgeError, isOutage, isRefusal, type ErrorCode } from '../errors.ts'
 import type { Report } from '../verify/report.ts'
 import { makeClusterStatus } from '../status/cluster-status.ts'
-import { findSealedFileFaults } from '../status/sealed-file-faults.ts'
 import { formatStatus } from '../status/text.ts'
 import { readGivenFile, type EncryptionFile } from '../encryption/rules-file.ts'
 import {
@@ -75,7 +74,6 @@ async function runStatus(values: StatusValues, terminal: Terminal): Promise<numb
       ...(key instanceof BridgeError ? {} : key),
       report: report instanceof BridgeError ? undefined : report,
       unread,
-      sealedFileFaults: await findSealedFileFaults(reading.plugins),
       rotateEvery,
       mustUseKms: values.config !== undefined || plugins.length > 0 || mayWriteWithKms(file),
       now,

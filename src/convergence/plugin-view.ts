@@ -15,6 +15,8 @@ export interface PluginView {
   readonly tokenExpiresAt?: string | undefined
   /** For how long local keys encrypt without Vault; 0 or undefined if they do not. */
   readonly offlineSecondsLeft?: number | undefined
+  /** Why it cannot use its sealed file. */
+  readonly sealedFileFault?: string | undefined
 }
 
 export interface SilentPlugin {
@@ -28,17 +30,8 @@ export type PluginReading = PluginView | SilentPlugin
 export async function readPlugin(address: string): Promise<PluginReading> {
   try {
     const { ready, reason, message, details } = await readReadiness(address)
-    const { keyId, keyVersion, vaultTokenExpiresAt, offlineSecondsLeft } = details
-    return {
-      address,
-      ready,
-      reason,
-      message,
-      keyId,
-      keyVersion,
-      tokenExpiresAt: vaultTokenExpiresAt,
-      offlineSecondsLeft,
-    }
+    const { vaultTokenExpiresAt, ...known } = details
+    return { address, ready, reason, message, ...known, tokenExpiresAt: vaultTokenExpiresAt }
   } catch (error) {
     return { address, silence: BridgeError.from(error) }
   }

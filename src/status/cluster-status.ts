@@ -55,8 +55,6 @@ export interface ClusterStatusOptions {
   readonly versions?: KeyVersions | undefined
   /** Of etcd, if it was read. */
   readonly report?: Report | undefined
-  /** What is wrong with the sealed files of plugins, one sentence each. */
-  readonly sealedFileFaults?: readonly string[] | undefined
   /** Why Vault or etcd could not be read, one sentence each. The status is then incomplete. */
   readonly unread?: readonly string[] | undefined
   /** Whether API servers must have a KMS provider: not if their EncryptionConfiguration was passed and has none that writes. */
@@ -82,7 +80,7 @@ export function makeClusterStatus(options: ClusterStatusOptions): ClusterStatus 
     ...behind(nodes, key),
     ...(options.mustUseKms === true ? findWithoutKms(reading) : []),
     ...reading.plugins.flatMap(findGrace),
-    ...(options.sealedFileFaults ?? []),
+    ...reading.plugins.flatMap(findSealedFileFault),
     ...(key === undefined || versions === undefined ? [] : findUnused(reading, key, versions)),
     ...(report === undefined ? [] : judgeStored({ report, reading, key, versions })),
   ]
@@ -208,6 +206,14 @@ function findGrace(plugin: PluginReading): readonly string[] {
     left === undefined
       ? `the plugin at ${address} does not reach Vault (${reason}) and is ready only until its grace ends (kms.outageGrace)`
       : `the plugin at ${address} cannot reach Vault (${reason}); its local keys encrypt for ${left} (kms.localKeys.offlineFor)`,
+  ]
+}
+
+/** The plugin works, but its node lost the start without Vault. */
+function findSealedFileFault(plugin: PluginReading): readonly string[] {
+  if (isSilentPlugin(plugin) || plugin.sealedFileFault === undefined) return []
+  return [
+    `the plugin at ${plugin.address} reports a fault of its sealed file, so its node may need Vault to start: ${plugin.sealedFileFault}`,
   ]
 }
 

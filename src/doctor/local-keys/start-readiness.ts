@@ -12,36 +12,34 @@ import {
 import { SealedFile } from '../../kms/local/sealed-file.ts'
 import { wipeLocalKeys, type SealedOwner } from '../../kms/local/sealed-format.ts'
 
+/** Only for a lack of rights does another user help. */
+const OTHER_USER = 'run this as the user of the plugin, usually root, and see its log'
+
 /** kms.localKeys of a node that has a sealed file. */
 export interface SealedPlace extends Pick<LocalKeysConfig, 'offlineForMs'> {
   readonly sealedFile: string
   readonly nodeKeyFile: string
 }
 
-/** Why this node cannot start without Vault. Absent `fix`: the reason says what to do, or the plugin does it. */
-type StartFault = Omit<OfflineFault, 'fix'> & Partial<Pick<OfflineFault, 'fix'>>
-
 /** Whether this node can start from its sealed file. The caller wipes the local keys of the state; a fault has none. */
 export async function readStartReadiness(
   { sealedFile: path, nodeKeyFile, offlineForMs }: SealedPlace,
   owner: SealedOwner,
-): Promise<OfflineReadiness | StartFault> {
+): Promise<OfflineReadiness | OfflineFault> {
   // The fault is returned.
   const log = { warn: () => undefined }
   const sealed = new SealedFile({ path, nodeKeyFile, owner, log })
   const state = await sealed.load()
   const judged = judgeOfflineState(path, { state, fault: sealed.fault }, offlineForMs)
   if (!('why' in judged)) return judged
-  if (sealed.fault !== undefined) return adviseOnRights(judged, [path, nodeKeyFile])
-  if (state === undefined) return missing(path)
   wipeLocalKeys(state)
-  return judged
+  const isRefused = sealed.fault !== undefined && (await lacksRights([path, nodeKeyFile]))
+  return isRefused ? { ...judged, fix: OTHER_USER } : judged
 }
 
-/** Only for a lack of rights does another user help. */
-async function adviseOnRights(fault: OfflineFault, files: readonly string[]): Promise<StartFault> {
+async function lacksRights(files: readonly string[]): Promise<boolean> {
   const denials = await Promise.all(files.map(isDenied))
-  return denials.includes(true) ? fault : { why: fault.why }
+  return denials.includes(true)
 }
 
 /** Whether this user lacks the right to read a file. */
@@ -54,12 +52,5 @@ async function isDenied(path: string): Promise<boolean> {
   } catch (thrown) {
     const code = systemCodeOf(thrown)
     return code === 'EACCES' || code === 'EPERM'
-  }
-}
-
-function missing(path: string): StartFault {
-  return {
-    why: `${path} does not exist (never written, or removed after a refusal or after kms.localKeys.offlineFor), so this node needs Vault to start`,
-    fix: 'the running plugin writes it when Vault answers',
   }
 }

@@ -15,7 +15,8 @@ export interface OfflineReadiness {
 /** Why a plugin cannot start from a sealed file without Vault, and what to do. */
 export interface OfflineFault {
   readonly why: string
-  readonly fix: string
+  /** Absent if `why` says it. */
+  readonly fix?: string
 }
 
 /** Judges what `SealedFile.load` returned, and its fault. */
@@ -27,10 +28,12 @@ export function judgeOfflineState(
   }: { readonly state: OfflineState | undefined; readonly fault?: string | undefined },
   offlineForMs: number,
 ): OfflineReadiness | OfflineFault {
-  if (fault !== undefined)
-    return { why: fault, fix: 'run this as the user of the plugin, usually root, and see its log' }
+  if (fault !== undefined) return { why: fault }
   if (state === undefined)
-    return { why: `${path} does not exist`, fix: 'start the plugin while Vault answers' }
+    return {
+      why: `${path} does not exist (never written, or removed after a refusal or after kms.localKeys.offlineFor), so this node needs Vault to start`,
+      fix: 'the running plugin writes it when Vault answers',
+    }
   const ages = findAges(state.agreedAt, readMoment())
   if (ages === undefined)
     return { why: `the clock of this node is behind ${path}`, fix: 'set the clock' }
