@@ -1,12 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
-import { X509Certificate } from 'node:crypto'
-import { connect } from 'node:tls'
 import { BlockedAudit } from '../real/faults/blocked-audit.ts'
 import { HttpProxy } from '../real/faults/http-proxy.ts'
 import { TcpProxy } from '../real/faults/tcp-proxy.ts'
-import { eventually } from '../real/host/eventually.ts'
 import { revokeTokens } from '../real/vault/revoke-tokens.ts'
+import { reloadCertificate } from '../real/vault/served-certificate.ts'
 import type { OpenBao } from '../real/vault/openbao.ts'
 import type { ServedProgram, Wrap } from '../real/program/served-program.ts'
 import type { Surroundings } from './fault.ts'
@@ -122,9 +120,7 @@ export class Stage {
   async presentCertificate(certificate: Certificate): Promise<void> {
     const certificates = this.#known(this.#options.certificates)
     certificates.choose(certificate)
-    this.bao.reload()
-    const wanted = new X509Certificate(readFileSync(certificates.files.certFile)).fingerprint256
-    await eventually('the new certificate', async () => (await this.#certificate()) === wanted)
+    await reloadCertificate(this.bao, certificates.files.certFile)
     await this.#disconnect()
   }
 
@@ -159,19 +155,6 @@ export class Stage {
   async #disconnect(): Promise<void> {
     await this.network.refuse()
     await this.network.pass()
-  }
-
-  #certificate(): Promise<string> {
-    const { promise, resolve, reject } = Promise.withResolvers<string>()
-    const socket = connect(
-      { port: this.bao.port, host: '127.0.0.1', rejectUnauthorized: false },
-      () => {
-        resolve(socket.getPeerCertificate().fingerprint256)
-        socket.destroy()
-      },
-    )
-    socket.on('error', reject)
-    return promise
   }
 
   #known<T>(value: T | undefined): T {
