@@ -1,5 +1,6 @@
 import type { Store } from '../etcd/store.ts'
 import { systemClock } from '../time/clock.ts'
+import { describeCount } from '../text/count.ts'
 import { escapeControls } from '../text/one-line.ts'
 import { CLUSTER_MARKER, findMissingCluster } from '../verify/gaps.ts'
 import type { Proof } from '../verify/proof.ts'
@@ -85,10 +86,6 @@ export function describeIncomplete(coverage: readonly Coverage[]): string {
 /** "1 local key and 20 DEK seeds" */
 export function describeKeys(count: Readonly<Record<'localKeys' | 'seeds', number>>): string {
   return `${describeCount(count.localKeys, 'local key')} and ${describeCount(count.seeds, 'DEK seed')}`
-}
-
-function describeCount(count: number, thing: string): string {
-  return `${count.toLocaleString('en')} ${thing}${count === 1 ? '' : 's'}`
 }
 
 const SHOWN = 10

@@ -18,14 +18,28 @@ export function formatDuration(ms: number): string {
   return ms === 0 ? '0s' : `${ms}ms`
 }
 
-const MINUTE = UNITS.m
-const HOUR = UNITS.h
-const DAY = UNITS.d
+/** For people: the short name of a unit, and its name in a sentence. */
+const WORDS = [
+  { unit: 'd', short: 'days', long: 'day' },
+  { unit: 'h', short: 'h', long: 'hour' },
+  { unit: 'm', short: 'min', long: 'minute' },
+] as const
+const SECONDS = { unit: 's', short: 's', long: 'second' } as const
 
 /** A duration for people, in one unit and rounded down: "47 min". */
 export function describeDuration(milliseconds: number): string {
-  if (milliseconds >= 2 * DAY) return `${Math.floor(milliseconds / DAY)} days`
-  if (milliseconds >= 2 * HOUR) return `${Math.floor(milliseconds / HOUR)} h`
-  if (milliseconds >= 2 * MINUTE) return `${Math.floor(milliseconds / MINUTE)} min`
-  return `${Math.max(0, Math.floor(milliseconds / 1000))} s`
+  const { count, short } = roundDown(milliseconds)
+  return `${String(count)} ${short}`
+}
+
+/** How long something remains true, in one unit and rounded down: "59 more minutes". */
+export function describeMoreTime(milliseconds: number): string {
+  const { count, long } = roundDown(milliseconds)
+  return `${String(count)} more ${long}${count === 1 ? '' : 's'}`
+}
+
+/** At least two of a unit are needed, because less would be rounded too much. */
+function roundDown(milliseconds: number) {
+  const words = WORDS.find(({ unit }) => milliseconds >= 2 * UNITS[unit]) ?? SECONDS
+  return { ...words, count: Math.max(0, Math.floor(milliseconds / UNITS[words.unit])) }
 }

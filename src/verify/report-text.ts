@@ -1,4 +1,5 @@
 import type { Report, ResourceReport } from './report.ts'
+import { describeCount } from '../text/count.ts'
 import { escapeControls } from '../text/one-line.ts'
 import { formatTable } from '../text/table.ts'
 import { describeDeletion } from './deletion.ts'
@@ -81,7 +82,7 @@ function formatOthers(resources: readonly ResourceReport[]): readonly string[] {
     .map((each) => `${escapeControls(each.resource)} ${formatCount(each.objects)}`)
     .join(', ')
   return [
-    `not required to be encrypted: ${count(objects, 'object')} of ${count(resources.length, 'resource')} (${names})`,
+    `not required to be encrypted: ${describeCount(objects, 'object')} of ${describeCount(resources.length, 'resource')} (${names})`,
   ]
 }
 
@@ -131,7 +132,7 @@ function formatSealedFile({ sealedFile }: Report): readonly string[] {
   if (sealedFile === undefined) return []
   const { file, localKeys, usableUntil } = sealedFile
   return [
-    `sealed file: ${escapeControls(file)}, ${count(localKeys, 'local key')}; the plugin can start from it until ${usableUntil}, and longer if Vault answers before`,
+    `sealed file: ${escapeControls(file)}, ${describeCount(localKeys, 'local key')}; the plugin can start from it until ${usableUntil}, and longer if Vault answers before`,
   ]
 }
 
@@ -158,8 +159,8 @@ function formatVerdict(report: Report): string {
   const { ok, objects, depth, sealedFile } = report
   const proved = sealedFile?.ofSnapshot === true ? PROVED_OF_SNAPSHOT : PROVED[depth]
   return ok
-    ? `ok: ${count(objects, 'object')} read, nothing in plaintext that must be encrypted, ${proved}`
-    : `NOT ok: of ${count(objects, 'object')}: ${escapeControls(listFaults(report).join('; '))}`
+    ? `ok: ${describeCount(objects, 'object')} read, nothing in plaintext that must be encrypted, ${proved}`
+    : `NOT ok: of ${describeCount(objects, 'object')}: ${escapeControls(listFaults(report).join('; '))}`
 }
 
 const PROVED: Readonly<Record<Report['depth'], string>> = {
@@ -171,10 +172,6 @@ const PROVED: Readonly<Record<Report['depth'], string>> = {
 }
 const PROVED_OF_SNAPSHOT =
   'every encrypted object of this snapshot decrypted with the sealed file of this node (without --snapshot, the command proves that its API server can start without Vault)'
-
-function count(number: number, thing: string): string {
-  return `${formatCount(number)} ${thing}${number === 1 ? '' : 's'}`
-}
 
 function formatCount(number: number): string {
   return number.toLocaleString('en')

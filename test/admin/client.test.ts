@@ -1,10 +1,9 @@
-import { createServer, type RequestListener } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { once } from 'node:events'
-import { test, type Test } from 'tap'
+import type { RequestListener } from 'node:http'
+import { test } from 'tap'
 import { createAdminApp } from '../../src/admin/app.ts'
 import { askAdmin, readReadiness } from '../../src/admin/client.ts'
 import { freePort } from '../real/host/port.ts'
+import { serve } from './serve.ts'
 
 const details = { keyId: 'tb1-x', keyVersion: 3, snapshotAgeSeconds: 1, offlineSecondsLeft: 60 }
 const ADMIN = createAdminApp({
@@ -12,17 +11,6 @@ const ADMIN = createAdminApp({
   readiness: () => ({ ready: false, reason: 'VAULT_SEALED', message: 'Vault is sealed', details }),
   renderMetrics: async () => ({ contentType: 'text/plain', body: Buffer.alloc(0) }),
 })
-
-/** The address of a server that answers in this way. */
-async function serve(t: Test, answer: RequestListener): Promise<string> {
-  const server = createServer(answer).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  return `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
-}
 
 void test('it reads what our own admin server reports, also when that is not ready', async (t) => {
   const address = await serve(t, ADMIN)

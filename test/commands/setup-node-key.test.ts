@@ -204,7 +204,7 @@ void test('a dry run reports that auto chooses the host key, and why', async (t)
   const root = nodeRoot()
   t.match(await setup(root, { 'with-key': 'auto', 'dry-run': true }), {
     code: 0,
-    text: /random bytes, encrypted with the host key: auto found no usable TPM 2 in the system that runs this command \(missing: \S.*\)\. The host key is on the same disk, so whoever has the disk has the node key$/m,
+    text: /random bytes, encrypted with the host key: auto found no usable TPM 2 in the system that runs this command \(missing: \S.*\)\. The host key is on the same disk, so anyone with the disk has the node key$/m,
   })
   const { text } = await setup(root, { 'dry-run': true })
   t.match(text, /encrypted with the host key\. The host key is on the same disk, so .* node key$/m)

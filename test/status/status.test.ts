@@ -215,15 +215,17 @@ void test('data under a key id that Vault does not have is a fault, regardless o
   t.end()
 })
 
+/** Ready, although Vault does not answer. */
+const DURING_OUTAGE = {
+  address: 'http://p',
+  ready: true,
+  reason: 'VAULT_SEALED',
+  message: '',
+  keyId: idOf(2),
+}
+
 void test('a plugin in its grace is a fault', (t) => {
-  const plugin = {
-    address: 'http://p',
-    ready: true,
-    reason: 'VAULT_SEALED',
-    message: '',
-    keyId: idOf(2),
-  }
-  const reading = { ...NAMED, apiServers: [], plugins: [plugin] }
+  const reading = { ...NAMED, apiServers: [], plugins: [DURING_OUTAGE] }
   t.match(makeClusterStatus({ reading, demand: {}, now: 0 }).faults, [
     /the plugin at http:\/\/p does not reach Vault \(VAULT_SEALED\) and is ready only until its grace ends/,
   ])
@@ -231,15 +233,8 @@ void test('a plugin in its grace is a fault', (t) => {
 })
 
 void test('a plugin that works with local keys is a fault, with the time that is left', (t) => {
-  const plugin = {
-    address: 'http://p',
-    ready: true,
-    reason: 'VAULT_SEALED',
-    message: '',
-    keyId: idOf(2),
-  }
   const statusOf = (offlineSecondsLeft: number) => {
-    const plugins = [{ ...plugin, offlineSecondsLeft }]
+    const plugins = [{ ...DURING_OUTAGE, offlineSecondsLeft }]
     return makeClusterStatus({ reading: { ...NAMED, apiServers: [], plugins }, demand: {}, now: 0 })
   }
   const status = statusOf(3 * 3_600 + 1)

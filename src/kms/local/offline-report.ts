@@ -14,7 +14,7 @@ export interface OfflineReportOptions {
   readonly log: Readonly<Record<'info' | 'warn' | 'error', (message: string) => void>>
 }
 
-/** What people are told about local keys without Vault: in the log, and in Status once they no longer encrypt. */
+/** Reports what becomes of local keys without Vault: in the log, and in Status once they no longer encrypt. */
 export class OfflineReport {
   readonly #options: OfflineReportOptions
   #isOver = false

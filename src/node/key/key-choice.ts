@@ -37,7 +37,7 @@ export async function findKeyChoice(options: KeyChoiceOptions): Promise<KeyChoic
   }
 }
 
-const ON_DISK = 'The host key is on the same disk, so whoever has the disk has the node key'
+const ON_DISK = 'The host key is on the same disk, so anyone with the disk has the node key'
 
 function describeAuto(key: CredentialKey | undefined, details: string): string {
   switch (key) {

@@ -1,6 +1,6 @@
 import { test } from 'tap'
 
-import { describeMoreTime } from '../../src/doctor/more-time.ts'
+import { describeMoreTime } from '../../src/time/duration.ts'
 
 void test('the time that is left is in one unit, and rounded down', (t) => {
   for (const [milliseconds, words] of [
