@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'tap'
+import { BridgeError } from '../../src/errors.ts'
 import { decodeServiceAccountToken } from '../../src/identity/service-account-token.ts'
 import { createKmsMetrics } from '../../src/telemetry/metrics/roles.ts'
 import { jwtLogin } from '../../src/vault/logins/jwt.ts'
@@ -73,6 +74,10 @@ function sessionOf(login: Login) {
       soon(clock),
     )
   return { session, encrypt }
+}
+
+function isSealed(answer: unknown): boolean {
+  return answer instanceof BridgeError && answer.code === 'VAULT_SEALED'
 }
 
 /** How often something was asked of Vault since a place in its audit file. */
@@ -170,8 +175,11 @@ void test('a started session recovers after Vault was sealed', async (t) => {
   await bao.seal()
   const { session, encrypt } = sessionOf(loginAs('kms').login)
   session.start()
-  await t.rejects(encrypt(), { code: 'VAULT_SEALED' })
-  t.equal(session.fault?.code, 'VAULT_SEALED')
+  // A login whose last attempt is still in flight at its deadline ends as VAULT_TIMEOUT; the next one names the seal.
+  await eventually('a request and a fault that name the seal', async () => {
+    const answer = await encrypt().catch((error: unknown) => error)
+    return isSealed(answer) && isSealed(session.fault)
+  })
   await bao.unseal()
   await eventually('a healthy session', () => session.fault === undefined)
   t.match(await encrypt(), { status: 200 })
