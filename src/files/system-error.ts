@@ -22,6 +22,12 @@ const REASONS: Readonly<Record<string, string>> = {
   ERR_ENCODING_INVALID_ENCODED_DATA: 'it is not UTF-8 text',
 }
 
+/** Whether this user lacks the right to open a file or to change its folder. */
+export function isPermissionDenied(thrown: unknown): boolean {
+  const code = systemCodeOf(thrown)
+  return code === 'EACCES' || code === 'EPERM'
+}
+
 /** Why a file cannot be read or written, for the end of a message. */
 export function explainFileError(thrown: unknown): string {
   const code = systemCodeOf(thrown)

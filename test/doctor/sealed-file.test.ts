@@ -11,7 +11,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'tap'
 
 import type { LocalKeysConfig } from '../../src/config/config.ts'
@@ -273,19 +273,57 @@ for (const [what, change, finding] of FAULTS) {
   })
 }
 
-void test(
-  'only for a lack of rights, the advice is to run it as the user of the plugin',
-  { skip: process.geteuid?.() !== 0 && 'only root can become another user' },
-  async (t) => {
-    const node = await goodNode()
-    t.teardown(node.end)
-    const { sealedFile, nodeKeyFile, offlineForMs } = node.config
-    process.seteuid?.(65_534)
-    const place = { sealedFile, nodeKeyFile, offlineForMs }
-    const judged = await readStartReadiness(place, OWNER).finally(() => process.seteuid?.(0))
-    t.match(judged, { why: /permission denied/, fix: /^run this as the user of the plugin/ })
-  },
-)
+const NOBODY = 65_534
+const AS_OTHER_USER = /^run this as the user of the plugin/
+
+/** What only the user of the plugin may open, or what is wrong for every user. */
+const DENIALS: readonly (readonly [string, (config: Node['config']) => void, RegExp, unknown])[] = [
+  [
+    'a sealed file that this user cannot read',
+    ({ nodeKeyFile }) => chownSync(nodeKeyFile, NOBODY, NOBODY),
+    /local-keys cannot be read: permission denied$/,
+    AS_OTHER_USER,
+  ],
+  [
+    'a node key that this user cannot read',
+    ({ sealedFile }) => chownSync(sealedFile, NOBODY, NOBODY),
+    /^the node key .* cannot be read: permission denied, /,
+    AS_OTHER_USER,
+  ],
+  [
+    'a folder in place of the sealed file, beside a node key that this user cannot read',
+    (config) => replaceFile(config, (path) => mkdirSync(path)),
+    /local-keys is not a regular file$/,
+    undefined,
+  ],
+  [
+    'a sealed file that this user can read, beside no node key',
+    ({ sealedFile, nodeKeyFile }) => {
+      chownSync(sealedFile, NOBODY, NOBODY)
+      rmSync(nodeKeyFile)
+    },
+    /^the node key .* is missing, /,
+    undefined,
+  ],
+]
+
+for (const [what, change, why, fix] of DENIALS) {
+  void test(
+    `only for a lack of rights, the advice is to run it as the user of the plugin: ${what}`,
+    { skip: process.geteuid?.() !== 0 && 'only root can become another user' },
+    async (t) => {
+      const node = await goodNode()
+      t.teardown(node.end)
+      const { sealedFile, nodeKeyFile, offlineForMs } = node.config
+      for (const path of [sealedFile, nodeKeyFile]) chmodSync(dirname(path), 0o755)
+      change(node.config)
+      process.seteuid?.(NOBODY)
+      const place = { sealedFile, nodeKeyFile, offlineForMs }
+      const judged = await readStartReadiness(place, OWNER).finally(() => process.seteuid?.(0))
+      t.match(judged, { why, fix })
+    },
+  )
+}
 
 void test('a node key on a disk is a warning', async (t) => {
   const node = await goodNode()

@@ -1,15 +1,10 @@
-import { constants } from 'node:fs'
-import { open } from 'node:fs/promises'
-
 import type { LocalKeysConfig } from '../../config/config.ts'
-import { readWithinTime } from '../../files/bounded-read.ts'
-import { systemCodeOf } from '../../files/system-error.ts'
 import {
   judgeOfflineState,
   type OfflineFault,
   type OfflineReadiness,
 } from '../../kms/local/offline-readiness.ts'
-import { SealedFile } from '../../kms/local/sealed-file.ts'
+import { SealedFile, type SealedFileFault } from '../../kms/local/sealed-file.ts'
 import { wipeLocalKeys, type SealedOwner } from '../../kms/local/sealed-format.ts'
 
 /** Only for a lack of rights does another user help. */
@@ -30,27 +25,12 @@ export async function readStartReadiness(
   const log = { warn: () => undefined }
   const sealed = new SealedFile({ path, nodeKeyFile, owner, log })
   const state = await sealed.load()
-  const judged = judgeOfflineState(path, { state, fault: sealed.fault }, offlineForMs)
-  if (!('why' in judged)) return judged
-  wipeLocalKeys(state)
-  const isRefused = sealed.fault !== undefined && (await lacksRights([path, nodeKeyFile]))
-  return isRefused ? { ...judged, fix: OTHER_USER } : judged
+  if (sealed.fault !== undefined) return explainFault(sealed.fault)
+  const judged = judgeOfflineState(path, state, offlineForMs)
+  if ('why' in judged) wipeLocalKeys(state)
+  return judged
 }
 
-async function lacksRights(files: readonly string[]): Promise<boolean> {
-  const denials = await Promise.all(files.map(isDenied))
-  return denials.includes(true)
-}
-
-/** Whether this user lacks the right to read a file. */
-async function isDenied(path: string): Promise<boolean> {
-  try {
-    // Without O_NONBLOCK, a named pipe in place of the file would wait for a writer.
-    const flags = constants.O_RDONLY | constants.O_NONBLOCK
-    await readWithinTime(path, async () => (await open(path, flags)).close())
-    return false
-  } catch (thrown) {
-    const code = systemCodeOf(thrown)
-    return code === 'EACCES' || code === 'EPERM'
-  }
+function explainFault({ kind, text: why }: SealedFileFault): OfflineFault {
+  return kind === 'denied' ? { why, fix: OTHER_USER } : { why }
 }

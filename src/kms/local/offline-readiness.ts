@@ -19,16 +19,12 @@ export interface OfflineFault {
   readonly fix?: string
 }
 
-/** Judges what `SealedFile.load` returned, and its fault. */
+/** Judges what `SealedFile.load` returned without a fault. */
 export function judgeOfflineState(
   path: string,
-  {
-    state,
-    fault,
-  }: { readonly state: OfflineState | undefined; readonly fault?: string | undefined },
+  state: OfflineState | undefined,
   offlineForMs: number,
 ): OfflineReadiness | OfflineFault {
-  if (fault !== undefined) return { why: fault }
   if (state === undefined)
     return {
       why: `${path} does not exist (never written, or removed after a refusal or after kms.localKeys.offlineFor), so this node needs Vault to start`,

@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { BridgeError } from '../../errors.ts'
 import { removeFile, replaceFile } from '../../files/atomic-file.ts'
 import { readSecretFile } from '../../files/secret-file.ts'
-import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
+import { explainFileError, isPermissionDenied, systemCodeOf } from '../../files/system-error.ts'
 import { NODE_KEY_UNIT } from '../../files/systemd-credential.ts'
 import { FileClaim } from './file-claim.ts'
 import {
@@ -32,6 +32,13 @@ export interface SealedFileOptions {
   readonly log: { readonly warn: (message: string) => void }
 }
 
+/** Why a sealed file could not be used or written. */
+export interface SealedFileFault {
+  /** `denied`: this user lacks a right to the file, its folder or the node key, which another user may have. */
+  readonly kind: 'denied' | 'other'
+  readonly text: string
+}
+
 /**
  * The sealed file (kms.localKeys.sealedFile; docs/design.md, "Sealed file"), which lets the plugin start without Vault. A fault
  * of the file never stops the plugin: it is logged and reported, and the next write replaces the file.
@@ -40,22 +47,22 @@ export class SealedFile {
   readonly #options: SealedFileOptions
   readonly #claim: FileClaim
   #work: Promise<void> = Promise.resolve()
-  #fault: string | undefined
+  #fault: SealedFileFault | undefined
 
   constructor(options: SealedFileOptions) {
     this.#options = options
     this.#claim = new FileClaim(options.path)
   }
 
-  /** Why the file could not be used or written; undefined while it could. */
-  get fault(): string | undefined {
+  /** Undefined while the file could be used and written. */
+  get fault(): SealedFileFault | undefined {
     return this.#fault
   }
 
   /** Whether this plugin may read the file; false, and a fault, if another one uses it. */
   async mayLoad(): Promise<boolean> {
     const isOurs = await this.#isOurs()
-    if (!isOurs) this.#report(this.#inUse())
+    if (!isOurs) this.#report({ kind: 'other', text: this.#inUse() })
     return isOurs
   }
 
@@ -75,7 +82,8 @@ export class SealedFile {
       )
       if (typeof state !== 'string') return state
       const keep = state === OTHER_NODE_KEY ? `; ${HOW_TO_KEEP}` : ''
-      this.#report(`${path} ${state}; it is ignored, and replaced when Vault answers${keep}`)
+      const text = `${path} ${state}; it is ignored, and replaced when Vault answers${keep}`
+      this.#report({ kind: 'other', text })
     } catch (error) {
       if (systemCodeOf(error) === 'ENOENT') return undefined
       this.#report(describeFault(path, 'read', error))
@@ -140,10 +148,10 @@ export class SealedFile {
     return result
   }
 
-  #report(fault: string): void {
-    if (fault === this.#fault) return
+  #report(fault: SealedFileFault): void {
+    const isLogged = fault.text === this.#fault?.text
     this.#fault = fault
-    this.#options.log.warn(`kms.localKeys.sealedFile: ${fault}`)
+    if (!isLogged) this.#options.log.warn(`kms.localKeys.sealedFile: ${fault.text}`)
   }
 }
 
@@ -159,9 +167,13 @@ async function replaceWith(path: string, content: Buffer): Promise<void> {
   })
 }
 
-function describeFault(path: string, action: string, error: unknown): string {
-  if (error instanceof BridgeError) return error.message
-  return `${path} cannot be ${action}: ${explain(path, error)}`
+function describeFault(path: string, action: string, error: unknown): SealedFileFault {
+  if (error instanceof BridgeError) return { kind: kindOf(error.cause), text: error.message }
+  return { kind: kindOf(error), text: `${path} cannot be ${action}: ${explain(path, error)}` }
+}
+
+function kindOf(error: unknown): SealedFileFault['kind'] {
+  return isPermissionDenied(error) ? 'denied' : 'other'
 }
 
 function explain(path: string, error: unknown): string {

@@ -115,7 +115,7 @@ export class LocalSealing {
 
   /** Why the sealed file could not be used or written. */
   get fileFault(): string | undefined {
-    return this.#options.file?.fault
+    return this.#options.file?.fault?.text
   }
 
   /** Why local keys are of no more help without Vault; undefined while they are, or if there were none. */

@@ -22,7 +22,7 @@ function judge(change: Partial<typeof now>, { isOwn = true, keyId = announced } 
     agreedAt: { ...now, ...ago, ...change },
     localKeys: [{ ...localKey, key: Buffer.alloc(32) }],
   }
-  const judged = judgeOfflineState('FILE', { state }, 4 * HOUR)
+  const judged = judgeOfflineState('FILE', state, 4 * HOUR)
   return 'why' in judged ? judged.why : `${String(Math.round(judged.leftMs / HOUR))} h left`
 }
 

@@ -208,7 +208,7 @@ void test('a file that is replaced while it is read is the old or the new one', 
   let last = 0
   while (last < 100) {
     const found = (await reader.load())?.agreedAt.sinceBootMs
-    if (found === undefined || found < last) throw new Error(reader.fault ?? 'an older file')
+    if (found === undefined || found < last) throw new Error(reader.fault?.text ?? 'an older file')
     last = found
   }
   await writing
@@ -228,7 +228,7 @@ void test('a file that another program overwrites in place is read whole or name
     const reading = reader.load()
     writeFileSync(node.sealedFile, contents[reads % contents.length] ?? '')
     const state = await reading
-    if (state === undefined) t.match(reader.fault, /is damaged|is not a sealed|grew while/)
+    if (state === undefined) t.match(reader.fault?.text, /is damaged|is not a sealed|grew while/)
     else t.match(state, { agreedAt: { sinceBootMs: 1 } })
   }
 })
