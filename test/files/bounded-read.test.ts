@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { readWithinTime } from '../../src/files/bounded-read.ts'
+import { readSecretFile } from '../../src/files/secret-file.ts'
 import { eventually } from '../real/host/eventually.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
 
@@ -35,6 +36,11 @@ void test('reads that hang are named, not repeated, and never take all threads',
   await t.rejects(read(file), {
     message: /is not read again because reads of .*first and .*second hang/,
   })
+  await t.rejects(
+    readSecretFile(file, 1024),
+    { code: 'HOST_FAILED', message: /^\S+\/file is not read again because reads of / },
+    'who reads several secret files sees which one it was',
+  )
   // A writer that comes and goes ends both reads.
   for (const path of [first, second]) closeSync(openSync(path, 'r+'))
   await eventually('files to be read again', async () => (await read(file)) === 'text')

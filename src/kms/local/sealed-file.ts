@@ -231,8 +231,7 @@ async function readNodeKey({ nodeKeyFile: path, use }: NodeKeyUse): Promise<Buff
 }
 
 function explainNodeKey(path: string, error: unknown): string {
-  if (error instanceof BridgeError)
-    return error.message.startsWith(path) ? error.message : `${path} ${error.message}`
+  if (error instanceof BridgeError) return error.message
   if (systemCodeOf(error) === 'ENOENT') return `${path} is missing`
   return `${path} cannot be read: ${explainFileError(error)}`
 }
