@@ -83,6 +83,15 @@ export function describeIncomplete(coverage: readonly Coverage[]): string {
     : 'NOT ok: the escrow does not cover everything'
 }
 
+/** The last line if not everything is proved to have been decrypted and written. The lines above it have the details. */
+export function describeUnopened({ encrypted, covered }: Coverage): string {
+  if (covered < encrypted)
+    return 'NOT ok: some encrypted objects were not decrypted or not written; see above'
+  if (encrypted === 0)
+    return 'NOT ok: no encrypted object was found, so nothing was written; see above'
+  return 'NOT ok: every encrypted object that was found was decrypted and written, but others may be missing; see above'
+}
+
 /** "1 local key and 20 DEK seeds" */
 export function describeKeys(count: Readonly<Record<'localKeys' | 'seeds', number>>): string {
   return `${describeCount(count.localKeys, 'local key')} and ${describeCount(count.seeds, 'DEK seed')}`

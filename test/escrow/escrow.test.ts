@@ -31,6 +31,7 @@ import { prepareFolder, writeObject } from '../../src/escrow/out-folder.ts'
 import {
   describeIncomplete,
   describeKeys,
+  describeUnopened,
   formatCoverage,
   isComplete,
   readCoverage,
@@ -88,13 +89,20 @@ const objects = ['a', 'b', 'c'].map((name, at) => {
   return [named(name), value] as const
 })
 
-function read(proof: Proof, entries: readonly (readonly [string, Buffer])[]) {
-  const store = memoryStore([KUBE_SYSTEM, ...entries])
-  const { signal } = new AbortController()
-  return readCoverage({ store, prefix: '/registry/', proof, onProgress: () => undefined, signal })
+type Entries = readonly (readonly [string, Buffer])[]
+
+function read(proof: Proof, entries: Entries) {
+  return readAll(proof, [KUBE_SYSTEM, ...entries])
 }
 
-async function collect(entries: readonly (readonly [string, Buffer])[], includeSeeds = false) {
+function readAll(proof: Proof, entries: Entries, gaps: readonly string[] = []) {
+  const { signal } = new AbortController()
+  const onProgress = () => undefined
+  const store = memoryStore(entries)
+  return readCoverage({ store, prefix: '/registry/', proof, gaps, onProgress, signal })
+}
+
+async function collect(entries: Entries, includeSeeds = false) {
   const table = new KeyTable()
   const collection = new Collection({ ...access, table, includeSeeds })
   const coverage = await read(collection, entries)
@@ -102,7 +110,7 @@ async function collect(entries: readonly (readonly [string, Buffer])[], includeS
 }
 
 async function make(
-  entries: readonly (readonly [string, Buffer])[],
+  entries: Entries,
   holders: Holders = { split: { needed: 3, of: 5 }, recipients: [] },
   includeSeeds = false,
 ) {
@@ -211,6 +219,45 @@ void test('an object that cannot be written is named, and the others are written
   })
   t.equal(recovery.others, 2)
   recovery.end()
+})
+
+const NOT_WRITTEN = 'NOT ok: some encrypted objects were not decrypted or not written; see above'
+const NOT_FOUND = 'NOT ok: no encrypted object was found, so nothing was written; see above'
+const NOT_WHOLE =
+  'NOT ok: every encrypted object that was found was decrypted and written, but others may be missing; see above'
+
+/** What is wrong with an etcd snapshot, what is in it, and what was known before it was read. */
+const UNPROVED: readonly (readonly [string, Entries, readonly string[], string])[] = [
+  ['a key that the escrow lacks', [KUBE_SYSTEM, ...objects, newer()], [], NOT_WRITTEN],
+  ['a damaged object', [KUBE_SYSTEM, damaged(), ...objects], [], NOT_WRITTEN],
+  ['a key that the escrow lacks, and no checksum', [KUBE_SYSTEM, newer()], ['gap'], NOT_WRITTEN],
+  ['no checksum', [KUBE_SYSTEM, ...objects], ['gap'], NOT_WHOLE],
+  ['only a part of a cluster', objects, [], NOT_WHOLE],
+  ['only plaintext', [KUBE_SYSTEM, [named('plain'), Buffer.from('{}')]], [], NOT_FOUND],
+]
+
+function newer() {
+  return [named('d'), sealedValue(named('d'), '{}', direct)] as const
+}
+
+/** The value of another object: its ciphertext is bound to its own key. */
+function damaged() {
+  return [named('e'), objects[0]?.[1] ?? Buffer.alloc(0)] as const
+}
+
+void test('open says why not everything is proved to be written', async (t) => {
+  const { made } = await make(objects)
+  const { manifest } = made.file
+  for (const [what, entries, gaps, line] of UNPROVED) {
+    const folder = join(tempFolder('escrow'), 'out')
+    await prepareFolder(folder)
+    const { table } = await collect(objects)
+    const recovery = new Recovery({ table, manifest, folder, prefix: '/registry/' })
+    const coverage = await readAll(recovery, entries, gaps)
+    t.notOk(isComplete(coverage), what)
+    t.equal(describeUnopened(coverage), line, what)
+    t.equal(recovery.manifests + recovery.others, coverage.covered, what)
+  }
 })
 
 void test('shares of another escrow, and files that are not shares, are named', async (t) => {

@@ -1,7 +1,12 @@
 import { decryptByIdentity } from '../../escrow/age.ts'
 import type { KeyTable } from '../../escrow/key-table.ts'
 import { prepareFolder } from '../../escrow/out-folder.ts'
-import { formatCoverage, isComplete, type Coverage } from '../../escrow/reading.ts'
+import {
+  describeUnopened,
+  formatCoverage,
+  isComplete,
+  type Coverage,
+} from '../../escrow/reading.ts'
 import { Recovery } from '../../escrow/recovery.ts'
 import { openEscrow, readEscrow, type EscrowFile } from '../../escrow/sealed-file.ts'
 import { joinShares } from '../../escrow/share.ts'
@@ -40,7 +45,7 @@ ConfigMaps as manifests for "kubectl apply", other objects as they are stored.
 Objects that cannot be decrypted are named.`,
   options,
   exitCodes:
-    '0 every encrypted object was written, 1 some or all were not, 2 wrong usage, such as too few shares.',
+    '0 every encrypted object was written, 1 some or all were not or may be missing from the snapshot, 2 wrong usage, such as too few shares.',
   examples: [
     '$ transit-bridge escrow open --escrow escrow.json --share a --share b \\\n      --share c --snapshot backup.db --out /dev/shm/secrets',
   ],
@@ -122,6 +127,6 @@ function formatOpened({ ok, folder, manifests, others, coverage }: OpenReport): 
         ]),
     ok
       ? 'ok: every encrypted object was decrypted and written; delete the folder when you are done'
-      : 'NOT ok: some objects were not decrypted or not written; see above',
+      : describeUnopened(coverage),
   ].join('\n')
 }
