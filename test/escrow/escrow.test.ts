@@ -228,20 +228,25 @@ const NOT_WHOLE =
 
 /** What is wrong with an etcd snapshot, what is in it, and what was known before it was read. */
 const UNPROVED: readonly (readonly [string, Entries, readonly string[], string])[] = [
-  ['a key that the escrow lacks', [KUBE_SYSTEM, ...objects, newer()], [], NOT_WRITTEN],
-  ['a damaged object', [KUBE_SYSTEM, damaged(), ...objects], [], NOT_WRITTEN],
-  ['a key that the escrow lacks, and no checksum', [KUBE_SYSTEM, newer()], ['gap'], NOT_WRITTEN],
+  ['a key that the escrow lacks', [KUBE_SYSTEM, ...objects, makeNewer()], [], NOT_WRITTEN],
+  ['a damaged object', [KUBE_SYSTEM, makeDamaged(), ...objects], [], NOT_WRITTEN],
+  [
+    'a key that the escrow lacks, and no checksum',
+    [KUBE_SYSTEM, makeNewer()],
+    ['gap'],
+    NOT_WRITTEN,
+  ],
   ['no checksum', [KUBE_SYSTEM, ...objects], ['gap'], NOT_WHOLE],
   ['only a part of a cluster', objects, [], NOT_WHOLE],
   ['only plaintext', [KUBE_SYSTEM, [named('plain'), Buffer.from('{}')]], [], NOT_FOUND],
 ]
 
-function newer() {
+function makeNewer() {
   return [named('d'), sealedValue(named('d'), '{}', direct)] as const
 }
 
 /** The value of another object: its ciphertext is bound to its own key. */
-function damaged() {
+function makeDamaged() {
   return [named('e'), objects[0]?.[1] ?? Buffer.alloc(0)] as const
 }
 
