@@ -152,18 +152,40 @@ async function clearPath(path: string, privateFolder: string, reach: Reach): Pro
     )
   }
   if (await reach(path, (address) => isAlive(path, address))) throw inUse(path)
-  await removeDead(path, found, privateFolder)
+  await removeDead(path, found, privateFolder, reach)
 }
 
 /** Removes the dead socket. If another socket was created there since the check, it is put back. */
-async function removeDead(path: string, dead: Stats, privateFolder: string): Promise<void> {
-  const moved = join(privateFolder, 'dead')
+async function removeDead(
+  path: string,
+  dead: Stats,
+  privateFolder: string,
+  reach: Reach,
+): Promise<void> {
+  // As short as the name of the bound socket, so that it can be connected to.
+  const moved = join(privateFolder, 'd')
   try {
     await rename(path, moved)
-    if (!isOwn(await lstat(moved), dead)) await link(moved, path)
+    if (!isOwn(await lstat(moved), dead)) await putBack(moved, path, reach)
     await unlink(moved)
   } catch (cause) {
+    if (cause instanceof BridgeError) throw cause
     ignoreMissing(path)(cause as NodeJS.ErrnoException)
+  }
+}
+
+/** Another process may have taken the path meanwhile. Then no client can reach the socket that was moved. */
+async function putBack(moved: string, path: string, reach: Reach): Promise<void> {
+  try {
+    await link(moved, path)
+  } catch (cause) {
+    if (!(await reach(moved, (address) => isAlive(path, address)))) return
+    if (systemCodeOf(cause) !== 'EEXIST')
+      throw failSocket(path, 'put back the socket of another process at', cause)
+    throw inUse(
+      path,
+      '; a third process, which started at the same moment, lost its socket there: restart it',
+    )
   }
 }
 
@@ -189,10 +211,10 @@ function requireShort(path: string, length: number): void {
   )
 }
 
-function inUse(path: string): BridgeError {
+function inUse(path: string, note = ''): BridgeError {
   return new BridgeError(
     'SOCKET_IN_USE',
-    `another process serves ${path}; stop it first, or configure another socket`,
+    `another process serves ${path}; stop it first, or configure another socket${note}`,
   )
 }
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { lstatSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
-import { chmod, link, rename, unlink } from 'node:fs/promises'
+import fs, { chmod, link, rename, unlink } from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { createServer, type Server } from 'node:net'
 import { dirname, join } from 'node:path'
 import { test } from 'tap'
@@ -205,6 +206,71 @@ for (const dead of [false, true]) {
     )
   })
 }
+
+/** Lets others work just before and just after the next move of `path`. */
+function aroundMove(
+  path: string,
+  before: () => Promise<unknown>,
+  after: () => Promise<unknown>,
+): void {
+  const move = fs.rename
+  fs.rename = async (from, to) => {
+    if (from !== path) return move(from, to)
+    fs.rename = move
+    syncBuiltinESMExports()
+    await before()
+    await move(from, to)
+    await after()
+  }
+  syncBuiltinESMExports()
+}
+
+const LOST =
+  /another process serves .*kms\.sock; .*; a third process, .*, lost its socket there: restart it$/
+
+/** What came after the check of a dead socket, and what took the path while that was moved away. */
+const RACES: readonly (readonly [string, 'live' | 'dead', RegExp])[] = [
+  ['live socket is moved away, and a third process takes its place', 'live', LOST],
+  ['dead socket of another process is moved away', 'dead', /another process serves [^;]*; [^;]*$/],
+]
+
+for (const [what, second, message] of RACES) {
+  void test(`of several that start at once over a dead socket, the one that loses says so: a ${what}`, async (t) => {
+    const path = newPath()
+    await leaveDeadSocket(path)
+    const [loser, early, late] = [plainServer(), plainServer(), plainServer()]
+    const served: Awaited<ReturnType<typeof serveSocket>>[] = []
+    const start = async ({ bind }: typeof early) => {
+      served.push(await serveSocket(path, access, bind))
+    }
+    const before = async () => {
+      await unlink(path)
+      await start(early)
+      if (second === 'dead') await early.close()
+    }
+    aroundMove(path, before, () => start(late))
+    const rejected = { code: 'SOCKET_IN_USE', message }
+    await t.rejects(serveSocket(path, access, loser.bind), rejected)
+    t.same(await Promise.all(served.map((each) => each.isInPlace())), [false, true])
+    t.same(readdirSync(dirname(path)), ['kms.sock'])
+    for (const { server, close } of [loser, early, late]) if (server.listening) await close()
+  })
+}
+
+void test('a live socket that was moved away is put back, and its server keeps it', async (t) => {
+  const path = newPath()
+  await leaveDeadSocket(path)
+  const [loser, winner] = [plainServer(), plainServer()]
+  const served: Awaited<ReturnType<typeof serveSocket>>[] = []
+  const before = async () => {
+    await unlink(path)
+    served.push(await serveSocket(path, access, winner.bind))
+  }
+  aroundMove(path, before, () => Promise.resolve())
+  await t.rejects(serveSocket(path, access, loser.bind), { code: 'SOCKET_IN_USE' })
+  t.equal(await served[0]?.isInPlace(), true)
+  for (const { server, close } of [loser, winner]) if (server.listening) await close()
+})
 
 void test('a stopped server leaves no socket, and its successor may come at once', async (t) => {
   const first = await grpcFixture()
