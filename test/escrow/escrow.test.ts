@@ -355,7 +355,14 @@ void test('an age identity opens it alone', async (t) => {
     message: /not a file of age identities/,
   })
   const secret = identity.replace('AGE-SECRET-KEY-', '')
-  for (const given of [identity, identity.toLowerCase(), secret, identity.slice(0, 30)])
+  const passwords = ['Correct-Horse-1', 'age1Correct-Horse-1']
+  for (const given of [
+    identity,
+    identity.toLowerCase(),
+    secret,
+    identity.slice(0, 30),
+    ...passwords,
+  ])
     t.throws(() => checkRecipients([given]), {
       code: 'USAGE_INVALID',
       message: /^--recipient \(not shown: it may be secret\) is not an age recipient; /,
