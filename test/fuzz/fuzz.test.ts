@@ -2,6 +2,7 @@
 import { after, test } from 'tap'
 
 import { attack } from './attack.ts'
+import { parseCommandLine } from './command-line.ts'
 import { startTargets } from './targets.ts'
 
 const SEED = 1
@@ -24,3 +25,20 @@ for (const target of targets) {
     await target.subject.resources.requireLevel(t)
   })
 }
+
+void test('the command line of a longer run: a wrong one is refused, and does not attack with nothing', (t) => {
+  t.match(parseCommandLine([]), { minutes: 1, first: 0, count: Infinity })
+  const one = ['--target', 'pod', '--seed', '7', '--first', '4228', '--count', '1']
+  t.match(parseCommandLine(one), { target: 'pod', seed: 7, first: 4228, count: 1 })
+  t.equal(parseCommandLine(['--help']), 'help')
+  for (const wrong of [
+    '--minutes=ten',
+    '--minutes=0',
+    '--seed=x',
+    '--first=-1',
+    '--count=0',
+    'pod',
+  ])
+    t.throws(() => parseCommandLine([wrong]), wrong)
+  t.end()
+})

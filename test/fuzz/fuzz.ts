@@ -1,26 +1,51 @@
-// Sends inputs of the corpus, and mutations of them, to the built program until the time is over.
-//
-// usage: npm run fuzz -- [--minutes N] [--seed S] [--target NAME] [--first INDEX --count N]
-import { parseArgs } from 'node:util'
-
+// Sends inputs of the corpus, and mutations of them, to the built program until the time is over: npm run fuzz -- --help.
 import { attack } from './attack.ts'
+import { parseCommandLine, USAGE, type CommandLine } from './command-line.ts'
 import type { Subject } from './subjects.ts'
-import { startTargets } from './targets.ts'
+import { startTargets, type Target } from './targets.ts'
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '1' },
-    seed: { type: 'string' },
-    target: { type: 'string' },
-    first: { type: 'string', default: '0' },
-    count: { type: 'string' },
-  },
-})
-const seed = Number(values.seed ?? Date.now() % 1_000_000)
-const count = values.count === undefined ? Infinity : Number(values.count)
+const commandLine = readCommandLine()
+if (commandLine === undefined) process.exitCode = 2
+else if (commandLine === 'help') process.stdout.write(USAGE)
+else await run(commandLine)
 
-function print(line: string): void {
-  process.stdout.write(`${line}\n`)
+function readCommandLine(): CommandLine | 'help' | undefined {
+  try {
+    return parseCommandLine(process.argv.slice(2))
+  } catch (error) {
+    const words = error instanceof Error ? error.message : String(error)
+    process.stderr.write(`${words}\n${USAGE}`)
+    return undefined
+  }
+}
+
+async function run(options: CommandLine): Promise<void> {
+  const { targets, subjects } = await startTargets()
+  const chosen = targets.filter(({ name }) => [undefined, name].includes(options.target))
+  if (chosen.length === 0)
+    throw new Error(`the targets are ${targets.map(({ name }) => name).join(', ')}`)
+  print(`seed ${String(options.seed)}`)
+  const findings: string[] = []
+  for (const target of chosen)
+    findings.push(...(await attackFor(target, options.minutes / chosen.length, options)))
+  findings.push(...(await Promise.all(subjects.map(findEndFault))).flat())
+  for (const finding of findings) print(finding)
+  process.exitCode = findings.length > 0 ? 1 : 0
+}
+
+async function attackFor(
+  target: Target,
+  minutes: number,
+  { seed, first, count }: CommandLine,
+): Promise<readonly string[]> {
+  const endsAt = performance.now() + minutes * 60_000
+  const { sent, findings } = await attack(target, {
+    seed,
+    first,
+    goOn: (done) => done < count && performance.now() < endsAt,
+  })
+  print(`${target.name}: ${String(sent)} inputs, ${String(findings.length)} findings`)
+  return sent === 0 ? [`${target.name}: no input was sent in this time`] : findings
 }
 
 /** Why a program uses more resources than before, or did not stop cleanly. */
@@ -34,23 +59,6 @@ async function findEndFault({ resources, stop }: Subject): Promise<readonly stri
   }
 }
 
-const { targets: all, subjects } = await startTargets()
-const targets = all.filter(({ name }) => values.target === undefined || name === values.target)
-if (targets.length === 0)
-  throw new Error(`the targets are ${all.map(({ name }) => name).join(', ')}`)
-print(`seed ${String(seed)}`)
-
-const findings: string[] = []
-for (const target of targets) {
-  const endsAt = performance.now() + (Number(values.minutes) * 60_000) / targets.length
-  const result = await attack(target, {
-    seed,
-    first: Number(values.first),
-    goOn: (sent) => sent < count && performance.now() < endsAt,
-  })
-  print(`${target.name}: ${String(result.sent)} inputs, ${String(result.findings.length)} findings`)
-  findings.push(...result.findings)
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
 }
-findings.push(...(await Promise.all(subjects.map(findEndFault))).flat())
-for (const finding of findings) print(finding)
-process.exitCode = findings.length > 0 ? 1 : 0

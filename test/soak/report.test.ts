@@ -60,8 +60,11 @@ void test('the command line: 20 minutes and a random seed by default, and a wron
     ['--hours', '1'],
   ])
     t.throws(() => parseCommandLine(wrong))
-  const args = [join(import.meta.dirname, 'soak.ts'), '--minutes', 'ten']
-  const { code, stderr } = await runToEnd(process.execPath, args)
+  const soak = join(import.meta.dirname, 'soak.ts')
+  const help = await runToEnd(process.execPath, [soak, '--help'])
+  t.equal(help.code, 0)
+  t.match(help.stdout, /^usage: npm run soak/)
+  const { code, stderr } = await runToEnd(process.execPath, [soak, '--minutes', 'ten'])
   t.equal(code, 2)
   t.match(stderr, /--minutes is not a number from 2 to 10080: ten\nusage: npm run soak/)
 })

@@ -8,14 +8,15 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 
 const commandLine = readCommandLine()
 if (commandLine === undefined) process.exitCode = 2
+else if (commandLine === 'help') process.stdout.write(USAGE)
 else await run(commandLine)
 
-function readCommandLine(): CommandLine | undefined {
+function readCommandLine(): CommandLine | 'help' | undefined {
   try {
     return parseCommandLine(process.argv.slice(2))
   } catch (error) {
     const words = error instanceof Error ? error.message : String(error)
-    process.stderr.write(`${words}\n${USAGE}\n`)
+    process.stderr.write(`${words}\n${USAGE}`)
     return undefined
   }
 }
