@@ -14,7 +14,7 @@ export function explainUnknownKey(
   if (meant !== undefined)
     return {
       message: 'is not a known key',
-      hint: `did you mean ${meant}${explainFile(key, meant)}`,
+      hint: `did you mean ${meant}?${explainFile(key, meant)}`,
     }
   const paths = findPaths(key)
   if (paths.length > 0)
@@ -38,5 +38,5 @@ function guess(key: string, known: readonly string[]): string | undefined {
 
 function explainFile(key: string, meant: string): string {
   if (!meant.endsWith('File') || /file$/i.test(key)) return ''
-  return '; its value is the path of a file, not its content'
+  return ' Its value is the path of a file, not its content'
 }

@@ -46,7 +46,7 @@ function judgeGroup(group: string, serving: Serving | undefined): Judgment | und
   if (group === '' || knownGroups().includes(group)) return undefined
   if (isCustom(group)) return custom('group', serving)
   const near = findNearest(group, knownGroups())
-  const hint = near === undefined ? 'remove it' : `did you mean *.${near}`
+  const hint = near === undefined ? 'remove it' : `did you mean *.${near}?`
   return unsafe('matches no group of Kubernetes', hint)
 }
 
@@ -63,7 +63,7 @@ function judgeUnknown(resource: Resource, serving: Serving | undefined): Judgmen
   const hint =
     near === undefined
       ? 'write custom resources as NAME.GROUP'
-      : `did you mean ${formatKnown(near)}`
+      : `did you mean ${formatKnown(near)}?`
   return unsafe('is not a resource of Kubernetes', hint)
 }
 

@@ -32,7 +32,7 @@ function simplify(name: string): string {
 /** The end of a message about a value that is none of the choices: the one that was meant, or all of them. */
 export function suggestChoice(value: unknown, choices: readonly string[]): string {
   const nearest = typeof value === 'string' ? findNearest(value, choices) : undefined
-  if (nearest !== undefined) return `did you mean ${nearest}`
+  if (nearest !== undefined) return `did you mean ${nearest}?`
   return choices.length === 1
     ? `the only supported value is ${choices.join('')}`
     : `use ${listChoices(choices)}`

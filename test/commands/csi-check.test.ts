@@ -65,7 +65,7 @@ void test('all faults are reported with their lines in the file', async (t) => {
     told,
     [
       `${file}:20: vaultAddress: is not a known field; addresses, TLS`,
-      `${file}:22: objects[0].ky: is not a known field; did you mean key`,
+      `${file}:22: objects[0].ky: is not a known field; did you mean key?`,
       `${file}:22: objects[0].key: is missing`,
       `${file}:23: objects[1].path: is absolute`,
     ].map((line) => new RegExp(line.replaceAll(/[[\].]/g, '\\$&'))),

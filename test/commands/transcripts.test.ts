@@ -184,7 +184,7 @@ void test('config check prints all faults, with file and line', async (t) => {
   t.strictSame(await run(['config', 'check', '--config', 'wrong.yaml'], { cwd }), {
     code: 2,
     stdout: `wrong.yaml:3: vault.timeout: is a number without a unit; add one, such as 2s
-wrong.yaml:6: vault.auth.rol: is not a known key; did you mean role
+wrong.yaml:6: vault.auth.rol: is not a known key; did you mean role?
 `,
     stderr: 'transit-bridge: wrong.yaml has 2 errors\n',
   })
@@ -201,7 +201,7 @@ void test('config check --json is one object either way', async (t) => {
     ok: false,
     faults: [
       { path: 'vault.timeout', line: 3 },
-      { path: 'vault.auth.rol', hint: 'did you mean role' },
+      { path: 'vault.auth.rol', hint: 'did you mean role?' },
     ],
   })
 })

@@ -13,9 +13,9 @@ void test('all faults are reported at once, in the order of their lines', async 
     .replace('prod-eu-1', '"prod eu"')
   t.strictSame(lines(text), [
     'f.yaml:3: vault.timeout: is a number without a unit; add one, such as 2s',
-    'f.yaml:6: vault.auth.rol: is not a known key; did you mean role',
+    'f.yaml:6: vault.auth.rol: is not a known key; did you mean role?',
     'f.yaml:14: kms.clusterId: is not a valid cluster id; use 1 to 128 printable ASCII characters without spaces',
-    'f.yaml:43: log.level: "inf" is not supported; did you mean info',
+    'f.yaml:43: log.level: "inf" is not supported; did you mean info?',
   ])
 })
 

@@ -155,13 +155,13 @@ const ROWS: readonly Row[] = [
     'a misspelled key',
     'timeout: 2s',
     'timout: 2s',
-    'vault.timout: is not a known key; did you mean timeout',
+    'vault.timout: is not a known key; did you mean timeout?',
   ],
   [
     'a key in another case',
     'timeout: 2s',
     'ca_file: /ca.pem',
-    'vault.ca_file: is not a known key; did you mean caFile',
+    'vault.ca_file: is not a known key; did you mean caFile?',
   ],
   [
     'a key of another section',
@@ -179,7 +179,7 @@ const ROWS: readonly Row[] = [
     'a misspelled required key',
     'role: transit-bridge-kms',
     'rol: transit-bridge-kms',
-    'vault.auth.rol: is not a known key; did you mean role',
+    'vault.auth.rol: is not a known key; did you mean role?',
   ],
   [
     'a missing role',
@@ -197,7 +197,7 @@ const ROWS: readonly Row[] = [
     'a misspelled method',
     'method: jwt',
     'method: kubernets',
-    'vault.auth.method: "kubernets" is not supported; did you mean kubernetes',
+    'vault.auth.method: "kubernets" is not supported; did you mean kubernetes?',
   ],
   [
     'a method that does not exist',
@@ -221,7 +221,7 @@ const ROWS: readonly Row[] = [
     'a secret in the file',
     'tokenFile: /run/secrets/token',
     'token: hvs.CAESIJ',
-    'vault.auth.token: is not a known key; did you mean tokenFile; its value is the path of a file, not its content',
+    'vault.auth.token: is not a known key; did you mean tokenFile? Its value is the path of a file, not its content',
   ],
   [
     'a token file that is a directory',
@@ -450,7 +450,7 @@ const ROWS: readonly Row[] = [
     'a misspelled key one level down',
     'ttl: 24h',
     'tll: 24h',
-    'kms.decryptCache.tll: is not a known key; did you mean ttl',
+    'kms.decryptCache.tll: is not a known key; did you mean ttl?',
   ],
   [
     'a time without Vault that is too long',
@@ -588,7 +588,7 @@ const ROWS: readonly Row[] = [
     'a misspelled object type',
     '[publicKey]',
     '[publickey]',
-    'csi.rules[0].types[0]: "publickey" is not supported; did you mean publicKey',
+    'csi.rules[0].types[0]: "publickey" is not supported; did you mean publicKey?',
   ],
   [
     'an object type that does not exist',
@@ -630,7 +630,7 @@ const ROWS: readonly Row[] = [
     'a misspelled level',
     'level: info',
     'level: debg',
-    'log.level: "debg" is not supported; did you mean debug',
+    'log.level: "debg" is not supported; did you mean debug?',
   ],
   [
     'a level without a value',

@@ -42,7 +42,7 @@ void test('for the provider alone, a mount without a key is allowed, and a key t
 void test('keys that the provider may omit are checked if they are set', (t) => {
   t.strictSame(findProviderFaults(`${ALONE}transit: {key: a/b, mont: x}`), [
     'transit.key: is not a valid Vault name; use letters, digits, _, . and -, without . or - at the start or end',
-    'transit.mont: is not a known key; did you mean mount',
+    'transit.mont: is not a known key; did you mean mount?',
   ])
   const auth = ALONE.replace('vault}', 'vault, auth: {method: token}}')
   t.match(findProviderFaults(auth), [/^vault\.auth\.tokenFile: is missing/])
@@ -73,7 +73,7 @@ void test('every other command reports what is missing, with or without a sectio
 
 void test('a misspelled login is one fault', (t) => {
   t.strictSame(findFaults(change('  auth:', '  aut:')), [
-    'vault.aut: is not a known key; did you mean auth',
+    'vault.aut: is not a known key; did you mean auth?',
   ])
   t.end()
 })

@@ -34,12 +34,12 @@ export type FaultyConfig = readonly [what: string, text: string, line: number, w
 
 /** What kube-apiserver refuses; test/e2e/api-server/encryption-configuration.test.ts asks the real one about each. */
 export const REFUSED: readonly FaultyConfig[] = [
-  ['an unknown field', change('timeout: 3s', 'timout: 3s'), 11, 'did you mean timeout'],
+  ['an unknown field', change('timeout: 3s', 'timout: 3s'), 11, 'did you mean timeout?'],
   [
     'a field of another case',
     change('apiVersion: v2', 'apiversion: v2'),
     8,
-    'did you mean apiVersion',
+    'did you mean apiVersion?',
   ],
   ['no apiVersion of kms', change('          apiVersion: v2\n', ''), 7, 'which means v1'],
   ['kms v1', change('apiVersion: v2', 'apiVersion: v1'), 8, 'KMSv1=true'],
@@ -99,7 +99,7 @@ export const REFUSED: readonly FaultyConfig[] = [
     12,
     'identity: {} with its braces',
   ],
-  ['an unknown provider', change('identity: {}', 'identiy: {}'), 12, 'did you mean identity'],
+  ['an unknown provider', change('identity: {}', 'identiy: {}'), 12, 'did you mean identity?'],
   [
     'no providers',
     'apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n  - resources: [secrets]\n',
@@ -216,10 +216,10 @@ export const UNSAFE: readonly FaultyConfig[] = [
     14,
     'kube-apiserver ignores it',
   ],
-  ['a misspelled resource', resources('      - configmap\n'), 6, 'did you mean configmaps'],
+  ['a misspelled resource', resources('      - configmap\n'), 6, 'did you mean configmaps?'],
   ['a resource without its group', resources('      - deployments\n'), 6, 'write deployments.apps'],
   ['a resource of another group', resources('      - secrets.core\n'), 6, 'write secrets'],
-  ['a misspelled group', resources('      - "*.app"\n'), 6, 'did you mean *.apps'],
+  ['a misspelled group', resources('      - "*.app"\n'), 6, 'did you mean *.apps?'],
   ['a name with a space', resources('      - "config maps"\n'), 6, 'cannot be the name'],
   ['what is never encrypted', resources('      - apiserverpeeripinfo\n'), 6, 'never encrypted'],
   ['no secrets', change('- secrets', '- configmaps'), 3, 'no rule encrypts secrets'],

@@ -50,7 +50,7 @@ function readManifest(source: Source, offset: number): ClassManifest | undefined
       ['spec', 'provider'],
       'spec.provider',
       `${showValue(provider)} is not supported`,
-      `did you mean ${PROVIDER_NAME}`,
+      `did you mean ${PROVIDER_NAME}?`,
     )
   if (textAt(value, ['apiVersion']) !== API_VERSION)
     report(

@@ -121,7 +121,7 @@ export class FieldReader {
       const shown = /^[\w.-]{1,64}$/.test(name) ? name : showValue(name)
       const nearest = findNearest(name.slice(0, MAX_COMPARED), known)
       const list = isListed ? '' : `; known fields: ${known.join(', ')}`
-      const hint = nearest === undefined ? list : `; did you mean ${nearest}`
+      const hint = nearest === undefined ? list : `; did you mean ${nearest}?`
       // The list is long, so it is shown once.
       if (nearest === undefined) isListed = true
       this.fault(shown, explain(name) ?? `is not a known field${hint}`)

@@ -76,7 +76,7 @@ function fieldOf({ type }: CompositeObject): string {
 
 function unknownName(name: string, names: ReadonlyMap<string, number>): string {
   const nearest = findNearest(name, names.keys())
-  const hint = nearest === undefined ? 'write name: in that object' : `did you mean ${nearest}`
+  const hint = nearest === undefined ? 'write name: in that object' : `did you mean ${nearest}?`
   return `refers to ${showValue(name)}, which is not the name of an object; ${hint}`
 }
 

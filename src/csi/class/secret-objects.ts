@@ -113,6 +113,6 @@ class MountedPaths {
   hintFor(name: string): string {
     if (this.#namesWithoutPath.has(name)) return 'the object with this name has no path; add one'
     const nearest = name.length > LONGEST_PATH ? undefined : findNearest(name, this.#files)
-    return nearest === undefined ? 'use the path of an object' : `did you mean ${nearest}`
+    return nearest === undefined ? 'use the path of an object' : `did you mean ${nearest}?`
   }
 }

@@ -92,7 +92,7 @@ export async function parseClass(
 
 /** Other providers have such parameters, which would give a pod author control of the connection to Vault. */
 function explainParameter(name: string): string | undefined {
-  if (name === 'namespace') return 'is not a known field; did you mean vaultNamespace'
+  if (name === 'namespace') return 'is not a known field; did you mean vaultNamespace?'
   if (!/addr|url|skip|tls|cert|audience|mount|namespace|token/i.test(name)) return undefined
   return 'is not a known field; addresses, TLS, logins and audiences are set only in the configuration of transit-bridge'
 }

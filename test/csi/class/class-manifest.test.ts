@@ -136,7 +136,7 @@ void test('secretObjects must name the path of an object', async (t) => {
     `${CLASS}  secretObjects:\n    - {secretName: s, type: Opaque, data: [{objectName: ${name}, key: k}]}\n`
   t.same(readManifests(withSecret('jwt.pem'))[0]?.faults, [])
   t.match(readManifests(withSecret('jwt.pen'))[0]?.faults, [
-    { path: 'secretObjects[0].data[0].objectName', hint: 'did you mean jwt.pem', line: 11 },
+    { path: 'secretObjects[0].data[0].objectName', hint: 'did you mean jwt.pem?', line: 11 },
   ])
 })
 
