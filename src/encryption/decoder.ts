@@ -61,7 +61,8 @@ export class Decoder {
 
   #refuseField(at: Path, name: string, known: readonly string[]): void {
     const meant = findNearest(name, known)
-    const hint = meant === undefined ? `known fields: ${known.join(', ')}` : `did you mean ${meant}?`
+    const hint =
+      meant === undefined ? `known fields: ${known.join(', ')}` : `did you mean ${meant}?`
     this.problems.push({ at, message: 'is not a known field', hint })
   }
 }
