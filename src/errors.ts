@@ -71,6 +71,8 @@ export type ErrorCode =
   | 'SOCKET_IN_USE'
   | 'SOCKET_BLOCKED'
   | 'SOCKET_FAILED'
+  // Neither the file nor the setting is at fault: no descriptors or memory left, a disk error, a mount that hangs.
+  | 'HOST_UNAVAILABLE'
   | 'HOST_FAILED'
   | 'INTERNAL'
 
@@ -113,11 +115,12 @@ const OUTAGES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'VAULT_TLS_INVALID',
   'VAULT_REDIRECT_REFUSED',
   'KEY_VERSION_UNKNOWN',
+  'HOST_UNAVAILABLE',
 ])
 
 /**
- * Whether an error means that Vault cannot answer now, as opposed to {@link isRefusal}. Only Vault's own error
- * response is a refusal; everything else on the way is an outage (docs/design.md, "Outage and refusal").
+ * Whether an error means that Vault cannot answer or be asked now, as opposed to {@link isRefusal}. Only Vault's own
+ * error response is a refusal; everything else on the way is an outage (docs/design.md, "Outage and refusal").
  */
 export function isOutage(error: BridgeError): boolean {
   return OUTAGES.has(error.code)

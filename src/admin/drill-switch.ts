@@ -5,6 +5,7 @@ import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import type { DrillConfig } from '../config/config.ts'
 import { BridgeError } from '../errors.ts'
+import { explainShortage } from '../files/system-error.ts'
 import type { Logger } from '../telemetry/log.ts'
 
 export interface DrillSwitchOptions {
@@ -85,21 +86,29 @@ export class DrillSwitch {
   async #refuse({ authorization, remoteAddress }: DrillCall): Promise<DrillAnswer | undefined> {
     if (remoteAddress === undefined || !LOOPBACK.test(remoteAddress))
       return { status: 403, text: 'a drill can be started only from this host' }
-    const { tokenFile } = this.#options.config
-    const token = await readFile(tokenFile, 'utf8').then(
-      (text) => text.trim(),
-      () => '',
-    )
-    if (token.length < MIN_TOKEN_LENGTH) {
-      return {
-        status: 403,
-        text: `admin.drill.tokenFile has no token of at least ${String(MIN_TOKEN_LENGTH)} characters`,
-      }
-    }
+    const token = await readToken(this.#options.config.tokenFile)
+    if (typeof token !== 'string') return token
     const isRight = timingSafeEqual(digest(`Bearer ${token}`), digest(authorization ?? ''))
     return isRight
       ? undefined
       : { status: 401, text: 'the token is not the one in admin.drill.tokenFile' }
+  }
+}
+
+/** The token in the file, or what is answered without one. */
+async function readToken(file: string): Promise<string | DrillAnswer> {
+  let token = ''
+  try {
+    token = (await readFile(file, 'utf8')).trim()
+  } catch (error) {
+    const shortage = explainShortage(error)
+    if (shortage !== undefined)
+      return { status: 503, text: `admin.drill.tokenFile cannot be read now: ${shortage}` }
+  }
+  if (token.length >= MIN_TOKEN_LENGTH) return token
+  return {
+    status: 403,
+    text: `admin.drill.tokenFile has no token of at least ${String(MIN_TOKEN_LENGTH)} characters`,
   }
 }
 

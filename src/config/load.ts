@@ -4,7 +4,8 @@ import * as v from 'valibot'
 import type { Config, ProviderConfig } from './config.ts'
 import { substituteEnvironment } from './environment.ts'
 import type { Environment } from '../environment.ts'
-import { explainFileError } from '../files/system-error.ts'
+import { BridgeError } from '../errors.ts'
+import { explainFileError, explainShortage } from '../files/system-error.ts'
 import { ConfigError, type Fault } from '../yaml/fault.ts'
 import { describeIssues, type LocatedFault } from './issues.ts'
 import { findOverwritten } from './overwritten-file.ts'
@@ -20,7 +21,7 @@ export interface LoadedConfig<Kind extends ProviderConfig = Config> {
   readonly written: ReadonlyMap<string, string>
 }
 
-/** Reads the configuration in a file. Throws a ConfigError with all faults. */
+/** Reads the configuration in a file. Throws a ConfigError with all faults, or HOST_UNAVAILABLE if the host cannot read it now. */
 export async function loadConfig(file: string, environment: Environment): Promise<Config> {
   return parseConfig(file, await readText(file), environment).config
 }
@@ -94,6 +95,8 @@ async function readText(file: string): Promise<string> {
     return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file))
   } catch (cause) {
     const message = `cannot be read: ${explainFileError(cause)}`
+    if (explainShortage(cause) !== undefined)
+      throw new BridgeError('HOST_UNAVAILABLE', `${file}: ${message}`, { cause })
     throw new ConfigError(file, [{ path: '', message }], { cause })
   }
 }

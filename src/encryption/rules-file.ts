@@ -4,8 +4,8 @@ import { readFile } from 'node:fs/promises'
 import { decodeDocument, type EncryptionRule, type Provider } from './document.ts'
 import { isCovered } from './resource-rules.ts'
 import { readEncryptionText } from './text.ts'
-import { BridgeError } from '../errors.ts'
-import { explainFileError } from '../files/system-error.ts'
+import { BridgeError, type ErrorCode } from '../errors.ts'
+import { codeOfFileError, explainFileError } from '../files/system-error.ts'
 import { formatResource, type Resource } from '../kube/resource.ts'
 
 /**
@@ -25,7 +25,8 @@ export interface EncryptionFile {
  */
 export async function readEncryptionFile(path: string): Promise<EncryptionFile> {
   const bytes = await readFile(path).catch((error: unknown) => {
-    throw fault(path, `cannot be read: ${explainFileError(error)}`)
+    const code = codeOfFileError(error, 'CONFIG_INVALID')
+    throw fault(path, `cannot be read: ${explainFileError(error)}`, code)
   })
   const hash = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
   return { path, rules: parseEncryptionRules(path, bytes.toString('utf8')), hash }
@@ -101,6 +102,6 @@ function labelKms({ kms }: Provider): string {
   return labelProvider(`kms ${version}`, kms?.name ?? '')
 }
 
-function fault(file: string, words: string): BridgeError {
-  return new BridgeError('CONFIG_INVALID', `--encryption-config ${file}: ${words}`)
+function fault(file: string, words: string, code: ErrorCode = 'CONFIG_INVALID'): BridgeError {
+  return new BridgeError(code, `--encryption-config ${file}: ${words}`)
 }

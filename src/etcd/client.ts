@@ -11,7 +11,7 @@ import type {
 import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js'
 
 import { BridgeError } from '../errors.ts'
-import { explainFileError } from '../files/system-error.ts'
+import { codeOfFileError, explainFileError } from '../files/system-error.ts'
 import {
   Auth,
   KV,
@@ -170,7 +170,7 @@ function readOption(option: string, file: string | undefined): Buffer | null {
     return readFileSync(file)
   } catch (cause) {
     const message = `${option} ${file}: cannot be read: ${explainFileError(cause)}`
-    throw new BridgeError('USAGE_INVALID', message, { cause })
+    throw new BridgeError(codeOfFileError(cause, 'USAGE_INVALID'), message, { cause })
   }
 }
 

@@ -23,7 +23,7 @@ export function isReading(): boolean {
 }
 
 /**
- * Reads a file that may be on a dead network mount, where a read never returns and cannot be aborted. Throws HOST_FAILED
+ * Reads a file that may be on a dead network mount, where a read never returns and cannot be aborted. Throws HOST_UNAVAILABLE
  * after two seconds, and at once while an earlier read of the file hangs; its message completes "FILE …". Other errors
  * pass through.
  */
@@ -64,5 +64,6 @@ function refuseIfHanging(path: string): void {
 }
 
 function silent(words: string): BridgeError {
-  return new BridgeError('HOST_FAILED', `${words}; is it a pipe, or on a network mount that hangs?`)
+  const message = `${words}; is it a pipe, or on a network mount that hangs?`
+  return new BridgeError('HOST_UNAVAILABLE', message)
 }

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
-import { BridgeError } from '../errors.ts'
+import { BridgeError, type ErrorCode } from '../errors.ts'
 import { readFully, readWithinTime } from './bounded-read.ts'
 import { explainShortage, systemCodeOf } from './system-error.ts'
 
@@ -16,18 +16,23 @@ export interface CredentialFile {
   readonly whenMissing: string
 }
 
-/** Returns the credential without surrounding white space. Throws IDENTITY_MISSING or IDENTITY_INVALID. */
+/**
+ * Returns the credential without surrounding white space. Throws IDENTITY_MISSING, IDENTITY_INVALID, or HOST_UNAVAILABLE if
+ * the host cannot read it now.
+ */
 export async function readCredentialFile(file: CredentialFile): Promise<string> {
   try {
     return await readWithinTime(file.path, () => readOpened(file))
-  } catch (error) {
-    const isSilent = error instanceof BridgeError && error.code === 'HOST_FAILED'
-    throw isSilent ? invalid(file, error.message, error) : error
+  } catch (thrown) {
+    if (!(thrown instanceof BridgeError)) throw explain(file, thrown)
+    if (thrown.code !== 'HOST_UNAVAILABLE') throw thrown
+    throw fault(thrown.code, file, thrown.message, thrown)
   }
 }
 
 async function readOpened(file: CredentialFile): Promise<string> {
-  const handle = await openCredential(file)
+  // Without O_NONBLOCK, opening a named pipe blocks until another process writes to it.
+  const handle = await open(file.path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     return await readCredential(handle, file)
   } finally {
@@ -35,34 +40,18 @@ async function readOpened(file: CredentialFile): Promise<string> {
   }
 }
 
-async function openCredential(file: CredentialFile): Promise<FileHandle> {
-  try {
-    // Without O_NONBLOCK, opening a named pipe blocks until another process writes to it.
-    return await open(file.path, constants.O_RDONLY | constants.O_NONBLOCK)
-  } catch (thrown) {
-    throw explainOpen(file, thrown)
-  }
-}
-
-function explainOpen(file: CredentialFile, thrown: unknown): BridgeError {
+function explain(file: CredentialFile, thrown: unknown): BridgeError {
   const reason = systemCodeOf(thrown)
-  if (reason === 'ENOENT') {
-    return new BridgeError(
-      'IDENTITY_MISSING',
-      `${file.setting}: ${file.path} does not exist yet; ${file.whenMissing}`,
-      { cause: thrown },
-    )
-  }
+  if (reason === 'ENOENT')
+    return fault('IDENTITY_MISSING', file, `does not exist yet; ${file.whenMissing}`, thrown)
   const shortage = explainShortage(thrown)
+  if (shortage !== undefined)
+    return fault('HOST_UNAVAILABLE', file, `cannot be read now: ${shortage}`, thrown)
   const why =
-    shortage !== undefined
-      ? `cannot be opened now: ${shortage}`
-      : reason === 'EACCES'
-        ? `cannot be read by user id ${process.getuid?.() ?? 'unknown'}; grant this user read permission on the file and its folder`
-        : `cannot be opened (${reason ?? 'unknown error'}); it must be a readable file`
-  return new BridgeError('IDENTITY_INVALID', `${file.setting}: ${file.path} ${why}`, {
-    cause: thrown,
-  })
+    reason === 'EACCES'
+      ? `cannot be read by user id ${process.getuid?.() ?? 'unknown'}; grant this user read permission on the file and its folder`
+      : `cannot be opened (${reason ?? 'unknown error'}); it must be a readable file`
+  return invalid(file, why, thrown)
 }
 
 async function readCredential(handle: FileHandle, file: CredentialFile): Promise<string> {
@@ -82,5 +71,14 @@ async function readCredential(handle: FileHandle, file: CredentialFile): Promise
 }
 
 function invalid(file: CredentialFile, what: string, cause?: unknown): BridgeError {
-  return new BridgeError('IDENTITY_INVALID', `${file.setting}: ${file.path} ${what}`, { cause })
+  return fault('IDENTITY_INVALID', file, what, cause)
+}
+
+function fault(
+  code: ErrorCode,
+  { setting, path }: CredentialFile,
+  what: string,
+  cause: unknown,
+): BridgeError {
+  return new BridgeError(code, `${setting}: ${path} ${what}`, { cause })
 }

@@ -1,11 +1,11 @@
 import { open, type FileHandle } from 'node:fs/promises'
 
 import { BridgeError } from '../errors.ts'
-import { explainFileError } from './system-error.ts'
+import { codeOfFileError, explainFileError } from './system-error.ts'
 
 /**
- * Opens a file for reading at any position, which a pipe does not allow. Throws USAGE_INVALID; its message calls the file
- * `label`.
+ * Opens a file for reading at any position, which a pipe does not allow. Throws USAGE_INVALID, or HOST_UNAVAILABLE if the host
+ * cannot read it now; its message calls the file `label`.
  */
 export async function openRegularFile(path: string, label: string): Promise<FileHandle> {
   try {
@@ -14,7 +14,7 @@ export async function openRegularFile(path: string, label: string): Promise<File
     await file.close()
   } catch (cause) {
     const message = `${label}: cannot be read: ${explainFileError(cause)}`
-    throw new BridgeError('USAGE_INVALID', message, { cause })
+    throw new BridgeError(codeOfFileError(cause, 'USAGE_INVALID'), message, { cause })
   }
   throw new BridgeError('USAGE_INVALID', `${label}: is not a regular file`)
 }

@@ -4,7 +4,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { BridgeError } from '../errors.ts'
 import { readFully, readWithinTime } from './bounded-read.ts'
 
-/** Reads a regular file of at most `maxBytes`. Throws HOST_FAILED, which names the file, or what node:fs throws. */
+/** Reads a regular file of at most `maxBytes`. Throws HOST_FAILED or HOST_UNAVAILABLE, which name the file, or what node:fs throws. */
 export async function readSecretFile(path: string, maxBytes: number): Promise<Buffer> {
   const reading = readWithinTime(path, async () => {
     // Without O_NONBLOCK, opening a named pipe blocks until another process writes to it.

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
 
 import { BridgeError } from '../errors.ts'
-import { explainFileError } from './system-error.ts'
+import { codeOfFileError, explainFileError } from './system-error.ts'
 
 const MEBIBYTE = 1024 * 1024
 /** The largest of these files, a list of certificates, has a quarter of this size. */
@@ -9,7 +9,8 @@ const MAX_TEXT_BYTES = MEBIBYTE
 
 /**
  * Reads a file that the command line names; a pipe is possible, as in `--share <(gpg -d share)`. Throws USAGE_INVALID
- * if the file cannot be read or is too large to be the right one; the message calls the file `label`.
+ * if the file cannot be read or is too large to be the right one, HOST_UNAVAILABLE if the host cannot read it now; the message
+ * calls the file `label`.
  */
 export async function readTextFile(
   file: string,
@@ -26,7 +27,7 @@ export async function readTextFile(
     }
   } catch (cause) {
     const message = `${label}: cannot be read: ${explainFileError(cause)}`
-    throw new BridgeError('USAGE_INVALID', message, { cause })
+    throw new BridgeError(codeOfFileError(cause, 'USAGE_INVALID'), message, { cause })
   }
   if (length <= maxBytes) return Buffer.concat(chunks).toString('utf8')
   throw new BridgeError(

@@ -62,6 +62,7 @@ const STATUS_OF: Readonly<Record<ErrorCode, status>> = {
   SOCKET_IN_USE: status.INTERNAL,
   SOCKET_BLOCKED: status.INTERNAL,
   SOCKET_FAILED: status.INTERNAL,
+  HOST_UNAVAILABLE: status.UNAVAILABLE,
   HOST_FAILED: status.INTERNAL,
   INTERNAL: status.INTERNAL,
 }

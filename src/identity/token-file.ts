@@ -3,7 +3,7 @@ import { decodeServiceAccountToken, type ServiceAccountToken } from './service-a
 
 /**
  * Reads the JWT in a file, which another program (the kubelet, the installer, a SPIFFE helper) replaces from time to
- * time: call it again for each login. Throws IDENTITY_MISSING, or IDENTITY_INVALID for what is not a JWT.
+ * time: call it again for each login. Throws IDENTITY_MISSING, IDENTITY_INVALID for what is not a JWT, or HOST_UNAVAILABLE.
  */
 export async function readServiceAccountToken(
   file: string,

@@ -59,7 +59,8 @@ function describeState(
   if (!healthy || failingSince === undefined || leftMs === 0) return text
   const { failure } = health
   const minutes = String(Math.floor(leftMs / 60_000))
-  const why = failure !== undefined && isOutage(failure) ? 'does not answer' : 'cannot be asked'
+  const isSilent = failure !== undefined && isOutage(failure) && failure.code !== 'HOST_UNAVAILABLE'
+  const why = isSilent ? 'does not answer' : 'cannot be asked'
   return `ok: local keys encrypt for ${minutes} more minutes without Vault, which ${why}: ${failure?.message ?? ''}`
 }
 

@@ -8,7 +8,7 @@ import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import type { Clock } from '../time/clock.ts'
 import { BridgeError } from '../errors.ts'
 import { Secret } from '../secret.ts'
-import { explainFileError } from '../files/system-error.ts'
+import { codeOfFileError, explainFileError } from '../files/system-error.ts'
 import type { KubeAccess } from './access.ts'
 import { explainAnswer, explainNoAnswer } from './fault.ts'
 import { impersonationHeaders } from './impersonation.ts'
@@ -236,6 +236,6 @@ async function readToken(file: string): Promise<string> {
     return (await readFile(file, 'utf8')).trim()
   } catch (error) {
     const message = `the token file ${file} cannot be read: ${explainFileError(error)}`
-    throw new BridgeError('KUBE_DENIED', message, { cause: error })
+    throw new BridgeError(codeOfFileError(error, 'KUBE_DENIED'), message, { cause: error })
   }
 }

@@ -1,11 +1,15 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 
-import { BridgeError } from '../errors.ts'
-import { explainFileError } from '../files/system-error.ts'
+import { BridgeError, type ErrorCode } from '../errors.ts'
+import { codeOfFileError, explainFileError } from '../files/system-error.ts'
 
-export function kubeconfigFault(file: string, words: string): BridgeError {
-  return new BridgeError('CONFIG_INVALID', `kubeconfig ${file}: ${words}`)
+export function kubeconfigFault(
+  file: string,
+  words: string,
+  code: ErrorCode = 'CONFIG_INVALID',
+): BridgeError {
+  return new BridgeError(code, `kubeconfig ${file}: ${words}`)
 }
 
 /** The absolute path of a file that a kubeconfig names; paths are relative to the kubeconfig. */
@@ -30,6 +34,7 @@ export async function readText(file: string, path: string, what = ''): Promise<s
     return await readFile(path, 'utf8')
   } catch (error) {
     const where = path === file ? '' : `${what}${path} `
-    throw kubeconfigFault(file, `${where}cannot be read: ${explainFileError(error)}`)
+    const words = `${where}cannot be read: ${explainFileError(error)}`
+    throw kubeconfigFault(file, words, codeOfFileError(error, 'CONFIG_INVALID'))
   }
 }

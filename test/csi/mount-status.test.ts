@@ -11,6 +11,7 @@ void test('no failed Mount has a status that the kubelet treats as uncertain', (
     'VAULT_UNAVAILABLE',
     'VAULT_RATE_LIMITED',
     'VAULT_TLS_INVALID',
+    'HOST_UNAVAILABLE',
     'DEADLINE_EXCEEDED',
     'CANCELLED',
     'OVERLOADED',

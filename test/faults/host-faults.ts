@@ -57,7 +57,7 @@ export const HOST_FAULTS: readonly Fault[] = [
     // The token file cannot be opened either.
     at: {
       start: { none: 'Node.js itself does not start' },
-      login: { answer: 'PERMISSION_DENIED', health: 'IDENTITY_INVALID' },
+      login: { health: 'HOST_UNAVAILABLE' },
     },
   },
   {

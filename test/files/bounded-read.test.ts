@@ -28,7 +28,7 @@ void test('a file is read, and the error of one that cannot be read passes throu
 
 void test('reads that hang are named, not repeated, and never take all threads', async (t) => {
   const [first, second] = [pipe('first'), pipe('second')]
-  const silent = { code: 'HOST_FAILED', message: /^did not answer a read within 2 s/ }
+  const silent = { code: 'HOST_UNAVAILABLE', message: /^did not answer a read within 2 s/ }
   await t.rejects(read(first), silent)
   await t.rejects(read(first), { message: /^still does not answer a read/ })
   await t.rejects(read(second), silent)
@@ -38,7 +38,7 @@ void test('reads that hang are named, not repeated, and never take all threads',
   })
   await t.rejects(
     readSecretFile(file, 1024),
-    { code: 'HOST_FAILED', message: /^\S+\/file is not read again because reads of / },
+    { code: 'HOST_UNAVAILABLE', message: /^\S+\/file is not read again because reads of / },
     'who reads several secret files sees which one it was',
   )
   // A writer that comes and goes ends both reads.

@@ -115,6 +115,12 @@ void test('with local keys: how many there are, and how long they serve without 
     reason: 'IDENTITY_MISSING',
     message: / without Vault, which cannot be asked: there is no token$/,
   })
+  health.fail(new BridgeError('HOST_UNAVAILABLE', 'no memory is left'), clock.monotonic())
+  t.match(sources.readiness(), {
+    ready: true,
+    reason: 'HOST_UNAVAILABLE',
+    message: / without Vault, which cannot be asked: no memory is left$/,
+  })
 })
 
 void test('with a sealed file: whether it can be used', async (t) => {

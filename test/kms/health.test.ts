@@ -98,6 +98,18 @@ void test('a refusal has no grace, nor has an outage that follows it', (t) => {
   t.end()
 })
 
+void test('a host that cannot read a file now has the grace of an outage, and local keys serve meanwhile', (t) => {
+  const shortage = new BridgeError('HOST_UNAVAILABLE', 'too many files are open in this process')
+  const health = provenHealth()
+  health.fail(shortage, 0)
+  t.match(health.state(1), { healthy: true, reason: 'HOST_UNAVAILABLE', text: 'ok' })
+  const local = new Health({ outageGraceMs: 0, offlineLeftMs: () => 1_000 })
+  local.prove()
+  local.fail(shortage, 0)
+  t.match(local.state(1), { healthy: true, hiddenFor: { setting: 'kms.localKeys.offlineFor' } })
+  t.end()
+})
+
 void test('without a credential, Status is ok only while local keys encrypt: Vault has refused nothing', (t) => {
   for (const code of ['IDENTITY_MISSING', 'IDENTITY_INVALID'] as const) {
     const missing = new BridgeError(code, 'the token file is empty')

@@ -457,6 +457,7 @@ const MEMORY: readonly (readonly [ErrorCode, number])[] = [
   ['CIPHERTEXT_INVALID', 1],
   ['VAULT_TLS_INVALID', 1],
   ['IDENTITY_INVALID', 1],
+  ['HOST_UNAVAILABLE', 1],
   ['VAULT_DENIED', 0],
   ['LOGIN_REFUSED', 0],
   ['KEY_MISSING', 0],

@@ -188,7 +188,7 @@ void test('a source that never answers a read is named, and does not stop the in
   const pipe = `${String(options.caSource)}.pipe`
   execFileSync('mkfifo', [pipe])
   await t.rejects(installOnNode({ ...options, caSource: pipe }), {
-    code: 'CONFIG_INVALID',
+    code: 'HOST_UNAVAILABLE',
     message: /^--ca: .*ca.pem.pipe did not answer a read within 2 s/,
   })
   const { changed } = await installOnNode(options)

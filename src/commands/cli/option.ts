@@ -1,6 +1,7 @@
 import { findNearest, listChoices } from '../../text/nearest.ts'
 import { parseDuration } from '../../time/duration.ts'
 import { BridgeError, type ErrorOptions } from '../../errors.ts'
+import { explainShortage } from '../../files/system-error.ts'
 import { version } from '../../version.ts'
 
 /** An option of a command: its help, and how its text is parsed. */
@@ -44,6 +45,13 @@ export class UsageError extends BridgeError {
 
 export function usageError(message: string, options?: ErrorOptions): UsageError {
   return new UsageError(message, options)
+}
+
+/** For a file that an option names: wrong usage, unless the host cannot read any file now. */
+export function unreadableFile(message: string, cause: unknown): BridgeError {
+  return explainShortage(cause) === undefined
+    ? usageError(message, { cause })
+    : new BridgeError('HOST_UNAVAILABLE', message, { cause })
 }
 
 /** The same options under a separate heading in help. */

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { text as readAll } from 'node:stream/consumers'
-import { usageError } from '../cli/option.ts'
+import { unreadableFile } from '../cli/option.ts'
+import { systemCodeOf } from '../../files/system-error.ts'
 
 /** Reads a file, or standard input for `-`. */
 export async function readInput(file: string): Promise<string> {
@@ -8,7 +9,7 @@ export async function readInput(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
-    throw usageError(`cannot read ${file} (${code})`, { cause })
+    const code = systemCodeOf(cause) ?? 'unknown error'
+    throw unreadableFile(`cannot read ${file} (${code})`, cause)
   }
 }

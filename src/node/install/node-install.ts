@@ -8,6 +8,7 @@ import { requireSection } from '../../config/section.ts'
 import { BridgeError } from '../../errors.ts'
 import { nodeFilesFor } from '../files/node-files.ts'
 import { readWithinTime } from '../../files/bounded-read.ts'
+import { codeOfFileError, explainFileError } from '../../files/system-error.ts'
 import { putHostFile, removeHostFile, type HostFile } from '../../files/atomic-file.ts'
 import { resolveInRoot } from '../../files/rooted-path.ts'
 import { parsePodPatch } from './pod-patch.ts'
@@ -49,7 +50,7 @@ const MANIFEST_MODE = 0o600
 
 /**
  * Writes the host's files, the manifest last, so that the plugin finds everything when the kubelet starts it. An invalid
- * configuration or token changes nothing. Throws ConfigError, CONFIG_INVALID, IDENTITY_* or HOST_FAILED.
+ * configuration or token changes nothing. Throws ConfigError, CONFIG_INVALID, IDENTITY_*, HOST_UNAVAILABLE or HOST_FAILED.
  */
 export async function installOnNode(options: NodeInstallOptions): Promise<NodeInstallOutcome> {
   const { text, config, kms } = await readSource(options)
@@ -124,8 +125,11 @@ async function readText(file: string, option: string): Promise<string> {
   try {
     return await readWithinTime(file, () => readFile(file, 'utf8'))
   } catch (cause) {
-    const words = cause instanceof BridgeError ? cause.message : 'cannot be read'
-    throw new BridgeError('CONFIG_INVALID', `${option}: ${file} ${words}`, { cause })
+    const where = `${option}: ${file}`
+    if (cause instanceof BridgeError)
+      throw new BridgeError(cause.code, `${where} ${cause.message}`, { cause })
+    const code = codeOfFileError(cause, 'CONFIG_INVALID')
+    throw new BridgeError(code, `${where} cannot be read: ${explainFileError(cause)}`, { cause })
   }
 }
 

@@ -322,7 +322,7 @@ function mayDifferByNode({ retry }: AttemptFailure): boolean {
 /** Until the files are valid for the first time, they are read before each request, which fails while they are invalid. */
 async function readFirst(tls: TlsMaterial): Promise<AttemptFailure | undefined> {
   await tls.refresh()
-  return tls.contents === undefined && tls.problem !== undefined
-    ? new AttemptFailure(tls.problem, 'elsewhere')
-    : undefined
+  const { contents, problem } = tls
+  if (contents !== undefined || problem === undefined) return undefined
+  return new AttemptFailure(problem, problem.code === 'HOST_UNAVAILABLE' ? 'soon' : 'elsewhere')
 }

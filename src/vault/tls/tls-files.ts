@@ -2,6 +2,7 @@ import { X509Certificate, createPrivateKey } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { BridgeError } from '../../errors.ts'
 import { readWithinTime } from '../../files/bounded-read.ts'
+import { explainShortage, systemCodeOf } from '../../files/system-error.ts'
 
 /** The files for TLS connections to Vault, all in PEM. */
 export interface TlsFiles {
@@ -30,7 +31,10 @@ export interface TlsContents {
   readonly certStartsAt?: number | undefined
 }
 
-/** Reads and checks the files. Throws VAULT_TLS_INVALID with the configuration key and the file. */
+/**
+ * Reads and checks the files. Throws VAULT_TLS_INVALID with the configuration key and the file, or HOST_UNAVAILABLE if the
+ * host cannot read it now.
+ */
 export async function readTlsFiles(files: TlsFiles): Promise<TlsContents> {
   const { caFile, clientCertificate } = files
   const authorities = caFile === undefined ? {} : await readAuthorities(caFile)
@@ -62,9 +66,12 @@ async function readText(option: string, file: string): Promise<string> {
   try {
     return await readWithinTime(file, () => readFile(file, 'utf8'))
   } catch (error) {
-    if (error instanceof BridgeError) throw invalid(option, file, error.message)
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    throw invalid(option, file, `cannot be read (${code})`)
+    const where = `${option}: ${file}`
+    if (error instanceof BridgeError) throw new BridgeError(error.code, `${where} ${error.message}`)
+    const shortage = explainShortage(error)
+    if (shortage !== undefined)
+      throw new BridgeError('HOST_UNAVAILABLE', `${where} cannot be read now: ${shortage}`)
+    throw invalid(option, file, `cannot be read (${systemCodeOf(error) ?? 'unknown error'})`)
   }
 }
 

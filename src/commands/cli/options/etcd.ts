@@ -4,7 +4,15 @@ import { socketOf, type EtcdAccess } from '../../../etcd/access.ts'
 import { findEtcd, type EtcdDistribution } from '../../../etcd/distributions.ts'
 import { explainFileError } from '../../../files/system-error.ts'
 import { Secret } from '../../../secret.ts'
-import { grouped, list, text, usageError, type Option, type ValuesOf } from '../option.ts'
+import {
+  grouped,
+  list,
+  text,
+  unreadableFile,
+  usageError,
+  type Option,
+  type ValuesOf,
+} from '../option.ts'
 
 /** How a command connects to etcd, named as etcdctl names them. */
 export const etcdAccessOptions = grouped('Etcd options', {
@@ -104,7 +112,8 @@ function readLogin({ user, passwordFile }: EtcdAccessValues): EtcdAccess['login'
     const password = readFileSync(passwordFile, 'utf8').replace(/\r?\n$/, '')
     return { user, password: new Secret(password) }
   } catch (error) {
-    throw usageError(`--password-file ${passwordFile}: cannot be read: ${explainFileError(error)}`)
+    const message = `--password-file ${passwordFile}: cannot be read: ${explainFileError(error)}`
+    throw unreadableFile(message, error)
   }
 }
 
