@@ -5,7 +5,6 @@ import {
   link,
   lstat,
   mkdir,
-  mkdtemp,
   open,
   readFile,
   rename,
@@ -16,13 +15,14 @@ import { connect } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { BridgeError } from '../errors.ts'
 import { systemCodeOf } from '../files/system-error.ts'
+import { makeFolderBeside, PRIVATE_FOLDER_BYTES, removeLeftFolders } from './private-folder.ts'
 
 /** A server that takes longer to accept counts as alive but silent. */
 const CONNECT_TIMEOUT_MS = 1_000
 /** sockaddr_un.sun_path has 108 bytes, including the terminating zero (unix(7)). */
 const MAX_PATH_BYTES = 107
-/** What the path of the private folder adds while the socket is created: "/.abcdef/s". */
-const PRIVATE_PATH_BYTES = 10
+/** What the path of the private folder adds while the socket is created. */
+const PRIVATE_PATH_BYTES = PRIVATE_FOLDER_BYTES + '/s'.length
 /** Maximum number of attempts when several processes start at once: each attempt wins, or finds the winner. */
 const PUBLISH_ATTEMPTS = 5
 
@@ -69,6 +69,7 @@ export async function serveSocket(
   const { anyLength = false } = access
   const reach = anyLength ? throughFolder : directly
   if (!anyLength) await makeFolder(path, group)
+  await removeLeftFolders(path)
   const privateFolder = await makePrivateFolder(path)
   try {
     // A name that no other socket has: libuv unlinks it when the server ends, and its folder's number may be another folder's then.
@@ -218,10 +219,9 @@ function inUse(path: string, note = ''): BridgeError {
   )
 }
 
-/** A folder beside the socket that only this user can enter (mkdtemp(3) creates it with mode 0700). */
 async function makePrivateFolder(path: string): Promise<string> {
   try {
-    return await mkdtemp(`${dirname(path)}/.`)
+    return await makeFolderBeside(path)
   } catch (cause) {
     throw failSocket(path, 'create', cause)
   }

@@ -3,11 +3,11 @@ import { join } from 'node:path'
 
 import { BridgeError } from '../../errors.ts'
 import { systemCodeOf } from '../../files/system-error.ts'
+import { isNameBeside } from '../../grpc/private-folder.ts'
 import type { RuntimeVolume } from './publish-request.ts'
 
 const SOCKET_NAME = 'vault.sock'
-/** The temporary folder that grpc/unix-socket.ts leaves behind if it is interrupted, and the sockets in it. */
-const PRIVATE_FOLDER = /^\.\w{6}$/
+/** The sockets in the temporary folder that grpc/unix-socket.ts leaves behind if it is interrupted. */
 const privateSockets = (folder: string) => [folder, 'dead']
 /** What to do about an error of the file system. */
 const ADVICE: Readonly<Record<string, string>> = {
@@ -52,7 +52,7 @@ export class VolumeFolder {
   async remove(): Promise<void> {
     await this.#do('removed', async () => {
       const names = (await readdir(this.#target).catch(ignore('ENOENT', 'ENOTDIR'))) ?? []
-      for (const name of names.filter((found) => PRIVATE_FOLDER.test(found))) {
+      for (const name of names.filter((found) => isNameBeside(this.socket, found))) {
         const folder = join(this.#target, name)
         for (const socket of privateSockets(name)) await removeSocket(join(folder, socket))
         await rmdir(folder).catch(ignore('ENOENT', 'ENOTDIR', 'ENOTEMPTY'))

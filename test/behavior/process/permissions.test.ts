@@ -11,6 +11,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -20,6 +21,7 @@ import { parse } from 'yaml'
 import { restrictFiles } from '../../../src/commands/cli/process/file-rights.ts'
 import { findFileNeeds } from '../../../src/config/file-needs.ts'
 import { parseConfig } from '../../../src/config/load.ts'
+import { makeFolderBeside } from '../../../src/grpc/private-folder.ts'
 import { ALLOW_ALL } from '../../csi/fixture.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
@@ -54,6 +56,14 @@ function projectToken(folder: string, name: string, token: string): void {
   writeFileSync(join(folder, name, 'token'), token)
   symlinkSync(name, join(folder, '..data_tmp'))
   renameSync(join(folder, '..data_tmp'), join(folder, '..data'))
+}
+
+/** As a start that was killed an hour ago leaves it beside its socket. */
+async function leaveFolder(socket: string): Promise<string> {
+  const left = await makeFolderBeside(socket)
+  const then = new Date(Date.now() - 3_600_000)
+  utimesSync(left, then, then)
+  return left
 }
 
 void test('kms can use the files of its configuration and nothing else, and still does all its work', async (t) => {
@@ -121,10 +131,12 @@ void test('kms can use the files of its configuration and nothing else, and stil
   await plugin.kill()
   const unfinished = join(dirname(sealedFile), '.local-keys.new')
   writeFileSync(unfinished, 'part')
+  const left = [await leaveFolder(socket), await leaveFolder(`${sealedFile}.sock`)]
   await plugin.restart()
   t.same(await plugin.client.decrypt(wrapped), seed)
   await waitForRestrictions(plugin, 2)
   await eventually('the end of the part', () => !existsSync(unfinished))
+  await eventually('the end of the folders', () => !left.some((path) => existsSync(path)))
   t.strictSame(linesSaying(plugin, 'kms.localKeys.sealedFile'), [])
 
   // Another configuration grants nothing before a restart.
@@ -264,6 +276,7 @@ void test('folders around the needed files, which a comment mentions, do not tak
 void test('in a pod, NODE_OPTIONS of config node grants the same', async (t) => {
   const folder = tempFolder('pod')
   const values = { FOLDER: folder, TOKEN: vault.tokenFile, OTHER: join(folder, '..', 'other') }
+  const left = await leaveFolder(join(folder, 'kms.sock'))
   const plugin = await fixture.launch(
     { kms: { socket: join(folder, 'kms.sock') } },
     ({ args }: CommandLine) => {
@@ -280,6 +293,7 @@ void test('in a pod, NODE_OPTIONS of config node grants the same', async (t) => 
   await plugin.waitForSocket()
   await plugin.waitForHealth('ok')
   t.strictSame(await probe(plugin.program), EXPECTED)
+  t.notOk(existsSync(left), 'what a killed start left beside the socket is removed')
 })
 
 void test('only grants that the command line of Node.js has can be kept, each as narrow as possible', (t) => {

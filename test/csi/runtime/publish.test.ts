@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { after, end, test } from 'tap'
 
 import { Identity, Node } from '../../../src/gen/csi/v1/csi_pb.ts'
 import { Registration } from '../../../src/gen/kubelet/pluginregistration/registration_pb.ts'
+import { makeFolderBeside } from '../../../src/grpc/private-folder.ts'
 import { TcpProxy } from '../../real/faults/tcp-proxy.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import { GrpcClient } from '../../real/program/grpc-client.ts'
@@ -180,8 +181,9 @@ void test("a republish with the token of another pod or account changes nothing:
 
 void test('unpublishing a folder of something else removes nothing from it', async (t) => {
   const folder = tempFolder('other')
-  const files = ['.config/a', '.bashrc', 'vault.sock', '.abcdef/s']
-  for (const name of ['.config', '.abcdef']) mkdirSync(join(folder, name))
+  const own = basename(await makeFolderBeside(join(tempFolder('name'), 'vault.sock')))
+  const files = ['.config/a', '.bashrc', 'vault.sock', `${own}/s`]
+  for (const name of ['.config', own]) mkdirSync(join(folder, name))
   for (const name of files) writeFileSync(join(folder, name), '')
   const error = await failure(
     kubelet.client.call(Node.method.nodeUnpublishVolume, {
