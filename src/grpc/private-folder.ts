@@ -8,6 +8,9 @@ const HASH_DIGITS = 6
 /** What the path of the folder adds to that of the socket's folder, with a slash in front: "/.0a1b2c-abcdef". */
 export const PRIVATE_FOLDER_BYTES = '/.'.length + HASH_DIGITS + '-abcdef'.length
 
+/** A dead socket, on its way from the path of the new one. As short as "s", so that it can be connected to. */
+export const DEAD_SOCKET = 'd'
+
 /**
  * Creates a folder beside the socket that only this user can enter (mkdtemp(3) creates it with mode 0700). Its name contains a
  * hash of the socket's name, which can be long, and a random part.

@@ -15,7 +15,12 @@ import { connect } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { BridgeError } from '../errors.ts'
 import { systemCodeOf } from '../files/system-error.ts'
-import { makeFolderBeside, PRIVATE_FOLDER_BYTES, removeLeftFolders } from './private-folder.ts'
+import {
+  DEAD_SOCKET,
+  makeFolderBeside,
+  PRIVATE_FOLDER_BYTES,
+  removeLeftFolders,
+} from './private-folder.ts'
 
 /** A server that takes longer to accept counts as alive but silent. */
 const CONNECT_TIMEOUT_MS = 1_000
@@ -163,8 +168,7 @@ async function removeDead(
   privateFolder: string,
   reach: Reach,
 ): Promise<void> {
-  // As short as the name of the bound socket, so that it can be connected to.
-  const moved = join(privateFolder, 'd')
+  const moved = join(privateFolder, DEAD_SOCKET)
   try {
     await rename(path, moved)
     if (!isOwn(await lstat(moved), dead)) await putBack(moved, path, reach)

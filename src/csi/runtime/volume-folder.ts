@@ -3,12 +3,12 @@ import { join } from 'node:path'
 
 import { BridgeError } from '../../errors.ts'
 import { systemCodeOf } from '../../files/system-error.ts'
-import { isNameBeside } from '../../grpc/private-folder.ts'
+import { DEAD_SOCKET, isNameBeside } from '../../grpc/private-folder.ts'
 import type { RuntimeVolume } from './publish-request.ts'
 
 const SOCKET_NAME = 'vault.sock'
 /** The sockets in the temporary folder that grpc/unix-socket.ts leaves behind if it is interrupted. */
-const privateSockets = (folder: string) => [folder, 'dead']
+const privateSockets = (folder: string) => [folder, DEAD_SOCKET]
 /** What to do about an error of the file system. */
 const ADVICE: Readonly<Record<string, string>> = {
   ENOTEMPTY: 'it contains files that are not from this driver; remove them',

@@ -1,10 +1,20 @@
-import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer } from 'node:net'
 import { basename, join } from 'node:path'
 import { after, end, test } from 'tap'
 
 import { Identity, Node } from '../../../src/gen/csi/v1/csi_pb.ts'
 import { Registration } from '../../../src/gen/kubelet/pluginregistration/registration_pb.ts'
-import { makeFolderBeside } from '../../../src/grpc/private-folder.ts'
+import { DEAD_SOCKET, makeFolderBeside } from '../../../src/grpc/private-folder.ts'
 import { TcpProxy } from '../../real/faults/tcp-proxy.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import { GrpcClient } from '../../real/program/grpc-client.ts'
@@ -194,6 +204,22 @@ void test('unpublishing a folder of something else removes nothing from it', asy
   t.match(error.message, /contains files that are not from this driver/)
   for (const name of files) t.ok(existsSync(join(folder, name)), name)
 })
+
+void test('unpublishing removes the folder of a start that was killed, with the sockets that it can contain', async (t) => {
+  const targetPath = tempFolder('killed')
+  const folder = await makeFolderBeside(join(targetPath, 'vault.sock'))
+  for (const name of [basename(folder), DEAD_SOCKET]) await leaveSocket(join(folder, name))
+  await kubelet.client.call(Node.method.nodeUnpublishVolume, { volumeId: 'csi-killed', targetPath })
+  t.notOk(existsSync(targetPath))
+})
+
+/** Leaves a socket without a server. */
+async function leaveSocket(path: string): Promise<void> {
+  const server = createServer().listen(join(tempFolder('socket'), 's'))
+  await once(server, 'listening')
+  renameSync(String(server.address()), path)
+  server.close()
+}
 
 const ODD_TARGETS: Readonly<Record<string, (target: string) => void>> = {
   'a symbolic link to another folder': (target) => symlinkSync(tempFolder('elsewhere'), target),
