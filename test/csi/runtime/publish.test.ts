@@ -215,9 +215,10 @@ void test('unpublishing removes the folder of a start that was killed, with the 
 
 /** Leaves a socket without a server. */
 async function leaveSocket(path: string): Promise<void> {
-  const server = createServer().listen(join(tempFolder('socket'), 's'))
+  const served = join(tempFolder('socket'), 's')
+  const server = createServer().listen(served)
   await once(server, 'listening')
-  renameSync(String(server.address()), path)
+  renameSync(served, path)
   server.close()
 }
 
