@@ -1,5 +1,5 @@
 // Where the bytes of a local key are: in the memory of the process until Vault refuses, and nowhere else.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
 
@@ -101,6 +101,7 @@ void test('a refusal leaves no byte of the local keys that came from the sealed 
     if (found.length === 0) return true
     throw new Error(`forms ${found.map((each) => pieces.indexOf(each)).join()}`)
   })
+  await eventually('the removal of the sealed file', () => !existsSync(sealedFile))
   t.same(readdirSync(folder).toSorted(), ['local-keys.sock', 'node-key'])
   await vault.writePolicy()
 })
