@@ -89,7 +89,7 @@ const localKeys = v.pipe(
     nodeKeyFile: v.exactOptional(
       filePath(
         'File with the node key, 32 bytes that the host provides as a credential (transit-bridge setup node-key). It belongs in ' +
-          'memory, not on a disk.',
+          'memory, not on a disk. Set both or neither of sealedFile and nodeKeyFile.',
       ),
     ),
   }),

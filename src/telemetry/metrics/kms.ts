@@ -75,7 +75,7 @@ export const kmsMetrics = {
     name: 'transit_bridge_sealed_file_timestamp_seconds',
     help: 'When the sealed file was last written, in seconds since 1970. No series before the first write, or unless `kms.localKeys.sealedFile` is set.',
     lookFor:
-      'More than 15 minutes ago: it cannot be written, and a start without Vault may not be possible; `/readyz?format=json` says why.',
+      'More than 15 minutes ago while Vault answers: it cannot be written, and a start without Vault may not be possible; `/readyz?format=json` says why.',
   }),
   sealedFileUsable: gauge({
     name: 'transit_bridge_sealed_file_usable',
