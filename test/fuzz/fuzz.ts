@@ -1,23 +1,11 @@
 // Sends inputs of the corpus, and mutations of them, to the built program until the time is over: npm run fuzz -- --help.
+import { runCommand } from '../real/host/command-line.ts'
 import { attack } from './attack.ts'
 import { parseCommandLine, USAGE, type CommandLine } from './command-line.ts'
 import type { Subject } from './subjects.ts'
 import { startTargets, type Target } from './targets.ts'
 
-const commandLine = readCommandLine()
-if (commandLine === undefined) process.exitCode = 2
-else if (commandLine === 'help') process.stdout.write(USAGE)
-else await run(commandLine)
-
-function readCommandLine(): CommandLine | 'help' | undefined {
-  try {
-    return parseCommandLine(process.argv.slice(2))
-  } catch (error) {
-    const words = error instanceof Error ? error.message : String(error)
-    process.stderr.write(`${words}\n${USAGE}`)
-    return undefined
-  }
-}
+await runCommand({ usage: USAGE, parse: parseCommandLine, run })
 
 async function run(options: CommandLine): Promise<void> {
   const { targets, subjects } = await startTargets()

@@ -1,4 +1,5 @@
 // Random faults under load: npm run soak [-- --minutes N --seed TEXT --rate CALLS_PER_SECOND --json]. See docs/reliability.md.
+import { runCommand } from '../real/host/command-line.ts'
 import { parseCommandLine, USAGE, type CommandLine } from './command-line.ts'
 import { formatReport, isProved } from './report.ts'
 import { runSoak } from './soak-run.ts'
@@ -6,20 +7,7 @@ import { runSoak } from './soak-run.ts'
 // By default these end the process without its exit handlers, which remove its folders.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
-const commandLine = readCommandLine()
-if (commandLine === undefined) process.exitCode = 2
-else if (commandLine === 'help') process.stdout.write(USAGE)
-else await run(commandLine)
-
-function readCommandLine(): CommandLine | 'help' | undefined {
-  try {
-    return parseCommandLine(process.argv.slice(2))
-  } catch (error) {
-    const words = error instanceof Error ? error.message : String(error)
-    process.stderr.write(`${words}\n${USAGE}`)
-    return undefined
-  }
-}
+await runCommand({ usage: USAGE, parse: parseCommandLine, run })
 
 async function run({ json, ...options }: CommandLine): Promise<void> {
   const startedAt = performance.now()
