@@ -6,6 +6,7 @@ import type { VaultRequest } from '../../src/vault/client/request.ts'
 import { OpenBao, type OpenBaoOptions } from '../real/vault/openbao.ts'
 import { CertificateAuthority } from '../real/host/pki.ts'
 import { TcpProxy } from '../real/faults/tcp-proxy.ts'
+import { eventually } from '../real/host/eventually.ts'
 import { enableCertLogin, enableTransit, makeKey } from '../real/vault/transit-setup.ts'
 import { clientFixture, failureOf, within } from './client-fixture.ts'
 
@@ -94,16 +95,17 @@ void test('a real Vault over TLS', async (t) => {
   const folder = t.testdir()
 
   void t.test(
-    '100 requests in a row take at most two handshakes, 64 at once not more than 64',
+    '100 requests in a row take at most two handshakes, and many at once leave at most 64 connections',
     async (s) => {
       const proxy = await TcpProxy.start(bao.address)
       s.teardown(() => proxy.stop())
       const { client } = clientFixture(s, [proxy.address], { caFile: authority.caFile })
       for (let count = 0; count < 100; count += 1) await client.request(encrypt(bao), within(5000))
       s.ok(proxy.accepted <= 2, String(proxy.accepted))
-      const many = Array.from({ length: 64 }, () => client.request(encrypt(bao), within(5000)))
+      const many = Array.from({ length: 100 }, () => client.request(encrypt(bao), within(5000)))
       await Promise.all(many)
-      s.ok(proxy.accepted <= 64, String(proxy.accepted))
+      // Not those that were accepted: on a slow machine, a request is sent again on another connection.
+      await eventually('at most 64 connections', () => proxy.open <= 64)
     },
   )
 
