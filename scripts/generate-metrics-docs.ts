@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
+import { escrowMetrics } from '../src/escrow/metrics.ts'
 import { csiMetrics } from '../src/telemetry/metrics/csi.ts'
 import type { Definition } from '../src/telemetry/metrics/definition.ts'
 import { kmsMetrics } from '../src/telemetry/metrics/kms.ts'
@@ -21,6 +22,7 @@ const GROUPS: readonly (readonly [
   ['Vault, in the KMS plugin and the CSI provider', vaultMetrics],
   ['Service-account token, in the KMS plugin and the installer', identityMetrics],
   ['Every process', programMetrics],
+  ['File of `escrow check --prometheus-file`', escrowMetrics],
 ]
 
 /** The whole document, with the tables generated from the current metrics. */

@@ -1,5 +1,6 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { escrowMetrics } from '../../src/escrow/metrics.ts'
 import { metricsByRole } from '../../src/telemetry/metrics/roles.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -24,13 +25,11 @@ export const API_SERVER_METRICS: readonly string[] = [
 ]
 
 /** Metrics in the file of `escrow check --prometheus-file`, which no server of the program has. */
-export const ESCROW_METRICS: readonly string[] = [
-  'transit_bridge_escrow_checked_timestamp_seconds',
-  'transit_bridge_escrow_covered_ratio',
-  'transit_bridge_escrow_created_timestamp_seconds',
-]
+export const ESCROW_METRICS: readonly string[] = Object.values(escrowMetrics).map(
+  ({ name }) => name,
+)
 
-/** The metrics of the program, in all roles. */
+/** The metrics of the servers, in all roles. */
 export function ownMetrics(): readonly string[] {
   return Object.values(metricsByRole).flatMap((definitions) =>
     Object.values(definitions).map(({ name }) => name),
