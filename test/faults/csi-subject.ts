@@ -4,6 +4,8 @@ import { newPod, type PodVault } from '../csi/pod-vault.ts'
 import { answerOf, OK, type Answer, type HealthReport, type Subject } from './subject.ts'
 
 export const KEY = 'app-data'
+/** Longer than the limit of 20 s that a Mount has in the program. */
+const DEADLINE_MS = 30_000
 const VALUES = { first: 'the first value', second: 'the second value' }
 
 /** The CSI provider, as the Secrets Store CSI driver uses it: each Mount is of a new pod and has two values to decrypt. */
@@ -36,7 +38,7 @@ export class CsiSubject implements Subject {
 
   /** It stays ready during an outage, and the driver sees that by a call. */
   async health(): Promise<HealthReport> {
-    const { runtimeName } = await this.#driver.version()
+    const { runtimeName } = await this.#driver.version({ timeout: DEADLINE_MS })
     return { reason: 'ok', message: runtimeName }
   }
 
@@ -56,7 +58,7 @@ export class CsiSubject implements Subject {
   }
 
   async #mount(attributes: string): Promise<Answer> {
-    const { files } = await this.#driver.mount({ attributes })
+    const { files } = await this.#driver.mount({ attributes }, { timeout: DEADLINE_MS })
     for (const [path, value] of Object.entries(VALUES)) {
       if (String(files.get(path)?.contents) !== value)
         throw new Error(`Mount returned a wrong content of ${path}`)

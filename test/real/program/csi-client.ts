@@ -1,5 +1,5 @@
 import { CSIDriverProvider } from '../../../src/gen/csi/v1alpha1/service_pb.ts'
-import { GrpcClient } from './grpc-client.ts'
+import { GrpcClient, type CallOptions } from './grpc-client.ts'
 
 /** A deadline is a time of the clock, which tests of the provider in their own process move on by hours. */
 const DEFAULT_TIMEOUT = 24 * 3_600_000
@@ -24,18 +24,22 @@ export class CsiClient {
     this.#client = new GrpcClient(socket, DEFAULT_TIMEOUT, authority)
   }
 
-  version() {
-    return this.#client.call(CSIDriverProvider.method.version, { version: 'v1alpha1' })
+  version(options: CallOptions = {}) {
+    return this.#client.call(CSIDriverProvider.method.version, { version: 'v1alpha1' }, options)
   }
 
   /** Rejects with the CallError that the driver and then `kubectl describe pod` show. */
-  async mount({ attributes, secrets = 'null' }: MountTexts): Promise<Mounted> {
-    const answer = await this.#client.call(CSIDriverProvider.method.mount, {
+  async mount(
+    { attributes, secrets = 'null' }: MountTexts,
+    options: CallOptions = {},
+  ): Promise<Mounted> {
+    const request = {
       attributes,
       secrets,
       targetPath: '/var/lib/kubelet/pods/x/volumes/kubernetes.io~csi/v/mount',
       permission: '420',
-    })
+    }
+    const answer = await this.#client.call(CSIDriverProvider.method.mount, request, options)
     return {
       files: new Map(
         answer.files.map(({ path, mode, contents }) => [

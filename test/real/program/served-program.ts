@@ -1,10 +1,13 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Agent, fetch } from 'undici'
 import { stringify } from 'yaml'
 import type { Patience } from '../host/eventually.ts'
 import { Program } from './program.ts'
 import { requireNoSecret } from './told-secrets.ts'
 
+/** A program that can accept no connection leaves a request without an answer. */
+const ANSWER_MS = 30_000
 const LAUNCHER = join(import.meta.dirname, '../../..', 'bin', 'transit-bridge')
 
 export type Place = {
@@ -30,6 +33,11 @@ export class ServedProgram {
   readonly adminPort: number
   readonly #command: string
   readonly #wrap: Wrap
+  /**
+   * All requests use one connection, which stays open between them: a program without a free file descriptor accepts no
+   * other. Without a limit, the second request may open another one.
+   */
+  readonly #adminConnection = new Agent({ connections: 1 })
   #program: Program
 
   /** Starts it and waits for nothing. */
@@ -76,6 +84,8 @@ export class ServedProgram {
   async #ask(path: string, accept = '*/*'): Promise<AdminAnswer> {
     const answer = await fetch(`http://127.0.0.1:${String(this.adminPort)}${path}`, {
       headers: { accept },
+      signal: AbortSignal.timeout(ANSWER_MS),
+      dispatcher: this.#adminConnection,
     })
     return { status: answer.status, text: await answer.text() }
   }
