@@ -31,6 +31,10 @@ export class CsiSubject implements Subject {
     this.#driver = new CsiClient(program.socket)
   }
 
+  readonly connect = async (): Promise<void> => {
+    await this.#driver.version({ timeout: DEADLINE_MS })
+  }
+
   readonly call = async (): Promise<readonly Answer[]> => {
     const attributes = await this.#vault.attributes(newPod(), this.#objects)
     return [await answerOf(() => this.#mount(attributes))]

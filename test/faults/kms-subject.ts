@@ -24,6 +24,12 @@ export class KmsSubject implements Subject {
     for (let count = 0; count < BATCH; count += 1) await this.#encrypt()
   }
 
+  /** The admin server closes a connection that is idle for 10 s, so this comes just before a fault. */
+  readonly connect = async (): Promise<void> => {
+    await this.program.waitForHealth('ok')
+    await this.program.admin('/readyz')
+  }
+
   readonly call = async (): Promise<readonly Answer[]> => {
     switch (this.#place) {
       case 'refresh':

@@ -34,9 +34,10 @@ async function runSurroundings(
     if ('none' in cell) continue
     await test(`${place}: ${fault.name}`, async (t) => {
       stage ??= await lab.open(kind)
-      if (subject === undefined && place !== 'start') {
-        subject = await lab.start(stage)
-        resources = new Resources(subject.program)
+      if (place !== 'start') {
+        subject ??= await lab.start(stage)
+        resources ??= new Resources(subject.program)
+        await subject.connect()
       }
       await fault.begin(stage, lab.requests)
       const begunAt = performance.now()

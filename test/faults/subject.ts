@@ -17,6 +17,11 @@ export interface HealthReport {
 /** A program with the calls of one place. */
 export interface Subject {
   readonly program: ServedProgram
+  /**
+   * Opens every connection that the test needs while a fault lasts. A program that can open no file accepts no connection,
+   * and the client is not told so.
+   */
+  readonly connect: () => Promise<void>
   /** Calls, and checks that what comes back is right. */
   readonly call: () => Promise<readonly Answer[]>
   readonly health: () => Promise<HealthReport>
