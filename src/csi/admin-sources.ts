@@ -9,7 +9,7 @@ import type { RuntimeDriver } from './runtime/driver.ts'
 
 export interface CsiAdminOptions {
   readonly server: Pick<GrpcServer, 'isServing'>
-  readonly provider: Pick<CsiProvider, 'ledger' | 'sessions'>
+  readonly provider: Pick<CsiProvider, 'ledger' | 'sessions' | 'callsInFlight'>
   /** Undefined if csi.runtime is off. */
   readonly runtime?: Pick<RuntimeDriver, 'isServing' | 'volumes' | 'requestsInFlight'> | undefined
   readonly clock: Clock
@@ -38,6 +38,7 @@ export function createCsiAdminSources(options: CsiAdminOptions): AdminSources {
 
 /** Sets the gauges that change without an event, at each scrape. */
 function updateGauges({ provider, runtime, clock, metrics }: CsiAdminOptions): void {
+  metrics.csiMountsInFlight.set(provider.callsInFlight)
   setOrRemove(metrics.csiRuntimeRequestsInFlight, runtime?.requestsInFlight)
   setOrRemove(metrics.csiRuntimeVolumes, runtime?.volumes.size)
   setOrRemove(metrics.csiRuntimeVolumesWaiting, runtime?.volumes.sizeWithoutToken)

@@ -50,6 +50,8 @@ export interface CsiProvider {
   readonly sessions: SessionCache
   readonly rules: AccessRules
   readonly home: EnginePlace
+  /** Calls of the CSI driver that are being answered. */
+  readonly callsInFlight: number
   /** Zeroes cached content and revokes the pods' Vault tokens, as far as the deadline allows. */
   stop(context: CallContext): Promise<void>
 }
@@ -85,6 +87,9 @@ export function createCsiProvider(options: CsiProviderOptions): CsiProvider {
   return {
     services: [serveCsiProvider(service, funnel, options.programVersion)],
     service,
+    get callsInFlight() {
+      return funnel.callsInFlight
+    },
     ledger,
     sessions,
     rules,
@@ -107,7 +112,6 @@ function createFunnel(
     onCall: (method, code, seconds) => {
       if (method === 'Mount') metrics.csiMountDuration.observe({ code }, seconds)
     },
-    onInFlight: (calls) => metrics.csiMountsInFlight.set(calls),
     maxInFlight: MAX_MOUNTS_IN_FLIGHT,
     maxRequestBytes: MAX_REQUEST_BYTES,
     refuseLarge: (request) => service.refuseLarge(request),

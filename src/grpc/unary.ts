@@ -26,8 +26,6 @@ export interface UnaryFunnelOptions {
   readonly log: Logger
   /** Called for every call with its method, the name of its gRPC status, and its duration. */
   readonly onCall: (method: string, code: string, seconds: number) => void
-  /** Called with the number of calls being answered whenever that changes. */
-  readonly onInFlight: (calls: number) => void
   /** Maximum number of calls in progress; one more is refused with RESOURCE_EXHAUSTED. */
   readonly maxInFlight: number
   /** Larger requests are refused before they are decoded. Default: only the limit of the server applies, in grpc-js. */
@@ -113,6 +111,11 @@ export class UnaryFunnel {
     this.#unread = unread ?? new UnreadResponses({ maxBytes: DEFAULT_UNREAD_BYTES, clock, log })
   }
 
+  /** Calls that are being answered. */
+  get callsInFlight(): number {
+    return this.#inFlight
+  }
+
   /**
    * Creates grpc-js's handler of one method. A method that answers from memory, with less than 1 KiB, is "unlimited": a burst of
    * calls of other methods must not make it fail.
@@ -148,7 +151,7 @@ export class UnaryFunnel {
   ): void {
     const startedAt = this.#options.clock.monotonic()
     const open = { startedAt, reply, facts: { method: served.method.name, vaultRequests: 0 } }
-    this.#options.onInFlight((this.#inFlight += 1))
+    this.#inFlight += 1
     try {
       const message = this.#run(served, call, open.facts)
       if (message instanceof Promise) void this.#answerLater(open, message)
@@ -169,7 +172,7 @@ export class UnaryFunnel {
   #succeed({ facts, startedAt, reply }: OpenCall, message: SentMessage): void {
     reply(null, message)
     this.#report(facts, startedAt, status.OK)
-    this.#options.onInFlight((this.#inFlight -= 1))
+    this.#inFlight -= 1
   }
 
   #fail({ facts, startedAt, reply }: OpenCall, thrown: unknown): void {
@@ -177,7 +180,7 @@ export class UnaryFunnel {
     const code = (this.#options.toStatus ?? toGrpcStatus)(error.code)
     reply({ code, details: toDetails(error.message), metadata: new Metadata() })
     this.#report(facts, startedAt, code, error)
-    this.#options.onInFlight((this.#inFlight -= 1))
+    this.#inFlight -= 1
   }
 
   #run<I extends DescMessage, O extends DescMessage>(

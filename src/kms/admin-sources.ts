@@ -11,7 +11,7 @@ import type { KmsPlugin, LocalKeysView } from './plugin.ts'
 
 export interface KmsAdminOptions {
   readonly server: Pick<GrpcServer, 'isServing'>
-  readonly plugin: Pick<KmsPlugin, 'watch' | 'health' | 'localKeys'>
+  readonly plugin: Pick<KmsPlugin, 'watch' | 'health' | 'localKeys' | 'updateMetrics'>
   readonly session: Pick<VaultSession, 'tokenExpiresAt' | 'fault'>
   readonly clock: Clock
   readonly metrics: KmsMetrics
@@ -23,7 +23,7 @@ export function createKmsAdminSources(options: KmsAdminOptions): AdminSources {
   return {
     isServing: () => options.server.isServing,
     readiness: () => readReadiness(options),
-    renderMetrics: createMetricsRenderer(metrics.registry, clock, () => updateGauges(options)),
+    renderMetrics: createMetricsRenderer(metrics.registry, clock, () => updateMetrics(options)),
   }
 }
 
@@ -73,8 +73,9 @@ function isoTime(milliseconds: number): string | undefined {
   return Number.isFinite(milliseconds) ? new Date(milliseconds).toISOString() : undefined
 }
 
-/** Gauges that change over time are set at each scrape. */
-function updateGauges({ plugin, clock, metrics }: KmsAdminOptions): void {
+/** What is not kept up to date between scrapes. */
+function updateMetrics({ plugin, clock, metrics }: KmsAdminOptions): void {
+  plugin.updateMetrics()
   const now = clock.monotonic()
   const { snapshot } = plugin.watch
   const ageMs = snapshot === undefined ? undefined : now - snapshot.takenAt

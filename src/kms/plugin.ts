@@ -5,6 +5,7 @@ import type { KmsConfig, TransitConfig } from '../config/config.ts'
 import { UnaryFunnel } from '../grpc/unary.ts'
 import type { GrpcService } from '../grpc/service.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
+import { CallDurations } from '../telemetry/metrics/call-durations.ts'
 import type { KmsMetrics } from '../telemetry/metrics/roles.ts'
 import { sizeOfDecrypt, sizeOfEncrypt } from '../transit/batch.ts'
 import { Batcher } from '../transit/batcher.ts'
@@ -69,6 +70,8 @@ export interface KmsPlugin {
   readonly health: Health
   /** Undefined if kms.localKeys is off. */
   readonly localKeys: LocalKeysView | undefined
+  /** Before a scrape: updates the metrics of calls. */
+  readonly updateMetrics: () => void
   /** Before `watch.start`: reads the sealed file (kms.localKeys.sealedFile), for a start without Vault. Never throws. */
   readonly restore: () => Promise<void>
   /** At the end: writes the sealed file. Never throws. */
@@ -121,11 +124,17 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     onCacheHit: () => metrics.decryptCacheHits.inc(),
     clock,
   })
+  const durations = new CallDurations(metrics.kmsRequestDuration)
+  const funnel = createFunnel(options, durations)
   return {
-    services: createServices(options, service),
+    services: createServices(options, service, funnel),
     watch,
     health,
     localKeys: viewLocalKeys(local, watch),
+    updateMetrics: () => {
+      metrics.kmsCallsInFlight.set(funnel.callsInFlight)
+      durations.flush()
+    },
     restore: async () => {
       const snapshot = await local.sealing?.restore(kms)
       if (snapshot !== undefined) watch.restore(snapshot)
@@ -266,16 +275,23 @@ function createCache({ kms, clock }: KmsPluginOptions): DecryptCache | undefined
   return enabled ? new DecryptCache({ maxEntries, ttlMs, clock }) : undefined
 }
 
-function createServices(options: KmsPluginOptions, service: KeyService): GrpcService[] {
-  const { kms, metrics, clock, log, programVersion } = options
-  const funnel = new UnaryFunnel({
+function createFunnel(
+  { kms, clock, log }: KmsPluginOptions,
+  durations: CallDurations,
+): UnaryFunnel {
+  return new UnaryFunnel({
     clock,
     log,
-    onCall: (method, code, seconds) =>
-      metrics.kmsRequestDuration.observe({ method, code }, seconds),
-    onInFlight: (calls) => metrics.kmsCallsInFlight.set(calls),
+    onCall: (method, code, seconds) => durations.add(method, code, seconds),
     maxInFlight: kms.maxCallsInFlight,
   })
+}
+
+function createServices(
+  { kms, programVersion }: KmsPluginOptions,
+  service: KeyService,
+  funnel: UnaryFunnel,
+): GrpcService[] {
   const v2 = serveKmsV2(service, funnel)
   return kms.v1beta1 ? [v2, serveKmsV1Beta1(service, funnel, programVersion)] : [v2]
 }

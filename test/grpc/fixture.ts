@@ -31,14 +31,12 @@ export async function grpcFixture(
   const { log, lines } = memoryLog()
   log.level = options.level ?? 'trace'
   const calls: [method: string, code: string, seconds: number][] = []
-  const inFlight: number[] = []
   const maxBytes = options.maxUnreadBytes ?? 16 * 1024 * 1024
   const unread = new UnreadResponses({ maxBytes, clock: systemClock, log })
   const funnel = new UnaryFunnel({
     clock: systemClock,
     log,
     onCall: (...call) => void calls.push(call),
-    onInFlight: (count) => void inFlight.push(count),
     maxInFlight: options.maxInFlight ?? 100,
     maxRequestBytes: options.maxRequestBytes,
     unread,
@@ -82,7 +80,7 @@ export async function grpcFixture(
     client,
     lines,
     calls,
-    inFlight,
+    funnel,
     stop: async () => {
       client.close()
       await server.stop(100)

@@ -23,7 +23,7 @@ async function adminFixture(
   const metrics = createKmsMetrics('test')
   const sources = createKmsAdminSources({
     server: { isServing: true },
-    plugin: { watch, health, localKeys },
+    plugin: { watch, health, localKeys, updateMetrics: () => undefined },
     session,
     clock,
     metrics,

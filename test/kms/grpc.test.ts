@@ -19,7 +19,6 @@ async function adapterFixture(options: FixtureOptions = {}, given: { maxInFlight
     clock: systemClock,
     log: memoryLog().log,
     onCall: () => undefined,
-    onInFlight: () => undefined,
     maxInFlight: given.maxInFlight ?? 10,
   })
   // The hand-turned clock stands still, so deadlines by the system's clock lie far ahead of it.

@@ -196,7 +196,6 @@ function createFunnel({ clock, log, metrics }: RuntimeDriverOptions): UnaryFunne
       if (method === 'NodePublishVolume')
         metrics.csiRuntimePublishDuration.observe({ code }, seconds)
     },
-    onInFlight: () => undefined,
     maxInFlight: MAX_CALLS_IN_FLIGHT,
     limitSetting: '',
   })
