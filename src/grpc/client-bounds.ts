@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import { constants, type Http2Server, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 
@@ -247,12 +248,13 @@ export class ClientBounds {
 /**
  * Removes the listeners of a closed stream, and with them what they refer to: its call. Node.js's own references keep most closed
  * streams in memory until the next full garbage collection. With their calls, these became three times as frequent
- * (docs/performance-notes.md, "Where the time of a call goes").
+ * (docs/performance-notes.md, "Closed streams").
  */
 function releaseCall(stream: ServerHttp2Stream): void {
   // Without listeners for this event, the others are removed at once, not one by one.
   stream.removeAllListeners('removeListener')
-  stream.removeAllListeners()
+  // The method of a stream would also schedule work for a listener of "readable".
+  EventEmitter.prototype.removeAllListeners.call(stream)
   stream.on('error', ignore)
 }
 

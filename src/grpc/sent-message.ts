@@ -8,7 +8,7 @@ export interface SentMessage {
 }
 
 /** A call of grpc-js, which emits "cancelled" when its stream has ended, also after an answer (server-interceptors.ts). */
-export type CallEnd = Pick<EventEmitter, 'once'> & { readonly cancelled: boolean }
+export type CallEnd = Pick<EventEmitter, 'on'> & { readonly cancelled: boolean }
 
 /**
  * An encoded answer with plaintext. grpc-js copies it into another buffer, with `copy`; that is the only way to find the buffer
@@ -41,6 +41,6 @@ export class SecretMessage implements SentMessage {
   /** Zeroes it and its copies when the call has ended; if it was sent, that is after all of it was written to the socket. */
   zeroAfter(call: CallEnd): void {
     if (call.cancelled) this.zero()
-    else call.once('cancelled', () => this.zero())
+    else call.on('cancelled', () => this.zero())
   }
 }

@@ -10,6 +10,11 @@ const CALM_SHARE = 1 / 4
 /** After this time without a response that was read, nothing waits: the clients do not read. */
 const MAX_PAUSE_MS = 1_000
 
+/** What one connection holds. */
+interface UnreadBytes {
+  bytes: number
+}
+
 export interface UnreadResponsesOptions {
   /** Of all connections together. */
   readonly maxBytes: number
@@ -25,8 +30,7 @@ export interface UnreadResponsesOptions {
  */
 export class UnreadResponses {
   readonly #options: UnreadResponsesOptions
-  /** A connection without unread responses is absent. */
-  readonly #byConnection = new Map<object, number>()
+  readonly #byConnection = new WeakMap<object, UnreadBytes>()
   #bytes = 0
   /** Those that wait for their turn, oldest first. While there is one, a timer or an immediate is pending. */
   readonly #waiting: (() => void)[] = []
@@ -77,25 +81,29 @@ export class UnreadResponses {
       return
     }
     const { byteLength } = message
-    const connection = connectionOf(call)
-    const own = (this.#byConnection.get(connection) ?? 0) + byteLength
-    if (own > this.#options.maxBytes - this.#bytes - byteLength) {
+    const unread = this.#unreadOf(call)
+    if (unread.bytes + byteLength > this.#options.maxBytes - this.#bytes - byteLength) {
       zero(message)
       throw this.#refuse()
     }
-    this.#add(connection, byteLength)
-    call.once('cancelled', () => {
+    unread.bytes += byteLength
+    this.#bytes += byteLength
+    // Emitted once for each call.
+    call.on('cancelled', () => {
       zero(message)
-      this.#add(connection, -byteLength)
-      this.#startNext()
+      unread.bytes -= byteLength
+      this.#bytes -= byteLength
+      if (this.#waiting.length > 0) this.#startNext()
     })
   }
 
-  #add(connection: object, bytes: number): void {
-    const own = (this.#byConnection.get(connection) ?? 0) + bytes
-    this.#bytes += bytes
-    if (own === 0) this.#byConnection.delete(connection)
-    else this.#byConnection.set(connection, own)
+  #unreadOf(call: CallEnd): UnreadBytes {
+    const connection = connectionOf(call)
+    const known = this.#byConnection.get(connection)
+    if (known !== undefined) return known
+    const unread = { bytes: 0 }
+    this.#byConnection.set(connection, unread)
+    return unread
   }
 
   #refuse(): BridgeError {
