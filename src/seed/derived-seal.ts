@@ -4,20 +4,22 @@ import { GCM_NONCE_BYTES, openGcm } from './gcm.ts'
 
 const CIPHER = 'aes-256-gcm'
 const KEY_BYTES = 32
-const SALT_BYTES = 32
+export const SALT_BYTES = 32
 
 /**
  * Encrypts with AES-256-GCM. Each message has its own key and nonce, which HKDF-SHA256 (RFC 5869) derives from `key` and 32
  * random bytes, so that nonces do not collide, no matter how often `key` is used. `domain` separates the purposes of a key. Returns
  * salt, ciphertext and tag.
+ *
+ * @param salt these 32 random bytes, used for nothing else. Default: new ones.
  */
 export function sealDerived(
   key: Uint8Array,
   domain: string,
   plaintext: Uint8Array,
   associatedData: Uint8Array,
+  salt: Buffer = randomBytes(SALT_BYTES),
 ): Buffer {
-  const salt = randomBytes(SALT_BYTES)
   const derived = derive(key, salt, domain)
   try {
     const cipher = createCipheriv(CIPHER, derived.key, derived.nonce)

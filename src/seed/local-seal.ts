@@ -35,13 +35,18 @@ export function isLocalKeyContext(associatedData: Uint8Array | undefined): boole
   return KEY_CONTEXT.equals(associatedData?.subarray(0, KEY_CONTEXT.length) ?? Buffer.alloc(0))
 }
 
-/** Encrypts a DEK seed under a local key. */
+/**
+ * Encrypts a DEK seed under a local key.
+ *
+ * @param salt see {@link sealDerived}
+ */
 export function sealSeed(
   localKey: Uint8Array,
   seed: Uint8Array,
   associatedData: Uint8Array,
+  salt?: Buffer,
 ): Buffer {
-  return sealDerived(localKey, SEAL_DOMAIN, seed, associatedData)
+  return sealDerived(localKey, SEAL_DOMAIN, seed, associatedData, salt)
 }
 
 /** Decrypts what {@link sealSeed} returned; the caller owns the seed and zeroes it. Throws CIPHERTEXT_INVALID. */

@@ -11,6 +11,7 @@ import {
 import { MAX_WRAPPED_KEY_BYTES, type Envelope } from '../../seed/envelope.ts'
 import type { KeySnapshot } from '../../seed/key-snapshot.ts'
 import { encodeLocalKeyAssociatedData, LOCAL_KEY_BYTES, sealSeed } from '../../seed/local-seal.ts'
+import { SaltPool } from '../../seed/salt-pool.ts'
 import { logKey, type Logger } from '../../telemetry/log.ts'
 import { waitWithin } from '../../time/bounded-wait.ts'
 import type { Clock } from '../../time/clock.ts'
@@ -63,6 +64,7 @@ export class LocalKeys {
   readonly #elapsed: () => number
   readonly #own = new Map<string, OwnKey>()
   readonly #making = new Map<string, Promise<void>>()
+  readonly #salts = new SaltPool()
   #renewAfterMs = -Infinity
   /** Counts the calls of {@link clear}. */
   #clears = 0
@@ -116,7 +118,7 @@ export class LocalKeys {
     ring.refresh(note, own.key)
     onUse(note)
     return {
-      ciphertext: sealSeed(own.key, seed, own.associatedData),
+      ciphertext: sealSeed(own.key, seed, own.associatedData, this.#salts.take()),
       keyId: own.keyId,
       annotations: own.annotations,
     }
