@@ -1,7 +1,8 @@
 // Speed of the KMS plugin compared with direct calls to Transit: part of npm run bench.
 //
 // Everything is real: OpenBao with TLS and an audit file, the built program in its own process, gRPC over its unix socket.
-// Baseline and plugin take turns in one run, so that a noisy machine affects both; each figure is the median of the rounds.
+// Baseline and plugin take turns in one run, so that a noisy machine affects both; each figure is the median of the rounds of
+// several sets of processes.
 import { makeCallRows, type Measured } from './kms/call-rows.ts'
 import { measureConcurrency } from './kms/concurrency-rows.ts'
 import { profileCalls } from './kms/profile.ts'
@@ -13,13 +14,18 @@ import { readOptions } from './options.ts'
 import { readResidentMemory } from './process-figures.ts'
 import { mebibytes, printTable, type Row } from './table.ts'
 
-const ROUNDS = 5
+/** Each of its own processes: where a process lies in memory alone changes its speed by up to a fifth (docs/performance.md, "Slow days"). */
+const SETS = 3
+/** In each set. */
+const ROUNDS = 2
 const CALLERS = 64
 const SINGLE_CALLS = 1_000
 const CONCURRENT_CALLS = 6_000
 const MEMORY_CALLS = 50_000
 const MAX_REST_MEBIBYTES = 80
 const MAX_LOADED_MEBIBYTES = 110
+
+type Rounds = { readonly one: Measured[]; readonly many: Measured[] }
 
 const options = readOptions()
 if (options.profile) {
@@ -31,19 +37,19 @@ if (options.profile) {
 }
 
 async function measureAll(): Promise<Row[]> {
-  const subjects = await Subjects.start({ ...options, callers: CALLERS })
-  try {
+  const rounds: Rounds = { one: [], many: [] }
+  for (let set = 1; set < SETS; set += 1)
+    await withSubjects(({ calls }) => measureCalls(calls, rounds))
+  return withSubjects(async (subjects) => {
     const { calls, plugin } = subjects
     const restMemory = await readResidentMemory(plugin.program.pid)
-    await measureOnce(CALLERS, 2_000, calls)
-    const one = await measure(1, SINGLE_CALLS, calls)
-    const many = await measure(CALLERS, CONCURRENT_CALLS, calls)
+    await measureCalls(calls, rounds)
     const shares = await measureShares(subjects)
     const concurrency = await measureConcurrency(subjects)
     await load(CALLERS, MEMORY_CALLS, calls.get('decrypt') ?? missing)
     const loadedMemory = await readResidentMemory(plugin.program.pid)
     return [
-      ...makeCallRows(one, many, CALLERS),
+      ...makeCallRows(middleOf(rounds.one), middleOf(rounds.many), CALLERS),
       ...shares,
       ...concurrency,
       ...(await measureStarts(subjects)),
@@ -54,19 +60,30 @@ async function measureAll(): Promise<Row[]> {
         MAX_LOADED_MEBIBYTES,
       ),
     ]
+  })
+}
+
+async function withSubjects<T>(measure: (subjects: Subjects) => Promise<T>): Promise<T> {
+  const subjects = await Subjects.start({ ...options, callers: CALLERS })
+  try {
+    return await measure(subjects)
   } finally {
     await subjects.stop()
   }
 }
 
-async function measure(callers: number, count: number, calls: Calls): Promise<Measured> {
-  const rounds: Measured[] = []
-  for (let round = 0; round < ROUNDS; round += 1) {
-    rounds.push(await measureOnce(callers, count, calls))
-  }
-  const kinds = [...calls.keys()]
+async function measureCalls(calls: Calls, { one, many }: Rounds): Promise<void> {
+  await measureOnce(CALLERS, 2_000, calls)
+  for (let round = 0; round < ROUNDS; round += 1)
+    one.push(await measureOnce(1, SINGLE_CALLS, calls))
+  for (let round = 0; round < ROUNDS; round += 1)
+    many.push(await measureOnce(CALLERS, CONCURRENT_CALLS, calls))
+}
+
+function middleOf(rounds: readonly Measured[]): Measured {
+  const kinds = rounds[0]?.keys() ?? []
   return new Map(
-    kinds.map((kind) => [kind, middle(rounds.map((round) => round.get(kind) ?? missing()))]),
+    [...kinds].map((kind) => [kind, middle(rounds.map((round) => round.get(kind) ?? missing()))]),
   )
 }
 
