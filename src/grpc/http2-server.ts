@@ -28,7 +28,7 @@ interface Internals {
 
 /** A call without interceptors (packages/grpc-js/src/server-call.ts, server-interceptors.ts). */
 interface CallInternals {
-  readonly call: { readonly stream: ServerHttp2Stream }
+  readonly call: { readonly stream: ServerHttp2Stream; readonly cancelled: boolean }
 }
 
 /** Creates a grpc-js server with our HTTP/2 limits. */
@@ -69,6 +69,14 @@ export function connectionOf(call: object): object {
   const { stream } = (call as CallInternals).call
   // A stream that has ended has no session.
   return stream.session ?? stream
+}
+
+/**
+ * Whether a call has ended before its handler is called. grpc-js answers an incomplete request itself, for example at its deadline,
+ * but calls the handler when the client completes the request later. That call sends no answer and never emits "cancelled".
+ */
+export function hasEnded(call: object): boolean {
+  return (call as CallInternals).call.cancelled
 }
 
 function internalsOf(server: Server): Internals {

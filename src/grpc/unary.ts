@@ -10,6 +10,7 @@ import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import { BridgeError, type ErrorCode } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
+import { hasEnded } from './http2-server.ts'
 import { decode, encode, wipe, type Fields } from './message-codec.ts'
 import { SecretMessage, type SentMessage } from './sent-message.ts'
 import { toDetails, toGrpcStatus } from './status.ts'
@@ -129,6 +130,10 @@ export class UnaryFunnel {
     const served: ServedMethod<I, O> = { ...more, method, handle, limit }
     const refused: ServedMethod<I, O> = { ...served, handle: () => this.#refuse() }
     return (call: Call, reply: sendUnaryData<SentMessage>) => {
+      if (hasEnded(call)) {
+        call.request.fill(0)
+        return
+      }
       const isRefused = limit === 'limited' && this.#inFlight >= this.#options.maxInFlight
       this.#answer(isRefused ? refused : served, call, reply)
     }

@@ -88,7 +88,7 @@ export class UnreadResponses {
     }
     unread.bytes += byteLength
     this.#bytes += byteLength
-    // Emitted once for each call.
+    // Emitted once for each call that had not ended when its handler was called.
     call.on('cancelled', () => {
       zero(message)
       unread.bytes -= byteLength

@@ -313,6 +313,17 @@ void test("a request's plaintext is zeroed when its call fails, too", async (t) 
   t.equal(Buffer.from(kept[0] ?? '').toString('hex'), '00'.repeat(seed.length))
 })
 
+void test('a call that ended before its handler is called is not handled, and its request is zeroed', async (t) => {
+  const { service, stop, calls } = await grpcFixture()
+  t.teardown(stop)
+  const request = field(1, seed)
+  const answers: unknown[] = []
+  const call = { call: { cancelled: true }, request }
+  service.implementation.Encrypt(call as never, (answer: unknown) => answers.push(answer))
+  t.equal(request.toString('hex'), '00'.repeat(request.length))
+  t.same([calls, answers], [[], []])
+})
+
 void test('a log line has method, code, duration and uid, and nothing of the message even at trace', async (t) => {
   const { client, stop, lines } = await grpcFixture({}, { level: 'trace' })
   t.teardown(stop)

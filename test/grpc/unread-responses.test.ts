@@ -1,5 +1,8 @@
 import { create, toBinary } from '@bufbuild/protobuf'
 import { status } from '@grpc/grpc-js'
+import { once } from 'node:events'
+import { connect as connectHttp2 } from 'node:http2'
+import { connect as connectSocket } from 'node:net'
 import { test, type Test } from 'tap'
 import { EncryptRequestSchema } from '../../src/gen/kms/v2/api_pb.ts'
 import { eventually } from '../real/host/eventually.ts'
@@ -83,4 +86,29 @@ void test('a client that reads nothing only delays the responses of others', asy
   t.equal((await callTimes(unreading, 20)).unread, 5)
   for (let count = 0; count < 2; count += 1)
     t.equal((await client.encrypt(seed)).ciphertext.length, 100 * KIBIBYTE)
+})
+
+// grpc-js calls the handler of such a request, but then never emits "cancelled".
+void test('the response to a request that was completed after its call had failed does not count', async (t) => {
+  const { socket, connect, calls } = await startServer(t)
+  const session = connectHttp2('http://localhost', {
+    createConnection: () => connectSocket(socket),
+  })
+  t.teardown(() => session.destroy())
+  const untilReceived = () => new Promise((resolve) => session.ping(resolve))
+  for (let count = 0; count < 5; count += 1) {
+    const headers = { ':method': 'POST', ':path': ENCRYPT, 'content-type': 'application/grpc' }
+    const stream = session.request({ ...headers, te: 'trailers' }).resume()
+    stream.write(Buffer.alloc(5))
+    await untilReceived()
+    const startOfLargeMessage = Buffer.alloc(5, 0x7f)
+    stream.write(startOfLargeMessage)
+    const [response] = (await once(stream, 'response')) as [Record<string, string>]
+    t.equal(Number(response['grpc-status']), status.RESOURCE_EXHAUSTED)
+    stream.end()
+    await once(stream, 'close')
+  }
+  await untilReceived()
+  t.same(calls, [], 'grpc-js answered these calls')
+  t.same(await callTimes(await connect(), 10), { unread: 5, refused: 5 })
 })
