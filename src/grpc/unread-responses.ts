@@ -34,6 +34,8 @@ export class UnreadResponses {
   #bytes = 0
   /** Those that wait for their turn, oldest first. While there is one, a timer or an immediate is pending. */
   readonly #waiting: (() => void)[] = []
+  /** An immediate is pending that starts the next one. */
+  #isStarting = false
   #cancelTimer: CancelTimer = () => undefined
   #warnedAt = -Infinity
 
@@ -46,7 +48,6 @@ export class UnreadResponses {
    * creates a large response: many at once would exceed the bound, although the client reads.
    */
   async turn(): Promise<void> {
-    if (this.#waiting.length === 0 && this.#isCalm) return
     await new Promise<void>((resolve) => {
       this.#waiting.push(resolve)
       if (this.#waiting.length === 1) this.#startNext()
@@ -59,11 +60,15 @@ export class UnreadResponses {
 
   #startNext(): void {
     this.#cancelTimer()
-    if (this.#waiting.length === 0) return
+    if (this.#waiting.length === 0 || this.#isStarting) return
     if (this.#isCalm) {
       this.#waiting.shift()?.()
+      this.#isStarting = true
       // By then, the response of the first one is counted.
-      setImmediate(() => this.#startNext())
+      setImmediate(() => {
+        this.#isStarting = false
+        this.#startNext()
+      })
       return
     }
     this.#cancelTimer = this.#options.clock.after(MAX_PAUSE_MS, () => {

@@ -7,7 +7,7 @@ import { test, type Test } from 'tap'
 import { EncryptRequestSchema } from '../../src/gen/kms/v2/api_pb.ts'
 import { eventually } from '../real/host/eventually.ts'
 import { UnreadingClient } from '../real/program/unreading-client.ts'
-import { grpcFixture } from './fixture.ts'
+import { gate, grpcFixture } from './fixture.ts'
 
 const KIBIBYTE = 1024
 const seed = Buffer.alloc(32, 7)
@@ -16,8 +16,13 @@ const STATUS = '/v2.KeyManagementService/Status'
 const MESSAGE = toBinary(EncryptRequestSchema, create(EncryptRequestSchema, { plaintext: seed }))
 
 /** A server whose answers have 100 KiB, and whose clients may leave 1 MiB unread. */
-async function startServer(t: Test, wait: 'in turns' | 'at once' = 'at once') {
+async function startServer(
+  t: Test,
+  wait: 'in turns' | 'at once' = 'at once',
+  ready: () => Promise<void> = async () => undefined,
+) {
   const encrypt = async () => {
+    await ready()
     if (wait === 'in turns') await fixture.unread.turn()
     return Buffer.alloc(100 * KIBIBYTE, 1)
   }
@@ -78,6 +83,20 @@ void test('a client that reads receives all responses, even if it asks for more 
   const { client } = await startServer(t, 'in turns')
   const answers = await Promise.all(Array.from({ length: 90 }, () => client.encrypt(seed)))
   for (const { ciphertext } of answers) t.equal(ciphertext.length, 100 * KIBIBYTE)
+})
+
+void test('responses that are ready at the same moment are created in turns, too', async (t) => {
+  const door = gate()
+  let waiting = 0
+  const { client } = await startServer(t, 'in turns', () => {
+    waiting += 1
+    return door.opened
+  })
+  const calls = Array.from({ length: 90 }, () => client.encrypt(seed))
+  await eventually('all calls', () => waiting === calls.length)
+  door.open()
+  const answers = await Promise.allSettled(calls)
+  t.equal(answers.filter(({ status: outcome }) => outcome === 'fulfilled').length, 90)
 })
 
 void test('a client that reads nothing only delays the responses of others', async (t) => {
