@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 
 import { SALT_BYTES } from './derived-seal.ts'
 
-/** Salts of one request to the random number generator. Few, so that a copy of this process (of its VM) repeats few. */
+/** Salts of one request to the random number generator. More save hardly anything. */
 const SALTS = 16
 
 /** Salts for {@link sealDerived}, several at once: one at a time, the generator takes a twentieth of the time of an Encrypt. */
