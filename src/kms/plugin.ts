@@ -59,7 +59,7 @@ export interface LocalKeysView {
   readonly offlineLeftMs: number
   /** Whether kms.localKeys.sealedFile is set. */
   readonly hasFile: boolean
-  /** Why the sealed file could not be used or written; undefined if it could, or if there is none. */
+  /** Why the sealed file cannot be used, or could not be written or removed. */
   readonly fileFault: string | undefined
 }
 

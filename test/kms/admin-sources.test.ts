@@ -136,6 +136,7 @@ void test('with a sealed file: whether it can be used', async (t) => {
     return found
   }
   t.same(await isUsable({ enabled: true }), [])
+  t.same(await isUsable({ enabled: true, ...files }), [0], 'before the first write')
   t.same(await isUsable({ enabled: true, ...files }), [1])
   rmSync(node.nodeKeyFile)
   node.stopVault()

@@ -32,7 +32,7 @@ export interface SealedFileOptions {
   readonly log: { readonly warn: (message: string) => void }
 }
 
-/** Why a sealed file could not be used or written. */
+/** Why a sealed file cannot be used, or could not be written or removed. */
 export interface SealedFileFault {
   /** `denied`: this user lacks a right to the file, its folder or the node key, which another user may have. */
   readonly kind: 'denied' | 'other'
@@ -48,13 +48,15 @@ export class SealedFile {
   readonly #claim: FileClaim
   #work: Promise<void> = Promise.resolve()
   #fault: SealedFileFault | undefined
+  /** Whether the last request to write had a state to write. */
+  #isDue = false
 
   constructor(options: SealedFileOptions) {
     this.#options = options
     this.#claim = new FileClaim(options.path)
   }
 
-  /** Undefined while the file could be used and written. */
+  /** Undefined after the last write, or after a removal that left nothing to write. */
   get fault(): SealedFileFault | undefined {
     return this.#fault
   }
@@ -64,6 +66,17 @@ export class SealedFile {
     const isOurs = await this.#isOurs()
     if (!isOurs) this.#report({ kind: 'other', text: this.#inUse() })
     return isOurs
+  }
+
+  /** The plugin cannot start without Vault until the file is written; the text says why. Call it before the first write. */
+  reject(text: string): void {
+    this.#report({ kind: 'other', text })
+  }
+
+  /** The same if there is no file. It is not logged: at the first start of a plugin, it is normal. */
+  miss(): void {
+    const text = `${this.#options.path} did not exist at the start (never written, or removed after a refusal or after kms.localKeys.offlineFor), and has not been written since`
+    this.#fault = { kind: 'other', text }
   }
 
   /** After this, another plugin may use the file. */
@@ -95,6 +108,7 @@ export class SealedFile {
   save(makeState: () => OfflineState | undefined): Promise<boolean> {
     return this.#enqueue(async () => {
       const state = makeState()
+      this.#isDue = state !== undefined
       if (state === undefined) return false
       const { path, nodeKeyFile, owner } = this.#options
       try {
@@ -121,6 +135,8 @@ export class SealedFile {
       try {
         if (!(await this.#isOurs())) throw this.#inUseError()
         await removeFile(path)
+        // Of a file that should not exist, nothing is wrong any longer. A write that failed is tried again.
+        if (!this.#isDue) this.#fault = undefined
         return true
       } catch (error) {
         this.#report(describeFault(path, 'removed', error))

@@ -6,6 +6,7 @@ import type { Logger } from '../../telemetry/log.ts'
 import type { Clock } from '../../time/clock.ts'
 import type { DecryptInput, EncryptInput } from '../../transit/transit.ts'
 import { makeSnapshot, type ClusterIds } from '../../seed/key-snapshot.ts'
+import { explainFileError } from '../../files/system-error.ts'
 import { describeDuration } from '../../time/duration.ts'
 import { readMoment, timeBetween, type Moment } from '../../time/boot-time.ts'
 import { LocalKeyRing, MAX_KEYS, type RingNote } from './ring.ts'
@@ -90,7 +91,6 @@ export class LocalSealing {
   readonly #keeper: StateKeeper | undefined
   #snapshot: KeySnapshot | undefined
   #agreedAt: Moment | undefined
-  #isClockReported = false
 
   constructor(options: LocalSealingOptions) {
     this.#options = options
@@ -113,7 +113,7 @@ export class LocalSealing {
     return this.#options.file !== undefined
   }
 
-  /** Why the sealed file could not be used or written. */
+  /** Why the sealed file cannot be used, or could not be written or removed. */
   get fileFault(): string | undefined {
     return this.#options.file?.fault?.text
   }
@@ -132,32 +132,34 @@ export class LocalSealing {
     if (file === undefined) return undefined
     const state = (await file.mayLoad()) ? await file.load() : undefined
     if (state === undefined) {
-      if (file.fault === undefined) report.missFile()
+      if (file.fault !== undefined) return undefined
+      file.miss()
+      report.missFile()
       return undefined
     }
     try {
-      return this.#restore(state, clusters)
+      return this.#restore(file, state, clusters)
     } finally {
       // Local keys that are in use were copied.
       wipeLocalKeys(state)
     }
   }
 
-  #restore(state: OfflineState, clusters: ClusterIds): KeySnapshot | undefined {
-    const { limit, ring, clock, log, report } = this.#options
+  #restore(file: SealedFile, state: OfflineState, clusters: ClusterIds): KeySnapshot | undefined {
+    const { limit, ring, clock, report } = this.#options
     const now = this.#readMoment()
     if (now === undefined) return undefined
     const ageMs = timeBetween(state.agreedAt, now)
     if (ageMs === undefined) {
-      log.warn(
-        'kms.localKeys.sealedFile: the clock of this node is behind the time at which the file was written, so its age is unknown; it is ignored until Vault answers',
+      file.reject(
+        'the clock of this node is behind the time at which the file was written, so its age is unknown; it is ignored until Vault answers',
       )
       return undefined
     }
     limit.restore(ageMs)
     if (!limit.mayDecrypt) {
-      log.warn(
-        `kms.localKeys.sealedFile: Vault last answered ${describeDuration(ageMs)} ago, longer than kms.localKeys.offlineFor allows; the file is ignored until Vault answers`,
+      file.reject(
+        `Vault last answered ${describeDuration(ageMs)} ago, longer than kms.localKeys.offlineFor allows; the file is ignored until Vault answers`,
       )
       return undefined
     }
@@ -257,12 +259,10 @@ export class LocalSealing {
     try {
       return readMoment()
     } catch (error) {
-      if (!this.#isClockReported)
-        this.#options.log.warn(
-          { err: error },
-          'kms.localKeys.sealedFile: the time since the boot cannot be read from /proc, so the file is neither used nor written',
-        )
-      this.#isClockReported = true
+      const why = explainFileError(error)
+      this.#options.file?.reject(
+        `the time since the boot cannot be read from /proc (${why}), so the file is neither used nor written`,
+      )
       return undefined
     }
   }

@@ -79,7 +79,7 @@ export const kmsMetrics = {
   }),
   sealedFileUsable: gauge({
     name: 'transit_bridge_sealed_file_usable',
-    help: '1 while the plugin can read and write its sealed file, 0 after a fault of the file or of the node key. No series unless `kms.localKeys.sealedFile` is set.',
+    help: '0 if the sealed file did not exist or could not be used at the start and was not written since, or if the last write or removal failed; otherwise 1. No series unless `kms.localKeys.sealedFile` is set.',
     lookFor:
       '0 for longer than 15 minutes: a start without Vault may not be possible; `/readyz?format=json` says why.',
   }),

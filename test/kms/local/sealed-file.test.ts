@@ -209,10 +209,39 @@ void test('a file that is too old is named and ignored: offlineFor is a hard lim
   const plugin = await node.start({ localKeys: { offlineForMs: 1 } })
   t.match(
     warnings(plugin)[0],
-    /Vault last answered .* ago, longer than kms\.localKeys\.offlineFor allows/,
+    /^kms\.localKeys\.sealedFile: Vault last answered .* ago, longer than kms\.localKeys\.offlineFor allows/,
   )
+  t.match(plugin.localKeys?.fileFault, /^Vault last answered .* ago, longer than/)
   t.not(plugin.service.status().healthz, 'ok')
   t.equal(plugin.ring.size, 0)
+})
+
+void test('a file that is missing at the start is a fault until it is written', async (t) => {
+  const node = new Node(t)
+  const plugin = await node.start()
+  t.match(
+    plugin.localKeys?.fileFault,
+    /local-keys did not exist at the start \(.*\), and has not been written since$/,
+  )
+  await plugin.clock.advance(2_000)
+  await eventually('the end of the fault', () => plugin.localKeys?.fileFault === undefined)
+  t.ok(existsSync(node.sealedFile))
+  t.same(warnings(plugin), [], 'it is normal at the first start')
+})
+
+void test('a file that was written at a later time than now is a fault until it is written', async (t) => {
+  const { node } = await outageAfterRun(t)
+  const { agreedAt, ...state } = readSealedFile(node, OWNER)
+  const later = { ...agreedAt, sinceBootMs: agreedAt.sinceBootMs + HOUR }
+  const nodeKey = readFileSync(node.nodeKeyFile)
+  const content = formatSealedFile({ ...state, agreedAt: later }, OWNER, nodeKey)
+  writeFileSync(node.sealedFile, content)
+  const plugin = await node.start()
+  t.match(plugin.localKeys?.fileFault, /^the clock of this node is behind the time at which/)
+  t.same(warnings(plugin).length, 1)
+  node.startVault()
+  await plugin.clock.advance(20_000)
+  await eventually('the end of the fault', () => plugin.localKeys?.fileFault === undefined)
 })
 
 void test('a longer offlineFor counts from when Vault last answered, even if the file was too old before', async (t) => {
@@ -258,6 +287,23 @@ void test('a file that cannot be removed after a refusal is removed later', asyn
   await eventually('its removal', () => !existsSync(node.sealedFile))
 })
 
+void test('a write that failed is no fault any longer after a refusal, when the file may not exist', async (t) => {
+  const node = new Node(t)
+  const plugin = await node.start({ localKeys: { offlineForMs: 72 * HOUR } })
+  await eventually('the file', () => plugin.sealedFileWrites > 0)
+  const unfinished = join(node.sealedFile, '../.local-keys.new')
+  mkdirSync(unfinished)
+  await plugin.clock.advance(2 * HOUR)
+  await eventually('the fault', () => plugin.localKeys?.fileFault !== undefined)
+  t.match(plugin.localKeys?.fileFault, /cannot be written: .*\.new is a directory; remove it$/)
+  rmSync(unfinished, { recursive: true })
+  node.stopVault(new BridgeError('VAULT_DENIED', 'scripted refusal'))
+  plugin.watch.suspect()
+  await plugin.clock.advance(5_000)
+  await eventually('the end of the fault', () => plugin.localKeys?.fileFault === undefined)
+  t.equal(existsSync(node.sealedFile), false)
+})
+
 void test('the local key that encrypts is in the file, no matter how many others were learned since', async (t) => {
   const node = new Node(t)
   const plugin = await node.start()
@@ -279,8 +325,9 @@ void test('a disk that cannot be written to is named, and the plugin continues t
   rmSync(join(node.sealedFile, '..'), { recursive: true })
   const plugin = await node.start()
   await plugin.clock.advance(2_000)
-  await eventually('the fault', () => plugin.localKeys?.fileFault !== undefined)
-  t.match(plugin.localKeys?.fileFault, /cannot be written: .*disk does not exist$/)
+  await eventually('the fault', () =>
+    /cannot be written: .*disk does not exist$/.test(plugin.localKeys?.fileFault ?? ''),
+  )
   t.ok(await works(plugin))
   mkdirSync(join(node.sealedFile, '..'))
   chmodSync(join(node.sealedFile, '..'), 0o700)
