@@ -42,6 +42,11 @@ export async function readWithinTime<T>(path: string, read: () => Promise<T>): P
   return Promise.race([reading, timeIsUp]).finally(() => clearTimeout(timer))
 }
 
+/** Whether a read of the file that took too long has not ended yet. */
+export function isHanging(path: string): boolean {
+  return [...hanging].some((entry) => entry.path === path)
+}
+
 /** Reads until the buffer is full or the file ends; returns the number of bytes. */
 export async function readFully(handle: FileHandle, buffer: Buffer): Promise<number> {
   let length = 0

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 
 import { BridgeError } from '../../errors.ts'
-import { readWithinTime } from '../../files/bounded-read.ts'
+import { isHanging, readWithinTime } from '../../files/bounded-read.ts'
 import { isServed, serveSocket, type ServedSocket } from '../../grpc/unix-socket.ts'
 
 /** Only plugins of this user can ask who has the file. */
@@ -29,6 +29,11 @@ export class FileClaim {
       this.#socket = undefined
       return this.#serve()
     })
+  }
+
+  /** Whether an earlier request at the folder of the file has not ended, as on a network mount that hangs. */
+  get isHanging(): boolean {
+    return isHanging(this.#path)
   }
 
   /**

@@ -61,11 +61,15 @@ export class SealedFile {
     return this.#fault
   }
 
-  /** Whether this plugin may read the file; false, and a fault, if another one uses it. */
+  /** Whether this plugin may read the file; false, and a fault, if another one uses it or its mount hangs. */
   async mayLoad(): Promise<boolean> {
-    const isOurs = await this.#isOurs()
-    if (!isOurs) this.#report({ kind: 'other', text: this.#inUse() })
-    return isOurs
+    try {
+      if (await this.#isOurs()) return true
+      this.#report({ kind: 'other', text: this.#inUse() })
+    } catch (error) {
+      this.#report(describeFault(this.#options.path, 'read', error))
+    }
+    return false
   }
 
   /** The plugin cannot start without Vault until the file is written; the text says why. Call it before the first write. */
@@ -145,9 +149,15 @@ export class SealedFile {
     })
   }
 
-  /** Where no socket can be created, as on a read-only disk, another plugin may still have one. The next write reports why. */
+  /**
+   * Where no socket can be created, as on a read-only disk, another plugin may still have one. The next write reports why. Throws if
+   * the mount hangs, because no other request would end either.
+   */
   async #isOurs(): Promise<boolean> {
-    return this.#claim.hold().catch(async () => !(await this.#claim.isHeldElsewhere()))
+    return this.#claim.hold().catch(async (error: unknown) => {
+      if (this.#claim.isHanging) throw error
+      return !(await this.#claim.isHeldElsewhere())
+    })
   }
 
   #inUseError(): BridgeError {
