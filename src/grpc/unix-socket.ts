@@ -81,7 +81,7 @@ export async function serveSocket(
     const bound = join(privateFolder, anyLength ? basename(privateFolder) : 's')
     if (!anyLength) requireShort(path, Math.max(Buffer.byteLength(path), Buffer.byteLength(bound)))
     await clearPath(path, privateFolder, reach)
-    const close = await reach(bound, bind)
+    const close = await reach(bound, bind).catch(rethrow(path, 'create'))
     try {
       await setAccess(bound, path, access.mode, group)
       const own = await lstat(bound)
@@ -157,7 +157,8 @@ async function clearPath(path: string, privateFolder: string, reach: Reach): Pro
       `${path} exists and is not a socket; remove it, or configure another socket`,
     )
   }
-  if (await reach(path, (address) => isAlive(path, address))) throw inUse(path)
+  const check = reach(path, (address) => isAlive(path, address))
+  if (await check.catch(rethrow(path, 'check'))) throw inUse(path)
   await removeDead(path, found, privateFolder, reach)
 }
 
@@ -184,7 +185,8 @@ async function putBack(moved: string, path: string, reach: Reach): Promise<void>
   try {
     await link(moved, path)
   } catch (cause) {
-    if (!(await reach(moved, (address) => isAlive(path, address)))) return
+    const check = reach(moved, (address) => isAlive(path, address))
+    if (!(await check.catch(rethrow(path, 'check')))) return
     if (systemCodeOf(cause) !== 'EEXIST')
       throw failSocket(path, 'put back the socket of another process at', cause)
     throw inUse(
@@ -260,7 +262,8 @@ function foldersBetween(first: string, last: string): readonly string[] {
 
 /** Whether a process serves the socket at a path of any length. Throws SOCKET_FAILED if that cannot be found out. */
 export function isServed(path: string): Promise<boolean> {
-  return throughFolder(path, (address) => isAlive(path, address))
+  const check = throughFolder(path, (address) => isAlive(path, address))
+  return check.catch(rethrow(path, 'check'))
 }
 
 /** A refused connection means that no process listens, as after SIGKILL or a power cut. */
@@ -299,6 +302,13 @@ function ignoreMissing(path: string): (error: NodeJS.ErrnoException) => undefine
   return (error) => {
     if (error.code === 'ENOENT') return undefined
     throw failSocket(path, 'check', error)
+  }
+}
+
+/** For what node:fs and node:net throw. */
+function rethrow(path: string, doing: string): (error: unknown) => never {
+  return (error) => {
+    throw error instanceof BridgeError ? error : failSocket(path, doing, error)
   }
 }
 

@@ -5,7 +5,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import { createServer, type Server } from 'node:net'
 import { dirname, join } from 'node:path'
 import { test } from 'tap'
-import { serveSocket, type SocketAccess } from '../../src/grpc/unix-socket.ts'
+import { isServed, serveSocket, type SocketAccess } from '../../src/grpc/unix-socket.ts'
 import { startGrpcServer } from '../../src/grpc/server.ts'
 import { systemClock } from '../../src/time/clock.ts'
 import { memoryLog } from '../fakes/log.ts'
@@ -185,6 +185,22 @@ void test('a folder that is not writable is reported as such', async (t) => {
   } finally {
     if (isRoot) process.seteuid?.(0)
   }
+})
+
+void test('what the system says of a socket with a path of any length is reported with the path', async (t) => {
+  const lacking = join(tempFolder('socket'), 'none/kms.sock')
+  await t.rejects(isServed(lacking), {
+    code: 'SOCKET_FAILED',
+    message: `cannot check ${lacking} (ENOENT); check that this user is allowed to`,
+  })
+  const path = newPath()
+  const bind = async () => {
+    throw Object.assign(new Error('listen EMFILE'), { code: 'EMFILE' })
+  }
+  await t.rejects(serveSocket(path, { ...access, anyLength: true }, bind), {
+    code: 'SOCKET_FAILED',
+    message: `cannot create ${path} (EMFILE); check that this user is allowed to`,
+  })
 })
 
 for (const dead of [false, true]) {
