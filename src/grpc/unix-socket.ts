@@ -112,7 +112,10 @@ const throughFolder: Reach = async (path, use) => {
     if (isDenied(error)) return undefined
     throw error
   })
-  if (folder === undefined) return directly(path, use)
+  if (folder === undefined) {
+    requireShortAlone(path)
+    return directly(path, use)
+  }
   try {
     return await use(`/proc/self/fd/${String(folder.fd)}/${basename(path)}`)
   } finally {
@@ -215,6 +218,15 @@ function requireShort(path: string, length: number): void {
   throw new BridgeError(
     'SOCKET_BLOCKED',
     `${path}: a socket path has at most ${String(MAX_PATH_BYTES)} bytes, and its folder at most ${String(MAX_PATH_BYTES - PRIVATE_PATH_BYTES)}; configure a shorter path`,
+  )
+}
+
+/** For a path without its folder, which Node.js denies ({@link isDenied}). */
+function requireShortAlone(path: string): void {
+  if (Buffer.byteLength(path) <= MAX_PATH_BYTES) return
+  throw new BridgeError(
+    'SOCKET_FAILED',
+    `cannot check ${path}: Node.js denies its folder, because the path of another file that this process may use begins with that of the folder; then a socket path has at most ${String(MAX_PATH_BYTES)} bytes; move that file, or configure a shorter path`,
   )
 }
 

@@ -1,5 +1,14 @@
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { lstatSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import fs, { chmod, link, rename, unlink } from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { createServer, type Server } from 'node:net'
@@ -201,6 +210,25 @@ void test('what the system says of a socket with a path of any length is reporte
     code: 'SOCKET_FAILED',
     message: `cannot create ${path} (EMFILE); check that this user is allowed to`,
   })
+})
+
+void test('a socket whose path is too long to check while its folder is denied says what to change', async (t) => {
+  const folder = tempFolder('d'.repeat(100))
+  const path = join(folder, 'local-keys.sock')
+  const key = join(folder, 'key')
+  writeFileSync(key, '')
+  await leaveDeadSocket(join(dirname(folder), 'dead'))
+  renameSync(join(dirname(folder), 'dead'), path)
+  const root = join(import.meta.dirname, '../..')
+  // The path of the key begins with that of the folder.
+  const rights = [`read=${root}/*`, `read=${key}`, `read=${folder}/*`, `write=${folder}/*`]
+  const options = [...rights, 'read=/', 'write=/'].map((right) => `--allow-fs-${right}`)
+  const program = join(import.meta.dirname, 'denied-folder.ts')
+  // Without what tap adds to the environment and to the options of a Node.js that it sees.
+  const args = ['-i', process.execPath, '--permission', '--no-warnings', ...options, program, path]
+  const said = execFileSync('env', args, { encoding: 'utf8' })
+  t.match(said, `cannot check ${path}: Node.js denies its folder, because the path of another`)
+  t.match(said, /a socket path has at most 107 bytes; move that file, or configure a shorter path$/)
 })
 
 for (const dead of [false, true]) {
