@@ -31,13 +31,12 @@ function makeEncrypter(recipients: readonly string[]): Encrypter {
 
 /** A mistyped recipient: after age1, it has only the letters of Bech32 (https://age-encryption.org/v1, "The X25519 recipient type"). */
 const LIKE_RECIPIENT = /^age1[02-9ac-hj-np-z]+$/
-/** Shorter than any secret. */
-const MAX_SHOWN = 8
 
 /** What was passed may be an identity, a part of one, or a password. */
 function show(recipient: string): string {
-  const isPublic = LIKE_RECIPIENT.test(recipient) || recipient.length <= MAX_SHOWN
-  return isPublic ? JSON.stringify(recipient) : '(not shown: it may be secret)'
+  return LIKE_RECIPIENT.test(recipient)
+    ? JSON.stringify(recipient)
+    : '(not shown: it may be secret)'
 }
 
 /** Decrypts the file key with a file of age identities. Throws USAGE_INVALID. The caller zeroes the result. */

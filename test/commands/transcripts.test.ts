@@ -70,7 +70,7 @@ const MISTAKES: readonly Mistake[] = [
   ]),
   [
     'escrow create --config c --out e --recipient foo',
-    '--recipient "foo" is not an age recipient; recipients start with age1 (age-keygen prints them)',
+    '--recipient (not shown: it may be secret) is not an age recipient; recipients start with age1 (age-keygen prints them)',
   ],
   [
     'escrow create --config c --out /nonexistent/e --split 2/3',

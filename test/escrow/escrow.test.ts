@@ -355,7 +355,7 @@ void test('an age identity opens it alone', async (t) => {
     message: /not a file of age identities/,
   })
   const secret = identity.replace('AGE-SECRET-KEY-', '')
-  const passwords = ['Correct-Horse-1', 'age1Correct-Horse-1']
+  const passwords = ['Passw0rd', 'Correct-Horse-1', 'age1Correct-Horse-1']
   for (const given of [
     identity,
     identity.toLowerCase(),
