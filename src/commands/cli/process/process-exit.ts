@@ -32,9 +32,10 @@ function endAsSignaled(signal: NodeJS.Signals): void {
 const USES_THREAD = /^(FSReq|GetAddrInfo|GetNameInfo)/
 
 /**
- * Ends the process now, or within a second. process.exit() waits for libuv's threads, so a read that never returns (a
- * FIFO, a dead network mount, a name server that does not answer) would keep the process alive, and process 1 of a container
- * cannot kill itself with a signal. execve(2) ends all threads, and the program that it starts only exits.
+ * Ends the process now; under the permission model, as soon as no thread is busy, or after a second and at least 100 looks
+ * (busy-end.ts). process.exit() waits for libuv's threads, so a read that never returns (a FIFO, a dead network mount, a name server
+ * that does not answer) would keep the process alive, and process 1 of a container cannot kill itself with a signal. execve(2) ends
+ * all threads, and the program that it starts only exits.
  */
 export function endProcess(code: number): void {
   flushCompileCache()
