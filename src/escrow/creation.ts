@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 
 import { BridgeError } from '../errors.ts'
 import { createHostFile, removeHostFile } from '../files/atomic-file.ts'
-import { explainFileError, systemCodeOf } from '../files/system-error.ts'
+import { codeOfFileError, explainFileError, systemCodeOf } from '../files/system-error.ts'
 import { encryptToRecipients } from './age.ts'
 import type { KeyTable } from './key-table.ts'
 import type { EscrowManifest } from './manifest.ts'
@@ -104,7 +104,10 @@ export function shareFiles(out: string, of: number): readonly string[] {
   return Array.from({ length: of }, (_, index) => `${out}.share-${String(index + 1)}`)
 }
 
-/** Throws USAGE_INVALID unless the folder of an escrow exists: it would otherwise be missing after all requests to Vault. */
+/**
+ * Throws unless the folder of an escrow exists, because it would otherwise be missing after all requests to Vault: USAGE_INVALID, or
+ * HOST_UNAVAILABLE if the host is at fault.
+ */
 export async function requireFolder(out: string): Promise<void> {
   const folder = dirname(out)
   try {
@@ -114,7 +117,8 @@ export async function requireFolder(out: string): Promise<void> {
     const why = isMissing
       ? 'does not exist; create it first'
       : `cannot be used: ${explainFileError(cause)}`
-    throw new BridgeError('USAGE_INVALID', `--out ${out}: ${folder} ${why}`, { cause })
+    const code = codeOfFileError(cause, 'USAGE_INVALID')
+    throw new BridgeError(code, `--out ${out}: ${folder} ${why}`, { cause })
   }
   throw new BridgeError('USAGE_INVALID', `--out ${out}: ${folder} is not a directory`)
 }

@@ -8,6 +8,8 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
+import fs from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { dirname, join } from 'node:path'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { generateIdentity, identityToRecipient } from 'age-encryption'
@@ -330,6 +332,21 @@ void test('the folder of an escrow must exist before Vault is asked', async (t) 
     ['file/none/escrow.json', /file\/none cannot be used: part of its path is not a directory/],
   ] as const)
     await t.rejects(requireFolder(join(folder, out)), { code: 'USAGE_INVALID', message })
+})
+
+void test('a disk that reports an error for the folder of an escrow is not wrong usage', async (t) => {
+  const { stat } = fs
+  const failure = Object.assign(new Error('EIO'), { code: 'EIO' })
+  fs.stat = (() => Promise.reject(failure)) as unknown as typeof stat
+  syncBuiltinESMExports()
+  t.teardown(() => {
+    fs.stat = stat
+    syncBuiltinESMExports()
+  })
+  await t.rejects(requireFolder('/mnt/escrow.json'), {
+    code: 'HOST_UNAVAILABLE',
+    message: '--out /mnt/escrow.json: /mnt cannot be used: the disk reports an error',
+  })
 })
 
 void test('an age identity opens it alone', async (t) => {
