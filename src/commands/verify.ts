@@ -2,7 +2,7 @@ import { readGivenFile } from '../encryption/rules-file.ts'
 import { formatResource, type Resource } from '../kube/resource.ts'
 import { DeepProof } from '../verify/deep-proof.ts'
 import { formatReport } from '../verify/report-text.ts'
-import type { Depth, Report } from '../verify/report.ts'
+import { addGap, type Depth, type Report } from '../verify/report.ts'
 import type { Decryption } from '../verify/verification.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import {
@@ -174,8 +174,10 @@ export async function verify(
       reportStore({ ...reading, rules, deep: keys && { ...keys, depth } }, terminal, signal),
     )
     if (keys?.confirm === undefined) return report
+    const confirmed = await keys.confirm()
+    if ('gap' in confirmed) return addGap(report, confirmed.gap)
     const ofSnapshot = reading.source.kind === 'snapshot'
-    return { ...report, sealedFile: { ...(await keys.confirm()), ofSnapshot } }
+    return { ...report, sealedFile: { ...confirmed, ofSnapshot } }
   } finally {
     await keys?.close()
   }

@@ -34,7 +34,7 @@ export interface Report {
   readonly depth: Depth
   /** The uid of the requests in Vault's audit log; only if Vault was asked. */
   readonly vaultUid?: string | undefined
-  /** Only with the depth `offline`. */
+  /** Only with the depth `offline`, and only if the file was still as good after the store was read. */
   readonly sealedFile?: SealedFileUse | undefined
   readonly objects: number
   /** Distinct DEK sources (seeds). */
@@ -146,6 +146,11 @@ export function makeReport(options: ReportOptions): Report {
     keyVersionsNeeded: listVersions(tally),
     localKeys,
   }
+}
+
+/** The same report with something more that could not be proved. */
+export function addGap(report: Report, gap: string): Report {
+  return { ...report, ok: false, gaps: [...report.gaps, gap] }
 }
 
 function countLocalKeys(tally: Tally): LocalKeysUse | undefined {

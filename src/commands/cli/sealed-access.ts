@@ -15,12 +15,19 @@ export interface SealedAccess {
   readonly reader: SourceReader
   readonly acceptVaultKubernetesKms: boolean
   /**
-   * Reads the file again, because it may have changed while the store was read. Throws STATE_INVALID if a plugin cannot start from it
-   * any longer, or if it has lost a local key.
+   * Reads the file again, because it may have changed while the store was read. It is a gap if a plugin cannot start from it any
+   * longer, or if it has lost a local key.
    */
-  confirm(): Promise<Omit<SealedFileUse, 'ofSnapshot'>>
+  confirm(): Promise<FileUse | FileGap>
   /** Zeroes the local keys. */
   close(): void
+}
+
+type FileUse = Omit<SealedFileUse, 'ofSnapshot'>
+
+/** Why the file proves nothing, as a sentence. */
+interface FileGap {
+  readonly gap: string
 }
 
 /**
@@ -34,7 +41,10 @@ export async function openSealedReader(
   const config = await loadConfig(file, environment)
   const kms = requireSection(config, 'kms')
   const owner = { clusterId: kms.clusterId, keyPath: keyPath(config) }
-  const { keys, use } = await readSealedKeys(file, kms.localKeys, owner)
+  const place = requirePlace(file, kms.localKeys)
+  const found = await readSealedKeys(place, owner)
+  if ('gap' in found) throw new BridgeError('STATE_INVALID', found.gap)
+  const { keys, use } = found
   const reader = new SourceReader({
     transit: keys,
     place: config.transit,
@@ -44,31 +54,25 @@ export async function openSealedReader(
   })
   const acceptVaultKubernetesKms = kms.acceptFrom.includes('vault-kubernetes-kms')
   const confirm = async () => {
-    const again = await readSealedKeys(file, kms.localKeys, owner)
+    const again = await readSealedKeys(place, owner)
+    if ('gap' in again) return again
     again.keys.end()
     if (again.keys.includes(keys)) return again.use
-    throw new BridgeError(
-      'STATE_INVALID',
-      `${use.file} lost a local key while the store was read, so nothing is proved; run this again`,
-    )
+    const gap = `${use.file} lost a local key while the store was read, so nothing is proved; run this again`
+    return { gap }
   }
   return { reader, acceptVaultKubernetesKms, confirm, close: () => keys.end() }
 }
 
 async function readSealedKeys(
-  file: string,
-  localKeys: LocalKeysConfig,
+  place: SealedPlace,
   owner: SealedOwner,
-): Promise<{ readonly keys: SealedKeys; readonly use: Omit<SealedFileUse, 'ofSnapshot'> }> {
-  const place = requirePlace(file, localKeys)
+): Promise<{ readonly keys: SealedKeys; readonly use: FileUse } | FileGap> {
   const judged = await readStartReadiness(place, owner)
   if ('why' in judged) {
     const { why, fix } = judged
     const reason = fix === undefined ? why : `${why}; ${fix}`
-    throw new BridgeError(
-      'STATE_INVALID',
-      `cannot prove that this node can start without Vault: ${reason}`,
-    )
+    return { gap: `cannot prove that this node can start without Vault: ${reason}` }
   }
   const keys = new SealedKeys(place.sealedFile, judged.state)
   const usableUntil = new Date(systemClock.now() + judged.leftMs).toISOString()
