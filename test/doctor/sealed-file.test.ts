@@ -11,6 +11,8 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
+import fs from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { dirname, join } from 'node:path'
 import { test } from 'tap'
 
@@ -343,6 +345,25 @@ void test('a sealed file in memory is a warning: a reboot removes it', async (t)
   const found = (await examine({ ...node, config: { ...node.config, sealedFile } })).join('\n')
   t.match(found, /^warn sealed file: .* is in memory, so a reboot removes .*; set .* on a disk$/m)
   t.match(found, /^ok sealed file: /m)
+})
+
+void test('a sealed file that others can read is not all that is found: its folder and its disk are checked, too', async (t) => {
+  const node = await goodNode()
+  t.teardown(node.end)
+  const sealedFile = join(node.config.nodeKeyFile, '../local-keys')
+  copyFileSync(node.config.sealedFile, sealedFile)
+  chmodSync(sealedFile, 0o644)
+  const { access } = fs
+  fs.access = () => Promise.reject(Object.assign(new Error('EROFS'), { code: 'EROFS' }))
+  syncBuiltinESMExports()
+  const found = await examine({ ...node, config: { ...node.config, sealedFile } }).finally(() => {
+    fs.access = access
+    syncBuiltinESMExports()
+  })
+  const text = found.join('\n')
+  t.match(text, /^warn sealed file: .* mode 0644: other users can copy it/m)
+  t.match(text, /^fail sealed file: .* is mounted read-only, .*; mount it read-write$/m)
+  t.match(text, /^warn sealed file: .* is in memory, so a reboot removes /m)
 })
 
 /** Runs a program that finds a credential in the folder of systemd, in a mount namespace of its own. */

@@ -40,12 +40,14 @@ async function checkPlace(path: string, owners: readonly number[]): Promise<read
   const folder = dirname(path)
   const found = await readWithinTime(path, () => lstat(path)).catch(() => undefined)
   const rights = await checkPathRights(what, found === undefined ? folder : path, owners)
-  const mode = (found?.mode ?? 0) & 0o777
-  if (found?.isFile() === true && (mode & 0o044) !== 0) {
-    const why = `${path} has mode ${formatMode(mode)}: other users can copy it, and use the copy if they get the node key`
-    return [...rights, warn(what, why, `chmod 0600 ${path} (the next write also corrects it)`)]
-  }
-  return [...rights, ...(await checkFolder(folder)), ...(await checkDisk(path, folder))]
+  const readers = found?.isFile() === true ? checkReaders(path, found.mode & 0o777) : []
+  return [...rights, ...readers, ...(await checkFolder(folder)), ...(await checkDisk(path, folder))]
+}
+
+function checkReaders(path: string, mode: number): readonly Finding[] {
+  if ((mode & 0o044) === 0) return []
+  const why = `${path} has mode ${formatMode(mode)}: other users can copy it, and use the copy if they get the node key`
+  return [warn('sealed file', why, `chmod 0600 ${path} (the next write also corrects it)`)]
 }
 
 async function checkDisk(path: string, folder: string): Promise<readonly Finding[]> {
