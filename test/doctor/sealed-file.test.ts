@@ -59,7 +59,7 @@ async function goodNode() {
     nodeKeyFile: join(memory, 'key'),
   } satisfies LocalKeysConfig
   writeFileSync(config.nodeKeyFile, randomBytes(32), { mode: 0o400 })
-  const write = async (ageMs = HOUR, owner = OWNER, isOwn = true) => {
+  const write = async (ageMs = HOUR, owner = OWNER, isOwn = true, count = 1) => {
     const file = new SealedFile({
       path: config.sealedFile,
       nodeKeyFile: config.nodeKeyFile,
@@ -68,7 +68,8 @@ async function goodNode() {
     })
     const now = readMoment()
     const agreedAt = { ...now, sinceBootMs: now.sinceBootMs - ageMs }
-    await file.save(() => ({ key: transitKey(1), agreedAt, localKeys: [localKey(isOwn)] }))
+    const localKeys = Array.from({ length: count }, () => localKey(isOwn))
+    await file.save(() => ({ key: transitKey(1), agreedAt, localKeys }))
     await file.release()
   }
   await write()
@@ -95,6 +96,15 @@ void test('a node that can start without Vault', async (t) => {
   ])
   t.same(await checkSealedFile({ ...node.config, enabled: false }, OWNER, []), [])
   t.same(await checkSealedFile({ ...node.config, sealedFile: undefined }, OWNER, []), [])
+})
+
+void test('thousands of local keys are counted as verify counts them', async (t) => {
+  const node = await goodNode()
+  t.teardown(node.end)
+  await node.write(HOUR, OWNER, true, 4_096)
+  t.match((await examine(node)).join('\n'), /^ok sealed file: 4,096 local keys, Vault last/m)
+  await node.write(5 * HOUR, OWNER, true, 4_096)
+  t.match((await examine(node)).join('\n'), /^fail sealed file: 4,096 local keys, Vault last/m)
 })
 
 void test('a node key that anyone with the disk can decrypt is named, and a TPM 2 that could prevent that', async (t) => {

@@ -6,8 +6,8 @@ import type { LocalKeysConfig } from '../../config/config.ts'
 import { readWithinTime } from '../../files/bounded-read.ts'
 import { isInMemory } from '../../files/memory-file-system.ts'
 import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
-import { describeLocalKeys } from '../../kms/local/offline-readiness.ts'
 import { wipeLocalKeys, type SealedOwner } from '../../kms/local/sealed-format.ts'
+import { describeCount } from '../../text/count.ts'
 import { describeDuration } from '../../time/duration.ts'
 import { checkCredential, CREDENTIAL_PLACES } from './credential-check.ts'
 import { fail, ok, unknown, warn, type Finding } from '../finding.ts'
@@ -85,10 +85,11 @@ async function checkFolder(folder: string): Promise<readonly Finding[]> {
 async function checkStart(place: SealedPlace, owner: SealedOwner): Promise<Finding> {
   const judged = await readStartReadiness(place, owner)
   if ('why' in judged) return fail('sealed file', judged.why, judged.fix)
+  const count = describeCount(judged.state.localKeys.length, 'local key')
   wipeLocalKeys(judged.state)
   return ok(
     'sealed file',
-    `${describeLocalKeys(judged.state)}, Vault last answered ${describeDuration(judged.ageMs)} ago; the plugin can start without Vault for ${describeDuration(judged.leftMs)}, and so can its API server if all data is under these local keys, which transit-bridge verify --offline proves`,
+    `${count}, Vault last answered ${describeDuration(judged.ageMs)} ago; the plugin can start without Vault for ${describeDuration(judged.leftMs)}, and so can its API server if all data is under these local keys, which transit-bridge verify --offline proves`,
   )
 }
 

@@ -1,4 +1,5 @@
 import { makeSnapshot } from '../../seed/key-snapshot.ts'
+import { describeCount } from '../../text/count.ts'
 import { readMoment, timeBetween, type Moment } from '../../time/boot-time.ts'
 import { describeDuration } from '../../time/duration.ts'
 import type { OfflineState } from './sealed-format.ts'
@@ -43,7 +44,7 @@ export function judgeOfflineState(
       why: `the clock of this node was set forward after ${path} was written, so it would be too old after a reboot`,
       fix: 'wait until the plugin writes it again, at most 5 minutes while Vault answers',
     }
-  const why = `${describeLocalKeys(state)}, Vault last answered ${describeDuration(ageMs)} ago, longer than kms.localKeys.offlineFor`
+  const why = `${describeCount(state.localKeys.length, 'local key')}, Vault last answered ${describeDuration(ageMs)} ago, longer than kms.localKeys.offlineFor`
   return { why, fix: 'fix Vault first' }
 }
 
@@ -52,16 +53,6 @@ function canEncrypt({ key, localKeys }: OfflineState): boolean {
   return localKeys.some(({ isOwn, clusterId, keyId }) => {
     return isOwn && keyId === makeSnapshot(key, { clusterId, alsoDecryptClusters: [] }, 0).keyId
   })
-}
-
-/** How many local keys a sealed file holds: "3 local keys". */
-export function describeLocalKeys({ localKeys }: Pick<OfflineState, 'localKeys'>): string {
-  return countLocalKeys(localKeys.length)
-}
-
-/** "3 local keys" */
-export function countLocalKeys(count: number): string {
-  return `${String(count)} local key${count === 1 ? '' : 's'}`
 }
 
 /**

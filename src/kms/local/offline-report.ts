@@ -1,8 +1,8 @@
+import { describeCount } from '../../text/count.ts'
 import { describeDuration } from '../../time/duration.ts'
 import type { Clock } from '../../time/clock.ts'
 import { formatUtc } from '../../time/utc.ts'
 import type { LimitEnd, OfflineLimit } from './offline-limit.ts'
-import { countLocalKeys } from './offline-readiness.ts'
 
 export interface OfflineReportOptions {
   readonly limit: Pick<OfflineLimit, 'encryptLeftMs' | 'decryptLeftMs' | 'ageMs'>
@@ -50,7 +50,7 @@ export class OfflineReport {
   restore(): void {
     const { limit, count, log } = this.#options
     const age = `Vault last answered ${describeDuration(limit.ageMs ?? 0)} ago`
-    const what = `local keys restored from the sealed file: ${String(count())}; ${age}`
+    const what = `${describeCount(count(), 'local key')} restored from the sealed file; ${age}`
     if (limit.encryptLeftMs > 0) return log.info(what)
     log.warn(
       `${what}, longer than kms.localKeys.offlineFor, so they only decrypt, until ${this.#decryptUntil}`,
@@ -93,6 +93,7 @@ export class OfflineReport {
         ? 'Vault refused'
         : `Vault last answered ${describeDuration(ageMs)} ago, longer than 1.25 times kms.localKeys.offlineFor`
     const file = sealedFile === undefined ? '' : ` and removing the sealed file ${sealedFile}`
-    log.error(`zeroing ${countLocalKeys(count())}${file}: ${reason}; only Vault can decrypt now`)
+    const what = describeCount(count(), 'local key')
+    log.error(`zeroing ${what}${file}: ${reason}; only Vault can decrypt now`)
   }
 }

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { test, type Test } from 'tap'
 
 import { BridgeError } from '../../../src/errors.ts'
+import { OfflineReport } from '../../../src/kms/local/offline-report.ts'
 import { formatSealedFile } from '../../../src/kms/local/sealed-format.ts'
 import { eventually } from '../../real/host/eventually.ts'
 import { serviceFixture } from '../service-fixture.ts'
@@ -99,6 +100,25 @@ void test('a plugin that had no local keys reports no end of them', async (t) =>
     }
 })
 
+void test('thousands of local keys are counted as verify counts them', (t) => {
+  const lines: string[] = []
+  const add = (line: string) => void lines.push(line)
+  const report = new OfflineReport({
+    limit: { encryptLeftMs: HOUR, decryptLeftMs: HOUR, ageMs: HOUR },
+    count: () => 4_096,
+    sealedFile: undefined,
+    clock: { now: () => 0 },
+    log: { info: add, warn: add, error: add },
+  })
+  report.restore()
+  report.end({ why: 'refusal', ageMs: HOUR })
+  t.match(lines, [
+    /^4,096 local keys restored from the sealed file; /,
+    /^zeroing 4,096 local keys: Vault refused; /,
+  ])
+  t.end()
+})
+
 /** Makes the sealed file look as if Vault had last answered so long ago. */
 function age(node: Node, ms: number): void {
   const state = readSealedFile(node, OWNER)
@@ -116,7 +136,7 @@ async function restartAfter(t: Test, ms: number): Promise<Plugin> {
 void test('a start after offlineFor warns that the local keys only decrypt, and until when', async (t) => {
   const plugin = await restartAfter(t, 4.5 * HOUR)
   t.match(warnings(plugin), [
-    /^local keys restored from the sealed file: 1; Vault last answered 4 h ago, longer than kms\.localKeys\.offlineFor, so they only decrypt, until 00:(30:0|29:)\d+ UTC$/,
+    /^1 local key restored from the sealed file; Vault last answered 4 h ago, longer than kms\.localKeys\.offlineFor, so they only decrypt, until 00:(30:0|29:)\d+ UTC$/,
   ])
   t.match(
     plugin.service.status().healthz,
@@ -132,7 +152,7 @@ void test('a start within offlineFor does not warn', async (t) => {
   t.same(warnings(plugin), [])
   t.match(
     plugin.lines.map(({ msg }) => msg),
-    ['local keys restored from the sealed file: 1; Vault last answered 3 h ago'],
+    ['1 local key restored from the sealed file; Vault last answered 3 h ago'],
   )
 })
 
