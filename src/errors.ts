@@ -126,6 +126,11 @@ export function isOutage(error: BridgeError): boolean {
   return OUTAGES.has(error.code)
 }
 
+/** Whether an error means that Vault does not answer, and not that this host cannot ask it. */
+export function isVaultSilent({ code }: Pick<BridgeError, 'code'>): boolean {
+  return OUTAGES.has(code) && code !== 'HOST_UNAVAILABLE'
+}
+
 const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'VAULT_DENIED',
   'VAULT_REJECTED',
@@ -165,7 +170,7 @@ const OF_VAULT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 
 /** Whether an error is about Vault, its key, or the identity that logs in to it. */
 export function isVaultError(error: BridgeError): boolean {
-  return OF_VAULT.has(error.code)
+  return OF_VAULT.has(error.code) && error.code !== 'HOST_UNAVAILABLE'
 }
 
 const OF_KUBE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([

@@ -1,6 +1,6 @@
 import { systemClock } from '../time/clock.ts'
 import { readClusterUid, type ApiServers } from '../convergence/api-servers.ts'
-import { BridgeError, isOutage, isRefusal, type ErrorCode } from '../errors.ts'
+import { BridgeError, isRefusal, isVaultSilent, type ErrorCode } from '../errors.ts'
 import type { Report } from '../verify/report.ts'
 import { makeClusterStatus } from '../status/cluster-status.ts'
 import { formatStatus } from '../status/text.ts'
@@ -93,13 +93,16 @@ const OF_ETCD: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'STORE_EMPTY',
 ])
 
-/** During an outage of Vault or etcd, an operator needs to see everything else. Wrong usage still ends the command. */
+/**
+ * During an outage of Vault or etcd, an operator needs to see everything else. Wrong usage still ends the command, and so does a
+ * file that this host cannot read.
+ */
 async function orFault<Result>(work: Promise<Result>): Promise<Result | BridgeError> {
   try {
     return await work
   } catch (thrown) {
     const error = BridgeError.from(thrown)
-    if (isOutage(error) || isRefusal(error) || OF_ETCD.has(error.code)) return error
+    if (isVaultSilent(error) || isRefusal(error) || OF_ETCD.has(error.code)) return error
     throw error
   }
 }

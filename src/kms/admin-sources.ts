@@ -1,12 +1,12 @@
 import type { AdminSources, Readiness } from '../admin/app.ts'
 import type { GrpcServer } from '../grpc/server.ts'
-import { isOutage } from '../errors.ts'
 import type { Clock } from '../time/clock.ts'
 import type { KmsMetrics } from '../telemetry/metrics/roles.ts'
+import { describeMoreMinutes } from '../time/duration.ts'
 import { setOrRemove } from '../telemetry/metrics/definition.ts'
 import { createMetricsRenderer } from '../telemetry/metrics/text.ts'
 import type { VaultSession } from '../vault/session/session.ts'
-import type { HealthState } from './health.ts'
+import { describeSilence, type HealthState } from './health.ts'
 import type { KmsPlugin, LocalKeysView } from './plugin.ts'
 
 export interface KmsAdminOptions {
@@ -52,16 +52,12 @@ function readReadiness({ plugin, session, clock }: KmsAdminOptions): Readiness {
 
 /** Status is "ok" while local keys serve; this message shows a person why Vault is not used. */
 function describeState(
-  { healthy, failingSince, text }: HealthState,
+  { healthy, reason, failingSince, text }: HealthState,
   { health, localKeys }: KmsAdminOptions['plugin'],
 ): string {
   const leftMs = localKeys?.offlineLeftMs ?? 0
   if (!healthy || failingSince === undefined || leftMs === 0) return text
-  const { failure } = health
-  const minutes = String(Math.floor(leftMs / 60_000))
-  const isSilent = failure !== undefined && isOutage(failure) && failure.code !== 'HOST_UNAVAILABLE'
-  const why = isSilent ? 'does not answer' : 'cannot be asked'
-  return `ok: local keys encrypt for ${minutes} more minutes without Vault, which ${why}: ${failure?.message ?? ''}`
+  return `ok: local keys encrypt for ${describeMoreMinutes(leftMs)} without Vault, which ${describeSilence(reason)}: ${health.failure?.message ?? ''}`
 }
 
 function secondsBetween(start: number | undefined, end: number): number | undefined {

@@ -1,7 +1,7 @@
 import { logKey, type Logger } from '../telemetry/log.ts'
 import type { Clock } from '../time/clock.ts'
 import { formatUtc } from '../time/utc.ts'
-import type { HealthState, HiddenTime } from './health.ts'
+import { describeSilence, type HealthState, type HiddenTime } from './health.ts'
 
 /** How often the log repeats a failure that lasts. */
 const REMINDER_INTERVAL_MS = 60_000
@@ -31,7 +31,8 @@ export class HealthLog {
       this.#log.info(fields, state.healthy ? 'healthy' : 'starting')
     } else if (state.hiddenFor !== undefined) {
       const until = this.#describeEnd(state.hiddenFor)
-      this.#log.warn(fields, `Vault does not answer; Status stays ok until ${until}: ${detail}`)
+      const why = describeSilence(state.reason)
+      this.#log.warn(fields, `Vault ${why}; Status stays ok until ${until}: ${detail}`)
     } else {
       this.#log.error(fields, `unhealthy: ${detail}`)
     }

@@ -1,4 +1,10 @@
-import { isIdentityFault, isOutage, type BridgeError, type ErrorCode } from '../errors.ts'
+import {
+  isIdentityFault,
+  isOutage,
+  isVaultSilent,
+  type BridgeError,
+  type ErrorCode,
+} from '../errors.ts'
 
 /** Longest reason in a Status answer; kube-apiserver copies it into its own health text. */
 const MAX_REASON_LENGTH = 500
@@ -165,4 +171,10 @@ function shorten(text: string): string {
   const line = text.replaceAll(/[\s\p{Cc}]+/gu, ' ').trim()
   if (line.length <= MAX_REASON_LENGTH) return line
   return `${line.slice(0, MAX_REASON_LENGTH - 1).replace(/[\ud800-\udbff]$/, '')}…`
+}
+
+/** What Vault does while calls work without it: it does not answer, or this host cannot ask it. */
+export function describeSilence(reason: HealthReason): string {
+  const isSilent = reason !== 'ok' && reason !== 'starting' && isVaultSilent({ code: reason })
+  return isSilent ? 'does not answer' : 'cannot be asked'
 }

@@ -1,5 +1,5 @@
 import type { Convergence } from '../convergence/convergence.ts'
-import { BridgeError, isOutage } from '../errors.ts'
+import { BridgeError, isOutage, isVaultSilent } from '../errors.ts'
 import type { Clock } from '../time/clock.ts'
 import { wait } from '../time/wait.ts'
 
@@ -28,7 +28,8 @@ export async function outlastOutage<T>(
     } catch (thrown) {
       const error = BridgeError.from(thrown)
       if (!isOutage(error) || clock.monotonic() - startedAt > patienceMs) throw error
-      if (!isReported) onNote(`waiting for Vault: ${error.message}`)
+      if (!isReported)
+        onNote(`waiting for ${isVaultSilent(error) ? 'Vault' : 'this host'}: ${error.message}`)
       await wait(POLL_MS, clock, signal)
     }
   }

@@ -4,6 +4,7 @@ import type { ClusterReading } from '../convergence/cluster-reading.ts'
 import { judgeConvergence, type Demand } from '../convergence/convergence.ts'
 import type { KeyVersions } from '../storage/key-versions.ts'
 import { isSilentPlugin, type PluginReading, type PluginView } from '../convergence/plugin-view.ts'
+import { describeMoreMinutes } from '../time/duration.ts'
 import { hashKeyId } from '../seed/key-id.ts'
 import type { Report } from '../verify/report.ts'
 import { sharesOf, type StoredShare } from '../verify/stored-keys.ts'
@@ -193,8 +194,7 @@ function findUnused(
 /** For how long local keys encrypt without Vault, as /readyz counts it; undefined if they do not. */
 function describeLocalKeys({ offlineSecondsLeft = 0 }: PluginView): string | undefined {
   if (offlineSecondsLeft <= 0) return undefined
-  const minutes = Math.floor(offlineSecondsLeft / 60)
-  return minutes === 1 ? '1 more minute' : `${String(minutes)} more minutes`
+  return describeMoreMinutes(offlineSecondsLeft * 1000)
 }
 
 /** Without Vault, a plugin in its grace cannot decrypt what is not in its cache; one with local keys, what they do not decrypt. */

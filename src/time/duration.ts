@@ -38,6 +38,12 @@ export function describeMoreTime(milliseconds: number): string {
   return `${String(count)} more ${long}${count === 1 ? '' : 's'}`
 }
 
+/** The same in minutes, as long as there are two: "239 more minutes". */
+export function describeMoreMinutes(milliseconds: number): string {
+  if (milliseconds < UNITS.h) return describeMoreTime(milliseconds)
+  return `${String(Math.floor(milliseconds / UNITS.m))} more minutes`
+}
+
 /** At least two of a unit are needed, because less would be rounded too much. */
 function roundDown(milliseconds: number) {
   const words = WORDS.find(({ unit }) => milliseconds >= 2 * UNITS[unit]) ?? SECONDS

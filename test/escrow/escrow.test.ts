@@ -337,7 +337,7 @@ void test('the folder of an escrow must exist before Vault is asked', async (t) 
 void test('a disk that reports an error for the folder of an escrow is not wrong usage', async (t) => {
   const { stat } = fs
   const failure = Object.assign(new Error('EIO'), { code: 'EIO' })
-  fs.stat = (() => Promise.reject(failure)) as unknown as typeof stat
+  fs.stat = (): Promise<never> => Promise.reject(failure)
   syncBuiltinESMExports()
   t.teardown(() => {
     fs.stat = stat

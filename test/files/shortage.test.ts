@@ -8,7 +8,13 @@ import { readEtcdAccess } from '../../src/commands/cli/options/etcd.ts'
 import { readInput } from '../../src/commands/csi/input.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { readEncryptionFile } from '../../src/encryption/rules-file.ts'
-import { BridgeError, isOutage, type ErrorCode } from '../../src/errors.ts'
+import {
+  BridgeError,
+  isOutage,
+  isVaultError,
+  isVaultSilent,
+  type ErrorCode,
+} from '../../src/errors.ts'
 import { EtcdClient } from '../../src/etcd/client.ts'
 import { readCredentialFile } from '../../src/files/credential-file.ts'
 import { openRegularFile } from '../../src/files/regular-file.ts'
@@ -88,7 +94,10 @@ void test('only a fault of the host is a fault of the host', (t) => {
   for (const [code, expected] of CODES)
     t.equal(codeOfFileError(Object.assign(new Error(code), { code }), 'CONFIG_INVALID'), expected)
   t.equal(codeOfFileError(new Error('other'), 'CONFIG_INVALID'), 'CONFIG_INVALID')
-  t.ok(isOutage(new BridgeError('HOST_UNAVAILABLE', 'Vault has refused nothing')))
+  const error = new BridgeError('HOST_UNAVAILABLE', 'no memory is left')
+  t.ok(isOutage(error), 'Vault has refused nothing')
+  t.notOk(isVaultSilent(error), 'nor was it asked')
+  t.notOk(isVaultError(error))
   t.end()
 })
 

@@ -193,5 +193,13 @@ void test('health is logged when it changes, and a failure again once a minute',
   t.same(report(380_002), ['error VAULT_DENIED: unhealthy: why'], 'another reason')
   health.prove()
   t.same(report(380_003), ['info ok: healthy'])
+  health.fail(new BridgeError('HOST_UNAVAILABLE', 'no memory is left'), 500_001)
+  t.same(
+    report(500_001),
+    [
+      'warn HOST_UNAVAILABLE: Vault cannot be asked; Status stays ok until 00:10:20 UTC (kms.outageGrace): why',
+    ],
+    'this host does not ask',
+  )
   t.end()
 })

@@ -242,7 +242,7 @@ void test('a plugin that works with local keys is a fault, with the time that is
     'the plugin at http://p cannot reach Vault (VAULT_SEALED); its local keys encrypt for 180 more minutes (kms.localKeys.offlineFor)',
   ])
   t.match(formatStatus(status, 0), / ok, on local keys for 180 more minutes \(VAULT_SEALED\)/)
-  t.match(statusOf(119).faults, [/ its local keys encrypt for 1 more minute \(/])
+  t.match(statusOf(59).faults, [/ its local keys encrypt for 59 more seconds \(/])
   t.end()
 })
 

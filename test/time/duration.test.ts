@@ -1,6 +1,6 @@
 import { test } from 'tap'
 
-import { describeMoreTime } from '../../src/time/duration.ts'
+import { describeMoreMinutes, describeMoreTime } from '../../src/time/duration.ts'
 
 void test('the time that is left is in one unit, and rounded down', (t) => {
   for (const [milliseconds, words] of [
@@ -12,5 +12,17 @@ void test('the time that is left is in one unit, and rounded down', (t) => {
     [48 * 3_600_000, '2 more days'],
   ] as const)
     t.equal(describeMoreTime(milliseconds), words)
+  t.end()
+})
+
+void test('the minutes that are left are not rounded to hours, and the last two are in seconds', (t) => {
+  for (const [milliseconds, words] of [
+    [0, '0 more seconds'],
+    [119_999, '119 more seconds'],
+    [120_000, '2 more minutes'],
+    [239.9 * 60_000, '239 more minutes'],
+    [72 * 3_600_000, '4320 more minutes'],
+  ] as const)
+    t.equal(describeMoreMinutes(milliseconds), words)
   t.end()
 })

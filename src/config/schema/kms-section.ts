@@ -20,7 +20,7 @@ const MAX_CALLS_IN_FLIGHT = 4_096
 const MAX_SEALED_NAME_BYTES = 80
 const SEALED_FILE =
   'File in which local keys survive a restart of the plugin or of the node, sealed with the node key. It belongs on a ' +
-  `disk that survives a restart, in a folder that only this user can write to. Its name has at most ${MAX_SEALED_NAME_BYTES} bytes. ` +
+  `local disk that survives a restart, in a folder that only this user can write to. Its name has at most ${MAX_SEALED_NAME_BYTES} bytes. ` +
   'Set both or neither of sealedFile and nodeKeyFile.'
 
 const decryptCache = v.pipe(

@@ -20,14 +20,22 @@ export class FileClaim {
     this.#path = `${path}.sock`
   }
 
-  /** Whether this plugin has the file now; false if another one has it. Throws HOST_FAILED, or what node:fs throws. */
+  /**
+   * Whether this plugin has the file now; false if another one has it. Throws HOST_FAILED or HOST_UNAVAILABLE, which name the socket,
+   * or what node:fs throws.
+   */
   async hold(): Promise<boolean> {
-    return readWithinTime(this.#path, async () => {
+    const holding = readWithinTime(this.#path, async () => {
       if (await this.#socket?.isInPlace()) return true
       // Something removed the socket, so another plugin may have the file.
       this.#socket?.close()
       this.#socket = undefined
       return this.#serve()
+    })
+    return holding.catch((thrown: unknown) => {
+      const isNameless = thrown instanceof BridgeError && thrown.code === 'HOST_UNAVAILABLE'
+      if (!isNameless) throw thrown
+      throw new BridgeError(thrown.code, `${this.#path} ${thrown.message}`, { cause: thrown })
     })
   }
 

@@ -67,10 +67,13 @@ async function readText(option: string, file: string): Promise<string> {
     return await readWithinTime(file, () => readFile(file, 'utf8'))
   } catch (error) {
     const where = `${option}: ${file}`
-    if (error instanceof BridgeError) throw new BridgeError(error.code, `${where} ${error.message}`)
+    if (error instanceof BridgeError)
+      throw new BridgeError(error.code, `${where} ${error.message}`, { cause: error })
     const shortage = explainShortage(error)
     if (shortage !== undefined)
-      throw new BridgeError('HOST_UNAVAILABLE', `${where} cannot be read now: ${shortage}`)
+      throw new BridgeError('HOST_UNAVAILABLE', `${where} cannot be read now: ${shortage}`, {
+        cause: error,
+      })
     throw invalid(option, file, `cannot be read (${systemCodeOf(error) ?? 'unknown error'})`)
   }
 }
