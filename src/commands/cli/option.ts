@@ -1,7 +1,7 @@
 import { findNearest, listChoices } from '../../text/nearest.ts'
 import { parseDuration } from '../../time/duration.ts'
 import { BridgeError, type ErrorOptions } from '../../errors.ts'
-import { explainShortage } from '../../files/system-error.ts'
+import { codeOfFileError } from '../../files/system-error.ts'
 import { version } from '../../version.ts'
 
 /** An option of a command: its help, and how its text is parsed. */
@@ -49,9 +49,10 @@ export function usageError(message: string, options?: ErrorOptions): UsageError 
 
 /** For a file that an option names: wrong usage, unless the host cannot read any file now. */
 export function unreadableFile(message: string, cause: unknown): BridgeError {
-  return explainShortage(cause) === undefined
+  const code = codeOfFileError(cause, 'USAGE_INVALID')
+  return code === 'USAGE_INVALID'
     ? usageError(message, { cause })
-    : new BridgeError('HOST_UNAVAILABLE', message, { cause })
+    : new BridgeError(code, message, { cause })
 }
 
 /** The same options under a separate heading in help. */

@@ -10,7 +10,7 @@ import {
 import { Recovery } from '../../escrow/recovery.ts'
 import { openEscrow, readEscrow, type EscrowFile } from '../../escrow/sealed-file.ts'
 import { joinShares } from '../../escrow/share.ts'
-import { askAtTerminal, type Ask } from '../cli/confirm.ts'
+import { askAtTerminal, explainNoTerminal, type Ask } from '../cli/confirm.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { etcdPrefixOption } from '../cli/options/etcd.ts'
 import { flag, repeated, requiredText, text, usageError } from '../cli/option.ts'
@@ -104,7 +104,8 @@ async function open(escrow: EscrowFile, { share, identity }: OpenValues): Promis
 
 async function isConfirmed({ yes, out }: OpenValues, ask: Ask): Promise<boolean> {
   if (yes) return true
-  if (ask === undefined) throw usageError('writes Secrets in the clear; confirm it with --yes')
+  if (ask === undefined)
+    throw usageError(`writes Secrets in the clear; ${explainNoTerminal()}; confirm it with --yes`)
   return ask(`write the Secrets of the etcd snapshot in the clear to ${out}?`)
 }
 

@@ -16,7 +16,7 @@ import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { choice, flag, usageError } from '../cli/option.ts'
 import { operatorOptions } from '../cli/operator-vault.ts'
 import { quietTelemetry } from '../cli/quiet-telemetry.ts'
-import { askAtTerminal, type Ask } from '../cli/confirm.ts'
+import { askAtTerminal, explainNoTerminal, type Ask } from '../cli/confirm.ts'
 import {
   configurationOptions,
   openConfiguration,
@@ -157,7 +157,8 @@ async function carryOut({ vault, plan, survey, terminal, ask, yes }: Work): Prom
   }
   if (plan.changes.length === 0) return EXIT_OK
   if (!yes && !((await ask?.('Apply these changes?')) ?? false)) {
-    warn(terminal, `setup: nothing was changed${ask === undefined ? '; --yes applies it' : ''}`)
+    const why = ask === undefined ? `: ${explainNoTerminal()}; --yes applies it` : ''
+    warn(terminal, `setup: nothing was changed${why}`)
     return EXIT_MISTAKE
   }
   // A person may take an hour to answer, and writes replace settings as a whole.
