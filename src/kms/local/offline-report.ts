@@ -28,10 +28,10 @@ export class OfflineReport {
   get note(): string | undefined {
     const { limit, count } = this.#options
     if (this.#isOver)
-      return 'local keys are gone, because Vault did not answer within 1.25 times kms.localKeys.offlineFor; only Vault can decrypt now'
+      return 'local keys are gone, because Vault has not agreed for longer than 1.25 times kms.localKeys.offlineFor; only Vault can decrypt now'
     const onlyDecrypts = count() > 0 && limit.encryptLeftMs === 0 && limit.decryptLeftMs > 0
     if (!onlyDecrypts) return undefined
-    return `local keys no longer encrypt, because Vault did not answer within kms.localKeys.offlineFor; they decrypt until ${this.#decryptUntil}`
+    return `local keys no longer encrypt, because Vault has not agreed for longer than kms.localKeys.offlineFor; they decrypt until ${this.#decryptUntil}`
   }
 
   get #decryptUntil(): string {
@@ -62,7 +62,7 @@ export class OfflineReport {
     this.#isFileMissing = true
   }
 
-  /** Vault did not answer. */
+  /** Vault did not answer, or could not be asked. */
   missVault(): void {
     if (!this.#isFileMissing) return
     this.#isFileMissing = false

@@ -37,7 +37,7 @@ void test('the end of offlineFor and the end of local keys are logged once, with
   t.equal(service.status().healthz, 'ok')
   await clock.advance(1)
   const note =
-    'local keys no longer encrypt, because Vault did not answer within kms.localKeys.offlineFor; they decrypt until 05:00:00 UTC'
+    'local keys no longer encrypt, because Vault has not agreed for longer than kms.localKeys.offlineFor; they decrypt until 05:00:00 UTC'
   t.same(newProblems(plugin), [`warn: ${note}; Vault last answered 4 h ago`])
   t.equal(service.status().healthz, `scripted outage; ${note}`)
   await clock.advance(HOUR - 1)
@@ -47,7 +47,7 @@ void test('the end of offlineFor and the end of local keys are logged once, with
     'error: zeroing 1 local key: Vault last answered 5 h ago, longer than 1.25 times kms.localKeys.offlineFor; only Vault can decrypt now',
   ])
   const gone =
-    'local keys are gone, because Vault did not answer within 1.25 times kms.localKeys.offlineFor; only Vault can decrypt now'
+    'local keys are gone, because Vault has not agreed for longer than 1.25 times kms.localKeys.offlineFor; only Vault can decrypt now'
   t.equal(service.status().healthz, `scripted outage; ${gone}`)
   await clock.advance(20 * HOUR)
   t.same(newProblems(plugin), [])
