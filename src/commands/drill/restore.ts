@@ -200,8 +200,11 @@ async function judgeEtcd(
     if (isSame === false) return { state: 'to do', words: OTHER_ETCD }
     if (isSame === undefined) return { state: 'not checked', words: UNKNOWN_ETCD }
     return { state: 'ok', words: `the new etcd holds ${objects.toLocaleString('en')} objects` }
-  } catch (error) {
-    return { state: 'to do', words: BridgeError.from(error).message }
+  } catch (thrown) {
+    const error = BridgeError.from(thrown)
+    // A file of the etcd options says nothing about the new etcd.
+    if (error.code === 'HOST_UNAVAILABLE' || error.code === 'USAGE_INVALID') throw error
+    return { state: 'to do', words: error.message }
   }
 }
 
