@@ -161,6 +161,10 @@ void test('status: without Vault or etcd, it shows the rest, and what it could n
   const wrong = await run('status', '--config', config, '--token-file', join(folder, 'none'))
   t.match(wrong, { stdout: '', stderr: /--token-file/ }, 'wrong usage shows nothing')
   t.not(wrong.code, 0)
+  // Its first bytes cannot be read (EIO).
+  const unreadable = await run('status', '--config', config, '--token-file', '/proc/self/mem')
+  const why = /--token-file: \/proc\/self\/mem .*the disk reports an error/
+  t.match(unreadable, { code: 1, stdout: '', stderr: why }, 'nor does what this host cannot read')
 })
 
 void test('config check: a variable that is not set is an error, because the program would not start', async (t) => {

@@ -63,6 +63,11 @@ for (const [name, read] of READERS) {
   })
 }
 
+void test('the error of a TLS file or a credential that cannot be read keeps its cause for the log', async (t) => {
+  for (const [name, read] of READERS.slice(0, 2))
+    t.match(await failureOf(read, UNREADABLE), { cause: { code: 'EIO' } }, name)
+})
+
 void test('a large file of the command line cannot be opened for want of a file descriptor', async (t) => {
   const error = await withoutDescriptors(() =>
     failureOf((path) => openRegularFile(path, 'f'), file),

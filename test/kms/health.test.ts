@@ -201,5 +201,11 @@ void test('health is logged when it changes, and a failure again once a minute',
     ],
     'this host does not ask',
   )
+  const local = new Health({ outageGraceMs: 0, offlineLeftMs: () => 60_000 })
+  local.prove()
+  local.fail(new BridgeError('IDENTITY_MISSING', 'there is no token'), 600_000)
+  lines.length = 0
+  healthLog.report(local.state(600_000), 'why', 600_000)
+  t.match(lines, [{ msg: /^Vault cannot be asked; Status stays ok until / }], 'nor without a token')
   t.end()
 })

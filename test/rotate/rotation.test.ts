@@ -134,6 +134,30 @@ void test('if the answer of Vault is lost, the key is read before it is rotated 
   }
 })
 
+void test('a rotation that waits says whether it is for Vault or for a file that this host cannot read', async (t) => {
+  for (const [code, whom] of [
+    ['HOST_UNAVAILABLE', 'this host'],
+    ['VAULT_SEALED', 'Vault'],
+  ] as const) {
+    let isBroken = true
+    const { vault, notes, run } = fixture(t, {
+      rotateKey: () => {
+        if (isBroken) {
+          isBroken = false
+          return Promise.reject(new BridgeError(code, 'scripted fault'))
+        }
+        vault.vault += 1
+        vault.rotations += 1
+        return Promise.resolve()
+      },
+    })
+    await run()
+    t.match(vault, { vault: 2, stored: 2, rotations: 1 })
+    const waits = notes.filter((note) => note.startsWith('waiting for '))
+    t.same(waits, [`waiting for ${whom}: scripted fault`])
+  }
+})
+
 void test('interrupted after Vault rotated and before that was recorded, it does not rotate again', async (t) => {
   let isBroken = true
   const { vault, run } = fixture(t, {
