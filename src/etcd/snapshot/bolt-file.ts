@@ -11,6 +11,7 @@ import {
   type LeafItem,
   type Page,
 } from './bolt-page.ts'
+import { readAt } from './snapshot-bytes.ts'
 
 /** The page sizes that bbolt tries when the first meta page is damaged (bbolt: db.go, getPageSize): 1 KiB to 16 MiB. */
 const PAGE_SIZES = Array.from({ length: 15 }, (_, power) => 1024 * 2 ** power)
@@ -128,16 +129,12 @@ async function readNewestMeta(file: FileHandle): Promise<BoltMeta | undefined> {
 
 async function readMetaAt(file: FileHandle, position: number): Promise<BoltMeta | undefined> {
   const buffer = Buffer.alloc(META_BYTES)
-  const { bytesRead } = await file.read(buffer, 0, META_BYTES, position)
-  return bytesRead < META_BYTES ? undefined : parseMeta(buffer)
+  const bytes = await readAt(file, buffer, position)
+  return bytes < META_BYTES ? undefined : parseMeta(buffer)
 }
 
 async function readExactly(file: FileHandle, position: number, length: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafeSlow(length)
-  for (let done = 0; done < length;) {
-    const { bytesRead } = await file.read(buffer, done, length - done, position + done)
-    if (bytesRead === 0) throw damagedSnapshot('it became shorter while it was read')
-    done += bytesRead
-  }
-  return buffer
+  if ((await readAt(file, buffer, position)) === length) return buffer
+  throw damagedSnapshot('it became shorter while it was read')
 }

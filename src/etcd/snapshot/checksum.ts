@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 
 import { BridgeError } from '../../errors.ts'
+import { readAt } from './snapshot-bytes.ts'
 
 const CHECKSUM_BYTES = 32
 /**
@@ -28,7 +29,7 @@ export async function checkSnapshot(file: FileHandle): Promise<Checksum> {
     )
   }
   const expected = Buffer.alloc(CHECKSUM_BYTES)
-  await file.read(expected, 0, CHECKSUM_BYTES, size - CHECKSUM_BYTES)
+  await readAt(file, expected, size - CHECKSUM_BYTES)
   if (!(await digest(file, size - CHECKSUM_BYTES)).equals(expected)) {
     throw new BridgeError(
       'SNAPSHOT_INVALID',
@@ -43,10 +44,10 @@ async function digest(file: FileHandle, length: number): Promise<Buffer> {
   const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES)
   for (let position = 0; position < length;) {
     const wanted = Math.min(CHUNK_BYTES, length - position)
-    const { bytesRead } = await file.read(chunk, 0, wanted, position)
-    if (bytesRead === 0) break
-    sum.update(chunk.subarray(0, bytesRead))
-    position += bytesRead
+    const bytes = await readAt(file, chunk.subarray(0, wanted), position)
+    if (bytes === 0) break
+    sum.update(chunk.subarray(0, bytes))
+    position += bytes
   }
   return sum.digest()
 }
