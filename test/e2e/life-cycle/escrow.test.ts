@@ -261,6 +261,9 @@ async function refusesFullFolder() {
 
 void test('it asks before it writes', async (t) => {
   const args = ['--escrow', escrow, ...share(1, 2, 3), '--snapshot', snapshot, '--out', at('asked')]
-  t.match(await run('open', ...args), { code: 2, stderr: /confirm it with --yes/ })
+  t.match(await run('open', ...args), {
+    code: 2,
+    stderr: /is not a terminal, so you cannot be asked; confirm it with --yes/,
+  })
   t.notOk(existsSync(at('asked')))
 })
