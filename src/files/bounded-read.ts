@@ -42,16 +42,25 @@ export async function readWithinTime<T>(path: string, read: () => Promise<T>): P
   return Promise.race([reading, timeIsUp]).finally(() => clearTimeout(timer))
 }
 
+/** The same, and the message of HOST_UNAVAILABLE names the file. */
+export async function readNamed<T>(path: string, read: () => Promise<T>): Promise<T> {
+  return readWithinTime(path, read).catch((thrown: unknown) => {
+    if (!(thrown instanceof BridgeError) || thrown.code !== 'HOST_UNAVAILABLE') throw thrown
+    throw new BridgeError(thrown.code, `${path} ${thrown.message}`, { cause: thrown })
+  })
+}
+
 /** Whether a read of the file that took too long has not ended yet. */
 export function isHanging(path: string): boolean {
   return [...hanging].some((entry) => entry.path === path)
 }
 
-/** Reads until the buffer is full or the file ends; returns the number of bytes. */
-export async function readFully(handle: FileHandle, buffer: Buffer): Promise<number> {
+/** Reads from a position of the file until the buffer is full or the file ends; returns the number of bytes. */
+export async function readFully(handle: FileHandle, buffer: Buffer, start = 0): Promise<number> {
   let length = 0
   while (length < buffer.length) {
-    const { bytesRead } = await handle.read(buffer, length, buffer.length - length, length)
+    const rest = buffer.length - length
+    const { bytesRead } = await handle.read(buffer, length, rest, start + length)
     if (bytesRead === 0) break
     length += bytesRead
   }

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 
 import { BridgeError } from '../../errors.ts'
+import { readFully } from '../../files/bounded-read.ts'
 import { codeOfFileError, explainFileError } from '../../files/system-error.ts'
 
 /**
@@ -9,13 +10,7 @@ import { codeOfFileError, explainFileError } from '../../files/system-error.ts'
  */
 export async function readAt(file: FileHandle, buffer: Buffer, position: number): Promise<number> {
   try {
-    let done = 0
-    while (done < buffer.length) {
-      const { bytesRead } = await file.read(buffer, done, buffer.length - done, position + done)
-      if (bytesRead === 0) break
-      done += bytesRead
-    }
-    return done
+    return await readFully(file, buffer, position)
   } catch (cause) {
     const message = `the snapshot cannot be read: ${explainFileError(cause)}`
     throw new BridgeError(codeOfFileError(cause, 'SNAPSHOT_INVALID'), message, { cause })

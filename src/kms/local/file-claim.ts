@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 
 import { BridgeError } from '../../errors.ts'
-import { isHanging, readWithinTime } from '../../files/bounded-read.ts'
+import { isHanging, readNamed, readWithinTime } from '../../files/bounded-read.ts'
 import { isServed, serveSocket, type ServedSocket } from '../../grpc/unix-socket.ts'
 
 /** Only plugins of this user can ask who has the file. */
@@ -25,17 +25,12 @@ export class FileClaim {
    * or what node:fs throws.
    */
   async hold(): Promise<boolean> {
-    const holding = readWithinTime(this.#path, async () => {
+    return readNamed(this.#path, async () => {
       if (await this.#socket?.isInPlace()) return true
       // Something removed the socket, so another plugin may have the file.
       this.#socket?.close()
       this.#socket = undefined
       return this.#serve()
-    })
-    return holding.catch((thrown: unknown) => {
-      const isNameless = thrown instanceof BridgeError && thrown.code === 'HOST_UNAVAILABLE'
-      if (!isNameless) throw thrown
-      throw new BridgeError(thrown.code, `${this.#path} ${thrown.message}`, { cause: thrown })
     })
   }
 
