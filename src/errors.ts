@@ -105,7 +105,7 @@ export class BridgeError extends Error {
   }
 }
 
-const OUTAGES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+const SILENCES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'VAULT_UNREACHABLE',
   'VAULT_TIMEOUT',
   'VAULT_SEALED',
@@ -115,8 +115,8 @@ const OUTAGES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'VAULT_TLS_INVALID',
   'VAULT_REDIRECT_REFUSED',
   'KEY_VERSION_UNKNOWN',
-  'HOST_UNAVAILABLE',
 ])
+const OUTAGES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([...SILENCES, 'HOST_UNAVAILABLE'])
 
 /**
  * Whether an error means that Vault cannot answer or be asked now, as opposed to {@link isRefusal}. Only Vault's own
@@ -128,7 +128,7 @@ export function isOutage(error: BridgeError): boolean {
 
 /** Whether an error means that Vault does not answer, and not that this host cannot ask it. */
 export function isVaultSilent({ code }: Pick<BridgeError, 'code'>): boolean {
-  return OUTAGES.has(code) && code !== 'HOST_UNAVAILABLE'
+  return SILENCES.has(code)
 }
 
 const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -161,7 +161,7 @@ export function isIdentityFault(error: BridgeError): boolean {
 }
 
 const OF_VAULT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  ...OUTAGES,
+  ...SILENCES,
   ...REFUSALS,
   ...OF_IDENTITY,
   'KEY_ID_UNKNOWN',
@@ -170,7 +170,7 @@ const OF_VAULT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 
 /** Whether an error is about Vault, its key, or the identity that logs in to it. */
 export function isVaultError(error: BridgeError): boolean {
-  return OF_VAULT.has(error.code) && error.code !== 'HOST_UNAVAILABLE'
+  return OF_VAULT.has(error.code)
 }
 
 const OF_KUBE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
