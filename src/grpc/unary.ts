@@ -10,6 +10,7 @@ import type { CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import { BridgeError, type ErrorCode } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
+import { divideTime } from './call-times.ts'
 import { hasEnded } from './http2-server.ts'
 import { decode, encode, wipe, type Fields } from './message-codec.ts'
 import { SecretMessage, type SentMessage } from './sent-message.ts'
@@ -44,18 +45,6 @@ export interface UnaryFunnelOptions {
 /** An API server reads at once, and its responses have a few hundred bytes. */
 const DEFAULT_UNREAD_BYTES = 16 * 1024 * 1024
 
-/** Longest time of any call, including one without a deadline. */
-const MAX_CALL_MS = 30_000
-/**
- * Reserved from the caller's time, so that the answer arrives before the caller gives up: at its own deadline, a caller sees
- * only "Deadline Exceeded", without the reason. The work must end before the reserve begins. If it has not even failed by the
- * middle of the reserve, the call is answered without it.
- */
-const ANSWER_SHARE = 0.1
-/** Even a single answer takes some time. Of a very short deadline, half is reserved. */
-const MIN_ANSWER_MS = 20
-const MAX_ANSWER_MS = 100
-
 /** Created once: an abort without a reason creates an exception with a stack for each call. */
 const CALLER_GONE = new Error('the caller disconnected')
 const OUT_OF_TIME = new Error('the deadline of the call has passed')
@@ -88,13 +77,6 @@ interface OpenCall {
   readonly startedAt: number
   readonly reply: sendUnaryData<SentMessage>
   readonly facts: UnaryCallFacts
-}
-
-interface CallTimes {
-  /** When the work must be finished, by the monotonic clock. */
-  readonly deadline: number
-  /** Time until the call is answered even if the work is not finished. */
-  readonly answerAfterMs: number
 }
 
 /**
@@ -198,7 +180,7 @@ export class UnaryFunnel {
     let isPending = false
     try {
       const abort = new AbortController()
-      const times = this.#timesOf(call)
+      const times = divideTime(call.getDeadline(), this.#options.clock)
       const context = this.#contextOf(times.deadline, request, facts, abort.signal)
       const answer = served.handle(request, context)
       if (!(answer instanceof Promise)) return this.#encode(served, call, request, answer)
@@ -247,15 +229,6 @@ export class UnaryFunnel {
     if (request.byteLength <= maxRequestBytes) return
     const message = `the request has ${String(request.byteLength)} bytes, more than ${String(maxRequestBytes)}`
     throw refuseLarge?.(request) ?? new BridgeError('REQUEST_INVALID', message)
-  }
-
-  #timesOf(call: Call): CallTimes {
-    const { clock } = this.#options
-    const leftMs = Math.min(Number(call.getDeadline()) - clock.now(), MAX_CALL_MS)
-    const shareMs = Math.max(leftMs * ANSWER_SHARE, MIN_ANSWER_MS)
-    const reserveMs = Math.max(0, Math.min(shareMs, leftMs / 2, MAX_ANSWER_MS))
-    const deadline = clock.monotonic() + leftMs - reserveMs
-    return { deadline, answerAfterMs: Math.max(0, leftMs - reserveMs / 2) }
   }
 
   /**

@@ -1,16 +1,5 @@
-import { constants, type Stats } from 'node:fs'
-import {
-  chmod,
-  chown,
-  link,
-  lstat,
-  mkdir,
-  open,
-  readFile,
-  rename,
-  rm,
-  unlink,
-} from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { chmod, chown, link, lstat, mkdir, readFile, rename, rm, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { BridgeError } from '../errors.ts'
@@ -21,11 +10,10 @@ import {
   PRIVATE_FOLDER_BYTES,
   removeLeftFolders,
 } from './private-folder.ts'
+import { directly, isDenied, MAX_PATH_BYTES, throughFolder, type Reach } from './socket-reach.ts'
 
 /** A server that takes longer to accept counts as alive but silent. */
 const CONNECT_TIMEOUT_MS = 1_000
-/** sockaddr_un.sun_path has 108 bytes, including the terminating zero (unix(7)). */
-const MAX_PATH_BYTES = 107
 /** What the path of the private folder adds while the socket is created. */
 const PRIVATE_PATH_BYTES = PRIVATE_FOLDER_BYTES + '/s'.length
 /** Maximum number of attempts when several processes start at once: each attempt wins, or finds the winner. */
@@ -97,29 +85,6 @@ export async function serveSocket(
     }
   } finally {
     await rm(privateFolder, { recursive: true, force: true })
-  }
-}
-
-/** Calls `use` with an address of the socket that bind(2) and connect(2) accept. */
-type Reach = <T>(path: string, use: (address: string) => Promise<T>) => Promise<T>
-
-const directly: Reach = (path, use) => use(path)
-
-/** Through the number of the opened folder, which makes a short address of any path (proc_pid_fd(5)). */
-const throughFolder: Reach = async (path, use) => {
-  const flags = constants.O_RDONLY | constants.O_DIRECTORY
-  const folder = await open(dirname(path), flags).catch((error: unknown) => {
-    if (isDenied(error)) return undefined
-    throw error
-  })
-  if (folder === undefined) {
-    requireShortAlone(path)
-    return directly(path, use)
-  }
-  try {
-    return await use(`/proc/self/fd/${String(folder.fd)}/${basename(path)}`)
-  } finally {
-    await folder.close()
   }
 }
 
@@ -221,15 +186,6 @@ function requireShort(path: string, length: number): void {
   )
 }
 
-/** For a path without its folder, which Node.js denies ({@link isDenied}). */
-function requireShortAlone(path: string): void {
-  if (Buffer.byteLength(path) <= MAX_PATH_BYTES) return
-  throw new BridgeError(
-    'SOCKET_FAILED',
-    `cannot check ${path}: Node.js denies its folder, because the path of another file that this process may use begins with that of the folder; then a socket path has at most ${String(MAX_PATH_BYTES)} bytes; move that file, or configure a shorter path`,
-  )
-}
-
 function inUse(path: string, note = ''): BridgeError {
   return new BridgeError(
     'SOCKET_IN_USE',
@@ -255,14 +211,6 @@ async function makeFolder(path: string, group: number | undefined): Promise<void
     // If the folder does not exist, the next step reports it.
     if (!isDenied(cause)) throw failSocket(path, 'create the folder of', cause)
   }
-}
-
-/**
- * Under the permission model, Node.js denies a folder itself, but nothing in it, if the path of another granted file or folder begins
- * with that of the folder: /run/a, if /run/a/b or /run/ab is granted, too.
- */
-function isDenied(error: unknown): boolean {
-  return systemCodeOf(error) === 'ERR_ACCESS_DENIED'
 }
 
 /** The folders from `first` down to `last`. */
