@@ -5,6 +5,7 @@ import type { AdminSources } from '../../src/admin/app.ts'
 import { createKmsAdminSources } from '../../src/kms/admin-sources.ts'
 import { createKmsMetrics } from '../../src/telemetry/metrics/roles.ts'
 import { findSamples } from '../real/cluster/prometheus-text.ts'
+import { eventually } from '../real/host/eventually.ts'
 import { Node } from './local/node.ts'
 import { serviceFixture, type FixtureOptions } from './service-fixture.ts'
 
@@ -136,11 +137,14 @@ void test('with a sealed file: whether it can be used', async (t) => {
     return found
   }
   t.same(await isUsable({ enabled: true }), [])
-  t.same(await isUsable({ enabled: true, ...files }), [0], 'before the first write')
-  t.same(await isUsable({ enabled: true, ...files }), [1])
+  const localKeys = { enabled: true, ...files }
+  const first = await serviceFixture({ transit: node.transit, localKeys })
+  await eventually('the first write', () => first.localKeys?.fileFault === undefined)
+  await first.stop()
+  t.same(await isUsable(localKeys), [1])
   rmSync(node.nodeKeyFile)
   node.stopVault()
-  t.same(await isUsable({ enabled: true, ...files }), [0])
+  t.same(await isUsable(localKeys), [0])
   t.same(await isUsable({ enabled: false, ...files }), [])
 })
 
