@@ -127,8 +127,11 @@ void test('with local keys: how many there are, and how long they serve without 
 void test('with a sealed file: whether it can be used', async (t) => {
   const node = new Node(t)
   const files = { sealedFile: node.sealedFile, nodeKeyFile: node.nodeKeyFile }
-  const isUsable = async (localKeys: NonNullable<FixtureOptions['localKeys']>) => {
-    const plugin = await adminFixture({ transit: node.transit, localKeys })
+  const isUsable = async (
+    localKeys: NonNullable<FixtureOptions['localKeys']>,
+    options: FixtureOptions = {},
+  ) => {
+    const plugin = await adminFixture({ transit: node.transit, localKeys, ...options })
     const found = findSamples(
       await textOf(plugin.sources),
       'transit_bridge_sealed_file_usable',
@@ -138,6 +141,7 @@ void test('with a sealed file: whether it can be used', async (t) => {
   }
   t.same(await isUsable({ enabled: true }), [])
   const localKeys = { enabled: true, ...files }
+  t.same(await isUsable(localKeys, { unreached: true }), [0], 'before the first write')
   const first = await serviceFixture({ transit: node.transit, localKeys })
   await eventually('the first write', () => first.localKeys?.fileFault === undefined)
   await first.stop()
