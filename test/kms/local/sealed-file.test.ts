@@ -273,7 +273,7 @@ void test('a refusal removes the file', async (t) => {
 void test('a file that cannot be removed after a refusal is removed later', async (t) => {
   const node = new Node(t)
   const plugin = await node.start()
-  await eventually('the file', () => existsSync(node.sealedFile))
+  await eventually('the first write', () => plugin.sealedFileWrites > 0)
   const content = readFileSync(node.sealedFile)
   rmSync(node.sealedFile)
   mkdirSync(node.sealedFile)
