@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { decodeDocument, type EncryptionRule, type Provider } from './document.ts'
 import { isCovered } from './resource-rules.ts'
 import { readEncryptionText } from './text.ts'
-import { BridgeError, type ErrorCode } from '../errors.ts'
+import { BridgeError } from '../errors.ts'
 import { codeOfFileError, explainFileError } from '../files/system-error.ts'
 import { formatResource, type Resource } from '../kube/resource.ts'
 
@@ -24,9 +24,9 @@ export interface EncryptionFile {
  * `config encryption --check`.
  */
 export async function readEncryptionFile(path: string): Promise<EncryptionFile> {
-  const bytes = await readFile(path).catch((error: unknown) => {
-    const code = codeOfFileError(error, 'CONFIG_INVALID')
-    throw fault(path, `cannot be read: ${explainFileError(error)}`, code)
+  const bytes = await readFile(path).catch((cause: unknown) => {
+    const message = nameFile(path, `cannot be read: ${explainFileError(cause)}`)
+    throw new BridgeError(codeOfFileError(cause, 'CONFIG_INVALID'), message, { cause })
   })
   const hash = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
   return { path, rules: parseEncryptionRules(path, bytes.toString('utf8')), hash }
@@ -42,10 +42,8 @@ export function parseEncryptionRules(file: string, text: string): readonly Encry
   const source = readEncryptionText(text)
   const decoded = 'value' in source ? decodeDocument(source.value) : undefined
   if (decoded === undefined || decoded.problems.length > 0 || decoded.document.rules.length === 0) {
-    throw fault(
-      file,
-      `is not a valid EncryptionConfiguration; run transit-bridge config encryption --check ${file}`,
-    )
+    const words = `is not a valid EncryptionConfiguration; run transit-bridge config encryption --check ${file}`
+    throw new BridgeError('CONFIG_INVALID', nameFile(file, words))
   }
   return decoded.document.rules
 }
@@ -102,6 +100,6 @@ function labelKms({ kms }: Provider): string {
   return labelProvider(`kms ${version}`, kms?.name ?? '')
 }
 
-function fault(file: string, words: string, code: ErrorCode = 'CONFIG_INVALID'): BridgeError {
-  return new BridgeError(code, `--encryption-config ${file}: ${words}`)
+function nameFile(file: string, words: string): string {
+  return `--encryption-config ${file}: ${words}`
 }

@@ -1,15 +1,15 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 
-import { BridgeError, type ErrorCode } from '../errors.ts'
+import { BridgeError } from '../errors.ts'
 import { codeOfFileError, explainFileError } from '../files/system-error.ts'
 
-export function kubeconfigFault(
-  file: string,
-  words: string,
-  code: ErrorCode = 'CONFIG_INVALID',
-): BridgeError {
-  return new BridgeError(code, `kubeconfig ${file}: ${words}`)
+export function kubeconfigFault(file: string, words: string): BridgeError {
+  return new BridgeError('CONFIG_INVALID', nameKubeconfig(file, words))
+}
+
+function nameKubeconfig(file: string, words: string): string {
+  return `kubeconfig ${file}: ${words}`
 }
 
 /** The absolute path of a file that a kubeconfig names; paths are relative to the kubeconfig. */
@@ -32,9 +32,9 @@ export async function readPart(
 export async function readText(file: string, path: string, what = ''): Promise<string> {
   try {
     return await readFile(path, 'utf8')
-  } catch (error) {
+  } catch (cause) {
     const where = path === file ? '' : `${what}${path} `
-    const words = `${where}cannot be read: ${explainFileError(error)}`
-    throw kubeconfigFault(file, words, codeOfFileError(error, 'CONFIG_INVALID'))
+    const message = nameKubeconfig(file, `${where}cannot be read: ${explainFileError(cause)}`)
+    throw new BridgeError(codeOfFileError(cause, 'CONFIG_INVALID'), message, { cause })
   }
 }

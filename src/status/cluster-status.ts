@@ -111,7 +111,7 @@ function describePlugin(plugin: PluginReading, versions: KeyVersions | undefined
 
 function describeReady(plugin: PluginView): string {
   if (plugin.reason === 'ok') return 'ok'
-  const left = describeLocalKeys(plugin)
+  const left = describeLocalKeysLeft(plugin)
   const how = left === undefined ? 'in its grace' : `on local keys for ${left}`
   return `ok, ${how} (${plugin.reason})`
 }
@@ -192,7 +192,7 @@ function findUnused(
 }
 
 /** For how long local keys encrypt without Vault, as /readyz counts it; undefined if they do not. */
-function describeLocalKeys({ offlineSecondsLeft = 0 }: PluginView): string | undefined {
+function describeLocalKeysLeft({ offlineSecondsLeft = 0 }: PluginView): string | undefined {
   if (offlineSecondsLeft <= 0) return undefined
   return describeMoreMinutes(offlineSecondsLeft * 1000)
 }
@@ -201,7 +201,7 @@ function describeLocalKeys({ offlineSecondsLeft = 0 }: PluginView): string | und
 function findGrace(plugin: PluginReading): readonly string[] {
   if (isSilentPlugin(plugin) || !plugin.ready || plugin.reason === 'ok') return []
   const { address, reason } = plugin
-  const left = describeLocalKeys(plugin)
+  const left = describeLocalKeysLeft(plugin)
   return [
     left === undefined
       ? `the plugin at ${address} does not reach Vault (${reason}) and is ready only until its grace ends (kms.outageGrace)`

@@ -35,13 +35,13 @@ export function describeDuration(milliseconds: number): string {
 /** How long something remains true, in one unit and rounded down: "59 more minutes". */
 export function describeMoreTime(milliseconds: number): string {
   const { count, long } = roundDown(milliseconds)
-  return `${String(count)} more ${long}${count === 1 ? '' : 's'}`
+  return `${count.toLocaleString('en')} more ${long}${count === 1 ? '' : 's'}`
 }
 
 /** The same in minutes, as long as there are two: "239 more minutes". */
 export function describeMoreMinutes(milliseconds: number): string {
   if (milliseconds < UNITS.h) return describeMoreTime(milliseconds)
-  return `${String(Math.floor(milliseconds / UNITS.m))} more minutes`
+  return `${Math.floor(milliseconds / UNITS.m).toLocaleString('en')} more minutes`
 }
 
 /** At least two of a unit are needed, because less would be rounded too much. */

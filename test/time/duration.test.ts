@@ -21,7 +21,7 @@ void test('the minutes that are left are not rounded to hours, and the last two 
     [119_999, '119 more seconds'],
     [120_000, '2 more minutes'],
     [239.9 * 60_000, '239 more minutes'],
-    [72 * 3_600_000, '4320 more minutes'],
+    [72 * 3_600_000, '4,320 more minutes'],
   ] as const)
     t.equal(describeMoreMinutes(milliseconds), words)
   t.end()
