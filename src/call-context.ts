@@ -14,4 +14,9 @@ export interface CallContext {
   readonly onRetry?: ((reason: BridgeError) => void) | undefined
   /** The caller has its own retries, so it receives an outage at once, without a wait for the next login. */
   readonly failsFast?: boolean | undefined
+  /** How long one request may wait between its tries in all, in milliseconds; until the deadline by default. */
+  readonly maxRetryWaitMs?: number | undefined
 }
+
+/** `maxRetryWaitMs` of a command: longer than the election of a leader usually takes, but a person waits for the answer. */
+export const COMMAND_RETRY_WAIT_MS = 5_000

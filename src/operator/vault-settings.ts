@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 
+import { COMMAND_RETRY_WAIT_MS } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import { BridgeError } from '../errors.ts'
 import type { Secret } from '../secret.ts'
@@ -89,7 +90,10 @@ export class VaultSettings {
     try {
       return await client.request(
         { operation, ...request, token },
-        { deadline: clock.monotonic() + REQUEST_TIMEOUT_MS },
+        {
+          deadline: clock.monotonic() + REQUEST_TIMEOUT_MS,
+          maxRetryWaitMs: COMMAND_RETRY_WAIT_MS,
+        },
       )
     } catch (thrown) {
       throw namePath(thrown, request.path)

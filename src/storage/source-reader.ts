@@ -1,4 +1,4 @@
-import type { CallContext } from '../call-context.ts'
+import { COMMAND_RETRY_WAIT_MS, type CallContext } from '../call-context.ts'
 import type { Clock } from '../time/clock.ts'
 import type { KmsConfig, TransitConfig } from '../config/config.ts'
 import { BridgeError, isOutage, type ErrorCode } from '../errors.ts'
@@ -175,7 +175,8 @@ export class SourceReader {
 
   #context(): CallContext {
     const { clock, uid } = this.#options
-    return { deadline: clock.monotonic() + TIMEOUT_MS, uid }
+    const deadline = clock.monotonic() + TIMEOUT_MS
+    return { deadline, maxRetryWaitMs: COMMAND_RETRY_WAIT_MS, uid }
   }
 }
 

@@ -8,7 +8,7 @@ import type { RaftEvent } from './event.ts'
 import type { EventFigures, WayFigures } from './figures.ts'
 import { KmsLoad } from './load.ts'
 import { APP_KEY, type RaftFixture } from './fixture.ts'
-import { Tally } from './tally.ts'
+import { Tally, type Call } from './tally.ts'
 
 /** How long the load runs before the event, and after the cluster is whole again. */
 const MARGIN_MS = 2_000
@@ -71,10 +71,8 @@ export async function measure(fixture: RaftFixture, event: RaftEvent): Promise<M
     const { tally, wrong, notOkMs, seeds } = loads[name]
     const avoidable = tally.avoidable(vault)
     remarks.push(...wrong.map((words) => `${name}: ${words}`))
-    for (const { kind, from, to, deadline, fault } of tally.failed.slice(0, 8))
-      remarks.push(
-        `${name}: ${kind} of ${(deadline - from).toFixed(0)} ms failed after ${(to - from).toFixed(0)} ms: ${String(fault)}`,
-      )
+    remarks.push(...describeFailures(`${name}, avoidable`, avoidable))
+    remarks.push(...describeFailures(name, tally.failed))
     await plugin.stop()
     const successor = await fixture.startPlugin(addresses)
     let lost = 0
@@ -105,11 +103,20 @@ export async function measure(fixture: RaftFixture, event: RaftEvent): Promise<M
       avoidable: mounts.avoidable(vault).length,
     },
   }
-  for (const { fault } of mounts.failed.slice(0, 4)) remarks.push(`mount: ${String(fault)}`)
+  remarks.push(...describeFailures('provider', mounts.failed))
   driver.close()
   await provider.stop()
   await balancer.program.kill()
   return { figures, remarks }
+}
+
+function describeFailures(who: string, calls: readonly Call[]): string[] {
+  return calls
+    .slice(0, 8)
+    .map(
+      ({ kind, from, to, deadline, fault }) =>
+        `${who}: ${kind} of ${(deadline - from).toFixed(0)} ms failed after ${(to - from).toFixed(0)} ms: ${String(fault)}`,
+    )
 }
 
 async function mountedObjects({ pods }: RaftFixture): Promise<object[]> {

@@ -1,6 +1,6 @@
 import type { Availability } from './availability.ts'
 
-interface Call {
+export interface Call {
   readonly kind: string
   /** In milliseconds since 1970. */
   readonly from: number

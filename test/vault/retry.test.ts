@@ -24,16 +24,23 @@ function bookOf(count: number): AddressBook {
 const planOf = (count: number, random = 0.5) => new RetryPlan(bookOf(count), () => random)
 const codeOf = (next: number | BridgeError) => (typeof next === 'number' ? next : next.code)
 
-void test('one address is tried again for five seconds, with waits that double up to half a second', async (t) => {
+void test('one address is tried again until the deadline, with waits that double up to half a second', async (t) => {
   const plan = planOf(1, 1)
   const waits = []
-  for (let next = plan.next(down, LONG, true); typeof next === 'number';) {
+  let leftMs = 20_000
+  for (let next = plan.next(down, leftMs, true); typeof next === 'number';) {
     waits.push(next)
-    next = plan.next(down, LONG, true)
+    leftMs -= next
+    next = plan.next(down, leftMs, true)
   }
   t.strictSame(waits.slice(0, 3), [250, 500, 500])
-  const waitedMs = waits.reduce((sum, each) => sum + each)
-  t.ok(waitedMs >= 5_000 && waitedMs < 5_500, String(waitedMs))
+  t.ok(leftMs <= 500, `${String(leftMs)} ms are left`)
+  t.equal(codeOf(plan.next(down, leftMs, true)), 'VAULT_UNREACHABLE')
+})
+
+void test('a request of a command is tried again for a limited time', async (t) => {
+  const plan = new RetryPlan(bookOf(1), () => 1, { maxRetryWaitMs: 1_000 })
+  for (const waitMs of [250, 500, 500]) t.equal(plan.next(down, LONG, true), waitMs)
   t.equal(codeOf(plan.next(down, LONG, true)), 'VAULT_UNREACHABLE')
 })
 

@@ -6,9 +6,7 @@ import type { VaultOperation } from './request.ts'
 
 /** Maximum number of attempts without a wait in between. */
 const MAX_ATTEMPTS_AT_ONCE = 3
-/** All waits of one request together: longer than the election of a leader takes, and short of a caller without a deadline. */
-const MAX_WAITED_MS = 5_000
-/** The same for a request that fails fast: a check must report an outage within its grace. */
+/** All waits of one request that fails fast: a check must report an outage within its grace. */
 const MAX_WAITED_FAST_MS = 2_000
 /** How often one call waits if no failure can end without a change: enough to reach another node behind a balancer. */
 const MAX_WAITS_ELSEWHERE = 2
@@ -54,11 +52,14 @@ export class RetryPlan {
   constructor(
     book: AddressBook,
     random: () => number,
-    { failsFast }: Pick<CallContext, 'failsFast'> = {},
+    {
+      failsFast,
+      maxRetryWaitMs = Infinity,
+    }: Pick<CallContext, 'failsFast' | 'maxRetryWaitMs'> = {},
   ) {
     this.#book = book
     this.#random = random
-    this.#maxWaitedMs = failsFast === true ? MAX_WAITED_FAST_MS : MAX_WAITED_MS
+    this.#maxWaitedMs = failsFast === true ? MAX_WAITED_FAST_MS : maxRetryWaitMs
     this.#index = book.current
   }
 
