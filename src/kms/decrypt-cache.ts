@@ -25,6 +25,7 @@ export interface DecryptCacheOptions {
  */
 export class DecryptCache {
   readonly #seeds: SecretCache
+  #clears = 0
 
   constructor(options: DecryptCacheOptions) {
     this.#seeds = new SecretCache({ ...options, secretBytes: SEED_BYTES })
@@ -34,19 +35,28 @@ export class DecryptCache {
     return this.#seeds.size
   }
 
+  /** How often it was cleared. */
+  get clears(): number {
+    return this.#clears
+  }
+
   /** Returns a copy, which the caller owns and zeroes. */
   find(envelope: OpenedEnvelope): Buffer | undefined {
     return this.#seeds.find(digest(envelope))
   }
 
-  /** Keeps a copy of a DEK seed; ignores any other plaintext. */
-  keep(envelope: OpenedEnvelope, plaintext: Uint8Array): void {
-    if (plaintext.byteLength === SEED_BYTES)
+  /**
+   * Keeps a copy of a DEK seed; ignores any other plaintext. `clears` is from before Vault was asked: what it answered before a
+   * refusal is not kept after it.
+   */
+  keep(envelope: OpenedEnvelope, plaintext: Uint8Array, clears = this.#clears): void {
+    if (plaintext.byteLength === SEED_BYTES && clears === this.#clears)
       this.#seeds.keep(digest(envelope), plaintext, undefined)
   }
 
   /** Zeroes and removes every seed. Called when Vault refuses: the cache must not return what Vault no longer decrypts. */
   clear(): void {
+    this.#clears += 1
     this.#seeds.clear()
   }
 }

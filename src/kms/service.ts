@@ -60,7 +60,7 @@ export interface KeyServiceOptions {
     | 'refreshIfOlderThan'
     | 'suspect'
   >
-  readonly health: Pick<Health, 'state' | 'failure' | 'mayDecrypt'>
+  readonly health: Pick<Health, 'state' | 'failure' | 'mayEncrypt' | 'mayDecrypt'>
   readonly encrypt: (input: EncryptInput, context: CallContext) => Promise<string>
   readonly decrypt: (input: DecryptInput, context: CallContext) => Promise<Buffer>
   /** Encrypts with local keys instead of Transit (kms.localKeys). */
@@ -204,7 +204,7 @@ export class KeyService {
     wrapWith: SeedWrapper<T>,
     context: CallContext,
   ): Promise<T> {
-    const { watch, clock } = this.#options
+    const { watch, health, clock } = this.#options
     return this.#within(plaintext.byteLength, context, async () => {
       const announced = await watch.currentForEncrypt(context)
       try {
@@ -212,6 +212,8 @@ export class KeyService {
       } catch (error) {
         if (!isVersionRefused(error)) throw error
         const fresh = await watch.refresh(context)
+        // The check may have read the key and then found that this Vault must not encrypt.
+        if (!health.mayEncrypt) throw health.failure ?? error
         const isSame = fresh.keyId === announced.keyId
         if (isSame && error.code === 'KEY_VERSION_DISABLED') throw error
         return await retryWhileStandbyLags(() => wrapWith(fresh), context, clock)
@@ -228,6 +230,7 @@ export class KeyService {
     if (known !== undefined) return known
     if (!health.mayDecrypt && health.failure !== undefined) throw health.failure
     const { sealed } = opened
+    const clears = cache?.clears ?? 0
     const open = () =>
       sealed === undefined
         ? decrypt(opened, context)
@@ -235,7 +238,7 @@ export class KeyService {
     try {
       const plaintext = await retryWhileStandbyLags(open, context, clock)
       // In the cache, what a local key decrypts would outlast kms.localKeys.offlineFor.
-      if (sealed === undefined || localKeys === undefined) cache?.keep(opened, plaintext)
+      if (sealed === undefined || localKeys === undefined) cache?.keep(opened, plaintext, clears)
       return plaintext
     } catch (error) {
       if (hasCode(error, 'CIPHERTEXT_INVALID')) await this.#checkClaimAgain(opened, context)

@@ -63,6 +63,17 @@ export function openSeed(
   )
 }
 
+/** Whether a local key decrypts a DEK seed. Throws CIPHERTEXT_INVALID if it is not a local key. */
+export function doesOpenSeed(
+  localKey: Uint8Array,
+  { bytes, associatedData }: Pick<SealedSeed, 'bytes' | 'associatedData'>,
+): boolean {
+  requireLocalKey(localKey)
+  const seed = openDerived(localKey, SEAL_DOMAIN, bytes, associatedData)
+  seed?.fill(0)
+  return seed !== undefined
+}
+
 /** Throws CIPHERTEXT_INVALID if what Transit decrypted is not a local key. */
 export function requireLocalKey(bytes: Uint8Array): void {
   if (bytes.byteLength === LOCAL_KEY_BYTES) return

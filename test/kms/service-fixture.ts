@@ -29,8 +29,8 @@ export class MemoryTransit {
   bug: Error | undefined
   /** No encrypt is answered. */
   hang = false
-  /** Every decrypt fails with it. */
-  denied: (() => Promise<never>) | undefined
+  /** Awaited by every decrypt before it answers. */
+  beforeDecrypt: (() => Promise<void>) | undefined
   /** Answered by every decrypt. */
   answer: Buffer | undefined
   /** Bytes that a ciphertext has more than needed, as one of a large RSA key would. */
@@ -84,7 +84,7 @@ export class MemoryTransit {
   readonly decrypt = async (input: DecryptInput): Promise<Buffer> => {
     this.decrypts += 1
     this.#fail()
-    await this.denied?.()
+    await this.beforeDecrypt?.()
     return this.#open(input)
   }
 
@@ -92,7 +92,7 @@ export class MemoryTransit {
   readonly decryptAll = async (inputs: readonly DecryptInput[]): Promise<DecryptResult[]> => {
     this.decrypts += 1
     this.#fail()
-    await this.denied?.()
+    await this.beforeDecrypt?.()
     return inputs.map((input) => {
       try {
         return this.#open(input)

@@ -62,6 +62,14 @@ void test('a second refusal is returned: encrypt tries twice', async (t) => {
   t.same(await cost(() => service.encrypt(seed, within())), { reads: 1, encrypts: 2, decrypts: 0 })
 })
 
+void test('encrypt does not try again if the check meanwhile finds that this Vault must not encrypt', async (t) => {
+  const { service, within, transit, watch } = await serviceFixture()
+  watch.suspect()
+  transit.answer = Buffer.alloc(32, 1)
+  transit.faults.push('KEY_VERSION_UNKNOWN')
+  await t.rejects(service.encrypt(seed, within()), { code: 'PLAINTEXT_WRONG' })
+})
+
 void test('an answer that the API server would discard is an error, for a seed only', async (t) => {
   const { service, within, transit } = await serviceFixture()
   transit.padding = 1_000
@@ -484,6 +492,20 @@ void test('a refusal that a check finds empties the cache, an outage does not', 
   t.equal(cache?.size, 1)
   transit.faults.push('VAULT_DENIED')
   await watch.refresh(within()).catch(() => undefined)
+  t.equal(cache?.size, 0)
+})
+
+void test('what Vault answered before a refusal is not kept after it', async (t) => {
+  const { service, within, transit, cache, watch } = await serviceFixture({ cache: true })
+  const envelope = await service.encrypt(seed, within())
+  const door = Promise.withResolvers<void>()
+  transit.beforeDecrypt = () => door.promise
+  const decrypting = service.decrypt(envelope, within())
+  await settle()
+  transit.faults.push('VAULT_DENIED')
+  await watch.refresh(within()).catch(() => undefined)
+  door.resolve()
+  t.same(await decrypting, seed)
   t.equal(cache?.size, 0)
 })
 

@@ -3,12 +3,7 @@ import { BridgeError } from '../../errors.ts'
 import { SecretCache } from '../../memory/secret-cache.ts'
 import type { OpenedEnvelope } from '../../seed/envelope.ts'
 import type { KeySnapshot } from '../../seed/key-snapshot.ts'
-import {
-  LOCAL_KEY_BYTES,
-  openSeed,
-  requireLocalKey,
-  type SealedSeed,
-} from '../../seed/local-seal.ts'
+import { doesOpenSeed, LOCAL_KEY_BYTES, openSeed, type SealedSeed } from '../../seed/local-seal.ts'
 import { waitWithin } from '../../time/bounded-wait.ts'
 import type { Clock } from '../../time/clock.ts'
 import type { DecryptInput } from '../../transit/transit.ts'
@@ -55,7 +50,8 @@ export interface RingNote {
 export class LocalKeyRing {
   readonly #options: LocalKeyRingOptions
   readonly #keys: SecretCache<RingNote>
-  readonly #unwrapping = new Map<string, Promise<void>>()
+  readonly #unwrapping = new Map<string, Promise<boolean>>()
+  #clears = 0
 
   constructor(options: LocalKeyRingOptions) {
     this.#options = options
@@ -72,14 +68,22 @@ export class LocalKeyRing {
 
   /** Decrypts a DEK seed, which the caller owns and zeroes. The claim of the envelope was checked. */
   async open(envelope: LocalEnvelope, context: CallContext): Promise<Buffer> {
+    const { mayUse, clock } = this.#options
     const seed = this.openNow(envelope)
     if (seed !== undefined) return seed
-    if (!this.#options.mayUse() || this.#unwrapping.size >= MAX_UNWRAPS)
-      return openAndZero(await this.#options.decrypt(envelope, context), envelope.sealed)
-    await waitWithin(this.#unwrapOnce(envelope, context), context, this.#options.clock, 'Vault')
+    if (!mayUse() || this.#unwrapping.size >= MAX_UNWRAPS) return this.#openAlone(envelope, context)
+    const unwrapping = this.#unwrapOnce(envelope, context)
+    // Either the data of the call that asked was changed, or Vault returned something else: other calls must not fail for it.
+    if (!(await waitWithin(unwrapping, context, clock, 'Vault')))
+      return this.#openAlone(envelope, context)
     const learned = this.openNow(envelope)
     if (learned !== undefined) return learned
     throw new BridgeError('VAULT_UNAVAILABLE', 'the local key was removed while this call waited')
+  }
+
+  /** Asks Transit for this call alone, and keeps nothing. */
+  async #openAlone(envelope: LocalEnvelope, context: CallContext): Promise<Buffer> {
+    return openAndZero(await this.#options.decrypt(envelope, context), envelope.sealed)
   }
 
   /** The same without Vault; undefined if the local key is not known. */
@@ -121,11 +125,12 @@ export class LocalKeyRing {
   }
 
   clear(): void {
+    this.#clears += 1
     this.#keys.clear()
   }
 
   /** Concurrent calls for one local key share one request, under the uid of the first. */
-  #unwrapOnce(envelope: LocalEnvelope, context: CallContext): Promise<void> {
+  #unwrapOnce(envelope: LocalEnvelope, context: CallContext): Promise<boolean> {
     const id = identify(envelope.ciphertext, envelope.sealed.clusterId)
     const running = this.#unwrapping.get(id)
     if (running !== undefined) return running
@@ -134,13 +139,20 @@ export class LocalKeyRing {
     return work
   }
 
-  async #unwrap(envelope: LocalEnvelope, { uid, onVaultRequest }: CallContext): Promise<void> {
+  /**
+   * Learns a local key. Returns false if it does not open the envelope: a wrong key in memory and in the sealed file would make all
+   * data under it unreadable.
+   */
+  async #unwrap(envelope: LocalEnvelope, { uid, onVaultRequest }: CallContext): Promise<boolean> {
     const { clock, decrypt, mayUse } = this.#options
     const deadline = clock.monotonic() + UNWRAP_TIMEOUT_MS
+    const clears = this.#clears
     const key = await decrypt(envelope, { deadline, uid, onVaultRequest })
     try {
-      requireLocalKey(key)
-      if (mayUse()) this.add(noteOf(envelope), key)
+      if (!doesOpenSeed(key, envelope.sealed)) return false
+      // What Vault answered before a refusal is not kept after it.
+      if (mayUse() && clears === this.#clears) this.add(noteOf(envelope), key)
+      return true
     } finally {
       key.fill(0)
     }

@@ -125,6 +125,50 @@ void test('a local key of another node costs one request, for any number of seed
   t.ok((await read()).every((found) => found.equals(seed)))
 })
 
+void test('a wrong answer for a local key is not kept: the next call decrypts', async (t) => {
+  const other = await fixture()
+  const envelope = await other.service.encrypt(seed, other.within())
+  const { service, within, transit, ring, clock } = await fixture({ transit: other.transit })
+  const known = ring.size
+  transit.answer = Buffer.alloc(32, 1)
+  await t.rejects(service.decrypt(envelope, within()), { code: 'CIPHERTEXT_INVALID' })
+  t.equal(ring.size, known)
+  transit.answer = undefined
+  await clock.advance(10_000)
+  t.same(await service.decrypt(envelope, within()), seed)
+  t.equal(ring.size, known + 1)
+})
+
+void test('changed data under an unknown local key does not fail other calls for that key', async (t) => {
+  const other = await fixture()
+  const envelope = await other.service.encrypt(seed, other.within())
+  const ciphertext = Buffer.from(envelope.ciphertext)
+  ciphertext[ciphertext.length - 1]! ^= 1
+  const { service, within, ring } = await fixture({ transit: other.transit })
+  const known = ring.size
+  const changed = service.decrypt({ ...envelope, ciphertext }, within())
+  const good = service.decrypt(envelope, within())
+  await t.rejects(changed, { code: 'CIPHERTEXT_INVALID' })
+  t.same(await good, seed)
+  t.equal(ring.size, known, 'the call that asked did not prove the key')
+  t.same(await service.decrypt(envelope, within()), seed)
+  t.equal(ring.size, known + 1)
+})
+
+void test('a local key that Vault returns after a refusal is not kept', async (t) => {
+  const other = await fixture()
+  const envelope = await other.service.encrypt(seed, other.within())
+  const { service, within, transit, ring } = await fixture({ transit: other.transit })
+  const door = Promise.withResolvers<void>()
+  transit.beforeDecrypt = () => door.promise
+  const decrypting = service.decrypt(envelope, within())
+  await settle()
+  ring.clear()
+  door.resolve()
+  await t.rejects(decrypting, { code: 'VAULT_UNAVAILABLE' })
+  t.equal(ring.size, 0)
+})
+
 void test('data of both modes is read in both modes', async (t) => {
   const [on, off] = [await fixture(), await serviceFixture()]
   const [local, direct] = [
@@ -265,14 +309,14 @@ void test('a local key that Vault returned before a refusal is not kept after it
   const f = await fixture({ localKeys: { maxUses: 1 } })
   const { service, within, ring, transit } = f
   await service.encrypt(seed, within())
-  const { promise, resolve } = Promise.withResolvers<never>()
-  transit.denied = () => promise
+  const { promise, resolve } = Promise.withResolvers<void>()
+  transit.beforeDecrypt = () => promise
   // It uses the local key that is due, and asks for the next one.
   await service.encrypt(seed, within())
   await settle()
   await startRefusal(f)
   t.equal(ring.size, 0)
-  resolve(undefined as never)
+  resolve()
   await settle()
   t.equal(ring.size, 0)
   await t.rejects(service.encrypt(seed, within()), { code: 'VAULT_DENIED' })
@@ -331,7 +375,7 @@ void test('the loss of a permission that calls no longer use is noticed within m
   const f = await fixture()
   const { service, within, transit, clock } = f
   await service.encrypt(seed, within())
-  transit.denied = () => Promise.reject(new BridgeError('VAULT_DENIED', 'no decrypt'))
+  transit.beforeDecrypt = () => Promise.reject(new BridgeError('VAULT_DENIED', 'no decrypt'))
   await clock.advance(2 * HOUR)
   t.match(service.status().healthz, /no decrypt/)
   await t.rejects(service.encrypt(seed, within()), { code: 'VAULT_DENIED' })
