@@ -70,8 +70,10 @@ export class Exchange implements Dispatcher.DispatchHandler, SilentTry {
   }
 
   #loseTime(waitedMs: number, restMs: number): void {
-    if (restMs > 0 && !this.#mayLeave()) {
-      this.#cancelTimer = this.#clock.after(restMs, () => this.#loseTime(waitedMs + restMs, 0))
+    const waitMs = restMs === 0 ? 0 : Math.min(this.#timeToLeave(), restMs)
+    if (waitMs > 0) {
+      const lose = () => this.#loseTime(waitedMs + waitMs, restMs - waitMs)
+      this.#cancelTimer = this.#clock.after(waitMs, lose)
       return
     }
     const isUnsent = this.#controller === undefined
@@ -79,10 +81,11 @@ export class Exchange implements Dispatcher.DispatchHandler, SilentTry {
     this.#giveUp(late(this.#attempt, this.#address, restMs > 0 ? waitedMs : undefined))
   }
 
-  /** A node whose response has begun is not silent. */
-  #mayLeave(): boolean {
+  /** Infinity if it may not: a node whose response has begun is not silent. */
+  #timeToLeave(): number {
     const { silence } = this.#attempt
-    return this.#status === 0 && silence?.mayLeave(this.#clock.monotonic()) === true
+    if (this.#status !== 0 || silence === undefined) return Infinity
+    return silence.takeTurn(this.#clock.monotonic())
   }
 
   carriedBy(connection: Connection): void {

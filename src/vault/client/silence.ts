@@ -31,11 +31,12 @@ export class Silence {
     this.#tries.delete(one)
   }
 
-  /** Whether a try whose patience has ended may leave now. */
-  mayLeave(now: number): boolean {
-    if (now - this.#leftAt < LEAVE_GAP_MS) return false
+  /** How many milliseconds a try whose patience has ended must wait until it may ask again; 0 if it leaves now. */
+  takeTurn(now: number): number {
+    const waitMs = this.#leftAt + LEAVE_GAP_MS - now
+    if (waitMs > 0) return waitMs
     this.#leftAt = now
-    return true
+    return 0
   }
 
   /** A request that began at this time was answered. Returns whether others were stuck. */
