@@ -196,6 +196,38 @@ void test('a refusal of an address that was not proven is believed after all oth
   }
 })
 
+void test('a rejection that Vault counts is not checked at other addresses if the address was proven', (t) => {
+  const book = bookOf(3)
+  for (const index of [0, 1, 2]) book.prove(index)
+  const plan = new RetryPlan(book, () => 0, { countsRefusals: true })
+  t.equal(codeOf(plan.next(rejectedLogin, LONG, true)), 'VAULT_REJECTED')
+  const other = new RetryPlan(book, () => 0, { countsRefusals: true })
+  t.equal(other.next(denied, LONG, true), 0, 'a denial is not counted')
+  t.end()
+})
+
+void test('a rejection that Vault counts is checked only at proven addresses if the address was not proven', (t) => {
+  const book = bookOf(4)
+  book.prove(2)
+  const plan = new RetryPlan(book, () => 0, { countsRefusals: true })
+  t.equal(plan.next(rejectedLogin, LONG, true), 0)
+  t.equal(plan.index, 2)
+  for (let more = 0; more < 5; more += 1) {
+    t.type(plan.next(down, LONG, true), 'number')
+    t.equal(plan.index, 2)
+  }
+  t.equal(codeOf(plan.next(rejectedLogin, LONG, true)), 'VAULT_REJECTED')
+  t.end()
+})
+
+void test('a rejection that Vault counts ends the login if no address was proven, and the next one starts elsewhere', (t) => {
+  const book = bookOf(3)
+  const plan = new RetryPlan(book, () => 0, { countsRefusals: true })
+  t.equal(codeOf(plan.next(rejectedLogin, LONG, true)), 'VAULT_REJECTED')
+  t.equal(book.current, 1)
+  t.end()
+})
+
 void test('the others are asked about a denial of a proven address, too, and may contradict it', async (t) => {
   const book = bookOf(2)
   book.prove(0)

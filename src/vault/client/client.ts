@@ -116,7 +116,10 @@ class Client implements VaultClient {
 
   async request(request: VaultRequest, context: CallContext): Promise<VaultResponse> {
     const startedAt = this.#options.clock.monotonic()
-    const plan = new RetryPlan(this.#book, this.#random, context)
+    const plan = new RetryPlan(this.#book, this.#random, {
+      ...context,
+      countsRefusals: request.countsRefusals,
+    })
     for (;;) {
       const outcome = await this.#send(
         request,

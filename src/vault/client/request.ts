@@ -57,6 +57,11 @@ export interface VaultRequest {
     ((answer: { readonly status: number; readonly text: string }) => boolean) | undefined
   /** Whether the request must not be sent again after a failure, because Vault may have carried it out: the rotation of a key. */
   readonly isSentOnce?: boolean | undefined
+  /**
+   * Whether Vault counts rejections (400) toward a lockout. Then a rejection by a proven address is not checked at others, and one
+   * by another address only at proven ones.
+   */
+  readonly countsRefusals?: boolean | undefined
   /** Sent as X-Vault-Token; without it the request is anonymous (a login). */
   readonly token?: Secret<string> | undefined
   /** Overrides the configured namespace (a login may be in another one); empty for the root namespace. */

@@ -2,7 +2,7 @@ import type { CallContext } from '../../call-context.ts'
 import { isOutage, isRefusal, type BridgeError, type ErrorCode } from '../../errors.ts'
 import type { AddressBook } from './address-book.ts'
 import type { AttemptFailure, Retry } from './attempt.ts'
-import type { VaultOperation } from './request.ts'
+import type { VaultOperation, VaultRequest } from './request.ts'
 
 /** Maximum number of attempts without a wait in between. */
 const MAX_ATTEMPTS_AT_ONCE = 3
@@ -45,6 +45,8 @@ export class RetryPlan {
   /** How often this request may wait for failures other than a rate limit. */
   #maxWaits = 0
   #refusedByProven = false
+  readonly #countsRefusals: boolean
+  #onlyProven = false
   #error: BridgeError | undefined
   #rank = 0
 
@@ -55,11 +57,14 @@ export class RetryPlan {
     {
       failsFast,
       maxRetryWaitMs = Infinity,
-    }: Pick<CallContext, 'failsFast' | 'maxRetryWaitMs'> = {},
+      countsRefusals = false,
+    }: Pick<CallContext, 'failsFast' | 'maxRetryWaitMs'> &
+      Pick<VaultRequest, 'countsRefusals'> = {},
   ) {
     this.#book = book
     this.#random = random
     this.#maxWaitedMs = failsFast === true ? MAX_WAITED_FAST_MS : maxRetryWaitMs
+    this.#countsRefusals = countsRefusals
     this.#index = book.current
   }
 
@@ -88,6 +93,11 @@ export class RetryPlan {
     if (failure.error.code === 'VAULT_TIMEOUT') this.#silences += 1
     const retry = this.#retryOf(failure)
     const error = this.#choose(failure.error, retry)
+    if (this.#isCounted(failure.error)) {
+      this.#onlyProven = true
+      // The next login starts at another address: this one may be a different Vault.
+      if (!this.#book.isProven(this.#index)) this.#book.leave(this.#index)
+    }
     if (retry === 'ask-others') this.#refusedAt.add(this.#index)
     if (retry === 'ask-others' && this.#book.isProven(this.#index)) this.#refusedByProven = true
     if (retry === 'soon' || retry === 'at-once') this.#maxWaits = Infinity
@@ -108,8 +118,14 @@ export class RetryPlan {
 
   /** A Vault that was never proven may be a different one, without our data. */
   #retryOf({ error, retry }: AttemptFailure): Retry {
+    if (this.#isCounted(error) && this.#book.isProven(this.#index)) return 'never'
     const isSuspect = isRefusal(error) && !this.#book.isProven(this.#index)
     return retry === 'never' && isSuspect ? 'ask-others' : retry
+  }
+
+  /** Nodes of one cluster share the count, so each address that is asked brings the lockout closer. */
+  #isCounted({ code }: BridgeError): boolean {
+    return this.#countsRefusals && code === 'VAULT_REJECTED'
   }
 
   #move(retry: Retry, waitMs: number | undefined): number | undefined {
@@ -135,7 +151,8 @@ export class RetryPlan {
   #startOver(): number | undefined {
     if (this.#waits >= this.#maxWaits || this.#refusedByProven) return undefined
     this.#tried = new Set(this.#refusedAt)
-    const next = this.#refusedAt.has(this.#book.current) ? this.#untried() : this.#book.current
+    const { current } = this.#book
+    const next = this.#mayTry(current) ? current : this.#untried()
     if (next === undefined) return undefined
     this.#index = next
     return this.#wait(undefined)
@@ -158,8 +175,12 @@ export class RetryPlan {
     const { addresses, current } = this.#book
     const others = addresses
       .map((_, step) => (current + step) % addresses.length)
-      .filter((index) => !this.#tried.has(index))
+      .filter((index) => this.#mayTry(index))
     return others.find((index) => this.#book.isProven(index)) ?? others[0]
+  }
+
+  #mayTry(index: number): boolean {
+    return !this.#tried.has(index) && (!this.#onlyProven || this.#book.isProven(index))
   }
 
   /**

@@ -1,7 +1,7 @@
 import type { CallContext } from '../../call-context.ts'
 import { BridgeError } from '../../errors.ts'
 import type { Clock } from '../../time/clock.ts'
-import type { VaultRequester } from '../client/request.ts'
+import type { VaultRequest, VaultRequester } from '../client/request.ts'
 import { grantOfLogin } from './grant.ts'
 import type { Grant } from './login.ts'
 import { COUNTED_REFUSAL, HARMLESS_REFUSAL, RefusalHold } from './refusal-hold.ts'
@@ -55,9 +55,15 @@ export class LoginEndpoint {
   async login(attempt: LoginAttempt, context: CallContext): Promise<Grant> {
     this.#hold.check(attempt.digest)
     try {
-      const { body } = attempt
-      const request = { operation: 'login', method: 'POST', path: this.#path, body } as const
-      const grant = grantOfLogin(await this.#options.client.request(request, context))
+      const { client, countsRefusals } = this.#options
+      const request: VaultRequest = {
+        operation: 'login',
+        method: 'POST',
+        path: this.#path,
+        body: attempt.body,
+        countsRefusals,
+      }
+      const grant = grantOfLogin(await client.request(request, context))
       this.#hold.clear()
       return grant
     } catch (thrown) {

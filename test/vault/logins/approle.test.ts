@@ -2,10 +2,12 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'tap'
 import { systemClock } from '../../../src/time/clock.ts'
+import type { VaultRequest } from '../../../src/vault/client/request.ts'
 import { appRoleLogin } from '../../../src/vault/logins/approle.ts'
 import { SkippingClock } from '../../fakes/clock.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
 import { enableAppRole, newSecretId } from '../../real/vault/transit-setup.ts'
+import { clientFixture } from '../client-fixture.ts'
 import { soon, startVault } from '../real-vault.ts'
 import { refusedMessage } from './refused.ts'
 
@@ -105,6 +107,21 @@ void test('a role that is locked is named as a cause, and tried again within a m
   const since = bao.auditMark()
   clock.skip(80_000)
   await refusedMessage(t, login.login(soon(clock)))
+  t.equal(countLogins(since), 1)
+})
+
+void test('a refused secret id counts once, no matter how many addresses Vault has', async (t) => {
+  const addresses = [bao.address, bao.address.replace('127.0.0.1', 'localhost')]
+  t.not(addresses[0], addresses[1])
+  const { client: several } = clientFixture(t, addresses)
+  const { token } = await approle.login(soon())
+  const lookUpSelf = { operation: 'lookup_token', method: 'GET', path: 'auth/token/lookup-self' }
+  await several.request({ ...lookUpSelf, token } as VaultRequest, soon())
+  const file = join(folder, 'several')
+  await writeFile(file, await staleSecretId())
+  const since = bao.auditMark()
+  const login = appRoleLogin({ ...usual, client: several, secretIdFile: file })
+  await refusedMessage(t, login.login(soon()))
   t.equal(countLogins(since), 1)
 })
 
