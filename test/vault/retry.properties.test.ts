@@ -90,8 +90,10 @@ holds(
     for (const { next, leftMs } of tries) {
       if (typeof next !== 'number') continue
       ok(next >= 0 && next < leftMs, `waits ${String(next)} with ${String(leftMs)} left`)
-      ok(waitedMs < (given.failsFast ? 2_000 : (given.maxRetryWaitMs ?? Infinity)) || next === 0)
+      const maxWaitedMs = given.failsFast ? 2_000 : (given.maxRetryWaitMs ?? Infinity)
+      ok(waitedMs < maxWaitedMs || next === 0)
       waitedMs += next
+      ok(waitedMs <= maxWaitedMs + 500, `waits ${String(waitedMs)} in all`)
     }
     ok(waitedMs < given.leftMs || waitedMs === 0)
   },

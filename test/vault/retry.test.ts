@@ -174,6 +174,22 @@ void test('a rate limit that outlasts the call is reported after the other addre
   t.equal(codeOf(plan.next(limited, 2000, true)), 'VAULT_RATE_LIMITED')
 })
 
+void test('a rate limit that outlasts the time that a request may wait is not waited for', async (t) => {
+  const limited = failure('VAULT_RATE_LIMITED', 'later', 7_000)
+  for (const limits of [{ failsFast: true }, { maxRetryWaitMs: 5_000 }]) {
+    const plan = new RetryPlan(bookOf(2), () => 0, limits)
+    t.equal(plan.next(limited, LONG, true), 0)
+    t.equal(plan.index, 1)
+    t.equal(codeOf(plan.next(limited, LONG, true)), 'VAULT_RATE_LIMITED')
+  }
+  const plan = new RetryPlan(bookOf(1), () => 0, { failsFast: true })
+  t.equal(plan.next(failure('VAULT_RATE_LIMITED', 'later', 1_500), LONG, true), 1_500)
+  t.equal(
+    codeOf(plan.next(failure('VAULT_RATE_LIMITED', 'later', 600), LONG, true)),
+    'VAULT_RATE_LIMITED',
+  )
+})
+
 void test('a rate limit that says it has passed causes no requests without a wait', async (t) => {
   const plan = planOf(1)
   const limited = failure('VAULT_RATE_LIMITED', 'later', 0)

@@ -102,7 +102,7 @@ export class RetryPlan {
     if (retry === 'ask-others' && this.#book.isProven(this.#index)) this.#refusedByProven = true
     if (retry === 'soon' || retry === 'at-once') this.#maxWaits = Infinity
     if (retry === 'elsewhere') this.#maxWaits = Math.max(this.#maxWaits, MAX_WAITS_ELSEWHERE)
-    const outlasts = retry === 'later' && failure.waitMs !== undefined && failure.waitMs >= leftMs
+    const outlasts = retry === 'later' && this.#isTooLong(failure.waitMs ?? 0, leftMs)
     if (retry === 'soon' || retry === 'elsewhere' || outlasts) this.#book.leave(this.#index)
     if (!repeatable) return error
     const waitMs = outlasts ? this.#moveOn() : this.#move(retry, failure.waitMs)
@@ -156,6 +156,11 @@ export class RetryPlan {
     if (next === undefined) return undefined
     this.#index = next
     return this.#wait(undefined)
+  }
+
+  /** Whether a wait that Vault asked for ends after the caller's deadline, or exceeds the limit of all waits. */
+  #isTooLong(askedMs: number, leftMs: number): boolean {
+    return askedMs >= leftMs || this.#waitedMs + askedMs > this.#maxWaitedMs
   }
 
   #wait(askedMs: number | undefined): number | undefined {
