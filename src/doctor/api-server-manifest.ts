@@ -3,6 +3,7 @@ import { posix } from 'node:path'
 import { readAsGo } from '../yaml/go/read.ts'
 import { decodeShape, list, pointer, raw, struct, text, type Shape } from '../yaml/go/shape.ts'
 import { findFlags } from './api-server-flags.ts'
+import { trimSlashes } from '../text/slashes.ts'
 
 const Container = struct({
   name: text,
@@ -68,7 +69,10 @@ function describe(
     const host = volumes.find((volume) => volume.name === name)?.hostPath?.path
     if (host === undefined || subPathExpr !== '') return []
     return [
-      { inside: trimEnd(posix.normalize(mountPath)), host: trimEnd(posix.join(host, subPath)) },
+      {
+        inside: trimSlashes(posix.normalize(mountPath)),
+        host: trimSlashes(posix.join(host, subPath)),
+      },
     ]
   })
   return {
@@ -78,15 +82,26 @@ function describe(
   }
 }
 
+/** A name without an end is not searched for one at each of its characters. */
+const REFERENCE = /\$(?:\$|\(([^$()]*)\))/g
+/** Variables may contain others, so their text could grow without a limit. */
+const MAX_EXPANDED_LENGTH = 1024 * 1024
+
 /**
  * Its command and arguments, with the variables that have a value in the manifest (kubernetes:
  * third_party/forked/golang/expansion).
  */
 function listWords({ command, args, env }: ContainerPart): readonly string[] {
   const values = new Map<string, string>()
+  let room = MAX_EXPANDED_LENGTH
+  const valueOf = (name: string) => {
+    const value = values.get(name)
+    room -= value?.length ?? 0
+    return room < 0 ? undefined : value
+  }
   const expand = (word: string) =>
-    word.replaceAll(/\$(?:\$|\(([^)]*)\))/g, (reference, name?: string) =>
-      name === undefined ? '$' : (values.get(name) ?? reference),
+    word.replaceAll(REFERENCE, (reference, name?: string) =>
+      name === undefined ? '$' : (valueOf(name) ?? reference),
     )
   for (const { name, value, valueFrom } of env) {
     if ((valueFrom ?? null) === null) values.set(name, expand(value))
@@ -105,8 +120,4 @@ function translate(path: string, mounts: readonly Mount[]): string | undefined {
     .filter(({ inside }) => path === inside || path.startsWith(`${inside}/`))
     .toSorted((one, other) => other.inside.length - one.inside.length)
   return nearest && nearest.host + path.slice(nearest.inside.length)
-}
-
-function trimEnd(path: string): string {
-  return path.replace(/\/+$/, '')
 }

@@ -7,6 +7,7 @@ import type { KubeAccess } from './access.ts'
 import { kubeconfigFault, readPart, readText } from './kubeconfig-part.ts'
 import { Kubeconfig, type ClusterPart, type KubeconfigFile } from './kubeconfig-shape.ts'
 import { readUser } from './kubeconfig-user.ts'
+import { trimSlashes } from '../text/slashes.ts'
 
 /**
  * Reads the address and credentials of a context (default: the current context) as kubectl does (client-go:
@@ -71,7 +72,7 @@ async function readCluster(file: string, cluster: ClusterPart): Promise<KubeAcce
 
 /** kubectl drops a query and a fragment. */
 function normalizeServer(server: string): string {
-  return server.replace(/[?#][^]*$/, '').replace(/\/+$/, '')
+  return trimSlashes(server.replace(/[?#][^]*$/, ''))
 }
 
 function isCertificate(pem: string): boolean {

@@ -869,6 +869,26 @@ void test('nothing is proven by a check that two addresses answered', async (t) 
   t.equal(second.requests.length, 2)
 })
 
+void test('a redirect to an address that is not proven is followed only after that one has shown the same key', async (t) => {
+  const good = answer(200, { data: {} })
+  for (const isSame of [false, true]) {
+    const leader = await LocalVault.start(t, good)
+    const standby = await LocalVault.start(t, good)
+    const { client } = clientFixture(t, [standby.address, leader.address], {
+      recognize: () => Promise.resolve(isSame),
+    })
+    const check = within(5000)
+    await client.request(readKey, check)
+    client.prove(check)
+    const location = `${leader.address}/v1/transit/decrypt/k8s-etcd`
+    standby.handle = answer(307, '', { Location: location })
+    const response = client.request(decrypt, within(1000))
+    if (isSame) t.equal((await response).status, 200)
+    else t.match(await failureOf(response), { code: 'VAULT_REDIRECT_REFUSED' })
+    t.equal(leader.requests.length, isSame ? 1 : 0, 'no token and no plaintext before')
+  }
+})
+
 void test('other addresses are proven in advance, with the token of the check', async (t) => {
   const vaults = [
     await LocalVault.start(t, answer(200)),

@@ -144,6 +144,17 @@ void test('of many dead addresses three are tried without a wait, and the next c
   t.equal(book.current, 3)
 })
 
+void test('a rate limit that lasts longer than all waits of a request is not awaited', (t) => {
+  const limited = failure('VAULT_RATE_LIMITED', 'later', 7_000)
+  for (const limits of [{ failsFast: true }, { maxRetryWaitMs: 5_000 }]) {
+    const plan = new RetryPlan(bookOf(2), () => 0, limits)
+    t.equal(plan.next(limited, LONG, true), 0, 'another address')
+    t.equal(codeOf(plan.next(limited, LONG, true)), 'VAULT_RATE_LIMITED')
+  }
+  t.equal(planOf(1).next(limited, LONG, true), 7_000, 'a served call waits')
+  t.end()
+})
+
 void test('an address with a fault that does not end without a change is tried twice more, for another node behind it', async (t) => {
   const plan = planOf(1)
   for (const waitMs of [150, 300]) t.equal(plan.next(untrusted, LONG, true), waitMs)

@@ -490,12 +490,33 @@ void test('a new token that a standby does not know yet is tried again', async (
   t.equal(login.calls.length, 2, 'once accepted, a denial means that it was revoked')
 })
 
-void test('a new token is not tried again beyond the deadline of the caller', async (t) => {
-  const { vault, ask, within } = await loggedIn()
-  const asked = ask(within(50))
+// As a refusal, it would zero the local keys of the plugin.
+void test('a new token is not tried again beyond the deadline of the caller, and its denial is then an outage', async (t) => {
+  const { clock, vault, ask, within } = await loggedIn()
+  for (const [call, milliseconds, tries] of [
+    [0, 50, 1],
+    [1, 250, 2],
+  ] as const) {
+    const asked = ask(within(milliseconds))
+    await settle()
+    for (let count = 0; count < tries; count += 1) {
+      await vault.call(call + count).fail('VAULT_DENIED')
+      await clock.advance(100)
+    }
+    t.equal(asked.ended, 'VAULT_UNAVAILABLE')
+    t.equal(vault.calls.length, call + tries)
+  }
+})
+
+void test('a caller that disconnects while a new token is tried again sees no refusal', async (t) => {
+  const { clock, vault, ask, within } = await loggedIn()
+  const caller = new AbortController()
+  const asked = ask({ ...within(3_000), signal: caller.signal })
   await settle()
   await vault.call(0).fail('VAULT_DENIED')
-  t.equal(asked.ended, 'VAULT_DENIED')
+  caller.abort()
+  await clock.advance(100)
+  t.equal(asked.ended, 'VAULT_UNAVAILABLE')
 })
 
 void test('a token with few uses is replaced before they are spent', async (t) => {

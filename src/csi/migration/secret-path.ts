@@ -26,6 +26,9 @@ interface TransitOperation {
   readonly advice: string
 }
 
+/** The patterns below take quadratic time for some paths. Those of Vault are short. */
+const MAX_PATH_LENGTH = 1024
+const VERSION = /^version=[0-9]+$/
 const DECRYPT = /^(?<mount>.+)\/decrypt\/(?<key>[^/]+)$/
 const EXPORT =
   /^(?<mount>.+)\/export\/[a-z]+(?:-[a-z]+)*-key\/(?<key>[^/]+)(?:\/(?<version>[^/]+))?$/
@@ -39,9 +42,14 @@ const KV_1 = /^(?<mount>kv|secret)\/(?<name>.+)$/
 
 /** Reads a path. The Vault provider also accepts it with a leading slash or `v1/`, and with a query. */
 export function readSecretPath(secretPath: string): SecretPlace {
-  const path = secretPath.replace(/^\/?(?:v1\/)?/, '').replace(/\?.*$/, '')
+  const [place = '', ...query] = secretPath.split('?')
+  const path = place.replace(/^\/?(?:v1\/)?/, '')
+  if (path.length > MAX_PATH_LENGTH) return { kind: 'other' }
   const { mount = '', name = '' } = (KV_2.exec(path) ?? KV_1.exec(path))?.groups ?? {}
-  const version = /\?(?:.*&)?version=(?<version>[0-9]+)/.exec(secretPath)?.groups?.['version']
+  const version = query
+    .flatMap((part) => part.split('&'))
+    .findLast((part) => VERSION.test(part))
+    ?.slice('version='.length)
   if (name !== '') return { kind: 'kv', mount, name, version }
   const decrypt = DECRYPT.exec(path)?.groups
   if (decrypt !== undefined)

@@ -1,5 +1,6 @@
 import { BridgeError } from '../../errors.ts'
 import type { VaultOperation } from './request.ts'
+import { trimSlashes } from '../../text/slashes.ts'
 
 /** How long an address may be silent before a request is sent to another one, or over another connection. */
 const PATIENCE_MS = 750
@@ -105,7 +106,7 @@ function parseAddress(text: string): Address {
   if (url.search !== '' || url.hash !== '') {
     throw invalid(`must not contain a query or fragment (host ${url.host})`)
   }
-  const path = url.pathname.replace(/\/+$/, '')
+  const path = trimSlashes(url.pathname)
   return { text: url.origin + path, origin: url.origin, secure: url.protocol === 'https:' }
 }
 

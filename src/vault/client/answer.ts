@@ -182,6 +182,10 @@ function isOfEngine(text: string): boolean {
  */
 const PASSING: ReadonlySet<number> = new Set([408, 412, 421, 425, 472, 473])
 
+/** The words of Go's net/http and of nginx, which both send with 400, and how much of a page is searched for them. */
+const NEEDS_TLS = /HTTP request .*to (?:an )?HTTPS (?:server|port)/i
+const MAX_PAGE_LENGTH = 4096
+
 /** Something in front of Vault answered, or another server: an outage once Vault was proven. */
 function failForeign(
   foreign: Foreign,
@@ -189,8 +193,7 @@ function failForeign(
   address: string,
   now: number,
 ): AttemptFailure {
-  // The words of Go's net/http and of nginx; both send them with 400.
-  if (raw.status === 400 && /HTTP request .*to (?:an )?HTTPS (?:server|port)/i.test(raw.text))
+  if (raw.status === 400 && NEEDS_TLS.test(raw.text.slice(0, MAX_PAGE_LENGTH)))
     return tlsFailure(address, SPEAKS_TLS)
   const isOverload = raw.status >= 500 || raw.status === 429
   const code = raw.status === 429 ? 'VAULT_RATE_LIMITED' : 'VAULT_UNAVAILABLE'

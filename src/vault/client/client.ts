@@ -7,7 +7,7 @@ import { AddressBook } from './address-book.ts'
 import { readAnswer, type RawAnswer } from './answer.ts'
 import { AttemptFailure, type Attempt, type Outcome } from './attempt.ts'
 import { Endpoint } from './node-vault-request.ts'
-import { MAX_REDIRECTS, isRedirect, failLoop, resolveRedirect } from './redirect.ts'
+import { MAX_REDIRECTS, isRedirect, failDoubtful, failLoop, resolveRedirect } from './redirect.ts'
 import { Recognition, type AddressCheck, type Sender } from './recognition.ts'
 import { RequestReport } from './request-report.ts'
 import {
@@ -129,8 +129,6 @@ class Client implements VaultClient {
       )
       if (!(outcome instanceof AttemptFailure)) {
         plan.succeed()
-        if (this.#options.recognize === undefined && request.token !== undefined)
-          this.#book.prove(plan.index)
         this.#report.answered(request, startedAt)
         return outcome
       }
@@ -265,6 +263,8 @@ class Client implements VaultClient {
     const outcome = readAnswer(answer, address.text, this.#options.clock.now())
     if (!(outcome instanceof AttemptFailure)) {
       if (redirects > 0) this.#book.prefer(index)
+      if (this.#recognition === undefined && answer.attempt.request.token !== undefined)
+        this.#book.prove(index)
       this.#noteAnswer(answer.attempt, index)
     }
     return outcome
@@ -287,6 +287,11 @@ class Client implements VaultClient {
     if (redirects > MAX_REDIRECTS) return failLoop(from)
     const target = resolveRedirect(raw, from, this.#book)
     if (target instanceof AttemptFailure) return target
+    if (this.#recognition !== undefined && this.#book.isDoubtful(target.index)) {
+      // The next try asks that address itself, which must then show the same key.
+      this.#book.prefer(target.index)
+      return failDoubtful(from, this.#endpoint(target.index).transport.address)
+    }
     const { attempt } = raw
     attempt.context.onVaultRequest?.()
     const answer = await this.#endpoint(target.index).transport.exchange(attempt, {

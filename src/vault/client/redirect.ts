@@ -68,6 +68,11 @@ export function failLoop(from: Address): AttemptFailure {
   )
 }
 
+/** The failure for a redirect to an address that may be another Vault (docs/design.md, "Addresses"). */
+export function failDoubtful(from: Address, to: Address): AttemptFailure {
+  return fail(from, `redirects to ${to.text}, which has not shown the same key yet`)
+}
+
 /** Vault keeps the path as it arrived, which lacks a prefix that a proxy in front of it removed. */
 function keepsPath({ pathname }: URL, { attempt }: RawAnswer): boolean {
   const [path = ''] = attempt.request.path.split('?')

@@ -2,6 +2,13 @@ import type { VaultRequest } from './request.ts'
 
 /** Longest text of Vault's that a message repeats, in characters. */
 const MAX_LENGTH = 400
+/**
+ * A longer text is not repeated at all, because a part of it could end within a secret. Vault's own errors are shorter, but a
+ * pod can make its words a part of one.
+ */
+const MAX_READ_LENGTH = 4096
+/** Further texts of one response are not repeated. */
+const MAX_TEXTS = 16
 /** Shorter strings of a body are names and numbers; to redact them would garble ordinary words. */
 const MIN_SECRET_LENGTH = 9
 /** What is a secret regardless of who sent it: a ciphertext of Transit, a token of Vault or OpenBao, a JWT. */
@@ -15,19 +22,34 @@ const NEVER_SECRET = new Set(['role'])
  * that a server repeats become "[secret]", and so does what has the form of a secret of another request.
  */
 export function cleanWords(words: readonly string[], request: VaultRequest): string {
-  const shown = words.map((text) => flatten(hideSecrets(text, request)))
+  const shown = words
+    .slice(0, MAX_TEXTS)
+    .map((text) =>
+      text.length > MAX_READ_LENGTH
+        ? `an error of ${text.length.toLocaleString('en')} characters`
+        : flatten(hideSecrets(text, request)),
+    )
   return shorten(shown.filter((text) => text !== '').join('; '))
 }
 
 /** Removes the decoration of hashicorp/go-multierror: "1 error occurred:\n\t* permission denied\n\n". */
 function flatten(text: string): string {
-  return text
-    .replaceAll(/\d+ errors? occurred:\s*/g, '')
-    .replaceAll(/\s*\n\s*\* /g, '; ')
+  const lines = text.split('\n').map((line) => line.trim())
+  const flat = lines
+    .map((line) => (line.startsWith('* ') ? `; ${line.slice(2)}` : ` ${line}`))
+    .join('')
+    .replaceAll(/(?<!\d)\d+ errors? occurred:\s*/g, '')
     .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
     .replaceAll(/ {2,}/g, ' ')
     .replace(/^[\s;*]+/, '')
-    .replace(/[\s.;]+$/, '')
+  return flat.slice(0, lengthWithoutEnd(flat))
+}
+
+/** A regular expression for the end of a text would be tried at each of its characters. */
+function lengthWithoutEnd(text: string): number {
+  let length = text.length
+  while (length > 0 && /[\s.;]/.test(text.charAt(length - 1))) length -= 1
+  return length
 }
 
 function shorten(text: string): string {

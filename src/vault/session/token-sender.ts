@@ -36,9 +36,11 @@ export class TokenSender {
       try {
         return await this.#sendOnce(request, context, held)
       } catch (thrown) {
-        if (!isDenial(thrown) || !this.#maySettle(held, context, pauseMs)) throw thrown
+        if (!isDenial(thrown) || !this.#maySettle(held)) throw thrown
+        if (clock.monotonic() + pauseMs >= context.deadline) throw notReplicated(thrown)
         await wait(pauseMs, clock, context.signal)
-        if (context.signal?.aborted === true || isStopped() || !held.acquire()) throw thrown
+        if (context.signal?.aborted === true) throw notReplicated(thrown)
+        if (isStopped() || !held.acquire()) throw thrown
       }
     }
     try {
@@ -48,10 +50,9 @@ export class TokenSender {
     }
   }
 
-  #maySettle(held: HeldToken, { deadline }: CallContext, pauseMs: number): boolean {
+  #maySettle(held: HeldToken): boolean {
     const { clock, isStopped } = this.#options
-    const inTime = clock.monotonic() + pauseMs < deadline
-    return held.isAlive(clock) && held.isFresh(clock) && !held.settled && !isStopped() && inTime
+    return held.isAlive(clock) && held.isFresh(clock) && !held.settled && !isStopped()
   }
 
   async #sendOnce(
@@ -73,6 +74,12 @@ export class TokenSender {
       held.release()
     }
   }
+}
+
+/** A caller without time for all tries has not seen a refusal, which would zero local keys. */
+function notReplicated(cause: unknown): BridgeError {
+  const message = 'Vault denies the token that it has just issued; this node may not have it yet'
+  return new BridgeError('VAULT_UNAVAILABLE', message, { cause })
 }
 
 /** Whether Vault answered 403, which may be about the token or about what it may do. */
