@@ -145,10 +145,20 @@ export async function writeEscrow(out: string, { file, shares }: MadeEscrow): Pr
       await createHostFile({ path, mode: 0o600, content })
       written.push(path)
     }
-  } catch (error) {
-    for (const path of written) await removeHostFile(path)
-    throw error
+  } catch (thrown) {
+    const left = await removeAll(written)
+    if (left.length === 0) throw thrown
+    const error = BridgeError.from(thrown)
+    const message = `${error.message}; these secret files could not be removed, so remove them: ${left.join(', ')}`
+    throw new BridgeError(error.code, message, { cause: error })
   }
+}
+
+/** Returns those that could not be removed. */
+async function removeAll(paths: readonly string[]): Promise<readonly string[]> {
+  const left: string[] = []
+  for (const path of paths) await removeHostFile(path).catch(() => left.push(path))
+  return left
 }
 
 /** What the command prints; nothing in it is secret. */

@@ -3,6 +3,8 @@ export const NODE_KEY_CREDENTIAL = '/etc/credstore.encrypted/transit-bridge-node
 
 /** The name of the unit that setup node-key writes, without `.service`. */
 export const NODE_KEY_UNIT = 'transit-bridge-node-key'
+/** Where the plugin finds the node key: kms.localKeys.nodeKeyFile. /run is in memory. */
+export const NODE_KEY_FILE = `/run/${NODE_KEY_UNIT}/key`
 
 /** What decrypts a credential: a key on the disk of the host alone, a TPM 2 (with or without that key), or no key at all. */
 export type CredentialKey = 'host' | 'tpm2' | 'none'

@@ -78,7 +78,12 @@ async function goodNode() {
 
 type Node = Awaited<ReturnType<typeof goodNode>>
 
-const NOWHERE = { credential: '/nonexistent', tpms: '/nonexistent', unitLink: '/nonexistent' }
+const NOWHERE = {
+  credential: '/nonexistent',
+  nodeKeyFile: '/nonexistent',
+  tpms: '/nonexistent',
+  unitLink: '/nonexistent',
+}
 
 const examine = async ({ config }: Node, places = NOWHERE) =>
   (await checkSealedFile(config, OWNER, [], places)).map(
@@ -113,6 +118,7 @@ void test('a node key that anyone with the disk can decrypt is named, and a TPM 
   const folder = tempFolder('credential')
   const places = {
     credential: join(folder, 'node-key'),
+    nodeKeyFile: '/nonexistent',
     tpms: join(folder, 'tpmrm'),
     unitLink: join(folder, 'unit'),
   }
@@ -153,6 +159,24 @@ void test('a node key that anyone with the disk can decrypt is named, and a TPM 
     t.match(await finding(), words)
   }
   t.ok((await examine(node, places)).some((each) => each.startsWith('ok sealed file: ')))
+})
+
+void test('a credential that is missing or cannot be read is no proof that the node key is there after a reboot', async (t) => {
+  const node = await goodNode()
+  t.teardown(node.end)
+  const folder = tempFolder('credential')
+  const { nodeKeyFile } = node.config
+  const places = { ...NOWHERE, credential: join(folder, 'node-key') }
+  const found = async (more: Partial<typeof NOWHERE>) =>
+    (await examine(node, { ...places, ...more })).filter((each) => / credential: /.test(each))
+  t.same(await found({}), [], 'something else provides the node key')
+  t.match(await found({ nodeKeyFile }), [
+    /^unknown .* is not here, so whether there is a node key after a reboot is unknown; run doctor on the host$/,
+  ])
+  t.match(await found({ unitLink: folder }), [
+    /^fail .* is missing, so there is no node key after a reboot; run transit-bridge setup node-key, and/,
+  ])
+  t.match(await found({ credential: folder }), [/^unknown .* is not a regular file; $/])
 })
 
 function replaceFile({ sealedFile }: LocalKeysConfig, put: (path: string) => void): void {

@@ -559,3 +559,24 @@ void test('a share that cannot be written leaves no other behind', async (t) => 
   await t.rejects(writeEscrow(join(folder, 'e'), made), { code: 'HOST_FAILED' })
   t.same(readdirSync(folder), ['e.share-3'])
 })
+
+void test('if shares cannot be removed again, the error names the reason and each of them', async (t) => {
+  const { made } = await make(objects)
+  const out = join(tempFolder('escrow'), 'e')
+  mkdirSync(`${out}.share-3`)
+  const remove = fs.rm
+  fs.rm = async (path, options) => {
+    if (path === `${out}.share-1`) throw Object.assign(new Error('EROFS'), { code: 'EROFS' })
+    return remove(path, options)
+  }
+  syncBuiltinESMExports()
+  t.teardown(() => {
+    fs.rm = remove
+    syncBuiltinESMExports()
+  })
+  await t.rejects(writeEscrow(out, made), {
+    code: 'HOST_FAILED',
+    message: /share-3 cannot be written: .*; these secret files .* remove them: .*\/e\.share-1$/,
+  })
+  t.same(readdirSync(dirname(out)).toSorted(), ['e.share-1', 'e.share-3'])
+})

@@ -1,4 +1,5 @@
-import { KEY_UNIT, NODE_KEY_FILE } from '../../node/key/key-unit.ts'
+import { NODE_KEY_FILE } from '../../files/systemd-credential.ts'
+import { KEY_UNIT } from '../../node/key/key-unit.ts'
 import { applyNodeKey, planNodeKey, type NodeKeyStep } from '../../node/key/node-key.ts'
 import { SEALING_KEYS, SystemdCreds } from '../../files/systemd-creds.ts'
 import { askAtTerminal, explainNoTerminal, type Ask } from '../cli/confirm.ts'

@@ -1,13 +1,16 @@
 import { timingSafeEqual } from 'node:crypto'
 import { lstat, readdir } from 'node:fs/promises'
 
+import { BridgeError } from '../../errors.ts'
 import { readSecretFile } from '../../files/secret-file.ts'
 import { SystemdCreds } from '../../files/systemd-creds.ts'
 import {
   findCredentialKey,
   NODE_KEY_CREDENTIAL,
+  NODE_KEY_FILE,
   NODE_KEY_UNIT,
 } from '../../files/systemd-credential.ts'
+import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
 import { fail, ok, unknown, warn, wordsOf, type Finding } from '../finding.ts'
 
 const UNIT = `${NODE_KEY_UNIT}.service`
@@ -15,6 +18,7 @@ const UNIT = `${NODE_KEY_UNIT}.service`
 /** What setup node-key creates, and the devices of TPM 2s: the kernel's documentation, Documentation/ABI. */
 export const CREDENTIAL_PLACES = {
   credential: NODE_KEY_CREDENTIAL,
+  nodeKeyFile: NODE_KEY_FILE,
   tpms: '/sys/class/tpmrm',
   /** Exists while the unit is enabled. */
   unitLink: `/etc/systemd/system/multi-user.target.wants/${UNIT}`,
@@ -25,25 +29,42 @@ export type CredentialPlaces = typeof CREDENTIAL_PLACES
 /** Far above the size of a node key, and of a credential that contains one. */
 const MAX_BYTES = 64 * 1024
 
+const CREATE = 'run transit-bridge setup node-key, and what it prints'
 const REPLACE = 'run transit-bridge setup node-key --replace, and what it prints'
 const WHAT = 'node key credential'
 
 /**
- * The credential that setup node-key created, from which the node key comes at the next boot. No findings without one:
- * something else then provides the node key.
+ * The credential that setup node-key created, from which the node key comes at the next boot. No findings if something else
+ * provides the node key.
  */
 export async function checkCredential(
   nodeKeyFile: string,
   places: CredentialPlaces,
 ): Promise<readonly Finding[]> {
   const { credential } = places
-  const found = await readSecretFile(credential, MAX_BYTES).catch(() => undefined)
-  if (found === undefined) return []
+  const found = await readSecretFile(credential, MAX_BYTES).catch((error: unknown) => ({ error }))
+  if ('error' in found) return judgeUnread(found.error, nodeKeyFile, places)
   return [
     ...(await judgeProtection(findCredentialKey(found), places)),
     ...(await compareKeys(found, nodeKeyFile, credential)),
     ...(await checkUnit(places)),
   ]
+}
+
+async function judgeUnread(
+  error: unknown,
+  nodeKeyFile: string,
+  places: CredentialPlaces,
+): Promise<readonly Finding[]> {
+  const { credential } = places
+  if (error instanceof BridgeError) return [unknown(WHAT, error.message)]
+  if (systemCodeOf(error) !== 'ENOENT')
+    return [unknown(WHAT, `${credential} cannot be read: ${explainFileError(error)}`)]
+  if (await isUnitEnabled(places))
+    return [fail(WHAT, `${credential} is missing, so there is no node key after a reboot`, CREATE)]
+  if (nodeKeyFile !== places.nodeKeyFile) return []
+  const why = `${credential} is not here, so whether there is a node key after a reboot is unknown`
+  return [unknown(WHAT, why, 'run doctor on the host')]
 }
 
 async function judgeProtection(
@@ -112,12 +133,15 @@ function isSame(one: Buffer, other: Buffer): boolean {
   return one.length === other.length && timingSafeEqual(one, other)
 }
 
-async function checkUnit({ unitLink }: CredentialPlaces): Promise<readonly Finding[]> {
-  const isEnabled = await lstat(unitLink).then(
+function isUnitEnabled({ unitLink }: CredentialPlaces): Promise<boolean> {
+  return lstat(unitLink).then(
     () => true,
     () => false,
   )
-  if (isEnabled) return []
+}
+
+async function checkUnit(places: CredentialPlaces): Promise<readonly Finding[]> {
+  if (await isUnitEnabled(places)) return []
   const why = `${UNIT} is not enabled, so there is no node key after a reboot`
   return [fail('node key unit', why, `systemctl enable ${UNIT}`)]
 }

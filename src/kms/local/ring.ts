@@ -17,11 +17,16 @@ export const MAX_KEYS = 4096
 const UNWRAP_TIMEOUT_MS = 8_000
 /** Maximum number of shared requests, because they outlive their callers. Further calls send their own. */
 const MAX_UNWRAPS = 1024
+/** The same for what such a request keeps in memory of a call; kube-apiserver stores no longer ciphertext of a DEK seed. */
+const MAX_SHARED_BYTES = 1024
 
 /** A DEK seed under a local key. */
 export type LocalEnvelope = OpenedEnvelope & {
   readonly sealed: SealedSeed
 }
+
+/** What a shared request needs of the envelope of the call that asks. */
+type SharedEnvelope = Pick<LocalEnvelope, 'ciphertext' | 'associatedData' | 'sealed'>
 
 export interface LocalKeyRingOptions {
   /** Decrypts a local key with Transit; the receiver owns and zeroes it. */
@@ -52,6 +57,8 @@ export class LocalKeyRing {
   readonly #keys: SecretCache<RingNote>
   readonly #unwrapping = new Map<string, Promise<boolean>>()
   #clears = 0
+  /** The key ids of the versions that Vault decrypts; undefined until it was read. */
+  #known: KeySnapshot['references'] | undefined
 
   constructor(options: LocalKeyRingOptions) {
     this.#options = options
@@ -71,7 +78,9 @@ export class LocalKeyRing {
     const { mayUse, clock } = this.#options
     const seed = this.openNow(envelope)
     if (seed !== undefined) return seed
-    if (!mayUse() || this.#unwrapping.size >= MAX_UNWRAPS) return this.#openAlone(envelope, context)
+    const isLong = envelope.sealed.bytes.byteLength > MAX_SHARED_BYTES
+    if (!mayUse() || isLong || this.#unwrapping.size >= MAX_UNWRAPS)
+      return this.#openAlone(envelope, context)
     const unwrapping = this.#unwrapOnce(envelope, context)
     // Either the data of the call that asked was changed, or Vault returned something else: other calls must not fail for it.
     if (!(await waitWithin(unwrapping, context, clock, 'Vault')))
@@ -120,6 +129,7 @@ export class LocalKeyRing {
   /** Removes the local keys of key versions that Vault no longer has, or no longer decrypts; returns whether there were any. */
   retain({ references }: KeySnapshot): boolean {
     const before = this.size
+    this.#known = references
     this.#keys.retain(({ keyId }) => references.has(keyId))
     return this.size !== before
   }
@@ -134,7 +144,10 @@ export class LocalKeyRing {
     const id = identify(envelope.ciphertext, envelope.sealed.clusterId)
     const running = this.#unwrapping.get(id)
     if (running !== undefined) return running
-    const work = this.#unwrap(envelope, context).finally(() => this.#unwrapping.delete(id))
+    // It outlives the message in which this call arrived.
+    const { ciphertext, associatedData, sealed } = envelope
+    const copy = { ciphertext, associatedData, sealed: copyOf(sealed) }
+    const work = this.#unwrap(copy, context).finally(() => this.#unwrapping.delete(id))
     this.#unwrapping.set(id, work)
     return work
   }
@@ -143,15 +156,17 @@ export class LocalKeyRing {
    * Learns a local key. Returns false if it does not open the envelope: a wrong key in memory and in the sealed file would make all
    * data under it unreadable.
    */
-  async #unwrap(envelope: LocalEnvelope, { uid, onVaultRequest }: CallContext): Promise<boolean> {
+  async #unwrap(envelope: SharedEnvelope, { uid, onVaultRequest }: CallContext): Promise<boolean> {
     const { clock, decrypt, mayUse } = this.#options
     const deadline = clock.monotonic() + UNWRAP_TIMEOUT_MS
     const clears = this.#clears
-    const key = await decrypt(envelope, { deadline, uid, onVaultRequest })
+    const { ciphertext, associatedData } = envelope
+    const key = await decrypt({ ciphertext, associatedData }, { deadline, uid, onVaultRequest })
     try {
       if (!doesOpenSeed(key, envelope.sealed)) return false
-      // What Vault answered before a refusal is not kept after it.
-      if (mayUse() && clears === this.#clears) this.add(noteOf(envelope), key)
+      // What Vault answered before a refusal, or before it disabled the version, is not kept after it.
+      const isKnown = this.#known?.has(envelope.sealed.keyId) !== false
+      if (mayUse() && isKnown && clears === this.#clears) this.add(noteOf(envelope), key)
       return true
     } finally {
       key.fill(0)
@@ -164,7 +179,12 @@ function identify(ciphertext: string, clusterId: string): string {
   return `${String(ciphertext.length)}:${ciphertext}${clusterId}`
 }
 
-function noteOf({ ciphertext, sealed: { keyId, clusterId } }: LocalEnvelope): RingNote {
+function copyOf(sealed: SealedSeed): SealedSeed {
+  const { bytes, associatedData } = sealed
+  return { ...sealed, bytes: Buffer.from(bytes), associatedData: Buffer.from(associatedData) }
+}
+
+function noteOf({ ciphertext, sealed: { keyId, clusterId } }: SharedEnvelope): RingNote {
   return { ciphertext, clusterId, keyId }
 }
 

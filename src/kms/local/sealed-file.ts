@@ -120,6 +120,8 @@ export class SealedFile {
         const content = await withNodeKey({ nodeKeyFile, use: 'written' }, (nodeKey) =>
           formatSealedFile(state, owner, nodeKey),
         )
+        // Before the write: a disk may hang for as long as it likes.
+        wipeLocalKeys(state)
         await replaceWith(path, content)
         this.#fault = undefined
         return true

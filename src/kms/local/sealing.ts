@@ -201,9 +201,17 @@ export class LocalSealing {
     this.#options.limit.refuse()
   }
 
-  /** A check failed without a refusal. */
+  /**
+   * A check failed without a refusal. Local keys that were created since Vault last agreed have no time limit, so they are
+   * zeroed.
+   */
   missVault(): void {
-    this.#options.report.missVault()
+    const { limit, ring, report } = this.#options
+    if (limit.ageMs === undefined) {
+      this.#keys.clear()
+      ring.clear()
+    }
+    report.missVault()
   }
 
   /** The local keys changed. */

@@ -1,8 +1,5 @@
-import { NODE_KEY_CREDENTIAL, NODE_KEY_UNIT } from '../../files/systemd-credential.ts'
+import { NODE_KEY_CREDENTIAL, NODE_KEY_FILE, NODE_KEY_UNIT } from '../../files/systemd-credential.ts'
 import { CREDENTIAL_NAME } from '../../files/systemd-creds.ts'
-
-/** Where the plugin finds the node key: kms.localKeys.nodeKeyFile. /run is in memory. */
-export const NODE_KEY_FILE = `/run/${NODE_KEY_UNIT}/key`
 
 /** Puts the node key into memory before anything starts the plugin: the kubelet, or its own unit. */
 export const KEY_UNIT = {

@@ -2,6 +2,7 @@ import { test, type Test } from 'tap'
 
 import type { Envelope } from '../../../src/seed/envelope.ts'
 import { BridgeError } from '../../../src/errors.ts'
+import { makeSnapshot } from '../../../src/seed/key-snapshot.ts'
 import { settle } from '../../fakes/clock.ts'
 import { MemoryTransit, serviceFixture, type FixtureOptions } from '../service-fixture.ts'
 import { CREATED, transitKey } from '../transit-key.ts'
@@ -9,6 +10,7 @@ import { CREATED, transitKey } from '../transit-key.ts'
 const seed = Buffer.from('0123456789abcdef0123456789abcdef')
 const NOTHING = { reads: 0, encrypts: 0, decrypts: 0 }
 const HOUR = 3_600_000
+const CLUSTERS = { clusterId: 'prod', alsoDecryptClusters: [] }
 const LOCAL_KEY = 'local-key.transit-bridge.internal'
 
 const fixture = (options: FixtureOptions = {}) =>
@@ -166,6 +168,49 @@ void test('a local key that Vault returns after a refusal is not kept', async (t
   ring.clear()
   door.resolve()
   await t.rejects(decrypting, { code: 'VAULT_UNAVAILABLE' })
+  t.equal(ring.size, 0)
+})
+
+void test('a local key that Vault returns after it disabled the version is not kept', async (t) => {
+  const other = await fixture()
+  const envelope = await other.service.encrypt(seed, other.within())
+  const { service, within, transit, ring } = await fixture({ transit: other.transit })
+  const { promise, resolve } = Promise.withResolvers<void>()
+  transit.beforeDecrypt = () => promise
+  const decrypting = service.decrypt(envelope, within())
+  await settle()
+  ring.retain(makeSnapshot(transitKey(2, { from: 2 }), CLUSTERS, 0))
+  const known = ring.size
+  resolve()
+  await t.rejects(decrypting, { code: 'VAULT_UNAVAILABLE' })
+  t.equal(ring.size, known)
+})
+
+void test('calls that gave up leave nothing of a long message in memory', async (t) => {
+  const other = await fixture()
+  const envelope = await other.service.encrypt(Buffer.alloc(64 * 1024), other.within())
+  const { service, within, transit, ring, clock } = await fixture({ transit: other.transit })
+  const known = ring.size
+  const { promise, resolve } = Promise.withResolvers<void>()
+  transit.beforeDecrypt = () => promise
+  const decrypting = service.decrypt(envelope, within(10_000))
+  await settle()
+  await clock.advance(9_000)
+  resolve()
+  t.equal((await decrypting).length, 64 * 1024, 'it has its own request, until its deadline')
+  t.equal(ring.size, known)
+})
+
+void test('local keys that were created after a refusal are zeroed when Vault no longer answers', async (t) => {
+  const all = await fixture()
+  const { service, within, transit, ring, watch } = all
+  await startRefusal(all)
+  t.equal(ring.size, 0)
+  transit.bug = undefined
+  await service.encrypt(seed, within())
+  t.equal(ring.size, 1, 'Vault encrypts, but no check has passed')
+  transit.bug = new BridgeError('VAULT_UNREACHABLE', 'scripted outage')
+  await watch.refresh(within()).catch(() => undefined)
   t.equal(ring.size, 0)
 })
 
