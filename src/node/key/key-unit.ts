@@ -1,4 +1,8 @@
-import { NODE_KEY_CREDENTIAL, NODE_KEY_FILE, NODE_KEY_UNIT } from '../../files/systemd-credential.ts'
+import {
+  NODE_KEY_CREDENTIAL,
+  NODE_KEY_FILE,
+  NODE_KEY_UNIT,
+} from '../../files/systemd-credential.ts'
 import { CREDENTIAL_NAME } from '../../files/systemd-creds.ts'
 
 /** Puts the node key into memory before anything starts the plugin: the kubelet, or its own unit. */
