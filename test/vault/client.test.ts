@@ -3,8 +3,9 @@ import { test, type Test } from 'tap'
 import { Secret } from '../../src/secret.ts'
 import type { VaultRequest } from '../../src/vault/client/request.ts'
 import { HandClock } from '../fakes/clock.ts'
+import { eventually } from '../real/host/eventually.ts'
 import { TOKEN, clientFixture, decrypt, failureOf, readKey, within } from './client-fixture.ts'
-import { LocalVault, answer, inTurn, silence } from './local-vault.ts'
+import { LocalVault, answer, inTurn, silence, type Handler } from './local-vault.ts'
 
 /** An address where no server listens. */
 async function deadAddress(t: Test): Promise<string> {
@@ -620,6 +621,89 @@ void test('several addresses', async (t) => {
     const error = await failureOf(client.request(decrypt, within(2_000)))
     s.equal(error.code, 'VAULT_UNREACHABLE')
     s.equal(error.message, `Vault at ${address} is unreachable: connection refused`)
+  })
+})
+
+void test('requests of pods', async (t) => {
+  const good = answer(200, { data: {} })
+  const sign: VaultRequest = { ...decrypt, operation: 'sign', path: 'slow', passesOn: true }
+
+  void t.test(
+    'one that is slow is sent twice, and awaited longer than vault.timeout',
+    async (s) => {
+      const clock = new HandClock()
+      const held: (() => void)[] = []
+      const slow: Handler = (...given) => held.push(() => good(...given))
+      const vaults = [await LocalVault.start(s, slow), await LocalVault.start(s, slow)] as const
+      const addresses = vaults.map(({ address }) => address)
+      const { client } = clientFixture(s, addresses, { clock, timeoutMs: 2_000 })
+      const response = client.request(sign, { deadline: 20_000 })
+      await vaults[0].arrival(1)
+      await clock.advance(750)
+      await vaults[1].arrival(1)
+      await clock.advance(15_000)
+      held[1]?.()
+      s.equal((await response).status, 200)
+      s.equal(held.length, 2)
+
+      vaults[0].handle = good
+      await client.request(decrypt, { deadline: 20_000 })
+      s.equal(vaults[0].requests.length, 2, 'the address in use is the same')
+      vaults[0].handle = slow
+      const next = client.request(sign, { deadline: 20_000 })
+      await vaults[0].arrival(3)
+      await clock.advance(750)
+      await vaults[1].arrival(2)
+      held[3]?.()
+      s.equal((await next).status, 200, 'the patience is the same')
+    },
+  )
+
+  void t.test('one without an answer does not show that Vault is down', async (s) => {
+    const clock = new HandClock()
+    const vault = await LocalVault.start(s, good)
+    const { client, metrics } = clientFixture(s, [vault.address], { clock, timeoutMs: 2_000 })
+    await client.request(decrypt, { deadline: 20_000 })
+    vault.handle = silence
+    const failure = failureOf(client.request(sign, { deadline: 20_000 }))
+    await vault.arrival(2)
+    await eventually('another request', async () => {
+      await clock.advance(50)
+      return vault.requests.length === 3
+    })
+    await clock.advance(20_000)
+    s.equal((await failure).code, 'VAULT_TIMEOUT')
+    s.equal(vault.requests.length, 3)
+    s.equal((await metrics.vaultUp.get()).values[0]?.value, 1)
+  })
+
+  void t.test('a silent address is left if another one answers at once', async (s) => {
+    const clock = new HandClock()
+    const first = await LocalVault.start(s, silence)
+    const second = await LocalVault.start(s, good)
+    const { client } = clientFixture(s, [first.address, second.address], { clock })
+    const response = client.request(sign, { deadline: 20_000 })
+    await first.arrival(1)
+    await clock.advance(750)
+    s.equal((await response).status, 200)
+    await client.request(sign, { deadline: 20_000 })
+    s.equal(first.requests.length, 1)
+  })
+
+  void t.test('a Vault that is down is asked again, also after a silence', async (s) => {
+    const clock = new HandClock()
+    const sealed = answer(503, { errors: ['Vault is sealed'] })
+    const vault = await LocalVault.start(s, inTurn(sealed, silence, sealed, sealed, good))
+    const { client } = clientFixture(s, [vault.address], { clock })
+    const response = client.request(sign, { deadline: 20_000 })
+    let isOpen = true
+    void response.finally(() => (isOpen = false))
+    await eventually('an answer', async () => {
+      await clock.advance(50)
+      return !isOpen
+    })
+    s.equal((await response).status, 200)
+    s.equal(vault.requests.length, 5)
   })
 })
 

@@ -19,6 +19,7 @@ const KINDS: readonly (readonly [Retry, ErrorCode])[] = [
   ['soon', 'DEADLINE_EXCEEDED'],
   ['at-once', 'VAULT_UNREACHABLE'],
   ['later', 'VAULT_RATE_LIMITED'],
+  ['once-more', 'VAULT_TIMEOUT'],
 ]
 
 /** A failed attempt: how long it took, what failed, and the wait that Vault asked for. */
@@ -111,6 +112,16 @@ holds(
       ok(atOnce <= 3, `${String(atOnce)} attempts at once`)
       if (typeof next === 'number' && next > 0) ok(next >= 50, String(next))
     }
+  },
+  500,
+)
+
+holds(
+  'a request that may be slow is sent once more after a silence, and not after another one',
+  [input],
+  (given) => {
+    const silent = run(given).filter(({ failure }) => failure.retry === 'once-more')
+    ok(silent.filter(({ next }) => typeof next === 'number').length <= 1)
   },
   500,
 )

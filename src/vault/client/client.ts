@@ -120,7 +120,10 @@ class Client implements VaultClient {
       ...context,
       countsRefusals: request.countsRefusals,
     })
+    const patienceMs = plan.patienceFor(request.operation)
+    let silence: BridgeError | undefined
     for (;;) {
+      const sentAt = this.#options.clock.monotonic()
       const outcome = await this.#send(
         request,
         context,
@@ -129,13 +132,22 @@ class Client implements VaultClient {
       )
       if (!(outcome instanceof AttemptFailure)) {
         plan.succeed()
+        // The request is not slow, so the address that was silent is.
+        if (silence !== undefined && this.#options.clock.monotonic() - sentAt < patienceMs)
+          this.#book.prefer(plan.index)
         this.#report.answered(request, startedAt)
         return outcome
       }
+      if (outcome.retry === 'once-more') silence = outcome.error
       const address = this.#endpoint(plan.index).transport.address.text
       const error = await this.#prepareRetry(plan, outcome, request, context)
       if (error === undefined) continue
-      this.#report.failed(request, context, address, error, startedAt)
+      this.#report.failed(request, context, {
+        address,
+        error,
+        startedAt,
+        isSlow: error === silence,
+      })
       throw error
     }
   }
@@ -184,8 +196,11 @@ class Client implements VaultClient {
     const tlsVersion = this.#tls?.version
     const outcome = await this.#exchange(endpoint, attempt)
     if (outcome instanceof AttemptFailure)
-      return this.#examine(outcome, index, startedAt, tlsVersion)
-    this.#book.noteAnswer(request.operation, clock.monotonic() - startedAt)
+      return this.#examine(outcome, request, index, startedAt, tlsVersion)
+    const tookMs = clock.monotonic() - startedAt
+    // A slow request of a pod must not make others wait longer for a silent address.
+    if (request.passesOn !== true || tookMs < timeoutMs)
+      this.#book.noteAnswer(request.operation, tookMs)
     if (this.#silence.answered(startedAt)) this.#book.prefer(index)
     return outcome
   }
@@ -202,6 +217,7 @@ class Client implements VaultClient {
   /** Looks for a cause of a failure on our side: TLS files that were replaced, an address that is dead. */
   async #examine(
     failure: AttemptFailure,
+    request: VaultRequest,
     index: number,
     startedAt: number,
     tlsVersion: number | undefined,
@@ -222,6 +238,7 @@ class Client implements VaultClient {
     // Otherwise callers with deadlines shorter than the timeout would return to a dead address forever.
     if (
       code === 'DEADLINE_EXCEEDED' &&
+      request.passesOn !== true &&
       silentMs >= Math.min(this.#options.timeoutMs / 2, SILENCE_MS)
     )
       this.#book.leave(index)

@@ -66,7 +66,24 @@ export class Exchange implements Dispatcher.DispatchHandler, SilentTry {
 
   /** A later request was answered, so the node that was asked is stuck. */
   leave(): void {
-    this.#giveUp(overtaken(this.#attempt, this.#address))
+    this.#giveUp(this.#judgeSilence(overtaken(this.#attempt, this.#address)))
+  }
+
+  /** Vault has received a request of a pod, which may take longer than others. */
+  #isOfPod(): boolean {
+    return this.#attempt.request.passesOn === true && this.#controller !== undefined
+  }
+
+  #judgeSilence(failure: AttemptFailure): AttemptFailure {
+    const isSilence = failure.error.code === 'VAULT_TIMEOUT' && this.#isOfPod()
+    return isSilence ? new AttemptFailure(failure.error, 'once-more') : failure
+  }
+
+  /** Milliseconds after `vault.timeout` that a request of a pod may last if it is not sent again, or is being answered. */
+  #extraTime(): number {
+    const isLast = this.patienceMs === Infinity || this.#status !== 0
+    const { context, endsAt } = this.#attempt
+    return this.#isOfPod() && isLast ? context.deadline - endsAt : 0
   }
 
   #loseTime(waitedMs: number, restMs: number): void {
@@ -76,9 +93,17 @@ export class Exchange implements Dispatcher.DispatchHandler, SilentTry {
       this.#cancelTimer = this.#clock.after(waitMs, lose)
       return
     }
+    const extraMs = this.#extraTime()
+    if (extraMs > 0) {
+      const endsAt = this.#attempt.context.deadline
+      const expire = () => this.#giveUp(timeIsUp({ ...this.#attempt, endsAt }, this.#address))
+      this.#cancelTimer = this.#clock.after(extraMs, expire)
+      return
+    }
     const isUnsent = this.#controller === undefined
     const late = isUnsent && this.#names?.isPending === true ? lookupIsLate : timeIsUp
-    this.#giveUp(late(this.#attempt, this.#address, restMs > 0 ? waitedMs : undefined))
+    const failure = late(this.#attempt, this.#address, restMs > 0 ? waitedMs : undefined)
+    this.#giveUp(this.#judgeSilence(failure))
   }
 
   /** Infinity if it may not: a node whose response has begun is not silent. */

@@ -20,6 +20,15 @@ const FROM_CALLER: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'INTERNAL',
 ])
 
+export interface RequestFailure {
+  /** Of the last attempt. */
+  readonly address: string
+  readonly error: BridgeError
+  readonly startedAt: number
+  /** Whether the request itself may have been too slow, so that it does not show that Vault is down. */
+  readonly isSlow: boolean
+}
+
 /** Reports a request: one observation, and one log line if it failed. It never contains a part of a body. */
 export class RequestReport {
   readonly #clock: Clock
@@ -42,17 +51,14 @@ export class RequestReport {
     this.#setUp(true)
   }
 
-  /** `address`: of the last attempt. */
   failed(
     request: VaultRequest,
     context: CallContext,
-    address: string,
-    error: BridgeError,
-    startedAt: number,
+    { address, error, startedAt, isSlow }: RequestFailure,
   ): void {
     const durationMs = this.#clock.monotonic() - startedAt
     this.#observe(request, error.code.toLowerCase(), durationMs)
-    if (!FROM_CALLER.has(error.code)) this.#setUp(FROM_WORKING_VAULT.has(error.code))
+    if (!FROM_CALLER.has(error.code) && !isSlow) this.#setUp(FROM_WORKING_VAULT.has(error.code))
     this.#log.debug(
       {
         [logKey.operation]: request.operation,

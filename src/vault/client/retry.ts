@@ -42,6 +42,7 @@ export class RetryPlan {
   #waitedMs = 0
   #silences = 0
   #reconnected = false
+  #sentOnceMore = false
   /** How often this request may wait for failures other than a rate limit. */
   #maxWaits = 0
   #refusedByProven = false
@@ -80,6 +81,7 @@ export class RetryPlan {
 
   /** How long to wait for an answer; longer after each silence, in case Vault is only slow. */
   patienceFor(operation: VaultOperation): number {
+    if (this.#sentOnceMore) return Infinity
     return this.#book.patienceFor(operation) * 2 ** this.#silences
   }
 
@@ -131,12 +133,19 @@ export class RetryPlan {
   #move(retry: Retry, waitMs: number | undefined): number | undefined {
     if (retry === 'never') return undefined
     if (retry === 'later') return this.#wait(waitMs)
+    if (retry === 'once-more') return this.#sendOnceMore()
     if (retry === 'at-once' && !this.#reconnected) {
       this.#reconnected = true
       return 0
     }
     if (retry === 'at-once') this.#book.leave(this.#index)
     return this.#moveOn() ?? this.#startOver()
+  }
+
+  #sendOnceMore(): number | undefined {
+    if (this.#sentOnceMore) return undefined
+    this.#sentOnceMore = true
+    return this.#moveOn() ?? this.#wait(undefined)
   }
 
   /** To an address that was not tried, without a wait. */
