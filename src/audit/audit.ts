@@ -11,14 +11,22 @@ import { UseTally, type UseCount } from './use-tally.ts'
 
 /** The result of `audit`. Its field names are those of the JSON output and must not change. */
 export interface AuditSummary {
-  /** Whether nothing is suspicious and everything was read. */
+  /** Whether nothing is suspicious, everything was read, and there were calls of plugins to compare with. */
   readonly ok: boolean
   readonly uses: readonly UseCount[]
   /** Uses that may have returned something secret and that no plugin asked for: the earliest ones. */
   readonly suspicious: readonly KeyUse[]
   readonly suspiciousCount: number
-  /** Number of calls in the plugins' logs. 0: the plugins do not log at level debug, so nothing can be matched. */
+  /** Number of calls in the plugins' logs, without their checks. */
   readonly pluginCalls: number
+  /**
+   * Number of log lines of calls and checks that are about the key and within the time. 0: the logs are missing or not at level debug,
+   * so a missing audit file would not be noticed.
+   */
+  readonly comparedCalls: number
+  /** The time for which calls need an entry, RFC 3339. */
+  readonly since?: string | undefined
+  readonly until?: string | undefined
   /** Calls that Vault answered and that have no entry in any file, so a file is missing. */
   readonly unrecordedCalls: UnrecordedCalls
   /** Number of responses without their request, so a file is missing. */
@@ -57,6 +65,7 @@ export class Audit {
   /** Names of keys in entries about other keys; the first ones. */
   readonly #otherKeys = new Set<string>()
   #entries = 0
+  #comparedCalls = 0
 
   constructor(options: AuditOptions) {
     this.#options = options
@@ -87,14 +96,19 @@ export class Audit {
     const { suspiciousCount } = this.#tally
     const unrecordedCalls = this.#ledger.unrecorded
     const responsesAlone = this.#open.halves
+    const { since, until } = this.#options
     return {
       ok:
+        this.#comparedCalls > 0 &&
         suspiciousCount + unrecordedCalls.count + responsesAlone === 0 &&
         files.every(({ unread, isUseless }) => unread === 0 && !isUseless),
       uses: this.#tally.counts(),
       suspicious: this.#tally.suspicious(),
       suspiciousCount,
       pluginCalls: this.#ledger.calls,
+      comparedCalls: this.#comparedCalls,
+      since: formatTime(since),
+      until: formatTime(until),
       unrecordedCalls,
       responsesAlone,
       files,
@@ -114,14 +128,16 @@ export class Audit {
     const call = 'value' in line ? readPluginCall(line.value) : undefined
     if (call === undefined) return
     file.calls += 1
-    this.#ledger.addCall(node, call, this.#isExpected(call))
+    const isCompared = this.#isCompared(call)
+    if (isCompared) this.#comparedCalls += 1
+    this.#ledger.addCall(node, call, isCompared && call.isAnswered && call.key !== '')
   }
 
-  #isExpected({ isAnswered, key, time }: PluginCall): boolean {
+  #isCompared({ key, time }: PluginCall): boolean {
     const { since = -Infinity, until = Infinity } = this.#options
     const isOurs = this.#options.key === undefined || key.endsWith(`/${this.#options.key}`)
     const at = Date.parse(time)
-    return isAnswered && key !== '' && isOurs && !(at < since) && !(at > until)
+    return isOurs && !(at < since) && !(at > until)
   }
 
   #addEntry(file: FileCounter, line: LogLine): void {
@@ -164,4 +180,8 @@ export class Audit {
     this.#tally.add(use)
     this.#options.onUse?.(use)
   }
+}
+
+function formatTime(at: number | undefined): string | undefined {
+  return at === undefined ? undefined : new Date(at).toISOString()
 }

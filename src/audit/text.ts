@@ -10,22 +10,33 @@ const MAX_SHOWN = 200
 
 /** A summary for people. */
 export function formatAudit(summary: AuditSummary): string {
-  const { uses, suspicious, suspiciousCount, pluginCalls, files } = summary
+  const { uses, suspicious, suspiciousCount, files } = summary
   const sorted = uses.toSorted((one, other) => (describe(one) < describe(other) ? -1 : 1))
   const hidden = suspiciousCount - Math.min(suspicious.length, MAX_SHOWN)
   return [
     ...sorted.map(formatCount),
-    ...(pluginCalls === 0
-      ? [
-          'no file contains calls of a plugin, so nothing can be matched; plugins must log at level debug (log.level)',
-        ]
-      : []),
+    ...formatScope(summary),
     ...suspicious.slice(0, MAX_SHOWN).map((use) => `suspicious: ${formatUse(use)}`),
     ...(hidden > 0 ? [`and ${hidden.toLocaleString('en')} more; --events prints all`] : []),
     ...files.flatMap(formatProblems),
     ...formatMissing(summary),
     conclude(summary),
   ].join('\n')
+}
+
+/** Which calls of plugins need an entry, if not all, and whether there are any. */
+function formatScope({ since, until, comparedCalls }: AuditSummary): readonly string[] {
+  const from = since === undefined ? '' : ` from ${since}`
+  const to = until === undefined ? '' : ` to ${until}`
+  const time = from + to
+  return [
+    ...(time === '' ? [] : [`only calls${time} need an entry`]),
+    ...(comparedCalls > 0
+      ? []
+      : [
+          `no file contains calls of a plugin for this key${time}, so a missing audit file would not be noticed; pass the logs of all plugins, at level debug (log.level)`,
+        ]),
+  ]
 }
 
 /** What only a missing file explains. */
@@ -54,6 +65,7 @@ function conclude({ suspiciousCount, files, ...missing }: AuditSummary): string 
       ? ['an audit file is missing']
       : []),
     ...(gaps > 0 ? [`${String(gaps)} of the files cannot be used`] : []),
+    ...(missing.comparedCalls === 0 ? ['there are no calls of a plugin to compare with'] : []),
   ]
   return parts.length === 0
     ? 'a plugin asked for every use that returns something secret'

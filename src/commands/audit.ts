@@ -23,11 +23,15 @@ const options = {
   json: flag('Print one JSON object per line: the uses, then the summary.'),
 }
 
+/** With a zone. Date.parse alone reads "10" as a month, and a time without a zone as local. */
+const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/
+
 function time(help: string): Option<number | undefined> {
   return {
     ...text('TIME', help),
     read: ([value], label) => {
-      const at = value === undefined ? undefined : Date.parse(value)
+      if (value === undefined) return undefined
+      const at = RFC_3339.test(value) ? Date.parse(value) : Number.NaN
       if (Number.isNaN(at)) throw usageError(`${label} must be a time such as 2026-01-31T12:00:00Z`)
       return at
     },
@@ -55,7 +59,8 @@ zstd. Each is read twice, in constant memory; a temporary file of SQLite
 is reported, and the result is then not ok. The same applies to a call that Vault
 answered, according to the log of a plugin, but that has no entry in any file:
 the file of a Vault node, or of a period, is missing. A missing file that contains
-only uses by other clients cannot be detected.
+only uses by other clients cannot be detected. Without any call of a plugin
+about the key and within the time, the result is not ok either.
 
 The plugins must log at level debug, and Vault must write the header
 X-Transit-Bridge-UID to its audit device, as setup configures it. The name of a
@@ -63,7 +68,7 @@ log file identifies the plugin's node.`,
   options,
   operand: { name: 'FILE', repeats: true },
   exitCodes:
-    '0 nothing is suspicious and everything was read, 1 something is suspicious or was not read, 2 wrong usage, or no entry is about the key.',
+    '0 nothing is suspicious and everything was read, 1 something is suspicious, was not read or cannot be compared, 2 wrong usage, or no entry is about the key.',
   examples: ['$ transit-bridge audit audit.log audit.log.1.gz node-*.log --key k8s-etcd'],
   run: runAudit,
 })
@@ -71,6 +76,8 @@ log file identifies the plugin's node.`,
 /** Matches audit files of Vault with logs of plugins. */
 async function runAudit(values: AuditValues, terminal: Terminal): Promise<number> {
   const { operands: files, key, verifyRun, events, json, since, until } = values
+  if (since !== undefined && until !== undefined && since >= until)
+    throw usageError('--since must be before --until')
   await refuseRepeated(files)
   const [{ Audit }, { openTemporaryDatabase }] = await Promise.all([
     import('../audit/audit.ts'),

@@ -61,6 +61,7 @@ export async function waitForConvergence(
   }
 }
 
-function stopped(): BridgeError {
+/** The caller's signal was aborted. */
+export function stopped(): BridgeError {
   return new BridgeError('CANCELLED', 'stopped')
 }

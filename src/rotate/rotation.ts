@@ -6,7 +6,7 @@ import { judgeConvergence, type Demand } from '../convergence/convergence.ts'
 import type { KeyVersions } from '../storage/key-versions.ts'
 import type { Report } from '../verify/report.ts'
 import { findNeeded, type BackupReport, type NeededVersions } from './needed-versions.ts'
-import { outlastOutage, waitForConvergence, type PatienceOptions } from './patience.ts'
+import { outlastOutage, stopped, waitForConvergence, type PatienceOptions } from './patience.ts'
 import { ROTATION_STEPS, type RotationState, type RotationStep } from './state.ts'
 import type { StateFile } from '../files/state-file.ts'
 import { acceptResources, describeAccepted, describeStale, listStale } from '../verify/stale.ts'
@@ -25,7 +25,7 @@ export interface RotationActions {
   /** Verifies each backup that must stay readable. */
   reportBackups(signal: AbortSignal): Promise<readonly BackupReport[]>
   /** Raises min_decryption_version after confirmation. Throws NOT_FINISHED if it must not. */
-  raise(needed: NeededVersions): Promise<void>
+  raise(needed: NeededVersions, signal: AbortSignal): Promise<void>
 }
 
 export interface RotationOptions extends PatienceOptions {
@@ -68,9 +68,10 @@ export class Rotation {
     await this.#doUntil('verify', () => this.#rewrite(signal))
     await this.#doUntil('needed', () => this.#verify(signal))
     const needed = await this.#findNeeded(signal)
+    if (signal.aborted) throw stopped()
     this.#options.onStep('raise', 'min_decryption_version is raised only after confirmation')
     try {
-      await this.#options.actions.raise(needed)
+      await this.#options.actions.raise(needed, signal)
     } catch (error) {
       const { code, message } = BridgeError.from(error)
       if (code !== 'NOT_FINISHED') throw error

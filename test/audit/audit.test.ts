@@ -218,6 +218,15 @@ void test('a call that Vault answered and that no file shows is a missing file, 
   const until = Date.parse('2026-01-01T12:00:00Z')
   t.match(await audit({ calls, entries, until }), { ok: true, unrecordedCalls: { count: 0 } })
   t.equal((await audit({ calls, entries, since: until })).ok, false)
+  const none = await audit({
+    calls,
+    entries,
+    since: Date.parse('2026-02-01T00:00:00Z'),
+    until: Date.parse('2026-02-02T00:00:00Z'),
+  })
+  t.match(none, { ok: false, comparedCalls: 0, since: '2026-02-01T00:00:00.000Z' })
+  t.match(formatAudit(none), /^only calls from 2026-02-01\S+ to 2026-02-02\S+ need an entry$/m)
+  t.match(formatAudit(none), /^NOT ok: there are no calls of a plugin to compare with$/m)
 
   const unanswered = [
     callLine(OTHER, { code: 'UNAVAILABLE' }),

@@ -63,6 +63,43 @@ void test('a key that no entry is about is wrong usage, and the message names th
   })
 })
 
+void test('without a call of a plugin, nothing is proved, even if nothing is suspicious', async (t) => {
+  const encrypt = [
+    auditLine('request', { path: `transit/encrypt/${KEY}` }),
+    auditLine('response', { path: `transit/encrypt/${KEY}` }),
+  ]
+  const folder = t.testdir({
+    'audit.log': toFile(encrypt),
+    'info.log': toFile([{ level: 'info', msg: 'started' }]),
+  })
+  const files = ['audit.log', 'info.log'].map((name) => join(folder, name))
+  t.match(await runAudit(files), {
+    code: 1,
+    text: /no file contains calls of a plugin for this key/,
+  })
+  const { code, text } = await runAudit(files, { json: true })
+  t.match([code, JSON.parse(text)], [1, { ok: false, comparedCalls: 0 }])
+})
+
+void test('a time needs the form of RFC 3339 with a zone, and --since is before --until', async (t) => {
+  const file = join(t.testdir({ 'audit.log': toFile(OWN) }), 'audit.log')
+  for (const until of [
+    '10',
+    'about 5',
+    '2026-01-31',
+    '2026-01-31T12:00:00',
+    '2026-13-31T12:00:00Z',
+  ])
+    await t.rejects(runAudit([file], { until }), {
+      code: 'USAGE_INVALID',
+      message: /must be a time/,
+    })
+  const zone = await runAudit([file], { until: '2026-01-31T13:00:00.5+01:00', json: true })
+  t.match(JSON.parse(zone.text), { until: '2026-01-31T12:00:00.500Z' })
+  const swapped = { since: '2026-02-01T00:00:00Z', until: '2026-01-30T00:00:00Z' }
+  await t.rejects(runAudit([file], swapped), { message: '--since must be before --until' })
+})
+
 void test('a file that is passed twice is refused, because its calls would count twice', async (t) => {
   const folder = t.testdir({ 'node-1.log': toFile([callLine(UID)]) })
   const [file, link] = [join(folder, 'node-1.log'), join(folder, 'link.log')]

@@ -62,7 +62,7 @@ void test('Vault becomes unreachable during the raise: the run reports what is u
             rewrite: () => Promise.resolve(),
             reportEtcd: () => Promise.resolve(reportOf([2], () => hash)),
             reportBackups: () => Promise.resolve([]),
-            raise: (needed) =>
+            raise: (needed, signal) =>
               raiseVersion({
                 needed,
                 asked: undefined,
@@ -70,6 +70,7 @@ void test('Vault becomes unreachable during the raise: the run reports what is u
                 terminal: { stderr },
                 key: vault.key,
                 ask,
+                signal,
               }),
           },
           state: (await file.read()) ?? {

@@ -62,7 +62,11 @@ function fixture(t: Test, given: Partial<RotationActions> = {}) {
   }
   const file = new StateFile(join(t.testdir(), 'rotate.json'), RotationState)
   const notes: string[] = []
-  const run = async (finishOnly = false, accepted: readonly string[] = []) => {
+  const run = async (
+    finishOnly = false,
+    accepted: readonly string[] = [],
+    signal = new AbortController().signal,
+  ) => {
     const known = await file.read()
     const state = known ?? {
       version: 1 as const,
@@ -85,10 +89,23 @@ function fixture(t: Test, given: Partial<RotationActions> = {}) {
       clock: systemClock,
       onStep: (step, words) => notes.push(`${step}: ${words}`),
       onNote: (words) => notes.push(words),
-    }).run(new AbortController().signal)
+    }).run(signal)
   }
   return { vault, file, notes, run, actions }
 }
+
+void test('a signal that comes while the last snapshot is read ends the run before anything is raised', async (t) => {
+  const end = new AbortController()
+  const { vault, file, run } = fixture(t, {
+    reportBackups: () => {
+      end.abort()
+      return Promise.resolve([])
+    },
+  })
+  await t.rejects(run(false, [], end.signal), { code: 'CANCELLED' })
+  t.equal(vault.raised, 0)
+  t.ok(await file.read(), 'the same command continues')
+})
 
 void test('a completed rotation leaves no state file', async (t) => {
   const { vault, file, run } = fixture(t)
@@ -243,6 +260,7 @@ void test('min_decryption_version is raised only after confirmation and if nothi
     needed: Parameters<typeof raiseVersion>[0]['needed'],
     answer?: boolean,
     isOnlyCluster = true,
+    signal = new AbortController().signal,
   ) =>
     raiseVersion({
       needed,
@@ -250,6 +268,7 @@ void test('min_decryption_version is raised only after confirmation and if nothi
       terminal: { stderr },
       asked: flag === undefined ? undefined : Number(flag),
       isOnlyCluster,
+      signal,
       ask:
         answer === undefined
           ? undefined
@@ -283,6 +302,14 @@ void test('min_decryption_version is raised only after confirmation and if nothi
   await raise(undefined, { live: 5, backups: [] }, true)
   await raise('3', { live: 5, backups })
   await raise('1', { live: 5, backups })
+  t.same(raised, [5, 3])
+  for (const [flag, answer] of [
+    ['4', undefined],
+    [undefined, true],
+  ] as const) {
+    const aborted = raise(flag, { live: 5, backups: [] }, answer, true, AbortSignal.abort())
+    await t.rejects(aborted, { code: 'CANCELLED' }, 'after Ctrl-C or SIGTERM')
+  }
   t.same(raised, [5, 3])
 
   const alone = { live: 5, backups: [] }

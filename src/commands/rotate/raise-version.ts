@@ -1,4 +1,5 @@
 import type { NeededVersions } from '../../rotate/needed-versions.ts'
+import { stopped } from '../../rotate/patience.ts'
 import { BridgeError, isOutage } from '../../errors.ts'
 import type { KeyAdmin } from '../../operator/key-admin.ts'
 import type { Ask } from '../cli/confirm.ts'
@@ -13,24 +14,23 @@ export interface RaiseOptions {
   readonly terminal: Pick<Terminal, 'stderr'>
   readonly key: KeyAdmin
   readonly ask: Ask
+  /** After it is aborted, nothing is raised. */
+  readonly signal: AbortSignal
 }
 
-const OPTION = '--yes-raise-min-decryption-version'
-const OTHERS =
+type Raising = Pick<RaiseOptions, 'needed' | 'key' | 'terminal' | 'signal'>
+
+export const RAISE_OPTION = '--yes-raise-min-decryption-version'
+/** What is missing without --only-cluster and --other-cluster. */
+export const OTHERS =
   'other clusters may use this key, and Vault does not know; pass an etcd snapshot of each with --other-cluster, or --only-cluster if there is none'
 
 /**
  * Raises min_decryption_version after confirmation. Throws NOT_FINISHED if etcd or a backup needs an older version, or if that
  * is not proved.
  */
-export async function raiseVersion({
-  needed,
-  asked,
-  isOnlyCluster,
-  terminal,
-  key,
-  ask,
-}: RaiseOptions): Promise<void> {
+export async function raiseVersion(options: RaiseOptions): Promise<void> {
+  const { needed, asked, isOnlyCluster, terminal, key, ask } = options
   const { name, minDecryptionVersion } = await key.read()
   const areOthersKnown = isOnlyCluster || needed.backups.some(({ isOther }) => isOther === true)
   const oldest = oldestOf(needed)
@@ -39,12 +39,12 @@ export async function raiseVersion({
     if (asked === undefined) return warn(terminal, `min_decryption_version is not raised: ${gap}`)
     throw new BridgeError(
       'NOT_FINISHED',
-      `${OPTION}: the versions that it needs are not proved: ${gap}`,
+      `${RAISE_OPTION}: the versions that it needs are not proved: ${gap}`,
     )
   }
   if (asked !== undefined) {
-    if (!areOthersKnown) throw new BridgeError('NOT_FINISHED', `${OPTION}: ${OTHERS}`)
-    return raiseTo(asked, needed, minDecryptionVersion, key, terminal)
+    if (!areOthersKnown) throw new BridgeError('NOT_FINISHED', `${RAISE_OPTION}: ${OTHERS}`)
+    return raiseTo(asked, minDecryptionVersion, options)
   }
   if (oldest === undefined || oldest <= minDecryptionVersion) return
   const consequence = describe(minDecryptionVersion, oldest, needed)
@@ -52,14 +52,13 @@ export async function raiseVersion({
     const others = areOthersKnown ? '' : `; ${OTHERS}`
     warn(
       terminal,
-      `${consequence}; pass --finish ${OPTION} ${String(oldest)} to do it: without --finish, another run creates another key version${others}`,
+      `${consequence}; pass --finish ${RAISE_OPTION} ${String(oldest)} to do it: without --finish, another run creates another key version${others}`,
     )
     return
   }
   if (!areOthersKnown && !(await ask(askAlone(name, minDecryptionVersion, oldest))))
     return warn(terminal, `min_decryption_version is not raised: ${OTHERS}`)
-  if (await ask(`${consequence}. Do it?`))
-    await raiseTo(oldest, needed, minDecryptionVersion, key, terminal)
+  if (await ask(`${consequence}. Do it?`)) await raiseTo(oldest, minDecryptionVersion, options)
 }
 
 function askAlone(key: string, now: number, oldest: number): string {
@@ -78,28 +77,27 @@ function capitalize(text: string): string {
 
 async function raiseTo(
   version: number,
-  needed: NeededVersions,
   now: number,
-  key: KeyAdmin,
-  terminal: Pick<Terminal, 'stderr'>,
+  { needed, key, terminal, signal }: Raising,
 ): Promise<void> {
   const oldest = oldestOf(needed)
   if (oldest === undefined) {
     throw new BridgeError(
       'NOT_FINISHED',
-      `${OPTION}: etcd was not read, so the versions that it needs are unknown; pass --endpoints`,
+      `${RAISE_OPTION}: etcd was not read, so the versions that it needs are unknown; pass --endpoints`,
     )
   }
   if (version > oldest) {
     throw new BridgeError(
       'NOT_FINISHED',
-      `${OPTION} ${String(version)}: ${whoNeeds(needed, oldest)} still needs version ${String(oldest)}, and its data would become unreadable; nothing was raised`,
+      `${RAISE_OPTION} ${String(version)}: ${whoNeeds(needed, oldest)} still needs version ${String(oldest)}, and its data would become unreadable; nothing was raised`,
     )
   }
   if (version <= now) {
     warn(terminal, `min_decryption_version is already ${String(now)}`)
     return
   }
+  if (signal.aborted) throw stopped()
   await raise(key, version)
   warn(
     terminal,

@@ -43,7 +43,8 @@ import { untilInterrupted } from '../cli/process/interruption.ts'
 import { openOperatorVault, operatorOptions, type OperatorVault } from '../cli/operator-vault.ts'
 import { Progress } from '../cli/progress.ts'
 import { formatNeeded, formatRotationPlan } from '../../rotate/text.ts'
-import { raiseVersion } from './raise-version.ts'
+import { openRegularFile } from '../../files/regular-file.ts'
+import { OTHERS, RAISE_OPTION, raiseVersion } from './raise-version.ts'
 import { reportEtcd, reportSnapshot } from '../cli/store-report.ts'
 import { warn, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 
@@ -127,6 +128,19 @@ interface RotateContext {
   readonly ask: Ask
 }
 
+/** What would otherwise be found out only after the rotation, which a repeated command would begin again. */
+async function requireRaiseOptions(values: RotateValues): Promise<void> {
+  const { yesRaiseMinDecryptionVersion: version, onlyCluster, otherCluster, backup } = values
+  if (version !== undefined && !namesEtcd(values))
+    throw usageError(`${RAISE_OPTION} needs the etcd options, such as --endpoints`)
+  if (version !== undefined && !onlyCluster && otherCluster.length === 0)
+    throw usageError(`${RAISE_OPTION}: ${OTHERS}`)
+  for (const path of [...backup, ...otherCluster]) {
+    const file = await openRegularFile(path, path)
+    await file.close()
+  }
+}
+
 /** Rotates the key of a cluster, from the first check to the last version that is no longer needed. */
 async function runRotate(
   values: RotateValues,
@@ -136,6 +150,7 @@ async function runRotate(
   const file = await readGivenFile(values.encryptionConfig)
   const patterns = readPatterns(values, file)
   if (namesEtcd(values)) readEtcdAccess(values)
+  await requireRaiseOptions(values)
   const folder = values.state ?? stateFolder(terminal.environment)
   const vault = await openOperatorVault(values, terminal)
   try {
@@ -253,7 +268,7 @@ function makeActions(context: RotateContext): RotationActions {
       }
       return reports
     },
-    raise: (needed: NeededVersions) =>
+    raise: (needed: NeededVersions, signal: AbortSignal) =>
       raiseVersion({
         needed,
         asked: values.yesRaiseMinDecryptionVersion,
@@ -261,6 +276,7 @@ function makeActions(context: RotateContext): RotationActions {
         terminal,
         key: vault.key,
         ask,
+        signal,
       }),
   }
 }

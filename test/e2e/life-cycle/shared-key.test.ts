@@ -29,7 +29,7 @@ void test('rotate disables no version that another cluster may need', async (t) 
 
   const raise = [...command, '--finish', '--yes-raise-min-decryption-version', '2']
   const unproved = await operator.run(raise, env)
-  t.match(unproved, { code: 1, stderr: /pass an etcd snapshot of each with --other-cluster/ })
+  t.match(unproved, { code: 2, stderr: /pass an etcd snapshot of each with --other-cluster/ })
   const needed = await operator.run([...raise, '--other-cluster', theirs], env)
   t.match(needed, {
     code: 1,
