@@ -304,7 +304,8 @@ class Client implements VaultClient {
     if (redirects > MAX_REDIRECTS) return failLoop(from)
     const target = resolveRedirect(raw, from, this.#book)
     if (target instanceof AttemptFailure) return target
-    if (this.#recognition !== undefined && this.#book.isDoubtful(target.index)) {
+    const isElsewhere = target.index !== index
+    if (this.#recognition !== undefined && isElsewhere && this.#book.isDoubtful(target.index)) {
       // The next try asks that address itself, which must then show the same key.
       this.#book.prefer(target.index)
       return failDoubtful(from, this.#endpoint(target.index).transport.address)
