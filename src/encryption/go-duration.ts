@@ -9,8 +9,10 @@ const UNIT_NANOSECONDS: Readonly<Record<string, bigint>> = {
   h: 3_600_000_000_000n,
 }
 const PART = /(\d*)(?:\.(\d*))?(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/g
-const WHOLE = /^[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)$/
+const WHOLE = /^[+-]?(?:0|(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)$/
 const MAX_NANOSECONDS = 2n ** 63n - 1n
+/** More digits than any duration in range has. Long numbers take more than linear time. */
+const MAX_DIGITS = 32
 
 /**
  * Milliseconds of a Go duration (`1m30s`, `1.5h`; Go: time.ParseDuration), in whole nanoseconds; undefined for anything
@@ -31,6 +33,8 @@ export function parseGoDuration(text: string): number | undefined {
 }
 
 function nanoseconds(whole: string, fraction: string, unit: bigint): bigint {
-  const ofFraction = BigInt(`0${fraction}`) * unit
-  return BigInt(`0${whole}`) * unit + ofFraction / 10n ** BigInt(fraction.length)
+  const digits = whole.replace(/^0+/, '').slice(0, MAX_DIGITS)
+  const decimals = fraction.slice(0, MAX_DIGITS)
+  const ofFraction = BigInt(`0${decimals}`) * unit
+  return BigInt(`0${digits}`) * unit + ofFraction / 10n ** BigInt(decimals.length)
 }

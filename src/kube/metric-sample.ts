@@ -4,7 +4,8 @@ export interface MetricSample {
   readonly value: number
 }
 
-const LABEL = /([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"/g
+/** A name is not searched for at each of its characters. */
+const LABEL = /(?<!\w)([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"/g
 
 /** Parses a line; undefined if it is not a sample of this metric. */
 export function readSample(line: string, metric: string): MetricSample | undefined {

@@ -3,6 +3,7 @@ import { exportSPKI, importJWK } from 'jose'
 import * as v from 'valibot'
 
 import { BridgeError } from '../errors.ts'
+import { listPemBlocks } from '../text/pem-blocks.ts'
 
 /** Who signs the service-account tokens of a cluster. */
 export interface ClusterKeys {
@@ -57,8 +58,7 @@ export function readIssuer(value: unknown, place: string): string {
 
 /** The public keys in a PEM file of kube-apiserver: public keys, certificates, or the public half of a private key. */
 export function readPem(text: string, place: string): readonly string[] {
-  const blocks = text.match(/-----BEGIN [A-Z0-9 ]+-----[^]*?-----END [A-Z0-9 ]+-----/g) ?? []
-  const keys = blocks
+  const keys = listPemBlocks(text, /-----BEGIN [A-Z0-9 ]+-----/g)
     .filter((block) => !block.includes('PARAMETERS'))
     .map((block) => toPublic(block, place))
   if (keys.length === 0) throw mistake(`${place} contains no key in PEM`)

@@ -3,7 +3,10 @@ import { test } from 'tap'
 
 import { readSecretPath } from '../../src/csi/migration/secret-path.ts'
 import { readManifest } from '../../src/doctor/api-server-manifest.ts'
+import { parseGoDuration } from '../../src/encryption/go-duration.ts'
+import { readSample } from '../../src/kube/metric-sample.ts'
 import { Secret } from '../../src/secret.ts'
+import { readPem } from '../../src/setup/cluster-keys.ts'
 import { trimSlashes } from '../../src/text/slashes.ts'
 import { readAnswer } from '../../src/vault/client/answer.ts'
 import { AttemptFailure } from '../../src/vault/client/attempt.ts'
@@ -47,6 +50,11 @@ const PARTS = [
   's.a',
   's.aaaaaaaaaaaaaaaaaaaaaaaaa1',
   'vault:v1:',
+  '11s',
+  'aaaa',
+  'a="\\"',
+  '-----BEGIN CERTIFICATE-----\n',
+  '-----END ',
 ]
 
 function readError(text: string): string {
@@ -85,6 +93,13 @@ for (const part of PARTS) {
     t.ok(readSecretPath(long).kind, 'a path of the Vault provider')
     t.ok(trimSlashes(long).length <= long.length, 'an address')
     t.ok(readManifest(manifestWith([{ name: 'A', value: long }])), 'a manifest of kube-apiserver')
+    t.equal(parseGoDuration(long), undefined, 'a duration')
+    t.equal(
+      readSample(`m{${long.replaceAll('\n', '')}} 1`, 'm')?.value,
+      1,
+      'a metric of kube-apiserver',
+    )
+    t.throws(() => readPem(long, 'sa.pub'), { message: 'sa.pub contains no key in PEM' })
     t.end()
   })
 }
@@ -96,6 +111,15 @@ void test('variables of a manifest that contain each other do not grow without a
     env.push({ name: count === 63 ? 'A' : `V${String(count)}`, value: before + before })
   }
   t.ok(readManifest(manifestWith(env)))
+  t.end()
+})
+
+void test('a duration with many digits takes linear time', (t) => {
+  const zeros = '0'.repeat(LONG)
+  t.equal(parseGoDuration(`${zeros}1s`), 1000)
+  t.equal(parseGoDuration(`1.${zeros}1s`), 1000)
+  t.equal(parseGoDuration(`1${zeros}s`), undefined)
+  t.equal(parseGoDuration('11s'.repeat(LONG / 4)), (11_000 * LONG) / 4)
   t.end()
 })
 

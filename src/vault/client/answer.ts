@@ -79,10 +79,7 @@ function passOn(raw: RawAnswer, bytes: Buffer, address: string, now: number): Ou
     bytes.fill(0)
     return failForeign(new Foreign('without "data"'), raw, address, now)
   }
-  const outcome = judgeAnswer({ ...raw, text: bytes.toString('utf8') }, address, now)
-  return outcome instanceof AttemptFailure && PASSED_ON.has(outcome.error.code)
-    ? { status: raw.status, body: bytes }
-    : outcome
+  return judgeAnswer({ ...raw, text: bytes.toString('utf8') }, address, now)
 }
 
 /**
@@ -117,8 +114,10 @@ function judgeAnswer(raw: RawAnswer, address: string, now: number): Outcome {
   }
   const words = readErrors(raw.status, body)
   if (words instanceof Foreign) return failForeign(words, raw, address, now)
-  const clean = cleanWords(words, raw.attempt.request)
-  return fail(judge(raw, words), raw, clean, address, now)
+  const verdict = judge(raw, words)
+  if (raw.bytes !== undefined && PASSED_ON.has(verdict.code))
+    return { status: raw.status, body: raw.bytes }
+  return fail(verdict, raw, cleanWords(words, raw.attempt.request), address, now)
 }
 
 /**

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { BridgeError } from '../../errors.ts'
 import { readWithinTime } from '../../files/bounded-read.ts'
 import { explainShortage, systemCodeOf } from '../../files/system-error.ts'
+import { listPemBlocks } from '../../text/pem-blocks.ts'
 
 /** The files for TLS connections to Vault, all in PEM. */
 export interface TlsFiles {
@@ -86,9 +87,9 @@ function earliestEnd(certificates: Certificates): number {
 
 /** Parses all certificates: tls.createSecureContext silently accepts a text without any. */
 function parseCertificates(option: string, file: string, text: string): Certificates {
-  const blocks = text.match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^]*?-----END [A-Z ]+-----/g)
+  const blocks = listPemBlocks(text, /-----BEGIN (?:TRUSTED )?CERTIFICATE-----/g)
   try {
-    const [first, ...others] = (blocks ?? []).map((block) => new X509Certificate(block))
+    const [first, ...others] = blocks.map((block) => new X509Certificate(block))
     if (first !== undefined) return [first, ...others]
   } catch {
     throw invalid(option, file, 'contains an invalid certificate')
