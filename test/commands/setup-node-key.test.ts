@@ -70,6 +70,11 @@ void test('a node key is made, encrypted by the key of the host, with the unit t
     text: /with a key that is on the same disk\n(.*\n)*nothing to do/,
   })
   t.same(await nodeKeyIn(root), nodeKey, 'a second run keeps it')
+  await t.rejects(setup(root, { withKey: 'host+tpm2' }), {
+    code: 'HOST_FAILED',
+    message: /is not encrypted with host\+tpm2; pass --replace to create a new node key$/,
+  })
+  t.same(await nodeKeyIn(root), nodeKey)
   t.match(await setup(root, { replace: true }), { code: 0, text: /~ replace/ })
   t.notSame(await nodeKeyIn(root), nodeKey)
 })

@@ -32,6 +32,8 @@ export class StateKeeper {
   #forgets = 0
   /** How many of them are done: the file was replaced or removed after them. */
   #settled = 0
+  /** A write that has not collected yet covers further calls of {@link forget}: each refused call is one. */
+  #isForgetQueued = false
   #stopped = false
 
   constructor(options: StateKeeperOptions) {
@@ -54,6 +56,8 @@ export class StateKeeper {
   forget(): void {
     this.#cancel()
     this.#forgets += 1
+    if (this.#isForgetQueued) return
+    this.#isForgetQueued = true
     void this.#write()
   }
 
@@ -80,6 +84,7 @@ export class StateKeeper {
     let isDue = false
     let forgets = 0
     const isWritten = await file.save(() => {
+      this.#isForgetQueued = false
       const state = collect()
       // What collect() returned may contain what a later forget() is about.
       forgets = this.#forgets

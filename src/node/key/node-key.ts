@@ -60,7 +60,10 @@ async function planCredential(options: NodeKeyOptions): Promise<NodeKeyStep> {
   const { creds, withKey, replace, root = '/' } = options
   const path = NODE_KEY_CREDENTIAL
   const known = await readKnown(options)
-  if (known !== undefined && !replace) return { path, change: 'none', what: describeKnown(known) }
+  if (known !== undefined && !replace) {
+    requireProtection(path, findCredentialKey(known), withKey)
+    return { path, change: 'none', what: describeKnown(known) }
+  }
   const hasHostKey = existsSync(HOST_KEY_FILE)
   const isElsewhere = resolve(root) !== '/'
   const { key, words, warning } = await findKeyChoice({ creds, withKey, hasHostKey, isElsewhere })
@@ -71,6 +74,19 @@ async function planCredential(options: NodeKeyOptions): Promise<NodeKeyStep> {
     key,
     warning,
   }
+}
+
+/** A node key that exists is kept only if it is encrypted as asked. */
+function requireProtection(
+  path: string,
+  found: CredentialKey | undefined,
+  withKey: SealingKey,
+): void {
+  const asked = withKey === 'host' ? 'host' : 'tpm2'
+  const isRight = withKey === 'auto' ? found !== 'none' : found === asked
+  if (isRight) return
+  const how = found === 'none' ? 'is not encrypted' : `is not encrypted with ${withKey}`
+  throw new BridgeError('HOST_FAILED', `${path} ${how}; pass --replace to create a new node key`)
 }
 
 function describeKnown(credential: Buffer): string {
