@@ -70,7 +70,7 @@ void test('a node key is made, encrypted by the key of the host, with the unit t
     text: /with a key that is on the same disk\n(.*\n)*nothing to do/,
   })
   t.same(await nodeKeyIn(root), nodeKey, 'a second run keeps it')
-  await t.rejects(setup(root, { withKey: 'host+tpm2' }), {
+  await t.rejects(setup(root, { 'with-key': 'host+tpm2' }), {
     code: 'HOST_FAILED',
     message: /is not encrypted with host\+tpm2; pass --replace to create a new node key$/,
   })
