@@ -17,23 +17,27 @@ export interface OutageDrillOptions {
   readonly seconds: number
   /** How long to wait for recovery. */
   readonly patienceMs: number
+  /** Throws USAGE_INVALID if the plugin refuses: then it stays connected. */
   readonly begin: () => Promise<void>
+  /** Has no effect without an outage. */
   readonly end: () => Promise<void>
   /** Whether the plugin reached Vault in its last check. */
   readonly reachesVault: () => Promise<boolean>
   readonly clock: Clock
   readonly onSample: (sample: OutageSample) => void
+  /** Called with each fault of the cleanup. */
+  readonly onNote: (note: string) => void
 }
 
 /**
- * Simulates an outage of Vault and probes the API server every second until everything works again. It always ends the
- * outage and removes the Secret.
+ * Simulates an outage of Vault and probes the API server every second until everything works again. It always tries to end the
+ * outage and to remove the Secret. A fault of that is a note, because it must not replace the samples.
  */
 export async function runOutageDrill(
   options: OutageDrillOptions,
   signal: AbortSignal,
 ): Promise<readonly OutageSample[]> {
-  const { client, namespace, begin, end } = options
+  const { client, namespace } = options
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets`
   const made = await client.send({ method: 'POST', path, body: { metadata: { name: NAME } } })
   // 409: a run that was killed left the Secret.
@@ -42,14 +46,71 @@ export async function runOutageDrill(
   try {
     // Otherwise the drill would measure another fault, and make it worse.
     await requireHealthy(options, `${path}/${NAME}`, signal)
-    await begin()
-    try {
-      return await watch(options, `${path}/${NAME}`, signal)
-    } finally {
-      await end()
-    }
+    return await watchOutage(options, `${path}/${NAME}`, signal)
   } finally {
-    await client.send({ method: 'DELETE', path: `${path}/${NAME}` })
+    await removeSecret(options, `${path}/${NAME}`)
+  }
+}
+
+async function watchOutage(
+  options: OutageDrillOptions,
+  path: string,
+  signal: AbortSignal,
+): Promise<readonly OutageSample[]> {
+  const { begin, clock } = options
+  let samples: readonly OutageSample[] = []
+  let isRefused = false
+  let isOver = false
+  // The plugin counts the seconds from an earlier time.
+  let startedAt = clock.monotonic()
+  try {
+    try {
+      await begin()
+    } catch (error) {
+      isRefused = BridgeError.from(error).code === 'USAGE_INVALID'
+      throw error
+    } finally {
+      startedAt = clock.monotonic()
+    }
+    samples = await watch(options, path, signal)
+  } finally {
+    // Also without an answer to the start: the plugin may have received the request.
+    if (!isRefused) isOver = await endOutage(options, startedAt)
+  }
+  if (!signal.aborted) return samples
+  const message = 'stopped before the end'
+  throw new BridgeError('CANCELLED', isOver ? `${message}; the outage is over` : message)
+}
+
+/** Whether the plugin confirms the end. */
+async function endOutage(
+  { end, seconds, clock, onNote }: OutageDrillOptions,
+  startedAt: number,
+): Promise<boolean> {
+  try {
+    await end()
+    return true
+  } catch (error) {
+    const left = Math.ceil(seconds - (clock.monotonic() - startedAt) / 1000)
+    const rest =
+      left > 0
+        ? `; the plugin may stay disconnected from Vault for up to ${String(left)} s`
+        : '; its time is over, so the plugin ends it automatically'
+    onNote(`the end of the outage is not confirmed: ${BridgeError.from(error).message}${rest}`)
+    return false
+  }
+}
+
+async function removeSecret(
+  { client, namespace, onNote }: OutageDrillOptions,
+  path: string,
+): Promise<void> {
+  try {
+    const { status, body } = await client.send({ method: 'DELETE', path })
+    if (status >= 400 && status !== 404)
+      throw explainAnswer(client.server, `DELETE ${path}`, status, body)
+  } catch (error) {
+    onNote(`the Secret ${namespace}/${NAME} was not removed: ${BridgeError.from(error).message}`)
   }
 }
 
@@ -66,8 +127,7 @@ async function watch(
     const sample = await probe(options, path, at, samples.length)
     samples.push(sample)
     onSample(sample)
-    if (signal.aborted)
-      throw new BridgeError('CANCELLED', 'stopped before the end; the outage is over')
+    if (signal.aborted) return samples
     if ((at > seconds && isHealthy(sample)) || at > seconds + patienceMs / 1000) return samples
     await wait(INTERVAL_MS, clock, signal)
   }

@@ -28,8 +28,12 @@ export interface OutageRecord {
   readonly plugin: string
   readonly startedAt: string
   readonly seconds: number
+  /** Whether everything works again, and there are no notes. */
+  readonly ok: boolean
   /** Whether every probe succeeds again. */
   readonly recovered: boolean
+  /** What could not be proved, each a sentence. */
+  readonly notes: readonly string[]
   readonly probes: Readonly<Record<Probe, ProbeResult>>
 }
 
@@ -39,15 +43,19 @@ export interface RecordOptions {
   readonly startedAt: string
   readonly seconds: number
   readonly samples: readonly OutageSample[]
+  /** As in {@link OutageRecord}. */
+  readonly notes: readonly string[]
 }
 
 /** Summarizes samples. */
 export function makeRecord({ samples, ...facts }: RecordOptions): OutageRecord {
   const results = PROBES.map((probe) => [probe, judge(samples, probe, facts.seconds)] as const)
   const last = samples.at(-1)
+  const recovered = last !== undefined && PROBES.every((probe) => last[probe])
   return {
     ...facts,
-    recovered: last !== undefined && PROBES.every((probe) => last[probe]),
+    ok: recovered && facts.notes.length === 0,
+    recovered,
     probes: Object.fromEntries(results) as Record<Probe, ProbeResult>,
   }
 }
@@ -77,7 +85,7 @@ const NAMES: Readonly<Record<Probe, string>> = {
 
 /** The result as a document in Markdown. */
 export function formatRecord(record: OutageRecord): string {
-  const { server, plugin, startedAt, seconds, recovered, probes } = record
+  const { server, plugin, startedAt, seconds, recovered, notes, probes } = record
   const rows = PROBES.map((probe) => {
     const { tried, failed, firstFailure, recoveredAfter } = probes[probe]
     const first = firstFailure === undefined ? 'never' : `${String(firstFailure)} s`
@@ -97,6 +105,7 @@ export function formatRecord(record: OutageRecord): string {
     `- started: ${startedAt}`,
     `- outage: ${String(seconds)} s`,
     `- recovered: ${recovered ? 'yes' : 'no'}`,
+    ...notes.map((note) => `- NOT ok: ${note}`),
     '',
     '| | failed | first failure after | recovered after the end |',
     '| --- | --- | --- | --- |',

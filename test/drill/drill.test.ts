@@ -2,8 +2,9 @@ import { join } from 'node:path'
 import { test } from 'tap'
 
 import { DrillSwitch } from '../../src/admin/drill-switch.ts'
+import { BridgeError } from '../../src/errors.ts'
 import { formatRecord, makeRecord } from '../../src/drill/outage-record.ts'
-import { runOutageDrill } from '../../src/drill/outage-drill.ts'
+import { runOutageDrill, type OutageDrillOptions } from '../../src/drill/outage-drill.ts'
 import type { KubeAnswer, KubeClient, KubeRequest } from '../../src/kube/client.ts'
 import { StateFile, stateFolder } from '../../src/files/state-file.ts'
 import { RotationState } from '../../src/rotate/state.ts'
@@ -49,36 +50,108 @@ void test('the switch works only from this host, with the token and within the l
   t.match(await ask(), { body: 'vault' })
 })
 
-void test('a drill does not start unless everything works', async (t) => {
+interface DrillStub extends Partial<OutageDrillOptions> {
+  /** What the API server returns. */
+  readonly answer?: (request: KubeRequest) => Promise<KubeAnswer>
+}
+
+/** A drill of 5 s in which everything works at once. */
+function startDrill({ answer, ...options }: DrillStub = {}) {
   const clock = new HandClock()
+  const abort = new AbortController()
   const sent: string[] = []
-  // The API server is a stub: what matters is that nothing is disconnected.
-  const send = ({ method, path }: KubeRequest): Promise<KubeAnswer> => {
-    sent.push(`${method} ${path}`)
-    return Promise.resolve({ status: 200, body: {} })
+  const calls: string[] = []
+  const notes: string[] = []
+  const send = (request: KubeRequest): Promise<KubeAnswer> => {
+    sent.push(`${request.method} ${request.path}`)
+    return answer?.(request) ?? Promise.resolve({ status: 200, body: {} })
   }
-  const drill = runOutageDrill(
+  const called = (what: string) => () => {
+    calls.push(what)
+    return Promise.resolve()
+  }
+  const running = runOutageDrill(
     {
       client: { send, server: 'https://api' } as unknown as KubeClient,
       namespace: 'default',
       seconds: 5,
       patienceMs: 1_000,
-      begin: () => Promise.reject(new Error('it must not begin')),
-      end: () => Promise.reject(new Error('there is nothing to end')),
-      reachesVault: () => Promise.resolve(false),
+      begin: called('begin'),
+      end: called('end'),
+      reachesVault: () => Promise.resolve(true),
       clock,
       onSample: () => undefined,
+      onNote: (note) => notes.push(note),
+      ...options,
     },
-    new AbortController().signal,
+    abort.signal,
   )
-  const rejected = t.rejects(drill, {
+  return { running, clock, abort, sent, calls, notes }
+}
+
+const noAnswer = () => Promise.reject(new BridgeError('PLUGIN_UNREACHABLE', 'no answer in time'))
+
+void test('a drill does not start unless everything works', async (t) => {
+  const drill = startDrill({ reachesVault: () => Promise.resolve(false) })
+  const rejected = t.rejects(drill.running, {
     code: 'NOT_CONVERGED',
     message:
       /^the drill was not started, because not everything works now: the plugin does not reach Vault; /,
   })
-  await clock.advance(60_000)
+  await drill.clock.advance(60_000)
   await rejected
-  t.match(sent.at(-1), /^DELETE .*\/secrets\/transit-bridge-drill$/, 'its Secret is removed')
+  t.same(drill.calls, [], 'nothing is disconnected')
+  t.match(drill.sent.at(-1), /^DELETE .*\/secrets\/transit-bridge-drill$/, 'its Secret is removed')
+})
+
+void test('an outage whose start got no answer is ended, and one that the plugin refused is not', async (t) => {
+  const begun = startDrill({ begin: noAnswer })
+  await t.rejects(begun.running, { code: 'PLUGIN_UNREACHABLE' })
+  t.same([begun.calls, begun.notes], [['end'], []])
+  t.match(begun.sent.at(-1), /^DELETE /)
+  const stuck = startDrill({ begin: noAnswer, end: noAnswer })
+  await t.rejects(stuck.running, { code: 'PLUGIN_UNREACHABLE' })
+  t.same(stuck.notes, [
+    'the end of the outage is not confirmed: no answer in time; the plugin may stay disconnected from Vault for up to 5 s',
+  ])
+  const refused = startDrill({
+    begin: () => Promise.reject(new BridgeError('USAGE_INVALID', 'no drills here')),
+  })
+  await t.rejects(refused.running, { code: 'USAGE_INVALID' })
+  t.same([refused.calls, refused.notes], [[], []])
+})
+
+void test('a drill whose cleanup fails keeps its samples, and says what is left', async (t) => {
+  const deleted = (answer: () => Promise<KubeAnswer>): DrillStub => ({
+    answer: ({ method }) =>
+      method === 'DELETE' ? answer() : Promise.resolve({ status: 200, body: {} }),
+  })
+  const finish = async (stub: DrillStub) => {
+    const drill = startDrill(stub)
+    await drill.clock.advance(60_000)
+    t.ok((await drill.running).length > 5)
+    return drill.notes
+  }
+  for (const status of [403, 500])
+    t.match(await finish(deleted(() => Promise.resolve({ status, body: {} }))), [
+      /^the Secret default\/transit-bridge-drill was not removed: the API server /,
+    ])
+  t.match(await finish({ ...deleted(noAnswer), end: noAnswer }), [
+    /^the end of the outage is not confirmed: no answer in time; its time is over/,
+    /^the Secret default\/transit-bridge-drill was not removed: no answer in time$/,
+  ])
+  t.same(await finish(deleted(() => Promise.resolve({ status: 404, body: {} }))), [])
+})
+
+void test('a drill with notes is not ok, although everything works again', (t) => {
+  const works = { at: 4, ready: true, write: true, read: true, plugin: true }
+  const samples = [{ ...works, at: 1, plugin: false }, works]
+  const facts = { server: 's', plugin: 'p', startedAt: 'then', seconds: 3, samples }
+  t.match(makeRecord({ ...facts, notes: [] }), { ok: true, recovered: true })
+  const record = makeRecord({ ...facts, notes: ['the Secret was not removed'] })
+  t.match(record, { ok: false, recovered: true })
+  t.match(formatRecord(record), '- recovered: yes\n- NOT ok: the Secret was not removed\n')
+  t.end()
 })
 
 void test('samples are summarized', (t) => {
@@ -89,7 +162,7 @@ void test('samples are summarized', (t) => {
     read: true,
     plugin,
   })
-  const facts = { server: 's', plugin: 'p', startedAt: 'then', seconds: 3 }
+  const facts = { server: 's', plugin: 'p', startedAt: 'then', seconds: 3, notes: [] }
   const record = makeRecord({
     ...facts,
     samples: [
@@ -116,7 +189,7 @@ void test('samples are summarized', (t) => {
 
 void test('an API server that works with the seeds in its memory does not prove that the plugin reaches Vault', (t) => {
   const sample = { at: 4, ready: true, write: true, read: true, plugin: false }
-  const facts = { server: 's', plugin: 'p', startedAt: 'then', seconds: 3 }
+  const facts = { server: 's', plugin: 'p', startedAt: 'then', seconds: 3, notes: [] }
   const record = makeRecord({ ...facts, samples: [sample] })
   t.notOk(record.recovered)
   t.match(

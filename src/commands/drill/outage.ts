@@ -38,7 +38,8 @@ API server does: readiness, writes, reads, whether the plugin reaches Vault, and
 how long recovery takes. It runs on the plugin's node and needs admin.drill in the plugin's configuration. Vault
 itself and the other nodes are not affected. The result is Markdown.`,
   options,
-  exitCodes: '0 everything works again, with Vault; 1 it does not; 2 wrong usage or configuration.',
+  exitCodes:
+    '0 everything works again, with Vault, and nothing of the drill is left; 1 that is not proved; 2 wrong usage or configuration.',
   examples: [
     `$ transit-bridge drill outage --plugin http://127.0.0.1:9390 \\\n      --api-server https://127.0.0.1:6443 --drill-token drill-token \\\n      --for 4m ${DANGER} > rehearsal.md`,
   ],
@@ -62,6 +63,7 @@ async function runDrillOutage(values: OutageValues, terminal: Terminal): Promise
     const startedAt = new Date(systemClock.now()).toISOString()
     const call = (method: 'POST' | 'DELETE', query: string) =>
       callSwitch(plugin, token, method, query)
+    const notes: string[] = []
     const samples = await untilInterrupted((signal) =>
       runOutageDrill(
         {
@@ -86,13 +88,18 @@ async function runDrillOutage(values: OutageValues, terminal: Terminal): Promise
             ]
             warn(terminal, `${at.toFixed(0)} s: ${words.join(', ')}`)
           },
+          onNote: (note) => {
+            notes.push(note)
+            warn(terminal, note)
+          },
         },
         signal,
       ),
     )
-    const record = makeRecord({ server: servers.first.server, plugin, startedAt, seconds, samples })
+    const { server } = servers.first
+    const record = makeRecord({ server, plugin, startedAt, seconds, samples, notes })
     print(terminal, values.json ? JSON.stringify(record, null, 2) : formatRecord(record))
-    return record.recovered ? EXIT_OK : EXIT_FAILED
+    return record.ok ? EXIT_OK : EXIT_FAILED
   } finally {
     servers.close()
   }
