@@ -3,12 +3,14 @@ import { BridgeError } from '../errors.ts'
 import { wait } from '../time/wait.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { explainAnswer } from '../kube/fault.ts'
-import type { OutageSample } from './outage-record.ts'
+import { showOutage, type OutageSample } from './outage-record.ts'
 
 /** The Secret that the drill writes and reads; it holds a number. */
 const NAME = 'transit-bridge-drill'
 const INTERVAL_MS = 1_000
 const READY_WITHIN_MS = 30_000
+const NOT_NOTICED =
+  'the plugin did not notice the outage, so nothing was rehearsed; use a longer --for than kms.refreshInterval'
 
 export interface OutageDrillOptions {
   readonly client: KubeClient
@@ -25,7 +27,7 @@ export interface OutageDrillOptions {
   readonly reachesVault: () => Promise<boolean>
   readonly clock: Clock
   readonly onSample: (sample: OutageSample) => void
-  /** Called with each fault of the cleanup. */
+  /** Called with everything that is not proved. */
   readonly onNote: (note: string) => void
 }
 
@@ -77,7 +79,10 @@ async function watchOutage(
     // Also without an answer to the start: the plugin may have received the request.
     if (!isRefused) isOver = await endOutage(options, startedAt)
   }
-  if (!signal.aborted) return samples
+  if (!signal.aborted) {
+    if (!showOutage(samples)) options.onNote(NOT_NOTICED)
+    return samples
+  }
   const message = 'stopped before the end'
   throw new BridgeError('CANCELLED', isOver ? `${message}; the outage is over` : message)
 }

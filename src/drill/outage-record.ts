@@ -30,7 +30,7 @@ export interface OutageRecord {
   readonly seconds: number
   /** Whether everything works again, and there are no notes. */
   readonly ok: boolean
-  /** Whether every probe succeeds again. */
+  /** Whether every probe succeeds again; false if the plugin did not notice the outage. */
   readonly recovered: boolean
   /** What could not be proved, each a sentence. */
   readonly notes: readonly string[]
@@ -47,11 +47,16 @@ export interface RecordOptions {
   readonly notes: readonly string[]
 }
 
+/** Whether the plugin noticed the outage: without Vault's absence in a sample, nothing can recover. */
+export function showOutage(samples: readonly OutageSample[]): boolean {
+  return samples.some(({ plugin }) => !plugin)
+}
+
 /** Summarizes samples. */
 export function makeRecord({ samples, ...facts }: RecordOptions): OutageRecord {
   const results = PROBES.map((probe) => [probe, judge(samples, probe, facts.seconds)] as const)
   const last = samples.at(-1)
-  const recovered = last !== undefined && PROBES.every((probe) => last[probe])
+  const recovered = showOutage(samples) && PROBES.every((probe) => last?.[probe] === true)
   return {
     ...facts,
     ok: recovered && facts.notes.length === 0,
@@ -104,7 +109,7 @@ export function formatRecord(record: OutageRecord): string {
     `- plugin: ${plugin}`,
     `- started: ${startedAt}`,
     `- outage: ${String(seconds)} s`,
-    `- recovered: ${recovered ? 'yes' : 'no'}`,
+    `- recovered: ${recovered ? 'yes' : probes.plugin.failed === 0 ? 'not proved' : 'no'}`,
     ...notes.map((note) => `- NOT ok: ${note}`),
     '',
     '| | failed | first failure after | recovered after the end |',

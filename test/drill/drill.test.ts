@@ -55,8 +55,9 @@ interface DrillStub extends Partial<OutageDrillOptions> {
   readonly answer?: (request: KubeRequest) => Promise<KubeAnswer>
 }
 
-/** A drill of 5 s in which everything works at once. */
+/** A drill of 5 s in which everything works, but Vault during the outage. */
 function startDrill({ answer, ...options }: DrillStub = {}) {
+  let isOut = false
   const clock = new HandClock()
   const abort = new AbortController()
   const sent: string[] = []
@@ -68,6 +69,7 @@ function startDrill({ answer, ...options }: DrillStub = {}) {
   }
   const called = (what: string) => () => {
     calls.push(what)
+    isOut = what === 'begin'
     return Promise.resolve()
   }
   const running = runOutageDrill(
@@ -78,7 +80,7 @@ function startDrill({ answer, ...options }: DrillStub = {}) {
       patienceMs: 1_000,
       begin: called('begin'),
       end: called('end'),
-      reachesVault: () => Promise.resolve(true),
+      reachesVault: () => Promise.resolve(!isOut || clock.monotonic() > 5_000),
       clock,
       onSample: () => undefined,
       onNote: (note) => notes.push(note),
@@ -141,6 +143,19 @@ void test('a drill whose cleanup fails keeps its samples, and says what is left'
     /^the Secret default\/transit-bridge-drill was not removed: no answer in time$/,
   ])
   t.same(await finish(deleted(() => Promise.resolve({ status: 404, body: {} }))), [])
+})
+
+void test('a drill that the plugin did not notice rehearsed nothing', async (t) => {
+  const drill = startDrill({ reachesVault: () => Promise.resolve(true) })
+  await drill.clock.advance(60_000)
+  const samples = await drill.running
+  t.match(drill.notes, [
+    /^the plugin did not notice the outage, so nothing was rehearsed; use a longer --for/,
+  ])
+  const facts = { server: 's', plugin: 'p', startedAt: 'then', seconds: 5 }
+  const record = makeRecord({ ...facts, samples, notes: drill.notes })
+  t.match(record, { ok: false, recovered: false, probes: { plugin: { failed: 0 } } })
+  t.match(formatRecord(record), '- recovered: not proved\n- NOT ok: the plugin did not notice')
 })
 
 void test('a drill with notes is not ok, although everything works again', (t) => {

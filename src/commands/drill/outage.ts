@@ -20,7 +20,10 @@ const options = {
     'Address of the admin server of the plugin, such as http://127.0.0.1:9390',
   ),
   drillToken: requiredText('FILE', 'A copy of admin.drill.tokenFile.'),
-  for: durationOr('1m', 'How long the plugin stays disconnected from Vault.'),
+  for: durationOr(
+    '1m',
+    'How long the plugin stays disconnected from Vault; longer than kms.refreshInterval.',
+  ),
   namespace: textOr('NAME', 'default', 'Namespace of the Secret that the drill writes.'),
   iKnowThisCanStopTheApiServer: flag('Confirm that you can afford to break this cluster.'),
   json: flag('Print one JSON object.'),
