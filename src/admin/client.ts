@@ -8,6 +8,7 @@ const MAX_ANSWER_BYTES = 64 * 1024
 export interface AdminRequest {
   readonly method?: 'GET' | 'POST' | 'DELETE' | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface AdminAnswer {
@@ -29,14 +30,15 @@ const ReadinessReport = v.object({
 })
 export type ReadinessReport = v.InferOutput<typeof ReadinessReport>
 
-/** Sends a request to the admin server of a plugin at `address` (a URL); throws PLUGIN_UNREACHABLE. */
+/** Sends a request to the admin server of a plugin at `address` (a URL); throws PLUGIN_UNREACHABLE, also when aborted. */
 export async function askAdmin(
   address: string,
   path: string,
-  { method = 'GET', headers = {} }: AdminRequest = {},
+  { method = 'GET', headers = {}, signal: stop }: AdminRequest = {},
 ): Promise<AdminAnswer> {
   try {
-    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const limit = AbortSignal.timeout(TIMEOUT_MS)
+    const signal = stop === undefined ? limit : AbortSignal.any([limit, stop])
     const options = { method, headers: { ...headers }, redirect: 'error', signal } as const
     const answer = await fetch(`${address}${path}`, options)
     return { status: answer.status, text: await readBody(answer) }
@@ -46,8 +48,11 @@ export async function askAdmin(
 }
 
 /** Reads what a plugin reports at /readyz; throws PLUGIN_UNREACHABLE, also when something else answers there. */
-export async function readReadiness(address: string): Promise<ReadinessReport> {
-  const { text } = await askAdmin(address, '/readyz?format=json')
+export async function readReadiness(
+  address: string,
+  signal?: AbortSignal,
+): Promise<ReadinessReport> {
+  const { text } = await askAdmin(address, '/readyz?format=json', { signal })
   try {
     return v.parse(ReadinessReport, JSON.parse(text))
   } catch (cause) {

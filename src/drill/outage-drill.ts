@@ -1,7 +1,7 @@
 import type { Clock } from '../time/clock.ts'
 import { BridgeError } from '../errors.ts'
 import { wait } from '../time/wait.ts'
-import type { KubeClient } from '../kube/client.ts'
+import type { KubeClient, KubeRequest } from '../kube/client.ts'
 import { explainAnswer } from '../kube/fault.ts'
 import { showOutage, type OutageSample } from './outage-record.ts'
 
@@ -24,11 +24,13 @@ export interface OutageDrillOptions {
   /** Has no effect without an outage. */
   readonly end: () => Promise<void>
   /** Whether the plugin reached Vault in its last check. */
-  readonly reachesVault: () => Promise<boolean>
+  readonly reachesVault: (signal: AbortSignal) => Promise<boolean>
   readonly clock: Clock
   readonly onSample: (sample: OutageSample) => void
   /** Called with everything that is not proved. */
   readonly onNote: (note: string) => void
+  /** Called when the signal is aborted during the outage. */
+  readonly onStop: () => void
 }
 
 /**
@@ -59,12 +61,13 @@ async function watchOutage(
   path: string,
   signal: AbortSignal,
 ): Promise<readonly OutageSample[]> {
-  const { begin, clock } = options
+  const { begin, clock, onStop } = options
   let samples: readonly OutageSample[] = []
   let isRefused = false
   let isOver = false
   // The plugin counts the seconds from an earlier time.
   let startedAt = clock.monotonic()
+  signal.addEventListener('abort', onStop, { once: true })
   try {
     try {
       await begin()
@@ -76,6 +79,7 @@ async function watchOutage(
     }
     samples = await watch(options, path, signal)
   } finally {
+    signal.removeEventListener('abort', onStop)
     // Also without an answer to the start: the plugin may have received the request.
     if (!isRefused) isOver = await endOutage(options, startedAt)
   }
@@ -127,15 +131,22 @@ async function watch(
   const { seconds, patienceMs, clock, onSample } = options
   const samples: OutageSample[] = []
   const startedAt = clock.monotonic()
-  for (;;) {
+  while (!signal.aborted) {
     const at = (clock.monotonic() - startedAt) / 1000
-    const sample = await probe(options, path, at, samples.length)
+    const sample = await probe(options, path, { at, count: samples.length }, signal)
+    // Its requests were canceled, so it says nothing.
+    if (isAborted(signal)) break
     samples.push(sample)
     onSample(sample)
-    if (signal.aborted) return samples
-    if ((at > seconds && isHealthy(sample)) || at > seconds + patienceMs / 1000) return samples
+    if ((at > seconds && isHealthy(sample)) || at > seconds + patienceMs / 1000) break
     await wait(INTERVAL_MS, clock, signal)
   }
+  return samples
+}
+
+/** A call, because TypeScript assumes that a property stays as it was checked. */
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted
 }
 
 function isHealthy({ ready, write, read, plugin }: OutageSample): boolean {
@@ -150,12 +161,14 @@ async function requireHealthy(
 ): Promise<void> {
   const { clock } = options
   const startedAt = clock.monotonic()
-  for (;;) {
-    const sample = await probe(options, path, 0, 0)
+  while (!signal.aborted) {
+    const sample = await probe(options, path, { at: 0, count: 0 }, signal)
+    if (isAborted(signal)) break
     if (isHealthy(sample)) return
     if (clock.monotonic() - startedAt > READY_WITHIN_MS) throw alreadyFailing(sample)
     await wait(INTERVAL_MS, clock, signal)
   }
+  throw new BridgeError('CANCELLED', 'stopped before the outage began')
 }
 
 function alreadyFailing({ ready, write, read, plugin }: OutageSample): BridgeError {
@@ -174,21 +187,21 @@ function alreadyFailing({ ready, write, read, plugin }: OutageSample): BridgeErr
 async function probe(
   { client, reachesVault }: OutageDrillOptions,
   path: string,
-  at: number,
-  count: number,
+  { at, count }: { readonly at: number; readonly count: number },
+  signal: AbortSignal,
 ): Promise<OutageSample> {
-  const works = async (work: Promise<{ readonly status: number }>) => {
+  const works = async (request: KubeRequest) => {
     try {
-      return (await work).status < 400
+      return (await client.send({ ...request, signal })).status < 400
     } catch {
       return false
     }
   }
   const data = { count: Buffer.from(String(count)).toString('base64') }
   const [ready, write, plugin] = await Promise.all([
-    works(client.send({ method: 'GET', path: '/readyz/kms-providers', accept: 'text/plain' })),
-    works(client.send({ method: 'PATCH', path, body: { data } })),
-    reachesVault(),
+    works({ method: 'GET', path: '/readyz/kms-providers', accept: 'text/plain' }),
+    works({ method: 'PATCH', path, body: { data } }),
+    reachesVault(signal),
   ])
-  return { at, ready, write, read: await works(client.send({ method: 'GET', path })), plugin }
+  return { at, ready, write, read: await works({ method: 'GET', path }), plugin }
 }

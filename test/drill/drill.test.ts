@@ -84,6 +84,7 @@ function startDrill({ answer, ...options }: DrillStub = {}) {
       clock,
       onSample: () => undefined,
       onNote: (note) => notes.push(note),
+      onStop: () => void calls.push('stop'),
       ...options,
     },
     abort.signal,
@@ -143,6 +144,45 @@ void test('a drill whose cleanup fails keeps its samples, and says what is left'
     /^the Secret default\/transit-bridge-drill was not removed: no answer in time$/,
   ])
   t.same(await finish(deleted(() => Promise.resolve({ status: 404, body: {} }))), [])
+})
+
+void test('an interrupt ends the outage at once, although a probe hangs', async (t) => {
+  let isHanging = false
+  const drill = startDrill({
+    answer: ({ method, signal }) => {
+      if (method !== 'PATCH' || !isHanging) return Promise.resolve({ status: 200, body: {} })
+      // As the client of the API server does: only the signal ends the wait.
+      const { promise, reject } = Promise.withResolvers<KubeAnswer>()
+      signal?.addEventListener('abort', () => reject(new BridgeError('CANCELLED', 'stopped')))
+      return promise
+    },
+  })
+  const rejected = t.rejects(drill.running, {
+    code: 'CANCELLED',
+    message: 'stopped before the end; the outage is over',
+  })
+  await drill.clock.advance(2_000)
+  isHanging = true
+  await drill.clock.advance(1_000)
+  drill.abort.abort()
+  await rejected
+  t.same(drill.calls, ['begin', 'stop', 'end'])
+  t.match(drill.sent.at(-1), /^DELETE /)
+})
+
+void test('an interrupt during a wait sends no more probes, and one before the outage starts none', async (t) => {
+  const waiting = startDrill()
+  await waiting.clock.advance(2_500)
+  const probes = waiting.sent.length
+  waiting.abort.abort()
+  await t.rejects(waiting.running, { code: 'CANCELLED' })
+  t.match(waiting.sent.slice(probes), [/^DELETE /])
+  t.equal(waiting.sent.length, probes + 1)
+  const early = startDrill({ reachesVault: () => Promise.resolve(false) })
+  await early.clock.advance(1_500)
+  early.abort.abort()
+  await t.rejects(early.running, { code: 'CANCELLED', message: 'stopped before the outage began' })
+  t.same(early.calls, [])
 })
 
 void test('a drill that the plugin did not notice rehearsed nothing', async (t) => {

@@ -1,8 +1,7 @@
 import { systemClock } from '../../time/clock.ts'
-import { askAdmin } from '../../admin/client.ts'
+import { askAdmin, readReadiness } from '../../admin/client.ts'
 import { runOutageDrill } from '../../drill/outage-drill.ts'
 import { formatRecord, makeRecord } from '../../drill/outage-record.ts'
-import { isSilentPlugin, readPlugin } from '../../convergence/plugin-view.ts'
 import { BridgeError } from '../../errors.ts'
 import { readTextFile } from '../../files/text-file.ts'
 import { clusterAccessOptions, openCluster, readPlugins } from '../cli/options/cluster.ts'
@@ -76,11 +75,7 @@ async function runDrillOutage(values: OutageValues, terminal: Terminal): Promise
           patienceMs: PATIENCE_MS,
           begin: () => call('POST', `?seconds=${String(seconds)}`),
           end: () => call('DELETE', ''),
-          reachesVault: async () => {
-            const reading = await readPlugin(plugin)
-            // Ready with another reason: within the grace of an outage, or with local keys.
-            return !isSilentPlugin(reading) && reading.ready && reading.reason === 'ok'
-          },
+          reachesVault: (stop) => reachesVault(plugin, stop),
           clock: systemClock,
           onSample: ({ at, ready, write, read, plugin: reaches }) => {
             const words = [
@@ -95,6 +90,7 @@ async function runDrillOutage(values: OutageValues, terminal: Terminal): Promise
             notes.push(note)
             warn(terminal, note)
           },
+          onStop: () => warn(terminal, 'ending the outage...'),
         },
         signal,
       ),
@@ -105,6 +101,16 @@ async function runDrillOutage(values: OutageValues, terminal: Terminal): Promise
     return record.ok ? EXIT_OK : EXIT_FAILED
   } finally {
     servers.close()
+  }
+}
+
+async function reachesVault(plugin: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const { ready, reason } = await readReadiness(plugin, signal)
+    // Ready with another reason: within the grace of an outage, or with local keys.
+    return ready && reason === 'ok'
+  } catch {
+    return false
   }
 }
 
