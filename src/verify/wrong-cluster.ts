@@ -60,6 +60,49 @@ export function isSameCluster(one: Uint8Array, other: Uint8Array): boolean | und
   return uid === undefined || otherUid === undefined ? undefined : uid === otherUid
 }
 
+/** A store as it was read. */
+export interface ReadStore {
+  /** The namespace kube-system. */
+  readonly cluster: Uint8Array
+  /** As in Report. */
+  readonly revisions: readonly string[]
+}
+
+const OTHER_ETCD =
+  'the namespace kube-system has a different uid than in the etcd snapshot, so this etcd was not restored from it; check --endpoints'
+const UNKNOWN_ETCD =
+  'the namespaces are encrypted and have changed since the etcd snapshot, so it is not proved that this etcd was restored from it'
+const UNKNOWN_REVISION =
+  'a revision is not known, so it is not proved that this etcd is not older than the etcd snapshot'
+
+/** Whether an etcd can have been restored from an etcd snapshot: a restore keeps its revision, and writes only raise it. */
+export function judgeRestored(
+  etcd: ReadStore,
+  snapshot: ReadStore,
+): { readonly state: 'ok' | 'to do' | 'not checked'; readonly words: string } {
+  const isSame = isSameCluster(snapshot.cluster, etcd.cluster)
+  if (isSame === false) return { state: 'to do', words: OTHER_ETCD }
+  const [now, then] = [lowest(etcd.revisions), lowest(snapshot.revisions)]
+  if (now === undefined || then === undefined)
+    return { state: 'not checked', words: UNKNOWN_REVISION }
+  if (now < then) {
+    const words = `this etcd is at revision ${String(now)}, older than the snapshot (${String(then)}): another snapshot was restored`
+    return { state: 'to do', words }
+  }
+  if (isSame === undefined) return { state: 'not checked', words: UNKNOWN_ETCD }
+  const revisions = `revision ${String(now)}, the snapshot ${String(then)}`
+  return {
+    state: 'ok',
+    words: `it belongs to the cluster of the snapshot and is not older (${revisions}); check yourself that --endpoints is the new etcd, because the old one looks the same`,
+  }
+}
+
+/** Undefined without one; 0 is no revision. */
+function lowest(revisions: readonly string[]): bigint | undefined {
+  const [first] = revisions.map(BigInt).toSorted((one, other) => (one < other ? -1 : 1))
+  return first === 0n ? undefined : first
+}
+
 /** Its first UUID is its uid, in JSON and in Protobuf. */
 function readUid(stored: Uint8Array): string | undefined {
   if (parseStoredValue(stored).kind !== 'plain') return undefined

@@ -4,7 +4,7 @@ import { test } from 'tap'
 
 import { BridgeError } from '../../src/errors.ts'
 import { makeAnnotations } from '../../src/seed/annotations.ts'
-import { findWrongCluster, isSameCluster } from '../../src/verify/wrong-cluster.ts'
+import { findWrongCluster, isSameCluster, judgeRestored } from '../../src/verify/wrong-cluster.ts'
 import { memoryStore } from '../escrow/memory-store.ts'
 import { kmsV2Value } from './envelopes.ts'
 
@@ -71,4 +71,32 @@ void test('an etcd is that of the cluster if a Lease has the same version in bot
     PREFIX,
   )
   t.match(gaps, [/not proved/])
+})
+
+void test('an etcd of the same cluster that is older than the etcd snapshot was not restored from it', (t) => {
+  const store = (revisions: readonly string[], uid = randomUUID()) => ({
+    cluster: Buffer.from(`{"uid":"${uid}"}`),
+    revisions,
+  })
+  const uid = randomUUID()
+  const snapshot = store(['1000'], uid)
+  const older = 'this etcd is at revision 999, older than the snapshot (1000): another snapshot was'
+  t.match(judgeRestored(store(['999'], uid), snapshot), { state: 'to do', words: older })
+  t.match(
+    judgeRestored(store(['1001', '999'], uid), snapshot),
+    { state: 'to do', words: older },
+    'etcd was compacted while it was read',
+  )
+  for (const revision of ['1000', '10000'])
+    t.match(judgeRestored(store([revision], uid), snapshot), {
+      state: 'ok',
+      words: /^it belongs to the cluster of the snapshot and is not older .*check yourself/,
+    })
+  t.match(judgeRestored(store(['1001']), snapshot), { state: 'to do', words: /a different uid/ })
+  for (const unknown of [[], ['0']])
+    t.match(judgeRestored(store(unknown, uid), snapshot), { state: 'not checked' })
+  const changed = { cluster: encryptedBy('a'), revisions: ['999'] }
+  t.match(judgeRestored(changed, snapshot), { state: 'to do', words: older })
+  t.match(judgeRestored({ ...changed, revisions: ['1000'] }, snapshot), { state: 'not checked' })
+  t.end()
 })

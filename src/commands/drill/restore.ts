@@ -11,7 +11,7 @@ import { etcdOptions, namesEtcd, readEtcdAccess } from '../cli/options/etcd.ts'
 import { flag, repeated, requiredText } from '../cli/option.ts'
 import { readSnapshot } from './backup.ts'
 import { openSourceReader } from '../cli/source-access.ts'
-import { isSameCluster } from '../../verify/wrong-cluster.ts'
+import { judgeRestored, type ReadStore } from '../../verify/wrong-cluster.ts'
 import { escapeControls } from '../../text/one-line.ts'
 import { untilInterrupted } from '../cli/process/interruption.ts'
 import { reportEtcd, skipHashCheckOption } from '../cli/store-report.ts'
@@ -75,7 +75,7 @@ async function runDrillRestore(values: RestoreValues, terminal: Terminal): Promi
     await judgePlugins(values, terminal),
     {
       what: 'restore the etcd snapshot (etcdutl snapshot restore), start etcd, then the API servers',
-      ...(await judgeEtcd(values, held, terminal)),
+      ...(await judgeEtcd(values, snapshotOf(reading, held), terminal)),
     },
   ]
   const ok = steps.every(({ state }) => state === 'ok')
@@ -180,26 +180,32 @@ async function readKeyId(config: string, terminal: Terminal): Promise<string | B
   }
 }
 
+function snapshotOf(
+  reading: Report | BridgeError,
+  cluster: Uint8Array | undefined,
+): ReadStore | undefined {
+  if (reading instanceof BridgeError || cluster === undefined) return undefined
+  return { cluster, revisions: reading.revisions }
+}
+
 async function judgeEtcd(
   values: RestoreValues,
-  /** The namespace kube-system in the etcd snapshot. */
-  held: Uint8Array | undefined,
+  /** The etcd snapshot. */
+  held: ReadStore | undefined,
   terminal: Terminal,
 ): Promise<Pick<Step, 'state' | 'words'>> {
   if (!namesEtcd(values))
     return { state: 'not checked', words: 'pass --endpoints LIST of the new etcd' }
   let restored: Uint8Array | undefined
   try {
-    const { objects, gaps } = await untilInterrupted((signal) =>
+    const { objects, gaps, revisions } = await untilInterrupted((signal) =>
       reportEtcd(values, { onCluster: (stored) => (restored = stored) }, terminal, signal),
     )
     if (gaps.length > 0) return { state: 'to do', words: gaps.join('; ') }
     if (held === undefined || restored === undefined)
       return { state: 'not checked', words: 'complete the previous steps first' }
-    const isSame = isSameCluster(held, restored)
-    if (isSame === false) return { state: 'to do', words: OTHER_ETCD }
-    if (isSame === undefined) return { state: 'not checked', words: UNKNOWN_ETCD }
-    return { state: 'ok', words: `the new etcd holds ${objects.toLocaleString('en')} objects` }
+    const { state, words } = judgeRestored({ cluster: restored, revisions }, held)
+    return { state, words: `${objects.toLocaleString('en')} objects: ${words}` }
   } catch (thrown) {
     const error = BridgeError.from(thrown)
     // A file of the etcd options says nothing about the new etcd.
@@ -207,11 +213,6 @@ async function judgeEtcd(
     return { state: 'to do', words: error.message }
   }
 }
-
-const OTHER_ETCD =
-  'the namespace kube-system has a different uid than in the etcd snapshot, so this etcd was not restored from it; check --endpoints'
-const UNKNOWN_ETCD =
-  'the namespaces are encrypted and have changed since the etcd snapshot, so it is not proved that this etcd was restored from it'
 
 function format(steps: readonly Step[]): string {
   const lines = steps.map(
