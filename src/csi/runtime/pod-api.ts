@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { CallContext } from '../../call-context.ts'
 import type { ServiceAccountToken } from '../../identity/service-account-token.ts'
 import { BridgeError, isOutage } from '../../errors.ts'
 import type { Clock } from '../../time/clock.ts'
@@ -163,7 +164,7 @@ export class PodApi {
     place: EnginePlace,
     wanted: EngineRequest,
   ): Promise<PodResponse> {
-    const { sessions, gate, clock } = this.#options
+    const { sessions, clock } = this.#options
     const { access } = this.#allowedTo(volume)
     const { pod, role } = volume
     const { operation, key } = wanted
@@ -189,9 +190,29 @@ export class PodApi {
           context,
         ),
       )
-    const answer = await this.#watch(volume, () => gate.run(volume.id, send, context))
+    const answer = await this.#inTurn(volume, send, context)
     if (wanted.method !== 'LIST') return toResponse(answer)
     return filterKeys(answer, (name) => access.allows({ place, key: name, operation }))
+  }
+
+  /** A pod that sends more than Vault answers in time is at fault itself, unless Vault could not answer its last request. */
+  async #inTurn(
+    volume: RuntimeVolume,
+    send: () => Promise<VaultResponse>,
+    context: CallContext,
+  ): Promise<VaultResponse> {
+    let isSent = false
+    const watched = () => {
+      isSent = true
+      return this.#watch(volume, send)
+    }
+    try {
+      return await this.#options.gate.run(volume.id, watched, context)
+    } catch (thrown) {
+      const error = BridgeError.from(thrown)
+      if (isSent || error.code !== 'DEADLINE_EXCEEDED' || this.#unavailable.has(volume)) throw error
+      throw new BridgeError('OVERLOADED', `${error.message}; send fewer at once`, { cause: error })
+    }
   }
 
   async #watch(volume: RuntimeVolume, send: () => Promise<VaultResponse>): Promise<VaultResponse> {

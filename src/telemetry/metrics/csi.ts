@@ -58,7 +58,7 @@ export const csiMetrics = {
     name: 'transit_bridge_csi_runtime_request_duration_seconds',
     help: 'Duration of a request of a pod through the socket of its volume, by operation of `csi.rules` (`own`: answered without Vault, `none`: not recognized) and HTTP status (`2xx`, `4xx`, `5xx`: an unusual one that Vault returned for this request, or that the client chose).',
     lookFor:
-      '`503`: Vault cannot answer, or the driver was restarted and waits for tokens. `500`: a bug. `403`: no rule or policy allows the request. `499`: the pod disconnected before the response. `5xx`: requests that Transit cannot carry out, such as a signature with a version that the key does not have.',
+      '`503`: Vault cannot answer, or the driver was restarted and waits for tokens. `500`: a bug. `403`: no rule or policy allows the request. `429`: a pod sends more than its limits allow, or than Vault answers in time. `499`: the pod disconnected before the response. `5xx`: requests that Transit cannot carry out, such as a signature with a version that the key does not have.',
     labelNames: ['operation', 'code'],
     buckets: [...LATENCY_BUCKETS, 10, 20],
   }),
