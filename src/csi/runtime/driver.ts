@@ -22,7 +22,7 @@ import type { PodRequest, PodResponse } from './pod-request.ts'
 import { RateLimit } from './rate-limit.ts'
 import { RuntimeVolumes } from './runtime-volumes.ts'
 import { VolumeRecords } from './volume-records.ts'
-import { VolumeServer } from './http/volume-server.ts'
+import { VolumeServer, type RequestGuard } from './http/volume-server.ts'
 
 /** Half of the connections to Vault (vault/client/transport.ts), so that Mounts always find a free one. */
 const MAX_RUNNING = 32
@@ -74,10 +74,11 @@ export async function startRuntimeDriver(options: RuntimeDriverOptions): Promise
     createServer: (identify) => {
       const limit = new RateLimit(runtime.maxRequestsPerSecond, clock)
       return new VolumeServer(
-        (request) => answer(api, request, identify(), limit, options),
+        (request) => answer(api, request, identify(), options),
         budget,
         connections,
         clock,
+        guardRequests(limit, options),
       )
     },
     readToken: (volume, token) =>
@@ -133,12 +134,32 @@ async function stopServers(servers: readonly GrpcServer[]): Promise<void> {
   await Promise.all(servers.map((server) => server.stop(STOP_GRACE_MS)))
 }
 
-/** One request: limit, answer, error to response, metric, log line. */
+/** Limits the requests of one volume, and measures those that are refused before their answer. */
+function guardRequests(
+  limit: RateLimit,
+  { clock, metrics }: Pick<RuntimeDriverOptions, 'clock' | 'metrics'>,
+): RequestGuard {
+  return {
+    admit: () => {
+      if (limit.take()) return
+      throw new BridgeError(
+        'OVERLOADED',
+        'this volume sends more requests per second than csi.runtime.maxRequestsPerSecond',
+      )
+    },
+    refused: (response, startedAt) => {
+      const seconds = (clock.monotonic() - startedAt) / 1000
+      const labels = { operation: 'none', code: labelOf(response) }
+      metrics.csiRuntimeRequestDuration.observe(labels, seconds)
+    },
+  }
+}
+
+/** One request: answer, error to response, metric, log line. */
 async function answer(
   api: PodApi,
   request: PodRequest,
   identity: PodIdentity,
-  limit: RateLimit,
   { clock, log, metrics }: RuntimeDriverOptions,
 ): Promise<PodResponse> {
   const startedAt = clock.monotonic()
@@ -151,12 +172,6 @@ async function answer(
 
   async function respond(): Promise<PodResponse> {
     try {
-      if (!limit.take()) {
-        throw new BridgeError(
-          'OVERLOADED',
-          'this volume sends more requests per second than csi.runtime.maxRequestsPerSecond',
-        )
-      }
       return await api.answer(request, identity, (name) => (operation = name))
     } catch (thrown) {
       const error = BridgeError.from(thrown)

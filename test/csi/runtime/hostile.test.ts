@@ -355,6 +355,8 @@ void test('a list of keys contains only those that a rule allows', async (t) => 
 void test('a body of more than 2 MiB in chunks is refused while it arrives', async (t) => {
   const chunk = `10000\r\n${'a'.repeat(0x1_0000)}\r\n`
   refused(t, await send(`${LINE}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(40)}0\r\n\r\n`))
+  const text = await runtime.metrics.registry.metrics()
+  t.match(text, /runtime_request_duration_seconds_count\{operation="none",code="413"\}/)
 })
 
 void test('only requests that a rule allows reached Vault', async (t) => {

@@ -26,6 +26,11 @@ export class RequestTurns {
     return true
   }
 
+  /** Whether a request on the connection has no response yet. */
+  hasCurrent(connection: Duplex): boolean {
+    return this.#current.has(connection)
+  }
+
   /**
    * Closes the connection after the response to its current request. Returns false if it has none, or if the body of that one
    * has not arrived: it is then at fault itself.

@@ -17,7 +17,7 @@ import { send, sendAndClose } from './http-response.ts'
 import { PacedConnection } from './paced-connection.ts'
 import { ListRequests, type ListRequest } from './list-request.ts'
 import { respondErrors, type PodRequest, type PodResponse } from '../pod-request.ts'
-import { readBody } from './request-body.ts'
+import { readBody, type ReadBody } from './request-body.ts'
 import { RequestTurns } from './request-turns.ts'
 
 /** Limits for idle and slow connections. Clients of Vault open a new connection for each call, or keep a few. */
@@ -43,6 +43,16 @@ const HTTP_VERSIONS = new Set(['1.0', '1.1'])
 /** Answers a request, with a response for errors, too. */
 export type AnswerPod = (request: PodRequest) => Promise<PodResponse>
 
+/** What happens to a request apart from its answer. */
+export interface RequestGuard {
+  /** Called before the body of a request is read. Throws OVERLOADED if the pod sends too many requests. */
+  admit(): void
+  /** Called with the response to a request that was refused before its answer, and when the request began. */
+  refused(response: PodResponse, startedAt: number): void
+}
+
+const NO_GUARD: RequestGuard = { admit: () => undefined, refused: () => undefined }
+
 /** An HTTP server for the pod of one volume. It can listen on several sockets, one after the other. */
 export class VolumeServer {
   readonly #answer: AnswerPod
@@ -51,12 +61,20 @@ export class VolumeServer {
   readonly #servers = new Set<Server>()
   readonly #connections: VolumeConnections = new Set()
   readonly #limit: ConnectionLimit
+  readonly #guard: RequestGuard
   readonly #lists: ListRequests
   readonly #turns = new RequestTurns()
   #closed = false
 
   /** `budget` and `limit` are shared by all volumes. */
-  constructor(answer: AnswerPod, budget: ByteBudget, limit: ConnectionLimit, clock: Clock) {
+  constructor(
+    answer: AnswerPod,
+    budget: ByteBudget,
+    limit: ConnectionLimit,
+    clock: Clock,
+    guard: RequestGuard = NO_GUARD,
+  ) {
+    this.#guard = guard
     this.#limit = limit
     this.#answer = answer
     this.#share = budget.share()
@@ -101,20 +119,24 @@ export class VolumeServer {
     })
     server.on('clientError', (error, connection) => {
       if (this.#turns.endAfterCurrent(connection)) return
-      const use = (list: ListRequest | undefined) => void this.#serveUnparsed(list, connection)
-      this.#lists.add(connection, packetOf(error), use)
+      const packet = packetOf(error)
+      const use = (list: ListRequest | undefined) => {
+        if (list !== undefined && connection.writable) void this.#serveList(list, connection)
+        else sendAndClose(connection, this.#refuseMalformed(connection, packet))
+      }
+      this.#lists.add(connection, packet, use)
     })
     server.on('connect', (_, connection) => {
       if (this.#turns.endAfterCurrent(connection)) return
-      sendAndClose(connection, respondErrors(405, ['unsupported operation']))
+      sendAndClose(connection, this.#refuse(respondErrors(405, ['unsupported operation'])))
     })
     server.on('upgrade', (_, connection) => {
       if (this.#turns.endAfterCurrent(connection)) return
-      sendAndClose(connection, respondErrors(400, ['upgrades are not supported']))
+      sendAndClose(connection, this.#refuse(respondErrors(400, ['upgrades are not supported'])))
     })
     server.on('checkExpectation', (request, response) => {
       if (this.#turns.begin(request, response))
-        send(response, respondErrors(417, ['unsupported expectation']), true)
+        send(response, this.#refuse(respondErrors(417, ['unsupported expectation'])), true)
     })
     return server
   }
@@ -126,10 +148,39 @@ export class VolumeServer {
     else this.#limit.add(connection, this.#connections)
   }
 
-  /** Answers a LIST, or refuses what is not a request; then closes the connection. */
-  async #serveUnparsed(list: ListRequest | undefined, connection: Duplex): Promise<void> {
-    if (list === undefined || !connection.writable) {
-      sendAndClose(connection, respondErrors(400, ['malformed request']))
+  /** Counts a request without an answer. Returns its response, or another one if the pod sends too many requests. */
+  #refuse(response: PodResponse): PodResponse {
+    const startedAt = this.#clock.monotonic()
+    try {
+      this.#guard.admit()
+    } catch (thrown) {
+      return this.#fail(thrown, startedAt)
+    }
+    this.#guard.refused(response, startedAt)
+    return response
+  }
+
+  #fail(thrown: unknown, startedAt: number): PodResponse {
+    const response = toErrorResponse(BridgeError.from(thrown))
+    this.#guard.refused(response, startedAt)
+    return response
+  }
+
+  /** Without a packet, the connection failed. A request whose body is malformed is counted when its body ends. */
+  #refuseMalformed(connection: Duplex, packet: Buffer | undefined): PodResponse {
+    const response = respondErrors(400, ['malformed request'])
+    return packet === undefined || this.#turns.hasCurrent(connection)
+      ? response
+      : this.#refuse(response)
+  }
+
+  /** Answers a LIST; then closes the connection. */
+  async #serveList(list: ListRequest, connection: Duplex): Promise<void> {
+    const startedAt = this.#clock.monotonic()
+    try {
+      this.#guard.admit()
+    } catch (thrown) {
+      sendAndClose(connection, this.#fail(thrown, startedAt))
       return
     }
     const gone = new AbortController()
@@ -177,31 +228,38 @@ export class VolumeServer {
 
   async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
     if (!HTTP_VERSIONS.has(message.httpVersion)) {
-      send(response, respondErrors(505, ['only HTTP/1.1 and HTTP/1.0 are supported']), true)
+      const refusal = respondErrors(505, ['only HTTP/1.1 and HTTP/1.0 are supported'])
+      send(response, this.#refuse(refusal), true)
       return
     }
+    const startedAt = this.#clock.monotonic()
     const connection: Duplex = message.socket
     if (connection instanceof PacedConnection)
       connection.expectBody(Number(message.headers['content-length'] ?? 0))
     const gone = new AbortController()
     response.once('close', () => gone.abort())
+    let body: ReadBody
     try {
-      const body = await readBody(message, this.#share.hold())
-      try {
-        const held = this.#share.hold()
-        const answer = await this.#answer({
-          ...readHead(message),
-          body: body.bytes,
-          signal: gone.signal,
-          onBytes: (bytes) => held.set(bytes),
-        })
-        send(response, this.#hold(answer, held, response, connection))
-      } finally {
-        body.release()
-      }
+      this.#guard.admit()
+      body = await readBody(message, this.#share.hold())
     } catch (thrown) {
       // The connection is closed, because the rest of the body would be parsed as the next request.
+      send(response, this.#fail(thrown, startedAt), true)
+      return
+    }
+    try {
+      const held = this.#share.hold()
+      const answer = await this.#answer({
+        ...readHead(message),
+        body: body.bytes,
+        signal: gone.signal,
+        onBytes: (bytes) => held.set(bytes),
+      })
+      send(response, this.#hold(answer, held, response, connection))
+    } catch (thrown) {
       send(response, toErrorResponse(BridgeError.from(thrown)), true)
+    } finally {
+      body.release()
     }
   }
 }

@@ -6,9 +6,11 @@ import { end, test, type Test } from 'tap'
 import { ByteBudget } from '../../../../src/csi/runtime/byte-budget.ts'
 import { ConnectionLimit } from '../../../../src/csi/runtime/http/connection-limit.ts'
 import { PacedConnection } from '../../../../src/csi/runtime/http/paced-connection.ts'
-import { VolumeServer } from '../../../../src/csi/runtime/http/volume-server.ts'
+import { VolumeServer, type RequestGuard } from '../../../../src/csi/runtime/http/volume-server.ts'
 import { respond, type PodRequest } from '../../../../src/csi/runtime/pod-request.ts'
+import { BridgeError } from '../../../../src/errors.ts'
 import { systemClock } from '../../../../src/time/clock.ts'
+import { eventually } from '../../../real/host/eventually.ts'
 import { tempFolder } from '../../../real/host/temp-folder.ts'
 
 type Served = {
@@ -18,7 +20,11 @@ type Served = {
 }
 
 /** Answers each request with its target and the number of bytes of its body, after `answers` has resolved. */
-async function startServer(t: Test, answers: Promise<void> = Promise.resolve()): Promise<Served> {
+async function startServer(
+  t: Test,
+  answers: Promise<void> = Promise.resolve(),
+  guard?: RequestGuard,
+): Promise<Served> {
   const path = join(tempFolder('vs'), 's')
   const targets: string[] = []
   const answer = async ({ target, body }: PodRequest) => {
@@ -27,7 +33,8 @@ async function startServer(t: Test, answers: Promise<void> = Promise.resolve()):
     await answers
     return respond(200, { target, bytes })
   }
-  const server = new VolumeServer(answer, new ByteBudget(), new ConnectionLimit(), systemClock)
+  const limit = new ConnectionLimit()
+  const server = new VolumeServer(answer, new ByteBudget(), limit, systemClock, guard)
   await server.listen(path)
   t.teardown(() => server.end())
   return { path, targets }
@@ -110,6 +117,61 @@ void test('a body in very many short pieces is refused before all of them are re
   t.match(await readAll(connection), /^HTTP\/1\.1 400 [^]*too many short pieces/)
   t.same(targets, [])
 })
+
+const OVER = new BridgeError('OVERLOADED', 'too many requests')
+
+for (const [name, [request, status]] of Object.entries({
+  'with a body that is too large': ['POST / HTTP/1.1\r\nContent-Length: 9000000\r\n\r\n', 413],
+  'with a body in very many short pieces': [
+    `POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n${'1\r\na\r\n'.repeat(2_000)}`,
+    400,
+  ],
+  'with a malformed body': [
+    'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n',
+    400,
+  ],
+  'that is malformed': ['nonsense\r\n\r\n', 400],
+  'with an unknown expectation': ['GET / HTTP/1.1\r\nExpect: x\r\n\r\n', 417],
+  'to connect': ['CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n', 405],
+  'for an upgrade': ['GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n', 400],
+} as const)) {
+  void test(`a request ${name} counts once, toward the limit and in the metric`, async (t) => {
+    const refused: number[] = []
+    let admitted = 0
+    const { path, targets } = await startServer(t, undefined, {
+      admit: () => void (admitted += 1),
+      refused: (response) => void refused.push(response.status),
+    })
+    const connection = connect(path)
+    connection.write(request)
+    await readAll(connection)
+    await eventually('the request to be counted', () => refused.length > 0)
+    t.equal(admitted, 1)
+    t.same(refused, [status])
+    t.same(targets, [])
+  })
+}
+
+for (const [name, request] of Object.entries({
+  'a request': 'POST / HTTP/1.1\r\nContent-Length: 2000000\r\n\r\n',
+  'a LIST': 'LIST /v1/transit/keys HTTP/1.1\r\n\r\n',
+  'a malformed request': 'nonsense\r\n\r\n',
+})) {
+  void test(`${name} above the limit is refused before its body arrives`, async (t) => {
+    const refused: number[] = []
+    const { path, targets } = await startServer(t, undefined, {
+      admit: () => {
+        throw OVER
+      },
+      refused: (response) => void refused.push(response.status),
+    })
+    const connection = connect(path)
+    connection.write(request)
+    t.match(await readAll(connection), /^HTTP\/1\.1 429 [^]*too many requests/)
+    t.same(refused, [429])
+    t.same(targets, [])
+  })
+}
 
 void test('a body in a few hundred short pieces is read', async (t) => {
   const { path } = await startServer(t)
