@@ -55,13 +55,13 @@ export class LoginEndpoint {
   async login(attempt: LoginAttempt, context: CallContext): Promise<Grant> {
     this.#hold.check(attempt.digest)
     try {
-      const { client, countsRefusals } = this.#options
+      const { client, countsRefusals = false } = this.#options
       const request: VaultRequest = {
         operation: 'login',
         method: 'POST',
         path: this.#path,
         body: attempt.body,
-        countsRefusals,
+        ...(countsRefusals && { countsRefusals }),
       }
       const grant = grantOfLogin(await client.request(request, context))
       this.#hold.clear()
