@@ -81,7 +81,7 @@ const MATCHER = /(\w+)(?:=~|!~|!=|=)"([^"]*)"/g
 
 const VALUES: Readonly<Record<string, ReadonlySet<string>>> = {
   // Statuses of gRPC, and those of HTTP with which a run-time request fails.
-  code: new Set([...Object.keys(status), '500', '503']),
+  code: new Set([...Object.keys(status), '499', '500', '503']),
   method: new Set(KeyManagementService.methods.map(({ name }) => name)),
   operation: namesOfUnion('src/vault/client/request.ts', 'VaultOperation'),
   outcome: new Set(['ok', 'vault', 'cache', 'absent', ...CODES.kms, ...CODES.csi]),

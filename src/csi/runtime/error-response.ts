@@ -19,8 +19,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   OVERLOADED: 429,
   VAULT_RATE_LIMITED: 429,
   DEADLINE_EXCEEDED: 503,
-  // Nobody receives it; nginx logs the same. As 503, it would count as an outage of Vault.
-  CANCELLED: 499,
+  CANCELLED: 503,
 }
 
 /** Statuses after which clients of Vault try again. */
