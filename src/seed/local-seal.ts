@@ -49,13 +49,11 @@ export function sealSeed(
   return sealDerived(localKey, SEAL_DOMAIN, seed, associatedData, salt)
 }
 
+type Sealed = Pick<SealedSeed, 'bytes' | 'associatedData'>
+
 /** Decrypts what {@link sealSeed} returned; the caller owns the seed and zeroes it. Throws CIPHERTEXT_INVALID. */
-export function openSeed(
-  localKey: Uint8Array,
-  { bytes, associatedData }: Pick<SealedSeed, 'bytes' | 'associatedData'>,
-): Buffer {
-  requireLocalKey(localKey)
-  const seed = openDerived(localKey, SEAL_DOMAIN, bytes, associatedData)
+export function openSeed(localKey: Uint8Array, sealed: Sealed): Buffer {
+  const seed = tryToOpen(localKey, sealed)
   if (seed !== undefined) return seed
   throw new BridgeError(
     'CIPHERTEXT_INVALID',
@@ -64,14 +62,15 @@ export function openSeed(
 }
 
 /** Whether a local key decrypts a DEK seed. Throws CIPHERTEXT_INVALID if it is not a local key. */
-export function doesOpenSeed(
-  localKey: Uint8Array,
-  { bytes, associatedData }: Pick<SealedSeed, 'bytes' | 'associatedData'>,
-): boolean {
-  requireLocalKey(localKey)
-  const seed = openDerived(localKey, SEAL_DOMAIN, bytes, associatedData)
+export function doesOpenSeed(localKey: Uint8Array, sealed: Sealed): boolean {
+  const seed = tryToOpen(localKey, sealed)
   seed?.fill(0)
   return seed !== undefined
+}
+
+function tryToOpen(localKey: Uint8Array, { bytes, associatedData }: Sealed): Buffer | undefined {
+  requireLocalKey(localKey)
+  return openDerived(localKey, SEAL_DOMAIN, bytes, associatedData)
 }
 
 /** Throws CIPHERTEXT_INVALID if what Transit decrypted is not a local key. */

@@ -80,7 +80,7 @@ void test('uses of the key by two plugins are distinguished, and a decrypt by ha
 
   const alone = await run(['audit', files[0] ?? ''])
   t.equal(alone.code, 1)
-  t.match(alone.stdout, 'nothing can be matched')
+  t.match(alone.stdout, 'no file contains calls of a plugin')
   for (const secret of [vault.bao.rootToken, readFileSync(vault.tokenFile, 'utf8')])
     t.notMatch(found.stdout + json.stdout, secret)
   await Promise.all(plugins.map((plugin) => plugin.stop()))
