@@ -4,3 +4,8 @@ export function trimSlashes(text: string): string {
   while (text[length - 1] === '/') length -= 1
   return text.slice(0, length)
 }
+
+/** Without slashes at both ends. */
+export function stripSlashes(text: string): string {
+  return trimSlashes(text.replace(/^\/+/, ''))
+}

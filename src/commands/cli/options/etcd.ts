@@ -4,7 +4,7 @@ import { socketOf, type EtcdAccess } from '../../../etcd/access.ts'
 import { findEtcd, type EtcdDistribution } from '../../../etcd/distributions.ts'
 import { explainFileError } from '../../../files/system-error.ts'
 import { Secret } from '../../../secret.ts'
-import { trimSlashes } from '../../../text/slashes.ts'
+import { stripSlashes } from '../../../text/slashes.ts'
 import {
   grouped,
   list,
@@ -120,6 +120,6 @@ function readLogin({ user, passwordFile }: EtcdAccessValues): EtcdAccess['login'
 
 /** With a slash at both ends; kube-apiserver adds the first one, too (apiserver: storage/etcd3/store.go). */
 function readPrefix(prefix: string): string {
-  const inner = trimSlashes(prefix.replace(/^\/+/, ''))
+  const inner = stripSlashes(prefix)
   return inner === '' ? '/' : `/${inner}/`
 }
