@@ -1,9 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { withLock } from './folder-lock.ts'
+
+/** Nothing takes so long to make. What is older was left by a process that was killed. */
+const LEFT_AFTER_MS = 24 * 60 * 60 * 1000
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** Where things that take long to make are kept: outside the checkout, shared by all checkouts. */
 export function cacheFolder(): string {
@@ -23,6 +27,7 @@ export async function cached(
   if (existsSync(folder)) return folder
   return withLock(`${folder}.lock`, async () => {
     if (existsSync(folder)) return folder
+    await removeLeft(folder)
     const unfinished = `${folder}.${randomUUID()}`
     await mkdir(unfinished, { recursive: true, mode: 0o700 })
     try {
@@ -34,4 +39,15 @@ export async function cached(
     }
     return folder
   })
+}
+
+/** Removes what earlier processes left unfinished. */
+async function removeLeft(folder: string): Promise<void> {
+  const prefix = `${basename(folder)}.`
+  for (const name of await readdir(dirname(folder))) {
+    if (!name.startsWith(prefix) || !UUID.test(name.slice(prefix.length))) continue
+    const left = join(dirname(folder), name)
+    const age = Date.now() - (await stat(left)).mtimeMs
+    if (age > LEFT_AFTER_MS) await rm(left, { recursive: true, force: true })
+  }
 }

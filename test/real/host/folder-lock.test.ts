@@ -1,6 +1,13 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { test } from 'tap'
@@ -65,6 +72,10 @@ void test('the cache makes an entry once, and never uses an incomplete one', asy
     )
   await t.rejects(make(`writeFileSync(folder + '/half', ''); throw new Error('interrupted')`))
   await t.rejects(make(`writeFileSync(folder + '/half', ''); process.kill(process.pid, 'SIGKILL')`))
+  const entries = join(folder, 'transit-bridge')
+  const left = () => readdirSync(entries).filter((name) => /^thing-1\.[0-9a-f]{8}-/.test(name))
+  const [killed] = left()
+  utimesSync(join(entries, String(killed)), new Date('2026-01-01'), new Date('2026-01-01'))
   const log = JSON.stringify(join(folder, 'log'))
   const whole = `appendFileSync(${log}, 'made '); writeFileSync(folder + '/whole', '')`
   const [first] = await Promise.all([make(whole), make(whole), make(whole)])
@@ -72,4 +83,6 @@ void test('the cache makes an entry once, and never uses an incomplete one', asy
   t.equal(readFileSync(join(folder, 'log'), 'utf8'), 'made ')
   t.ok(existsSync(join(folder, 'transit-bridge', 'thing-1', 'whole')))
   t.notOk(existsSync(join(folder, 'transit-bridge', 'thing-1', 'half')))
+  t.type(killed, 'string', 'a killed process leaves its folder')
+  t.strictSame(left(), [], 'which is removed a day later')
 })
