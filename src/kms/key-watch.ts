@@ -146,12 +146,16 @@ export class KeyWatch {
     return isYoung ? known : this.refresh(context, wantedVersion)
   }
 
-  /** The data path met a fault that may concern every call: check at once, but at most once a second. */
-  suspect(): void {
+  /**
+   * Something happened that may concern every call: check at once, but at most once a second. Returns false if the last check
+   * failed, because the next one then follows anyway.
+   */
+  suspect(): boolean {
     const { clock, health } = this.#options
-    if (health.doubt()) return
     // Also during a check, because its proof may be over. No second check starts before that one ends.
-    this.#schedule(Math.max(0, this.#checkedAt + MIN_CHECK_GAP_MS - clock.monotonic()))
+    if (!health.doubt())
+      this.#schedule(Math.max(0, this.#checkedAt + MIN_CHECK_GAP_MS - clock.monotonic()))
+    return health.failure === undefined
   }
 
   /** Callers that wait for the first snapshot or proof must not repeat a request that Vault has just refused. */

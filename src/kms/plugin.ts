@@ -100,6 +100,7 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
     decrypt,
     onSealedFileWritten: () => metrics.sealedFileTime.set(clock.now() / 1000),
     isOffline: () => health.needsProof,
+    askVault: () => watch.suspect(),
     clock,
     log,
   })

@@ -170,6 +170,7 @@ export async function serviceFixture(options: FixtureOptions = {}) {
     decrypt: transit.decrypt,
     onSealedFileWritten: () => void (sealedFileWrites += 1),
     isOffline: () => health.needsProof,
+    askVault: () => watch.suspect(),
     clock,
     log,
   })

@@ -1,10 +1,13 @@
 import type { CancelTimer, Clock } from '../../time/clock.ts'
 import { elapsedTime } from '../../time/elapsed-time.ts'
+import { CHECK_TIMEOUT_MS } from '../check-context.ts'
 
 /** Part of `offlineFor` for which local keys still decrypt after they no longer encrypt. */
 const DECRYPT_SHARE = 0.25
 /** Timers do not count the time in which the machine was suspended, and do not follow the wall clock. */
 const LONGEST_WAIT_MS = 60_000
+/** Enough for a check that hangs, and for another one after it. */
+const CONFIRM_MS = 2 * CHECK_TIMEOUT_MS
 
 /** Why local keys may no longer be used. */
 export interface LimitEnd {
@@ -16,6 +19,8 @@ export interface LimitEnd {
 export interface OfflineLimitOptions {
   /** Longest time that local keys encrypt after Vault last agreed (kms.localKeys.offlineFor). */
   readonly offlineForMs: number
+  /** Called when the time seems to be over: asks for a check at once. Returns false if the last check failed. */
+  readonly askVault: () => boolean
   /** Called when local keys no longer encrypt, but still decrypt. */
   readonly onEncryptEnd: () => void
   /** Called when the time to decrypt is also over, and after a refusal: every local key must be zeroed. */
@@ -26,7 +31,8 @@ export interface OfflineLimitOptions {
 /**
  * How long local keys may be used without Vault (docs/design.md, "Local keys"). Vault agrees each time a check passes. Time
  * in which the machine was suspended counts; a wall clock that is set forward shortens the time, and one that is set back
- * does not extend it.
+ * does not extend it. So the time may be over between two checks that pass: then local keys may not be used, but they are kept
+ * until a check had its chance.
  */
 export class OfflineLimit {
   readonly #options: OfflineLimitOptions
@@ -95,14 +101,25 @@ export class OfflineLimit {
 
   /** Reports the ends when they come, even if there are no calls. */
   #watchEnd(): void {
-    this.#cancelTimer?.()
-    if (!this.mayDecrypt) return this.#end('time')
-    if (this.#encrypts && this.encryptLeftMs === 0) {
-      this.#encrypts = false
-      this.#options.onEncryptEnd()
-    }
+    if (!this.mayDecrypt || (this.#encrypts && this.encryptLeftMs === 0)) return this.#confirmEnd()
     const leftMs = this.#encrypts ? this.encryptLeftMs : this.decryptLeftMs
-    const waitMs = Math.min(leftMs, LONGEST_WAIT_MS)
-    this.#cancelTimer = this.#options.clock.after(waitMs, () => this.#watchEnd())
+    this.#setTimer(Math.min(leftMs, LONGEST_WAIT_MS), () => this.#watchEnd())
+  }
+
+  #confirmEnd(): void {
+    if (!this.#options.askVault()) return this.#passEnd()
+    this.#setTimer(CONFIRM_MS, () => this.#passEnd())
+  }
+
+  #passEnd(): void {
+    if (!this.mayDecrypt) return this.#end('time')
+    this.#encrypts = false
+    this.#options.onEncryptEnd()
+    this.#watchEnd()
+  }
+
+  #setTimer(delayMs: number, run: () => void): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = this.#options.clock.after(delayMs, run)
   }
 }

@@ -14,7 +14,7 @@ import { SealedFile } from './sealed-file.ts'
 import { wipeLocalKeys, type OfflineState } from './sealed-format.ts'
 import { StateKeeper } from './state-keeper.ts'
 import { LocalKeys } from './own-keys.ts'
-import { OfflineLimit } from './offline-limit.ts'
+import { OfflineLimit, type OfflineLimitOptions } from './offline-limit.ts'
 import { OfflineReport } from './offline-report.ts'
 import { SharedKey } from './shared-key.ts'
 
@@ -30,6 +30,7 @@ export interface LocalKeysSetup {
   readonly onSealedFileWritten: () => void
   /** Whether Vault has not answered since a failure, or since the start. */
   readonly isOffline: () => boolean
+  readonly askVault: OfflineLimitOptions['askVault']
   readonly clock: Clock
   readonly log: Logger
 }
@@ -47,6 +48,7 @@ export function createLocalKeys(setup: LocalKeysSetup): LocalKeysParts {
   if (!config.enabled) return { ring: new LocalKeyRing({ ...setup, mayUse: () => false }) }
   const limit = new OfflineLimit({
     offlineForMs: config.offlineForMs,
+    askVault: setup.askVault,
     onEncryptEnd: () => report.endEncrypt(),
     onEnd: (end) => {
       report.end(end)

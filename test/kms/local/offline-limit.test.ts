@@ -5,11 +5,16 @@ import { HandClock } from '../../fakes/clock.ts'
 
 const HOUR = 3_600_000
 
-function limitOf4Hours() {
+/** @param isKnown whether the last check failed, so that Vault is not asked again at an end */
+function limitOf4Hours({ isKnown = true } = {}) {
   const clock = new HandClock()
   const events: string[] = []
   const limit = new OfflineLimit({
     offlineForMs: 4 * HOUR,
+    askVault: () => {
+      if (!isKnown) events.push('asks')
+      return !isKnown
+    },
     onEncryptEnd: () => void events.push('encrypts no longer'),
     onEnd: ({ why, ageMs }) => void events.push(`${why} at ${String(ageMs && ageMs / HOUR)}`),
     clock,
@@ -107,4 +112,50 @@ void test('time in which the machine was suspended is noticed within a minute', 
   clock.epoch += HOUR
   await clock.advance(60_000)
   t.match(events, [/^time at 5\.\d+$/])
+})
+
+void test('if the last check passed, Vault is asked before local keys are zeroed, and they may not be used meanwhile', async (t) => {
+  const { clock, limit, state, events } = limitOf4Hours({ isKnown: false })
+  limit.agree()
+  clock.epoch += 10 * HOUR
+  await clock.advance(60_000)
+  t.same(events.splice(0), ['asks'])
+  t.same(state(), { encrypts: false, decrypts: false, ends: 0 })
+  clock.epoch -= 20 * HOUR
+  await clock.advance(15_999)
+  t.same(state(), { encrypts: false, decrypts: false, ends: 0 }, 'nor if the clock is set back')
+  await clock.advance(1)
+  t.match(events.splice(0), [/^time at 10\./], 'a check that hangs does not delay the end')
+  await clock.advance(20 * HOUR)
+  t.same(events, [])
+})
+
+void test('if Vault agrees when it is asked, local keys are kept, and no end is reported', async (t) => {
+  for (const steps of [[10], [-10, 10], [4], [-3, 7]]) {
+    const { clock, limit, state, events } = limitOf4Hours({ isKnown: false })
+    limit.agree()
+    for (const hours of steps) {
+      clock.epoch += hours * HOUR
+      await clock.advance(60_000)
+    }
+    t.same(events.splice(0), ['asks'], String(steps))
+    await clock.advance(10_000)
+    limit.agree()
+    t.same(state(), { encrypts: true, decrypts: true, ends: 0 }, String(steps))
+    await clock.advance(4 * HOUR - 1)
+    t.same(events, [], String(steps))
+  }
+})
+
+void test('Vault is asked at each of the two ends', async (t) => {
+  const { clock, limit, events } = limitOf4Hours({ isKnown: false })
+  limit.agree()
+  await clock.advance(4 * HOUR)
+  t.same(events.splice(0), ['asks'])
+  await clock.advance(16_000)
+  t.same(events.splice(0), ['encrypts no longer'])
+  await clock.advance(HOUR - 16_000)
+  t.same(events.splice(0), ['asks'])
+  await clock.advance(16_000)
+  t.match(events, [/^time at 5\./])
 })

@@ -314,6 +314,34 @@ void test('after offlineFor, Status says so and Encrypt fails; after a quarter m
   t.same(await service.decrypt(await service.encrypt(seed, within()), within()), seed)
 })
 
+void test('a wall clock that is set forward, also after it was set back, zeroes no local key if Vault answers', async (t) => {
+  const { service, within, clock, transit, ring, cost } = await fixture()
+  const envelope = await service.encrypt(seed, within())
+  clock.epoch -= 20 * HOUR
+  await clock.advance(120_000)
+  const { reads } = transit
+  clock.epoch += 10 * HOUR
+  await clock.advance(120_000)
+  t.equal(transit.reads, reads + 1, 'long before the next check is due')
+  t.equal(ring.size, 1)
+  t.same(await cost(() => service.encrypt(seed, within())), NOTHING)
+  t.same(await cost(() => service.decrypt(envelope, within())), NOTHING)
+})
+
+void test('until Vault agrees again after the wall clock was set forward, nothing is answered from memory', async (t) => {
+  const { service, within, clock, transit, ring, cost } = await fixture()
+  const envelope = await service.encrypt(seed, within())
+  // So does the check, which encrypts first.
+  transit.hang = true
+  clock.epoch += 10 * HOUR
+  await clock.advance(61_000)
+  t.equal(ring.size, 1, 'the local key is not zeroed yet')
+  t.equal(service.encryptNow(seed, within()), undefined)
+  t.same(await cost(() => service.decrypt(envelope, within())), { ...NOTHING, decrypts: 1 })
+  await clock.advance(15_000)
+  t.equal(ring.size, 0, 'the check does not end')
+})
+
 void test('the decrypt cache does not keep what a local key decrypts: it would be read after offlineFor', async (t) => {
   const f = await fixture({ cache: true, localKeys: { offlineForMs: HOUR / 2 } })
   const other = await fixture()
