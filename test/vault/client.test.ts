@@ -554,6 +554,29 @@ void test('several addresses', async (t) => {
   })
 
   void t.test(
+    'a request that was sent again, too, leaves once a later one of the same kind is answered',
+    async (s) => {
+      const clock = new HandClock()
+      const vault = await LocalVault.start(s, inTurn(silence, silence, good))
+      const { client } = clientFixture(s, [vault.address], { clock, timeoutMs: 8_000 })
+      const response = client.request(decrypt, { deadline: 3_000 })
+      await vault.arrival(1)
+      await clock.advance(750)
+      await clock.advance(50)
+      await vault.arrival(2)
+      // Its patience is now 1.5 s, in case Vault is slow.
+      await clock.advance(499)
+      await client.request(decrypt, { deadline: 3_000 })
+      s.equal(vault.requests.length, 3)
+      await clock.advance(1)
+      await client.request(decrypt, { deadline: 3_000 })
+      await clock.advance(100)
+      s.equal((await response).status, 200)
+      s.equal(vault.requests.length, 5)
+    },
+  )
+
+  void t.test(
     'if all addresses are silent, one request after another is sent again, every 100 ms',
     async (s) => {
       const clock = new HandClock()

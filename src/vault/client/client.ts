@@ -191,6 +191,7 @@ class Client implements VaultClient {
       context,
       endsAt: Math.min(context.deadline, startedAt + timeoutMs),
       patienceMs: mayLeave ? patienceMs : undefined,
+      alikePatienceMs: areAlike(request) ? this.#book.patienceFor(request.operation) : undefined,
       silence: mayLeave ? this.#silence : undefined,
     }
     const tlsVersion = this.#tls?.version
@@ -201,7 +202,7 @@ class Client implements VaultClient {
     // A slow request of a pod must not make others wait longer for a silent address.
     if (request.passesOn !== true || tookMs < timeoutMs)
       this.#book.noteAnswer(request.operation, tookMs)
-    if (this.#silence.answered(startedAt)) this.#book.prefer(index)
+    if (this.#silence.answered(request.operation, startedAt)) this.#book.prefer(index)
     return outcome
   }
 
@@ -334,6 +335,11 @@ class Client implements VaultClient {
 
 /** Writes of an operator, which may take long, and of which the second may be refused (a mount that exists). */
 const CHANGES: ReadonlySet<VaultOperation> = new Set(['write_setting', 'remove_setting'])
+
+/** Whether requests of this operation take equally long. A pod chooses how much work its requests are. */
+function areAlike({ operation, passesOn = false }: VaultRequest): boolean {
+  return !passesOn && (operation === 'encrypt' || operation === 'decrypt')
+}
 
 /** Vault denies the second revocation of a token. */
 function isRepeatable({ operation, isSentOnce = false }: VaultRequest): boolean {

@@ -6,6 +6,7 @@ import type { Connection } from './connection.ts'
 import type { NameLookup } from './name-lookup.ts'
 import { AttemptFailure, nameOperation, type Attempt } from './attempt.ts'
 import { readNetworkFailure } from './network-failure.ts'
+import type { VaultOperation } from './request.ts'
 import { takeSecrets } from './secret-fields.ts'
 import type { SilentTry } from './silence.ts'
 
@@ -27,6 +28,8 @@ export class Exchange implements Dispatcher.DispatchHandler, SilentTry {
   readonly #names: Pick<NameLookup, 'isPending'> | undefined
   readonly startedAt: number
   readonly patienceMs: number
+  readonly alikePatienceMs: number | undefined
+  readonly operation: VaultOperation
   #cancelTimer: CancelTimer
   readonly #signal: AbortSignal | undefined
   readonly #onAbort: (() => void) | undefined
@@ -54,6 +57,8 @@ export class Exchange implements Dispatcher.DispatchHandler, SilentTry {
     this.#clock = clock
     this.#names = names
     this.patienceMs = attempt.patienceMs ?? leftMs
+    this.alikePatienceMs = attempt.alikePatienceMs
+    this.operation = attempt.request.operation
     const firstMs = Math.min(this.patienceMs, leftMs)
     this.#cancelTimer = clock.after(firstMs, () => this.#loseTime(firstMs, leftMs - firstMs))
     this.#signal = attempt.context.signal

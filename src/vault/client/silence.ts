@@ -1,3 +1,5 @@
+import type { VaultOperation } from './request.ts'
+
 /** Minimum time between two tries that leave because of silence: a Vault that is slow must not receive all requests twice. */
 const LEAVE_GAP_MS = 100
 /**
@@ -11,6 +13,9 @@ export interface SilentTry {
   /** By {@link Clock.monotonic}. */
   readonly startedAt: number
   readonly patienceMs: number
+  readonly operation: VaultOperation
+  /** The patience of a first try, if all requests of this operation take equally long. */
+  readonly alikePatienceMs?: number | undefined
   /** Ends it, so that its request is sent elsewhere. */
   leave(): void
 }
@@ -39,12 +44,21 @@ export class Silence {
     return 0
   }
 
-  /** A request that began at this time was answered. Returns whether others were stuck. */
-  answered(startedAt: number): boolean {
+  /** A request of this operation that began at this time was answered. Returns whether others were stuck. */
+  answered(operation: VaultOperation, startedAt: number): boolean {
     const stuck = [...this.#tries].filter(
-      (one) => startedAt - one.startedAt >= one.patienceMs * LEAD_SHARE,
+      (one) => startedAt - one.startedAt >= patienceBeside(operation, one) * LEAD_SHARE,
     )
     for (const one of stuck) one.leave()
     return stuck.length > 0
   }
+}
+
+/**
+ * Patience is longer after each silence, in case Vault is only slow. It is not slow if it answers a request that takes equally
+ * long.
+ */
+function patienceBeside(answered: VaultOperation, one: SilentTry): number {
+  const { operation, patienceMs, alikePatienceMs = patienceMs } = one
+  return operation === answered ? alikePatienceMs : patienceMs
 }
