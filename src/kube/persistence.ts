@@ -27,6 +27,11 @@ export class Persistence {
     this.#options = options
   }
 
+  /** How many API servers there are. */
+  get servers(): number {
+    return this.#options.clients.length
+  }
+
   /** Throws the last transient error after `patienceMs`, any other error immediately, CANCELLED if the signal is aborted. */
   async run<T>(work: (client: KubeClient) => Promise<T>, signal: AbortSignal): Promise<T> {
     const { clock, patienceMs } = this.#options

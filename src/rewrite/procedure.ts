@@ -21,7 +21,7 @@ import {
   totalOf,
   type ResourceProgress,
 } from './state.ts'
-import { Rewriter, type Refusal } from './rewriter.ts'
+import { Rewriter, type Refusal, type ServedObject } from './rewriter.ts'
 import type { StateFile } from '../files/state-file.ts'
 
 /** Receives the progress of a rewrite. */
@@ -57,6 +57,8 @@ export interface RewritePlan {
   readonly migration: MigrationVersion | undefined
   /** The number of objects by resource. */
   readonly objects: ReadonlyMap<string, number>
+  /** The first object of each resource that has any. */
+  readonly samples: readonly ServedObject[]
 }
 
 export interface RewriteResult {
@@ -79,9 +81,19 @@ export async function planRewrite(
   await requireRights(servers.first, discovery.served, ['list', 'patch'])
   const migration = await chooseMigration(servers, method, clock)
   const objects = new Map<string, number>()
-  for (const served of discovery.served)
-    objects.set(formatResource(served.resource), await countObjects(servers, served, signal))
-  return { cluster, convergence, discovery, migration, objects }
+  const samples: ServedObject[] = []
+  for (const served of discovery.served) {
+    const { objects: first, remaining = 0 } = await listPage(
+      servers.first,
+      served,
+      undefined,
+      signal,
+      1,
+    )
+    objects.set(formatResource(served.resource), first.length + remaining)
+    samples.push(...first.map((object) => ({ served, object })))
+  }
+  return { cluster, convergence, discovery, migration, objects, samples }
 }
 
 /** Returns the agreed write key. Throws NOT_CONVERGED with the reasons if there is none. */
@@ -116,11 +128,6 @@ async function chooseMigration(
     'KUBE_FAILED',
     'the API server does not serve StorageVersionMigration (storagemigration.k8s.io); remove --method migration',
   )
-}
-
-async function countObjects(servers: ApiServers, served: ServedResource, signal: AbortSignal) {
-  const page = await listPage(servers.first, served, undefined, signal, 1)
-  return page.objects.length + (page.remaining ?? 0)
 }
 
 /**
@@ -160,6 +167,8 @@ async function rewriteAll(
   const rewriter = new Rewriter({
     persistence,
     state,
+    patienceMs,
+    samples: plan.samples,
     save: () => file.write(state),
     rate,
     clock,

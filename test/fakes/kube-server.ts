@@ -17,6 +17,7 @@ export type FakeObject = {
   version: number
   stale: boolean
 }
+/** With status 0, the connection is closed without a response. */
 type Reply = { status: number; body: unknown; headers?: Record<string, string> }
 export type Call = { method: string; path: string; query: URLSearchParams; body: unknown }
 
@@ -96,6 +97,10 @@ export class FakeKubeServer {
     }
     this.calls.push(call)
     const { status, body, headers } = this.intercept(call) ?? this.#answer(call)
+    if (status === 0) {
+      response.destroy()
+      return
+    }
     const isText = typeof body === 'string'
     response.writeHead(status, {
       'content-type': isText ? 'text/plain' : 'application/json',
@@ -107,8 +112,7 @@ export class FakeKubeServer {
   #answer(call: Call): Reply {
     const { method, path } = call
     const [, name] = /^\/api\/v1\/namespaces\/default\/secrets\/([^/]+)$/.exec(path) ?? []
-    if (name !== undefined)
-      return method === 'PATCH' ? this.#patch(name, call.body) : this.#get(name)
+    if (name !== undefined) return method === 'PATCH' ? this.#patch(name, call) : this.#get(name)
     switch (path) {
       case '/metrics':
         return { status: 200, body: this.metrics ?? this.#metrics() }
@@ -185,13 +189,15 @@ export class FakeKubeServer {
       : { status: 200, body: metadataOf(object) }
   }
 
-  #patch(name: string, body: unknown): Reply {
+  #patch(name: string, { body, query }: Call): Reply {
     const object = this.objects.get(name)
     if (object === undefined) return { status: 404, body: {} }
-    const { metadata } = body as { metadata: { uid: string; resourceVersion: string } }
-    if (metadata.uid !== object.uid || metadata.resourceVersion !== String(object.version))
+    const { metadata = {} } = body as { metadata?: { uid?: string; resourceVersion?: string } }
+    const { uid = object.uid, resourceVersion = String(object.version) } = metadata
+    if (uid !== object.uid || resourceVersion !== String(object.version))
       return { status: 409, body: { message: 'the object has been modified' } }
-    if (object.stale) Object.assign(object, { stale: false, version: (this.#version += 1) })
+    if (object.stale && query.get('dryRun') !== 'All')
+      Object.assign(object, { stale: false, version: (this.#version += 1) })
     return { status: 200, body: metadataOf(object) }
   }
 }

@@ -324,7 +324,7 @@ async function rewrite(
     if (result.refusals.length > 0)
       throw new BridgeError(
         'NOT_FINISHED',
-        'the API server refused to write some objects; fix the objects listed above, then run the same command again',
+        'the API server refused to write some objects; fix what is reported above, then run the same command again',
       )
   } finally {
     progress.end()
