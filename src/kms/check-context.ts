@@ -3,7 +3,7 @@ import type { CallContext } from '../call-context.ts'
 import { isOutage, type BridgeError, type ErrorCode } from '../errors.ts'
 import { logKey, type Logger } from '../telemetry/log.ts'
 
-/** Longest time of one check: a read of the key and, if it is due, a proof. */
+/** Longest time of one check: a read of the key and, if they are due, a proof and a new local key. */
 export const CHECK_TIMEOUT_MS = 8_000
 
 /** The context of one check, whose requests are counted. */

@@ -216,10 +216,14 @@ function isOpen(waiting: Pick<Waiting<unknown, never>, 'isOpen'>): boolean {
 
 /** A batch ends with its latest deadline; a single call is aborted with its caller. */
 function joinContexts(
-  batch: readonly Pick<Waiting<unknown, never>, 'context'>[],
-  onRetry: (reason: BridgeError) => void,
+  batch: readonly Pick<Waiting<unknown, never>, 'context' | 'isOpen'>[],
+  note: (reason: BridgeError) => void,
 ): CallContext {
   const [first] = batch
+  const onRetry = (reason: BridgeError) => {
+    note(reason)
+    for (const { context } of batch.filter(isOpen)) context.onRetry?.(reason)
+  }
   if (batch.length === 1 && first !== undefined) return { ...first.context, onRetry }
   const deadline = Math.max(...batch.map(({ context }) => context.deadline))
   const uids = batch.flatMap(({ context }) => context.uid ?? [])

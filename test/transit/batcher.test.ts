@@ -127,6 +127,32 @@ void test('a call that waits behind an outage gets its reason at the deadline, i
   t.match(await later.result.catch((error: unknown) => error), { code: 'DEADLINE_EXCEEDED' })
 })
 
+void test('each call that still waits learns why its request is tried again', async (t) => {
+  const { call, clock, request, answer } = busy()
+  const learned: string[] = []
+  const waiting = (name: string, milliseconds: number) =>
+    call({
+      deadline: clock.monotonic() + milliseconds,
+      onRetry: ({ code }) => void learned.push(`${name}: ${code}`),
+    })
+  const calls = [waiting('gone', 500), waiting('one', 3_000), waiting('two', 3_000)]
+  await answer(0)
+  await clock.advance(500)
+  const outage = new BridgeError('VAULT_UNREACHABLE', 'connection refused')
+  request(2).context.onRetry?.(outage)
+  t.same(learned.splice(0), ['one: VAULT_UNREACHABLE', 'two: VAULT_UNREACHABLE'])
+  await answer(1)
+  await answer(2)
+  const alone = waiting('alone', 3_000)
+  request(3).context.onRetry?.(outage)
+  t.same(learned, ['alone: VAULT_UNREACHABLE'])
+  await answer(3)
+  t.same(
+    [...calls, alone].map(({ state }) => state.ended),
+    ['DEADLINE_EXCEEDED', 'C4', 'C5', 'C6'],
+  )
+})
+
 void test('the reason of an earlier outage is not the reason of a later deadline', async (t) => {
   const { call, clock, request } = fixture()
   const first = call()

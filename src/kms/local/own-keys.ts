@@ -13,13 +13,13 @@ import type { KeySnapshot } from '../../seed/key-snapshot.ts'
 import { encodeLocalKeyAssociatedData, LOCAL_KEY_BYTES, sealSeed } from '../../seed/local-seal.ts'
 import { SaltPool } from '../../seed/salt-pool.ts'
 import { logKey, type Logger } from '../../telemetry/log.ts'
-import { waitWithin } from '../../time/bounded-wait.ts'
 import type { Clock } from '../../time/clock.ts'
 import { elapsedTime } from '../../time/elapsed-time.ts'
 import type { DecryptInput, EncryptInput } from '../../transit/transit.ts'
 import { CheckContext, logCheck } from '../check-context.ts'
 import type { LocalKeyRing, RingNote } from './ring.ts'
 import type { OfflineLimit } from './offline-limit.ts'
+import { SharedWork } from './shared-work.ts'
 
 const LOCAL_KEY_CHECKED = 'local key encrypted and decrypted'
 /** Minimum time between two attempts of calls to replace a local key that is due. The key watch has its own interval. */
@@ -63,7 +63,7 @@ export class LocalKeys {
   readonly #options: LocalKeysOptions
   readonly #elapsed: () => number
   readonly #own = new Map<string, OwnKey>()
-  readonly #making = new Map<string, Promise<void>>()
+  readonly #making: SharedWork<void>
   readonly #salts = new SaltPool()
   #renewAfterMs = -Infinity
   /** Counts the calls of {@link clear}. */
@@ -72,12 +72,16 @@ export class LocalKeys {
   constructor(options: LocalKeysOptions) {
     this.#options = options
     this.#elapsed = elapsedTime(options.clock)
+    this.#making = new SharedWork(options.clock)
   }
 
-  /** Creates the local key for a snapshot if there is none or it is due. Throws if Vault does not encrypt it. */
+  /**
+   * For a check: creates the local key for a snapshot if there is none or it is due. Throws if Vault does not encrypt it. A check
+   * does not share this with calls, because it gives up earlier, and must report an outage before they do.
+   */
   async prepare(snapshot: KeySnapshot, context: CallContext): Promise<void> {
     const known = this.#own.get(snapshot.keyId)
-    if (known === undefined || this.#isDue(known)) await this.#make(snapshot, context)
+    if (known === undefined || this.#isDue(known)) await this.#makeOnce(snapshot, context)
   }
 
   /** Whether a DEK seed can be encrypted now without Vault. */
@@ -98,7 +102,7 @@ export class LocalKeys {
   async seal(seed: Uint8Array, snapshot: KeySnapshot, context: CallContext): Promise<Envelope> {
     const envelope = this.sealNow(seed, snapshot, context)
     if (envelope !== undefined) return envelope
-    await waitWithin(this.#make(snapshot, context), context, this.#options.clock, 'Vault')
+    await this.#make(snapshot, context)
     return this.#sealWith(this.#own.get(snapshot.keyId), seed)
   }
 
@@ -167,25 +171,21 @@ export class LocalKeys {
     this.#make(snapshot, context).catch(() => undefined)
   }
 
-  /** Concurrent calls share one new key, and wait for it until their own deadlines. */
+  /** Concurrent calls share one new key. */
   #make(snapshot: KeySnapshot, context: CallContext): Promise<void> {
-    const running = this.#making.get(snapshot.keyId)
-    if (running !== undefined) return running
-    const work = this.#makeOnce(snapshot, context).finally(() =>
-      this.#making.delete(snapshot.keyId),
+    return this.#making.run(snapshot.keyId, context, (deadline) =>
+      this.#makeOnce(snapshot, { deadline }),
     )
-    this.#making.set(snapshot.keyId, work)
-    return work
   }
 
   /** Under its own uid: an Encrypt would not explain the decrypt in Vault's audit file. */
-  async #makeOnce(snapshot: KeySnapshot, { failsFast }: CallContext): Promise<void> {
+  async #makeOnce(snapshot: KeySnapshot, context: CallContext): Promise<void> {
     const { clock, log } = this.#options
     const check = new CheckContext(clock.monotonic())
     const key = randomBytes(LOCAL_KEY_BYTES)
     try {
-      const { deadline, uid, onVaultRequest } = check
-      await this.#wrap(key, snapshot, { deadline, uid, onVaultRequest, failsFast })
+      const { uid, onVaultRequest } = check
+      await this.#wrap(key, snapshot, { ...context, uid, onVaultRequest })
       logCheck(log, check, 'OK', LOCAL_KEY_CHECKED)
     } catch (error) {
       key.fill(0)

@@ -4,17 +4,15 @@ import { SecretCache } from '../../memory/secret-cache.ts'
 import type { OpenedEnvelope } from '../../seed/envelope.ts'
 import type { KeySnapshot } from '../../seed/key-snapshot.ts'
 import { doesOpenSeed, LOCAL_KEY_BYTES, openSeed, type SealedSeed } from '../../seed/local-seal.ts'
-import { waitWithin } from '../../time/bounded-wait.ts'
 import type { Clock } from '../../time/clock.ts'
 import type { DecryptInput } from '../../transit/transit.ts'
+import { SharedWork } from './shared-work.ts'
 
 /**
  * Maximum number of local keys in memory. Stored data needs at most one for each start of an API server, which then asks for a DEK
  * seed, and one for each rotation, until that data is rewritten.
  */
 export const MAX_KEYS = 4096
-/** Longest time to decrypt a local key with Transit. Its callers wait until their own deadline. */
-const UNWRAP_TIMEOUT_MS = 8_000
 /** Maximum number of shared requests, because they outlive their callers. Further calls send their own. */
 const MAX_UNWRAPS = 1024
 /** The same for what such a request keeps in memory of a call; kube-apiserver stores no longer ciphertext of a DEK seed. */
@@ -55,13 +53,14 @@ export interface RingNote {
 export class LocalKeyRing {
   readonly #options: LocalKeyRingOptions
   readonly #keys: SecretCache<RingNote>
-  readonly #unwrapping = new Map<string, Promise<boolean>>()
+  readonly #unwrapping: SharedWork<boolean>
   #clears = 0
   /** The key ids of the versions that Vault decrypts; undefined until it was read. */
   #known: KeySnapshot['references'] | undefined
 
   constructor(options: LocalKeyRingOptions) {
     this.#options = options
+    this.#unwrapping = new SharedWork(options.clock)
     this.#keys = new SecretCache({
       maxEntries: MAX_KEYS,
       secretBytes: LOCAL_KEY_BYTES,
@@ -75,16 +74,14 @@ export class LocalKeyRing {
 
   /** Decrypts a DEK seed, which the caller owns and zeroes. The claim of the envelope was checked. */
   async open(envelope: LocalEnvelope, context: CallContext): Promise<Buffer> {
-    const { mayUse, clock } = this.#options
+    const { mayUse } = this.#options
     const seed = this.openNow(envelope)
     if (seed !== undefined) return seed
     const isLong = envelope.sealed.bytes.byteLength > MAX_SHARED_BYTES
     if (!mayUse() || isLong || this.#unwrapping.size >= MAX_UNWRAPS)
       return this.#openAlone(envelope, context)
-    const unwrapping = this.#unwrapOnce(envelope, context)
     // Either the data of the call that asked was changed, or Vault returned something else: other calls must not fail for it.
-    if (!(await waitWithin(unwrapping, context, clock, 'Vault')))
-      return this.#openAlone(envelope, context)
+    if (!(await this.#unwrapOnce(envelope, context))) return this.#openAlone(envelope, context)
     const learned = this.openNow(envelope)
     if (learned !== undefined) return learned
     throw new BridgeError('VAULT_UNAVAILABLE', 'the local key was removed while this call waited')
@@ -142,26 +139,24 @@ export class LocalKeyRing {
   /** Concurrent calls for one local key share one request, under the uid of the first. */
   #unwrapOnce(envelope: LocalEnvelope, context: CallContext): Promise<boolean> {
     const id = identify(envelope.ciphertext, envelope.sealed.clusterId)
-    const running = this.#unwrapping.get(id)
-    if (running !== undefined) return running
-    // It outlives the message in which this call arrived.
-    const { ciphertext, associatedData, sealed } = envelope
-    const copy = { ciphertext, associatedData, sealed: copyOf(sealed) }
-    const work = this.#unwrap(copy, context).finally(() => this.#unwrapping.delete(id))
-    this.#unwrapping.set(id, work)
-    return work
+    return this.#unwrapping.run(id, context, (deadline) => {
+      // It outlives the message in which this call arrived.
+      const { ciphertext, associatedData, sealed } = envelope
+      const copy = { ciphertext, associatedData, sealed: copyOf(sealed) }
+      const { uid, onVaultRequest } = context
+      return this.#unwrap(copy, { deadline, uid, onVaultRequest })
+    })
   }
 
   /**
    * Learns a local key. Returns false if it does not open the envelope: a wrong key in memory and in the sealed file would make all
    * data under it unreadable.
    */
-  async #unwrap(envelope: SharedEnvelope, { uid, onVaultRequest }: CallContext): Promise<boolean> {
-    const { clock, decrypt, mayUse } = this.#options
-    const deadline = clock.monotonic() + UNWRAP_TIMEOUT_MS
+  async #unwrap(envelope: SharedEnvelope, context: CallContext): Promise<boolean> {
+    const { decrypt, mayUse } = this.#options
     const clears = this.#clears
     const { ciphertext, associatedData } = envelope
-    const key = await decrypt({ ciphertext, associatedData }, { deadline, uid, onVaultRequest })
+    const key = await decrypt({ ciphertext, associatedData }, context)
     try {
       if (!doesOpenSeed(key, envelope.sealed)) return false
       // What Vault answered before a refusal, or before it disabled the version, is not kept after it.

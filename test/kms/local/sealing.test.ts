@@ -186,6 +186,22 @@ void test('a local key that Vault returns after it disabled the version is not k
   t.equal(ring.size, known)
 })
 
+void test('a Decrypt that joined a request that had less time asks again', async (t) => {
+  const other = await fixture()
+  const envelope = await other.service.encrypt(seed, other.within())
+  const { service, within, transit, clock } = await fixture({ transit: other.transit })
+  const { promise, reject } = Promise.withResolvers<void>()
+  transit.beforeDecrypt = () => promise
+  const first = service.decrypt(envelope, within()).catch((error: unknown) => error)
+  await clock.advance(7_000)
+  t.match(await first, { code: 'DEADLINE_EXCEEDED' })
+  const late = service.decrypt(envelope, within())
+  await clock.advance(1_000)
+  transit.beforeDecrypt = undefined
+  reject(new BridgeError('DEADLINE_EXCEEDED', 'scripted'))
+  t.same(await late, seed)
+})
+
 void test('calls that gave up leave nothing of a long message in memory', async (t) => {
   const other = await fixture()
   const envelope = await other.service.encrypt(Buffer.alloc(64 * 1024), other.within())
