@@ -1,16 +1,27 @@
+import { randomUUID } from 'node:crypto'
+
 import type { Clock } from '../time/clock.ts'
 import { BridgeError } from '../errors.ts'
 import { wait } from '../time/wait.ts'
 import type { KubeClient, KubeRequest } from '../kube/client.ts'
-import { explainAnswer } from '../kube/fault.ts'
-import { showOutage, type OutageSample } from './outage-record.ts'
+import { explainAnswer, isTransient } from '../kube/fault.ts'
+import {
+  PROBES,
+  describePlugin,
+  showOutage,
+  works,
+  type OutageSample,
+  type PluginState,
+} from './outage-record.ts'
 
-/** The Secret that the drill writes and reads; it holds a number. */
+/** The Secret that the drill writes and reads. */
 const NAME = 'transit-bridge-drill'
 const INTERVAL_MS = 1_000
 const READY_WITHIN_MS = 30_000
 const NOT_NOTICED =
   'the plugin did not notice the outage, so nothing was rehearsed; use a longer --for than kms.refreshInterval'
+const NOT_TOLD =
+  'the plugin did not report the outage, and some of its reports are missing, so it is not proved that anything was rehearsed'
 
 export interface OutageDrillOptions {
   readonly client: KubeClient
@@ -23,8 +34,8 @@ export interface OutageDrillOptions {
   readonly begin: () => Promise<void>
   /** Has no effect without an outage. */
   readonly end: () => Promise<void>
-  /** Whether the plugin reached Vault in its last check. */
-  readonly reachesVault: (signal: AbortSignal) => Promise<boolean>
+  /** What the plugin says about its last check of Vault. */
+  readonly pluginState: (signal: AbortSignal) => Promise<PluginState>
   readonly clock: Clock
   readonly onSample: (sample: OutageSample) => void
   /** Called with everything that is not proved. */
@@ -41,18 +52,28 @@ export async function runOutageDrill(
   options: OutageDrillOptions,
   signal: AbortSignal,
 ): Promise<readonly OutageSample[]> {
-  const { client, namespace } = options
-  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets`
-  const made = await client.send({ method: 'POST', path, body: { metadata: { name: NAME } } })
-  // 409: a run that was killed left the Secret.
-  if (made.status >= 400 && made.status !== 409)
-    throw explainAnswer(client.server, `POST ${path}`, made.status, made.body)
+  const path = `/api/v1/namespaces/${encodeURIComponent(options.namespace)}/secrets`
+  await createSecret(options, path)
   try {
     // Otherwise the drill would measure another fault, and make it worse.
     await requireHealthy(options, `${path}/${NAME}`, signal)
     return await watchOutage(options, `${path}/${NAME}`, signal)
   } finally {
     await removeSecret(options, `${path}/${NAME}`)
+  }
+}
+
+async function createSecret(options: OutageDrillOptions, path: string): Promise<void> {
+  const { client } = options
+  try {
+    const made = await client.send({ method: 'POST', path, body: { metadata: { name: NAME } } })
+    // 409: a run that was killed left the Secret.
+    if (made.status >= 400 && made.status !== 409)
+      throw explainAnswer(client.server, `POST ${path}`, made.status, made.body)
+  } catch (error) {
+    // The Secret may exist: its answer was lost on the way, or a gateway answered instead.
+    if (isTransient(BridgeError.from(error))) await removeSecret(options, `${path}/${NAME}`)
+    throw error
   }
 }
 
@@ -84,11 +105,15 @@ async function watchOutage(
     if (!isRefused) isOver = await endOutage(options, startedAt)
   }
   if (!signal.aborted) {
-    if (!showOutage(samples)) options.onNote(NOT_NOTICED)
+    if (!showOutage(samples)) options.onNote(explainUnnoticed(samples))
     return samples
   }
   const message = 'stopped before the end'
   throw new BridgeError('CANCELLED', isOver ? `${message}; the outage is over` : message)
+}
+
+function explainUnnoticed(samples: readonly OutageSample[]): string {
+  return samples.some(({ plugin }) => plugin === 'unknown') ? NOT_TOLD : NOT_NOTICED
 }
 
 /** Whether the plugin confirms the end. */
@@ -133,7 +158,7 @@ async function watch(
   const startedAt = clock.monotonic()
   while (!signal.aborted) {
     const at = (clock.monotonic() - startedAt) / 1000
-    const sample = await probe(options, path, { at, count: samples.length }, signal)
+    const sample = await probe(options, path, at, signal)
     // Its requests were canceled, so it says nothing.
     if (isAborted(signal)) break
     samples.push(sample)
@@ -149,8 +174,8 @@ function isAborted(signal: AbortSignal): boolean {
   return signal.aborted
 }
 
-function isHealthy({ ready, write, read, plugin }: OutageSample): boolean {
-  return ready && write && read && plugin
+function isHealthy(sample: OutageSample): boolean {
+  return PROBES.every((probed) => works(sample, probed))
 }
 
 /** Throws NOT_CONVERGED after some time: an API server caches the health of its plugin for 20 s, and may have just restarted. */
@@ -162,7 +187,7 @@ async function requireHealthy(
   const { clock } = options
   const startedAt = clock.monotonic()
   while (!signal.aborted) {
-    const sample = await probe(options, path, { at: 0, count: 0 }, signal)
+    const sample = await probe(options, path, 0, signal)
     if (isAborted(signal)) break
     if (isHealthy(sample)) return
     if (clock.monotonic() - startedAt > READY_WITHIN_MS) throw alreadyFailing(sample)
@@ -176,7 +201,7 @@ function alreadyFailing({ ready, write, read, plugin }: OutageSample): BridgeErr
     ...(ready ? [] : ['the API server does not report its KMS plugins as ready']),
     ...(write ? [] : ['it does not write a Secret']),
     ...(read ? [] : ['it does not read a Secret']),
-    ...(plugin ? [] : ['the plugin does not reach Vault']),
+    ...(plugin === 'connected' ? [] : [describePlugin(plugin)]),
   ]
   return new BridgeError(
     'NOT_CONVERGED',
@@ -185,23 +210,24 @@ function alreadyFailing({ ready, write, read, plugin }: OutageSample): BridgeErr
 }
 
 async function probe(
-  { client, reachesVault }: OutageDrillOptions,
+  { client, pluginState }: OutageDrillOptions,
   path: string,
-  { at, count }: { readonly at: number; readonly count: number },
+  at: number,
   signal: AbortSignal,
 ): Promise<OutageSample> {
-  const works = async (request: KubeRequest) => {
+  const succeeds = async (request: KubeRequest) => {
     try {
       return (await client.send({ ...request, signal })).status < 400
     } catch {
       return false
     }
   }
-  const data = { count: Buffer.from(String(count)).toString('base64') }
+  // An API server encrypts only a change, also to what an earlier drill left.
+  const data = { unique: Buffer.from(randomUUID()).toString('base64') }
   const [ready, write, plugin] = await Promise.all([
-    works({ method: 'GET', path: '/readyz/kms-providers', accept: 'text/plain' }),
-    works({ method: 'PATCH', path, body: { data } }),
-    reachesVault(signal),
+    succeeds({ method: 'GET', path: '/readyz/kms-providers', accept: 'text/plain' }),
+    succeeds({ method: 'PATCH', path, body: { data } }),
+    pluginState(signal),
   ])
-  return { at, ready, write, read: await works({ method: 'GET', path }), plugin }
+  return { at, ready, write, read: await succeeds({ method: 'GET', path }), plugin }
 }

@@ -1,3 +1,9 @@
+/**
+ * What the plugin says about its last check of Vault; `unknown` if it says nothing, or nothing about that. Reads and writes work
+ * without Vault, with the seeds in memory.
+ */
+export type PluginState = 'connected' | 'disconnected' | 'unknown'
+
 /** What a client of the API server can do at one moment. */
 export interface OutageSample {
   /** Seconds since the start of the outage. */
@@ -5,12 +11,11 @@ export interface OutageSample {
   readonly ready: boolean
   readonly write: boolean
   readonly read: boolean
-  /** Whether the plugin reached Vault in its last check: reads and writes work without, with the seeds in memory. */
-  readonly plugin: boolean
+  readonly plugin: PluginState
 }
 
 export type Probe = 'ready' | 'write' | 'read' | 'plugin'
-const PROBES: readonly Probe[] = ['ready', 'write', 'read', 'plugin']
+export const PROBES: readonly Probe[] = ['ready', 'write', 'read', 'plugin']
 
 /** The effect of an outage on one probe. */
 export interface ProbeResult {
@@ -30,6 +35,8 @@ export interface OutageRecord {
   readonly seconds: number
   /** Whether everything works again, and there are no notes. */
   readonly ok: boolean
+  /** Whether the plugin said that it does not reach Vault. */
+  readonly noticed: boolean
   /** Whether every probe succeeds again; false if the plugin did not notice the outage. */
   readonly recovered: boolean
   /** What could not be proved, each a sentence. */
@@ -47,26 +54,39 @@ export interface RecordOptions {
   readonly notes: readonly string[]
 }
 
-/** Whether the plugin noticed the outage: without Vault's absence in a sample, nothing can recover. */
+/** Whether the plugin noticed the outage: without that, nothing can recover. A plugin that says nothing may have missed it. */
 export function showOutage(samples: readonly OutageSample[]): boolean {
-  return samples.some(({ plugin }) => !plugin)
+  return samples.some(({ plugin }) => plugin === 'disconnected')
+}
+
+export function works(sample: OutageSample, probe: Probe): boolean {
+  return probe === 'plugin' ? sample.plugin === 'connected' : sample[probe]
+}
+
+export function describePlugin(state: PluginState): string {
+  if (state === 'connected') return 'the plugin reaches Vault'
+  return state === 'disconnected'
+    ? 'the plugin does not reach Vault'
+    : 'the plugin does not say whether it reaches Vault'
 }
 
 /** Summarizes samples. */
 export function makeRecord({ samples, ...facts }: RecordOptions): OutageRecord {
   const results = PROBES.map((probe) => [probe, judge(samples, probe, facts.seconds)] as const)
   const last = samples.at(-1)
-  const recovered = showOutage(samples) && PROBES.every((probe) => last?.[probe] === true)
+  const noticed = showOutage(samples)
+  const recovered = noticed && last !== undefined && PROBES.every((probe) => works(last, probe))
   return {
     ...facts,
     ok: recovered && facts.notes.length === 0,
+    noticed,
     recovered,
     probes: Object.fromEntries(results) as Record<Probe, ProbeResult>,
   }
 }
 
 function judge(samples: readonly OutageSample[], probe: Probe, seconds: number): ProbeResult {
-  const failures = samples.filter((sample) => !sample[probe])
+  const failures = samples.filter((sample) => !works(sample, probe))
   const lastFailure = failures.at(-1)
   const back = samples.find(({ at }) => lastFailure !== undefined && at > lastFailure.at)
   return {
@@ -90,7 +110,7 @@ const NAMES: Readonly<Record<Probe, string>> = {
 
 /** The result as a document in Markdown. */
 export function formatRecord(record: OutageRecord): string {
-  const { server, plugin, startedAt, seconds, recovered, notes, probes } = record
+  const { server, plugin, startedAt, seconds, noticed, recovered, notes, probes } = record
   const rows = PROBES.map((probe) => {
     const { tried, failed, firstFailure, recoveredAfter } = probes[probe]
     const first = firstFailure === undefined ? 'never' : `${String(firstFailure)} s`
@@ -109,7 +129,7 @@ export function formatRecord(record: OutageRecord): string {
     `- plugin: ${plugin}`,
     `- started: ${startedAt}`,
     `- outage: ${String(seconds)} s`,
-    `- recovered: ${recovered ? 'yes' : probes.plugin.failed === 0 ? 'not proved' : 'no'}`,
+    `- recovered: ${recovered ? 'yes' : noticed ? 'no' : 'not proved'}`,
     ...notes.map((note) => `- NOT ok: ${note}`),
     '',
     '| | failed | first failure after | recovered after the end |',

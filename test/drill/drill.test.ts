@@ -3,15 +3,18 @@ import { test } from 'tap'
 
 import { DrillSwitch } from '../../src/admin/drill-switch.ts'
 import { BridgeError } from '../../src/errors.ts'
-import { formatRecord, makeRecord } from '../../src/drill/outage-record.ts'
+import { DrilledPlugin } from '../../src/drill/drilled-plugin.ts'
+import { formatRecord, makeRecord, type OutageSample } from '../../src/drill/outage-record.ts'
 import { runOutageDrill, type OutageDrillOptions } from '../../src/drill/outage-drill.ts'
 import type { KubeAnswer, KubeClient, KubeRequest } from '../../src/kube/client.ts'
 import { StateFile, stateFolder } from '../../src/files/state-file.ts'
 import { RotationState } from '../../src/rotate/state.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
+import { serve } from '../admin/serve.ts'
 import { HandClock } from '../fakes/clock.ts'
 
 const TOKEN = 'sixteen-characters-or-more'
+const WORKS: OutageSample = { at: 4, ready: true, write: true, read: true, plugin: 'connected' }
 
 void test('the switch works only from this host, with the token and within the limit, and ends automatically', async (t) => {
   const folder = t.testdir({ token: `${TOKEN}\n`, short: 'short' })
@@ -80,7 +83,8 @@ function startDrill({ answer, ...options }: DrillStub = {}) {
       patienceMs: 1_000,
       begin: called('begin'),
       end: called('end'),
-      reachesVault: () => Promise.resolve(!isOut || clock.monotonic() > 5_000),
+      pluginState: () =>
+        Promise.resolve(!isOut || clock.monotonic() > 5_000 ? 'connected' : 'disconnected'),
       clock,
       onSample: () => undefined,
       onNote: (note) => notes.push(note),
@@ -95,7 +99,7 @@ function startDrill({ answer, ...options }: DrillStub = {}) {
 const noAnswer = () => Promise.reject(new BridgeError('PLUGIN_UNREACHABLE', 'no answer in time'))
 
 void test('a drill does not start unless everything works', async (t) => {
-  const drill = startDrill({ reachesVault: () => Promise.resolve(false) })
+  const drill = startDrill({ pluginState: () => Promise.resolve('disconnected') })
   const rejected = t.rejects(drill.running, {
     code: 'NOT_CONVERGED',
     message:
@@ -178,7 +182,7 @@ void test('an interrupt during a wait sends no more probes, and one before the o
   await t.rejects(waiting.running, { code: 'CANCELLED' })
   t.match(waiting.sent.slice(probes), [/^DELETE /])
   t.equal(waiting.sent.length, probes + 1)
-  const early = startDrill({ reachesVault: () => Promise.resolve(false) })
+  const early = startDrill({ pluginState: () => Promise.resolve('disconnected') })
   await early.clock.advance(1_500)
   early.abort.abort()
   await t.rejects(early.running, { code: 'CANCELLED', message: 'stopped before the outage began' })
@@ -186,7 +190,7 @@ void test('an interrupt during a wait sends no more probes, and one before the o
 })
 
 void test('a drill that the plugin did not notice rehearsed nothing', async (t) => {
-  const drill = startDrill({ reachesVault: () => Promise.resolve(true) })
+  const drill = startDrill({ pluginState: () => Promise.resolve('connected') })
   await drill.clock.advance(60_000)
   const samples = await drill.running
   t.match(drill.notes, [
@@ -198,9 +202,102 @@ void test('a drill that the plugin did not notice rehearsed nothing', async (t) 
   t.match(formatRecord(record), '- recovered: not proved\n- NOT ok: the plugin did not notice')
 })
 
+void test('a plugin that is silent during a drill is not one that noticed the outage', async (t) => {
+  const drill = startDrill({
+    pluginState: () => {
+      const isSilent = drill.calls.at(-1) === 'begin' && drill.clock.monotonic() < 5_000
+      return Promise.resolve(isSilent ? 'unknown' : 'connected')
+    },
+  })
+  await drill.clock.advance(60_000)
+  const samples = await drill.running
+  t.match(drill.notes, [
+    /^the plugin did not report the outage, and some of its reports are missing, so it is not proved/,
+  ])
+  const facts = { server: 's', plugin: 'p', startedAt: 'then', seconds: 5 }
+  const record = makeRecord({ ...facts, samples, notes: drill.notes })
+  t.match(record, { ok: false, noticed: false, recovered: false })
+  t.ok(record.probes.plugin.failed > 0)
+  t.match(formatRecord(record), '- recovered: not proved\n')
+})
+
+void test('every write of a drill changes its Secret, also one that an earlier drill left', async (t) => {
+  const bodies: string[] = []
+  for (const posted of [201, 409]) {
+    const drill = startDrill({
+      answer: ({ method, body }) => {
+        if (method === 'PATCH') bodies.push(JSON.stringify(body))
+        return Promise.resolve({ status: method === 'POST' ? posted : 200, body: {} })
+      },
+    })
+    await drill.clock.advance(60_000)
+    await drill.running
+  }
+  t.ok(bodies.length > 12)
+  t.equal(new Set(bodies).size, bodies.length, 'an API server encrypts only what changes')
+})
+
+void test('a Secret whose creation got no answer is removed, and one whose creation was refused is not', async (t) => {
+  const lost = new BridgeError('KUBE_UNREACHABLE', 'closed the connection before it responded')
+  const create = (answer: () => Promise<KubeAnswer>) =>
+    startDrill({
+      answer: ({ method }) =>
+        method === 'POST' ? answer() : Promise.resolve({ status: 200, body: {} }),
+    })
+  const silent = create(() => Promise.reject(lost))
+  await t.rejects(silent.running, lost)
+  const gateway = create(() => Promise.resolve({ status: 504, body: 'gateway timeout' }))
+  await t.rejects(gateway.running, { code: 'KUBE_BUSY' })
+  for (const { sent, calls } of [silent, gateway]) {
+    t.match(sent.at(-1), /^DELETE .*\/secrets\/transit-bridge-drill$/)
+    t.same(calls, [], 'nothing is disconnected')
+  }
+  const denied = create(() => Promise.resolve({ status: 403, body: {} }))
+  await t.rejects(denied.running, { code: 'KUBE_DENIED' })
+  t.match(denied.sent, [/^POST /])
+  t.equal(denied.sent.length, 1)
+  t.same(denied.notes, [])
+})
+
+void test('only what the switch of a plugin answers is a refusal: after any other answer it may have acted', async (t) => {
+  let status = 0
+  const address = await serve(t, (_, response) => response.writeHead(status).end('words\n'))
+  const plugin = new DrilledPlugin(address, TOKEN)
+  for (status of [400, 401, 403])
+    await t.rejects(plugin.disconnect(5), { code: 'USAGE_INVALID', message: /: words$/ })
+  status = 404
+  await t.rejects(plugin.disconnect(5), {
+    code: 'USAGE_INVALID',
+    message: /does not allow drills; set admin\.drill/,
+  })
+  for (status of [202, 408, 500, 502, 503])
+    await t.rejects(plugin.disconnect(5), {
+      code: 'PLUGIN_UNREACHABLE',
+      message: `the plugin at ${address} answers the drill with ${String(status)}: words`,
+    })
+  status = 200
+  await plugin.disconnect(5)
+  await plugin.reconnect()
+})
+
+void test('a plugin is disconnected only if it says so', async (t) => {
+  let text = ''
+  const address = await serve(t, (_, response) => response.end(text))
+  const state = async (ready: boolean, reason: string) => {
+    text = JSON.stringify({ ready, reason, message: '', details: {} })
+    return new DrilledPlugin(address, TOKEN).state(new AbortController().signal)
+  }
+  t.equal(await state(true, 'ok'), 'connected')
+  t.equal(await state(true, 'VAULT_UNREACHABLE'), 'disconnected', 'within the grace')
+  t.equal(await state(false, 'VAULT_UNREACHABLE'), 'disconnected')
+  t.equal(await state(false, 'starting'), 'unknown')
+  t.equal(await state(false, 'HOST_UNAVAILABLE'), 'unknown')
+  text = 'something else'
+  t.equal(await new DrilledPlugin(address, TOKEN).state(new AbortController().signal), 'unknown')
+})
+
 void test('a drill with notes is not ok, although everything works again', (t) => {
-  const works = { at: 4, ready: true, write: true, read: true, plugin: true }
-  const samples = [{ ...works, at: 1, plugin: false }, works]
+  const samples = [{ ...WORKS, at: 1, plugin: 'disconnected' } as const, WORKS]
   const facts = { server: 's', plugin: 'p', startedAt: 'then', seconds: 3, samples }
   t.match(makeRecord({ ...facts, notes: [] }), { ok: true, recovered: true })
   const record = makeRecord({ ...facts, notes: ['the Secret was not removed'] })
@@ -210,12 +307,12 @@ void test('a drill with notes is not ok, although everything works again', (t) =
 })
 
 void test('samples are summarized', (t) => {
-  const sample = (at: number, ready: boolean, write = true, plugin = ready) => ({
+  const sample = (at: number, ready: boolean, write = true): OutageSample => ({
     at,
     ready,
     write,
     read: true,
-    plugin,
+    plugin: ready ? 'connected' : 'disconnected',
   })
   const facts = { server: 's', plugin: 'p', startedAt: 'then', seconds: 3, notes: [] }
   const record = makeRecord({
@@ -243,7 +340,7 @@ void test('samples are summarized', (t) => {
 })
 
 void test('an API server that works with the seeds in its memory does not prove that the plugin reaches Vault', (t) => {
-  const sample = { at: 4, ready: true, write: true, read: true, plugin: false }
+  const sample = { ...WORKS, plugin: 'disconnected' } as const
   const facts = { server: 's', plugin: 'p', startedAt: 'then', seconds: 3, notes: [] }
   const record = makeRecord({ ...facts, samples: [sample] })
   t.notOk(record.recovered)

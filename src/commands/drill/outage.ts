@@ -1,8 +1,12 @@
 import { systemClock } from '../../time/clock.ts'
-import { askAdmin, readReadiness } from '../../admin/client.ts'
+import { DrilledPlugin } from '../../drill/drilled-plugin.ts'
 import { runOutageDrill } from '../../drill/outage-drill.ts'
-import { formatRecord, makeRecord } from '../../drill/outage-record.ts'
-import { BridgeError } from '../../errors.ts'
+import {
+  describePlugin,
+  formatRecord,
+  makeRecord,
+  type OutageSample,
+} from '../../drill/outage-record.ts'
 import { readTextFile } from '../../files/text-file.ts'
 import { clusterAccessOptions, openCluster, readPlugins } from '../cli/options/cluster.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
@@ -63,8 +67,7 @@ async function runDrillOutage(values: OutageValues, terminal: Terminal): Promise
     if (servers.clients.length !== 1)
       throw usageError('needs --api-server URL, the API server that this plugin serves')
     const startedAt = new Date(systemClock.now()).toISOString()
-    const call = (method: 'POST' | 'DELETE', query: string) =>
-      callSwitch(plugin, token, method, query)
+    const drilled = new DrilledPlugin(plugin, token)
     const notes: string[] = []
     const samples = await untilInterrupted((signal) =>
       runOutageDrill(
@@ -73,19 +76,11 @@ async function runDrillOutage(values: OutageValues, terminal: Terminal): Promise
           namespace: values.namespace,
           seconds,
           patienceMs: PATIENCE_MS,
-          begin: () => call('POST', `?seconds=${String(seconds)}`),
-          end: () => call('DELETE', ''),
-          reachesVault: (stop) => reachesVault(plugin, stop),
+          begin: () => drilled.disconnect(seconds),
+          end: () => drilled.reconnect(),
+          pluginState: (stop) => drilled.state(stop),
           clock: systemClock,
-          onSample: ({ at, ready, write, read, plugin: reaches }) => {
-            const words = [
-              ready ? 'ready' : 'not ready',
-              write ? 'writes' : 'no writes',
-              read ? 'reads' : 'no reads',
-              reaches ? 'the plugin reaches Vault' : 'the plugin does not reach Vault',
-            ]
-            warn(terminal, `${at.toFixed(0)} s: ${words.join(', ')}`)
-          },
+          onSample: (sample) => warn(terminal, describeSample(sample)),
           onNote: (note) => {
             notes.push(note)
             warn(terminal, note)
@@ -104,25 +99,14 @@ async function runDrillOutage(values: OutageValues, terminal: Terminal): Promise
   }
 }
 
-async function reachesVault(plugin: string, signal: AbortSignal): Promise<boolean> {
-  try {
-    const { ready, reason } = await readReadiness(plugin, signal)
-    // Ready with another reason: within the grace of an outage, or with local keys.
-    return ready && reason === 'ok'
-  } catch {
-    return false
-  }
-}
-
-async function callSwitch(plugin: string, token: string, method: 'POST' | 'DELETE', query: string) {
-  const headers = { authorization: `Bearer ${token}` }
-  const { status, text } = await askAdmin(plugin, `/drill/outage${query}`, { method, headers })
-  if (status === 200) return
-  const message =
-    status === 404
-      ? `the plugin at ${plugin} does not allow drills; set admin.drill: {tokenFile: FILE} and restart it`
-      : `the plugin at ${plugin} refuses the drill: ${text.trim()}`
-  throw new BridgeError('USAGE_INVALID', message)
+function describeSample({ at, ready, write, read, plugin }: OutageSample): string {
+  const words = [
+    ready ? 'ready' : 'not ready',
+    write ? 'writes' : 'no writes',
+    read ? 'reads' : 'no reads',
+    describePlugin(plugin),
+  ]
+  return `${at.toFixed(0)} s: ${words.join(', ')}`
 }
 
 async function readToken(file: string): Promise<string> {
