@@ -1,6 +1,5 @@
 import * as v from 'valibot'
 
-import { BridgeError } from '../errors.ts'
 import type { KubeClient } from './client.ts'
 import { check, type ServedResource } from './discovery.ts'
 import { explainAnswer, statusOf } from './fault.ts'
@@ -42,17 +41,20 @@ const List = v.object({
   items: v.nullish(v.array(Single), []),
 })
 
-/** The API path of a resource or of one object. */
-export function pathOf(
-  served: ServedResource,
-  object?: { name: string; namespace: string },
-): string {
-  const { resource, version, isNamespaced } = served
+/** The API path of a resource, in one namespace or in all. */
+function listPath({ resource, version, isNamespaced }: ServedResource, namespace?: string): string {
   const { group, name } = resource
   const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
-  if (object === undefined) return `${root}/${name}`
-  const place = isNamespaced ? `/namespaces/${encodeURIComponent(object.namespace)}` : ''
-  return `${root}${place}/${name}/${encodeURIComponent(object.name)}`
+  const isInOne = isNamespaced && namespace !== undefined
+  return `${root}${isInOne ? `/namespaces/${encodeURIComponent(namespace)}` : ''}/${name}`
+}
+
+/** The API path of an object. */
+export function pathOf(
+  served: ServedResource,
+  { name, namespace }: { name: string; namespace: string },
+): string {
+  return `${listPath(served, namespace)}/${encodeURIComponent(name)}`
 }
 
 /**
@@ -67,7 +69,7 @@ export async function listPage(
   signal: AbortSignal,
   limit = PAGE_OBJECTS,
 ): Promise<ObjectPage> {
-  const path = pathOf(served)
+  const path = listPath(served)
   const ask = (token: string | undefined) =>
     client.send({
       method: 'GET',
@@ -91,19 +93,25 @@ export async function listPage(
   }
 }
 
-/** The current state of an object; undefined if it does not exist. */
+/**
+ * The current state of an object; undefined if it does not exist. It is a list of one object, so that no right is needed besides
+ * `list` and `patch`. Throws KUBE_*.
+ */
 export async function readState(
   client: KubeClient,
-  path: string,
+  served: ServedResource,
+  { name, namespace }: ObjectState,
   signal: AbortSignal,
 ): Promise<ObjectState | undefined> {
-  try {
-    const body = await client.read({ method: 'GET', path, accept: METADATA, signal })
-    return check(Single, body, client).metadata
-  } catch (error) {
-    if (BridgeError.from(error).code === 'KUBE_NOT_FOUND') return undefined
-    throw error
-  }
+  const path = listPath(served, namespace)
+  const query = { fieldSelector: `metadata.name=${escapeSelector(name)}` }
+  const body = await client.read({ method: 'GET', path, accept: METADATA_LIST, query, signal })
+  return check(List, body, client).items?.[0]?.metadata
+}
+
+/** As EscapeValue in k8s.io/apimachinery, pkg/fields/selector.go. */
+function escapeSelector(value: string): string {
+  return value.replaceAll(/[\\,=]/g, String.raw`\$&`)
 }
 
 /** The state in the response to a write. */

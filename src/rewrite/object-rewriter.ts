@@ -67,7 +67,7 @@ export async function rewriteObject(
     if (status === 500 && (await dryRun(client, patch)) === 500) return { kind: 'failing', error }
     if (status !== 409) return refuse(error, status)
     conflict = error
-    const now = await readState(client, path, signal)
+    const now = await readState(client, served, object, signal)
     // A different object with this name was created meanwhile, and so encrypted with the write key.
     if (now === undefined) return requireServed(client, served, signal)
     if (now.uid !== object.uid) return { kind: 'gone' }

@@ -112,7 +112,8 @@ export class FakeKubeServer {
   #answer(call: Call): Reply {
     const { method, path } = call
     const [, name] = /^\/api\/v1\/namespaces\/default\/secrets\/([^/]+)$/.exec(path) ?? []
-    if (name !== undefined) return method === 'PATCH' ? this.#patch(name, call) : this.#get(name)
+    if (name !== undefined)
+      return method === 'PATCH' ? this.#patch(name, call) : { status: 403, body: {} }
     switch (path) {
       case '/metrics':
         return { status: 200, body: this.metrics ?? this.#metrics() }
@@ -135,6 +136,7 @@ export class FakeKubeServer {
         }
       case '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews':
         return { status: 201, body: { status: { allowed: true } } }
+      case '/api/v1/namespaces/default/secrets':
       case '/api/v1/secrets':
         return this.#list(call.query)
       default:
@@ -166,10 +168,12 @@ export class FakeKubeServer {
   }
 
   #list(query: URLSearchParams): Reply {
-    const limit = Number(query.get('limit'))
+    const limit = Number(query.get('limit') ?? Infinity)
     const from = query.get('continue') ?? ''
+    const selector = query.get('fieldSelector')
     const behind = [...this.objects.values()]
       .filter(({ name }) => name > from)
+      .filter(({ name }) => selector === null || selector === `metadata.name=${name}`)
       .toSorted((a, b) => (a.name < b.name ? -1 : 1))
     const page = behind.slice(0, limit)
     const left = behind.length - page.length
@@ -180,13 +184,6 @@ export class FakeKubeServer {
         items: page.length === 0 ? null : page.map(metadataOf),
       },
     }
-  }
-
-  #get(name: string): Reply {
-    const object = this.objects.get(name)
-    return object === undefined
-      ? { status: 404, body: {} }
-      : { status: 200, body: metadataOf(object) }
   }
 
   #patch(name: string, { body, query }: Call): Reply {

@@ -155,6 +155,19 @@ void test('without the right to create a migration, auto rewrites the objects it
   const { code, stdout, stderr } = await run(command, { env: { HOME: t.testdir() } })
   t.equal(code, 0, stdout + stderr)
   t.match(stdout, /^secrets: 1 already current/)
+
+  // These rights are also enough for an object that another client changes meanwhile.
+  const kubeconfig = await readKubeconfig(kubeconfigOf(api, { token }), undefined)
+  const client = new KubeClient(kubeconfig, systemClock)
+  t.teardown(() => client.close())
+  const secrets = { resource: { name: 'secrets', group: '' }, version: 'v1', isNamespaced: true }
+  const [seen] = (await listPage(client, secrets, undefined, signal)).objects
+  if (seen === undefined) throw new Error('it exists')
+  const path = `/api/v1/namespaces/${seen.namespace}/secrets/${seen.name}`
+  await api.api('PATCH', path, { data: { v: 'Mg==' } })
+  t.same(await rewriteObject(client, secrets, seen, signal), { kind: 'current' })
+  const replaced = { ...seen, uid: '00000000-0000-0000-0000-000000000000' }
+  t.same(await rewriteObject(client, secrets, replaced, signal), { kind: 'gone' })
 })
 
 void test('a migration that runs and that no controller continues ends with an error', async (t) => {
