@@ -84,9 +84,7 @@ async function runKms(config: Config): Promise<never> {
   })
 
   await shutdown.requested
-  const stopping = plugin.stop()
-  await server.stop(STOP_GRACE_MS)
-  await stopping
+  await plugin.stop(server.stop(STOP_GRACE_MS))
   await session.stop({ deadline: clock.monotonic() + REVOKE_TIMEOUT_MS })
   await Promise.all([client.close(), admin?.stop()])
   log.info('stopped')

@@ -74,8 +74,8 @@ export interface KmsPlugin {
   readonly updateMetrics: () => void
   /** Before `watch.start`: reads the sealed file (kms.localKeys.sealedFile), for a start without Vault. Never throws. */
   readonly restore: () => Promise<void>
-  /** At the end: writes the sealed file. Never throws. */
-  readonly stop: () => Promise<void>
+  /** At the end: writes the sealed file. `callsEnd` resolves when no call is in flight any longer. Never throws. */
+  readonly stop: (callsEnd: Promise<void>) => Promise<void>
   /** Whether the Vault behind a requester has the key that the plugin knows; true while it knows none. */
   readonly recognizes: (vault: VaultRequester, context: CallContext) => Promise<boolean>
 }
@@ -140,9 +140,10 @@ export function createKmsPlugin(options: KmsPluginOptions): KmsPlugin {
       const snapshot = await local.sealing?.restore(kms)
       if (snapshot !== undefined) watch.restore(snapshot)
     },
-    stop: async () => {
+    stop: async (callsEnd) => {
       watch.stop()
-      await local.sealing?.stop()
+      await local.sealing?.stop(callsEnd)
+      await callsEnd
     },
     recognizes: (vault, context) => recognizes(watch.snapshot, transit, vault, context),
   }

@@ -248,9 +248,9 @@ export async function serviceFixture(options: FixtureOptions = {}) {
       return sealedFileWrites
     },
     /** Ends the plugin as SIGTERM does. */
-    stop: async () => {
+    stop: async (callsEnd = Promise.resolve()) => {
       watch.stop()
-      await local.sealing?.stop()
+      await local.sealing?.stop(callsEnd)
     },
     localKeys: local.sealing && {
       hasFile: local.sealing.hasFile,

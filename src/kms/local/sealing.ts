@@ -230,9 +230,9 @@ export class LocalSealing {
     this.#keeper?.forget()
   }
 
-  /** Writes the sealed file for the last time. */
-  async stop(): Promise<void> {
-    await this.#keeper?.stop()
+  /** Writes the sealed file for the last time, and again if calls that were in flight have added local keys. */
+  async stop(callsEnd: Promise<unknown>): Promise<void> {
+    await this.#keeper?.stop(callsEnd)
   }
 
   /**

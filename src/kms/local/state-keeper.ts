@@ -35,6 +35,9 @@ export class StateKeeper {
   /** A write that has not collected yet covers further calls of {@link forget}: each refused call is one. */
   #isForgetQueued = false
   #stopped = false
+  /** Whether a write became due after {@link stop} began. */
+  #isMissed = false
+  #ended = false
 
   constructor(options: StateKeeperOptions) {
     this.#options = options
@@ -54,6 +57,8 @@ export class StateKeeper {
 
   /** Local keys in the file are no longer valid: replaces or removes it at once, and retries until that succeeds. */
   forget(): void {
+    // The plugin then revokes its own Vault token, so a refusal means nothing, and the file may be another plugin's.
+    if (this.#ended) return
     this.#cancel()
     this.#forgets += 1
     if (this.#isForgetQueued) return
@@ -61,16 +66,27 @@ export class StateKeeper {
     void this.#write()
   }
 
-  /** Writes for the last time. */
-  async stop(): Promise<void> {
+  /**
+   * Writes at once, so that a successor can use the file while calls in flight are finished. When these have ended, it writes what
+   * they have added.
+   */
+  async stop(callsEnd: Promise<unknown>): Promise<void> {
+    const { file } = this.#options
     this.#stopped = true
     this.#cancel()
     await this.#write()
-    await this.#options.file.release()
+    await file.release()
+    await callsEnd
+    this.#ended = true
+    if (this.#isMissed || this.#settled !== this.#forgets) await this.#write()
+    await file.release()
   }
 
   #schedule(delayMs: number): void {
-    if (this.#stopped) return
+    if (this.#stopped) {
+      this.#isMissed = true
+      return
+    }
     this.#cancelTimer ??= this.#options.clock.after(delayMs, () => {
       this.#cancelTimer = undefined
       void this.#write()
@@ -96,6 +112,8 @@ export class StateKeeper {
       onWritten()
       return
     }
+    // What could not be written yet is written as soon as Vault agrees.
+    if (!isDue) this.#writtenAt = -Infinity
     const isGone = this.#settled === this.#forgets || (await this.#remove())
     if (isDue || !isGone) this.#schedule(RETRY_DELAY_MS)
   }

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, constants, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { constants as os } from 'node:os'
 import { join } from 'node:path'
@@ -28,6 +29,12 @@ async function heldTokens(): Promise<string[]> {
     if (String(body?.data?.display_name).startsWith('jwt-')) held.push(accessor)
   }
   return held
+}
+
+function newNodeKey(): string {
+  const path = join(tempFolder('node-key'), 'key')
+  writeFileSync(path, randomBytes(32), { mode: 0o400 })
+  return path
 }
 
 async function endOf(plugin: Plugin): Promise<{ code: number | null; ms: number }> {
@@ -121,6 +128,31 @@ void test('a successor takes over the socket while calls in flight are finished,
   const next = new KmsClient(successor.socket)
   t.match(await next.status(), { healthz: 'ok' })
   next.close()
+})
+
+void test('SIGTERM: the local key that a call in flight needed is in the sealed file', async (t) => {
+  const other = await fixture.startHealthy({ kms: { ...KMS, localKeys: { enabled: true } } })
+  const seed = newSeed()
+  const foreign = await other.client.encrypt(seed)
+  const network = await fixture.tcpProxy()
+  const [sealedFile, nodeKeyFile] = [join(tempFolder('sealed'), 'local-keys'), newNodeKey()]
+  const plugin = await fixture.startHealthy({
+    address: network.address,
+    kms: { ...KMS, localKeys: { enabled: true, sealedFile, nodeKeyFile } },
+  })
+  await network.slow(1_000)
+  const call = outcomeOf(plugin.client.decrypt(foreign, { timeout: 20_000 }))
+  await eventually('the call to be in flight', async () =>
+    /kms_calls_in_flight 1/.test((await plugin.admin('/metrics')).text),
+  )
+  plugin.program.signal('SIGTERM')
+  t.match(await endOf(plugin), { code: 0 })
+  await network.refuse()
+  await plugin.restart()
+  const { code } = await call
+  // On a slow machine, the time for calls in flight ends first, and nothing depends on the key.
+  if (code === 'OK') t.same(await plugin.client.decrypt(foreign), seed)
+  else t.match(code, /^(UNAVAILABLE|DEADLINE_EXCEEDED|CANCELLED)$/)
 })
 
 void test('a second signal ends it at once, with 1', async (t) => {

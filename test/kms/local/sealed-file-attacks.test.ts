@@ -181,7 +181,7 @@ void test('a refusal during a write removes what that write puts there', async (
   keeper.agree()
   await clock.advance(0)
   await eventually('the write after the refusal', () => collected > 1)
-  await keeper.stop()
+  await keeper.stop(Promise.resolve())
   t.notOk(existsSync(path))
 })
 
