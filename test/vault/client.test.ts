@@ -652,7 +652,7 @@ void test('requests of pods', async (t) => {
   const sign: VaultRequest = { ...decrypt, operation: 'sign', path: 'slow', passesOn: true }
 
   void t.test(
-    'one that is slow is sent twice, and awaited longer than vault.timeout',
+    'one that is slow is sent three times, and awaited longer than vault.timeout',
     async (s) => {
       const clock = new HandClock()
       const held: (() => void)[] = []
@@ -664,20 +664,25 @@ void test('requests of pods', async (t) => {
       await vaults[0].arrival(1)
       await clock.advance(750)
       await vaults[1].arrival(1)
+      await clock.advance(1_500)
+      await eventually('a third request', async () => {
+        await clock.advance(50)
+        return held.length === 3
+      })
       await clock.advance(15_000)
-      held[1]?.()
+      held[2]?.()
       s.equal((await response).status, 200)
-      s.equal(held.length, 2)
+      s.equal(held.length, 3)
 
       vaults[0].handle = good
       await client.request(decrypt, { deadline: 20_000 })
-      s.equal(vaults[0].requests.length, 2, 'the address in use is the same')
+      s.equal(vaults[0].requests.length, 3, 'the address in use is the same')
       vaults[0].handle = slow
-      const next = client.request(sign, { deadline: 20_000 })
-      await vaults[0].arrival(3)
+      const next = client.request(sign, { deadline: 40_000 })
+      await vaults[0].arrival(4)
       await clock.advance(750)
       await vaults[1].arrival(2)
-      held[3]?.()
+      held[4]?.()
       s.equal((await next).status, 200, 'the patience is the same')
     },
   )
@@ -690,13 +695,13 @@ void test('requests of pods', async (t) => {
     vault.handle = silence
     const failure = failureOf(client.request(sign, { deadline: 20_000 }))
     await vault.arrival(2)
-    await eventually('another request', async () => {
+    await eventually('two more requests', async () => {
       await clock.advance(50)
-      return vault.requests.length === 3
+      return vault.requests.length === 4
     })
     await clock.advance(20_000)
     s.equal((await failure).code, 'VAULT_TIMEOUT')
-    s.equal(vault.requests.length, 3)
+    s.equal(vault.requests.length, 4)
     s.equal((await metrics.vaultUp.get()).values[0]?.value, 1)
   })
 
@@ -711,6 +716,23 @@ void test('requests of pods', async (t) => {
     s.equal((await response).status, 200)
     await client.request(sign, { deadline: 20_000 })
     s.equal(first.requests.length, 1)
+  })
+
+  void t.test('two silent nodes do not keep one from the third, which stays in use', async (s) => {
+    const clock = new HandClock()
+    const silent = [await LocalVault.start(s, silence), await LocalVault.start(s, silence)] as const
+    const third = await LocalVault.start(s, good)
+    const addresses = [...silent, third].map(({ address }) => address)
+    const { client } = clientFixture(s, addresses, { clock, timeoutMs: 2_000 })
+    const response = client.request(sign, { deadline: 20_000 })
+    await silent[0].arrival(1)
+    await clock.advance(750)
+    await silent[1].arrival(1)
+    await clock.advance(1_500)
+    s.equal((await response).status, 200)
+    await client.request(sign, { deadline: 20_000 })
+    s.equal(third.requests.length, 2)
+    s.same([silent[0].requests.length, silent[1].requests.length], [1, 1])
   })
 
   void t.test('a Vault that is down is asked again, also after a silence', async (s) => {

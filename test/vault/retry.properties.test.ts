@@ -19,7 +19,7 @@ const KINDS: readonly (readonly [Retry, ErrorCode])[] = [
   ['soon', 'DEADLINE_EXCEEDED'],
   ['at-once', 'VAULT_UNREACHABLE'],
   ['later', 'VAULT_RATE_LIMITED'],
-  ['once-more', 'VAULT_TIMEOUT'],
+  ['sparingly', 'VAULT_TIMEOUT'],
 ]
 
 /** A failed attempt: how long it took, what failed, and the wait that Vault asked for. */
@@ -117,11 +117,11 @@ holds(
 )
 
 holds(
-  'a request that may be slow is sent once more after a silence, and not after another one',
+  'a request that may be slow is sent again after two silences, and not after a third one',
   [input],
   (given) => {
-    const silent = run(given).filter(({ failure }) => failure.retry === 'once-more')
-    ok(silent.filter(({ next }) => typeof next === 'number').length <= 1)
+    const silent = run(given).filter(({ failure }) => failure.retry === 'sparingly')
+    ok(silent.filter(({ next }) => typeof next === 'number').length <= 2)
   },
   500,
 )

@@ -25,13 +25,13 @@ export interface Attempt {
  * - `elsewhere`: at another address, or at another node behind this one; the same node would answer the same again (wrong
  *   certificate), so this address is tried only a few times.
  * - `soon`: at another address, or at this one after a short wait.
- * - `once-more`: at another address, or over another connection, but only once. Vault received a request of a pod and is silent:
- *   the request may be slow, which says nothing about the address.
+ * - `sparingly`: at another address, or over another connection, but only a few times. Vault received a request of a pod and is
+ *   silent: the request may be slow, which says nothing about the address.
  * - `at-once`: at this address over a new connection, because the old one was stale; the second time as `soon`.
  * - `later`: at this address after `waitMs`; at another one if the deadline comes first.
  */
 export type Retry =
-  'never' | 'ask-others' | 'elsewhere' | 'soon' | 'once-more' | 'at-once' | 'later'
+  'never' | 'ask-others' | 'elsewhere' | 'soon' | 'sparingly' | 'at-once' | 'later'
 
 /** How an attempt failed. It is returned, not thrown, because a later attempt may succeed. */
 export class AttemptFailure {

@@ -138,7 +138,7 @@ class Client implements VaultClient {
         this.#report.answered(request, startedAt)
         return outcome
       }
-      if (outcome.retry === 'once-more') silence = outcome.error
+      if (outcome.retry === 'sparingly') silence = outcome.error
       const address = this.#endpoint(plan.index).transport.address.text
       const error = await this.#prepareRetry(plan, outcome, request, context)
       if (error === undefined) continue

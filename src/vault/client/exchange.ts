@@ -81,7 +81,7 @@ export class Exchange implements Dispatcher.DispatchHandler, SilentTry {
 
   #judgeSilence(failure: AttemptFailure): AttemptFailure {
     const isSilence = failure.error.code === 'VAULT_TIMEOUT' && this.#isOfPod()
-    return isSilence ? new AttemptFailure(failure.error, 'once-more') : failure
+    return isSilence ? new AttemptFailure(failure.error, 'sparingly') : failure
   }
 
   /** Milliseconds after `vault.timeout` that a request of a pod may last if it is not sent again, or is being answered. */

@@ -16,6 +16,12 @@ const MAX_WAIT_MS = 250
 /** Keeps callers from giving up long before their deadline because the next wait would not fit. */
 const LONGEST_WAIT_MS = 500
 
+/**
+ * How often a request that may be slow is sent without an answer: a cluster of five nodes works while two of them hang, and each
+ * time, a slow request is more work for Vault.
+ */
+const MAX_SLOW_SENDS = 3
+
 /** See {@link RetryPlan}'s choice of the error to report. */
 const RANKS = { misconfigured: 1, outage: 2, refusal: 3, proven: 3, callerGone: 7 }
 const MISCONFIGURED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -42,7 +48,7 @@ export class RetryPlan {
   #waitedMs = 0
   #silences = 0
   #reconnected = false
-  #sentOnceMore = false
+  #slowSends = 0
   /** How often this request may wait for failures other than a rate limit. */
   #maxWaits = 0
   #refusedByProven = false
@@ -81,7 +87,7 @@ export class RetryPlan {
 
   /** How long to wait for an answer; longer after each silence, in case Vault is only slow. */
   patienceFor(operation: VaultOperation): number {
-    if (this.#sentOnceMore) return Infinity
+    if (this.#slowSends === MAX_SLOW_SENDS - 1) return Infinity
     return this.#book.patienceFor(operation) * 2 ** this.#silences
   }
 
@@ -133,7 +139,7 @@ export class RetryPlan {
   #move(retry: Retry, waitMs: number | undefined): number | undefined {
     if (retry === 'never') return undefined
     if (retry === 'later') return this.#wait(waitMs)
-    if (retry === 'once-more') return this.#sendOnceMore()
+    if (retry === 'sparingly') return this.#sendSparingly()
     if (retry === 'at-once' && !this.#reconnected) {
       this.#reconnected = true
       return 0
@@ -142,10 +148,10 @@ export class RetryPlan {
     return this.#moveOn() ?? this.#startOver()
   }
 
-  #sendOnceMore(): number | undefined {
-    if (this.#sentOnceMore) return undefined
-    this.#sentOnceMore = true
-    return this.#moveOn() ?? this.#wait(undefined)
+  #sendSparingly(): number | undefined {
+    this.#slowSends += 1
+    if (this.#slowSends === MAX_SLOW_SENDS) return undefined
+    return this.#moveOn() ?? this.#tryAllAgain()
   }
 
   /** To an address that was not tried, without a wait. */
@@ -159,6 +165,10 @@ export class RetryPlan {
   /** All addresses again, from the one in use, except those that refused the request. */
   #startOver(): number | undefined {
     if (this.#waits >= this.#maxWaits || this.#refusedByProven) return undefined
+    return this.#tryAllAgain()
+  }
+
+  #tryAllAgain(): number | undefined {
     this.#tried = new Set(this.#refusedAt)
     const { current } = this.#book
     const next = this.#mayTry(current) ? current : this.#untried()
