@@ -10,7 +10,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { delimiter, dirname, join } from 'node:path'
+import { delimiter, dirname, join, normalize } from 'node:path'
 import { isDeepStrictEqual as isEqual } from 'node:util'
 import { test, type Test } from 'tap'
 import { parse } from 'yaml'
@@ -102,6 +102,70 @@ void test('with a sealed file, pod and unit may write to its folder, and read th
   const nodeKey = { path: '/run/tb-node-key', type: 'DirectoryOrCreate' }
   t.ok(spec.volumes.some((each) => 'hostPath' in each && isEqual(each.hostPath, nodeKey)))
   t.match(await shape('systemd'), /^StateDirectory=tb\nStateDirectoryMode=0700$/m)
+})
+
+const SHARED_FOLDERS: readonly (readonly [about: string, from: string, to: string])[] = [
+  ['the token is beside the socket', '/run/secrets/token', '/run/transit-bridge/token'],
+  ['the socket is beside the configuration', '/run/transit-bridge/', '/etc/transit-bridge/'],
+  ['one path has two slashes', '/run/transit-bridge/', '/etc//transit-bridge/'],
+  [
+    'the sealed file is beside the configuration',
+    'localKeys: {',
+    'localKeys: {sealedFile: /etc/transit-bridge/keys, nodeKeyFile: /run/node-key/key, ',
+  ],
+  [
+    'the sealed file is beside the socket',
+    'localKeys: {',
+    'localKeys: {sealedFile: /run/transit-bridge/keys, nodeKeyFile: /run/node-key/key, ',
+  ],
+]
+
+void test('a folder that the plugin writes to is mounted once, and not as read-only', async (t) => {
+  for (const [about, from, to] of SHARED_FOLDERS) {
+    const config = join(t.testdir({ 'config.yaml': FULL.replace(from, to) }), 'config.yaml')
+    const shape = async (name: string) =>
+      (await runHere(['config', 'node', '--shape', name, '--config', config, ...HOST])).stdout
+    const { spec } = parse(await shape('static-pod')) as {
+      spec: {
+        containers: { volumeMounts: { mountPath: string }[] }[]
+        volumes: { hostPath: { path: string } }[]
+      }
+    }
+    const paths =
+      spec.containers[0]?.volumeMounts.map(({ mountPath }) => normalize(mountPath)) ?? []
+    t.equal(new Set(paths).size, paths.length, `${about}: ${paths.join(' ')}`)
+    t.same(
+      spec.volumes.map(({ hostPath }) => normalize(hostPath.path)),
+      paths,
+    )
+    const unit = await shape('systemd')
+    const readOnly = /^ReadOnlyPaths=(.*)$/m.exec(unit)?.[1]?.split(' ') ?? []
+    for (const line of unit.matchAll(/^(?:ReadWritePaths=-|RuntimeDirectory=)(.*)$/gm)) {
+      const folder = (line[1] ?? '').replace(/^(?!\/)/, '/run/')
+      t.notOk(readOnly.includes(`-${folder}`), `${about}: ${folder}`)
+    }
+  }
+})
+
+void test('a path with special characters means itself in the unit', async (t) => {
+  const text = FULL.replace('/run/transit-bridge/', '/run/my 100% tb/').replace(
+    'localKeys: {',
+    'localKeys: {sealedFile: "/var/lib/my state/keys", nodeKeyFile: /run/node-key/key, ',
+  )
+  const config = join(t.testdir({ 'config.yaml': text }), 'config.yaml')
+  const host = ['--host-config', '/etc/my ${HOME}/config.yaml']
+  const unit = await runHere(['config', 'node', '--shape', 'systemd', '--config', config, ...host])
+  const lines = unit.stdout.split('\n')
+  t.ok(lines.includes('RuntimeDirectory="my 100%% tb"'), unit.stdout)
+  t.ok(lines.includes('StateDirectory="my state"'), unit.stdout)
+  t.match(unit.stdout, 'kms --config "/etc/my $${HOME}/config.yaml"')
+  // A colon separates the folder from a link to it.
+  const colon = join(
+    t.testdir({ 'config.yaml': FULL.replace('/run/transit-bridge/', '/run/a:b/') }),
+    'config.yaml',
+  )
+  const other = await runHere(['config', 'node', '--shape', 'systemd', '--config', colon, ...HOST])
+  t.match(other.stdout, /^ReadWritePaths=-\/run\/a:b$/m)
 })
 
 void test('the DaemonSet states its limits first', async (t) => {
@@ -232,10 +296,15 @@ void test('wrong usage is reported', async (t) => {
 
 /** Runs the script that `config node` prints, in a folder in place of the root. */
 function unpack(t: Test, script: string) {
+  const unpacked = prepare(script)
+  t.match(unpacked.run(), { status: 0, stderr: '' })
+  return unpacked
+}
+
+function prepare(script: string) {
   const root = tempFolder('root')
-  const moved = script.replaceAll(/(?<=(?:mkdir -p|cat >|! -e) '?)\//g, `${root}/`)
-  const run = () => spawnSync('sh', { input: moved, encoding: 'utf8' })
-  t.match(run(), { status: 0, stderr: '' })
+  const moved = script.replaceAll(/(?<=(?:mkdir -p|cat >|! -e|mv|mv .*) '?)\//g, `${root}/`)
+  const run = (before = '') => spawnSync('sh', { input: `${before}${moved}`, encoding: 'utf8' })
   const read = (file: string) => readFileSync(join(root, file), 'utf8')
   return { root, read, run }
 }
@@ -268,6 +337,16 @@ void test('for k3s, a script writes the unit, the token timer, the account and t
   writeFileSync(join(root, ENCRYPTION), 'a later step')
   run()
   t.equal(read(ENCRYPTION), 'a later step', 'a second run keeps a later step')
+})
+
+void test('a script that was interrupted writes everything when it runs again', async (t) => {
+  const { read, run } = prepare((await print(t, 'k3s')).stdout)
+  // As on a disk that is full: the file exists, and its content is missing.
+  const fullDisk =
+    'cat() { text=$(command cat); case $text in *EncryptionConfiguration*) return 1 ;; esac; echo "$text"; }\n'
+  t.equal(run(fullDisk).status, 1)
+  t.match(run(), { status: 0, stderr: '' })
+  t.match(read(ENCRYPTION), /- kms:.*- identity: /s)
 })
 
 void test("for RKE2, the API server's pod gets mounts, and its own key stays readable", async (t) => {

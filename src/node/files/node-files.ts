@@ -1,3 +1,5 @@
+import { dirname, normalize } from 'node:path'
+
 import type { AuthConfig, Config } from '../../config/config.ts'
 import { requireSection } from '../../config/section.ts'
 import { namedFiles } from './named-files.ts'
@@ -56,16 +58,27 @@ function tokenOf(auth: AuthConfig): TokenFile | undefined {
   return { file: auth.tokenFile, audience: auth.audience ?? 'vault' }
 }
 
-/** The folders that a pod must mount, without duplicates and without folders inside another one. */
-export function foldersOf(options: NodeFilesOptions): readonly string[] {
-  const folders = [options.configFile, ...options.files].map(parentOf)
+/**
+ * The folders that a pod or a unit only reads: without duplicates, without folders inside another one, and without those that it
+ * also writes to, because a folder can be mounted only once.
+ */
+export function readFoldersOf(options: NodeFilesOptions): readonly string[] {
+  const written = writtenFoldersOf(options)
+  const folders = [options.configFile, ...options.files].map(folderOf)
   const distinct = [...new Set(folders)].toSorted()
   return distinct.filter(
-    (folder) => !distinct.some((other) => other !== folder && folder.startsWith(`${other}/`)),
+    (folder) =>
+      !written.includes(folder) &&
+      !distinct.some((other) => other !== folder && folder.startsWith(`${other}/`)),
   )
 }
 
-function parentOf(file: string): string {
-  const slash = file.lastIndexOf('/')
-  return slash <= 0 ? '/' : file.slice(0, slash)
+/** The folder of the socket and then, if it is another one, that of the sealed file. */
+export function writtenFoldersOf({ socket, sealedFile }: NodeFilesOptions): readonly string[] {
+  const files = sealedFile === undefined ? [socket] : [socket, sealedFile]
+  return [...new Set(files.map(folderOf))]
+}
+
+function folderOf(file: string): string {
+  return dirname(normalize(file))
 }

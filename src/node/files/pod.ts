@@ -1,12 +1,14 @@
 import { dirname } from 'node:path'
 
-import { foldersOf, type NodeFilesOptions } from './node-files.ts'
+import { readFoldersOf, writtenFoldersOf, type NodeFilesOptions } from './node-files.ts'
 import { permissionOptions } from './permission-options.ts'
 
 /** The lines of the pod spec that the static pod and the DaemonSet share, without indentation. */
 export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
-  const folders = foldersOf(options)
-  const socketFolder = JSON.stringify(dirname(options.socket))
+  const folders = readFoldersOf(options)
+  const [socketFolder, stateFolder] = writtenFoldersOf(options).map((folder) =>
+    JSON.stringify(folder),
+  )
   return [
     'hostNetwork: true            # the plugin starts before any CNI plugin',
     'priorityClassName: system-node-critical',
@@ -36,7 +38,7 @@ export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
     '      limits: {memory: 256Mi}',
     '    volumeMounts:',
     `      - {name: socket, mountPath: ${socketFolder}}`,
-    ...mountState(options).map((line) => `      ${line}`),
+    ...mountState(stateFolder).map((line) => `      ${line}`),
     ...folders.map(
       (folder, index) =>
         `      - {name: files-${index}, mountPath: ${JSON.stringify(folder)}, readOnly: true}`,
@@ -44,7 +46,7 @@ export function renderPodSpec(options: NodeFilesOptions): readonly string[] {
     'volumes:',
     '  - name: socket',
     `    hostPath: {path: ${socketFolder}, type: DirectoryOrCreate}`,
-    ...hostState(options).map((line) => `  ${line}`),
+    ...hostState(stateFolder).map((line) => `  ${line}`),
     ...folders.flatMap((folder, index) => [
       `  - name: files-${index}`,
       `    hostPath: {path: ${JSON.stringify(folder)}, type: ${folderType(folder, options)}}`,
@@ -60,15 +62,14 @@ function renderEnvironment(options: NodeFilesOptions): readonly string[] {
 }
 
 /** The folder of the sealed file, which must survive a restart of the node. */
-function mountState({ sealedFile }: NodeFilesOptions): readonly string[] {
-  if (sealedFile === undefined) return []
-  return [`- {name: state, mountPath: ${JSON.stringify(dirname(sealedFile))}}`]
+function mountState(folder: string | undefined): readonly string[] {
+  if (folder === undefined) return []
+  return [`- {name: state, mountPath: ${folder}}`]
 }
 
-function hostState({ sealedFile }: NodeFilesOptions): readonly string[] {
-  if (sealedFile === undefined) return []
-  const path = JSON.stringify(dirname(sealedFile))
-  return ['- name: state', `  hostPath: {path: ${path}, type: DirectoryOrCreate}`]
+function hostState(folder: string | undefined): readonly string[] {
+  if (folder === undefined) return []
+  return ['- name: state', `  hostPath: {path: ${folder}, type: DirectoryOrCreate}`]
 }
 
 /** A pod with a folder that does not exist is not started; without its node key the plugin is. */

@@ -81,7 +81,9 @@ function renderScript(distribution: Distribution, options: NodeFilesOptions): st
         ]),
     '# A later step of a migration may have changed this file, so it is not written again.',
     `if [ ! -e ${quote(encryptionFile)} ]; then`,
-    ...write(encryptionFile, encryptionConfigOf(distribution, options.socket)),
+    // Under another name first: a next run would keep a part of it, as a full disk leaves it.
+    ...write(`${encryptionFile}.new`, encryptionConfigOf(distribution, options.socket)),
+    `mv ${quote(`${encryptionFile}.new`)} ${quote(encryptionFile)}`,
     'fi',
     `# Not yet in /etc/rancher/${folder}/config.yaml.d: ${name} must not read it before the plugin serves.`,
     ...write(`${configFolder}/server.yaml`, serverConfig(distribution, options, encryptionFile)),

@@ -1,13 +1,14 @@
-import { dirname } from 'node:path'
+import { basename, join } from 'node:path'
 
-import { foldersOf, type NodeFilesOptions } from './node-files.ts'
+import { readFoldersOf, writtenFoldersOf, type NodeFilesOptions } from './node-files.ts'
 
 /** A systemd unit, which starts the plugin before the kubelet, k3s or RKE2. */
 export function renderSystemdUnit(options: NodeFilesOptions): string {
   const { configFile, program, socketGroup } = options
-  const socketFolder = dirname(options.socket)
+  const [socketFolder = '', stateFolder] = writtenFoldersOf(options)
   // systemd creates a folder directly in /run. Any other folder must exist, through a drop-in or tmpfiles.d.
-  const runtime = /^\/run\/([^/]+)$/.exec(socketFolder)?.[1]
+  const runtime = nameIn('/run', socketFolder)
+  const readFolders = readFoldersOf(options)
   return [
     '# /etc/systemd/system/transit-bridge-kms.service, on every control-plane node:',
     '#   systemctl daemon-reload && systemctl enable --now transit-bridge-kms',
@@ -23,14 +24,14 @@ export function renderSystemdUnit(options: NodeFilesOptions): string {
     '',
     '[Service]',
     'Type=exec',
-    `ExecStart=${quote(program)} kms --config ${quote(configFile)}`,
+    `ExecStart=${quote(program)} kms --config ${quoteArgument(configFile)}`,
     'Restart=always',
     'RestartSec=1',
     'TimeoutStopSec=10',
     ...(runtime === undefined
       ? [`ReadWritePaths=-${quote(socketFolder)}`]
       : [
-          `RuntimeDirectory=${runtime}`,
+          `RuntimeDirectory=${quote(runtime)}`,
           `RuntimeDirectoryMode=${socketGroup === undefined ? '0700' : '0750'}`,
           '# The pod of kube-apiserver may have mounted the folder, so a restart must not replace it.',
           'RuntimeDirectoryPreserve=yes',
@@ -41,10 +42,10 @@ export function renderSystemdUnit(options: NodeFilesOptions): string {
           '# kms.socketGroup: the folder of the socket belongs to the group of the process.',
           `Group=${String(socketGroup)}`,
         ]),
-    ...renderState(options.sealedFile),
-    `ReadOnlyPaths=${foldersOf(options)
-      .map((folder) => `-${quote(folder)}`)
-      .join(' ')}`,
+    ...renderState(stateFolder),
+    ...(readFolders.length === 0
+      ? []
+      : [`ReadOnlyPaths=${readFolders.map((folder) => `-${quote(folder)}`).join(' ')}`]),
     ...HARDENING,
     '',
     '[Install]',
@@ -54,13 +55,18 @@ export function renderSystemdUnit(options: NodeFilesOptions): string {
 }
 
 /** The folder of the sealed file. systemd creates a folder directly in /var/lib. */
-function renderState(sealedFile: string | undefined): readonly string[] {
-  if (sealedFile === undefined) return []
-  const folder = dirname(sealedFile)
-  const state = /^\/var\/lib\/([^/]+)$/.exec(folder)?.[1]
+function renderState(folder: string | undefined): readonly string[] {
+  if (folder === undefined) return []
+  const state = nameIn('/var/lib', folder)
   // With "-", systemd starts the plugin even if the folder is missing, and the plugin reports that.
   if (state === undefined) return [`ReadWritePaths=-${quote(folder)}`]
-  return [`StateDirectory=${state}`, 'StateDirectoryMode=0700']
+  return [`StateDirectory=${quote(state)}`, 'StateDirectoryMode=0700']
+}
+
+/** The name of a folder directly in another one, unless systemd would take a colon in it for a link: systemd.exec(5). */
+function nameIn(parent: string, folder: string): string | undefined {
+  const name = basename(folder)
+  return join(parent, name) === folder && !name.includes(':') ? name : undefined
 }
 
 /** JavaScript is compiled while it runs, so MemoryDenyWriteExecute cannot be set. */
@@ -93,4 +99,9 @@ const HARDENING = [
 export function quote(word: string): string {
   const doubled = word.replaceAll('%', '%%')
   return /^[\w./:=%+-]+$/.test(doubled) ? doubled : `"${doubled.replaceAll(/["\\]/g, '\\$&')}"`
+}
+
+/** systemd.service(5), "Command lines": an argument can refer to variables, so $ is doubled. */
+function quoteArgument(word: string): string {
+  return quote(word.replaceAll('$', '$$$$'))
 }
