@@ -21,7 +21,7 @@ const READY_WITHIN_MS = 30_000
 const NOT_NOTICED =
   'the plugin did not notice the outage, so nothing was rehearsed; use a longer --for than kms.refreshInterval'
 const NOT_TOLD =
-  'the plugin did not report the outage, and some of its reports are missing, so it is not proved that anything was rehearsed'
+  'the plugin did not report the outage, and some of its reports are missing, so perhaps nothing was rehearsed'
 
 export interface OutageDrillOptions {
   readonly client: KubeClient
