@@ -647,6 +647,59 @@ void test('several addresses', async (t) => {
   })
 })
 
+void test('logins that Vault counts, while no address is proven', async (t) => {
+  const login: VaultRequest = {
+    operation: 'login',
+    method: 'POST',
+    path: 'auth/approle/login',
+    body: {},
+    countsRefusals: true,
+  }
+  const vaultOf = (s: Test, health: Handler, signIn: Handler) =>
+    LocalVault.start(s, (response, seen, count) => {
+      const handle = seen.url.startsWith('/v1/sys/health') ? health : signIn
+      handle(response, seen, count)
+    })
+  const loginsAt = ({ requests }: LocalVault) =>
+    requests.filter(({ url }) => url === '/v1/auth/approle/login').length
+  const rejects = answer(400, { errors: ['invalid role or secret ID'] })
+  const accepts = answer(200, { auth: { client_token: 't', lease_duration: 1 } })
+  const cluster = (cluster_id: string, replication_performance_mode = 'primary') =>
+    answer(200, { cluster_id, replication_performance_mode })
+
+  void t.test('are sent to an address of another cluster, in the root namespace', async (s) => {
+    const first = await vaultOf(s, cluster('a'), rejects)
+    const second = await vaultOf(s, cluster('a'), accepts)
+    const third = await vaultOf(s, cluster('b'), accepts)
+    const addresses = [first, second, third].map(({ address }) => address)
+    const { client } = clientFixture(s, addresses, { namespace: 'team' })
+    await client.request(login, within(4_000))
+    s.same([first, second, third].map(loginsAt), [1, 0, 1])
+    const [asked] = second.requests
+    s.match(asked, { url: '/v1/sys/health?standbyok=true&perfstandbyok=true' })
+    s.equal(asked?.headers['x-vault-namespace'], undefined)
+  })
+
+  const unknown: readonly (readonly [string, Handler, Handler])[] = [
+    ['the same cluster answers at both', cluster('a'), cluster('a')],
+    ['one is sealed', cluster('a'), answer(503, { sealed: true })],
+    ['the cluster of the first is not known', answer(200, { initialized: true }), cluster('b')],
+    ['one is silent', cluster('a'), silence],
+    ['one replicates the other', cluster('a'), cluster('b', 'secondary')],
+    ['the other replicates the one', cluster('a', 'secondary'), cluster('b')],
+  ]
+  for (const [what, one, other] of unknown) {
+    void t.test(`are not sent to another address if ${what}`, async (s) => {
+      const first = await vaultOf(s, one, rejects)
+      const second = await vaultOf(s, other, accepts)
+      const { client } = clientFixture(s, [first.address, second.address])
+      const error = await failureOf(client.request(login, within(4_000)))
+      s.equal(error.code, 'VAULT_REJECTED')
+      s.same([loginsAt(first), loginsAt(second)], [1, 0])
+    })
+  }
+})
+
 void test('requests of pods', async (t) => {
   const good = answer(200, { data: {} })
   const sign: VaultRequest = { ...decrypt, operation: 'sign', path: 'slow', passesOn: true }

@@ -247,6 +247,22 @@ void test('a rejection that Vault counts is checked only at proven addresses if 
   t.end()
 })
 
+void test('a rejection that Vault counts is checked at addresses of other clusters if no address was proven', (t) => {
+  const book = bookOf(4)
+  const plan = new RetryPlan(book, () => 0, { countsRefusals: true })
+  t.same(plan.rejectedBy(rejectedLogin), new Set([0]))
+  plan.countApart(new Set([2, 3]))
+  t.equal(plan.next(rejectedLogin, LONG, true), 0)
+  t.equal(plan.index, 2)
+  t.equal(plan.rejectedBy(down), undefined)
+  t.same(plan.rejectedBy(rejectedLogin), new Set([0, 2]))
+  plan.countApart(new Set())
+  t.equal(codeOf(plan.next(rejectedLogin, LONG, true)), 'VAULT_REJECTED')
+  book.prove(3)
+  t.equal(plan.rejectedBy(rejectedLogin), undefined, 'a proven address knows better')
+  t.end()
+})
+
 void test('a rejection that Vault counts ends the login if no address was proven, and the next one starts elsewhere', (t) => {
   const book = bookOf(3)
   const plan = new RetryPlan(book, () => 0, { countsRefusals: true })

@@ -78,9 +78,13 @@ export class AddressBook {
     return this.#proven.has(index)
   }
 
+  get hasProven(): boolean {
+    return this.#proven.size > 0
+  }
+
   /** Whether other addresses were proven and this one was not: it may be another Vault. */
   isDoubtful(index: number): boolean {
-    return this.#proven.size > 0 && !this.#proven.has(index)
+    return this.hasProven && !this.#proven.has(index)
   }
 
   /** The index of the configured address with this origin; undefined if there is none. */

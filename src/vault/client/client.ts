@@ -6,6 +6,7 @@ import type { VaultMetrics } from '../../telemetry/metrics/roles.ts'
 import { AddressBook } from './address-book.ts'
 import { readAnswer, type RawAnswer } from './answer.ts'
 import { AttemptFailure, type Attempt, type Outcome } from './attempt.ts'
+import { Clusters } from './clusters.ts'
 import { Endpoint } from './node-vault-request.ts'
 import { MAX_REDIRECTS, isRedirect, failDoubtful, failLoop, resolveRedirect } from './redirect.ts'
 import { Recognition, type AddressCheck, type Sender } from './recognition.ts'
@@ -90,6 +91,7 @@ class Client implements VaultClient {
   readonly #random: () => number
   readonly #send: Sender
   readonly #recognition: Recognition | undefined
+  readonly #clusters: Clusters
   readonly #silence = new Silence()
   readonly #answers = new WeakMap<CallContext, Answers>()
 
@@ -110,6 +112,7 @@ class Client implements VaultClient {
     this.#namespace = options.namespace ?? ''
     this.#random = options.random ?? Math.random
     const send: Sender = (...given) => this.#try(...given)
+    this.#clusters = new Clusters(this.#book, send)
     this.#recognition = options.recognize && new Recognition(this.#book, options.recognize, send)
     this.#send = this.#recognition?.send.bind(this.#recognition) ?? send
   }
@@ -254,6 +257,9 @@ class Client implements VaultClient {
     context: CallContext,
   ): Promise<BridgeError | undefined> {
     const { clock } = this.#options
+    const rejectedBy = plan.rejectedBy(failure)
+    if (rejectedBy !== undefined && rejectedBy.size < this.#book.addresses.length)
+      plan.countApart(await this.#clusters.others(rejectedBy, context))
     const leftMs = context.deadline - clock.monotonic()
     const next = plan.next(failure, leftMs, isRepeatable(request))
     if (next instanceof BridgeError) return next

@@ -21,6 +21,7 @@ export type VaultOperation =
   | 'renew_token'
   | 'revoke_token'
   | 'find_leader'
+  | 'find_cluster'
   // Only for setup and doctor, never for the servers.
   | 'read_setting'
   | 'list_settings'
@@ -59,7 +60,7 @@ export interface VaultRequest {
   readonly isSentOnce?: boolean | undefined
   /**
    * Whether Vault counts rejections (400) toward a lockout. Then a rejection by a proven address is not checked at others, and one
-   * by another address only at proven ones.
+   * by another address only at proven ones, or, if none is proven, at those of other clusters.
    */
   readonly countsRefusals?: boolean | undefined
   /** Sent as X-Vault-Token; without it the request is anonymous (a login). */

@@ -54,6 +54,7 @@ export class RetryPlan {
   #refusedByProven = false
   readonly #countsRefusals: boolean
   #onlyProven = false
+  #ofOtherClusters: ReadonlySet<number> = new Set()
   #error: BridgeError | undefined
   #rank = 0
 
@@ -115,6 +116,20 @@ export class RetryPlan {
     if (!repeatable) return error
     const waitMs = outlasts ? this.#moveOn() : this.#move(retry, failure.waitMs)
     return waitMs === undefined || waitMs >= leftMs ? error : waitMs
+  }
+
+  /**
+   * The addresses that refused a login, if this failure is a rejection that Vault counts, and no address is proven. Any of them may
+   * be a different Vault.
+   */
+  rejectedBy({ error }: AttemptFailure): ReadonlySet<number> | undefined {
+    if (!this.#isCounted(error) || this.#book.hasProven) return undefined
+    return new Set([...this.#refusedAt, this.#index])
+  }
+
+  /** These addresses may be asked after a rejection that Vault counts, because they count apart. */
+  countApart(indexes: ReadonlySet<number>): void {
+    this.#ofOtherClusters = indexes
   }
 
   /** The address answered. One that refused the same request is a different Vault, and is not used again. */
@@ -204,7 +219,9 @@ export class RetryPlan {
   }
 
   #mayTry(index: number): boolean {
-    return !this.#tried.has(index) && (!this.#onlyProven || this.#book.isProven(index))
+    if (this.#tried.has(index)) return false
+    if (!this.#onlyProven || this.#book.isProven(index)) return true
+    return this.#ofOtherClusters.has(index)
   }
 
   /**

@@ -6,6 +6,7 @@ import type { VaultRequest } from '../../../src/vault/client/request.ts'
 import { appRoleLogin } from '../../../src/vault/logins/approle.ts'
 import { SkippingClock } from '../../fakes/clock.ts'
 import { tempFolder } from '../../real/host/temp-folder.ts'
+import { OpenBao } from '../../real/vault/openbao.ts'
 import { enableAppRole, newSecretId } from '../../real/vault/transit-setup.ts'
 import { clientFixture } from '../client-fixture.ts'
 import { soon, startVault } from '../real-vault.ts'
@@ -123,6 +124,32 @@ void test('a refused secret id counts once, no matter how many addresses Vault h
   const login = appRoleLogin({ ...usual, client: several, secretIdFile: file })
   await refusedMessage(t, login.login(soon()))
   t.equal(countLogins(since), 1)
+})
+
+void test('a secret id that an address of another cluster rejects at a start goes to the next address at once', async (t) => {
+  const foreign = await OpenBao.start({ fresh: true })
+  t.teardown(() => foreign.stop())
+  await enableAppRole(foreign, { role: 'of-others', policies: ['default'] })
+  const { client: several } = clientFixture(t, [foreign.address, bao.address])
+  const login = appRoleLogin({ ...usual, client: several })
+  for (let count = 0; count < 2; count += 1)
+    t.match(await login.login(soon()), { leaseSeconds: 3600 })
+  t.equal(foreign.auditRequests({ since: 0, path: 'auth/approle/login' }).length, 1)
+})
+
+void test('a secret id that is rejected at a start counts once in its cluster, and in each other one', async (t) => {
+  const other = await OpenBao.start({ fresh: true })
+  t.teardown(() => other.stop())
+  await enableAppRole(other, { role: 'kms', policies: ['default'] })
+  const aliased = ({ address }: OpenBao) => [address, address.replace('127.0.0.1', 'localhost')]
+  const { client: several } = clientFixture(t, [...aliased(bao), ...aliased(other)])
+  const file = join(folder, 'stale-at-start')
+  await writeFile(file, await staleSecretId())
+  const since = bao.auditMark()
+  const login = appRoleLogin({ ...usual, client: several, secretIdFile: file })
+  await refusedMessage(t, login.login(soon()))
+  t.equal(countLogins(since), 1)
+  t.equal(other.auditRequests({ since: 0, path: 'auth/approle/login' }).length, 1)
 })
 
 void test('a secret id that is used up is refused once', async (t) => {
