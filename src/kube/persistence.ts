@@ -36,9 +36,9 @@ export class Persistence {
   async run<T>(work: (client: KubeClient) => Promise<T>, signal: AbortSignal): Promise<T> {
     const { clock, patienceMs } = this.#options
     const startedAt = clock.monotonic()
+    let index = this.#current
     for (let tries = 0; ; tries += 1) {
       if (signal.aborted) throw new BridgeError('CANCELLED', 'stopped')
-      const index = this.#current
       try {
         const result = await work(this.#client(index))
         this.#isReported = false
@@ -46,7 +46,7 @@ export class Persistence {
       } catch (thrown) {
         const error = BridgeError.from(thrown)
         if (!isTransient(error) || clock.monotonic() - startedAt > patienceMs) throw error
-        this.#useNext(index, error)
+        index = this.#leave(index, error)
         await wait(Math.min(FIRST_DELAY_MS * 2 ** tries, MAX_DELAY_MS), clock, signal)
       }
     }
@@ -58,11 +58,15 @@ export class Persistence {
     return client
   }
 
-  /** If several requests fail at once, only the first switches to the next API server. */
-  #useNext(index: number, error: BridgeError): void {
-    if (this.#current === index) this.#current = (index + 1) % this.#options.clients.length
-    if (this.#isReported) return
+  /**
+   * Returns the next API server for a request that failed. Later requests start there, too, unless another request has already
+   * moved them on.
+   */
+  #leave(index: number, error: BridgeError): number {
+    const next = (index + 1) % this.servers
+    if (this.#current === index) this.#current = next
+    if (!this.#isReported) this.#options.onTrouble(error)
     this.#isReported = true
-    this.#options.onTrouble(error)
+    return next
   }
 }
