@@ -83,6 +83,11 @@ export class SealedFile {
     this.#fault = { kind: 'other', text }
   }
 
+  /** Whether another plugin uses the file. Never throws. */
+  isHeldElsewhere(): Promise<boolean> {
+    return this.#claim.isHeldElsewhere()
+  }
+
   /** After this, another plugin may use the file. */
   async release(): Promise<void> {
     await this.#work

@@ -14,7 +14,7 @@ const LONGEST_RENEW_MS = 300_000
 const RETRY_DELAY_MS = 30_000
 
 export interface StateKeeperOptions {
-  readonly file: Pick<SealedFile, 'save' | 'remove' | 'release'>
+  readonly file: Pick<SealedFile, 'save' | 'remove' | 'release' | 'isHeldElsewhere'>
   /** Returns what must be in the file now, as copies; undefined if it must not exist. */
   readonly collect: () => OfflineState | undefined
   readonly offlineForMs: number
@@ -68,7 +68,7 @@ export class StateKeeper {
 
   /**
    * Writes at once, so that a successor can use the file while calls in flight are finished. When these have ended, it writes what
-   * they have added.
+   * they have added, unless a successor uses the file by then.
    */
   async stop(callsEnd: Promise<unknown>): Promise<void> {
     const { file } = this.#options
@@ -78,7 +78,8 @@ export class StateKeeper {
     await file.release()
     await callsEnd
     this.#ended = true
-    if (this.#isMissed || this.#settled !== this.#forgets) await this.#write()
+    const isDue = this.#isMissed || this.#settled !== this.#forgets
+    if (isDue && !(await file.isHeldElsewhere())) await this.#write()
     await file.release()
   }
 

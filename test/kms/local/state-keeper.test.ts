@@ -1,8 +1,7 @@
 import { test } from 'tap'
 
-import type { SealedFile } from '../../../src/kms/local/sealed-file.ts'
 import type { OfflineState } from '../../../src/kms/local/sealed-format.ts'
-import { StateKeeper } from '../../../src/kms/local/state-keeper.ts'
+import { StateKeeper, type StateKeeperOptions } from '../../../src/kms/local/state-keeper.ts'
 import { HandClock, settle } from '../../fakes/clock.ts'
 import { transitKey } from '../transit-key.ts'
 
@@ -16,7 +15,7 @@ function slowFile() {
     work = result
     return result
   }
-  const file: Pick<SealedFile, 'save' | 'remove' | 'release'> = {
+  const file: StateKeeperOptions['file'] = {
     save: (makeState) => {
       asked.saves += 1
       return enqueue(() => makeState() !== undefined)
@@ -26,6 +25,7 @@ function slowFile() {
       return enqueue(() => true)
     },
     release: async () => undefined,
+    isHeldElsewhere: async () => false,
   }
   return { file, asked, disk }
 }
@@ -73,6 +73,7 @@ function fastKeeper() {
         return true
       },
       release: async () => void actions.push('release'),
+      isHeldElsewhere: async () => false,
     },
     collect: () => plugin.state,
     offlineForMs: 3_600_000,
