@@ -1,5 +1,4 @@
 import type { CallContext } from '../../call-context.ts'
-import { BridgeError } from '../../errors.ts'
 import { SecretCache } from '../../memory/secret-cache.ts'
 import type { OpenedEnvelope } from '../../seed/envelope.ts'
 import type { KeySnapshot } from '../../seed/key-snapshot.ts'
@@ -53,7 +52,7 @@ export interface RingNote {
 export class LocalKeyRing {
   readonly #options: LocalKeyRingOptions
   readonly #keys: SecretCache<RingNote>
-  readonly #unwrapping: SharedWork<boolean>
+  readonly #unwrapping: SharedWork<void>
   #clears = 0
   /** The key ids of the versions that Vault decrypts; undefined until it was read. */
   #known: KeySnapshot['references'] | undefined
@@ -80,11 +79,9 @@ export class LocalKeyRing {
     const isLong = envelope.sealed.bytes.byteLength > MAX_SHARED_BYTES
     if (!mayUse() || isLong || this.#unwrapping.size >= MAX_UNWRAPS)
       return this.#openAlone(envelope, context)
-    // Either the data of the call that asked was changed, or Vault returned something else: other calls must not fail for it.
-    if (!(await this.#unwrapOnce(envelope, context))) return this.#openAlone(envelope, context)
-    const learned = this.openNow(envelope)
-    if (learned !== undefined) return learned
-    throw new BridgeError('VAULT_UNAVAILABLE', 'the local key was removed while this call waited')
+    await this.#unwrapOnce(envelope, context)
+    // The data of the call that asked may have been changed, and the local key may not be kept: other calls must not fail for it.
+    return this.openNow(envelope) ?? this.#openAlone(envelope, context)
   }
 
   /** Asks Transit for this call alone, and keeps nothing. */
@@ -137,7 +134,7 @@ export class LocalKeyRing {
   }
 
   /** Concurrent calls for one local key share one request, under the uid of the first. */
-  #unwrapOnce(envelope: LocalEnvelope, context: CallContext): Promise<boolean> {
+  #unwrapOnce(envelope: LocalEnvelope, context: CallContext): Promise<void> {
     const id = identify(envelope.ciphertext, envelope.sealed.clusterId)
     return this.#unwrapping.run(id, context, (deadline) => {
       // It outlives the message in which this call arrived.
@@ -149,20 +146,19 @@ export class LocalKeyRing {
   }
 
   /**
-   * Learns a local key. Returns false if it does not open the envelope: a wrong key in memory and in the sealed file would make all
-   * data under it unreadable.
+   * Learns a local key, but only if it opens the envelope: a wrong key in memory and in the sealed file would make all data under
+   * it unreadable.
    */
-  async #unwrap(envelope: SharedEnvelope, context: CallContext): Promise<boolean> {
+  async #unwrap(envelope: SharedEnvelope, context: CallContext): Promise<void> {
     const { decrypt, mayUse } = this.#options
     const clears = this.#clears
     const { ciphertext, associatedData } = envelope
     const key = await decrypt({ ciphertext, associatedData }, context)
     try {
-      if (!doesOpenSeed(key, envelope.sealed)) return false
+      if (!doesOpenSeed(key, envelope.sealed)) return
       // What Vault answered before a refusal, or before it disabled the version, is not kept after it.
       const isKnown = this.#known?.has(envelope.sealed.keyId) !== false
       if (mayUse() && isKnown && clears === this.#clears) this.add(noteOf(envelope), key)
-      return true
     } finally {
       key.fill(0)
     }

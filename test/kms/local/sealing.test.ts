@@ -157,32 +157,50 @@ void test('changed data under an unknown local key does not fail other calls for
   t.equal(ring.size, known + 1)
 })
 
-void test('a local key that Vault returns after a refusal is not kept', async (t) => {
+/** A Decrypt under the local key of another node, which Vault answers when the test opens the door. */
+async function slowDecrypt(t: Test) {
   const other = await fixture()
   const envelope = await other.service.encrypt(seed, other.within())
-  const { service, within, transit, ring } = await fixture({ transit: other.transit })
-  const door = Promise.withResolvers<void>()
-  transit.beforeDecrypt = () => door.promise
+  const all = await fixture({ transit: other.transit })
+  const { service, within, transit } = all
+  const { promise, resolve: openDoor } = Promise.withResolvers<void>()
+  transit.beforeDecrypt = () => promise
   const decrypting = service.decrypt(envelope, within())
+  decrypting.catch(() => undefined)
   await settle()
+  const asked = transit.decrypts
+  t.teardown(openDoor)
+  return { ...all, decrypting, openDoor, askedAgain: () => transit.decrypts - asked }
+}
+
+void test('a local key that Vault returns after a refusal is not kept, and the call asks again', async (t) => {
+  const { ring, decrypting, openDoor, askedAgain } = await slowDecrypt(t)
   ring.clear()
-  door.resolve()
-  await t.rejects(decrypting, { code: 'VAULT_UNAVAILABLE' })
+  openDoor()
+  t.same(await decrypting, seed)
+  t.equal(askedAgain(), 1)
   t.equal(ring.size, 0)
 })
 
-void test('a local key that Vault returns after it disabled the version is not kept', async (t) => {
-  const other = await fixture()
-  const envelope = await other.service.encrypt(seed, other.within())
-  const { service, within, transit, ring } = await fixture({ transit: other.transit })
-  const { promise, resolve } = Promise.withResolvers<void>()
-  transit.beforeDecrypt = () => promise
-  const decrypting = service.decrypt(envelope, within())
-  await settle()
-  ring.retain(makeSnapshot(transitKey(2, { from: 2 }), CLUSTERS, 0))
+void test('a local key that Vault returns after it disabled the version is not kept, and the call asks again', async (t) => {
+  const { transit, ring, decrypting, openDoor, askedAgain } = await slowDecrypt(t)
+  const key = transitKey(2, { from: 2 })
+  // The first answer is older than the change.
+  transit.beforeDecrypt = async () => void (transit.key = key)
+  ring.retain(makeSnapshot(key, CLUSTERS, 0))
   const known = ring.size
-  resolve()
-  await t.rejects(decrypting, { code: 'VAULT_UNAVAILABLE' })
+  openDoor()
+  await t.rejects(decrypting, { code: 'KEY_VERSION_DISABLED' })
+  t.equal(askedAgain(), 1)
+  t.equal(ring.size, known)
+})
+
+void test('a Decrypt is answered although the wall clock is set forward while Vault works on it', async (t) => {
+  const { clock, ring, decrypting, openDoor } = await slowDecrypt(t)
+  const known = ring.size
+  clock.epoch += 10 * HOUR
+  openDoor()
+  t.same(await decrypting, seed)
   t.equal(ring.size, known)
 })
 
