@@ -13,20 +13,18 @@ import { Recognition, type AddressCheck, type Sender } from './recognition.ts'
 import { RequestReport } from './request-report.ts'
 import {
   buildHeaders,
-  type VaultOperation,
   type VaultRequest,
   type VaultRequester,
   type VaultResponse,
 } from './request.ts'
 import { RetryPlan } from './retry.ts'
 import type { TlsFiles } from '../tls/tls-files.ts'
+import { readAgain, readFirst } from './tls-faults.ts'
 import { TlsMaterial, type TlsMetrics } from '../tls/tls-material.ts'
 import { Silence } from './silence.ts'
+import { MetSilence, Slowness, areAlike, isRepeatable, mayLeave } from './slowness.ts'
 import { Transport } from './transport.ts'
 import { wait } from '../../time/wait.ts'
-
-/** How long an address must be silent to be left, if the caller's deadline ends the attempt before `vault.timeout`. */
-const SILENCE_MS = 1_000
 
 export interface VaultClientOptions extends TlsFiles {
   /** Addresses of Vault: http or https URLs, at least one. The one that works stays in use. */
@@ -93,6 +91,7 @@ class Client implements VaultClient {
   readonly #recognition: Recognition | undefined
   readonly #clusters: Clusters
   readonly #silence = new Silence()
+  readonly #slowness: Slowness
   readonly #answers = new WeakMap<CallContext, Answers>()
 
   constructor(options: VaultClientOptions) {
@@ -108,6 +107,7 @@ class Client implements VaultClient {
       const transport = new Transport(address, { timeoutMs, serverName, tls, clock })
       return new Endpoint(transport, (answer) => this.#read(answer, index, 0))
     })
+    this.#slowness = new Slowness(this.#book, timeoutMs)
     this.#report = new RequestReport(clock, log, options.metrics)
     this.#namespace = options.namespace ?? ''
     this.#random = options.random ?? Math.random
@@ -123,25 +123,18 @@ class Client implements VaultClient {
       ...context,
       countsRefusals: request.countsRefusals,
     })
-    const patienceMs = plan.patienceFor(request.operation)
-    let silence: BridgeError | undefined
+    const silence = new MetSilence(this.#book, plan.patienceFor(request.operation))
     for (;;) {
       const sentAt = this.#options.clock.monotonic()
-      const outcome = await this.#send(
-        request,
-        context,
-        plan.index,
-        plan.patienceFor(request.operation),
-      )
+      const patienceMs = plan.patienceFor(request.operation)
+      const outcome = await this.#send(request, context, plan.index, patienceMs)
       if (!(outcome instanceof AttemptFailure)) {
         plan.succeed()
-        // The request is not slow, so the address that was silent is.
-        if (silence !== undefined && this.#options.clock.monotonic() - sentAt < patienceMs)
-          this.#book.prefer(plan.index)
+        silence.answered(plan.index, this.#options.clock.monotonic() - sentAt)
         this.#report.answered(request, startedAt)
         return outcome
       }
-      if (outcome.retry === 'sparingly') silence = outcome.error
+      silence.failed(outcome)
       const address = this.#endpoint(plan.index).transport.address.text
       const error = await this.#prepareRetry(plan, outcome, request, context)
       if (error === undefined) continue
@@ -149,7 +142,7 @@ class Client implements VaultClient {
         address,
         error,
         startedAt,
-        isSlow: error === silence,
+        isSlow: silence.isBehind(error),
       })
       throw error
     }
@@ -188,23 +181,23 @@ class Client implements VaultClient {
       if (problem !== undefined) return problem
       this.#tls.checkSoon(startedAt)
     }
-    const mayLeave = isRepeatable(request) && !CHANGES.has(request.operation)
+    const leaves = mayLeave(request)
     const attempt: Attempt = {
       request,
       context,
       endsAt: Math.min(context.deadline, startedAt + timeoutMs),
-      patienceMs: mayLeave ? patienceMs : undefined,
+      patienceMs: leaves ? patienceMs : undefined,
       alikePatienceMs: areAlike(request) ? this.#book.patienceFor(request.operation) : undefined,
-      silence: mayLeave ? this.#silence : undefined,
+      silence: leaves ? this.#silence : undefined,
     }
     const tlsVersion = this.#tls?.version
     const outcome = await this.#exchange(endpoint, attempt)
-    if (outcome instanceof AttemptFailure)
-      return this.#examine(outcome, request, index, startedAt, tlsVersion)
     const tookMs = clock.monotonic() - startedAt
-    // A slow request of a pod must not make others wait longer for a silent address.
-    if (request.passesOn !== true || tookMs < timeoutMs)
-      this.#book.noteAnswer(request.operation, tookMs)
+    if (outcome instanceof AttemptFailure) {
+      if (outcome.error.code === 'DEADLINE_EXCEEDED') this.#slowness.expired(request, index, tookMs)
+      return this.#tls === undefined ? outcome : readAgain(this.#tls, outcome, tlsVersion)
+    }
+    this.#slowness.answered(request, tookMs)
     if (this.#silence.answered(request.operation, startedAt)) this.#book.prefer(index)
     return outcome
   }
@@ -216,37 +209,6 @@ class Client implements VaultClient {
     } catch (thrown) {
       return new AttemptFailure(BridgeError.from(thrown), 'never')
     }
-  }
-
-  /** Looks for a cause of a failure on our side: TLS files that were replaced, an address that is dead. */
-  async #examine(
-    failure: AttemptFailure,
-    request: VaultRequest,
-    index: number,
-    startedAt: number,
-    tlsVersion: number | undefined,
-  ): Promise<AttemptFailure> {
-    const { code } = failure.error
-    if (code === 'VAULT_TLS_INVALID') {
-      await this.#tls?.refresh()
-      return this.#tls?.version === tlsVersion
-        ? failure
-        : new AttemptFailure(failure.error, 'at-once')
-    }
-    if (code === 'VAULT_UNREACHABLE') {
-      const reading = this.#tls?.refresh()
-      // A server may close the connection instead of saying that it refuses our certificate.
-      if (failure.retry === 'at-once') await reading
-    }
-    const silentMs = this.#options.clock.monotonic() - startedAt
-    // Otherwise callers with deadlines shorter than the timeout would return to a dead address forever.
-    if (
-      code === 'DEADLINE_EXCEEDED' &&
-      request.passesOn !== true &&
-      silentMs >= Math.min(this.#options.timeoutMs / 2, SILENCE_MS)
-    )
-      this.#book.leave(index)
-    return failure
   }
 
   /** Waits until the next attempt; returns the error if there is none. */
@@ -339,28 +301,7 @@ class Client implements VaultClient {
   }
 }
 
-/** Writes of an operator, which may take long, and of which the second may be refused (a mount that exists). */
-const CHANGES: ReadonlySet<VaultOperation> = new Set(['write_setting', 'remove_setting'])
-
-/** Whether requests of this operation take equally long. A pod chooses how much work its requests are. */
-function areAlike({ operation, passesOn = false }: VaultRequest): boolean {
-  return !passesOn && (operation === 'encrypt' || operation === 'decrypt')
-}
-
-/** Vault denies the second revocation of a token. */
-function isRepeatable({ operation, isSentOnce = false }: VaultRequest): boolean {
-  return operation !== 'revoke_token' && !isSentOnce
-}
-
 /** Whether another node behind the same address may answer differently. */
 function mayDifferByNode({ retry }: AttemptFailure): boolean {
   return retry === 'soon' || retry === 'elsewhere'
-}
-
-/** Until the files are valid for the first time, they are read before each request, which fails while they are invalid. */
-async function readFirst(tls: TlsMaterial): Promise<AttemptFailure | undefined> {
-  await tls.refresh()
-  const { contents, problem } = tls
-  if (contents !== undefined || problem === undefined) return undefined
-  return new AttemptFailure(problem, problem.code === 'HOST_UNAVAILABLE' ? 'soon' : 'elsewhere')
 }

@@ -151,13 +151,19 @@ export class VolumeServer {
   /** Counts a request without an answer. Returns its response, or another one if the pod sends too many requests. */
   #refuse(response: PodResponse): PodResponse {
     const startedAt = this.#clock.monotonic()
+    const excess = this.#admit(startedAt)
+    if (excess === undefined) this.#guard.refused(response, startedAt)
+    return excess ?? response
+  }
+
+  /** The response if the pod sends too many requests; undefined if this one may be answered. */
+  #admit(startedAt: number): PodResponse | undefined {
     try {
       this.#guard.admit()
+      return undefined
     } catch (thrown) {
       return this.#fail(thrown, startedAt)
     }
-    this.#guard.refused(response, startedAt)
-    return response
   }
 
   #fail(thrown: unknown, startedAt: number): PodResponse {
@@ -176,11 +182,9 @@ export class VolumeServer {
 
   /** Answers a LIST; then closes the connection. */
   async #serveList(list: ListRequest, connection: Duplex): Promise<void> {
-    const startedAt = this.#clock.monotonic()
-    try {
-      this.#guard.admit()
-    } catch (thrown) {
-      sendAndClose(connection, this.#fail(thrown, startedAt))
+    const excess = this.#admit(this.#clock.monotonic())
+    if (excess !== undefined) {
+      sendAndClose(connection, excess)
       return
     }
     const gone = new AbortController()
