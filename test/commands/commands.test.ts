@@ -182,6 +182,8 @@ void test('config check: a variable that is not set is an error, because the pro
 
 void test('each wrong option is reported in one line, before anything is asked', async (t) => {
   const { kube, run } = await fixture(t)
+  // Its configuration is read last.
+  const rotate = ['rotate', '--config', '/no-configuration', '--resources', 'secrets'] as const
   for (const [args, message] of [
     [['rewrite'], /needs --encryption-config FILE/],
     [['rewrite', '--resources', 'secret'], /did you mean secrets/],
@@ -199,6 +201,20 @@ void test('each wrong option is reported in one line, before anything is asked',
       ['rewrite', '--resources', 'secrets', '--cert', 'x', '--endpoints', 'y'],
       /--cert and --key must be used together/,
     ],
+    [[...rotate], /nothing would prove the result/],
+    [
+      [...rotate, '--plan', '--only-cluster', '--other-cluster', '/none'],
+      /--only-cluster and --other-cluster cannot be used together/,
+    ],
+    [
+      [...rotate, '--plan', '--yes-raise-min-decryption-version', '2'],
+      /--yes-raise-min-decryption-version needs the etcd options/,
+    ],
+    [
+      [...rotate, '--endpoints', 'http://y', '--yes-raise-min-decryption-version', '2'],
+      /--yes-raise-min-decryption-version: other clusters may use this key/,
+    ],
+    [[...rotate, '--plan', '--backup', '/none'], /\/none: cannot be read: there is no such file/],
     [['status', '--plugin', 'x/y'], /--plugin: "x\/y" is not an address/],
     [['status', '--rotate-every', 'x'], /--rotate-every must be a duration/],
   ] as const) {

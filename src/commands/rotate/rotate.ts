@@ -18,33 +18,18 @@ import {
   readPlugins,
 } from '../cli/options/cluster.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
-import { etcdOptions, namesEtcd, readEtcdAccess } from '../cli/options/etcd.ts'
-import {
-  count,
-  countOr,
-  durationOr,
-  flag,
-  repeated,
-  requiredText,
-  text,
-  usageError,
-} from '../cli/option.ts'
+import { etcdOptions, namesEtcd } from '../cli/options/etcd.ts'
+import { count, countOr, durationOr, flag, repeated, requiredText, text } from '../cli/option.ts'
 import { isCovered } from '../../encryption/resource-rules.ts'
-import { readGivenFile, type EncryptionFile } from '../../encryption/rules-file.ts'
-import {
-  listUnproved,
-  readAccepted,
-  readPatterns,
-  requireProof,
-  rewriteTargetOptions,
-} from '../cli/options/resources.ts'
+import type { EncryptionFile } from '../../encryption/rules-file.ts'
+import { listUnproved, readAccepted, rewriteTargetOptions } from '../cli/options/resources.ts'
 import { askAtTerminal, type Ask } from '../cli/confirm.ts'
 import { untilInterrupted } from '../cli/process/interruption.ts'
 import { openOperatorVault, operatorOptions, type OperatorVault } from '../cli/operator-vault.ts'
 import { Progress } from '../cli/progress.ts'
 import { formatNeeded, formatRotationPlan } from '../../rotate/text.ts'
-import { openRegularFile } from '../../files/regular-file.ts'
-import { OTHERS, RAISE_OPTION, raiseVersion } from './raise-version.ts'
+import { checkEarly } from './early-checks.ts'
+import { raiseVersion } from './raise-version.ts'
 import { reportEtcd, reportSnapshot } from '../cli/store-report.ts'
 import { warn, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 
@@ -90,7 +75,7 @@ const options = {
   ...etcdOptions,
 }
 
-export type RotateValues = CommandValues<typeof options>
+type RotateValues = CommandValues<typeof options>
 
 export const rotateCommand = defineCommand({
   name: 'rotate',
@@ -128,41 +113,22 @@ interface RotateContext {
   readonly ask: Ask
 }
 
-/** What would otherwise be found out only after the rotation, which a repeated command would begin again. */
-async function requireRaiseOptions(values: RotateValues): Promise<void> {
-  const { yesRaiseMinDecryptionVersion: version, onlyCluster, otherCluster, backup } = values
-  if (version !== undefined && !namesEtcd(values))
-    throw usageError(`${RAISE_OPTION} needs the etcd options, such as --endpoints`)
-  if (version !== undefined && !onlyCluster && otherCluster.length === 0)
-    throw usageError(`${RAISE_OPTION}: ${OTHERS}`)
-  for (const path of [...backup, ...otherCluster]) {
-    const file = await openRegularFile(path, path)
-    await file.close()
-  }
-}
-
 /** Rotates the key of a cluster, from the first check to the last version that is no longer needed. */
 async function runRotate(
   values: RotateValues,
   terminal: Terminal,
   ask: Ask = askAtTerminal(),
 ): Promise<number> {
-  const file = await readGivenFile(values.encryptionConfig)
-  const patterns = readPatterns(values, file)
-  if (namesEtcd(values)) readEtcdAccess(values)
-  await requireRaiseOptions(values)
+  const target = await checkEarly(values)
   const folder = values.state ?? stateFolder(terminal.environment)
   const vault = await openOperatorVault(values, terminal)
   try {
     await vault.key.requireRights(['rotate', 'config'])
     const servers = await openCluster(values, terminal, systemClock)
     try {
-      if (!values.plan) requireProof(values)
-      if (values.onlyCluster && values.otherCluster.length > 0)
-        throw usageError('--only-cluster and --other-cluster cannot be used together')
       const cluster = await readClusterUid(servers.first)
       const found = { servers, vault, cluster, folder }
-      const context = { values, terminal, ...found, encryption: file, patterns, ask }
+      const context = { values, terminal, ...found, ...target, ask }
       return await untilInterrupted((signal) => rotate(context, signal))
     } finally {
       servers.close()
