@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { AddressBook } from '../../src/vault/client/address-book.ts'
+import { AddressBook } from '../../src/vault/client/addresses/address-book.ts'
 
 void test('addresses are compared as URLs, and the same one counts once', async (t) => {
   const book = new AddressBook([

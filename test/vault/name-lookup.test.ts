@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { NameLookup } from '../../src/vault/client/name-lookup.ts'
+import { NameLookup } from '../../src/vault/client/addresses/name-lookup.ts'
 
 /** Resolves with the address, or with the error code. */
 function lookUp(names: NameLookup, host: string): Promise<unknown> {

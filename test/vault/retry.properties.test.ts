@@ -2,7 +2,7 @@ import { equal, ok } from 'node:assert/strict'
 import fc from 'fast-check'
 
 import { BridgeError, type ErrorCode } from '../../src/errors.ts'
-import { AddressBook } from '../../src/vault/client/address-book.ts'
+import { AddressBook } from '../../src/vault/client/addresses/address-book.ts'
 import { AttemptFailure, type Retry } from '../../src/vault/client/attempt.ts'
 import { RetryPlan } from '../../src/vault/client/retry.ts'
 import { readWait } from '../../src/vault/client/retry-after.ts'

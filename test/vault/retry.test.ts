@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { BridgeError, type ErrorCode } from '../../src/errors.ts'
-import { AddressBook } from '../../src/vault/client/address-book.ts'
+import { AddressBook } from '../../src/vault/client/addresses/address-book.ts'
 import { AttemptFailure, type Retry } from '../../src/vault/client/attempt.ts'
 import { RetryPlan } from '../../src/vault/client/retry.ts'
 

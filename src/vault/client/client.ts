@@ -3,13 +3,19 @@ import type { Clock } from '../../time/clock.ts'
 import { BridgeError } from '../../errors.ts'
 import type { Logger } from '../../telemetry/log.ts'
 import type { VaultMetrics } from '../../telemetry/metrics/roles.ts'
-import { AddressBook } from './address-book.ts'
+import { AddressBook } from './addresses/address-book.ts'
 import { readAnswer, type RawAnswer } from './answer.ts'
 import { AttemptFailure, type Attempt, type Outcome } from './attempt.ts'
-import { Clusters } from './clusters.ts'
+import { Clusters } from './addresses/clusters.ts'
 import { Endpoint } from './node-vault-request.ts'
-import { MAX_REDIRECTS, isRedirect, failDoubtful, failLoop, resolveRedirect } from './redirect.ts'
-import { Recognition, type AddressCheck, type Sender } from './recognition.ts'
+import {
+  MAX_REDIRECTS,
+  isRedirect,
+  failDoubtful,
+  failLoop,
+  resolveRedirect,
+} from './addresses/redirect.ts'
+import { Recognition, type AddressCheck, type Sender } from './addresses/recognition.ts'
 import { RequestReport } from './request-report.ts'
 import {
   buildHeaders,

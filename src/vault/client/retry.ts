@@ -1,6 +1,6 @@
 import type { CallContext } from '../../call-context.ts'
 import { isOutage, isRefusal, type BridgeError, type ErrorCode } from '../../errors.ts'
-import type { AddressBook } from './address-book.ts'
+import type { AddressBook } from './addresses/address-book.ts'
 import type { AttemptFailure, Retry } from './attempt.ts'
 import type { VaultOperation, VaultRequest } from './request.ts'
 

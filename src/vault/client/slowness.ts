@@ -1,5 +1,5 @@
 import type { BridgeError } from '../../errors.ts'
-import type { AddressBook } from './address-book.ts'
+import type { AddressBook } from './addresses/address-book.ts'
 import type { AttemptFailure } from './attempt.ts'
 import type { VaultOperation, VaultRequest } from './request.ts'
 

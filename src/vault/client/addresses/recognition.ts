@@ -1,9 +1,9 @@
-import type { CallContext } from '../../call-context.ts'
-import { BridgeError, isOutage, isRefusal } from '../../errors.ts'
-import { Secret } from '../../secret.ts'
+import type { CallContext } from '../../../call-context.ts'
+import { BridgeError, isOutage, isRefusal } from '../../../errors.ts'
+import { Secret } from '../../../secret.ts'
 import type { AddressBook } from './address-book.ts'
-import { AttemptFailure, type Outcome } from './attempt.ts'
-import type { VaultRequest, VaultRequester } from './request.ts'
+import { AttemptFailure, type Outcome } from '../attempt.ts'
+import type { VaultRequest, VaultRequester } from '../request.ts'
 
 /** How long after an address was not recognized in advance it is tried again. */
 const RETRY_MS = 30_000

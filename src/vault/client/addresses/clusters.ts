@@ -1,8 +1,8 @@
-import type { CallContext } from '../../call-context.ts'
+import type { CallContext } from '../../../call-context.ts'
 import type { AddressBook } from './address-book.ts'
-import { AttemptFailure } from './attempt.ts'
+import { AttemptFailure } from '../attempt.ts'
 import type { Sender } from './recognition.ts'
-import type { VaultRequest } from './request.ts'
+import type { VaultRequest } from '../request.ts'
 
 /** Standbys answer it, too, and it needs no token. Only the root namespace has it. */
 const HEALTH: VaultRequest = {

@@ -1,6 +1,6 @@
-import { BridgeError } from '../../errors.ts'
-import type { VaultOperation } from './request.ts'
-import { trimSlashes } from '../../text/slashes.ts'
+import { BridgeError } from '../../../errors.ts'
+import type { VaultOperation } from '../request.ts'
+import { trimSlashes } from '../../../text/slashes.ts'
 
 /** How long an address may be silent before a request is sent to another one, or over another connection. */
 const PATIENCE_MS = 750

@@ -1,7 +1,7 @@
-import { BridgeError } from '../../errors.ts'
+import { BridgeError } from '../../../errors.ts'
 import type { Address, AddressBook } from './address-book.ts'
-import type { RawAnswer } from './answer.ts'
-import { AttemptFailure } from './attempt.ts'
+import type { RawAnswer } from '../answer.ts'
+import { AttemptFailure } from '../attempt.ts'
 
 /** A standby redirects to the active node; more than one step beyond that is a loop. */
 export const MAX_REDIRECTS = 2
