@@ -6,6 +6,7 @@ import { parse } from 'yaml'
 import { installOnNode } from '../../src/node/install/node-install.ts'
 import { parsePodPatch } from '../../src/node/install/pod-patch.ts'
 import { makeNode, MANIFEST } from './node-folders.ts'
+import { ACCEPTED_PATCHES, REFUSED_PATCHES } from './refused-patches.ts'
 
 const PATCH = `
 metadata: {labels: {team: a}, annotations: {note: b}}
@@ -85,4 +86,25 @@ void test('a patch that a static pod cannot have is refused and changes nothing'
     message: /--pod-patch: .* cannot be read/,
   })
   t.same((await installOnNode(options)).changed.length, 4, 'nothing had been written')
+})
+
+void test('a patch with which the kubelet would stop the plugin is refused, and the manifest stays', async (t) => {
+  const { options, read, writeToken } = await makeNode(t)
+  await writeToken()
+  await installOnNode(options)
+  const plain = read(MANIFEST)
+  const patchSource = join(options.configSource, '../pod.yaml')
+  for (const [patch, message] of REFUSED_PATCHES) {
+    writeFileSync(patchSource, patch)
+    await t.rejects(
+      installOnNode({ ...options, patchSource }),
+      { code: 'CONFIG_INVALID', message },
+      patch,
+    )
+  }
+  t.equal(read(MANIFEST), plain)
+  for (const patch of ACCEPTED_PATCHES) {
+    writeFileSync(patchSource, patch)
+    t.same((await installOnNode({ ...options, patchSource })).changed, [MANIFEST], patch)
+  }
 })
