@@ -6,6 +6,7 @@
 {{- include "transit-bridge.validatePart" (dict "root" . "name" "csi" "isUsed" .Values.csi.enabled) }}
 {{- include "transit-bridge.validatePart" (dict "root" . "name" "kms" "isUsed" (ne $kms.mode "none")) }}
 {{- include "transit-bridge.validateStaticPod" . }}
+{{- include "transit-bridge.validateFolders" . }}
 {{- include "transit-bridge.validateLabels" (dict "labels" .Values.commonLabels "value" "commonLabels") }}
 {{- range $monitoring := list "podMonitor" "serviceMonitor" "prometheusRule" }}
 {{- $labels := dig "labels" dict (get $.Values $monitoring | default dict) }}
@@ -128,6 +129,41 @@
 {{- if and $kms.removeOnUninstall (eq (dig "type" "" ($kms.updateStrategy | default dict)) "OnDelete") }}
 {{- fail "kms.removeOnUninstall needs installers that are updated, but kms.updateStrategy.type is OnDelete; change one of them" }}
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Two volumes at one path would make a pod invalid, and the kubelet reads every file in its folder for static pods. */}}
+{{- define "transit-bridge.validateFolders" -}}
+{{- $own := dict "/etc/transit-bridge" "the configuration" "/etc/transit-bridge-ca" "the CA" (include "transit-bridge.certificateFolder" .) "the client certificate" "/app" "the program" }}
+{{- $kms := .Values.kms }}
+{{- if eq $kms.mode "staticPod" }}
+{{- $folders := dict "kms.socketFolder" $kms.socketFolder "kms.staticPod.hostFolder" $kms.staticPod.hostFolder "kms.staticPod.manifestFolder" $kms.staticPod.manifestFolder }}
+{{- include "transit-bridge.validateDistinct" (dict "folders" $folders "others" dict) }}
+{{- else if eq $kms.mode "daemonSet" }}
+{{- include "transit-bridge.validateDistinct" (dict "folders" (dict "kms.socketFolder" $kms.socketFolder) "others" $own) }}
+{{- end }}
+{{- if .Values.csi.enabled }}
+{{- $others := deepCopy $own }}
+{{- $runtime := include "transit-bridge.csiRuntimeValues" . | fromYaml }}
+{{- if $runtime.enabled }}
+{{- $kubelet := clean $runtime.kubeletFolder }}
+{{- range $folder := list "pods" "plugins_registry" (printf "plugins/%s" $runtime.driverName) }}
+{{- $_ := set $others (printf "%s/%s" $kubelet $folder) "the kubelet" }}
+{{- end }}
+{{- $_ := set $others "/run/transit-bridge" "the run-time sockets" }}
+{{- end }}
+{{- include "transit-bridge.validateDistinct" (dict "folders" (dict "csi.providersFolder" .Values.csi.providersFolder) "others" $others) }}
+{{- end }}
+{{- end -}}
+
+{{/* Call with a dict: folders (by the name of the value), others (what has a folder, by the folder). */}}
+{{- define "transit-bridge.validateDistinct" -}}
+{{- $known := deepCopy .others }}
+{{- range $value, $folder := .folders }}
+{{- with get $known (clean $folder) }}
+{{- fail (printf "%s %s is also the folder of %s; choose another folder" $value $folder .) }}
+{{- end }}
+{{- $_ := set $known (clean $folder) $value }}
 {{- end }}
 {{- end -}}
 

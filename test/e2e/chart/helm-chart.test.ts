@@ -11,9 +11,13 @@ import type { JsonBody } from '../../real/program/json-body.ts'
 
 const GOOD = readdirSync(join(CHART, 'ci')).map((name) => join(CHART, 'ci', name))
 const LEAST = ['--set=vault.address=https://vault.example.com:8200', '--set=kms.clusterId=prod']
+const CSI = [
+  '--set=csi.enabled=true',
+  '--set-json=csi.rules=[{"namespaces":["a"],"serviceAccounts":["a"],"roles":["a"],"keys":["a"],"types":["jwks"]}]',
+]
 
-/** Invalid values, and what helm must report about them. */
-const BAD: readonly (readonly [values: string, message: RegExp])[] = [
+/** Invalid values, what helm must report about them, and further arguments. */
+const BAD: readonly (readonly [values: string, message: RegExp, more?: readonly string[]])[] = [
   ['kms.mode=pod', /'\/kms\/mode'.*one of 'staticPod', 'daemonSet', 'none'/],
   ['kms.clusterId=', /'\/kms\/clusterId': minLength/],
   ['kms.clusterId=prod eu', /'\/kms\/clusterId'/],
@@ -27,10 +31,7 @@ const BAD: readonly (readonly [values: string, message: RegExp])[] = [
     'vault.address={https://a,http://b}',
     /vault.address http:\/\/b sends keys and tokens unencrypted/,
   ],
-  [
-    'vault.address=http://[::1]:8200,kms.mode=none,csi.enabled=true,csi.rules[0].namespaces={a},csi.rules[0].serviceAccounts={a},csi.rules[0].roles={a},csi.rules[0].keys={a},csi.rules[0].types={jwks}',
-    /is the pod itself for the CSI provider/,
-  ],
+  ['vault.address=http://[::1]:8200,kms.mode=none', /is the pod itself for the CSI provider/, CSI],
   ['vault.address=https://user@vault.example.com', /'\/vault\/address'/],
   ['vault.caBundle=/etc/ca.pem', /'\/vault\/caBundle'/],
   [
@@ -115,6 +116,27 @@ const BAD: readonly (readonly [values: string, message: RegExp])[] = [
   ['vault.address=https://vault:0', /the port must be from 1 to 65535/],
   ['vault.address=https://vault:65536', /the port must be from 1 to 65535/],
   ['vault.address={https://vault:8200,https://vault:99999}', /from 1 to 65535/],
+  ['kms.socketFolder=/etc//transit-bridge', /hostFolder .* is also the folder of kms.socketFolder/],
+  [
+    'kms.staticPod.hostFolder=/etc/kubernetes/manifests',
+    /manifestFolder .* is also the folder of kms.staticPod.hostFolder; choose another folder/,
+  ],
+  ['kms.socketFolder=/etc/kubernetes/manifests', /is also the folder of kms.socketFolder/],
+  [
+    'kms.mode=daemonSet,kms.socketFolder=/etc/transit-bridge',
+    /kms.socketFolder .* is also the folder of the configuration/,
+  ],
+  ['csi.providersFolder=/etc/transit-bridge', /csi.providersFolder .* of the configuration/, CSI],
+  [
+    'csi.providersFolder=/run/transit-bridge,csi.runtime.enabled=true',
+    /is also the folder of the run-time sockets/,
+    CSI,
+  ],
+  [
+    'csi.providersFolder=/var/lib/kubelet/pods,csi.runtime.enabled=true',
+    /is also the folder of the kubelet/,
+    CSI,
+  ],
 ]
 
 void test('helm lint accepts valid values, for the oldest and the newest Kubernetes', async (t) => {
@@ -133,8 +155,8 @@ void test('helm lint accepts valid values, for the oldest and the newest Kuberne
 })
 
 void test('what is wrong is refused with a reason', async (t) => {
-  for (const [values, message] of BAD) {
-    const set = [...LEAST, `--set=${values}`]
+  for (const [values, message, more = []] of BAD) {
+    const set = [...LEAST, ...more, `--set=${values}`]
     const { code, stderr } = await helm(['template', 'x', CHART, '--kube-version=1.37', ...set])
     t.not(code, 0, values)
     t.match(stderr, message, values)
@@ -157,6 +179,16 @@ void test('what the chart writes into ConfigMaps is a configuration of the progr
         `${file}: ${metadata.name}`,
       )
     }
+  }
+})
+
+void test('spaces before and after the CA certificates do not matter', async (t) => {
+  const pem = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----'
+  for (const space of ['\n\n   ', '\t', '\r\n']) {
+    const set = [`--set-json=vault.caBundle=${JSON.stringify(`${space}${pem}${space}`)}`]
+    const objects = await renderChart([...LEAST, ...CSI, ...set])
+    const found = objects.map(({ data }) => data?.['vault-ca.pem']).filter(Boolean)
+    t.same(found, [`${pem}\n`, `${pem}\n`], JSON.stringify(space))
   }
 })
 
