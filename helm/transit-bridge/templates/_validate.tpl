@@ -29,6 +29,20 @@
 {{- fail (printf "%s %s starts with auth/; remove this prefix" $value $mount) }}
 {{- end }}
 {{- end }}
+{{- if .Values.csi.enabled }}
+{{- $sockets := include "transit-bridge.csiRuntime" . | fromYaml }}
+{{- range $name := list "socket" "registrationSocket" }}
+{{- $socket := get $sockets $name | default "" }}
+{{- if and (gt (len $socket) 107) ($.Values.csi.runtime | default dict).enabled }}
+{{- fail (printf "csi.runtime.kubeletFolder makes the path of a socket too long (%s); Linux allows at most 107 bytes" $socket) }}
+{{- end }}
+{{- end }}
+{{- $accounts := list (include "transit-bridge.kmsServiceAccount" .) (include "transit-bridge.csiServiceAccount" .) }}
+{{- $both := and (ne $kms.mode "none") (eq "true" (include "transit-bridge.createsAccount" $kms)) (eq "true" (include "transit-bridge.createsAccount" .Values.csi)) }}
+{{- if and $both (eq (first $accounts) (last $accounts)) }}
+{{- fail (printf "kms.serviceAccount.name and csi.serviceAccount.name are both %s; use two service accounts, because Vault trusts that of the plugin" (first $accounts)) }}
+{{- end }}
+{{- end }}
 {{- $_ := include "transit-bridge.vaultPorts" . }}
 {{- $addresses := kindIs "slice" .Values.vault.address | ternary .Values.vault.address (list .Values.vault.address) }}
 {{- range $address := $addresses }}
@@ -85,12 +99,26 @@
 {{- $part := get .root.Values .name }}
 {{- include "transit-bridge.validateLabels" (dict "labels" $part.podLabels "value" (printf "%s.podLabels" .name)) }}
 {{- if .isUsed }}
+{{- include "transit-bridge.validateVariables" . }}
 {{- if and (eq "false" (include "transit-bridge.createsAccount" $part)) (not $part.serviceAccount.name) }}
 {{- fail (printf "%s.serviceAccount.create is false, but %s.serviceAccount.name is not set; set the name of an existing service account" .name .name) }}
 {{- end }}
 {{- if and (eq ($part.dnsPolicy | default "") "None") (not (dig "nameservers" list ($part.dnsConfig | default dict))) }}
 {{- fail (printf "%s.dnsPolicy None requires %s.dnsConfig.nameservers" .name .name) }}
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Helm cannot upgrade a pod with the same variable twice. Call with a dict: root, name. */}}
+{{- define "transit-bridge.validateVariables" -}}
+{{- $part := .name }}
+{{- $runtime := include "transit-bridge.csiRuntimeValues" .root | fromYaml }}
+{{- $known := and (eq $part "csi") $runtime.enabled | ternary (list "NODE_NAME") list }}
+{{- range $variable := (get .root.Values $part).extraEnv }}
+{{- if has $variable.name $known }}
+{{- fail (printf "%s.extraEnv %s is set twice, or by the chart; remove one of them" $part $variable.name) }}
+{{- end }}
+{{- $known = append $known $variable.name }}
 {{- end }}
 {{- end -}}
 

@@ -145,7 +145,7 @@ void test('empty lists, empty mappings, null and zero leave valid manifests', as
 
 void test('a text that looks like a number stays a text', async (t) => {
   const texts = ['image.repository=5', 'kms.token.audience=5', 'vault.caSecret.name=5']
-  texts.push('kms.serviceAccount.name=5', 'csi.serviceAccount.name=5', 'csi.audience=5')
+  texts.push('kms.serviceAccount.name=5', 'csi.serviceAccount.name=6', 'csi.audience=5')
   texts.push('kms.priorityClassName=5', 'csi.priorityClassName=5', 'vault.caSecret.key=5')
   const sets = texts.map((text) => `--set-string=${text}`)
   const others = 'podMonitor.enabled=true,csi.runtime.enabled=true,networkPolicy.enabled=true'

@@ -137,6 +137,27 @@ const BAD: readonly (readonly [values: string, message: RegExp, more?: readonly 
     /is also the folder of the kubelet/,
     CSI,
   ],
+  ...['https://vault?a', 'https://vault#a', 'https://va ult'].map(
+    (address) => [`vault.address=${address}`, /'\/vault\/address': '.*' does not match/] as const,
+  ),
+  [`kms.socketFolder=/${'k'.repeat(98)}`, /'\/kms\/socketFolder': maxLength/],
+  [`csi.providersFolder=/${'k'.repeat(87)}`, /'\/csi\/providersFolder': maxLength/],
+  [
+    `csi.runtime.enabled=true,csi.runtime.kubeletFolder=/${'k'.repeat(65)}`,
+    /csi.runtime.kubeletFolder makes the path of a socket too long/,
+    CSI,
+  ],
+  [
+    'kms.serviceAccount.name=same,csi.serviceAccount.name=same',
+    /are both same; use two service accounts/,
+    CSI,
+  ],
+  ['kms.extraEnv[0].name=A,kms.extraEnv[1].name=A', /kms.extraEnv A is set twice/],
+  [
+    'csi.runtime.enabled=true,csi.extraEnv[0].name=NODE_NAME',
+    /csi.extraEnv NODE_NAME is set twice, or by the chart/,
+    CSI,
+  ],
 ]
 
 void test('helm lint accepts valid values, for the oldest and the newest Kubernetes', async (t) => {
