@@ -220,6 +220,21 @@ void test('a CA file that the installer did not write stays', async (t) => {
   t.not(read('/etc/kubernetes/pki/ca.crt'), '', 'others may use a file elsewhere')
 })
 
+void test('without the folder of static pods, nothing is removed', async (t) => {
+  const { options, read, writeToken } = await makeNode(t)
+  await writeToken()
+  await installOnNode(options)
+  for (const wrong of [{ root: `${options.root}/typo` }, { manifestFolder: '/other' }])
+    await t.rejects(removeFromNode({ ...options, ...wrong }), {
+      code: 'HOST_FAILED',
+      message: /--manifests: .*: there is no such file; nothing was removed; check --root/,
+    })
+  await t.rejects(removeFromNode({ ...options, manifestFolder: '/etc/tb/token' }), {
+    message: /is not a folder/,
+  })
+  t.equal(read('/etc/tb/config.yaml'), CONFIG)
+})
+
 void test('a CA file with the same content that was on the host before is neither written nor removed', async (t) => {
   const { options, read, writeToken } = await makeNode(t)
   await writeToken()

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import { test } from 'tap'
 
+import { BridgeError } from '../../src/errors.ts'
 import { systemClock } from '../../src/time/clock.ts'
 import { KubeClient, type KubeAnswer, type KubeRequest } from '../../src/kube/client.ts'
 import { requirePodAccess } from '../../src/kube/in-cluster.ts'
@@ -38,6 +39,7 @@ function fakeCluster(steps: Partial<State>[], name = 'installer') {
   return {
     patches,
     api: {
+      server: 'https://api',
       send: async ({ method, path, body: patch }: KubeRequest) => {
         if (!path.endsWith('/namespaces/ns/daemonsets/ds')) return { status: 404, body: {} }
         if (method === 'PATCH') {
@@ -76,15 +78,45 @@ void test('a second attempt continues where the first one ended', async (t) => {
   t.same(patches, [])
 })
 
+void test('an API server that cannot answer now is asked again, and is not told twice to remove', async (t) => {
+  const { api, patches } = fakeCluster([{}, {}, { observed: 2 }])
+  const busy = { status: 500, body: { message: 'the KMS plugin is unavailable' } }
+  const lost = new BridgeError('KUBE_UNREACHABLE', 'the API server closed the connection')
+  let requests = 0
+  const send = async (request: KubeRequest): Promise<KubeAnswer> => {
+    requests += 1
+    if (requests === 1) return busy
+    const answer = await api.send(request)
+    // The change was made, but its answer is lost.
+    if (request.method === 'PATCH') throw lost
+    return answer
+  }
+  t.equal(await retireInstallers({ api: { ...api, send }, ...common }), 2)
+  t.equal(patches.length, 1)
+  await t.rejects(
+    retireInstallers({ api: { ...api, send: async () => busy }, ...common, timeoutMs: 0 }),
+    { code: 'HOST_FAILED', message: /returns 500 for GET .*: the KMS plugin is unavailable/ },
+  )
+  const denied = { status: 403, body: { message: 'daemonsets.apps "ds" is forbidden' } }
+  await t.rejects(retireInstallers({ api: { ...api, send: async () => denied }, ...common }), {
+    code: 'KUBE_DENIED',
+    message: /denies GET .*: daemonsets.apps "ds" is forbidden/,
+  })
+})
+
 void test('errors report the progress, and what was not found', async (t) => {
   const unfinished = fakeCluster([])
   await t.rejects(retireInstallers({ api: unfinished.api, ...common, timeoutMs: 0 }), {
     code: 'HOST_FAILED',
     message:
-      'DaemonSet ns/ds: the plugin is removed from 2 of 2 nodes; check the pods that are not ready',
+      'DaemonSet ns/ds: the plugin is removed from at most 0 of 2 nodes; check the pods that are not ready, and run the removal again: it continues',
+  })
+  const partly = fakeCluster([{ args: ['--remove'], updated: 1 }])
+  await t.rejects(retireInstallers({ api: partly.api, ...common, timeoutMs: 0 }), {
+    message: /removed from at most 1 of 2 nodes/,
   })
   await t.rejects(retireInstallers({ api: unfinished.api, ...common, name: 'other' }), {
-    message: 'DaemonSet ns/other: GET returned HTTP 404',
+    message: /^DaemonSet ns\/other does not exist, so nothing removes .*; remove it from each node/,
   })
   const foreign = fakeCluster([], 'something')
   await t.rejects(retireInstallers({ api: foreign.api, ...common }), { message: /no container/ })

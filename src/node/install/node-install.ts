@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 import type { Clock } from '../../time/clock.ts'
@@ -73,9 +73,13 @@ export async function installOnNode(options: NodeInstallOptions): Promise<NodeIn
   }
 }
 
-/** Removes from the host what installOnNode wrote, the manifest first; returns what existed. */
+/**
+ * Removes from the host what installOnNode wrote, the manifest first; returns what existed. Throws HOST_FAILED and removes nothing
+ * if the kubelet's folder is not there: the plugin may then run from a manifest in another one.
+ */
 export async function removeFromNode(options: NodeInstallOptions): Promise<NodeInstallOutcome> {
   const { config, kms } = await readSource(options)
+  await requireManifestFolder(options)
   const paths = [
     manifestOf(options),
     options.hostConfig,
@@ -189,6 +193,17 @@ async function manifest(
 
 function manifestOf({ manifestFolder }: NodeInstallOptions): string {
   return join(manifestFolder, basename(MANIFEST_NAME))
+}
+
+async function requireManifestFolder(options: NodeInstallOptions): Promise<void> {
+  const folder = dirname(await hostPath(options, manifestOf(options)))
+  try {
+    if ((await stat(folder)).isDirectory()) return
+  } catch (cause) {
+    const message = `--manifests: ${folder} cannot be read: ${explainFileError(cause)}; nothing was removed; check --root, and that the host folder is mounted`
+    throw new BridgeError('HOST_FAILED', message, { cause })
+  }
+  throw new BridgeError('HOST_FAILED', `--manifests: ${folder} is not a folder`)
 }
 
 function tokenTarget({ vault: { auth } }: Config): string | undefined {

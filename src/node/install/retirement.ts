@@ -4,6 +4,7 @@ import * as v from 'valibot'
 import type { Clock } from '../../time/clock.ts'
 import { BridgeError } from '../../errors.ts'
 import type { KubeClient } from '../../kube/client.ts'
+import { explainAnswer, isTransient } from '../../kube/fault.ts'
 
 /** The name of the installer's container in the chart, and the argument that makes it remove the plugin. */
 export const INSTALLER_CONTAINER = 'installer'
@@ -11,7 +12,7 @@ const REMOVE = '--remove'
 const POLL_MS = 500
 
 export interface RetirementOptions {
-  readonly api: Pick<KubeClient, 'send'>
+  readonly api: Pick<KubeClient, 'send' | 'server'>
   readonly namespace: string
   readonly name: string
   readonly timeoutMs: number
@@ -43,20 +44,31 @@ type DaemonSet = v.InferOutput<typeof daemonSet>
 
 /**
  * Turns a DaemonSet of installers into one of removers and waits until the plugin is removed from each of its nodes;
- * returns the number of nodes. Each remover replaces an installer, so no installer restores what was removed. Throws
- * HOST_FAILED.
+ * returns the number of nodes. Each remover replaces an installer, so no installer restores what was removed. An API server that
+ * does not answer is asked again: it may lack the plugin that is being removed. Throws HOST_FAILED or KUBE_*.
  */
 export async function retireInstallers(options: RetirementOptions): Promise<number> {
   const { clock, timeoutMs } = options
   const deadline = clock.monotonic() + timeoutMs
-  let found = await request(options, 'GET')
-  if (!isRetired(found)) found = await request(options, 'PATCH', patchOf(found))
-  while (!isFinished(found)) {
-    if (clock.monotonic() > deadline) throw failed(`${place(options)}: ${progress(found)}`)
+  for (;;) {
+    const found = await takeStep(options)
+    if (typeof found !== 'string' && isRetired(found) && isFinished(found))
+      return found.status.desiredNumberScheduled
+    if (clock.monotonic() > deadline)
+      throw failed(`${place(options)}: ${typeof found === 'string' ? found : progress(found)}`)
     await pause(POLL_MS)
-    found = await request(options, 'GET')
   }
-  return found.status.desiredNumberScheduled
+}
+
+/** Returns the DaemonSet, after a change if it still needs one, or why the API server cannot answer now. */
+async function takeStep(options: RetirementOptions): Promise<DaemonSet | string> {
+  try {
+    const found = await request(options, 'GET')
+    return isRetired(found) ? found : await request(options, 'PATCH', patchOf(found))
+  } catch (thrown) {
+    if (thrown instanceof BridgeError && isTransient(thrown)) return thrown.message
+    throw thrown
+  }
 }
 
 /** All nodes at the same time, because the release is being removed from all of them. */
@@ -83,16 +95,21 @@ function isRetired({ spec }: DaemonSet): boolean {
 }
 
 function isFinished({ metadata, status }: DaemonSet): boolean {
-  const { desiredNumberScheduled: desired } = status
   return (
     status.observedGeneration >= metadata.generation &&
-    status.updatedNumberScheduled >= desired &&
-    status.numberAvailable >= desired
+    finishedNodes({ metadata, status }) >= status.desiredNumberScheduled
   )
 }
 
-function progress({ status }: DaemonSet): string {
-  return `the plugin is removed from ${String(status.numberAvailable)} of ${String(status.desiredNumberScheduled)} nodes; check the pods that are not ready`
+/** A pod that is available can still be an installer, and one that is updated can still be at work. */
+function finishedNodes({ metadata, status }: Pick<DaemonSet, 'metadata' | 'status'>): number {
+  if (status.observedGeneration < metadata.generation) return 0
+  return Math.min(status.updatedNumberScheduled, status.numberAvailable)
+}
+
+function progress(found: DaemonSet): string {
+  const nodes = String(found.status.desiredNumberScheduled)
+  return `the plugin is removed from at most ${String(finishedNodes(found))} of ${nodes} nodes; check the pods that are not ready, and run the removal again: it continues`
 }
 
 async function request(
@@ -110,7 +127,12 @@ async function request(
   })
   const parsed = v.safeParse(daemonSet, body, { abortEarly: true })
   if (status === 200 && parsed.success) return parsed.output
-  throw failed(`${place(options)}: ${method} returned HTTP ${String(status)}`)
+  if (status === 404)
+    throw failed(
+      `${place(options)} does not exist, so nothing removes the plugin from the nodes; remove it from each node by hand (docs/operations/helm.md, "Removal"), and pass --no-hooks to helm uninstall`,
+    )
+  if (status !== 200) throw explainAnswer(api.server, `${method} ${path}`, status, body)
+  throw failed(`${place(options)}: the API server ${api.server} returned something else`)
 }
 
 function place({ namespace, name }: RetirementOptions): string {
