@@ -34,8 +34,19 @@ export async function start(commands: CommandTable): Promise<void> {
   stdout.on('error', (error: NodeJS.ErrnoException) => endOutput(error))
   // When standard error has no reader, there is nowhere to report it.
   stderr.on('error', () => undefined)
+  process.once('beforeExit', endWithoutResult)
   const code = await runCommandLine(argv.slice(2), { stdout, stderr, environment }, commands)
+  process.off('beforeExit', endWithoutResult)
   process.exitCode = process.exitCode || code
+}
+
+/** The command waits for something that nothing will report. Node.js would exit with 0, as if everything had been checked. */
+function endWithoutResult(): void {
+  warn(
+    process,
+    'internal error: the command ended without a result; this is a bug, please report it',
+  )
+  process.exitCode = EXIT_FAILED
 }
 
 /** A reader that closes early, as `head` does, is not an error; a full disk is. */
