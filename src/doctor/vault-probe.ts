@@ -1,4 +1,4 @@
-import { request as requestPlain } from 'node:http'
+import { request as requestPlain, type IncomingMessage } from 'node:http'
 import { request as requestTls } from 'node:https'
 import { TLSSocket, type DetailedPeerCertificate } from 'node:tls'
 import * as v from 'valibot'
@@ -54,35 +54,42 @@ function ask(address: string, tls: object): Promise<VaultView> {
   const { promise, resolve, reject } = Promise.withResolvers<VaultView>()
   const url = new URL('/v1/sys/health?standbyok=true&sealedcode=200&uninitcode=200', address)
   const request = url.protocol === 'https:' ? requestTls : requestPlain
+  const fail = (error: unknown) => reject(readNetworkFailure(error, address, false).error)
   // Set explicitly, so that NODE_TLS_REJECT_UNAUTHORIZED cannot turn it off.
-  const call = request(
-    url,
-    { ...tls, rejectUnauthorized: true, timeout: TIMEOUT_MS, agent: false },
-    (answer) => {
-      const certificates = answer.socket instanceof TLSSocket ? chainOf(answer.socket) : []
-      const date = Date.parse(answer.headers.date ?? '')
-      let text = ''
-      answer.setEncoding('utf8')
-      answer.on('data', (part: string) => {
-        text += part
-        if (text.length > MAX_BODY_CHARACTERS) call.destroy()
-      })
-      answer.on('end', () => {
-        const health = parseHealth(text)
-        resolve({
-          address,
-          certificates,
-          time: Number.isNaN(date) ? undefined : date,
-          health,
-          problem: health === undefined ? `the server at ${address} is not Vault` : undefined,
-        })
-      })
-    },
-  )
-  call.on('timeout', () => call.destroy(Object.assign(new Error('late'), { code: 'ETIMEDOUT' })))
-  call.on('error', (error) => reject(readNetworkFailure(error, address, false).error))
+  const call = request(url, { ...tls, rejectUnauthorized: true, agent: false }, (answer) => {
+    readView(address, answer).then(resolve, fail)
+  })
+  call.on('error', fail)
   call.end()
-  return promise
+  // Of the whole response: a server that sends a byte now and then is never idle.
+  const timer = setTimeout(
+    () => call.destroy(Object.assign(new Error('late'), { code: 'ETIMEDOUT' })),
+    TIMEOUT_MS,
+  )
+  return promise.finally(() => clearTimeout(timer))
+}
+
+async function readView(address: string, answer: IncomingMessage): Promise<VaultView> {
+  const certificates = answer.socket instanceof TLSSocket ? chainOf(answer.socket) : []
+  const date = Date.parse(answer.headers.date ?? '')
+  const health = parseHealth(await readBody(answer))
+  return {
+    address,
+    certificates,
+    time: Number.isNaN(date) ? undefined : date,
+    health,
+    problem: health === undefined ? `the server at ${address} is not Vault` : undefined,
+  }
+}
+
+/** The beginning of a body that is too long. Throws if the response is cut off: no event of the request reports that. */
+async function readBody(answer: IncomingMessage): Promise<string> {
+  let text = ''
+  for await (const part of answer.setEncoding('utf8')) {
+    text += String(part)
+    if (text.length > MAX_BODY_CHARACTERS) break
+  }
+  return text
 }
 
 function parseHealth(text: string): VaultView['health'] {

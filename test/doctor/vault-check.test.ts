@@ -1,3 +1,5 @@
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { test } from 'tap'
 
 import { systemClock } from '../../src/time/clock.ts'
@@ -84,3 +86,31 @@ void test('the chain of a real server is read, and an untrusted authority is exp
     problem: /vault\.caFile: \/nowhere\.pem/,
   })
 })
+
+for (const [what, respond, problem] of [
+  ['is too long', (response) => response.end('x'.repeat(200_000)), /is not Vault/],
+  [
+    'is cut off',
+    (response) =>
+      response.writeHead(200, { 'content-length': 100 }).write('{', () => response.destroy()),
+    /is unreachable: the connection was reset/,
+  ],
+  [
+    'never ends',
+    (response) => {
+      const timer = setInterval(() => response.write(' '), 500)
+      response.on('close', () => clearInterval(timer))
+    },
+    /is unreachable: the connection timed out/,
+  ],
+] satisfies [string, (response: ServerResponse) => void, RegExp][]) {
+  void test(`a response to sys/health that ${what} is a problem of that address`, async (t) => {
+    const server = createServer((_request, response) => respond(response))
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+    t.teardown(() => server.close())
+    const { port } = server.address() as AddressInfo
+    const view = await viewVault(`http://127.0.0.1:${String(port)}`, parse(VALID).vault)
+    t.match(view.problem, problem)
+    t.match(about('vault reach', view), { level: 'fail' })
+  })
+}
