@@ -18,6 +18,10 @@ function describe({ peer, view }: PeerView): Finding {
   if (typeof view === 'string')
     return unknown('node', view, 'check that its admin.listen is open to this node')
   if (!view.ready) return fail('node', `${peer} is not ready: ${view.message}`, 'run doctor there')
+  if (view.details.keyId === undefined) {
+    const fix = 'pass the admin.listen of transit-bridge kms; csi and the installer announce none'
+    return fail('node', `${peer} announces no key`, fix)
+  }
   const announced = `${peer} announces key version ${view.details.keyVersion ?? 'unknown'}`
   // In the grace of an outage, or with local keys.
   if (view.reason !== 'ok')
@@ -35,8 +39,10 @@ function compare(views: readonly PeerView[]): readonly Finding[] {
     const id = typeof view === 'string' ? undefined : view.details.keyId
     if (id !== undefined) ids.set(id, [...(ids.get(id) ?? []), peer])
   }
-  if (ids.size === 0 || views.length < 2) return []
-  if (ids.size === 1) return [ok('drift', 'the nodes agree on the key')]
+  const count = [...ids.values()].flat().length
+  if (count < 2) return []
+  const who = count === views.length ? 'the nodes' : `the ${String(count)} nodes that announce one`
+  if (ids.size === 1) return [ok('drift', `${who} agree on the key`)]
   const groups = [...ids.values()].map((group) => group.join(' and ')).join(' against ')
   const fix =
     'after a rotation they agree within kms.refreshInterval; otherwise compare transit and kms.clusterId in their configurations'

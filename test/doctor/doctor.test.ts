@@ -494,20 +494,31 @@ ${more}`
   await t.test('drift: the nodes announce the same key, or not', async (t) => {
     const peer = `127.0.0.1:${plugin.adminPort}`
     let reason = 'ok'
+    let keyId: string | undefined = 'tb1-other'
     const other = createServer((_request, response) => {
       response.end(
         JSON.stringify({
           ready: true,
           reason,
           message: 'ok',
-          details: { keyId: 'tb1-other', keyVersion: 9 },
+          details: { keyId, keyVersion: 9 },
         }),
       )
     })
     await new Promise<void>((resolve) => void other.listen(0, '127.0.0.1', resolve))
     const stranger = `127.0.0.1:${(other.address() as AddressInfo).port}`
     const alias = `localhost:${plugin.adminPort}`
+    const silent = '127.0.0.1:1'
     t.match(await fixture.find('drift', '--peers', `${peer},${alias}`), /^ok: the nodes agree/)
+    t.match(
+      await fixture.find('drift', '--peers', `${peer},${alias},${silent}`),
+      /^ok: the 2 nodes that announce one agree on the key/,
+    )
+    t.equal(
+      await fixture.find('drift', '--peers', `${peer},${silent}`),
+      '',
+      'one node cannot agree or disagree',
+    )
     t.match(
       await fixture.find('drift', '--peers', `${peer},${stranger}`),
       /^fail: the nodes announce different keys/,
@@ -526,8 +537,15 @@ ${more}`
       'in the grace of an outage, or with local keys',
     )
     t.match(
-      await fixture.find('node', '--peers', '127.0.0.1:1'),
+      await fixture.find('node', '--peers', silent),
       /^unknown: the plugin at http:\/\/127\.0\.0\.1:1 /,
+    )
+    reason = 'ok'
+    keyId = undefined
+    t.match(
+      await fixture.find('node', '--peers', stranger),
+      /^fail: .* announces no key; pass the admin\.listen of transit-bridge kms/,
+      'the CSI provider and the installer are ready, too',
     )
     other.close()
   })
