@@ -4,6 +4,8 @@ import { isComposite, isFolder, type ClassObject, type CompositeObject } from '.
 
 /** Maximum number of unknown names with a suggestion: each is compared with all known names. */
 const MAX_SUGGESTIONS = 20
+/** A longer name is invalid (OBJECT_NAME), and comparing with one of 250 KiB would hold the event loop for 150 ms. */
+const LONGEST_NAME = 63
 /** Finding the line of each takes time, and these are enough to start fixing. */
 const MAX_FAULTS = 100
 
@@ -75,7 +77,8 @@ function fieldOf({ type }: CompositeObject): string {
 }
 
 function unknownName(name: string, names: ReadonlyMap<string, number>): string {
-  const nearest = findNearest(name, names.keys())
+  const known = [...names.keys()].filter(({ length }) => length <= LONGEST_NAME)
+  const nearest = findNearest(name, known)
   const hint = nearest === undefined ? 'write name: in that object' : `did you mean ${nearest}?`
   return `refers to ${showValue(name)}, which is not the name of an object; ${hint}`
 }

@@ -181,6 +181,16 @@ holds(
   400,
 )
 
+function countSteps(texts: readonly string[]): readonly number[] {
+  const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...env } = process.env
+  const output = execFileSync(process.execPath, [join(import.meta.dirname, 'count-steps.ts')], {
+    input: JSON.stringify(texts),
+    maxBuffer: 1 << 26,
+    env,
+  })
+  return JSON.parse(output.toString()) as number[]
+}
+
 void test('reading a class takes a number of steps that is proportional to its length', (t) => {
   const families = fc.sample(
     fc.string({ unit: fc.constantFrom(...TOKENS), minLength: 1, maxLength: 5 }),
@@ -189,13 +199,7 @@ void test('reading a class takes a number of steps that is proportional to its l
   const texts = [...TOKENS, ...families].flatMap((token) =>
     [200, 800].map((count) => token.repeat(count)),
   )
-  const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...env } = process.env
-  const output = execFileSync(process.execPath, [join(import.meta.dirname, 'count-steps.ts')], {
-    input: JSON.stringify(texts),
-    maxBuffer: 1 << 26,
-    env,
-  })
-  const steps = JSON.parse(output.toString()) as number[]
+  const steps = countSteps(texts)
   t.equal(steps.length, texts.length)
   for (let at = 0; at < steps.length; at += 2) {
     const [few = 0, many = 0] = steps.slice(at, at + 2)
@@ -205,5 +209,19 @@ void test('reading a class takes a number of steps that is proportional to its l
       `${JSON.stringify(texts[at]?.slice(0, 20))}: ${String(few)}, ${String(many)}`,
     )
   }
+  t.end()
+})
+
+void test('unknown names are not compared with a name of 200,000 characters', (t) => {
+  const name = 'x'.repeat(200_000)
+  const unknown = Array.from({ length: 20 }, (_none, index) => `y${String(index)}`.padEnd(60, 'y'))
+  const [steps = Infinity] = countSteps([
+    JSON.stringify([
+      { name, path: 'a', type: 'keyInfo', key: 'k' },
+      { path: 'b', type: 'bundle', of: unknown },
+    ]),
+  ])
+  // One for each character; each comparison takes twice as many.
+  t.ok(steps < 2 * name.length, String(steps))
   t.end()
 })
