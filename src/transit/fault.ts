@@ -1,7 +1,7 @@
 import { BridgeError, type ErrorCode } from '../errors.ts'
 
 /** In an error response: the request names a version that this node does not have. */
-const NEWER = /version is too new|higher than the latest key version/i
+const NEWER = /version is too new|higher than the latest key version|version does not exist/i
 
 /**
  * What Transit's error texts mean. Vault distinguishes these cases only by their text. This table is the only place that reads
@@ -19,7 +19,7 @@ const MEANINGS: readonly (readonly [RegExp, ErrorCode, advice?: string])[] = [
   [/message authentication failed|failed to RSA decrypt/i, 'CIPHERTEXT_INVALID'],
   [/invalid ciphertext|could not decode base64/i, 'CIPHERTEXT_INVALID'],
   [/not exportable/i, 'KEY_UNSUITABLE'],
-  [/version does not exist|invalid key version/i, 'KEY_MISSING'],
+  [/invalid key version/i, 'KEY_MISSING'],
   [/not supported for key type|missing 'context' for key derivation/i, 'KEY_UNSUITABLE'],
   [/associated_data|associated data/i, 'KEY_UNSUITABLE'],
 ]
@@ -31,7 +31,7 @@ export function explainTransitFault(words: string, cause?: unknown): BridgeError
   return new BridgeError(code, advice === undefined ? words : `${words}; ${advice}`, { cause })
 }
 
-/** Whether a response to an encrypt or a decrypt is from a node that does not have the newest version yet. */
+/** Whether a response to an encrypt, a decrypt or an export is from a node that does not have the newest version yet. */
 export function lacksVersion({ status, text }: { status: number; text: string }): boolean {
   return status >= 400 && NEWER.test(text)
 }

@@ -128,7 +128,8 @@ export class Transit {
 
   /**
    * The material of an exportable key by version, in Transit's text form (base64, or PEM for RSA and ECDSA), which the
-   * caller owns and zeroes. KEY_UNSUITABLE if the key is not exportable, KEY_MISSING if there is no such key or version.
+   * caller owns and zeroes. KEY_UNSUITABLE if the key is not exportable, KEY_MISSING if there is no such key,
+   * KEY_VERSION_UNKNOWN if there is no such version.
    */
   async exportKey(
     key: string,
@@ -140,7 +141,7 @@ export class Transit {
     const path = version === 'all' ? place : `${place}/${String(version)}`
     try {
       const answer = await this.#vault.request(
-        { operation: 'export_key', method: 'GET', path },
+        { operation: 'export_key', method: 'GET', path, isBehind: lacksVersion },
         context,
       )
       return parseExportedKey(answer.body)

@@ -13,6 +13,7 @@ const WORDS: readonly (readonly [string, ErrorCode])[] = [
   ],
   ['invalid ciphertext: version is too new', 'KEY_VERSION_UNKNOWN'],
   ['requested version for encryption is higher than the latest key version', 'KEY_VERSION_UNKNOWN'],
+  ['version does not exist or cannot be found', 'KEY_VERSION_UNKNOWN'],
   ['invalid ciphertext: no prefix', 'CIPHERTEXT_INVALID'],
   ['invalid ciphertext: wrong number of fields', 'CIPHERTEXT_INVALID'],
   ['invalid ciphertext: version number could not be decoded', 'CIPHERTEXT_INVALID'],

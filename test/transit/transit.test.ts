@@ -56,7 +56,8 @@ void test('an answer of a node that lags behind a rotation is recognized, in eac
   const input = { plaintext: bytes('seed'), associatedData: bytes('aad'), keyVersion: 2 }
   await transit.encrypt('k', [input], context)
   await transit.readKey('k', context, { knownVersion: 2 }).catch(() => undefined)
-  const [encrypting, reading] = requests.map(
+  await transit.exportKey('k', 'encryption-key', 2, context).catch(() => undefined)
+  const [encrypting, reading, exporting] = requests.map(
     ({ isBehind }) =>
       (status: number, body: object) =>
         isBehind?.({ status, text: JSON.stringify(body) }),
@@ -70,6 +71,8 @@ void test('an answer of a node that lags behind a rotation is recognized, in eac
   t.equal(reading?.(200, { data: { latest_version: 1 } }), true)
   t.equal(reading?.(200, { data: { latest_version: 2 } }), false)
   t.equal(reading?.(404, { errors: [] }), false)
+  t.equal(exporting?.(400, { errors: ['version does not exist or cannot be found'] }), true)
+  t.equal(exporting?.(404, { errors: [] }), false)
 })
 
 void test('only the viewed part of a larger buffer is sent', async (t) => {

@@ -6,6 +6,7 @@ import type { Secret } from '../../secret.ts'
 import { authenticatesAad, type TransitKey } from '../../transit/key.ts'
 import { decodeExportedKey, exportKindOf, isAsymmetric } from '../../transit/private-key.ts'
 import type { Transit } from '../../transit/transit.ts'
+import { isAbsence } from '../class/object-fault.ts'
 import type { ExportedKeyObject } from '../class/object-types.ts'
 import { fingerprint, zeroFiles, type ContentFile } from './content.ts'
 import { encodeContent } from './encoding.ts'
@@ -49,7 +50,9 @@ export async function exportObjects(
   const versions = findVersions(key, wanted)
   const [only] = versions
   const asked = wanted === 'all' || only === undefined ? 'all' : only
-  const exported = await engine.exportKey(key.name, exportKindOf(key.type), asked, context)
+  const exported = await engine
+    .exportKey(key.name, exportKindOf(key.type), asked, context)
+    .catch((thrown: unknown) => rethrowAbsence(thrown, key, versions))
   const made = new MadeFiles(objects, count)
   try {
     for (const [index, version] of versions.entries()) {
@@ -64,6 +67,25 @@ export async function exportObjects(
   } finally {
     for (const material of exported.values()) material.reveal().fill(0)
   }
+}
+
+/**
+ * What Vault showed in the metadata of the key exists. A node that does not have it yet lags behind, or it was removed since, which
+ * the next read of the metadata shows. As an absence it would remove the file of an optional object.
+ */
+function rethrowAbsence(thrown: unknown, key: TransitKey, versions: readonly number[]): never {
+  const error = BridgeError.from(thrown)
+  if (!isAbsence(error) && error.code !== 'KEY_VERSION_UNKNOWN') throw error
+  throw notExported(key, versions.at(-1) ?? key.latestVersion, error)
+}
+
+function notExported({ name }: TransitKey, version: number, cause?: BridgeError): BridgeError {
+  const reason = cause === undefined ? '' : `: ${cause.message}`
+  return new BridgeError(
+    'KEY_VERSION_UNKNOWN',
+    `Vault showed version ${String(version)} of transit key ${name}, but did not export it${reason}`,
+    { cause },
+  )
 }
 
 function requireExportable({ name, type, derived }: TransitKey): void {
@@ -95,8 +117,7 @@ class MadeFiles {
 
   /** Zeroes the material. */
   add(key: TransitKey, version: number, material: Secret<Buffer> | undefined): void {
-    if (material === undefined)
-      throw new BridgeError('OBJECT_MISSING', `Vault did not export version ${String(version)}`)
+    if (material === undefined) throw notExported(key, version)
     const bytes = decodeExportedKey(key.type, material)
     try {
       for (const object of this.#objects) this.#addTo(object, key, version, bytes)

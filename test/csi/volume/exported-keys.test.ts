@@ -1,4 +1,5 @@
 import { after, end, test } from 'tap'
+import { HttpProxy, type HttpAnswer } from '../../real/faults/http-proxy.ts'
 import { failure, podRequests, startFixture } from '../fixture.ts'
 import { newPod, PodVault } from '../pod-vault.ts'
 
@@ -87,6 +88,38 @@ void test('the reason is in the message, no matter how many objects fail and how
     /^objects\[0\] \(x{80}…\), (?:.*, ){2}objects\[3\] \(x{80}…\) and 96 more: Vault has no transit key app-none/,
   )
 })
+
+for (const [what, version, answer] of [
+  [
+    'does not know the version yet',
+    'latest',
+    { status: 400, body: { errors: ['version does not exist or cannot be found'] } },
+  ],
+  ['does not know the key yet', 'latest', { status: 404, body: { errors: [] } }],
+  ['exports fewer versions than it showed', 'all', { status: 200, body: { data: { keys: {} } } }],
+] satisfies [string, string, HttpAnswer][]) {
+  void test(`an optional file is not removed because a node of Vault ${what}`, async (t) => {
+    const proxy = await HttpProxy.start(vault.bao.address)
+    const behind = await startFixture(vault, { address: proxy.address })
+    t.teardown(async () => {
+      await behind.stop()
+      await proxy.stop()
+    })
+    proxy.respond(answer, { match: (_method, path) => path.includes('/export/') })
+    const object = { type: 'exportedKey', key: 'app-mac', version, optional: true }
+    const attributes = await vault.attributes(newPod(), [
+      { ...object, path: 'mac' },
+      { path: 'info', type: 'keyInfo', key: 'app-mac' },
+    ])
+    t.match(await failure(behind.driver.mount({ attributes })), {
+      code: 'FAILED_PRECONDITION',
+      message: /^Vault showed version [12] of transit key app-mac, but did not export it/,
+    })
+    t.same([...behind.provider.ledger.summary().failing], [['outage', 1]])
+    proxy.clear()
+    t.ok((await behind.driver.mount({ attributes })).files.size > 1)
+  })
+}
 
 // Explicit, because the open socket keeps tap waiting for more tests.
 end()
