@@ -187,12 +187,9 @@ export class VolumeContent {
   /** Key metadata shows a rotation of an exported key before the cached content expires. */
   #holdsExports({ files }: CachedContent, { objects, engines }: Volume, keys: Keys): boolean {
     return objects.filter(isExport).every((object) => {
-      const known = keys.get(identifyKey(object.key, engines.of(object)))
-      if (known === undefined || known instanceof BridgeError || known.key === undefined)
-        return false
       const held = files.get(object.index)?.map(({ version }) => version) ?? []
       try {
-        return areCurrent(held, object, known.key)
+        return areCurrent(held, object, findKey(object.key, engines.of(object), keys))
       } catch {
         return false
       }

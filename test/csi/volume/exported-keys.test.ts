@@ -121,5 +121,23 @@ for (const [what, version, answer] of [
   })
 }
 
+void test('a soft-deleted key is not served from the cache', async (t) => {
+  await vault.makeKey('app-soft', 'aes256-gcm96', { exportable: true })
+  const fresh = await startFixture(vault, { refreshIntervalMs: 0 })
+  t.teardown(() => fresh.stop())
+  const object = { path: 'key', type: 'exportedKey', key: 'app-soft' }
+  const attributes = await vault.attributes(newPod(), [object])
+  t.ok((await fresh.driver.mount({ attributes })).files.has('key'))
+  const deleted = await vault.bao.request('DELETE', 'transit/keys/app-soft/soft-delete')
+  if (deleted.status >= 400) {
+    t.comment('only OpenBao deletes softly')
+    return
+  }
+  t.match(await failure(fresh.driver.mount({ attributes })), {
+    code: 'NOT_FOUND',
+    message: /transit key app-soft is soft-deleted/,
+  })
+})
+
 // Explicit, because the open socket keeps tap waiting for more tests.
 end()
