@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { ContentCache } from '../../src/csi/volume/content-cache.ts'
 import type { ContentFile } from '../../src/csi/volume/content.ts'
-import { KeyCache } from '../../src/csi/volume/key-cache.ts'
+import { KeyCache, type KeyReader } from '../../src/csi/volume/key-cache.ts'
 import type { PodSession } from '../../src/csi/identity/pod-session.ts'
 import { SessionCache } from '../../src/csi/identity/session-cache.ts'
 import { SharedMounts, type ServedContent } from '../../src/csi/shared-mounts.ts'
@@ -178,17 +178,19 @@ function keyFixture() {
   const clock = new HandClock()
   const cache = new KeyCache({ refreshIntervalMs: 30_000, revalidateAfterMs: 10 * MINUTE, clock })
   const reads: string[] = []
+  const knownVersions: (number | undefined)[] = []
   const answers = new Map<string, TransitKey | BridgeError>()
   const read = (rights: string) => {
-    const readKey = () => {
+    const readKey: KeyReader['engine']['readKey'] = (_key, _context, reading) => {
       reads.push(rights)
+      knownVersions.push(reading?.knownVersion)
       const answer = answers.get(rights) ?? keyOf(1)
       return answer instanceof BridgeError ? Promise.reject(answer) : Promise.resolve(answer)
     }
     const reader = { engine: { readKey }, place: ' transit', owner: 'shop', rights }
     return cache.read('k', reader, { deadline: clock.monotonic() + 1e9 })
   }
-  return { clock, reads, answers, read }
+  return { clock, reads, knownVersions, answers, read }
 }
 
 void test('readers with the same permissions share one read per interval; others prove theirs once per revalidateAfter', async (t) => {
@@ -291,6 +293,18 @@ void test('older key metadata, for example from a lagging standby, is ignored fo
     1,
     'a key that was created again is accepted at once',
   )
+})
+
+void test('a read names the version that is known, so that the client leaves a node that lags for longer', async (t) => {
+  const { clock, answers, knownVersions, read } = keyFixture()
+  answers.set('a', keyOf(3))
+  await read('a')
+  answers.set('a', keyOf(2))
+  for (let round = 0; round < 6; round += 1) {
+    await clock.advance(30_000)
+    await read('a')
+  }
+  t.same(knownVersions, [undefined, 3, 3, 3, 3, 3, 2], 'a restore becomes the known state')
 })
 
 void test('shared content is zeroed after the last caller has its copy or gives up', async (t) => {

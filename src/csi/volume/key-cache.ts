@@ -115,8 +115,10 @@ export class KeyCache {
     const deadline = clock.monotonic() + READ_TIMEOUT_MS
     const proof = identifyProof(name, reader)
     try {
-      const key = await readOrNone(name, reader, { deadline, uid })
-      const known = this.#accept(identifyKey(name, reader), key, reader.owner)
+      const id = identifyKey(name, reader)
+      const knownVersion = this.#known.get(id)?.key?.latestVersion
+      const key = await readOrNone(name, reader, { deadline, uid }, knownVersion)
+      const known = this.#accept(id, key, reader.owner)
       this.#proofs.set(proof, clock.monotonic(), { owner: reader.owner, size: 1 })
       return known
     } catch (thrown) {
@@ -163,9 +165,10 @@ async function readOrNone(
   name: string,
   { engine, derivation }: KeyReader,
   context: CallContext,
+  knownVersion: number | undefined,
 ): Promise<TransitKey | undefined> {
   try {
-    return await engine.readKey(name, context, { derivation })
+    return await engine.readKey(name, context, { derivation, knownVersion })
   } catch (thrown) {
     const error = BridgeError.from(thrown)
     if (error.code === 'KEY_MISSING') return undefined
