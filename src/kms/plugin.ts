@@ -160,7 +160,7 @@ interface TransitCalls {
 function createTransitCalls(options: KmsPluginOptions): TransitCalls {
   const { kms, transit, vault, clock, metrics } = options
   const { key } = transit
-  const engine = new Transit({ vault, mount: transit.mount })
+  const engine = new Transit({ vault, mount: transit.mount, isUniform: true })
   const encrypts = new Batcher({
     send: async (inputs: readonly EncryptInput[], context) =>
       refuseWrongCiphertexts(inputs, await engine.encrypt(key, inputs, context)),

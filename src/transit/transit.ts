@@ -42,16 +42,20 @@ export interface TransitOptions {
   readonly vault: VaultRequester
   /** Where the Transit engine is mounted, without leading or trailing slash. */
   readonly mount: string
+  /** Whether all encrypts take about equally long, and all decrypts: they have one key and short values. */
+  readonly isUniform?: boolean | undefined
 }
 
 /** Transit as a typed API. Every method throws the BridgeErrors of VaultRequester and of `fault.ts`. */
 export class Transit {
   readonly #vault: VaultRequester
   readonly #mount: string
+  readonly #isUniform: boolean | undefined
 
   constructor(options: TransitOptions) {
     this.#vault = options.vault
     this.#mount = options.mount
+    this.#isUniform = options.isUniform
   }
 
   /**
@@ -157,7 +161,14 @@ export class Transit {
     context: CallContext,
   ): Promise<{ readonly request: VaultRequest; readonly answer: VaultResponse }> {
     const path = this.#path(operation, key)
-    const request: VaultRequest = { operation, method: 'POST', path, body, isBehind: lacksVersion }
+    const request: VaultRequest = {
+      operation,
+      method: 'POST',
+      path,
+      body,
+      isBehind: lacksVersion,
+      isUniform: this.#isUniform,
+    }
     try {
       return { request, answer: await this.#vault.request(request, context) }
     } catch (error) {

@@ -18,7 +18,11 @@ const textOf = (value: unknown): string =>
   Buffer.from((value as { data: number[] }).data).toString()
 
 /** Transit over a Vault that returns one response or error, and records the requests. */
-function transitOf(answer: Partial<VaultResponse> | BridgeError, mount = 'transit') {
+function transitOf(
+  answer: Partial<VaultResponse> | BridgeError,
+  mount = 'transit',
+  isUniform?: boolean,
+) {
   const requests: VaultRequest[] = []
   const contexts: CallContext[] = []
   const vault: VaultRequester = {
@@ -31,7 +35,7 @@ function transitOf(answer: Partial<VaultResponse> | BridgeError, mount = 'transi
       return { status: 200, body: undefined, ...answer }
     },
   }
-  return { transit: new Transit({ vault, mount }), requests, contexts }
+  return { transit: new Transit({ vault, mount, isUniform }), requests, contexts }
 }
 
 const answerWith = (data: unknown, status = 200) => ({ status, body: { data } })
@@ -49,6 +53,20 @@ void test('encrypt requests the exact version, with plaintext and AAD in base64'
     },
   ])
   t.equal(contexts[0], context)
+})
+
+void test('only requests of a user with one key and short values are uniform', async (t) => {
+  for (const isUniform of [true, undefined]) {
+    const answer = answerWith({ ciphertext: 'vault:v3:AAAA', plaintext: base64('seed') })
+    const { transit, requests } = transitOf(answer, 'transit', isUniform)
+    const input = { plaintext: bytes('seed'), associatedData: bytes('aad'), keyVersion: 3 }
+    await transit.encrypt('k', [input], context)
+    await transit.decrypt('k', [{ ciphertext: 'vault:v3:AAAA' }], context)
+    t.same(
+      requests.map((request) => request.isUniform),
+      [isUniform, isUniform],
+    )
+  }
 })
 
 void test('an answer of a node that lags behind a rotation is recognized, in each form', async (t) => {

@@ -559,22 +559,42 @@ void test('several addresses', async (t) => {
       const clock = new HandClock()
       const vault = await LocalVault.start(s, inTurn(silence, silence, good))
       const { client } = clientFixture(s, [vault.address], { clock, timeoutMs: 8_000 })
-      const response = client.request(decrypt, { deadline: 3_000 })
+      const uniform = { ...decrypt, isUniform: true }
+      const response = client.request(uniform, { deadline: 3_000 })
       await vault.arrival(1)
       await clock.advance(750)
       await clock.advance(50)
       await vault.arrival(2)
       // Its patience is now 1.5 s, in case Vault is slow.
       await clock.advance(499)
-      await client.request(decrypt, { deadline: 3_000 })
+      await client.request(uniform, { deadline: 3_000 })
       s.equal(vault.requests.length, 3)
       await clock.advance(1)
-      await client.request(decrypt, { deadline: 3_000 })
+      await client.request(uniform, { deadline: 3_000 })
       await clock.advance(100)
       s.equal((await response).status, 200)
       s.equal(vault.requests.length, 5)
     },
   )
+
+  void t.test('a Decrypt with a slow key is answered beside those with a fast one', async (s) => {
+    const clock = new HandClock()
+    const vault = await LocalVault.start(s, (...given) => {
+      if (given[1].url === '/v1/slow') clock.after(700, () => good(...given))
+      else good(...given)
+    })
+    const { client } = clientFixture(s, [vault.address], { clock, timeoutMs: 8_000 })
+    const slow = client.request({ ...decrypt, path: 'slow' }, { deadline: 10_000 })
+    await vault.arrival(1)
+    let isOpen = true
+    void slow.catch(() => undefined).finally(() => (isOpen = false))
+    await eventually('an answer', async () => {
+      await client.request(decrypt, { deadline: 20_000 })
+      await clock.advance(50)
+      return !isOpen
+    })
+    s.equal((await slow).status, 200)
+  })
 
   void t.test(
     'if all addresses are silent, one request after another is sent again, every 100 ms',

@@ -11,8 +11,8 @@ export interface Attempt {
   readonly endsAt: number
   /** After this time without an answer the request may be sent elsewhere, long before `endsAt`; undefined if it must not be. */
   readonly patienceMs?: number | undefined
-  /** The patience of a first try, if all requests of this operation take equally long. */
-  readonly alikePatienceMs?: number | undefined
+  /** The patience of a first try, if the request is uniform. */
+  readonly uniformPatienceMs?: number | undefined
   /** Which tries are in progress, if this one may be repeated. */
   readonly silence?: Silence | undefined
 }

@@ -28,7 +28,7 @@ import type { TlsFiles } from '../tls/tls-files.ts'
 import { readAgain, readFirst } from './tls-faults.ts'
 import { TlsMaterial, type TlsMetrics } from '../tls/tls-material.ts'
 import { Silence } from './silence.ts'
-import { MetSilence, Slowness, areAlike, isRepeatable, mayLeave } from './slowness.ts'
+import { MetSilence, Slowness, isRepeatable, mayLeave } from './slowness.ts'
 import { Transport } from './transport.ts'
 import { wait } from '../../time/wait.ts'
 
@@ -193,7 +193,8 @@ class Client implements VaultClient {
       context,
       endsAt: Math.min(context.deadline, startedAt + timeoutMs),
       patienceMs: leaves ? patienceMs : undefined,
-      alikePatienceMs: areAlike(request) ? this.#book.patienceFor(request.operation) : undefined,
+      uniformPatienceMs:
+        request.isUniform === true ? this.#book.patienceFor(request.operation) : undefined,
       silence: leaves ? this.#silence : undefined,
     }
     const tlsVersion = this.#tls?.version

@@ -28,7 +28,7 @@ export class Exchange implements Dispatcher.DispatchHandler, SilentTry {
   readonly #names: Pick<NameLookup, 'isPending'> | undefined
   readonly startedAt: number
   readonly patienceMs: number
-  readonly alikePatienceMs: number | undefined
+  readonly uniformPatienceMs: number | undefined
   readonly operation: VaultOperation
   #cancelTimer: CancelTimer
   readonly #signal: AbortSignal | undefined
@@ -57,7 +57,7 @@ export class Exchange implements Dispatcher.DispatchHandler, SilentTry {
     this.#clock = clock
     this.#names = names
     this.patienceMs = attempt.patienceMs ?? leftMs
-    this.alikePatienceMs = attempt.alikePatienceMs
+    this.uniformPatienceMs = attempt.uniformPatienceMs
     this.operation = attempt.request.operation
     const firstMs = Math.min(this.patienceMs, leftMs)
     this.#cancelTimer = clock.after(firstMs, () => this.#loseTime(firstMs, leftMs - firstMs))

@@ -56,6 +56,8 @@ export interface VaultRequest {
    */
   readonly isBehind?:
     ((answer: { readonly status: number; readonly text: string }) => boolean) | undefined
+  /** Whether all requests of this operation take about equally long: if a later one is answered first, this one is stuck. */
+  readonly isUniform?: boolean | undefined
   /** Whether the request must not be sent again after a failure, because Vault may have carried it out: the rotation of a key. */
   readonly isSentOnce?: boolean | undefined
   /**

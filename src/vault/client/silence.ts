@@ -14,8 +14,8 @@ export interface SilentTry {
   readonly startedAt: number
   readonly patienceMs: number
   readonly operation: VaultOperation
-  /** The patience of a first try, if all requests of this operation take equally long. */
-  readonly alikePatienceMs?: number | undefined
+  /** The patience of a first try, if its request is uniform. */
+  readonly uniformPatienceMs?: number | undefined
   /** Ends it, so that its request is sent elsewhere. */
   leave(): void
 }
@@ -59,6 +59,6 @@ export class Silence {
  * long.
  */
 function patienceBeside(answered: VaultOperation, one: SilentTry): number {
-  const { operation, patienceMs, alikePatienceMs = patienceMs } = one
-  return operation === answered ? alikePatienceMs : patienceMs
+  const { operation, patienceMs, uniformPatienceMs = patienceMs } = one
+  return operation === answered ? uniformPatienceMs : patienceMs
 }

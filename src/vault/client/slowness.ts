@@ -19,11 +19,6 @@ export function mayLeave(request: VaultRequest): boolean {
   return isRepeatable(request) && !CHANGES.has(request.operation)
 }
 
-/** Whether requests of this operation take equally long. A pod chooses how much work its requests are. */
-export function areAlike({ operation, passesOn = false }: VaultRequest): boolean {
-  return !passesOn && (operation === 'encrypt' || operation === 'decrypt')
-}
-
 /** What the time that requests take says about the addresses. A request of a pod may be slow, so its time says little. */
 export class Slowness {
   readonly #book: AddressBook
