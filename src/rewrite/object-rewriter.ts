@@ -28,8 +28,8 @@ export type Outcome =
 export type Attempt =
   | Outcome
   /**
-   * The server returned 500, and does so also if it would write nothing. Then neither the KMS plugin nor etcd is the reason:
-   * usually it cannot call an admission webhook.
+   * The server returned 500, and does so also if it would write nothing. Then the encryption and the write are not the reason:
+   * usually it cannot call an admission webhook. It may also be unable to read the object.
    */
   | { readonly kind: 'failing'; readonly error: BridgeError }
 
