@@ -13,8 +13,9 @@ const SKEW_WARNING_MS = 5_000
 
 /** What Vault's addresses show without a login: reachability, seal, TLS, clock. */
 export function checkVault(views: readonly VaultView[], clock: Clock): readonly Finding[] {
+  const isReached = views.some(({ problem }) => problem === undefined)
   return views.flatMap((view) => [
-    checkReach(view, views.length > 1),
+    checkReach(view, isReached),
     ...checkVersion(view),
     ...checkSeal(view),
     ...checkCertificates(view, clock.now()),
@@ -22,11 +23,11 @@ export function checkVault(views: readonly VaultView[], clock: Clock): readonly 
   ])
 }
 
-/** One unreachable address of several is not an outage. */
-function checkReach({ address, problem, health }: VaultView, hasOthers: boolean): Finding {
+/** An unreachable address is not an outage if another one answers. */
+function checkReach({ address, problem, health }: VaultView, isReached: boolean): Finding {
   if (problem === undefined)
     return ok('vault reach', `${address} answers, version ${health?.version ?? 'unknown'}`)
-  return hasOthers ? warn('vault reach', problem) : fail('vault reach', problem)
+  return isReached ? warn('vault reach', problem) : fail('vault reach', problem)
 }
 
 /**

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'tap'
 
 import { systemClock } from '../../src/time/clock.ts'
-import { viewVault } from '../../src/doctor/vault-probe.ts'
+import { viewVault, type VaultView } from '../../src/doctor/vault-probe.ts'
 import { checkVault } from '../../src/doctor/vault-check.ts'
 import { OpenBao } from '../real/vault/openbao.ts'
 import { CertificateAuthority } from '../real/host/pki.ts'
@@ -55,6 +55,16 @@ for (const [version, level] of [
     t.equal(about('vault version', { health })?.level, level)
   })
 }
+
+void test('an address that does not answer warns if another one does, and fails if none does', async (t) => {
+  const silent = { address: 'https://a.example.com', problem: 'no answer', certificates: [] }
+  const levels = (...views: readonly VaultView[]) =>
+    checkVault(views, clock)
+      .filter(({ what }) => what === 'vault reach')
+      .map(({ level }) => level)
+  t.same(levels(silent, { ...answering, certificates: [] }), ['warn', 'ok'])
+  t.same(levels(silent, { ...silent, address: 'https://b.example.com' }), ['fail', 'fail'])
+})
 
 void test('a Vault that is not initialized fails', async (t) => {
   const health = { ...answering.health, initialized: false }
