@@ -5,6 +5,7 @@ import { test } from 'tap'
 
 import { BoltFile } from '../../src/etcd/snapshot/bolt-file.ts'
 import { readAt } from '../../src/etcd/snapshot/snapshot-bytes.ts'
+import { SnapshotStore } from '../../src/etcd/snapshot/snapshot-store.ts'
 import { tempFolder } from '../real/host/temp-folder.ts'
 
 void test('a disk that reports an error for a snapshot is a fault of the host, and not of the program or the snapshot', async (t) => {
@@ -31,4 +32,19 @@ void test('a snapshot is read up to its end', async (t) => {
     const bytes = await readAt(file, buffer, position)
     t.equal(buffer.toString('latin1', 0, bytes), text)
   }
+})
+
+void test('an error about a snapshot names its file, because a command may read several', async (t) => {
+  const path = join(tempFolder('snapshot'), 'old backup.db')
+  const message = (text: string) => `etcd snapshot ${path}: ${text}`
+  await t.rejects(SnapshotStore.open(path), {
+    message: message('cannot be read: there is no such file'),
+  })
+  writeFileSync(path, 'something else')
+  await t.rejects(SnapshotStore.open(path), {
+    code: 'SNAPSHOT_INVALID',
+    message: message(
+      'the file is not an etcd snapshot; pass a file that "etcdctl snapshot save" wrote, or a copy of member/snap/db',
+    ),
+  })
 })

@@ -38,6 +38,7 @@ export class SnapshotStore implements Store {
   readonly name: string
   /** Whether the file carries a checksum; a wrong one is an error of `open`. */
   readonly checksum: Checksum
+  readonly #path: string
   readonly #file: FileHandle
   readonly #bolt: BoltFile
   #revision: bigint | undefined
@@ -47,19 +48,20 @@ export class SnapshotStore implements Store {
 
   /** Throws USAGE_INVALID if the file cannot be read, SNAPSHOT_INVALID if it is not a complete snapshot. */
   static async open(path: string): Promise<SnapshotStore> {
-    const file = await openRegularFile(path, `--snapshot ${path}`)
+    const file = await openRegularFile(path, `etcd snapshot ${path}`)
     try {
       // The header first, so that another kind of file is reported as such and not as a truncated snapshot.
       const bolt = await BoltFile.open(file)
       return new SnapshotStore(path, file, bolt, await checkSnapshot(file))
     } catch (error) {
       await file.close()
-      throw error
+      throw withPath(path, error)
     }
   }
 
   private constructor(path: string, file: FileHandle, bolt: BoltFile, checksum: Checksum) {
     this.name = `snapshot ${basename(path)}`
+    this.#path = path
     this.#file = file
     this.#bolt = bolt
     this.checksum = checksum
@@ -74,6 +76,17 @@ export class SnapshotStore implements Store {
   }
 
   async *readPages(
+    selection: KeySelection,
+    signal: AbortSignal,
+  ): AsyncIterable<readonly StoredObject[]> {
+    try {
+      yield* this.#readPages(selection, signal)
+    } catch (error) {
+      throw withPath(this.#path, error)
+    }
+  }
+
+  async *#readPages(
     selection: KeySelection,
     signal: AbortSignal,
   ): AsyncIterable<readonly StoredObject[]> {
@@ -125,6 +138,12 @@ export class SnapshotStore implements Store {
     }
     return { key, value }
   }
+}
+
+/** A command may read several snapshots. */
+function withPath(path: string, thrown: unknown): unknown {
+  if (!(thrown instanceof BridgeError)) return thrown
+  return new BridgeError(thrown.code, `etcd snapshot ${path}: ${thrown.message}`, { cause: thrown })
 }
 
 function sizeOf(page: readonly StoredObject[]): number {

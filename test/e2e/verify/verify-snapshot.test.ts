@@ -116,7 +116,7 @@ for (const [what, damage, message] of DAMAGES) {
 void test('a missing file is a usage error', async (t) => {
   await t.rejects(SnapshotStore.open('/nowhere.db'), {
     code: 'USAGE_INVALID',
-    message: '--snapshot /nowhere.db: cannot be read: there is no such file',
+    message: 'etcd snapshot /nowhere.db: cannot be read: there is no such file',
   })
   await t.rejects(SnapshotStore.open(tempFolder('snapshot')), { code: 'USAGE_INVALID' })
 })
