@@ -2,7 +2,7 @@ import type { Store } from '../etcd/store.ts'
 import { systemClock } from '../time/clock.ts'
 import { describeCount } from '../text/count.ts'
 import { escapeControls } from '../text/one-line.ts'
-import { CLUSTER_MARKER, findMissingCluster } from '../verify/gaps.ts'
+import { CLUSTER_MARKER, findMissingCluster, findNothingDecrypted } from '../verify/gaps.ts'
 import type { Proof } from '../verify/proof.ts'
 import { scanStore } from '../verify/scan.ts'
 import type { NamedFinding } from '../verify/tally.ts'
@@ -50,7 +50,7 @@ export async function readCoverage(options: EscrowReadingOptions): Promise<Cover
   const resources = [...tally.resources.values()]
   const sum = (count: (resource: (typeof resources)[number]) => number) =>
     resources.reduce((total, resource) => total + count(resource), 0)
-  const encrypted = sum(({ objects, plain }) => objects - plain)
+  const { encrypted } = tally
   const markers = new Set(found.has(marker) ? [CLUSTER_MARKER] : [])
   return {
     source: store.name,
@@ -66,7 +66,7 @@ export async function readCoverage(options: EscrowReadingOptions): Promise<Cover
       ...gaps,
       ...store.faults,
       ...findMissingCluster({ markers, prefix }),
-      ...(encrypted === 0 ? ['there is no encrypted object, so nothing is proved'] : []),
+      ...findNothingDecrypted(encrypted),
     ],
   }
 }

@@ -38,6 +38,11 @@ export function findGaps(facts: GapFacts): readonly string[] {
   ]
 }
 
+/** Data that was not there to be decrypted proves nothing about the key. */
+export function findNothingDecrypted(encrypted: number): readonly string[] {
+  return encrypted === 0 ? ['there is no encrypted object, so nothing is proved'] : []
+}
+
 /** Without kube-system the prefix is wrong, or this etcd holds only part of a cluster (such as its events). */
 export function findMissingCluster({
   markers,

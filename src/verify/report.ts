@@ -2,6 +2,7 @@ import type { Expectation } from '../encryption/expectation.ts'
 import { PLAINTEXT } from '../encryption/rules-file.ts'
 import { formatResource } from '../kube/resource.ts'
 import { hashKeyId } from '../seed/key-id.ts'
+import { findNothingDecrypted } from './gaps.ts'
 import {
   emptyTally,
   type Group,
@@ -123,10 +124,7 @@ export function makeReport(options: ReportOptions): Report {
     ? sum((each) => each.withoutProvider)
     : undefined
   const localKeys = countLocalKeys(tally)
-  const isHollow = depth === 'offline' && localKeys === undefined
-  const gaps = isHollow
-    ? [...options.gaps, 'no object is under a local key, so nothing is proved']
-    : options.gaps
+  const gaps = [...options.gaps, ...findHollow(tally, depth, localKeys)]
   const faults = plain + unreadable + unproven + (withoutProvider ?? 0) + gaps.length
   return {
     ok: faults === 0,
@@ -146,6 +144,17 @@ export function makeReport(options: ReportOptions): Report {
     keyVersionsNeeded: listVersions(tally),
     localKeys,
   }
+}
+
+/** What was not there, so that its decryption proves nothing. */
+function findHollow(
+  tally: Tally,
+  depth: Depth,
+  localKeys: LocalKeysUse | undefined,
+): readonly string[] {
+  if (depth === 'envelopes') return []
+  if (depth !== 'offline') return findNothingDecrypted(tally.encrypted)
+  return localKeys === undefined ? ['no object is under a local key, so nothing is proved'] : []
 }
 
 /** The same report with something more that could not be proved. */

@@ -66,6 +66,14 @@ export class Tally {
     return this.#sources.size
   }
 
+  /** Objects that are not plaintext, including damaged ones. */
+  get encrypted(): number {
+    return [...this.resources.values()].reduce(
+      (sum, { objects, plain }) => sum + objects - plain,
+      0,
+    )
+  }
+
   add({ key, stored }: ParsedObject, finding: Finding | undefined): void {
     const name = Buffer.from(key).toString('utf8')
     const tally = this.#tallyOf(name.slice(this.#prefix.length))

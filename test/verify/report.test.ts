@@ -256,6 +256,21 @@ void test('a store that is not the main store of a cluster is never ok', async (
   t.equal((await report([['secrets/a/1', version(1)]], { resources: ['secrets'] })).ok, true)
 })
 
+void test('a store without an encrypted object does not prove that data can be decrypted', async (t) => {
+  for (const depth of ['seeds', 'objects'] as const) {
+    const found = await report([['pods/a/1', PLAIN]], { depth })
+    t.match(found, { ok: false, gaps: ['there is no encrypted object, so nothing is proved'] })
+    t.match(
+      formatReport(found),
+      /\nNOT ok: of 2 objects: there is no encrypted object, so nothing is proved$/,
+    )
+    t.match(await report([['secrets/a/1', version(1)]], { depth }), { ok: true, gaps: [] })
+    const none = await report([], { depth, resources: ['secrets'] })
+    t.equal(none.ok, false, 'nor does a resource without one')
+  }
+  t.equal((await report([['pods/a/1', PLAIN]])).ok, true, 'which only a decryption needs')
+})
+
 void test('objects of a key with a colon in its name are not taken for those of another key', async (t) => {
   const key = Buffer.alloc(32).toString('base64')
   const keys = (scheme: string, ...names: string[]) =>

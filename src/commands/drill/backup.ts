@@ -74,6 +74,6 @@ function formatBackup(report: Report): string {
     `key versions needed by this etcd snapshot: ${needs.join('; ') || 'none'}`,
     report.ok
       ? 'this Vault can decrypt all of it; keep these versions (min_decryption_version, trim) as long as this etcd snapshot'
-      : 'not proved that all of it can be restored; see above for what is plaintext, unreadable or not decrypted',
+      : 'not proved that all of it can be restored; see above for why',
   ].join('\n')
 }

@@ -12,6 +12,7 @@ import { flag, repeated, requiredText } from '../cli/option.ts'
 import { readSnapshot } from './backup.ts'
 import { openSourceReader } from '../cli/source-access.ts'
 import { judgeRestored, type ReadStore } from '../../verify/wrong-cluster.ts'
+import { describeCount } from '../../text/count.ts'
 import { escapeControls } from '../../text/one-line.ts'
 import { untilInterrupted } from '../cli/process/interruption.ts'
 import { reportEtcd, skipHashCheckOption } from '../cli/store-report.ts'
@@ -117,14 +118,16 @@ function judgeClusters(reading: Report | BridgeError): Pick<Step, 'state' | 'wor
   if (reading instanceof BridgeError)
     return { state: 'not checked', words: 'complete the step before it first' }
   const foreign = faultsOf(reading).find(({ code }) => code === 'CLUSTER_FOREIGN')
-  if (foreign === undefined) return { state: 'ok', words: 'no object belongs to another cluster' }
-  return { state: 'to do', words: foreign.why }
+  if (foreign !== undefined) return { state: 'to do', words: foreign.why }
+  if (reading.seeds === 0)
+    return { state: 'not checked', words: 'no object of the etcd snapshot names its cluster' }
+  return { state: 'ok', words: 'no object belongs to another cluster' }
 }
 
 function judgeSnapshot(reading: Report | BridgeError): Pick<Step, 'state' | 'words'> {
   if (reading instanceof BridgeError)
     return { state: 'not checked', words: 'complete the previous steps first' }
-  const objects = `${reading.objects.toLocaleString('en')} objects`
+  const objects = describeCount(reading.objects, 'object')
   // What is in plaintext can be restored.
   const faults = listFaults({ ...reading, plain: 0 })
   if (faults.length === 0) {
