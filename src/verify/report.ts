@@ -146,12 +146,13 @@ export function makeReport(options: ReportOptions): Report {
   }
 }
 
-/** What was not there, so that its decryption proves nothing. */
+/** What was not there, so that reading or decrypting it proves nothing. */
 function findHollow(
   tally: Tally,
   depth: Depth,
   localKeys: LocalKeysUse | undefined,
 ): readonly string[] {
+  if (tally.objects === 0) return ['no object was read, so nothing is proved']
   if (depth === 'envelopes') return []
   if (depth !== 'offline') return findNothingDecrypted(tally.encrypted)
   return localKeys === undefined ? ['no object is under a local key, so nothing is proved'] : []

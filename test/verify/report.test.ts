@@ -256,6 +256,15 @@ void test('a store that is not the main store of a cluster is never ok', async (
   t.equal((await report([['secrets/a/1', version(1)]], { resources: ['secrets'] })).ok, true)
 })
 
+void test('a read without any object proves nothing, also of built-in resources', async (t) => {
+  const resources = ['secrets', 'configmaps']
+  const found = await report([['pods/a/1', PLAIN]], { resources })
+  t.match(found, { ok: false, objects: 0, gaps: ['no object was read, so nothing is proved'] })
+  t.match(formatReport(found), /\nNOT ok: of 0 objects: no object was read, so nothing is proved$/)
+  const one = await report([['secrets/a/1', version(1)]], { resources })
+  t.match(one, { ok: true, gaps: [] }, 'a cluster may have none of a built-in resource')
+})
+
 void test('a store without an encrypted object does not prove that data can be decrypted', async (t) => {
   for (const depth of ['seeds', 'objects'] as const) {
     const found = await report([['pods/a/1', PLAIN]], { depth })
@@ -319,7 +328,9 @@ void test('a resource that is named but not in the store is not proved', async (
     'apiextensions.k8s.io/customresourcedefinitions/widgets.example.com',
     PLAIN,
   ] as const
-  t.match(await report([defined], { resources: ['widgets.example.com'] }), { ok: true, gaps: [] })
+  const beside = [defined, ['secrets/a/1', version(1)]] as const
+  const resources = ['secrets', 'widgets.example.com']
+  t.match(await report(beside, { resources }), { ok: true, gaps: [] })
   const aside = rulesFor('widgets.example.com', `${IDENTITY}, ${KMS}`)
   t.equal((await report([], { rules: aside })).ok, true, 'what identity writes needs no proof')
 })

@@ -45,6 +45,7 @@ export function reported(report: Report): Truth {
 
 const SUBJECTS: readonly (readonly [RegExp, (found: string) => string])[] = [
   [/namespaces\/(kube-system) does not exist/, () => 'cluster'],
+  [/^no object was read, (so) nothing/, () => 'nothing read'],
   [/^there is no encrypted object, (so) nothing/, () => 'nothing encrypted'],
   [/^(\S+) must be encrypted, but was not found/, (found) => found],
   [/pass --allow (\S+) if they may be plaintext/, (found) => `path ${found}`],

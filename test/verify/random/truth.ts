@@ -12,7 +12,7 @@ export type Truth = {
   readonly unreadable: number
   readonly unproven: number
   readonly withoutProvider: number
-  /** What each gap is about: a resource, `cluster`, or `nothing encrypted`. */
+  /** What each gap is about: a resource, `cluster`, `nothing read` or `nothing encrypted`. */
   readonly gaps: readonly string[]
   readonly resources: Readonly<Record<string, ResourceTruth>>
   readonly keyVersionsNeeded: Readonly<Record<string, readonly number[]>>
@@ -62,10 +62,12 @@ export function truthOf(store: RandomStore): Truth | undefined {
     withoutProvider:
       rules === undefined ? 0 : read.filter((object) => !canRead(store, object)).length,
   }
-  const isHollow = store.depth !== 'envelopes' && read.every(({ kind }) => kind === 'plain')
+  const isHollow =
+    store.depth !== 'envelopes' && read.length > 0 && read.every(({ kind }) => kind === 'plain')
   const gaps = [
     ...findMissing(store, read, named),
     ...findUnmatched(store, read),
+    ...(read.length === 0 ? ['nothing read'] : []),
     ...(isHollow ? ['nothing encrypted'] : []),
   ].toSorted()
   return {
