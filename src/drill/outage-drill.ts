@@ -4,7 +4,7 @@ import type { Clock } from '../time/clock.ts'
 import { BridgeError } from '../errors.ts'
 import { wait } from '../time/wait.ts'
 import type { KubeClient, KubeRequest } from '../kube/client.ts'
-import { explainAnswer, isTransient } from '../kube/fault.ts'
+import { explainAnswer, mayHaveArrived } from '../kube/fault.ts'
 import {
   PROBES,
   describePlugin,
@@ -72,7 +72,7 @@ async function createSecret(options: OutageDrillOptions, path: string): Promise<
       throw explainAnswer(client.server, `POST ${path}`, made.status, made.body)
   } catch (error) {
     // The Secret may exist: its answer was lost on the way, or a gateway answered instead.
-    if (isTransient(BridgeError.from(error))) await removeSecret(options, `${path}/${NAME}`)
+    if (mayHaveArrived(BridgeError.from(error))) await removeSecret(options, `${path}/${NAME}`)
     throw error
   }
 }

@@ -60,6 +60,15 @@ export function isTransient(error: BridgeError): boolean {
   return error.code === 'KUBE_BUSY' || error.code === 'KUBE_UNREACHABLE'
 }
 
+const NOT_CONNECTED = new Set<unknown>(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'])
+
+/** Whether an API server may have carried out a request that failed: not if there was no connection to send it over. */
+export function mayHaveArrived(error: BridgeError): boolean {
+  const { cause } = error
+  const isUnsent = cause instanceof Error && 'code' in cause && NOT_CONNECTED.has(cause.code)
+  return isTransient(error) && !isUnsent
+}
+
 /** Explains a missing response by the error codes of node:net, node:tls and OpenSSL. */
 export function explainNoAnswer(server: string, thrown: unknown): BridgeError {
   if (thrown instanceof BridgeError) return thrown

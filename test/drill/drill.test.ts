@@ -2,15 +2,19 @@ import { join } from 'node:path'
 import { test } from 'tap'
 
 import { DrillSwitch } from '../../src/admin/drill-switch.ts'
+import { drillOutageCommand } from '../../src/commands/drill/outage.ts'
 import { BridgeError } from '../../src/errors.ts'
 import { DrilledPlugin } from '../../src/drill/drilled-plugin.ts'
 import { formatRecord, makeRecord, type OutageSample } from '../../src/drill/outage-record.ts'
 import { runOutageDrill, type OutageDrillOptions } from '../../src/drill/outage-drill.ts'
+import { explainNoAnswer } from '../../src/kube/fault.ts'
 import type { KubeAnswer, KubeClient, KubeRequest } from '../../src/kube/client.ts'
 import { StateFile, stateFolder } from '../../src/files/state-file.ts'
 import { RotationState } from '../../src/rotate/state.ts'
 import { createLogger } from '../../src/telemetry/log.ts'
 import { serve } from '../admin/serve.ts'
+import { execute } from '../commands/execute.ts'
+import { memoryTerminal } from '../commands/memory-terminal.ts'
 import { HandClock } from '../fakes/clock.ts'
 
 const TOKEN = 'sixteen-characters-or-more'
@@ -221,6 +225,17 @@ void test('a plugin that is silent during a drill is not one that noticed the ou
   t.match(formatRecord(record), '- recovered: not proved\n')
 })
 
+void test('an empty --drill-token file is wrong usage, before the API server is asked', async (t) => {
+  const drillToken = join(t.testdir({ token: ' \n' }), 'token')
+  const typed = { plugin: 'http://127.0.0.1:1', 'drill-token': drillToken } as const
+  const danger = { 'i-know-this-can-stop-the-api-server': true } as const
+  const running = execute(drillOutageCommand, { ...typed, ...danger }, memoryTerminal())
+  await t.rejects(running, {
+    code: 'USAGE_INVALID',
+    message: `--drill-token ${drillToken} is empty`,
+  })
+})
+
 void test('every write of a drill changes its Secret, also one that an earlier drill left', async (t) => {
   const bodies: string[] = []
   for (const posted of [201, 409]) {
@@ -252,6 +267,11 @@ void test('a Secret whose creation got no answer is removed, and one whose creat
     t.match(sent.at(-1), /^DELETE .*\/secrets\/transit-bridge-drill$/)
     t.same(calls, [], 'nothing is disconnected')
   }
+  const cause = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
+  const dead = explainNoAnswer('https://api', cause)
+  const unsent = create(() => Promise.reject(dead))
+  await t.rejects(unsent.running, dead)
+  t.match([unsent.sent.length, unsent.notes], [1, []], 'it was not sent, so no Secret exists')
   const denied = create(() => Promise.resolve({ status: 403, body: {} }))
   await t.rejects(denied.running, { code: 'KUBE_DENIED' })
   t.match(denied.sent, [/^POST /])

@@ -110,5 +110,7 @@ function describeSample({ at, ready, write, read, plugin }: OutageSample): strin
 }
 
 async function readToken(file: string): Promise<string> {
-  return (await readTextFile(file, `--drill-token ${file}`)).trim()
+  const token = (await readTextFile(file, `--drill-token ${file}`)).trim()
+  if (token === '') throw usageError(`--drill-token ${file} is empty`)
+  return token
 }
