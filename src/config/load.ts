@@ -9,7 +9,7 @@ import { explainFileError, explainShortage } from '../files/system-error.ts'
 import { ConfigError, type Fault } from '../yaml/fault.ts'
 import { describeIssues, type LocatedFault } from './issues.ts'
 import { findOverwritten } from './overwritten-file.ts'
-import { findMissing, hasKms, isComplete } from './required-keys.ts'
+import { findMissing, hasKms, isComplete, isProviderAlone } from './required-keys.ts'
 import { configSchema } from './schema/config-schema.ts'
 import { explainType } from '../yaml/type-words.ts'
 import { readYaml, type Source } from '../yaml/source.ts'
@@ -31,15 +31,19 @@ export async function loadProviderConfig(
   file: string,
   environment: Environment,
 ): Promise<ProviderConfig> {
-  return (await readProviderConfig(file, environment)).config
+  return parseProviderConfig(file, await readText(file), environment).config
 }
 
-/** Like loadProviderConfig, for a caller that shows values and must know which came from the environment. */
-export async function readProviderConfig(
+/**
+ * For a caller that shows values, and does not know which program the file is for. Without a section `csi`, it must be complete:
+ * every program but the provider requires that.
+ */
+export async function readAnyConfig(
   file: string,
   environment: Environment,
 ): Promise<LoadedConfig<ProviderConfig>> {
-  return parseProviderConfig(file, await readText(file), environment)
+  const input = { file, text: await readText(file), environment }
+  return parse(input, (value) => !isProviderAlone(value), isAny)
 }
 
 /** Parses the configuration in a text; messages call it `file`. */
@@ -53,7 +57,11 @@ export function parseProviderConfig(
   text: string,
   environment: Environment,
 ): LoadedConfig<ProviderConfig> {
-  return parse({ file, text, environment }, hasKms, (_config): _config is ProviderConfig => true)
+  return parse({ file, text, environment }, hasKms, isAny)
+}
+
+function isAny(_config: ProviderConfig): _config is ProviderConfig {
+  return true
 }
 
 interface Input {

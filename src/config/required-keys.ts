@@ -18,6 +18,11 @@ export function hasKms(value: unknown): boolean {
   return readAt(value, ['kms']) !== undefined
 }
 
+/** Whether the file is for the provider alone: it has a section `csi`, valid or not, and no section `kms`. */
+export function isProviderAlone(value: unknown): boolean {
+  return !hasKms(value) && readAt(value, ['csi']) !== undefined
+}
+
 /** A fault for each missing key of REQUIRED_WITH_KMS. */
 export function findMissing(value: unknown): readonly LocatedFault[] {
   return REQUIRED_WITH_KMS.filter((at) => lacks(value, at)).flatMap(

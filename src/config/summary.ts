@@ -9,6 +9,10 @@ import type {
 import { formatDuration } from '../time/duration.ts'
 import type { LoadedConfig } from './load.ts'
 
+/** Every other command requires one of the sections. */
+const ONLY_SETUP =
+  'note: only transit-bridge setup accepts this configuration; add the section kms for the KMS plugin and its commands, or csi for the CSI provider'
+
 type Show = (path: string, value: string) => string
 
 /** What would run with a configuration, in a few lines. Values from the environment are shown as they were written. */
@@ -22,6 +26,8 @@ export function summarize({ config, written }: LoadedConfig<ProviderConfig>): re
     csi === undefined ? 'csi: not configured' : describeCsi(csi, show),
     ...(csi === undefined ? [] : describeRuntime(csi, show)),
     `admin: ${admin.listen === undefined ? 'none' : describeListen(admin.listen, show)}`,
+    ...(kms === undefined ? [] : listUnusedLocalKeys(kms.localKeys)),
+    ...(kms === undefined && csi === undefined ? [ONLY_SETUP] : []),
   ]
 }
 
@@ -61,6 +67,13 @@ function describeCsi(csi: CsiConfig, show: Show): string {
   const rules = csi.rules.length === 1 ? '1 rule' : `${csi.rules.length} rules`
   const start = `csi: ${show('csi.socket', csi.socket)}, audience ${show('csi.audience', csi.audience)}`
   return [start, rules, ...describeEngines(csi.rules)].join(', ')
+}
+
+function listUnusedLocalKeys({ enabled, sealedFile }: LocalKeysConfig): readonly string[] {
+  if (enabled || sealedFile === undefined) return []
+  return [
+    'warn: kms.localKeys.enabled is false, so kms.localKeys.sealedFile has no effect; this node cannot start without Vault',
+  ]
 }
 
 /** Empty if it is not enabled and no rule has operations, which would have no effect. */

@@ -13,11 +13,23 @@ buildProgram()
 
 const WRONG = VALID.replace('role: transit', 'rol: transit').replace('timeout: 2s', 'timeout: 2')
 
+const SETUP_ALONE = `
+vault: {address: https://vault, auth: {method: token, tokenFile: /t}}
+transit: {key: k8s}
+`
+
 function folderOf(t: Test): string {
   return t.testdir({
     'ok.yaml': VALID,
     'wrong.yaml': WRONG,
     'csi-alone.yaml': 'vault: {address: https://vault}\ncsi: {audience: vault}\n',
+    'setup-alone.yaml': SETUP_ALONE,
+    'vault-alone.yaml': 'vault: {address: https://vault}\n',
+    'empty.yaml': '',
+    'sealed-off.yaml': VALID.replace(
+      /kms:\n/,
+      'kms:\n  localKeys: {enabled: false, sealedFile: /var/l, nodeKeyFile: /run/k}\n',
+    ),
     'no-kms.yaml': VALID.replace(/kms:\n(  .*\n)+/, ''),
   })
 }
@@ -51,6 +63,11 @@ const MISTAKES: readonly Mistake[] = [
   ['config check --config', 'config check: --config needs a value: --config FILE'],
   ['config check --config=', 'config check: --config needs a value: --config FILE'],
   ['config check --config --json', 'config check: --config needs a value: --config FILE'],
+  ['config check --config -', 'config check: --config needs a value: --config FILE'],
+  [
+    'setup --helm-manifest -',
+    'standard input contains no ConfigMap with a config.yaml; pass what helm template or helm get manifest prints for the chart transit-bridge',
+  ],
   ['config check --config a --config b', 'config check: --config is specified twice'],
   ['config check --config a --json=yes', 'config check: --json takes no value'],
   ['config check a.yaml', 'config check: unexpected argument "a.yaml"'],
@@ -83,6 +100,10 @@ const MISTAKES: readonly Mistake[] = [
   [
     'escrow open --escrow e --snapshot s --out o',
     'escrow open: needs --share FILE for each share, or --identity FILE',
+  ],
+  [
+    'doctor --config x --accept-unknown audit,key-upsrt',
+    'doctor: --accept-unknown: "key-upsrt" is not a check that can be unknown; did you mean key-upsert?',
   ],
   ['--versoin', '--versoin is not an option; did you mean --version?'],
   ['--version extra', 'unexpected argument "extra"'],
@@ -177,6 +198,47 @@ void test('config check says ok of the provider alone, and that it has no login'
 `,
     stderr: '',
   })
+})
+
+void test('config check says that only setup accepts a file without kms and csi', async (t) => {
+  const cwd = folderOf(t)
+  t.match(await run(['config', 'check', '--config', 'setup-alone.yaml'], { cwd }), {
+    code: 0,
+    stdout: /: ok\n[^]*kms: not configured\n[^]*\n {2}note: only transit-bridge setup accepts this/,
+  })
+})
+
+void test('config check reports what kms reports of a file that no program accepts', async (t) => {
+  const cwd = folderOf(t)
+  const lines = {
+    'vault-alone.yaml': [/: vault\.auth: is missing/, /: transit: is missing/],
+    'empty.yaml': [/: vault: is missing/, /: transit: is missing/],
+  }
+  for (const [file, expected] of Object.entries(lines)) {
+    const { code, stdout } = await run(['config', 'check', '--config', file], { cwd })
+    t.equal(code, 2, file)
+    const found = stdout.trim().split('\n')
+    t.equal(found.length, expected.length, stdout)
+    for (const line of expected) t.match(stdout, line)
+    const { stderr } = await run(['kms', '--config', file], { cwd })
+    t.strictSame(
+      stderr
+        .trim()
+        .split('\n')
+        .map((line) => line.replace('transit-bridge: ', '')),
+      found,
+    )
+  }
+})
+
+void test('config check warns of a sealed file without local keys, which has no effect', async (t) => {
+  const cwd = folderOf(t)
+  t.match(await run(['config', 'check', '--config', 'sealed-off.yaml'], { cwd }), {
+    code: 0,
+    stdout: /: ok\n[^]*\n {2}warn: kms\.localKeys\.enabled is false, so .*sealedFile has no effect/,
+  })
+  const { stdout } = await run(['config', 'check', '--config', 'ok.yaml'], { cwd })
+  t.notMatch(stdout, 'warn')
 })
 
 void test('config check prints all faults, with file and line', async (t) => {

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { findNearest, listChoices } from '../../text/nearest.ts'
 import { formatGroupHelp, formatProgramHelp } from './program-help.ts'
 import type { Command, GivenArguments } from './command.ts'
-import { optionName, usageError, type OptionTable } from './option.ts'
+import { optionName, usageError, type Option, type OptionTable } from './option.ts'
 import { isGroup, type CommandEntry, type CommandTable } from './command-table.ts'
 
 /** What the command line asks for. */
@@ -130,7 +130,7 @@ function readOptions(
     const known = options.get(token.name)
     if (known !== undefined && rule.repeats !== true)
       throw usageError(`${prefix}${token.rawName} is specified twice`)
-    options.set(token.name, [...(known ?? []), readOption(token, rule.takes, prefix)])
+    options.set(token.name, [...(known ?? []), readOption(token, rule, prefix)])
   }
   return { options, operands }
 }
@@ -143,14 +143,15 @@ interface OptionToken {
 
 function readOption(
   { rawName, value, inlineValue }: OptionToken,
-  takes: string | undefined,
+  { takes, readsInput }: Pick<Option<unknown>, 'takes' | 'readsInput'>,
   prefix: string,
 ): string {
   if (takes === undefined) {
     if (value !== undefined) throw usageError(`${prefix}${rawName} takes no value`)
     return ''
   }
-  const looksLikeOption = inlineValue !== true && value?.startsWith('-') === true
+  const isInput = readsInput === true && value === '-'
+  const looksLikeOption = inlineValue !== true && value?.startsWith('-') === true && !isInput
   if (value === undefined || value === '' || looksLikeOption)
     throw usageError(`${prefix}${rawName} needs a value: ${rawName} ${takes}`)
   return value

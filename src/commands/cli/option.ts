@@ -10,6 +10,8 @@ export interface Option<T> {
   /** The name of its value in help: FILE. Absent for a flag, which takes no value. */
   readonly takes?: string
   readonly required?: boolean
+  /** Whether its value may be `-`, for standard input. */
+  readonly readsInput?: boolean
   /** Whether it may be repeated. */
   readonly repeats?: boolean
   /** The heading in help. By default "Options". */
@@ -69,6 +71,11 @@ export function flag(help: string): Option<boolean> {
 /** Any text, such as a path or a name. */
 export function text(takes: string, help: string): Option<string | undefined> {
   return { takes, help, read: ([value]) => value }
+}
+
+/** A file that is read as text, or standard input. */
+export function inputFile(takes: string, help: string): Option<string | undefined> {
+  return { ...text(takes, `${help} Use - for standard input.`), readsInput: true }
 }
 
 export function textOr(takes: string, usual: string, help: string): Option<string> {

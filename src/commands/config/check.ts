@@ -1,5 +1,5 @@
 import { ConfigError, formatFault } from '../../yaml/fault.ts'
-import { readProviderConfig } from '../../config/load.ts'
+import { readAnyConfig } from '../../config/load.ts'
 import { summarize } from '../../config/summary.ts'
 import { defineCommand, type CommandValues } from '../cli/command.ts'
 import { flag, requiredText } from '../cli/option.ts'
@@ -19,6 +19,10 @@ per line, and then exits with code 2:
 
     FILE:LINE: vault.auth.role: is missing; role of the auth method to log in as
 
+A file without the sections kms and csi is checked as that of the KMS plugin.
+Without an error, the last line says that only setup accepts it. A line that
+starts with "warn:" shows a setting that has no effect.
+
 It connects to nothing and reads none of the files that the configuration names.
 The environment variables that the configuration refers to must be set, as they
 are for the program.`,
@@ -34,7 +38,7 @@ async function checkConfig(
   terminal: Terminal,
 ): Promise<number> {
   try {
-    const summary = summarize(await readProviderConfig(file, terminal.environment))
+    const summary = summarize(await readAnyConfig(file, terminal.environment))
     const text = [`${file}: ok`, ...summary.map((line) => `  ${line}`)].join('\n')
     print(terminal, json ? toJson({ file, ok: true, summary }) : text)
     return EXIT_OK

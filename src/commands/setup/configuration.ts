@@ -17,14 +17,14 @@ import {
   type RenderedIdentity,
 } from '../../setup/helm-manifest.ts'
 import { readInput } from '../csi/input.ts'
-import { grouped, text, usageError, type ValuesOf } from '../cli/option.ts'
+import { grouped, inputFile, text, usageError, type ValuesOf } from '../cli/option.ts'
 
 /** Where the configuration comes from. */
 export const configurationOptions = {
   config: text('FILE', "The plugin's configuration."),
-  helmManifest: text(
+  helmManifest: inputFile(
     'FILE',
-    'Instead of --config: what "helm template" or "helm get manifest" prints for the chart. Use - for standard input.',
+    'Instead of --config: what "helm template" or "helm get manifest" prints for the chart.',
   ),
   ...grouped('With --helm-manifest: files on this computer, instead of those in the pods', {
     vaultCa: text('FILE', 'CA certificates of Vault. Default: the chart value vault.caBundle.'),
