@@ -59,6 +59,14 @@ void test('a node key is made, encrypted by the key of the host, with the unit t
   const { code, text } = await setup(root)
   t.equal(code, 0)
   t.ok(text.includes(`nodeKeyFile: ${NODE_KEY_FILE}`), text)
+  await t.test('what comes next are the steps of the documentation, as complete commands', (s) => {
+    const commands = [...text.matchAll(/^ +transit-bridge (.*)$/gm)].map(([, words = '']) => words)
+    s.match(commands, [/^config node /, /^rotate /, /^doctor /, /^verify --offline /])
+    for (const words of commands) s.match(words, ' --config /etc/transit-bridge/config.yaml')
+    s.match(commands[0], / --shape SHAPE /)
+    s.match(text, /Replace the unit or static pod[^]*Restart the plugin/)
+    s.end()
+  })
   t.equal(statSync(join(root, NODE_KEY_CREDENTIAL)).mode & 0o777, 0o600)
   const nodeKey = await nodeKeyIn(root)
   t.equal(nodeKey.length, 32)
@@ -99,6 +107,17 @@ void test('a root with another host key, or with none, is refused before anythin
       })
     }
     t.notOk(existsSync(join(root, 'etc')))
+  }
+})
+
+void test('a root that is not a folder is refused as wrong usage', async (t) => {
+  const file = join(nodeRoot(), HOST_KEY)
+  for (const key of ['host', 'tpm2']) {
+    await t.rejects(setup('/nonexistent', { 'with-key': key }), {
+      code: 'USAGE_INVALID',
+      message: /^--root \/nonexistent does not exist, .*; pass the folder where/,
+    })
+    await t.rejects(setup(file, { 'with-key': key }), { message: /^--root .* is not a folder;/ })
   }
 })
 
@@ -216,7 +235,7 @@ void test('a dry run reports that auto chooses the host key, and why', async (t)
   t.match(text, /encrypted with the host key\. The host key is on the same disk, so .* node key$/m)
   t.match(
     text,
-    /\nNext:\n1\. .*[^]*nodeKeyFile: /,
+    /\nNext:\n\(.*\)\n1\. .*[^]*nodeKeyFile: /,
     'what to do next is the same as without --dry-run',
   )
   t.notMatch(text, /^warn: /m)

@@ -97,19 +97,34 @@ async function confirm(terminal: Terminal, ask: Ask): Promise<boolean> {
   return false
 }
 
+const CONFIG = '--config /etc/transit-bridge/config.yaml'
+
+/** The steps of docs/availability.md, with the usual paths. */
 function formatNext(): string {
   return [
     '',
     'Next:',
-    '1. Add this to the configuration of the plugin:',
+    '(on each control-plane node; change the paths if yours differ)',
+    '1. Run:',
+    ...KEY_UNIT.commands.map((command) => `     ${command}`),
+    '2. Add this to the configuration of the plugin:',
     '     kms:',
     '       localKeys:',
     '         enabled: true',
     '         sealedFile: /var/lib/transit-bridge/local-keys',
     `         nodeKeyFile: ${NODE_KEY_FILE}`,
-    '2. Run:',
-    ...KEY_UNIT.commands.map((command) => `     ${command}`),
-    '3. Print the files of the node again: transit-bridge config node',
-    '4. Check: transit-bridge doctor',
+    '3. Replace the unit or static pod of the plugin with what this prints. SHAPE is how the plugin runs:',
+    '   static-pod, systemd, k3s, rke2 or daemonset. Run the script that it prints for k3s and rke2:',
+    `     transit-bridge config node --shape SHAPE ${CONFIG}`,
+    '4. Restart the plugin, one node after the other. If it is a unit:',
+    '     systemctl daemon-reload',
+    '     systemctl restart transit-bridge-kms',
+    'When all nodes are done:',
+    '5. Rewrite all data under local keys, once, with an operator token:',
+    `     transit-bridge rotate ${CONFIG} --kubeconfig /etc/kubernetes/admin.conf --encryption-config /etc/kubernetes/encryption/config.yaml`,
+    '6. Check each node:',
+    `     transit-bridge doctor ${CONFIG}`,
+    `     transit-bridge verify --offline ${CONFIG}`,
+    'With the chart, the settings are values instead of steps 2 to 4; see docs/availability.md.',
   ].join('\n')
 }

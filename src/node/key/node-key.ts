@@ -1,6 +1,6 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir, readFile, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 
 import { BridgeError } from '../../errors.ts'
@@ -43,6 +43,7 @@ export interface NodeKeyStep {
  * cannot decrypt, unless it is to be replaced, and if the node under the root has another host key.
  */
 export async function planNodeKey(options: NodeKeyOptions): Promise<readonly NodeKeyStep[]> {
+  await requireRoot(options)
   if (options.withKey !== 'tpm2') await requireSameHostKey(options)
   const credential = await planCredential(options)
   const { path, content } = KEY_UNIT
@@ -168,6 +169,16 @@ async function readKnown(options: NodeKeyOptions): Promise<Buffer | undefined> {
   throw new BridgeError(
     'HOST_FAILED',
     `${path} contains ${String(length)} bytes instead of ${String(NODE_KEY_BYTES)}; pass --replace to create a new node key`,
+  )
+}
+
+async function requireRoot({ root = '/' }: NodeKeyOptions): Promise<void> {
+  const found = await stat(root).catch(() => undefined)
+  if (found?.isDirectory() === true) return
+  const why = found === undefined ? 'does not exist, or cannot be read' : 'is not a folder'
+  throw new BridgeError(
+    'USAGE_INVALID',
+    `--root ${root} ${why}; pass the folder where the file system of the node is mounted`,
   )
 }
 
