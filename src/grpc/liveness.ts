@@ -1,5 +1,6 @@
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
 import { connect } from 'node:net'
+import { stat } from 'node:fs/promises'
 
 import { BridgeError } from '../errors.ts'
 
@@ -22,6 +23,13 @@ export async function pingSocket(socket: string, timeoutMs: number): Promise<voi
   try {
     await ping(session)
   } catch (cause) {
+    const kind = await findOtherKind(socket)
+    if (kind !== undefined)
+      throw new BridgeError(
+        'SOCKET_FAILED',
+        `${socket} is not a socket (${kind}); pass the path in kms.socket, csi.socket or csi.runtime.socket`,
+        { cause },
+      )
     const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : 'no answer'
     const hint = HINTS[reason]
     throw new BridgeError(
@@ -32,6 +40,14 @@ export async function pingSocket(socket: string, timeoutMs: number): Promise<voi
   } finally {
     session.destroy()
   }
+}
+
+/** What a path is that is not a socket. Linux refuses a connection to it as to a socket without a server. */
+async function findOtherKind(path: string): Promise<string | undefined> {
+  const found = await stat(path).catch(() => undefined)
+  if (found === undefined || found.isSocket()) return undefined
+  if (found.isDirectory()) return 'a folder'
+  return found.isFile() ? 'a regular file' : 'a device or a pipe'
 }
 
 function ping(session: ClientHttp2Session): Promise<void> {

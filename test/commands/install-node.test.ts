@@ -1,4 +1,6 @@
-import { writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { renameSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 
@@ -123,6 +125,15 @@ void test('round-trip reports that nothing answers at a socket', async (t) => {
     message:
       /^no server answers at .*x\.sock \(ENOENT\): the file does not exist; check that the program/,
   })
-  await t.rejects(send('file'), { message: /\(ECONNREFUSED\): a process that has ended/ })
+  await t.rejects(send('file'), {
+    message: /file is not a socket \(a regular file\); pass the path/,
+  })
+  await t.rejects(send('.'), { message: /is not a socket \(a folder\); pass the path/ })
+  const server = createServer().listen(join(folder, 'left.sock'))
+  await once(server, 'listening')
+  // What a killed process leaves: closing removes only the original name.
+  renameSync(join(folder, 'left.sock'), join(folder, 'killed.sock'))
+  server.close()
+  await t.rejects(send('killed.sock'), { message: /\(ECONNREFUSED\): a process that has ended/ })
   await t.rejects(send('long'.repeat(30)), { message: /\(EINVAL\): .* at most 107 bytes$/ })
 })
