@@ -10,7 +10,7 @@ export async function findOperatorToken(
   file: string | undefined,
   environment: Environment,
 ): Promise<Secret<string>> {
-  if (file !== undefined) return readTokenFile(file, '--token-file')
+  if (file !== undefined) return readGivenFile(file)
   for (const name of ['VAULT_TOKEN', 'BAO_TOKEN']) {
     const token = environment[name]?.trim() ?? ''
     if (token !== '') return new Secret(token)
@@ -22,6 +22,17 @@ export async function findOperatorToken(
   } catch (thrown) {
     if (thrown instanceof BridgeError && thrown.code === 'IDENTITY_MISSING') throw none()
     throw thrown
+  }
+}
+
+/** A missing file is a mistake on the command line: nothing will write it. */
+async function readGivenFile(file: string): Promise<Secret<string>> {
+  try {
+    return await readTokenFile(file, '--token-file')
+  } catch (thrown) {
+    if (!(thrown instanceof BridgeError) || thrown.code !== 'IDENTITY_MISSING') throw thrown
+    const text = `--token-file: ${file} does not exist; write an operator token to it, or correct the path`
+    throw new BridgeError('USAGE_INVALID', text, { cause: thrown })
   }
 }
 

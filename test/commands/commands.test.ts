@@ -159,12 +159,37 @@ void test('status: without Vault or etcd, it shows the rest, and what it could n
   t.match(found.stdout, /problem: the key was not read: .*127\.0\.0\.1:1 is unreachable/)
   t.match(found.stdout, /problem: etcd was not read: etcd at .* refuses the connection/)
   const wrong = await run('status', '--config', config, '--token-file', join(folder, 'none'))
-  t.match(wrong, { stdout: '', stderr: /--token-file/ }, 'wrong usage shows nothing')
-  t.not(wrong.code, 0)
+  const missing = { code: 2, stdout: '', stderr: /--token-file: .*none does not exist; write/ }
+  t.match(wrong, missing, 'wrong usage shows nothing')
   // Its first bytes cannot be read (EIO).
   const unreadable = await run('status', '--config', config, '--token-file', '/proc/self/mem')
   const why = /--token-file: \/proc\/self\/mem .*the disk reports an error/
   t.match(unreadable, { code: 1, stdout: '', stderr: why }, 'nor does what this host cannot read')
+})
+
+void test('rotate: what stops it before it begins says what to do, and that nothing was changed', async (t) => {
+  const { run, folder } = await fixture(t)
+  const config = join(folder, 'config.yaml')
+  writeFileSync(join(folder, 'token'), 'token')
+  const rotate = ['rotate', '--config', config, '--token-file', join(folder, 'token'), '--plan']
+  for (const [vault, message] of [
+    [
+      { address: 'https://127.0.0.1:1', caFile: '/nonexistent' },
+      /vault\.caFile: \/nonexistent cannot be read \(ENOENT\); write the file, or correct the path; this run/,
+    ],
+    [{ address: 'http://127.0.0.1:1' }, /unreachable/],
+  ] as const) {
+    const auth = { method: 'token', tokenFile: '/token' }
+    const kms = { clusterId: 'c' }
+    writeFileSync(config, stringify({ vault: { ...vault, auth }, transit: { key: 'k' }, kms }))
+    const { code, stderr } = await run(...rotate, '--resources', 'secrets')
+    t.equal(code, 1)
+    t.match(stderr, message)
+    t.match(
+      stderr,
+      /; this run has changed nothing: resolve this, then run the same command again$/m,
+    )
+  }
 })
 
 void test('config check: a variable that is not set is an error, because the program would not start', async (t) => {

@@ -136,7 +136,7 @@ void test('TLS files', async (t) => {
       const caFile = join(s.testdir(), 'ca.pem')
       const { client, lines } = clientFixture(s, [vault.address], { caFile })
       for (const [text, words] of [
-        [undefined, 'cannot be read (ENOENT)'],
+        [undefined, 'cannot be read (ENOENT); write the file, or correct the path'],
         ['', 'contains no PEM certificate'],
         [
           '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',

@@ -111,6 +111,8 @@ interface RotateContext {
   readonly encryption: EncryptionFile | undefined
   readonly patterns: readonly string[]
   readonly ask: Ask
+  /** Called before the first change. */
+  readonly onBegin: () => void
 }
 
 /** Rotates the key of a cluster, from the first check to the last version that is no longer needed. */
@@ -122,19 +124,21 @@ async function runRotate(
   const target = await checkEarly(values)
   const folder = values.state ?? stateFolder(terminal.environment)
   const vault = await openOperatorVault(values, terminal)
+  let isBegun = false
+  const onBegin = () => (isBegun = true)
   try {
     await vault.key.requireRights(['rotate', 'config'])
     const servers = await openCluster(values, terminal, systemClock)
     try {
       const cluster = await readClusterUid(servers.first)
       const found = { servers, vault, cluster, folder }
-      const context = { values, terminal, ...found, ...target, ask }
+      const context = { values, terminal, ...found, ...target, ask, onBegin }
       return await untilInterrupted((signal) => rotate(context, signal))
     } finally {
       servers.close()
     }
   } catch (error) {
-    throw explainStop(error)
+    throw explainStop(error, isBegun)
   } finally {
     await vault.close()
   }
@@ -165,6 +169,7 @@ async function rotate(context: RotateContext, signal: AbortSignal): Promise<numb
       onStep: (step, words) => warn(terminal, `step ${number(step)}, ${step}: ${words}`),
       onNote: (words) => warn(terminal, words),
     })
+    context.onBegin()
     const needed = await rotation.run(signal)
     print(terminal, formatNeeded(needed))
     return EXIT_OK
@@ -297,13 +302,11 @@ async function rewrite(
   }
 }
 
-function explainStop(thrown: unknown): BridgeError {
+function explainStop(thrown: unknown, isBegun: boolean): BridgeError {
   const error = BridgeError.from(thrown)
-  if (error.code === 'CANCELLED')
-    return new BridgeError('CANCELLED', 'interrupted; run the same command again to continue')
-  if (isKubeFailure(error) || isOutage(error))
-    return new BridgeError(error.code, `${error.message}; run the same command again to continue`, {
-      cause: error,
-    })
-  return error
+  const next = `run the same command again${isBegun ? ' to continue' : ''}`
+  if (error.code === 'CANCELLED') return new BridgeError('CANCELLED', `interrupted; ${next}`)
+  if (!isKubeFailure(error) && !isOutage(error)) return error
+  const words = isBegun ? next : `this run has changed nothing: resolve this, then ${next}`
+  return new BridgeError(error.code, `${error.message}; ${words}`, { cause: error })
 }

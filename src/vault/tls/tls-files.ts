@@ -63,6 +63,12 @@ async function readClientCertificate(files: TlsFiles['clientCertificate']): Prom
   return { cert, key, certStartsAt, certExpiresAt: earliestEnd(certificates) }
 }
 
+const REMEDIES: Readonly<Record<string, string>> = {
+  ENOENT: 'write the file, or correct the path',
+  EACCES: 'grant this user read permission on the file and its folder',
+}
+const OTHER_REMEDY = 'it must be a readable file'
+
 async function readText(option: string, file: string): Promise<string> {
   try {
     return await readWithinTime(file, () => readFile(file, 'utf8'))
@@ -75,7 +81,8 @@ async function readText(option: string, file: string): Promise<string> {
       throw new BridgeError('HOST_UNAVAILABLE', `${where} cannot be read now: ${shortage}`, {
         cause: error,
       })
-    throw invalid(option, file, `cannot be read (${systemCodeOf(error) ?? 'unknown error'})`)
+    const code = systemCodeOf(error) ?? 'unknown error'
+    throw invalid(option, file, `cannot be read (${code}); ${REMEDIES[code] ?? OTHER_REMEDY}`)
   }
 }
 
