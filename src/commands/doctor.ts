@@ -3,9 +3,17 @@ import type { Config, ProviderConfig } from '../config/config.ts'
 import { loadProviderConfig } from '../config/load.ts'
 import { isComplete } from '../config/required-keys.ts'
 import { examine } from '../doctor/examine.ts'
-import { findUnchecked, formatFindings, ok, type Finding } from '../doctor/finding.ts'
+import {
+  findUnchecked,
+  formatFindings,
+  ok,
+  UNKNOWN_NAMES,
+  VAULT_FIRST,
+  type Finding,
+} from '../doctor/finding.ts'
 import { checkManifestChoice, findManifest } from '../doctor/manifest-path.ts'
 import { BridgeError } from '../errors.ts'
+import { suggestChoice } from '../text/nearest.ts'
 import { defineCommand, type CommandValues } from './cli/command.ts'
 import { durationOr, flag, list, requiredText, text, usageError } from './cli/option.ts'
 import { quietTelemetry } from './cli/quiet-telemetry.ts'
@@ -68,6 +76,7 @@ type DoctorValues = CommandValues<typeof options>
 /** Reports what works on this node and what to fix; returns EXIT_FAILED if something is wrong or was not checked. */
 async function runDoctor(values: DoctorValues, terminal: Terminal): Promise<number> {
   const { config: file } = values
+  requireNames(values.acceptUnknown ?? [])
   const config = await loadProviderConfig(file, terminal.environment)
   requireSubject(config, values)
   const clock = systemClock
@@ -128,14 +137,29 @@ function reportFindings(
     terminal,
     json
       ? JSON.stringify({ ok: healthy, unchecked, findings }, null, 2)
-      : [formatFindings(findings), ...explainUnchecked(unchecked)].join('\n'),
+      : [formatFindings(findings), ...explainUnchecked(unchecked, findings)].join('\n'),
   )
   return healthy ? EXIT_OK : EXIT_FAILED
 }
 
-function explainUnchecked(unchecked: readonly string[]): readonly string[] {
+/** A misspelled name would accept nothing. */
+function requireNames(accepted: readonly string[]): void {
+  const wrong = accepted.find((name) => !UNKNOWN_NAMES.includes(name))
+  if (wrong === undefined) return
+  throw usageError(
+    `--accept-unknown: ${JSON.stringify(wrong)} is not a check that can be unknown; ${suggestChoice(wrong, UNKNOWN_NAMES)}`,
+  )
+}
+
+/** What fails may be the reason, so nothing is to be accepted before it is fixed. */
+function explainUnchecked(
+  unchecked: readonly string[],
+  findings: readonly Finding[],
+): readonly string[] {
   if (unchecked.length === 0) return []
   const names = unchecked.join(',')
+  if (findings.some(({ level, fix }) => level === 'fail' || fix === VAULT_FIRST))
+    return [`not checked: ${names}; first fix what fails, then run doctor again`]
   return [
     `not checked: ${names}; their lines say why: check them another way, then pass --accept-unknown ${names}`,
   ]

@@ -9,7 +9,7 @@ import type { VaultSession } from '../vault/session/session.ts'
 import { checkApiServer } from './api-server-check.ts'
 import { checkAudit } from './audit-check.ts'
 import { checkClientCertificate } from './client-certificate-check.ts'
-import { fail, ok, unknown, warn, wordsOf, type Finding } from './finding.ts'
+import { fail, ok, unknown, VAULT_FIRST, warn, wordsOf, type Finding } from './finding.ts'
 import { checkIdentity } from './identity-check.ts'
 import { checkKey } from './key-check.ts'
 import { checkNamespace } from './namespace-check.ts'
@@ -110,7 +110,7 @@ async function checkRuntimeDriver(
     ...(await checkRuntime(csi, csi.runtime)),
     ...(acceptsLogins(views)
       ? await checkRuntimePolicy({ ...access, csi, home, clock, podToken })
-      : [unknown('runtime policy', 'Vault accepts no logins now', 'fix Vault first')]),
+      : [unknown('runtime policy', 'Vault accepts no logins now', VAULT_FIRST)]),
   ]
 }
 
@@ -132,8 +132,7 @@ async function checkAsPlugin(
   clock: Clock,
   views: readonly VaultView[],
 ): Promise<readonly Finding[]> {
-  if (!acceptsLogins(views))
-    return [unknown('login', 'Vault accepts no logins now', 'fix Vault first')]
+  if (!acceptsLogins(views)) return [unknown('login', 'Vault accepts no logins now', VAULT_FIRST)]
   try {
     await session.ready({ deadline: clock.monotonic() + LOGIN_TIMEOUT_MS })
   } catch (thrown) {

@@ -27,7 +27,45 @@ export function fail(what: string, why: string, fix?: string): Finding {
   return { level: 'fail', what, why, fix }
 }
 
-export function unknown(what: string, why: string, fix?: string): Finding {
+/** The checks that can be unknown. */
+const UNKNOWN_CHECKS = [
+  'api server',
+  'audit',
+  'client certificate',
+  'configuration',
+  'encryption',
+  'key',
+  'key upsert',
+  'login',
+  'login file',
+  'node',
+  'node key',
+  'node key credential',
+  'policy',
+  'runtime audience',
+  'runtime policy',
+  'runtime socket',
+  'runtime state',
+  'sealed file',
+  'socket',
+  'socket rights',
+  'vault tls',
+] as const
+
+export type UnknownCheck = (typeof UNKNOWN_CHECKS)[number]
+
+/** Their names as typed in an option. */
+export const UNKNOWN_NAMES: readonly string[] = UNKNOWN_CHECKS.map(typedName)
+
+/** With hyphens instead of spaces. */
+function typedName(what: string): string {
+  return what.replaceAll(' ', '-')
+}
+
+/** What to do about a check that needs Vault. */
+export const VAULT_FIRST = 'fix Vault first'
+
+export function unknown(what: UnknownCheck, why: string, fix?: string): Finding {
   return { level: 'unknown', what, why, fix }
 }
 
@@ -58,6 +96,6 @@ export function findUnchecked(
 ): readonly string[] {
   const names = findings
     .filter(({ level }) => level === 'unknown')
-    .map(({ what }) => what.replaceAll(' ', '-'))
+    .map(({ what }) => typedName(what))
   return [...new Set(names)].filter((name) => !accepted.includes(name))
 }

@@ -3,7 +3,7 @@ import { dirname, join, parse, resolve, sep } from 'node:path'
 
 import { readWithinTime } from '../files/bounded-read.ts'
 import { systemCodeOf } from '../files/system-error.ts'
-import { fail, unknown, wordsOf, type Finding } from './finding.ts'
+import { fail, unknown, wordsOf, type Finding, type UnknownCheck } from './finding.ts'
 import { formatMode } from './host-file.ts'
 
 const TYPE = 0o170000
@@ -21,7 +21,7 @@ const MAX_LINKS = 40
  * report.
  */
 export async function checkPathRights(
-  what: string,
+  what: UnknownCheck,
   path: string,
   owners: readonly number[] = [],
 ): Promise<readonly Finding[]> {

@@ -32,6 +32,13 @@ export function describeDuration(milliseconds: number): string {
   return `${String(count)} ${short}`
 }
 
+/** The same with minutes after hours, also for days: "3 h 59 min", for a time that someone plans with. */
+export function describeHours(milliseconds: number): string {
+  if (milliseconds < 2 * UNITS.h) return describeDuration(milliseconds)
+  const minutes = Math.floor(milliseconds / UNITS.m)
+  return `${String(Math.floor(minutes / 60))} h ${String(minutes % 60)} min`
+}
+
 /** How long something remains true, in one unit and rounded down: "59 more minutes". */
 export function describeMoreTime(milliseconds: number): string {
   const { count, long } = roundDown(milliseconds)

@@ -181,6 +181,21 @@ void test('doctor', async (t) => {
       findings.find(({ what }) => what === 'login'),
       { level: 'unknown' },
     )
+    const { stdout } = await fixture.print()
+    t.match(stdout, /^not checked: .*login.*; first fix what fails, then run doctor again$/m)
+    t.notMatch(stdout, '--accept-unknown')
+  })
+
+  await t.test('vault reach: no CA file', async (t) => {
+    fixture.config.vault = {
+      ...fixture.config.vault,
+      address: 'https://127.0.0.1:1',
+      caFile: '/nonexistent',
+    }
+    t.match(
+      await fixture.find('vault reach'),
+      /^fail: vault\.caFile: \/nonexistent cannot be read \(ENOENT\); write the file, or correct/,
+    )
   })
 
   await t.test('vault reach: one of two addresses', async (t) => {

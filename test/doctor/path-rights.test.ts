@@ -15,7 +15,7 @@ function makeFile(): string {
 }
 
 async function find(path: string): Promise<string> {
-  return (await checkPathRights('rights', path)).map(({ why }) => why).join('\n')
+  return (await checkPathRights('configuration', path)).map(({ why }) => why).join('\n')
 }
 
 void test('a file, and each folder above it, is judged by its mode', async (t) => {
@@ -52,7 +52,7 @@ void test('a file is not safe because it belongs to its owner, or has a sticky b
   const file = makeFile()
   chownSync(file, 1234, 0)
   t.match(await find(file), /file belongs to user id 1234 \(mode 0600\)/)
-  t.strictSame(await checkPathRights('rights', file, [1234]), [], 'the user of the plugin')
+  t.strictSame(await checkPathRights('configuration', file, [1234]), [], 'the user of the plugin')
   chownSync(file, 0, 1234)
   chmodSync(file, 0o660)
   t.match(await find(file), /file has mode 0660 and belongs to group id 1234/)

@@ -97,7 +97,7 @@ void test('a node that can start without Vault', async (t) => {
   const found = (await examine(node)).filter((each) => !/ is in memory, /.test(each))
   t.match(found, [
     /^ok node key: /,
-    /^ok sealed file: 1 local key, Vault last answered \d+ min ago; the plugin can start without Vault for \d h.*, and so can its API server if all data is under these local keys, which transit-bridge verify --offline proves/,
+    /^ok sealed file: 1 local key, Vault last answered \d+ min ago; the plugin can start without Vault for \d h \d+ min, and so can its API server if all data is under these local keys, which transit-bridge verify --offline proves/,
   ])
   t.same(await checkSealedFile({ ...node.config, enabled: false }, OWNER, []), [])
   t.same(await checkSealedFile({ ...node.config, sealedFile: undefined }, OWNER, []), [])

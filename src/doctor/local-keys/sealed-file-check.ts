@@ -8,7 +8,7 @@ import { isInMemory } from '../../files/memory-file-system.ts'
 import { explainFileError, systemCodeOf } from '../../files/system-error.ts'
 import { wipeLocalKeys, type SealedOwner } from '../../kms/local/sealed-format.ts'
 import { describeCount } from '../../text/count.ts'
-import { describeDuration } from '../../time/duration.ts'
+import { describeDuration, describeHours } from '../../time/duration.ts'
 import { checkCredential, CREDENTIAL_PLACES } from './credential-check.ts'
 import { fail, ok, unknown, warn, type Finding } from '../finding.ts'
 import { formatMode } from '../host-file.ts'
@@ -89,7 +89,7 @@ async function checkStart(place: SealedPlace, owner: SealedOwner): Promise<Findi
   wipeLocalKeys(judged.state)
   return ok(
     'sealed file',
-    `${count}, Vault last answered ${describeDuration(judged.ageMs)} ago; the plugin can start without Vault for ${describeDuration(judged.leftMs)}, and so can its API server if all data is under these local keys, which transit-bridge verify --offline proves`,
+    `${count}, Vault last answered ${describeDuration(judged.ageMs)} ago; the plugin can start without Vault for ${describeHours(judged.leftMs)}, and so can its API server if all data is under these local keys, which transit-bridge verify --offline proves`,
   )
 }
 
