@@ -17,6 +17,8 @@ import { trimSlashes } from '../text/slashes.ts'
 export async function readKubeconfig(file: string, context?: string): Promise<KubeAccess> {
   const config = parseKubeconfig(file, await readText(file, file))
   const chosen = context ?? config['current-context']
+  if (config.contexts.length === 0)
+    throw kubeconfigFault(file, 'is empty or has no contexts; pass another file with --kubeconfig')
   if (chosen === '') throw kubeconfigFault(file, 'has no current-context; pass --context NAME')
   const { cluster: clusterName, user: userName } = find(
     file,

@@ -61,6 +61,7 @@ void test('each wrong kubeconfig is reported in words, without its contents', as
   const wrong: readonly (readonly [string, RegExp])[] = [
     [`{ token: ${SECRET}`, /is not YAML/],
     ['5', /is not a kubeconfig/],
+    ['', /is empty or has no contexts; pass another file/],
     [config({}, user, { 'current-context': '' }), /has no current-context/],
     [config({}, user, { 'current-context': 'b' }), /has no context "b"/],
     [config({}, user, { clusters: [] }), /has no cluster "c"/],

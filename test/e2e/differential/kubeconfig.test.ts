@@ -31,6 +31,7 @@ const STRICTER: readonly RegExp[] = [
   /has only one of client-certificate and client-key/,
   // kubectl then looks for a cluster and a user without a name.
   /has no current-context/,
+  /is empty or has no contexts/,
   ...STRICTER_YAML,
 ]
 
