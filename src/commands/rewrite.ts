@@ -96,6 +96,7 @@ async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Pro
   const file = await readGivenFile(values.encryptionConfig)
   const patterns = readPatterns(values, file)
   if (namesEtcd(values)) readEtcdAccess(values)
+  const plugins = readPlugins(values)
   const state = stateFileOf(values, terminal)
   const servers = await openCluster(values, terminal, systemClock)
   const progress = new Progress({
@@ -105,7 +106,7 @@ async function runRewriteCommand(values: RewriteValues, terminal: Terminal): Pro
   })
   const settings: RewriteOptions = {
     servers,
-    plugins: readPlugins(values),
+    plugins,
     patterns,
     method,
     rate,

@@ -1,4 +1,5 @@
 import { systemClock } from '../time/clock.ts'
+import { loadConfig } from '../config/load.ts'
 import { readClusterUid, type ApiServers } from '../convergence/api-servers.ts'
 import { BridgeError, isRefusal, isVaultSilent, type ErrorCode } from '../errors.ts'
 import type { Report } from '../verify/report.ts'
@@ -56,6 +57,7 @@ async function runStatus(values: StatusValues, terminal: Terminal): Promise<numb
   const plugins = readPlugins(values)
   const file = await readGivenFile(values.encryptionConfig)
   if (namesEtcd(values)) readEtcdAccess(values)
+  if (values.config !== undefined) await loadConfig(values.config, terminal.environment)
   const servers = await openCluster(values, terminal, systemClock)
   try {
     const [reading, key, report] = await Promise.all([

@@ -20,6 +20,7 @@ import { allowedResources, resources } from './cli/options/resources.ts'
 import {
   DEFAULT_ETCD_RATE,
   reportStore,
+  requireReadable,
   skipHashCheckOption,
   type StoreReading,
   type StoreSource,
@@ -168,6 +169,7 @@ export async function verify(
   terminal: Terminal,
 ): Promise<Report> {
   const rules = (await readGivenFile(encryptionConfig))?.rules
+  await requireReadable(reading.source)
   const keys = await openKeys(config, depth, terminal)
   try {
     const report = await untilInterrupted((signal) =>

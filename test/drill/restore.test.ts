@@ -21,9 +21,11 @@ async function restore(tokenFile: string, options: TypedOptions = {}) {
       kms: { clusterId: 'new' },
     }),
   )
+  const snapshot = `${config}.db`
+  writeFileSync(snapshot, '')
   const terminal = memoryTerminal()
   const typed = { config, ...options }
-  const running = execute(drillRestoreCommand, typed, terminal, ['backup.db'])
+  const running = execute(drillRestoreCommand, typed, terminal, [snapshot])
   const result = await running.catch((error: unknown) => error)
   return { result, text: terminal.text() }
 }

@@ -2,6 +2,7 @@ import type { EncryptionRule } from '../../encryption/document.ts'
 import type { EtcdAccess } from '../../etcd/access.ts'
 import type { EtcdDistribution } from '../../etcd/distributions.ts'
 import type { Store } from '../../etcd/store.ts'
+import { openRegularFile } from '../../files/regular-file.ts'
 import type { Resource } from '../../kube/resource.ts'
 import { systemClock } from '../../time/clock.ts'
 import type { Report } from '../../verify/report.ts'
@@ -68,6 +69,13 @@ export async function reportStore(
     progress.end()
     await store.close()
   }
+}
+
+/** Throws USAGE_INVALID for a file that cannot be read, before Vault or a cluster is asked. */
+export async function requireReadable(source: StoreSource): Promise<void> {
+  if (source.kind === 'etcd') return
+  const file = await openRegularFile(source.file, `etcd snapshot ${source.file}`)
+  await file.close()
 }
 
 interface OpenStore {

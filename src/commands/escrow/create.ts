@@ -29,7 +29,7 @@ import {
 } from '../cli/options/etcd.ts'
 import { flag, repeated, requiredText, usageError, type Option } from '../cli/option.ts'
 import { openSourceReader, type SourceAccess } from '../cli/source-access.ts'
-import { skipHashCheckOption, type StoreSource } from '../cli/store-report.ts'
+import { requireReadable, skipHashCheckOption, type StoreSource } from '../cli/store-report.ts'
 import { EXIT_FAILED, EXIT_OK, print, type Terminal } from '../cli/terminal.ts'
 import { readSource } from '../verify.ts'
 import { coverStore } from './store-coverage.ts'
@@ -104,6 +104,7 @@ async function create(
   terminal: Terminal,
 ): Promise<CreationReport> {
   const sources = readSources(values)
+  for (const source of sources) await requireReadable(source)
   const access = await openSourceReader(values.config, 'escrow', terminal)
   const table = new KeyTable()
   try {

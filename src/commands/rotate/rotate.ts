@@ -5,6 +5,7 @@ import { readClusterUid, type ApiServers } from '../../convergence/api-servers.t
 import type { BackupReport, NeededVersions } from '../../rotate/needed-versions.ts'
 import { number, Rotation, type RotationActions } from '../../rotate/rotation.ts'
 import { RotationState } from '../../rotate/state.ts'
+import { findCluster } from '../../kube/find-cluster.ts'
 import { planRewrite, runRewrite } from '../../rewrite/procedure.ts'
 import { RewriteState } from '../../rewrite/state.ts'
 import { formatResult } from '../../rewrite/text.ts'
@@ -122,6 +123,8 @@ async function runRotate(
   ask: Ask = askAtTerminal(),
 ): Promise<number> {
   const target = await checkEarly(values)
+  readPlugins(values)
+  await findCluster({ ...values, environment: terminal.environment })
   const folder = values.state ?? stateFolder(terminal.environment)
   const vault = await openOperatorVault(values, terminal)
   let isBegun = false
