@@ -2,6 +2,8 @@ import { isIP } from 'node:net'
 import { posix } from 'node:path'
 import * as v from 'valibot'
 
+import { trimSlashes } from '../../text/slashes.ts'
+
 // What the kubelet requires of a pod (kubernetes: pkg/apis/core/validation/validation.go), for the fields that no API server has
 // checked: those of the chart that only the static pod has. Labels are checked for those who write their own patch.
 
@@ -247,8 +249,7 @@ function findRepeated(names: readonly string[]): string | undefined {
 }
 
 function withoutEnd(path: string): string {
-  const clean = posix.normalize(path)
-  return clean.length > 1 && clean.endsWith('/') ? clean.slice(0, -1) : clean
+  return trimSlashes(posix.normalize(path)) || '/'
 }
 
 /** The value of a quantity of Kubernetes; undefined if it is none, or negative. */
